@@ -1,0 +1,215 @@
+"""One node, put together: gateway, dialog worker and heartbeats around one Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import time
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from sio_server.cluster.nodes import Nodes
+from sio_server.cluster.status import read_status
+from sio_server.conversation.connection import connect, redis_errors
+from sio_server.conversation.keys import GUEST_SECRET, NODE_TTL_MS
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.conversation.scripts import Scripts
+from sio_server.dialog.checkpoints import CheckpointStore
+from sio_server.dialog.graphs import concierge
+from sio_server.dialog.runs import Runs
+from sio_server.dialog.worker import DialogWorker
+from sio_server.gateway.auth import Tokens
+from sio_server.gateway.bus import DEAF_AFTER_S, HEARTBEAT_S, Bus
+from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.http import HttpApi
+from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.namespace import Gateway
+from sio_server.gateway.sessions import Sessions
+from sio_server.gateway.socket_server import SocketServer
+from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.events import ServerEvent
+from sio_server.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+REDIS_WAIT_S = 60.0
+DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
+
+
+class Node:
+    """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
+        self._redis = connect(settings.redis_url)
+        self._redis_heard_at = -float("inf")
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
+        settings = self._settings
+        await self._wait_for_redis()
+        tokens = Tokens(await self._secret(), settings.auth_audience)
+        metrics = Metrics()
+        scripts = Scripts(self._redis)
+        conversations = ConversationLog(scripts)
+        self._bus = Bus(settings.redis_url, self.node_id)
+        self._fanout = Fanout(self._bus, conversations, metrics)
+        members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
+        self._sessions = Sessions(self._redis, scripts, members, self.node_id, settings.name, metrics)
+        description: dict[str, str] = {
+            "name": settings.name,
+            "host": socket.gethostname(),
+            "port": str(settings.port),
+            "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
+        self._nodes = Nodes(self._redis, scripts, self.node_id, description)
+        self._checkpoints = CheckpointStore(settings.redis_url)
+        await self._checkpoints.set_up()
+        self._worker = DialogWorker(
+            redis=self._redis,
+            redis_url=settings.redis_url,
+            run_records=Runs(scripts, self.node_id),
+            graph=concierge.builder(settings.word_delay).compile(checkpointer=self._checkpoints.saver),
+            checkpoints=self._checkpoints,
+            node_id=self.node_id,
+            concurrency=settings.run_concurrency,
+            timeout_s=settings.run_timeout,
+            on_ended=lambda status: metrics.runs.labels(status).inc(),
+        )
+        gateway = Gateway(
+            tokens=tokens,
+            sessions=self._sessions,
+            members=members,
+            conversations=conversations,
+            fanout=self._fanout,
+            bus=self._bus,
+            metrics=metrics,
+            node_name=settings.name,
+        )
+        # None: the page's own origin only.
+        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
+        self._sio.register_namespace(gateway)
+        self._sio.after_connect = gateway.after_connect
+        http = HttpApi(
+            tokens=tokens,
+            guests=settings.auth_mode == "guest",
+            token_ttl_s=settings.token_ttl,
+            metrics=metrics,
+            node_name=settings.name,
+            redis_reachable=lambda: time.monotonic() - self._redis_heard_at < DEAF_AFTER_S,
+            bus_heard=lambda: self._bus.heard,
+            status=lambda: read_status(self._redis),
+            page_origins=settings.allowed_origins,
+        )
+        app = http.application()
+        self._sio.attach(app)
+        self._bus.start()
+        self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
+        self._worker.start()
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True).start()
+        except OSError as exc:
+            await self.stop()
+            raise SettingsError(
+                f"PORT={settings.port}: {settings.host}:{settings.port} cannot be listened on ({exc.strerror}). "
+                "PORT: write a number that is free, or stop what uses it."
+            ) from None
+
+    async def stop(self) -> None:
+        """Tell the clients, close their sockets, hand the runs over, and sign off."""
+        for session in self._sessions.all():
+            self._bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, {"node": self._settings.name})
+        await asyncio.sleep(DRAIN_NOTICE_S)
+        await self._sio.close_all()
+        await self._worker.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._fanout.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._sio.shutdown()
+        try:
+            await self._sessions.bury(self.node_id)
+            await self._nodes.forget(self.node_id)
+        except Unavailable:
+            log.warning("Redis is away: other nodes will remove this node's sessions")
+        await self._bus.stop()
+        await self._checkpoints.close()
+        await self._redis.aclose()
+
+    async def _wait_for_redis(self) -> None:
+        deadline = time.monotonic() + REDIS_WAIT_S
+        said = False
+        while True:
+            try:
+                with redis_errors():
+                    await self._redis.ping()
+                return
+            except Unavailable as exc:
+                if time.monotonic() > deadline:
+                    raise SettingsError(
+                        f"REDIS_URL={self._settings.redis_url}: no Redis answers there ({exc.__cause__}). "
+                        "Start one with `roomgraph redis`, or write the URL of a Redis 8."
+                    ) from None
+                if not said:
+                    log.warning("waiting for Redis at %s", self._settings.redis_url)
+                    said = True
+                await asyncio.sleep(0.2)
+
+    async def _secret(self) -> str:
+        """The secret that signs tokens; guests' nodes that were given none share one through Redis."""
+        if self._settings.auth_secret:
+            return self._settings.auth_secret
+        with redis_errors():
+            await self._redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
+            return str(await self._redis.get(GUEST_SECRET))
+
+    async def _heartbeats(self) -> None:
+        """Each second: hear oneself on the bus, say that one lives, and clear away what dead nodes left."""
+        while True:
+            began = time.monotonic()
+            try:
+                with redis_errors():
+                    await self._bus.heartbeat()
+                unknown, dead = await self._nodes.heartbeat()
+                self._redis_heard_at = time.monotonic()
+                if unknown:
+                    # The first heartbeat, or this node was paused for over NODE_TTL_MS and buried.
+                    await self._sessions.register_again()
+                for node_id in dead:
+                    log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
+                    await self._sessions.bury(node_id)
+                    await self._nodes.forget(node_id)
+            except Unavailable as exc:
+                log.warning("a heartbeat failed: %s (%s)", exc, exc.__cause__)
+            await asyncio.sleep(max(0.0, HEARTBEAT_S - (time.monotonic() - began)))
+
+
+async def serve(settings: Settings) -> None:
+    """Run a node until SIGTERM or SIGINT. Raises SettingsError for what a person can put right."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopping.set)
+    node = Node(settings)
+    starting = asyncio.create_task(node.start())
+    waiting = asyncio.create_task(stopping.wait())
+    await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return
+    starting.result()
+    await waiting
+    await node.stop()

@@ -1,0 +1,93 @@
+"""Every Redis key and lifetime, in one place.
+
+Keys of one conversation carry the hash tag of its partition, `{rg:17}`, so that one script's keys share a
+slot of a Redis Cluster. Keys of one user carry the user's own tag.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+PARTITIONS = 16
+
+# The bus: the channel that python-socketio's Redis manager publishes and listens on.
+BUS = "rg:bus"
+
+NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
+GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no secret is set
+WORKERS = "workers"  # the consumer group on every run queue
+
+NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
+LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
+RUN_RECORD_TTL_S = 24 * 3600  # a finished run's record is kept so long for those who look back
+RUN_QUEUE_MAX = 100_000  # entries of a run queue that are kept at most, handled ones included
+
+
+def partition(conversation_id: str) -> int:
+    """The partition of a conversation: the same on every node, in every version."""
+    return zlib.crc32(conversation_id.encode()) % PARTITIONS
+
+
+def node(node_id: str) -> str:
+    """Hash: what a node says of itself. Expires NODE_TTL_MS after its last heartbeat."""
+    return f"rg:node:{node_id}"
+
+
+def node_sessions(node_id: str) -> str:
+    """Hash: session id -> user id. Removed by whoever finds the node dead."""
+    return f"rg:node:{node_id}:sessions"
+
+
+def heartbeat_channel(node_id: str) -> str:
+    """The channel on which a node hears itself, to know that its bus is alive."""
+    return f"{BUS}:heartbeat:{node_id}"
+
+
+def user_sessions(user_id: str) -> str:
+    """Hash: session id -> JSON of device and node."""
+    return f"{{rg:u:{user_id}}}:sessions"
+
+
+def user_conversations(user_id: str) -> str:
+    """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
+    return f"{{rg:u:{user_id}}}:conversations"
+
+
+def runs(partition_number: int) -> str:
+    """Stream: the run queue of a partition."""
+    return f"{{rg:{partition_number}}}:runs"
+
+
+def stats(partition_number: int) -> str:
+    """Hash: how many conversations, entries and runs the partition has seen."""
+    return f"{{rg:{partition_number}}}:stats"
+
+
+class ConversationKeys:
+    """The keys of one conversation."""
+
+    def __init__(self, conversation_id: str) -> None:
+        tag = f"{{rg:{partition(conversation_id)}}}"
+        base = f"{tag}:conv:{conversation_id}"
+        self.meta = f"{base}:meta"  # hash: epoch, seq, first, title, access, agent, owner, created, fence
+        self.members = f"{base}:members"  # hash: user id -> role
+        self.invited = f"{base}:invited"  # set of user ids
+        self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
+        self.sent = f"{base}:sent"  # hash: "<user id> <client_id>" -> "<digest> <ack>", as long as its entry
+        self.reads = f"{base}:reads"  # hash: user id -> seq
+        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
+        self.lease = f"{base}:lease"  # hash: owner, token; expires with the lease
+        self.unfinished = f"{base}:unfinished"  # sorted set: run id -> seq of its input
+        self.run_prefix = f"{tag}:run:"  # + run id: hash, the run record; + ":text": its text so far
+        self.runs = runs(partition(conversation_id))
+        self.stats = stats(partition(conversation_id))
+
+
+def conversation_room(conversation_id: str) -> str:
+    """The room of the sessions that follow a conversation."""
+    return f"conversation:{conversation_id}"
+
+
+def user_room(user_id: str) -> str:
+    """The room of a user's sessions."""
+    return f"user:{user_id}"

@@ -1,0 +1,161 @@
+"""The log of a conversation: append a message, read pages, and what a member may know of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sio_server.conversation.keys import ConversationKeys, user_room
+from sio_server.conversation.scripts import Scripts
+from sio_server.protocol.events import MAX_PAGE_BYTES
+from sio_server.protocol.position import LogBounds
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who writes, and from which device."""
+
+    user_id: str
+    name: str
+    device_id: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Entries in ascending order as (seq, envelope), with the bounds of the log when they were read."""
+
+    bounds: LogBounds
+    entries: Sequence[tuple[int, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a member may know of a conversation at one moment, apart from its entries."""
+
+    bounds: LogBounds
+    title: str
+    access: str
+    agent: str
+    owner: str
+    role: str
+    last_activity: str
+    reads: dict[str, int]
+    draft: dict[str, Any] | None
+    unfinished_run: dict[str, Any] | None
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON, as it is stored and sent."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def flat_to_dict(flat: Sequence[str]) -> dict[str, str]:
+    """The [key, value, key, value] of a hash that a script returned."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class ConversationLog:
+    """The logs of all conversations in one Redis.
+
+    Promises: an acked append is in the log; the same `client_id` again gives the same ack; seq is dense from
+    1; every read is checked for membership in the same atomic step. Raises Refused with a code when the
+    request cannot be served and Unavailable when the outcome is unknown.
+    """
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def append_message(
+        self, conversation_id: str, author: Author, client_id: str, text: str, *, run_id: str, mentioned: bool
+    ) -> tuple[dict[str, Any], bool]:
+        """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
+
+        `run_id` is used when the conversation's agent must answer, in the same step.
+        """
+        data = {
+            "role": "user",
+            "user_id": author.user_id,
+            "name": author.name,
+            "device_id": author.device_id,
+            "client_id": client_id,
+            "text": text,
+        }
+        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        reply = await self._scripts.conversation(
+            "append",
+            conversation_id,
+            author.user_id,
+            to_json(data),
+            client_id,
+            digest,
+            run_id,
+            "1" if mentioned else "0",
+            ConversationKeys(conversation_id).run_prefix,
+        )
+        return json.loads(reply[1]), reply[2] == "1"
+
+    async def page(
+        self,
+        conversation_id: str,
+        user_id: str,
+        *,
+        limit: int,
+        after: int | None = None,
+        before: int | None = None,
+        max_bytes: int = MAX_PAGE_BYTES,
+    ) -> Page:
+        """Entries just above `after`, or just below `before` (default: the end of the log).
+
+        An empty `user_id` reads for the node itself, which checks who may get the entries.
+        """
+        direction, seq = ("after", after) if after is not None else ("before", before or 2**52)
+        reply = await self._scripts.conversation(
+            "page", conversation_id, user_id, direction, seq, limit, max_bytes
+        )
+        flat = reply[4]
+        entries = [(int(s), json.loads(e)) for s, e in zip(flat[::2], flat[1::2], strict=True)]
+        return Page(LogBounds(reply[1], int(reply[2]), int(reply[3])), entries)
+
+    async def look(self, conversation_id: str, user_id: str) -> View:
+        """What `user_id`, a member, may know of the conversation now."""
+        prefix = ConversationKeys(conversation_id).run_prefix
+        _, meta_flat, role, reads_flat, draft, run_id, record_flat, text = await self._scripts.conversation(
+            "look", conversation_id, user_id, prefix
+        )
+        meta = flat_to_dict(meta_flat)
+        run: dict[str, Any] | None = None
+        if run_id:
+            record = flat_to_dict(record_flat)
+            run = {
+                "run_id": run_id,
+                "status": record["status"],
+                "attempt": int(record["attempt"]),
+                "input_seq": int(record["input_seq"]),
+                "text": text,
+            }
+        return View(
+            bounds=LogBounds(meta["epoch"], int(meta["first"]), int(meta["seq"])),
+            title=meta["title"],
+            access=meta["access"],
+            agent=meta["agent"],
+            owner=meta["owner"],
+            role=role,
+            last_activity=meta["ts"],
+            reads={user: int(seq) for user, seq in flat_to_dict(reads_flat).items()},
+            draft=json.loads(draft) if draft else None,
+            unfinished_run=run,
+        )
+
+    async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:
+        """Move the user's read mark up to `seq`; return where it is now."""
+        return int((await self._scripts.conversation("read_mark", conversation_id, user_id, device_id, seq))[1])
+
+    async def save_draft(self, conversation_id: str, user_id: str, device_id: str, text: str) -> int:
+        """Keep the user's unsent text; return its revision."""
+        reply = await self._scripts.conversation(
+            "draft", conversation_id, user_id, device_id, to_json(text), user_room(user_id)
+        )
+        return int(reply[1])

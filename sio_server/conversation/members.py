@@ -1,0 +1,157 @@
+"""Who belongs to which conversation: create, join, leave, invite, list."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any
+
+from redis.asyncio import Redis
+
+from sio_server.conversation.connection import redis_errors
+from sio_server.conversation.keys import ConversationKeys, user_conversations, user_sessions
+from sio_server.conversation.log import Author, ConversationLog, to_json
+from sio_server.conversation.scripts import Scripts
+from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.events import ConversationCreate
+
+
+class Members:
+    """Membership of all conversations.
+
+    A user's own list of conversations is an index beside the truth in each conversation: it is written
+    before joining and cleared after leaving, so it may name too many, never too few; reads skip the surplus.
+    """
+
+    def __init__(self, redis: Redis, scripts: Scripts, log: ConversationLog, *, retention: int) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._log = log
+        self._retention = retention
+
+    async def create(self, author: Author, request: ConversationCreate) -> tuple[str, bool]:
+        """Create a conversation owned by the author; return its id and whether it is new.
+
+        The same request with the same `conversation_id` may be repeated; another one is refused with
+        `conversation_exists`.
+        """
+        conversation_id = request.conversation_id or f"c-{secrets.token_hex(8)}"
+        settings = to_json([request.title, request.access, request.agent, sorted(request.invite)])
+        data = {
+            "user_id": author.user_id,
+            "name": author.name,
+            "title": request.title,
+            "access": request.access,
+            "agent": request.agent,
+        }
+        await self._index(author.user_id, conversation_id)
+        reply = await self._scripts.conversation(
+            "create",
+            conversation_id,
+            author.user_id,
+            secrets.token_hex(6),
+            request.title,
+            request.access,
+            request.agent,
+            self._retention,
+            hashlib.sha1(settings.encode(), usedforsecurity=False).hexdigest(),
+            to_json(data),
+            *request.invite,
+        )
+        return conversation_id, reply[2] == "1"
+
+    async def join(self, author: Author, conversation_id: str) -> bool:
+        """Make the author a member; return whether that is new."""
+        await self._index(author.user_id, conversation_id)
+        data = {"user_id": author.user_id, "name": author.name}
+        try:
+            reply = await self._scripts.conversation("join", conversation_id, author.user_id, to_json(data))
+        except Refused:
+            await self._unindex(author.user_id, conversation_id)
+            raise
+        return bool(reply[1] == "1")
+
+    async def leave(self, author: Author, conversation_id: str) -> bool:
+        """End the author's membership; return whether there was one."""
+        data = {"user_id": author.user_id, "name": author.name}
+        reply = await self._scripts.conversation("leave", conversation_id, author.user_id, to_json(data))
+        await self._unindex(author.user_id, conversation_id)
+        return bool(reply[1] == "1")
+
+    async def invite(self, author: Author, conversation_id: str, user_ids: list[str]) -> list[str]:
+        """Invite users; return those for whom it is new."""
+        reply = await self._scripts.conversation("invite", conversation_id, author.user_id, *user_ids)
+        return list(reply[1])
+
+    async def conversations(self, user_id: str, after: str | None, limit: int) -> tuple[list[Any], str | None]:
+        """One page of the user's conversations with their unread counts, and the cursor of the next page."""
+        start = f"({after}" if after is not None else "-"
+        with redis_errors():
+            found = await self._redis.zrangebylex(user_conversations(user_id), start, "+", start=0, num=limit)
+        ids = [str(conversation_id) for conversation_id in found]
+        items = []
+        for conversation_id in ids:
+            try:
+                view = await self._log.look(conversation_id, user_id)
+            except Refused:
+                invitation = await self._invitation(user_id, conversation_id)
+                if invitation is not None:
+                    items.append(invitation)
+                continue  # neither: left, or never joined; the index may name too many
+            read = view.reads.get(user_id, 0)
+            items.append(
+                {
+                    "conversation_id": conversation_id,
+                    "title": view.title,
+                    "access": view.access,
+                    "agent": view.agent,
+                    "role": view.role,
+                    "position": {"epoch": view.bounds.epoch, "seq": view.bounds.head},
+                    "read": read,
+                    "unread": max(0, view.bounds.head - max(read, view.bounds.first - 1)),
+                    "last_activity": view.last_activity,
+                }
+            )
+        return items, ids[-1] if len(ids) == limit else None
+
+    async def members(self, conversation_id: str, user_id: str) -> list[dict[str, Any]]:
+        """The members with role and whether online; for members only."""
+        await self._log.look(conversation_id, user_id)
+        with redis_errors():
+            found = await self._redis.hgetall(ConversationKeys(conversation_id).members)
+            roles = {str(member): str(role) for member, role in found.items()}
+            pipe = self._redis.pipeline(transaction=False)
+            for member in roles:
+                pipe.exists(user_sessions(member))
+            online = await pipe.execute()
+        if user_id not in roles:
+            raise Refused(ErrorCode.NOT_A_MEMBER, "you are not a member of this conversation any more")
+        return [
+            {"user_id": member, "role": role, "online": bool(there)}
+            for (member, role), there in zip(sorted(roles.items()), online, strict=True)
+        ]
+
+    async def ids(self, user_id: str) -> list[str]:
+        """Ids of the user's conversations, as far as the index knows."""
+        with redis_errors():
+            return [str(item) for item in await self._redis.zrange(user_conversations(user_id), 0, -1)]
+
+    async def note_invitation(self, user_id: str, conversation_id: str) -> None:
+        """Let the conversation appear in the invited user's list, with the role `invited`."""
+        await self._index(user_id, conversation_id)
+
+    async def _invitation(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
+        keys = ConversationKeys(conversation_id)
+        with redis_errors():
+            if not await self._redis.sismember(keys.invited, user_id):
+                return None
+            title = await self._redis.hget(keys.meta, "title")
+        return {"conversation_id": conversation_id, "title": title, "role": "invited"}
+
+    async def _index(self, user_id: str, conversation_id: str) -> None:
+        with redis_errors():
+            await self._redis.zadd(user_conversations(user_id), {conversation_id: 0})
+
+    async def _unindex(self, user_id: str, conversation_id: str) -> None:
+        with redis_errors():
+            await self._redis.zrem(user_conversations(user_id), conversation_id)

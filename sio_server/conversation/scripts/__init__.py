@@ -1,0 +1,57 @@
+"""The atomic steps: one Lua file each, loaded here and run by name."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from sio_server.conversation.connection import redis_errors
+from sio_server.conversation.keys import BUS, ConversationKeys
+from sio_server.protocol.errors import Refused
+
+_REFUSALS = {
+    "unknown_conversation": "there is no such conversation, or you are not invited to it",
+    "not_a_member": "you are not a member of this conversation; join it first",
+    "conversation_exists": "a conversation with this id exists already",
+    "client_id_reused": "this client_id was used for another message",
+}
+
+
+@cache
+def _source(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+class Scripts:
+    """Runs the scripts of this folder on one Redis; refusals become `Refused`, lost replies `Unavailable`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._loaded: dict[str, AsyncScript] = {}
+
+    async def conversation(self, name: str, conversation_id: str, *args: str | int) -> list[Any]:
+        """Run a script on one conversation and return what follows `ok`, or the whole reply of a run script."""
+        k = ConversationKeys(conversation_id)
+        keys = [k.meta, k.members, k.invited, k.log, k.sent, k.reads, k.drafts, k.lease, k.unfinished, k.runs]
+        script = self._script(name, _source("_entry.lua") + _source(f"{name}.lua"))
+        return await self._run(script, [*keys, k.stats], [conversation_id, BUS, *args])
+
+    async def user(self, name: str, keys: list[str], *args: str | int) -> list[Any]:
+        """Run a script on the keys of one user."""
+        return await self._run(self._script(name, _source(f"{name}.lua")), keys, list(args))
+
+    def _script(self, name: str, source: str) -> AsyncScript:
+        if name not in self._loaded:
+            self._loaded[name] = self._redis.register_script(source)
+        return self._loaded[name]
+
+    async def _run(self, script: AsyncScript, keys: list[str], args: list[str | int]) -> list[Any]:
+        with redis_errors():
+            reply: list[Any] = await script(keys=keys, args=args)
+        if reply[0] in _REFUSALS:
+            raise Refused(reply[0], _REFUSALS[reply[0]])
+        return reply

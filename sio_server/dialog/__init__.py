@@ -1,0 +1,1 @@
+"""The dialog: what the agent says and how its graphs are run."""

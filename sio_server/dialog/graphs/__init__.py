@@ -1,0 +1,1 @@
+"""The graphs the agent can run, one package each."""

@@ -1,0 +1,106 @@
+"""The concierge's words: every sentence it can say, in English and in Chinese."""
+
+from sio_server.dialog.graphs.concierge.state import SLOTS, Booking, Confirmed, Language, Slot
+
+ASK: dict[Language, dict[Slot, str]] = {
+    "en": {
+        "what": "What is the room for? A meeting, a workshop, an interview?",
+        "when": "When do you need it? For example: tomorrow at 10.",
+        "how_many": "How many people will come?",
+    },
+    "zh": {
+        "what": "会议室的用途是什么？例如：会议、培训、面试。",
+        "when": "您什么时候需要？例如：明天下午3点。",
+        "how_many": "一共有多少人？",
+    },
+}
+ASK_AGAIN: dict[Language, dict[Slot, str]] = {
+    "en": {
+        "what": "In a few words, please: what is the room for? For example: a workshop.",
+        "when": "I did not find a time in that. Please say it like “tomorrow at 10” or “Friday 15:00”.",
+        "how_many": "Please tell me the number of people, for example 6.",
+    },
+    "zh": {
+        "what": "请简单说明会议室的用途，例如：培训。",
+        "when": "我没有听懂时间，请这样说：“明天下午3点”或“周五15:00”。",
+        "how_many": "请告诉我人数，例如：6。",
+    },
+}
+SAY: dict[Language, dict[str, str]] = {
+    "en": {
+        "help": "I can book a room for you: say “book a meeting room tomorrow at 10 for 6 people”.",
+        "out_of_range": "A room takes 1 to 500 people.",
+        "confirm": "So that is: {booking}. Shall I book it (yes or no)?",
+        "confirm_again": "Please say yes or no, or what to change. It is: {booking}. Shall I book it?",
+        "change": "What shall I change: what it is for, the time, or the number of people?",
+        "booked": "Booked: {booking}. Your booking number is {number}.",
+        "cancelled": "I have dropped your open booking.",
+        "nothing_to_cancel": "You have no open booking to cancel.",
+    },
+    "zh": {
+        "help": "我可以帮您预订会议室，例如您可以说：“订会议室，明天下午3点，6个人”。",
+        "out_of_range": "会议室可容纳1到500人。",
+        "confirm": "请确认：{booking}。要预订吗（是/否）？",
+        "confirm_again": "请回答是或否，或者告诉我要改什么。目前是：{booking}。要预订吗？",
+        "change": "您要改什么：用途、时间还是人数？",
+        "booked": "已预订：{booking}。您的预订号是{number}。",
+        "cancelled": "已取消您未完成的预订。",
+        "nothing_to_cancel": "您没有可以取消的未完成预订。",
+    },
+}
+NAMES: dict[Language, dict[Slot, str]] = {
+    "en": {"what": "for", "when": "when", "how_many": "people"},
+    "zh": {"what": "用途", "when": "时间", "how_many": "人数"},
+}
+
+
+def read_back(language: Language, booking: Booking | Confirmed) -> str:
+    """A whole booking in a few words."""
+    what, when, how_many = booking["what"], booking["when"], booking["how_many"]
+    if language == "zh":
+        return f"{what}，{when}，{how_many}人"
+    return f"{what}, {when}, {how_many} {'person' if how_many == 1 else 'people'}"
+
+
+def say(
+    language: Language,
+    sentence: str,
+    booking: Booking | Confirmed | None = None,
+    number: str = "",
+) -> str:
+    """One of the fixed sentences, with the booking it speaks of."""
+    told = read_back(language, booking) if booking else ""
+    # User's words go in as arguments only: a "{" in them is a character, not a placeholder.
+    return SAY[language][sentence].format(booking=told, number=number)
+
+
+def ask_for(language: Language, slot: Slot, again: bool, out_of_range: bool) -> str:
+    """The question for a slot, put more plainly where the last answer did not fill it."""
+    if out_of_range:
+        space = "" if language == "zh" else " "
+        return say(language, "out_of_range") + space + ASK[language][slot]
+    return (ASK_AGAIN if again else ASK)[language][slot]
+
+
+def summary(
+    language: Language, user: str, booking: Booking | None, confirmed: list[Confirmed], count: int, turns: int
+) -> str:
+    """Where the dialog stands: the user's open booking, the bookings made, and the turns taken."""
+    zh = language == "zh"
+    if booking is None:
+        open_line = "未完成的预订：无。" if zh else "Open booking: none."
+    else:
+        unknown = "未定" if zh else "not known yet"
+        colon = "：" if zh else ": "
+        slots = [f"{NAMES[language][slot]}{colon}{booking.get(slot, unknown)}" for slot in SLOTS]
+        open_line = f"您的预订：{'，'.join(slots)}。" if zh else f"Your open booking: {', '.join(slots)}."
+    yours = {True: "（您的）" if zh else " (yours)", False: ""}
+    gap = "" if zh else " "
+    made = [f"{c['number']}{yours[c['user'] == user]}{gap}{read_back(language, c)}" for c in confirmed]
+    if zh:
+        kept = f"（以下为最近{len(made)}个）" if count > len(made) else ""
+        made_line = f"已确认的预订：{count}个{kept}" + (f"：{'；'.join(made)}。" if made else "。")
+        return f"{open_line}\n{made_line}\n对话轮数：{turns}。"
+    kept = f" (the last {len(made)})" if count > len(made) else ""
+    made_line = f"Confirmed bookings: {count}{kept}" + (f": {'; '.join(made)}." if made else ".")
+    return f"{open_line}\n{made_line}\nTurns so far: {turns}."

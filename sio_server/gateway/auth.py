@@ -1,0 +1,78 @@
+"""Tokens: who a connection belongs to."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from dataclasses import dataclass
+
+import jwt
+
+from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.events import AGENT_PREFIX, USER_ID_PATTERN
+
+ALGORITHM = "HS256"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user a token stands for; `expires_at` in seconds since 1970."""
+
+    user_id: str
+    name: str
+    expires_at: int
+
+
+class Tokens:
+    """Issues and checks HS256 tokens for one audience."""
+
+    def __init__(self, secret: str, audience: str) -> None:
+        self._secret = secret
+        self._audience = audience
+
+    def issue(self, user_id: str, name: str, ttl_s: int) -> str:
+        """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one."""
+        if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(AGENT_PREFIX):
+            raise Refused(
+                ErrorCode.INVALID_PAYLOAD,
+                f"{user_id!r} cannot be a user id: use letters, digits and ._@+:|~- (at most 128), "
+                f"beginning with a letter or digit, and not with {AGENT_PREFIX!r}",
+            )
+        now = int(time.time())
+        claims = {"sub": user_id, "name": name, "aud": self._audience, "iat": now, "exp": now + ttl_s}
+        return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
+
+    def check(self, token: str) -> Identity:
+        """The user of a token; raises Refused with `token_missing`, `token_expired` or `token_invalid`."""
+        if not token:
+            raise Refused(ErrorCode.TOKEN_MISSING, "no token: put one into the handshake's auth as `token`")
+        try:
+            # The list of algorithms is fixed here: a token's own header must not choose ("none").
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                audience=self._audience,
+                options={"require": ["sub", "aud", "exp"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Refused(ErrorCode.TOKEN_EXPIRED, "the token has expired: get a new one") from None
+        except jwt.InvalidAudienceError:
+            raise Refused(ErrorCode.TOKEN_INVALID, "the token is for another audience") from None
+        except jwt.InvalidAlgorithmError:
+            raise Refused(ErrorCode.TOKEN_INVALID, "the token is not signed with HS256") from None
+        except jwt.InvalidTokenError as exc:
+            raise Refused(ErrorCode.TOKEN_INVALID, f"the token is not valid: {exc}") from None
+        user_id, name = claims["sub"], claims.get("name")
+        if not isinstance(user_id, str) or not re.fullmatch(USER_ID_PATTERN, user_id):
+            raise Refused(ErrorCode.TOKEN_INVALID, "the token's user id (sub) is not one")
+        if user_id.startswith(AGENT_PREFIX):
+            raise Refused(ErrorCode.TOKEN_INVALID, f"user ids beginning with {AGENT_PREFIX!r} belong to agents")
+        return Identity(user_id, str(name)[:200] if name else user_id, int(claims["exp"]))
+
+
+def guest_user_id(name: str) -> str:
+    """A new user id for a guest: readable, and nobody else's."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "guest"
+    return f"{slug}-{secrets.token_hex(4)}"

@@ -1,0 +1,160 @@
+"""The bus: what nodes tell each other, on python-socketio's Redis manager.
+
+Three things differ from the stock manager, each for a promise:
+- `emit` only publishes. A node serves its own clients when it hears the event, as every other node does;
+  the stock manager serves local clients first, which gives each node another order.
+- It reconnects within a second, and says so (`on_return`), so that what was missed is read from the log.
+- It hears its own heartbeat, so that a node which has gone deaf knows it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import socketio
+from engineio.packet import MESSAGE
+from engineio.packet import Packet as EnginePacket
+from redis.exceptions import RedisError
+from socketio.packet import EVENT
+
+from sio_server.conversation.connection import connect, connect_blocking
+from sio_server.conversation.keys import BUS, heartbeat_channel
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 1.0
+DEAF_AFTER_S = 3.5  # without its own heartbeat for so long a node is not ready; promise P11 allows 5 s
+
+
+class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
+    """The client manager of a node's Socket.IO server.
+
+    `on_event(event, payload, room)` is called, in the order of the bus, for every event heard;
+    `on_return()` whenever listening has begun anew, since anything may have been missed before.
+    """
+
+    def __init__(self, redis_url: str, node_id: str) -> None:
+        super().__init__(redis_url, channel=BUS)
+        self._node_id = node_id
+        self._heartbeats = heartbeat_channel(node_id)
+        self._publisher = connect(redis_url, max_connections=16)
+        self._heard_at = -float("inf")
+        self._listener: asyncio.Task[None] | None = None
+        self.on_event: Callable[[str, Any, Any], None] = lambda event, payload, room: None
+        self.on_return: Callable[[], None] = lambda: None
+
+    @property
+    def heard(self) -> bool:
+        """True while the node hears itself on the bus."""
+        return time.monotonic() - self._heard_at < DEAF_AFTER_S
+
+    def initialize(self) -> None:
+        """Called by the server on its first connection; listening has begun before that, in `start`."""
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._listener = asyncio.create_task(self._listen_forever(), name="bus-listener")
+
+    async def stop(self) -> None:
+        """Stop listening and close the connections."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+        await self._publisher.aclose()
+
+    async def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str | None = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Publish an event to a room on all nodes. It may be lost; nothing may depend on it."""
+        room = to or room
+        if not room or callback is not None or skip_sid is not None:
+            # An emit without a room would reach clients that are still being authenticated.
+            raise ValueError("an event goes to a named room, without callback or skip_sid")
+        message = {
+            "method": "emit",
+            "event": event,
+            "data": [data],
+            "binary": False,
+            "namespace": "/",
+            "room": room,
+            "skip_sid": None,
+            "callback": None,
+            "host_id": self._node_id,
+        }
+        try:
+            await self._publisher.publish(BUS, json.dumps(message, ensure_ascii=False, separators=(",", ":")))
+        except (RedisError, OSError) as exc:
+            log.warning("an ephemeral event was lost: event=%s error=%s", event, exc)
+
+    async def heartbeat(self) -> None:
+        """Say something to oneself over the bus."""
+        await self._publisher.publish(self._heartbeats, "1")
+
+    def deliver(self, room: Any, event: str, payload: Any) -> int:
+        """Put an event into the outbound queues of this node's sessions in a room; return how many.
+
+        Synchronous, so that nothing can come between two entries; encoded once for all sessions.
+        """
+        frame: EnginePacket | None = None
+        count = 0
+        for _sid, eio_sid in self.get_participants("/", room):
+            socket = self.server.eio.sockets.get(eio_sid)
+            if socket is None or socket.closed:
+                continue
+            if frame is None:
+                packet = self.server.packet_class(EVENT, namespace="/", data=[event, payload])
+                frame = EnginePacket(MESSAGE, packet.encode())
+            socket.queue.put_nowait(frame)
+            count += 1
+        return count
+
+    async def _listen_forever(self) -> None:
+        while True:
+            # A silent connection is a dead one: our own heartbeat must come every second.
+            client = connect_blocking(self.redis_url, block_s=DEAF_AFTER_S - 2.0)
+            try:
+                async with client.pubsub() as pubsub:
+                    await pubsub.subscribe(BUS, self._heartbeats)
+                    async for message in pubsub.listen():
+                        self._hear(message)
+            except (RedisError, OSError, TimeoutError) as exc:
+                log.warning("the bus is lost, trying again: error=%s", exc)
+            finally:
+                with contextlib.suppress(RedisError, OSError):
+                    await client.aclose()
+            await asyncio.sleep(0.5)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        # The client library may subscribe again by itself after a lost connection: any confirmation means
+        # that events before it may have been missed.
+        if message["type"] == "subscribe":
+            if message["channel"] == BUS:
+                self.on_return()
+            return
+        if message["channel"] == self._heartbeats:
+            self._heard_at = time.monotonic()
+            return
+        try:
+            event = json.loads(message["data"])
+            name, payload, room = event["event"], event["data"][0], event["room"]
+        except (ValueError, KeyError, IndexError, TypeError):
+            log.warning("something on the bus is not an event of ours; ignored")
+            return
+        try:
+            self.on_event(name, payload, room)
+        except Exception:
+            log.exception("an event of the bus could not be handled: event=%s", name)

@@ -1,0 +1,86 @@
+"""Catch-up: put a session into a conversation's room and give it exactly what it missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sio_server.conversation.log import ConversationLog
+from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.sessions import Session, Sessions
+from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
+from sio_server.protocol.position import Position, judge
+
+# The log may be trimmed, or the user leave and come back, between two steps: then the steps are taken again.
+ATTEMPTS = 10
+
+
+class CatchUp:
+    """Brings a session level with a conversation and lets it follow."""
+
+    def __init__(self, conversations: ConversationLog, fanout: Fanout, sessions: Sessions) -> None:
+        self._log = conversations
+        self._fanout = fanout
+        self._sessions = sessions
+
+    async def follow(
+        self, session: Session, conversation_id: str, position: Position | None, max_bytes: int
+    ) -> dict[str, Any]:
+        """The first page of what the session missed above `position`, its verdict and its session card.
+
+        The order matters: check membership, enter the room, then read. What is appended after the reading
+        comes live; what was appended before it is in the page; what is in both has the same seq.
+        """
+        for _ in range(ATTEMPTS):
+            view = await self._log.look(conversation_id, session.user_id)
+            if self._sessions.get(session.sid) is None:
+                raise Unavailable("the connection was closed meanwhile")
+            seen = Position(view.bounds.epoch, view.bounds.head)
+            was_following = self._fanout.follows(session.sid, conversation_id)
+            if not self._fanout.enter(session.sid, session.user_id, conversation_id, seen):
+                continue
+            session.following.add(conversation_id)
+            judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
+            try:
+                page = await self._log.page(
+                    conversation_id,
+                    session.user_id,
+                    after=judgement.after,
+                    limit=MAX_PAGE_ENTRIES,
+                    max_bytes=max_bytes,
+                )
+            except (Refused, Unavailable):
+                if not was_following:
+                    self._fanout.leave(session.sid, conversation_id)
+                    session.following.discard(conversation_id)
+                raise
+            if page.bounds.epoch != view.bounds.epoch or page.bounds.first > judgement.after + 1:
+                continue
+            last = page.entries[-1][0] if page.entries else judgement.after
+            return {
+                "conversation_id": conversation_id,
+                "verdict": judgement.verdict,
+                "reason": judgement.reason,
+                "position": {"epoch": page.bounds.epoch, "seq": last},
+                "after": judgement.after,
+                "head": page.bounds.head,
+                "more": last < page.bounds.head,
+                "entries": [envelope for _, envelope in page.entries],
+                "title": view.title,
+                "access": view.access,
+                "agent": view.agent,
+                "owner": view.owner,
+                "role": view.role,
+                "reads": view.reads,
+                "draft": view.draft,
+                "card": {
+                    "user_id": session.user_id,
+                    "verdict": judgement.verdict,
+                    "reason": judgement.reason,
+                    "replayed": page.bounds.head - judgement.after,
+                    "history": page.bounds.head - page.bounds.first + 1,
+                    "last_activity": view.last_activity,
+                    "unfinished_run": view.unfinished_run,
+                },
+            }
+        raise Unavailable("the conversation changes too quickly to catch up; try again")

@@ -1,0 +1,187 @@
+"""Fan-out: what the log says, to the rooms of this node, in the order of the log and without gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sio_server.conversation.keys import conversation_room, user_room
+from sio_server.conversation.log import ConversationLog
+from sio_server.gateway.bus import Bus
+from sio_server.gateway.metrics import Metrics
+from sio_server.protocol.delivery import Delivery, Step
+from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.events import MAX_PAGE_ENTRIES, EntryType, ServerEvent
+from sio_server.protocol.position import Position
+
+log = logging.getLogger(__name__)
+
+Envelope = dict[str, Any]
+
+
+@dataclass
+class _Room:
+    """A conversation that sessions of this node follow."""
+
+    delivery: Delivery[Envelope]
+    sids: dict[str, str] = field(default_factory=dict)  # session id -> user id
+    left_at: dict[str, int] = field(default_factory=dict)  # user id -> seq of the latest `member_left` met here
+
+
+class Fanout:
+    """The rooms of one node, each with the position up to which its sessions have been served.
+
+    A gap, or a bus that came back, makes it read the missing entries from the log. Entries of who leaves
+    take effect in the order of the log: nobody gets an entry that is later than their leaving.
+    """
+
+    def __init__(self, bus: Bus, conversations: ConversationLog, metrics: Metrics) -> None:
+        self._bus = bus
+        self._log = conversations
+        self._metrics = metrics
+        self._rooms: dict[str, _Room] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.on_evicted: Callable[[str, str], None] = lambda sid, conversation_id: None
+        bus.on_event = self.hear
+        bus.on_return = self.resync
+
+    def enter(self, sid: str, user_id: str, conversation_id: str, seen: Position) -> bool:
+        """Put a session into a room, given the log's position when its membership was checked.
+
+        Returns False when this node has met a later `member_left` of the user: the check is out of date.
+        Must be called without an await since the session was known to be alive.
+        """
+        room = self._rooms.get(conversation_id)
+        if room is not None and room.delivery.position.epoch != seen.epoch:
+            self._start_over(conversation_id, room)
+            room = None
+        if room is None:
+            room = self._rooms[conversation_id] = _Room(Delivery(seen))
+        elif room.left_at.get(user_id, 0) > seen.seq:
+            return False
+        self._bus.basic_enter_room(sid, "/", conversation_room(conversation_id))
+        room.sids[sid] = user_id
+        head = max(seen.seq, room.delivery.position.seq)
+        self._carry_out(conversation_id, room, room.delivery.known_head(seen.epoch, head))
+        return True
+
+    def leave(self, sid: str, conversation_id: str) -> None:
+        """Take a session out of a room; a room without sessions is forgotten."""
+        room = self._rooms.get(conversation_id)
+        if room is None or room.sids.pop(sid, None) is None:
+            return
+        self._bus.basic_leave_room(sid, "/", conversation_room(conversation_id))
+        if not room.sids:
+            del self._rooms[conversation_id]
+
+    def follows(self, sid: str, conversation_id: str) -> bool:
+        """Whether the session is in the room."""
+        room = self._rooms.get(conversation_id)
+        return room is not None and sid in room.sids
+
+    def hear(self, event: str, payload: Any, target: Any) -> None:
+        """An event came over the bus."""
+        if event != ServerEvent.CONVERSATION_ENTRY:
+            self._bus.deliver(target, event, payload)
+            return
+        conversation_id = payload["conversation_id"]
+        room = self._rooms.get(conversation_id)
+        if room is None:
+            return
+        self._metrics.heard(conversation_id, payload["seq"])
+        step = room.delivery.hear(payload["epoch"], payload["seq"], payload)
+        self._carry_out(conversation_id, room, step)
+
+    def resync(self) -> None:
+        """The bus came back: compare every room with the log, and repeat marks and drafts, which have no seq."""
+        for conversation_id, room in list(self._rooms.items()):
+            self._spawn(self._compare(conversation_id, room))
+
+    async def close(self) -> None:
+        """Stop what is being read."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _carry_out(self, conversation_id: str, room: _Room, step: Step[Envelope]) -> None:
+        for envelope in step.entries:
+            count = self._bus.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_ENTRY, envelope)
+            self._metrics.deliveries.inc(count)
+            if envelope["type"] == EntryType.MEMBER_LEFT:
+                self._evict(conversation_id, room, str(envelope["data"]["user_id"]), envelope["seq"])
+        if step.reset:
+            self._start_over(conversation_id, room)
+        elif step.read_after is not None:
+            self._spawn(self._read(conversation_id, room, step.read_after))
+
+    def _evict(self, conversation_id: str, room: _Room, user_id: str, seq: int) -> None:
+        room.left_at[user_id] = seq
+        for sid in [sid for sid, user in room.sids.items() if user == user_id]:
+            self.leave(sid, conversation_id)
+            self.on_evicted(sid, conversation_id)
+
+    def _start_over(self, conversation_id: str, room: _Room) -> None:
+        """The log is another one, or older than it can be read: sessions must sync again."""
+        self._bus.deliver(
+            conversation_room(conversation_id),
+            ServerEvent.CONVERSATION_RESET,
+            {"conversation_id": conversation_id},
+        )
+        for sid in list(room.sids):
+            self.leave(sid, conversation_id)
+            self.on_evicted(sid, conversation_id)
+        self._rooms.pop(conversation_id, None)
+
+    async def _read(self, conversation_id: str, room: _Room, after: int) -> None:
+        """Read one page of missing entries; the step that follows may ask for the next."""
+        delay = 0.05
+        while self._rooms.get(conversation_id) is room:
+            try:
+                page = await self._log.page(conversation_id, "", after=after, limit=MAX_PAGE_ENTRIES)
+            except Unavailable:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 1.0)
+                continue
+            except Refused:
+                self._start_over(conversation_id, room)
+                return
+            self._metrics.gap_entries.inc(len(page.entries))
+            step = room.delivery.read(page.bounds.epoch, page.bounds.head, page.entries)
+            self._carry_out(conversation_id, room, step)
+            return
+
+    async def _compare(self, conversation_id: str, room: _Room) -> None:
+        for user_id in set(room.sids.values()):
+            while self._rooms.get(conversation_id) is room:
+                try:
+                    view = await self._log.look(conversation_id, user_id)
+                except Unavailable:
+                    await asyncio.sleep(0.5)
+                    continue
+                except Refused:
+                    # The user has left, which is among the entries to be read; or the conversation is gone.
+                    await self._read(conversation_id, room, room.delivery.position.seq)
+                    break
+                self._carry_out(
+                    conversation_id, room, room.delivery.known_head(view.bounds.epoch, view.bounds.head)
+                )
+                for reader, seq in view.reads.items():
+                    mark = {"conversation_id": conversation_id, "user_id": reader, "device_id": None, "seq": seq}
+                    self._bus.deliver(conversation_room(conversation_id), ServerEvent.READ_UPDATED, mark)
+                if view.draft is not None:
+                    draft = {"conversation_id": conversation_id, "draft": view.draft}
+                    self._bus.deliver(user_room(user_id), ServerEvent.DRAFT_UPDATED, draft)
+                break
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("reading from the log failed", exc_info=task.exception())

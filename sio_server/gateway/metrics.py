@@ -1,0 +1,53 @@
+"""What a node measures of itself, for Prometheus."""
+
+from __future__ import annotations
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_IN_FLIGHT_LIMIT = 10_000
+
+
+class Metrics:
+    """Counters and histograms of one node. Times are in seconds by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.sessions = Gauge("roomgraph_sessions", "Live sessions on this node", registry=self.registry)
+        self.sends = Counter(
+            "roomgraph_sends", "Messages sent to this node, by outcome", ["outcome"], registry=self.registry
+        )
+        self.deliveries = Counter(
+            "roomgraph_deliveries", "Entries put into the queues of sessions", registry=self.registry
+        )
+        self.gap_entries = Counter(
+            "roomgraph_gap_entries",
+            "Entries read from the log because the bus had lost them",
+            registry=self.registry,
+        )
+        self.runs = Counter(
+            "roomgraph_runs", "Runs ended by this node, by status", ["status"], registry=self.registry
+        )
+        self.append_latency = Histogram(
+            "roomgraph_append_seconds", "From request to log", buckets=_BUCKETS, registry=self.registry
+        )
+        self.fanout_latency = Histogram(
+            "roomgraph_fanout_seconds",
+            "From append by this node to the queues of its sessions, over the bus",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._appended: dict[tuple[str, int], float] = {}
+
+    def appending(self, conversation_id: str, seq: int, began: float) -> None:
+        """An append of this node that began at `began` got `seq`; `heard` will end the measurement."""
+        if len(self._appended) < _IN_FLIGHT_LIMIT:
+            self._appended[conversation_id, seq] = began
+
+    def heard(self, conversation_id: str, seq: int) -> None:
+        """The entry came back over the bus."""
+        began = self._appended.pop((conversation_id, seq), None)
+        if began is not None:
+            self.fanout_latency.observe(time.monotonic() - began)

@@ -1,0 +1,112 @@
+"""The Socket.IO server of a node: python-socketio's, with frames checked before anything reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import socketio
+from aiohttp import web
+from engineio.async_drivers import aiohttp as engineio_aiohttp
+
+from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.events import MAX_FRAME_BYTES
+
+log = logging.getLogger(__name__)
+
+# A frame above this closes the connection (websocket code 1009); between MAX_FRAME_BYTES and this one it
+# is answered with an error, as clients expect of every event.
+HARD_FRAME_BYTES = 1024 * 1024
+PING_INTERVAL_S = 10
+PING_TIMEOUT_S = 8
+CLOSE_TIMEOUT_S = 1.0
+
+# Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
+_FRAME = re.compile(r"[123]|4[0123]")
+_EVENT_WITH_ACK = re.compile(r"2(?:/[^,]*,)?(\d{1,15})\[")
+_RESERVED = frozenset({"connect", "disconnect", "connect_error"})
+
+
+class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
+    """A websocket without compression, which costs 90 kB a connection, that ends on what is no frame of ours."""
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        self._sock = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False)
+        await self._sock.prepare(environ["aiohttp.request"])
+        self.environ = environ
+        await self.handler(self)
+        return self._sock
+
+    async def wait(self) -> str:
+        data = await super().wait()
+        if not isinstance(data, str) or not _FRAME.match(data):
+            # The engine would raise outside of every handler; as a lost connection it ends in order.
+            raise OSError("not a frame of Socket.IO")
+        return data
+
+
+class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
+    """One client's events are handled one after another, websocket only, each with exactly one ack."""
+
+    def __init__(self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None) -> None:
+        super().__init__(
+            client_manager=manager,
+            async_mode="aiohttp",
+            # True, the default, would run one client's events at the same time and lose their order.
+            async_handlers=False,
+            transports=["websocket"],
+            max_http_buffer_size=HARD_FRAME_BYTES,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+            cors_allowed_origins=allowed_origins,
+        )
+        self.eio._async = {**self.eio._async, "websocket": _WebSocket}
+        self.after_connect: Callable[[str], Awaitable[None]] | None = None
+
+    async def close_all(self) -> None:
+        """Close every connection now; without this a client notices a stopped node only by its missing pings."""
+        sockets = [socket for socket in self.eio.sockets.values() if not socket.closed]
+        await asyncio.gather(
+            *(asyncio.wait_for(socket.close(reason="server shutdown"), CLOSE_TIMEOUT_S) for socket in sockets),
+            return_exceptions=True,
+        )
+
+    async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        await super()._handle_connect(eio_sid, namespace, data)
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
+        if sid and self.after_connect is not None and self.manager.is_connected(sid, namespace or "/"):
+            # Before the next frame of this client is read: its first event finds the session complete.
+            await self.after_connect(sid)
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        if isinstance(data, str) and (len(data) > MAX_FRAME_BYTES or len(data.encode()) > MAX_FRAME_BYTES):
+            await self._refuse_large(eio_sid, data)
+            return
+        try:
+            await super()._handle_eio_message(eio_sid, data)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
+            log.info("a malformed frame ends the connection: error=%s", type(exc).__name__)
+            await self.eio.disconnect(eio_sid)
+
+    async def _refuse_large(self, eio_sid: str, data: str) -> None:
+        event = _EVENT_WITH_ACK.match(data[:200])
+        if event:
+            error = Refused(ErrorCode.PAYLOAD_TOO_LARGE, f"a frame may hold {MAX_FRAME_BYTES} bytes at most")
+            await self._ack(eio_sid, int(event[1]), error)
+
+    async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
+        # A client may send any name, also those by which the library calls its own handlers.
+        if not isinstance(data[0], str) or data[0] in _RESERVED:
+            if id is not None:
+                await self._ack(eio_sid, id, Refused(ErrorCode.UNKNOWN_EVENT, "there is no such event"))
+            return
+        await super()._handle_event(eio_sid, namespace, id, data)
+
+    async def _ack(self, eio_sid: str, id: int, error: Refused) -> None:
+        packet = self.packet_class(
+            socketio.packet.ACK, namespace="/", id=id, data=[{"ok": False, "error": error.to_wire()}]
+        )
+        await self._send_packet(eio_sid, packet)

@@ -1,0 +1,77 @@
+"""Every error code a client can meet, what it means and whether to try again.
+
+Tree:
+
+    RoomgraphError
+    ├── Refused        the server said no; nothing was done
+    └── Unavailable    the server could not tell; the operation may or may not have been done
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+
+class ErrorCode(StrEnum):
+    """Stable codes of `error.code` in an ack and of `data.code` in a refused handshake."""
+
+    TOKEN_MISSING = "token_missing"
+    TOKEN_INVALID = "token_invalid"
+    TOKEN_EXPIRED = "token_expired"
+    INVALID_PAYLOAD = "invalid_payload"
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_CONVERSATION = "unknown_conversation"
+    NOT_A_MEMBER = "not_a_member"
+    NOT_ALLOWED = "not_allowed"
+    CONVERSATION_EXISTS = "conversation_exists"
+    CLIENT_ID_REUSED = "client_id_reused"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+# With these the outcome is unknown. Every request may be repeated as it was: a send carries its
+# `client_id`, and all other requests have the same effect once or twice.
+RETRYABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL})
+
+
+class RoomgraphError(Exception):
+    """An error with a stable code; `retryable` is True when repeating the request unchanged may help."""
+
+    def __init__(self, code: ErrorCode | str, message: str) -> None:
+        super().__init__(message)
+        self.code = str(code)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    @property
+    def retryable(self) -> bool:
+        return self.code in RETRYABLE
+
+    def to_wire(self) -> dict[str, Any]:
+        """The `error` object of an ack: `{code, message, retryable}`."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+class Refused(RoomgraphError):
+    """The server said no, and nothing was done."""
+
+
+class Unavailable(RoomgraphError):
+    """The server could not finish: the operation may or may not have been done. Repeat it unchanged."""
+
+    def __init__(self, message: str, code: ErrorCode = ErrorCode.UNAVAILABLE) -> None:
+        super().__init__(code, message)
+
+
+def from_wire(error: Any) -> RoomgraphError:
+    """Turn the `error` object of an ack back into an exception; unknown codes are kept as they are."""
+    if not isinstance(error, dict):
+        return Unavailable("the server's answer was not understood", ErrorCode.INTERNAL)
+    code, message = str(error.get("code", ErrorCode.INTERNAL)), str(error.get("message", ""))
+    if code in RETRYABLE:
+        return Unavailable(message, ErrorCode(code))
+    return Refused(code, message)

@@ -1,0 +1,254 @@
+"""Every event on the wire, with its fields and limits. `docs/protocol.md` explains them in words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from sio_server.protocol.position import Position
+
+PROTOCOL_VERSION = 1
+
+MAX_FRAME_BYTES = 64 * 1024  # a larger frame is answered with `payload_too_large`
+MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, in one message or draft
+MAX_PAGE_ENTRIES = 200
+MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at least one entry
+SNAPSHOT_ENTRIES = 50
+MAX_SYNC_CONVERSATIONS = 100
+MAX_INVITES = 100
+
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
+USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
+AGENT_PREFIX = "agent:"  # ids of agents; no token may carry such a user id
+
+
+class ClientEvent(StrEnum):
+    """Client to server; each gets exactly one ack."""
+
+    CONVERSATION_CREATE = "conversation:create"
+    CONVERSATION_JOIN = "conversation:join"
+    CONVERSATION_LEAVE = "conversation:leave"
+    CONVERSATION_LIST = "conversation:list"
+    CONVERSATION_HISTORY = "conversation:history"
+    CONVERSATION_INVITE = "conversation:invite"
+    CONVERSATION_MEMBERS = "conversation:members"
+    MESSAGE_SEND = "message:send"
+    READ_UPDATE = "read:update"
+    DRAFT_UPDATE = "draft:update"
+    TYPING_UPDATE = "typing:update"
+    SESSION_SYNC = "session:sync"
+
+
+class ServerEvent(StrEnum):
+    """Server to client."""
+
+    SESSION_READY = "session:ready"
+    CONVERSATION_ENTRY = "conversation:entry"
+    CONVERSATION_UPDATED = "conversation:updated"
+    CONVERSATION_RESET = "conversation:reset"
+    RUN_STARTED = "run:started"
+    RUN_DELTA = "run:delta"
+    RUN_FINISHED = "run:finished"
+    PRESENCE_UPDATE = "presence:update"
+    READ_UPDATED = "read:updated"
+    DRAFT_UPDATED = "draft:updated"
+    TYPING_UPDATED = "typing:updated"
+    SERVER_DRAINING = "server:draining"
+
+
+class EntryType(StrEnum):
+    """The type of an entry in the log."""
+
+    CONVERSATION_CREATED = "conversation_created"
+    MEMBER_JOINED = "member_joined"
+    MEMBER_LEFT = "member_left"
+    MESSAGE = "message"
+    ANSWER = "answer"
+    FAILED = "failed"
+
+
+class TextTooLong(ValueError):
+    """A text over MAX_TEXT_BYTES; answered with `payload_too_large`."""
+
+
+def _is_unicode(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON can carry half a surrogate pair, which no log or socket could carry on.
+        raise ValueError("not valid Unicode: half of a surrogate pair") from None
+    return text
+
+
+def _fits_text_limit(text: str) -> str:
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise TextTooLong(f"longer than {MAX_TEXT_BYTES} bytes of UTF-8")
+    return text
+
+
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
+UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN)]
+Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
+Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
+Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
+
+
+class _Wire(BaseModel):
+    """Strict: a number is not a string, and a field that is not known is an error, not a silent typo."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class WirePosition(_Wire):
+    """A position as an object on the wire: `{epoch, seq}`."""
+
+    epoch: Id
+    seq: Seq
+
+    def to_position(self) -> Position:
+        return Position(self.epoch, self.seq)
+
+
+Access = Literal["open", "invitation"]
+AgentMode = Literal["always", "mention", "off"]
+
+
+class ConversationCreate(_Wire):
+    """Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice."""
+
+    conversation_id: Id | None = None
+    title: Title = ""
+    access: Access = "invitation"
+    agent: AgentMode = "always"
+    invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
+
+
+class ConversationJoin(_Wire):
+    """Become a member (of an open conversation, or when invited) and follow it on this session."""
+
+    conversation_id: Id
+    position: WirePosition | None = None
+
+
+class ConversationLeave(_Wire):
+    """Stop being a member; all this user's sessions stop following."""
+
+    conversation_id: Id
+
+
+class ConversationList(_Wire):
+    """This user's conversations in order of their ids, `limit` at a time, from above `after`."""
+
+    after: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 100
+
+
+class ConversationHistory(_Wire):
+    """One page of ascending entries: those just above `after`, or just below `before` (default: the end)."""
+
+    conversation_id: Id
+    after: Seq | None = None
+    before: Seq | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ENTRIES)] = 50
+
+
+class ConversationInvite(_Wire):
+    """Invite users to a conversation one is a member of."""
+
+    conversation_id: Id
+    user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MAX_INVITES)]
+
+
+class ConversationMembers(_Wire):
+    """The members, with who is online."""
+
+    conversation_id: Id
+
+
+class MessageSend(_Wire):
+    """Append a message. `client_id` is the sender's own unique id: the same one again yields the same ack."""
+
+    conversation_id: Id
+    client_id: Id
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class ReadUpdate(_Wire):
+    """This user has read up to `seq`; a mark never goes back."""
+
+    conversation_id: Id
+    seq: Seq
+
+
+class DraftUpdate(_Wire):
+    """This user's unsent text in a conversation; an empty text clears it."""
+
+    conversation_id: Id
+    text: Text
+
+
+class TypingUpdate(_Wire):
+    """This user began or stopped typing. May be lost."""
+
+    conversation_id: Id
+    typing: bool
+
+
+class SessionSync(_Wire):
+    """Follow conversations on this session and be caught up in each from its position (None: a snapshot)."""
+
+    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)]
+
+
+REQUESTS: dict[ClientEvent, type[_Wire]] = {
+    ClientEvent.CONVERSATION_CREATE: ConversationCreate,
+    ClientEvent.CONVERSATION_JOIN: ConversationJoin,
+    ClientEvent.CONVERSATION_LEAVE: ConversationLeave,
+    ClientEvent.CONVERSATION_LIST: ConversationList,
+    ClientEvent.CONVERSATION_HISTORY: ConversationHistory,
+    ClientEvent.CONVERSATION_INVITE: ConversationInvite,
+    ClientEvent.CONVERSATION_MEMBERS: ConversationMembers,
+    ClientEvent.MESSAGE_SEND: MessageSend,
+    ClientEvent.READ_UPDATE: ReadUpdate,
+    ClientEvent.DRAFT_UPDATE: DraftUpdate,
+    ClientEvent.TYPING_UPDATE: TypingUpdate,
+    ClientEvent.SESSION_SYNC: SessionSync,
+}
+
+
+class HandshakeAuth(_Wire):
+    """The `auth` object of the handshake. A device keeps its `device_id` across sessions."""
+
+    token: str
+    device_id: Id | None = None
+    device_name: Annotated[Title, StringConstraints(max_length=100)] = ""
+
+
+class Entry(BaseModel):
+    """One record of the log: the envelope of `conversation:entry` and of every page of history."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    v: int
+    conversation_id: str
+    epoch: str
+    seq: int
+    type: str  # an EntryType, or one that a newer server knows
+    ts: str  # ISO 8601 UTC, milliseconds, by Redis' clock
+    data: dict[str, Any]
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.seq)
+
+    @property
+    def text(self) -> str:
+        """The text of a message or an answer; empty for other entries."""
+        return str(self.data.get("text", ""))
+
+    @property
+    def author(self) -> str:
+        """The user id or agent id the entry is by."""
+        return str(self.data.get("user_id", ""))

@@ -1,0 +1,103 @@
+"""Every setting of a node, from the environment; a wrong one is named with what to write instead."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# Where `roomgraph redis` serves, unless told otherwise; not 6379, where another Redis may be at home.
+DEFAULT_REDIS_PORT = 9379
+
+_HINTS = {
+    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0",
+    "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
+    "PORT": "write a number from 1 to 65535, such as 9000",
+    "NODE_NAME": "write a short name for this node, such as web-1",
+    "AUTH_MODE": "write token (you issue the tokens) or guest (anyone may take a name)",
+    "AUTH_SECRET": "write at least 32 characters that nobody can guess, the same on every node: "
+    "python -c 'import secrets; print(secrets.token_hex(32))'",
+    "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
+    "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
+    "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
+    "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
+    "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
+    "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "LOG_LEVEL": "write one of debug, info, warning, error",
+    "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
+}
+
+
+class SettingsError(ValueError):
+    """The environment holds settings that cannot be used; the message is for people."""
+
+
+class Settings(BaseSettings):
+    """The settings of a node. Each is read from the environment variable of its name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    redis_url: str = f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0"
+    host: str = "0.0.0.0"
+    port: Annotated[int, Field(ge=1, le=65535)] = 9000
+    node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")] = ""
+    auth_mode: Literal["token", "guest"] = "token"
+    auth_secret: str = Field(default="", repr=False)
+    auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
+    token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
+    run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
+    log_retention: Annotated[int, Field(ge=0)] = 0
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, value: str) -> str:
+        if not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("not a Redis URL")
+        return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        )
+
+    @field_validator("log_retention")
+    @classmethod
+    def _enough_to_catch_up(cls, value: int) -> int:
+        if 0 < value < 100:
+            raise ValueError("fewer than a returning device needs")
+        return value
+
+    @model_validator(mode="after")
+    def _secret_when_needed(self) -> Settings:
+        if self.auth_mode == "token" and not self.auth_secret:
+            raise ValueError("AUTH_SECRET is not set, and AUTH_MODE=token needs it")
+        if self.auth_secret and len(self.auth_secret) < 32:
+            raise ValueError("AUTH_SECRET is too short")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The node's name as people see it: its port, unless it was given one."""
+        return self.node_name or str(self.port)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; raise SettingsError with one line for each wrong one, and what to write instead."""
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as exc:
+        lines = []
+        for error in exc.errors(include_url=False):
+            name = str(error["loc"][0]).upper() if error["loc"] else "AUTH_SECRET"
+            problem = error["msg"].removeprefix("Value error, ")
+            given = "" if name == "AUTH_SECRET" else f"{name}={os.environ.get(name, error.get('input'))!s}: "
+            lines.append(f"{given}{problem}. {name}: {_HINTS.get(name, 'see docs/operations.md')}.")
+        raise SettingsError("\n".join(lines)) from None
