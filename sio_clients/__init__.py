@@ -1,1 +1,24 @@
-"""The clients of Roomgraph: a person, a bot, the tour and the checker of what they received."""
+"""The Roomgraph SDK for Python, and what is built on it: bots, the history checker and the tour."""
+
+from sio_clients.client import ChatClient, connect_guest, guest_token
+from sio_clients.conversation import Ack, Conversation
+from sio_clients.errors import ConversationReset, NotConnected, Refused, RoomgraphError, Unavailable
+from sio_clients.session import SessionCard
+from sio_server.protocol.events import Entry
+from sio_server.protocol.position import Position
+
+__all__ = [
+    "Ack",
+    "ChatClient",
+    "Conversation",
+    "ConversationReset",
+    "Entry",
+    "NotConnected",
+    "Position",
+    "Refused",
+    "RoomgraphError",
+    "SessionCard",
+    "Unavailable",
+    "connect_guest",
+    "guest_token",
+]

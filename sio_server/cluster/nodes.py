@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from redis.asyncio import Redis
 
 from sio_server.conversation.connection import redis_errors
@@ -12,18 +15,18 @@ from sio_server.conversation.scripts import Scripts
 class Nodes:
     """The nodes of the cluster, as seen by one of them."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, node_id: str, description: dict[str, str]) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, node_id: str, description: Mapping[str, str]) -> None:
         self._redis = redis
         self._scripts = scripts
         self._node_id = node_id
-        self._description = description
+        self._description: Any = description  # redis-py's type for mappings admits no mapping of str to str
 
     async def heartbeat(self) -> tuple[bool, list[str]]:
         """Say that this node lives. Returns whether it was unknown until now, and the ids of dead nodes."""
         reply = await self._scripts.user("heartbeat", [NODES], self._node_id, NODE_TTL_MS)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hset(node(self._node_id), mapping={**self._description})
+            pipe.hset(node(self._node_id), mapping=self._description)
             pipe.pexpire(node(self._node_id), NODE_TTL_MS)
             await pipe.execute()
         return reply[0] == "1", [str(dead) for dead in reply[1] if dead != self._node_id]

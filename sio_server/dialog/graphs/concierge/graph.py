@@ -114,7 +114,7 @@ def confirm(state: ConciergeState) -> ConciergeState:
     again = booking.get("asked") == "confirm" and not turn["changed"] and not turn["out_of_range"]
     reply = replies.say(turn["language"], "confirm_again" if again else "confirm", booking)
     if turn["out_of_range"]:
-        reply = replies.say(turn["language"], "out_of_range") + " " + reply
+        reply = replies.say(turn["language"], "out_of_range") + reply
     return {**asking(state, {**booking, "asked": "confirm"}), "reply": reply}
 
 

@@ -29,7 +29,7 @@ ASK_AGAIN: dict[Language, dict[Slot, str]] = {
 SAY: dict[Language, dict[str, str]] = {
     "en": {
         "help": "I can book a room for you: say “book a meeting room tomorrow at 10 for 6 people”.",
-        "out_of_range": "A room takes 1 to 500 people.",
+        "out_of_range": "A room takes 1 to 500 people. ",
         "confirm": "So that is: {booking}. Shall I book it (yes or no)?",
         "confirm_again": "Please say yes or no, or what to change. It is: {booking}. Shall I book it?",
         "change": "What shall I change: what it is for, the time, or the number of people?",
@@ -77,8 +77,7 @@ def say(
 def ask_for(language: Language, slot: Slot, again: bool, out_of_range: bool) -> str:
     """The question for a slot, put more plainly where the last answer did not fill it."""
     if out_of_range:
-        space = "" if language == "zh" else " "
-        return say(language, "out_of_range") + space + ASK[language][slot]
+        return say(language, "out_of_range") + ASK[language][slot]
     return (ASK_AGAIN if again else ASK)[language][slot]
 
 
@@ -94,13 +93,16 @@ def summary(
         colon = "：" if zh else ": "
         slots = [f"{NAMES[language][slot]}{colon}{booking.get(slot, unknown)}" for slot in SLOTS]
         open_line = f"您的预订：{'，'.join(slots)}。" if zh else f"Your open booking: {', '.join(slots)}."
-    yours = {True: "（您的）" if zh else " (yours)", False: ""}
-    gap = "" if zh else " "
-    made = [f"{c['number']}{yours[c['user'] == user]}{gap}{read_back(language, c)}" for c in confirmed]
+    lines = [f"{done['number']} {read_back(language, done)}" for done in confirmed]
+    lines = [
+        line + (("（您的）" if zh else " (yours)") if done["user"] == user else "")
+        for line, done in zip(lines, confirmed, strict=True)
+    ]
+    earlier = count - len(lines)
     if zh:
-        kept = f"（以下为最近{len(made)}个）" if count > len(made) else ""
-        made_line = f"已确认的预订：{count}个{kept}" + (f"：{'；'.join(made)}。" if made else "。")
-        return f"{open_line}\n{made_line}\n对话轮数：{turns}。"
-    kept = f" (the last {len(made)})" if count > len(made) else ""
-    made_line = f"Confirmed bookings: {count}{kept}" + (f": {'; '.join(made)}." if made else ".")
-    return f"{open_line}\n{made_line}\nTurns so far: {turns}."
+        more = f"另有更早的{earlier}个。" if earlier else ""
+        made = f"（{count}个）：{'；'.join(lines)}。{more}" if lines else "：无。"
+        return f"{open_line}\n已确认的预订{made}\n对话轮数：{turns}。"
+    more = f" And {earlier} before those." if earlier else ""
+    made = f" ({count}): {'; '.join(lines)}.{more}" if lines else ": none."
+    return f"{open_line}\nConfirmed bookings{made}\nTurns so far: {turns}."

@@ -7,6 +7,7 @@ from sio_server.dialog.graphs.concierge.state import MOST_PEOPLE, Booking, Inten
 
 # (?ia) in the patterns: any case, and \b between a Chinese character and a letter or digit as well.
 READ_AT_MOST, WHEN_AT_MOST, WHAT_AT_MOST = 1000, 80, 60
+UNPRINTABLE = re.compile("[\\x00-\\x1f\\x7f\\ud800-\\udfff]")
 GONE = " | "  # stands where a time or a head count was, so that the words around it do not run together
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -18,8 +19,9 @@ PLAIN = str.maketrans(
 
 NUMBER_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 NUMBERS = {word: value for value, word in enumerate(NUMBER_WORDS.split("|"), start=1)}
+NUMBERS |= {"fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50}
 HAN_DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"两": 2}
-NUM = rf"(?:[0-9]+|(?:{NUMBER_WORDS})\b|[零一二两三四五六七八九十百]+)"
+NUM = rf"(?:[0-9]+|(?:{'|'.join(NUMBERS)})\b|[零一二两三四五六七八九十百]{{1,7}})"
 PEOPLE = r"(?:people|persons?|guests?|attendees|participants|colleagues|seats|pax|of us)\b"
 
 # --- when
@@ -71,8 +73,7 @@ RIGHT_NOW = re.compile(r"(?ia)(?:right )?now|asap|现在|马上")
 def find_when(words: str) -> tuple[str, str]:
     """The words that say a time, as the user put them, and the text without them."""
     plain = words.translate(PLAIN)
-    pieces: list[str] = []
-    rest, start, end, says_time = "", 0, 0, False
+    pieces, rest, start, end, says_time = list[str](), "", 0, 0, False
     for found in TIME.finditer(plain):
         gap = plain[end : found.start()]
         if pieces and BETWEEN.fullmatch(gap):
@@ -109,7 +110,7 @@ HEADS = re.compile(
     rf"|人数(?:改成|改为|是|为|:)?\s?({NUM})",
 )
 ONLY_A_NUMBER = re.compile(
-    rf"(?ia)(?:we are|we're|there are|about|around|maybe|up to|大概|大约|一共|差不多|\s)*(?P<n>-?{NUM})"
+    rf"(?ia)(?:we are|we're|there are|about|around|maybe|up to|我们|大概|大约|一共|差不多|\s)*(?P<n>-?{NUM})"
     r"(?:\s|个|左右|吧|of us|or so|max|please)*",
 )
 
@@ -149,7 +150,7 @@ KIND = re.compile(
 )
 FILLER = re.compile(
     r"(?ia)^(?:(?:it'?s|it (?:is|will be)|this is|we(?:'re| are) (?:having|holding)|i need (?:it|one)|just"
-    r"|maybe|well|for|to|an?|the|our|my|some|please)\b\s*|就是|是|用来|用于|用作|我们要|我要|想|一[个场]|[开办]个)+"
+    r"|maybe|well|for|to|an?|the|our|my|some|please)\b\s*|就是|是|用来|用于|用作|我们|我|要|想|[开办]?一?[个场])+"
     r"|(?:\s+(?:please|at|on|by|in|for|with))+$",
 )
 NO_PURPOSE = re.compile(
@@ -164,7 +165,7 @@ def find_what(plain: str, known: str | None, asked: bool) -> str | None:
     if asked and not NO_PURPOSE.search(plain) and not NO.match(plain) and not says_yes(plain):
         parts = [FILLER.sub("", part.strip(" .,!;:。、")).strip() for part in plain.split("|")]
         free = [part for part in parts if len(part) <= WHAT_AT_MOST and any(map(str.isalpha, part))]
-    if free and len(free[0].split()) <= 3 and not re.search(f"[{HAN}]", free[0]):
+    if free and len(re.findall(f"[{HAN}]{{1,2}}|[^ {HAN}]+", free[0])) <= 3:
         return free[0]  # the user's own "weekly team meeting" says more than "meeting"
     kinds = [(kind["more"] or "") + (kind["kind"] or kind["han"]).lower() for kind in KIND.finditer(plain)]
     if telling := [kind for kind in kinds if kind not in {"meeting", "会议", "开会"}]:
@@ -182,9 +183,9 @@ START = re.compile(r"(?ia)\b(?:book(?:ing)?|reserv(?:e|ation)|rooms?)\b|订|预�
 # Each word of a yes must agree or be polite: "ok, but is it quiet?" books no room.
 YES = re.compile(
     r"(?ia)yes|y|yeah|yep|okay|ok|sure|confirm(?:ed)?|correct|right|perfect|fine|agreed?|book|go|[👍✅]"
-    r"|(?:是的?|对的?|好的?|确认|可以|行|没问题|没错|预?订吧|就这样)+[吧啊呀了请谢]*",
+    r"|(?:是的?|对的?|好的?|确认|可以|行|没问题|[没不]错|预?订吧|就这样)+[吧啊呀了请谢]*",
 )
-POLITE = re.compile(r"(?ia)please|thanks?|you|it|that'?s?|is|looks|good|great|do|ahead|the|this|all|i")
+POLITE = re.compile(r"(?ia)please|thanks?|you|it|that'?s?|is|looks|good|great|do|ahead|the|this|i|谢谢|请")
 NO = re.compile(r"(?ia)(?:no|n|nope|nah|not|nothing|wrong|don't)\b|不|否|没|别|错")
 CHANGE = re.compile(r"(?ia)(?:please |i want to |let's )?(?:change|edit|modify)\b|修改|更改|改")
 ABOUT: dict[Slot, re.Pattern[str]] = {
@@ -212,9 +213,8 @@ def says_yes(plain: str) -> bool:
 
 def read(text: str, booking: Booking | None) -> Heard:
     """Read a message in the light of its user's open booking, if there is one."""
-    words = " ".join(text[:READ_AT_MOST].split())
-    known = booking or Booking()
-    asked = known.get("asked")
+    words = " ".join(UNPRINTABLE.sub(" ", text[:READ_AT_MOST]).split())
+    known, asked = booking or Booking(), booking.get("asked") if booking else None
     when, plain = find_when(words)
     when = when or (words if asked == "when" and RIGHT_NOW.fullmatch(words) else "")
     how_many, plain = find_how_many(plain, asked == "how_many")

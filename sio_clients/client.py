@@ -1,0 +1,353 @@
+"""The SDK: a chat client that stays connected to some node of a list and misses nothing.
+
+async with ChatClient(["http://127.0.0.1:9000", "http://127.0.0.1:9001"], token) as client:
+    conversation = await client.join("lobby")
+    await conversation.send("hello")
+    async for entry in conversation.entries():
+        print(entry.seq, entry.text)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from sio_clients.conversation import Conversation
+from sio_clients.errors import NotConnected, Refused, RoomgraphError, Unavailable, from_wire
+from sio_clients.session import Following, Outcome
+from sio_clients.transport import ConnectionLost, Transport
+from sio_server.protocol.events import (
+    MAX_PAGE_ENTRIES,
+    MAX_SYNC_CONVERSATIONS,
+    AgentMode,
+    ClientEvent,
+    Entry,
+    ServerEvent,
+)
+from sio_server.protocol.position import Position
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 5.0
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 3.0
+
+
+async def guest_token(url: str, name: str) -> tuple[str, str]:
+    """Ask a server in guest mode for a token; returns (user_id, token). Raises Refused or NotConnected."""
+    timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            async with http.post(f"{url.rstrip('/')}/api/guest", json={"name": name}) as response:
+                body = await response.json()
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
+        raise NotConnected(f"{url}: {exc or 'no answer'}") from None
+    if response.status != 200:
+        raise from_wire(body.get("error"))
+    return str(body["user_id"]), str(body["token"])
+
+
+class ChatClient:
+    """A device of a user.
+
+    Promises: a send that returned is in the log, once, however often the connection was lost; entries come
+    in the order of the log, each once, with nothing left out; when its node goes away it moves to the next
+    of `urls` and is caught up there. Requests are repeated for `give_up_after` seconds, then they raise
+    NotConnected, or Unavailable when the outcome is unknown.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        token: str,
+        *,
+        device_id: str | None = None,
+        device_name: str = "",
+        give_up_after: float = 30.0,
+    ) -> None:
+        self.urls = [urls] if isinstance(urls, str) else list(urls)
+        if not self.urls:
+            raise ValueError("urls: give the address of at least one node, such as http://127.0.0.1:9000")
+        self.device_id = device_id or f"d-{uuid.uuid4().hex[:16]}"
+        self.user_id = ""
+        self.node = ""  # the name of the node it is connected to
+        self.give_up_after = give_up_after
+        self._auth = {"token": token, "device_id": self.device_id, "device_name": device_name}
+        self._next_url = 0
+        self._transport: Transport | None = None
+        self._online = asyncio.Event()
+        self._allowed = asyncio.Event()
+        self._allowed.set()
+        self._wanted = asyncio.Event()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._fatal: RoomgraphError | None = None
+        self._conversations: dict[str, Conversation] = {}
+        self._listeners: dict[str, list[Callable[[Any], None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # The connection
+
+    async def connect(self) -> None:
+        """Connect to the first node that answers. Raises Refused (a bad token) or NotConnected."""
+        self._supervisor = asyncio.create_task(self._supervise(), name="chat-client")
+        try:
+            await self._wait_online(asyncio.get_running_loop().time() + self.give_up_after)
+        except RoomgraphError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Disconnect for good. Iterators over entries end."""
+        tasks = [task for task in (self._supervisor, *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._transport is not None:
+            await self._transport.close()
+        self._fatal = self._fatal or NotConnected("the client is closed")
+        for conversation in self._conversations.values():
+            conversation._end()
+
+    async def go_offline(self) -> None:
+        """Lose the connection without a goodbye, and stay away until `go_online`."""
+        self._allowed.clear()
+        if self._transport is not None:
+            await self._transport.cut()
+
+    async def go_online(self, url: str | None = None) -> None:
+        """Come back, to a certain node if one is given, and wait until everything missed is here."""
+        if url is not None:
+            self._next_url = self.urls.index(url)
+        self._allowed.set()
+        await self._wait_online(asyncio.get_running_loop().time() + self.give_up_after)
+
+    @property
+    def online(self) -> bool:
+        """Connected, and caught up in every conversation."""
+        return self._online.is_set()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # Conversations
+
+    async def create(
+        self,
+        title: str = "",
+        *,
+        conversation_id: str | None = None,
+        access: str = "invitation",
+        agent: AgentMode = "always",
+        invite: Sequence[str] = (),
+    ) -> Conversation:
+        """Create a conversation and follow it. The id is chosen here, so that a repeated request makes one."""
+        request = {
+            "conversation_id": conversation_id or f"c-{uuid.uuid4().hex[:16]}",
+            "title": title,
+            "access": access,
+            "agent": agent,
+            "invite": list(invite),
+        }
+        return await self._follow(ClientEvent.CONVERSATION_CREATE, request, None)
+
+    async def join(self, conversation_id: str, position: Position | None = None) -> Conversation:
+        """Become a member and follow the conversation, from a position seen before or with a snapshot."""
+        request: dict[str, Any] = {"conversation_id": conversation_id}
+        if position is not None:
+            request["position"] = {"epoch": position.epoch, "seq": position.seq}
+        return await self._follow(ClientEvent.CONVERSATION_JOIN, request, position)
+
+    async def conversations(self) -> list[dict[str, Any]]:
+        """All of the user's conversations, with unread counts."""
+        items: list[dict[str, Any]] = []
+        after: dict[str, Any] = {}
+        while True:
+            page = await self.request(ClientEvent.CONVERSATION_LIST, after)
+            items += page["conversations"]
+            if page["next"] is None:
+                return items
+            after = {"after": page["next"]}
+
+    def on(self, event: str, listener: Callable[[Any], None]) -> None:
+        """Call `listener(payload)` for every such server event, such as `draft:updated`. It must not block."""
+        self._listeners.setdefault(event, []).append(listener)
+
+    async def request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Send an event and return its ack; repeated until answered, which every event allows."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.give_up_after
+        delay = BACKOFF_FIRST_S
+        while True:
+            transport = await self._wait_online(deadline)
+            try:
+                return await transport.request(event, payload, min(REQUEST_TIMEOUT_S, self.give_up_after))
+            except Unavailable:
+                if loop.time() + delay > deadline:
+                    raise
+            except (ConnectionLost, TimeoutError):
+                if loop.time() + delay > deadline:
+                    raise Unavailable(f"{event} got no answer within {self.give_up_after:g} s") from None
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, BACKOFF_MAX_S)
+
+    # Inside
+
+    async def _follow(self, event: str, request: dict[str, Any], position: Position | None) -> Conversation:
+        conversation_id = str(request["conversation_id"])
+        known = self._conversations.get(conversation_id)
+        conversation = known or Conversation(self, Following(conversation_id, position))
+        self._conversations[conversation_id] = conversation
+        try:
+            result = await self.request(event, request)
+        except RoomgraphError:
+            if known is None:
+                del self._conversations[conversation_id]
+            raise
+        conversation.title = result["title"]
+        if known is None:
+            self._carry_out(conversation, conversation.following.synced(result))
+        return conversation
+
+    async def _wait_online(self, deadline: float) -> Transport:
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    if self._fatal is not None:
+                        raise self._fatal
+                    if self._online.is_set() and self._transport is not None:
+                        return self._transport
+                    self._wanted.clear()
+                    await self._wanted.wait()
+        except TimeoutError:
+            raise NotConnected(f"no node could be reached: {', '.join(self.urls)}") from None
+
+    async def _supervise(self) -> None:
+        """Keep one connection to some node, for ever; the next node of the list when one is gone."""
+        delay = 0.0
+        while True:
+            await self._allowed.wait()
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+            url = self.urls[self._next_url % len(self.urls)]
+            lost = asyncio.Event()
+            transport = Transport(self._received, lost.set)
+            try:
+                ready = await transport.open(url, self._auth)
+                if not self._allowed.is_set():
+                    raise ConnectionLost
+                self._transport = transport
+                self.user_id, self.node = ready["user_id"], ready["node"]
+                await self._catch_up(transport)
+                self._online.set()
+                self._wanted.set()
+                await lost.wait()
+                delay = BACKOFF_FIRST_S / 2
+            except Refused as exc:
+                self._fatal = exc
+                self._wanted.set()
+                return
+            except (RoomgraphError, ConnectionLost, TimeoutError) as exc:
+                log.info("no connection to %s: %s", url, exc)
+                delay = min(max(delay * 2, BACKOFF_FIRST_S), BACKOFF_MAX_S)
+            finally:
+                self._online.clear()
+                self._transport = None
+                for conversation in self._conversations.values():
+                    conversation.following.disconnected()
+                await transport.close()
+            if self._allowed.is_set():
+                self._next_url += 1
+
+    async def _catch_up(self, transport: Transport) -> None:
+        """Give every conversation what it missed, before anything else is asked for on this connection."""
+        waiting = [c for c in self._conversations.values() if c.following.position is not None]
+        for start in range(0, len(waiting), MAX_SYNC_CONVERSATIONS):
+            await self._sync(transport, waiting[start : start + MAX_SYNC_CONVERSATIONS])
+
+    async def _sync(self, transport: Transport, batch: list[Conversation]) -> None:
+        positions = {}
+        for conversation in batch:
+            position = conversation.following.position
+            positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
+        answer = await transport.request(ClientEvent.SESSION_SYNC, {"positions": positions}, REQUEST_TIMEOUT_S)
+        for conversation in batch:
+            result = answer["conversations"][conversation.id]
+            if "error" in result:
+                conversation._end(from_wire(result["error"]))
+                self._conversations.pop(conversation.id, None)
+                continue
+            outcome = conversation.following.synced(result)
+            conversation._receive(outcome)
+            await self._follow_up(transport, conversation, outcome)
+
+    def _received(self, event: str, payload: Any) -> None:
+        if event == ServerEvent.CONVERSATION_ENTRY:
+            conversation = self._conversations.get(payload["conversation_id"])
+            if conversation is not None:
+                self._carry_out(conversation, conversation.following.heard(Entry.model_validate(payload)))
+        elif event == ServerEvent.CONVERSATION_RESET:
+            conversation = self._conversations.get(payload["conversation_id"])
+            if conversation is not None:
+                conversation.following.disconnected()
+                self._carry_out(conversation, Outcome(sync=True))
+        elif event == ServerEvent.SERVER_DRAINING and self._transport is not None:
+            self._spawn(self._transport.close())
+        for listener in self._listeners.get(event, ()):
+            listener(payload)
+
+    def _carry_out(self, conversation: Conversation, outcome: Outcome) -> None:
+        conversation._receive(outcome)
+        # Without a connection nothing need be read: the next one begins with a sync.
+        if self._transport is not None and (outcome.sync or outcome.read_after is not None):
+            self._spawn(self._follow_up(self._transport, conversation, outcome))
+
+    async def _follow_up(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
+        """Sync or read, as the outcome says, until the conversation is level."""
+        while outcome.read_after is not None:
+            request = {"conversation_id": conversation.id, "after": outcome.read_after, "limit": MAX_PAGE_ENTRIES}
+            try:
+                page = await transport.request(ClientEvent.CONVERSATION_HISTORY, request, REQUEST_TIMEOUT_S)
+            except (Unavailable, TimeoutError):
+                await asyncio.sleep(BACKOFF_FIRST_S)
+                outcome = conversation.following.read_failed()
+            else:
+                entries = [Entry.model_validate(item) for item in page["entries"]]
+                outcome = conversation.following.page(page["epoch"], page["head"], entries)
+            conversation._receive(outcome)
+        if outcome.sync:
+            await self._sync(transport, [conversation])
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, (ConnectionLost, RoomgraphError, TimeoutError)):
+            log.error("the client could not go on", exc_info=error)
+
+
+@contextlib.asynccontextmanager
+async def connect_guest(urls: str | Sequence[str], name: str, **options: Any) -> AsyncIterator[ChatClient]:
+    """A connected client for a guest of that name, for servers in guest mode."""
+    first = urls if isinstance(urls, str) else urls[0]
+    _, token = await guest_token(first, name)
+    async with ChatClient(urls, token, **options) as client:
+        yield client

@@ -1,0 +1,130 @@
+"""A conversation as an application sees it: send, and read its entries in order."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sio_clients.errors import ConversationReset, RoomgraphError
+from sio_clients.session import Following, Outcome, SessionCard
+from sio_server.protocol.events import ClientEvent, Entry
+from sio_server.protocol.position import Position
+
+
+@dataclass(frozen=True)
+class Ack:
+    """The server's word that a message is in the log, at this position."""
+
+    conversation_id: str
+    epoch: str
+    seq: int
+    ts: str
+    run_id: str | None
+
+    @property
+    def position(self) -> Position:
+        return Position(self.epoch, self.seq)
+
+
+class _Requester(Protocol):
+    """The part of a client that a conversation needs."""
+
+    async def request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]: ...
+
+
+class Conversation:
+    """A conversation that this device follows."""
+
+    def __init__(self, client: _Requester, following: Following) -> None:
+        self.id = following.conversation_id
+        self.title = ""
+        self.following = following
+        self._client = client
+        self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
+        self._sending = asyncio.Lock()
+
+    @property
+    def position(self) -> Position | None:
+        """Up to where entries have come here: keep it to `join` from there another time."""
+        return self.following.position
+
+    @property
+    def card(self) -> SessionCard | None:
+        """The session card of the latest join or return."""
+        return self.following.card
+
+    async def send(self, text: str, *, client_id: str | None = None) -> Ack:
+        """Send a message; returns when it is in the log. One at a time, so that they are logged in this order."""
+        request = {"conversation_id": self.id, "client_id": client_id or uuid.uuid4().hex, "text": text}
+        async with self._sending:
+            return Ack(**await self._client.request(ClientEvent.MESSAGE_SEND, request))
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Entries as they come, in the order of the log, each once; ends when the client is closed.
+
+        Raises ConversationReset when what was seen is not the log any more; iterate again for the snapshot.
+        Raises Refused when this user is not a member any more.
+        """
+        while True:
+            item = await self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, RoomgraphError):
+                raise item
+            yield item
+
+    async def history(self, *, before: int | None = None, limit: int = 50) -> list[Entry]:
+        """Older entries, just below `before` (default: the end of the log), in ascending order."""
+        request: dict[str, Any] = {"conversation_id": self.id, "limit": limit}
+        if before is not None:
+            request["before"] = before
+        page = await self._client.request(ClientEvent.CONVERSATION_HISTORY, request)
+        return [Entry.model_validate(item) for item in page["entries"]]
+
+    async def log(self) -> list[Entry]:
+        """The whole log, read page by page."""
+        entries: list[Entry] = []
+        while True:
+            request = {"conversation_id": self.id, "after": entries[-1].seq if entries else 0, "limit": 200}
+            page = await self._client.request(ClientEvent.CONVERSATION_HISTORY, request)
+            entries += [Entry.model_validate(item) for item in page["entries"]]
+            if not page["entries"] or entries[-1].seq >= page["head"]:
+                return entries
+
+    async def members(self) -> list[dict[str, Any]]:
+        """The members: `{user_id, role, online}`."""
+        answer = await self._client.request(ClientEvent.CONVERSATION_MEMBERS, {"conversation_id": self.id})
+        return list(answer["members"])
+
+    async def invite(self, *user_ids: str) -> None:
+        """Invite users."""
+        request = {"conversation_id": self.id, "user_ids": list(user_ids)}
+        await self._client.request(ClientEvent.CONVERSATION_INVITE, request)
+
+    async def leave(self) -> None:
+        """Stop being a member."""
+        await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})
+
+    async def mark_read(self, seq: int) -> None:
+        """This user has read up to `seq`."""
+        await self._client.request(ClientEvent.READ_UPDATE, {"conversation_id": self.id, "seq": seq})
+
+    async def save_draft(self, text: str) -> None:
+        """Show this unsent text on the user's other devices."""
+        await self._client.request(ClientEvent.DRAFT_UPDATE, {"conversation_id": self.id, "text": text})
+
+    async def typing(self, typing: bool) -> None:
+        """Show the others that this user is typing, or no more."""
+        await self._client.request(ClientEvent.TYPING_UPDATE, {"conversation_id": self.id, "typing": typing})
+
+    def _receive(self, outcome: Outcome) -> None:
+        if outcome.reset is not None:
+            self._queue.put_nowait(ConversationReset(outcome.reset))
+        for entry in outcome.entries:
+            self._queue.put_nowait(entry)
+
+    def _end(self, error: RoomgraphError | None = None) -> None:
+        self._queue.put_nowait(error)

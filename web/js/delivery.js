@@ -1,0 +1,83 @@
+// Delivers one conversation's entries in order, each once, with every gap noticed; no I/O, no clock.
+
+// The same rules as sio_server/protocol/delivery.py:
+//
+//   state      hear(next)   hear(beyond)          hear(older)   read(entries)
+//   level      hand on      keep, ask for a read  drop          hand on
+//   behind     hand on      keep                  drop          hand on, then level or ask again
+
+// Entries kept while a gap is read. What does not fit is not lost: it is read from the log as well.
+export const BUFFER_LIMIT = 1000;
+
+// What to do now: hand on `entries` in this order, read the log above `readAfter`, or start over.
+const step = (entries = [], readAfter = null, reset = false) => ({ entries, readAfter, reset });
+
+export class Delivery {
+  #buffer = new Map();
+  #highest; // the highest seq known to exist
+  #reading = false;
+
+  constructor({ epoch, seq }) {
+    this.position = { epoch, seq };
+    this.#highest = seq;
+  }
+
+  // True while entries are known to exist that have not been handed on.
+  get behind() {
+    return this.#highest > this.position.seq;
+  }
+
+  // An entry came over the socket.
+  hear(epoch, seq, item) {
+    if (epoch !== this.position.epoch) return step([], null, true);
+    if (seq <= this.position.seq) return step();
+    this.#highest = Math.max(this.#highest, seq);
+    if (seq === this.position.seq + 1 || this.#buffer.size < BUFFER_LIMIT) this.#buffer.set(seq, item);
+    return this.#advance();
+  }
+
+  // The log is known to reach `head`: ask for a read when that is ahead of us.
+  knownHead(epoch, head) {
+    if (epoch !== this.position.epoch || head < this.position.seq) return step([], null, true);
+    this.#highest = Math.max(this.#highest, head);
+    return this.#advance();
+  }
+
+  // The answer to a read: [seq, item] pairs in ascending order, and the log's head when it was read.
+  // A page that does not join on to the position means that the missing entries are no longer kept.
+  read(epoch, head, items) {
+    this.#reading = false;
+    if (epoch !== this.position.epoch || head < this.position.seq) return step([], null, true);
+    this.#highest = Math.max(this.#highest, head);
+    for (const [seq, item] of items) if (seq > this.position.seq) this.#buffer.set(seq, item);
+    if (this.behind && !this.#buffer.has(this.position.seq + 1) && items.length) return step([], null, true);
+    return this.#advance();
+  }
+
+  // The read that was asked for got no answer; `retry` asks for it again.
+  readFailed() {
+    this.#reading = false;
+  }
+
+  // Ask again for what is missing, if anything is.
+  retry() {
+    return this.#advance();
+  }
+
+  #advance() {
+    const entries = [];
+    let { epoch, seq } = this.position;
+    while (this.#buffer.has(seq + 1)) {
+      seq += 1;
+      entries.push(this.#buffer.get(seq));
+      this.#buffer.delete(seq);
+    }
+    this.position = { epoch, seq };
+    for (const kept of entries.length > 1 ? this.#buffer.keys() : []) {
+      if (kept <= seq) this.#buffer.delete(kept);
+    }
+    if (!this.behind || this.#reading) return step(entries);
+    this.#reading = true;
+    return step(entries, seq);
+  }
+}

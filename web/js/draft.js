@@ -1,0 +1,74 @@
+// One conversation's unsent text, kept in step with the person's other devices.
+
+const QUIET_MS = 300;
+const AGAIN_MS = 2000;
+
+export class Draft {
+  text = "";
+  #rev = 0; // the highest revision that `text` takes account of
+  #dirty = false; // edited here and not yet saved
+  #saving = false;
+  #newer = null; // heard while being edited here
+  #timer = 0;
+
+  // `save(text)` resolves with the revision or rejects with a RequestError; `changed` is called on news.
+  constructor(save, changed) {
+    this.save = save;
+    this.changed = changed;
+  }
+
+  edit(text) {
+    this.text = text;
+    this.#dirty = true;
+    this.#later(QUIET_MS);
+  }
+
+  // The text was sent: the draft is empty everywhere, at once.
+  clear() {
+    this.edit("");
+    this.flush();
+  }
+
+  // Another device, or the server at catch-up, says what the draft is.
+  hear({ rev, text }) {
+    if (rev <= this.#rev) return;
+    if (this.#dirty || this.#saving) {
+      if (rev > (this.#newer?.rev ?? 0)) this.#newer = { rev, text };
+    } else {
+      this.#rev = rev;
+      this.text = text;
+      this.changed();
+    }
+  }
+
+  // The log began anew, and so did the revisions.
+  startOver() {
+    this.#rev = 0;
+    this.#newer = null;
+  }
+
+  async flush() {
+    clearTimeout(this.#timer);
+    if (!this.#dirty || this.#saving) return;
+    this.#saving = true;
+    this.#dirty = false;
+    try {
+      this.#rev = Math.max(this.#rev, await this.save(this.text));
+    } catch (error) {
+      this.#dirty ||= error.retryable;
+    }
+    this.#saving = false;
+    if (this.#dirty) {
+      this.#later(AGAIN_MS);
+    } else if (this.#newer) {
+      const newer = this.#newer;
+      this.#newer = null;
+      this.hear(newer);
+    }
+  }
+
+  #later(delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.flush(), delay);
+  }
+}
