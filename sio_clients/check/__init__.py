@@ -1,7 +1,7 @@
 """Checks what clients sent and received against the promises of one log per conversation."""
 
 from sio_clients.check.checker import PROMISES, Anomaly, AnomalyKind, Report, check
-from sio_clients.check.history import DeviceView, History, Outcome, Position, Recorder, Seen, Send
+from sio_clients.check.history import DeviceView, History, Outcome, Recorder, Seen, Send
 
 __all__ = [
     "PROMISES",
@@ -10,7 +10,6 @@ __all__ = [
     "DeviceView",
     "History",
     "Outcome",
-    "Position",
     "Recorder",
     "Report",
     "Seen",

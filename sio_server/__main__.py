@@ -1,0 +1,317 @@
+"""The `roomgraph` command."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sio_server.app import serve
+from sio_server.cluster.local import LocalCluster
+from sio_server.cluster.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
+from sio_server.cluster.status import read_status
+from sio_server.cluster.texts import TEXTS
+from sio_server.cluster.up import up
+from sio_server.conversation.connection import connect
+from sio_server.gateway.auth import Tokens
+from sio_server.language import LANGUAGES, Texts, detect_language
+from sio_server.protocol.errors import RoomgraphError
+from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, load_settings
+
+app = typer.Typer(
+    name="roomgraph",
+    help="Conversations in Socket.IO rooms, in step on every device and any node, with a LangGraph agent.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the first node; the others follow it.")]
+NodeCount = Annotated[int, typer.Option(min=1, max=16, help="How many nodes to start.")]
+Clients = Annotated[int, typer.Option(min=3, max=50, help="How many clients play the tour.")]
+Lang = Annotated[str | None, typer.Option(help="Language of the output, en or zh (default: from the locale).")]
+Scene = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scene", help="Play this scene only; may be given again. One of: consistency, recovery, devices, status."
+    ),
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the facts to this file for a program.")]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url", help="Address of a node; may be given again (default: 9000, 9001, 9002 on this machine)."
+    ),
+]
+
+DEFAULT_URLS = [f"http://127.0.0.1:{port}" for port in (9000, 9001, 9002)]
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """One clear line for a mistake that a person can put right; never a traceback."""
+    errors.print(f"[red]✘[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Run a coroutine on uvloop where it exists; errors with a message become that message."""
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(main())
+    except (SettingsError, NoEmbeddedRedis) as exc:
+        fail(str(exc), 2)
+    except RoomgraphError as exc:
+        fail(exc.message)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def settings_or_fail(**overrides: Any) -> Settings:
+    """The settings, or the list of the wrong ones."""
+    try:
+        return load_settings(**overrides)
+    except SettingsError as exc:
+        fail(str(exc), 2)
+
+
+def language_or_fail(lang: str | None) -> str:
+    """The language asked for, or that of the locale."""
+    if lang is not None and lang not in LANGUAGES:
+        fail(f"--lang {lang}: write en or zh", 2)
+    return lang or detect_language()
+
+
+@app.command("up")
+def up_command(
+    port: Port = 9000,
+    nodes: NodeCount = 3,
+    tour: Annotated[bool, typer.Option("--tour", help="Play the tour when the nodes are ready.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop after the tour: exit status 0 when every scene held, otherwise 1.")
+    ] = False,
+    clients: Clients = 5,
+    scene: Scene = None,
+    json_file: JsonFile = None,
+    lang: Lang = None,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data of earlier runs.")] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for data and logs (default: .data/PORT).")] = None,
+) -> None:
+    """Start a cluster on this machine: its own Redis (or that of REDIS_URL) and some nodes, for guests.
+
+    Ctrl-C stops all that was started, and nothing else.
+    """
+    from sio_clients.tour.play import check_scenes, play
+
+    language = language_or_fail(lang)
+    try:
+        scenes = check_scenes(scene)
+    except ValueError as exc:
+        fail(str(exc), 2)
+    if json_file is not None:
+        _check_writable(json_file)
+    cluster = LocalCluster(
+        port,
+        nodes,
+        data_dir or Path(".data") / str(port),
+        redis_url=os.environ.get("REDIS_URL"),
+    )
+
+    async def play_tour(cluster: LocalCluster) -> bool:
+        return await play(
+            cluster.urls, console=console, language=language, clients=clients, scenes=scenes, json_file=json_file
+        )
+
+    stay = not once and (sys.stdout.isatty() or not tour)
+    texts = Texts(language, TEXTS)
+    status = run(
+        lambda: up(cluster, console, texts, keep_data=keep_data, stay=stay, play=play_tour if tour else None)
+    )
+    raise typer.Exit(status)
+
+
+@app.command("node")
+def node_command(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (or PORT).")] = None,
+) -> None:
+    """Run one node in the foreground. Settings come from the environment: see docs/operations.md.
+
+    Every node of a cluster has the same REDIS_URL and AUTH_SECRET.
+    """
+    settings = settings_or_fail(port=port)
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    errors.print(f"node {settings.name} on {settings.host}:{settings.port}", highlight=False)
+    run(lambda: serve(settings))
+
+
+@app.command("redis")
+def redis_command(
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help=f"Port (default: that of REDIS_URL, or {DEFAULT_REDIS_PORT})."),
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(help="Folder for the data.")] = Path(".data/redis"),
+) -> None:
+    """Run the bundled Redis 8 in the foreground, durable, on loopback, where nodes look for it by default."""
+    try:
+        embedded = find_embedded_redis()
+    except NoEmbeddedRedis as exc:
+        fail(str(exc))
+    chosen = port or urlsplit(os.environ.get("REDIS_URL", "")).port or DEFAULT_REDIS_PORT
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        fail(f"--data-dir {data_dir}: {exc.strerror}; name a folder that can be written")
+    errors.print(f"Redis on 127.0.0.1:{chosen}, data in {data_dir}", highlight=False)
+    command = embedded.command(chosen, data_dir)
+    # It takes this process' place, so that it gets the signals meant for it.
+    os.execve(command[0], command, {**os.environ, **REDIS_ENVIRONMENT})
+
+
+@app.command("status")
+def status_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what the cluster is doing, as Redis (REDIS_URL) tells it."""
+    redis_url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+
+    async def read() -> dict[str, Any]:
+        redis = connect(redis_url)
+        try:
+            return await read_status(redis)
+        finally:
+            await redis.aclose()
+
+    try:
+        status = asyncio.run(read())
+    except RoomgraphError as exc:
+        fail(f"{exc.message}. REDIS_URL is {redis_url}; a cluster of `roomgraph up` has it on its port + 379")
+    except ValueError as exc:
+        fail(f"REDIS_URL={redis_url}: {exc}", 2)
+    if as_json:
+        console.print_json(data=status)
+        return
+    table = Table("node", "port", "sessions", "started")
+    for node in status["nodes"]:
+        table.add_row(node["name"], str(node["port"]), str(node["sessions"]), node["started"])
+    console.print(table)
+    for name in ("active_sessions", "bus_subscriptions", "conversations", "entries", "runs", "runs_finished"):
+        console.print(f"{name.replace('_', ' ')}: {status[name]}", highlight=False)
+
+
+@app.command("token")
+def token_command(
+    user_id: Annotated[str, typer.Argument(help="The id of the user, such as ann or ann@example.com.")],
+    name: Annotated[str, typer.Option(help="The name that people see (default: the id).")] = "",
+    ttl: Annotated[int | None, typer.Option(min=60, help="How long it lasts, in seconds (or TOKEN_TTL).")] = None,
+) -> None:
+    """Issue a token for a user, signed with AUTH_SECRET, and print it."""
+    settings = settings_or_fail(token_ttl=ttl)
+    if not settings.auth_secret:
+        fail("AUTH_SECRET is not set: write the secret that the nodes have", 2)
+    try:
+        typer.echo(
+            Tokens(settings.auth_secret, settings.auth_audience).issue(
+                user_id, name or user_id, settings.token_ttl
+            )
+        )
+    except RoomgraphError as exc:
+        fail(exc.message)
+
+
+@app.command("tour")
+def tour_command(
+    url: Urls = None,
+    clients: Clients = 5,
+    scene: Scene = None,
+    json_file: JsonFile = None,
+    lang: Lang = None,
+) -> None:
+    """Play the tour on nodes that are up and take guests; verdicts come from what clients received."""
+    from sio_clients.tour.play import check_scenes, play
+
+    language = language_or_fail(lang)
+    try:
+        scenes = check_scenes(scene)
+    except ValueError as exc:
+        fail(str(exc), 2)
+    if json_file is not None:
+        _check_writable(json_file)
+    held = run(
+        lambda: play(
+            url or DEFAULT_URLS,
+            console=console,
+            language=language,
+            clients=clients,
+            scenes=scenes,
+            json_file=json_file,
+        )
+    )
+    raise typer.Exit(0 if held else 1)
+
+
+@app.command("chat")
+def chat_command(
+    conversation: Annotated[
+        str, typer.Argument(help="Id of the conversation; created, open to all, if new.")
+    ] = "lobby",
+    url: Urls = None,
+    name: Annotated[str, typer.Option(help="Your name, on servers that take guests.")] = "",
+    token: Annotated[str, typer.Option(envvar="ROOMGRAPH_TOKEN", help="Your token, on servers that do not.")] = "",
+) -> None:
+    """Talk in the terminal. An empty line is not sent; Ctrl-D ends."""
+    from sio_clients.chat import chat
+
+    run(lambda: chat(url or DEFAULT_URLS, conversation, name=name, token=token, console=console))
+
+
+@app.command("echo-bot")
+def echo_bot_command(
+    conversation: Annotated[str, typer.Argument(help="Id of the conversation to join.")],
+    url: Urls = None,
+    token: Annotated[
+        str, typer.Option(envvar="ROOMGRAPH_TOKEN", help="Its token, where guests are not taken.")
+    ] = "",
+) -> None:
+    """Run a bot that says again what people say, until Ctrl-C."""
+    from sio_clients.bots.echo import run_echo_bot
+
+    run(lambda: run_echo_bot(url or DEFAULT_URLS, conversation, token=token))
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as exc:
+        fail(f"--json {path}: {exc.strerror}; name a file that can be written", 2)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""A cluster on this machine: Redis and some nodes as processes that are started, killed and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.cluster.texts import TEXTS
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 10.0
+MIN_FREE_BYTES = 200 * 1024 * 1024
+REDIS_PORT_OFFSET = 379  # nodes from 9000 on have their Redis on 9379
+_PR_SET_PDEATHSIG = 1
+
+
+class ClusterError(RuntimeError):
+    """The cluster cannot be started; `problem` names the text that says why and what to do."""
+
+    def __init__(self, problem: str, **values: object) -> None:
+        super().__init__(TEXTS[problem]["en"].format(**values))
+        self.problem = problem
+        self.values = values
+
+
+def _die_with_parent() -> None:
+    """In a new child on Linux: end when the parent dies, however it dies, so that nothing is left over."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class LocalCluster:
+    """Redis, unless `redis_url` names one, and `nodes` nodes on ports from `port` on, on loopback.
+
+    `start` returns when every node is ready; `stop` ends all that was started and nothing else. Output of
+    the processes goes to files in `data_dir/logs`.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        nodes: int,
+        data_dir: Path,
+        *,
+        redis_url: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.ports = list(range(port, port + nodes))
+        self.urls = [f"http://127.0.0.1:{number}" for number in self.ports]
+        self.data_dir = data_dir
+        self.redis_port = port + REDIS_PORT_OFFSET
+        self.redis_url = redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
+        self._own_redis = redis_url is None
+        self._settings = dict(settings or {})
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._pids = data_dir / "processes.json"
+
+    # Before the start
+
+    def check(self) -> None:
+        """Raise ClusterError when something is in the way: an old process, a taken port, a full disk."""
+        if self.ports[-1] > 65535 or (self._own_redis and self.redis_port > 65535):
+            raise ClusterError("port_too_high", port=self.ports[0], count=len(self.ports))
+        old = self._left_over()
+        if old:
+            raise ClusterError("left_over", pids=" ".join(str(pid) for pid in old))
+        wanted = [*self.ports, self.redis_port] if self._own_redis else self.ports
+        taken = [number for number in wanted if not _is_free(number)]
+        if taken:
+            ports = ", ".join(str(number) for number in taken)
+            raise ClusterError("port_taken", ports=ports, other=self.ports[0] + 1000)
+        try:
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            self._pids.touch()
+        except OSError:
+            raise ClusterError("not_writable", path=self.data_dir) from None
+        free = shutil.disk_usage(self.data_dir).free
+        if free < MIN_FREE_BYTES:
+            values = {"free": free // 2**20, "needed": MIN_FREE_BYTES // 2**20}
+            raise ClusterError("disk_full", path=self.data_dir, **values)
+
+    def has_data(self) -> bool:
+        """Whether an earlier run left data."""
+        return (self.data_dir / "redis").exists()
+
+    def clean(self) -> None:
+        """Remove the data of earlier runs."""
+        for name in ("redis", "logs"):
+            shutil.rmtree(self.data_dir / name, ignore_errors=True)
+
+    # Running
+
+    @property
+    def running(self) -> bool:
+        """Whether anything was started that has not been stopped."""
+        return bool(self._processes)
+
+    async def start_redis(self) -> None:
+        """Start the bundled Redis and wait until it answers. Raises NoEmbeddedRedis or ClusterError."""
+        if self._own_redis:
+            folder = self.data_dir / "redis"
+            folder.mkdir(parents=True, exist_ok=True)
+            command = find_embedded_redis().command(self.redis_port, folder)
+            await self._spawn("redis", command, REDIS_ENVIRONMENT)
+        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while True:
+                    try:
+                        await client.ping()
+                        return
+                    except (RedisError, OSError):
+                        self._still_runs("redis")
+                        await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise ClusterError("no_redis", url=self.redis_url) from None
+        finally:
+            await client.aclose()
+
+    async def start_node(self, port: int) -> None:
+        """Start the node on a port (again) and wait until it is ready."""
+        origins = ",".join(
+            f"http://{host}:{number}" for number in self.ports for host in ("127.0.0.1", "localhost")
+        )
+        env = {
+            "AUTH_MODE": "guest",
+            "HOST": "127.0.0.1",
+            "ALLOWED_ORIGINS": origins,
+            **self._settings,
+            "PORT": str(port),
+            "REDIS_URL": self.redis_url,
+        }
+        name = f"node-{port}"
+        await self._spawn(name, [sys.executable, "-m", "sio_server", "node"], env)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as http:
+                while True:
+                    with contextlib.suppress(aiohttp.ClientError, OSError):
+                        async with http.get(f"http://127.0.0.1:{port}/ready") as response:
+                            if response.status == 200:
+                                return
+                    self._still_runs(name)
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise ClusterError("not_ready", process=name, **self._last_words(name)) from None
+
+    async def start(self) -> None:
+        """Start everything."""
+        await self.start_redis()
+        await asyncio.gather(*(self.start_node(port) for port in self.ports))
+
+    async def signal_node(self, port: int, number: signal.Signals) -> None:
+        """Send a signal to a node; after SIGKILL wait for its end."""
+        process = self._processes[f"node-{port}"]
+        process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            await process.wait()
+
+    async def signal_redis(self, number: signal.Signals) -> None:
+        """Send a signal to Redis; after SIGKILL wait for its end."""
+        process = self._processes["redis"]
+        process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            await process.wait()
+
+    async def stop(self) -> None:
+        """Stop the nodes, then Redis."""
+        nodes = [process for name, process in self._processes.items() if name != "redis"]
+        await asyncio.gather(*(_end(process) for process in nodes))
+        if "redis" in self._processes:
+            await _end(self._processes["redis"])
+        self._processes.clear()
+        self._pids.unlink(missing_ok=True)
+
+    # Processes
+
+    async def _spawn(self, name: str, command: list[str], env: dict[str, str]) -> None:
+        logs = self.data_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{name}.log").open("ab") as output:
+            self._processes[name] = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **env},
+                # Ctrl-C is for us: we stop the children in their order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        pids = {name: process.pid for name, process in self._processes.items() if process.returncode is None}
+        self._pids.write_text(json.dumps(pids), encoding="utf-8")
+
+    def _still_runs(self, name: str) -> None:
+        process = self._processes.get(name)
+        if process is not None and process.returncode is not None:
+            status = process.returncode
+            raise ClusterError("ended", process=name, status=status, **self._last_words(name))
+
+    def _last_words(self, name: str) -> dict[str, str]:
+        path = self.data_dir / "logs" / f"{name}.log"
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
+        return {"words": lines[-1] if lines else "–", "path": str(path)}
+
+    def _left_over(self) -> list[int]:
+        """Processes that an earlier run on these ports started and that still run, as far as they are ours."""
+        try:
+            pids = json.loads(self._pids.read_text(encoding="utf-8")).values()
+        except (OSError, ValueError):
+            return []
+        return [pid for pid in pids if _is_ours(pid)]
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True  # no /proc on this system: the process lives, and its number was ours
+    return b"sio_server" in command or b"redis-server" in command
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()

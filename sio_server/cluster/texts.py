@@ -1,0 +1,52 @@
+"""What `roomgraph up` says, in English and Chinese."""
+
+TEXTS = {
+    "cleaned": {
+        "en": "Old data removed from {path} (keep it with --keep-data)",
+        "zh": "已清除 {path} 中的旧数据（用 --keep-data 保留）",
+    },
+    "kept": {"en": "Old data kept in {path}", "zh": "已保留 {path} 中的旧数据"},
+    "redis": {"en": "Redis is up at {url}", "zh": "Redis 已启动：{url}"},
+    "nodes": {"en": "{count} nodes are ready on {ports}", "zh": "{count} 个节点已就绪：{ports}"},
+    "failed": {"en": "Cannot start: {reason}", "zh": "无法启动：{reason}"},
+    "page": {"en": "The chat page: {url}", "zh": "聊天页面：{url}"},
+    "others": {"en": "the same on every node: {urls}", "zh": "每个节点都一样：{urls}"},
+    "ctrl_c": {"en": "Ctrl-C stops everything.", "zh": "按 Ctrl-C 停止全部。"},
+    "stopping": {"en": "Stopping …", "zh": "正在停止 ……"},
+    "stopped": {"en": "Everything that was started is stopped", "zh": "已停止所有启动的进程"},
+    # What can be in the way of a start
+    "port_too_high": {
+        "en": "port {port} is too high for {count} nodes and Redis: use --port 9000",
+        "zh": "端口 {port} 对 {count} 个节点和 Redis 来说太高：请用 --port 9000",
+    },
+    "left_over": {
+        "en": "processes of an earlier run are still there. Stop them with: kill {pids}",
+        "zh": "上次运行的进程仍在。请停止它们：kill {pids}",
+    },
+    "port_taken": {
+        "en": "another program uses port {ports}. Stop it (to see it: ss -ltnp), "
+        "or use other ports: --port {other}",
+        "zh": "端口 {ports} 已被其他程序占用。请停止该程序（查看：ss -ltnp），或换用其他端口：--port {other}",
+    },
+    "disk_full": {
+        "en": "only {free} MB are free on the disk of {path}, and {needed} MB are needed. "
+        "Free some space, or name another folder: --data-dir",
+        "zh": "{path} 所在磁盘只剩 {free} MB，需要 {needed} MB。请清理空间，或指定其他目录：--data-dir",
+    },
+    "not_writable": {
+        "en": "{path} cannot be written to. Name another folder: --data-dir",
+        "zh": "无法写入 {path}。请指定其他目录：--data-dir",
+    },
+    "no_redis": {
+        "en": "Redis at {url} does not answer. Is it running, and is REDIS_URL right?",
+        "zh": "{url} 的 Redis 没有响应。它在运行吗？REDIS_URL 正确吗？",
+    },
+    "ended": {
+        "en": "{process} ended at its start (exit status {status}). Its last words: {words} (all of them: {path})",
+        "zh": "{process} 启动时退出（状态 {status}）。最后的输出：{words}（完整日志：{path}）",
+    },
+    "not_ready": {
+        "en": "{process} does not get ready. Its last words: {words} (all of them: {path})",
+        "zh": "{process} 未能就绪。最后的输出：{words}（完整日志：{path}）",
+    },
+}

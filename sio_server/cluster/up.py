@@ -1,0 +1,92 @@
+"""`roomgraph up`: a cluster on this machine, told step by step, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from sio_server.cluster.local import ClusterError, LocalCluster
+from sio_server.cluster.redis import NoEmbeddedRedis
+from sio_server.language import Texts
+
+Play = Callable[[LocalCluster], Awaitable[bool]]
+
+
+async def up(
+    cluster: LocalCluster, console: Console, texts: Texts, *, keep_data: bool, stay: bool, play: Play | None = None
+) -> int:
+    """Start the cluster, `play` something on it, and stay until SIGINT or SIGTERM when `stay` is set.
+
+    Returns the exit status: 0, or 1 when it could not start or `play` returned False.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stopping.set)
+
+    def tick(name: str, /, **values: object) -> None:
+        console.print(f"[green]✔[/] {texts(name, **values)}", highlight=False, soft_wrap=True)
+
+    status = 0
+    work = asyncio.create_task(_start_and_play(cluster, console, texts, tick, keep_data, stay, play))
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            status = 0 if work.result() else 1
+            if stay:
+                await waiting
+    except (ClusterError, NoEmbeddedRedis) as exc:
+        reason = texts(exc.problem, **exc.values) if isinstance(exc, ClusterError) else str(exc)
+        console.print(f"[red]✘[/] {texts('failed', reason=reason)}", highlight=False, soft_wrap=True, markup=True)
+        status = 1
+    finally:
+        interrupted = stopping.is_set()
+        work.cancel()
+        waiting.cancel()
+        await asyncio.gather(work, waiting, return_exceptions=True)
+        if interrupted:
+            console.print(f"\n{texts('stopping')}")
+        if cluster.running:
+            await cluster.stop()
+            tick("stopped")
+    return status
+
+
+async def _start_and_play(
+    cluster: LocalCluster,
+    console: Console,
+    texts: Texts,
+    tick: Callable[..., None],
+    keep_data: bool,
+    stay: bool,
+    play: Play | None,
+) -> bool:
+    cluster.check()
+    if cluster.has_data():
+        if not keep_data:
+            cluster.clean()
+        tick("kept" if keep_data else "cleaned", path=_short(cluster.data_dir))
+    await cluster.start_redis()
+    tick("redis", url=cluster.redis_url)
+    await asyncio.gather(*(cluster.start_node(port) for port in cluster.ports))
+    tick("nodes", count=len(cluster.ports), ports=", ".join(str(port) for port in cluster.ports))
+    held = await play(cluster) if play is not None else True
+    if stay:
+        console.print(f"\n[bold]{texts('page', url=cluster.urls[0] + '/')}[/]", highlight=False, soft_wrap=True)
+        if len(cluster.urls) > 1:
+            others = "  ".join(url + "/" for url in cluster.urls[1:])
+            console.print(texts("others", urls=others), highlight=False, soft_wrap=True)
+        console.print(texts("ctrl_c"))
+    return held
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
