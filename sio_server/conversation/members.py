@@ -119,7 +119,7 @@ class Members:
         await self._log.look(conversation_id, user_id)
         with redis_errors():
             found = await self._redis.hgetall(ConversationKeys(conversation_id).members)
-            roles = {str(member): str(role) for member, role in found.items()}
+            roles = {str(member): str(role) for member, role in sorted(found.items())}
             pipe = self._redis.pipeline(transaction=False)
             for member in roles:
                 pipe.exists(user_sessions(member))
@@ -128,7 +128,7 @@ class Members:
             raise Refused(ErrorCode.NOT_A_MEMBER, "you are not a member of this conversation any more")
         return [
             {"user_id": member, "role": role, "online": bool(there)}
-            for (member, role), there in zip(sorted(roles.items()), online, strict=True)
+            for (member, role), there in zip(roles.items(), online, strict=True)
         ]
 
     async def ids(self, user_id: str) -> list[str]:

@@ -192,7 +192,7 @@ class DialogWorker:
             async with asyncio.timeout(self._timeout_s):
                 text = await execute(self._graph, run, stream.add)
         except TimeoutError:
-            reason = f"the agent did not answer within {self._timeout_s:g} seconds"
+            reason = f"the agent did not answer within {self._timeout_s:g} s"
         except Exception:
             # A graph is anybody's code and may raise anything; the people waiting are told so.
             log.exception("a graph failed: run=%s attempt=%d", run.run_id, run.attempt)

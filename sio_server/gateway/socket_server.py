@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -37,6 +38,8 @@ class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         self._sock = web.WebSocketResponse(max_msg_size=self.server.max_http_buffer_size, compress=False)
         await self._sock.prepare(environ["aiohttp.request"])
         self.environ = environ
+        # The engine's socket does not know its websocket, but closing one for good needs both.
+        self.handler.__self__.websocket = self
         await self.handler(self)
         return self._sock
 
@@ -68,11 +71,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def close_all(self) -> None:
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
-        sockets = [socket for socket in self.eio.sockets.values() if not socket.closed]
-        await asyncio.gather(
-            *(asyncio.wait_for(socket.close(reason="server shutdown"), CLOSE_TIMEOUT_S) for socket in sockets),
-            return_exceptions=True,
-        )
+        await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         await super()._handle_connect(eio_sid, namespace, data)
@@ -89,7 +88,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             await super()._handle_eio_message(eio_sid, data)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
             log.info("a malformed frame ends the connection: error=%s", type(exc).__name__)
-            await self.eio.disconnect(eio_sid)
+            await self._close(eio_sid)
+
+    async def _close(self, eio_sid: str) -> None:
+        """End a connection, with the engine's goodbye when the client still reads."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(socket.close(reason=self.eio.reason.SERVER_DISCONNECT), CLOSE_TIMEOUT_S)
+        await socket.websocket.close()
 
     async def _refuse_large(self, eio_sid: str, data: str) -> None:
         event = _EVENT_WITH_ACK.match(data[:200])

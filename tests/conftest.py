@@ -1,0 +1,179 @@
+"""Real parts for the tests: a cluster of Redis and three nodes, clients, and raw Socket.IO connections."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio
+from redis.asyncio import Redis
+
+from sio_clients import ChatClient, guest_token
+from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.conversation.connection import connect
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.conversation.scripts import Scripts
+
+SECRET = "a-secret-that-only-these-tests-use-0123456789"
+NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(nodes: int) -> int:
+    """The first of `nodes` free ports in a row whose Redis port is free as well."""
+    for _ in range(100):
+        port = random.randrange(20_000, 32_000)
+        if all(_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
+            return port
+    raise RuntimeError("no free ports on this machine")
+
+
+ClusterFactory = Callable[..., Awaitable[LocalCluster]]
+
+
+@pytest.fixture
+async def start_cluster(tmp_path: Path) -> AsyncIterator[ClusterFactory]:
+    """Start clusters of one's own, for tests that break them."""
+    started: list[LocalCluster] = []
+
+    async def start(nodes: int = 3, **settings: str) -> LocalCluster:
+        folder = tmp_path / f"cluster-{len(started)}"
+        cluster = LocalCluster(free_ports(nodes), nodes, folder, settings={**NODE_SETTINGS, **settings})
+        started.append(cluster)
+        await cluster.start()
+        return cluster
+
+    yield start
+    for cluster in started:
+        await cluster.stop()
+
+
+@pytest.fixture(scope="session")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
+    """A cluster for the tests that leave it as it is."""
+    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("cluster"), settings=NODE_SETTINGS)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.stop()
+
+
+@pytest.fixture
+async def redis(cluster: LocalCluster) -> AsyncIterator[Redis]:
+    """A client of the cluster's Redis."""
+    client = connect(cluster.redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def log(redis: Redis) -> ConversationLog:
+    """The logs, without any node between."""
+    return ConversationLog(Scripts(redis))
+
+
+@pytest.fixture
+def members(redis: Redis, log: ConversationLog) -> Members:
+    """The memberships, without any node between; with a retention of 100 entries."""
+    return Members(redis, Scripts(redis), log, retention=100)
+
+
+@pytest.fixture
+def new_id() -> str:
+    """An id that no other test uses."""
+    return f"t-{uuid.uuid4().hex[:12]}"
+
+
+ClientFactory = Callable[..., Awaitable[ChatClient]]
+
+
+@pytest.fixture
+async def new_client(cluster: LocalCluster) -> AsyncIterator[ClientFactory]:
+    """Connect SDK clients: `await new_client("Ann", node=0)`, or `token=` for another device of a user."""
+    clients: list[ChatClient] = []
+
+    async def make(
+        name: str = "Ann", *, node: int = 0, token: str = "", urls: list[str] | None = None, **options: Any
+    ) -> ChatClient:
+        addresses = urls or cluster.urls
+        if not token:
+            _, token = await guest_token(addresses[node], name)
+        client = ChatClient(addresses[node:] + addresses[:node], token, **options)
+        clients.append(client)
+        await client.connect()
+        client.token = token  # type: ignore[attr-defined]
+        return client
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+class RawClient:
+    """A plain python-socketio client that keeps every event it gets."""
+
+    def __init__(self) -> None:
+        self.sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
+        self.events: list[tuple[str, Any]] = []
+        self.refusals: list[Any] = []
+        self._came = asyncio.Event()
+        self.sio.on("*", self._receive)
+        self.sio.on("connect_error", self.refusals.append)
+
+    async def connect(self, url: str, auth: Any) -> None:
+        await self.sio.connect(url, auth=auth, transports=["websocket"], wait_timeout=5)
+
+    async def call(self, event: str, *args: Any) -> Any:
+        """Emit with the arguments as they are and return the ack."""
+        return await self.sio.call(event, args if len(args) != 1 else args[0], timeout=5)
+
+    def _receive(self, event: str, *args: Any) -> None:
+        self.events.append((event, args[0] if args else None))
+        self._came.set()
+
+    async def until(self, holds: Callable[[], Any], timeout: float = 5.0) -> None:
+        """Wait until `holds()` is true, looking again at each event that comes."""
+        async with asyncio.timeout(timeout):
+            while not holds():
+                self._came.clear()
+                await self._came.wait()
+
+    def named(self, event: str) -> list[Any]:
+        return [payload for name, payload in self.events if name == event]
+
+
+@pytest.fixture
+async def raw_client(cluster: LocalCluster) -> AsyncIterator[Callable[..., Awaitable[RawClient]]]:
+    """Connect plain clients: `await raw_client(node=0)`; the user id is in `client.user_id`."""
+    clients: list[RawClient] = []
+
+    async def make(node: int = 0, *, name: str = "Raw", token: str = "") -> RawClient:
+        client = RawClient()
+        if not token:
+            client.user_id, token = await guest_token(cluster.urls[node], name)  # type: ignore[attr-defined]
+        client.token = token  # type: ignore[attr-defined]
+        clients.append(client)
+        await client.connect(cluster.urls[node], {"token": token})
+        await client.until(lambda: client.named("session:ready"))
+        return client
+
+    yield make
+    for client in clients:
+        await client.sio.disconnect()

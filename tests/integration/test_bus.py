@@ -1,0 +1,102 @@
+"""A node that lost the bus notices, says so, and makes good what its devices missed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+
+import aiohttp
+from redis.asyncio import Redis
+
+from sio_clients import ChatClient, guest_token
+from sio_server.conversation.connection import connect
+from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.scripts import Scripts
+
+
+async def ready(url: str) -> tuple[int, dict]:
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url + "/ready") as response:
+            return response.status, await response.json()
+
+
+async def until_ready(url: str, wanted: int, timeout: float) -> float:
+    """Poll /ready until it answers `wanted`; returns how long that took."""
+    began = time.monotonic()
+    async with asyncio.timeout(timeout):
+        while (await ready(url))[0] != wanted:  # noqa: ASYNC110 - /ready tells only who asks
+            await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+async def test_entries_published_while_the_bus_was_lost_reach_every_device(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    redis: Redis = connect(cluster.redis_url)
+    log = ConversationLog(Scripts(redis))
+    user_id, token = await guest_token(cluster.urls[0], "Ann")
+    author = Author(user_id, "Ann", "elsewhere")
+    async with ChatClient(cluster.urls[0], token) as zero, ChatClient(cluster.urls[1], token) as one:
+        conversation = await zero.create(access="open", agent="off")
+        views = [conversation, await one.join(conversation.id)]
+        marked = asyncio.Event()
+        one.on("read:updated", lambda payload: marked.set() if payload["seq"] == 31 else None)
+        head = 1
+        for turn in range(10):
+            # What is appended right after the kill is published to nobody: no later entry shows the gap.
+            await redis.client_kill_filter(_type="pubsub", skipme=False)
+            for number in range(3):
+                ack, _ = await log.append_message(
+                    conversation.id, author, f"c{turn}-{number}", "x", run_id="r", mentioned=False
+                )
+                head = ack["seq"]
+            await log.mark_read(conversation.id, user_id, "elsewhere", head)
+            for view in views:
+                async with asyncio.timeout(5):
+                    while view.position.seq < head:
+                        await anext(aiter(view.entries()))
+        assert head == 31
+        await asyncio.wait_for(marked.wait(), 5)
+    await redis.aclose()
+
+
+async def test_a_hung_redis_is_noticed_within_five_seconds_and_no_handler_waits_for_it(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls[0], token) as client:
+        conversation = await client.create(access="open", agent="off")
+        await cluster.signal_redis(signal.SIGSTOP)
+        try:
+            sending = asyncio.create_task(conversation.send("while Redis hangs"))
+            assert await until_ready(cluster.urls[0], 503, 6) < 5
+            status, body = await ready(cluster.urls[0])
+            assert (status, body["ready"], body["redis"], body["bus"]) == (503, False, False, False)
+        finally:
+            await cluster.signal_redis(signal.SIGCONT)
+        # The same send, repeated by the client, is in the log once.
+        ack = await asyncio.wait_for(sending, 20)
+        await until_ready(cluster.urls[0], 200, 10)
+        texts = [entry.text for entry in await conversation.log() if entry.type == "message"]
+        assert (texts, ack.seq) == (["while Redis hangs"], 2)
+
+
+async def test_a_send_during_a_hung_redis_is_answered_with_a_retryable_error_in_time(start_cluster):
+    from tests.conftest import RawClient
+
+    cluster = await start_cluster(nodes=1)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    client = RawClient()
+    await client.connect(cluster.urls[0], {"token": token})
+    await client.call("conversation:create", {"conversation_id": "c", "agent": "off"})
+    await cluster.signal_redis(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        ack = await client.call("message:send", {"conversation_id": "c", "client_id": "m", "text": "hi"})
+        took = time.monotonic() - began
+    finally:
+        await cluster.signal_redis(signal.SIGCONT)
+    assert ack["error"]["code"] == "unavailable"
+    assert ack["error"]["retryable"] is True
+    # Two tries of a second each, and the wait between; the rest is for a noisy machine.
+    assert took < 4
+    await client.sio.disconnect()

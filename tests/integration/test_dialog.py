@@ -1,0 +1,166 @@
+"""The dialog: runs are taken from the queue by any node, one at a time in a conversation, each ended once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from sio_clients import ChatClient, guest_token
+from sio_server.protocol.events import EntryType
+
+
+async def next_of(conversation, *types: str, timeout: float = 30):
+    """The next entry of these types."""
+    async with asyncio.timeout(timeout):
+        async for entry in conversation.entries():
+            if entry.type in types:
+                return entry
+    raise AssertionError("the conversation ended")
+
+
+async def ask(conversation, text: str):
+    """Send, and return the answer to just this."""
+    ack = await conversation.send(text)
+    while True:
+        entry = await next_of(conversation, EntryType.ANSWER, EntryType.FAILED)
+        if entry.data["input_seq"] == ack.seq:
+            return entry
+
+
+async def test_the_concierge_books_a_room_over_several_turns_while_the_client_changes_nodes(cluster, new_client):
+    client = await new_client("Ann")
+    conversation = await client.create(agent="always")
+    assert "?" in (await ask(conversation, "book a room for a workshop")).text
+    await client.go_offline()
+    await client.go_online(cluster.urls[1])
+    assert "many people" in (await ask(conversation, "tomorrow at 10")).text
+    await client.go_offline()
+    await client.go_online(cluster.urls[2])
+    read_back = (await ask(conversation, "6")).text
+    assert all(part in read_back for part in ("workshop", "tomorrow at 10", "6 people"))
+    assert "Booked" in (await ask(conversation, "yes")).text
+    assert "workshop" in (await ask(conversation, "summary")).text
+
+
+async def test_an_answer_is_streamed_in_deltas_that_join_on_and_make_the_final_text(new_client):
+    client = await new_client("Ann")
+    started: list[dict] = []
+    deltas: list[dict] = []
+    finished: list[dict] = []
+    client.on("run:started", started.append)
+    client.on("run:delta", deltas.append)
+    client.on("run:finished", finished.append)
+    conversation = await client.create(agent="always")
+    answer = await ask(conversation, "预订会议室")
+    text = ""
+    for delta in deltas:
+        assert delta["offset"] == len(text)
+        assert (delta["run_id"], delta["attempt"]) == (answer.data["run_id"], 1)
+        text += delta["text"]
+    assert text == answer.text
+    assert len(deltas) > 1, "word by word, not at once"
+    assert [run["run_id"] for run in started] == [answer.data["run_id"]]
+    await conversation.mark_read(1)  # its ack comes after what was published before
+    assert [(run["run_id"], run["status"], run["seq"]) for run in finished] == [
+        (answer.data["run_id"], "answered", answer.seq)
+    ]
+
+
+async def test_runs_of_one_conversation_go_one_after_another_in_order(new_client):
+    client = await new_client("Ann")
+    events: list[tuple[str, str]] = []
+    client.on("run:started", lambda run: events.append(("started", run["run_id"])))
+    client.on("run:finished", lambda run: events.append(("finished", run["run_id"])))
+    conversation = await client.create(agent="always")
+    acks = [await conversation.send(f"hello {number}") for number in range(8)]
+    answers = [await next_of(conversation, EntryType.ANSWER) for _ in acks]
+    assert [answer.data["input_seq"] for answer in answers] == [ack.seq for ack in acks]
+    assert [answer.data["run_id"] for answer in answers] == [ack.run_id for ack in acks]
+    await conversation.mark_read(1)
+    expected = [(what, ack.run_id) for ack in acks for what in ("started", "finished")]
+    assert events == expected
+
+
+async def test_the_agent_answers_always_when_mentioned_or_never_as_the_conversation_says(new_client):
+    client = await new_client("Ann")
+    for agent, text, answered in (
+        ("off", "@concierge hello", False),
+        ("mention", "hello", False),
+        ("mention", "hello @Concierge", True),
+        ("always", "hello", True),
+    ):
+        conversation = await client.create(agent=agent)
+        ack = await conversation.send(text)
+        assert (ack.run_id is not None) is answered
+        if answered:
+            assert (await next_of(conversation, EntryType.ANSWER)).data["run_id"] == ack.run_id
+
+
+async def test_each_persons_booking_in_a_group_is_their_own(new_client, new_id):
+    ann, bob = await new_client("Ann", node=0), await new_client("Bob", node=1)
+    hers = await ann.create(conversation_id=new_id, access="open", agent="mention")
+    his = await bob.join(new_id)
+    await ask(hers, "@concierge book a room for a workshop")
+    await ask(his, "@concierge book a room for an interview")
+    await ask(hers, "@concierge tomorrow at 10")
+    await ask(his, "@concierge Friday 15:00")
+    assert "workshop, tomorrow at 10, 6 people" in (await ask(hers, "@concierge 6")).text
+    assert "interview, Friday 15:00, 2 people" in (await ask(his, "@concierge 2")).text
+
+
+async def test_a_device_that_returns_in_the_middle_of_an_answer_is_told_of_the_run(start_cluster):
+    cluster = await start_cluster(nodes=2, WORD_DELAY="0.4")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls, token) as client:
+        said = asyncio.Event()
+        client.on("run:delta", lambda delta: said.set())
+        conversation = await client.create(agent="always")
+        ack = await conversation.send("book a room for a workshop")
+        await asyncio.wait_for(said.wait(), 10)
+        await client.go_offline()
+        await client.go_online(cluster.urls[1])
+        run = conversation.card.unfinished_run
+        assert run is not None
+        assert (run["run_id"], run["status"], run["attempt"], run["input_seq"]) == (
+            ack.run_id,
+            "running",
+            1,
+            ack.seq,
+        )
+        answer = await next_of(conversation, EntryType.ANSWER)
+        assert run["text"]
+        assert answer.text.startswith(run["text"])
+
+
+async def test_a_run_whose_node_is_killed_is_ended_once_by_another(start_cluster):
+    cluster = await start_cluster(nodes=2, WORD_DELAY="0.2")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls, token) as client:
+        running_on: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def started(run: dict) -> None:
+            if not running_on.done():
+                running_on.set_result(run["node"])
+
+        client.on("run:started", started)
+        conversation = await client.create(agent="always")
+        ack = await conversation.send("book a room for a workshop")
+        node = (await asyncio.wait_for(running_on, 10)).split("-")[0]
+        await cluster.signal_node(int(node), signal.SIGKILL)
+        answer = await next_of(conversation, EntryType.ANSWER)
+        assert (answer.data["run_id"], answer.data["attempt"]) == (ack.run_id, 2)
+        # The dialog stands where the dead node had brought it: the workshop is known.
+        assert "many people" in (await ask(conversation, "tomorrow at 10")).text
+        answers = [e for e in await conversation.log() if e.type == "answer"]
+        assert [e.data["input_seq"] for e in answers].count(ack.seq) == 1
+
+
+async def test_an_agent_that_takes_too_long_is_ended_with_a_reason_for_people(start_cluster):
+    cluster = await start_cluster(nodes=1, WORD_DELAY="1", RUN_TIMEOUT="1")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls, token) as client:
+        conversation = await client.create(agent="always")
+        ack = await conversation.send("book a room")
+        failed = await next_of(conversation, EntryType.FAILED, EntryType.ANSWER)
+        assert (failed.type, failed.data["run_id"]) == ("failed", ack.run_id)
+        assert failed.data["reason"] == "the agent did not answer within 1 s"

@@ -1,0 +1,208 @@
+"""The gateway: every event gets exactly one ack, and nothing a client sends makes it fall over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+import jwt
+import pytest
+import socketio
+
+from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_TEXT_BYTES, REQUESTS
+from tests.conftest import SECRET, RawClient
+
+ROOM = {"access": "open", "agent": "off"}
+
+
+async def test_wrong_payloads_get_an_ack_with_a_code_for_every_event(raw_client):
+    client = await raw_client()
+    wrong = ([], "text", 7, None, {"conversation_id": 7}, {"nonsense": True}, {"conversation_id": "{x}"})
+    for event in REQUESTS:
+        for payload in wrong:
+            ack = await client.call(event, payload) if payload is not None else await client.call(event)
+            assert ack["ok"] is False, (event, payload)
+            assert ack["error"]["code"] == "invalid_payload", (event, payload)
+            assert ack["error"]["retryable"] is False
+        assert (await client.call(event, {}, {}))["error"]["code"] == "invalid_payload"
+
+
+async def test_unknown_events_and_the_librarys_own_names_get_an_ack(raw_client):
+    client = await raw_client()
+    for event in ("nonsense", "message", "connect", "disconnect", "connect_error", "trigger_event", "*"):
+        ack = await client.call(event, {})
+        assert ack == {"ok": False, "error": {**ack["error"], "code": "unknown_event"}}, event
+    # The session is none the worse for it.
+    assert (await client.call("conversation:list", {}))["ok"] is True
+
+
+async def test_too_long_a_text_and_too_large_a_frame_are_refused_with_an_ack(raw_client, new_id):
+    client = await raw_client()
+    await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
+    send = {"conversation_id": new_id, "client_id": "c1"}
+    for text in (
+        "x" * (MAX_TEXT_BYTES + 1),
+        "你" * (MAX_TEXT_BYTES // 3 + 1),
+        "x" * (MAX_FRAME_BYTES + 1),
+        "你" * 40_000,
+    ):
+        ack = await client.call("message:send", {**send, "text": text})
+        assert ack["error"]["code"] == "payload_too_large"
+    ack = await client.call("message:send", {**send, "text": "x" * MAX_TEXT_BYTES})
+    assert (ack["ok"], ack["seq"]) == (True, 2)
+
+
+async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
+    client = await raw_client()
+    payloads = {
+        "conversation:join": {},
+        "conversation:history": {},
+        "conversation:members": {},
+        "conversation:invite": {"user_ids": ["bob"]},
+        "message:send": {"client_id": "c", "text": "hi"},
+        "read:update": {"seq": 1},
+        "draft:update": {"text": "x"},
+    }
+    for event, rest in payloads.items():
+        ack = await client.call(event, {"conversation_id": "nowhere-at-all", **rest})
+        assert ack["error"]["code"] == "unknown_conversation", event
+    assert (await client.call("conversation:list", {}))["conversations"] == []
+
+
+async def test_half_a_surrogate_pair_is_refused_and_the_connection_goes_on(raw_client, new_id):
+    client = await raw_client()
+    await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
+    ack = await client.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "\ud800"})
+    assert ack["error"]["code"] == "invalid_payload"
+    assert (await client.call("conversation:list", {}))["ok"] is True
+
+
+async def test_messages_sent_in_a_row_without_waiting_are_logged_in_that_order(raw_client, new_id):
+    client = await raw_client()
+    await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
+    acks: list[int] = []
+    done = asyncio.Event()
+
+    def acked(ack: dict) -> None:
+        acks.append(ack["seq"])
+        if len(acks) == 100:
+            done.set()
+
+    for number in range(100):
+        send = {"conversation_id": new_id, "client_id": f"c{number}", "text": str(number)}
+        await client.sio.emit("message:send", send, callback=acked)
+    await asyncio.wait_for(done.wait(), 20)
+    assert acks == list(range(2, 102))
+    page = await client.call("conversation:history", {"conversation_id": new_id, "after": 1, "limit": 200})
+    assert [entry["data"]["text"] for entry in page["entries"]] == [str(number) for number in range(100)]
+
+
+def token(**claims: object) -> str:
+    now = int(time.time())
+    return jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": now + 60, **claims}, SECRET, algorithm="HS256")
+
+
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [
+        (None, "token_missing"),
+        ({}, "token_missing"),
+        ("a string", "token_missing"),
+        ({"token": ""}, "token_missing"),
+        ({"token": 7}, "invalid_payload"),
+        ({"token": "nonsense"}, "token_invalid"),
+        ({"token": token(exp=1)}, "token_expired"),
+        ({"token": token(aud="another")}, "token_invalid"),
+        ({"token": token(sub="agent:concierge")}, "token_invalid"),
+        ({"token": token(), "device_id": "not an id"}, "invalid_payload"),
+        (
+            {"token": jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": 9e9}, None, algorithm="none")},
+            "token_invalid",
+        ),
+        ({"token": jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": 9e9}, "x" * 40)}, "token_invalid"),
+    ],
+)
+async def test_a_handshake_without_a_good_token_is_refused_with_the_reason(cluster, auth, code):
+    client = RawClient()
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        await client.connect(cluster.urls[0], auth)
+    assert client.refusals[0]["data"]["code"] == code
+    assert client.refusals[0]["message"]
+    assert client.events == []
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "",
+        "nonsense",
+        "9",
+        "4",
+        "45-[",
+        "42",
+        "42[",
+        "42{}",
+        "42[]",
+        "42[7]",
+        "42[null]",
+        '42[["message:send"]]',
+        "42" + "[" * 20_000,
+        "4" + "[" * 20_000,
+        "42" + "9" * 5_000 + "[]",
+        '42["message:send",' + "9" * 10_000 + "]",
+        "42/other,[]",
+        "43[]",
+        "431[1]",
+        '451-["message:send",{"_placeholder":true,"num":0}]',
+        b"\x00\x01",
+        "40/other,",
+        "6",
+        "5",
+    ],
+)
+async def test_malformed_frames_end_at_most_their_own_connection_and_leave_no_traceback(cluster, frame):
+    log = cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log"
+    before = log.stat().st_size
+    address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http:
+        async with http.ws_connect(address) as ws:
+            await ws.receive_str()
+            await ws.send_str(f'40{{"token":"{token()}"}}')
+            assert (await ws.receive_str()).startswith('40{"sid"')
+            if isinstance(frame, bytes):
+                await ws.send_bytes(frame)
+            else:
+                await ws.send_str(frame)
+            # Either the connection is closed, or it answers as before.
+            await ws.send_str('427["conversation:list",{}]')
+            while True:
+                message = await ws.receive(timeout=5)
+                if message.type != aiohttp.WSMsgType.TEXT or message.data.startswith("437["):
+                    break
+        async with http.get(cluster.urls[0] + "/ready") as response:
+            assert response.status == 200
+    with log.open() as lines:
+        lines.seek(before)
+        assert "Traceback" not in lines.read()
+
+
+async def test_polling_is_not_served(cluster):
+    async with aiohttp.ClientSession() as http:
+        async with http.get(cluster.urls[0] + "/socket.io/?EIO=4&transport=polling") as response:
+            assert response.status == 400
+
+
+async def test_an_origin_that_is_not_listed_is_refused(cluster):
+    address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(address, headers={"Origin": "https://evil.example"})
+        assert refused.value.status == 400
+        async with http.ws_connect(address, headers={"Origin": cluster.urls[1]}) as ws:
+            assert (await ws.receive_str()).startswith("0")
+
+
+def test_no_node_has_written_a_traceback(cluster):
+    for path in sorted((cluster.data_dir / "logs").glob("node-*.log")):
+        assert "Traceback" not in path.read_text(), path

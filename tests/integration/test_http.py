@@ -1,0 +1,96 @@
+"""What a node serves over HTTP."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+
+@pytest.fixture
+async def http(cluster):
+    async with aiohttp.ClientSession(cluster.urls[0]) as session:
+        yield session
+
+
+async def test_health_and_readiness(http, cluster):
+    async with http.get("/healthz") as response:
+        assert (response.status, (await response.json())["ok"]) == (200, True)
+    async with http.get("/ready") as response:
+        body = await response.json()
+        assert (response.status, body["redis"], body["bus"]) == (200, True, True)
+        assert body["node"] == str(cluster.ports[0])
+
+
+async def test_a_guest_gets_a_token_that_opens_a_session(http, raw_client):
+    async with http.post("/api/guest", json={"name": "  Ann  "}) as response:
+        guest = await response.json()
+    assert response.status == 200
+    assert guest["name"] == "Ann"
+    assert guest["user_id"].startswith("ann-")
+    client = await raw_client(token=guest["token"])
+    assert (await client.call("conversation:list", {}))["ok"] is True
+
+
+@pytest.mark.parametrize(
+    "body", ["", "{}", '{"name": ""}', '{"name": 7}', "[]", '{"name": "a", "x": 1}', b"\xff\xfe"]
+)
+async def test_a_wrong_guest_request_is_refused_with_a_code(http, body):
+    async with http.post("/api/guest", data=body) as response:
+        answer = await response.json()
+    assert response.status == 400
+    assert answer["error"]["code"] == "invalid_payload"
+
+
+async def test_the_status_needs_a_token(http):
+    async with http.get("/api/status") as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (401, "token_missing")
+    async with http.get("/api/status", headers={"Authorization": "Bearer x"}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (401, "token_invalid")
+
+
+async def test_the_metrics_count_sends_and_deliveries(http, raw_client, new_id):
+    async def figures() -> dict[str, float]:
+        async with http.get("/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return {
+            line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")
+        }
+
+    client = await raw_client(node=0)
+    await client.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
+    before = await figures()
+    send = {"conversation_id": new_id, "client_id": "c1", "text": "hi"}
+    for _ in range(2):
+        await client.call("message:send", send)
+    # The answer to a later event comes after the entry: this client's queue is in order.
+    await client.call("conversation:list", {})
+    while not client.named("conversation:entry"):
+        await client.call("conversation:list", {})
+    after = await figures()
+
+    def grown(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    assert grown('roomgraph_sends_total{outcome="new"}') == 1
+    assert grown('roomgraph_sends_total{outcome="repeated"}') == 1
+    assert grown("roomgraph_append_seconds_count") == 2
+    assert grown("roomgraph_fanout_seconds_count") == 1
+    assert grown("roomgraph_deliveries_total") >= 1
+    assert after["roomgraph_sessions"] >= 1
+
+
+async def test_the_page_and_its_policy(http):
+    async with http.get("/") as response:
+        assert response.status == 200
+        assert response.content_type == "text/html"
+        policy = response.headers["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "default-src 'none'" in policy
+    async with http.get("/js/main.js") as response:
+        assert response.status == 200
+        # Without one of these types a browser does not run a module.
+        assert response.content_type in ("text/javascript", "application/javascript")
+    async with http.get("/vendor/socket.io.esm.min.js") as response:
+        assert response.status == 200
+    async with http.get("/js/../../pyproject.toml") as response:
+        assert response.status == 404

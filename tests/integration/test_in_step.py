@@ -1,0 +1,119 @@
+"""What one device of a user does shows on the others; presence follows the sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from sio_server.conversation.keys import user_sessions
+
+
+async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(raw_client, new_id):
+    phone = await raw_client(0)
+    laptop = await raw_client(1, token=phone.token)
+    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await laptop.until(lambda: laptop.named("conversation:updated"))
+    news = laptop.named("conversation:updated")[0]
+    assert (news["conversation_id"], news["change"]) == (new_id, "joined")
+    sync = await laptop.call("session:sync", {"positions": {new_id: None}})
+    assert sync["conversations"][new_id]["verdict"] == "snapshot"
+
+    await phone.call("message:send", {"conversation_id": new_id, "client_id": "c1", "text": "hi"})
+    await laptop.until(lambda: laptop.named("conversation:entry"))
+    assert laptop.named("conversation:entry")[0]["data"]["text"] == "hi"
+
+    await phone.call("read:update", {"conversation_id": new_id, "seq": 2})
+    await laptop.until(lambda: laptop.named("read:updated"))
+    assert laptop.named("read:updated")[0]["seq"] == 2
+
+    await phone.call("draft:update", {"conversation_id": new_id, "text": "not yet"})
+    await laptop.until(lambda: laptop.named("draft:updated"))
+    assert laptop.named("draft:updated")[0]["draft"]["text"] == "not yet"
+    sync = await laptop.call("session:sync", {"positions": {new_id: None}})
+    result = sync["conversations"][new_id]
+    assert (result["draft"]["text"], list(result["reads"].values())) == ("not yet", [2])
+
+    await phone.call("typing:update", {"conversation_id": new_id, "typing": True})
+    await laptop.until(lambda: laptop.named("typing:updated"))
+
+
+async def test_leaving_on_one_device_ends_it_on_all(raw_client, new_id):
+    phone = await raw_client(0)
+    laptop = await raw_client(1, token=phone.token)
+    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await laptop.call("session:sync", {"positions": {new_id: None}})
+    await phone.call("conversation:leave", {"conversation_id": new_id})
+    await laptop.until(lambda: any(e["type"] == "member_left" for e in laptop.named("conversation:entry")))
+    assert (await laptop.call("conversation:list", {}))["conversations"] == []
+
+
+async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw_client, new_id):
+    ann, bob = await raw_client(0), await raw_client(1, name="Bob")
+    await ann.call(
+        "conversation:create",
+        {"conversation_id": new_id, "title": "Plans", "agent": "off", "invite": [bob.user_id]},
+    )
+    await bob.until(lambda: bob.named("conversation:updated"))
+    assert bob.named("conversation:updated")[0]["change"] == "invited"
+    item = {"conversation_id": new_id, "title": "Plans", "role": "invited"}
+    assert (await bob.call("conversation:list", {}))["conversations"] == [item]
+    await bob.call("conversation:join", {"conversation_id": new_id})
+    (item,) = (await bob.call("conversation:list", {}))["conversations"]
+    assert (item["role"], item["position"]["seq"], item["unread"]) == ("member", 2, 2)
+    await bob.call("read:update", {"conversation_id": new_id, "seq": 2})
+    (item,) = (await bob.call("conversation:list", {}))["conversations"]
+    assert item["unread"] == 0
+
+
+async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
+    ann, bob = await raw_client(0), await raw_client(1, name="Bob")
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
+    await bob.call("conversation:join", {"conversation_id": new_id})
+
+    def told(user_id: str) -> list[bool]:
+        return [p["online"] for p in ann.named("presence:update") if p["user_id"] == user_id]
+
+    phone = await raw_client(2, token=bob.token)
+    assert len(phone.named("session:ready")[0]["devices"]) == 2
+    await bob.sio.disconnect()
+    await phone.until(lambda: any(len(p["devices"]) == 1 for p in phone.named("presence:update")))
+    assert told(bob.user_id) == []
+    await phone.sio.disconnect()
+    await ann.until(lambda: told(bob.user_id) == [False])
+    roles = (await ann.call("conversation:members", {"conversation_id": new_id}))["members"]
+    assert {m["user_id"]: m["online"] for m in roles} == {ann.user_id: True, bob.user_id: False}
+    back = await raw_client(0, token=bob.token)
+    await ann.until(lambda: told(bob.user_id) == [False, True])
+    (device,) = back.named("session:ready")[0]["devices"]
+    assert device["session_id"] == back.named("session:ready")[0]["session_id"]
+
+
+async def test_a_dead_nodes_sessions_vanish_by_themselves(start_cluster):
+    from redis.asyncio import Redis
+
+    from sio_clients import ChatClient, guest_token
+
+    cluster = await start_cluster(nodes=2)
+    redis = Redis.from_url(cluster.redis_url)
+    ann_id, ann_token = await guest_token(cluster.urls[0], "Ann")
+    bob_id, bob_token = await guest_token(cluster.urls[0], "Bob")
+    async with ChatClient(cluster.urls[0], ann_token) as ann, ChatClient(cluster.urls[1], bob_token) as bob:
+        conversation = await ann.create(access="open", agent="off")
+        await bob.join(conversation.id)
+        offline: list[dict] = []
+        came = asyncio.Event()
+
+        def hear(payload: dict) -> None:
+            if payload["user_id"] == bob_id and not payload["online"]:
+                offline.append(payload)
+                came.set()
+
+        ann.on("presence:update", hear)
+        assert await redis.hlen(user_sessions(bob_id)) == 1
+        await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
+        await asyncio.wait_for(came.wait(), 15)
+        assert offline == [{"user_id": bob_id, "online": False}]
+        assert await redis.hlen(user_sessions(bob_id)) == 0
+        assert await redis.hlen(user_sessions(ann_id)) == 1
+        assert len(await redis.keys("rg:node:*:sessions")) == 1
+    await redis.aclose()

@@ -1,0 +1,240 @@
+"""The log script: what one atomic step promises, on a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from redis.asyncio import Redis
+
+from sio_server.conversation.keys import BUS, ConversationKeys
+from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.events import ConversationCreate
+
+ANN = Author("ann", "Ann", "d-ann")
+BOB = Author("bob", "Bob", "d-bob")
+
+
+def request(conversation_id: str, **settings: object) -> ConversationCreate:
+    return ConversationCreate.model_validate(
+        {"conversation_id": conversation_id, "access": "open", "agent": "off", **settings}
+    )
+
+
+async def append(log: ConversationLog, conversation_id: str, author: Author, client_id: str, text: str = "hi"):
+    return await log.append_message(
+        conversation_id, author, client_id, text, run_id=f"r-{client_id}", mentioned=False
+    )
+
+
+async def test_seq_is_dense_from_one_under_concurrent_sends(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    acks = await asyncio.gather(*(append(log, new_id, ANN, f"c{n}") for n in range(90)))
+    assert sorted(ack["seq"] for ack, _ in acks) == list(range(2, 92))
+    page = await log.page(new_id, "ann", after=0, limit=200)
+    assert [seq for seq, _ in page.entries] == list(range(1, 92))
+    assert page.bounds.head == 91
+
+
+async def test_the_same_client_id_again_gives_the_same_ack_and_no_second_entry(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    first, new = await append(log, new_id, ANN, "c1")
+    again, new_again = await append(log, new_id, ANN, "c1")
+    assert (new, new_again) == (True, False)
+    assert again == first
+    assert (await log.page(new_id, "ann", after=0, limit=10)).bounds.head == 2
+
+
+async def test_the_same_client_id_at_the_same_time_yields_one_entry(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    acks = await asyncio.gather(*(append(log, new_id, ANN, "c1") for _ in range(20)))
+    assert len({json.dumps(ack) for ack, _ in acks}) == 1
+    assert sum(new for _, new in acks) == 1
+
+
+async def test_a_client_id_used_for_another_body_is_refused_and_changes_nothing(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    await append(log, new_id, ANN, "c1", "one")
+    with pytest.raises(Refused) as refused:
+        await append(log, new_id, ANN, "c1", "two")
+    assert refused.value.code == "client_id_reused"
+    assert (await log.page(new_id, "ann", after=0, limit=10)).bounds.head == 2
+
+
+async def test_client_ids_of_two_users_do_not_meet(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    await members.join(BOB, new_id)
+    ann, _ = await append(log, new_id, ANN, "same", "from ann")
+    bob, _ = await append(log, new_id, BOB, "same", "from bob")
+    assert ann["seq"] != bob["seq"]
+
+
+async def test_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for work in (append(log, new_id, BOB, "c1"), log.page(new_id, "bob", limit=10), log.look(new_id, "bob")):
+        with pytest.raises(Refused) as refused:
+            await work
+        assert refused.value.code == "not_a_member"
+
+
+async def test_a_conversation_by_invitation_looks_to_strangers_as_if_it_did_not_exist(log, members, new_id):
+    await members.create(ANN, request(new_id, access="invitation"))
+    for work in (
+        append(log, new_id, BOB, "c1"),
+        log.page(new_id, "bob", limit=10),
+        members.join(BOB, new_id),
+        members.invite(BOB, new_id, ["bob"]),
+        log.mark_read(new_id, "bob", "d", 1),
+        log.save_draft(new_id, "bob", "d", "x"),
+    ):
+        with pytest.raises(Refused) as refused:
+            await work
+        assert refused.value.code == "unknown_conversation"
+    assert await members.leave(BOB, new_id) is False
+
+
+async def test_an_invited_user_may_join_and_an_invitation_serves_once(log, members, new_id):
+    await members.create(ANN, request(new_id, access="invitation", invite=["bob"]))
+    assert await members.join(BOB, new_id) is True
+    assert await members.join(BOB, new_id) is False
+    await members.leave(BOB, new_id)
+    with pytest.raises(Refused):
+        await members.join(BOB, new_id)
+
+
+async def test_joining_and_leaving_twice_make_one_entry_each(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for _ in range(2):
+        await members.join(BOB, new_id)
+    for _ in range(2):
+        await members.leave(BOB, new_id)
+    page = await log.page(new_id, "ann", after=0, limit=10)
+    assert [e["type"] for _, e in page.entries] == ["conversation_created", "member_joined", "member_left"]
+
+
+async def test_creating_again_with_the_same_settings_is_the_same_conversation(members, new_id):
+    assert await members.create(ANN, request(new_id)) == (new_id, True)
+    assert await members.create(ANN, request(new_id)) == (new_id, False)
+    for other, author in ((request(new_id, title="other"), ANN), (request(new_id), BOB)):
+        with pytest.raises(Refused) as refused:
+            await members.create(author, other)
+        assert refused.value.code == "conversation_exists"
+
+
+async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis, log, members, new_id):
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(BUS)
+        await members.create(ANN, request(new_id))
+        await asyncio.gather(*(append(log, new_id, ANN, f"c{n}", f"text {n}") for n in range(50)))
+        heard = []
+        while len(heard) < 51:
+            message = await pubsub.get_message(timeout=5)
+            assert message is not None, "the bus fell silent"
+            event = json.loads(message["data"]) if message["type"] == "message" else {"event": None}
+            if event["event"] == "conversation:entry" and event["room"] == f"conversation:{new_id}":
+                heard.append(event["data"][0])
+    page = await log.page(new_id, "ann", after=0, limit=200)
+    assert heard == [envelope for _, envelope in page.entries]
+
+
+async def test_text_comes_back_from_the_log_exactly_as_it_was_sent(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    texts = [
+        '"quotes" \\ and / slashes',
+        "你好,世界 👩‍👩‍👧",
+        "line\nbreak\ttab\u0000nul\u2028",
+        "[]",
+        "{}",
+        "%s %d {0}",
+    ]
+    for number, text in enumerate(texts):
+        await append(log, new_id, ANN, f"c{number}", text)
+    page = await log.page(new_id, "ann", after=1, limit=200)
+    assert [envelope["data"]["text"] for _, envelope in page.entries] == texts
+
+
+async def test_retention_keeps_the_latest_entries_and_forgets_sends_with_their_entries(
+    redis: Redis, log, members, new_id
+):
+    await members.create(ANN, request(new_id))
+    for number in range(150):
+        await append(log, new_id, ANN, f"c{number}")
+    page = await log.page(new_id, "ann", after=0, limit=200)
+    assert (page.bounds.first, page.bounds.head, len(page.entries)) == (52, 151, 100)
+    assert page.entries[0][0] == 52
+    assert await redis.hlen(ConversationKeys(new_id).sent) == 100
+
+
+async def test_a_page_ends_before_it_is_too_large_but_holds_at_least_one_entry(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for number in range(5):
+        await append(log, new_id, ANN, f"c{number}", "x" * 16_000)
+    page = await log.page(new_id, "ann", after=1, limit=200, max_bytes=40_000)
+    assert [seq for seq, _ in page.entries] == [2, 3]
+    tiny = await log.page(new_id, "ann", after=1, limit=200, max_bytes=1)
+    assert [seq for seq, _ in tiny.entries] == [2]
+
+
+async def test_pages_backwards_are_ascending_and_join_on_to_each_other(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for number in range(24):
+        await append(log, new_id, ANN, f"c{number}")
+    seqs: list[int] = []
+    before = None
+    while True:
+        page = await log.page(new_id, "ann", before=before, limit=7)
+        if not page.entries:
+            break
+        seqs = [seq for seq, _ in page.entries] + seqs
+        before = seqs[0]
+    assert seqs == list(range(1, 26))
+
+
+async def test_a_read_mark_never_goes_back_nor_beyond_the_log(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for number in range(3):
+        await append(log, new_id, ANN, f"c{number}")
+    assert await log.mark_read(new_id, "ann", "d", 3) == 3
+    assert await log.mark_read(new_id, "ann", "d", 2) == 3
+    assert await log.mark_read(new_id, "ann", "d", 99) == 4
+
+
+async def test_a_drafts_revision_counts_up(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    assert [await log.save_draft(new_id, "ann", "d", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
+    assert (await log.look(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
+
+
+async def test_leaving_takes_marks_and_drafts_along(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    await members.join(BOB, new_id)
+    await log.mark_read(new_id, "bob", "d", 1)
+    await log.save_draft(new_id, "bob", "d", "secret")
+    await members.leave(BOB, new_id)
+    await members.join(BOB, new_id)
+    view = await log.look(new_id, "bob")
+    assert (view.draft, view.reads) == (None, {})
+
+
+async def test_a_full_store_refuses_sends_with_a_code_to_try_again_and_loses_nothing(start_cluster):
+    from sio_server.conversation.connection import connect
+    from sio_server.conversation.scripts import Scripts
+
+    cluster = await start_cluster(nodes=1)
+    redis = connect(cluster.redis_url)
+    scripts = Scripts(redis)
+    log = ConversationLog(scripts)
+    members = Members(redis, scripts, log, retention=0)
+    await members.create(ANN, request("full"))
+    await append(log, "full", ANN, "c1")
+    await redis.config_set("maxmemory", "1mb")
+    with pytest.raises(Unavailable) as unavailable:
+        await append(log, "full", ANN, "c2")
+    assert unavailable.value.retryable
+    await redis.config_set("maxmemory", "0")
+    ack, new = await append(log, "full", ANN, "c2")
+    assert (ack["seq"], new) == (3, True)
+    await redis.aclose()

@@ -1,0 +1,105 @@
+"""Nobody receives, reads or writes a conversation they are not a member of."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def settle(client) -> None:
+    """Wait until everything the bus held for this client's node has been delivered: an own marker came back."""
+    marker = f"marker-{len(client.events)}-{client.user_id}"
+    await client.call("conversation:create", {"conversation_id": marker[:60], "access": "open", "agent": "off"})
+    await client.call("message:send", {"conversation_id": marker[:60], "client_id": "m", "text": "m"})
+    await client.until(
+        lambda: any(
+            e["conversation_id"] == marker[:60] and e["seq"] == 2 for e in client.named("conversation:entry")
+        )
+    )
+
+
+def of(client, conversation_id: str) -> list[tuple[str, dict]]:
+    """Every event that this client got of a conversation."""
+    return [
+        (name, payload)
+        for name, payload in client.events
+        if isinstance(payload, dict) and payload.get("conversation_id") == conversation_id
+    ]
+
+
+async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
+    ann, eve = await raw_client(0), await raw_client(1, name="Eve")
+    await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    attempts = {
+        "conversation:join": {},
+        "conversation:history": {},
+        "conversation:members": {},
+        "conversation:invite": {"user_ids": [eve.user_id]},
+        "message:send": {"client_id": "c", "text": "hi"},
+        "read:update": {"seq": 1},
+        "draft:update": {"text": "x"},
+    }
+    for event, rest in attempts.items():
+        real = await eve.call(event, {"conversation_id": new_id, **rest})
+        none = await eve.call(event, {"conversation_id": new_id + "-none", **rest})
+        assert real == none, event
+        assert real["error"]["code"] == "unknown_conversation"
+    sync = await eve.call("session:sync", {"positions": {new_id: None}})
+    assert sync["conversations"][new_id]["error"]["code"] == "unknown_conversation"
+    typing = await eve.call("typing:update", {"conversation_id": new_id, "typing": True})
+    assert typing["error"]["code"] == "not_a_member"
+    await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "secret"})
+    await ann.call("typing:update", {"conversation_id": new_id, "typing": True})
+    await settle(eve)
+    assert of(eve, new_id) == []
+
+
+async def test_who_left_gets_nothing_later_on_any_device(raw_client, new_id):
+    ann, bob = await raw_client(0), await raw_client(1, name="Bob")
+    phone = await raw_client(2, token=bob.token)
+    phone.user_id = bob.user_id + "-phone"
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
+    for device in (bob, phone):
+        await device.call("conversation:join", {"conversation_id": new_id})
+    await bob.call("conversation:leave", {"conversation_id": new_id})
+    secret = await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "secret"})
+    await ann.call("typing:update", {"conversation_id": new_id, "typing": True})
+    for device in (bob, phone):
+        await settle(device)
+        seqs = [p["seq"] for name, p in of(device, new_id) if name == "conversation:entry"]
+        assert seqs[-1] == secret["seq"] - 1, "its own leaving is the last thing it sees"
+        assert not [name for name, _ in of(device, new_id) if name == "typing:updated"]
+    assert (await bob.call("conversation:history", {"conversation_id": new_id}))["error"]["code"] == "not_a_member"
+
+
+async def test_leaving_while_another_device_joins_leaks_nothing(raw_client, new_id):
+    ann, bob = await raw_client(0), await raw_client(1, name="Bob")
+    phone = await raw_client(2, token=bob.token)
+    phone.user_id = bob.user_id + "-phone"
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
+    for turn in range(15):
+        await bob.call("conversation:join", {"conversation_id": new_id})
+        await asyncio.gather(
+            bob.call("conversation:leave", {"conversation_id": new_id}),
+            phone.call("session:sync", {"positions": {new_id: None}}),
+            ann.call("message:send", {"conversation_id": new_id, "client_id": f"x{turn}", "text": "between"}),
+        )
+        after = await ann.call(
+            "message:send", {"conversation_id": new_id, "client_id": f"c{turn}", "text": "secret"}
+        )
+        for device in (bob, phone):
+            await settle(device)
+            got = [p["seq"] for name, p in of(device, new_id) if name == "conversation:entry"]
+            assert after["seq"] not in got, turn
+
+
+async def test_drafts_are_shown_to_nobody_else(raw_client, new_id):
+    ann, bob = await raw_client(0), await raw_client(1, name="Bob")
+    laptop = await raw_client(2, token=ann.token)
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
+    await bob.call("conversation:join", {"conversation_id": new_id})
+    await ann.call("draft:update", {"conversation_id": new_id, "text": "private"})
+    await settle(bob)
+    assert not bob.named("draft:updated")
+    await laptop.until(lambda: laptop.named("draft:updated"))
+    join = await bob.call("conversation:join", {"conversation_id": new_id})
+    assert join["draft"] is None

@@ -1,0 +1,282 @@
+"""Every request is checked strictly at the door: what is good passes, anything else is refused."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sio_server.protocol.events import (
+    MAX_INVITES,
+    MAX_PAGE_ENTRIES,
+    MAX_SYNC_CONVERSATIONS,
+    MAX_TEXT_BYTES,
+    REQUESTS,
+    ClientEvent,
+    Entry,
+    HandshakeAuth,
+)
+from sio_server.protocol.position import Position
+
+E = ClientEvent
+POSITION = {"epoch": "e1", "seq": 3}
+FULL: dict[ClientEvent, dict[str, Any]] = {
+    E.CONVERSATION_CREATE: {
+        "conversation_id": "c-1",
+        "title": "会议",
+        "access": "open",
+        "agent": "mention",
+        "invite": ["ann", "agent:x", "a@b.example"],
+    },
+    E.CONVERSATION_JOIN: {"conversation_id": "c-1", "position": POSITION},
+    E.CONVERSATION_LEAVE: {"conversation_id": "c-1"},
+    E.CONVERSATION_LIST: {"after": "c-1", "limit": 10},
+    E.CONVERSATION_HISTORY: {"conversation_id": "c-1", "after": 0, "before": 9, "limit": 200},
+    E.CONVERSATION_INVITE: {"conversation_id": "c-1", "user_ids": ["ann"]},
+    E.CONVERSATION_MEMBERS: {"conversation_id": "c-1"},
+    E.MESSAGE_SEND: {"conversation_id": "c-1", "client_id": "m-1", "text": "hello 你好 😀"},
+    E.READ_UPDATE: {"conversation_id": "c-1", "seq": 2**53 - 1},
+    E.DRAFT_UPDATE: {"conversation_id": "c-1", "text": ""},
+    E.TYPING_UPDATE: {"conversation_id": "c-1", "typing": True},
+    E.SESSION_SYNC: {"positions": {"c-1": POSITION, "c-2": None}},
+}
+REQUIRED = {
+    E.CONVERSATION_JOIN: {"conversation_id"},
+    E.CONVERSATION_LEAVE: {"conversation_id"},
+    E.CONVERSATION_HISTORY: {"conversation_id"},
+    E.CONVERSATION_INVITE: {"conversation_id", "user_ids"},
+    E.CONVERSATION_MEMBERS: {"conversation_id"},
+    E.MESSAGE_SEND: {"conversation_id", "client_id", "text"},
+    E.READ_UPDATE: {"conversation_id", "seq"},
+    E.DRAFT_UPDATE: {"conversation_id", "text"},
+    E.TYPING_UPDATE: {"conversation_id", "typing"},
+    E.SESSION_SYNC: {"positions"},
+}
+FIELDS = [(event, field) for event, payload in FULL.items() for field in payload]
+HALVES = ["\ud83d", "ok \udc00", "\udc00\ud83d"]
+
+
+def accepted(event: ClientEvent, payload: Any) -> bool:
+    try:
+        REQUESTS[event].model_validate(payload)
+    except ValidationError:
+        return False
+    return True
+
+
+def message(text: Any) -> dict[str, Any]:
+    return FULL[E.MESSAGE_SEND] | {"text": text}
+
+
+def test_every_client_event_has_a_request() -> None:
+    assert set(REQUESTS) == set(ClientEvent) == set(FULL)
+    assert {event: set(model.model_fields) for event, model in REQUESTS.items()} == {
+        event: set(payload) for event, payload in FULL.items()
+    }
+
+
+@pytest.mark.parametrize("event", ClientEvent)
+def test_a_full_payload_is_accepted_and_kept_as_it_is(event: ClientEvent) -> None:
+    assert REQUESTS[event].model_validate(FULL[event]).model_dump() == FULL[event]
+
+
+@pytest.mark.parametrize("event", ClientEvent)
+def test_a_payload_with_only_the_required_fields_is_accepted(event: ClientEvent) -> None:
+    assert accepted(event, {field: FULL[event][field] for field in REQUIRED.get(event, ())})
+
+
+@pytest.mark.parametrize(
+    ("event", "field"), [(event, field) for event, names in REQUIRED.items() for field in names]
+)
+def test_a_payload_without_a_required_field_is_refused(event: ClientEvent, field: str) -> None:
+    assert not accepted(event, {name: value for name, value in FULL[event].items() if name != field})
+
+
+@pytest.mark.parametrize("event", ClientEvent)
+def test_a_field_that_is_not_known_is_refused(event: ClientEvent) -> None:
+    assert not accepted(event, FULL[event] | {"colour": "red"})
+
+
+@pytest.mark.parametrize("wrong", [1.5, b"c-1", [1], {"a": 1}])
+@pytest.mark.parametrize(("event", "field"), FIELDS)
+def test_a_field_of_the_wrong_type_is_refused(event: ClientEvent, field: str, wrong: Any) -> None:
+    assert not accepted(event, FULL[event] | {field: wrong})
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "wrong"),
+    [
+        (E.READ_UPDATE, "seq", "3"),
+        (E.READ_UPDATE, "seq", True),
+        (E.READ_UPDATE, "seq", 3.0),
+        (E.TYPING_UPDATE, "typing", 1),
+        (E.TYPING_UPDATE, "typing", "true"),
+        (E.MESSAGE_SEND, "text", 7),
+        (E.CONVERSATION_INVITE, "user_ids", "ann"),
+        (E.CONVERSATION_JOIN, "position", ["e1", 3]),
+    ],
+)
+def test_nothing_is_turned_into_another_type(event: ClientEvent, field: str, wrong: Any) -> None:
+    assert not accepted(event, FULL[event] | {field: wrong})
+
+
+@pytest.mark.parametrize("payload", [None, [], "c-1", 1, True])
+@pytest.mark.parametrize("event", ClientEvent)
+def test_a_payload_that_is_no_object_is_refused(event: ClientEvent, payload: Any) -> None:
+    assert not accepted(event, payload)
+
+
+@pytest.mark.parametrize("good", ["a", "0", "A.b_c:d-e", "x" * 64])
+def test_a_good_id_is_accepted(good: str) -> None:
+    assert accepted(E.CONVERSATION_LEAVE, {"conversation_id": good})
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "-a", ".a", "a b", "a\n", "a/b", "{a}", "é", "会", "x" * 65, "a\x00", *HALVES]
+)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        (E.CONVERSATION_LEAVE, lambda bad: {"conversation_id": bad}),
+        (E.CONVERSATION_CREATE, lambda bad: {"conversation_id": bad}),
+        (E.CONVERSATION_LIST, lambda bad: {"after": bad}),
+        (E.MESSAGE_SEND, lambda bad: message("x") | {"client_id": bad}),
+        (E.CONVERSATION_JOIN, lambda bad: {"conversation_id": "c", "position": {"epoch": bad, "seq": 1}}),
+        (E.SESSION_SYNC, lambda bad: {"positions": {bad: None}}),
+    ],
+    ids=lambda payload: payload[0],
+)
+def test_a_bad_id_is_refused_wherever_it_stands(payload: Any, bad: str) -> None:
+    event, build = payload
+    assert accepted(event, build("good"))
+    assert not accepted(event, build(bad))
+
+
+@pytest.mark.parametrize("bad", ["", "@ann", "ann b", "安安", "ann\n", "x" * 129, "{ann}", *HALVES])
+@pytest.mark.parametrize(
+    ("event", "field"), [(E.CONVERSATION_INVITE, "user_ids"), (E.CONVERSATION_CREATE, "invite")]
+)
+def test_a_bad_user_id_is_refused(event: ClientEvent, field: str, bad: str) -> None:
+    assert not accepted(event, FULL[event] | {field: ["ann", bad]})
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize(
+    ("event", "field"), [(E.MESSAGE_SEND, "text"), (E.DRAFT_UPDATE, "text"), (E.CONVERSATION_CREATE, "title")]
+)
+def test_half_a_surrogate_pair_is_refused_in_every_text(event: ClientEvent, field: str, half: str) -> None:
+    assert not accepted(event, FULL[event] | {field: half})
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "会", "😀"])
+def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
+    most = MAX_TEXT_BYTES // len(letter.encode())
+    for event in (E.MESSAGE_SEND, E.DRAFT_UPDATE):
+        assert accepted(event, FULL[event] | {"text": letter * most})
+        assert not accepted(event, FULL[event] | {"text": letter * (most + 1)})
+
+
+def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
+    assert not accepted(E.MESSAGE_SEND, message(""))
+    assert accepted(E.DRAFT_UPDATE, {"conversation_id": "c", "text": ""})
+
+
+def ids(count: int) -> list[str]:
+    return [f"id-{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "most", "too_much"),
+    [
+        (E.CONVERSATION_CREATE, "title", "会" * 200, "会" * 201),
+        (E.CONVERSATION_CREATE, "invite", ids(MAX_INVITES), ids(MAX_INVITES + 1)),
+        (E.CONVERSATION_INVITE, "user_ids", ids(MAX_INVITES), ids(MAX_INVITES + 1)),
+        (E.CONVERSATION_INVITE, "user_ids", ids(1), []),
+        (E.CONVERSATION_LIST, "limit", 100, 101),
+        (E.CONVERSATION_LIST, "limit", 1, 0),
+        (E.CONVERSATION_HISTORY, "limit", MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1),
+        (E.CONVERSATION_HISTORY, "limit", 1, 0),
+        (E.CONVERSATION_HISTORY, "after", 0, -1),
+        (E.READ_UPDATE, "seq", 2**53 - 1, 2**53),
+        (E.READ_UPDATE, "seq", 0, 10**400),
+        (
+            E.SESSION_SYNC,
+            "positions",
+            dict.fromkeys(ids(MAX_SYNC_CONVERSATIONS)),
+            dict.fromkeys(ids(MAX_SYNC_CONVERSATIONS + 1)),
+        ),
+    ],
+)
+def test_a_limit_is_met_and_not_passed(event: ClientEvent, field: str, most: Any, too_much: Any) -> None:
+    assert accepted(event, FULL[event] | {field: most})
+    assert not accepted(event, FULL[event] | {field: too_much})
+
+
+@pytest.mark.parametrize(("field", "value"), [("access", "public"), ("agent", "sometimes"), ("agent", "Always")])
+def test_a_choice_that_does_not_exist_is_refused(field: str, value: str) -> None:
+    assert not accepted(E.CONVERSATION_CREATE, {field: value})
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {},
+        {"token": None},
+        {"token": 1},
+        {"token": "t", "device_id": "a b"},
+        {"token": "t", "device_name": "x" * 101},
+        {"token": "t", "device_name": "\ud83d"},
+        {"token": "t", "admin": True},
+    ],
+)
+def test_a_wrong_handshake_is_refused(auth: Any) -> None:
+    with pytest.raises(ValidationError):
+        HandshakeAuth.model_validate(auth)
+
+
+def test_a_handshake_needs_a_token_only() -> None:
+    assert HandshakeAuth.model_validate({"token": "t"}) == HandshakeAuth(token="t", device_id=None, device_name="")
+
+
+def test_an_entry_of_a_newer_server_is_read_and_what_is_not_known_is_dropped() -> None:
+    entry = Entry.model_validate(
+        {"v": 2, "conversation_id": "c", "epoch": "e", "seq": 4, "type": "poll", "ts": "t", "data": {}, "new": 1}
+    )
+    assert (entry.position, entry.text, entry.author) == (Position("e", 4), "", "")
+    assert "new" not in entry.model_dump()
+
+
+names = sorted({field for payload in FULL.values() for field in payload} | {"epoch", "c-1"})
+letters = st.text(st.characters() | st.sampled_from(["\ud800", "\udfff", "\x00"]), max_size=8)
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | letters | st.sampled_from(["c-1", "open", 10**400]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(names) | letters, inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@given(json)
+@settings(deadline=None, max_examples=150)
+def test_any_json_is_either_refused_or_can_be_sent_on_as_utf8(payload: Any) -> None:
+    for model in REQUESTS.values():
+        try:
+            request = model.model_validate(payload)
+        except ValidationError:
+            continue
+        request.model_dump_json().encode()
+
+
+@given(st.sampled_from(FIELDS), json)
+@settings(deadline=None, max_examples=300)
+def test_any_json_in_one_field_is_either_refused_or_can_be_sent_on_as_utf8(
+    place: tuple[ClientEvent, str], value: Any
+) -> None:
+    event, field = place
+    try:
+        request = REQUESTS[event].model_validate(FULL[event] | {field: value})
+    except ValidationError:
+        return
+    request.model_dump_json().encode()

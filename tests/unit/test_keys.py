@@ -1,0 +1,66 @@
+"""Keys of one conversation share a slot of a Redis Cluster, and stay where they are from version to version."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sio_server.conversation import keys
+from sio_server.conversation.keys import PARTITIONS, ConversationKeys, partition
+from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
+
+ids = st.from_regex(ID_PATTERN, fullmatch=True)
+user_ids = st.from_regex(USER_ID_PATTERN, fullmatch=True)
+
+
+def hash_tag(key: str) -> str:
+    """What Redis Cluster hashes: between the first `{` and the next `}`."""
+    found = re.search(r"\{([^}]+)\}", key)
+    assert found is not None, f"{key} has no hash tag"
+    return found.group(1)
+
+
+@given(ids)
+def test_all_keys_of_a_conversation_carry_the_tag_of_its_partition(conversation_id: str) -> None:
+    all_keys = vars(ConversationKeys(conversation_id)).values()
+    assert {hash_tag(key) for key in all_keys} == {f"rg:{partition(conversation_id)}"}
+    assert len(set(all_keys)) == len(all_keys)
+
+
+@given(ids, ids)
+def test_two_conversations_share_no_key_but_their_partitions(one: str, other: str) -> None:
+    common = set(vars(ConversationKeys(one)).values()) & set(vars(ConversationKeys(other)).values())
+    if one != other:
+        shared = {keys.runs(partition(one)), keys.stats(partition(one)), ConversationKeys(one).run_prefix}
+        assert common <= shared
+
+
+@pytest.mark.parametrize(
+    ("conversation_id", "number"), [("general", 10), ("c-1", 14), ("team.a:b", 5), ("0", 1), ("Z" * 64, 9)]
+)
+def test_a_known_conversation_is_in_the_partition_it_has_always_been_in(conversation_id: str, number: int) -> None:
+    assert partition(conversation_id) == number
+
+
+@given(ids)
+def test_every_partition_is_one_of_those_that_have_a_run_queue(conversation_id: str) -> None:
+    queues = [keys.runs(number) for number in range(PARTITIONS)]
+    assert ConversationKeys(conversation_id).runs in queues
+
+
+@given(user_ids)
+def test_keys_of_one_user_share_a_slot_of_their_own(user_id: str) -> None:
+    tags = {hash_tag(keys.user_sessions(user_id)), hash_tag(keys.user_conversations(user_id))}
+    assert tags == {f"rg:u:{user_id}"}
+    assert keys.user_sessions(user_id) != keys.user_conversations(user_id)
+
+
+def test_the_rooms_of_a_user_and_of_a_conversation_with_the_same_id_differ() -> None:
+    assert keys.user_room("ann") != keys.conversation_room("ann")
+
+
+def test_the_keys_of_a_node_name_it() -> None:
+    names = {keys.node("web-1"), keys.node_sessions("web-1"), keys.heartbeat_channel("web-1")}
+    assert len(names) == 3
+    assert names.isdisjoint({keys.node("web-2"), keys.node_sessions("web-2"), keys.heartbeat_channel("web-2")})

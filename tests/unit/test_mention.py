@@ -1,0 +1,59 @@
+"""A message speaks to the agent exactly when it names it as a word."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sio_server.protocol.mention import mentions_agent
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@agent",
+        "@concierge book a room",
+        "hello @Concierge, are you there?",
+        "@AGENT!",
+        "(@agent)",
+        "line one\n@concierge line two",
+        "你好，@concierge",
+        "@concierge我想订房间",
+        "@agent：你好",
+        "@ann @agent",
+        "ann@example.com and @agent",
+    ],
+)
+def test_a_text_that_names_the_agent_mentions_it(text: str) -> None:
+    assert mentions_agent(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "agent",
+        "the concierge",
+        "@",
+        "@ agent",
+        "@agents",
+        "@agent-smith",
+        "@agent_2",
+        "@concierge2",
+        "ann@agent.example",
+        "x@concierge",
+        "@@agent",
+        "@agen",
+    ],
+)
+def test_a_text_that_only_looks_like_it_does_not(text: str) -> None:
+    assert not mentions_agent(text)
+
+
+@given(st.text(), st.sampled_from(["@agent", "@concierge", "@CONCIERGE"]), st.text())
+def test_between_spaces_the_name_is_found_in_any_text(before: str, name: str, after: str) -> None:
+    assert mentions_agent(f"{before} {name} {after}")
+
+
+@given(st.text().filter(lambda text: "@" not in text))
+def test_without_an_at_sign_nothing_is_a_mention(text: str) -> None:
+    assert not mentions_agent(text)

@@ -1,0 +1,166 @@
+"""A node starts with sensible settings, and a wrong one is named together with what to write instead."""
+
+import os
+
+import pytest
+
+from sio_server.settings import Settings, SettingsError, load_settings
+
+SECRET = "k9-" + "f00d" * 10
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment for guests that holds no other setting."""
+    names = {name.upper() for name in Settings.model_fields}
+    for name in [name for name in os.environ if name.upper() in names]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AUTH_MODE", "guest")
+    return monkeypatch
+
+
+def problems() -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    return str(caught.value).splitlines()
+
+
+def test_for_guests_nothing_else_need_be_set(env: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    assert settings.redis_url == "redis://127.0.0.1:9379/0"
+    assert (settings.host, settings.port, settings.name) == ("0.0.0.0", 9000, "9000")
+    assert (settings.auth_secret, settings.auth_audience, settings.token_ttl) == ("", "roomgraph", 86_400)
+    assert settings.allowed_origins == ()
+    assert (settings.run_concurrency, settings.run_timeout, settings.log_retention) == (16, 300, 0)
+    assert (settings.log_level, settings.word_delay) == ("warning", 0.02)
+
+
+def test_tokens_are_the_default_and_need_a_secret(env: pytest.MonkeyPatch) -> None:
+    env.delenv("AUTH_MODE")
+    (line,) = problems()
+    assert line.startswith("AUTH_SECRET is not set")
+    assert "secrets.token_hex(32)" in line
+    env.setenv("AUTH_SECRET", SECRET)
+    assert load_settings().auth_mode == "token"
+
+
+def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "REDIS_URL": "unix:///run/redis.sock",
+        "HOST": "::1",
+        "PORT": "65535",
+        "NODE_NAME": "web-1",
+        "AUTH_MODE": "token",
+        "AUTH_SECRET": SECRET,
+        "AUTH_AUDIENCE": "chat",
+        "TOKEN_TTL": "60",
+        "ALLOWED_ORIGINS": " https://a.example , https://b.example,",
+        "RUN_CONCURRENCY": "0",
+        "RUN_TIMEOUT": "1",
+        "LOG_RETENTION": "100",
+        "LOG_LEVEL": "debug",
+        "WORD_DELAY": "0",
+    }.items():
+        env.setenv(name, value)
+    assert load_settings().model_dump() == {
+        "redis_url": "unix:///run/redis.sock",
+        "host": "::1",
+        "port": 65535,
+        "node_name": "web-1",
+        "auth_mode": "token",
+        "auth_secret": SECRET,
+        "auth_audience": "chat",
+        "token_ttl": 60,
+        "allowed_origins": ("https://a.example", "https://b.example"),
+        "run_concurrency": 0,
+        "run_timeout": 1,
+        "log_retention": 100,
+        "log_level": "debug",
+        "word_delay": 0.0,
+    }
+
+
+def test_a_node_is_called_by_its_name_when_it_has_one(env: pytest.MonkeyPatch) -> None:
+    env.setenv("NODE_NAME", "web-1")
+    assert load_settings().name == "web-1"
+
+
+def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(env: pytest.MonkeyPatch) -> None:
+    env.setenv("PORT", "9100")
+    env.setenv("HOST", "10.0.0.1")
+    settings = load_settings(port=9200, host=None)
+    assert (settings.port, settings.host) == (9200, "10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
+        ("REDIS_URL", "http://localhost", "rediss://"),
+        ("PORT", "0", "a number from 1 to 65535"),
+        ("PORT", "65536", "a number from 1 to 65535"),
+        ("PORT", "web", "a number from 1 to 65535"),
+        ("PORT", "", "a number from 1 to 65535"),
+        ("NODE_NAME", "web 1", "a short name"),
+        ("NODE_NAME", "x" * 65, "a short name"),
+        ("AUTH_MODE", "open", "token (you issue the tokens) or guest"),
+        ("AUTH_AUDIENCE", "", "the audience (aud)"),
+        ("TOKEN_TTL", "59", "from 60 to 31536000"),
+        ("TOKEN_TTL", "31536001", "from 60 to 31536000"),
+        ("RUN_CONCURRENCY", "-1", "from 0 (none) to 1000"),
+        ("RUN_CONCURRENCY", "1001", "from 0 (none) to 1000"),
+        ("RUN_TIMEOUT", "0", "from 1 to 86400"),
+        ("RUN_TIMEOUT", "86401", "from 1 to 86400"),
+        ("LOG_RETENTION", "99", "0 for all of them, or at least 100"),
+        ("LOG_RETENTION", "-1", "0 for all of them, or at least 100"),
+        ("LOG_LEVEL", "WARN", "debug, info, warning, error"),
+        ("WORD_DELAY", "2", "from 0 to 1"),
+        ("WORD_DELAY", "nan", "from 0 to 1"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value_and_what_to_write_instead(
+    env: pytest.MonkeyPatch, name: str, value: str, advice: str
+) -> None:
+    env.setenv(name, value)
+    (line,) = problems()
+    assert line.startswith(f"{name}={value}: ")
+    assert f"{name}: write " in line
+    assert advice in line
+
+
+def test_several_wrong_settings_give_a_line_each(env: pytest.MonkeyPatch) -> None:
+    for name, value in {"PORT": "web", "LOG_LEVEL": "loud", "REDIS_URL": "nowhere"}.items():
+        env.setenv(name, value)
+    assert {line.split("=")[0] for line in problems()} == {"PORT", "LOG_LEVEL", "REDIS_URL"}
+    assert len(problems()) == 3
+
+
+@pytest.mark.parametrize("mode", ["token", "guest"])
+def test_a_short_secret_is_refused_and_does_not_appear_in_the_message(env: pytest.MonkeyPatch, mode: str) -> None:
+    env.setenv("AUTH_MODE", mode)
+    env.setenv("AUTH_SECRET", "tr0ub4dor")
+    (line,) = problems()
+    assert line.startswith("AUTH_SECRET is too short. AUTH_SECRET: write at least 32 characters")
+    assert "tr0ub4dor" not in line
+
+
+@pytest.mark.parametrize(("name", "value"), [("PORT", "web"), ("AUTH_MODE", "open"), ("LOG_RETENTION", "5")])
+def test_the_secret_does_not_appear_when_another_setting_is_wrong(
+    env: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    env.setenv("AUTH_SECRET", SECRET)
+    env.setenv(name, value)
+    assert SECRET not in "\n".join(problems())
+
+
+def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
+    env.setenv("AUTH_SECRET", SECRET)
+    settings = load_settings()
+    assert settings.auth_secret == SECRET
+    assert SECRET not in f"{settings!r} {settings}"
+
+
+def test_settings_do_not_change_once_they_are_read(env: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.port = 1  # type: ignore[misc]
