@@ -76,7 +76,7 @@ class Node:
         self._worker = DialogWorker(
             redis=self._redis,
             redis_url=settings.redis_url,
-            run_records=Runs(scripts, self.node_id),
+            run_records=Runs(scripts, self.node_id, settings.name),
             graph=concierge.builder(settings.word_delay).compile(checkpointer=self._checkpoints.saver),
             checkpoints=self._checkpoints,
             node_id=self.node_id,
@@ -176,14 +176,22 @@ class Node:
             return str(await self._redis.get(GUEST_SECRET))
 
     async def _heartbeats(self) -> None:
-        """Each second: hear oneself on the bus, say that one lives, and clear away what dead nodes left."""
+        """Each second: hear oneself on the bus, say that one lives, and clear away what dead nodes left.
+
+        Who was silent itself does not judge others: when Redis hangs, all nodes are silent and none is dead.
+        """
+        steady_since = time.monotonic()
         while True:
             began = time.monotonic()
             try:
                 with redis_errors():
                     await self._bus.heartbeat()
                 unknown, dead = await self._nodes.heartbeat()
+                if time.monotonic() - self._redis_heard_at > 3 * HEARTBEAT_S:
+                    steady_since = time.monotonic()
                 self._redis_heard_at = time.monotonic()
+                if time.monotonic() - steady_since < NODE_TTL_MS / 1000:
+                    dead = []
                 if unknown:
                     # The first heartbeat, or this node was paused for over NODE_TTL_MS and buried.
                     await self._sessions.register_again()

@@ -111,7 +111,7 @@ class ConversationLog:
 
         An empty `user_id` reads for the node itself, which checks who may get the entries.
         """
-        direction, seq = ("after", after) if after is not None else ("before", before or 2**52)
+        direction, seq = ("after", after) if after is not None else ("before", 2**52 if before is None else before)
         reply = await self._scripts.conversation(
             "page", conversation_id, user_id, direction, seq, limit, max_bytes
         )

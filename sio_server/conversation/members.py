@@ -45,6 +45,7 @@ class Members:
             "agent": request.agent,
         }
         await self._index(author.user_id, conversation_id)
+        # A refusal may leave the index naming too many, which is harmless: the author may be invited there.
         reply = await self._scripts.conversation(
             "create",
             conversation_id,
@@ -58,6 +59,8 @@ class Members:
             to_json(data),
             *request.invite,
         )
+        for invited in request.invite:
+            await self._index(invited, conversation_id)
         return conversation_id, reply[2] == "1"
 
     async def join(self, author: Author, conversation_id: str) -> bool:
@@ -81,6 +84,9 @@ class Members:
     async def invite(self, author: Author, conversation_id: str, user_ids: list[str]) -> list[str]:
         """Invite users; return those for whom it is new."""
         reply = await self._scripts.conversation("invite", conversation_id, author.user_id, *user_ids)
+        # For all of them, also when this is a repetition: the first time may have ended here.
+        for user_id in user_ids:
+            await self._index(user_id, conversation_id)
         return list(reply[1])
 
     async def conversations(self, user_id: str, after: str | None, limit: int) -> tuple[list[Any], str | None]:
@@ -131,14 +137,15 @@ class Members:
             for (member, role), there in zip(roles.items(), online, strict=True)
         ]
 
-    async def ids(self, user_id: str) -> list[str]:
-        """Ids of the user's conversations, as far as the index knows."""
+    async def ids(self, user_id: str, limit: int) -> list[str]:
+        """Ids of at most `limit` of the user's conversations; only those the user is a member of now."""
         with redis_errors():
-            return [str(item) for item in await self._redis.zrange(user_conversations(user_id), 0, -1)]
-
-    async def note_invitation(self, user_id: str, conversation_id: str) -> None:
-        """Let the conversation appear in the invited user's list, with the role `invited`."""
-        await self._index(user_id, conversation_id)
+            named = [str(item) for item in await self._redis.zrange(user_conversations(user_id), 0, limit - 1)]
+            pipe = self._redis.pipeline(transaction=False)
+            for conversation_id in named:
+                pipe.hexists(ConversationKeys(conversation_id).members, user_id)
+            belongs = await pipe.execute()
+        return [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
 
     async def _invitation(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
         keys = ConversationKeys(conversation_id)

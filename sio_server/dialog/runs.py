@@ -32,9 +32,10 @@ class LeaseLost(Exception):
 class Runs:
     """The runs of all conversations. Every write names its fencing token and raises LeaseLost when it is stale."""
 
-    def __init__(self, scripts: Scripts, node_id: str) -> None:
+    def __init__(self, scripts: Scripts, node_id: str, node_name: str) -> None:
         self._scripts = scripts
         self._node_id = node_id
+        self._node_name = node_name
 
     async def take(self, conversation_id: str) -> TakenRun | Literal["idle", "held"]:
         """Take the lease of a conversation with its oldest unfinished run.
@@ -42,7 +43,9 @@ class Runs:
         `idle`: nothing is unfinished. `held`: another worker holds the lease, and will go on to the next run.
         """
         prefix = ConversationKeys(conversation_id).run_prefix
-        reply = await self._scripts.conversation("take_run", conversation_id, self._node_id, LEASE_MS, prefix)
+        reply = await self._scripts.conversation(
+            "take_run", conversation_id, self._node_id, LEASE_MS, prefix, self._node_name
+        )
         if reply[0] == "idle":
             return "idle"
         if reply[0] == "held":

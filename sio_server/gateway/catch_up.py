@@ -28,20 +28,21 @@ class CatchUp:
     ) -> dict[str, Any]:
         """The first page of what the session missed above `position`, its verdict and its session card.
 
-        The order matters: check membership, enter the room, then read. What is appended after the reading
-        comes live; what was appended before it is in the page; what is in both has the same seq.
+        The order matters: check membership, enter the room, then read. What is appended or marked after the
+        reading comes live; what was before it is in what is read; an entry in both has the same seq.
         """
         for _ in range(ATTEMPTS):
-            view = await self._log.look(conversation_id, session.user_id)
+            checked = (await self._log.look(conversation_id, session.user_id)).bounds
             if self._sessions.get(session.sid) is None:
                 raise Unavailable("the connection was closed meanwhile")
-            seen = Position(view.bounds.epoch, view.bounds.head)
+            seen = Position(checked.epoch, checked.head)
             was_following = self._fanout.follows(session.sid, conversation_id)
             if not self._fanout.enter(session.sid, session.user_id, conversation_id, seen):
                 continue
             session.following.add(conversation_id)
-            judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
             try:
+                view = await self._log.look(conversation_id, session.user_id)
+                judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
                 page = await self._log.page(
                     conversation_id,
                     session.user_id,

@@ -297,7 +297,6 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def _tell_invited(self, conversation_id: str, user_ids: list[str], title: str, by: Session) -> None:
         for user_id in user_ids:
-            await self._members.note_invitation(user_id, conversation_id)
             await self._tell_user(user_id, conversation_id, "invited", title, by)
 
     def _stopped_following(self, sid: str, conversation_id: str) -> None:

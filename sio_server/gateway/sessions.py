@@ -110,7 +110,7 @@ class Sessions:
             await self._redis.hdel(node_sessions(node_id), sid)
 
     async def _announce(self, user_id: str, sid: str, described: str) -> None:
-        ids = (await self._members.ids(user_id))[:PRESENCE_ROOMS]
+        ids = await self._members.ids(user_id, PRESENCE_ROOMS)
         rooms = to_json([conversation_room(conversation_id) for conversation_id in ids])
         await self._scripts.user(
             "session", [user_sessions(user_id)], user_id, BUS, user_room(user_id), rooms, sid, described

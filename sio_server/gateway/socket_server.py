@@ -79,6 +79,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if sid and self.after_connect is not None and self.manager.is_connected(sid, namespace or "/"):
             # Before the next frame of this client is read: its first event finds the session complete.
             await self.after_connect(sid)
+        elif self.manager.sid_from_eio_sid(eio_sid, "/") is None:
+            # Refused: the connection serves nothing any more.
+            await self._close(eio_sid)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if isinstance(data, str) and (len(data) > MAX_FRAME_BYTES or len(data.encode()) > MAX_FRAME_BYTES):

@@ -82,6 +82,12 @@ def _is_unicode(text: str) -> str:
     return text
 
 
+def _is_no_agent(user_id: str) -> str:
+    if user_id.startswith(AGENT_PREFIX):
+        raise ValueError(f"ids beginning with {AGENT_PREFIX!r} belong to agents")
+    return user_id
+
+
 def _fits_text_limit(text: str) -> str:
     if len(text.encode()) > MAX_TEXT_BYTES:
         raise TextTooLong(f"longer than {MAX_TEXT_BYTES} bytes of UTF-8")
@@ -89,7 +95,7 @@ def _fits_text_limit(text: str) -> str:
 
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN)]
+UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_no_agent)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
 Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]

@@ -80,6 +80,28 @@ async def test_a_hung_redis_is_noticed_within_five_seconds_and_no_handler_waits_
         assert (texts, ack.seq) == (["while Redis hangs"], 2)
 
 
+async def test_a_redis_that_hung_for_long_makes_nobody_look_offline(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    _, ann_token = await guest_token(cluster.urls[0], "Ann")
+    bob_id, bob_token = await guest_token(cluster.urls[0], "Bob")
+    async with ChatClient(cluster.urls[0], ann_token) as ann, ChatClient(cluster.urls[1], bob_token) as bob:
+        conversation = await ann.create(access="open", agent="off")
+        await bob.join(conversation.id)
+        offline: list[dict] = []
+        ann.on(
+            "presence:update", lambda p: offline.append(p) if p["user_id"] == bob_id and not p["online"] else None
+        )
+        await cluster.signal_redis(signal.SIGSTOP)
+        await asyncio.sleep(7)  # longer than a node may be silent: the length of the pause is the fault itself
+        await cluster.signal_redis(signal.SIGCONT)
+        for url in cluster.urls:
+            await until_ready(url, 200, 10)
+        await asyncio.sleep(7)  # in which nodes that judged too early would bury each other
+        assert offline == []
+        members = {member["user_id"]: member["online"] for member in await conversation.members()}
+        assert members[bob_id] is True
+
+
 async def test_a_send_during_a_hung_redis_is_answered_with_a_retryable_error_in_time(start_cluster):
     from tests.conftest import RawClient
 

@@ -100,7 +100,7 @@ async def test_messages_sent_in_a_row_without_waiting_are_logged_in_that_order(r
 
 def token(**claims: object) -> str:
     now = int(time.time())
-    return jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": now + 60, **claims}, SECRET, algorithm="HS256")
+    return jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": now + 3600, **claims}, SECRET, algorithm="HS256")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,19 @@ async def test_a_handshake_without_a_good_token_is_refused_with_the_reason(clust
     assert client.refusals[0]["data"]["code"] == code
     assert client.refusals[0]["message"]
     assert client.events == []
+
+
+async def test_a_refused_handshake_closes_the_connection(cluster):
+    address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http:
+        async with http.ws_connect(address) as ws:
+            await ws.receive_str()
+            await ws.send_str('40{"token":"nonsense"}')
+            assert (await ws.receive_str()).startswith("44")
+            async with asyncio.timeout(5):
+                while (await ws.receive()).type == aiohttp.WSMsgType.TEXT:
+                    pass
+            assert ws.closed
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from sio_server.conversation.keys import BUS, ConversationKeys
+from sio_server.conversation.keys import BUS, ConversationKeys, user_conversations
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.protocol.errors import Refused, Unavailable
@@ -206,6 +206,54 @@ async def test_a_drafts_revision_counts_up(log, members, new_id):
     await members.create(ANN, request(new_id))
     assert [await log.save_draft(new_id, "ann", "d", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
     assert (await log.look(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
+
+
+async def test_a_page_before_the_first_entry_is_empty(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for before in (0, 1):
+        assert (await log.page(new_id, "ann", before=before, limit=10)).entries == []
+
+
+async def test_leaving_an_invitation_declines_it(members, new_id):
+    await members.create(ANN, request(new_id, access="invitation", invite=["bob"]))
+    await members.leave(BOB, new_id)
+    with pytest.raises(Refused) as refused:
+        await members.join(BOB, new_id)
+    assert refused.value.code == "unknown_conversation"
+
+
+async def test_a_repeated_creation_or_invitation_still_lists_it_for_the_invited(redis, members, new_id):
+    created = request(new_id, access="invitation", invite=["guest-1" + new_id])
+    await members.create(ANN, created)
+    await members.invite(ANN, new_id, ["guest-2" + new_id])
+    for guest, again in (
+        ("guest-1", members.create(ANN, created)),
+        ("guest-2", members.invite(ANN, new_id, ["guest-2" + new_id])),
+    ):
+        await redis.delete(user_conversations(guest + new_id))  # as if the first time had ended before this
+        await again
+        items, _ = await members.conversations(guest + new_id, None, 10)
+        assert [(item["conversation_id"], item["role"]) for item in items] == [(new_id, "invited")]
+
+
+async def test_only_members_count_as_such_whatever_the_index_says(members, new_id):
+    stranger, invited = Author("s" + new_id, "S", "d"), Author("i" + new_id, "I", "d")
+    await members.create(ANN, request(new_id, access="invitation", invite=[invited.user_id]))
+    with pytest.raises(Refused):
+        await members.create(stranger, request(new_id, access="invitation"))
+    for who in (stranger, invited):
+        assert await members.ids(who.user_id, 10) == []
+    await members.join(invited, new_id)
+    assert await members.ids(invited.user_id, 10) == [new_id]
+
+
+async def test_a_drafts_revision_goes_on_after_leaving(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    await members.join(BOB, new_id)
+    first = await log.save_draft(new_id, "bob", "d", "a")
+    await members.leave(BOB, new_id)
+    await members.join(BOB, new_id)
+    assert await log.save_draft(new_id, "bob", "d", "b") > first
 
 
 async def test_leaving_takes_marks_and_drafts_along(log, members, new_id):

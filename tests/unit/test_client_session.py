@@ -298,6 +298,10 @@ class Life(RuleBasedStateMachine):
         assert self.got == list(range(1, len(self.got) + 1))
         assert self.following.position == Position("e1", len(self.got))
 
+    @invariant()
+    def whatever_is_missing_has_been_asked_for(self) -> None:
+        assert self.following.level or self.sync is not None or self.asked is not None
+
     def teardown(self) -> None:
         self.the_connection_is_lost()
         self.the_sync_is_answered(2)

@@ -100,8 +100,9 @@ class Network(RuleBasedStateMachine):
         assert self.delivery.position == Position(E, len(self.got))
 
     @invariant()
-    def the_buffer_is_bounded(self) -> None:
+    def the_buffer_is_bounded_and_keeps_nothing_that_was_handed_on(self) -> None:
         assert len(self.delivery._buffer) <= 4
+        assert all(seq > len(self.got) for seq in self.delivery._buffer)
 
     @invariant()
     def what_is_missing_is_being_read_unless_the_read_has_failed(self) -> None:

@@ -10,10 +10,9 @@ from rich.text import Text
 from sio_clients.chat import describe
 from sio_server.protocol.events import Entry
 
-# Not with a backslash at the end.
-words = st.text(st.characters(categories=["L", "N"]) | st.sampled_from("[]/\\=#@: "), max_size=30).filter(
-    lambda text: not text.endswith("\\")
-)
+tags = st.sampled_from(["[b]", "[/]", "[/b]", "[red]", "[@click=x]", "[link=http://x]", "[", "]"])
+letters = st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="\\")
+words = st.lists(tags | st.text(letters, max_size=4), max_size=6).map("".join)
 
 
 def entry(kind: str, **data: Any) -> Entry:
@@ -63,9 +62,16 @@ def test_own_messages_those_of_others_and_answers_have_different_colours() -> No
 
 @pytest.mark.parametrize("text", ["[red]alarm[/red]", "[/]", "[link=http://x]y[/link]", "a[bold", "[/dim] [b]"])
 def test_markup_in_a_text_is_shown_as_it_was_written(text: str) -> None:
-    line = describe(entry("message", name="Ann", text=text), "bob-1")
-    assert shown(line) == f"14:05 Ann: {text}"
-    assert colours(line) == ["dim", "cyan"]
+    message = describe(entry("message", name="Ann", text=text), "bob-1")
+    assert (shown(message), colours(message)) == (f"14:05 Ann: {text}", ["dim", "cyan"])
+    failed = describe(entry("failed", name="Ann", reason=text), "bob-1")
+    assert (shown(failed), colours(failed)) == (f"14:05 Ann: {text}", ["dim", "red"])
+
+
+@pytest.mark.parametrize("name", ["[red]Ann[/red]", "[/]", "Ann [b]"])
+def test_markup_in_a_name_is_shown_as_it_was_written(name: str) -> None:
+    for kind, rest in (("message", ": hi"), ("failed", ": "), ("member_joined", " joined")):
+        assert shown(describe(entry(kind, name=name, text="hi"), "bob-1")) == f"14:05 {name}{rest}"
 
 
 @given(words, words)
