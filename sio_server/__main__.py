@@ -25,7 +25,7 @@ from sio_server.conversation.connection import connect
 from sio_server.gateway.auth import Tokens
 from sio_server.language import LANGUAGES, Texts, detect_language
 from sio_server.protocol.errors import RoomgraphError
-from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, load_settings
+from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, hide_password, load_settings
 
 app = typer.Typer(
     name="roomgraph",
@@ -206,9 +206,12 @@ def status_command(
     try:
         status = asyncio.run(read())
     except RoomgraphError as exc:
-        fail(f"{exc.message}. REDIS_URL is {redis_url}; a cluster of `roomgraph up` has it on its port + 379")
+        fail(
+            f"{exc.message}. REDIS_URL is {hide_password(redis_url)}; "
+            "a cluster of `roomgraph up` has it on its port + 379"
+        )
     except ValueError as exc:
-        fail(f"REDIS_URL={redis_url}: {exc}", 2)
+        fail(f"REDIS_URL={hide_password(redis_url)}: {exc}", 2)
     if as_json:
         console.print_json(data=status)
         return

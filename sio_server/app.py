@@ -33,7 +33,7 @@ from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
-from sio_server.settings import Settings, SettingsError
+from sio_server.settings import Settings, SettingsError, hide_password
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,7 @@ class Node:
 
     async def _wait_for_redis(self) -> None:
         deadline = time.monotonic() + REDIS_WAIT_S
+        url = hide_password(self._settings.redis_url)
         said = False
         while True:
             try:
@@ -159,11 +160,11 @@ class Node:
             except Unavailable as exc:
                 if time.monotonic() > deadline:
                     raise SettingsError(
-                        f"REDIS_URL={self._settings.redis_url}: no Redis answers there ({exc.__cause__}). "
+                        f"REDIS_URL={url}: no Redis answers there ({exc.__cause__}). "
                         "Start one with `roomgraph redis`, or write the URL of a Redis 8."
                     ) from None
                 if not said:
-                    log.warning("waiting for Redis at %s", self._settings.redis_url)
+                    log.warning("waiting for Redis at %s", url)
                     said = True
                 await asyncio.sleep(0.2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -77,10 +78,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _secret_when_needed(self) -> Settings:
-        if self.auth_mode == "token" and not self.auth_secret:
-            raise ValueError("AUTH_SECRET is not set, and AUTH_MODE=token needs it")
-        if self.auth_secret and len(self.auth_secret) < 32:
-            raise ValueError("AUTH_SECRET is too short")
+        problem = _secret_problem(self.auth_mode, self.auth_secret)
+        if problem:
+            raise ValueError(problem)
         return self
 
     @property
@@ -89,15 +89,34 @@ class Settings(BaseSettings):
         return self.node_name or str(self.port)
 
 
+def _secret_problem(auth_mode: str, secret: str) -> str:
+    if auth_mode == "token" and not secret:
+        return "AUTH_SECRET is not set, and AUTH_MODE=token needs it"
+    return "AUTH_SECRET is too short" if secret and len(secret) < 32 else ""
+
+
+def hide_password(url: str) -> str:
+    """A URL as it may be shown: without its password."""
+    return re.sub(r":[^:@]*@", ":***@", url)
+
+
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; raise SettingsError with one line for each wrong one, and what to write instead."""
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as exc:
-        lines = []
+        problems = {}
         for error in exc.errors(include_url=False):
             name = str(error["loc"][0]).upper() if error["loc"] else "AUTH_SECRET"
             problem = error["msg"].removeprefix("Value error, ")
-            given = "" if name == "AUTH_SECRET" else f"{name}={os.environ.get(name, error.get('input'))!s}: "
-            lines.append(f"{given}{problem}. {name}: {_HINTS.get(name, 'see docs/operations.md')}.")
+            given = "" if name == "AUTH_SECRET" else f"{name}={hide_password(str(error.get('input')))}: "
+            problems[name] = given + problem
+        # The check of the secret comes last and is left out when a field before it is wrong.
+        secret = overrides.get("auth_secret") or os.environ.get("AUTH_SECRET", "")
+        missing = _secret_problem(overrides.get("auth_mode") or os.environ.get("AUTH_MODE", "token"), secret)
+        if missing:
+            problems["AUTH_SECRET"] = missing
+        lines = [
+            f"{said}. {name}: {_HINTS.get(name, 'see docs/operations.md')}." for name, said in problems.items()
+        ]
         raise SettingsError("\n".join(lines)) from None

@@ -15,7 +15,12 @@ ALLOWED = {
     "sio_server.language": set(),
     "sio_server.settings": set(),
     "sio_server.conversation": {"sio_server.protocol"},
-    "sio_server.cluster": {"sio_server.protocol", "sio_server.conversation", "sio_server.language"},
+    "sio_server.cluster": {
+        "sio_server.protocol",
+        "sio_server.conversation",
+        "sio_server.language",
+        "sio_server.settings",
+    },
     "sio_server.gateway": {"sio_server.protocol", "sio_server.conversation"},
     "sio_server.dialog": {"sio_server.protocol", "sio_server.conversation"},
     "sio_server.app": {

@@ -11,10 +11,11 @@ from sio_server.protocol.events import EntryType
 
 async def echo(conversation: Conversation, own_user_id: str) -> None:
     """Answer every message of others that comes from now on with the same text, until the client is closed."""
-    start = conversation.position
+    # The first entries are what had been said before the bot joined.
+    before = conversation.card.replayed if conversation.card else 0
     async for entry in conversation.entries():
-        is_new = start is None or entry.seq > start.seq
-        if is_new and entry.type == EntryType.MESSAGE and entry.author != own_user_id:
+        before -= 1
+        if before < 0 and entry.type == EntryType.MESSAGE and entry.author != own_user_id:
             await conversation.send(f"echo: {entry.text}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.rule import Rule
 
 from sio_clients.errors import RoomgraphError
@@ -57,7 +58,7 @@ async def play(
             try:
                 results[name] = await SCENES[name](stage)
             except RoomgraphError as exc:
-                stage.verdict(False, "crashed", reason=exc)
+                stage.verdict(False, "crashed", reason=escape(str(exc)))
                 results[name] = {"ok": False, "error": str(exc)}
     ok = all(result["ok"] for result in results.values())
     if ok:

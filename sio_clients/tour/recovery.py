@@ -116,6 +116,6 @@ async def _ask(
     await device.until(conversation_id, answered, WAIT_S)
     answer = answers[0] if answers else ""
     if tell:
-        stage.console.print(f"    [cyan]{device.name}[/]: {text}", highlight=False, soft_wrap=True)
-        stage.console.print(f"    [magenta]concierge[/]: {answer}", highlight=False, soft_wrap=True)
+        stage.quote(device.name, "cyan", text)
+        stage.quote("concierge", "magenta", answer)
     return answer

@@ -9,7 +9,10 @@ from typing import Any
 import aiohttp
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from sio_clients.bots.personas import Persona, personas
 from sio_clients.check.checker import Report, check
@@ -80,7 +83,11 @@ class Stage:
 
     def say(self, name: str, /, **values: object) -> None:
         """Tell a line of the scene."""
-        self.console.print(f"  {self.texts(name, **values)}", highlight=False, soft_wrap=True)
+        self._print(self.texts(name, **values))
+
+    def quote(self, who: str, colour: str, text: str) -> None:
+        """Tell what somebody says in the scene."""
+        self._print(f"  [{colour}]{escape(who)}[/]: {escape(text)}")
 
     def table(self, *columns: str) -> Table:
         """An empty table that stays readable at 80 columns."""
@@ -92,12 +99,15 @@ class Stage:
     def verdict(self, ok: bool, name: str, /, **values: object) -> None:
         """Tell how a scene ended."""
         mark = "[bold green]✔[/]" if ok else "[bold red]✘[/]"
-        self.console.print(f"  {mark} [bold]{self.texts(name, **values)}[/]\n", highlight=False, soft_wrap=True)
+        self._print(f"{mark} [bold]{self.texts(name, **values)}[/]\n")
 
     def tell_anomalies(self, report: Report) -> None:
         """Name what was broken, if anything was."""
         for anomaly in report.anomalies[:10]:
-            self.console.print(f"  [red]{anomaly.kind}: {anomaly.detail}[/]", highlight=False, soft_wrap=True)
+            self._print(f"[red]{anomaly.kind}: {escape(anomaly.detail)}[/]")
+
+    def _print(self, markup: str) -> None:
+        self.console.print(Padding.indent(Text.from_markup(markup), 2))
 
     async def _close(self) -> None:
         await asyncio.gather(*(device.close() for device in self.devices + self.others))

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.cluster.texts import TEXTS
+from sio_server.settings import hide_password
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
@@ -126,7 +127,7 @@ class LocalCluster:
                         self._still_runs("redis")
                         await asyncio.sleep(0.05)
         except TimeoutError:
-            raise ClusterError("no_redis", url=self.redis_url) from None
+            raise ClusterError("no_redis", url=hide_password(self.redis_url)) from None
         finally:
             await client.aclose()
 

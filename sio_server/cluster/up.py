@@ -12,6 +12,7 @@ from rich.console import Console
 from sio_server.cluster.local import ClusterError, LocalCluster
 from sio_server.cluster.redis import NoEmbeddedRedis
 from sio_server.language import Texts
+from sio_server.settings import hide_password
 
 Play = Callable[[LocalCluster], Awaitable[bool]]
 
@@ -72,7 +73,7 @@ async def _start_and_play(
             cluster.clean()
         tick("kept" if keep_data else "cleaned", path=_short(cluster.data_dir))
     await cluster.start_redis()
-    tick("redis", url=cluster.redis_url)
+    tick("redis", url=hide_password(cluster.redis_url))
     await asyncio.gather(*(cluster.start_node(port) for port in cluster.ports))
     tick("nodes", count=len(cluster.ports), ports=", ".join(str(port) for port in cluster.ports))
     held = await play(cluster) if play is not None else True

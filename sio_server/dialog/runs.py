@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sio_server.conversation.keys import LEASE_MS, RUN_RECORD_TTL_S, ConversationKeys
 from sio_server.conversation.log import to_json
 from sio_server.conversation.scripts import Scripts
-from sio_server.protocol.run import RunStatus, final_entry_type
+from sio_server.protocol.run import RunStatus, final_entry_type, transition
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Runs:
 
     async def finish(self, run: TakenRun, status: RunStatus, data: dict[str, Any]) -> None:
         """End the run with its one final entry, and give the lease back."""
+        transition(RunStatus.RUNNING, status)
         prefix = ConversationKeys(run.conversation_id).run_prefix
         entry = to_json({**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq})
         await self._fenced(

@@ -64,6 +64,9 @@ class Tokens:
             raise Refused(ErrorCode.TOKEN_INVALID, "the token is not signed with HS256") from None
         except jwt.InvalidTokenError as exc:
             raise Refused(ErrorCode.TOKEN_INVALID, f"the token is not valid: {exc}") from None
+        except ValueError:
+            # Half a surrogate pair, which JSON can carry and the library cannot encode.
+            raise Refused(ErrorCode.TOKEN_INVALID, "the token is not valid: not Unicode") from None
         user_id, name = claims["sub"], claims.get("name")
         if not isinstance(user_id, str) or not re.fullmatch(USER_ID_PATTERN, user_id):
             raise Refused(ErrorCode.TOKEN_INVALID, "the token's user id (sub) is not one")

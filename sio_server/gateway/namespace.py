@@ -103,6 +103,10 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         except RoomgraphError as exc:
             log.info("a handshake was refused: code=%s", exc.code)
             raise socketio.exceptions.ConnectionRefusedError(exc.message, exc.to_wire()) from None
+        except Exception:
+            log.exception("a handshake could not be handled")
+            error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
+            raise socketio.exceptions.ConnectionRefusedError(error.message, error.to_wire()) from None
 
     async def after_connect(self, sid: str) -> None:
         """The client knows that it is connected: let it into its user's room and tell it who it is."""

@@ -40,6 +40,7 @@ class Delivery(Generic[T]):
         self._buffer: dict[int, T] = {}
         self._highest = position.seq  # the highest seq known to exist
         self._reading = False
+        self._read_after = position.seq  # where the latest read began; live entries may have come since
 
     @property
     def behind(self) -> bool:
@@ -58,8 +59,8 @@ class Delivery(Generic[T]):
         return self._advance()
 
     def known_head(self, epoch: str, head: int) -> Step[T]:
-        """The log is known to reach `head` (after a reconnect): ask for a read when that is ahead of us."""
-        if epoch != self.position.epoch or head < self.position.seq:
+        """The log reached `head` when it was looked at: ask for a read when that is ahead of us."""
+        if epoch != self.position.epoch:
             return Step(reset=True)
         self._highest = max(self._highest, head)
         return self._advance()
@@ -71,14 +72,14 @@ class Delivery(Generic[T]):
         retention: the delivery has to start over from a snapshot.
         """
         self._reading = False
-        if epoch != self.position.epoch or head < self.position.seq:
+        if epoch != self.position.epoch or head < self._read_after:
             return Step(reset=True)
         self._highest = max(self._highest, head)
+        if items and items[0][0] > self.position.seq + 1:
+            return Step(reset=True)
         for seq, item in items:
             if seq > self.position.seq:
                 self._buffer[seq] = item
-        if self.behind and self.position.seq + 1 not in self._buffer and items:
-            return Step(reset=True)
         return self._advance()
 
     def read_failed(self) -> None:
@@ -96,9 +97,8 @@ class Delivery(Generic[T]):
             seq += 1
             entries.append(self._buffer.pop(seq))
         self.position = Position(self.position.epoch, seq)
-        if len(entries) > 1 and self._buffer:
-            self._buffer = {kept: item for kept, item in self._buffer.items() if kept > seq}
         if not self.behind or self._reading:
             return Step(entries)
         self._reading = True
+        self._read_after = seq
         return Step(entries, read_after=seq)

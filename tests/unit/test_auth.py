@@ -141,3 +141,10 @@ def test_a_guest_of_any_name_can_have_a_token(name: str) -> None:
     user_id = guest_user_id(name)
     assert re.fullmatch(USER_ID_PATTERN, user_id)
     assert TOKENS.check(TOKENS.issue(user_id, name, 60)).user_id == user_id
+
+
+@pytest.mark.parametrize("token", ["\ud800", "a.\ud800.c"])
+def test_a_token_that_is_not_unicode_is_invalid(token: str) -> None:
+    with pytest.raises(Refused) as caught:
+        Tokens("s" * 32, "roomgraph").check(token)
+    assert caught.value.code == ErrorCode.TOKEN_INVALID

@@ -208,9 +208,12 @@ def test_another_epoch_means_start_over_however_it_becomes_known(epoch: str) -> 
     assert at(3).read(epoch, 9, items([4])) == Step(reset=True)
 
 
-def test_a_head_below_the_position_means_start_over() -> None:
-    assert at(3).known_head(E, 2) == Step(reset=True)
+def test_a_log_that_ends_below_what_was_seen_before_the_read_means_start_over() -> None:
     assert at(3).read(E, 2, []) == Step(reset=True)
+
+
+def test_a_head_that_was_looked_at_before_later_entries_came_changes_nothing() -> None:
+    assert at(3).known_head(E, 2) == Step()
 
 
 def test_a_page_that_does_not_join_on_means_start_over() -> None:
@@ -218,3 +221,19 @@ def test_a_page_that_does_not_join_on_means_start_over() -> None:
     delivery.known_head(E, 9)
     assert delivery.read(E, 9, items([5, 6, 7, 8, 9])) == Step(reset=True)
     assert delivery.position == Position(E, 3)
+
+
+def test_a_page_that_brings_only_what_came_live_meanwhile_is_no_reason_to_start_over() -> None:
+    delivery: Delivery[int] = Delivery(Position(E, 0))
+    delivery.hear(E, 2, 2)
+    delivery.hear(E, 1, 1)
+    delivery.hear(E, 4, 4)
+    assert delivery.read(E, 4, [(1, 1), (2, 2)]) == Step(read_after=2)
+
+
+def test_an_answer_older_than_what_came_live_meanwhile_is_no_reason_to_start_over() -> None:
+    delivery: Delivery[int] = Delivery(Position(E, 0))
+    delivery.hear(E, 2, 2)
+    delivery.hear(E, 1, 1)
+    delivery.hear(E, 3, 3)
+    assert delivery.read(E, 2, [(1, 1), (2, 2)]) == Step()

@@ -27,7 +27,7 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "title": "会议",
         "access": "open",
         "agent": "mention",
-        "invite": ["ann", "agent:x", "a@b.example"],
+        "invite": ["ann", "agent", "a@b.example"],
     },
     E.CONVERSATION_JOIN: {"conversation_id": "c-1", "position": POSITION},
     E.CONVERSATION_LEAVE: {"conversation_id": "c-1"},
@@ -153,7 +153,7 @@ def test_a_bad_id_is_refused_wherever_it_stands(payload: Any, bad: str) -> None:
     assert not accepted(event, build(bad))
 
 
-@pytest.mark.parametrize("bad", ["", "@ann", "ann b", "安安", "ann\n", "x" * 129, "{ann}", *HALVES])
+@pytest.mark.parametrize("bad", ["", "@ann", "ann b", "安安", "ann\n", "x" * 129, "{ann}", "agent:x", *HALVES])
 @pytest.mark.parametrize(
     ("event", "field"), [(E.CONVERSATION_INVITE, "user_ids"), (E.CONVERSATION_CREATE, "invite")]
 )

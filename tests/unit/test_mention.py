@@ -57,3 +57,8 @@ def test_between_spaces_the_name_is_found_in_any_text(before: str, name: str, af
 @given(st.text().filter(lambda text: "@" not in text))
 def test_without_an_at_sign_nothing_is_a_mention(text: str) -> None:
     assert not mentions_agent(text)
+
+
+@pytest.mark.parametrize("text", ["你好@concierge", "请@agent帮忙"])
+def test_chinese_needs_no_space_before_the_name(text: str) -> None:
+    assert mentions_agent(text)

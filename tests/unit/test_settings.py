@@ -164,3 +164,28 @@ def test_settings_do_not_change_once_they_are_read(env: pytest.MonkeyPatch) -> N
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1  # type: ignore[misc]
+
+
+def test_a_missing_secret_is_named_beside_another_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTH_MODE", raising=False)
+    monkeypatch.delenv("AUTH_SECRET", raising=False)
+    monkeypatch.setenv("PORT", "web")
+    with pytest.raises(SettingsError, match="AUTH_SECRET"):
+        load_settings()
+
+
+def test_a_wrong_value_given_in_code_is_shown_and_not_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AUTH_MODE", "guest")
+    monkeypatch.setenv("PORT", "9000")
+    with pytest.raises(SettingsError, match="PORT=0"):
+        load_settings(port=0)
+
+
+def test_the_password_of_a_wrong_redis_url_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTH_MODE", "guest")
+    monkeypatch.setenv("REDIS_URL", "redis:/:hunter2@host")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)

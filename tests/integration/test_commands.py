@@ -1,0 +1,254 @@
+"""The `roomgraph` command as people run it: processes, exit statuses, and what is said on a mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.conftest import SECRET, free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ("REDIS_URL", "PORT", "AUTH_MODE", "AUTH_SECRET", "LOG_LEVEL", "TOKEN_TTL")
+
+
+async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **env: str) -> Process:
+    clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    command = program or (sys.executable, "-m", "sio_server")
+    return await asyncio.create_subprocess_exec(
+        *command,
+        *args,
+        cwd=cwd,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**clean, "PYTHONPATH": str(ROOT), **env},
+    )
+
+
+async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str, str]:
+    """Run the command to its end; returns exit status, output and errors."""
+    process = await start(*args, cwd=cwd, **env)
+    output, errors = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode is not None
+    assert "Traceback" not in output.decode() + errors.decode()
+    return process.returncode, output.decode(), errors.decode()
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("up",), ("node",), ("redis",), ("status",), ("token",), ("tour",), ("chat",), ("echo-bot",)]
+)
+async def test_every_command_explains_itself(command):
+    status, output, _ = await roomgraph(*command, "--help")
+    assert status == 0
+    assert "Usage" in output
+
+
+async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, raw_client):
+    status, output, _ = await roomgraph("token", "ann@example.com", "--name", "Ann", AUTH_SECRET=SECRET)
+    assert status == 0
+    claims = jwt.decode(output.strip(), SECRET, algorithms=["HS256"], audience="roomgraph")
+    assert (claims["sub"], claims["name"], claims["exp"] - claims["iat"]) == ("ann@example.com", "Ann", 86_400)
+    client = await raw_client(token=output.strip())
+    assert client.named("session:ready")[0]["user_id"] == "ann@example.com"
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "said"),
+    [
+        (("node",), {}, ["AUTH_SECRET is not set", "secrets.token_hex"]),
+        (("node",), {"AUTH_MODE": "open"}, ["AUTH_MODE=open", "write token", "or guest"]),
+        (("node",), {"AUTH_MODE": "guest", "PORT": "eighty"}, ["PORT=eighty", "such as 9000"]),
+        (("node",), {"AUTH_MODE": "guest", "REDIS_URL": "localhost"}, ["REDIS_URL=localhost", "redis://"]),
+        (("token", "ann"), {}, ["AUTH_SECRET is not set"]),
+        (("token", "agent:x"), {"AUTH_SECRET": SECRET}, ["cannot be a user id"]),
+        (("tour", "--scene", "nonsense"), {}, ["no such scene", "consistency, recovery, devices, status"]),
+        (("tour", "--lang", "fr"), {}, ["write en or zh"]),
+        (("tour", "--url", "http://127.0.0.1:1"), {}, ["127.0.0.1:1"]),
+        (("tour", "--json", "/nowhere/x.json"), {}, ["/nowhere/x.json"]),
+        (("status",), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["cannot be reached", "redis://127.0.0.1:1/0"]),
+        (("chat", "--url", "http://127.0.0.1:1"), {}, ["127.0.0.1:1"]),
+    ],
+)
+async def test_a_mistake_is_named_with_what_to_write_instead(args, env, said):
+    status, _, errors = await roomgraph(*args, **env)
+    assert status != 0
+    for words in said:
+        assert words in errors.replace("\n", " "), errors
+
+
+async def test_the_status_is_read_from_redis(cluster, new_client):
+    await new_client("Ann")
+    status, output, _ = await roomgraph("status", "--json", REDIS_URL=cluster.redis_url)
+    assert status == 0
+    facts = json.loads(output)
+    assert [node["port"] for node in facts["nodes"]] == cluster.ports
+    assert facts["bus_subscriptions"] == 3
+    assert facts["active_sessions"] >= 1
+
+
+async def test_up_plays_the_tour_and_leaves_its_facts_and_nothing_running(tmp_path):
+    port = free_ports(3)
+    facts_file = tmp_path / "facts.json"
+    arguments = (
+        "up",
+        "--tour",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(tmp_path / "data"),
+        "--json",
+        str(facts_file),
+    )
+    status, output, errors = await roomgraph(*arguments, LANG="en_US.UTF-8")
+    assert status == 0, output + errors
+    facts = json.loads(facts_file.read_text())
+    assert facts["ok"] is True
+    assert list(facts["scenes"]) == ["consistency", "recovery", "devices", "status"]
+    consistency = facts["scenes"]["consistency"]
+    figures = [consistency[name] for name in ("sent", "received", "lost", "duplicated", "reordered")]
+    assert figures == [25, 100, 0, 0, 0]
+    assert 0 < consistency["latency_ms"]["p50"] <= consistency["latency_ms"]["p99"]
+    for client in facts["scenes"]["recovery"]["clients"]:
+        assert (client["verdict"], client["replayed"], client["dialog_resumed"]) == ("resumed", 9, True)
+        assert client["from_node"] != client["to_node"]
+    assert [device["node"] for device in facts["scenes"]["devices"]["devices"]] == [
+        str(port + n) for n in range(3)
+    ]
+    cluster_status = facts["scenes"]["status"]
+    figures = [cluster_status[name] for name in ("nodes", "active_sessions", "bus_subscriptions")]
+    assert figures == [3, 8, 3]
+    assert cluster_status["runs"] == cluster_status["runs_finished"] == 8
+    for number in (port, port + 1, port + 2, port + 379):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", number)) != 0, f"{number} is still served"
+
+
+async def test_the_tour_fails_when_what_it_shows_does_not_hold(cluster):
+    # A client that nobody told the tour of: the cluster's figures do not fit what the tour has done.
+    from sio_clients import ChatClient, guest_token
+
+    _, token = await guest_token(cluster.urls[0], "Uncounted")
+    urls = [part for url in cluster.urls for part in ("--url", url)]
+    async with ChatClient(cluster.urls, token):
+        status, output, _ = await roomgraph(
+            "tour", *urls, "--scene", "status", "--clients", "3", LANG="en_US.UTF-8"
+        )
+    assert status == 1
+    assert "Not every scene held" in output
+
+
+async def test_a_taken_port_and_a_left_over_process_are_named_with_what_to_do(tmp_path):
+    port = free_ports(3)
+    arguments = ("up", "--port", str(port), "--data-dir", str(tmp_path), "--lang", "en")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 1))
+        taken.listen()
+        status, output, _ = await roomgraph(*arguments)
+    assert status == 1
+    assert f"port {port + 1}" in output.replace("\n", " ")
+    assert "--port" in output
+    process = await start(*arguments)
+    assert process.stdout is not None
+    while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 60):
+        pass
+    status, output, _ = await roomgraph(*arguments)
+    assert status == 1
+    assert "kill " in output
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_nodes_and_redis_end_with_the_command_however_it_ends(tmp_path):
+    port = free_ports(1)
+    process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
+    assert process.stdout is not None
+    while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 60):
+        pass
+    pids = json.loads((tmp_path / "processes.json").read_text()).values()
+    process.kill()
+    await process.wait()
+    async with asyncio.timeout(15):
+        while any(_lives(pid) for pid in pids):  # noqa: ASYNC110 - they are not our children
+            await asyncio.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_chat_sends_what_is_typed_and_shows_what_others_say(cluster, new_client, new_id):
+    ann = await new_client("Ann")
+    conversation = await ann.create("Lobby", conversation_id=new_id, access="open", agent="off")
+    process = await start("chat", new_id, "--url", cluster.urls[1], "--name", "Bob")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"hello from the terminal\n")
+    async with asyncio.timeout(20):
+        async for entry in conversation.entries():
+            if entry.text == "hello from the terminal":
+                break
+    await conversation.send("hello [bold]Bob[/]")
+    async with asyncio.timeout(20):
+        while b"Ann: hello [bold]Bob[/]" not in await process.stdout.readline():
+            pass
+    process.stdin.close()
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+async def test_the_echo_bot_says_again_what_people_say(cluster, new_client, new_id):
+    ann = await new_client("Ann")
+    conversation = await ann.create(conversation_id=new_id, access="open", agent="off")
+    process = await start("echo-bot", new_id, "--url", cluster.urls[2])
+    try:
+        async with asyncio.timeout(20):
+            async for entry in conversation.entries():
+                if entry.type == "member_joined":
+                    await conversation.send("is there an echo?")
+                if entry.text == "echo: is there an echo?":
+                    break
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 20)
+
+
+async def test_the_procfile_runs_nodes_and_redis(tmp_path):
+    # Beside each other on ports of their own, as `honcho start -c web=3,redis=1 -p 9000` does on 9000.
+    port = free_ports(2)
+    redis_url = f"redis://127.0.0.1:{port + 379}/0"
+    procfile = (
+        (ROOT / "Procfile")
+        .read_text()
+        .replace("redis: roomgraph redis", f"redis: roomgraph redis --data-dir {tmp_path}")
+    )
+    (tmp_path / "Procfile").write_text(procfile.replace("roomgraph", f"{sys.executable} -m sio_server"))
+    (tmp_path / ".env").write_text((ROOT / ".env").read_text() + f"REDIS_URL={redis_url}\n")
+    program = (sys.executable, "-m", "honcho", "-f", str(tmp_path / "Procfile"), "-e", str(tmp_path / ".env"))
+    process = await start("start", "-c", "web=2,redis=1", "-p", str(port), program=program)
+    try:
+        import aiohttp
+
+        async with aiohttp.ClientSession() as http, asyncio.timeout(60):
+            for number in (port, port + 1):
+                while True:
+                    try:
+                        async with http.get(f"http://127.0.0.1:{number}/ready") as response:
+                            if response.status == 200:
+                                break
+                    except aiohttp.ClientError:
+                        pass
+                    await asyncio.sleep(0.1)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), 30)
