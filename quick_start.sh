@@ -78,7 +78,7 @@ for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
 done
 if [ -z "$PY" ]; then
   fail "Python 3.11, 3.12 or 3.13 is needed and was not found. On Debian or Ubuntu: sudo apt install python3 python3-venv; or name one: PYTHON=/path/to/python3.12 ./quick_start.sh" \
-    "需要 Python 3.11、3.12 或 3.13，但没有找到。Debian 或 Ubuntu：sudo apt install python3 python3-venv；或指定：PYTHON=/path/to/python3.12 ./quick_start.sh"
+    "需要 Python 3.11、3.12 或 3.13，但没有找到。Debian 或 Ubuntu：sudo apt install python3 python3-venv；或指定解释器：PYTHON=/path/to/python3.12 ./quick_start.sh"
 fi
 PY_VERSION="$("$PY" -c 'import platform; print(platform.python_version())')"
 if ! "$PY" -c 'import venv, ensurepip' >/dev/null 2>&1; then
@@ -102,7 +102,7 @@ if [ "$(cat "$MADE" 2>/dev/null)" != "$WANTED" ] || { [ "$MODE" = test ] && [ ! 
     fail "only $free_mb MB are free on the disk of $ROOT, and $NEEDED_MB MB are needed: free some space" \
       "$ROOT 所在磁盘只剩 $free_mb MB，需要 $NEEDED_MB MB：请清理空间"
   fi
-  doing "Installing the pinned dependencies (a minute or two)" "正在安装固定版本的依赖（一两分钟）"
+  doing "Installing the pinned dependencies (a minute or two)" "正在安装固定版本的依赖（约需一两分钟）"
   if [ "$(cat "$MADE" 2>/dev/null)" != "$WANTED" ]; then
     rm -rf "$VENV"
     logged "The virtual environment could not be made" "无法创建虚拟环境" "$PY" -m venv "$VENV"

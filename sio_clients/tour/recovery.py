@@ -21,7 +21,7 @@ async def play_recovery(stage: Stage) -> dict[str, Any]:
     for device in devices[1:]:
         await device.join(conversation.id)
 
-    stage.say("recovery.begin", names=" & ".join(device.name for device in dropping))
+    stage.say("recovery.begin", names=texts("recovery.and").join(device.name for device in dropping))
     for device in dropping:
         await _ask(stage, device, conversation.id, texts("recovery.what"))
 

@@ -21,7 +21,7 @@ TEXTS = {
         "en": "{sent} sent, {received} received by others; lost {lost}, duplicated {duplicated}, "
         "out of order {reordered}; every client ends with the same log.",
         "zh": "发送 {sent} 条，其他人收到 {received} 条；丢失 {lost}，重复 {duplicated}，乱序 {reordered}；"
-        "所有客户端的记录完全一致。",
+        "所有客户端的日志完全一致。",
     },
     "consistency.differs": {
         "en": "{sent} sent, {received} received by others; lost {lost}, duplicated {duplicated}, "
@@ -35,21 +35,22 @@ TEXTS = {
     "client": {"en": "client", "zh": "客户端"},
     "node": {"en": "node", "zh": "节点"},
     "sent": {"en": "sent", "zh": "发送"},
-    "from_others": {"en": "received from others", "zh": "收到他人"},
-    "log": {"en": "last seq · log", "zh": "最后序号 · 记录"},
+    "from_others": {"en": "received from others", "zh": "收到他人消息"},
+    "log": {"en": "last seq · log", "zh": "最后序号 · 日志"},
     "same": {"en": "same", "zh": "一致"},
     "other": {"en": "DIFFERS", "zh": "不一致"},
     # recovery
     "recovery": {"en": "Dropped in the middle, back on another node", "zh": "中途掉线，在另一节点恢复"},
+    "recovery.and": {"en": " and ", "zh": "、"},
     "recovery.begin": {
         "en": "{names} each begin to book a room with the concierge.",
-        "zh": "{names} 各自开始向礼宾助手预订会议室。",
+        "zh": "{names} 分别开始通过礼宾助手预订会议室。",
     },
     "recovery.drop": {
         "en": "[yellow]Both connections drop.[/] The others write {count} messages meanwhile.",
         "zh": "[yellow]两个连接都断开了。[/]其间其他人写了 {count} 条消息。",
     },
-    "recovery.back": {"en": "They come back, each on another node:", "zh": "他们回来了，各在另一个节点上："},
+    "recovery.back": {"en": "They come back, each on another node:", "zh": "他们重新上线，各自连到另一个节点："},
     "recovery.goes_on": {
         "en": "The dialog goes on where it stopped:",
         "zh": "对话从中断处继续：",
@@ -57,14 +58,14 @@ TEXTS = {
     "recovery.verdict": {
         "en": "{count} clients recovered session and dialog; lost {lost}, duplicated {duplicated}, "
         "out of order {reordered}.",
-        "zh": "{count} 个客户端恢复了会话和对话；丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
+        "zh": "{count} 个客户端恢复了连接和对话；丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
     },
     "recovery.broken": {
         "en": "{count} of {all} clients recovered; lost {lost}, duplicated {duplicated}, "
         "out of order {reordered}.",
         "zh": "{all} 个客户端中 {count} 个恢复；丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
     },
-    "recovery.what": {"en": "@concierge book a room for a workshop", "zh": "@concierge 我想订房间，培训用"},
+    "recovery.what": {"en": "@concierge book a room for a workshop", "zh": "@concierge 我想订一间会议室，培训用"},
     "recovery.when": {"en": "@concierge tomorrow at 10", "zh": "@concierge 明天下午3点"},
     "recovery.how_many": {"en": "@concierge 6", "zh": "@concierge 6"},
     "recovery.yes": {"en": "@concierge yes", "zh": "@concierge 好的"},
@@ -85,13 +86,13 @@ TEXTS = {
     "devices.phone": {"en": "phone", "zh": "手机"},
     "devices.laptop": {"en": "laptop", "zh": "笔记本"},
     "devices.tablet": {"en": "tablet", "zh": "平板"},
-    "devices.line": {"en": "Note from my {device}", "zh": "来自{device}的笔记"},
+    "devices.line": {"en": "Note from my {device}", "zh": "来自{device}的便签"},
     "devices.draft": {"en": "Not sent yet", "zh": "还没有发出"},
     "device": {"en": "device", "zh": "设备"},
     "devices.messages": {"en": "from the others", "zh": "来自其他设备"},
     "devices.read": {"en": "read mark", "zh": "已读标记"},
     "devices.drafts": {"en": "draft", "zh": "草稿"},
-    "own": {"en": "set here", "zh": "在此设置"},
+    "own": {"en": "set here", "zh": "本机设置"},
     "devices.verdict": {
         "en": "{sent} sent, {received} shown on the other devices; "
         "read mark and draft followed on {followed} of 2 each; "
@@ -100,9 +101,9 @@ TEXTS = {
         "丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
     },
     # status
-    "status": {"en": "What the cluster says of itself", "zh": "集群自己的数据"},
+    "status": {"en": "What the cluster says of itself", "zh": "集群自报的数据"},
     "status.nodes": {"en": "nodes", "zh": "节点"},
-    "status.active_sessions": {"en": "active sessions", "zh": "活跃会话"},
+    "status.active_sessions": {"en": "active sessions", "zh": "活跃连接"},
     "status.bus_subscriptions": {"en": "bus subscriptions", "zh": "总线订阅"},
     "status.conversations": {"en": "conversations", "zh": "会话"},
     "status.entries": {"en": "entries in the logs", "zh": "日志条目"},
@@ -110,9 +111,9 @@ TEXTS = {
     "status.runs_finished": {"en": "runs ended", "zh": "已结束的运行"},
     "status.figure": {"en": "figure", "zh": "指标"},
     "status.value": {"en": "value", "zh": "数值"},
-    "status.expected": {"en": "expected", "zh": "应为"},
+    "status.expected": {"en": "expected", "zh": "预期值"},
     "status.verdict": {
         "en": "{sessions} active sessions, {subscriptions} bus subscriptions, {nodes} nodes.",
-        "zh": "{sessions} 个活跃会话，{subscriptions} 个总线订阅，{nodes} 个节点。",
+        "zh": "{sessions} 个活跃连接，{subscriptions} 个总线订阅，{nodes} 个节点。",
     },
 }

@@ -12,12 +12,12 @@ TEXTS = {
     "page": {"en": "The chat page: {url}", "zh": "聊天页面：{url}"},
     "others": {"en": "the same on every node: {urls}", "zh": "每个节点都一样：{urls}"},
     "ctrl_c": {"en": "Ctrl-C stops everything.", "zh": "按 Ctrl-C 停止全部。"},
-    "stopping": {"en": "Stopping …", "zh": "正在停止 ……"},
-    "stopped": {"en": "Everything that was started is stopped", "zh": "已停止所有启动的进程"},
+    "stopping": {"en": "Stopping …", "zh": "正在停止…"},
+    "stopped": {"en": "Everything that was started is stopped", "zh": "已启动的进程均已停止"},
     # What can be in the way of a start
     "port_too_high": {
         "en": "port {port} is too high for {count} nodes and Redis: use --port 9000",
-        "zh": "端口 {port} 对 {count} 个节点和 Redis 来说太高：请用 --port 9000",
+        "zh": "端口 {port} 过大，容不下 {count} 个节点和 Redis：请用 --port 9000",
     },
     "left_over": {
         "en": "processes of an earlier run are still there. Stop them with: kill {pids}",
@@ -43,7 +43,7 @@ TEXTS = {
     },
     "ended": {
         "en": "{process} ended at its start (exit status {status}). Its last words: {words} (all of them: {path})",
-        "zh": "{process} 启动时退出（状态 {status}）。最后的输出：{words}（完整日志：{path}）",
+        "zh": "{process} 启动时退出（退出码 {status}）。最后的输出：{words}（完整日志：{path}）",
     },
     "not_ready": {
         "en": "{process} does not get ready. Its last words: {words} (all of them: {path})",

@@ -16,7 +16,6 @@ export class Conversation {
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = {}; // everyone's
-  members = [];
   answer = new Answer();
   divider = null; // {after, upTo}: what was missed
   syncing = false;

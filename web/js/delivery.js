@@ -16,10 +16,12 @@ export class Delivery {
   #buffer = new Map();
   #highest; // the highest seq known to exist
   #reading = false;
+  #readAfter; // where the latest read began; live entries may have come since
 
   constructor({ epoch, seq }) {
     this.position = { epoch, seq };
     this.#highest = seq;
+    this.#readAfter = seq;
   }
 
   // True while entries are known to exist that have not been handed on.
@@ -36,9 +38,9 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The log is known to reach `head`: ask for a read when that is ahead of us.
+  // The log reached `head` when it was looked at: ask for a read when that is ahead of us.
   knownHead(epoch, head) {
-    if (epoch !== this.position.epoch || head < this.position.seq) return step([], null, true);
+    if (epoch !== this.position.epoch) return step([], null, true);
     this.#highest = Math.max(this.#highest, head);
     return this.#advance();
   }
@@ -47,10 +49,10 @@ export class Delivery {
   // A page that does not join on to the position means that the missing entries are no longer kept.
   read(epoch, head, items) {
     this.#reading = false;
-    if (epoch !== this.position.epoch || head < this.position.seq) return step([], null, true);
+    if (epoch !== this.position.epoch || head < this.#readAfter) return step([], null, true);
     this.#highest = Math.max(this.#highest, head);
+    if (items.length && items[0][0] > this.position.seq + 1) return step([], null, true);
     for (const [seq, item] of items) if (seq > this.position.seq) this.#buffer.set(seq, item);
-    if (this.behind && !this.#buffer.has(this.position.seq + 1) && items.length) return step([], null, true);
     return this.#advance();
   }
 
@@ -73,11 +75,9 @@ export class Delivery {
       this.#buffer.delete(seq);
     }
     this.position = { epoch, seq };
-    for (const kept of entries.length > 1 ? this.#buffer.keys() : []) {
-      if (kept <= seq) this.#buffer.delete(kept);
-    }
     if (!this.behind || this.#reading) return step(entries);
     this.#reading = true;
+    this.#readAfter = seq;
     return step(entries, seq);
   }
 }

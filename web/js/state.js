@@ -5,7 +5,6 @@ import { Conversation } from "./conversation.js";
 export const state = {
   me: "", // this user's id
   name: "",
-  devices: [], // this user's sessions on all nodes
   node: "", // the name of the node this page is connected to
   link: "connecting", // connecting, online, catching, reconnecting or offline
   open: null, // the conversation that is shown
@@ -30,9 +29,6 @@ export function changed() {
     for (const draw of drawers) draw();
   });
 }
-
-let saveDraft = null;
-export const setDraftSaver = (save) => (saveDraft = save);
 
 // The conversation with this id, made when it is met for the first time.
 export function meet(id, makeDraft) {

@@ -1,0 +1,110 @@
+// What a person can do: open, create, join, leave, read on, mark as read.
+
+import { changed, state } from "./state.js";
+
+const OLDER = 50;
+
+export class Actions {
+  #marking = new Set();
+  #older = new Set();
+  #typedAt = 0;
+
+  constructor(connection, following, outbox) {
+    Object.assign(this, { connection, following, outbox });
+  }
+
+  // Show the conversation that the address names; one that is not ours yet is joined. Rejects when refused.
+  async open(id) {
+    this.typed(false);
+    state.open?.draft.flush();
+    const known = state.conversations.get(id);
+    const member = known?.role && known.role !== "invited";
+    state.open = member ? known : null;
+    state.opening = member ? "" : id;
+    changed();
+    if (!id || !this.connection.ready) return;
+    try {
+      if (!member) await this.#enter(id, "conversation:join", { conversation_id: id });
+      else if (!known.loaded) await this.following.sync([known]);
+    } finally {
+      if (state.opening === id) state.opening = "";
+      changed();
+    }
+    const c = state.conversations.get(id);
+    if (c === state.open) c?.divide(Math.max(c.read, c.first - 1), c.head);
+  }
+
+  // The id is chosen here, so that a repeated request creates one conversation. Resolves with the id.
+  async create({ title, access, agent }) {
+    const id = `c-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+    await this.#enter(id, "conversation:create", { conversation_id: id, title, access, agent });
+    return id;
+  }
+
+  async leave(c) {
+    await this.connection.insist("conversation:leave", { conversation_id: c.id });
+    this.following.drop(c);
+  }
+
+  send(c, text) {
+    this.outbox.add(c.id, text);
+    c.draft.clear();
+    c.divider = null;
+    this.typed(false);
+  }
+
+  // The page before the oldest entry that is here.
+  async older(c) {
+    if (!c.hasOlder || this.#older.has(c)) return;
+    this.#older.add(c);
+    try {
+      const request = { conversation_id: c.id, before: c.entries[0].seq, limit: OLDER };
+      const page = await this.connection.insist("conversation:history", request);
+      if (page.epoch !== c.delivery.position.epoch) return;
+      for (const { data } of page.entries) {
+        if (data.name && !state.names.has(data.user_id)) state.names.set(data.user_id, data.name);
+      }
+      c.addOlder(page.entries, page.entries.length ? page.first : c.entries[0].seq);
+    } catch {
+      // Scrolling again asks again.
+    } finally {
+      this.#older.delete(c);
+      changed();
+    }
+  }
+
+  // Everything up to the end has been seen.
+  async seen(c) {
+    if (c.head <= c.read || c.syncing || this.#marking.has(c) || !this.connection.ready) return;
+    this.#marking.add(c);
+    try {
+      const { seq } = await this.connection.request("read:update", { conversation_id: c.id, seq: c.head });
+      c.mark(state.me, seq, state.me);
+    } catch {
+      // Seen again after the next connection.
+    } finally {
+      this.#marking.delete(c);
+      changed();
+    }
+  }
+
+  // The person typed, or stopped; told to the others at most every three seconds.
+  typed(typing) {
+    const now = Date.now();
+    if (typing ? now - this.#typedAt < 3000 : !this.#typedAt) return;
+    this.#typedAt = typing ? now : 0;
+    if (state.open) this.connection.tell("typing:update", { conversation_id: state.open.id, typing });
+  }
+
+  async #enter(id, event, request) {
+    const c = this.following.meet(id);
+    try {
+      const result = await this.following.during([c], () => this.connection.insist(event, request));
+      if (state.opening === id) state.open = c;
+      this.following.take(c, result);
+    } catch (error) {
+      if (!c.role) state.conversations.delete(id);
+      throw error;
+    }
+  }
+}
