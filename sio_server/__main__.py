@@ -99,6 +99,23 @@ def language_or_fail(lang: str | None) -> str:
     return lang or detect_language()
 
 
+def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]:
+    """The scenes to play, after a look at whether their facts can be written in the end."""
+    from sio_clients.tour.play import check_scenes
+
+    try:
+        scenes = check_scenes(names)
+    except ValueError as exc:
+        fail(str(exc), 2)
+    if json_file is not None:
+        try:
+            with json_file.open("a", encoding="utf-8"):
+                pass
+        except OSError as exc:
+            fail(f"--json {json_file}: {exc.strerror}; name a file that can be written", 2)
+    return scenes
+
+
 @app.command("up")
 def up_command(
     port: Port = 9000,
@@ -118,15 +135,10 @@ def up_command(
 
     Ctrl-C stops all that was started, and nothing else.
     """
-    from sio_clients.tour.play import check_scenes, play
+    from sio_clients.tour.play import play
 
     language = language_or_fail(lang)
-    try:
-        scenes = check_scenes(scene)
-    except ValueError as exc:
-        fail(str(exc), 2)
-    if json_file is not None:
-        _check_writable(json_file)
+    scenes = scenes_or_fail(scene, json_file)
     cluster = LocalCluster(
         port,
         nodes,
@@ -252,15 +264,10 @@ def tour_command(
     lang: Lang = None,
 ) -> None:
     """Play the tour on nodes that are up and take guests; verdicts come from what clients received."""
-    from sio_clients.tour.play import check_scenes, play
+    from sio_clients.tour.play import play
 
     language = language_or_fail(lang)
-    try:
-        scenes = check_scenes(scene)
-    except ValueError as exc:
-        fail(str(exc), 2)
-    if json_file is not None:
-        _check_writable(json_file)
+    scenes = scenes_or_fail(scene, json_file)
     held = run(
         lambda: play(
             url or DEFAULT_URLS,
@@ -301,14 +308,6 @@ def echo_bot_command(
     from sio_clients.bots.echo import run_echo_bot
 
     run(lambda: run_echo_bot(url or DEFAULT_URLS, conversation, token=token))
-
-
-def _check_writable(path: Path) -> None:
-    try:
-        with path.open("a", encoding="utf-8"):
-            pass
-    except OSError as exc:
-        fail(f"--json {path}: {exc.strerror}; name a file that can be written", 2)
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import socketio
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, guest_token
-from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster, is_free
 from sio_server.conversation.connection import connect
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
@@ -25,21 +24,11 @@ SECRET = "a-secret-that-only-these-tests-use-0123456789"
 NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def free_ports(nodes: int) -> int:
     """The first of `nodes` free ports in a row whose Redis port is free as well."""
     for _ in range(100):
         port = random.randrange(20_000, 32_000)
-        if all(_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
+        if all(is_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
             return port
     raise RuntimeError("no free ports on this machine")
 

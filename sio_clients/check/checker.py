@@ -69,6 +69,11 @@ class Report:
         """True when every promise was kept."""
         return not self.anomalies
 
+    def counts(self) -> dict[str, int]:
+        """The figures that are shown to people, by name."""
+        names = ("sent", "received", "lost", "duplicated", "reordered")
+        return {name: getattr(self, name) for name in names}
+
 
 class _Run:
     """A history with the look-ups that the checks share."""

@@ -73,13 +73,7 @@ async def play_consistency(stage: Stage) -> dict[str, Any]:
     cuts = quantiles(latencies, n=100, method="inclusive") if len(latencies) > 1 else [0.0] * 99
     p50, p99 = round(cuts[49], 1), round(cuts[98], 1)
     stage.say("consistency.latency", p50=p50, p99=p99)
-    facts = {
-        "sent": report.sent,
-        "received": report.received,
-        "lost": report.lost,
-        "duplicated": report.duplicated,
-        "reordered": report.reordered,
-    }
+    facts = report.counts()
     stage.tell_anomalies(report)
     stage.verdict(ok, "consistency.verdict" if ok else "consistency.differs", **facts)
     return {"ok": ok, **facts, "latency_ms": {"p50": p50, "p99": p99}}

@@ -90,13 +90,7 @@ async def play_devices(stage: Stage) -> dict[str, Any]:
         text = texts("own") if device is laptop else drafts.get(device.name, "–")
         table.add_row(device.name, device.client.node, str(theirs), mark, text)
     stage.console.print(table)
-    facts = {
-        "sent": report.sent,
-        "received": report.received,
-        "lost": report.lost,
-        "duplicated": report.duplicated,
-        "reordered": report.reordered,
-    }
+    facts = report.counts()
     stage.tell_anomalies(report)
     stage.verdict(ok, "devices.verdict", followed=min(read_marks, shown_drafts), **facts)
     return {

@@ -79,7 +79,7 @@ class LocalCluster:
         if old:
             raise ClusterError("left_over", pids=" ".join(str(pid) for pid in old))
         wanted = [*self.ports, self.redis_port] if self._own_redis else self.ports
-        taken = [number for number in wanted if not _is_free(number)]
+        taken = [number for number in wanted if not is_free(number)]
         if taken:
             ports = ", ".join(str(number) for number in taken)
             raise ClusterError("port_taken", ports=ports, other=self.ports[0] + 1000)
@@ -237,7 +237,8 @@ def _is_ours(pid: int) -> bool:
     return b"sio_server" in command or b"redis-server" in command
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

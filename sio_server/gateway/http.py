@@ -15,7 +15,9 @@ from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import explain
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 
-WEB = Path(__file__).resolve().parents[2] / "web"
+# In a wheel the page lies inside the package, in a clone beside it.
+_PACKAGE = Path(__file__).resolve().parents[1]
+WEB = _PACKAGE / "web" if (_PACKAGE / "web").is_dir() else _PACKAGE.parent / "web"
 SOCKET_IO_CLIENT = WEB / "node_modules" / "socket.io-client" / "dist" / "socket.io.esm.min.js"
 MAX_BODY_BYTES = 16 * 1024
 
