@@ -6,17 +6,27 @@ from collections.abc import Sequence
 
 from sio_clients.client import ChatClient, guest_token
 from sio_clients.conversation import Conversation
-from sio_server.protocol.events import EntryType
+from sio_server.protocol.events import Entry, EntryType
 
 
 async def echo(conversation: Conversation, own_user_id: str) -> None:
-    """Answer every message of others that comes from now on with the same text, until the client is closed."""
-    # The first entries are what had been said before the bot joined.
-    before = conversation.card.replayed if conversation.card else 0
+    """Answer every message that others have sent since the bot joined with the same text, each once.
+
+    The `client_id` of an answer is made of the message's seq: a bot that is started again may answer what it
+    has answered before, and the log keeps one.
+    """
+    still_history = conversation.card.replayed if conversation.card else 0
+    waiting: list[Entry] = []
     async for entry in conversation.entries():
-        before -= 1
-        if before < 0 and entry.type == EntryType.MESSAGE and entry.author != own_user_id:
-            await conversation.send(f"echo: {entry.text}")
+        if entry.type == EntryType.MEMBER_JOINED and entry.author == own_user_id:
+            waiting.clear()  # what was said before is none of its business
+        elif entry.type == EntryType.MESSAGE and entry.author != own_user_id:
+            waiting.append(entry)
+        still_history -= 1
+        if still_history <= 0:
+            for message in waiting:
+                await conversation.send(f"echo: {message.text}", client_id=f"echo-{message.seq}")
+            waiting.clear()
 
 
 async def run_echo_bot(urls: Sequence[str], conversation_id: str, *, token: str = "") -> None:
