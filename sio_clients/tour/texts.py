@@ -41,7 +41,7 @@ TEXTS = {
     "other": {"en": "DIFFERS", "zh": "不一致"},
     # recovery
     "recovery": {"en": "Dropped in the middle, back on another node", "zh": "中途掉线，在另一节点恢复"},
-    "recovery.and": {"en": " and ", "zh": "、"},
+    "recovery.and": {"en": " and ", "zh": "和"},
     "recovery.begin": {
         "en": "{names} each begin to book a room with the concierge.",
         "zh": "{names} 分别开始通过礼宾助手预订会议室。",

@@ -19,7 +19,7 @@ TOKENS = Tokens(SECRET, "roomgraph")
 
 def signed(secret: str = SECRET, algorithm: str = "HS256", drop: str = "", **claims: Any) -> str:
     now = int(time.time())
-    full = {"sub": "ann-1", "name": "Ann", "aud": "roomgraph", "iat": now, "exp": now + 60, **claims}
+    full = {"sub": "ann-1", "name": "Ann", "aud": "roomgraph", "iat": now, "exp": now + 3600, **claims}
     full.pop(drop, None)
     return jwt.encode(full, secret, algorithm=algorithm)
 
