@@ -196,6 +196,7 @@ class Node:
                 if unknown:
                     # The first heartbeat, or this node was paused for over NODE_TTL_MS and buried.
                     await self._sessions.register_again()
+                await self._sessions.tidy()
                 for node_id in dead:
                     log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
                     await self._sessions.bury(node_id)

@@ -140,8 +140,11 @@ class DialogWorker:
     def _served(self, task: asyncio.Task[None]) -> None:
         self._serving.discard(task)
         self._slots.release()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a run could not be served; its message will be claimed again", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, (Unavailable, RedisError, OSError)):
+            log.warning("a run could not be served, its message will be claimed again: error=%s", error)
+        elif error is not None:
+            log.error("a run could not be served; its message will be claimed again", exc_info=error)
 
     async def _serve(self, stream: str, message_id: str, conversation_id: str) -> None:
         """Execute the conversation's runs until none is left."""

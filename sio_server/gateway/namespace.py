@@ -136,11 +136,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         for conversation_id in list(session.following):
             self._fanout.leave(sid, conversation_id)
-        try:
-            await self._sessions.close(sid)
-        except RoomgraphError as exc:
-            # It stays in Redis until this node's next start or end: it is removed with the node's sessions.
-            log.warning("a session's end could not be written: code=%s", exc.code)
+        await self._sessions.close(sid)
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Every event but connect and disconnect, known or not; always answers with an ack."""

@@ -15,6 +15,7 @@ from sio_server.conversation.log import Author, to_json
 from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
 from sio_server.gateway.metrics import Metrics
+from sio_server.protocol.errors import Unavailable
 
 # Who is told that a user came or went: the members of at most so many of the user's conversations.
 PRESENCE_ROOMS = 200
@@ -53,6 +54,7 @@ class Sessions:
         self._node_name = node_name
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
+        self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
 
     def get(self, sid: str) -> Session | None:
         """The session, while it lives."""
@@ -64,16 +66,30 @@ class Sessions:
 
     async def open(self, session: Session) -> None:
         """Begin a session. Raises Unavailable, and then there is none."""
-        await self._write(session)
+        try:
+            await self._write(session)
+        except Unavailable:
+            self._unremoved[session.sid] = session.user_id
+            raise
         self._sessions[session.sid] = session
         self._metrics.sessions.set(len(self._sessions))
 
     async def close(self, sid: str) -> None:
-        """End a session."""
+        """End a session; while Redis is away only here, and there when `tidy` finds it back."""
         session = self._sessions.pop(sid, None)
         self._metrics.sessions.set(len(self._sessions))
         if session is not None:
-            await self._remove(self._node_id, sid, session.user_id)
+            self._unremoved[sid] = session.user_id
+            await self.tidy()
+
+    async def tidy(self) -> None:
+        """Remove from Redis the ended sessions that are still there."""
+        for sid, user_id in list(self._unremoved.items()):
+            try:
+                await self._remove(self._node_id, sid, user_id)
+            except Unavailable:
+                return
+            self._unremoved.pop(sid, None)
 
     async def register_again(self) -> None:
         """This node was taken for dead while it was paused: write its sessions anew."""

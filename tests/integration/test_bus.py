@@ -102,6 +102,27 @@ async def test_a_redis_that_hung_for_long_makes_nobody_look_offline(start_cluste
         assert members[bob_id] is True
 
 
+async def test_a_session_that_ended_while_redis_hung_is_counted_no_more(start_cluster):
+    from sio_server.cluster.status import read_status
+    from tests.conftest import RawClient
+
+    cluster = await start_cluster(nodes=1)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    client = RawClient()
+    await client.connect(cluster.urls[0], {"token": token})
+    redis = connect(cluster.redis_url)
+    assert (await read_status(redis))["active_sessions"] == 1
+    await cluster.signal_redis(signal.SIGSTOP)
+    await client.sio.disconnect()
+    # Until the node has tried to write the session's end, and could not.
+    assert await until_ready(cluster.urls[0], 503, 6) < 5
+    await cluster.signal_redis(signal.SIGCONT)
+    async with asyncio.timeout(10):
+        while (await read_status(redis))["active_sessions"] != 0:  # noqa: ASYNC110 - Redis tells only who asks
+            await asyncio.sleep(0.1)
+    await redis.aclose()
+
+
 async def test_a_send_during_a_hung_redis_is_answered_with_a_retryable_error_in_time(start_cluster):
     from tests.conftest import RawClient
 
