@@ -27,6 +27,7 @@ from sio_clients.transport import ConnectionLost, Transport
 from sio_server.protocol.events import (
     MAX_PAGE_ENTRIES,
     MAX_SYNC_CONVERSATIONS,
+    Access,
     AgentMode,
     ClientEvent,
     Entry,
@@ -150,7 +151,7 @@ class ChatClient:
         title: str = "",
         *,
         conversation_id: str | None = None,
-        access: str = "invitation",
+        access: Access = "invitation",
         agent: AgentMode = "always",
         invite: Sequence[str] = (),
     ) -> Conversation:

@@ -11,7 +11,7 @@ from sio_clients.check.history import Outcome, Recorder, Seen
 from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
-from sio_server.protocol.events import Entry
+from sio_server.protocol.events import AgentMode, Entry
 
 
 def seen(entry: Entry) -> Seen:
@@ -40,9 +40,9 @@ class RecordedDevice:
         self._readers: list[asyncio.Task[None]] = []
         self._came = asyncio.Condition()
 
-    async def create(self, title: str, *, agent: str) -> Conversation:
+    async def create(self, title: str, *, agent: AgentMode) -> Conversation:
         """Create an open conversation and follow it."""
-        return self._follow(await self.client.create(title, access="open", agent=agent))  # type: ignore[arg-type]
+        return self._follow(await self.client.create(title, access="open", agent=agent))
 
     async def join(self, conversation_id: str) -> Conversation:
         """Join a conversation and follow it, from its beginning when that is within a snapshot."""
