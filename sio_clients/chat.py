@@ -18,6 +18,8 @@ from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import Entry, EntryType
 
+ANSWER_S = 30.0  # how long a program that has no more to say waits for the agent
+
 
 async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: str, console: Console) -> None:
     """Show a conversation and send what is typed, until the end of the input."""
@@ -32,15 +34,72 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
             conversation = await client.create(conversation_id, conversation_id=conversation_id, access="open")
         title = _clean(conversation.title or conversation.id)
         console.print(Text(f"{title} · node {client.node} · Ctrl-D ends", style="dim"))
-        showing = asyncio.create_task(_show(conversation, client.user_id, console))
+        # On a terminal what is typed stands there already.
+        hidden = client.device_id if sys.stdin.isatty() else None
+        screen = _Screen(conversation, client.user_id, console, hidden)
+        showing = asyncio.create_task(screen.show())
         lines = _read_lines()
         try:
             while (line := await lines.get()) is not None:
                 if line.strip():
-                    await _send(conversation, line.strip(), console)
+                    await screen.send(line.strip())
+            await screen.finish()
         finally:
             showing.cancel()
             await asyncio.gather(showing, return_exceptions=True)
+
+
+class _Screen:
+    """Sends lines and shows entries, and knows when all that was sent has been shown and answered."""
+
+    def __init__(self, conversation: Conversation, user_id: str, console: Console, hidden: str | None) -> None:
+        self._conversation = conversation
+        self._user_id = user_id
+        self._console = console
+        self._hidden = hidden  # the device whose messages are not shown
+        self._sent = 0  # seq of the latest message
+        self._unanswered: set[str] = set()  # run ids
+        self._seen = 0  # seq of the latest entry that was shown
+        self._ended: set[str] = set()  # run ids
+        self._changed = asyncio.Event()
+
+    async def send(self, text: str) -> None:
+        """Send a line; a refusal is told."""
+        try:
+            ack = await self._conversation.send(text)
+        except RoomgraphError as exc:
+            self._console.print(Text(f"not sent: {exc.message}", style="red"))
+            return
+        self._sent = ack.seq
+        if ack.run_id is not None and ack.run_id not in self._ended:
+            self._unanswered.add(ack.run_id)
+
+    async def finish(self) -> None:
+        """Wait until the latest message has been shown and the agent has answered, as far as it does in time."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while self._seen < self._sent or self._unanswered:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            self._console.print(Text("the agent has not answered yet", style="yellow"))
+
+    async def show(self) -> None:
+        """Show entries as they come."""
+        while True:
+            try:
+                async for entry in self._conversation.entries():
+                    line = describe(entry, self._user_id)
+                    if line is not None and (self._hidden is None or entry.data.get("device_id") != self._hidden):
+                        self._console.print(line, highlight=False, soft_wrap=True)
+                    self._seen = entry.seq
+                    if "run_id" in entry.data:
+                        self._ended.add(entry.data["run_id"])
+                        self._unanswered.discard(entry.data["run_id"])
+                    self._changed.set()
+                return
+            except ConversationReset as exc:
+                self._console.print(Text(exc.message, style="yellow"))
 
 
 def _read_lines() -> asyncio.Queue[str | None]:
@@ -56,25 +115,6 @@ def _read_lines() -> asyncio.Queue[str | None]:
     # A daemon, since nothing can wake a thread that waits for the keyboard when Ctrl-C ends the program.
     threading.Thread(target=read, daemon=True, name="keyboard").start()
     return lines
-
-
-async def _send(conversation: Conversation, text: str, console: Console) -> None:
-    try:
-        await conversation.send(text)
-    except RoomgraphError as exc:
-        console.print(Text(f"not sent: {exc.message}", style="red"))
-
-
-async def _show(conversation: Conversation, own_user_id: str, console: Console) -> None:
-    while True:
-        try:
-            async for entry in conversation.entries():
-                line = describe(entry, own_user_id)
-                if line is not None:
-                    console.print(line, highlight=False, soft_wrap=True)
-            return
-        except ConversationReset as exc:
-            console.print(Text(exc.message, style="yellow"))
 
 
 # Control characters, which could move the cursor, and marks that turn the direction of the text.

@@ -35,7 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
+# Where nobody looks, as in a file or a pipe, lines need not fit a screen.
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 errors = Console(stderr=True)
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the first node; the others follow it.")]
@@ -99,6 +100,14 @@ def language_or_fail(lang: str | None) -> str:
     return lang or detect_language()
 
 
+def urls_or_fail(urls: list[str] | None) -> list[str]:
+    """The addresses of nodes."""
+    for url in urls or ():
+        if not url.startswith(("http://", "https://")):
+            fail(f"--url {url}: write an address such as http://127.0.0.1:9000", 2)
+    return urls or DEFAULT_URLS
+
+
 def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]:
     """The scenes to play, after a look at whether their facts can be written in the end."""
     from sio_clients.tour.play import check_scenes
@@ -148,7 +157,13 @@ def up_command(
 
     async def play_tour(cluster: LocalCluster) -> bool:
         return await play(
-            cluster.urls, console=console, language=language, clients=clients, scenes=scenes, json_file=json_file
+            cluster.urls,
+            console=console,
+            language=language,
+            clients=clients,
+            scenes=scenes,
+            json_file=json_file,
+            alone="REDIS_URL" not in os.environ,
         )
 
     stay = not once and (sys.stdout.isatty() or not tour)
@@ -173,8 +188,8 @@ def node_command(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    errors.print(f"node {settings.name} on {settings.host}:{settings.port}", highlight=False)
-    run(lambda: serve(settings))
+    ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
+    run(lambda: serve(settings, lambda: errors.print(ready, highlight=False)))
 
 
 @app.command("redis")
@@ -270,12 +285,13 @@ def tour_command(
     scenes = scenes_or_fail(scene, json_file)
     held = run(
         lambda: play(
-            url or DEFAULT_URLS,
+            urls_or_fail(url),
             console=console,
             language=language,
             clients=clients,
             scenes=scenes,
             json_file=json_file,
+            alone=False,
         )
     )
     raise typer.Exit(0 if held else 1)
@@ -293,7 +309,7 @@ def chat_command(
     """Talk in the terminal. An empty line is not sent; Ctrl-D ends."""
     from sio_clients.chat import chat
 
-    run(lambda: chat(url or DEFAULT_URLS, conversation, name=name, token=token, console=console))
+    run(lambda: chat(urls_or_fail(url), conversation, name=name, token=token, console=console))
 
 
 @app.command("echo-bot")
@@ -307,7 +323,7 @@ def echo_bot_command(
     """Run a bot that says again what people say, until Ctrl-C."""
     from sio_clients.bots.echo import run_echo_bot
 
-    run(lambda: run_echo_bot(url or DEFAULT_URLS, conversation, token=token))
+    run(lambda: run_echo_bot(urls_or_fail(url), conversation, token=token))
 
 
 def main() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import secrets
 import signal
 import socket
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from aiohttp import web
+from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.status import read_status
@@ -120,10 +123,12 @@ class Node:
             await web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True).start()
         except OSError as exc:
             await self.stop()
-            raise SettingsError(
-                f"PORT={settings.port}: {settings.host}:{settings.port} cannot be listened on ({exc.strerror}). "
-                "PORT: write a number that is free, or stop what uses it."
-            ) from None
+            where = f"{settings.host}:{settings.port} cannot be listened on ({exc.strerror})"
+            if exc.errno in (errno.EADDRINUSE, errno.EACCES):
+                advice = f"PORT={settings.port}: {where}. PORT: write a number that is free, or stop what uses it."
+            else:
+                advice = f"HOST={settings.host}: {where}. HOST: write an address of this machine, or 0.0.0.0."
+            raise SettingsError(advice) from None
 
     async def stop(self) -> None:
         """Tell the clients, close their sockets, hand the runs over, and sign off."""
@@ -158,6 +163,12 @@ class Node:
                     await self._redis.ping()
                 return
             except Unavailable as exc:
+                if isinstance(exc.__cause__, (AuthenticationError, ResponseError)):
+                    # It answers, but not to us, and waiting changes nothing.
+                    raise SettingsError(
+                        f"REDIS_URL={url}: Redis refuses: {exc.__cause__}. "
+                        "REDIS_URL: write the right user, password and database."
+                    ) from None
                 if time.monotonic() > deadline:
                     raise SettingsError(
                         f"REDIS_URL={url}: no Redis answers there ({exc.__cause__}). "
@@ -206,8 +217,11 @@ class Node:
             await asyncio.sleep(max(0.0, HEARTBEAT_S - (time.monotonic() - began)))
 
 
-async def serve(settings: Settings) -> None:
-    """Run a node until SIGTERM or SIGINT. Raises SettingsError for what a person can put right."""
+async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Run a node until SIGTERM or SIGINT; call `on_ready` when it serves.
+
+    Raises SettingsError for what a person can put right.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -221,5 +235,6 @@ async def serve(settings: Settings) -> None:
         await asyncio.gather(starting, return_exceptions=True)
         return
     starting.result()
+    on_ready()
     await waiting
     await node.stop()

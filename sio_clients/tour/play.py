@@ -44,11 +44,15 @@ async def play(
     clients: int,
     scenes: Sequence[str],
     json_file: Path | None,
+    alone: bool,
 ) -> bool:
-    """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there."""
+    """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there.
+
+    `alone`: nobody else uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
+    """
     texts = Texts(language, TEXTS)
     results: dict[str, dict[str, Any]] = {}
-    async with Stage(urls, console, texts, clients) as stage:
+    async with Stage(urls, console, texts, clients, alone=alone) as stage:
         console.print(
             f"\n[bold]Roomgraph[/] · {texts('title', clients=clients, nodes=len(urls))}\n", highlight=False
         )

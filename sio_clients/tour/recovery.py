@@ -25,6 +25,9 @@ async def play_recovery(stage: Stage) -> dict[str, Any]:
     for device in dropping:
         await _ask(stage, device, conversation.id, texts("recovery.what"))
 
+    # Everyone has everything before the drop, so that what is missed is what is written after it.
+    head = max(device.entries[conversation.id][-1].seq for device in dropping)
+    await asyncio.gather(*(device.reaches(conversation.id, head, WAIT_S) for device in dropping))
     from_nodes = [device.client.node for device in dropping]
     await asyncio.gather(*(device.client.go_offline() for device in dropping))
     stage.say("recovery.drop", count=len(staying) * MESSAGES_MEANWHILE)

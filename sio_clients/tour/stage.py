@@ -28,8 +28,9 @@ WAIT_S = 20.0  # for things that take milliseconds; when it runs out a scene has
 class Stage:
     """The connected clients of the tour: client number i is on node number i, round and round."""
 
-    def __init__(self, urls: Sequence[str], console: Console, texts: Texts, clients: int) -> None:
+    def __init__(self, urls: Sequence[str], console: Console, texts: Texts, clients: int, *, alone: bool) -> None:
         self.urls = list(urls)
+        self.alone = alone  # nobody else uses the cluster, and `urls` are all its nodes
         self.console = console
         self.texts = texts
         self.people: list[Persona] = personas(clients, texts.language)
@@ -99,7 +100,8 @@ class Stage:
     def verdict(self, ok: bool, name: str, /, **values: object) -> None:
         """Tell how a scene ended."""
         mark = "[bold green]✔[/]" if ok else "[bold red]✘[/]"
-        self._print(f"{mark} [bold]{self.texts(name, **values)}[/]\n")
+        self._print(f"{mark} [bold]{self.texts(name, **values)}[/]")
+        self.console.print()
 
     def tell_anomalies(self, report: Report) -> None:
         """Name what was broken, if anything was."""
@@ -107,7 +109,7 @@ class Stage:
             self._print(f"[red]{anomaly.kind}: {escape(anomaly.detail)}[/]")
 
     def _print(self, markup: str) -> None:
-        self.console.print(Padding.indent(Text.from_markup(markup), 2))
+        self.console.print(Padding(Text.from_markup(markup), (0, 0, 0, 2), expand=False))
 
     async def _close(self) -> None:
         await asyncio.gather(*(device.close() for device in self.devices + self.others))

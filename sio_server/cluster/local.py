@@ -66,7 +66,9 @@ class LocalCluster:
         self.redis_url = redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
         self._own_redis = redis_url is None
         self._settings = dict(settings or {})
+        self.ended: asyncio.Queue[tuple[str, int, Path]] = asyncio.Queue()  # name, exit status, log
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._watchers: dict[str, asyncio.Task[None]] = {}
         self._pids = data_dir / "processes.json"
 
     # Before the start
@@ -77,7 +79,7 @@ class LocalCluster:
             raise ClusterError("port_too_high", port=self.ports[0], count=len(self.ports))
         old = self._left_over()
         if old:
-            raise ClusterError("left_over", pids=" ".join(str(pid) for pid in old))
+            raise ClusterError("left_over", pids=" ".join(str(pid) for pid in old), other=self.ports[0] + 1000)
         wanted = [*self.ports, self.redis_port] if self._own_redis else self.ports
         taken = [number for number in wanted if not is_free(number)]
         if taken:
@@ -165,20 +167,16 @@ class LocalCluster:
 
     async def signal_node(self, port: int, number: signal.Signals) -> None:
         """Send a signal to a node; after SIGKILL wait for its end."""
-        process = self._processes[f"node-{port}"]
-        process.send_signal(number)
-        if number in (signal.SIGKILL, signal.SIGTERM):
-            await process.wait()
+        await self._signal(f"node-{port}", number)
 
     async def signal_redis(self, number: signal.Signals) -> None:
         """Send a signal to Redis; after SIGKILL wait for its end."""
-        process = self._processes["redis"]
-        process.send_signal(number)
-        if number in (signal.SIGKILL, signal.SIGTERM):
-            await process.wait()
+        await self._signal("redis", number)
 
     async def stop(self) -> None:
         """Stop the nodes, then Redis."""
+        for name in self._processes:
+            self._watchers[name].cancel()
         nodes = [process for name, process in self._processes.items() if name != "redis"]
         await asyncio.gather(*(_end(process) for process in nodes))
         if "redis" in self._processes:
@@ -202,8 +200,21 @@ class LocalCluster:
                 start_new_session=True,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
+        self._watchers[name] = asyncio.create_task(self._watch(name, self._processes[name]))
         pids = {name: process.pid for name, process in self._processes.items() if process.returncode is None}
         self._pids.write_text(json.dumps(pids), encoding="utf-8")
+
+    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
+        status = await process.wait()
+        self.ended.put_nowait((name, status, self.data_dir / "logs" / f"{name}.log"))
+
+    async def _signal(self, name: str, number: signal.Signals) -> None:
+        process = self._processes[name]
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._watchers[name].cancel()  # its end is no news
+        process.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            await process.wait()
 
     def _still_runs(self, name: str) -> None:
         process = self._processes.get(name)

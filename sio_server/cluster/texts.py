@@ -20,8 +20,10 @@ TEXTS = {
         "zh": "端口 {port} 过大，容不下 {count} 个节点和 Redis：请用 --port 9000",
     },
     "left_over": {
-        "en": "processes of an earlier run are still there. Stop them with: kill {pids}",
-        "zh": "上次运行的进程仍在。请停止它们：kill {pids}",
+        "en": "Roomgraph is running on these ports already, or an earlier run left processes behind. "
+        "Use other ports: --port {other}; or stop it: Ctrl-C in its terminal, or kill {pids}",
+        "zh": "这些端口上已有 Roomgraph 在运行，或上次运行留下了进程。"
+        "请换用其他端口：--port {other}；或停止它：在其终端按 Ctrl-C，或执行 kill {pids}",
     },
     "port_taken": {
         "en": "another program uses port {ports}. Stop it (to see it: ss -ltnp), "
@@ -44,6 +46,10 @@ TEXTS = {
     "ended": {
         "en": "{process} ended at its start (exit status {status}). Its last words: {words} (all of them: {path})",
         "zh": "{process} 启动时退出（退出码 {status}）。最后的输出：{words}（完整日志：{path}）",
+    },
+    "ended_by_itself": {
+        "en": "{process} has ended by itself (exit status {status}). Its log: {path}",
+        "zh": "{process} 已自行退出（退出码 {status}）。日志：{path}",
     },
     "not_ready": {
         "en": "{process} does not get ready. Its last words: {words} (all of them: {path})",

@@ -14,6 +14,8 @@ from sio_server.cluster.redis import NoEmbeddedRedis
 from sio_server.language import Texts
 from sio_server.settings import hide_password
 
+INTERRUPTED = 130
+
 Play = Callable[[LocalCluster], Awaitable[bool]]
 
 
@@ -22,7 +24,8 @@ async def up(
 ) -> int:
     """Start the cluster, `play` something on it, and stay until SIGINT or SIGTERM when `stay` is set.
 
-    Returns the exit status: 0, or 1 when it could not start or `play` returned False.
+    Returns the exit status: 0; 1 when it could not start or `play` returned False; INTERRUPTED when it was
+    stopped before `play` had ended.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -33,6 +36,7 @@ async def up(
         console.print(f"[green]✔[/] {texts(name, **values)}", highlight=False, soft_wrap=True)
 
     status = 0
+    watch = asyncio.create_task(_watch(cluster, console, texts))
     work = asyncio.create_task(_start_and_play(cluster, console, texts, tick, keep_data, stay, play))
     waiting = asyncio.create_task(stopping.wait())
     try:
@@ -41,21 +45,31 @@ async def up(
             status = 0 if work.result() else 1
             if stay:
                 await waiting
+        elif play is not None:
+            status = INTERRUPTED  # not every scene was played, so nobody can say that every scene held
     except (ClusterError, NoEmbeddedRedis) as exc:
         reason = texts(exc.problem, **exc.values) if isinstance(exc, ClusterError) else str(exc)
         console.print(f"[red]✘[/] {texts('failed', reason=reason)}", highlight=False, soft_wrap=True, markup=True)
         status = 1
     finally:
         interrupted = stopping.is_set()
-        work.cancel()
-        waiting.cancel()
-        await asyncio.gather(work, waiting, return_exceptions=True)
+        for task in (work, waiting, watch):
+            task.cancel()
+        await asyncio.gather(work, waiting, watch, return_exceptions=True)
         if interrupted:
             console.print(f"\n{texts('stopping')}")
         if cluster.running:
             await cluster.stop()
             tick("stopped")
     return status
+
+
+async def _watch(cluster: LocalCluster, console: Console, texts: Texts) -> None:
+    """Tell of each process that ends without having been stopped."""
+    while True:
+        process, status, path = await cluster.ended.get()
+        told = texts("ended_by_itself", process=process, status=status, path=path)
+        console.print(f"[red]✘[/] {told}", highlight=False, soft_wrap=True)
 
 
 async def _start_and_play(

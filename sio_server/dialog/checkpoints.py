@@ -7,7 +7,11 @@ import logging
 
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.protocol.errors import Unavailable
 
@@ -17,11 +21,28 @@ SETUP_ATTEMPTS = 20
 KEEP_CHECKPOINTS = 5  # of each thread; older ones are pruned when a run has ended
 
 
+def is_store_error(error: BaseException | None) -> bool:
+    """Whether an exception, or one that caused it, says that Redis could not be reached."""
+    while error is not None:
+        if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class CheckpointStore:
     """A LangGraph checkpointer with its connection. The thread of a conversation is `<id>@<epoch>`."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis = Redis.from_url(redis_url, socket_timeout=5.0, socket_connect_timeout=1.0)
+        # The saver writes each key as a whole, so a command may be repeated; and connections that were lost
+        # while they lay in the pool must not cost a run.
+        self._redis = Redis.from_url(
+            redis_url,
+            socket_timeout=2.0,
+            socket_connect_timeout=1.0,
+            health_check_interval=5,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
+        )
         self.saver = AsyncRedisSaver(redis_client=self._redis)
 
     async def set_up(self) -> None:

@@ -65,6 +65,10 @@ class Runs:
         """Keep the lease for another LEASE_MS."""
         await self._fenced("renew_lease", run, LEASE_MS)
 
+    async def give_back(self, run: TakenRun) -> None:
+        """Let go of the lease, so that the run can be taken again, with the next attempt."""
+        await self._fenced("renew_lease", run, 1)
+
     async def add_text(self, run: TakenRun, offset: int, text: str) -> None:
         """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
         prefix = ConversationKeys(run.conversation_id).run_prefix

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from sio_server.conversation.connection import connect_blocking
 from sio_server.conversation.keys import LEASE_MS, PARTITIONS, WORKERS, runs
-from sio_server.dialog.checkpoints import CheckpointStore
+from sio_server.dialog.checkpoints import CheckpointStore, is_store_error
 from sio_server.dialog.execution import Graph, execute, thread_id
 from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
 from sio_server.dialog.streaming import TextStream
@@ -26,7 +26,12 @@ log = logging.getLogger(__name__)
 BLOCK_S = 2.0
 RENEW_S = 1.0
 CLAIM_EVERY_S = 1.0
+STORE_ATTEMPTS = 20  # after so many a run ends as failed, since the store cannot be the reason any more
 AGENT = {"role": "assistant", "user_id": f"{AGENT_PREFIX}concierge", "name": "Concierge"}
+
+
+class StoreLost(Exception):
+    """The checkpoints could not be read or written: the run has to be taken again."""
 
 
 class DialogWorker:
@@ -164,6 +169,12 @@ class DialogWorker:
             except LeaseLost as exc:
                 log.warning("a lease was lost, the run goes on elsewhere: run=%s", exc)
                 return
+            except StoreLost as exc:
+                # Not the graph's fault: the same run is taken again, here or elsewhere.
+                log.warning("the checkpoint store was lost in a run, it is tried again: run=%s", exc)
+                await asyncio.sleep(min(0.2 * 2**taken.attempt, 5.0))
+                with contextlib.suppress(Unavailable, LeaseLost):
+                    await self._runs.give_back(taken)
 
     async def _run(self, run: TakenRun) -> None:
         stream = TextStream(self._runs, run)
@@ -196,7 +207,9 @@ class DialogWorker:
                 text = await execute(self._graph, run, stream.add)
         except TimeoutError:
             reason = f"the agent did not answer within {self._timeout_s:g} s"
-        except Exception:
+        except Exception as exc:
+            if is_store_error(exc) and run.attempt < STORE_ATTEMPTS:
+                raise StoreLost(f"{run.run_id} attempt {run.attempt}") from exc
             # A graph is anybody's code and may raise anything; the people waiting are told so.
             log.exception("a graph failed: run=%s attempt=%d", run.run_id, run.attempt)
             reason = "the agent made a mistake and could not answer"

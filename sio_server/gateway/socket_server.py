@@ -24,11 +24,24 @@ HARD_FRAME_BYTES = 1024 * 1024
 PING_INTERVAL_S = 10
 PING_TIMEOUT_S = 8
 CLOSE_TIMEOUT_S = 1.0
+MAX_UNREAD_ACKS = 100
 
 # Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
 _FRAME = re.compile(r"[123]|4[0123]")
 _EVENT_WITH_ACK = re.compile(r"2(?:/[^,]*,)?(\d{1,15})\[")
 _RESERVED = frozenset({"connect", "disconnect", "connect_error"})
+
+
+class _MistakesOfOurs(logging.Filter):
+    """Lets pass what has a traceback: the engine logs every mistake of a client as an error of its own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return bool(record.exc_info)
+
+
+_engine_log = logging.getLogger(f"{__name__}.engine")
+_engine_log.setLevel(logging.ERROR)
+_engine_log.addFilter(_MistakesOfOurs())
 
 
 class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
@@ -39,9 +52,23 @@ class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         await self._sock.prepare(environ["aiohttp.request"])
         self.environ = environ
         # The engine's socket does not know its websocket, but closing one for good needs both.
-        self.handler.__self__.websocket = self
-        await self.handler(self)
+        socket = self.handler.__self__
+        socket.websocket = self
+        try:
+            await self.handler(self)
+        finally:
+            # The engine may hold on to the last socket that it looked at: it must not hold what a client
+            # that did not read has left in its queue, and the two must not hold each other.
+            socket.websocket = None
+            while not socket.queue.empty():
+                socket.queue.get_nowait()
         return self._sock
+
+    def abort(self) -> None:
+        """End the connection at once, also when the client does not read."""
+        transport = self.environ["aiohttp.request"].transport
+        if transport is not None:
+            transport.abort()
 
     async def wait(self) -> str:
         data = await super().wait()
@@ -58,6 +85,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         super().__init__(
             client_manager=manager,
             async_mode="aiohttp",
+            engineio_logger=_engine_log,
             # True, the default, would run one client's events at the same time and lose their order.
             async_handlers=False,
             transports=["websocket"],
@@ -87,6 +115,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if isinstance(data, str) and (len(data) > MAX_FRAME_BYTES or len(data.encode()) > MAX_FRAME_BYTES):
             await self._refuse_large(eio_sid, data)
             return
+        socket = self.eio.sockets.get(eio_sid)
+        while socket is not None and not socket.closed and socket.queue.qsize() > MAX_UNREAD_ACKS:  # noqa: ASYNC110
+            # Who asks without reading the answers is not read from either, until the pings time out. The queue
+            # tells nobody that it has become shorter, so it is looked at.
+            await asyncio.sleep(0.05)
         try:
             await super()._handle_eio_message(eio_sid, data)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
@@ -98,9 +131,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         socket = self.eio.sockets.get(eio_sid)
         if socket is None:
             return
+        websocket: _WebSocket | None = getattr(socket, "websocket", None)
+        if websocket is None:
+            return  # it ends by itself at this moment
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(socket.close(reason=self.eio.reason.SERVER_DISCONNECT), CLOSE_TIMEOUT_S)
-        await socket.websocket.close()
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
+                await websocket.close()
+        websocket.abort()
 
     async def _refuse_large(self, eio_sid: str, data: str) -> None:
         event = _EVENT_WITH_ACK.match(data[:200])

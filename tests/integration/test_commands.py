@@ -76,6 +76,7 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
         (("tour", "--json", "/nowhere/x.json"), {}, ["/nowhere/x.json"]),
         (("status",), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["cannot be reached", "redis://127.0.0.1:1/0"]),
         (("chat", "--url", "http://127.0.0.1:1"), {}, ["127.0.0.1:1"]),
+        (("chat", "--url", "foo"), {}, ["--url foo", "http://127.0.0.1:9000"]),
     ],
 )
 async def test_a_mistake_is_named_with_what_to_write_instead(args, env, said):
@@ -132,18 +133,74 @@ async def test_up_plays_the_tour_and_leaves_its_facts_and_nothing_running(tmp_pa
             assert probe.connect_ex(("127.0.0.1", number)) != 0, f"{number} is still served"
 
 
-async def test_the_tour_fails_when_what_it_shows_does_not_hold(cluster):
-    # A client that nobody told the tour of: the cluster's figures do not fit what the tour has done.
-    from sio_clients import ChatClient, guest_token
+async def test_the_tour_holds_on_a_cluster_that_others_use_and_of_which_it_knows_one_node(cluster, new_client):
+    await new_client("Uncounted")
+    arguments = ("tour", "--url", cluster.urls[0], "--scene", "status", "--clients", "3")
+    status, output, _ = await roomgraph(*arguments, LANG="en_US.UTF-8")
+    assert status == 0, output
+    assert "≥ 3" in output
 
-    _, token = await guest_token(cluster.urls[0], "Uncounted")
-    urls = [part for url in cluster.urls for part in ("--url", url)]
-    async with ChatClient(cluster.urls, token):
-        status, output, _ = await roomgraph(
-            "tour", *urls, "--scene", "status", "--clients", "3", LANG="en_US.UTF-8"
-        )
+
+async def test_the_tour_fails_when_what_it_shows_does_not_hold(cluster, start_cluster, tmp_path):
+    # Two clusters that know nothing of each other: what is written on one does not come to the other.
+    other = await start_cluster(nodes=1)
+    urls = ("--url", cluster.urls[0], "--url", other.urls[0])
+    facts = tmp_path / "facts.json"
+    arguments = ("tour", *urls, "--scene", "consistency", "--clients", "3", "--json", str(facts))
+    status, output, _ = await roomgraph(*arguments, LANG="en_US.UTF-8")
     assert status == 1
     assert "Not every scene held" in output
+    assert json.loads(facts.read_text())["ok"] is False
+
+
+async def test_a_tour_that_is_interrupted_does_not_look_as_if_it_had_held(tmp_path):
+    port = free_ports(1)
+    arguments = ("--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
+    process = await start("up", "--tour", "--once", *arguments)
+    assert process.stdout is not None
+    while b"Scene 1" not in await asyncio.wait_for(process.stdout.readline(), 60):
+        pass
+    process.send_signal(signal.SIGTERM)
+    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 130
+    assert "Everything that was started is stopped" in output.decode()
+
+
+async def test_up_tells_of_a_process_that_ends_by_itself(tmp_path):
+    port = free_ports(1)
+    process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
+    assert process.stdout is not None
+    while b"Ctrl-C stops" not in await asyncio.wait_for(process.stdout.readline(), 60):
+        pass
+    os.kill(json.loads((tmp_path / "processes.json").read_text())[f"node-{port}"], signal.SIGKILL)
+    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    assert f"node-{port} has ended by itself" in line
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+
+
+async def test_a_redis_that_refuses_is_named_at_once(cluster):
+    for url in (cluster.redis_url[:-1] + "99", cluster.redis_url.replace("//", "//somebody:hunter2@")):
+        status, _, errors = await asyncio.wait_for(roomgraph("node", AUTH_MODE="guest", REDIS_URL=url), 15)
+        assert status == 2
+        assert "Redis refuses" in errors.replace("\n", " ")
+        assert "hunter2" not in errors
+
+
+async def test_an_address_that_is_not_of_this_machine_is_named_as_such(cluster):
+    env = {"AUTH_MODE": "guest", "REDIS_URL": cluster.redis_url, "HOST": "192.0.2.1", "PORT": str(free_ports(1))}
+    status, _, errors = await asyncio.wait_for(roomgraph("node", **env), 15)
+    assert status == 2
+    assert "HOST=192.0.2.1" in errors.replace("\n", " ")
+
+
+async def test_chat_shows_the_answer_to_what_was_piped_into_it(cluster, new_id):
+    process = await start("chat", new_id, "--url", cluster.urls[0], "--name", "Ann")
+    output, _ = await asyncio.wait_for(process.communicate(b"book a room for a workshop\n"), 40)
+    lines = output.decode().splitlines()
+    assert any("Ann: book a room for a workshop" in line for line in lines)
+    assert "Concierge: When do you need it?" in lines[-1]
 
 
 async def test_a_taken_port_and_a_left_over_process_are_named_with_what_to_do(tmp_path):

@@ -6,6 +6,7 @@ import asyncio
 import signal
 
 from sio_clients import ChatClient, guest_token
+from sio_server.conversation.connection import connect
 from sio_server.protocol.events import EntryType
 
 
@@ -164,3 +165,28 @@ async def test_an_agent_that_takes_too_long_is_ended_with_a_reason_for_people(st
         failed = await next_of(conversation, EntryType.FAILED, EntryType.ANSWER)
         assert (failed.type, failed.data["run_id"]) == ("failed", ack.run_id)
         assert failed.data["reason"] == "the agent did not answer within 1 s"
+
+
+async def test_a_lost_store_delays_a_run_and_does_not_fail_it(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    redis = connect(cluster.redis_url)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls, token) as client:
+        conversation = await client.create(agent="always")
+        assert (await ask(conversation, "hello")).type == "answer"
+        for turn in range(4):
+            # Every connection is lost: those that lie in the pools, and, with the next kill, those in use.
+            await redis.client_kill_filter(_type="normal", skipme=True)
+            ack = await conversation.send(f"hello {turn}")
+            await redis.client_kill_filter(_type="normal", skipme=True)
+            entry = await next_of(conversation, EntryType.ANSWER, EntryType.FAILED)
+            assert (entry.type, entry.data["input_seq"]) == ("answer", ack.seq)
+        await cluster.signal_redis(signal.SIGKILL)
+        sending = asyncio.create_task(conversation.send("hello again"))
+        await cluster.start_redis()
+        ack = await sending
+        entry = await next_of(conversation, EntryType.ANSWER, EntryType.FAILED)
+        assert (entry.type, entry.data["input_seq"]) == ("answer", ack.seq)
+        finals = [e.data["input_seq"] for e in await conversation.log() if e.type in ("answer", "failed")]
+        assert len(finals) == len(set(finals)) == 6
+    await redis.aclose()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from pathlib import Path
 
 import aiohttp
 import jwt
@@ -198,6 +200,52 @@ async def test_malformed_frames_end_at_most_their_own_connection_and_leave_no_tr
     with log.open() as lines:
         lines.seek(before)
         assert "Traceback" not in lines.read()
+
+
+async def test_who_asks_and_does_not_read_the_answers_costs_little_and_gives_it_back(start_cluster):
+    cluster = await start_cluster(nodes=1)
+    pid = json.loads((cluster.data_dir / "processes.json").read_text())[f"node-{cluster.ports[0]}"]
+
+    def megabytes() -> float:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20
+
+    user = RawClient()
+    await user.connect(cluster.urls[0], {"token": token()})
+    await user.call("conversation:create", {"conversation_id": "big", "agent": "off"})
+    for number in range(20):
+        await user.call(
+            "message:send", {"conversation_id": "big", "client_id": f"c{number}", "text": "x" * 16_000}
+        )
+    before = megabytes()
+    address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+    for _ in range(3):
+        async with aiohttp.ClientSession() as http, http.ws_connect(address) as ws:
+            await ws.receive()
+            await ws.send_str(f'40{{"token":"{token()}"}}')
+            await ws.receive()
+            ws._response.connection.transport.pause_reading()  # 200 answers of a quarter of a megabyte
+            for number in range(200):
+                await ws.send_str(
+                    f'42{number}["conversation:history",{{"conversation_id":"big","after":0,"limit":200}}]'
+                )
+            # Another client's answers come meanwhile, so the node is alive and has had its time.
+            for _ in range(20):
+                assert (await user.call("conversation:list", {}))["ok"] is True
+            ws._response.connection.transport.abort()
+    # Unbounded, it would be 50 MB for each, and would stay.
+    assert megabytes() - before < 90
+    await user.sio.disconnect()
+
+
+async def test_a_mistake_of_a_client_is_no_error_in_the_log_of_the_node(cluster):
+    log = cluster.data_dir / "logs" / f"node-{cluster.ports[2]}.log"
+    before = log.stat().st_size
+    async with aiohttp.ClientSession() as http:
+        await http.get(cluster.urls[2] + "/socket.io/?EIO=4&transport=polling")
+        await http.get(
+            cluster.urls[2] + "/socket.io/?EIO=4&transport=websocket", headers={"Origin": "http://evil"}
+        )
+    assert log.stat().st_size == before
 
 
 async def test_polling_is_not_served(cluster):
