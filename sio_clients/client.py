@@ -31,6 +31,7 @@ from sio_server.protocol.events import (
     AgentMode,
     ClientEvent,
     Entry,
+    EntryType,
     ServerEvent,
 )
 from sio_server.protocol.position import Position
@@ -210,18 +211,32 @@ class ChatClient:
     async def _follow(self, event: str, request: dict[str, Any], position: Position | None) -> Conversation:
         conversation_id = str(request["conversation_id"])
         known = self._conversations.get(conversation_id)
+        if known is not None and position is None and known.position is not None:
+            request["position"] = {"epoch": known.position.epoch, "seq": known.position.seq}
         conversation = known or Conversation(self, Following(conversation_id, position))
         self._conversations[conversation_id] = conversation
+        if event == ClientEvent.CONVERSATION_CREATE:
+            request.pop("position", None)
         try:
             result = await self.request(event, request)
         except RoomgraphError:
             if known is None:
-                del self._conversations[conversation_id]
+                self._conversations.pop(conversation_id, None)
             raise
-        conversation.title = result["title"]
-        if known is None:
+        if self._conversations.get(conversation_id) is not conversation:
+            # It was found during the request that the user was no member; now the user is one again.
+            conversation = self._conversations[conversation_id] = Conversation(self, Following(conversation_id))
+            self._carry_out(conversation, Outcome(sync=True))
+        elif known is None or event == ClientEvent.CONVERSATION_JOIN:
             self._carry_out(conversation, conversation.following.synced(result))
+        conversation.title = result["title"]
         return conversation
+
+    def forget(self, conversation: Conversation, error: RoomgraphError | None = None) -> None:
+        """Follow a conversation no more; its `entries()` end, or raise the error."""
+        if self._conversations.get(conversation.id) is conversation:
+            del self._conversations[conversation.id]
+        conversation._end(error)
 
     async def _wait_online(self, deadline: float) -> Transport:
         try:
@@ -257,8 +272,11 @@ class ChatClient:
                 await lost.wait()
                 delay = BACKOFF_FIRST_S / 2
             except Refused as exc:
+                # The token does not serve any more: nothing will come again.
                 self._fatal = exc
                 self._wanted.set()
+                for conversation in list(self._conversations.values()):
+                    self.forget(conversation, exc)
                 return
             except (RoomgraphError, ConnectionLost, TimeoutError) as exc:
                 log.info("no connection to %s: %s", url, exc)
@@ -287,8 +305,7 @@ class ChatClient:
         for conversation in batch:
             result = answer["conversations"][conversation.id]
             if "error" in result:
-                conversation._end(from_wire(result["error"]))
-                self._conversations.pop(conversation.id, None)
+                self.forget(conversation, from_wire(result["error"]))
                 continue
             outcome = conversation.following.synced(result)
             conversation._receive(outcome)
@@ -298,7 +315,12 @@ class ChatClient:
         if event == ServerEvent.CONVERSATION_ENTRY:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
-                self._carry_out(conversation, conversation.following.heard(Entry.model_validate(payload)))
+                entry = Entry.model_validate(payload)
+                self._carry_out(conversation, conversation.following.heard(entry))
+                if entry.type == EntryType.MEMBER_LEFT and entry.author == self.user_id:
+                    # Left on another device. It may be an old entry and the user a member again: a sync tells.
+                    conversation.following.disconnected()
+                    self._carry_out(conversation, Outcome(sync=True))
         elif event == ServerEvent.CONVERSATION_RESET:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
@@ -313,7 +335,15 @@ class ChatClient:
         conversation._receive(outcome)
         # Without a connection nothing need be read: the next one begins with a sync.
         if self._transport is not None and (outcome.sync or outcome.read_after is not None):
-            self._spawn(self._follow_up(self._transport, conversation, outcome))
+            self._spawn(self._level(self._transport, conversation, outcome))
+
+    async def _level(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
+        try:
+            await self._follow_up(transport, conversation, outcome)
+        except (Unavailable, TimeoutError):
+            await transport.close()  # the next connection begins with a sync
+        except ConnectionLost:
+            pass
 
     async def _follow_up(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
         """Sync or read, as the outcome says, until the conversation is level."""
@@ -321,6 +351,9 @@ class ChatClient:
             request = {"conversation_id": conversation.id, "after": outcome.read_after, "limit": MAX_PAGE_ENTRIES}
             try:
                 page = await transport.request(ClientEvent.CONVERSATION_HISTORY, request, REQUEST_TIMEOUT_S)
+            except Refused as exc:
+                self.forget(conversation, exc)  # left on another device meanwhile
+                return
             except (Unavailable, TimeoutError):
                 await asyncio.sleep(BACKOFF_FIRST_S)
                 outcome = conversation.following.read_failed()
@@ -341,7 +374,7 @@ class ChatClient:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and not isinstance(error, (ConnectionLost, RoomgraphError, TimeoutError)):
+        if error is not None:
             log.error("the client could not go on", exc_info=error)
 
 

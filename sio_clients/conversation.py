@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from sio_clients.errors import ConversationReset, RoomgraphError
@@ -34,6 +34,8 @@ class _Requester(Protocol):
 
     async def request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]: ...
 
+    def forget(self, conversation: Conversation, error: RoomgraphError | None = None) -> None: ...
+
 
 class Conversation:
     """A conversation that this device follows."""
@@ -60,7 +62,8 @@ class Conversation:
         """Send a message; returns when it is in the log. One at a time, so that they are logged in this order."""
         request = {"conversation_id": self.id, "client_id": client_id or uuid.uuid4().hex, "text": text}
         async with self._sending:
-            return Ack(**await self._client.request(ClientEvent.MESSAGE_SEND, request))
+            ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
+            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they come, in the order of the log, each once; ends when the client is closed.
@@ -105,8 +108,9 @@ class Conversation:
         await self._client.request(ClientEvent.CONVERSATION_INVITE, request)
 
     async def leave(self) -> None:
-        """Stop being a member."""
+        """Stop being a member; `entries()` ends."""
         await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})
+        self._client.forget(self)
 
     async def mark_read(self, seq: int) -> None:
         """This user has read up to `seq`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from sio_server.protocol.delivery import Delivery, Step
@@ -77,7 +77,8 @@ class Following:
 
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """The answer to a join or a sync came: the verdict, the card and the first page."""
-        self.card = SessionCard(**result["card"])
+        # A newer server may say more.
+        self.card = SessionCard(**{item.name: result["card"][item.name] for item in fields(SessionCard)})
         epoch, head, after = result["position"]["epoch"], result["head"], result["after"]
         had_seen = self.position is not None
         reset = str(result["reason"]) if result["verdict"] == "reset" and had_seen else None

@@ -193,28 +193,42 @@ class Node:
         Who was silent itself does not judge others: when Redis hangs, all nodes are silent and none is dead.
         """
         steady_since = time.monotonic()
+        unregistered = True
+        burial: asyncio.Task[None] | None = None
         while True:
             began = time.monotonic()
             try:
                 with redis_errors():
                     await self._bus.heartbeat()
                 unknown, dead = await self._nodes.heartbeat()
-                if time.monotonic() - self._redis_heard_at > 3 * HEARTBEAT_S:
+                silent_for = time.monotonic() - self._redis_heard_at
+                if silent_for > 3 * HEARTBEAT_S:
                     steady_since = time.monotonic()
+                # The first heartbeat, or this node was silent for so long that it has been buried.
+                unregistered = unregistered or unknown or silent_for > NODE_TTL_MS / 1000
                 self._redis_heard_at = time.monotonic()
                 if time.monotonic() - steady_since < NODE_TTL_MS / 1000:
                     dead = []
-                if unknown:
-                    # The first heartbeat, or this node was paused for over NODE_TTL_MS and buried.
+                if unregistered:
                     await self._sessions.register_again()
+                    unregistered = False
                 await self._sessions.tidy()
-                for node_id in dead:
-                    log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
-                    await self._sessions.bury(node_id)
-                    await self._nodes.forget(node_id)
+                # Beside the heartbeats, which must not wait for thousands of sessions to be removed.
+                if dead and (burial is None or burial.done()):
+                    burial = asyncio.create_task(self._bury(dead), name="burial")
             except Unavailable as exc:
                 log.warning("a heartbeat failed: %s (%s)", exc, exc.__cause__)
             await asyncio.sleep(max(0.0, HEARTBEAT_S - (time.monotonic() - began)))
+
+    async def _bury(self, dead: list[str]) -> None:
+        """Remove what dead nodes left. Other nodes may be doing the same at this moment."""
+        for node_id in dead:
+            log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
+            try:
+                await self._sessions.bury(node_id)
+                await self._nodes.forget(node_id)
+            except Unavailable as exc:
+                log.warning("a dead node could not be removed, it is tried again: %s (%s)", exc, exc.__cause__)
 
 
 async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:

@@ -20,7 +20,6 @@ WORKERS = "workers"  # the consumer group on every run queue
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 RUN_RECORD_TTL_S = 24 * 3600  # a finished run's record is kept so long for those who look back
-RUN_QUEUE_MAX = 100_000  # entries of a run queue that are kept at most, handled ones included
 
 
 def partition(conversation_id: str) -> int:

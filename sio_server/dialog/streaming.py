@@ -17,6 +17,7 @@ class TextStream:
         self._runs = runs
         self._run = run
         self._waiting: list[str] = []
+        self._unsent = ""  # the delta on its way
         self._shown = 0
         self._changed = asyncio.Event()
 
@@ -36,15 +37,15 @@ class TextStream:
     async def flush(self) -> None:
         """Show what has not been shown. While Redis is away nothing is lost: it is shown later."""
         self._changed.clear()
-        text = "".join(self._waiting)
-        if not text:
-            return
-        try:
-            await self._runs.add_text(self._run, self._shown, text)
-        except Unavailable:
-            self._changed.set()
-            return
-        # More may have been added during the await: only what was shown is dropped.
-        rest = "".join(self._waiting)[len(text) :]
-        self._waiting = [rest] if rest else []
-        self._shown += len(text)
+        while self._unsent or self._waiting:
+            if not self._unsent:
+                self._unsent = "".join(self._waiting)
+                self._waiting.clear()
+            try:
+                await self._runs.add_text(self._run, self._shown, self._unsent)
+            except Unavailable:
+                # It may have arrived all the same: the very same delta must be sent again, no longer one.
+                self._changed.set()
+                return
+            self._shown += len(self._unsent)
+            self._unsent = ""

@@ -66,6 +66,7 @@ class DialogWorker:
         self._timeout_s = timeout_s
         self._on_ended = on_ended
         self._streams = [runs(number) for number in range(PARTITIONS)]
+        self._claimed: dict[str, str] = {}  # stream -> where to look for messages of dead nodes
         self._loops: list[asyncio.Task[None]] = []
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -129,9 +130,11 @@ class DialogWorker:
     async def _claim(self) -> None:
         await asyncio.sleep(CLAIM_EVERY_S)
         for stream in self._streams:
+            # From where the last look ended: messages that are held must not hide those behind them.
             reply: Any = await self._redis.xautoclaim(
-                stream, WORKERS, self._node_id, min_idle_time=LEASE_MS, count=10
+                stream, WORKERS, self._node_id, LEASE_MS, start_id=self._claimed.get(stream, "0-0"), count=10
             )
+            self._claimed[stream] = reply[0]
             for message_id, fields in reply[1]:
                 if fields:
                     await self._begin(stream, message_id, fields)

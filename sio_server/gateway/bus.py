@@ -124,14 +124,19 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     async def _listen_forever(self) -> None:
         while True:
-            # A silent connection is a dead one: our own heartbeat must come every second.
-            client = connect_blocking(self.redis_url, block_s=DEAF_AFTER_S - 2.0)
+            client = connect_blocking(self.redis_url, block_s=HEARTBEAT_S)
+            began = time.monotonic()
             try:
                 async with client.pubsub() as pubsub:
                     await pubsub.subscribe(BUS, self._heartbeats)
-                    async for message in pubsub.listen():
-                        self._hear(message)
-            except (RedisError, OSError, TimeoutError) as exc:
+                    while True:
+                        message = await pubsub.get_message(timeout=HEARTBEAT_S)
+                        if message is not None:
+                            self._hear(message)
+                        # A silent connection is a dead one, though nobody has closed it.
+                        if time.monotonic() - max(began, self._heard_at) > DEAF_AFTER_S:
+                            raise TimeoutError("no heartbeat of our own came back")
+            except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as exc:
                 log.warning("the bus is lost, trying again: error=%s", exc)
             finally:
                 with contextlib.suppress(RedisError, OSError):

@@ -27,7 +27,8 @@ class _Room:
     """A conversation that sessions of this node follow."""
 
     delivery: Delivery[Envelope]
-    sids: dict[str, str] = field(default_factory=dict)  # session id -> user id
+    since: int  # the seq at which this node began to follow: leaves before it have not been met
+    sids: dict[str, tuple[str, int]] = field(default_factory=dict)  # session id -> user id, seq of its check
     left_at: dict[str, int] = field(default_factory=dict)  # user id -> seq of the latest `member_left` met here
 
 
@@ -51,7 +52,8 @@ class Fanout:
     def enter(self, sid: str, user_id: str, conversation_id: str, seen: Position) -> bool:
         """Put a session into a room, given the log's position when its membership was checked.
 
-        Returns False when this node has met a later `member_left` of the user: the check is out of date.
+        Returns False when the check is out of date: this node has met a later `member_left` of the user, or
+        it began to follow later and cannot know of one.
         Must be called without an await since the session was known to be alive.
         """
         room = self._rooms.get(conversation_id)
@@ -59,11 +61,11 @@ class Fanout:
             self._start_over(conversation_id, room)
             room = None
         if room is None:
-            room = self._rooms[conversation_id] = _Room(Delivery(seen))
-        elif room.left_at.get(user_id, 0) > seen.seq:
+            room = self._rooms[conversation_id] = _Room(Delivery(seen), since=seen.seq)
+        elif seen.seq < max(room.since, room.left_at.get(user_id, 0)):
             return False
         self._bus.basic_enter_room(sid, "/", conversation_room(conversation_id))
-        room.sids[sid] = user_id
+        room.sids[sid] = (user_id, seen.seq)
         head = max(seen.seq, room.delivery.position.seq)
         self._carry_out(conversation_id, room, room.delivery.known_head(seen.epoch, head))
         return True
@@ -81,6 +83,11 @@ class Fanout:
         """Whether the session is in the room."""
         room = self._rooms.get(conversation_id)
         return room is not None and sid in room.sids
+
+    def has_reached(self, conversation_id: str, seq: int) -> bool:
+        """Whether the entry has been handed to the room already."""
+        room = self._rooms.get(conversation_id)
+        return room is not None and room.delivery.position.seq >= seq
 
     def hear(self, event: str, payload: Any, target: Any) -> None:
         """An event came over the bus."""
@@ -119,7 +126,8 @@ class Fanout:
 
     def _evict(self, conversation_id: str, room: _Room, user_id: str, seq: int) -> None:
         room.left_at[user_id] = seq
-        for sid in [sid for sid, user in room.sids.items() if user == user_id]:
+        # Who was found to be a member after this entry has come back since.
+        for sid in [sid for sid, (user, checked) in room.sids.items() if user == user_id and checked < seq]:
             self.leave(sid, conversation_id)
             self.on_evicted(sid, conversation_id)
 
@@ -154,7 +162,7 @@ class Fanout:
             return
 
     async def _compare(self, conversation_id: str, room: _Room) -> None:
-        for user_id in set(room.sids.values()):
+        for user_id in {user_id for user_id, _ in room.sids.values()}:
             while self._rooms.get(conversation_id) is room:
                 try:
                     view = await self._log.look(conversation_id, user_id)

@@ -131,7 +131,7 @@ class HttpApi:
             guest = GuestRequest.model_validate_json(body)
         except ValidationError as exc:
             raise explain(exc) from None
-        except ValueError:
+        except (ValueError, LookupError):  # not UTF-8, or a charset that does not exist
             raise Refused(ErrorCode.INVALID_PAYLOAD, "the body is not text in UTF-8") from None
         user_id = guest_user_id(guest.name)
         token = self._tokens.issue(user_id, guest.name, self._token_ttl_s)

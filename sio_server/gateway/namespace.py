@@ -242,7 +242,11 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._metrics.append_latency.observe(time.monotonic() - began)
         self._metrics.sends.labels("new" if new else "repeated").inc()
         if new and self._fanout.follows(session.sid, request.conversation_id):
-            self._metrics.appending(request.conversation_id, ack["seq"], began)
+            # The entry may have come over the bus before the ack.
+            if self._fanout.has_reached(request.conversation_id, ack["seq"]):
+                self._metrics.fanout_latency.observe(time.monotonic() - began)
+            else:
+                self._metrics.appending(request.conversation_id, ack["seq"], began)
         return ack
 
     async def _read(self, session: Session, request: events.ReadUpdate) -> dict[str, Any]:

@@ -79,11 +79,13 @@ class Sessions:
         session = self._sessions.pop(sid, None)
         self._metrics.sessions.set(len(self._sessions))
         if session is not None:
-            self._unremoved[sid] = session.user_id
-            await self.tidy()
+            try:
+                await self._remove(self._node_id, sid, session.user_id)
+            except Unavailable:
+                self._unremoved[sid] = session.user_id
 
     async def tidy(self) -> None:
-        """Remove from Redis the ended sessions that are still there."""
+        """Remove from Redis the ended sessions that could not be removed when they ended."""
         for sid, user_id in list(self._unremoved.items()):
             try:
                 await self._remove(self._node_id, sid, user_id)
@@ -95,6 +97,8 @@ class Sessions:
         """This node was taken for dead while it was paused: write its sessions anew."""
         for session in self.all():
             await self._write(session)
+            if session.sid not in self._sessions:  # it ended during the writing
+                await self._remove(self._node_id, session.sid, session.user_id)
 
     async def bury(self, node_id: str) -> None:
         """Remove the sessions of a dead node. Any number of nodes may do so at the same time."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import jwt
@@ -20,10 +22,25 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("REDIS_URL", "PORT", "AUTH_MODE", "AUTH_SECRET", "LOG_LEVEL", "TOKEN_TTL")
 
 
+_started: list[Process] = []
+
+
+@pytest.fixture(autouse=True)
+async def _end_processes() -> AsyncIterator[None]:
+    """Whatever a test has started is ended after it, and its pipes are closed."""
+    yield
+    while _started:
+        process = _started.pop()
+        if process.returncode is None:
+            process.kill()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await process.communicate()
+
+
 async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **env: str) -> Process:
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     command = program or (sys.executable, "-m", "sio_server")
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *command,
         *args,
         cwd=cwd,
@@ -32,6 +49,8 @@ async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **e
         stderr=PIPE,
         env={**clean, "PYTHONPATH": str(ROOT), **env},
     )
+    _started.append(process)
+    return process
 
 
 async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str, str]:
