@@ -14,6 +14,7 @@ from sio_clients.errors import NotConnected, Refused, RoomgraphError, Unavailabl
 from sio_server.protocol.events import ServerEvent
 
 CONNECT_TIMEOUT_S = 5.0
+GOODBYE_TIMEOUT_S = 1.0
 
 
 class ConnectionLost(Exception):
@@ -95,9 +96,13 @@ class Transport:
     async def close(self) -> None:
         """Say goodbye and close."""
         if self._sio is not None:
-            with contextlib.suppress(socketio.exceptions.SocketIOError, OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._sio.disconnect()
+            # In a task of its own that is left alone after its time: the library catches cancellations in
+            # places, and a close that waits for ever would keep a program from ending.
+            goodbye = asyncio.ensure_future(self._sio.disconnect())
+            await asyncio.wait({goodbye}, timeout=GOODBYE_TIMEOUT_S)
+            goodbye.cancel()
+            if goodbye.done() and not goodbye.cancelled():
+                goodbye.exception()  # it is closed either way
         self._end()
         if self._http is not None:
             await self._http.close()
