@@ -60,6 +60,38 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
     await redis.aclose()
 
 
+async def test_an_old_leave_that_is_read_late_does_not_put_out_who_has_come_back(start_cluster):
+    from tests.conftest import RawClient
+
+    cluster = await start_cluster(nodes=1)
+    redis: Redis = connect(cluster.redis_url)
+    people = []
+    for name in ("Ann", "Bob"):
+        _, token = await guest_token(cluster.urls[0], name)
+        person = RawClient()
+        await person.connect(cluster.urls[0], {"token": token})
+        people.append(person)
+    ann, bob = people
+    room = {"conversation_id": "c"}
+    await ann.call("conversation:create", {**room, "access": "open", "agent": "off"})
+    await bob.call("conversation:join", room)
+    for turn in range(5):
+        # The leave and the return both come to the node by reading, after the return has been carried out.
+        await redis.client_kill_filter(_type="pubsub", skipme=False)
+        await bob.call("conversation:leave", room)
+        await bob.call("conversation:join", room)
+        ack = await ann.call("message:send", {**room, "client_id": f"m{turn}", "text": "still there?"})
+
+        def has_it(seq: int = ack["seq"]) -> bool:
+            return any(entry["seq"] == seq for entry in bob.named("conversation:entry"))
+
+        await bob.until(has_it)
+        assert (await bob.call("typing:update", {**room, "typing": True}))["ok"] is True
+    for person in people:
+        await person.sio.disconnect()
+    await redis.aclose()
+
+
 async def test_a_hung_redis_is_noticed_within_five_seconds_and_no_handler_waits_for_it(start_cluster):
     cluster = await start_cluster(nodes=2)
     _, token = await guest_token(cluster.urls[0], "Ann")

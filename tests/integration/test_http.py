@@ -41,6 +41,12 @@ async def test_a_wrong_guest_request_is_refused_with_a_code(http, body):
     assert answer["error"]["code"] == "invalid_payload"
 
 
+async def test_a_charset_that_does_not_exist_is_refused_with_a_code(http):
+    headers = {"Content-Type": "application/json; charset=nope"}
+    async with http.post("/api/guest", data=b'{"name": "Ann"}', headers=headers) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_payload")
+
+
 async def test_the_status_needs_a_token(http):
     async with http.get("/api/status") as response:
         assert (response.status, (await response.json())["error"]["code"]) == (401, "token_missing")

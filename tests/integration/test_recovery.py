@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from sio_clients import ConversationReset, Position, guest_token
+from sio_clients import ConversationReset, Position, Refused, guest_token
 from sio_server.conversation.log import Author
+from sio_server.gateway.auth import Tokens
 from sio_server.protocol.events import ConversationCreate
+from tests.conftest import SECRET
 
 
 async def collect(conversation, head: int) -> list[int]:
@@ -161,3 +163,35 @@ async def test_a_stopped_node_tells_its_clients_and_they_move_within_a_second_or
         await asyncio.wait_for(moved.wait(), 5)
         assert told == [{"node": str(cluster.ports[0])}]
         assert (await conversation.send("still here")).seq == 2
+
+
+async def test_who_leaves_and_joins_again_goes_on_and_their_other_device_is_told(new_client, new_id):
+    ann, bob = await new_client("Ann", node=0), await new_client("Bob", node=1)
+    mine = await ann.create(conversation_id=new_id, access="open", agent="off")
+    theirs = await bob.join(new_id)
+    phone = await new_client(token=bob.token, node=2)
+    on_phone = await phone.join(new_id)
+    assert await collect(on_phone, 2) == [1, 2]
+    await theirs.leave()
+    with pytest.raises(Refused) as refused:
+        await collect(on_phone, 99)
+    assert refused.value.code == "not_a_member"
+    # The iterator ends; its own leaving may have come before that.
+    assert await collect(theirs, 99) in ([1, 2], [1, 2, 3])
+    await mine.send("while Bob was away")
+    again = await bob.join(new_id)
+    head = (await mine.send("welcome back")).seq
+    assert await collect(again, head) == list(range(1, head + 1))
+
+
+async def test_a_token_that_has_expired_ends_the_iterators_with_the_reason(cluster, new_client, new_id):
+    token = Tokens(SECRET, "roomgraph").issue("ann-" + new_id, "Ann", 2)
+    ann = await new_client(token=token)
+    conversation = await ann.create(conversation_id=new_id, agent="off")
+    await ann.go_offline()
+    await asyncio.sleep(3)  # the lifetime of a token is a time
+    with pytest.raises(Refused) as refused:
+        await ann.go_online()
+    assert refused.value.code == "token_expired"
+    with pytest.raises(Refused):
+        await collect(conversation, 99)
