@@ -295,7 +295,8 @@ async def test_the_echo_bot_says_again_what_people_say(cluster, new_client, new_
                 if entry.text == "echo: is there an echo?":
                     break
     finally:
-        process.send_signal(signal.SIGINT)
+        # Not SIGINT, which a shell's background jobs, and so their children, ignore.
+        process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), 20)
 
 
