@@ -168,6 +168,8 @@ class ChatClient:
 
     async def join(self, conversation_id: str, position: Position | None = None) -> Conversation:
         """Become a member and follow the conversation, from a position seen before or with a snapshot."""
+        known = self._conversations.get(conversation_id)
+        position = position or (known.position if known else None)
         request: dict[str, Any] = {"conversation_id": conversation_id}
         if position is not None:
             request["position"] = {"epoch": position.epoch, "seq": position.seq}
@@ -211,12 +213,8 @@ class ChatClient:
     async def _follow(self, event: str, request: dict[str, Any], position: Position | None) -> Conversation:
         conversation_id = str(request["conversation_id"])
         known = self._conversations.get(conversation_id)
-        if known is not None and position is None and known.position is not None:
-            request["position"] = {"epoch": known.position.epoch, "seq": known.position.seq}
         conversation = known or Conversation(self, Following(conversation_id, position))
         self._conversations[conversation_id] = conversation
-        if event == ClientEvent.CONVERSATION_CREATE:
-            request.pop("position", None)
         try:
             result = await self.request(event, request)
         except RoomgraphError:

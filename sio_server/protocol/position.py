@@ -51,7 +51,6 @@ class Judgement:
     verdict: Verdict
     reason: Reason
     after: int
-    missed: int
 
 
 def judge(position: Position | None, log: LogBounds, snapshot_size: int) -> Judgement:
@@ -62,11 +61,11 @@ def judge(position: Position | None, log: LogBounds, snapshot_size: int) -> Judg
     """
     start = max(log.first - 1, log.head - snapshot_size)
     if position is None:
-        return Judgement(Verdict.SNAPSHOT, Reason.NO_POSITION, start, log.head - start)
+        return Judgement(Verdict.SNAPSHOT, Reason.NO_POSITION, start)
     if position.epoch != log.epoch:
-        return Judgement(Verdict.RESET, Reason.NEW_EPOCH, start, log.head - start)
+        return Judgement(Verdict.RESET, Reason.NEW_EPOCH, start)
     if position.seq > log.head:
-        return Judgement(Verdict.RESET, Reason.AHEAD_OF_LOG, start, log.head - start)
+        return Judgement(Verdict.RESET, Reason.AHEAD_OF_LOG, start)
     if position.seq + 1 < log.first:
-        return Judgement(Verdict.RESET, Reason.OLDER_THAN_RETENTION, start, log.head - start)
-    return Judgement(Verdict.RESUMED, Reason.POSITION_VALID, position.seq, log.head - position.seq)
+        return Judgement(Verdict.RESET, Reason.OLDER_THAN_RETENTION, start)
+    return Judgement(Verdict.RESUMED, Reason.POSITION_VALID, position.seq)

@@ -17,35 +17,35 @@ def logs(draw: st.DrawFn) -> LogBounds:
 
 
 @pytest.mark.parametrize(
-    ("position", "verdict", "reason", "after", "missed"),
+    ("position", "verdict", "reason", "after"),
     [
-        (None, Verdict.SNAPSHOT, Reason.NO_POSITION, 50, 50),
-        (Position("e1", 100), Verdict.RESUMED, Reason.POSITION_VALID, 100, 0),
-        (Position("e1", 99), Verdict.RESUMED, Reason.POSITION_VALID, 99, 1),
-        (Position("e1", 10), Verdict.RESUMED, Reason.POSITION_VALID, 10, 90),
-        (Position("e1", 9), Verdict.RESET, Reason.OLDER_THAN_RETENTION, 50, 50),
-        (Position("e1", 0), Verdict.RESET, Reason.OLDER_THAN_RETENTION, 50, 50),
-        (Position("e1", 101), Verdict.RESET, Reason.AHEAD_OF_LOG, 50, 50),
-        (Position("e0", 60), Verdict.RESET, Reason.NEW_EPOCH, 50, 50),
-        (Position("e0", 5000), Verdict.RESET, Reason.NEW_EPOCH, 50, 50),
+        (None, Verdict.SNAPSHOT, Reason.NO_POSITION, 50),
+        (Position("e1", 100), Verdict.RESUMED, Reason.POSITION_VALID, 100),
+        (Position("e1", 99), Verdict.RESUMED, Reason.POSITION_VALID, 99),
+        (Position("e1", 10), Verdict.RESUMED, Reason.POSITION_VALID, 10),
+        (Position("e1", 9), Verdict.RESET, Reason.OLDER_THAN_RETENTION, 50),
+        (Position("e1", 0), Verdict.RESET, Reason.OLDER_THAN_RETENTION, 50),
+        (Position("e1", 101), Verdict.RESET, Reason.AHEAD_OF_LOG, 50),
+        (Position("e0", 60), Verdict.RESET, Reason.NEW_EPOCH, 50),
+        (Position("e0", 5000), Verdict.RESET, Reason.NEW_EPOCH, 50),
     ],
 )
 def test_each_verdict_comes_with_its_reason_and_with_where_to_go_on(
-    position: Position | None, verdict: Verdict, reason: Reason, after: int, missed: int
+    position: Position | None, verdict: Verdict, reason: Reason, after: int
 ) -> None:
     judgement = judge(position, LOG, 50)
     assert (judgement.verdict, judgement.reason) == (verdict, reason)
-    assert (judgement.after, judgement.missed) == (after, missed)
+    assert judgement.after == after
 
 
 def test_a_device_that_has_seen_nothing_of_an_untrimmed_log_is_resumed_from_its_beginning() -> None:
     judgement = judge(Position("e1", 0), LogBounds("e1", 1, 500), 50)
-    assert (judgement.verdict, judgement.after, judgement.missed) == (Verdict.RESUMED, 0, 500)
+    assert (judgement.verdict, judgement.after) == (Verdict.RESUMED, 0)
 
 
 def test_an_empty_log_gives_an_empty_snapshot() -> None:
     judgement = judge(None, EMPTY, 50)
-    assert (judgement.verdict, judgement.after, judgement.missed) == (Verdict.SNAPSHOT, 0, 0)
+    assert (judgement.verdict, judgement.after) == (Verdict.SNAPSHOT, 0)
 
 
 def test_a_position_in_an_empty_log_is_ahead_of_it_unless_nothing_was_seen() -> None:
@@ -55,7 +55,7 @@ def test_a_position_in_an_empty_log_is_ahead_of_it_unless_nothing_was_seen() -> 
 
 def test_a_snapshot_holds_no_more_than_the_log_still_has() -> None:
     judgement = judge(None, LogBounds("e1", 91, 100), 50)
-    assert (judgement.after, judgement.missed) == (90, 10)
+    assert judgement.after == 90
 
 
 @given(logs(), st.integers(0, 100), st.sampled_from(["e1", "e0"]))
@@ -74,11 +74,10 @@ def test_resumed_exactly_when_every_entry_above_the_position_is_still_there(
 
 
 @given(logs(), st.none() | st.builds(Position, st.sampled_from(["e1", "e0"]), st.integers(0, 100)))
-def test_after_and_missed_together_are_the_head_and_only_kept_entries_are_promised(
+def test_only_kept_entries_are_promised_and_no_more_than_a_snapshot_holds(
     log: LogBounds, position: Position | None
 ) -> None:
     judgement = judge(position, log, 10)
-    assert judgement.after + judgement.missed == log.head
     assert log.first - 1 <= judgement.after <= log.head
     if judgement.verdict != Verdict.RESUMED:
-        assert judgement.missed <= 10
+        assert log.head - judgement.after <= 10
