@@ -40,7 +40,7 @@ def answer(
             "user_id": "ann-1",
             "verdict": judgement.verdict.value,
             "reason": judgement.reason.value,
-            "replayed": judgement.missed,
+            "replayed": head - judgement.after,
             "history": head - first + 1,
             "last_activity": "2025-03-01T14:05:59.123Z",
             "unfinished_run": None,
