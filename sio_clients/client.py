@@ -29,9 +29,11 @@ from sio_server.protocol.events import (
     MAX_SYNC_CONVERSATIONS,
     Access,
     AgentMode,
+    Approvals,
     ClientEvent,
     Entry,
     EntryType,
+    MultitaskStrategy,
     ServerEvent,
 )
 from sio_server.protocol.position import Position
@@ -41,6 +43,13 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 5.0
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 3.0
+RUN_EVENTS = (
+    ServerEvent.RUN_STARTED,
+    ServerEvent.RUN_DELTA,
+    ServerEvent.RUN_UPDATE,
+    ServerEvent.RUN_SUPERSEDED,
+    ServerEvent.RUN_FINISHED,
+)
 
 
 async def guest_token(url: str, name: str) -> tuple[str, str]:
@@ -81,6 +90,7 @@ class ChatClient:
         self.device_id = device_id or f"d-{uuid.uuid4().hex[:16]}"
         self.user_id = ""
         self.node = ""  # the name of the node it is connected to
+        self.graphs: list[str] = []  # the agents that node serves, the default first
         self.give_up_after = give_up_after
         self._auth = {"token": token, "device_id": self.device_id, "device_name": device_name}
         self._next_url = 0
@@ -154,14 +164,24 @@ class ChatClient:
         conversation_id: str | None = None,
         access: Access = "invitation",
         agent: AgentMode = "always",
+        graph: str | None = None,
+        multitask_strategy: MultitaskStrategy = "enqueue",
+        approvals: Approvals = "members",
         invite: Sequence[str] = (),
     ) -> Conversation:
-        """Create a conversation and follow it. The id is chosen here, so that a repeated request makes one."""
+        """Create a conversation and follow it. The id is chosen here, so that a repeated request makes one.
+
+        `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
+        message does while a run is on. `approvals`: who may answer the agent's questions.
+        """
         request = {
             "conversation_id": conversation_id or f"c-{uuid.uuid4().hex[:16]}",
             "title": title,
             "access": access,
             "agent": agent,
+            "graph": graph,
+            "multitask_strategy": multitask_strategy,
+            "approvals": approvals,
             "invite": list(invite),
         }
         return await self._follow(ClientEvent.CONVERSATION_CREATE, request, None)
@@ -226,7 +246,7 @@ class ChatClient:
             conversation = self._conversations[conversation_id] = Conversation(self, Following(conversation_id))
             self._carry_out(conversation, Outcome(sync=True))
         elif known is None or event == ClientEvent.CONVERSATION_JOIN:
-            self._carry_out(conversation, conversation.following.synced(result))
+            self._carry_out(conversation, conversation.synced(result))
         conversation.title = result["title"]
         return conversation
 
@@ -263,7 +283,7 @@ class ChatClient:
                 if not self._allowed.is_set():
                     raise ConnectionLost
                 self._transport = transport
-                self.user_id, self.node = ready["user_id"], ready["node"]
+                self.user_id, self.node, self.graphs = ready["user_id"], ready["node"], ready["graphs"]
                 await self._catch_up(transport)
                 self._online.set()
                 self._wanted.set()
@@ -305,7 +325,7 @@ class ChatClient:
             if "error" in result:
                 self.forget(conversation, from_wire(result["error"]))
                 continue
-            outcome = conversation.following.synced(result)
+            outcome = conversation.synced(result)
             conversation._receive(outcome)
             await self._follow_up(transport, conversation, outcome)
 
@@ -323,6 +343,11 @@ class ChatClient:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 conversation.following.disconnected()
+                self._carry_out(conversation, Outcome(sync=True))
+        elif event in RUN_EVENTS:
+            conversation = self._conversations.get(payload["conversation_id"])
+            if conversation is not None and conversation.live.hear(event, payload):
+                # A delta was lost on its way: the text so far is in the answer to a sync.
                 self._carry_out(conversation, Outcome(sync=True))
         elif event == ServerEvent.SERVER_DRAINING and self._transport is not None:
             self._spawn(self._transport.close())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from sio_clients.errors import ConversationReset, RoomgraphError
 from sio_clients.session import Following, Outcome, SessionCard
 from sio_server.protocol.events import ClientEvent, Entry
+from sio_server.protocol.live import Live
 from sio_server.protocol.position import Position
 
 
@@ -44,6 +45,7 @@ class Conversation:
         self.id = following.conversation_id
         self.title = ""
         self.following = following
+        self.live = Live()  # runs that go on, with their text so far, and open interrupts
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
         self._sending = asyncio.Lock()
@@ -112,6 +114,33 @@ class Conversation:
         await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})
         self._client.forget(self)
 
+    async def edit(self, seq: int, text: str, *, client_id: str | None = None) -> Ack:
+        """Say one's own message `seq` anew, the last one here; the dialog forgets what came of it."""
+        request = {
+            "conversation_id": self.id,
+            "client_id": client_id or uuid.uuid4().hex,
+            "seq": seq,
+            "text": text,
+        }
+        async with self._sending:
+            ack = await self._client.request(ClientEvent.MESSAGE_EDIT, request)
+            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+
+    async def stop(self, run_id: str | None = None) -> list[str]:
+        """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""
+        request: dict[str, Any] = {"conversation_id": self.id, "run_id": run_id}
+        return list((await self._client.request(ClientEvent.RUN_STOP, request))["stopped"])
+
+    async def regenerate(self, seq: int) -> str:
+        """Have the last turn answered anew, whose final entry is `seq`; returns the id of the new run."""
+        request = {"conversation_id": self.id, "seq": seq}
+        return str((await self._client.request(ClientEvent.RUN_REGENERATE, request))["run_id"])
+
+    async def respond(self, interrupt_id: str, value: Any) -> dict[str, Any]:
+        """Answer one of `live.interrupts`; the first answer wins. Raises Refused with `already_resolved`."""
+        request = {"conversation_id": self.id, "interrupt_id": interrupt_id, "value": value}
+        return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
+
     async def mark_read(self, seq: int) -> None:
         """This user has read up to `seq`."""
         await self._client.request(ClientEvent.READ_UPDATE, {"conversation_id": self.id, "seq": seq})
@@ -124,10 +153,17 @@ class Conversation:
         """Show the others that this user is typing, or no more."""
         await self._client.request(ClientEvent.TYPING_UPDATE, {"conversation_id": self.id, "typing": typing})
 
+    def synced(self, result: Mapping[str, Any]) -> Outcome:
+        """The answer to a join or a sync came."""
+        outcome = self.following.synced(result)
+        self.live.look(result["card"]["unfinished_run"], result["interrupts"])
+        return outcome
+
     def _receive(self, outcome: Outcome) -> None:
         if outcome.reset is not None:
             self._queue.put_nowait(ConversationReset(outcome.reset))
         for entry in outcome.entries:
+            self.live.entry(entry)
             self._queue.put_nowait(entry)
 
     def _end(self, error: RoomgraphError | None = None) -> None:

@@ -57,6 +57,18 @@ Urls = Annotated[
     ),
 ]
 
+GraphOption = Annotated[
+    str | None,
+    typer.Option(
+        "--graph",
+        help="The agent: concierge, echo, assistant, or package.module:attribute of your own (or GRAPH).",
+    ),
+]
+LanggraphJson = Annotated[
+    Path | None,
+    typer.Option("--langgraph-json", help="Serve the graphs of a LangGraph project (or LANGGRAPH_JSON)."),
+]
+
 DEFAULT_URLS = [f"http://127.0.0.1:{port}" for port in (9000, 9001, 9002)]
 
 
@@ -100,6 +112,12 @@ def language_or_fail(lang: str | None) -> str:
     return lang or detect_language()
 
 
+def graph_settings(graph: str | None, langgraph_json: Path | None) -> dict[str, str]:
+    """The options that name graphs, as nodes are told of them."""
+    given = {"GRAPH": graph, "LANGGRAPH_JSON": langgraph_json and str(langgraph_json.resolve())}
+    return {name: value for name, value in given.items() if value}
+
+
 def urls_or_fail(urls: list[str] | None) -> list[str]:
     """The addresses of nodes."""
     for url in urls or ():
@@ -137,6 +155,8 @@ def up_command(
     scene: Scene = None,
     json_file: JsonFile = None,
     lang: Lang = None,
+    graph: GraphOption = None,
+    langgraph_json: LanggraphJson = None,
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data of earlier runs.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for data and logs (default: .data/PORT).")] = None,
 ) -> None:
@@ -153,6 +173,7 @@ def up_command(
         nodes,
         data_dir or Path(".data") / str(port),
         redis_url=os.environ.get("REDIS_URL"),
+        settings=graph_settings(graph, langgraph_json),
     )
 
     async def play_tour(cluster: LocalCluster) -> bool:
@@ -177,12 +198,15 @@ def up_command(
 @app.command("node")
 def node_command(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (or PORT).")] = None,
+    graph: GraphOption = None,
+    langgraph_json: LanggraphJson = None,
 ) -> None:
     """Run one node in the foreground. Settings come from the environment: see docs/operations.md.
 
     Every node of a cluster has the same REDIS_URL and AUTH_SECRET.
     """
-    settings = settings_or_fail(port=port)
+    project = str(langgraph_json) if langgraph_json else None
+    settings = settings_or_fail(port=port, graph=graph, langgraph_json=project)
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

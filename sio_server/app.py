@@ -9,8 +9,9 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
@@ -22,8 +23,12 @@ from sio_server.conversation.keys import GUEST_SECRET, NODE_TTL_MS
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.turns import Turns
+from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.checkpoints import CheckpointStore
-from sio_server.dialog.graphs import concierge
+from sio_server.dialog.graphs.loading import BadGraph, Graphs, load_graphs
+from sio_server.dialog.host import DialogHost
+from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
@@ -54,6 +59,8 @@ class Node:
         self._redis_heard_at = -float("inf")
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
+        self._listening = False
+        self._stopping = False
 
     async def start(self) -> None:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
@@ -74,19 +81,12 @@ class Node:
             "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
         self._nodes = Nodes(self._redis, scripts, self.node_id, description)
-        self._checkpoints = CheckpointStore(settings.redis_url)
-        await self._checkpoints.set_up()
-        self._worker = DialogWorker(
-            redis=self._redis,
-            redis_url=settings.redis_url,
-            run_records=Runs(scripts, self.node_id, settings.name),
-            graph=concierge.builder(settings.word_delay).compile(checkpointer=self._checkpoints.saver),
-            checkpoints=self._checkpoints,
-            node_id=self.node_id,
-            concurrency=settings.run_concurrency,
-            timeout_s=settings.run_timeout,
-            on_ended=lambda status: metrics.runs.labels(status).inc(),
-        )
+        self._leases = LeaseKeeper(Runs(scripts, self.node_id, settings.name))
+        self._dialog = DialogHost(lambda: self._build_dialog(metrics))
+        try:
+            await self._dialog.start()
+        except BadGraph as exc:
+            raise SettingsError(str(exc)) from None
         gateway = Gateway(
             tokens=tokens,
             sessions=self._sessions,
@@ -96,6 +96,8 @@ class Node:
             bus=self._bus,
             metrics=metrics,
             node_name=settings.name,
+            turns=Turns(scripts),
+            graphs=self._graphs,
         )
         # None: the page's own origin only.
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
@@ -107,6 +109,7 @@ class Node:
             token_ttl_s=settings.token_ttl,
             metrics=metrics,
             node_name=settings.name,
+            serving=lambda: not self._stopping,
             redis_reachable=lambda: time.monotonic() - self._redis_heard_at < DEAF_AFTER_S,
             bus_heard=lambda: self._bus.heard,
             status=lambda: read_status(self._redis),
@@ -114,13 +117,15 @@ class Node:
         )
         app = http.application()
         self._sio.attach(app)
+        self._bus.on_event = self._hear
         self._bus.start()
         self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
-        self._worker.start()
+        self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
         await self._runner.setup()
+        self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
-            await web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True).start()
+            await self._site.start()
         except OSError as exc:
             await self.stop()
             where = f"{settings.host}:{settings.port} cannot be listened on ({exc.strerror})"
@@ -129,14 +134,18 @@ class Node:
             else:
                 advice = f"HOST={settings.host}: {where}. HOST: write an address of this machine, or 0.0.0.0."
             raise SettingsError(advice) from None
+        self._listening = True
 
     async def stop(self) -> None:
-        """Tell the clients, close their sockets, hand the runs over, and sign off."""
+        """Tell the clients, close their sockets, let runs end or hand them over, and sign off."""
+        self._stopping = True
+        if self._listening:
+            await self._site.stop()  # nobody comes back to this node
         for session in self._sessions.all():
             self._bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, {"node": self._settings.name})
         await asyncio.sleep(DRAIN_NOTICE_S)
         await self._sio.close_all()
-        await self._worker.stop()
+        await self._dialog.stop(self._settings.drain_grace)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -150,8 +159,63 @@ class Node:
         except Unavailable:
             log.warning("Redis is away: other nodes will remove this node's sessions")
         await self._bus.stop()
-        await self._checkpoints.close()
         await self._redis.aclose()
+
+    async def _build_dialog(self, metrics: Metrics) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
+        """The dialog worker with connections of its own; called in the dialog's event loop."""
+        settings = self._settings
+        redis = connect(settings.redis_url)
+        checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer)
+
+        graphs: Graphs | None = None
+
+        async def close() -> None:
+            if graphs is not None:
+                await graphs.close()
+            await checkpoints.close()
+            await redis.aclose()
+
+        try:
+            await checkpoints.set_up()
+            graphs = await load_graphs(
+                graph=settings.graph,
+                langgraph_json=settings.langgraph_json,
+                model=settings.model,
+                model_timeout=settings.model_timeout,
+                word_delay=settings.word_delay,
+            )
+        except BaseException:
+            await close()
+            raise
+        self._graphs = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
+        runs = Runs(Scripts(redis), self.node_id, settings.name)
+        attempts = Attempts(
+            run_records=runs,
+            leases=self._leases,
+            graphs=graphs.compile(checkpoints.saver),
+            checkpoints=checkpoints,
+            limits=RunLimits(
+                timeout_s=settings.run_timeout,
+                attempts=settings.run_attempts,
+                threads_kept=settings.checkpoints_kept,
+            ),
+            on_ended=lambda status: metrics.runs.labels(status).inc(),
+        )
+        worker = DialogWorker(
+            redis=redis,
+            redis_url=settings.redis_url,
+            run_records=runs,
+            attempts=attempts,
+            node_id=self.node_id,
+            concurrency=settings.run_concurrency,
+        )
+        return worker, close
+
+    def _hear(self, event: str, payload: Any, room: Any) -> None:
+        """An event came over the bus: for the rooms, and for runs of this node that somebody has ended."""
+        if event == ServerEvent.RUN_FINISHED:
+            self._dialog.ended(payload["run_id"])
+        self._fanout.hear(event, payload, room)
 
     async def _wait_for_redis(self) -> None:
         deadline = time.monotonic() + REDIS_WAIT_S

@@ -27,6 +27,14 @@ _HINTS = {
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
     "LOG_LEVEL": "write one of debug, info, warning, error",
+    "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
+    "DRAIN_GRACE": "write how many seconds runs may go on after SIGTERM, from 0 to 600",
+    "GRAPH": "write concierge, echo, assistant or package.module:attribute",
+    "LANGGRAPH_JSON": "write the path of a langgraph.json",
+    "MODEL": "write provider:model, such as openai:gpt-4o-mini or ollama:llama3.2",
+    "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
+    "CHECKPOINTER": "write auto, redis (needs the JSON and Search of Redis 8) or plain (any Redis)",
+    "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
 
@@ -51,6 +59,14 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
+    run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    drain_grace: Annotated[float, Field(ge=0, le=600)] = 5.0
+    graph: Annotated[str, Field(min_length=1)] = "concierge"
+    langgraph_json: str = ""
+    model: str = ""
+    model_timeout: Annotated[float, Field(ge=1, le=3600)] = 60.0
+    checkpointer: Literal["auto", "redis", "plain"] = "auto"
+    checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02

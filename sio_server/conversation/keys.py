@@ -19,7 +19,6 @@ WORKERS = "workers"  # the consumer group on every run queue
 
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
-RUN_RECORD_TTL_S = 24 * 3600  # a finished run's record is kept so long for those who look back
 
 
 def partition(conversation_id: str) -> int:
@@ -68,16 +67,24 @@ class ConversationKeys:
     def __init__(self, conversation_id: str) -> None:
         tag = f"{{rg:{partition(conversation_id)}}}"
         base = f"{tag}:conv:{conversation_id}"
-        self.meta = f"{base}:meta"  # hash: epoch, seq, first, title, access, agent, owner, created, fence
+        # hash: epoch, seq, first; the settings; fence: the last fencing token; thread: where the graph's state
+        # stands; turn_*: the last turn that ended; message_*: the last message
+        self.meta = f"{base}:meta"
         self.members = f"{base}:members"  # hash: user id -> role
         self.invited = f"{base}:invited"  # set of user ids
         self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
         self.sent = f"{base}:sent"  # hash: "<user id> <client_id>" -> "<digest> <ack>", as long as its entry
         self.reads = f"{base}:reads"  # hash: user id -> seq
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
-        self.lease = f"{base}:lease"  # hash: owner, token; expires with the lease
-        self.unfinished = f"{base}:unfinished"  # sorted set: run id -> seq of its input
-        self.run_prefix = f"{tag}:run:"  # + run id: hash, the run record; + ":text": its text so far
+        self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
+        self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
+        self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
+        self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
+        self.resolved = f"{base}:resolved"  # hash: interrupt id -> "<digest> <ack>", until others are asked
+        self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
+        self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
+        # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
+        self.run_prefix = f"{tag}:run:"
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 

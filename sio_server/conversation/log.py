@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sio_server.conversation.keys import ConversationKeys, user_room
+from sio_server.conversation.keys import user_room
 from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.events import MAX_PAGE_BYTES
+from sio_server.protocol.mention import mentions
 from sio_server.protocol.position import LogBounds
 
 
@@ -21,6 +22,11 @@ class Author:
     user_id: str
     name: str
     device_id: str
+    device_name: str = ""
+
+    def to_json(self) -> str:
+        """Who did something, as entries and events say it: `{user_id, name, device_id, device_name}`."""
+        return to_json(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class View:
     reads: dict[str, int]
     draft: dict[str, Any] | None
     unfinished_run: dict[str, Any] | None
+    graph: str
+    multitask_strategy: str
+    approvals: str
+    interrupts: list[dict[str, Any]]
 
 
 def to_json(value: Any) -> str:
@@ -55,6 +65,12 @@ def to_json(value: Any) -> str:
 def flat_to_dict(flat: Sequence[str]) -> dict[str, str]:
     """The [key, value, key, value] of a hash that a script returned."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _open_interrupts(asked: dict[str, Any], open_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Those interrupts of an `interrupt` entry that nobody has answered: `{interrupt_id, value, seq, run_id}`."""
+    where = {"seq": asked["seq"], "run_id": asked["data"]["run_id"]}
+    return [item | where for item in asked["data"]["interrupts"] if item["interrupt_id"] in open_ids]
 
 
 class ConversationLog:
@@ -69,13 +85,21 @@ class ConversationLog:
         self._scripts = scripts
 
     async def append_message(
-        self, conversation_id: str, author: Author, client_id: str, text: str, *, run_id: str, mentioned: bool
+        self,
+        conversation_id: str,
+        author: Author,
+        client_id: str,
+        text: str,
+        *,
+        run_id: str,
+        edits: int | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
 
-        `run_id` is used when the conversation's agent must answer, in the same step.
+        `run_id` is used when the conversation's agent must answer, in the same step. A message that `edits`
+        the author's last one takes back what the agent made of that one.
         """
-        data = {
+        data: dict[str, Any] = {
             "role": "user",
             "user_id": author.user_id,
             "name": author.name,
@@ -83,7 +107,10 @@ class ConversationLog:
             "client_id": client_id,
             "text": text,
         }
-        digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+        if edits is not None:
+            data["edits"] = edits
+        body = text if edits is None else f"{edits} {text}"
+        digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
         reply = await self._scripts.conversation(
             "append",
             conversation_id,
@@ -92,8 +119,9 @@ class ConversationLog:
             client_id,
             digest,
             run_id,
-            "1" if mentioned else "0",
-            ConversationKeys(conversation_id).run_prefix,
+            f" {' '.join(mentions(text))} ",
+            "" if edits is None else edits,
+            author.to_json(),
         )
         return json.loads(reply[1]), reply[2] == "1"
 
@@ -121,10 +149,19 @@ class ConversationLog:
 
     async def look(self, conversation_id: str, user_id: str) -> View:
         """What `user_id`, a member, may know of the conversation now."""
-        prefix = ConversationKeys(conversation_id).run_prefix
-        _, meta_flat, role, reads_flat, draft, run_id, record_flat, text = await self._scripts.conversation(
-            "look", conversation_id, user_id, prefix
-        )
+        (
+            _,
+            meta_flat,
+            role,
+            reads_flat,
+            draft,
+            run_id,
+            record_flat,
+            text,
+            updates,
+            open_interrupts,
+            asked,
+        ) = await self._scripts.conversation("look", conversation_id, user_id)
         meta = flat_to_dict(meta_flat)
         run: dict[str, Any] | None = None
         if run_id:
@@ -135,6 +172,7 @@ class ConversationLog:
                 "attempt": int(record["attempt"]),
                 "input_seq": int(record["input_seq"]),
                 "text": text,
+                "updates": [json.loads(update) for update in updates],
             }
         return View(
             bounds=LogBounds(meta["epoch"], int(meta["first"]), int(meta["seq"])),
@@ -147,6 +185,10 @@ class ConversationLog:
             reads={user: int(seq) for user, seq in flat_to_dict(reads_flat).items()},
             draft=json.loads(draft) if draft else None,
             unfinished_run=run,
+            graph=meta["graph"],
+            multitask_strategy=meta["multitask"],
+            approvals=meta["approvals"],
+            interrupts=_open_interrupts(json.loads(asked), open_interrupts) if asked else [],
         )
 
     async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:

@@ -14,6 +14,7 @@ from sio_server.conversation.log import Author, ConversationLog, to_json
 from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.run import agent_name
 
 
 class Members:
@@ -36,14 +37,27 @@ class Members:
         `conversation_exists`.
         """
         conversation_id = request.conversation_id or f"c-{secrets.token_hex(8)}"
-        settings = to_json([request.title, request.access, request.agent, sorted(request.invite)])
+        graph = request.graph or "agent"
+        settings = {
+            "title": request.title,
+            "access": request.access,
+            "agent": request.agent,
+            "graph": graph,
+            "multitask": request.multitask_strategy,
+            "approvals": request.approvals,
+        }
+        named = [settings, sorted(request.invite)]
         data = {
             "user_id": author.user_id,
             "name": author.name,
             "title": request.title,
             "access": request.access,
             "agent": request.agent,
+            "graph": graph,
+            "multitask_strategy": request.multitask_strategy,
+            "approvals": request.approvals,
         }
+        settings["agent_name"] = agent_name(graph)
         await self._index(author.user_id, conversation_id)
         # A refusal may leave the index naming too many, which is harmless: the author may be invited there.
         reply = await self._scripts.conversation(
@@ -51,12 +65,11 @@ class Members:
             conversation_id,
             author.user_id,
             secrets.token_hex(6),
-            request.title,
-            request.access,
-            request.agent,
             self._retention,
-            hashlib.sha1(settings.encode(), usedforsecurity=False).hexdigest(),
+            hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
             to_json(data),
+            len(settings),
+            *(part for setting in settings.items() for part in setting),
             *request.invite,
         )
         for invited in request.invite:
@@ -111,6 +124,7 @@ class Members:
                     "title": view.title,
                     "access": view.access,
                     "agent": view.agent,
+                    "graph": view.graph,
                     "role": view.role,
                     "position": {"epoch": view.bounds.epoch, "seq": view.bounds.head},
                     "read": read,

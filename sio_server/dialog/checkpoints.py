@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from typing import Any, Literal
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -13,12 +16,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sio_server.dialog.plain_saver import PlainRedisSaver
 from sio_server.protocol.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
 SETUP_ATTEMPTS = 20
-KEEP_CHECKPOINTS = 5  # of each thread; older ones are pruned when a run has ended
+MODULES_MISSING = (
+    "this Redis has no JSON and Search, which CHECKPOINTER=redis needs: use Redis 8, or write CHECKPOINTER=auto"
+)
 
 
 def is_store_error(error: BaseException | None) -> bool:
@@ -31,11 +37,15 @@ def is_store_error(error: BaseException | None) -> bool:
 
 
 class CheckpointStore:
-    """A LangGraph checkpointer with its connection. The thread of a conversation is `<id>@<epoch>`."""
+    """A LangGraph checkpointer with its connection.
 
-    def __init__(self, redis_url: str) -> None:
-        # The saver writes each key as a whole, so a command may be repeated; and connections that were lost
-        # while they lay in the pool must not cost a run.
+    `kind`: `redis` is langgraph-checkpoint-redis, which needs the JSON and Search of Redis 8; `plain` is our own
+    saver, for any Redis; `auto` is `redis` where Redis can, otherwise `plain`.
+    """
+
+    def __init__(self, redis_url: str, kind: Literal["auto", "redis", "plain"]) -> None:
+        # The savers' writes have the same effect once or twice, so a command may be repeated; and connections
+        # that were lost while they lay in the pool must not cost a run.
         self._redis = Redis.from_url(
             redis_url,
             socket_timeout=2.0,
@@ -43,34 +53,51 @@ class CheckpointStore:
             health_check_interval=5,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
         )
-        self.saver = AsyncRedisSaver(redis_client=self._redis)
+        self._kind = kind
+        self.saver: BaseCheckpointSaver[Any] = PlainRedisSaver(self._redis)
 
     async def set_up(self) -> None:
-        """Create the search indexes. Other nodes may be doing the same at this moment."""
+        """Choose the saver and prepare Redis for it. Other nodes may be doing the same at this moment."""
         for attempt in range(SETUP_ATTEMPTS):
             try:
-                await self.saver.asetup()
+                if self._kind == "plain":
+                    return
+                if not await self._has_modules():
+                    if self._kind == "redis":
+                        raise Unavailable(MODULES_MISSING)
+                    log.warning(
+                        "this Redis has no JSON and Search: checkpoints are kept by the plain saver, "
+                        "which needs neither"
+                    )
+                    return
+                saver = AsyncRedisSaver(redis_client=self._redis)
+                await saver.asetup()
+                self.saver = saver
                 return
             except ResponseError as exc:
-                if "unknown command" in str(exc).lower():
-                    raise Unavailable(
-                        "this Redis has no JSON and Search, which the checkpoints need: "
-                        "use Redis 8, or `roomgraph redis`"
-                    ) from exc
                 # "Index already exists": another node was faster between our look and our create.
                 log.info("the indexes are being created elsewhere: attempt=%d error=%s", attempt, exc)
             except (RedisError, OSError) as exc:
                 log.info("the checkpoint store is not there yet: attempt=%d error=%s", attempt, exc)
+            except Unavailable:
+                raise
             except Exception as exc:  # redisvl wraps Redis' errors in its own
                 if "already exists" not in str(exc).lower():
                     raise
             await asyncio.sleep(0.1)
         raise Unavailable("the checkpoint store could not be set up")
 
-    async def prune(self, thread_id: str) -> None:
-        """Drop all but the latest checkpoints of a thread."""
-        await self.saver.aprune([thread_id], keep_last=KEEP_CHECKPOINTS)
+    async def delete_threads(self, thread_ids: Sequence[str]) -> None:
+        """Drop all checkpoints of these threads."""
+        for thread_id in thread_ids:
+            await self.saver.adelete_thread(thread_id)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.aclose()
+
+    async def _has_modules(self) -> bool:
+        command: Any = self._redis.execute_command  # untyped in the library
+        known = await command("COMMAND", "INFO", "JSON.SET", "FT.CREATE")
+        found = known.values() if isinstance(known, dict) else known
+        return len([info for info in found if info]) == 2

@@ -1,59 +1,175 @@
-"""One execution of a graph for one message: text as it comes, and the answer at the end."""
+"""One attempt at a run: the graph starts, or goes on from an earlier attempt, until it ends or asks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph.state import CompiledStateGraph
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.pregel import Pregel
+from langgraph.types import Command, Interrupt
 
-from sio_server.dialog.runs import TakenRun
+from sio_server.dialog.reports import bounded, outcome, plain, tool_calls
+from sio_server.dialog.runs import Runs, TakenRun
+from sio_server.dialog.streaming import RunStream
+from sio_server.dialog.threads import config_of, copy_tip, read_tip, tip_of
 
-Graph = CompiledStateGraph[Any, Any, Any, Any]
+Graph = Pregel[Any, Any, Any, Any]
+MODES: list[Literal["messages", "updates", "custom", "values"]] = ["messages", "updates", "custom", "values"]
 
 
 class NoAnswer(Exception):
     """The graph ended without a message from the assistant."""
 
 
-def thread_id(run: TakenRun) -> str:
-    """A conversation's thread; a log that begins anew begins a new thread."""
-    return f"{run.conversation_id}@{run.epoch}"
+@dataclass(frozen=True)
+class Answer:
+    """What the graph said, and the tools it called for it."""
+
+    text: str
+    tools: list[dict[str, Any]] = field(default_factory=list)
 
 
-async def execute(graph: Graph, run: TakenRun, say: Callable[[str], None]) -> str:
-    """Run the graph for the run's message; call `say` with each piece of text; return the answer.
+@dataclass(frozen=True)
+class Questions:
+    """The graph waits for answers; `said` is what it has said in this attempt."""
 
-    A later attempt goes on from the last checkpoint of the one before: finished graph nodes do not run
-    again. The message carries an id made of its place in the log, so that it enters the state only once.
-    """
-    if run.input is None:
-        raise NoAnswer("the message is older than the log's retention")
-    data = run.input["data"]
-    message_id = f"{run.conversation_id}:{run.input_seq}"
-    # Plain strings only: the checkpointer revives dictionaries that are shaped like constructors.
-    message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=message_id)
-    config: RunnableConfig = {"configurable": {"thread_id": thread_id(run)}}
-    given: dict[str, Any] | None = {"messages": [message]}
-    if run.attempt > 1:
-        state = await graph.aget_state(config)
-        known: list[BaseMessage] = state.values.get("messages", [])
-        if any(item.id == message_id for item in known):
-            if isinstance(known[-1], AIMessage) and not state.next:
-                return known[-1].text
-            if state.next:
-                given = None
-    answer = ""
-    async for mode, part in graph.astream(given, config, stream_mode=["messages", "values"], durability="sync"):
+    interrupts: list[Interrupt]
+    said: str
+
+
+class Execution:
+    """One attempt at a run on a graph."""
+
+    def __init__(
+        self, graph: Graph, saver: BaseCheckpointSaver[Any], runs: Runs, run: TakenRun, stream: RunStream
+    ) -> None:
+        self._graph = graph
+        self._saver = saver
+        self._runs = runs
+        self._run = run
+        self._stream = stream
+        self._interrupts: list[Interrupt] = []
+        self._reported: set[tuple[str, str]] = set()
+        self._values: dict[str, Any] = {}
+
+    async def __call__(self) -> Answer | Questions:
+        """Execute until the graph ends or asks. Raises NoAnswer, LeaseLost, and whatever the graph raises."""
+        config = config_of(self._run)
+        given = await self._begin(config)
+        if given != {}:
+            parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")
+            async for namespace, mode, part in parts:
+                self._take_in(namespace, mode, part)
+        if self._interrupts:
+            return Questions(self._interrupts, self._stream.said)
+        answer = self._answer()
+        if not answer.text:
+            raise NoAnswer("the graph ended without an answer")
+        return answer
+
+    async def _begin(self, config: RunnableConfig) -> dict[str, Any] | Command[Any] | None:
+        """Copy the dialog's state and say what the graph is given: a message, answers, or nothing to go on.
+
+        An empty dictionary says that an earlier attempt has brought the graph to its end.
+        """
+        run, saver = self._run, self._saver
+        has_subgraphs = any(True for _ in self._graph.get_subgraphs())
+        goes_on = run.attempt > 1 or run.kind == "resume"
+        copied = []
+        if run.source:
+            copied = await copy_tip(saver, run, whole=goes_on, subgraphs=goes_on or has_subgraphs)
+        await self._runs.adopt(run)
+        tip = tip_of(copied)
+        if tip.is_of(run):
+            state = await self._graph.aget_state(config)
+            self._values = state.values
+            return None if state.next else {}
+        if run.kind == "resume":
+            asked = tip_of(await read_tip(saver, run.asked_in, subgraphs=True))
+            unused = tip.unused(run.answers, asked)
+            return Command(resume=unused) if unused else None
+        if run.input is None:
+            raise NoAnswer("the message is older than the log's retention")
+        data = run.input["data"]
+        # Plain strings only: the checkpointer revives dictionaries that are shaped like constructors.
+        message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=self._message_id)
+        return {"messages": [message]}
+
+    @property
+    def _message_id(self) -> str:
+        """Made of the message's place in the log, so that it is the same in every attempt."""
+        return f"{self._run.conversation_id}:{self._run.input_seq}"
+
+    def _take_in(self, namespace: Any, mode: Any, part: Any) -> None:
         if mode == "messages":
-            chunk = part[0]
-            if isinstance(chunk, AIMessageChunk):
-                say(chunk.text)
-        elif isinstance(part, dict) and part.get("messages"):
-            last = part["messages"][-1]
-            answer = last.text if isinstance(last, AIMessage) else ""
-    if not answer:
-        raise NoAnswer("the graph ended without an answer")
-    return answer
+            message = part[0]
+            if isinstance(message, (AIMessage, AIMessageChunk)):
+                self._stream.say(message.id, message.text)
+        elif mode == "custom":
+            self._stream.report({"kind": "custom", "data": bounded(part)})
+        elif mode == "updates":
+            for node, update in part.items():
+                if node == "__interrupt__":
+                    if not namespace:  # the root names those of its subgraphs too
+                        known = {interrupt.id for interrupt in self._interrupts}
+                        self._interrupts += [interrupt for interrupt in update if interrupt.id not in known]
+                    continue
+                self._report_tools(update)
+                names = [name.split(":")[0] for name in namespace]
+                self._stream.report({"kind": "node", "path": [*names, node], "data": bounded(update)})
+        elif mode == "values" and not namespace:
+            self._values = part
+
+    def _report_tools(self, update: Any) -> None:
+        """Tell of tool calls and their results, each once: a subgraph's come again from the graph around it."""
+        updates = update if isinstance(update, list) else [update]
+        for message in (m for item in updates for m in _messages(item)):
+            news = []
+            if isinstance(message, AIMessage):
+                news = tool_calls([message])
+            elif isinstance(message, ToolMessage):
+                news = [{"id": message.tool_call_id, "name": message.name, **outcome(message)}]
+            for tool in news:
+                if (tool["id"], tool["status"]) not in self._reported:
+                    self._reported.add((tool["id"], tool["status"]))
+                    self._stream.report({"kind": "tool", "tool": tool})
+
+    def _answer(self) -> Answer:
+        """The last thing the assistant said since the message of this run, or a tool that answers for it."""
+        messages = list(_messages(self._values))
+        asked_at = next((n for n, item in enumerate(messages) if item.id == self._message_id), -1)
+        since = messages[asked_at + 1 :]
+        spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
+        spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
+        return Answer(str(spoken[-1]) if spoken else "", tool_calls(since))
+
+
+def describe(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:
+    """The interrupts as an entry tells them: `{interrupt_id, value}`."""
+    return [
+        {"interrupt_id": f"{run_id}:{number}", "value": plain(interrupt.value)}
+        for number, interrupt in enumerate(interrupts)
+    ]
+
+
+def question(value: Any) -> str:
+    """The words of an interrupt for people, where it has any."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        for name in ("text", "question", "message", "description", "query"):
+            if isinstance(value.get(name), str):
+                return str(value[name])
+    return ""
+
+
+def _messages(state: Any) -> list[BaseMessage]:
+    if not isinstance(state, dict):
+        return []
+    found = state.get("messages", [])
+    found = found if isinstance(found, list) else [found]
+    return [item for item in found if isinstance(item, BaseMessage)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from sio_server.conversation.keys import LEASE_MS, RUN_RECORD_TTL_S, ConversationKeys
+from sio_server.conversation.keys import LEASE_MS
 from sio_server.conversation.log import to_json
 from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.run import RunStatus, final_entry_type, transition
+
+UPDATES_KEPT = 100  # of a run's updates, for who joins while it goes on
 
 
 @dataclass(frozen=True)
@@ -19,14 +22,39 @@ class TakenRun:
     conversation_id: str
     epoch: str
     run_id: str
+    kind: str  # "message", or "resume" with the answers to an earlier run's interrupts
     attempt: int  # 1 for the first
+    failures: int  # how many attempts before this one ended in an error of the graph
     token: str
     input_seq: int
     input: dict[str, Any] | None  # the envelope of the message to answer; None when retention took it
+    source: str  # the thread whose latest checkpoint this attempt begins from; empty: from nothing
+    asked_in: str  # the thread in which the interrupts were raised that `answers` are for
+    answers: dict[str, Any]  # the graph's interrupt id -> value
+    replaces: int | None  # seq of the final entry that this run's will replace
+    graph: str
+    agent_name: str
+
+    @property
+    def thread_id(self) -> str:
+        """The thread of this attempt's own checkpoints: an owner that lost its lease writes only there."""
+        return f"{self.conversation_id}@{self.epoch}#{self.token}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Another worker holds the lease, and will lose it in `seconds` unless it renews it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Idle:
+    """There is nothing to do."""
 
 
 class LeaseLost(Exception):
-    """Another node may have taken the run: nothing more may be done for it here."""
+    """The run is another node's now, or has been ended: nothing more may be done for it here."""
 
 
 class Runs:
@@ -37,53 +65,106 @@ class Runs:
         self._node_id = node_id
         self._node_name = node_name
 
-    async def take(self, conversation_id: str) -> TakenRun | Literal["idle", "held"]:
-        """Take the lease of a conversation with its oldest unfinished run.
+    async def take(
+        self, conversation_id: str, *, holding: str = "", failed: bool = False
+    ) -> TakenRun | Held | Idle:
+        """Take the lease of a conversation with its first unfinished run.
 
-        `idle`: nothing is unfinished. `held`: another worker holds the lease, and will go on to the next run.
+        `holding` is a fencing token whose lease is given up for it; `failed`: the attempt under it has failed.
         """
-        prefix = ConversationKeys(conversation_id).run_prefix
         reply = await self._scripts.conversation(
-            "take_run", conversation_id, self._node_id, LEASE_MS, prefix, self._node_name
+            "take_run",
+            conversation_id,
+            self._node_id,
+            LEASE_MS,
+            self._node_name,
+            holding,
+            "1" if failed else "0",
         )
         if reply[0] == "idle":
-            return "idle"
+            return Idle()
         if reply[0] == "held":
-            return "held"
-        _, token, run_id, attempt, input_seq, epoch, envelope = reply
+            return Held(max(int(reply[1]), 0) / 1000)
+        token, run_id, attempt, input_seq, epoch, envelope, kind, failures = reply[1:9]
+        source, asked_in, answers, replaces, graph, agent_name = reply[9:]
         return TakenRun(
             conversation_id=conversation_id,
             epoch=epoch,
             run_id=run_id,
+            kind=kind,
             attempt=int(attempt),
+            failures=int(failures),
             token=str(token),
             input_seq=int(input_seq),
             input=json.loads(envelope) if envelope else None,
+            source=source,
+            asked_in=asked_in,
+            answers=json.loads(answers) if answers else {},
+            replaces=int(replaces) if replaces else None,
+            graph=graph,
+            agent_name=agent_name,
         )
+
+    async def adopt(self, run: TakenRun) -> None:
+        """From now on the run goes on from this attempt's checkpoints, whoever executes it."""
+        await self._fenced("adopt", run, run.run_id, run.thread_id)
 
     async def renew(self, run: TakenRun) -> None:
         """Keep the lease for another LEASE_MS."""
         await self._fenced("renew_lease", run, LEASE_MS)
 
-    async def give_back(self, run: TakenRun) -> None:
-        """Let go of the lease, so that the run can be taken again, with the next attempt."""
-        await self._fenced("renew_lease", run, 1)
+    async def hand_over(self, run: TakenRun) -> None:
+        """Let go of an unfinished run: whoever takes it next makes the next attempt."""
+        await self._fenced("hand_over", run)
 
     async def add_text(self, run: TakenRun, offset: int, text: str) -> None:
         """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
-        prefix = ConversationKeys(run.conversation_id).run_prefix
-        await self._fenced("delta", run, prefix, run.run_id, run.attempt, offset, len(text), text, to_json(text))
+        await self._fenced("delta", run, run.run_id, run.attempt, offset, len(text), text, to_json(text))
 
-    async def finish(self, run: TakenRun, status: RunStatus, data: dict[str, Any]) -> None:
-        """End the run with its one final entry, and give the lease back."""
+    async def add_update(self, run: TakenRun, number: int, update: dict[str, Any]) -> None:
+        """Show what the run reports; `number` counts this attempt's updates from 1."""
+        rest = to_json(update)[1:-1]
+        await self._fenced("update", run, run.run_id, run.attempt, number, UPDATES_KEPT, rest)
+
+    async def finish(
+        self,
+        run: TakenRun,
+        status: RunStatus,
+        data: dict[str, Any],
+        *,
+        threads_kept: int,
+        interrupts: Sequence[tuple[str, str]] = (),
+    ) -> list[str]:
+        """End the run with its one final entry, and give the lease back; return threads to delete.
+
+        `interrupts` are pairs of our id and the graph's.
+        """
         transition(RunStatus.RUNNING, status)
-        prefix = ConversationKeys(run.conversation_id).run_prefix
-        entry = to_json({**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq})
-        await self._fenced(
-            "finish_run", run, prefix, run.run_id, status, final_entry_type(status), entry, RUN_RECORD_TTL_S
+        said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
+        if run.replaces is not None:
+            said["replaces"] = run.replaces
+        reply = await self._fenced(
+            "finish_run",
+            run,
+            run.run_id,
+            status,
+            final_entry_type(status),
+            to_json(said),
+            threads_kept,
+            *(part for pair in interrupts for part in pair),
         )
+        return list(reply[1])
 
-    async def _fenced(self, script: str, run: TakenRun, *args: str | int) -> None:
+    async def retire(self, run: TakenRun) -> None:
+        """This attempt's thread is nobody's any more: have it deleted when the run has ended."""
+        await self._scripts.conversation("retire", run.conversation_id, run.run_id, run.thread_id)
+
+    async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
+        """These threads have been deleted."""
+        await self._scripts.conversation("forget_threads", conversation_id, *thread_ids)
+
+    async def _fenced(self, script: str, run: TakenRun, *args: str | int) -> list[Any]:
         reply = await self._scripts.conversation(script, run.conversation_id, run.token, *args)
         if reply[0] == "stale":
             raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
+        return reply

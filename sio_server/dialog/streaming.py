@@ -1,31 +1,49 @@
-"""Text on its way to devices: collected for some milliseconds, then shown in one delta."""
+"""What a run says and reports, on its way to devices: collected for some milliseconds, then shown in one delta."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from sio_server.dialog.runs import Runs, TakenRun
 from sio_server.protocol.errors import Unavailable
 
 COALESCE_S = 0.045  # people see no difference to word by word; the bus sees twenty deltas a second at most
+BETWEEN_MESSAGES = "\n\n"
 
 
-class TextStream:
-    """Streams one attempt's text. Deltas join on to each other by offset; their cost is linear in the text."""
+class RunStream:
+    """Streams one attempt. Deltas join on to each other by offset; their cost is linear in the text.
+
+    Text and updates are shown in the order in which the graph gave them.
+    """
 
     def __init__(self, runs: Runs, run: TakenRun) -> None:
         self._runs = runs
         self._run = run
-        self._waiting: list[str] = []
-        self._unsent = ""  # the delta on its way
+        self.said = ""  # all the text of this attempt
+        self._waiting: list[str | dict[str, Any]] = []
+        self._unsent: str | dict[str, Any] = ""  # on its way
         self._shown = 0
+        self._updates = 0
+        self._message_id: str | None = None
         self._changed = asyncio.Event()
 
-    def add(self, text: str) -> None:
-        """The graph said something more."""
-        if text:
-            self._waiting.append(text)
-            self._changed.set()
+    def say(self, message_id: str | None, text: str) -> None:
+        """The graph said something more, in the message of that id."""
+        if not text:
+            return
+        if self._message_id not in (None, message_id):
+            text = BETWEEN_MESSAGES + text
+        self._message_id = message_id
+        self.said += text
+        self._waiting.append(text)
+        self._changed.set()
+
+    def report(self, update: dict[str, Any]) -> None:
+        """The graph reported something: `{kind, ...}`."""
+        self._waiting.append(update)
+        self._changed.set()
 
     async def pump(self) -> None:
         """Show what is added, until cancelled. Raises LeaseLost."""
@@ -39,13 +57,26 @@ class TextStream:
         self._changed.clear()
         while self._unsent or self._waiting:
             if not self._unsent:
-                self._unsent = "".join(self._waiting)
-                self._waiting.clear()
+                self._unsent = self._next()
             try:
-                await self._runs.add_text(self._run, self._shown, self._unsent)
+                if isinstance(self._unsent, str):
+                    await self._runs.add_text(self._run, self._shown, self._unsent)
+                    self._shown += len(self._unsent)
+                else:
+                    await self._runs.add_update(self._run, self._updates + 1, self._unsent)
+                    self._updates += 1
             except Unavailable:
                 # It may have arrived all the same: the very same delta must be sent again, no longer one.
                 self._changed.set()
                 return
-            self._shown += len(self._unsent)
             self._unsent = ""
+
+    def _next(self) -> str | dict[str, Any]:
+        """All text up to the next update, or the update."""
+        first = self._waiting.pop(0)
+        if not isinstance(first, str):
+            return first
+        count = next((n for n, item in enumerate(self._waiting) if not isinstance(item, str)), len(self._waiting))
+        text = "".join([first, *(str(item) for item in self._waiting[:count])])
+        del self._waiting[:count]
+        return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,25 +13,23 @@ from redis.exceptions import RedisError, ResponseError
 
 from sio_server.conversation.connection import connect_blocking
 from sio_server.conversation.keys import LEASE_MS, PARTITIONS, WORKERS, runs
-from sio_server.dialog.checkpoints import CheckpointStore, is_store_error
-from sio_server.dialog.execution import Graph, execute, thread_id
-from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
-from sio_server.dialog.streaming import TextStream
+from sio_server.dialog.attempts import Attempts
+from sio_server.dialog.runs import Held, Idle, Runs, TakenRun
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.events import AGENT_PREFIX
-from sio_server.protocol.run import RunStatus
 
 log = logging.getLogger(__name__)
 
 BLOCK_S = 2.0
-RENEW_S = 1.0
 CLAIM_EVERY_S = 1.0
-STORE_ATTEMPTS = 20  # after so many a run ends as failed, since the store cannot be the reason any more
-AGENT = {"role": "assistant", "user_id": f"{AGENT_PREFIX}concierge", "name": "Concierge"}
 
 
-class StoreLost(Exception):
-    """The checkpoints could not be read or written: the run has to be taken again."""
+@dataclass
+class _Served:
+    """A conversation that this node looks after: it executes its runs, or waits for another node's lease."""
+
+    bells: list[tuple[str, str]]  # (stream, message id) of the queue, to be acknowledged
+    task: asyncio.Task[None] | None = None
+    executing: bool = False
 
 
 class DialogWorker:
@@ -48,27 +46,22 @@ class DialogWorker:
         redis: Redis,
         redis_url: str,
         run_records: Runs,
-        graph: Graph,
-        checkpoints: CheckpointStore,
+        attempts: Attempts,
         node_id: str,
         concurrency: int,
-        timeout_s: float,
-        on_ended: Any,
     ) -> None:
         self._redis = redis
         self._redis_url = redis_url
         self._runs = run_records
-        self._graph = graph
-        self._checkpoints = checkpoints
+        self._attempts = attempts
         self._node_id = node_id
-        self._slots = asyncio.Semaphore(concurrency)
         self._concurrency = concurrency
-        self._timeout_s = timeout_s
-        self._on_ended = on_ended
+        self._slots = asyncio.Semaphore(concurrency)
         self._streams = [runs(number) for number in range(PARTITIONS)]
         self._claimed: dict[str, str] = {}  # stream -> where to look for messages of dead nodes
         self._loops: list[asyncio.Task[None]] = []
-        self._serving: set[asyncio.Task[None]] = set()
+        self._served: dict[str, _Served] = {}  # by conversation
+        self._draining = False
 
     def start(self) -> None:
         """Begin to take runs."""
@@ -78,12 +71,28 @@ class DialogWorker:
                 asyncio.create_task(self._forever(self._claim), name="run-claims"),
             ]
 
-    async def stop(self) -> None:
-        """Stop at once. What was running is taken over by another node when the lease has expired."""
-        tasks = [*self._loops, *self._serving]
-        for task in tasks:
-            task.cancel()
+    async def drain(self, grace_s: float) -> None:
+        """Take no more runs; what has not ended within `grace_s` seconds is handed over to other nodes."""
+        self._draining = True
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        for served in self._served.values():
+            if not served.executing and served.task:
+                served.task.cancel()
+        tasks = {served.task for served in self._served.values() if served.task}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._attempts.settle()
+
+    def ended(self, run_id: str) -> None:
+        """Somebody has ended the run: if it is executed here, that stops at once."""
+        self._attempts.ended(run_id)
+
+    # The queue
 
     async def _forever(self, loop: Any) -> None:
         while True:
@@ -111,8 +120,9 @@ class DialogWorker:
         client = connect_blocking(self._redis_url, BLOCK_S)
         try:
             while True:
-                await self._slots.acquire()
-                self._slots.release()
+                # Who has no room for another run leaves it to other nodes.
+                async with self._slots:
+                    pass
                 found: Any = await client.xreadgroup(
                     WORKERS,
                     self._node_id,
@@ -122,7 +132,7 @@ class DialogWorker:
                 )
                 for stream, messages in found or []:
                     for message_id, fields in messages:
-                        await self._begin(stream, message_id, fields)
+                        self._serve(stream, message_id, fields)
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await client.aclose()
@@ -137,107 +147,61 @@ class DialogWorker:
             self._claimed[stream] = reply[0]
             for message_id, fields in reply[1]:
                 if fields:
-                    await self._begin(stream, message_id, fields)
+                    self._serve(stream, message_id, fields)
 
-    async def _begin(self, stream: str, message_id: str, fields: dict[str, str]) -> None:
-        await self._slots.acquire()
-        task = asyncio.create_task(self._serve(stream, message_id, fields["conversation_id"]))
-        self._serving.add(task)
-        task.add_done_callback(self._served)
+    def _serve(self, stream: str, message_id: str, fields: dict[str, str]) -> None:
+        conversation_id = fields["conversation_id"]
+        served = self._served.get(conversation_id)
+        if served is not None:
+            if (stream, message_id) not in served.bells:
+                served.bells.append((stream, message_id))
+            return
+        served = self._served[conversation_id] = _Served([(stream, message_id)])
+        served.task = asyncio.create_task(self._look_after(conversation_id, served))
+        served.task.add_done_callback(lambda task: self._left(conversation_id, task))
 
-    def _served(self, task: asyncio.Task[None]) -> None:
-        self._serving.discard(task)
-        self._slots.release()
+    def _left(self, conversation_id: str, task: asyncio.Task[None]) -> None:
+        self._served.pop(conversation_id, None)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, (Unavailable, RedisError, OSError)):
             log.warning("a run could not be served, its message will be claimed again: error=%s", error)
         elif error is not None:
             log.error("a run could not be served; its message will be claimed again", exc_info=error)
 
-    async def _serve(self, stream: str, message_id: str, conversation_id: str) -> None:
-        """Execute the conversation's runs until none is left."""
-        while True:
-            taken = await self._runs.take(conversation_id)
-            if taken == "idle":
-                pipe = self._redis.pipeline(transaction=True)
-                pipe.xack(stream, WORKERS, message_id)
-                pipe.xdel(stream, message_id)
-                await pipe.execute()
-                return
-            if taken == "held":
-                # Not acknowledged: should the holder die, this message leads another node to the run.
-                return
-            try:
-                await self._run(taken)
-            except LeaseLost as exc:
-                log.warning("a lease was lost, the run goes on elsewhere: run=%s", exc)
-                return
-            except StoreLost as exc:
-                # Not the graph's fault: the same run is taken again, here or elsewhere.
-                log.warning("the checkpoint store was lost in a run, it is tried again: run=%s", exc)
-                await asyncio.sleep(min(0.2 * 2**taken.attempt, 5.0))
-                with contextlib.suppress(Unavailable, LeaseLost):
-                    await self._runs.give_back(taken)
-
-    async def _run(self, run: TakenRun) -> None:
-        stream = TextStream(self._runs, run)
-        work = asyncio.create_task(self._execute(run, stream))
-        pump = asyncio.create_task(stream.pump())
-        renew = asyncio.create_task(self._keep_lease(run))
+    async def _look_after(self, conversation_id: str, served: _Served) -> None:
+        """Execute the conversation's runs until none is left, or wait for who holds its lease."""
         try:
-            # The first to end decides: the graph, or a fenced write that found the lease lost.
-            done, _ = await asyncio.wait({work, pump, renew}, return_when=asyncio.FIRST_COMPLETED)
-            if work not in done:
-                raise LeaseLost(f"{run.run_id} attempt {run.attempt}") from next(iter(done)).exception()
-            status, data = work.result()
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
-            await stream.flush()
-            await self._finish(run, status, data)
+            while not self._draining:
+                rung = list(served.bells)
+                async with self._slots:
+                    taken = await self._runs.take(conversation_id)
+                    if isinstance(taken, TakenRun):
+                        served.executing = True
+                        await self._attempts.execute(taken)
+                        served.executing = False
+                if isinstance(taken, Held):
+                    # Should the holder die, the run is taken the moment its lease has expired.
+                    await asyncio.sleep(taken.seconds + 0.005)
+                elif isinstance(taken, Idle):
+                    await self._acknowledge(served, rung)
+                    if not served.bells:
+                        return
         finally:
-            for task in (work, pump, renew):
-                task.cancel()
-            await asyncio.gather(work, pump, renew, return_exceptions=True)
-        self._on_ended(status)
-        try:
-            await self._checkpoints.prune(thread_id(run))
-        except Exception as exc:
-            log.warning("old checkpoints were not pruned: run=%s error=%s", run.run_id, exc)
+            if self._draining and served.bells:
+                await self._ring_again(conversation_id, served)
 
-    async def _execute(self, run: TakenRun, stream: TextStream) -> tuple[RunStatus, dict[str, Any]]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                text = await execute(self._graph, run, stream.add)
-        except TimeoutError:
-            reason = f"the agent did not answer within {self._timeout_s:g} s"
-        except Exception as exc:
-            if is_store_error(exc) and run.attempt < STORE_ATTEMPTS:
-                raise StoreLost(f"{run.run_id} attempt {run.attempt}") from exc
-            # A graph is anybody's code and may raise anything; the people waiting are told so.
-            log.exception("a graph failed: run=%s attempt=%d", run.run_id, run.attempt)
-            reason = "the agent made a mistake and could not answer"
-        else:
-            return RunStatus.ANSWERED, {**AGENT, "text": text}
-        return RunStatus.FAILED, {**AGENT, "reason": reason}
+    async def _acknowledge(self, served: _Served, rung: list[tuple[str, str]]) -> None:
+        """What was rung before the look that found nothing is done; what was rung since is looked after next."""
+        for stream, message_id in rung:
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.xack(stream, WORKERS, message_id)
+            pipe.xdel(stream, message_id)
+            await pipe.execute()
+            served.bells.remove((stream, message_id))
 
-    async def _keep_lease(self, run: TakenRun) -> None:
-        """Renew until cancelled; raise LeaseLost as soon as the lease may have expired."""
-        renewed = time.monotonic()
-        while True:
-            await asyncio.sleep(RENEW_S)
-            began = time.monotonic()
-            try:
-                await self._runs.renew(run)
-                renewed = began
-            except Unavailable:
-                if time.monotonic() - renewed > LEASE_MS / 1000:
-                    raise LeaseLost(run.run_id) from None
-
-    async def _finish(self, run: TakenRun, status: RunStatus, data: dict[str, Any]) -> None:
-        """Write the final entry. Without a reply from Redis it is written again: the script does it once."""
-        while True:
-            try:
-                await self._runs.finish(run, status, data)
-                return
-            except Unavailable:
-                await asyncio.sleep(0.2)
+    async def _ring_again(self, conversation_id: str, served: _Served) -> None:
+        """Leave the conversation to another node, at once."""
+        stream = served.bells[0][0]
+        with contextlib.suppress(RedisError, OSError):
+            await self._redis.xadd(stream, {"conversation_id": conversation_id})
+            await self._acknowledge(served, list(served.bells))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import jwt
 
 from sio_server.protocol.errors import ErrorCode, Refused
-from sio_server.protocol.events import AGENT_PREFIX, USER_ID_PATTERN
+from sio_server.protocol.events import USER_ID_PATTERN
+from sio_server.protocol.run import AGENT_PREFIX
 
 ALGORITHM = "HS256"
 

@@ -63,6 +63,7 @@ class HttpApi:
         token_ttl_s: int,
         metrics: Metrics,
         node_name: str,
+        serving: Callable[[], bool],
         redis_reachable: Callable[[], bool],
         bus_heard: Callable[[], bool],
         status: Callable[[], Awaitable[dict[str, Any]]],
@@ -73,6 +74,7 @@ class HttpApi:
         self._token_ttl_s = token_ttl_s
         self._metrics = metrics
         self._node_name = node_name
+        self._serving = serving
         self._redis_reachable = redis_reachable
         self._bus_heard = bus_heard
         self._status = status
@@ -113,10 +115,11 @@ class HttpApi:
         return web.json_response({"ok": True, "node": self._node_name})
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """200 when clients may be sent here: Redis answers, and the node hears itself on the bus."""
+        """200 when clients may be sent here: Redis answers, the node hears itself on the bus, and it stays."""
         redis, bus = self._redis_reachable(), self._bus_heard()
-        body = {"ready": redis and bus, "node": self._node_name, "redis": redis, "bus": bus}
-        return web.json_response(body, status=200 if redis and bus else 503)
+        ready = redis and bus and self._serving()
+        body = {"ready": ready, "node": self._node_name, "redis": redis, "bus": bus}
+        return web.json_response(body, status=200 if ready else 503)
 
     async def _prometheus(self, request: web.Request) -> web.Response:
         body = generate_latest(self._metrics.registry)

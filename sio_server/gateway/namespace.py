@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import socketio
@@ -14,16 +14,17 @@ from pydantic import ValidationError
 from sio_server.conversation.keys import conversation_room, user_room
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.turns import Turns
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.catch_up import CatchUp
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.runs import RunRequests, new_run_id
 from sio_server.gateway.sessions import Session, Sessions
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import MAX_PAGE_BYTES, ClientEvent, HandshakeAuth, ServerEvent
-from sio_server.protocol.mention import mentions_agent
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         bus: Bus,
         metrics: Metrics,
         node_name: str,
+        turns: Turns,
+        graphs: Sequence[str],
     ) -> None:
         super().__init__("/")
         self._tokens = tokens
@@ -68,7 +71,9 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._bus = bus
         self._metrics = metrics
         self._node_name = node_name
+        self._graphs = graphs  # names; the first is the default
         self._catch_up = CatchUp(conversations, fanout, sessions)
+        runs = RunRequests(conversations, turns, bus)
         self._handlers: dict[str, Handler] = {
             ClientEvent.CONVERSATION_CREATE: self._create,
             ClientEvent.CONVERSATION_JOIN: self._join,
@@ -78,6 +83,10 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             ClientEvent.CONVERSATION_INVITE: self._invite,
             ClientEvent.CONVERSATION_MEMBERS: self._list_members,
             ClientEvent.MESSAGE_SEND: self._send,
+            ClientEvent.MESSAGE_EDIT: runs.edit,
+            ClientEvent.RUN_STOP: runs.stop,
+            ClientEvent.RUN_REGENERATE: runs.regenerate,
+            ClientEvent.INTERRUPT_RESPOND: runs.respond,
             ClientEvent.READ_UPDATE: self._read,
             ClientEvent.DRAFT_UPDATE: self._draft,
             ClientEvent.TYPING_UPDATE: self._typing,
@@ -125,6 +134,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             "name": session.name,
             "device_id": session.device_id,
             "node": self._node_name,
+            "graphs": list(self._graphs),
             "devices": devices,
         }
         self._bus.deliver(sid, ServerEvent.SESSION_READY, ready)
@@ -170,7 +180,12 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     # Conversations
 
     async def _create(self, session: Session, request: events.ConversationCreate) -> dict[str, Any]:
-        conversation_id, created = await self._members.create(session.author, request)
+        graph = request.graph or self._graphs[0]
+        if graph not in self._graphs:
+            known = ", ".join(self._graphs)
+            raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
+        named = request.model_copy(update={"graph": graph})
+        conversation_id, created = await self._members.create(session.author, named)
         result = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
         if created:
             await self._tell_user(session.user_id, conversation_id, "joined", request.title, session)
@@ -233,8 +248,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
                 session.author,
                 request.client_id,
                 request.text,
-                run_id=f"r-{secrets.token_hex(8)}",
-                mentioned=mentions_agent(request.text),
+                run_id=new_run_id(),
             )
         except RoomgraphError as exc:
             self._metrics.sends.labels(exc.code).inc()

@@ -34,7 +34,7 @@ class Session:
 
     @property
     def author(self) -> Author:
-        return Author(self.user_id, self.name, self.device_id)
+        return Author(self.user_id, self.name, self.device_id, self.device_name)
 
 
 class Sessions:

@@ -27,6 +27,11 @@ class ErrorCode(StrEnum):
     NOT_ALLOWED = "not_allowed"
     CONVERSATION_EXISTS = "conversation_exists"
     CLIENT_ID_REUSED = "client_id_reused"
+    UNKNOWN_GRAPH = "unknown_graph"
+    RUN_IN_PROGRESS = "run_in_progress"
+    NOT_LATEST = "not_latest"
+    UNKNOWN_INTERRUPT = "unknown_interrupt"
+    ALREADY_RESOLVED = "already_resolved"
     UNAVAILABLE = "unavailable"
     INTERNAL = "internal"
 

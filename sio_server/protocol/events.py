@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from sio_server.protocol.position import Position
+from sio_server.protocol.run import AGENT_PREFIX
 
 PROTOCOL_VERSION = 1
 
@@ -18,10 +21,11 @@ MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at leas
 SNAPSHOT_ENTRIES = 50
 MAX_SYNC_CONVERSATIONS = 100
 MAX_INVITES = 100
+MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
+MAX_ANSWER_ITEMS = 1000
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
-AGENT_PREFIX = "agent:"  # ids of agents; no token may carry such a user id
 
 
 class ClientEvent(StrEnum):
@@ -35,6 +39,10 @@ class ClientEvent(StrEnum):
     CONVERSATION_INVITE = "conversation:invite"
     CONVERSATION_MEMBERS = "conversation:members"
     MESSAGE_SEND = "message:send"
+    MESSAGE_EDIT = "message:edit"
+    RUN_STOP = "run:stop"
+    RUN_REGENERATE = "run:regenerate"
+    INTERRUPT_RESPOND = "interrupt:respond"
     READ_UPDATE = "read:update"
     DRAFT_UPDATE = "draft:update"
     TYPING_UPDATE = "typing:update"
@@ -50,7 +58,11 @@ class ServerEvent(StrEnum):
     CONVERSATION_RESET = "conversation:reset"
     RUN_STARTED = "run:started"
     RUN_DELTA = "run:delta"
+    RUN_UPDATE = "run:update"
+    RUN_SUPERSEDED = "run:superseded"
     RUN_FINISHED = "run:finished"
+    INTERRUPT_REQUESTED = "interrupt:requested"
+    INTERRUPT_RESOLVED = "interrupt:resolved"
     PRESENCE_UPDATE = "presence:update"
     READ_UPDATED = "read:updated"
     DRAFT_UPDATED = "draft:updated"
@@ -66,6 +78,9 @@ class EntryType(StrEnum):
     MEMBER_LEFT = "member_left"
     MESSAGE = "message"
     ANSWER = "answer"
+    INTERRUPT = "interrupt"
+    INTERRUPT_RESOLVED = "interrupt_resolved"
+    STOPPED = "stopped"
     FAILED = "failed"
 
 
@@ -86,6 +101,36 @@ def _is_no_agent(user_id: str) -> str:
     if user_id.startswith(AGENT_PREFIX):
         raise ValueError(f"ids beginning with {AGENT_PREFIX!r} belong to agents")
     return user_id
+
+
+def _is_plain(value: Any, depth: int = 0) -> int:
+    """Count the items of a JSON value; raise ValueError for what may not enter a graph's state."""
+    if depth > MAX_ANSWER_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_ANSWER_DEPTH} levels")
+    if isinstance(value, str):
+        _is_unicode(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a JSON number")
+    if isinstance(value, dict):
+        for key in value:
+            # Checkpointers revive objects that are shaped like constructors, and keep marks of their own.
+            if key == "lc" or key.startswith("__"):
+                raise ValueError("a field named 'lc', or beginning with '__', is not allowed")
+            _is_unicode(key)
+        return sum(_is_plain(item, depth + 1) for item in value.values()) + 1
+    if isinstance(value, list):
+        return sum(_is_plain(item, depth + 1) for item in value) + 1
+    return 1
+
+
+def _is_answer(value: Any) -> Any:
+    if value is None or value == {}:
+        raise ValueError("should be a value: null and {} answer nothing")
+    if _is_plain(value) > MAX_ANSWER_ITEMS:
+        raise ValueError(f"more than {MAX_ANSWER_ITEMS} values")
+    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_TEXT_BYTES:
+        raise TextTooLong(f"longer than {MAX_TEXT_BYTES} bytes of JSON in UTF-8")
+    return value
 
 
 def _fits_text_limit(text: str) -> str:
@@ -119,6 +164,8 @@ class WirePosition(_Wire):
 
 Access = Literal["open", "invitation"]
 AgentMode = Literal["always", "mention", "off"]
+MultitaskStrategy = Literal["enqueue", "interrupt", "rollback", "reject"]
+Approvals = Literal["members", "owner"]
 
 
 class ConversationCreate(_Wire):
@@ -128,6 +175,9 @@ class ConversationCreate(_Wire):
     title: Title = ""
     access: Access = "invitation"
     agent: AgentMode = "always"
+    graph: Id | None = None  # None: the server's default graph
+    multitask_strategy: MultitaskStrategy = "enqueue"
+    approvals: Approvals = "members"
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
 
 
@@ -181,6 +231,37 @@ class MessageSend(_Wire):
     text: Annotated[Text, Field(min_length=1)]
 
 
+class MessageEdit(_Wire):
+    """Say the conversation's last message, one's own, anew: the dialog forgets what came of the old one."""
+
+    conversation_id: Id
+    client_id: Id
+    seq: Seq
+    text: Annotated[Text, Field(min_length=1)]
+
+
+class RunStop(_Wire):
+    """End a run now, or all unfinished runs of the conversation; the text so far is kept."""
+
+    conversation_id: Id
+    run_id: Id | None = None
+
+
+class RunRegenerate(_Wire):
+    """Answer the message of the last turn anew; `seq` is the entry that ended the turn."""
+
+    conversation_id: Id
+    seq: Seq
+
+
+class InterruptRespond(_Wire):
+    """Answer an interrupt: the graph is resumed with `value` when all of its interrupts are answered."""
+
+    conversation_id: Id
+    interrupt_id: Id
+    value: Annotated[Any, AfterValidator(_is_answer)]
+
+
 class ReadUpdate(_Wire):
     """This user has read up to `seq`; a mark never goes back."""
 
@@ -217,6 +298,10 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_INVITE: ConversationInvite,
     ClientEvent.CONVERSATION_MEMBERS: ConversationMembers,
     ClientEvent.MESSAGE_SEND: MessageSend,
+    ClientEvent.MESSAGE_EDIT: MessageEdit,
+    ClientEvent.RUN_STOP: RunStop,
+    ClientEvent.RUN_REGENERATE: RunRegenerate,
+    ClientEvent.INTERRUPT_RESPOND: InterruptRespond,
     ClientEvent.READ_UPDATE: ReadUpdate,
     ClientEvent.DRAFT_UPDATE: DraftUpdate,
     ClientEvent.TYPING_UPDATE: TypingUpdate,

@@ -1,14 +1,16 @@
-"""Whether a message speaks to the agent."""
+"""Whom a message speaks to."""
 
 from __future__ import annotations
 
 import re
 
 # What stands before may be Chinese, which needs no space, but not a mail address.
-# "@agent" always works; "@concierge" is the name people see.
-_MENTION = re.compile(r"(?<![A-Za-z0-9_@.+-])@(agent|concierge)(?![A-Za-z0-9_-])", re.IGNORECASE)
+_MENTION = re.compile(r"(?<![A-Za-z0-9_@.+-])@([A-Za-z0-9](?:[A-Za-z0-9_-]|[.:](?=[A-Za-z0-9]))*)", re.ASCII)
 
 
-def mentions_agent(text: str) -> bool:
-    """True when the text holds `@agent` or `@concierge` as a word, in any case."""
-    return _MENTION.search(text) is not None
+def mentions(text: str) -> list[str]:
+    """The names after an `@` in a text, in lower case, each once.
+
+    `agent` always means the agent; so does the name of the conversation's graph, such as `concierge`.
+    """
+    return list(dict.fromkeys(name.lower() for name in _MENTION.findall(text)))

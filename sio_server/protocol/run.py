@@ -1,8 +1,11 @@
-"""The life of a run: one execution of the graph for one message."""
+"""The life of a run: one execution of the graph for one message, or for the answers to its questions."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+
+AGENT_PREFIX = "agent:"  # ids of agents; no token may carry such a user id
 
 
 class RunStatus(StrEnum):
@@ -45,3 +48,13 @@ def final_entry_type(status: RunStatus) -> str:
         RunStatus.FAILED: "failed",
     }
     return types[status]
+
+
+def agent_id(graph: str) -> str:
+    """The user id under which a graph speaks."""
+    return AGENT_PREFIX + graph
+
+
+def agent_name(graph: str) -> str:
+    """The name people see: `support_agent` is Support Agent."""
+    return re.sub(r"[_.:-]+", " ", graph).strip().title() or graph

@@ -46,9 +46,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
             # What is appended right after the kill is published to nobody: no later entry shows the gap.
             await redis.client_kill_filter(_type="pubsub", skipme=False)
             for number in range(3):
-                ack, _ = await log.append_message(
-                    conversation.id, author, f"c{turn}-{number}", "x", run_id="r", mentioned=False
-                )
+                ack, _ = await log.append_message(conversation.id, author, f"c{turn}-{number}", "x", run_id="r")
                 head = ack["seq"]
             await log.mark_read(conversation.id, user_id, "elsewhere", head)
             for view in views:

@@ -25,9 +25,7 @@ def request(conversation_id: str, **settings: object) -> ConversationCreate:
 
 
 async def append(log: ConversationLog, conversation_id: str, author: Author, client_id: str, text: str = "hi"):
-    return await log.append_message(
-        conversation_id, author, client_id, text, run_id=f"r-{client_id}", mentioned=False
-    )
+    return await log.append_message(conversation_id, author, client_id, text, run_id=f"r-{client_id}")
 
 
 async def test_seq_is_dense_from_one_under_concurrent_sends(log, members, new_id):

@@ -50,7 +50,7 @@ async def test_more_missed_entries_than_a_page_holds_all_come_in_order(cluster, 
     await ann.go_offline()
     author = Author(ann.user_id, "Ann", "elsewhere")
     for number in range(450):
-        await log.append_message(new_id, author, f"c{number}", "x" * 900, run_id="r", mentioned=False)
+        await log.append_message(new_id, author, f"c{number}", "x" * 900, run_id="r")
     await ann.go_online(cluster.urls[1])
     assert mine.following.level
     assert await collect(mine, 451) == list(range(2, 452))
@@ -83,7 +83,7 @@ async def test_without_a_position_the_latest_entries_come_as_a_snapshot(new_clie
     await ann.create(conversation_id=new_id, access="open", agent="off")
     for number in range(100):
         author = Author(ann.user_id, "Ann", "elsewhere")
-        await log.append_message(new_id, author, f"c{number}", "x", run_id="r", mentioned=False)
+        await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
     bob = await new_client("Bob", node=2)
     conversation = await bob.join(new_id)
     assert await collect(conversation, 102) == list(range(53, 103))
@@ -108,7 +108,7 @@ async def test_a_position_that_cannot_be_served_is_reset_with_the_reason(
     author = Author(ann.user_id, "Ann", "elsewhere")
     await members.create(author, ConversationCreate(conversation_id=new_id, access="open", agent="off"))
     for number in range(149):  # of which the retention of these tests keeps 100
-        await log.append_message(new_id, author, f"c{number}", "x", run_id="r", mentioned=False)
+        await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
     epoch = (await log.look(new_id, ann.user_id)).bounds.epoch
     conversation = await ann.join(new_id, Position(position.epoch or epoch, position.seq))
     with pytest.raises(ConversationReset) as reset:

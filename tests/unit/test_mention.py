@@ -1,10 +1,14 @@
-"""A message speaks to the agent exactly when it names it as a word."""
+"""A message speaks to whom it names as a word."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.protocol.mention import mentions_agent
+from sio_server.protocol.mention import mentions
+
+
+def mentions_agent(text: str) -> bool:
+    return bool({"agent", "concierge"} & set(mentions(text)))
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,11 @@ def test_without_an_at_sign_nothing_is_a_mention(text: str) -> None:
 @pytest.mark.parametrize("text", ["你好@concierge", "请@agent帮忙"])
 def test_chinese_needs_no_space_before_the_name(text: str) -> None:
     assert mentions_agent(text)
+
+
+def test_every_name_is_given_once_in_lower_case() -> None:
+    assert mentions("@Support_Agent and @support_agent, also @my.graph: and @a:b.") == [
+        "support_agent",
+        "my.graph",
+        "a:b",
+    ]

@@ -13,11 +13,18 @@ from sio_server.conversation.connection import redis_errors
 from sio_server.conversation.keys import BUS, ConversationKeys
 from sio_server.protocol.errors import Refused
 
+# Scripts that begin or end runs are given `_run.lua` as well.
+_OF_RUNS = {"append", "take_run", "finish_run", "stop", "respond", "regenerate"}
+
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
     "not_a_member": "you are not a member of this conversation; join it first",
     "conversation_exists": "a conversation with this id exists already",
     "client_id_reused": "this client_id was used for another message",
+    "not_allowed": "this is for somebody else to do",
+    "not_latest": "something newer has been said since",
+    "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",
+    "unknown_interrupt": "there is no such open question; the dialog may have gone on without it",
 }
 
 
@@ -37,8 +44,10 @@ class Scripts:
         """Run a script on one conversation and return what follows `ok`, or the whole reply of a run script."""
         k = ConversationKeys(conversation_id)
         keys = [k.meta, k.members, k.invited, k.log, k.sent, k.reads, k.drafts, k.lease, k.unfinished, k.runs]
-        script = self._script(name, _source("_entry.lua") + _source(f"{name}.lua"))
-        return await self._run(script, [*keys, k.stats], [conversation_id, BUS, *args])
+        keys += [k.stats, k.interrupts, k.answers, k.resolved, k.threads, k.retired]
+        prelude = ["_entry.lua", "_run.lua"] if name in _OF_RUNS else ["_entry.lua"]
+        script = self._script(name, "".join(_source(part) for part in [*prelude, f"{name}.lua"]))
+        return await self._run(script, keys, [conversation_id, BUS, k.run_prefix, *args])
 
     async def user(self, name: str, keys: list[str], *args: str | int) -> list[Any]:
         """Run a script on the keys of one user."""

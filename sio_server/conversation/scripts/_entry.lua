@@ -1,6 +1,7 @@
 -- Put before every script of a conversation: names for its keys, and the one way to append an entry.
-local meta, members, invited, log, sent, reads, drafts, lease, unfinished, runs, stats = unpack(KEYS)
-local conversation_id, bus = ARGV[1], ARGV[2]
+local meta, members, invited, log, sent, reads, drafts, lease, unfinished, runs, stats,
+  interrupts, answers, resolved, threads, retired = unpack(KEYS)
+local conversation_id, bus, run_prefix = ARGV[1], ARGV[2], ARGV[3]
 local conversation_room = 'conversation:' .. conversation_id
 
 -- Milliseconds as ISO 8601 UTC. The calendar is civil_from_days by Howard Hinnant

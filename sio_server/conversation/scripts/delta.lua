@@ -1,8 +1,8 @@
--- Add to a run's text so far and show it. ARGV: 3 fencing token, 4 prefix of runs, 5 run id, 6 attempt,
+-- Add to a run's text so far and show it. ARGV: 4 fencing token, 5 run id, 6 attempt,
 -- 7 offset in characters, 8 length in characters, 9 text, 10 text as JSON
 -- Returns {'ok'} or {'stale'}. The same delta again changes nothing.
-if redis.call('HGET', lease, 'token') ~= ARGV[3] then return {'stale'} end
-local record = ARGV[4] .. ARGV[5]
+if redis.call('HGET', lease, 'token') ~= ARGV[4] then return {'stale'} end
+local record = run_prefix .. ARGV[5]
 local offset = tonumber(ARGV[7])
 if tonumber(redis.call('HGET', record, 'chars')) ~= offset then return {'ok'} end
 redis.call('APPEND', record .. ':text', ARGV[9])

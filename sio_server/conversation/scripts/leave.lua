@@ -1,9 +1,9 @@
 -- Stop being a member, or decline an invitation. Leaving what one is not in changes nothing and tells nothing.
--- ARGV: 3 user id, 4 data (JSON). Returns {'ok', '1' if one was a member}.
-redis.call('SREM', invited, ARGV[3])
-if redis.call('HDEL', members, ARGV[3]) == 0 then return {'ok', '0'} end
-redis.call('HDEL', reads, ARGV[3])
-redis.call('HDEL', drafts, ARGV[3])
+-- ARGV: 4 user id, 5 data (JSON). Returns {'ok', '1' if one was a member}.
+redis.call('SREM', invited, ARGV[4])
+if redis.call('HDEL', members, ARGV[4]) == 0 then return {'ok', '0'} end
+redis.call('HDEL', reads, ARGV[4])
+redis.call('HDEL', drafts, ARGV[4])
 -- Nodes put the leaver's sessions out of the room when they meet this entry, in the order of the log.
-append_entry('member_left', ARGV[4])
+append_entry('member_left', ARGV[5])
 return {'ok', '1'}

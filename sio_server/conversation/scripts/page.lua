@@ -1,7 +1,7 @@
 -- One page of the log, for members only; the check and the read are one step.
--- ARGV: 3 user id ('' for the node itself), 4 'after' or 'before', 5 seq, 6 limit, 7 limit in bytes
+-- ARGV: 4 user id ('' for the node itself), 5 'after' or 'before', 6 seq, 7 limit, 8 limit in bytes
 -- Returns {'ok', epoch, first, head, {seq, envelope, seq, envelope, ...} in ascending order} or {error code}.
-local user_id, direction, seq, limit, max_bytes = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local user_id, direction, seq, limit, max_bytes = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local known = redis.call('HMGET', meta, 'epoch', 'first', 'seq')
 if not known[1] then return {'unknown_conversation'} end
 local refusal = user_id ~= '' and stranger(user_id)

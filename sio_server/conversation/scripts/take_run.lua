@@ -1,20 +1,43 @@
--- Take the lease of a conversation and its oldest unfinished run. ARGV: 3 node id, 4 lease ms, 5 prefix of runs, 6 node name
--- Returns {'idle'} when nothing is unfinished, {'held'} while another holds the lease, or
--- {'taken', fencing token, run id, attempt, input seq, epoch, envelope of the input or ''}.
-local run_id = redis.call('ZRANGE', unfinished, 0, 0)[1]
-if not run_id then return {'idle'} end
-if redis.call('EXISTS', lease) == 1 then return {'held'} end
+-- Take the lease of a conversation and its first unfinished run.
+-- ARGV: 4 node id, 5 lease ms, 6 node name, 7 fencing token held already or '', 8 '1' if the attempt under it failed
+-- Returns {'idle'} when nothing is to be done, {'held', ms} while another holds the lease for so long, or {'taken',
+-- fencing token, run id, attempt, input seq, epoch, envelope of the input or '', kind, failures, thread to begin
+-- from or '', thread the answers were asked in or '', answers (JSON), seq of the entry it replaces or '', graph, agent's name}.
+local first = redis.call('ZRANGE', unfinished, 0, 0)
+if not first[1] then return {'idle'} end
+local holder = redis.call('HGET', lease, 'token')
+if holder and holder ~= ARGV[7] then return {'held', redis.call('PTTL', lease)} end
+local run_id = first[1]
+local record = run_prefix .. run_id
+local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'chars', 'thread', 'answers', 'replaces', 'asked_in')
+
+if known[1] == 'message' and redis.call('HLEN', interrupts) > 0 then
+  -- What was written before the question was asked does not answer it: it waits with the question.
+  local newest = redis.call('ZREVRANGE', unfinished, 0, 0, 'WITHSCORES')[2]
+  if tonumber(newest) < tonumber(redis.call('HGET', meta, 'asked_seq')) then return {'idle'} end
+  supersede_interrupts()
+end
+
 local token = redis.call('HINCRBY', meta, 'fence', 1)
-redis.call('HSET', lease, 'owner', ARGV[3], 'token', token)
-redis.call('PEXPIRE', lease, ARGV[4])
-local record = ARGV[5] .. run_id
+redis.call('DEL', lease)
+redis.call('HSET', lease, 'owner', ARGV[4], 'token', token, 'run_id', run_id)
+redis.call('PEXPIRE', lease, ARGV[5])
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
-local input_seq = redis.call('HGET', record, 'input_seq')
-redis.call('HSET', record, 'status', 'running', 'node', ARGV[3], 'token', token, 'chars', 0)
+if ARGV[8] == '1' then redis.call('HINCRBY', record, 'failures', 1) end
+local source = known[3]
+if not source then
+  source = redis.call('HGET', meta, 'thread') or ''
+  redis.call('HSET', record, 'source', source, 'base', source)
+end
+local tokens = (redis.call('HGET', record, 'tokens') or '') .. ' ' .. token
+redis.call('HSET', record, 'status', 'running', 'node', ARGV[4], 'token', token, 'chars', 0, 'tokens', tokens)
 redis.call('DEL', record .. ':text')
--- A higher attempt tells devices to drop the text of the attempt before.
+if attempt > 1 then withdraw(run_id, attempt - 1, known[4]) end
 publish('run:started', conversation_room, string.format(
   '{"conversation_id":%s,"run_id":"%s","attempt":%d,"input_seq":%s,"node":%s}',
-  cjson.encode(conversation_id), run_id, attempt, input_seq, cjson.encode(ARGV[6])))
-local input = redis.call('XRANGE', log, input_seq .. '-0', input_seq .. '-0')[1]
-return {'taken', token, run_id, attempt, input_seq, redis.call('HGET', meta, 'epoch'), input and input[2][2] or ''}
+  cjson.encode(conversation_id), run_id, attempt, known[2], cjson.encode(ARGV[6])))
+local input = redis.call('XRANGE', log, known[2] .. '-0', known[2] .. '-0')[1]
+local who = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name')
+return {'taken', token, run_id, attempt, known[2], who[1], input and input[2][2] or '', known[1],
+  redis.call('HGET', record, 'failures'), known[5] or source, known[8] or '', known[6] or '', known[7] or '',
+  who[2], who[3]}

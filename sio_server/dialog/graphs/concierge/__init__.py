@@ -1,4 +1,4 @@
-"""The concierge: a graph that books a meeting room in a dialog over several turns."""
+"""The concierge: a graph that books a meeting room in a dialog, and interrupts for an approval before it does."""
 
 from sio_server.dialog.graphs.concierge.graph import builder
 

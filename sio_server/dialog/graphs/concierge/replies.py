@@ -1,6 +1,9 @@
 """The concierge's words: every sentence it can say, in English and in Chinese."""
 
-from sio_server.dialog.graphs.concierge.state import SLOTS, Booking, Confirmed, Language, Slot
+import re
+from typing import Any
+
+from sio_server.dialog.graphs.concierge.state import SLOTS, Booking, Confirmed, Decision, Language, Slot
 
 ASK: dict[Language, dict[Slot, str]] = {
     "en": {
@@ -30,7 +33,7 @@ SAY: dict[Language, dict[str, str]] = {
     "en": {
         "help": "I can book a room for you: say “book a meeting room tomorrow at 10 for 6 people”.",
         "out_of_range": "A room takes 1 to 500 people. ",
-        "confirm": "So that is: {booking}. Shall I book it (yes or no)?",
+        "confirm": "So that is: {booking}. Shall I book it?",
         "confirm_again": "Please say yes or no, or what to change. It is: {booking}. Shall I book it?",
         "change": "What shall I change: what it is for, the time, or the number of people?",
         "booked": "Booked: {booking}. Your booking number is {number}.",
@@ -38,9 +41,9 @@ SAY: dict[Language, dict[str, str]] = {
         "nothing_to_cancel": "You have no open booking to cancel.",
     },
     "zh": {
-        "help": "我可以帮您预订会议室，例如您可以说：“订会议室，明天下午3点，6个人”。",
+        "help": "我可以帮您预订会议室，例如您可以说：“订会议室开会，明天下午3点，6个人”。",
         "out_of_range": "会议室可容纳1到500人。",
-        "confirm": "请确认：{booking}。要预订吗（是/否）？",
+        "confirm": "请确认：{booking}。要预订吗？",
         "confirm_again": "请回答是或否，或者告诉我要改什么。目前是：{booking}。要预订吗？",
         "change": "您要改什么：用途、时间还是人数？",
         "booked": "已预订：{booking}。您的预订号是{number}。",
@@ -48,10 +51,19 @@ SAY: dict[Language, dict[str, str]] = {
         "nothing_to_cancel": "您没有可以取消的未完成预订。",
     },
 }
+BUTTONS: dict[Language, dict[Decision, str]] = {
+    "en": {"approve": "Book it", "reject": "Not yet"},
+    "zh": {"approve": "预订", "reject": "先不订"},
+}
 NAMES: dict[Language, dict[Slot, str]] = {
     "en": {"what": "for", "when": "when", "how_many": "people"},
     "zh": {"what": "用途", "when": "时间", "how_many": "人数"},
 }
+# Of these one says "a" or "an"; a purpose in the user's own words is said as they put it.
+ONE_OF_A_KIND = re.compile(
+    "meeting|workshop|interview|party|presentation|seminar|lecture|conference|stand-?up|review|retro|demo"
+    "|class|lesson|session|celebration|exam"
+)
 
 
 def read_back(language: Language, booking: Booking | Confirmed) -> str:
@@ -59,6 +71,8 @@ def read_back(language: Language, booking: Booking | Confirmed) -> str:
     what, when, how_many = booking["what"], booking["when"], booking["how_many"]
     if language == "zh":
         return f"{what}，{when}，{how_many}人"
+    if ONE_OF_A_KIND.fullmatch(what):
+        what = f"{'an' if what[0] in 'aeiou' else 'a'} {what}"
     return f"{what}, {when}, {how_many} {'person' if how_many == 1 else 'people'}"
 
 
@@ -79,6 +93,19 @@ def ask_for(language: Language, slot: Slot, again: bool, out_of_range: bool) -> 
     if out_of_range:
         return say(language, "out_of_range") + ASK[language][slot]
     return (ASK_AGAIN if again else ASK)[language][slot]
+
+
+def approval(language: Language, text: str, booking: Booking) -> dict[str, Any]:
+    """The question shown with its buttons before a booking is made, in plain JSON types."""
+    return {
+        "kind": "approval",
+        "text": text,
+        "action": {
+            "name": "book_room",
+            "args": {"what": booking["what"], "when": booking["when"], "how_many": booking["how_many"]},
+        },
+        "options": [{"value": value, "label": label} for value, label in BUTTONS[language].items()],
+    }
 
 
 def summary(

@@ -14,6 +14,7 @@ Language = Literal["en", "zh"]
 Slot = Literal["what", "when", "how_many"]
 Asked = Literal["what", "when", "how_many", "confirm", "change"]
 Intent = Literal["start", "yes", "no", "cancel", "summarise", "other"]
+Decision = Literal["approve", "reject"]
 
 SLOTS: tuple[Slot, ...] = ("what", "when", "how_many")
 
@@ -45,7 +46,7 @@ class Confirmed(TypedDict):
 
 
 class Turn(TypedDict):
-    """What `understand` found in this turn's message, for the nodes after it."""
+    """What was found in this turn's message, or in the answer to its approval, for the nodes after."""
 
     user: str
     language: Language

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from sio_server.dialog.graphs.concierge.state import MOST_PEOPLE, Booking, Intent, Language, Slot, Slots
+from sio_server.dialog.graphs.concierge.state import MOST_PEOPLE, Asked, Booking, Intent, Language, Slot, Slots
 
 # (?ia) in the patterns: any case, and \b between a Chinese character and a letter or digit as well.
 READ_AT_MOST, WHEN_AT_MOST, WHAT_AT_MOST = 1000, 80, 60
@@ -14,14 +14,21 @@ HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # One character for one character, so a place in the mapped text is the same place in the user's wording.
 PLAIN = str.maketrans(
     {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)}
-    | dict(zip("點週後號個訂預會議總結確認對兩時間這", "点周后号个订预会议总结确认对两时间这", strict=True))
+    | dict(
+        zip("點週後號個訂預會議總結確認對兩時間這負萬", "点周后号个订预会议总结确认对两时间这负万", strict=True)
+    )
+    | dict.fromkeys("\u2010\u2011\u2212\ufe63", "-")
 )
 
 NUMBER_WORDS = "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 NUMBERS = {word: value for value, word in enumerate(NUMBER_WORDS.split("|"), start=1)}
-NUMBERS |= {"fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50}
+NUMBERS |= {"zero": 0, "fifteen": 15, "twenty": 20, "thirty": 30, "fifty": 50}
 HAN_DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")} | {"两": 2}
-NUM = rf"(?:[0-9]+|(?:{'|'.join(NUMBERS)})\b|[零一二两三四五六七八九十百]{{1,7}})"
+HAN_UNITS = {"": 1, "十": 10, "百": 100, "千": 1000, "万": 10000}
+DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
+NUM = rf"(?:{DIGITS}[百千万]?|(?:{'|'.join(NUMBERS)})\b|[零一二两三四五六七八九十百千万]{{1,9}})"
+# A sign is read so that "-5 people" is told of the range, and not booked for 5.
+SIGN = r"(?:[-–]|\b(?:minus|negative) |负\s?)"
 PEOPLE = r"(?:people|persons?|guests?|attendees|participants|colleagues|seats|pax|of us)\b"
 
 # --- when
@@ -100,43 +107,56 @@ def merge_when(old: str, new: str) -> str:
 
 
 # --- how many
+COUNT = rf"({SIGN}?{NUM})"
+# "for 3 interviews" counts no people, so a bare "for 3" must end its phrase.
+PHRASE_END = r"(?=\s*(?:$|[^\w\s.,:]|[.,](?!\d)|(?:at|on|in|please)\b))"
 HEADS = re.compile(
-    # "6-8 people" takes a room for 8; "-5 people" and "1,5 people" are no head counts.
-    rf"(?ia)(?:(?<![\d.,-]){NUM}\s?(?:-|–|~|to|or|到|至)\s?|(?<![\d-])(?<!\d[.,])(?<!第))({NUM})\s?(?:more )?"
+    # "6-8 people" takes a room for 8; "1,5 people" is no head count.
+    rf"(?ia)(?:(?<![\d.,-]){NUM}\s?(?:-|–|~|to|or|到|至)\s?|(?<![\d-])(?<!\d[.,])(?<!第)){COUNT}\s?(?:more )?"
     rf"(?:{PEOPLE}|个人|人|位|名|个(?:同事|朋友|客人|学生|员工))"
-    rf"|\b(?:party|group|team) of ({NUM})|\b(?:we are|we're|we'll be|there (?:are|will be)) ({NUM})"
-    # "for 3 interviews" counts no people, so a bare "for 3" must end its phrase.
-    rf"|\bfor (?:about |around |up to )?({NUM})(?=\s*(?:$|[^\w\s.,:]|[.,](?!\d)|(?:at|on|in|please)\b))"
-    rf"|人数(?:改成|改为|是|为|:)?\s?({NUM})",
+    rf"|\b(?:party|group|team) of {COUNT}|\b(?:we are|we're|we'll be|there (?:are|will be)) {COUNT}"
+    rf"|\bfor (?:about |around |up to )?{COUNT}{PHRASE_END}"
+    rf"|人数(?:改成|改为|是|为|:)?\s?{COUNT}",
+)
+# Of a booking that has its time already, "make it 8" is about the people.
+MAKE_IT = re.compile(
+    rf"(?ia)\bmake (?:it|that) {COUNT}{PHRASE_END}|改[成为到]\s?{COUNT}(?=个?[吧了]?\s*(?:$|[|.,!。、]))"
 )
 ONLY_A_NUMBER = re.compile(
-    rf"(?ia)(?:we are|we're|there are|about|around|maybe|up to|我们|大概|大约|一共|差不多|\s)*(?P<n>-?{NUM})"
+    rf"(?ia)(?:we are|we're|there are|about|around|maybe|up to|我们|大概|大约|一共|差不多|\s)*{COUNT}"
     r"(?:\s|个|左右|吧|of us|or so|max|please)*",
 )
 
 
 def number(text: str) -> int:
-    """The value of "12", "twelve" or "十二"."""
-    if text.lstrip("-").isdigit():
-        return int(text)
+    """The value of "12", "-12", "1,200", "twelve", "十二" or "3千"."""
+    if sign := re.match(rf"(?ia){SIGN}", text):
+        return -number(text[sign.end() :])
+    if digits := re.fullmatch(rf"({DIGITS})([百千万]?)", text):
+        return int(digits[1].replace(",", "")) * HAN_UNITS[digits[2]]
     if text.lower() in NUMBERS:
         return NUMBERS[text.lower()]
     total, digit = 0, 0
     for character in text:
-        if character in "十百":
-            total, digit = total + (digit or 1) * (10 if character == "十" else 100), 0
+        if character == "万":
+            total, digit = (total + digit or 1) * HAN_UNITS[character], 0
+        elif character in HAN_UNITS:
+            total, digit = total + (digit or 1) * HAN_UNITS[character], 0
         else:
             digit = digit * 10 + HAN_DIGITS[character]
     return total + digit
 
 
-def find_how_many(plain: str, asked: bool) -> tuple[int | None, str]:
+def find_how_many(plain: str, asked: Asked | None) -> tuple[int | None, str]:
     """The head count, and the text without it; a number alone is one only where that was the question."""
-    if found := HEADS.search(plain):
+    found = HEADS.search(plain)
+    if not found and asked in ("how_many", "confirm", "change"):
+        found = MAKE_IT.search(plain)
+    if found:
         said = next(group for group in found.groups() if group is not None)
         return number(said), plain[: found.start()] + GONE + plain[found.end() :]
-    if asked and (alone := ONLY_A_NUMBER.fullmatch(plain.strip(" |.!,。"))):
-        return number(alone["n"]), ""
+    if asked == "how_many" and (alone := ONLY_A_NUMBER.fullmatch(plain.strip(" |.!,。"))):
+        return number(alone[1]), ""
     return None, plain
 
 
@@ -146,7 +166,8 @@ KIND = re.compile(
     r"\b(?P<kind>meeting|workshop|interview|party|training|presentation|seminar|lecture|conference|stand-?up"
     r"|review|retro|demo|class|lesson|session|brainstorm(?:ing)?|celebration|exam)s?\b"
     r"|(?P<han>(?:团队|项目|部门|客户|生日|年终)?"
-    r"(?:研讨会|工作坊|面试|聚会|派对|培训|讲座|演示|评审|发布会|生日会|座谈会|会议|开会))",
+    # "订会议室" says what is booked, not what for.
+    r"(?:研讨会|工作坊|面试|聚会|派对|培训|讲座|演示|评审|发布会|生日会|座谈会|会议(?![室厅])|开会(?!议[室厅])))",
 )
 FILLER = re.compile(
     r"(?ia)^(?:(?:it'?s|it (?:is|will be)|this is|we(?:'re| are) (?:having|holding)|i need (?:it|one)|just"
@@ -171,7 +192,7 @@ def find_what(plain: str, known: str | None, asked: bool) -> str | None:
     if telling := [kind for kind in kinds if kind not in {"meeting", "会议", "开会"}]:
         return telling[0]
     # "Move the meeting to Friday" does not turn a workshop into a meeting.
-    if kinds and (known is None or re.search(r"(?ia)\ba meeting\b(?! room)|[成为]会议(?!室)", plain)):
+    if kinds and (known is None or re.search(r"(?ia)\ba meeting\b(?! room)|[成为]会议(?![室厅])", plain)):
         return kinds[0]
     return free[0] if free else None
 
@@ -182,11 +203,11 @@ SUMMARY = re.compile(r"(?ia)\bsummar(?:y|i[sz]e)\b|总结|摘要")
 START = re.compile(r"(?ia)\b(?:book(?:ing)?|reserv(?:e|ation)|rooms?)\b|订|预定|会议室")
 # Each word of a yes must agree or be polite: "ok, but is it quiet?" books no room.
 YES = re.compile(
-    r"(?ia)yes|y|yeah|yep|okay|ok|sure|confirm(?:ed)?|correct|right|perfect|fine|agreed?|book|go|[👍✅]"
-    r"|(?:是的?|对的?|好的?|确认|可以|行|没问题|[没不]错|预?订吧|就这样)+[吧啊呀了请谢]*",
+    r"(?ia)yes|y|yeah|yep|okay|ok|sure|confirm(?:ed)?|approved?|correct|right|perfect|fine|agreed?|book|go|[👍✅]"
+    r"|(?:是的?|对的?|好的?|确认|同意|批准|可以|行|没问题|[没不]错|预?订|就这样)+[吧啊呀了请谢]*",
 )
 POLITE = re.compile(r"(?ia)please|thanks?|you|it|that'?s?|is|looks|good|great|do|ahead|the|this|i|谢谢|请")
-NO = re.compile(r"(?ia)(?:no|n|nope|nah|not|nothing|wrong|don't)\b|不|否|没|别|错")
+NO = re.compile(r"(?ia)(?:no|n|nope|nah|not|nothing|wrong|don't|reject(?:ed)?)\b|[先暂]?不|否|没|别|错|拒绝")
 CHANGE = re.compile(r"(?ia)(?:please |i want to |let's )?(?:change|edit|modify)\b|修改|更改|改")
 ABOUT: dict[Slot, re.Pattern[str]] = {
     "when": re.compile(r"(?ia)\b(?:time|date|day|when|hour)\b|时间|日期"),
@@ -217,7 +238,7 @@ def read(text: str, booking: Booking | None) -> Heard:
     known, asked = booking or Booking(), booking.get("asked") if booking else None
     when, plain = find_when(words)
     when = when or (words if asked == "when" and RIGHT_NOW.fullmatch(words) else "")
-    how_many, plain = find_how_many(plain, asked == "how_many")
+    how_many, plain = find_how_many(plain, asked)
     what = find_what(plain, known.get("what"), asked == "what")
 
     slots = Slots()

@@ -1,0 +1,1 @@
+"""Two agents for an office."""

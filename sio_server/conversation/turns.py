@@ -1,0 +1,64 @@
+"""What members do to the agent's turns: stop a run, answer an interrupt, regenerate an answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from sio_server.conversation.log import Author, to_json
+from sio_server.conversation.scripts import Scripts
+from sio_server.protocol.errors import ErrorCode, Refused
+
+
+class AlreadyResolved(Refused):
+    """Another answer came first; `event` is the `interrupt:resolved` that tells whose."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        by = event["by"]
+        where = by["device_name"] or by["device_id"]
+        super().__init__(ErrorCode.ALREADY_RESOLVED, f"{by['name']} has answered already, on {where}")
+        self.event = event
+
+
+class Turns:
+    """Every change is one atomic step with its entry in the log. Raises Refused or Unavailable."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def stop(self, conversation_id: str, author: Author, run_id: str | None) -> list[str]:
+        """End a run now, or all of them, wherever it is executed; return those that this ended."""
+        reply = await self._scripts.conversation(
+            "stop", conversation_id, author.user_id, run_id or "", author.to_json()
+        )
+        return list(reply[1])
+
+    async def respond(
+        self, conversation_id: str, author: Author, interrupt_id: str, value: Any, *, run_id: str
+    ) -> dict[str, Any]:
+        """Answer an interrupt; return the ack. The same answer from the same device may be repeated.
+
+        When it was the last open one, the run goes on as `run_id`. Raises AlreadyResolved.
+        """
+        answer = to_json(value)
+        same = f"{author.user_id} {author.device_id} {answer}".encode()
+        reply = await self._scripts.conversation(
+            "respond",
+            conversation_id,
+            author.user_id,
+            interrupt_id,
+            answer,
+            author.to_json(),
+            hashlib.sha1(same, usedforsecurity=False).hexdigest(),
+            run_id,
+        )
+        result: dict[str, Any] = json.loads(reply[1])
+        if reply[0] == "already_resolved":
+            raise AlreadyResolved(result)
+        return result
+
+    async def regenerate(self, conversation_id: str, author: Author, seq: int, *, run_id: str) -> str:
+        """Answer the message of the last turn anew, whose final entry is `seq`; return the run that does it."""
+        reply = await self._scripts.conversation("regenerate", conversation_id, author.user_id, seq, run_id)
+        return str(reply[1])

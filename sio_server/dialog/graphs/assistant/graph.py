@@ -1,0 +1,81 @@
+"""The assistant's turn as a graph: think, carry out the calls, and think again until there is an answer."""
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send, interrupt
+
+from sio_server.dialog.graphs.assistant import prompts
+from sio_server.dialog.graphs.assistant.history import for_model, language_of, last_speaker
+from sio_server.dialog.graphs.assistant.model import ModelSaidNothing, ended_by, listen
+from sio_server.dialog.graphs.assistant.state import MOST_STEPS, AssistantState, Task, steps_of_turn
+from sio_server.dialog.graphs.assistant.tools import TOOLS, RoomRequest, acts, booking, read, result
+
+
+def builder(model: BaseChatModel, model_timeout: float = 60.0) -> StateGraph[AssistantState]:
+    """The graph around a model, which may be silent for `model_timeout` seconds, for the server to compile."""
+    with_tools, ends = model.bind_tools(TOOLS), ended_by(model)
+
+    async def think(state: AssistantState, config: RunnableConfig) -> AssistantState:
+        """Let the model speak: an answer, or calls of tools."""
+        messages = state.get("messages", [])
+        if steps_of_turn(messages) >= MOST_STEPS:
+            return {"messages": [AIMessage(content=prompts.GAVE_UP[language_of(messages)])]}
+        system = SystemMessage(content=prompts.system_prompt(state.get("bookings", [])))
+        given = [system, *for_model(messages)]
+        said = await listen(with_tools, given, config, silence=model_timeout, ends=ends)
+        if not said.text and not said.tool_calls and not isinstance(messages[-1], ToolMessage):
+            # It is not kept, so that another attempt asks again. After a tool's result small models often have
+            # nothing to add; then that result is the answer.
+            raise ModelSaidNothing("the model's answer is empty")
+        return {"messages": [said]}
+
+    graph = StateGraph(AssistantState)
+    graph.add_node("think", think)
+    graph.add_node("look_up", look_up, input_schema=Task)
+    graph.add_node("act", act, input_schema=Task)
+    graph.add_edge(START, "think")
+    graph.add_conditional_edges("think", next_tasks, ["look_up", "act", END])
+    graph.add_edge("look_up", "think")
+    graph.add_edge("act", "think")
+    return graph
+
+
+def next_tasks(state: AssistantState) -> list[Send] | str:
+    """One task for each call, so that each is asked about, and carried out, by itself."""
+    messages = state["messages"]
+    said = messages[-1]
+    if not isinstance(said, AIMessage) or not said.tool_calls:
+        return END
+    user, language = last_speaker(messages), language_of(messages)
+    return [
+        Send(
+            "act" if acts(call) else "look_up",
+            # Some providers number their calls anew in each message, so the message's id goes with it.
+            Task(call=call, key=f"{said.id}:{call['id']}", user=user, language=language),
+        )
+        for call in said.tool_calls
+    ]
+
+
+async def look_up(state: Task) -> AssistantState:
+    """Carry out a call that only reads; nobody is asked."""
+    return {"messages": [await read(state["call"])]}
+
+
+async def act(state: Task) -> AssistantState:
+    """Carry out a call that acts, if people approve.
+
+    This node runs from its beginning again when the answer has come, and once more if its node died then. The
+    booking is part of the same checkpoint as the model being told of it, and its key lets it in once.
+    """
+    call = state["call"]
+    request = RoomRequest.model_validate(call["args"])
+    args = request.model_dump()  # what people are shown is what is carried out
+    rejected = prompts.rejection(interrupt(prompts.approval(state["language"], call["name"], args)))
+    if rejected is not None:
+        return {"messages": [result(call, rejected)]}
+    made = booking(state, request)
+    told = prompts.BOOKED.format(number=made["number"], **args)
+    return {"messages": [result(call, told)], "bookings": [made]}

@@ -1,0 +1,68 @@
+"""Leases are renewed beside the graphs, in another thread's event loop: no graph can starve them.
+
+What remains is code that keeps Python's global lock to itself for seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sio_server.conversation.keys import LEASE_MS
+from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
+from sio_server.protocol.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+RENEW_S = 1.0
+
+
+@dataclass
+class _Lease:
+    run: TakenRun
+    on_lost: Callable[[], None]
+    renewed: float  # monotonic
+    until: float  # monotonic: whoever holds it longer hangs, and others shall try
+
+
+class LeaseKeeper:
+    """Renews the leases of this node's runs. `hold` and `release` may be called from any thread."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._leases: dict[str, _Lease] = {}
+
+    def hold(self, run: TakenRun, on_lost: Callable[[], None], max_s: float) -> None:
+        """Renew the run's lease for at most `max_s` seconds; `on_lost` is called when it may have expired."""
+        now = time.monotonic()
+        self._leases[run.token + run.conversation_id] = _Lease(run, on_lost, now, now + max_s)
+
+    def release(self, run: TakenRun) -> None:
+        """Renew it no more."""
+        self._leases.pop(run.token + run.conversation_id, None)
+
+    async def keep(self) -> None:
+        """Renew all leases each second, until cancelled."""
+        while True:
+            began = time.monotonic()
+            await asyncio.gather(*(self._renew(lease) for lease in list(self._leases.values())))
+            await asyncio.sleep(max(0.0, RENEW_S - (time.monotonic() - began)))
+
+    async def _renew(self, lease: _Lease) -> None:
+        began = time.monotonic()
+        try:
+            if began > lease.until:
+                raise LeaseLost(f"{lease.run.run_id} hangs")
+            await self._runs.renew(lease.run)
+            lease.renewed = began
+        except LeaseLost as exc:
+            log.info("a lease is not kept any more: %s", exc)
+            self.release(lease.run)
+            lease.on_lost()
+        except Unavailable:
+            if time.monotonic() - lease.renewed > LEASE_MS / 1000:
+                self.release(lease.run)
+                lease.on_lost()

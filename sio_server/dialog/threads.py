@@ -1,0 +1,121 @@
+"""The threads of checkpoints: each attempt at a run has its own, begun as a copy of where the dialog stands.
+
+An owner that was paused and wakes, or any other that lost its lease, can write to its own thread only. Which
+thread counts is said in the run's record and in the conversation, by fenced scripts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+
+from sio_server.dialog.runs import TakenRun
+
+# The metadata that names the run which wrote a checkpoint.
+RUN = "roomgraph_run"
+
+# LangGraph's names of two kinds of writes, as checkpointers see them.
+_INTERRUPT = "__interrupt__"
+_RESUME = "__resume__"
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The latest checkpoints of a thread: the graph's own and those of its subgraphs."""
+
+    root: CheckpointTuple | None = None
+    resumes: dict[tuple[str, str], int] = field(default_factory=dict)  # (namespace, task) -> answers it has used
+    asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # interrupt id -> the task that raised it
+
+    def is_of(self, run: TakenRun) -> bool:
+        """Whether the run has brought the graph to where it stands."""
+        return self.root is not None and self.root.metadata.get(RUN) == run.run_id
+
+    def unused(self, answers: dict[str, Any], asked: Tip) -> dict[str, Any]:
+        """Those answers that no earlier attempt has handed to the graph.
+
+        The graph's node would take an answer given twice for the answer to its next question.
+        """
+        return {
+            interrupt_id: value
+            for interrupt_id, value in answers.items()
+            if (task := asked.asked.get(interrupt_id)) is None
+            or self.resumes.get(task, 0) <= asked.resumes.get(task, 0)
+        }
+
+
+def config_of(run: TakenRun) -> RunnableConfig:
+    """How the graph is called in this attempt.
+
+    The run's id is metadata only: LangGraph takes `run_id` in `configurable` for a sign to ignore the input.
+    """
+    configurable = {
+        "thread_id": run.thread_id,
+        "conversation_id": run.conversation_id,
+        "fencing_token": run.token,
+    }
+    return {"configurable": configurable, "metadata": {RUN: run.run_id}}
+
+
+async def read_tip(saver: BaseCheckpointSaver[Any], thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
+    """The latest checkpoint of each namespace, the root's last."""
+    namespaces = [""]
+    if subgraphs:
+        every = saver.alist({"configurable": {"thread_id": thread_id}})
+        found = {item.config["configurable"].get("checkpoint_ns", "") async for item in every}
+        namespaces = sorted(found | {""}, reverse=True)
+    latest = []
+    for namespace in namespaces:
+        # Asked for one by one: the latest is the one written last, whatever the clocks in the ids say.
+        where: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}}
+        item = await saver.aget_tuple(where)
+        if item is not None:
+            latest.append(item)
+    return latest
+
+
+def tip_of(latest: list[CheckpointTuple]) -> Tip:
+    """What has to be known of them to go on."""
+    resumes: dict[tuple[str, str], int] = {}
+    asked: dict[str, tuple[str, str]] = {}
+    for item in latest:
+        namespace = item.config["configurable"].get("checkpoint_ns", "")
+        for task_id, channel, value in item.pending_writes or ():
+            if channel == _RESUME:
+                resumes[namespace, task_id] = len(value) if isinstance(value, list) else 1
+            elif channel == _INTERRUPT:
+                for interrupt in value:
+                    # A subgraph's interrupt is raised by its own task and by the task the subgraph is: the inner
+                    # one, in the longer namespace, is the one that uses the answer.
+                    known = asked.get(interrupt.id)
+                    if known is None or len(known[0]) < len(namespace):
+                        asked[interrupt.id] = (namespace, task_id)
+    return Tip(latest[-1] if latest else None, resumes, asked)
+
+
+async def copy_tip(
+    saver: BaseCheckpointSaver[Any], run: TakenRun, *, whole: bool, subgraphs: bool
+) -> list[CheckpointTuple]:
+    """Begin the attempt's thread from the latest checkpoints of its source; return what was copied.
+
+    `whole`: with what the tasks of the last step have written, so that it can go on in the middle of a step.
+    Ids are kept: the names of tasks are made of them.
+    """
+    latest = await read_tip(saver, run.source, subgraphs=subgraphs)
+    for item in latest:
+        namespace = item.config["configurable"].get("checkpoint_ns", "")
+        target = config_of(run)
+        target["configurable"]["checkpoint_ns"] = namespace
+        stored = await saver.aput(target, item.checkpoint, item.metadata, item.checkpoint["channel_versions"])
+        if not whole:
+            continue
+        stored["configurable"]["fencing_token"] = run.token
+        tasks: dict[str, list[tuple[str, Any]]] = {}
+        for task_id, channel, value in item.pending_writes or ():
+            tasks.setdefault(task_id, []).append((channel, value))
+        for task_id, writes in tasks.items():
+            await saver.aput_writes(stored, writes, task_id)
+    return latest

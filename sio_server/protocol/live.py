@@ -1,0 +1,108 @@
+"""What goes on in a conversation beside its entries: the text so far of runs, and questions that are open.
+
+The same rules hold on every device. Deltas may be lost, come twice, or come before the answer to a join; a
+gap is noticed, and looking at the conversation again fills it. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sio_server.protocol.events import Entry, EntryType, ServerEvent
+
+_ENDED_KEPT = 100
+
+
+@dataclass
+class LiveRun:
+    """A run that has not ended: what its latest attempt has said, and what it has reported."""
+
+    run_id: str
+    attempt: int = 0
+    text: str = ""
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    _waiting: dict[int, str] = field(default_factory=dict)  # deltas beyond a gap, by offset
+
+    def begin(self, attempt: int) -> None:
+        """A later attempt: what earlier ones have said is void."""
+        if attempt > self.attempt:
+            self.attempt, self.text = attempt, ""
+            self._waiting.clear()
+
+    def add(self, offset: int, text: str) -> bool:
+        """Join a delta on; returns whether something before it is missing."""
+        self._waiting[offset] = max(text, self._waiting.get(offset, ""), key=len)
+        for at in sorted(self._waiting):
+            if at > len(self.text):
+                return True
+            self.text += self._waiting.pop(at)[len(self.text) - at :]
+        return False
+
+    def see(self, text: str, updates: Sequence[dict[str, Any]]) -> None:
+        """What the conversation was seen to hold of this attempt at some moment."""
+        self.add(0, text)
+        known = {(update["attempt"], update["number"]) for update in updates}
+        newer = [update for update in self.updates if (update["attempt"], update["number"]) not in known]
+        self.updates = [*updates, *newer]
+
+
+class Live:
+    """One conversation as a device follows it."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, LiveRun] = {}
+        self.interrupts: dict[str, Any] = {}  # interrupt id -> value, in the order of asking
+        self._ended: dict[str, None] = {}
+
+    def hear(self, event: str, payload: Mapping[str, Any]) -> bool:
+        """A `run:*` event came; returns whether the conversation has to be looked at again."""
+        run_id = payload["run_id"]
+        if event == ServerEvent.RUN_FINISHED:
+            self._end(run_id)
+        if run_id in self._ended:
+            return False
+        run = self.runs.setdefault(run_id, LiveRun(run_id))
+        if event == ServerEvent.RUN_SUPERSEDED:
+            run.begin(payload["attempt"] + 1)
+        elif payload["attempt"] >= run.attempt:
+            run.begin(payload["attempt"])
+            if event == ServerEvent.RUN_DELTA:
+                return run.add(payload["offset"], payload["text"])
+            if event == ServerEvent.RUN_UPDATE:
+                run.updates.append(dict(payload))
+        return False
+
+    def entry(self, entry: Entry) -> None:
+        """An entry was handed on, in its order."""
+        if "run_id" in entry.data and entry.type in (
+            EntryType.ANSWER,
+            EntryType.INTERRUPT,
+            EntryType.STOPPED,
+            EntryType.FAILED,
+        ):
+            self._end(entry.data["run_id"])
+        if entry.type == EntryType.INTERRUPT:
+            self.interrupts = {item["interrupt_id"]: item["value"] for item in entry.data["interrupts"]}
+        elif entry.type == EntryType.INTERRUPT_RESOLVED:
+            self.interrupts.pop(entry.data["interrupt_id"], None)
+
+    def look(self, unfinished: Mapping[str, Any] | None, interrupts: Sequence[Mapping[str, Any]]) -> None:
+        """The answer to a join or sync: the unfinished run, and the open interrupts."""
+        self.interrupts = {item["interrupt_id"]: item["value"] for item in interrupts}
+        for run_id in list(self.runs):
+            if unfinished is None or run_id != unfinished["run_id"]:
+                self.runs.pop(run_id)
+        if unfinished is None or unfinished["run_id"] in self._ended:
+            return
+        run = self.runs.setdefault(unfinished["run_id"], LiveRun(unfinished["run_id"]))
+        run.begin(unfinished["attempt"])
+        if run.attempt == unfinished["attempt"]:
+            run.see(unfinished["text"], unfinished["updates"])
+
+    def _end(self, run_id: str) -> None:
+        self.runs.pop(run_id, None)
+        self._ended[run_id] = None
+        if len(self._ended) > _ENDED_KEPT:
+            self._ended.pop(next(iter(self._ended)))
