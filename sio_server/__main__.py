@@ -61,7 +61,7 @@ GraphOption = Annotated[
     str | None,
     typer.Option(
         "--graph",
-        help="The agent: concierge, echo, assistant, or package.module:attribute of your own (or GRAPH).",
+        help="The agent: concierge, echo, assistant or your own package.module:attribute (or GRAPH).",
     ),
 ]
 LanggraphJson = Annotated[

@@ -26,7 +26,8 @@ from sio_server.conversation.scripts import Scripts
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.checkpoints import CheckpointStore
-from sio_server.dialog.graphs.loading import BadGraph, Graphs, load_graphs
+from sio_server.dialog.graphs.loading import Graphs, load_graphs
+from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.runs import Runs

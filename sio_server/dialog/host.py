@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
 from sio_server.dialog.worker import DialogWorker
+
+log = logging.getLogger(__name__)
 
 
 class DialogHost:
@@ -43,7 +46,10 @@ class DialogHost:
         self._grace_s = grace_s
         with contextlib.suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._stopping.set)
-        await asyncio.wrap_future(self._done)
+        try:
+            await asyncio.wrap_future(self._done)
+        except Exception:
+            log.exception("the dialog did not end as it should")
 
     def ended(self, run_id: str) -> None:
         """Somebody has ended a run: see DialogWorker.ended."""

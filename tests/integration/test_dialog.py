@@ -23,7 +23,7 @@ async def ask(conversation, text: str):
     """Send, and return the answer to just this."""
     ack = await conversation.send(text)
     while True:
-        entry = await next_of(conversation, EntryType.ANSWER, EntryType.FAILED)
+        entry = await next_of(conversation, EntryType.ANSWER, EntryType.INTERRUPT, EntryType.FAILED)
         if entry.data["input_seq"] == ack.seq:
             return entry
 
@@ -122,6 +122,7 @@ async def test_a_device_that_returns_in_the_middle_of_an_answer_is_told_of_the_r
         await client.go_online(cluster.urls[1])
         run = conversation.card.unfinished_run
         assert run is not None
+        assert run["updates"], "what the graph has reported"
         assert (run["run_id"], run["status"], run["attempt"], run["input_seq"]) == (
             ack.run_id,
             "running",

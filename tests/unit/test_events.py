@@ -27,6 +27,9 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "title": "会议",
         "access": "open",
         "agent": "mention",
+        "graph": "support_agent",
+        "multitask_strategy": "rollback",
+        "approvals": "owner",
         "invite": ["ann", "agent", "a@b.example"],
     },
     E.CONVERSATION_JOIN: {"conversation_id": "c-1", "position": POSITION},
@@ -36,6 +39,10 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.CONVERSATION_INVITE: {"conversation_id": "c-1", "user_ids": ["ann"]},
     E.CONVERSATION_MEMBERS: {"conversation_id": "c-1"},
     E.MESSAGE_SEND: {"conversation_id": "c-1", "client_id": "m-1", "text": "hello 你好 😀"},
+    E.MESSAGE_EDIT: {"conversation_id": "c-1", "client_id": "m-2", "seq": 3, "text": "hello"},
+    E.RUN_STOP: {"conversation_id": "c-1", "run_id": "r-1"},
+    E.RUN_REGENERATE: {"conversation_id": "c-1", "seq": 4},
+    E.INTERRUPT_RESPOND: {"conversation_id": "c-1", "interrupt_id": "r-1:0", "value": {"a": [1, "x", True]}},
     E.READ_UPDATE: {"conversation_id": "c-1", "seq": 2**53 - 1},
     E.DRAFT_UPDATE: {"conversation_id": "c-1", "text": ""},
     E.TYPING_UPDATE: {"conversation_id": "c-1", "typing": True},
@@ -48,12 +55,17 @@ REQUIRED = {
     E.CONVERSATION_INVITE: {"conversation_id", "user_ids"},
     E.CONVERSATION_MEMBERS: {"conversation_id"},
     E.MESSAGE_SEND: {"conversation_id", "client_id", "text"},
+    E.MESSAGE_EDIT: {"conversation_id", "client_id", "seq", "text"},
+    E.RUN_STOP: {"conversation_id"},
+    E.RUN_REGENERATE: {"conversation_id", "seq"},
+    E.INTERRUPT_RESPOND: {"conversation_id", "interrupt_id", "value"},
     E.READ_UPDATE: {"conversation_id", "seq"},
     E.DRAFT_UPDATE: {"conversation_id", "text"},
     E.TYPING_UPDATE: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
 }
-FIELDS = [(event, field) for event, payload in FULL.items() for field in payload]
+# The answer to an interrupt may be of any type.
+FIELDS = [(event, field) for event, payload in FULL.items() for field in payload if field != "value"]
 HALVES = ["\ud83d", "ok \udc00", "\udc00\ud83d"]
 
 
@@ -280,3 +292,31 @@ def test_any_json_in_one_field_is_either_refused_or_can_be_sent_on_as_utf8(
     except ValidationError:
         return
     request.model_dump_json().encode()
+
+
+@pytest.mark.parametrize("value", ["approve", True, False, 0, 1.5, [], ["a", {"b": None}], {"decision": "edit"}])
+def test_an_answer_to_an_interrupt_may_be_any_plain_json(value: Any) -> None:
+    answer = FULL[E.INTERRUPT_RESPOND] | {"value": value}
+    assert REQUESTS[E.INTERRUPT_RESPOND].model_validate(answer).model_dump()["value"] == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {"lc": 2, "type": "constructor", "id": ["builtins", "print"]},
+        [{"deep": {"lc": 1}}],
+        {"__interrupt__": "x"},
+        {"a": {"__class__": "x"}},
+        [[[[[[[[[["too deep"]]]]]]]]]],
+        [0] * 1001,
+        "x" * MAX_TEXT_BYTES,
+        *HALVES,
+        {HALVES[0]: 1},
+        float("nan"),
+        float("inf"),
+    ],
+)
+def test_an_answer_that_could_be_more_than_data_is_refused(value: Any) -> None:
+    assert not accepted(E.INTERRUPT_RESPOND, FULL[E.INTERRUPT_RESPOND] | {"value": value})

@@ -6,7 +6,8 @@ local RECORD_TTL = 86400
 -- The agent's part of an entry's data, without the braces.
 local function agent()
   local known = redis.call('HMGET', meta, 'graph', 'agent_name')
-  return '"role":"assistant","user_id":' .. cjson.encode('agent:' .. known[1]) .. ',"name":' .. cjson.encode(known[2])
+  return '"role":"assistant","user_id":' .. cjson.encode('agent:' .. (known[1] or 'agent')) .. ',"name":'
+    .. cjson.encode(known[2] or 'Agent')
 end
 
 -- Put a run on record and on the queue, before anyone may start it. Runs are taken in the order of `place`.

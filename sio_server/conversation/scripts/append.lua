@@ -52,5 +52,6 @@ if answered then
 elseif base then
   -- Nobody answers the edited message, but the dialog forgets what came of the old one all the same.
   redis.call('HSET', meta, 'thread', base)
+  supersede_interrupts()
 end
 return {'ok', ack, '1'}

@@ -15,7 +15,9 @@ local seq = end_run(run_id, status, ARGV[7], ARGV[8], status ~= 'failed')
 if status == 'interrupted' then
   redis.call('DEL', interrupts, answers, resolved)
   for i = 10, #ARGV, 2 do redis.call('HSET', interrupts, ARGV[i], ARGV[i + 1]) end
-  redis.call('HSET', meta, 'asked_seq', seq)
+  -- Where the turn goes on, whatever is stopped or waits meanwhile.
+  local turn = redis.call('HMGET', meta, 'thread', 'turn_base', 'turn_seq')
+  redis.call('HSET', meta, 'asked_seq', seq, 'asked_in', turn[1], 'asked_base', turn[2], 'asked_for', turn[3])
   publish('interrupt:requested', conversation_room, string.format('{"conversation_id":%s,"seq":%d,%s',
     cjson.encode(conversation_id), seq, string.sub(ARGV[8], 2)))
 end

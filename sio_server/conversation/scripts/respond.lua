@@ -27,7 +27,7 @@ if goes_on then
   local given, flat = {}, redis.call('HGETALL', answers)
   for i = 1, #flat, 2 do given[#given + 1] = cjson.encode(flat[i]) .. ':' .. flat[i + 1] end
   redis.call('DEL', answers)
-  local turn = redis.call('HMGET', meta, 'thread', 'turn_base', 'turn_seq')
+  local turn = redis.call('HMGET', meta, 'asked_in', 'asked_base', 'asked_for')
   -- Before what was written since: it belongs to an earlier turn.
   begin_run(ARGV[9], 'resume', turn[3], turn[3], 'source', turn[1], 'asked_in', turn[1], 'base', turn[2],
     'answers', '{' .. table.concat(given, ',') .. '}')

@@ -7,52 +7,29 @@ import copy
 import importlib
 import importlib.util
 import inspect
-import json
 import logging
-import os
-import re
 import sys
-import sysconfig
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
-from dotenv import dotenv_values
 from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
 
 from sio_server.dialog.graphs import assistant, concierge, echo
+from sio_server.dialog.graphs.places import A_PLACE, DOTTED, NAME, Spec, read_project, read_setting
+from sio_server.dialog.graphs.problems import BadGraph, kind_of, one_line, remedy, short, told
 
 log = logging.getLogger(__name__)
 
 Graph = Pregel[Any, Any, Any, Any]
 
 CONCIERGE, ECHO, ASSISTANT = "concierge", "echo", "assistant"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")  # as every id on the wire
-DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-# Attributes that say nothing of what the graph is for: it goes by its module's name.
-SAYS_NOTHING = {"graph", "builder", "app", "workflow", "make_graph"}
-
-A_PLACE = "package.module:attribute, such as my_app.agents:support_agent"
 MAY_STAND_THERE = "Name a StateGraph, a compiled graph, or a function that makes one"
-
-
-class BadGraph(ValueError):
-    """A graph that cannot be served; one line for people: the setting, what is wrong, and what to write."""
-
-
-class Spec(NamedTuple):
-    """Where a graph stands."""
-
-    where: str  # the setting, as an error begins
-    target: str | Path  # a module, or a file
-    attribute: str
-    roots: tuple[Path, ...] = ()  # folders that a file's module may be imported from
 
 
 class Graphs:
@@ -96,12 +73,12 @@ async def load_graphs(
     The default is what `graph` names. With a `langgraph_json`, whose graphs are all served, it is the first of
     these, unless `graph` names another; naming the concierge, which is the setting's own default, names none.
     """
-    specs = _read_project(langgraph_json) if langgraph_json else {}
+    specs = read_project(langgraph_json) if langgraph_json else {}
     default = graph or CONCIERGE
     if specs and default == CONCIERGE and CONCIERGE not in specs:
         default = next(iter(specs))
     elif default not in specs and (":" in default or not NAME.fullmatch(default)):
-        default, spec = _read_setting(graph)
+        default, spec = read_setting(graph)
         if default in specs:
             raise BadGraph(
                 f"{spec.where}: {langgraph_json} has another graph named {default}. Rename one of the two"
@@ -146,110 +123,6 @@ def _assistant(model: str, model_timeout: float) -> StateGraph[Any]:
         raise BadGraph(f"MODEL={model}: this model cannot call tools. Write one that can") from None
 
 
-# --- what the settings say
-
-
-def _read_setting(graph: str) -> tuple[str, Spec]:
-    """The name and the place of GRAPH=package.module:attribute."""
-    where = f"GRAPH={graph}"
-    module, _, attribute = graph.partition(":")
-    if not DOTTED.fullmatch(module) or not DOTTED.fullmatch(attribute):
-        if module.endswith(".py") or "/" in module:
-            raise BadGraph(f"{where}: this is a file. Write its module, such as my_graph:graph for my_graph.py")
-        raise BadGraph(f"{where}: this names no graph. For a graph of your own write {A_PLACE}")
-    name = attribute.rpartition(".")[2]
-    if name in SAYS_NOTHING:
-        name = module.rpartition(".")[2]
-    if not NAME.fullmatch(name):
-        raise BadGraph(
-            f"{where}: the graph cannot be called {name}. Name its attribute with up to 64 of A-Z, a-z, 0-9 and "
-            "_, beginning with a letter"
-        )
-    _put_on_path(Path.cwd())
-    return name, Spec(where, module, attribute)
-
-
-def _read_project(path: str) -> dict[str, Spec]:
-    """The graphs of a langgraph.json, by name; its folders are importable and its environment set afterwards."""
-    where = f"LANGGRAPH_JSON={path}"
-    file = Path(path).resolve()
-    try:
-        project = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
-        raise BadGraph(
-            f"{where}: it cannot be read ({reason}). Write the path of a langgraph.json, such as ./langgraph.json"
-        ) from None
-    except ValueError as exc:
-        raise BadGraph(f"{where}: it is not JSON: {_line(exc)}. Put that right in the file") from None
-    graphs = project.get("graphs") if isinstance(project, dict) else None
-    if not isinstance(graphs, dict) or not graphs:
-        raise BadGraph(f'{where}: it has no graphs. Write "graphs": {{"agent": "./agent.py:graph"}} in it')
-    _set_environment(project.get("env"), where, file.parent)
-    roots = _put_dependencies_on_path(project.get("dependencies", []), where, file.parent)
-    return {name: _read_entry(name, entry, where, file.parent, roots) for name, entry in graphs.items()}
-
-
-def _read_entry(name: str, entry: Any, where: str, folder: Path, roots: tuple[Path, ...]) -> Spec:
-    where = f"{where}, graph {name}"
-    if not NAME.fullmatch(name):
-        raise BadGraph(f"{where}: this cannot be its name. Write up to 64 of A-Z, a-z, 0-9 and ._:-")
-    place = entry.get("path") if isinstance(entry, dict) else entry
-    target, _, attribute = place.rpartition(":") if isinstance(place, str) else ("", "", "")
-    if not target or not DOTTED.fullmatch(attribute):
-        raise BadGraph(f"{where}: {place!r} names no graph. Write ./path/file.py:attribute or {A_PLACE}")
-    if re.search(r"\.[cm]?[jt]sx?$", target):
-        raise BadGraph(f"{where}: {target} is JavaScript. Only graphs in Python can be served; take it out")
-    if target.endswith(".py") or "/" in target or "\\" in target:
-        return Spec(f"{where} ({place})", (folder / target).resolve(), attribute, roots)
-    if not DOTTED.fullmatch(target):
-        raise BadGraph(f"{where}: {target} is no module. Write ./path/file.py:attribute or {A_PLACE}")
-    return Spec(f"{where} ({place})", target, attribute, roots)
-
-
-def _set_environment(env: Any, where: str, folder: Path) -> None:
-    """Set the project's environment where it is not set already: whoever starts the node has the last word."""
-    if isinstance(env, str):
-        file = folder / env
-        if not file.is_file():
-            # Nothing unusual on a server, where such files stay behind and the environment is set otherwise.
-            log.warning("%s: its env file %s is not there, going on without", where, file)
-        values: Mapping[str, Any] = dotenv_values(file, encoding="utf-8")
-    elif isinstance(env, dict) or env is None:
-        values = env or {}
-    else:
-        raise BadGraph(f'{where}: its env is wrong. Write "env": ".env" or "env": {{"NAME": "value"}}')
-    for name, value in values.items():
-        if value is not None:
-            os.environ.setdefault(name, str(value))
-
-
-def _put_dependencies_on_path(dependencies: Any, where: str, folder: Path) -> tuple[Path, ...]:
-    """Make the project's folders importable, also their `src`; packages from an index are to be installed."""
-    if not isinstance(dependencies, list) or not all(isinstance(item, str) for item in dependencies):
-        raise BadGraph(f'{where}: its dependencies are wrong. Write a list, such as "dependencies": ["."]')
-    roots = [folder]
-    for item in dependencies:
-        if not item.startswith(".") and not (folder / item).is_dir():
-            continue
-        root = (folder / item).resolve()
-        if not root.is_dir():
-            raise BadGraph(f"{where}: its dependency {item} is no folder. Write a folder relative to {folder}")
-        roots += [root, *(source for source in [root / "src"] if source.is_dir())]
-    for root in roots:
-        _put_on_path(root)
-    return tuple(roots)
-
-
-def _put_on_path(folder: Path) -> None:
-    """First, as `python -m` does: a user's own module goes before an installed one of the same name."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-
-# --- from a place to what stands there
-
-
 def _find(spec: Spec) -> Any:
     """What the attribute holds."""
     importlib.invalidate_caches()
@@ -267,9 +140,9 @@ def _find(spec: Spec) -> Any:
             ) from None
         if isinstance(exc, FileNotFoundError) and exc.filename == str(spec.target):
             raise BadGraph(
-                f"{spec.where}: there is no file {_short(str(spec.target))}. Write one that is there"
+                f"{spec.where}: there is no file {short(str(spec.target))}. Write one that is there"
             ) from None
-        raise BadGraph(f"{spec.where}: it cannot be imported: {_told(exc)}. {_remedy(missing)}") from exc
+        raise BadGraph(f"{spec.where}: it cannot be imported: {told(exc)}. {remedy(missing)}") from exc
     found: Any = module
     searched = str(spec.target)
     for part in spec.attribute.split("."):
@@ -278,7 +151,7 @@ def _find(spec: Spec) -> Any:
         except AttributeError:
             graphs = [name for name, value in vars(module).items() if isinstance(value, (StateGraph, Pregel))]
             advice = f"Write one of its graphs: {', '.join(graphs)}" if graphs else MAY_STAND_THERE
-            raise BadGraph(f"{spec.where}: there is no {part} in {_short(searched)}. {advice}") from None
+            raise BadGraph(f"{spec.where}: there is no {part} in {short(searched)}. {advice}") from None
         searched += f".{part}"
     return found
 
@@ -330,7 +203,7 @@ async def _made(found: Any, where: str, opened: contextlib.AsyncExitStack) -> An
     except BadGraph:
         raise
     except (Exception, SystemExit) as exc:
-        raise BadGraph(f"{where}: the function raised {_told(exc)}. {_remedy(None)}") from exc
+        raise BadGraph(f"{where}: the function raised {told(exc)}. {remedy(None)}") from exc
     return made
 
 
@@ -359,9 +232,9 @@ def _checked(found: Any, where: str) -> Graph:
         try:
             found = found.compile()
         except Exception as exc:
-            raise BadGraph(f"{where}: it cannot be compiled: {_line(exc)}. {_remedy(None)}") from exc
+            raise BadGraph(f"{where}: it cannot be compiled: {one_line(exc)}. {remedy(None)}") from exc
     if not isinstance(found, Pregel):
-        raise BadGraph(f"{where}: it is not a graph but {_kind(found)}. {MAY_STAND_THERE}")
+        raise BadGraph(f"{where}: it is not a graph but {kind_of(found)}. {MAY_STAND_THERE}")
     takes = found.channels
     if isinstance(found, CompiledStateGraph):
         takes = found.builder.schemas[found.builder.input_schema]
@@ -379,55 +252,3 @@ def _checked(found: Any, where: str) -> Graph:
                     "add_messages"
                 )
     return found
-
-
-# --- in words
-
-
-def _told(exc: BaseException) -> str:
-    """An exception in one line, with the place in the user's code that it came from."""
-    place = _place(exc)
-    return f"{type(exc).__name__}: {_line(exc)}" + (f" ({place})" if place else "")
-
-
-def _line(exc: BaseException) -> str:
-    text = exc.msg if isinstance(exc, (SyntaxError, json.JSONDecodeError)) else str(exc)
-    if isinstance(exc, json.JSONDecodeError):
-        text += f" in line {exc.lineno}"
-    return (" ".join(text.split())[:300] or "no reason given").rstrip(".")
-
-
-def _place(exc: BaseException) -> str:
-    """`file:line`, in the user's code if any of it was on the way, and not inside the library it called."""
-    if isinstance(exc, SyntaxError) and exc.filename:
-        return f"{_short(exc.filename)}:{exc.lineno}"
-    frames = [frame for frame in traceback.extract_tb(exc.__traceback__) if not _is_machinery(frame.filename)]
-    own = [frame for frame in frames if not _is_library(frame.filename)]
-    for frame in reversed(own or frames):
-        return f"{_short(frame.filename)}:{frame.lineno}"
-    return ""
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename == __file__ or filename.startswith("<") or filename == importlib.__file__
-
-
-def _is_library(filename: str) -> bool:
-    parts = Path(filename).parts
-    standard = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    return "site-packages" in parts or "dist-packages" in parts or any(filename.startswith(s) for s in standard)
-
-
-def _short(filename: str) -> str:
-    path = Path(filename)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else filename
-
-
-def _remedy(missing: str | None) -> str:
-    return f"Install what has the module {missing}" if missing else "Put that right in your code"
-
-
-def _kind(found: Any) -> str:
-    if inspect.ismodule(found):
-        return "a module"
-    return "None" if found is None else f"of type {type(found).__name__}"
