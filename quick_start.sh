@@ -95,7 +95,7 @@ fi
 WANTED="$PY_VERSION $ROOT $(cksum <"$ROOT/pyproject.toml") $(cksum <"$ROOT/requirements.lock")"
 MADE="$VENV/.made-from"
 EXTRAS=embedded,procfile
-if [ "$MODE" = test ]; then EXTRAS=$EXTRAS,test; fi
+if [ "$MODE" = test ]; then EXTRAS=$EXTRAS,assistant,test; fi
 if [ "$(cat "$MADE" 2>/dev/null)" != "$WANTED" ] || { [ "$MODE" = test ] && [ ! -f "$VENV/.has-test" ]; }; then
   free_mb=$(df -Pm "$ROOT" | awk 'NR == 2 { print $4 }')
   if [ "$free_mb" -lt $NEEDED_MB ]; then

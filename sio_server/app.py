@@ -25,7 +25,7 @@ from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
-from sio_server.dialog.checkpoints import CheckpointStore
+from sio_server.dialog.checkpoints import CheckpointStore, WrongSaver
 from sio_server.dialog.graphs.loading import Graphs, load_graphs
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.host import DialogHost
@@ -86,7 +86,7 @@ class Node:
         self._dialog = DialogHost(lambda: self._build_dialog(metrics))
         try:
             await self._dialog.start()
-        except BadGraph as exc:
+        except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
         gateway = Gateway(
             tokens=tokens,

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.dialog.plain_saver import PlainRedisSaver
@@ -22,9 +22,10 @@ from sio_server.protocol.errors import Unavailable
 log = logging.getLogger(__name__)
 
 SETUP_ATTEMPTS = 20
-MODULES_MISSING = (
-    "this Redis has no JSON and Search, which CHECKPOINTER=redis needs: use Redis 8, or write CHECKPOINTER=auto"
-)
+
+
+class WrongSaver(ValueError):
+    """The saver asked for cannot work on this Redis; the message is for people."""
 
 
 def is_store_error(error: BaseException | None) -> bool:
@@ -57,14 +58,20 @@ class CheckpointStore:
         self.saver: BaseCheckpointSaver[Any] = PlainRedisSaver(self._redis)
 
     async def set_up(self) -> None:
-        """Choose the saver and prepare Redis for it. Other nodes may be doing the same at this moment."""
+        """Choose the saver and prepare Redis for it. Other nodes may be doing the same at this moment.
+
+        Raises WrongSaver or Unavailable.
+        """
         for attempt in range(SETUP_ATTEMPTS):
             try:
                 if self._kind == "plain":
                     return
                 if not await self._has_modules():
                     if self._kind == "redis":
-                        raise Unavailable(MODULES_MISSING)
+                        raise WrongSaver(
+                            "CHECKPOINTER=redis: this Redis has no JSON and Search. CHECKPOINTER: write "
+                            "CHECKPOINTER=auto for checkpoints in plain keys, or use a Redis 8."
+                        )
                     log.warning(
                         "this Redis has no JSON and Search: checkpoints are kept by the plain saver, "
                         "which needs neither"
@@ -79,7 +86,7 @@ class CheckpointStore:
                 log.info("the indexes are being created elsewhere: attempt=%d error=%s", attempt, exc)
             except (RedisError, OSError) as exc:
                 log.info("the checkpoint store is not there yet: attempt=%d error=%s", attempt, exc)
-            except Unavailable:
+            except WrongSaver:
                 raise
             except Exception as exc:  # redisvl wraps Redis' errors in its own
                 if "already exists" not in str(exc).lower():
@@ -98,6 +105,11 @@ class CheckpointStore:
 
     async def _has_modules(self) -> bool:
         command: Any = self._redis.execute_command  # untyped in the library
-        known = await command("COMMAND", "INFO", "JSON.SET", "FT.CREATE")
-        found = known.values() if isinstance(known, dict) else known
-        return len([info for info in found if info]) == 2
+        for probe in (("JSON.GET", "rg:no-such-key"), ("FT._LIST",)):
+            try:
+                await command(*probe)
+            except ResponseError as exc:
+                if "unknown command" in str(exc).lower() or isinstance(exc, NoPermissionError):
+                    return False
+                raise
+        return True

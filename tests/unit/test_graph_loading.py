@@ -16,7 +16,8 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel import Pregel
 
 from sio_server.dialog.graphs import assistant
-from sio_server.dialog.graphs.loading import BadGraph, Graphs, load_graphs
+from sio_server.dialog.graphs.loading import Graphs, load_graphs
+from sio_server.dialog.graphs.problems import BadGraph
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 THREAD: RunnableConfig = {"configurable": {"thread_id": "room"}}

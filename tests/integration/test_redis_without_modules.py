@@ -1,0 +1,83 @@
+"""A Redis without JSON and Search serves as well: the node says so and keeps checkpoints in plain keys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from sio_clients import ChatClient, guest_token
+from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from tests.conftest import NODE_SETTINGS, free_ports
+from tests.integration.test_dialog import ask, next_of
+
+
+@pytest.fixture
+async def plain_cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
+    """Two nodes on a Redis that has no modules."""
+    port = free_ports(2)
+    command = find_embedded_redis().command(port + REDIS_PORT_OFFSET, tmp_path)
+    command = command[: command.index("--loadmodule")]
+    server = await asyncio.create_subprocess_exec(
+        *command, stdout=DEVNULL, stderr=DEVNULL, env={**os.environ, **REDIS_ENVIRONMENT}
+    )
+    url = f"redis://127.0.0.1:{port + REDIS_PORT_OFFSET}/0"
+    client = Redis.from_url(url)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await client.ping()
+                break
+            except (RedisError, OSError):
+                await asyncio.sleep(0.02)
+    await client.aclose()
+    cluster = LocalCluster(port, 2, tmp_path / "cluster", redis_url=url, settings=NODE_SETTINGS)
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        await cluster.stop()
+        server.terminate()
+        await server.wait()
+
+
+async def test_a_dialog_with_its_approval_goes_on_over_nodes_and_the_node_says_what_is_missing(plain_cluster):
+    _, token = await guest_token(plain_cluster.urls[0], "Ann")
+    async with ChatClient(plain_cluster.urls, token) as client:
+        conversation = await client.create(agent="always")
+        await ask(conversation, "book a room for a workshop")
+        await client.go_offline()
+        await client.go_online(plain_cluster.urls[1])
+        asked = await ask(conversation, "tomorrow at 10, 6 people")
+        assert asked.type == "interrupt"
+        (interrupt_id,) = conversation.live.interrupts
+        await conversation.respond(interrupt_id, "approve")
+        assert "Booked" in (await next_of(conversation, "answer")).text
+    for log in (plain_cluster.data_dir / "logs").glob("node-*.log"):
+        assert "this Redis has no JSON and Search: checkpoints are kept by the plain saver" in log.read_text()
+
+
+async def test_a_saver_that_this_redis_cannot_serve_is_named_at_start(plain_cluster):
+    environment = {
+        **os.environ,
+        **NODE_SETTINGS,
+        "REDIS_URL": plain_cluster.redis_url,
+        "CHECKPOINTER": "redis",
+        "PORT": str(free_ports(1)),
+    }
+    node = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sio_server", "node", env=environment, stdout=PIPE, stderr=PIPE
+    )
+    _, errors = await asyncio.wait_for(node.communicate(), 20)
+    assert node.returncode == 2
+    assert "CHECKPOINTER=redis: this Redis has no JSON and Search" in errors.decode()
+    assert "CHECKPOINTER=auto" in errors.decode()
+    assert "Traceback" not in errors.decode()
