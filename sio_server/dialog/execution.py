@@ -15,7 +15,7 @@ from langgraph.types import Command, Interrupt
 from sio_server.dialog.reports import bounded, outcome, plain, tool_calls
 from sio_server.dialog.runs import Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
-from sio_server.dialog.threads import config_of, copy_tip, read_tip, tip_of
+from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
 
 Graph = Pregel[Any, Any, Any, Any]
 MODES: list[Literal["messages", "updates", "custom", "values"]] = ["messages", "updates", "custom", "values"]
@@ -84,13 +84,15 @@ class Execution:
             copied = await copy_tip(saver, run, whole=goes_on, subgraphs=goes_on or has_subgraphs)
         await self._runs.adopt(run)
         tip = tip_of(copied)
-        if tip.is_of(run):
+        start = Tip()
+        if run.began_from and (run.attempt > 1 or run.kind == "resume"):
+            start = tip_of(await read_tip(saver, run.began_from, subgraphs=run.kind == "resume"))
+        if run.attempt > 1 and tip.is_beyond(start):
             state = await self._graph.aget_state(config)
             self._values = state.values
             return None if state.next else {}
         if run.kind == "resume":
-            asked = tip_of(await read_tip(saver, run.asked_in, subgraphs=True))
-            unused = tip.unused(run.answers, asked)
+            unused = tip.unused(run.answers, start)
             return Command(resume=unused) if unused else None
         if run.input is None:
             raise NoAnswer("the message is older than the log's retention")

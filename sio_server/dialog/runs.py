@@ -29,7 +29,7 @@ class TakenRun:
     input_seq: int
     input: dict[str, Any] | None  # the envelope of the message to answer; None when retention took it
     source: str  # the thread whose latest checkpoint this attempt begins from; empty: from nothing
-    asked_in: str  # the thread in which the interrupts were raised that `answers` are for
+    began_from: str  # the thread from which the first attempt began; for answers: that of the interrupts
     answers: dict[str, Any]  # the graph's interrupt id -> value
     replaces: int | None  # seq of the final entry that this run's will replace
     graph: str
@@ -86,7 +86,7 @@ class Runs:
         if reply[0] == "held":
             return Held(max(int(reply[1]), 0) / 1000)
         token, run_id, attempt, input_seq, epoch, envelope, kind, failures = reply[1:9]
-        source, asked_in, answers, replaces, graph, agent_name = reply[9:]
+        source, began_from, answers, replaces, graph, agent_name = reply[9:]
         return TakenRun(
             conversation_id=conversation_id,
             epoch=epoch,
@@ -98,7 +98,7 @@ class Runs:
             input_seq=int(input_seq),
             input=json.loads(envelope) if envelope else None,
             source=source,
-            asked_in=asked_in,
+            began_from=began_from,
             answers=json.loads(answers) if answers else {},
             replaces=int(replaces) if replaces else None,
             graph=graph,

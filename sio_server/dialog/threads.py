@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 
 from sio_server.dialog.runs import TakenRun
 
-# The metadata that names the run which wrote a checkpoint.
+# The metadata that names the run to the graph.
 RUN = "roomgraph_run"
 
 # LangGraph's names of two kinds of writes, as checkpointers see them.
@@ -30,9 +30,14 @@ class Tip:
     resumes: dict[tuple[str, str], int] = field(default_factory=dict)  # (namespace, task) -> answers it has used
     asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # interrupt id -> the task that raised it
 
-    def is_of(self, run: TakenRun) -> bool:
-        """Whether the run has brought the graph to where it stands."""
-        return self.root is not None and self.root.metadata.get(RUN) == run.run_id
+    def is_beyond(self, start: Tip) -> bool:
+        """Whether an earlier attempt has brought the graph further, be it only by taking in the message.
+
+        Not every checkpointer keeps metadata of ours, but all keep the ids of checkpoints.
+        """
+        if self.root is None:
+            return False
+        return start.root is None or self.root.checkpoint["id"] != start.root.checkpoint["id"]
 
     def unused(self, answers: dict[str, Any], asked: Tip) -> dict[str, Any]:
         """Those answers that no earlier attempt has handed to the graph.

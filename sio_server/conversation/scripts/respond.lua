@@ -29,7 +29,7 @@ if goes_on then
   redis.call('DEL', answers)
   local turn = redis.call('HMGET', meta, 'asked_in', 'asked_base', 'asked_for')
   -- Before what was written since: it belongs to an earlier turn.
-  begin_run(ARGV[9], 'resume', turn[3], turn[3], 'source', turn[1], 'asked_in', turn[1], 'base', turn[2],
+  begin_run(ARGV[9], 'resume', turn[3], turn[3], 'source', turn[1], 'base', turn[2],
     'answers', '{' .. table.concat(given, ',') .. '}')
 end
 return {'ok', ack}

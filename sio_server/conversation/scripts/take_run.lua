@@ -2,14 +2,14 @@
 -- ARGV: 4 node id, 5 lease ms, 6 node name, 7 fencing token held already or '', 8 '1' if the attempt under it failed
 -- Returns {'idle'} when nothing is to be done, {'held', ms} while another holds the lease for so long, or {'taken',
 -- fencing token, run id, attempt, input seq, epoch, envelope of the input or '', kind, failures, thread to begin
--- from or '', thread the answers were asked in or '', answers (JSON), seq of the entry it replaces or '', graph, agent's name}.
+-- from or '', thread the first attempt began from or '', answers (JSON), seq of the entry it replaces or '', graph, agent's name}.
 local first = redis.call('ZRANGE', unfinished, 0, 0)
 if not first[1] then return {'idle'} end
 local holder = redis.call('HGET', lease, 'token')
 if holder and holder ~= ARGV[7] then return {'held', redis.call('PTTL', lease)} end
 local run_id = first[1]
 local record = run_prefix .. run_id
-local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'chars', 'thread', 'answers', 'replaces', 'asked_in')
+local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'chars', 'thread', 'answers', 'replaces')
 
 if known[1] == 'message' and redis.call('HLEN', interrupts) > 0 then
   -- What was written before the question was asked does not answer it: it waits with the question.
@@ -39,5 +39,5 @@ publish('run:started', conversation_room, string.format(
 local input = redis.call('XRANGE', log, known[2] .. '-0', known[2] .. '-0')[1]
 local who = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name')
 return {'taken', token, run_id, attempt, known[2], who[1], input and input[2][2] or '', known[1],
-  redis.call('HGET', record, 'failures'), known[5] or source, known[8] or '', known[6] or '', known[7] or '',
+  redis.call('HGET', record, 'failures'), known[5] or source, source, known[6] or '', known[7] or '',
   who[2], who[3]}

@@ -1,0 +1,1 @@
+"""Graphs that the tests serve: GRAPH=tests.graphs.steps:graph, with the repository as the current directory."""
