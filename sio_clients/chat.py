@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from sio_clients.client import ChatClient, guest_token
-from sio_clients.conversation import Conversation
+from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import Entry, EntryType
 
 ANSWER_S = 30.0  # how long a program that has no more to say waits for the agent
+COMMANDS = "/stop, /regenerate, /edit TEXT"
+ENDINGS = (EntryType.ANSWER, EntryType.INTERRUPT, EntryType.STOPPED, EntryType.FAILED)
 
 
 async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: str, console: Console) -> None:
@@ -33,7 +37,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
                 raise
             conversation = await client.create(conversation_id, conversation_id=conversation_id, access="open")
         title = _clean(conversation.title or conversation.id)
-        console.print(Text(f"{title} · node {client.node} · Ctrl-D ends", style="dim"))
+        console.print(Text(f"{title} · node {client.node} · {COMMANDS} · Ctrl-D ends", style="dim"))
         # On a terminal what is typed stands there already.
         hidden = client.device_id if sys.stdin.isatty() else None
         screen = _Screen(conversation, client.user_id, console, hidden)
@@ -42,7 +46,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
         try:
             while (line := await lines.get()) is not None:
                 if line.strip():
-                    await screen.send(line.strip())
+                    await screen.take(line.strip())
             await screen.finish()
         finally:
             showing.cancel()
@@ -58,21 +62,51 @@ class _Screen:
         self._console = console
         self._hidden = hidden  # the device whose messages are not shown
         self._sent = 0  # seq of the latest message
+        self._own = 0  # seq of this user's latest message
+        self._ending = 0  # seq of the entry that ended the latest turn
         self._unanswered: set[str] = set()  # run ids
         self._seen = 0  # seq of the latest entry that was shown
         self._ended: set[str] = set()  # run ids
         self._changed = asyncio.Event()
 
-    async def send(self, text: str) -> None:
-        """Send a line; a refusal is told."""
+    async def take(self, line: str) -> None:
+        """Do what a line says: a command, the answer to an open question, or a message; a refusal is told."""
         try:
-            ack = await self._conversation.send(text)
+            if line.startswith("/"):
+                await self._obey(*line[1:].partition(" ")[::2])
+            elif (answer := read_answer(line, self._conversation.live.interrupts)) is not None:
+                self._awaits((await self._conversation.respond(*answer))["run_id"])
+            else:
+                self._said(await self._conversation.send(line))
         except RoomgraphError as exc:
-            self._console.print(Text(f"not sent: {exc.message}", style="red"))
-            return
-        self._sent = ack.seq
-        if ack.run_id is not None and ack.run_id not in self._ended:
-            self._unanswered.add(ack.run_id)
+            self._tell(f"not done: {exc.message}", "red")
+
+    async def _obey(self, command: str, rest: str) -> None:
+        conversation, text = self._conversation, rest.strip()
+        if command == "stop":
+            if not await conversation.stop():
+                self._tell("nothing is being answered")
+        elif command == "regenerate" and self._ending:
+            self._awaits(await conversation.regenerate(self._ending))
+        elif command == "regenerate":
+            self._tell("nothing has been answered yet")
+        elif command == "edit" and text and self._own:
+            self._said(await conversation.edit(self._own, text))
+        elif command == "edit":
+            self._tell("nothing has been said yet" if text else "/edit TEXT: write what to say instead")
+        else:
+            self._tell(f"there is no /{command}; there are {COMMANDS}")
+
+    def _said(self, ack: Ack) -> None:
+        self._sent = self._own = ack.seq
+        self._awaits(ack.run_id)
+
+    def _awaits(self, run_id: str | None) -> None:
+        if run_id is not None and run_id not in self._ended:
+            self._unanswered.add(run_id)
+
+    def _tell(self, what: str, style: str = "yellow") -> None:
+        self._console.print(Text(_clean(what), style=style), soft_wrap=True)
 
     async def finish(self) -> None:
         """Wait until the latest message has been shown and the agent has answered, as far as it does in time."""
@@ -82,7 +116,7 @@ class _Screen:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            self._console.print(Text("the agent has not answered yet", style="yellow"))
+            self._tell("the agent has not answered yet")
 
     async def show(self) -> None:
         """Show entries as they come."""
@@ -93,13 +127,16 @@ class _Screen:
                     if line is not None and (self._hidden is None or entry.data.get("device_id") != self._hidden):
                         self._console.print(line, highlight=False, soft_wrap=True)
                     self._seen = entry.seq
-                    if "run_id" in entry.data:
+                    if entry.type == EntryType.MESSAGE and entry.author == self._user_id:
+                        self._own = entry.seq
+                    if entry.type in ENDINGS:
+                        self._ending = entry.seq
                         self._ended.add(entry.data["run_id"])
                         self._unanswered.discard(entry.data["run_id"])
                     self._changed.set()
                 return
             except ConversationReset as exc:
-                self._console.print(Text(exc.message, style="yellow"))
+                self._tell(exc.message)
 
 
 def _read_lines() -> asyncio.Queue[str | None]:
@@ -130,12 +167,57 @@ def describe(entry: Entry, own_user_id: str) -> Text | None:
             "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
         )
         return Text.assemble(when, (name, colour), ": ", _clean(entry.text))
+    if entry.type == EntryType.INTERRUPT:
+        shown = Text.assemble(when, (name, "magenta"), ": ", _clean(entry.text))
+        for interrupt in entry.data.get("interrupts", ()):
+            for number, (_, label) in enumerate(_options(interrupt["value"]), 1):
+                shown.append(f"\n      {number} {_clean(label)}", "bold")
+        return shown
+    if entry.type == EntryType.INTERRUPT_RESOLVED:
+        by, value = entry.data.get("by"), entry.data.get("value")
+        if not by:
+            return Text.assemble(when, ("the question is not open any more", "dim"))
+        answer = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        told = f"{by['name']} answered: {answer} · {by['device_name'] or by['device_id']}"
+        return Text.assemble(when, (_clean(told), "yellow"))
+    if entry.type == EntryType.STOPPED:
+        by = str((entry.data.get("by") or {}).get("name", "–"))
+        text = _clean(entry.text).rstrip()
+        stopped = (f"[stopped by {_clean(by)}]", "yellow")
+        return Text.assemble(when, (name, "magenta"), ": ", text, " " if text else "", stopped)
     if entry.type == EntryType.FAILED:
         return Text.assemble(when, (f"{name}: {_clean(str(entry.data.get('reason', '')))}", "red"))
     if entry.type in (EntryType.MEMBER_JOINED, EntryType.MEMBER_LEFT):
         return Text.assemble(
             when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
         )
+    return None
+
+
+def _options(value: Any) -> list[tuple[Any, str]]:
+    """What a question offers: values and their labels; none where any words will do."""
+    given = value.get("options") if isinstance(value, Mapping) else None
+    options = []
+    for option in given if isinstance(given, list) else ():
+        chosen = option.get("value") if isinstance(option, Mapping) else option
+        label = option.get("label") if isinstance(option, Mapping) else None
+        options.append((chosen, str(chosen if label is None else label)))
+    return options
+
+
+def read_answer(line: str, interrupts: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """The interrupt that a line answers, the first open one, and with what; None when it is a message.
+
+    A line answers with an option's value, label or number; or as it is, where there are no options.
+    """
+    for interrupt_id, value in interrupts.items():
+        options = _options(value)
+        named = [
+            chosen for chosen, label in options if line.casefold() in (str(chosen).casefold(), label.casefold())
+        ]
+        numbered = [chosen for number, (chosen, _) in enumerate(options, 1) if line == str(number)]
+        answers = named + numbered if options else [line]
+        return (interrupt_id, answers[0]) if answers else None
     return None
 
 

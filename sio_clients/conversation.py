@@ -156,7 +156,8 @@ class Conversation:
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """The answer to a join or a sync came."""
         outcome = self.following.synced(result)
-        self.live.look(result["card"]["unfinished_run"], result["interrupts"])
+        anew = result["verdict"] != "resumed"
+        self.live.look(result["card"]["unfinished_run"], result["interrupts"], anew=anew)
         return outcome
 
     def _receive(self, outcome: Outcome) -> None:

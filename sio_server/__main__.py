@@ -46,7 +46,8 @@ Lang = Annotated[str | None, typer.Option(help="Language of the output, en or zh
 Scene = Annotated[
     list[str] | None,
     typer.Option(
-        "--scene", help="Play this scene only; may be given again. One of: consistency, recovery, devices, status."
+        "--scene",
+        help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status.",
     ),
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the facts to this file for a program.")]
@@ -185,6 +186,7 @@ def up_command(
             scenes=scenes,
             json_file=json_file,
             alone="REDIS_URL" not in os.environ,
+            nodes=cluster,
         )
 
     stay = not once and (sys.stdout.isatty() or not tour)

@@ -5,25 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sio_clients.client import guest_token
-from sio_clients.tour.stage import WAIT_S, Stage
+from sio_clients.tour.stage import KINDS, WAIT_S, Stage
 from sio_server.protocol.events import EntryType
 
-KINDS = ("phone", "laptop", "tablet")
 MESSAGES_EACH = 2
 
 
 async def play_devices(stage: Stage) -> dict[str, Any]:
     """Play and judge the scene. Its devices stay connected."""
     texts = stage.texts
-    person = "Zoe" if texts.language == "en" else "卓一"
-    user_id, token = await guest_token(stage.urls[0], person)
-    devices = []
-    for index, kind in enumerate(KINDS):
-        device = await stage.connect(texts(f"devices.{kind}"), token, index)
-        stage.others.append(device)
-        devices.append(device)
-    stage.say("devices.plan", name=person, devices=texts("devices.names"))
+    devices = await stage.devices_of_one()
+    user_id = devices[0].client.user_id
+    stage.say("devices.plan", name=stage.one_person, devices=texts("devices.names"))
     phone, laptop, tablet = devices
     conversation = await phone.create(texts("devices"), agent="off")
     for device in (laptop, tablet):

@@ -12,19 +12,25 @@ from rich.markup import escape
 from rich.rule import Rule
 
 from sio_clients.errors import RoomgraphError
+from sio_clients.tour.approval import play_approval
 from sio_clients.tour.consistency import play_consistency
 from sio_clients.tour.devices import play_devices
+from sio_clients.tour.failover import play_failover
 from sio_clients.tour.recovery import play_recovery
-from sio_clients.tour.stage import Stage
+from sio_clients.tour.stage import OwnNodes, Stage
 from sio_clients.tour.status import play_status
 from sio_clients.tour.texts import TEXTS
 from sio_server.language import Texts
 
-SCENES: dict[str, Callable[[Stage], Awaitable[dict[str, Any]]]] = {
-    "consistency": play_consistency,
-    "recovery": play_recovery,
-    "devices": play_devices,
-    "status": play_status,
+Part = Callable[[Stage], Awaitable[dict[str, Any] | None]]
+
+# The parts of each scene, by the names of their facts. A part that returns None was left out.
+SCENES: dict[str, dict[str, Part]] = {
+    "consistency": {"consistency": play_consistency},
+    "recovery": {"recovery": play_recovery, "failover": play_failover},
+    "devices": {"devices": play_devices},
+    "approval": {"approval": play_approval},
+    "status": {"status": play_status},
 }
 
 
@@ -45,25 +51,30 @@ async def play(
     scenes: Sequence[str],
     json_file: Path | None,
     alone: bool,
+    nodes: OwnNodes | None = None,
 ) -> bool:
     """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there.
 
     `alone`: nobody else uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
+    `nodes`: they may be killed and started again.
     """
     texts = Texts(language, TEXTS)
     results: dict[str, dict[str, Any]] = {}
-    async with Stage(urls, console, texts, clients, alone=alone) as stage:
+    async with Stage(urls, console, texts, clients, alone=alone, nodes=nodes) as stage:
         console.print(
             f"\n[bold]Roomgraph[/] · {texts('title', clients=clients, nodes=len(urls))}\n", highlight=False
         )
         for number, name in enumerate(scenes, 1):
             console.print(Rule(texts("scene", number=number, name=texts(name)), align="left", style="blue"))
             stage.new_recording()
-            try:
-                results[name] = await SCENES[name](stage)
-            except RoomgraphError as exc:
-                stage.verdict(False, "crashed", reason=escape(str(exc)))
-                results[name] = {"ok": False, "error": str(exc)}
+            for part, act in SCENES[name].items():
+                try:
+                    facts = await act(stage)
+                except RoomgraphError as exc:
+                    stage.verdict(False, "crashed", reason=escape(str(exc)))
+                    facts = {"ok": False, "error": str(exc)}
+                if facts is not None:
+                    results[part] = facts
     ok = all(result["ok"] for result in results.values())
     if ok:
         console.print(f"[bold green]{texts('held')}[/]")

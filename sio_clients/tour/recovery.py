@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from sio_clients.check.recording import RecordedDevice
-from sio_clients.tour.stage import WAIT_S, Stage
+from sio_clients.tour.stage import WAIT_S, Booked, Stage
 from sio_server.protocol.events import EntryType
 
 DROPPING = 2
 MESSAGES_MEANWHILE = 3  # of each of the others
+REPLIES = (EntryType.ANSWER, EntryType.INTERRUPT)
+BOOKING_NUMBER = re.compile(r"R-[A-Z2-7]+")
 
 
 async def play_recovery(stage: Stage) -> dict[str, Any]:
     """Play and judge the scene."""
     texts, devices = stage.texts, stage.devices
     dropping, staying = devices[:DROPPING], devices[DROPPING:]
-    conversation = await devices[0].create(texts("recovery"), agent="mention")
+    conversation = await stage.open(devices[0], texts("recovery"), agent="mention")
     for device in devices[1:]:
         await device.join(conversation.id)
 
@@ -59,21 +62,23 @@ async def play_recovery(stage: Stage) -> dict[str, Any]:
     stage.console.print(table)
 
     stage.say("recovery.goes_on")
-    resumed = []
+    resumed, numbers = [], []
     for device in dropping:
         question = await _ask(stage, device, conversation.id, texts("recovery.when"), tell=True)
         read_back = await _ask(stage, device, conversation.id, texts("recovery.how_many"), tell=True)
         # What was said before the drop (the first slot) must be read back with what was said after it.
         slots = texts("recovery.slots").split("|")
         resumed.append(bool(question) and all(slot in read_back for slot in slots))
-        await _ask(stage, device, conversation.id, texts("recovery.yes"))
+        booked = await _ask(stage, device, conversation.id, texts("recovery.yes"), tell=True)
+        numbers += BOOKING_NUMBER.findall(booked)
 
     log = await staying[0].conversation(conversation.id).log()
     settled = await asyncio.gather(*(device.reaches(conversation.id, log[-1].seq, WAIT_S) for device in devices))
     for device, level in zip(devices, settled, strict=True):
         if level:
             stage.recorder.settle(device.name, conversation.id)
-    await staying[0].record_log(conversation.id)
+    log = await staying[0].record_log(conversation.id)
+    stage.booked = Booked(conversation.id, numbers, log[-1].seq)
     report = stage.judge()
 
     clients = []
@@ -108,12 +113,12 @@ async def play_recovery(stage: Stage) -> dict[str, Any]:
 async def _ask(
     stage: Stage, device: RecordedDevice, conversation_id: str, text: str, *, tell: bool = False
 ) -> str:
-    """Say something to the concierge; returns its answer to just this, or an empty text when none came."""
+    """Say something to the concierge; returns its answer or question to just this, or an empty text."""
     ack = await device.send(conversation_id, text)
     answers: list[str] = []
 
     def answered(entries: list[Any]) -> bool:
-        answers[:] = [e.text for e in entries if e.type == EntryType.ANSWER and e.data["input_seq"] == ack.seq]
+        answers[:] = [e.text for e in entries if e.type in REPLIES and e.data["input_seq"] == ack.seq]
         return bool(answers)
 
     await device.until(conversation_id, answered, WAIT_S)

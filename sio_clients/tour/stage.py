@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import aiohttp
 from rich.box import SIMPLE_HEAD
@@ -19,23 +21,56 @@ from sio_clients.check.checker import Report, check
 from sio_clients.check.history import Recorder
 from sio_clients.check.recording import RecordedDevice
 from sio_clients.client import ChatClient, guest_token
+from sio_clients.conversation import Conversation
 from sio_clients.errors import NotConnected
 from sio_server.language import Texts
+from sio_server.protocol.events import AgentMode
 
 WAIT_S = 20.0  # for things that take milliseconds; when it runs out a scene has failed
+KINDS = ("phone", "laptop", "tablet")
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What was booked in a conversation, up to this seq."""
+
+    conversation_id: str
+    numbers: list[str]
+    head: int
+
+
+class OwnNodes(Protocol):
+    """The nodes of the cluster, where they are the tour's to kill and to start again."""
+
+    ports: list[int]
+
+    async def signal_node(self, port: int, number: signal.Signals) -> None: ...
+
+    async def start_node(self, port: int) -> None: ...
 
 
 class Stage:
     """The connected clients of the tour: client number i is on node number i, round and round."""
 
-    def __init__(self, urls: Sequence[str], console: Console, texts: Texts, clients: int, *, alone: bool) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        console: Console,
+        texts: Texts,
+        clients: int,
+        *,
+        alone: bool,
+        nodes: OwnNodes | None,
+    ) -> None:
         self.urls = list(urls)
         self.alone = alone  # nobody else uses the cluster, and `urls` are all its nodes
+        self.nodes = nodes
         self.console = console
         self.texts = texts
         self.people: list[Persona] = personas(clients, texts.language)
         self.devices: list[RecordedDevice] = []  # of the people, one each
         self.others: list[RecordedDevice] = []  # further devices that scenes have connected
+        self.booked: Booked | None = None
         self.recorder = Recorder()
         self.token = ""
 
@@ -59,6 +94,24 @@ class Stage:
         client = ChatClient(self.urls[first:] + self.urls[:first], token, device_name=name, give_up_after=WAIT_S)
         await client.connect()
         return RecordedDevice(name, client, self.recorder)
+
+    @property
+    def one_person(self) -> str:
+        """The name of the one who has several devices."""
+        return "Zoe" if self.texts.language == "en" else "卓一"
+
+    async def devices_of_one(self) -> list[RecordedDevice]:
+        """Phone, laptop and tablet of one person, each on its own node where there are enough."""
+        if not self.others:
+            _, token = await guest_token(self.urls[0], self.one_person)
+            for index, kind in enumerate(KINDS):
+                self.others.append(await self.connect(self.texts(kind), token, index))
+        return self.others
+
+    async def open(self, device: RecordedDevice, title: str, *, agent: AgentMode) -> Conversation:
+        """Create a conversation with the concierge, whatever other agents the cluster serves, and follow it."""
+        created = await device.client.create(title, access="open", agent=agent, graph="concierge")
+        return await device.join(created.id)
 
     def new_recording(self) -> None:
         """Begin a new history, for the next scene."""
@@ -86,13 +139,13 @@ class Stage:
         """Tell a line of the scene."""
         self._print(self.texts(name, **values))
 
-    def quote(self, who: str, colour: str, text: str) -> None:
-        """Tell what somebody says in the scene."""
-        self._print(f"  [{colour}]{escape(who)}[/]: {escape(text)}")
+    def quote(self, who: str, colour: str, text: str, after: str = "") -> None:
+        """Tell what somebody says in the scene; `after` is markup."""
+        self._print(f"[{colour}]{escape(who)}[/]: {escape(text)}{after}", indent=4)
 
     def table(self, *columns: str) -> Table:
         """An empty table that stays readable at 80 columns."""
-        table = Table(box=SIMPLE_HEAD, header_style="bold")
+        table = Table(box=SIMPLE_HEAD, header_style="bold", collapse_padding=True)
         for column in columns:
             table.add_column(column, no_wrap=True)
         return table
@@ -108,8 +161,8 @@ class Stage:
         for anomaly in report.anomalies[:10]:
             self._print(f"[red]{anomaly.kind}: {escape(anomaly.detail)}[/]")
 
-    def _print(self, markup: str) -> None:
-        self.console.print(Padding(Text.from_markup(markup), (0, 0, 0, 2), expand=False))
+    def _print(self, markup: str, indent: int = 2) -> None:
+        self.console.print(Padding(Text.from_markup(markup), (0, 0, 0, indent), expand=False))
 
     async def _close(self) -> None:
         await asyncio.gather(*(device.close() for device in self.devices + self.others))

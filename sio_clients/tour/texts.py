@@ -76,6 +76,61 @@ TEXTS = {
     "history": {"en": "history", "zh": "历史"},
     "last_activity": {"en": "last activity", "zh": "最后活动"},
     "moved": {"en": "node", "zh": "节点"},
+    # failover, a part of recovery
+    "failover.left_out": {
+        "en": "Left out: a node dies while answering. The tour kills only nodes it started.",
+        "zh": "略过“节点在回答途中崩溃”：演示只会终止为它启动的节点。",
+    },
+    "failover.one_node": {
+        "en": "Left out: a node dies while answering. That takes two nodes.",
+        "zh": "略过“节点在回答途中崩溃”：至少需要两个节点。",
+    },
+    "failover.begin": {
+        "en": "Now the node that is answering dies in the middle of its answer:",
+        "zh": "现在，正在回答的节点在回答途中崩溃：",
+    },
+    "failover.ask": {
+        "en": "@concierge a summary of all bookings, please",
+        "zh": "@concierge 请总结一下所有预订",
+    },
+    "failover.killed": {
+        "en": "[red]Node {node}, which was answering, is killed (SIGKILL).[/]",
+        "zh": "[red]正在回答的节点 {node} 被强制终止（SIGKILL）。[/]",
+    },
+    "failover.waiting": {
+        "en": "Another node takes over when the lease of the dead one has expired …",
+        "zh": "等待该节点的租约到期，由另一节点接手…",
+    },
+    "failover.taken_over": {
+        "en": "What it had said is withdrawn. [yellow]Node {node} begins anew, {seconds} s after the kill[/]:",
+        "zh": "已显示的部分被撤回。终止后 {seconds} 秒，[yellow]节点 {node} 重新开始回答[/]：",
+    },
+    "failover.again": {
+        "en": "Its answer was complete already. Once more:",
+        "zh": "回答在此之前已经完成。再来一次：",
+    },
+    "failover.had_shown": {"en": "had shown", "zh": "曾显示"},
+    "failover.answers": {"en": "answers", "zh": "回答"},
+    "failover.shows": {"en": "shows now", "zh": "现显示"},
+    "failover.characters": {"en": "{count} characters", "zh": "{count} 个字符"},
+    "failover.ready": {
+        "en": "Node {node} has been started again and is ready.",
+        "zh": "节点 {node} 已重新启动并就绪。",
+    },
+    "failover.too_late": {
+        "en": "{count} answers were complete before their node was dead: no node could be killed in time.",
+        "zh": "{count} 次回答都在节点终止之前完成：没能及时终止节点。",
+    },
+    "failover.verdict": {
+        "en": "{withdrawn} characters withdrawn, one answer on all {count} devices; "
+        "the dialog remembers what was booked.",
+        "zh": "撤回 {withdrawn} 个字符，{count} 台设备上都只有一个回答；对话记得所有预订。",
+    },
+    "failover.broken": {
+        "en": "{withdrawn} characters withdrawn, {answers} answers in the log; "
+        "{count} of {all} devices show the one answer.",
+        "zh": "撤回 {withdrawn} 个字符，日志中有 {answers} 个回答；{all} 台设备中 {count} 台只显示一个回答。",
+    },
     # devices
     "devices": {"en": "One person, three devices", "zh": "一个人，三台设备"},
     "devices.plan": {
@@ -83,9 +138,9 @@ TEXTS = {
         "zh": "{name} 同时使用{devices}，尽量各连一个节点，并从每台设备发消息。",
     },
     "devices.names": {"en": "phone, laptop, tablet", "zh": "手机、笔记本、平板"},
-    "devices.phone": {"en": "phone", "zh": "手机"},
-    "devices.laptop": {"en": "laptop", "zh": "笔记本"},
-    "devices.tablet": {"en": "tablet", "zh": "平板"},
+    "phone": {"en": "phone", "zh": "手机"},
+    "laptop": {"en": "laptop", "zh": "笔记本"},
+    "tablet": {"en": "tablet", "zh": "平板"},
     "devices.line": {"en": "Note from my {device}", "zh": "来自{device}的便签"},
     "devices.draft": {"en": "Not sent yet", "zh": "还没有发出"},
     "device": {"en": "device", "zh": "设备"},
@@ -99,6 +154,46 @@ TEXTS = {
         "lost {lost}, duplicated {duplicated}, out of order {reordered}.",
         "zh": "发送 {sent} 条，其他设备显示 {received} 条；已读标记和草稿各在 2 台中的 {followed} 台上同步；"
         "丢失 {lost}，重复 {duplicated}，乱序 {reordered}。",
+    },
+    # approval
+    "approval": {"en": "Asked on one device, answered on another", "zh": "一台设备提问，另一台设备批准"},
+    "approval.plan": {
+        "en": "{name} asks for a room on the laptop, on node {node}:",
+        "zh": "{name} 在笔记本（节点 {node}）上要订会议室：",
+    },
+    "approval.ask": {
+        "en": "a room for a workshop tomorrow at 10, for 6 people",
+        "zh": "我想订会议室做培训，明天下午3点，6个人",
+    },
+    "approval.asked": {
+        "en": "The question is on the laptop (node {asked_on}) and on the phone (node {other}).",
+        "zh": "笔记本（节点 {asked_on}）和手机（节点 {other}）上都显示这个问题。",
+    },
+    "approval.answered": {
+        "en": "The phone presses “{label}” on node {node} first.",
+        "zh": "手机先在节点 {node} 上按下“{label}”。",
+    },
+    "approval.refused": {
+        "en": "The laptop's “{label}” comes a moment later and is refused: {code}.",
+        "zh": "笔记本紧接着按下的“{label}”被拒绝：{code}。",
+    },
+    "approval.not_refused": {
+        "en": "[red]The laptop's “{label}” comes a moment later and is taken as well.{code}[/]",
+        "zh": "[red]笔记本紧接着按下的“{label}”也被接受了。{code}[/]",
+    },
+    "approval.no_question": {
+        "en": "The concierge did not ask on the laptop.",
+        "zh": "礼宾助手没有在笔记本上提问。",
+    },
+    "approval.question": {"en": "question", "zh": "问题"},
+    "approval.shown": {"en": "shown", "zh": "已显示"},
+    "approval.not_shown": {"en": "NOT SHOWN", "zh": "未显示"},
+    "approval.by": {"en": "answered by", "zh": "回答者"},
+    "approval.from": {"en": "from", "zh": "来自"},
+    "approval.verdict": {
+        "en": "Asked on node {asked_on}, answered on node {answered_on}; "
+        "answers that counted: {answers}, bookings made: {bookings}.",
+        "zh": "在节点 {asked_on} 上提问，在节点 {answered_on} 上回答；有效回答 {answers} 个，预订 {bookings} 个。",
     },
     # status
     "status": {"en": "What the cluster says of itself", "zh": "集群自报的数据"},

@@ -186,6 +186,9 @@ class Attempts:
         except NoAnswer as exc:
             log.warning("a graph gave no answer: run=%s %s", run.run_id, exc)
             return self._failed(run, "no_answer", "the agent gave no answer")
+        except UnicodeError:
+            log.exception("a graph said what no store can keep: run=%s", run.run_id)
+            return self._failed(run, "graph_failed", "the agent said something that is not text")
         except GraphRecursionError:
             return self._failed(run, "too_many_steps", "the agent took too many steps without an answer")
         except (LeaseLost, StaleOwner) as exc:

@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from sio_server.dialog.reports import bounded, outcome, plain, tool_calls
+from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
 from sio_server.dialog.runs import Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
@@ -110,7 +110,7 @@ class Execution:
         if mode == "messages":
             message = part[0]
             if isinstance(message, (AIMessage, AIMessageChunk)):
-                self._stream.say(message.id, message.text)
+                self._stream.say(message.id, whole_unicode(str(message.text)))
         elif mode == "custom":
             self._stream.report({"kind": "custom", "data": bounded(part)})
         elif mode == "updates":
@@ -147,7 +147,7 @@ class Execution:
         since = messages[asked_at + 1 :]
         spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
         spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
-        return Answer(str(spoken[-1]) if spoken else "", tool_calls(since))
+        return Answer(whole_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
 
 
 def describe(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:

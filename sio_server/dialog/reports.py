@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from itertools import islice
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from sio_server.conversation.log import to_json
 
 MAX_REPORT_CHARS = 4096  # of JSON; what is longer is cut and marked
 MAX_TOOLS = 50  # tool calls named in an answer
+MAX_DEPTH = 40
+MAX_ITEMS = 100  # of what can be read only once, such as a generator
 _ANYTHING = TypeAdapter[Any](Any)
 
 
-def plain(value: Any) -> Any:
-    """A value as plain JSON: messages by role and text, objects by their fields, the rest by its text."""
-    return _ANYTHING.dump_python(_reduced(value), mode="json", fallback=str, warnings=False)
+def plain(value: Any, depth: int = 0) -> Any:
+    """A value as plain JSON: messages by role and text, objects by their fields, the rest by its text.
+
+    Never raises: a graph may report anything.
+    """
+    if depth > MAX_DEPTH:
+        return "…"
+    try:
+        return _plain(value, depth + 1)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def whole_unicode(text: str) -> str:
+    """A text without halves of surrogate pairs, which no log and no socket can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def bounded(value: Any) -> Any:
@@ -46,11 +70,40 @@ def outcome(message: ToolMessage) -> dict[str, Any]:
     return {"status": "failed" if message.status == "error" else "done", "result": bounded(message.text)}
 
 
-def _reduced(value: Any) -> Any:
+def _plain(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value, depth)
+    if isinstance(value, str):
+        return whole_unicode(str(value))
+    if isinstance(value, int):
+        return int(value) if value.bit_length() < 1000 else f"<a number of {value.bit_length()} bits>"
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return f"<{len(value)} bytes>"
     if isinstance(value, BaseMessage):
-        return {"role": value.type, "text": value.text}
-    if isinstance(value, dict):
-        return {str(key): _reduced(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_reduced(item) for item in value]
-    return value
+        return {"role": value.type, "text": whole_unicode(str(value.text))}
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {_key(key): plain(item, depth) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item, depth) for item in value]
+    if isinstance(value, Iterator):
+        return [plain(item, depth) for item in islice(value, MAX_ITEMS)]
+    shown = _ANYTHING.dump_python(value, mode="json", fallback=str, warnings=False)
+    return whole_unicode(shown) if isinstance(shown, str) else plain(shown, depth)
+
+
+def _key(key: Any) -> str:
+    try:
+        return whole_unicode(str(key))
+    except Exception:
+        return f"<{type(key).__name__}>"

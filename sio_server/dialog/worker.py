@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
@@ -30,6 +30,7 @@ class _Served:
     bells: list[tuple[str, str]]  # (stream, message id) of the queue, to be acknowledged
     task: asyncio.Task[None] | None = None
     executing: bool = False
+    rung: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class DialogWorker:
@@ -155,6 +156,7 @@ class DialogWorker:
         if served is not None:
             if (stream, message_id) not in served.bells:
                 served.bells.append((stream, message_id))
+                served.rung.set()
             return
         served = self._served[conversation_id] = _Served([(stream, message_id)])
         served.task = asyncio.create_task(self._look_after(conversation_id, served))
@@ -172,6 +174,7 @@ class DialogWorker:
         """Execute the conversation's runs until none is left, or wait for who holds its lease."""
         try:
             while not self._draining:
+                served.rung.clear()
                 rung = list(served.bells)
                 async with self._slots:
                     taken = await self._runs.take(conversation_id)
@@ -180,8 +183,10 @@ class DialogWorker:
                         await self._attempts.execute(taken)
                         served.executing = False
                 if isinstance(taken, Held):
-                    # Should the holder die, the run is taken the moment its lease has expired.
-                    await asyncio.sleep(taken.seconds + 0.005)
+                    # Should the holder die, the run is taken the moment its lease has expired. If it has
+                    # ended and another message came, that rings.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(served.rung.wait(), taken.seconds + 0.005)
                 elif isinstance(taken, Idle):
                     await self._acknowledge(served, rung)
                     if not served.bells:

@@ -109,6 +109,8 @@ def _is_plain(value: Any, depth: int = 0) -> int:
         raise ValueError(f"nested deeper than {MAX_ANSWER_DEPTH} levels")
     if isinstance(value, str):
         _is_unicode(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number of more than 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("not a JSON number")
     if isinstance(value, dict):

@@ -43,9 +43,12 @@ class LiveRun:
     def see(self, text: str, updates: Sequence[dict[str, Any]]) -> None:
         """What the conversation was seen to hold of this attempt at some moment."""
         self.add(0, text)
-        known = {(update["attempt"], update["number"]) for update in updates}
-        newer = [update for update in self.updates if (update["attempt"], update["number"]) not in known]
-        self.updates = [*updates, *newer]
+        self.report(*updates)
+
+    def report(self, *updates: Mapping[str, Any]) -> None:
+        """Updates came, in any order, and perhaps again."""
+        known = {(update["attempt"], update["number"]): update for update in (*self.updates, *updates)}
+        self.updates = [dict(known[place]) for place in sorted(known)]
 
 
 class Live:
@@ -54,7 +57,8 @@ class Live:
     def __init__(self) -> None:
         self.runs: dict[str, LiveRun] = {}
         self.interrupts: dict[str, Any] = {}  # interrupt id -> value, in the order of asking
-        self._ended: dict[str, None] = {}
+        self._ended: dict[str, None] = {}  # runs, of late
+        self._resolved: dict[str, None] = {}  # interrupts, of late
 
     def hear(self, event: str, payload: Mapping[str, Any]) -> bool:
         """A `run:*` event came; returns whether the conversation has to be looked at again."""
@@ -71,7 +75,7 @@ class Live:
             if event == ServerEvent.RUN_DELTA:
                 return run.add(payload["offset"], payload["text"])
             if event == ServerEvent.RUN_UPDATE:
-                run.updates.append(dict(payload))
+                run.report(payload)
         return False
 
     def entry(self, entry: Entry) -> None:
@@ -87,13 +91,26 @@ class Live:
             self.interrupts = {item["interrupt_id"]: item["value"] for item in entry.data["interrupts"]}
         elif entry.type == EntryType.INTERRUPT_RESOLVED:
             self.interrupts.pop(entry.data["interrupt_id"], None)
+            _remember(self._resolved, entry.data["interrupt_id"])
 
-    def look(self, unfinished: Mapping[str, Any] | None, interrupts: Sequence[Mapping[str, Any]]) -> None:
-        """The answer to a join or sync: the unfinished run, and the open interrupts."""
-        self.interrupts = {item["interrupt_id"]: item["value"] for item in interrupts}
-        for run_id in list(self.runs):
-            if unfinished is None or run_id != unfinished["run_id"]:
-                self.runs.pop(run_id)
+    def look(
+        self,
+        unfinished: Mapping[str, Any] | None,
+        interrupts: Sequence[Mapping[str, Any]],
+        *,
+        anew: bool = False,
+    ) -> None:
+        """The answer to a join or sync: the unfinished run, and the open interrupts.
+
+        It may be older than what has been heard since, so it takes nothing back; what ended meanwhile is
+        told by entries. Only a view that begins `anew`, with a snapshot, forgets what was before it.
+        """
+        if anew:
+            self.runs.clear()
+            self.interrupts.clear()
+        for item in interrupts:
+            if item["interrupt_id"] not in self._resolved:
+                self.interrupts[item["interrupt_id"]] = item["value"]
         if unfinished is None or unfinished["run_id"] in self._ended:
             return
         run = self.runs.setdefault(unfinished["run_id"], LiveRun(unfinished["run_id"]))
@@ -103,6 +120,10 @@ class Live:
 
     def _end(self, run_id: str) -> None:
         self.runs.pop(run_id, None)
-        self._ended[run_id] = None
-        if len(self._ended) > _ENDED_KEPT:
-            self._ended.pop(next(iter(self._ended)))
+        _remember(self._ended, run_id)
+
+
+def _remember(known: dict[str, None], item: str) -> None:
+    known[item] = None
+    if len(known) > _ENDED_KEPT:
+        known.pop(next(iter(known)))

@@ -19,8 +19,8 @@ import pytest
 
 from sio_clients import ChatClient, Conversation
 from sio_server.cluster.local import LocalCluster
-from sio_server.conversation.connection import connect
-from sio_server.conversation.keys import BUS, WORKERS, ConversationKeys
+from sio_server.conversation.connection import connect, connect_blocking
+from sio_server.conversation.keys import BUS, ConversationKeys
 from sio_server.gateway.auth import Tokens
 from sio_server.protocol.events import Entry
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
@@ -28,6 +28,7 @@ from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_
 
 TAKEOVER_S = 5.0
 PAUSE_S = 7.0  # of SIGSTOP: the lease lasts 3 s, and after 5 s a silent node is taken for dead
+AWAKE_S = 1.5  # for a node that wakes, to find that its runs are another's
 NODES = 4
 SOON, LATE = 0, 1  # the node that gives its runs 0.2 s after SIGTERM, and one that gives them the usual 5 s
 FINAL = ("answer", "failed", "stopped", "interrupt")
@@ -116,6 +117,8 @@ class Site:
         self.cluster = cluster
         self.saver = saver
         self.redis = connect(cluster.redis_url)
+        # For what waits: the other one repeats a command after a second, and what came meanwhile would be lost.
+        self.waiting = connect_blocking(cluster.redis_url, 30)
         self.takeovers: dict[str, float] = {}
         self._devices: list[Device] = []
         self._number = 0
@@ -187,21 +190,21 @@ class Site:
 
     async def held_on(self, conversation_id: str) -> int:
         """The index of the node on which the conversation's graph waits."""
-        found: Any = await self.redis.blpop([held_key(conversation_id)], timeout=10)
+        found: Any = await self.waiting.blpop([held_key(conversation_id)], timeout=10)
         assert found is not None, "the graph does not wait"
         return self.cluster.ports.index(int(found[1]))
 
     async def go(self, conversation_id: str, how: str = "go") -> None:
         await self.redis.rpush(go_key(conversation_id), how)  # type: ignore[misc]
 
-    async def place(self, commands: str, allowed: set[int]) -> tuple[list[Device], Any]:
-        """A run that waits where the message says, on one of these nodes; which takes it is chance."""
+    async def place(self, commands: str, allowed: set[int]) -> tuple[list[Device], Any, int]:
+        """A run that waits where the message says, on one of these nodes, and which; who takes it is chance."""
         for _ in range(40):
             devices = await self.devices()
             ack = await devices[0].conversation.send(commands)
             node = await self.held_on(ack.conversation_id)
             if node in allowed:
-                return devices, ack
+                return devices, ack, node
             await self.go(ack.conversation_id)
             await devices[0].final_of(ack.seq)
         raise AssertionError("no run came to that node")
@@ -270,6 +273,7 @@ async def running(request, tmp_path_factory) -> AsyncIterator[Site]:
             )
     finally:
         await site.redis.aclose()
+        await site.waiting.aclose()
         await site.cluster.stop()
 
 
@@ -311,8 +315,8 @@ async def assert_all_agree(site: Site, devices: list[Device]) -> list[Entry]:
     return log
 
 
-async def assert_the_dialog_goes_on(site: Site, devices: list[Device], before: list[Any], **more: Any) -> None:
-    """The next turn is answered at once, and its state holds every turn's writes exactly once."""
+async def assert_the_dialog_goes_on(site: Site, devices: list[Device], before: list[Any], **more: Any) -> Any:
+    """The next turn is answered at once, and its state holds every turn's writes exactly once. Returns its ack."""
     ack = await devices[0].conversation.send("and now?")
     answer = await devices[0].final_of(ack.seq)
     assert answer.data["attempt"] == 1
@@ -322,6 +326,7 @@ async def assert_the_dialog_goes_on(site: Site, devices: list[Device], before: l
     assert holds["said"] == len(before)
     assert holds["trail"] == trail(*(turn.seq for turn in before), last=ack.seq)
     assert holds["replies"] == more.get("replies", [])
+    return ack
 
 
 # --- kill -9
@@ -342,7 +347,7 @@ BOUNDARIES = {
 async def test_a_killed_nodes_run_is_finished_by_another_within_five_seconds(site, boundary):
     commands, executions = BOUNDARIES[boundary]
     devices = await site.devices()
-    here, there = devices
+    here = devices[0]
     conversation_id = here.conversation.id
     first = await here.conversation.send("hello")
     assert state_in(await here.final_of(first.seq))["trail"] == trail(last=first.seq)
@@ -354,7 +359,7 @@ async def test_a_killed_nodes_run_is_finished_by_another_within_five_seconds(sit
             await device.until(lambda d=device: d.named("run:delta", ack.run_id), "the first words")
         assert here.conversation.live.runs[ack.run_id].text
         await site.go(conversation_id, "kill")
-    died: Any = await site.redis.blpop([died_key(conversation_id)], timeout=10)
+    died: Any = await site.waiting.blpop([died_key(conversation_id)], timeout=10)
     assert died is not None, "nobody was killed"
     await site.cluster.signal_node(victim, signal.SIGKILL)  # it is dead: this waits for its end
     answers = [await device.final_of(ack.seq) for device in devices]
@@ -392,17 +397,22 @@ async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_t
     conversation_id = devices[0].conversation.id
     first = await devices[0].conversation.send("hello")
     await devices[0].final_of(first.seq)
-    async with site.redis.pubsub() as bus:
+    async with site.waiting.pubsub() as bus:
         await bus.subscribe(BUS)
         ack = await devices[0].conversation.send("hold@c")
         node = site.cluster.ports[await site.held_on(conversation_id)]
         await site.go(conversation_id)
-        async with asyncio.timeout(10):
-            async for message in bus.listen():
-                # On the bus a payload is JSON within JSON's list: looked for as text, since each microsecond counts.
-                if message["type"] == "message" and '"type":"answer"' in message["data"]:
-                    if f'"{conversation_id}"' in message["data"]:
+        heard: list[str] = []
+        try:
+            async with asyncio.timeout(10):
+                async for message in bus.listen():
+                    # Looked for as text: each millisecond counts.
+                    heard.append(str(message["data"]))
+                    if '"type":"answer"' in heard[-1] and f'"{conversation_id}"' in heard[-1]:
                         break
+        except TimeoutError:
+            came = devices[0].final(ack.seq)
+            raise AssertionError(f"no answer on the bus; at a device: {came}; heard: {heard[-5:]}") from None
         await site.cluster.signal_node(node, signal.SIGKILL)
     answer = await devices[0].final_of(ack.seq)
     assert answer.data["attempt"] == 1
@@ -424,50 +434,44 @@ async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_t
 
 async def test_a_node_that_was_paused_changes_nothing_when_it_wakes(site):
     await site.whole()
-    # On one node, three conversations are in the midst of a turn, each in another node of the graph.
-    first = await site.devices()
-    paused: list[tuple[list[Device], Any, str]] = []
-    ack = await first[0].conversation.send("hold@a")
-    sleeper = await site.held_on(ack.conversation_id)
-    paused.append((first, ack, "a"))
-    for node in "bc":
-        devices, ack = await site.place(f"hold@{node}", {sleeper})
-        paused.append((devices, ack, node))
+    # On one node, four conversations are in the midst of a turn. When it wakes, the graph goes on in one of its
+    # nodes, as the owner that the node takes itself for; or it fails, as one does whose own connections are lost.
+    sleeper = -1
+    paused: list[tuple[str, str, list[Device], Any]] = []
+    for point, how in (("a", "go"), ("b", "go"), ("c", "go"), ("b", "fail")):
+        allowed = set(range(NODES)) if sleeper < 0 else {sleeper}
+        devices, ack, sleeper = await site.place(f"hold@{point}", allowed)
+        paused.append((point, how, devices, ack))
     port = site.cluster.ports[sleeper]
+    awake = [next(device for device in devices if device.client.node != str(port)) for _, _, devices, _ in paused]
     stopped_at = time.monotonic()
     await site.cluster.signal_node(port, signal.SIGSTOP)
     try:
-        for devices, ack, _ in paused:
-            # The moment it wakes it goes on, as the owner it takes itself for.
-            await site.go(ack.conversation_id)
-        watchers = {}
-        for devices, ack, node in paused:
-            awake = next(device for device in devices if device.client.node != str(port))
-            answer = await awake.final_of(ack.seq)
-            took = awake.came_at[answer.seq] - stopped_at
-            site.took(f"paused in {node}", took)
+        for _, how, _, ack in paused:
+            await site.go(ack.conversation_id, how)  # it gets this the moment it wakes
+        for device, (point, how, _, ack) in zip(awake, paused, strict=True):
+            answer = await device.final_of(ack.seq)
+            took = device.came_at[answer.seq] - stopped_at
+            site.took(f"paused in {point}, then to {how}", took)
             assert took < TAKEOVER_S
             assert answer.data["attempt"] == 2
-            watchers[node] = awake
         await asyncio.sleep(max(0.0, stopped_at + PAUSE_S - time.monotonic()))
     finally:
         await site.cluster.signal_node(port, signal.SIGCONT)
-    for devices, ack, node in paused:
-        await assert_the_dialog_goes_on(site, [watchers[node]], [ack])
-        ran = await site.ran(ack.conversation_id, ack.seq)
-        # The paused node may enter the next node of the graph before it hears that the run is not its own.
-        assert ran.count(node) == 2
-        # Once it knows, what it has written is deleted with the next run that ends.
-        await assert_the_dialog_goes_on(site, [watchers[node]], [ack, *messages_since(watchers[node], ack.seq)])
+    # A turn beside its awakening, in each of them, and more when it knows that the runs are not its own.
+    turns = [
+        [ack, await assert_the_dialog_goes_on(site, [device], [ack])]
+        for device, (_, _, _, ack) in zip(awake, paused, strict=True)
+    ]
+    await asyncio.sleep(AWAKE_S)
+    for device, (point, _, devices, ack), before in zip(awake, paused, turns, strict=True):
+        before.append(await assert_the_dialog_goes_on(site, [device], before))
         await site.settled(ack.conversation_id)
+        # What it did before it knew cannot be undone outside the state: it may have entered the next node.
+        assert (await site.ran(ack.conversation_id, ack.seq)).count(point) == 2
         log = await assert_all_agree(site, devices)
-        assert [entry.type for entry in log if entry.type in FINAL] == ["answer"] * 3
-        finals = [entry.data["input_seq"] for entry in log if entry.type in FINAL]
-        assert len(set(finals)) == 3
-
-
-def messages_since(device: Device, seq: int) -> list[Entry]:
-    return [entry for entry in device.entries if entry.type == "message" and entry.seq > seq]
+        finals = [(entry.type, entry.data["input_seq"]) for entry in log if entry.type in FINAL]
+        assert finals == [("answer", turn.seq) for turn in before]
 
 
 # --- SIGTERM
@@ -475,7 +479,7 @@ def messages_since(device: Device, seq: int) -> list[Entry]:
 
 async def test_a_stopped_node_hands_its_run_over_at_once_and_its_clients_move_within_a_second(site):
     await site.whole()
-    devices, ack = await site.place("hold@b", {SOON})
+    devices, ack, _ = await site.place("hold@b", {SOON})
     port = site.cluster.ports[SOON]
     # Somebody is connected to that very node.
     client = await site.client(SOON)
@@ -512,7 +516,7 @@ async def test_a_stopped_node_hands_its_run_over_at_once_and_its_clients_move_wi
 
 async def test_a_stopped_node_ends_a_short_run_by_itself(site):
     await site.whole()
-    devices, ack = await site.place("hold@b", {LATE})
+    devices, ack, _ = await site.place("hold@b", {LATE})
     port = site.cluster.ports[LATE]
     client = await site.client(LATE)
     local = site.follow(client, await client.join(ack.conversation_id))
@@ -670,7 +674,7 @@ async def test_after_a_crash_between_two_questions_no_answer_is_taken_for_the_ot
         resolved = await here.respond(asked["interrupt_id"], colour)
         position = resolved["seq"]
         if point == f"b-{number}":
-            died: Any = await site.redis.blpop([died_key(here.id)], timeout=10)
+            died: Any = await site.waiting.blpop([died_key(here.id)], timeout=10)
             assert died is not None, "nobody was killed"
             died_at = float(died[1])
             run_id = resolved["run_id"]

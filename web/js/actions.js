@@ -1,12 +1,9 @@
 // What a person can do: open, create, join, leave, read on, mark as read.
 
-import { changed, state } from "./state.js";
-
-const OLDER = 50;
+import { complain } from "./dom.js";
+import { changed, learnNames, state } from "./state.js";
 
 export class Actions {
-  #marking = new Set();
-  #older = new Set();
   #typedAt = 0;
 
   constructor(connection, following, outbox) {
@@ -53,37 +50,51 @@ export class Actions {
     this.typed(false);
   }
 
+  // End the answer that is being written.
+  async stop(c) {
+    const { run_id } = c.answer.current ?? {};
+    if (run_id) await this.connection.insist("run:stop", { conversation_id: c.id, run_id });
+  }
+
+  // Answer a question of the agent's. When somebody was first, the log says who.
+  async respond(c, interrupt_id, value) {
+    try {
+      c.resolve(await this.connection.insist("interrupt:respond", { conversation_id: c.id, interrupt_id, value }));
+    } catch (error) {
+      if (error.code !== "already_resolved") complain(error);
+    }
+    changed();
+  }
+
   // The page before the oldest entry that is here.
   async older(c) {
-    if (!c.hasOlder || this.#older.has(c)) return;
-    this.#older.add(c);
+    if (!c.hasOlder || c.paging) return;
+    c.paging = true;
     try {
-      const request = { conversation_id: c.id, before: c.entries[0].seq, limit: OLDER };
+      const request = { conversation_id: c.id, before: c.entries[0].seq };
       const page = await this.connection.insist("conversation:history", request);
       if (page.epoch !== c.delivery.position.epoch) return;
-      for (const { data } of page.entries) {
-        if (data.name && !state.names.has(data.user_id)) state.names.set(data.user_id, data.name);
-      }
+      learnNames(page.entries, true);
       c.addOlder(page.entries, page.entries.length ? page.first : c.entries[0].seq);
     } catch {
       // Scrolling again asks again.
     } finally {
-      this.#older.delete(c);
+      c.paging = false;
       changed();
     }
   }
 
   // Everything up to the end has been seen.
   async seen(c) {
-    if (c.head <= c.read || c.syncing || this.#marking.has(c) || !this.connection.ready) return;
-    this.#marking.add(c);
+    if (c.head <= c.read || c.syncing || c.marking || !this.connection.ready) return;
+    c.marking = true;
     try {
       const { seq } = await this.connection.request("read:update", { conversation_id: c.id, seq: c.head });
       c.mark(state.me, seq, state.me);
     } catch {
       // Seen again after the next connection.
     } finally {
-      this.#marking.delete(c);
+      c.marking = false;
       changed();
     }
   }

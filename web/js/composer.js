@@ -1,6 +1,6 @@
 // Where a message is written: the draft, Enter to send, and a field that grows with its text.
 
-import { $, icon, toast } from "./dom.js";
+import { $, toast } from "./dom.js";
 import { t } from "./i18n.js";
 import { state } from "./state.js";
 
@@ -14,7 +14,6 @@ export class Composer {
   constructor(actions, sent) {
     Object.assign(this, { actions, sent });
     const text = $("text");
-    $("send").append(icon("send"));
     text.addEventListener("input", () => this.#edited());
     text.addEventListener("compositionend", () => this.#edited());
     text.addEventListener("keydown", (event) => {

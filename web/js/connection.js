@@ -7,19 +7,13 @@ const REPEAT_MS = [500, 1000, 2000, 4000];
 const NO_ENTRY = new Set(["token_missing", "token_invalid", "token_expired", "invalid_payload", "not_allowed"]);
 
 // `retryable`: the outcome is unknown or the server is busy; the same request may be repeated.
-export class RequestError extends Error {
-  constructor({ code, message, retryable }) {
-    super(message);
-    Object.assign(this, { code, retryable });
-  }
-}
+const failure = ({ code, message, retryable = true }) => Object.assign(new Error(message), { code, retryable });
 
-const offline = () => new RequestError({ code: "offline", message: "not connected", retryable: true });
+const offline = () => failure({ code: "offline" });
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Connection {
   ready = null; // the payload of session:ready while the connection lives
-  #closed = false;
 
   // handlers: ready(payload), event(name, payload), state(), refused({code, message})
   constructor(auth, handlers) {
@@ -44,17 +38,12 @@ export class Connection {
     for (const name of ["online", "offline"]) addEventListener(name, handlers.state);
   }
 
-  close() {
-    this.#closed = true;
-    this.socket.disconnect();
-  }
-
   // Send without waiting for an answer; lost while not connected.
   tell(event, payload) {
     if (this.ready) this.socket.volatile.emit(event, payload);
   }
 
-  // One request, one answer; rejects with a RequestError.
+  // One request, one answer; rejects with a failure.
   async request(event, payload) {
     if (!this.ready) throw offline();
     let ack;
@@ -63,7 +52,7 @@ export class Connection {
     } catch {
       throw offline();
     }
-    if (!ack?.ok) throw new RequestError(ack?.error ?? { code: "internal", message: "", retryable: true });
+    if (!ack?.ok) throw failure(ack?.error ?? { code: "internal" });
     return ack;
   }
 
@@ -83,8 +72,8 @@ export class Connection {
 
   // socket.io does not connect again by itself when it was the server that said no.
   async #againUnlessActive() {
-    if (this.socket.active || this.#closed) return;
+    if (this.socket.active) return;
     await wait(1500);
-    if (!this.#closed && !this.socket.active) this.socket.connect();
+    if (!this.socket.active) this.socket.connect();
   }
 }

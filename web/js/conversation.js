@@ -2,12 +2,14 @@
 
 import { Answer } from "./answer.js";
 
+const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 const TYPING_MS = 6000; // a "typing" that is not repeated is taken back
 
 export class Conversation {
   title = "";
   access = "";
   agent = "";
+  graph = "";
   role = ""; // "", until it is known; "invited", owner or member
   lastActivity = "";
   delivery = null; // set while it is followed
@@ -17,8 +19,12 @@ export class Conversation {
   read = 0; // this user's read mark
   reads = {}; // everyone's
   answer = new Answer();
+  asked = new Set(); // ids of interrupts that wait for an answer
+  resolved = new Map(); // interrupt id -> how it was resolved: data of the entry
   divider = null; // {after, upTo}: what was missed
-  syncing = false;
+  syncing = false; // this and the next two: a request is on its way
+  paging = false;
+  marking = false;
   early = []; // events heard while a catch-up is on its way
   followedAt = 0;
   #typing = new Map(); // user id -> when to stop showing it
@@ -42,10 +48,12 @@ export class Conversation {
 
   // Entries handed on by the delivery: they join on to the ones before.
   add(entries) {
-    for (const entry of entries) {
-      this.lastActivity = entry.ts;
-      if (entry.data.run_id) this.answer.ended(entry.data.run_id);
-      this.#typing.delete(entry.data.user_id);
+    for (const { ts, type, data } of entries) {
+      this.lastActivity = ts;
+      if (FINAL.has(type)) this.answer.ended(data.run_id);
+      if (type === "interrupt") this.ask(data.interrupts);
+      if (type === "interrupt_resolved") this.resolve(data);
+      this.#typing.delete(data.user_id);
     }
     if (this.loaded) this.entries.push(...entries);
   }
@@ -55,11 +63,23 @@ export class Conversation {
     const top = this.entries[0]?.seq ?? Infinity;
     this.first = first;
     this.entries.unshift(...entries.filter((entry) => entry.seq < top));
+    for (const { type, data } of entries) if (type === "interrupt_resolved") this.resolve(data);
+  }
+
+  // These interrupts are open, and no others; an answer to one may have come before.
+  ask(interrupts) {
+    this.asked = new Set(interrupts.map((one) => one.interrupt_id).filter((id) => !this.resolved.has(id)));
+  }
+
+  resolve(data) {
+    this.resolved.set(data.interrupt_id, data);
+    this.asked.delete(data.interrupt_id);
   }
 
   // Drop everything: a snapshot follows.
   startOver() {
     this.entries = [];
+    this.resolved.clear();
     this.loaded = true;
     this.divider = null;
     this.draft.startOver();
@@ -86,6 +106,3 @@ export class Conversation {
     if (upTo > after) this.divider = { after, upTo };
   }
 }
-
-// Whether an entry is something that was said; the others are told in one line.
-export const isSaid = (entry) => typeof entry.data.text === "string";

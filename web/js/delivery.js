@@ -1,13 +1,8 @@
 // Delivers one conversation's entries in order, each once, with every gap noticed; no I/O, no clock.
-
-// The same rules as sio_server/protocol/delivery.py:
-//
-//   state      hear(next)   hear(beyond)          hear(older)   read(entries)
-//   level      hand on      keep, ask for a read  drop          hand on
-//   behind     hand on      keep                  drop          hand on, then level or ask again
+// The same rules as sio_server/protocol/delivery.py.
 
 // Entries kept while a gap is read. What does not fit is not lost: it is read from the log as well.
-export const BUFFER_LIMIT = 1000;
+const BUFFER_LIMIT = 1000;
 
 // What to do now: hand on `entries` in this order, read the log above `readAfter`, or start over.
 const step = (entries = [], readAfter = null, reset = false) => ({ entries, readAfter, reset });
@@ -38,13 +33,6 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The log reached `head` when it was looked at: ask for a read when that is ahead of us.
-  knownHead(epoch, head) {
-    if (epoch !== this.position.epoch) return step([], null, true);
-    this.#highest = Math.max(this.#highest, head);
-    return this.#advance();
-  }
-
   // The answer to a read: [seq, item] pairs in ascending order, and the log's head when it was read.
   // A page that does not join on to the position means that the missing entries are no longer kept.
   read(epoch, head, items) {
@@ -56,14 +44,9 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The read that was asked for got no answer; `retry` asks for it again.
+  // The read that was asked for got no answer; the next one that is heard asks for it again.
   readFailed() {
     this.#reading = false;
-  }
-
-  // Ask again for what is missing, if anything is.
-  retry() {
-    return this.#advance();
   }
 
   #advance() {

@@ -1,5 +1,7 @@
 // Makes and finds nodes. Text goes in as text only, never as HTML.
 
+import { explain } from "./i18n.js";
+
 export const $ = (id) => document.getElementById(id);
 
 // h("p.quiet", {title: "..."}, "text", node): a node with classes, properties and children.
@@ -15,23 +17,7 @@ export function h(what, properties = {}, ...children) {
   return node;
 }
 
-const PATHS = {
-  back: "M12.5 4.5 7 10l5.5 5.5",
-  send: "M10 16V4.5M5 9.5l5-5 5 5",
-  pending: "M10 5.5V10l3 2M10 2.5a7.5 7.5 0 1 1 0 15 7.5 7.5 0 0 1 0-15",
-  sent: "m4.5 10.5 3.5 3.5 7.5-8",
-  seen: "m2 10.5 3.5 3.5L13 6m-4 7 1 1 7.5-8",
-};
-
-export function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  const path = document.createElementNS(svg.namespaceURI, "path");
-  svg.setAttribute("viewBox", "0 0 20 20");
-  svg.setAttribute("aria-hidden", "true");
-  path.setAttribute("d", PATHS[name]);
-  svg.append(path);
-  return svg;
-}
+export const icon = (name) => $("icons").content.querySelector(`.${name}`).cloneNode(true);
 
 // Make `parent` hold these {key, sign, make} items in this order; a node is made anew only when its sign changed.
 export function arrange(parent, items) {
@@ -64,10 +50,12 @@ let hiding = 0;
 // Say something in passing.
 export function toast(text) {
   $("toast").textContent = text;
-  $("toast").showPopover?.();
+  $("toast").showPopover();
   clearTimeout(hiding);
-  hiding = setTimeout(() => $("toast").hidePopover?.(), 6000);
+  hiding = setTimeout(() => $("toast").hidePopover(), 6000);
 }
+
+export const complain = (error) => toast(explain(error));
 
 // Copy a text, or show it to be copied by hand.
 export async function copy(text, done) {

@@ -11,7 +11,7 @@ export class Draft {
   #newer = null; // heard while being edited here
   #timer = 0;
 
-  // `save(text)` resolves with the revision or rejects with a RequestError; `changed` is called on news.
+  // `save(text)` resolves with the revision or rejects; `changed` is called on news.
   constructor(save, changed) {
     this.save = save;
     this.changed = changed;

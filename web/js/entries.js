@@ -1,49 +1,62 @@
 // What one conversation looks like, line by line: days, messages, answers, events, and what is on its way.
 
-import { isSaid } from "./conversation.js";
 import { h, icon } from "./dom.js";
 import { clock, day, exactly, explain, language, t } from "./i18n.js";
 import { nameOf, state } from "./state.js";
 
 const TOGETHER_MS = 5 * 60 * 1000; // messages of one author within this time share one head
+const WORDS = ["text", "question", "message", "description", "query"]; // where a question may have them
+
+// Whether an entry is something that was said; the others are told in one line.
+const isSaid = ({ data }) => data.user_id && (data.text || data.interrupts);
 
 // The items of the log for `arrange`.
-export function lines(c, outbox) {
-  const items = [{ key: "top", sign: `${c.hasOlder}${c.first}`, make: () => top(c) }];
-  const missed = c.divider && c.entries.filter((e) => e.seq > c.divider.after && e.seq <= c.divider.upTo && isSaid(e));
-  const news = missed?.filter((e) => e.data.user_id !== state.me) ?? [];
+export function lines(c, outbox, actions) {
+  const items = [];
+  const entries = current(c.entries);
+  const { after, upTo } = c.divider ?? {};
+  const news = entries.filter((e) => e.seq > after && e.seq <= upTo && isSaid(e) && e.data.user_id !== state.me);
   const push = (key, sign, make) => items.push({ key, sign: `${sign}|${language()}`, make });
+  const line = (key, name, text) => push(key, text, () => h(`p.line.${name}`, {}, text));
+  line("top", "top", t(c.hasOlder ? "older" : c.first > 1 ? "lost" : "start"));
   let before = null; // the last thing that was said
   let date = "";
   const said = (key, what) => {
-    const joined =
-      before?.user_id === what.user_id && new Date(what.ts) - new Date(before.ts) < TOGETHER_MS;
+    const joined = before?.user_id === what.user_id && new Date(what.ts) - new Date(before.ts) < TOGETHER_MS;
     before = what;
-    const sign = [joined, what.mark, what.readers, what.error?.code, nameOf(what.user_id)].join();
-    push(key, sign, (had) => (had && what.stream ? had : bubble({ ...what, joined })));
+    const asks = what.interrupts ?? [];
+    const open = asks.map(({ interrupt_id: id }) => c.asked.has(id) || c.resolved.get(id)?.outcome);
+    const sign = [joined, what.mark, what.readers, what.error?.code, nameOf(what.user_id), open].join();
+    push(key, sign, (had) => {
+      if (had && what.stream) return had;
+      const node = bubble({ ...what, joined });
+      node.append(...asks.map((one) => question(c, one, asks.length > 1 || !what.text, actions)));
+      return node;
+    });
   };
-  for (const entry of c.entries) {
-    const { seq, ts, data, epoch } = entry;
+  for (const entry of entries) {
+    const { seq, ts, type, data, epoch } = entry;
     if (day(new Date(ts)) !== date) {
       date = day(new Date(ts));
-      push(`day ${ts.slice(0, 13)} ${seq}`, date, () => h("p.line.day", {}, h("span", {}, date)));
+      line(`day ${seq}`, "day", date);
       before = null;
     }
     if (entry === news[0]) {
-      push("news", news.length, () => h("p.line.news", {}, h("span", {}, t("missed", { n: news.length }))));
+      line("news", "news", t("missed", { n: news.length }));
       before = null;
     }
     const key = data.client_id ?? `${epoch} ${seq}`;
+    const told = t(`entry_${type}`, { ...data, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (isSaid(entry)) {
       const readers = data.user_id === state.me ? readersOf(c, seq) : "";
-      said(key, { ...data, ts, readers, mark: readers ? "seen" : "sent" });
+      said(key, { ...data, ts, readers, mark: readers ? "seen" : "sent", note: data.edits ? t("edited") : told });
     } else {
-      push(key, nameOf(data.user_id), () => h(`p.line.${entry.type}`, {}, event(entry)));
+      line(key, type, told ?? t("unknownEntry", { type }));
       before = null;
     }
   }
   const run = c.answer.current;
-  if (run) said(`run ${run.run_id} ${run.attempt}`, { user_id: "agent:concierge", ts: new Date(), text: "", stream: run });
+  if (run) said(`run ${run.run_id} ${run.attempt}`, { user_id: `agent:${c.graph}`, ts: new Date(), text: "", stream: run });
   for (const item of outbox.of(c.id)) {
     if (item.state === "sent" && item.seq <= c.head) continue;
     const mark = item.state === "sent" ? "sent" : "pending";
@@ -54,20 +67,34 @@ export function lines(c, outbox) {
   return items;
 }
 
+// The entries that still stand: without edited messages and what came of them, and earlier endings of a turn made
+// anew. How a question was resolved is told where it was asked.
+function current(entries) {
+  const edited = new Set();
+  const anew = new Set(); // messages whose earlier endings are void
+  const standing = ({ seq, type, data }) => {
+    const gone = type === "interrupt_resolved" || edited.has(seq) || anew.has(data.input_seq);
+    if (data.edits) edited.add(data.edits);
+    if (data.edits ?? data.replaces) anew.add(data.edits ?? data.input_seq);
+    return !gone;
+  };
+  return [...entries].reverse().filter(standing).reverse();
+}
+
 // One thing that was said; `what` is an entry's data with ts, or a message or answer that is no entry yet.
 function bubble(what) {
   const mine = what.user_id === state.me;
   const agent = what.user_id.startsWith("agent:");
-  const name = what.name ?? (agent ? "Concierge" : nameOf(what.user_id));
+  const name = what.name ?? nameOf(what.user_id);
   const date = new Date(what.ts);
-  const text = h("div.text", {}, what.text);
   const head = [h("span.name", {}, name), h("time", { title: exactly(date) }, clock(date))];
   const node = h(
     `article.said${mine ? ".mine" : ""}${agent ? ".agent" : ""}${what.joined ? ".joined" : ""}`,
     { title: what.joined ? exactly(date) : "" },
     mine ? null : h("span.face", { "aria-hidden": "true" }, [...name][0].toUpperCase()),
     what.joined ? null : h("header", {}, ...head),
-    text,
+    what.interrupts && !what.text ? null : h("div.text", {}, what.text),
+    h("p.note", {}, what.note ?? ""),
   );
   if (what.stream) node.setAttribute("aria-busy", "true");
   if (what.state === "refused") {
@@ -80,14 +107,30 @@ function bubble(what) {
   return node;
 }
 
-function top(c) {
-  return h("p.line", {}, t(c.hasOlder ? "older" : c.first > 1 ? "lost" : "start"));
-}
-
-function event({ type, data }) {
-  const name = data.name ?? nameOf(data.user_id);
-  const known = { conversation_created: "created", member_joined: "joined", member_left: "left", failed: "failed" };
-  return known[type] ? t(known[type], { name, reason: data.reason }) : t("unknownEntry", { type });
+// How to answer a question, or who did; with its `words` where they do not stand above.
+function question(c, { interrupt_id, value }, words, actions) {
+  const respond = (given) => actions.respond(c, interrupt_id, given);
+  const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
+  const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
+  const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
+  const node = h("fieldset", { "aria-label": text }, words ? h("p", {}, text) : null);
+  const done = c.resolved.get(interrupt_id);
+  if (done?.by) {
+    const chosen = options.find(([given]) => plain(given) === plain(done.value))?.[1] ?? plain(done.value);
+    node.append(h("p.note", {}, t("answered", { chosen, name: done.by.name, device: done.by.device_name || done.by.device_id })));
+  } else if (!c.asked.has(interrupt_id)) {
+    node.append(h("p.note", {}, t("superseded")));
+  } else if (options.length) {
+    node.append(...options.map(([given, label]) => h("button", { onclick: () => respond(given) }, label)));
+  } else {
+    const field = h("input", { required: true, "aria-label": t("yourAnswer"), placeholder: t("yourAnswer") });
+    const onsubmit = (event) => {
+      event.preventDefault();
+      respond(field.value);
+    };
+    node.append(h("form", { onsubmit }, field, h("button", {}, t("answerIt"))));
+  }
+  return node;
 }
 
 const readersOf = (c, seq) =>

@@ -1,9 +1,12 @@
 // Follows the person's conversations: catches up after every connection, reads gaps, keeps the list fresh.
 
 import { wait } from "./connection.js";
+import { Conversation } from "./conversation.js";
 import { Delivery } from "./delivery.js";
+import { toast } from "./dom.js";
 import { Draft } from "./draft.js";
-import { changed, meet, state } from "./state.js";
+import { t } from "./i18n.js";
+import { changed, learnNames, state } from "./state.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -12,16 +15,17 @@ const GONE = new Set(["unknown_conversation", "not_a_member"]);
 export class Following {
   #session = 0; // counts connections: what belongs to an earlier one gives up
   #listDue = 0;
+  #syncDue = new Set(); // conversations that are about to be synced
 
-  // `heard(event, payload, conversation)` handles live events; `gone(conversation)` is told of the end of one.
-  constructor(connection, outbox, { heard, gone, reloaded }) {
-    Object.assign(this, { connection, outbox, heard, gone, reloaded });
+  constructor(connection, outbox) {
+    Object.assign(this, { connection, outbox });
   }
 
+  // The conversation with this id, made when it is met for the first time.
   meet(id) {
-    const save = (id) => async (text) =>
-      (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
-    return meet(id, (id) => new Draft(save(id), changed));
+    const save = async (text) => (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
+    if (!state.conversations.has(id)) state.conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    return state.conversations.get(id);
   }
 
   // A new connection: the server follows nothing for it yet.
@@ -31,9 +35,7 @@ export class Following {
     changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
-        const followed = [...state.conversations.values()].filter((c) => c.delivery);
-        followed.sort((a, b) => (b === state.open) - (a === state.open));
-        await this.sync(followed);
+        await this.sync([...state.conversations.values()].filter((c) => c.delivery));
         await first();
         await this.#readList();
         this.catchingUp = false;
@@ -46,7 +48,7 @@ export class Following {
     changed();
   }
 
-  // Follow conversations on this session, and be caught up in each from where it stands here.
+  // Follow conversations, and be caught up in each from where it stands here.
   async sync(conversations) {
     const waiting = conversations.filter((c) => !c.syncing);
     while (waiting.length) {
@@ -60,7 +62,7 @@ export class Following {
     }
   }
 
-  // While an answer that catches conversations up is on its way, what is heard of them is kept for later.
+  // While a catch-up is on its way, what is heard is kept for later.
   async during(conversations, ask) {
     for (const c of conversations) Object.assign(c, { syncing: true, early: [] });
     changed();
@@ -78,13 +80,13 @@ export class Following {
       return;
     }
     const { position, after, head, entries, card } = result;
-    for (const key of ["title", "access", "agent", "role"]) c[key] = result[key];
+    for (const key of ["title", "access", "agent", "role", "graph"]) c[key] = result[key];
     c.first = head - card.history + 1;
     c.followedAt = performance.now();
     for (const [userId, seq] of Object.entries(result.reads)) c.mark(userId, seq, state.me);
     const known = c.head;
     if (result.verdict !== "resumed" || !c.delivery) {
-      if (result.verdict === "reset" && c.loaded) this.reloaded(c, result.reason);
+      if (result.verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver();
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
       c.read = result.reads[state.me] ?? 0;
@@ -94,6 +96,7 @@ export class Following {
     }
     if (result.draft) c.draft.hear(result.draft);
     const whole = c.answer.card(card.unfinished_run);
+    c.ask(result.interrupts);
     this.#carryOut(c, c.delivery.read(position.epoch, head, pairs(entries)));
     for (const [event, payload] of c.early.splice(0)) this.hear(event, payload);
     if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
@@ -109,15 +112,21 @@ export class Following {
       if (c.delivery) this.#carryOut(c, c.delivery.hear(payload.epoch, payload.seq, payload));
     } else if (event === "conversation:reset") {
       this.#syncSoon(c);
-    } else if (event === "run:delta") {
-      if (c.loaded && !c.answer.delta(payload)) this.#syncSoon(c);
-    } else {
-      this.heard(event, payload, c);
+    } else if (event.startsWith("run:")) {
+      if (c.loaded && !c.answer.hear(event, payload)) this.#syncSoon(c);
+    } else if (event === "interrupt:resolved") {
+      c.resolve(payload);
+    } else if (event === "read:updated") {
+      c.mark(payload.user_id, payload.seq, state.me);
+    } else if (event === "draft:updated") {
+      c.draft.hear(payload.draft);
+    } else if (event === "typing:updated") {
+      setTimeout(changed, c.typing(payload.user_id, payload.typing) + 50);
     }
     changed();
   }
 
-  // Something may have been joined, left or offered on another device.
+  // Something was joined, left or offered on another device.
   listSoon() {
     clearTimeout(this.#listDue);
     this.#listDue = setTimeout(() => this.#readList().catch(() => {}), 150);
@@ -126,8 +135,10 @@ export class Following {
   drop(c) {
     if (!state.conversations.delete(c.id)) return;
     this.outbox.remove((item) => item.conversation_id === c.id);
-    this.gone(c);
     changed();
+    if (c !== state.open) return;
+    toast(t("gone", { title: c.title }));
+    location.hash = "";
   }
 
   async #readList() {
@@ -159,9 +170,9 @@ export class Following {
   }
 
   #carryOut(c, { entries, readAfter, reset }) {
-    for (const { data } of entries) if (data.name) state.names.set(data.user_id, data.name);
+    learnNames(entries);
     c.add(entries);
-    this.outbox.delivered(c, entries, state.me);
+    this.outbox.delivered(c, entries);
     if (reset) this.#syncSoon(c);
     else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);
     changed();
@@ -174,13 +185,16 @@ export class Following {
       if (c.delivery !== delivery) return;
       this.#carryOut(c, delivery.read(page.epoch, page.head, pairs(page.entries)));
     } catch (error) {
-      delivery.readFailed(); // the next sync asks for it again
+      delivery.readFailed(); // and the next sync asks again
       if (GONE.has(error.code)) this.listSoon();
     }
   }
 
   async #syncSoon(c) {
+    if (this.#syncDue.has(c)) return;
+    this.#syncDue.add(c);
     await wait(200);
+    this.#syncDue.delete(c);
     if (this.connection.ready && state.conversations.get(c.id) === c) await this.sync([c]).catch(() => {});
   }
 }

@@ -33,7 +33,7 @@ function drawList() {
     const sign = [titleOf(c), c.unread, c.role, c.lastActivity, c === state.open, language()].join("|");
     return { key: c.id, sign, make: () => row(c) };
   });
-  const none = () => h("li.none", {}, h("p", {}, t("none")), h("p", {}, t("noneHint")));
+  const none = () => h("li.none", {}, t("none"));
   if (!items.length && state.link === "online") items.push({ key: "", sign: language(), make: none });
   const focused = document.activeElement?.closest("#list a")?.hash;
   arrange($("list"), items);

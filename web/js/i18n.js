@@ -7,11 +7,7 @@ let lang = stored.lang ?? (navigator.language.toLowerCase().startsWith("zh") ? "
 
 export const language = () => lang;
 
-// The word for a key; some take values to put in.
-export function t(key, values = {}) {
-  const word = words[lang][key];
-  return typeof word === "function" ? word(values) : word;
-}
+export const t = (key, values) => words[lang][key]?.replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 // An error in words: ours when the code is known, otherwise the server's own.
 export const explain = (error) => t(`error_${error.code}`) ?? error.message;
@@ -29,12 +25,11 @@ export function translate() {
 }
 
 export function switchLanguage() {
-  lang = lang === "zh" ? "en" : "zh";
-  stored.lang = lang;
+  lang = stored.lang = lang === "zh" ? "en" : "zh";
   translate();
 }
 
-const format = (date, options) => new Intl.DateTimeFormat(lang === "zh" ? "zh-CN" : "en-GB", options).format(date);
+const format = (date, options) => date.toLocaleString(lang === "zh" ? "zh-CN" : "en-GB", options);
 
 export const clock = (date) => format(date, { hour: "2-digit", minute: "2-digit" });
 

@@ -3,10 +3,10 @@
 import { Actions } from "./actions.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
-import { $, copy, icon, toast } from "./dom.js";
+import { $, complain, copy } from "./dom.js";
 import { Following } from "./following.js";
 import { address, addressed, drawFrame } from "./frame.js";
-import { explain, switchLanguage, t, translate } from "./i18n.js";
+import { switchLanguage, t, translate } from "./i18n.js";
 import { Outbox } from "./outbox.js";
 import { signIn } from "./signin.js";
 import { changed, onChange, state } from "./state.js";
@@ -33,16 +33,8 @@ function start() {
       else if (payload?.conversation_id) following.hear(name, payload);
     },
   });
-  const outbox = new Outbox(connection, changed);
-  const following = new Following(connection, outbox, {
-    heard,
-    gone(c) {
-      if (c !== state.open) return;
-      toast(t("gone", { title: c.title }));
-      location.hash = "";
-    },
-    reloaded: (c, reason) => toast(t(`reset_${reason}`)),
-  });
+  const outbox = new Outbox(connection);
+  const following = new Following(connection, outbox);
   const actions = new Actions(connection, following, outbox);
   const timeline = new Timeline(outbox, actions);
   const composer = new Composer(actions, () => timeline.toEnd());
@@ -53,7 +45,7 @@ function start() {
       await actions.open(addressed(location.hash));
     } catch (error) {
       if (error.retryable) throw error;
-      toast(explain(error));
+      complain(error);
       location.hash = "";
     }
   }
@@ -72,14 +64,6 @@ function start() {
   changed();
 }
 
-// Live events that only change what one conversation shows.
-function heard(event, payload, c) {
-  if (event === "run:started") c.answer.started(payload);
-  else if (event === "read:updated") c.mark(payload.user_id, payload.seq, state.me);
-  else if (event === "draft:updated") c.draft.hear(payload.draft);
-  else if (event === "typing:updated") setTimeout(changed, c.typing(payload.user_id, payload.typing) + 50);
-}
-
 function buttons(actions) {
   const dialog = $("new-dialog");
   const onSubmit = (id, act) =>
@@ -90,31 +74,18 @@ function buttons(actions) {
         dialog.close();
         $(id).reset();
       } catch (error) {
-        toast(explain(error));
+        complain(error);
       }
     });
   onSubmit("create-form", (form) => actions.create(form));
   onSubmit("join-form", ({ where }) => addressed(where) || where.trim());
   $("new").onclick = () => dialog.showModal();
-  $("close-dialog").onclick = () => dialog.close();
-  $("back").append(icon("back"));
+  $("stop").onclick = () => actions.stop(state.open).catch(complain);
   $("back").onclick = () => (location.hash = "");
   $("copy-link").onclick = () => copy(location.href, t("copied"));
   $("copy-token").onclick = () => copy(stored.token, t("copied"));
   $("sign-out").onclick = () => signOut();
-  $("leave").onclick = () => confirmed($("leave"), () => actions.leave(state.open).catch((error) => toast(explain(error))));
-}
-
-// A second press within some seconds does it.
-function confirmed(button, act) {
-  const asked = button.classList.toggle("sure");
-  button.textContent = t(asked ? "reallyLeave" : "leave");
-  if (!asked) act();
-  clearTimeout(button.timer);
-  button.timer = setTimeout(() => {
-    button.classList.remove("sure");
-    button.textContent = t("leave");
-  }, 4000);
+  $("leave").onclick = () => actions.leave(state.open).catch(complain);
 }
 
 for (const button of document.querySelectorAll(".language")) {

@@ -1,6 +1,7 @@
 // Messages on their way: each conversation's are sent one at a time and in order, until acked or refused.
 
 import { wait } from "./connection.js";
+import { changed, state } from "./state.js";
 import { stored } from "./storage.js";
 
 const REPEAT_MS = 1500;
@@ -9,10 +10,9 @@ export class Outbox {
   items = []; // {conversation_id, client_id, text, ts, state: waiting | sent | refused, seq, error}
   #pumping = new Set();
 
-  constructor(connection, changed) {
+  constructor(connection) {
     this.connection = connection;
-    this.changed = changed;
-    this.items = stored.outbox;
+    this.items = stored.outbox ?? [];
   }
 
   of(conversationId) {
@@ -40,14 +40,11 @@ export class Outbox {
   }
 
   // The log has been delivered up to here: what it holds is no longer on its way.
-  delivered(conversation, entries, me) {
+  delivered(c, entries) {
     if (!this.items.length) return;
-    const here = new Set(entries.filter((e) => e.data.user_id === me).map((e) => e.data.client_id));
-    this.remove(
-      (item) =>
-        item.conversation_id === conversation.id &&
-        (here.has(item.client_id) || (item.state === "sent" && item.seq <= conversation.head)),
-    );
+    const here = new Set(entries.filter((e) => e.data.user_id === state.me).map((e) => e.data.client_id));
+    const seen = (item) => here.has(item.client_id) || (item.state === "sent" && item.seq <= c.head);
+    this.remove((item) => item.conversation_id === c.id && seen(item));
   }
 
   pumpAll() {
@@ -76,6 +73,6 @@ export class Outbox {
 
   #save() {
     stored.outbox = this.items.filter((item) => item.state !== "sent");
-    this.changed();
+    changed();
   }
 }

@@ -7,9 +7,9 @@ import { stored } from "./storage.js";
 // Show the page until there is a token, then call `enter`.
 export function signIn(enter) {
   $("signin").hidden = false;
-  const notice = stored.takeNotice();
   const say = (error) => ($("signin-error").textContent = error ? explain(error) : "");
-  say(notice);
+  say(stored.notice);
+  stored.notice = null;
 
   const enterWith = (token) => {
     stored.token = token;

@@ -1,7 +1,5 @@
 // What the whole page shows, and the one way to have it drawn again.
 
-import { Conversation } from "./conversation.js";
-
 export const state = {
   me: "", // this user's id
   name: "",
@@ -13,12 +11,10 @@ export const state = {
   names: new Map(), // user id -> name, as met in entries
 };
 
-const drawers = [];
+let draw;
 let due = false;
 
-export function onChange(draw) {
-  drawers.push(draw);
-}
+export const onChange = (drawer) => (draw = drawer);
 
 // Something changed: draw once, soon, however often this is called.
 export function changed() {
@@ -26,14 +22,17 @@ export function changed() {
   due = true;
   setTimeout(() => {
     due = false;
-    for (const draw of drawers) draw();
+    draw?.();
   });
 }
 
-// The conversation with this id, made when it is met for the first time.
-export function meet(id, makeDraft) {
-  if (!state.conversations.has(id)) state.conversations.set(id, new Conversation(id, makeDraft(id)));
-  return state.conversations.get(id);
+// Entries say what their authors are called; older ones do not change what newer ones said.
+export function learnNames(entries, older) {
+  for (const { data } of entries) {
+    if (data.name && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);
+  }
 }
 
-export const nameOf = (userId) => state.names.get(userId) ?? userId;
+// An agent that has not said anything yet goes by its graph's name.
+export const nameOf = (userId) =>
+  state.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());

@@ -1,66 +1,36 @@
 // What this tab remembers, in sessionStorage only: every tab is a device of its own.
 
-const PREFIX = "roomgraph.";
-
-function get(key) {
-  try {
-    return JSON.parse(sessionStorage.getItem(PREFIX + key));
-  } catch {
-    return null;
-  }
-}
-
-function set(key, value) {
-  try {
-    sessionStorage.setItem(PREFIX + key, JSON.stringify(value));
-  } catch {
-    // Full or forbidden: the page works on, and forgets with the tab.
-  }
-}
-
-export const stored = {
-  get token() {
-    return get("token");
+// token, lang, device, outbox (messages not yet acked), and notice: why the sign-in page is shown.
+export const stored = new Proxy({}, {
+  get(_, key) {
+    try {
+      return JSON.parse(sessionStorage.getItem(`roomgraph.${key}`));
+    } catch {
+      return null;
+    }
   },
-  set token(token) {
-    set("token", token);
+  set(_, key, value) {
+    try {
+      sessionStorage.setItem(`roomgraph.${key}`, JSON.stringify(value));
+    } catch {
+      // Full or forbidden: the page works on, and forgets with the tab.
+    }
+    return true;
   },
-  get lang() {
-    return get("lang");
-  },
-  set lang(lang) {
-    set("lang", lang);
-  },
-  get outbox() {
-    return get("outbox") ?? [];
-  },
-  set outbox(items) {
-    set("outbox", items);
-  },
-  // Why the sign-in page is shown; read once.
-  takeNotice() {
-    const notice = get("notice");
-    sessionStorage.removeItem(`${PREFIX}notice`);
-    return notice;
-  },
-};
+});
 
 export function deviceId() {
-  const id = get("device") ?? `tab-${crypto.getRandomValues(new Uint32Array(3)).join("-")}`;
-  set("device", id);
-  return id;
+  return (stored.device ??= `tab-${crypto.getRandomValues(new Uint32Array(3)).join("-")}`);
 }
 
 export function deviceName() {
-  const agent = navigator.userAgent;
-  const browser = ["Firefox", "Edg", "Chrome", "Safari"].find((name) => agent.includes(name)) ?? "Browser";
-  const system = ["iPhone", "iPad", "Android", "Windows", "Mac", "Linux"].find((name) => agent.includes(name));
-  return [browser.replace("Edg", "Edge"), system].filter(Boolean).join(", ");
+  const [, browser = "Safari"] = /.*(Firefox|Edg|Chrome)/.exec(navigator.userAgent) ?? [];
+  const system = /iP\w+|Android|Windows|Mac|Linux(?!; Android)|$/.exec(navigator.userAgent);
+  return `${browser.replace("Edg", "Edge")}, ${system}`;
 }
 
 // Forget who was here and begin again at the sign-in page.
 export function signOut(notice = null) {
-  for (const key of ["token", "outbox"]) sessionStorage.removeItem(PREFIX + key);
-  if (notice) set("notice", notice);
+  Object.assign(stored, { token: null, outbox: null, notice });
   location.reload();
 }

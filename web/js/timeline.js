@@ -3,7 +3,7 @@
 import { $, arrange } from "./dom.js";
 import { lines } from "./entries.js";
 import { t } from "./i18n.js";
-import { state } from "./state.js";
+import { nameOf, state } from "./state.js";
 
 const NEAR = 48; // px from the end that count as being there
 const EARLY = 300; // px from the top at which older entries are asked for
@@ -41,23 +41,28 @@ export class Timeline {
       arrange(log, []);
       this.#atEnd = true;
     }
+    const held = log.contains(document.activeElement);
     const anchor = other ? null : this.#anchor();
-    arrange(log, c.loaded ? lines(c, this.outbox) : []);
+    arrange(log, c.loaded ? lines(c, this.outbox, this.actions) : []);
+    if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     this.#stream(c.answer.current);
     if (anchor && !this.#atEnd) scroller.scrollTop += anchor.node.offsetTop - anchor.top;
     this.#keepEnd();
-    const names = c.typists.filter((userId) => userId !== state.me).map((userId) => state.names.get(userId) ?? userId);
-    $("typing").textContent = names.length ? t(names.length > 1 ? "typingMany" : "typing", { names: names.join(", ") }) : "";
+    const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
+    $("typing").textContent = names.length ? t("typing", { names: names.join(", ") }) : "";
     this.#after();
   }
 
   // The text so far of the answer that is being written: its one text node is changed, nothing else moves.
   #stream(run) {
-    const text = run && $("log").querySelector("[aria-busy] .text");
+    if (!run && document.activeElement === $("stop")) $("text").focus();
+    $("stop").hidden = !run;
+    const text = $("log").querySelector("[aria-busy] .text");
     if (!text) return;
+    text.nextSibling.textContent = run.doing;
     text.classList.toggle("thinking", !run.text);
     if (run.text) text.removeAttribute("aria-label");
-    else text.setAttribute("aria-label", t("thinking", { name: "Concierge" }));
+    else text.setAttribute("aria-label", t("thinking", { name: nameOf(`agent:${state.open.graph}`) }));
     if (text.textContent !== run.text) text.textContent = run.text;
   }
 

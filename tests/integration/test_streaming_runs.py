@@ -1,0 +1,240 @@
+"""What a run says and reports while it goes on: shown on every device, from whenever it follows, without gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.served.devices import Device
+
+pytest_plugins = ["tests.served.fixtures"]
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """What a graph waits for, until the test touches it."""
+    return tmp_path / "gate"
+
+
+def record_text(device: Device) -> list[str]:
+    """The text so far of the run that goes on, after each delta, as this device shows it."""
+    shown: list[str] = []
+    device.client.on("run:delta", lambda payload: shown.append(device.text_of(payload["run_id"])))
+    return shown
+
+
+def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    """Let the network lose such events on their way to a device."""
+    lost: list[dict[str, Any]] = []
+    receive = device.client._received
+
+    def received(event: str, payload: Any) -> None:
+        if loses(event, payload):
+            lost.append(payload)
+        else:
+            receive(event, payload)
+
+    device.client._transport._on_event = received
+    return lost
+
+
+async def test_who_joins_in_the_middle_has_the_text_so_far_and_then_the_rest_on_any_node(devices, gate):
+    ann = await devices.start("teller", node=0)
+    before = " ".join(f"before{n}" for n in range(10))
+    after = " ".join(f"after{n}" for n in range(20))
+    ack = await ann.conversation.send(f"{before} gate:{gate} {after}")
+    await ann.says(ack.run_id, "before9 ")
+    joined = [await devices.join(ann, node=node) for node in (0, 1, 2)]
+    for device in joined:
+        assert device.text_of(ack.run_id) == f"{before} "
+        assert device.conversation.card.unfinished_run["status"] == "running"
+    shown = [record_text(device) for device in (ann, *joined)]
+    gate.touch()
+    for device, texts in zip((ann, *joined), shown, strict=True):
+        answer = await device.ended(ack.run_id)
+        assert texts[-1] == answer.text == f"{before} {after} "
+        assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
+        assert device.conversation.live.runs == {}
+
+
+async def test_who_joins_while_words_come_misses_none(devices):
+    ann = await devices.start("teller", node=0)
+    words = " ".join(f"word{n}" for n in range(80))
+    ack = await ann.conversation.send(words)
+    await ann.says(ack.run_id, "word3 ")
+    # Not held back by any gate: deltas come before, between and after the answers to the joins.
+    joined = await asyncio.gather(*(devices.join(ann, f"Bob {n}", node=n % 3) for n in range(6)))
+    assert all(device.text_of(ack.run_id) for device in joined), "the joins came too late to show anything"
+    shown = [record_text(device) for device in joined]
+    for device, texts in zip(joined, shown, strict=True):
+        answer = await device.ended(ack.run_id)
+        assert texts[-1] == answer.text == f"{words} "
+
+
+async def test_who_was_away_while_the_agent_spoke_has_all_of_it_on_return(devices, gate):
+    ann = await devices.start("teller", node=0)
+    bob = await devices.join(ann, node=1)
+    other = gate.with_name("other")
+    ack = await ann.conversation.send(f"one gate:{gate} two three gate:{other} four")
+    await bob.says(ack.run_id, "one ")
+    await bob.client.go_offline()
+    gate.touch()
+    await ann.says(ack.run_id, "three ")
+    await bob.client.go_online(bob.client.urls[1])
+    assert bob.text_of(ack.run_id) == "one two three "
+    other.touch()
+    assert (await bob.ended(ack.run_id)).text == "one two three four "
+
+
+async def test_a_lost_delta_is_noticed_and_filled(devices, gate):
+    ann = await devices.start("teller", node=0)
+    bob = await devices.join(ann, node=1)
+    dropped = lose(bob, lambda event, payload: event == "run:delta" and not dropped and payload["offset"] > 0)
+    words = " ".join(f"word{n}" for n in range(20))
+    ack = await ann.conversation.send(f"{words} gate:{gate} end")
+    await bob.says(ack.run_id, "word19 ")
+    assert len(dropped) == 1
+    assert bob.text_of(ack.run_id) == f"{words} "
+    texts = record_text(bob)
+    gate.touch()
+    assert (await bob.ended(ack.run_id)).text == texts[-1]
+
+
+async def test_every_second_delta_may_be_lost(devices, gate):
+    ann = await devices.start("teller", node=0)
+    bob = await devices.join(ann, node=1)
+    count = iter(range(10_000))
+    dropped = lose(bob, lambda event, payload: event == "run:delta" and next(count) % 2 == 0)
+    words = " ".join(f"word{n}" for n in range(40))
+    ack = await ann.conversation.send(f"{words} gate:{gate} x gate:{gate} y")
+    await ann.says(ack.run_id, "word39 ")
+    gate.touch()
+    answer = await bob.ended(ack.run_id)
+    assert len(dropped) > 3
+    assert answer.text == f"{words} x y "
+    assert bob.conversation.live.runs == {}
+
+
+async def test_deltas_cost_as_much_as_the_text_and_join_on_to_each_other(devices):
+    ann = await devices.start("teller")
+    words = " ".join(f"Wörter-{n}-词" for n in range(100))
+    ack = await ann.conversation.send(words)
+    answer = await ann.ended(ack.run_id)
+    deltas = [delta for delta in ann.named("run:delta") if delta["run_id"] == ack.run_id]
+    offset = 0
+    for delta in deltas:
+        assert delta["offset"] == offset, "offsets count characters"
+        offset += len(delta["text"])
+    assert "".join(delta["text"] for delta in deltas) == answer.text
+    assert len(deltas) > 5
+    envelope = len(json.dumps({**deltas[0], "text": ""}))
+    sent = sum(len(json.dumps(delta, ensure_ascii=False)) for delta in deltas)
+    assert sent <= len(answer.text) + len(deltas) * (envelope + 10)
+
+
+async def test_reports_tools_and_nodes_are_shown_on_every_device_in_their_order(devices):
+    ann = await devices.start("reporter", node=0)
+    bob = await devices.join(ann, node=2)
+    ack = await ann.conversation.send("go")
+    answer = await bob.ended(ack.run_id)
+    await ann.ended(ack.run_id)
+    updates = bob.named("run:update")
+    assert updates == ann.named("run:update")
+    assert [item["number"] for item in updates] == list(range(1, len(updates) + 1))
+    assert {(item["run_id"], item["attempt"]) for item in updates} == {(ack.run_id, 1)}
+    assert {item["kind"] for item in updates} == {"custom", "node", "tool"}
+    custom = [item["data"] for item in updates if item["kind"] == "custom"]
+    assert custom == [{"progress": 50, "text": "halfway"}]
+    find = {"id": "call-1", "name": "find"}
+    lose = {"id": "call-2", "name": "lose"}
+    assert [item["tool"] for item in updates if item["kind"] == "tool"] == [
+        {**find, "args": {"where": "here", "size": 3}, "status": "called"},
+        {**lose, "args": {}, "status": "called"},
+        {**find, "status": "done", "result": "found it"},
+        {**lose, "status": "failed", "result": "it is lost"},
+    ]
+    nodes = [item["path"] for item in updates if item["kind"] == "node"]
+    inner = [["search", "look_up"], ["search", "use_tools"]]
+    assert nodes == [*inner, ["search"], ["say_first"], ["say_then"]]
+    assert answer.data["tools"] == [
+        {**find, "args": {"where": "here", "size": 3}, "status": "done", "result": "found it"},
+        {**lose, "args": {}, "status": "failed", "result": "it is lost"},
+    ]
+
+
+async def test_texts_of_two_messages_of_one_run_are_set_apart(devices, gate):
+    ann = await devices.start("reporter")
+    ack = await ann.conversation.send(f"gate:{gate}")
+    await ann.says(ack.run_id, "Then that. ")
+    assert ann.text_of(ack.run_id) == "First this. \n\nThen that. "
+    gate.touch()
+    # The answer is the last message; what was said on the way to it was for those who read along.
+    assert (await ann.ended(ack.run_id)).text == "Then that. "
+
+
+async def test_who_joins_later_sees_what_the_run_has_reported(devices, gate):
+    ann = await devices.start("reporter", node=0)
+    ack = await ann.conversation.send(f"gate:{gate}")
+    await ann.says(ack.run_id, "Then that. ")
+    bob = await devices.join(ann, node=1)
+    updates = ann.conversation.live.runs[ack.run_id].updates
+    assert [item["kind"] for item in updates].count("tool") == 4
+    assert bob.conversation.live.runs[ack.run_id].updates == updates
+    gate.touch()
+    await bob.ended(ack.run_id)
+
+
+async def test_a_report_that_is_too_large_is_cut_and_the_run_goes_on(devices):
+    ann = await devices.start("reporter")
+    ack = await ann.conversation.send("too much")
+    assert (await ann.ended(ack.run_id)).type == "answer"
+    (report,) = [item["data"] for item in ann.named("run:update") if item["kind"] == "custom"]
+    assert list(report) == ["truncated"]
+    assert report["truncated"] == '{"much":"' + "x" * (4096 - len('{"much":"'))
+
+
+async def test_of_very_many_reports_all_are_shown_and_the_last_kept_for_who_joins(devices, gate):
+    ann = await devices.start("reporter", node=0)
+    ack = await ann.conversation.send(f"many gate:{gate}")
+    await ann.says(ack.run_id, "Then that. ")
+    updates = ann.named("run:update")
+    assert [item["data"]["number"] for item in updates if item["kind"] == "custom"] == list(range(150))
+    bob = await devices.join(ann, node=1)
+    assert bob.conversation.live.runs[ack.run_id].updates == updates[-100:]
+    gate.touch()
+    await bob.ended(ack.run_id)
+
+
+async def test_an_agent_may_report_what_is_neither_text_nor_json(devices):
+    ann = await devices.start("reporter")
+    ack = await ann.conversation.send("odd")
+    answer = await ann.ended(ack.run_id)
+    assert answer.type == "answer", answer.data
+    assert len([item for item in ann.named("run:update") if item["kind"] == "custom"]) == 4
+
+
+async def test_words_that_are_not_valid_unicode_do_not_keep_a_run_from_its_end(devices):
+    ann = await devices.start("reporter")
+    ack = await ann.conversation.send("half")
+    ended = await ann.ended(ack.run_id)
+    assert ended.type in ("answer", "failed")
+    assert ended.data["attempt"] == 1
+
+
+async def test_nothing_of_a_run_comes_to_a_device_that_has_left(devices, gate):
+    ann = await devices.start("teller", node=0)
+    bob = await devices.join(ann, node=1)
+    ack = await ann.conversation.send(f"one gate:{gate} two three")
+    await bob.says(ack.run_id, "one ")
+    await bob.conversation.leave()
+    heard = len(bob.events)
+    gate.touch()
+    await ann.ended(ack.run_id)
+    await bob.client.conversations()
+    assert bob.events[heard:] == []

@@ -1,0 +1,1 @@
+"""Graphs that tests serve by `langgraph.json`, and devices that follow what they do."""
