@@ -11,7 +11,7 @@ Usage: ./quick_start.sh [options]      set up, start Redis and the nodes, play t
                   (so it is, too, when the output is not a terminal)
   --port PORT     port of the first node; the others follow it, Redis is on PORT + 379 (default 9000)
   --nodes N       how many nodes (default 3)        --clients N   how many clients (default 5)
-  --scene NAME    this scene only: consistency, recovery, devices, status; may be given again
+  --scene NAME    this scene only: consistency, recovery, devices, approval, status; may be given again
   --json FILE     write the facts to a file         --lang en|zh  language (default: from the locale)
   --keep-data     keep the data of earlier runs, which is removed otherwise
   REDIS_URL       set it to use a Redis 8 of your own instead of the bundled one

@@ -45,8 +45,11 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
         lines = _read_lines()
         try:
             while (line := await lines.get()) is not None:
-                if line.strip():
-                    await screen.take(line.strip())
+                if not line.strip():
+                    continue
+                if hidden is None and line.strip() != "/stop":
+                    await screen.finish()  # a program's next line may be for the question that comes now
+                await screen.take(line.strip())
             await screen.finish()
         finally:
             showing.cancel()

@@ -119,9 +119,12 @@ class ChatClient:
     async def close(self) -> None:
         """Disconnect for good. Iterators over entries end."""
         tasks = [task for task in (self._supervisor, *self._tasks) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks:
+            # Again and again: the libraries below swallow a cancellation now and then.
+            for task in tasks:
+                task.cancel()
+            _, late = await asyncio.wait(tasks, timeout=0.5)
+            tasks = list(late)
         if self._transport is not None:
             await self._transport.close()
         self._fatal = self._fatal or NotConnected("the client is closed")

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sio_server.app import serve
@@ -75,7 +76,7 @@ DEFAULT_URLS = [f"http://127.0.0.1:{port}" for port in (9000, 9001, 9002)]
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """One clear line for a mistake that a person can put right; never a traceback."""
-    errors.print(f"[red]✘[/] {message}", highlight=False, soft_wrap=True)
+    errors.print(f"[red]✘[/] {escape(message)}", highlight=False, soft_wrap=True, emoji=False)
     raise typer.Exit(status)
 
 

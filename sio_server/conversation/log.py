@@ -185,9 +185,9 @@ class ConversationLog:
             reads={user: int(seq) for user, seq in flat_to_dict(reads_flat).items()},
             draft=json.loads(draft) if draft else None,
             unfinished_run=run,
-            graph=meta["graph"],
-            multitask_strategy=meta["multitask"],
-            approvals=meta["approvals"],
+            graph=meta.get("graph", "concierge"),
+            multitask_strategy=meta.get("multitask", "enqueue"),
+            approvals=meta.get("approvals", "members"),
             interrupts=_open_interrupts(json.loads(asked), open_interrupts) if asked else [],
         )
 

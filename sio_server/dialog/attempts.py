@@ -131,8 +131,8 @@ class Attempts:
             if work not in done:
                 raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
             ending = work.result()
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+            stream.end()
+            await pump
             await stream.flush()
             retired = await self._finish(run, ending)
         except _Again:
@@ -140,6 +140,7 @@ class Attempts:
             raise
         except asyncio.CancelledError:
             # A graph that will not end does no harm: it has lost its lease then.
+            stream.end()
             await self._end_tasks(work, pump, patience_s=1.0)
             await self._let_go(run)
             raise
@@ -147,6 +148,7 @@ class Attempts:
             if not keep:
                 self._leases.release(run)
             self._executing.pop(run.run_id, None)
+            stream.end()
             await self._end_tasks(work, pump, taken_away)
         self._on_ended(ending.status)
         if retired:
@@ -162,9 +164,13 @@ class Attempts:
 
     async def _end_tasks(self, *tasks: asyncio.Task[Any], patience_s: float = HANG_S) -> None:
         """Cancel tasks and wait for them, but not for ever: a graph may refuse to end."""
-        for task in tasks:
-            task.cancel()
-        _, stuck = await asyncio.wait(tasks, timeout=patience_s)
+        deadline = asyncio.get_running_loop().time() + patience_s
+        stuck = set(tasks)
+        while stuck and asyncio.get_running_loop().time() < deadline:
+            # Again and again: libraries swallow a cancellation now and then.
+            for task in stuck:
+                task.cancel()
+            _, stuck = await asyncio.wait(stuck, timeout=0.5)
         for task in set(tasks) - stuck:
             if not task.cancelled():
                 task.exception()

@@ -28,6 +28,7 @@ class RunStream:
         self._updates = 0
         self._message_id: str | None = None
         self._changed = asyncio.Event()
+        self._ended = False
 
     def say(self, message_id: str | None, text: str) -> None:
         """The graph said something more, in the message of that id."""
@@ -46,11 +47,17 @@ class RunStream:
         self._changed.set()
 
     async def pump(self) -> None:
-        """Show what is added, until cancelled. Raises LeaseLost."""
-        while True:
+        """Show what is added, until `end`. Raises LeaseLost."""
+        while not self._ended:
             await self._changed.wait()
-            await asyncio.sleep(COALESCE_S)
+            if not self._ended:
+                await asyncio.sleep(COALESCE_S)
             await self.flush()
+
+    def end(self) -> None:
+        """Nothing more will be added. A flag, since the Redis client may swallow a cancellation."""
+        self._ended = True
+        self._changed.set()
 
     async def flush(self) -> None:
         """Show what has not been shown. While Redis is away nothing is lost: it is shown later."""

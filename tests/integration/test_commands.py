@@ -293,6 +293,16 @@ async def test_chat_shows_the_answer_to_what_was_piped_into_it(cluster, new_id):
     assert "Concierge: When do you need it?" in lines[-1]
 
 
+async def test_what_is_piped_into_chat_is_said_line_by_line_so_that_a_line_can_answer_a_question(cluster, new_id):
+    process = await start("chat", new_id, "--url", cluster.urls[0], "--name", "Ann")
+    piped = b"book a room for a workshop tomorrow at 10 for 6 people\nbook it\nsummary\n"
+    output, _ = await asyncio.wait_for(process.communicate(piped), 60)
+    told = output.decode()
+    assert "Ann answered: approve" in told
+    assert "Ann: book it" not in told
+    assert told.index("Booked: a workshop") < told.index("Ann: summary") < told.index("Confirmed bookings (1)")
+
+
 async def _shows(process: Process, words: str) -> str:
     """Read what a command prints up to a line with these words."""
     assert process.stdout is not None

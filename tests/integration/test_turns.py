@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sio_clients import Refused
+from sio_server.conversation.connection import connect
 from tests.served.devices import LANGGRAPH_JSON, Device, devices_of
 
 pytest_plugins = ["tests.served.fixtures"]
@@ -424,3 +425,22 @@ async def test_no_message_waits_for_a_lease_that_an_ended_run_had(devices):
         answer = await ann.ended((await ann.conversation.send(str(number))).run_id)
         slowest = max(slowest, ann.time_of(answer) - began)
     assert slowest < 1.0
+
+
+async def test_a_cancellation_that_comes_while_a_command_is_sent_is_not_lost(served):
+    redis = connect(served.redis_url)
+    await redis.ping()
+    cancelled = went_on = 0
+    for number in range(600):
+        task = asyncio.create_task(redis.get("nothing"))
+        for _ in range(number % 6):
+            await asyncio.sleep(0)
+        if task.cancel():
+            cancelled += 1
+            await asyncio.wait({task})
+            went_on += not task.cancelled()
+        else:
+            await task
+    await redis.aclose()
+    assert cancelled > 100
+    assert went_on == 0

@@ -60,12 +60,13 @@ end
 -- The text so far is kept, unless the run is rolled back. `by` is JSON.
 local function stop_run(run_id, rollback, by)
   local record = run_prefix .. run_id
-  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'chars')
+  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'chars', 'replaces')
   local text = not rollback and redis.call('GET', record .. ':text') or ''
   if rollback and known[1] ~= '0' then withdraw(run_id, known[1], known[3]) end
   end_run(run_id, 'stopped', 'stopped', string.format(
-    '{%s,"text":%s,"run_id":"%s","attempt":%s,"input_seq":%s,"rolled_back":%s,"by":%s}', agent(),
-    cjson.encode(text), run_id, known[1], known[2], rollback and 'true' or 'false', by), not rollback)
+    '{%s,"text":%s,"run_id":"%s","attempt":%s,"input_seq":%s,"rolled_back":%s,"by":%s%s}', agent(),
+    cjson.encode(text), run_id, known[1], known[2], rollback and 'true' or 'false', by,
+    known[4] and ',"replaces":' .. known[4] or ''), not rollback)
 end
 
 -- An interrupt is settled: `how` is the rest of the data, JSON without the braces.
