@@ -88,8 +88,9 @@ class Device:
             try:
                 await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
             except TimeoutError:
-                seen = [(entry.seq, entry.type, entry.data) for entry in self.entries]
-                raise AssertionError(f"{what} did not come within {timeout} s; entries: {seen}") from None
+                seen = [(entry.seq, entry.type, entry.text) for entry in self.entries]
+                told = [(name, payload.get("attempt"), payload.get("node")) for name, payload, _ in self.events]
+                raise AssertionError(f"{what} did not come within {timeout} s: {seen=} {told[-12:]=}") from None
         return found
 
     def final(self, input_seq: int) -> Entry | None:

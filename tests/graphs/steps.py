@@ -24,7 +24,6 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from typing import Annotated, Any, TypedDict
 
 import redis as sync_redis
@@ -131,7 +130,7 @@ def merge_trail(left: list[str], right: list[str]) -> list[str]:
         turn = item.partition("/")[0]
         if item.endswith("!") and once(turn, "kill-merge"):
             die(conversation_of(turn))
-    return operator.add(left, right)
+    return left + right
 
 
 class State(TypedDict, total=False):
@@ -211,13 +210,12 @@ async def c(state: State, config: RunnableConfig) -> State:
     return {"messages": [said], "trail": [f"{message.id}/c"]}
 
 
-class Steps(CompiledStateGraph):
+class Steps(CompiledStateGraph[Any, Any, Any, Any]):
     """The graph, which may die after its last checkpoint."""
 
     async def astream(self, input: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        async with aclosing(super().astream(input, *args, **kwargs)) as parts:
-            async for part in parts:
-                yield part
+        async for part in super().astream(input, *args, **kwargs):
+            yield part
         if isinstance(input, dict) and "messages" in input:
             message = input["messages"][-1]
             die_if_told(message.text, str(message.id), "end")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ class Device:
         self._changed = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         for event in HEARD:
-            client.on(event, lambda payload, event=event: self._hear(event, payload))
+            client.on(event, partial(self._hear, event))
 
     def follow(self, conversation: Conversation) -> Conversation:
         """Keep the conversation's entries."""
