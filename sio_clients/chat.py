@@ -19,6 +19,7 @@ from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import Entry, EntryType
+from sio_server.tasks import end_tasks
 
 ANSWER_S = 30.0  # how long a program that has no more to say waits for the agent
 COMMANDS = "/stop, /regenerate, /edit TEXT"
@@ -52,8 +53,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
                 await screen.take(line.strip())
             await screen.finish()
         finally:
-            showing.cancel()
-            await asyncio.gather(showing, return_exceptions=True)
+            await end_tasks([showing])
 
 
 class _Screen:

@@ -37,6 +37,7 @@ from sio_server.protocol.events import (
     ServerEvent,
 )
 from sio_server.protocol.position import Position
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +119,7 @@ class ChatClient:
 
     async def close(self) -> None:
         """Disconnect for good. Iterators over entries end."""
-        tasks = [task for task in (self._supervisor, *self._tasks) if task is not None]
-        while tasks:
-            # Again and again: the libraries below swallow a cancellation now and then.
-            for task in tasks:
-                task.cancel()
-            _, late = await asyncio.wait(tasks, timeout=0.5)
-            tasks = list(late)
+        await end_tasks([self._supervisor, *self._tasks])
         if self._transport is not None:
             await self._transport.close()
         self._fatal = self._fatal or NotConnected("the client is closed")

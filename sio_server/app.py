@@ -43,6 +43,7 @@ from sio_server.gateway.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings, SettingsError, hide_password
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -147,9 +148,7 @@ class Node:
         await asyncio.sleep(DRAIN_NOTICE_S)
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -310,8 +309,7 @@ async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await end_tasks([starting])
         return
     starting.result()
     on_ready()

@@ -13,6 +13,7 @@ from sio_server.cluster.local import ClusterError, LocalCluster
 from sio_server.cluster.redis import NoEmbeddedRedis
 from sio_server.language import Texts
 from sio_server.settings import hide_password
+from sio_server.tasks import end_tasks
 
 INTERRUPTED = 130
 
@@ -53,9 +54,7 @@ async def up(
         status = 1
     finally:
         interrupted = stopping.is_set()
-        for task in (work, waiting, watch):
-            task.cancel()
-        await asyncio.gather(work, waiting, watch, return_exceptions=True)
+        await end_tasks((work, waiting, watch))
         if interrupted:
             console.print(f"\n{texts('stopping')}")
         if cluster.running:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,6 +20,29 @@ from sio_server.protocol.errors import ErrorCode, Unavailable
 # retry is made. A retry is safe because every script of ours has the same effect once or twice.
 REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
+
+
+class _Cancellable(AbstractConnection):
+    """A connection on which a command that is cancelled while it is being sent is cancelled.
+
+    redis-py sends in `asyncio.wait_for`, which forgets such a cancellation before Python 3.12: the task would go
+    on, and who waits for its end would wait for ever.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # its reply is nobody's
+            raise asyncio.CancelledError
+
+
+def cancellable(client: Redis) -> Redis:
+    """The client, which has no connections yet, with connections on which commands can be cancelled."""
+    kind = client.connection_pool.connection_class
+    client.connection_pool.connection_class = type(f"Cancellable{kind.__name__}", (_Cancellable, kind), {})
+    return client
 
 
 def connect(url: str, *, max_connections: int = 64) -> Redis:
@@ -35,7 +60,7 @@ def connect(url: str, *, max_connections: int = 64) -> Redis:
             supported_errors=(RedisConnectionError, RedisTimeoutError),
         ),
     )
-    return Redis.from_pool(pool)
+    return cancellable(Redis.from_pool(pool))
 
 
 def connect_blocking(url: str, block_s: float) -> Redis:
@@ -48,7 +73,7 @@ def connect_blocking(url: str, block_s: float) -> Redis:
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         retry=None,
     )
-    return Redis.from_pool(pool)
+    return cancellable(Redis.from_pool(pool))
 
 
 @contextmanager

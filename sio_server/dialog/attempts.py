@@ -20,12 +20,14 @@ from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus, agent_id
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 20  # a run that ends so many nodes, or loses the store so often, is ended as failed
 BACK_OFF_S = 0.5  # before the second attempt at a graph that failed; then doubled
 HANG_S = 30.0  # a graph that is cancelled and does not end within so long has lost its lease
+LEAVE_S = 1.0  # the same when the node is stopped: its runs are handed over then, whatever their graphs do
 
 
 class _Again(Exception):
@@ -34,6 +36,10 @@ class _Again(Exception):
     def __init__(self, *, failed: bool) -> None:
         super().__init__()
         self.failed = failed
+
+
+class _Leaving(Exception):
+    """The node is being stopped: the run is to be handed over."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,7 @@ class Attempts:
         self._limits = limits
         self._on_ended = on_ended
         self._executing: dict[str, asyncio.Event] = {}  # run id -> set when the run is another's, or ended
+        self._leaving = asyncio.Event()
         self._tidying: set[asyncio.Task[None]] = set()
 
     def ended(self, run_id: str) -> None:
@@ -82,12 +89,19 @@ class Attempts:
         if over is not None:
             over.set()
 
+    def hand_over(self) -> None:
+        """Hand over what is executed, at once.
+
+        A flag, and no cancellation: libraries may swallow one, and a second one would hit the handing over.
+        """
+        self._leaving.set()
+
     async def settle(self) -> None:
         """Wait for what is being tidied up."""
         await asyncio.gather(*self._tidying, return_exceptions=True)
 
     async def execute(self, run: TakenRun) -> None:
-        """Make attempts at a run until it has ended or is another node's; hand it over when cancelled."""
+        """Make attempts at a run until it has ended, is another node's, or is handed over."""
         while True:
             try:
                 await self._attempt(run)
@@ -97,15 +111,20 @@ class Attempts:
                 with contextlib.suppress(Unavailable):
                     await self._runs.retire(run)
                 return
+            except _Leaving:
+                await self._let_go(run)
+                return
             except _Again as again:
                 # The lease is kept meanwhile, so that no other node makes the next attempt without the pause.
                 pause = BACK_OFF_S * 2 ** (run.failures if again.failed else min(run.attempt - 1, 3))
-                try:
-                    await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-                    taken = await self._runs.take(run.conversation_id, holding=run.token, failed=again.failed)
-                except asyncio.CancelledError:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
+                        await self._leaving.wait()
+                if self._leaving.is_set():
                     await self._let_go(run)
-                    raise
+                    return
+                try:
+                    taken = await self._runs.take(run.conversation_id, holding=run.token, failed=again.failed)
                 finally:
                     self._leases.release(run)
                 if not isinstance(taken, TakenRun):
@@ -124,10 +143,14 @@ class Attempts:
         work = asyncio.create_task(self._call_graph(run, stream))
         pump = asyncio.create_task(stream.pump())
         taken_away = asyncio.create_task(over.wait())
+        leaving = asyncio.create_task(self._leaving.wait())
         keep = False
         try:
             # The first to end decides: the graph, a fenced write that found the lease lost, or who ended the run.
-            done, _ = await asyncio.wait({work, pump, taken_away}, return_when=asyncio.FIRST_COMPLETED)
+            ends = {work, pump, taken_away, leaving}
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if done == {leaving}:
+                raise _Leaving
             if work not in done:
                 raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
             ending = work.result()
@@ -138,18 +161,15 @@ class Attempts:
         except _Again:
             keep = True
             raise
-        except asyncio.CancelledError:
-            # A graph that will not end does no harm: it has lost its lease then.
-            stream.end()
-            await self._end_tasks(work, pump, patience_s=1.0)
-            await self._let_go(run)
-            raise
         finally:
             if not keep:
                 self._leases.release(run)
             self._executing.pop(run.run_id, None)
             stream.end()
-            await self._end_tasks(work, pump, taken_away)
+            # A graph that will not end does no harm: it has lost its lease then.
+            patience_s = LEAVE_S if self._leaving.is_set() else HANG_S
+            if await end_tasks((work, pump, taken_away, leaving), patience_s=patience_s):
+                log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
         self._on_ended(ending.status)
         if retired:
             task = asyncio.create_task(self._tidy(run.conversation_id, retired))
@@ -161,21 +181,6 @@ class Attempts:
         self._leases.release(run)
         with contextlib.suppress(Unavailable, LeaseLost):
             await self._runs.hand_over(run)
-
-    async def _end_tasks(self, *tasks: asyncio.Task[Any], patience_s: float = HANG_S) -> None:
-        """Cancel tasks and wait for them, but not for ever: a graph may refuse to end."""
-        deadline = asyncio.get_running_loop().time() + patience_s
-        stuck = set(tasks)
-        while stuck and asyncio.get_running_loop().time() < deadline:
-            # Again and again: libraries swallow a cancellation now and then.
-            for task in stuck:
-                task.cancel()
-            _, stuck = await asyncio.wait(stuck, timeout=0.5)
-        for task in set(tasks) - stuck:
-            if not task.cancelled():
-                task.exception()
-        if stuck:
-            log.error("a graph does not end though it was cancelled")
 
     async def _call_graph(self, run: TakenRun, stream: RunStream) -> _Ending:
         graph = self._graphs.get(run.graph)
@@ -239,6 +244,8 @@ class Attempts:
                     interrupts=ending.interrupts,
                 )
             except Unavailable:
+                if self._leaving.is_set():
+                    raise
                 await asyncio.sleep(0.2)
 
     async def _tidy(self, conversation_id: str, retired: list[str]) -> None:

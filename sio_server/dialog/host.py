@@ -64,9 +64,8 @@ class DialogHost:
         except BaseException as exc:
             if not ready.done():
                 ready.set_exception(exc)
-            self._done.set_exception(exc)
-        else:
-            self._done.set_result(None)
+            if not self._done.done():
+                self._done.set_exception(exc)
 
     async def _serve(self, ready: Future[None]) -> None:
         worker, close = await self._build()
@@ -76,3 +75,5 @@ class DialogHost:
         await self._stopping.wait()
         await worker.drain(self._grace_s)
         await close()
+        # Before the loop's end, which waits for graphs that do not end.
+        self._done.set_result(None)

@@ -16,11 +16,13 @@ from sio_server.conversation.keys import LEASE_MS, PARTITIONS, WORKERS, runs
 from sio_server.dialog.attempts import Attempts
 from sio_server.dialog.runs import Held, Idle, Runs, TakenRun
 from sio_server.protocol.errors import Unavailable
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 BLOCK_S = 2.0
 CLAIM_EVERY_S = 1.0
+HAND_OVER_S = 5.0  # for graphs to end, and for Redis to hear of it
 
 
 @dataclass
@@ -29,7 +31,7 @@ class _Served:
 
     bells: list[tuple[str, str]]  # (stream, message id) of the queue, to be acknowledged
     task: asyncio.Task[None] | None = None
-    executing: bool = False
+    executing: bool = False  # it takes a run, or executes one
     rung: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -75,18 +77,16 @@ class DialogWorker:
     async def drain(self, grace_s: float) -> None:
         """Take no more runs; what has not ended within `grace_s` seconds is handed over to other nodes."""
         self._draining = True
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        for served in self._served.values():
-            if not served.executing and served.task:
-                served.task.cancel()
-        tasks = {served.task for served in self._served.values() if served.task}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_s)
-            for task in late:
-                task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._loops)
+        served = list(self._served.values())
+        await end_tasks(one.task for one in served if not one.executing)
+        executing = [one.task for one in served if one.task and one.executing]
+        if executing:
+            await asyncio.wait(executing, timeout=grace_s)
+            self._attempts.hand_over()
+            _, late = await asyncio.wait(executing, timeout=HAND_OVER_S)
+            if late:
+                log.error("runs could not be handed over in time: others take them when their leases have expired")
         await self._attempts.settle()
 
     def ended(self, run_id: str) -> None:
@@ -177,16 +177,17 @@ class DialogWorker:
                 served.rung.clear()
                 rung = list(served.bells)
                 async with self._slots:
+                    served.executing = True
                     taken = await self._runs.take(conversation_id)
                     if isinstance(taken, TakenRun):
-                        served.executing = True
                         await self._attempts.execute(taken)
-                        served.executing = False
+                    served.executing = False
                 if isinstance(taken, Held):
                     # Should the holder die, the run is taken the moment its lease has expired. If it has
                     # ended and another message came, that rings.
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(served.rung.wait(), taken.seconds + 0.005)
+                        async with asyncio.timeout(taken.seconds + 0.005):
+                            await served.rung.wait()
                 elif isinstance(taken, Idle):
                     await self._acknowledge(served, rung)
                     if not served.bells:

@@ -25,6 +25,7 @@ from socketio.packet import EVENT
 
 from sio_server.conversation.connection import connect, connect_blocking
 from sio_server.conversation.keys import BUS, heartbeat_channel
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,7 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Stop listening and close the connections."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
+        await end_tasks([self._listener])
         await self._publisher.aclose()
 
     async def emit(

@@ -16,6 +16,7 @@ from sio_server.protocol.delivery import Delivery, Step
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, EntryType, ServerEvent
 from sio_server.protocol.position import Position
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +110,7 @@ class Fanout:
 
     async def close(self) -> None:
         """Stop what is being read."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(self._tasks)
 
     def _carry_out(self, conversation_id: str, room: _Room, step: Step[Envelope]) -> None:
         for envelope in step.entries:

@@ -240,10 +240,6 @@ class Site:
             retired = await self.redis.scard(keys.retired)  # type: ignore[misc]
             lease = await self.redis.exists(keys.lease)
             left = threads - kept
-            if "-redis@" in f"{conversation_id}@":
-                # langgraph-checkpoint-redis writes once more while it is cancelled, after its thread was deleted:
-                # at most one checkpoint of a thread that nobody reads.
-                left = set(sorted(left)[1:])
             if not (left or rung or waiting or retired or lease):
                 assert threads, "the dialog's state is gone"
                 return
