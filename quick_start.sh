@@ -14,7 +14,9 @@ Usage: ./quick_start.sh [options]      set up, start Redis and the nodes, play t
   --scene NAME    this scene only: consistency, recovery, devices, approval, status; may be given again
   --json FILE     write the facts to a file         --lang en|zh  language (default: from the locale)
   --keep-data     keep the data of earlier runs, which is removed otherwise
-  REDIS_URL       set it to use a Redis 8 of your own instead of the bundled one
+  --graph M:A     serve your own LangGraph graph, attribute A of module M; or assistant, echo, concierge
+  --langgraph-json FILE     serve all graphs of a LangGraph project
+  REDIS_URL       set it to use a Redis or Valkey of your own (6.2 or newer) instead of the bundled one
 END
 }
 

