@@ -1,6 +1,6 @@
 // Makes and finds nodes. Text goes in as text only, never as HTML.
 
-import { explain } from "./i18n.js";
+import { explain, translate } from "./i18n.js";
 
 export const $ = (id) => document.getElementById(id);
 
@@ -8,16 +8,25 @@ export const $ = (id) => document.getElementById(id);
 export function h(what, properties = {}, ...children) {
   const [tag, ...classes] = what.split(".");
   const node = document.createElement(tag);
-  node.className = classes.join(" ");
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in node) node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child !== null));
+  if (classes.length) node.className = classes.join(" ");
+  Object.assign(node, properties);
+  node.append(...children);
   return node;
 }
 
-export const icon = (name) => $("icons").content.querySelector(`.${name}`).cloneNode(true);
+// A copy of the template. Its parts with data-is are given their values: text, nodes, or what a click does; a part
+// without a value is left out.
+export function fill(name, values = {}) {
+  const node = $(`t-${name}`).content.firstElementChild.cloneNode(true);
+  for (const part of node.querySelectorAll("[data-is]")) {
+    const value = values[part.dataset.is];
+    if (!value) part.remove();
+    else if (typeof value === "function") part.onclick = value;
+    else if (value !== true) part.replaceChildren(...[value].flat());
+  }
+  translate(node);
+  return node;
+}
 
 // Make `parent` hold these {key, sign, make} items in this order; a node is made anew only when its sign changed.
 export function arrange(parent, items) {
@@ -30,14 +39,12 @@ export function arrange(parent, items) {
   }
   let place = parent.firstChild;
   for (const { key, sign, make } of items) {
-    const had = nodes.get(key);
-    let node = had?.node;
-    if (had?.sign !== sign) {
-      node = make(had?.node);
-      if (had && had.node !== node) {
-        if (place === had.node) place = node;
-        had.node.replaceWith(node);
-      }
+    let { node, sign: old } = nodes.get(key) ?? {};
+    if (!node || old !== sign) {
+      const made = make(node);
+      if (place === node) place = made;
+      node?.replaceWith(made);
+      node = made;
       nodes.set(key, { node, sign });
     }
     if (node === place) place = place.nextSibling;
@@ -50,6 +57,7 @@ let hiding = 0;
 // Say something in passing.
 export function toast(text) {
   $("toast").textContent = text;
+  $("toast").hidePopover();
   $("toast").showPopover();
   clearTimeout(hiding);
   hiding = setTimeout(() => $("toast").hidePopover(), 6000);

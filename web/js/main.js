@@ -3,11 +3,14 @@
 import { Actions } from "./actions.js";
 import { Composer } from "./composer.js";
 import { Connection } from "./connection.js";
-import { $, complain, copy } from "./dom.js";
+import { $, complain, copy, h } from "./dom.js";
 import { Following } from "./following.js";
 import { address, addressed, drawFrame } from "./frame.js";
-import { switchLanguage, t, translate } from "./i18n.js";
+import { speak, switchLanguage, t } from "./i18n.js";
+import { listenToKeys } from "./keys.js";
 import { Outbox } from "./outbox.js";
+import { People } from "./people.js";
+import { Search } from "./search.js";
 import { signIn } from "./signin.js";
 import { changed, onChange, state } from "./state.js";
 import { deviceId, deviceName, signOut, stored } from "./storage.js";
@@ -20,8 +23,8 @@ function start() {
   const connection = new Connection(auth, {
     refused: signOut,
     state: changed,
-    ready({ node, user_id, name }) {
-      Object.assign(state, { node, me: user_id, name });
+    ready({ node, user_id, name, graphs }) {
+      Object.assign(state, { node, me: user_id, name, graphs });
       state.names.set(user_id, name);
       following.begin(async () => {
         if (!met || state.opening) await follow();
@@ -36,11 +39,14 @@ function start() {
   const outbox = new Outbox(connection);
   const following = new Following(connection, outbox);
   const actions = new Actions(connection, following, outbox);
-  const timeline = new Timeline(outbox, actions);
   const composer = new Composer(actions, () => timeline.toEnd());
+  const timeline = new Timeline(outbox, actions, composer);
+  const people = new People(actions);
+  const search = new Search(timeline);
 
   // Go where the address says. Rejects when the connection is lost, so that it is tried again.
   async function follow() {
+    search.toggle(false);
     try {
       await actions.open(addressed(location.hash));
     } catch (error) {
@@ -59,15 +65,17 @@ function start() {
     drawFrame();
     timeline.draw();
     composer.draw();
+    people.draw();
   });
   buttons(actions);
+  listenToKeys({ timeline, search, composer });
   changed();
 }
 
 function buttons(actions) {
   const dialog = $("new-dialog");
-  const onSubmit = (id, act) =>
-    $(id).addEventListener("submit", async (event) => {
+  const onSubmit = (id, act) => {
+    $(id).onsubmit = async (event) => {
       event.preventDefault();
       try {
         location.hash = address(await act(Object.fromEntries(new FormData($(id)))));
@@ -76,24 +84,32 @@ function buttons(actions) {
       } catch (error) {
         complain(error);
       }
-    });
+    };
+  };
   onSubmit("create-form", (form) => actions.create(form));
   onSubmit("join-form", ({ where }) => addressed(where) || where.trim());
-  $("new").onclick = () => dialog.showModal();
-  $("stop").onclick = () => actions.stop(state.open).catch(complain);
-  $("back").onclick = () => (location.hash = "");
-  $("copy-link").onclick = () => copy(location.href, t("copied"));
-  $("copy-token").onclick = () => copy(stored.token, t("copied"));
-  $("sign-out").onclick = () => signOut();
-  $("leave").onclick = () => actions.leave(state.open).catch(complain);
+  const on = (id, act) => ($(id).onclick = act);
+  on("new", () => {
+    const { graphs = [] } = state;
+    $("which-graph").hidden = graphs.length < 2;
+    $("graphs").replaceChildren(...graphs.map((name) => h("option", {}, name)));
+    dialog.showModal();
+  });
+  on("stop", () => actions.stop(state.open).catch(complain));
+  on("back", () => (location.hash = ""));
+  on("copy-link", () => copy(location.href, t("copied")));
+  on("copy-id", () => copy(state.me, t("copied")));
+  on("copy-token", () => copy(stored.token, t("copied")));
+  on("sign-out", () => signOut());
+  on("leave", () => {
+    $("people").hidePopover();
+    actions.leave(state.open).catch(complain);
+  });
 }
 
 for (const button of document.querySelectorAll(".language")) {
-  button.onclick = () => {
-    switchLanguage();
-    changed();
-  };
+  button.onclick = () => switchLanguage().then(changed, complain);
 }
-translate();
+await speak();
 if (stored.token) start();
 else signIn(start);
