@@ -142,6 +142,7 @@ if [ "$MODE" = test ]; then
   "$VENV/bin/ruff" check .
   "$VENV/bin/ruff" format --check .
   "$VENV/bin/mypy"
-  exec "$VENV/bin/python" -m pytest ${REST[@]+"${REST[@]}"}
+  # Two files at a time: most tests wait for leases, restarts and answers rather than compute.
+  exec "$VENV/bin/python" -m pytest -n 2 --dist loadfile ${REST[@]+"${REST[@]}"}
 fi
 exec "$VENV/bin/roomgraph" up --tour --lang "$SPEAK" --data-dir "$ROOT/.data/$PORT" ${REST[@]+"${REST[@]}"}
