@@ -5,7 +5,7 @@ import { Route } from "./retry.js";
 import { changed, state } from "./state.js";
 
 const CONNECT_MS = 6000;
-const ANSWER_MS = 8000;
+const ANSWER_MS = 8000; // nodes answer sooner, whatever happens to them
 const REPEAT_MS = [500, 1000, 2000, 4000];
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
@@ -18,13 +18,12 @@ export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 export class Connection {
   ready = null; // the payload of session:ready while the connection lives
   #socket = null;
-  #since = 0; // when this session began
+  #since = 0;
   #timer = 0;
 
-  // auth(): what to say of oneself; handlers: ready(payload), event(name, payload), refused({code, message})
+  // auth(): who this is; handlers: ready(payload), event(name, payload), refused({code, message})
   constructor(nodes, auth, handlers) {
     Object.assign(this, { auth, handlers, route: new Route(nodes) });
-    // What the browser knows of the network is a hint: a node on this machine answers without any.
     addEventListener("online", () => this.#look());
     addEventListener("offline", () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
@@ -44,7 +43,6 @@ export class Connection {
     try {
       ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload);
     } catch {
-      // Nodes answer sooner whatever happens to them: this connection is dead.
       this.#lost(socket, true);
       throw offline();
     }
@@ -66,30 +64,30 @@ export class Connection {
     }
   }
 
-  // Leave for good.
+  // Leave, for good.
   close() {
+    clearTimeout(this.#timer);
     const socket = this.#socket;
-    this.#drop();
+    this.ready = this.#socket = null;
+    state.retryAt = 0;
     socket?.disconnect();
   }
 
   #connect() {
-    this.#drop();
+    this.close();
     const options = { transports: ["websocket"], auth: this.auth(), forceNew: true, reconnection: false };
     const socket = io(this.route.url, options);
     this.#socket = socket;
-    socket.on("session:ready", (payload) => {
-      if (this.#socket !== socket) return;
-      clearTimeout(this.#timer);
-      this.ready = payload;
-      this.#since = performance.now();
-      this.route.learn(payload.nodes);
-      this.handlers.ready(payload);
-      changed();
-    });
     socket.onAny((name, payload) => {
-      if (this.#socket !== socket || name === "session:ready") return;
-      if (name === "server:draining") this.#lost(socket, true);
+      if (this.#socket !== socket) return;
+      if (name === "session:ready") {
+        clearTimeout(this.#timer);
+        this.ready = payload;
+        this.#since = performance.now();
+        this.route.learn(payload.nodes);
+        this.handlers.ready(payload);
+        changed();
+      } else if (name === "server:draining") this.#lost(socket, true);
       else this.handlers.event(name, payload);
     });
     socket.on("disconnect", () => this.#lost(socket));
@@ -101,25 +99,17 @@ export class Connection {
     changed();
   }
 
-  // The connection is there no more, or of no use: try again, soon.
+  // The connection is no more, or of no use.
   #lost(socket, gone) {
     if (this.#socket !== socket) return;
-    const lived = this.ready ? performance.now() - this.#since : 0;
-    this.#drop();
-    socket.disconnect();
-    const pause = this.route.next(lived, gone);
+    const pause = this.route.next(this.ready ? performance.now() - this.#since : 0, gone);
+    this.close();
     state.retryAt = Date.now() + pause;
     this.#timer = setTimeout(() => this.#connect(), pause);
     changed();
   }
 
-  #drop() {
-    clearTimeout(this.#timer);
-    this.ready = this.#socket = null;
-    state.retryAt = 0;
-  }
-
-  // The network or the page came back, or may have gone: see whether the connection still lives, or try at once.
+  // The network or the page came back, or may have gone; it is a hint only, since a node may be on this machine.
   #look() {
     if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
     else if (state.retryAt && navigator.onLine) this.#connect();

@@ -1,28 +1,25 @@
-// This person's devices, who is online, and the marks that tell up to where this page has been given each conversation.
+// This person's devices, who is online, and the marks that tell up to where this page was given each conversation.
 
-import { changed, state } from "./state.js";
+import { state } from "./state.js";
 import { deviceId, stored } from "./storage.js";
 
 const TOGETHER_MS = 250; // at most one mark of a conversation in this time
 const AT_ONCE = 20;
 
 export class Devices {
-  #due = new Set(); // conversations whose mark is to be told
-  #timer = 0;
+  #due = new Set();
 
   constructor(connection) {
     this.connection = connection;
   }
 
-  // All of them, each time. A name that was chosen on another device is this one's from now on.
+  // All of them, each time. A name that was given on another device is this page's from now on.
   show(devices) {
-    const device_id = deviceId();
-    state.devices = devices.map((device) => ({ ...device, here: device.device_id === device_id }));
+    state.devices = devices.map((device) => ({ ...device, here: device.device_id === deviceId() }));
     const name = state.devices.find((device) => device.here)?.device_name;
     if (name) stored.device_name = name;
   }
 
-  // Whether somebody is online, here and among the members of each conversation.
   online(userId, is) {
     state.presence.set(userId, is);
     for (const { members } of state.conversations.values()) {
@@ -33,23 +30,19 @@ export class Devices {
 
   // This page has everything of the conversation up to its head.
   handed(c) {
-    if (c.behindOf(deviceId()) === 0) return;
+    if (!this.#due.size) setTimeout(() => this.#tell(), TOGETHER_MS);
     this.#due.add(c);
-    this.#timer ||= setTimeout(() => this.#tell(), TOGETHER_MS);
   }
 
+  // What is lost here is told after the next catch-up.
   #tell() {
-    this.#timer = 0;
+    const here = deviceId();
     for (const c of [...this.#due].slice(0, AT_ONCE)) {
       this.#due.delete(c);
+      if (c.behindOf(here) === 0) continue;
       const mark = { conversation_id: c.id, seq: c.head };
-      // What is lost is told after the next catch-up.
-      this.connection.request("delivery:update", mark).then(
-        ({ seq }) => c.deliver(state.me, deviceId(), seq),
-        () => {},
-      );
+      this.connection.request("delivery:update", mark).then(({ seq }) => c.deliver(state.me, here, seq), () => {});
     }
-    if (this.#due.size) this.#timer = setTimeout(() => this.#tell(), TOGETHER_MS);
-    changed();
+    if (this.#due.size) setTimeout(() => this.#tell(), TOGETHER_MS);
   }
 }

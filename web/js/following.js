@@ -11,6 +11,7 @@ import { changed, learnNames, nameOf, state } from "./state.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
+const SETTINGS = ["title", "access", "agent", "graph", "approvals", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {
@@ -80,24 +81,23 @@ export class Following {
       if (GONE.has(result?.error.code)) this.drop(c);
       return;
     }
-    const { position, after, head, entries, card } = result;
-    for (const key of ["title", "access", "agent", "role", "graph", "owner", "approvals"]) c[key] = result[key];
+    const { position, after, head, entries, card, reads } = result;
+    for (const key of SETTINGS) c[key] = result[key];
     c.strategy = result.multitask_strategy;
     c.first = head - card.history + 1;
     c.followedAt = performance.now();
-    for (const [userId, seq] of Object.entries(result.reads)) c.mark(userId, seq);
-    const known = c.head;
+    for (const [userId, seq] of Object.entries(reads)) c.mark(userId, seq);
     const anew = result.verdict !== "resumed" || !c.delivery;
     if (anew) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver();
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
-      c.read = result.reads[state.me] ?? 0;
-      c.reads = result.reads;
+      c.read = reads[state.me] ?? 0;
+      c.reads = reads;
     } else if (c.loaded) {
-      c.divide(known, head);
+      c.divide(c.head, head);
     } else {
-      // Only counted here: there is nothing to be read.
+      // What is only counted need not be read.
       c.delivery = new Delivery({ epoch: position.epoch, seq: head });
       c.lastActivity = card.last_activity;
     }
@@ -111,22 +111,15 @@ export class Following {
     if (c.members) this.loadMembers(c).catch(() => {});
   }
 
-  // Who is a member, and online at this moment.
-  async loadMembers(c) {
-    const { members } = await this.connection.insist("conversation:members", { conversation_id: c.id });
-    c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
-    for (const { user_id, online } of members) state.presence.set(user_id, online);
-    changed();
-  }
-
   // A live event of a conversation.
   hear(event, payload) {
+    const { user_id, seq } = payload;
     const c = state.conversations.get(payload.conversation_id);
     if (!c) return;
     if (c.syncing) {
       c.early.push([event, payload]);
     } else if (event === "conversation:entry") {
-      if (c.delivery) this.#carryOut(c, c.delivery.hear(payload.epoch, payload.seq, payload));
+      if (c.delivery) this.#carryOut(c, c.delivery.hear(payload.epoch, seq, payload));
     } else if (event === "conversation:reset") {
       this.#syncSoon(c);
     } else if (event.startsWith("run:")) {
@@ -134,13 +127,13 @@ export class Following {
     } else if (event === "interrupt:resolved") {
       c.resolve(payload);
     } else if (event === "read:updated") {
-      c.mark(payload.user_id, payload.seq);
+      c.mark(user_id, seq);
     } else if (event === "delivery:updated") {
-      c.deliver(payload.user_id, payload.device_id, payload.seq);
+      c.deliver(user_id, payload.device_id, seq);
     } else if (event === "draft:updated") {
       c.draft.hear(payload.draft);
     } else if (event === "typing:updated") {
-      setTimeout(changed, c.typing(payload.user_id, payload.typing) + 50);
+      setTimeout(changed, c.typing(user_id, payload.typing) + 50);
     }
     changed();
   }
@@ -158,6 +151,14 @@ export class Following {
     if (c !== state.open) return;
     toast(t("gone", { title: c.title }));
     location.hash = "";
+  }
+
+  // Who is a member, and online at this moment.
+  async loadMembers(c) {
+    const { members } = await this.connection.insist("conversation:members", { conversation_id: c.id });
+    c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
+    for (const { user_id, online } of members) state.presence.set(user_id, online);
+    changed();
   }
 
   async #readList() {
@@ -193,10 +194,10 @@ export class Following {
     c.add(entries);
     this.outbox.delivered(c, entries);
     this.devices.handed(c);
-    for (const { seq, type, data: { client_id, user_id } } of entries) {
-      report("entry", { conversation_id: c.id, seq, type, client_id, user_id });
+    for (const { seq, type, data } of entries) {
+      report("entry", { conversation_id: c.id, seq, type, client_id: data.client_id, user_id: data.user_id });
+      if (c.members && type.startsWith("member_")) this.loadMembers(c).catch(() => {});
     }
-    if (c.members && entries.some(({ type }) => type.startsWith("member_"))) this.loadMembers(c).catch(() => {});
     if (reset) this.#syncSoon(c);
     else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);
     changed();
