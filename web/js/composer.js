@@ -1,6 +1,6 @@
 // Where a message is written: the draft, Enter to send, and a field that grows with its text.
 
-import { $, complain, toast } from "./dom.js";
+import { $, toast } from "./dom.js";
 import { t } from "./i18n.js";
 import { state } from "./state.js";
 
@@ -8,32 +8,32 @@ const MAX_BYTES = 16 * 1024;
 const STILL_MS = 4000; // without a key: not typing any more
 
 export class Composer {
-  editing = null; // the entry that is said anew; its text is no draft
+  #editing = null; // the entry that is said anew; its text is no draft
   #of = null;
   #still = 0;
 
   constructor(actions, sent) {
     Object.assign(this, { actions, sent });
     const text = $("text");
-    for (const news of ["input", "compositionend"]) text.addEventListener(news, () => this.#edited());
-    text.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    text.oninput = () => this.#typed();
+    text.onkeydown = (event) => {
+      const { key, shiftKey, isComposing } = event;
+      if (key === "Escape") this.edit(null);
+      if (key === "ArrowUp" && !text.value) $("log").querySelector(".edit")?.click();
+      else if (key === "Enter" && !shiftKey && !isComposing) this.#send();
+      else return;
       event.preventDefault();
-      this.#send();
-    });
-    $("composer").onsubmit = (event) => {
-      event.preventDefault();
-      this.#send();
     };
+    $("composer").onsubmit = (event) => this.#send(event.preventDefault());
     $("cancel-edit").onclick = () => this.edit(null);
   }
 
-  // Say a message anew, or leave it as it was.
+  // Say a message anew, or go on with the draft.
   edit(entry) {
-    this.editing = entry;
-    $("text").value = entry?.data.text ?? state.open.draft.text;
+    if (!entry && !this.#editing) return;
+    this.#editing = entry;
     $("editing").hidden = !entry;
-    this.#fit();
+    this.#put(entry?.data.text ?? state.open?.draft.text ?? "");
     $("text").focus();
   }
 
@@ -41,24 +41,20 @@ export class Composer {
   draw() {
     const c = state.open;
     const text = $("text");
-    if (this.editing && c !== this.#of && c) this.edit(null);
-    if (c && !this.editing && text.value !== c.draft.text) {
-      text.value = c.draft.text;
-      this.#fit();
+    if (c !== this.#of) {
+      this.edit(null);
+      if (c && matchMedia("(hover: hover)").matches) text.focus();
+      this.#of = c;
     }
-    if (c && c !== this.#of && matchMedia("(hover: hover)").matches) text.focus();
-    this.#of = c;
+    if (c && !this.#editing && text.value !== c.draft.text) this.#put(c.draft.text);
     $("send").disabled = !text.value.trim();
-    $("hint").textContent = state.link === "online" || state.link === "catching" ? "" : t("waitingHint");
+    $("hint").textContent = /online|catching/.test(state.link) ? "" : t("waitingHint");
   }
 
-  #edited() {
-    const c = state.open;
-    if (!c) return;
+  #typed() {
     const { value } = $("text");
-    if (!this.editing) c.draft.edit(value);
-    $("send").disabled = !value.trim();
-    this.#fit();
+    if (!this.#editing) state.open.draft.edit(value);
+    this.#put(value);
     this.actions.typed(value !== "");
     clearTimeout(this.#still);
     this.#still = setTimeout(() => this.actions.typed(false), STILL_MS);
@@ -66,28 +62,26 @@ export class Composer {
 
   #send() {
     const c = state.open;
-    const { editing } = this;
-    const value = $("text").value.trim();
-    if (!value || !c) return;
-    if (new TextEncoder().encode(value).length > MAX_BYTES) {
+    const entry = this.#editing;
+    const text = $("text").value.trim().toWellFormed();
+    if (!text || !c) return;
+    if (new TextEncoder().encode(text).length > MAX_BYTES) {
       toast(t("tooLong"));
       return;
     }
-    const text = value.toWellFormed?.() ?? value;
-    if (editing) {
-      this.edit(null);
-      if (text !== editing.data.text) this.actions.edit(c, editing.seq, text).catch(complain);
-    } else {
-      this.actions.send(c, text);
-    }
+    this.edit(null);
+    if (!entry) this.actions.send(c, text);
+    else if (text !== entry.data.text) this.actions.edit(c, entry.seq, text);
     this.draw();
     $("text").focus();
     this.sent();
   }
 
-  #fit() {
-    const { style } = $("text");
-    style.height = "auto";
-    style.height = `${$("text").scrollHeight}px`;
+  #put(value) {
+    const text = $("text");
+    if (text.value !== value) text.value = value;
+    text.style.height = "auto";
+    text.style.height = `${text.scrollHeight}px`;
+    $("send").disabled = !value.trim();
   }
 }

@@ -14,7 +14,7 @@ export const t = (key, values) =>
   );
 
 // An error in words: ours when the code is known, otherwise the server's own.
-export const explain = (error) => t(`error_${error.code}`) ?? error.message;
+export const explain = ({ code, message }) => t(`error_${code}`) ?? message;
 
 // Put the words into the fixed parts of a node: data-t is the text, data-label what a screen reader says.
 export function translate(root) {
@@ -40,16 +40,12 @@ const format = (date, options) => date.toLocaleString(lang === "zh" ? "zh-CN" : 
 
 export const clock = (date) => format(date, { hour: "2-digit", minute: "2-digit" });
 
-export const exactly = (date) => format(date, { dateStyle: "medium", timeStyle: "medium" });
-
 export function day(date) {
   const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86400000);
-  if (days === 0) return t("today");
-  return days === 1 ? t("yesterday") : format(date, { weekday: "long", day: "numeric", month: "long" });
+  if (days < 2) return t(days ? "yesterday" : "today");
+  return format(date, { weekday: "long", day: "numeric", month: "long" });
 }
 
 // The time today, the date before.
-export function briefly(date) {
-  const today = date.toDateString() === new Date().toDateString();
-  return today ? clock(date) : format(date, { day: "numeric", month: "short" });
-}
+export const briefly = (date) =>
+  date.toDateString() === new Date().toDateString() ? clock(date) : format(date, { day: "numeric", month: "short" });

@@ -1,34 +1,16 @@
-// What the keyboard does; the list of it is in the page's help.
+// What the keyboard does: arrows in the list, and the buttons that name a key. The page's help lists them.
 
 import { $ } from "./dom.js";
-import { address, neighbour } from "./frame.js";
 
-export function listenToKeys({ timeline, search, composer }) {
-  const go = (step) => {
-    const c = neighbour(step);
-    if (c) location.hash = address(c.id);
-  };
-  const withAlt = {
-    ArrowUp: () => go(-1),
-    ArrowDown: () => go(1),
-    KeyN: () => $("new").click(),
-    KeyF: () => search.toggle(true),
-    KeyH: () => $("help").togglePopover(),
-    End: () => timeline.toEnd(),
-  };
-  addEventListener("keydown", (event) => {
-    const { key, code, altKey, ctrlKey, metaKey, shiftKey, target } = event;
-    if (event.isComposing || ctrlKey || metaKey || shiftKey) return;
-    let done = altKey ? withAlt[code] : null;
-    const link = target.closest("#list a");
-    const list = [...$("list").querySelectorAll("a")];
-    const to = { ArrowUp: -1, ArrowDown: 1 }[key];
-    if (link && to && !altKey) done = () => list.at((list.indexOf(link) + to) % list.length).focus();
-    if (key === "ArrowUp" && target.id === "text" && !target.value) done = () => timeline.edit();
-    if (key === "Escape" && composer.editing) done = () => composer.edit(null);
-    else if (key === "Escape" && target.closest("#search")) done = () => search.toggle(false);
-    if (!done) return;
-    event.preventDefault();
-    done();
-  });
-}
+addEventListener("keydown", (event) => {
+  const { key, code, altKey, ctrlKey, metaKey, target } = event;
+  if (ctrlKey || metaKey) return;
+  const way = { ArrowUp: "previous", ArrowDown: "next" }[key];
+  const from = altKey ? $("list").querySelector("[aria-current]") : target.closest("#list a");
+  const link = way && from?.parentNode[`${way}ElementSibling`]?.firstElementChild;
+  const button = altKey && document.querySelector(`[aria-keyshortcuts="Alt+${code.replace("Key", "")}"]`);
+  if (link && !altKey) link.focus();
+  else if (link ?? button) (link || button).click();
+  else return;
+  event.preventDefault();
+});

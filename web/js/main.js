@@ -1,46 +1,23 @@
-// Starts the page: signs in, connects, and ties what is heard, done and drawn together.
+// Starts the page: signs in, connects, and ties what is done and drawn together.
 
-import { Actions } from "./actions.js";
 import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
 import { $, complain, copy, h } from "./dom.js";
-import { Following } from "./following.js";
 import { address, addressed, drawFrame } from "./frame.js";
 import { speak, switchLanguage, t } from "./i18n.js";
-import { listenToKeys } from "./keys.js";
-import { Outbox } from "./outbox.js";
+import "./keys.js";
 import { People } from "./people.js";
 import { Search } from "./search.js";
+import { begin } from "./session.js";
 import { signIn } from "./signin.js";
 import { changed, onChange, state } from "./state.js";
-import { deviceId, deviceName, signOut, stored } from "./storage.js";
+import { stored } from "./storage.js";
 import { Timeline } from "./timeline.js";
 
 function start() {
   $("app").hidden = false;
-  const auth = { token: stored.token, device_id: deviceId(), device_name: deviceName() };
-  let met = false; // there has been a connection
-  const connection = new Connection(auth, {
-    refused: signOut,
-    state: changed,
-    ready({ node, user_id, name, graphs }) {
-      Object.assign(state, { node, me: user_id, name, graphs });
-      state.names.set(user_id, name);
-      following.begin(async () => {
-        if (!met || state.opening) await follow();
-        met = true;
-      });
-    },
-    event(name, payload) {
-      if (name === "conversation:updated") following.listSoon();
-      else if (payload?.conversation_id) following.hear(name, payload);
-    },
-  });
-  const outbox = new Outbox(connection);
-  const following = new Following(connection, outbox);
-  const actions = new Actions(connection, following, outbox);
+  const { actions, outbox } = begin(follow);
   const composer = new Composer(actions, () => timeline.toEnd());
-  const timeline = new Timeline(outbox, actions, composer);
+  const timeline = new Timeline(outbox, actions, (entry) => composer.edit(entry));
   const people = new People(actions);
   const search = new Search(timeline);
 
@@ -56,19 +33,8 @@ function start() {
     }
   }
   addEventListener("hashchange", () => follow().catch(() => {}));
-
-  onChange(() => {
-    const working = following.catchingUp || state.open?.syncing || state.open?.delivery?.behind;
-    if (connection.ready) state.link = working ? "catching" : "online";
-    else if (!navigator.onLine) state.link = "offline";
-    else state.link = met ? "reconnecting" : "connecting";
-    drawFrame();
-    timeline.draw();
-    composer.draw();
-    people.draw();
-  });
+  for (const part of [{ draw: drawFrame }, timeline, composer, people]) onChange(() => part.draw());
   buttons(actions);
-  listenToKeys({ timeline, search, composer });
   changed();
 }
 
@@ -90,9 +56,8 @@ function buttons(actions) {
   onSubmit("join-form", ({ where }) => addressed(where) || where.trim());
   const on = (id, act) => ($(id).onclick = act);
   on("new", () => {
-    const { graphs = [] } = state;
-    $("which-graph").hidden = graphs.length < 2;
-    $("graphs").replaceChildren(...graphs.map((name) => h("option", {}, name)));
+    $("which-graph").hidden = state.graphs.length < 2;
+    $("graphs").replaceChildren(...state.graphs.map((name) => h("option", {}, name)));
     dialog.showModal();
   });
   on("stop", () => actions.stop(state.open).catch(complain));
@@ -100,7 +65,7 @@ function buttons(actions) {
   on("copy-link", () => copy(location.href, t("copied")));
   on("copy-id", () => copy(state.me, t("copied")));
   on("copy-token", () => copy(stored.token, t("copied")));
-  on("sign-out", () => signOut());
+  on("sign-out", () => actions.signOut());
   on("leave", () => {
     $("people").hidePopover();
     actions.leave(state.open).catch(complain);

@@ -12,35 +12,28 @@ const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
 export function question(c, { interrupt_id: id, value }, words, actions) {
   const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
   const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
-  const { name, args } = value?.action ?? {};
-  const respond = async (given) => {
-    node.disabled = true;
-    await actions.respond(c, id, given);
-    node.disabled = false;
-  };
+  const facts = Object.entries(value?.action?.args ?? {});
+  const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.has(id);
   const ours = c.approvals !== "owner" || c.owner === state.me;
-  const node = fill("question", {
+  const respond = async (answer) => {
+    node.disabled = true;
+    await actions.respond(c, id, answer);
+    node.disabled = false;
+  };
+  const chosen = () => options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
+  let done = t("superseded");
+  if (by) done = t("answered", { chosen: chosen(), name: by.name, device: by.device_name || by.device_id });
+  const node = fill({
+    is: "question",
+    set: { ariaLabel: text },
     words: words && text,
-    action: name && [h("dt", {}, plain(name)), ...Object.entries(args ?? {}).flatMap(([key, given]) => h("dd", {}, h("span", {}, key), plain(given)))],
-    options: open && ours && options.map(([given, label]) => h("button", { type: "button", onclick: () => respond(given) }, label)),
+    facts: facts.length && facts.flatMap(([name, fact]) => [h("dt", {}, name), h("dd", {}, plain(fact))]),
+    options: open && ours && options.map(([one, label]) => h("button", { type: "button", onclick: () => respond(one) }, label)),
     form: open && ours && !options.length,
-    done: !open ? outcome(c.resolved.get(id), options) : !ours && t("ownerAnswers"),
+    done: open ? !ours && t("ownerAnswers") : done,
   });
-  node.ariaLabel = text;
   const form = node.querySelector("form");
-  if (form) {
-    form.onsubmit = (event) => {
-      event.preventDefault();
-      respond(form.firstElementChild.value);
-    };
-  }
+  if (form) form.onsubmit = (event) => respond(form[0].value, event.preventDefault());
   return node;
-}
-
-function outcome(resolved, options) {
-  const { by, value } = resolved ?? {};
-  if (!by) return t("superseded");
-  const chosen = options.find(([given]) => plain(given) === plain(value))?.[1] ?? plain(value);
-  return t("answered", { chosen, name: by.name, device: by.device_name || by.device_id });
 }

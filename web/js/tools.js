@@ -1,38 +1,26 @@
 // What the agent did on its way to an answer: tools with what they were given and gave back, and its reports.
 
-import { arrange, fill } from "./dom.js";
+import { show } from "./dom.js";
 import { t } from "./i18n.js";
 
-const json = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const json = (value) => value !== undefined && (JSON.stringify(value, null, 2) || " ");
 
-// A step in a few words: the tool, or what the graph says it does.
-export function told({ tool, data }) {
+// A step in a few words: the tool, or what the graph says it does, and how far it is.
+function told({ tool, data }) {
   const words = tool?.name ?? data?.text ?? data;
-  const share = data?.total ? ` ${data.done}/${data.total}` : "";
-  return typeof words === "string" ? words + share : "";
+  return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
 }
 
-// Show the steps in their fold; `running` while the agent is at it, and the last one is the news.
+// Show the steps in their fold; while the agent is at it, its heading is the latest.
 export function showSteps(fold, updates, running) {
   const steps = updates.filter(told);
   fold.hidden = !steps.length;
-  const last = steps.at(-1);
-  fold.dataset.status = running ? "called" : "done";
-  if (last) fold.firstElementChild.textContent = running ? told(last) : t("steps", { n: steps.length });
-  const items = steps.map((step, index) => ({
-    key: step.tool?.id ?? index,
-    sign: step.tool?.status,
-    make: (had) => item(step, had?.querySelector("details")?.open),
+  fold.dataset.running = running;
+  fold.firstElementChild.textContent = running ? steps.length && told(steps.at(-1)) : t("steps", { n: steps.length });
+  show(fold.lastElementChild, steps.map((step, index) => {
+    const { id, name, status, args, result } = step.tool ?? {};
+    const words = { name, status: status && t(status), args: json(args), answered: result !== undefined, result: json(result) };
+    const dress = (node, had) => (node.querySelector("details") ?? {}).open = had?.querySelector("details")?.open;
+    return { is: name ? "tool" : "step", key: id ?? index, told: told(step), ...words, dress };
   }));
-  arrange(fold.lastElementChild, items);
-}
-
-function item({ tool, data }, open = false) {
-  if (!tool) return fill("step", { told: told({ data }) });
-  const { name, status, args, result } = tool;
-  const shown = result === undefined ? null : json(result);
-  const node = fill("step", { tool: true, name, status: t(status), args: json(args ?? {}), answered: shown, result: shown });
-  node.dataset.status = status;
-  node.querySelector("details").open = open;
-  return node;
 }
