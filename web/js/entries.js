@@ -66,7 +66,7 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
       else body?.append(...plain(text));
       if (agent && had) part(".steps").replaceWith(part(".steps", had));
       if (agent && !keep) showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), more.attempt);
-      part(".asks")?.append(...interrupts.map((one) => question(c, one, interrupts.length > 1 || !text, actions)));
+      part(".asks")?.replaceChildren(...interrupts.map((one) => question(c, one, interrupts.length > 1 || !text, actions)));
       if (more.attempt) node.ariaBusy = "true";
     };
     const className = `said ${mine ? "mine" : agent ? "agent" : ""} ${joined ? "joined" : ""} ${kind}`;
