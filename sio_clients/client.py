@@ -387,7 +387,7 @@ class ChatClient:
                 # A delta was lost on its way: the text so far is in the answer to a sync.
                 self._carry_out(conversation, Outcome(sync=True))
         elif event == ServerEvent.SESSION_ENDED:
-            self._ended = SessionEnded(str(payload["reason"]), payload["by"])
+            self._ended = SessionEnded(str(payload["reason"]), payload.get("by") or {})
             if self._transport is not None:
                 self._spawn(self._transport.close())
         elif event == ServerEvent.SERVER_DRAINING and self._transport is not None:

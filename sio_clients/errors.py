@@ -34,12 +34,8 @@ class SessionEnded(RoomgraphError):
 
     def __init__(self, reason: str, by: Mapping[str, str]) -> None:
         where = by.get("device_name") or by.get("device_id", "")
-        said = (
-            f"this device was signed out on {where}"
-            if reason == "signed_out"
-            else f"ended by the server: {reason}"
-        )
-        super().__init__("session_ended", said)
+        signed_out = f"this device was signed out on {where}"
+        super().__init__("session_ended", signed_out if reason == "signed_out" else f"the server says: {reason}")
         self.reason = reason
         self.by = dict(by)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sio_clients.errors import RoomgraphError
+from sio_clients.errors import RoomgraphError, Unavailable
 from sio_clients.transport import ConnectionLost
 from sio_server.protocol.events import DELIVERY_PAUSE_S
 from sio_server.protocol.position import Position
 from sio_server.tasks import end_tasks
 
+AGAIN_S = 1.0  # until a report that the server could not take is repeated
+
 
 class DeliveryReports:
     """`send(conversation id, seq)` reports; the first at once, what comes soon after in one.
 
-    A report that got no answer is forgotten: the next one says more, and a reconnect reports anew.
+    A report that was lost with its connection is not repeated: the next connection reports anew.
     """
 
     def __init__(self, send: Callable[[str, int], Awaitable[None]], pause_s: float = DELIVERY_PAUSE_S) -> None:
@@ -45,10 +47,13 @@ class DeliveryReports:
             while (position := self._reached.get(conversation_id)) != self._reported.get(conversation_id):
                 if position is None:
                     return
-                await self._send(conversation_id, position.seq)
-                self._reported[conversation_id] = position
+                try:
+                    await self._send(conversation_id, position.seq)
+                    self._reported[conversation_id] = position
+                except (Unavailable, TimeoutError):
+                    await asyncio.sleep(AGAIN_S)
                 await asyncio.sleep(self._pause_s)
-        except (RoomgraphError, ConnectionLost, TimeoutError):
+        except (RoomgraphError, ConnectionLost):
             pass
         finally:
             del self._tasks[conversation_id]
