@@ -19,6 +19,7 @@ from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unava
 _PACKAGE = Path(__file__).resolve().parents[1]
 WEB = _PACKAGE / "web" if (_PACKAGE / "web").is_dir() else _PACKAGE.parent / "web"
 SOCKET_IO_CLIENT = WEB / "node_modules" / "socket.io-client" / "dist" / "socket.io.esm.min.js"
+MARKED = WEB / "node_modules" / "marked" / "lib" / "marked.esm.js"
 MAX_BODY_BYTES = 16 * 1024
 
 _STATUS = {
@@ -99,9 +100,10 @@ class HttpApi:
                 web.get("/api/status", self._cluster_status),
                 web.get("/", self._page),
                 web.get("/vendor/socket.io.esm.min.js", self._socket_io_client),
+                web.get("/vendor/marked.esm.js", self._marked),
             ]
         )
-        for folder in ("js", "css"):
+        for folder in ("js", "css", "words"):
             app.router.add_static(f"/{folder}/", WEB / folder)
         app.on_response_prepare.append(self._secure)
         return app
@@ -157,3 +159,8 @@ class HttpApi:
         if not SOCKET_IO_CLIENT.is_file():
             raise Unavailable("socket.io-client is not installed: run `npm ci` in web/")
         return web.FileResponse(SOCKET_IO_CLIENT)
+
+    async def _marked(self, request: web.Request) -> web.FileResponse:
+        if not MARKED.is_file():
+            raise Unavailable("marked is not installed: run `npm ci` in web/")
+        return web.FileResponse(MARKED)
