@@ -1,7 +1,7 @@
 // This person's devices, who is online, and the marks that tell up to where this page was given each conversation.
 
 import { state } from "./state.js";
-import { deviceId, stored } from "./storage.js";
+import { deviceId } from "./storage.js";
 
 const TOGETHER_MS = 250; // at most one mark of a conversation in this time
 const AT_ONCE = 20;
@@ -13,11 +13,8 @@ export class Devices {
     this.connection = connection;
   }
 
-  // All of them, each time. A name that was given on another device is this page's from now on.
   show(devices) {
     state.devices = devices.map((device) => ({ ...device, here: device.device_id === deviceId() }));
-    const name = state.devices.find((device) => device.here)?.device_name;
-    if (name) stored.device_name = name;
   }
 
   online(userId, is) {

@@ -15,7 +15,7 @@ export function begin(arrive) {
   let told = "";
   const auth = () => ({ token: stored.token, device_id: deviceId(), device_name: deviceName() });
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
-    refused: signOut,
+    refused: (error) => (error.code === "token_revoked" ? ended(error) : signOut(error)),
     ready({ node, nodes = [], user_id, name, graphs, ...ready }) {
       Object.assign(state, { node, nodes, me: user_id, name, graphs });
       state.names.set(user_id, name);
@@ -30,7 +30,7 @@ export function begin(arrive) {
       if (name === "conversation:updated") following.listSoon();
       else if (name === "device:updated") devices.show(payload.devices);
       else if (name === "presence:update") devices.online(payload.user_id, payload.online);
-      else if (name === "session:ended") ended(payload);
+      else if (name === "session:ended") ended({ code: payload.reason, message: payload.by.device_name || payload.by.device_id });
       else if (payload?.conversation_id) following.hear(name, payload);
     },
   });
@@ -40,11 +40,11 @@ export function begin(arrive) {
   const actions = new Actions(connection, following, outbox);
 
   // Signed out on another device: nothing of this person's stays here.
-  async function ended({ reason, by }) {
+  async function ended(why) {
     connection.close();
     await outbox.forget();
     stored.device = null;
-    signOut({ code: reason, message: by?.device_name });
+    signOut(why);
   }
 
   onChange(() => {
