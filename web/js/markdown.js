@@ -24,6 +24,7 @@ export function markdown(parent) {
     const parts = tokens.map((token, index) => {
       // A code block that goes on keeps its nodes: it may be scrolled, and its button is in use.
       if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map(block);
+      had.querySelector("span").textContent = token.lang || " ";
       had.querySelector("code").textContent = token.text;
       return last;
     });
@@ -50,7 +51,7 @@ function split(text) {
   } catch {
     // Nested so deeply that it can only be meant to do harm.
   }
-  return [{ raw: text }];
+  return [{ raw: text }, { type: "def", raw: "" }]; // it stands, and is not tried again
 }
 
 function nodesOf(tokens, depth = 0) {
