@@ -28,7 +28,7 @@ export class Conversation {
   asked = new Set(); // ids of interrupts that wait for an answer
   resolved = new Map(); // interrupt id -> how it was resolved: data of the entry
   divider = null; // {after, upTo}: what was missed
-  syncing = false; // this and the next two: a request is on its way
+  syncing = null; // this and the next two: a request is on its way
   paging = false;
   marking = false;
   early = []; // events heard while a catch-up is on its way

@@ -34,20 +34,21 @@ export class Following {
   async begin(first) {
     const session = ++this.#session;
     this.catchingUp = true;
+    for (const c of state.conversations.values()) c.syncing = null;
     changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
         await this.sync([...state.conversations.values()].filter((c) => c.delivery));
         await first();
         await this.#readList();
+        if (session !== this.#session) return;
         this.catchingUp = false;
         this.outbox.pumpAll();
-        break;
+        return changed();
       } catch {
         await wait(ms);
       }
     }
-    changed();
   }
 
   // Follow conversations, and be caught up in each from where it stands here.
@@ -57,21 +58,21 @@ export class Following {
       const batch = waiting.splice(0, SYNC_AT_ONCE);
       const fresh = (c) => !c.delivery || (c === state.open && !c.loaded);
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.delivery.position]));
-      const { conversations: results } = await this.during(batch, () =>
-        this.connection.insist("session:sync", { positions }),
-      );
+      const ask = () => this.connection.insist("session:sync", { positions });
+      const { conversations: results } = await this.during(batch, ask);
       for (const c of batch) this.take(c, results[c.id]);
     }
   }
 
-  // While a catch-up is on its way, what is heard is kept for later.
+  // While a catch-up is on its way, what is heard is kept for later. One of an earlier connection does not count.
   async during(conversations, ask) {
-    for (const c of conversations) Object.assign(c, { syncing: true, early: [] });
+    const syncing = {};
+    for (const c of conversations) Object.assign(c, { syncing, early: [] });
     changed();
     try {
       return await ask();
     } finally {
-      for (const c of conversations) c.syncing = false;
+      for (const c of conversations) if (c.syncing === syncing) c.syncing = null;
     }
   }
 
@@ -155,7 +156,7 @@ export class Following {
 
   // Who is a member, and online at this moment.
   async loadMembers(c) {
-    const { members } = await this.connection.insist("conversation:members", { conversation_id: c.id });
+    const { members } = await this.connection.ask(c, "conversation:members");
     c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
     for (const { user_id, online } of members) state.presence.set(user_id, online);
     changed();
@@ -205,8 +206,7 @@ export class Following {
 
   async #readGap(c, delivery, after) {
     try {
-      const request = { conversation_id: c.id, after, limit: PAGE };
-      const page = await this.connection.insist("conversation:history", request);
+      const page = await this.connection.ask(c, "conversation:history", { after, limit: PAGE });
       if (c.delivery !== delivery) return;
       this.#carryOut(c, delivery.read(page.epoch, page.head, pairs(page.entries)));
     } catch (error) {
