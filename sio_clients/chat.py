@@ -30,7 +30,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
     """Show a conversation and send what is typed, until the end of the input."""
     if not token:
         _, token = await guest_token(urls[0], name or getpass.getuser())
-    async with ChatClient(urls, token, device_name="terminal") as client:
+    async with ChatClient(urls, token, device_name="terminal", report_delivery=True) as client:
         try:
             conversation = await client.join(conversation_id)
         except Refused as exc:

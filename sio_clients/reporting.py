@@ -49,7 +49,8 @@ class DeliveryReports:
                     return
                 try:
                     await self._send(conversation_id, position.seq)
-                    self._reported[conversation_id] = position
+                    if conversation_id in self._reached:
+                        self._reported[conversation_id] = position
                 except (Unavailable, TimeoutError):
                     await asyncio.sleep(AGAIN_S)
                 await asyncio.sleep(self._pause_s)

@@ -234,7 +234,8 @@ class Node:
     def _missed(self) -> None:
         """The bus came back: anything may have been missed."""
         self._fanout.resync()
-        self._sessions.doubt()
+        if not self._stopping:
+            self._sessions.doubt()
 
     async def _wait_for_redis(self) -> None:
         deadline = time.monotonic() + REDIS_WAIT_S

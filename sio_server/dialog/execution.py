@@ -90,7 +90,8 @@ class Execution:
         if run.attempt > 1 and tip.is_beyond(start):
             state = await self._graph.aget_state(config)
             self._values = state.values
-            return None if state.next else {}
+            # Not `next`: that leaves out tasks whose writes are stored but not merged, and so all that follows.
+            return None if state.tasks else {}
         if run.kind == "resume":
             unused = tip.unused(run.answers, start)
             return Command(resume=unused) if unused else None

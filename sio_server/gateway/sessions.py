@@ -15,7 +15,7 @@ from sio_server.conversation.devices import Devices, LiveSession, SignedOut
 from sio_server.conversation.keys import node_sessions, user_room
 from sio_server.conversation.log import Author
 from sio_server.gateway.metrics import Metrics
-from sio_server.protocol.errors import RoomgraphError, Unavailable
+from sio_server.protocol.errors import Unavailable
 from sio_server.tasks import end_tasks
 
 _COMPARED_AT_ONCE = 500
@@ -81,7 +81,7 @@ class Sessions:
             await self._write(session)
             if session.sid not in self._opening:
                 raise Unavailable("the device was signed out at this moment")
-        except RoomgraphError:
+        except BaseException:
             self._forget(session)
             self._unremoved[session.sid] = session.user_id
             raise

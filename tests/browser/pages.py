@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.async_api import Error, Page
+from playwright.async_api import Error, Frame, Page
 
 
-async def look(page: Page, expression: str) -> Any:
+async def look(page: Page | Frame, expression: str) -> Any:
     """The value of an expression in the page, in which `state` is the page's own."""
     script = f"async () => {{ const {{ state }} = await import('/js/state.js'); return {expression}; }}"
     return await page.evaluate(script)
 
 
-async def until(page: Page, expression: str, timeout: float = 20.0) -> None:
-    """Wait until such an expression is true."""
+async def until(page: Page | Frame, expression: str, timeout: float = 20.0) -> None:
+    """Wait until such an expression is true. Playwright's own waiting needs eval, which the page forbids."""
     watch = (
         "async () => { const { state } = await import('/js/state.js');"
         f"const until = Date.now() + {timeout * 1000};"

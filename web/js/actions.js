@@ -41,7 +41,7 @@ export class Actions {
   }
 
   async leave(c) {
-    await this.#ask(c, "conversation:leave");
+    await this.connection.ask(c, "conversation:leave");
     this.following.drop(c);
   }
 
@@ -59,19 +59,19 @@ export class Actions {
 
   // Have the last turn answered anew, whose final entry is `seq`.
   regenerate(c, seq) {
-    return this.#ask(c, "run:regenerate", { seq });
+    return this.connection.ask(c, "run:regenerate", { seq });
   }
 
   // End the answer that is being written.
   async stop(c) {
     const { run_id } = c.answer.current ?? {};
-    if (run_id) await this.#ask(c, "run:stop", { run_id });
+    if (run_id) await this.connection.ask(c, "run:stop", { run_id });
   }
 
   // Answer a question of the agent's. When somebody was first, the log says who.
   async respond(c, interrupt_id, value) {
     try {
-      c.resolve(await this.#ask(c, "interrupt:respond", { interrupt_id, value }));
+      c.resolve(await this.connection.ask(c, "interrupt:respond", { interrupt_id, value }));
     } catch (error) {
       if (error.code !== "already_resolved") complain(error);
     }
@@ -83,7 +83,7 @@ export class Actions {
     if (!c.hasOlder || c.paging) return;
     c.paging = true;
     try {
-      const page = await this.#ask(c, "conversation:history", { before: c.entries[0].seq });
+      const page = await this.connection.ask(c, "conversation:history", { before: c.entries[0].seq });
       if (page.epoch !== c.delivery.position.epoch) return;
       learnNames(page.entries, true);
       c.addOlder(page.entries, page.entries.length ? page.first : c.entries[0].seq);
@@ -115,7 +115,8 @@ export class Actions {
     const now = Date.now();
     if (typing ? now - this.#typedAt < 3000 : !this.#typedAt) return;
     this.#typedAt = typing ? now : 0;
-    if (state.open) this.connection.tell("typing:update", { conversation_id: state.open.id, typing });
+    const told = { conversation_id: state.open?.id, typing };
+    if (state.open) this.connection.request("typing:update", told).catch(() => {});
   }
 
   loadMembers(c) {
@@ -123,7 +124,7 @@ export class Actions {
   }
 
   invite(c, user_ids) {
-    return this.#ask(c, "conversation:invite", { user_ids });
+    return this.connection.ask(c, "conversation:invite", { user_ids });
   }
 
   renameDevice(device_id, device_name) {
@@ -144,14 +145,10 @@ export class Actions {
     signOut();
   }
 
-  #ask(c, event, fields) {
-    return this.connection.insist(event, { conversation_id: c.id, ...fields });
-  }
-
   async #enter(id, event, fields) {
     const c = this.following.meet(id);
     try {
-      const result = await this.following.during([c], () => this.#ask(c, event, fields));
+      const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
       if (state.opening === id) state.open = c;
       this.following.take(c, result);
     } catch (error) {

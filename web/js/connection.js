@@ -6,7 +6,6 @@ import { changed, state } from "./state.js";
 
 const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // nodes answer sooner, whatever happens to them
-const REPEAT_MS = [500, 1000, 2000, 4000];
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
 // `retryable`: the outcome is unknown or the server is busy; the same request may be repeated.
@@ -16,36 +15,27 @@ const offline = () => failure({ code: "offline" });
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Connection {
-  ready = null; // the payload of session:ready while the connection lives
-  #socket = null;
-  #since = 0;
-  #timer = 0;
+  ready = null; // session:ready, while the connection lives
+  #socket;
+  #since;
+  #timer;
 
   // auth(): who this is; handlers: ready(payload), event(name, payload), refused({code, message})
   constructor(nodes, auth, handlers) {
     Object.assign(this, { auth, handlers, route: new Route(nodes) });
-    addEventListener("online", () => this.#look());
-    addEventListener("offline", () => this.#look());
+    for (const event of ["online", "offline"]) addEventListener(event, () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
     this.#connect();
-  }
-
-  // Send without waiting for an answer; lost while not connected.
-  tell(event, payload) {
-    if (this.ready) this.#socket.volatile.emit(event, payload);
   }
 
   // One request, one answer; rejects with a failure.
   async request(event, payload) {
     const socket = this.#socket;
     if (!this.ready) throw offline();
-    let ack;
-    try {
-      ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload);
-    } catch {
+    const ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload).catch(() => {
       this.#lost(socket, true);
       throw offline();
-    }
+    });
     if (!ack?.ok) throw failure(ack?.error ?? { code: "internal" });
     return ack;
   }
@@ -53,18 +43,22 @@ export class Connection {
   // The same, repeated for as long as this connection lives. Every request may be repeated as it was.
   async insist(event, payload) {
     const session = this.ready;
-    for (let tries = 0; ; tries++) {
+    for (let ms = 500; ; ms = Math.min(2 * ms, 4000)) {
       try {
         return await this.request(event, payload);
       } catch (error) {
         if (!error.retryable || !session || this.ready !== session) throw error;
       }
-      await wait(REPEAT_MS[Math.min(tries, REPEAT_MS.length - 1)]);
+      await wait(ms);
       if (this.ready !== session) throw offline();
     }
   }
 
-  // Leave, for good.
+  // The same, about a conversation.
+  ask(c, event, fields) {
+    return this.insist(event, { conversation_id: c.id, ...fields });
+  }
+
   close() {
     clearTimeout(this.#timer);
     const socket = this.#socket;
@@ -76,8 +70,7 @@ export class Connection {
   #connect() {
     this.close();
     const options = { transports: ["websocket"], auth: this.auth(), forceNew: true, reconnection: false };
-    const socket = io(this.route.url, options);
-    this.#socket = socket;
+    const socket = (this.#socket = io(this.route.url, options));
     socket.onAny((name, payload) => {
       if (this.#socket !== socket) return;
       if (name === "session:ready") {
@@ -86,7 +79,6 @@ export class Connection {
         this.#since = performance.now();
         this.route.learn(payload.nodes);
         this.handlers.ready(payload);
-        changed();
       } else if (name === "server:draining") this.#lost(socket, true);
       else this.handlers.event(name, payload);
     });
@@ -99,7 +91,6 @@ export class Connection {
     changed();
   }
 
-  // The connection is no more, or of no use.
   #lost(socket, gone) {
     if (this.#socket !== socket) return;
     const pause = this.route.next(this.ready ? performance.now() - this.#since : 0, gone);
@@ -109,7 +100,7 @@ export class Connection {
     changed();
   }
 
-  // The network or the page came back, or may have gone; it is a hint only, since a node may be on this machine.
+  // The network or the page came back, or may have gone. It is a hint only: a node may be on this machine.
   #look() {
     if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
     else if (state.retryAt && navigator.onLine) this.#connect();

@@ -20,24 +20,22 @@ export class Devices {
   online(userId, is) {
     state.presence.set(userId, is);
     for (const { members } of state.conversations.values()) {
-      const member = members?.find((one) => one.user_id === userId);
-      if (member) member.online = is;
+      for (const member of members ?? []) if (member.user_id === userId) member.online = is;
     }
   }
 
-  // This page has everything of the conversation up to its head.
+  // This page has everything of the conversation up to its head. What is lost is told after the next catch-up.
   handed(c) {
     if (!this.#due.size) setTimeout(() => this.#tell(), TOGETHER_MS);
     this.#due.add(c);
   }
 
-  // What is lost here is told after the next catch-up.
   #tell() {
     const here = deviceId();
     for (const c of [...this.#due].slice(0, AT_ONCE)) {
       this.#due.delete(c);
-      if (c.behindOf(here) === 0) continue;
       const mark = { conversation_id: c.id, seq: c.head };
+      if (c.behindOf(here) === 0) continue;
       this.connection.request("delivery:update", mark).then(({ seq }) => c.deliver(state.me, here, seq), () => {});
     }
     if (this.#due.size) setTimeout(() => this.#tell(), TOGETHER_MS);

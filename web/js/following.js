@@ -26,28 +26,30 @@ export class Following {
   // The conversation with this id, made when it is met for the first time.
   meet(id) {
     const save = async (text) => (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
-    if (!state.conversations.has(id)) state.conversations.set(id, new Conversation(id, new Draft(save, changed)));
-    return state.conversations.get(id);
+    const { conversations } = state;
+    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    return conversations.get(id);
   }
 
   // A new connection: the server follows nothing for it yet.
   async begin(first) {
     const session = ++this.#session;
     this.catchingUp = true;
+    for (const c of state.conversations.values()) c.syncing = null;
     changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
         await this.sync([...state.conversations.values()].filter((c) => c.delivery));
         await first();
         await this.#readList();
+        if (session !== this.#session) return;
         this.catchingUp = false;
         this.outbox.pumpAll();
-        break;
+        return changed();
       } catch {
         await wait(ms);
       }
     }
-    changed();
   }
 
   // Follow conversations, and be caught up in each from where it stands here.
@@ -57,21 +59,21 @@ export class Following {
       const batch = waiting.splice(0, SYNC_AT_ONCE);
       const fresh = (c) => !c.delivery || (c === state.open && !c.loaded);
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.delivery.position]));
-      const { conversations: results } = await this.during(batch, () =>
-        this.connection.insist("session:sync", { positions }),
-      );
+      const ask = () => this.connection.insist("session:sync", { positions });
+      const { conversations: results } = await this.during(batch, ask);
       for (const c of batch) this.take(c, results[c.id]);
     }
   }
 
-  // While a catch-up is on its way, what is heard is kept for later.
+  // While a catch-up is on its way, what is heard is kept for later. One of an earlier connection does not count.
   async during(conversations, ask) {
-    for (const c of conversations) Object.assign(c, { syncing: true, early: [] });
+    const syncing = {};
+    for (const c of conversations) Object.assign(c, { syncing, early: [] });
     changed();
     try {
       return await ask();
     } finally {
-      for (const c of conversations) c.syncing = false;
+      for (const c of conversations) if (c.syncing === syncing) c.syncing = null;
     }
   }
 
@@ -86,14 +88,12 @@ export class Following {
     c.strategy = result.multitask_strategy;
     c.first = head - card.history + 1;
     c.followedAt = performance.now();
-    for (const [userId, seq] of Object.entries(reads)) c.mark(userId, seq);
     const anew = result.verdict !== "resumed" || !c.delivery;
     if (anew) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver();
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
-      c.read = reads[state.me] ?? 0;
-      c.reads = reads;
+      c.reads = {};
     } else if (c.loaded) {
       c.divide(c.head, head);
     } else {
@@ -101,6 +101,7 @@ export class Following {
       c.delivery = new Delivery({ epoch: position.epoch, seq: head });
       c.lastActivity = card.last_activity;
     }
+    for (const [userId, seq] of Object.entries({ [state.me]: 0, ...reads })) c.mark(userId, seq);
     for (const { user_id, device_id, seq } of result.delivered ?? []) c.deliver(user_id, device_id, seq);
     if (result.draft) c.draft.hear(result.draft);
     const whole = !c.loaded || c.answer.card(card.unfinished_run, anew);
@@ -155,7 +156,7 @@ export class Following {
 
   // Who is a member, and online at this moment.
   async loadMembers(c) {
-    const { members } = await this.connection.insist("conversation:members", { conversation_id: c.id });
+    const { members } = await this.connection.ask(c, "conversation:members");
     c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
     for (const { user_id, online } of members) state.presence.set(user_id, online);
     changed();
@@ -205,8 +206,7 @@ export class Following {
 
   async #readGap(c, delivery, after) {
     try {
-      const request = { conversation_id: c.id, after, limit: PAGE };
-      const page = await this.connection.insist("conversation:history", request);
+      const page = await this.connection.ask(c, "conversation:history", { after, limit: PAGE });
       if (c.delivery !== delivery) return;
       this.#carryOut(c, delivery.read(page.epoch, page.head, pairs(page.entries)));
     } catch (error) {

@@ -16,11 +16,10 @@ export class Outbox {
   // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
   #pumping = new Set();
-  #alive; // resolves when other tabs can know that this one lives
+  #alive; // resolves when other tabs can know that this one lives: it holds the lock of its device
 
   constructor(connection, device = deviceId(), shelf = new Shelf(), locks = navigator.locks) {
     Object.assign(this, { connection, device, shelf, locks });
-    // The lock of its device is held for as long as the page lives.
     this.#alive = new Promise((done) => {
       if (locks) locks.request(`roomgraph ${device}`, () => new Promise(() => done()));
       else done();
@@ -48,13 +47,17 @@ export class Outbox {
     const client_id = `m-${random(4)}`;
     const ts = new Date().toISOString();
     report("sent", { client_id, conversation_id });
-    this.#line({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
+    this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // A refused message goes to the end of the line, with its own client_id: nothing was done with it.
+  // Put a message at the end of the line; a refused one with its own client_id, since nothing was done with it.
   retry(item) {
     this.items = this.items.filter((other) => other !== item);
-    this.#line(item);
+    item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
+    item.state = "waiting";
+    this.items.push(item);
+    this.#keep(item);
+    this.pump(item.conversation_id);
   }
 
   remove(unwanted) {
@@ -74,9 +77,8 @@ export class Outbox {
 
   // The log has been delivered up to here: what it holds is no longer on its way.
   delivered(c, entries) {
-    if (!this.items.length) return;
-    const here = new Set(entries.filter((e) => e.data.user_id === state.me).map((e) => e.data.client_id));
-    const seen = (item) => here.has(item.client_id) || (item.state === "sent" && item.seq <= c.head);
+    const said = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
+    const seen = (item) => said.has(item.client_id) || item.seq <= c.head;
     this.remove((item) => item.conversation_id === c.id && seen(item));
   }
 
@@ -97,16 +99,16 @@ export class Outbox {
         const { seq } = await this.connection.request(event, { conversation_id, client_id, text, ...more });
         Object.assign(item, { state: "sent", seq });
         report("acked", { client_id, seq });
-      } catch (error) {
-        if (error.retryable) await wait(REPEAT_MS);
-        else Object.assign(item, { state: "refused", error: { code: error.code, message: error.message } });
+      } catch ({ code, message, retryable }) {
+        if (retryable) await wait(REPEAT_MS);
+        else Object.assign(item, { state: "refused", error: { code, message } });
       }
       this.#keep(item);
     }
     this.#pumping.delete(conversation_id);
   }
 
-  // What tabs that live no more have left. Who gets the lock of a tab knows that it is closed, and stays so meanwhile.
+  // Take what tabs that live no more have left. Who gets the lock of a tab knows that it is closed, and stays so.
   async adopt() {
     const devices = new Set();
     const now = Date.now();
@@ -124,14 +126,14 @@ export class Outbox {
     }
   }
 
-  // Make records of this user this page's own, in one step, so that each is taken by one page only. What another has
-  // taken is not sent here.
+  // Make records of this user this page's own, in one step, so that only one page takes each. What another has taken
+  // is not sent here.
   async #take(wanted) {
     await this.shelf.step((records, store) => {
       for (const record of records) {
-        const item = this.items.find(({ client_id }) => client_id === record.client_id);
-        if (item && record.device !== this.device) this.items.splice(this.items.indexOf(item), 1);
-        if (item || record.user !== state.me || !wanted(record)) continue;
+        const had = this.items.findIndex(({ client_id }) => client_id === record.client_id);
+        if (had >= 0 && record.device !== this.device) this.items.splice(had, 1);
+        if (had >= 0 || record.user !== state.me || !wanted(record)) continue;
         Object.assign(record, { device: this.device, beat: Date.now() });
         store.put(record);
         this.items.push(record);
@@ -140,14 +142,6 @@ export class Outbox {
     this.items.sort((a, b) => a.order - b.order);
     this.pumpAll();
     changed();
-  }
-
-  #line(item) {
-    item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
-    item.state = "waiting";
-    this.items.push(item);
-    this.#keep(item);
-    this.pump(item.conversation_id);
   }
 
   // On the shelf is what has not been acked.

@@ -7,7 +7,7 @@ const SETTLED_MS = 3000; // a session that lived so long was no failed try
 export class Route {
   #tries = 0;
 
-  // `nodes`: URLs, the first one first. `random` gives 0..1, so that not all pages come at the same moment.
+  // `random` gives 0..1, so that not all pages come at the same moment.
   constructor(nodes, random = Math.random) {
     Object.assign(this, { nodes, random, url: nodes[0] });
   }
@@ -17,8 +17,8 @@ export class Route {
     if (nodes?.length) this.nodes = nodes.includes(this.url) ? nodes : [this.url, ...nodes];
   }
 
-  // A session that lived for `lived` ms has ended, or a try has failed. Says how many ms to wait before trying `url`:
-  // the same node once more, unless it is known to be `gone`, then each of the others, then longer and longer.
+  // A session of `lived` ms has ended, or a try has failed. Gives the ms to wait before trying `url`: the same node
+  // once more, unless it is known to be `gone`, then each of the others, then longer and longer.
   next(lived, gone) {
     if (lived >= SETTLED_MS) this.#tries = 0;
     const { nodes } = this;

@@ -6,26 +6,22 @@ const memory = {};
 // The frame in which a stage shows this page: frames of one tab share its storage.
 export const frame = query.get("frame");
 
-const area = (key) => (key === "lang" ? localStorage : sessionStorage);
-const place = (key) => `roomgraph.${frame && key !== "lang" ? `${frame}.` : ""}${key}`;
+// Storage may be full or forbidden: the page works on, and forgets with the tab.
+function storage(key, act) {
+  try {
+    const area = key === "lang" ? localStorage : sessionStorage;
+    return act(area, `roomgraph.${frame && key !== "lang" ? `${frame}.` : ""}${key}`);
+  } catch {
+    return null;
+  }
+}
 
 // token, lang, device, device_name, nodes, in_use, and notice: why the sign-in page is shown.
 export const stored = new Proxy(memory, {
-  get(_, key) {
-    try {
-      memory[key] ??= JSON.parse(area(key).getItem(place(key)));
-    } catch {
-      // Forbidden.
-    }
-    return memory[key];
-  },
+  get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
     memory[key] = value;
-    try {
-      area(key).setItem(place(key), JSON.stringify(value));
-    } catch {
-      // Full or forbidden: the page works on, and forgets with the tab.
-    }
+    storage(key, (area, name) => area.setItem(name, JSON.stringify(value)));
     return true;
   },
 });
@@ -46,7 +42,6 @@ export const random = (words) => crypto.getRandomValues(new Uint32Array(words)).
 
 export const deviceId = () => (stored.device ??= `tab-${random(3)}`);
 
-// The chosen name, or what the browser says of itself.
 export function deviceName() {
   const [, browser = "Safari"] = /.*(Firefox|Edg|Chrome)/.exec(navigator.userAgent) ?? [];
   const system = /iP\w+|Android|Windows|Mac|Linux(?!; Android)|$/.exec(navigator.userAgent);
