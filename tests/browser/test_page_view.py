@@ -259,7 +259,7 @@ async def test_what_was_missed_has_a_mark_and_a_button_leads_to_the_latest(open_
     await expect(bob.locator("#away")).to_have_text("1 new message")
     await bob.click("#to-end")
     await expect(bob.locator("#to-end")).to_be_hidden()
-    await expect(bob.get_by_text("one more")).to_be_in_viewport()
+    await expect(bob.locator("#log").get_by_text("one more")).to_be_in_viewport()
     await expect(bob.locator("#list .count")).to_have_count(0)
 
 
