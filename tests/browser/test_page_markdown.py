@@ -60,7 +60,7 @@ MAKE = """async ([pieces]) => {
 }"""
 
 TAGS = set(
-    "a blockquote br button code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre small span strong table td th tr ul".split()
+    "a blockquote br button code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre small span strong table tbody td th tr ul".split()
 )
 ATTRIBUTES = set("class data-is data-t href rel start tabindex target".split())
 
