@@ -14,7 +14,8 @@ pytest_plugins = ["tests.served.fixtures"]
 
 TEXT = """# A *title*
 
-Some **bold**, ~~gone~~ and `code <b>`; a [link](https://example.org/a?b=1 "t"), https://example.org and a@example.org.
+Some **bold**, ~~gone~~ and `code <b>`; a [link](https://example.org/a?b=1 "t"),
+https://example.org and a@example.org.
 Next line\\
 broken &amp; &lt;tag&gt; &copy;
 
@@ -59,10 +60,9 @@ MAKE = """async ([pieces]) => {
     links: [...node.querySelectorAll('a')].map((a) => [a.href, a.textContent, a.rel, a.target]) };
 }"""
 
-TAGS = set(
-    "a blockquote br button code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre small span strong table tbody td th tr ul".split()
-)
-ATTRIBUTES = set("class data-is data-t href rel start tabindex target".split())
+TAGS = {*"a blockquote br button code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre".split(" ")}
+TAGS |= {*"small span strong table tbody td th tr ul".split(" ")}
+ATTRIBUTES = {*"class data-is data-t href rel start tabindex target".split(" ")}
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +85,19 @@ async def made(page: Page, *pieces: str) -> dict[str, Any]:
 async def test_what_is_written_is_shown_with_its_form(page: Page) -> None:
     answer = await made(page, TEXT)
     html = answer["html"]
-    for part in ("<h3>A <em>title</em></h3>", "<strong>bold</strong>", "<del>gone</del>", "<code>code &lt;b&gt;</code>"):
+    for part in (
+        "<h3>A <em>title</em></h3>",
+        "<strong>bold</strong>",
+        "<del>gone</del>",
+        "<code>code &lt;b&gt;</code>",
+    ):
         assert part in html
-    assert 'broken &amp; &lt;tag&gt; &amp;copy;' in html
+    assert "broken &amp; &lt;tag&gt; &amp;copy;" in html
     assert '&lt;div onclick="alert(1)"&gt;raw&lt;/div&gt;' in html
-    assert "<td><strong>2</strong></td>" in html and "<th>" in html
-    assert "☑ done" in answer["text"] and "if a < b:\n    pass" in answer["text"]
+    assert "<td><strong>2</strong></td>" in html
+    assert "<th>" in html
+    assert "☑ done" in answer["text"]
+    assert "if a < b:\n    pass" in answer["text"]
     rel = ["noopener noreferrer nofollow", "_blank"]
     assert answer["links"] == [
         ["https://example.org/a?b=1", "link (example.org/a?b=1)", *rel],
@@ -112,13 +119,18 @@ async def test_blocks_that_stand_are_not_made_anew_while_the_text_grows(page: Pa
         """async (text) => {
           const { markdown } = await import('/js/markdown.js');
           const node = document.createElement('div'), grow = markdown(node);
-          grow(text); const before = [...node.children]; grow(text + '\\n\\nmore\\n\\n```\\na'); const code = node.lastChild;
+          grow(text);
+          const before = [...node.children].slice(0, -1);
+          grow(text + '\\n\\nmore\\n\\n```\\na');
+          const code = node.lastChild;
           grow(text + '\\n\\nmore\\n\\n```\\na\\nb');
-          return [before.slice(0, -1).every((one, at) => node.children[at] === one), code === node.lastChild, code.textContent];
+          const stands = before.every((one, at) => node.children[at] === one);
+          return [stands, code === node.lastChild, code.textContent];
         }""",
         TEXT,
     )
-    assert kept[:2] == [True, True] and "a\nb" in kept[2]
+    assert kept[:2] == [True, True]
+    assert "a\nb" in kept[2]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +155,10 @@ async def test_only_links_to_the_web_and_mailboxes_are_links(page: Page, address
 
 
 async def test_a_link_that_pretends_shows_where_it_leads(page: Page) -> None:
-    answer = await made(page, "[https://good.example](https://evil.example/?https://good.example) [a](https://good.example@evil.example)")
+    answer = await made(
+        page,
+        "[https://good.example](https://evil.example/?https://good.example) [a](https://good.example@evil.example)",
+    )
     assert [text for _, text, *_ in answer["links"]] == [
         "https://good.example (evil.example/?https://good.example)",
         "a (good.example@evil.example)",
@@ -182,23 +197,33 @@ async def test_hostile_text_does_not_hang_the_page(page: Page, kind: str) -> Non
     assert answer["ms"] < 3000
 
 
+DEPTH = """() => {
+  const made = document.querySelector('#made');
+  const depth = (node) => (node === made ? 0 : 1 + depth(node.parentNode));
+  const nodes = [...made.querySelectorAll('*')];
+  made.remove();
+  return [Math.max(...nodes.map(depth)), nodes.length];
+}"""
+
+
 async def test_nesting_and_tables_without_end_are_cut(page: Page) -> None:
     deep = "\n".join(" " * (2 * level) + "- x" for level in range(150))
     wide = "|" + "a|" * 400 + "\n|" + "-|" * 400 + "\n" + ("|" + "b|" * 400 + "\n") * 30
     for text in (deep, wide, "> " * 60 + "x"):
         await made(page, text)
-        depth = await page.evaluate(
-            "Math.max(...[...document.querySelectorAll('#made *')].map((n) => { let d = 0; while (n.id !== 'made') { n = n.parentNode; d++; } return d; }))"
-        )
+        depth, nodes = await page.evaluate(DEPTH)
         assert depth < 40
-        assert await page.evaluate("document.querySelectorAll('#made *').length") < 12_000
-        await page.evaluate("document.querySelector('#made').remove()")
+        assert nodes < 12_000
 
 
 async def test_what_people_write_is_shown_as_it_is_with_its_addresses_as_links(page: Page) -> None:
     links = await page.evaluate(
-        """async (text) => { const { plain } = await import('/js/markdown.js'); const node = document.createElement('p');
-          node.append(...plain(text)); return [node.textContent, [...node.querySelectorAll('a')].map((a) => a.href)]; }""",
+        """async (text) => {
+          const { plain } = await import('/js/markdown.js');
+          const node = document.createElement('p');
+          node.append(...plain(text));
+          return [node.textContent, [...node.querySelectorAll('a')].map((a) => a.href)];
+        }""",
         "**a** <b> (see https://example.org/x_(y).) javascript:alert(1) https://例子.测试/路。",
     )
     assert links[0].startswith("**a** <b> (see https://example.org/x_(y).) javascript:alert(1) ")

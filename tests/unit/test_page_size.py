@@ -49,7 +49,8 @@ def test_both_languages_have_the_same_words_with_the_same_values() -> None:
     en, zh = WORDS["en"], WORDS["zh"]
     assert list(en) == list(zh)
     for key, text in en.items():
-        assert text.strip() and zh[key].strip(), key
+        assert text.strip(), key
+        assert zh[key].strip(), key
         assert set(VALUE.findall(zh[key])) <= set(VALUE.findall(text)), key
     assert all(CJK.search(text) for key, text in zh.items() if key not in ("locale", "language"))
     assert not any(CJK.search(text) for key, text in en.items() if key != "language")
@@ -67,7 +68,15 @@ def test_every_word_that_is_used_exists_and_every_word_is_used() -> None:
 
 @pytest.mark.parametrize(
     "forbidden",
-    [r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"document\.write", r"\beval\(", r"new Function", r"DOMParser"],
+    [
+        r"innerHTML",
+        r"outerHTML",
+        r"insertAdjacentHTML",
+        r"document\.write",
+        r"\beval\(",
+        r"new Function",
+        r"DOMParser",
+    ],
 )
 def test_nothing_makes_nodes_or_code_of_text(forbidden: str) -> None:
     for path in [*(WEB / "js").rglob("*.js"), WEB / "index.html"]:

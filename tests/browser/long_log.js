@@ -1,0 +1,70 @@
+// Puts a log of so many entries into the open conversation, and gives a test `window.long` to act on it.
+async (count) => {
+  const { state, changed } = await import("/js/state.js");
+  const { Delivery } = await import("/js/delivery.js");
+  const c = state.open;
+  const { epoch } = c.delivery.position;
+  const text = (n) => "lorem ipsum dolor sit amet ".repeat(1 + (n % 9)) + n;
+  const entry = (seq, type, data) => ({ epoch, seq, type, ts: new Date(Date.now() - (count - seq) * 30000).toISOString(), data });
+  const message = (seq, user_id) =>
+    entry(seq, "message", { role: "user", user_id, name: user_id, device_id: "d", client_id: `c${seq}`, text: text(seq) });
+  const answer = (seq) => {
+    const agent = { role: "assistant", user_id: "agent:teller", name: "Teller", run_id: `r${seq}`, input_seq: seq - 1 };
+    return entry(seq, "answer", { ...agent, tools: [], text: `**${text(seq)}**\n\n- a\n- b\n\n\`\`\`\nc\n\`\`\`` });
+  };
+  const made = (seq) => (seq % 3 ? message(seq, seq % 3 > 1 ? state.me : "Bob") : answer(seq));
+  c.entries = Array.from({ length: count }, (_, n) => made(n + 1));
+  c.delivery = new Delivery({ epoch, seq: count });
+  Object.assign(c, { first: 1, reads: { Bob: count - 50, [state.me]: count }, read: count });
+
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const drawn = () => frame(changed());
+  window.long = {
+    async open() {
+      const began = performance.now();
+      state.open = c;
+      await drawn();
+      return performance.now() - began;
+    },
+    async live(times) {
+      for (let n = 0; n < times; n++) {
+        const seq = c.head + 1;
+        c.delivery.position.seq = seq;
+        c.mark(state.me, seq);
+        c.add([message(seq, "Bob")]);
+        await drawn();
+      }
+    },
+    async stream(times) {
+      const run = { run_id: "live", attempt: 1 };
+      let offset = 0;
+      c.answer.hear("run:started", run);
+      for (let n = 0; n < times; n++) {
+        const more = text(n) + (n % 4 ? " " : "\n\n");
+        c.answer.hear("run:delta", { ...run, offset, text: more });
+        offset += more.length;
+        await drawn();
+      }
+      c.answer.ended("live");
+      await drawn();
+    },
+    // Scrolls to the beginning; how often what was seen has jumped, and how many lines there are.
+    async up() {
+      const scroller = document.querySelector("#scroller");
+      const rows = () => [...document.querySelectorAll(".said")];
+      const top = (row) => row.getBoundingClientRect().top;
+      let jumps = 0;
+      while (!document.querySelector("#log").innerText.startsWith("The beginning")) {
+        const row = rows().find((one) => top(one) > 150);
+        const by = Math.min(600, scroller.scrollTop);
+        const expected = top(row) + by;
+        scroller.scrollTop -= by;
+        await frame();
+        if (row.isConnected && Math.abs(top(row) - expected) > 1) jumps += 1;
+      }
+      return [jumps, rows().length];
+    },
+  };
+  state.open = null;
+  await drawn();
+};
