@@ -60,9 +60,31 @@ MAKE = """async ([pieces]) => {
     links: [...node.querySelectorAll('a')].map((a) => [a.href, a.textContent, a.rel, a.target]) };
 }"""
 
-TAGS = {*"a blockquote br button code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre".split(" ")}
-TAGS |= {*"small span strong table tbody td th tr ul".split(" ")}
-ATTRIBUTES = {*"class data-is data-t href rel start tabindex target".split(" ")}
+TAGS = {
+    *[
+        "a",
+        "blockquote",
+        "br",
+        "button",
+        "code",
+        "del",
+        "div",
+        "em",
+        "figcaption",
+        "figure",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "li",
+        "ol",
+        "p",
+        "pre",
+    ]
+}
+TAGS |= {*["small", "span", "strong", "table", "tbody", "td", "th", "tr", "ul"]}
+ATTRIBUTES = {*["class", "data-is", "data-t", "href", "rel", "start", "tabindex", "target"]}
 
 
 @pytest.fixture(scope="module")
