@@ -23,6 +23,7 @@ _HINTS = {
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
+    "NODE_URLS": "write the addresses of the nodes with commas between, such as http://127.0.0.1:9000",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -35,8 +36,13 @@ _HINTS = {
     "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
     "CHECKPOINTER": "write auto, redis (needs the JSON and Search of Redis 8) or plain (any Redis)",
     "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
+    "STAGE_KEY": "write at least 16 letters, digits, - and _ that nobody can guess, the same on every node, "
+    "or nothing: then there is no stage",
+    "STAGE_CONTROL": "write the local cluster's controller, such as http://127.0.0.1:9100, or nothing",
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
+
+_SECRETS = {"AUTH_SECRET", "STAGE_KEY"}  # never shown, however wrong they are
 
 
 class SettingsError(ValueError):
@@ -57,6 +63,7 @@ class Settings(BaseSettings):
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    node_urls: Annotated[tuple[str, ...], NoDecode] = ()
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -70,6 +77,8 @@ class Settings(BaseSettings):
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02
+    stage_key: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
+    stage_control: Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9.:-]+)?$")] = ""
 
     @field_validator("redis_url")
     @classmethod
@@ -78,12 +87,19 @@ class Settings(BaseSettings):
             raise ValueError("not a Redis URL")
         return value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "node_urls", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("node_urls")
+    @classmethod
+    def _urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", url) for url in value):
+            raise ValueError("not addresses of nodes")
+        return value
 
     @field_validator("log_retention")
     @classmethod
@@ -125,7 +141,7 @@ def load_settings(**overrides: Any) -> Settings:
         for error in exc.errors(include_url=False):
             name = str(error["loc"][0]).upper() if error["loc"] else "AUTH_SECRET"
             problem = error["msg"].removeprefix("Value error, ")
-            given = "" if name == "AUTH_SECRET" else f"{name}={hide_password(str(error.get('input')))}: "
+            given = "" if name in _SECRETS else f"{name}={hide_password(str(error.get('input')))}: "
             problems[name] = given + problem
         # The check of the secret comes last and is left out when a field before it is wrong.
         secret = overrides.get("auth_secret") or os.environ.get("AUTH_SECRET", "")

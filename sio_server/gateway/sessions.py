@@ -14,8 +14,10 @@ from sio_server.conversation.keys import BUS, conversation_room, node_sessions, 
 from sio_server.conversation.log import Author, to_json
 from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.trace import Trace
 from sio_server.gateway.metrics import Metrics
 from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.stage import TraceKind
 
 # Who is told that a user came or went: the members of at most so many of the user's conversations.
 PRESENCE_ROOMS = 200
@@ -45,7 +47,14 @@ class Sessions:
     """
 
     def __init__(
-        self, redis: Redis, scripts: Scripts, members: Members, node_id: str, node_name: str, metrics: Metrics
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        members: Members,
+        node_id: str,
+        node_name: str,
+        metrics: Metrics,
+        trace: Trace,
     ) -> None:
         self._redis = redis
         self._scripts = scripts
@@ -53,6 +62,7 @@ class Sessions:
         self._node_id = node_id
         self._node_name = node_name
         self._metrics = metrics
+        self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
 
@@ -73,12 +83,14 @@ class Sessions:
             raise
         self._sessions[session.sid] = session
         self._metrics.sessions.set(len(self._sessions))
+        self._tell(TraceKind.SESSION_OPENED, session)
 
     async def close(self, sid: str) -> None:
         """End a session; while Redis is away only here, and there when `tidy` finds it back."""
         session = self._sessions.pop(sid, None)
         self._metrics.sessions.set(len(self._sessions))
         if session is not None:
+            self._tell(TraceKind.SESSION_CLOSED, session)
             try:
                 await self._remove(self._node_id, sid, session.user_id)
             except Unavailable:
@@ -111,6 +123,15 @@ class Sessions:
         """The user's sessions on all nodes: `{session_id, device_id, device_name, node, since}`."""
         with redis_errors():
             return [json.loads(value) for value in await self._redis.hvals(user_sessions(user_id))]
+
+    def _tell(self, kind: TraceKind, session: Session) -> None:
+        self._trace.tell(
+            kind,
+            user_id=session.user_id,
+            device_id=session.device_id,
+            device_name=session.device_name,
+            session_id=session.sid,
+        )
 
     async def _write(self, session: Session) -> None:
         with redis_errors():
