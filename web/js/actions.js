@@ -1,7 +1,9 @@
-// What a person can do: open, create, join, leave, read on, mark as read.
+// What a person can do: open, create, join, leave, say, answer, read on, and see to their devices.
 
+import { wait } from "./connection.js";
 import { complain } from "./dom.js";
 import { changed, learnNames, state } from "./state.js";
+import { deviceId, random, signOut, stored } from "./storage.js";
 
 export class Actions {
   #typedAt = 0;
@@ -32,9 +34,9 @@ export class Actions {
   }
 
   // The id is chosen here, so that a repeated request creates one conversation. Resolves with the id.
-  async create({ title, access, agent }) {
-    const id = `c-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
-    await this.#enter(id, "conversation:create", { conversation_id: id, title, access, agent });
+  async create(settings) {
+    const id = `c-${random(3)}`;
+    await this.#enter(id, "conversation:create", { ...settings, conversation_id: id });
     return id;
   }
 
@@ -48,6 +50,16 @@ export class Actions {
     c.draft.clear();
     c.divider = null;
     this.typed(false);
+  }
+
+  // Say one's own message anew; only the conversation's last one can be.
+  edit(c, seq, text) {
+    this.outbox.add(c.id, text, seq);
+  }
+
+  // Have the last turn answered anew, whose final entry is `seq`.
+  async regenerate(c, seq) {
+    await this.connection.insist("run:regenerate", { conversation_id: c.id, seq });
   }
 
   // End the answer that is being written.
@@ -90,7 +102,7 @@ export class Actions {
     c.marking = true;
     try {
       const { seq } = await this.connection.request("read:update", { conversation_id: c.id, seq: c.head });
-      c.mark(state.me, seq, state.me);
+      c.mark(state.me, seq);
     } catch {
       // Seen again after the next connection.
     } finally {
@@ -105,6 +117,32 @@ export class Actions {
     if (typing ? now - this.#typedAt < 3000 : !this.#typedAt) return;
     this.#typedAt = typing ? now : 0;
     if (state.open) this.connection.tell("typing:update", { conversation_id: state.open.id, typing });
+  }
+
+  loadMembers(c) {
+    return this.following.loadMembers(c);
+  }
+
+  async invite(c, user_ids) {
+    await this.connection.insist("conversation:invite", { conversation_id: c.id, user_ids });
+  }
+
+  async renameDevice(device_id, device_name) {
+    await this.connection.insist("device:rename", { device_id, device_name });
+    if (device_id === deviceId()) stored.device_name = device_name;
+  }
+
+  // The device's sessions end, and its token is good for nothing any more.
+  async signOutDevice(device_id) {
+    if (device_id === deviceId()) return this.signOut();
+    await this.connection.insist("device:sign_out", { device_id });
+  }
+
+  // Leave, with nothing left behind that was not sent.
+  async signOut() {
+    const told = this.connection.request("device:sign_out", { device_id: deviceId() });
+    await Promise.allSettled([this.outbox.forget(), Promise.race([told, wait(1000)])]);
+    signOut();
   }
 
   async #enter(id, event, request) {

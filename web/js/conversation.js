@@ -1,6 +1,7 @@
 // What this page knows of one conversation; told what was heard and read, it never asks anything itself.
 
 import { Answer } from "./answer.js";
+import { state } from "./state.js";
 
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 const TYPING_MS = 6000; // a "typing" that is not repeated is taken back
@@ -10,6 +11,11 @@ export class Conversation {
   access = "";
   agent = "";
   graph = "";
+  strategy = ""; // what a message does while a run is on
+  owner = ""; // a user id
+  approvals = ""; // who may answer questions: members or owner
+  members = null; // [{user_id, name, role, online}], once they are asked for
+  delivered = new Map(); // "user id device id" -> the seq up to which this device has everything
   role = ""; // "", until it is known; "invited", owner or member
   lastActivity = "";
   delivery = null; // set while it is followed
@@ -82,13 +88,35 @@ export class Conversation {
     this.resolved.clear();
     this.loaded = true;
     this.divider = null;
+    this.delivered.clear();
     this.draft.startOver();
   }
 
   // Someone's read mark; marks never go back.
-  mark(userId, seq, me) {
+  mark(userId, seq) {
     this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
-    if (userId === me) this.read = this.reads[userId];
+    if (userId === state.me) this.read = this.reads[userId];
+  }
+
+  // A device has everything up to `seq`.
+  deliver(userId, deviceId, seq) {
+    const key = `${userId} ${deviceId}`;
+    this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
+  }
+
+  // How many devices other than the one that sent it have this entry.
+  deliveredTo({ seq, data }) {
+    let count = 0;
+    for (const [key, upTo] of this.delivered) {
+      if (upTo >= seq && key !== `${data.user_id} ${data.device_id}`) count += 1;
+    }
+    return count;
+  }
+
+  // How many entries a device of this user's lacks here; null if nobody knows.
+  behindOf(deviceId) {
+    const upTo = this.delivered.get(`${state.me} ${deviceId}`);
+    return upTo === undefined ? null : Math.max(0, this.head - upTo);
   }
 
   typing(userId, is) {

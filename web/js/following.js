@@ -6,7 +6,8 @@ import { Delivery } from "./delivery.js";
 import { toast } from "./dom.js";
 import { Draft } from "./draft.js";
 import { t } from "./i18n.js";
-import { changed, learnNames, state } from "./state.js";
+import { report } from "./report.js";
+import { changed, learnNames, nameOf, state } from "./state.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -17,8 +18,8 @@ export class Following {
   #listDue = 0;
   #syncDue = new Set(); // conversations that are about to be synced
 
-  constructor(connection, outbox) {
-    Object.assign(this, { connection, outbox });
+  constructor(connection, outbox, devices) {
+    Object.assign(this, { connection, outbox, devices });
   }
 
   // The conversation with this id, made when it is met for the first time.
@@ -80,12 +81,14 @@ export class Following {
       return;
     }
     const { position, after, head, entries, card } = result;
-    for (const key of ["title", "access", "agent", "role", "graph"]) c[key] = result[key];
+    for (const key of ["title", "access", "agent", "role", "graph", "owner", "approvals"]) c[key] = result[key];
+    c.strategy = result.multitask_strategy;
     c.first = head - card.history + 1;
     c.followedAt = performance.now();
-    for (const [userId, seq] of Object.entries(result.reads)) c.mark(userId, seq, state.me);
+    for (const [userId, seq] of Object.entries(result.reads)) c.mark(userId, seq);
     const known = c.head;
-    if (result.verdict !== "resumed" || !c.delivery) {
+    const anew = result.verdict !== "resumed" || !c.delivery;
+    if (anew) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver();
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
@@ -93,13 +96,27 @@ export class Following {
       c.reads = result.reads;
     } else if (c.loaded) {
       c.divide(known, head);
+    } else {
+      // Only counted here: there is nothing to be read.
+      c.delivery = new Delivery({ epoch: position.epoch, seq: head });
+      c.lastActivity = card.last_activity;
     }
+    for (const { user_id, device_id, seq } of result.delivered ?? []) c.deliver(user_id, device_id, seq);
     if (result.draft) c.draft.hear(result.draft);
-    const whole = c.answer.card(card.unfinished_run);
+    const whole = !c.loaded || c.answer.card(card.unfinished_run, anew);
     c.ask(result.interrupts);
     this.#carryOut(c, c.delivery.read(position.epoch, head, pairs(entries)));
     for (const [event, payload] of c.early.splice(0)) this.hear(event, payload);
     if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
+    if (c.members) this.loadMembers(c).catch(() => {});
+  }
+
+  // Who is a member, and online at this moment.
+  async loadMembers(c) {
+    const { members } = await this.connection.insist("conversation:members", { conversation_id: c.id });
+    c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
+    for (const { user_id, online } of members) state.presence.set(user_id, online);
+    changed();
   }
 
   // A live event of a conversation.
@@ -117,7 +134,9 @@ export class Following {
     } else if (event === "interrupt:resolved") {
       c.resolve(payload);
     } else if (event === "read:updated") {
-      c.mark(payload.user_id, payload.seq, state.me);
+      c.mark(payload.user_id, payload.seq);
+    } else if (event === "delivery:updated") {
+      c.deliver(payload.user_id, payload.device_id, payload.seq);
     } else if (event === "draft:updated") {
       c.draft.hear(payload.draft);
     } else if (event === "typing:updated") {
@@ -153,7 +172,7 @@ export class Following {
         c.title = item.title;
         c.role = item.role;
         if (item.role === "invited" || c.syncing) continue;
-        c.mark(state.me, item.read, state.me);
+        c.mark(state.me, item.read);
         if (!c.delivery) {
           c.delivery = new Delivery(item.position);
           c.first = item.position.seq - item.unread + 1; // as far as counting needs it
@@ -173,6 +192,11 @@ export class Following {
     learnNames(entries);
     c.add(entries);
     this.outbox.delivered(c, entries);
+    this.devices.handed(c);
+    for (const { seq, type, data: { client_id, user_id } } of entries) {
+      report("entry", { conversation_id: c.id, seq, type, client_id, user_id });
+    }
+    if (c.members && entries.some(({ type }) => type.startsWith("member_"))) this.loadMembers(c).catch(() => {});
     if (reset) this.#syncSoon(c);
     else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);
     changed();

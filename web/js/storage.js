@@ -1,17 +1,28 @@
-// What this tab remembers, in sessionStorage only: every tab is a device of its own.
+// What this tab remembers, in memory and sessionStorage: every tab is a device of its own. Only the language is
+// the whole browser's.
 
-// token, lang, device, outbox (messages not yet acked), and notice: why the sign-in page is shown.
+const query = new URLSearchParams(location.search);
+const memory = {};
+
+// The name of the frame in which a stage shows this page: frames of one tab share its storage.
+export const frame = query.get("frame");
+
+const areaOf = (key) => (key === "lang" ? localStorage : sessionStorage);
+const nameOf = (key) => `roomgraph.${frame && key !== "lang" ? `${frame}.` : ""}${key}`;
+
+// token, lang, device, device_name, nodes, in_use, and notice: why the sign-in page is shown.
 export const stored = new Proxy({}, {
   get(_, key) {
     try {
-      return JSON.parse(sessionStorage.getItem(`roomgraph.${key}`));
+      return (memory[key] ??= JSON.parse(areaOf(key).getItem(nameOf(key))));
     } catch {
-      return null;
+      return memory[key];
     }
   },
   set(_, key, value) {
+    memory[key] = value;
     try {
-      sessionStorage.setItem(`roomgraph.${key}`, JSON.stringify(value));
+      areaOf(key).setItem(nameOf(key), JSON.stringify(value));
     } catch {
       // Full or forbidden: the page works on, and forgets with the tab.
     }
@@ -19,18 +30,34 @@ export const stored = new Proxy({}, {
   },
 });
 
-export function deviceId() {
-  return (stored.device ??= `tab-${crypto.getRandomValues(new Uint32Array(3)).join("-")}`);
+// A token in the address is taken out of it before anything is done with it: addresses are kept, shown and copied.
+if (query.has("token")) {
+  stored.token = query.get("token").trim();
+  query.delete("token");
+  history.replaceState(null, "", `${location.pathname}?${query}`.replace(/\?$/, "") + location.hash);
 }
 
+// A duplicated tab begins with a copy of the storage of one that is in use: it is another device.
+if (stored.in_use && !frame) stored.device = null;
+for (const [event, inUse] of [["pageshow", true], ["pagehide", false]]) {
+  addEventListener(event, () => (stored.in_use = inUse));
+}
+
+export const random = (words) => crypto.getRandomValues(new Uint32Array(words)).join("-");
+
+export function deviceId() {
+  return (stored.device ??= `tab-${random(3)}`);
+}
+
+// The name that was chosen, or else what the browser says of itself.
 export function deviceName() {
   const [, browser = "Safari"] = /.*(Firefox|Edg|Chrome)/.exec(navigator.userAgent) ?? [];
   const system = /iP\w+|Android|Windows|Mac|Linux(?!; Android)|$/.exec(navigator.userAgent);
-  return `${browser.replace("Edg", "Edge")}, ${system}`;
+  return stored.device_name ?? `${browser.replace("Edg", "Edge")}, ${system}`;
 }
 
 // Forget who was here and begin again at the sign-in page.
 export function signOut(notice = null) {
-  Object.assign(stored, { token: null, outbox: null, notice });
+  Object.assign(stored, { token: null, notice });
   location.reload();
 }

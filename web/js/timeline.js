@@ -59,7 +59,6 @@ export class Timeline {
     $("stop").hidden = !run;
     const text = $("log").querySelector("[aria-busy] .text");
     if (!text) return;
-    text.nextSibling.textContent = run.doing;
     text.classList.toggle("thinking", !run.text);
     if (run.text) text.removeAttribute("aria-label");
     else text.setAttribute("aria-label", t("thinking", { name: nameOf(`agent:${state.open.graph}`) }));
