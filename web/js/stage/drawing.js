@@ -3,14 +3,16 @@
 import { t } from "./words.js";
 
 const WIDTH = 1200;
-const NODE = { y: 52, width: 286, height: 96 };
-const RAIL_Y = 196;
-const CELL = { x: 118, y: 236, width: 46, height: 46, step: 51 };
+const TOP = 52; // of the nodes
+const BOTTOM = 148;
+const RAIL = 196; // the bus
+const CELLS = { x: 118, y: 236, step: 51 };
 const SAVED = { x: 838, y: 244, step: 38 };
 const PORTS = { laptop: 240, phone: 654, terminal: 1014 }; // where the frames above have their middle
 const HOP_MS = 480; // real hops take a few ms: they are drawn this slow, each leg after the one before
 const TOGETHER_MS = 90; // dots that would be nearer than this on an edge are one dot with a number
 const MOST = 60; // dots at once
+const POINTS = 32; // of an edge, looked up once
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 // s("circle.big", {r: 3}, "text", node): an SVG element.
@@ -23,19 +25,19 @@ function s(what, attributes = {}, ...children) {
   return node;
 }
 
+const link = (from, to) => `M${from} 0C${from} 34 ${to} 16 ${to} ${TOP}`;
+
 export class Drawing {
-  #edges = new Map(); // "from>to" -> path
-  #flights = []; // {path, back, start, dot, count}
-  #nodes = new Map(); // name -> its group's parts
+  #edges = new Map(); // "from>to" -> {path, points}
+  #flights = []; // {edge, start, colour, to, count, dot}
+  #nodes = new Map(); // name -> {x, and the parts of its group}
   #cells = new Map(); // seq -> group
   #ticking = false;
 
   constructor(svg, picture) {
     Object.assign(this, { svg, picture });
-    this.parts = Object.fromEntries(["edges", "still", "dots"].map((name) => [name, svg.appendChild(s(`g.${name}`))]));
-    this.parts.still.append(...redis());
-    this.log = this.parts.still.appendChild(s("g.tape"));
-    this.saved = this.parts.still.appendChild(s("g"));
+    const add = (what) => svg.appendChild(s(what));
+    Object.assign(this, { edges: add("g.edges"), links: add("g.links"), nodes: add("g"), log: add("g"), saved: add("g"), hop: add("path.hop"), dots: add("g") });
   }
 
   // Draw what the picture holds now.
@@ -43,26 +45,20 @@ export class Drawing {
     const { nodes, devices, log, run } = this.picture;
     const names = [...nodes.keys()].sort();
     if (names.join() !== [...this.#nodes.keys()].join()) this.#layOut(names);
-    for (const name of names) this.#drawNode(name, nodes.get(name), run);
-    for (const device of devices.values()) this.#connect(device);
+    for (const name of names) this.#drawNode(name, nodes.get(name).alive, run);
+    this.links.replaceChildren(...[...devices.values()].map((device) => this.#link(device)));
     this.#drawLog(log);
-    this.#drawSaved(run);
+    this.#drawRun(run);
   }
 
   // Let a dot travel; `hop` comes from the picture.
   move({ from, to, leg, by, seq }) {
-    const [path, back] = this.#edge(from, to);
-    if (!path || document.hidden) return;
+    const edge = document.hidden ? null : this.#edge(from, to);
+    if (!edge) return;
     const start = performance.now() + leg * HOP_MS;
-    const colour = () => by || this.picture.byOf(seq) || "system";
-    const near = this.#flights.findLast((one) => one.path === path && one.back === back);
-    if (near && (start - near.start < TOGETHER_MS || this.#flights.length >= MOST)) {
-      near.count += 1;
-      return;
-    }
-    if (this.#flights.length >= MOST) return;
-    this.#flights.push({ path, back, start, colour, to, count: 1, dot: null });
-    this.svg.dataset.moving = this.#flights.length;
+    const near = this.#flights.findLast((one) => one.edge === edge);
+    if (near && (start - near.start < TOGETHER_MS || this.#flights.length >= MOST)) near.count += 1;
+    else if (this.#flights.length < MOST) this.#flights.push({ edge, start, to, count: 1, by: () => by || this.picture.byOf(seq) || "system" });
     if (!this.#ticking) requestAnimationFrame((now) => this.#tick(now));
     this.#ticking = true;
   }
@@ -71,19 +67,19 @@ export class Drawing {
     for (const flight of this.#flights) {
       const done = Math.min(1, (now - flight.start) / HOP_MS);
       if (done < 0) continue;
-      flight.dot ??= this.parts.dots.appendChild(s(`g.dot.${flight.colour()}`, {}, s("circle", { r: 6.5 }), s("text")));
-      const { path, back, dot, count } = flight;
-      const eased = still.matches ? 1 : done * done * (3 - 2 * done);
-      const { x, y } = path.getPointAtLength(path.getTotalLength() * (back ? 1 - eased : eased));
-      dot.setAttribute("transform", `translate(${x} ${y}) scale(${count > 1 ? 1.5 : 1})`);
+      flight.dot ??= this.dots.appendChild(s(`g.dot.${flight.by()}`, {}, s("circle", { r: 6.5 }), s("text")));
+      const { edge, dot, count } = flight;
+      const at = (still.matches ? 1 : done * done * (3 - 2 * done)) * POINTS;
+      const [a, b] = [edge.points[Math.floor(at)], edge.points[Math.ceil(at)]];
+      const between = (from, to) => (from + (to - from) * (at % 1)).toFixed(1);
+      dot.setAttribute("transform", `translate(${between(a.x, b.x)} ${between(a.y, b.y)}) scale(${count > 1 ? 1.5 : 1})`);
       if (count > 1) dot.lastChild.textContent = count;
-      path.classList.add("used");
-      if (done === 1) flight.over = true;
-    }
-    for (const { path, dot, to } of this.#flights.filter(({ over }) => over)) {
+      edge.path.classList.add("used");
+      if (done < 1) continue;
+      flight.over = true;
       dot.remove();
-      path.classList.remove("used");
-      this.#arrive(to);
+      edge.path.classList.remove("used");
+      this.#arrive(flight.to);
     }
     this.#flights = this.#flights.filter(({ over }) => !over);
     this.svg.dataset.moving = this.#flights.length;
@@ -92,86 +88,73 @@ export class Drawing {
   }
 
   #arrive(to) {
-    const node = this.#nodes.get(to.replace("node ", ""));
-    if (node) node.card.animate([{ fillOpacity: 1 }, {}], 300);
-    else document.getElementById(to)?.animate([{ outlineColor: "var(--accent)" }, {}], 500);
+    const node = this.#nodes.get(to.slice(5));
+    if (node) node.box.animate([{ stroke: "var(--accent)" }, {}], 350);
+    else document.querySelector(`#${to} .screen`)?.animate([{ outlineColor: "var(--own)" }, {}], 450);
   }
 
-  #xOf(name) {
-    const at = [...this.#nodes.keys()].indexOf(name);
-    return ((at + 0.5) * WIDTH) / this.#nodes.size;
-  }
-
-  // The path between two places, and whether it is to be gone backwards; what leaves the log goes over the bus.
+  // The edge between two places; what leaves the log goes over the bus.
   #edge(from, to) {
-    for (const [a, b, back] of [[from, to, false], [to, from, true]]) {
-      const known = this.#edges.get(`${a}>${b}`);
-      if (known && (!back || to !== "log")) return [known, back];
-    }
-    const [place, node] = from.startsWith("node ") ? [to, from] : [from, to];
-    const x = this.#xOf(node.replace("node ", ""));
-    if (x < 0) return [null, false];
-    const bottom = NODE.y + NODE.height;
-    const head = CELL.x + 12.5 * CELL.step;
-    let d;
+    const key = `${from}>${to}`;
+    if (this.#edges.has(key)) return this.#edges.get(key);
+    const place = from.startsWith("node ") ? to : from;
+    const x = this.#nodes.get((place === to ? from : to).slice(5))?.x;
+    if (!x) return null;
+    const back = place in PORTS ? from !== place : place === "saved" && from === place;
+    const head = CELLS.x + 12.5 * CELLS.step;
+    let d = `M${x - 60} ${BOTTOM}C${x - 60} 214 ${head - 12} 180 ${head - 12} ${CELLS.y}`;
     if (place in PORTS) d = link(PORTS[place], x);
-    else if (place === "saved") d = `M${x + 60} ${bottom}C${x + 60} 208 ${SAVED.x + 60} 176 ${SAVED.x + 60} ${SAVED.y - 12}`;
-    else if (from === "log") d = `M${head + 12} ${CELL.y}V${RAIL_Y}H${x}V${bottom}`;
-    else d = `M${x - 60} ${bottom}C${x - 60} 214 ${head - 12} 180 ${head - 12} ${CELL.y}`;
-    const path = this.parts.edges.appendChild(s(`path.${place in PORTS ? "passing" : place}`, { d }));
-    this.#edges.set(`${from}>${to}`, path);
-    return [path, false];
+    else if (place === "saved") d = `M${x + 60} ${BOTTOM}C${x + 60} 208 ${SAVED.x + 60} 176 ${SAVED.x + 60} ${SAVED.y - 12}`;
+    else if (from === "log") d = `M${head + 12} ${CELLS.y}V${RAIL}H${x}V${BOTTOM}`;
+    const path = this.edges.appendChild(s("path", { d, class: place in PORTS ? "unseen" : "" }));
+    const length = path.getTotalLength() / POINTS;
+    const points = Array.from({ length: POINTS + 1 }, (_, at) => path.getPointAtLength(length * (back ? POINTS - at : at)));
+    this.#edges.set(key, { path, points });
+    return this.#edges.get(key);
   }
 
   #layOut(names) {
-    for (const { group } of this.#nodes.values()) group.remove();
-    for (const edge of this.#edges.values()) edge.remove();
+    this.nodes.replaceChildren();
+    this.edges.replaceChildren();
     this.#edges.clear();
-    this.#nodes = new Map(names.map((name) => [name, null]));
-    const width = Math.min(NODE.width, WIDTH / names.length - 16);
-    for (const name of names) {
-      const x = this.#xOf(name) - width / 2;
-      const card = s("rect.box", { width, height: NODE.height, rx: 14 });
-      const state = s("text.quiet", { x: width - 16, y: 27, "text-anchor": "end" });
-      const steps = s("g");
-      const doing = s("text.quiet", { x: 16, y: 83 });
-      const group = s("g.node", { transform: `translate(${x} ${NODE.y})`, "data-node": name }, card);
-      const agent = s("g.graph", { transform: "translate(16 48)" }, s("path", { d: "M7 5h5M18 4l4-3M18 6l4 3" }));
-      for (const [cx, cy] of [[4, 5], [15, 5], [25, 0], [25, 10]]) agent.append(s("circle", { cx, cy, r: 3 }));
-      group.append(s("circle.lamp", { cx: 21, cy: 22, r: 5 }), s("text.name", { x: 36, y: 27 }, name), state, s("path.rule", { d: `M1 38H${width - 1}` }), agent, steps, doing);
-      this.parts.still.append(group);
-      this.#nodes.set(name, { group, card, state, steps, doing, x, width });
-      for (const place of ["log", "saved"]) this.#edge(`node ${name}`, place);
-      this.#edge("log", `node ${name}`);
-    }
+    this.#nodes.clear();
+    const width = Math.min(286, WIDTH / names.length - 16);
+    names.forEach((name, at) => {
+      const x = ((at + 0.5) * WIDTH) / names.length;
+      const parts = {
+        box: s("rect.box", { width, height: BOTTOM - TOP, rx: 14 }),
+        state: s("text.quiet", { x: width - 16, y: 27, "text-anchor": "end" }),
+        steps: s("g"),
+        doing: s("text.quiet", { x: 16, y: 83 }),
+      };
+      const graph = s("use", { href: "#graph", x: 16, y: 48 });
+      const head = [s("circle.lamp", { cx: 21, cy: 22, r: 5 }), s("text.name", { x: 36, y: 27 }, name), s("path.rule", { d: `M1 38H${width - 1}` })];
+      const group = s("g.node", { transform: `translate(${x - width / 2} ${TOP})` }, ...Object.values(parts), ...head, graph);
+      group.prepend(parts.box);
+      this.nodes.append(group);
+      this.#nodes.set(name, { x, group, ...parts });
+      for (const [from, to] of [[`node ${name}`, "log"], [`node ${name}`, "saved"], ["log", `node ${name}`]]) this.#edge(from, to);
+    });
   }
 
-  #drawNode(name, { alive }, run) {
+  #drawNode(name, alive, run) {
     const { group, state, steps, doing } = this.#nodes.get(name);
     const here = run?.node === name;
-    const was = !here && run?.from === name;
+    const lost = !here && run?.from === name;
     group.classList.toggle("dead", !alive);
     group.classList.toggle("runs", here && run.status === "running");
     state.textContent = alive ? "" : t("dead");
-    const own = here || was ? run.steps.filter((one) => one.node === name) : [];
-    steps.replaceChildren(...own.map((one, at) => s("circle.step", { cx: 66 + at * 22, cy: 53, r: 6 })));
-    const last = own.at(-1);
-    const attempt = t("attempt", { n: was ? run.attempt - 1 : run?.attempt });
-    doing.textContent = here ? [attempt, last?.step, t(`run_${run.status}`)].filter(Boolean).join(" · ") : was ? `${attempt} · ${t("run_lost")}` : "LangGraph";
+    const own = here || lost ? run.steps.filter((one) => one.node === name) : [];
+    steps.replaceChildren(...own.map((_, at) => s("circle.step", { cx: 66 + at * 22, cy: 53, r: 6 })));
+    const told = here ? [t("attempt", { n: run.attempt }), own.at(-1)?.step, t(`run_${run.status}`)] : lost ? [t("attempt", { n: run.attempt - 1 }), t("run_lost")] : ["LangGraph"];
+    doing.textContent = told.filter(Boolean).join(" · ");
   }
 
   // The line between a device and the node that it says it is connected to.
-  #connect({ name, node, link: state }) {
-    const to = `node ${node}`;
-    let line = this.#edges.get(`line ${name}`);
-    if (!line) {
-      line = this.parts.edges.appendChild(s(`path.link.${name}`));
-      this.#edges.set(`line ${name}`, line);
-    }
-    const off = state !== "online" && state !== "catching";
-    line.classList.toggle("off", off);
-    const x = PORTS[name];
-    line.setAttribute("d", off || !this.#nodes.has(node) ? `M${x} 0V22m-7 3 14 8m0-8-14 8` : link(x, this.#xOf(to.slice(5))));
+  #link({ name, node, link: state }) {
+    const x = this.#nodes.get(node)?.x;
+    const on = x && (state === "online" || state === "catching");
+    return s(`path.${name}${on ? "" : ".off"}`, { d: on ? link(PORTS[name], x) : `M${PORTS[name]} 0V20m-7 4 14 8m0-8-14 8` });
   }
 
   #drawLog(log) {
@@ -181,38 +164,24 @@ export class Drawing {
       this.#cells.delete(seq);
     }
     log.forEach(({ seq, by }, at) => {
-      let cell = this.#cells.get(seq);
-      if (!cell) {
-        const { width, height } = CELL;
-        cell = s("g.cell", {}, s("rect", { width, height, rx: 8 }), s("rect.who", { x: 8, y: 8, width: width - 16, height: 5, rx: 2.5 }), s("text", { x: width / 2, y: 33, "text-anchor": "middle" }, seq));
-        this.log.append(cell);
-        this.#cells.set(seq, cell);
+      if (!this.#cells.has(seq)) {
+        const parts = [s("rect", { width: 46, height: 46, rx: 8 }), s("rect.who", { x: 8, y: 8, width: 30, height: 5, rx: 2.5 }), s("text", { x: 23, y: 33 }, seq)];
+        this.#cells.set(seq, this.log.appendChild(s("g", {}, ...parts)));
       }
+      const cell = this.#cells.get(seq);
       cell.setAttribute("class", `cell ${by || "system"}`);
-      cell.setAttribute("transform", `translate(${CELL.x + (at + 13 - log.length) * CELL.step} ${CELL.y})`);
+      cell.setAttribute("transform", `translate(${CELLS.x + (at + 13 - log.length) * CELLS.step} ${CELLS.y})`);
     });
   }
 
-  #drawSaved(run) {
-    const steps = run?.steps ?? [];
-    this.saved.replaceChildren(...steps.map(({ node, checkpoint }, at) => {
-      const fresh = node === run.node ? "" : ".old";
-      return s(`g.saving${fresh}`, { transform: `translate(${SAVED.x + at * SAVED.step} ${SAVED.y})` }, s("rect", { width: 31, height: 31, rx: 9 }), s("text", { x: 15.5, y: 21, "text-anchor": "middle" }, checkpoint ?? at + 1));
-    }));
+  // Its checkpoints; and where it has come from, if it was taken over.
+  #drawRun(run) {
+    const cells = (run?.steps ?? []).map(({ node, checkpoint }, at) => {
+      const parts = [s("rect", { width: 31, height: 31, rx: 9 }), s("text", { x: 15.5, y: 21 }, checkpoint)];
+      return s(`g.saving${node === run.node ? "" : ".old"}`, { transform: `translate(${SAVED.x + at * SAVED.step} ${SAVED.y})` }, ...parts);
+    });
+    this.saved.replaceChildren(...cells);
+    const [from, to] = [run?.from, run?.node].map((name) => this.#nodes.get(name)?.x);
+    this.hop.setAttribute("d", from && to ? `M${from} ${BOTTOM}C${from} 186 ${to} 186 ${to} ${BOTTOM + 4}m-6 7 6-8 6 8` : "");
   }
-}
-
-const link = (from, to) => `M${from} 0C${from} 34 ${to} 16 ${to} ${NODE.y}`;
-
-// What never changes: the box of Redis with its three parts.
-function redis() {
-  const label = (x, y, key) => s("text.label", { x, y, "data-t": key }, t(key));
-  return [
-    s("rect.redis", { x: 16, y: 172, width: 1168, height: 138, rx: 18 }),
-    s("path.rail", { d: `M118 ${RAIL_Y}H1166` }),
-    label(36, RAIL_Y + 5, "bus"),
-    label(36, CELL.y + 29, "log"),
-    label(SAVED.x, SAVED.y + 52, "checkpoints"),
-    s("path.rule", { d: `M806 ${CELL.y - 8}V298` }),
-  ];
 }

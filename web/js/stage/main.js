@@ -15,6 +15,7 @@ import { language, speak, t, wantedLanguage } from "./words.js";
 
 const HOLD_MS = 4500; // a result is read before the next part begins
 const LOOK_MS = 60; // conditions on what frames show are looked at this often
+const DRAW_MS = 40;
 const STATUS_MS = 2000;
 const $ = (id) => document.getElementById(id);
 const random = (prefix) => `${prefix}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
@@ -41,7 +42,7 @@ function changed() {
     due = false;
     drawing.draw();
     panel.draw();
-  }, 16);
+  }, DRAW_MS);
 }
 
 // What a part may use. Everything waits while the script is paused, and throws when another part was begun.

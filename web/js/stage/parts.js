@@ -4,14 +4,13 @@ import { DEVICES } from "./frames.js";
 import { t } from "./words.js";
 
 const MESSAGES_EACH = 4;
-const BURST_EACH = 40;
+const BURST_EACH = 25;
 const SLOW_MS = 400;
 const ENOUGH = 12; // characters that every device shows of an answer before its node is killed
 const TRIES = 4; // an answer may be complete before its node is dead
 const SILENT_MS = 5000; // of delay: a new connection does not get through while the others write
 
-const whole = ({ sent, acked, received, expected }) => sent > 0 && acked === sent && received === expected;
-const clean = (f) => whole(f) && !f.lost && !f.duplicated && !f.disordered;
+const clean = (f) => f.sent && f.acked === f.sent && f.received === f.expected && !f.lost && !f.duplicated && !f.disordered;
 const ms = (value) => (value === null ? "–" : `${Math.round(value)} ms`);
 const seconds = (value) => `${(value / 1000).toFixed(1)} s`;
 
@@ -21,8 +20,9 @@ function counted({ sent, received, lost, duplicated, disordered, p50, p99 }) {
 
 // Wait until everything sent since then is on every device, and count; what is missing then is lost.
 async function settle({ figures, until }, since, count, limit = 15_000) {
-  await until(() => figures.summary(since).sent >= count && whole(figures.summary(since)), limit);
-  return figures.summary(since, true);
+  const f = () => figures.summary(since, true);
+  await until(() => f().sent >= count && clean(f()), limit);
+  return f();
 }
 
 const line = (name, n) => t("line", { device: t(name), n });
@@ -81,9 +81,11 @@ export async function recovery(act) {
   await restore();
   const result = await settle(act, since, 2 * MESSAGES_EACH + 1);
   await until(() => phone.link === "online");
+  const took = Date.now() - back;
+  await rest(1500);
   return {
     held: gone && missed > 0 && clean(result) && figures.seqOf("phone") === picture.head,
-    facts: [["missed", missed], ["level", seconds(Date.now() - back)], ...counted(result).slice(0, 5)],
+    facts: [["missed", missed], ["level", seconds(took)], ...counted(result).slice(0, 5)],
   };
 }
 
@@ -104,7 +106,7 @@ export async function inStep(act) {
   say("now_read");
   act.send("laptop", written);
   const result = await settle(act, since, 1);
-  const seen = await until(() => ["laptop", "phone"].every((name) => look(name, ".mine").at(-1)?.querySelector(".mark.seen")));
+  const seen = await until(() => ["laptop", "phone"].every((name) => look(name, ".mine").some((node) => node.textContent.includes(written) && node.querySelector(".mark:is(.seen, [data-far=read])"))));
   const asked = picture.head;
   say("now_ask");
   act.send("laptop", t("book"));
@@ -128,9 +130,8 @@ export async function load(act) {
     for (const name of DEVICES) act.send(name, line(name, n));
     await act.rest(30);
   }
-  const took = act.figures.summary(since);
   const result = await settle(act, since, BURST_EACH * DEVICES.length, 25_000);
-  return { held: clean(result), facts: counted(result), took };
+  return { held: clean(result), facts: counted(result) };
 }
 
 // How much of an unfinished answer a device shows.
