@@ -37,7 +37,7 @@ export class Drawing {
   constructor(svg, picture) {
     Object.assign(this, { svg, picture });
     const add = (what) => svg.appendChild(s(what));
-    Object.assign(this, { edges: add("g.edges"), links: add("g.links"), nodes: add("g"), log: add("g"), saved: add("g"), hop: add("path.hop"), dots: add("g") });
+    Object.assign(this, { edges: svg.insertBefore(s("g.edges"), svg.firstChild), links: add("g.links"), nodes: add("g"), log: add("g"), saved: add("g"), hop: add("path.hop"), dots: add("g.dots") });
   }
 
   // Draw what the picture holds now.

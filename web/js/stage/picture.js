@@ -23,7 +23,7 @@ export class Picture {
   hear(event) {
     const { kind, node, device_id, seq, type } = event;
     const here = `node ${node}`;
-    if (node && kind !== "hello" && kind !== "beat") this.#alive(node, kind !== "node_draining");
+    if (node && kind !== "hello" && kind !== "beat") this.#alive(node, kind !== "node_draining", kind === "node_up");
     if (kind === "node_gone") this.#alive(event.gone, false, true);
     const by = this.nameOf(device_id);
     if (kind === "received" && by) return [{ from: by, to: here, leg: 0, by }];
