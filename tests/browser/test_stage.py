@@ -29,7 +29,7 @@ PARTS = 7
 ENVIRONMENT = {"WORD_DELAY": "0.05"}
 
 LOOK = "const look = () => ({holds}) ? done() : setTimeout(look, 40); look();"
-ENDED = "!document.querySelector('#parts .running') && document.getElementById('outcome').matches('.held, .broke, .left')"
+ENDED = "document.querySelector('#outcome:is(.held, .broke, .left)') && !document.querySelector('#parts .running')"
 ONLINE = "document.querySelectorAll('[data-link=online]').length === 3"
 MOVING = "Number(document.getElementById('drawing').dataset.moving ?? 0)"
 
@@ -103,7 +103,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 async def until(page: Page, holds: str, seconds: float = 20.0) -> None:
-    """Wait until an expression holds. Playwright's own way evaluates text in the page, which its policy forbids."""
+    """Wait until an expression holds. Playwright evaluates text in the page for this, which its policy forbids."""
     async with asyncio.timeout(seconds):
         await page.evaluate(f"() => new Promise((done) => {{ {LOOK.format(holds=holds)} }})")
 
