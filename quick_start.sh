@@ -138,10 +138,32 @@ else
 fi
 
 if [ "$MODE" = test ]; then
+  # The browser of the page's tests: one that is there, or Debian's.
+  find_browser() {
+    for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
+      if [ -n "$candidate" ] && CHROMIUM="$(command -v "$candidate")"; then return 0; fi
+    done
+    return 1
+  }
+  if ! find_browser && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    doing "Installing Chromium" "正在安装 Chromium"
+    export DEBIAN_FRONTEND=noninteractive
+    logged "The list of packages could not be read: is the network up?" "无法读取软件包列表：网络是否正常？" apt-get update
+    logged "Chromium could not be installed" "无法安装 Chromium" apt-get install -y --no-install-recommends chromium
+    find_browser || true
+  fi
+  if [ -z "${CHROMIUM:-}" ]; then
+    fail "The page's tests need Chromium, and it was not found. On Debian or Ubuntu: sudo apt install chromium; or name one: CHROMIUM=/path/to/chromium ./quick_start.sh test" \
+      "页面测试需要 Chromium，但没有找到。Debian 或 Ubuntu：sudo apt install chromium；或指定路径：CHROMIUM=/path/to/chromium ./quick_start.sh test"
+  fi
+  export CHROMIUM
+  tick "Chromium: $CHROMIUM" "Chromium：$CHROMIUM"
+  if ! command -v node >/dev/null 2>&1; then PATH="$VENV/bin:$PATH"; fi
   cd "$ROOT"
   "$VENV/bin/ruff" check .
   "$VENV/bin/ruff" format --check .
   "$VENV/bin/mypy"
-  exec "$VENV/bin/python" -m pytest ${REST[@]+"${REST[@]}"}
+  # Two files at a time: most tests wait for leases, restarts and answers rather than compute.
+  exec "$VENV/bin/python" -m pytest -n 2 --dist loadfile ${REST[@]+"${REST[@]}"}
 fi
 exec "$VENV/bin/roomgraph" up --tour --lang "$SPEAK" --data-dir "$ROOT/.data/$PORT" ${REST[@]+"${REST[@]}"}

@@ -316,8 +316,8 @@ class Node:
                 await self._sessions.bury(node_id)
                 await self._nodes.forget(node_id)
                 name = node_id.rpartition("-")[0]
-                back = self._trace.on and name in await self._nodes.names()
-                self._trace.tell(TraceKind.NODE_GONE, gone=node_id if back else name)
+                if self._trace.on and name not in await self._nodes.names():  # it may have been started again
+                    self._trace.tell(TraceKind.NODE_GONE, gone=name)
             except Unavailable as exc:
                 log.warning("a dead node could not be removed, it is tried again: %s (%s)", exc, exc.__cause__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,8 +27,11 @@ NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.0
 
 def free_ports(nodes: int) -> int:
     """The first of `nodes` free ports in a row whose Redis port is free as well."""
+    # Each worker of pytest-xdist has ports of its own, so that no two find the same ones free.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    lowest = 20_000 + worker % 4 * 3_000
     for _ in range(100):
-        port = random.randrange(20_000, 32_000)
+        port = random.randrange(lowest, lowest + 2_500)
         if all(is_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
             return port
     raise RuntimeError("no free ports on this machine")

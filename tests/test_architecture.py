@@ -14,15 +14,17 @@ ALLOWED = {
     "sio_server.protocol": set(),
     "sio_server.language": set(),
     "sio_server.settings": set(),
+    "sio_server.tasks": set(),
     "sio_server.conversation": {"sio_server.protocol"},
     "sio_server.cluster": {
         "sio_server.protocol",
         "sio_server.conversation",
         "sio_server.language",
         "sio_server.settings",
+        "sio_server.tasks",
     },
-    "sio_server.gateway": {"sio_server.protocol", "sio_server.conversation"},
-    "sio_server.dialog": {"sio_server.protocol", "sio_server.conversation"},
+    "sio_server.gateway": {"sio_server.protocol", "sio_server.conversation", "sio_server.tasks"},
+    "sio_server.dialog": {"sio_server.protocol", "sio_server.conversation", "sio_server.tasks"},
     "sio_server.app": {
         "sio_server.protocol",
         "sio_server.conversation",
@@ -30,8 +32,9 @@ ALLOWED = {
         "sio_server.gateway",
         "sio_server.dialog",
         "sio_server.settings",
+        "sio_server.tasks",
     },
-    "sio_clients": {"sio_server.protocol", "sio_server.language"},
+    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.tasks"},
 }
 PURE = {
     "sio_server.protocol": {"pydantic"},

@@ -101,7 +101,8 @@ class Controller:
             try:
                 response = await handler(request)
             except web.HTTPException as exc:
-                response = _refusal(exc.status, "invalid_payload", exc.reason)
+                code = "not_found" if exc.status == 404 else "invalid_payload"
+                response = _refusal(exc.status, code, exc.reason)
         if origin:
             response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Vary"] = "Origin"

@@ -36,8 +36,7 @@ class Direction:
         self.rate: float | None = None  # bytes a second of each connection; None: as fast as it goes
         self._passes = asyncio.Event()
         self._passes.set()
-        self._cut_after: int | None = None
-        self._cut_number = 0
+        self._cut: _Cut | None = None
 
     @property
     def blackhole(self) -> bool:
@@ -53,50 +52,60 @@ class Direction:
 
     def cut(self, after: int | None) -> None:
         """Once: reset the first connection for which `after` more bytes have passed. None: not any more."""
-        self._cut_after = after
-        self._cut_number += 1
-
-    def _left_to_cut(self, passed: tuple[int, int]) -> int | None:
-        """How many bytes may pass before the cut; `passed`: its number, and how many have since it was asked."""
-        if self._cut_after is None:
-            return None
-        number, count = passed
-        return self._cut_after - (count if number == self._cut_number else 0)
+        self._cut = None if after is None else _Cut(after)
 
 
 class _Cut(Exception):
-    """The connection is to be reset here."""
+    """An order to reset a connection; raised where it is carried out."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
 
 
 class _Line:
-    """One direction of one connection: bytes that are on their way, each with the time when it arrives."""
+    """One direction of one connection: bytes that are on their way, each with the time when it arrives.
 
-    def __init__(self, direction: Direction, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    That the source broke off is on its way as well; that the target did goes `back`, in the other direction.
+    """
+
+    def __init__(
+        self,
+        direction: Direction,
+        back: Direction,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+    ) -> None:
         self._direction = direction
+        self._back = back
         self._source = source
         self._target = target
-        self._under_way: deque[tuple[float, bytes]] = deque()  # empty bytes: the end
+        self._under_way: deque[tuple[float, bytes | OSError]] = deque()  # empty bytes: the end
         self._bytes = 0
         self._changed = asyncio.Event()
         self._due = 0.0
-        self._passed = (0, 0)  # number of the cut, bytes that have passed since it was asked for
+        self._cut: _Cut | None = None  # as it was known last
+        self._passed = 0  # bytes since that was known
 
     async def take_in(self) -> None:
         """Read from the source, as long as there is room."""
         loop = asyncio.get_running_loop()
-        data = b"-"
-        while data:
+        data: bytes | OSError = b"-"
+        while isinstance(data, bytes) and data:
             while self._bytes >= LINE_BYTES:
                 await self._change()
-            data = await self._source.read(CHUNK_BYTES)
+            try:
+                data = await self._source.read(CHUNK_BYTES)
+            except OSError as exc:
+                data = exc
             delay = self._direction.delay_s + random.uniform(0, self._direction.jitter_s)
             self._due = max(self._due, loop.time() + delay)  # nothing overtakes
             self._under_way.append((self._due, data))
-            self._bytes += len(data)
+            self._bytes += len(data) if isinstance(data, bytes) else 0
             self._changed.set()
 
     async def give_out(self) -> None:
-        """Write to the target what has arrived. Raises _Cut."""
+        """Write to the target what has arrived. Raises _Cut, or the OSError that ends the connection."""
         loop = asyncio.get_running_loop()
         while True:
             while not self._under_way:
@@ -104,11 +113,18 @@ class _Line:
             due, data = self._under_way[0]
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
-            if not data:
+            if isinstance(data, OSError) or not data:
                 await self._direction._passes.wait()
-                self._target.write_eof()
+                if isinstance(data, OSError):
+                    raise data
+                if not self._target.is_closing():
+                    self._target.write_eof()
                 return
-            await self._pass_on(data)
+            try:
+                await self._pass_on(data)
+            except OSError:
+                await self._back._passes.wait()
+                raise
             self._under_way.popleft()
             self._bytes -= len(data)
             self._changed.set()
@@ -125,17 +141,18 @@ class _Line:
                 free_at = max(free_at, loop.time() - _SLICE_S) + size / direction.rate
                 await asyncio.sleep(max(0.0, free_at - loop.time()))
                 await direction._passes.wait()
-            left = direction._left_to_cut(self._passed)
-            piece = data[: size if left is None else min(size, left)]
-            data = data[len(piece) :]
+            cut = direction._cut
+            if cut is not self._cut:
+                self._cut, self._passed = cut, 0
+            if cut is not None:
+                size = min(size, cut.after - self._passed)
+            piece, data = data[:size], data[size:]
             self._target.write(piece)
             await self._target.drain()
-            if left is not None:
-                number = direction._cut_number
-                self._passed = (number, len(piece) + (self._passed[1] if self._passed[0] == number else 0))
-                if len(piece) == left:
-                    direction.cut(None)
-                    raise _Cut
+            self._passed += len(piece)
+            if cut is not None and self._passed == cut.after and cut is direction._cut:
+                direction.cut(None)
+                raise cut
 
     async def _change(self) -> None:
         self._changed.clear()
@@ -198,7 +215,10 @@ class Proxy:
             if target is None:
                 return
             writers.append(target[1])
-            lines = _Line(self.up, client, target[1]), _Line(self.down, target[0], writers[0])
+            lines = (
+                _Line(self.up, self.down, client, target[1]),
+                _Line(self.down, self.up, target[0], writers[0]),
+            )
             tasks = [asyncio.create_task(work) for line in lines for work in (line.take_in(), line.give_out())]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             broken = [error for task in tasks if task.done() and (error := task.exception())]

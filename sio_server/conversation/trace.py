@@ -18,14 +18,13 @@ from redis.exceptions import RedisError
 from sio_server.conversation.connection import connect_blocking
 from sio_server.conversation.keys import TRACE
 from sio_server.protocol.stage import TraceKind
-from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 1000  # events; more than that are lost, and counted
 AT_ONCE = 100  # events in one round trip
 PAUSE_S = 0.5  # while Redis is away
-FAREWELL_S = 0.5  # for the last events, when the node stops
+FAREWELL_S = 0.5  # for the last events when the node stops, and for the task to end
 
 
 class Trace:
@@ -73,8 +72,10 @@ class Trace:
         if self._task is None:
             return
         self._wake.set()
-        await asyncio.wait([self._task], timeout=FAREWELL_S)
-        await end_tasks([self._task])
+        _, late = await asyncio.wait([self._task], timeout=FAREWELL_S)
+        if late:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=FAREWELL_S)
 
     async def _publish_forever(self, redis_url: str) -> None:
         # A client that repeats nothing: an event must not come twice, and may be lost.

@@ -101,7 +101,8 @@ class Execution:
             self._checkpoints = max(0, tip.step - start.step - taking_in)
             state = await self._graph.aget_state(config)
             self._values = state.values
-            return None if state.next else {}
+            # Not `next`: that leaves out tasks whose writes are stored but not merged, and so all that follows.
+            return None if state.tasks else {}
         if run.kind == "resume":
             unused = tip.unused(run.answers, start)
             return Command(resume=unused) if unused else None

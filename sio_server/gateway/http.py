@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
@@ -115,9 +115,9 @@ class HttpApi:
         if stage is not None:
             connect.append(_STAGE_HOSTS)
         frames = "frame-src 'self'; " if stage is not None else ""
+        self._connect = " ".join(connect)
         self._policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-            f"connect-src 'self' %s{' '.join(connect)}; {frames}"
+            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; {frames}"
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
 
@@ -151,8 +151,9 @@ class HttpApi:
 
     async def _secure(self, request: web.Request, response: web.StreamResponse) -> None:
         # 'self' does not cover websockets in every browser, so the own host is named as well.
-        own = f"ws://{request.host} wss://{request.host} " if _HOST.fullmatch(request.host) else ""
-        response.headers.setdefault("Content-Security-Policy", self._policy % own)
+        own = f"ws://{request.host} wss://{request.host}" if _HOST.fullmatch(request.host) else ""
+        policy = f"{self._policy}; connect-src 'self' {own} {self._connect}"
+        response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         if request.path == TRACE_PATH:
@@ -251,6 +252,6 @@ class HttpApi:
                         await response.write(lines)
                     lines = await reader.next()
                 await response.write_eof()
-            except (OSError, TimeoutError):  # it has left, or does not read
+            except (ClientConnectionError, OSError, TimeoutError):  # it has left, or does not read
                 drop()
         return response

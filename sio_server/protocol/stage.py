@@ -11,7 +11,7 @@ class TraceKind(StrEnum):
 
     NODE_UP = "node_up"
     NODE_DRAINING = "node_draining"
-    NODE_GONE = "node_gone"  # gone: the node's name, or its id when a node of this name lives again
+    NODE_GONE = "node_gone"  # gone: the name of a node that has stopped, or is taken for dead
     SESSION_OPENED = "session_opened"  # user_id, device_id, device_name, session_id
     SESSION_CLOSED = "session_closed"  # the same
     RECEIVED = "received"  # conversation_id, user_id, device_id: a send reached this node

@@ -586,6 +586,17 @@ async def test_a_graph_that_fails_twice_answers_in_its_third_attempt(site):
     await site.settled(ack.conversation_id)
 
 
+async def test_what_a_node_has_written_and_nobody_has_merged_is_gone_on_from(site):
+    devices = await site.devices()
+    ack = await devices[0].conversation.send("fail@merge")
+    answer = await devices[0].final_of(ack.seq)
+    assert (answer.type, answer.data["attempt"]) == ("answer", 2)
+    assert state_in(answer)["trail"] == trail(last=ack.seq)
+    assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abc"
+    await assert_all_agree(site, devices)
+    await site.settled(ack.conversation_id)
+
+
 def assert_told_in_words(failed: Entry) -> None:
     assert (failed.type, failed.data["code"]) == ("failed", "graph_failed")
     reason = failed.data["reason"]

@@ -4,7 +4,7 @@ A message holds commands such as `kill@b`:
     kill@<point>    kill -9 of this process, once for this message
     hold@<point>    wait until the test says how to go on, once for this message
     block@<point>   block the event loop for BLOCK_S seconds
-    fail@<point>    raise, always; `fail2@<point>` only twice
+    fail@<point>    raise, always; `fail2@<point>` only twice; at `merge` once
     ask@<node>      ask one question; `ask2@<node>` two, one after the other
 Points in their order: `input` (the message is merged into the state: nothing is checkpointed yet), `a`, `b`
 (within the node), `b-1`, `b-2` (in b, after its first and second question were answered), `merge` (what b wrote
@@ -130,6 +130,8 @@ def merge_trail(left: list[str], right: list[str]) -> list[str]:
         turn = item.partition("/")[0]
         if item.endswith("!") and once(turn, "kill-merge"):
             die(conversation_of(turn))
+        if item.endswith("?") and once(turn, "fail-merge"):
+            raise RuntimeError(DETAIL)
     return left + right
 
 
@@ -189,13 +191,14 @@ async def b(state: State, config: RunnableConfig) -> State:
     for number in range(0 if asks is None else int(asks or 1)):
         replies.append(str(interrupt({"text": f"question {number + 1}"})))
         await at(f"b-{number + 1}", message)
-    mark = "!" if told(message.text, "kill", "merge") is not None else ""
+    marks = {"kill": "!", "fail": "?"}
+    mark = "".join(mark for what, mark in marks.items() if told(message.text, what, "merge") is not None)
     return {"trail": [f"{message.id}/b{mark}"], "replies": replies}
 
 
 async def c(state: State, config: RunnableConfig) -> State:
     message = await begin("c", state, config)
-    short = [item.rstrip("!").rpartition(":")[2] for item in state["trail"]]
+    short = [item.rstrip("!?").rpartition(":")[2] for item in state["trail"]]
     holds = {
         "heard": [item.text for item in heard(state)],
         "said": sum(isinstance(item, AIMessage) for item in state["messages"]),

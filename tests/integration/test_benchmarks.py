@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,10 @@ from typing import Any
 import pytest
 
 from benchmarks.turn_cost import DIALOG, LIMIT, exceeded, points_of
-from sio_server.cluster.local import is_free
+from tests.conftest import free_ports
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
-
-
-def nine_free_ports() -> int:
-    """The first of nine free ports in a row."""
-    for _ in range(100):
-        port = random.randrange(20_000, 32_000)
-        if all(is_free(number) for number in range(port, port + 9)):
-            return port
-    raise RuntimeError("no free ports on this machine")
 
 
 async def run_benchmark(*args: str) -> tuple[int, str]:
@@ -50,7 +40,7 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "turn_cost.json"
-    status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(nine_free_ports()))
+    status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(free_ports(9)))
 
     figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert list(figures["savers"]) == ["redis", "plain"], said

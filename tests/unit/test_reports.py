@@ -125,7 +125,7 @@ def deep() -> list[Any]:
         (AIMessage([{"type": "text", "text": "part"}]), {"role": "ai", "text": "part"}),
         (counted(), [0, 1, 2]),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_objects_are_told_by_their_fields_or_their_text(value: Any, expected: Any) -> None:
     assert sent(bounded(value)) == expected
