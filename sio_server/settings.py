@@ -23,7 +23,8 @@ _HINTS = {
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
-    "NODE_URLS": "write the addresses of the nodes with commas between, such as http://127.0.0.1:9000",
+    "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
+    "https://a.example.com,https://b.example.com",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -96,10 +97,13 @@ class Settings(BaseSettings):
 
     @field_validator("node_urls")
     @classmethod
-    def _urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", url) for url in value):
-            raise ValueError("not addresses of nodes")
-        return value
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        urls = tuple(url.rstrip("/") for url in value)
+        for url in urls:
+            # They go into the page's security policy as well, where a path or a semicolon means something else.
+            if not re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+", url):
+                raise ValueError(f"{url} is not the address of a node")
+        return urls
 
     @field_validator("log_retention")
     @classmethod

@@ -116,6 +116,21 @@ async def test_a_takeover_is_told_of_by_the_node_that_makes_it_and_goes_on_from_
     assert stage.cluster.ended.empty()  # nobody is told that it ended by itself
 
 
+async def test_another_attempt_of_the_same_owner_is_not_told_of_as_a_takeover(stage, people):
+    reader = await stage.reader()
+    ann = await people.start("steps")
+    sent = await ann.conversation.send("fail1@b")
+    await ann.ended(sent.run_id)
+    await reader.event("run_ended", run_id=sent.run_id)
+    assert told(reader.named(*RUNS, run_id=sent.run_id)) == [
+        ("run_started", 1),
+        *steps(1, ("a", 1)),
+        ("run_started", 2),
+        *steps(2, ("b", 2), ("c", 3)),
+        ("run_ended", 2, "answered"),
+    ]
+
+
 async def test_a_run_that_somebody_stops_is_told_of_as_ended_once(stage, people):
     reader = await stage.reader()
     ann = await people.start("steps")
