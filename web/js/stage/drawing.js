@@ -106,7 +106,7 @@ export class Drawing {
     if (place in PORTS) d = link(PORTS[place], x);
     else if (place === "saved") d = `M${x + 60} ${BOTTOM}C${x + 60} 208 ${SAVED.x + 60} 176 ${SAVED.x + 60} ${SAVED.y - 12}`;
     else if (from === "log") d = `M${head + 12} ${CELLS.y}V${RAIL}H${x}V${BOTTOM}`;
-    const path = this.edges.appendChild(s("path", { d, class: place in PORTS ? "unseen" : "" }));
+    const path = this.edges.appendChild(s("path", { d, class: place in PORTS ? "via" : "" }));
     const length = path.getTotalLength() / POINTS;
     const points = Array.from({ length: POINTS + 1 }, (_, at) => path.getPointAtLength(length * (back ? POINTS - at : at)));
     this.#edges.set(key, { path, points });
@@ -122,10 +122,11 @@ export class Drawing {
     names.forEach((name, at) => {
       const x = ((at + 0.5) * WIDTH) / names.length;
       const parts = {
-        box: s("rect.box", { width, height: BOTTOM - TOP, rx: 14 }),
+        box: s("rect.shell", { width, height: BOTTOM - TOP, rx: 14 }),
         state: s("text.quiet", { x: width - 16, y: 27, "text-anchor": "end" }),
         steps: s("g"),
         doing: s("text.quiet", { x: 16, y: 83 }),
+        agent: s("text.quiet", { x: width - 16, y: 58, "text-anchor": "end" }, "LangGraph"),
       };
       const graph = s("use", { href: "#graph", x: 16, y: 48 });
       const head = [s("circle.lamp", { cx: 21, cy: 22, r: 5 }), s("text.name", { x: 36, y: 27 }, name), s("path.rule", { d: `M1 38H${width - 1}` })];
@@ -146,7 +147,7 @@ export class Drawing {
     state.textContent = alive ? "" : t("dead");
     const own = here || lost ? run.steps.filter((one) => one.node === name) : [];
     steps.replaceChildren(...own.map((_, at) => s("circle.step", { cx: 66 + at * 22, cy: 53, r: 6 })));
-    const told = here ? [t("attempt", { n: run.attempt }), own.at(-1)?.step, t(`run_${run.status}`)] : lost ? [t("attempt", { n: run.attempt - 1 }), t("run_lost")] : ["LangGraph"];
+    const told = here ? [t("attempt", { n: run.attempt }), own.at(-1)?.step, t(`run_${run.status}`)] : lost ? [t("attempt", { n: run.attempt - 1 }), t("run_lost")] : [t("idle")];
     doing.textContent = told.filter(Boolean).join(" · ");
   }
 

@@ -21,7 +21,7 @@ const $ = (id) => document.getElementById(id);
 const random = (prefix) => `${prefix}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-const state = { key: "", hello: null, control: null, conversation: "", users: null, live: false, status: null, doing: null, takeover: null };
+const state = { key: "", hello: null, control: null, conversation: "", users: null, live: false, status: null, doing: null, since: 0 };
 const ids = Object.fromEntries(DEVICES.map((name) => [name, random(name)]));
 const figures = new Figures(DEVICES);
 const picture = new Picture(Object.fromEntries(DEVICES.map((name) => [ids[name], name])));
@@ -97,6 +97,7 @@ function begin() {
   performing = performing.then(async () => {
     if (turn !== script.turn) return;
     const act = actions(turn);
+    state.since = Date.now();
     let result = null;
     try {
       result = await PARTS[part](act);
@@ -108,8 +109,6 @@ function begin() {
     }
     state.doing = null;
     if (!result || !script.ended(turn, result)) return;
-    const { takeover } = result;
-    if (takeover) state.takeover = takeover;
     changed();
     setTimeout(() => script.goOn(turn) && begin(), HOLD_MS);
   });

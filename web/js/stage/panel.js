@@ -4,7 +4,7 @@ import { DEVICES } from "./frames.js";
 import { language, t } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
-const MOST_DELAY = 1500;
+const DELAYS = [0, 100, 200, 400, 800, 1500];
 
 function h(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -98,7 +98,7 @@ export class Panel {
 
   #figures() {
     const { state, figures } = this;
-    const f = figures.summary();
+    const f = { ...figures.summary(), ...figures.latency(state.since) };
     const { active_sessions: sessions, bus_subscriptions: subscriptions } = state.status ?? {};
     const rows = [["sent", f.sent], ["received", f.received], ["lost", f.lost], ["duplicated", f.duplicated], ["disordered", f.disordered], ["p50", ms(f.p50)], ["p99", ms(f.p99)], ["sessions", sessions ?? "–"], ["subscriptions", subscriptions ?? "–"]];
     this.#list("figures", rows.map(([key]) => key), (key) => h("div", { id: `figure-${key}` }, h("dt", {}, t(key)), h("dd")));
@@ -127,12 +127,10 @@ export class Panel {
     const devices = [...control.devices.values()].map(({ name, delay_ms }) => [name, delay_ms]);
     this.#list("device-controls", devices, ([name, delay]) => {
       const drop = h("button", { onclick: () => this.act((it) => it.drop(name)) }, t("drop"));
-      drop.dataset.drop = name;
-      const output = h("output", {}, ms(delay));
-      const slider = h("input", { type: "range", max: MOST_DELAY, step: 100, value: delay, ariaLabel: t("delayOf", { device: t(name) }) });
-      slider.oninput = () => say(output, ms(slider.value));
-      slider.onchange = () => this.act((it) => it.delay(name, Number(slider.value)));
-      return h("li", { className: name }, h("span", {}, t(name)), slider, output, drop);
+      const steps = [...new Set([...DELAYS, delay])].map((step) => h("option", { value: step, selected: step === delay }, `+${step} ms`));
+      const select = h("select", { ariaLabel: t("delayOf", { device: t(name) }) }, ...steps);
+      select.onchange = () => this.act((it) => it.delay(name, Number(select.value)));
+      return h("li", { className: name }, h("span", {}, t(name)), select, drop);
     });
   }
 

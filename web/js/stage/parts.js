@@ -94,6 +94,7 @@ export async function inStep(act) {
   const written = t("draftText");
   const shown = (text) => look("phone", "#text").some((field) => field.value === text);
   say("now_draft");
+  look("phone", "#to-end:not([hidden])")[0]?.click(); // it may still be where what it missed begins
   let drafted = Date.now();
   for (const share of [0.4, 0.7, 1]) {
     drafted = Date.now();
@@ -106,7 +107,7 @@ export async function inStep(act) {
   say("now_read");
   act.send("laptop", written);
   const result = await settle(act, since, 1);
-  const seen = await until(() => ["laptop", "phone"].every((name) => look(name, ".mine").some((node) => node.textContent.includes(written) && node.querySelector(".mark:is(.seen, [data-far=read])"))));
+  const seen = await until(() => ["laptop", "phone"].every((name) => look(name, ".read, .mine:has(.seen)").some((node) => node.textContent.includes(written))));
   const asked = picture.head;
   say("now_ask");
   act.send("laptop", t("book"));

@@ -1,7 +1,7 @@
 // What the drawing shows, told by trace events and reports alone: without them nothing changes and nothing moves.
 
 const CELLS = 13; // of the log's end
-const STEPS = 8; // of a run
+const STEPS = 7; // of a run
 
 export class Picture {
   nodes = new Map(); // name -> {alive, run}
