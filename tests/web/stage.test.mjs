@@ -135,6 +135,14 @@ test("who wrote an entry is known even if a node hears it before the ack is back
   assert.deepEqual(picture.log, [{ seq: 7, by: "phone" }]);
 });
 
+test("what the trace has missed, while its node was gone, is known from the devices", () => {
+  const picture = new Picture(IDS);
+  picture.report("laptop", { roomgraph: "sent", client_id: "a" });
+  picture.report("phone", { roomgraph: "entry", seq: 7, type: "message", client_id: "a" });
+  picture.report("phone", { roomgraph: "entry", seq: 8, type: "answer" });
+  assert.deepEqual(picture.log, [{ seq: 7, by: "laptop" }, { seq: 8, by: "agent" }]);
+});
+
 test("the log's end is in its order, and bounded", () => {
   const picture = new Picture(IDS);
   for (let seq = 40; seq > 0; seq--) picture.hear(seen("heard", { seq, type: "message" }));

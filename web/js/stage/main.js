@@ -98,6 +98,8 @@ function begin() {
     if (turn !== script.turn) return;
     const act = actions(turn);
     state.since = Date.now();
+    // A device may still be where begins what it has missed.
+    for (const name of DEVICES) look(name, "#to-end:not([hidden])")[0]?.click();
     let result = null;
     try {
       result = await PARTS[part](act);

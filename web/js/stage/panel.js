@@ -127,7 +127,7 @@ export class Panel {
     const devices = [...control.devices.values()].map(({ name, delay_ms }) => [name, delay_ms]);
     this.#list("device-controls", devices, ([name, delay]) => {
       const drop = h("button", { onclick: () => this.act((it) => it.drop(name)) }, t("drop"));
-      const steps = [...new Set([...DELAYS, delay])].map((step) => h("option", { value: step, selected: step === delay }, `+${step} ms`));
+      const steps = [...new Set([...DELAYS, delay])].map((step) => h("option", { value: step, selected: step === delay }, `${step} ms`));
       const select = h("select", { ariaLabel: t("delayOf", { device: t(name) }) }, ...steps);
       select.onchange = () => this.act((it) => it.delay(name, Number(select.value)));
       return h("li", { className: name }, h("span", {}, t(name)), select, drop);

@@ -94,7 +94,6 @@ export async function inStep(act) {
   const written = t("draftText");
   const shown = (text) => look("phone", "#text").some((field) => field.value === text);
   say("now_draft");
-  look("phone", "#to-end:not([hidden])")[0]?.click(); // it may still be where what it missed begins
   let drafted = Date.now();
   for (const share of [0.4, 0.7, 1]) {
     drafted = Date.now();
