@@ -15,6 +15,7 @@ import { language, speak, t, wantedLanguage } from "./words.js";
 
 const HOLD_MS = 4500; // a result is read before the next part begins
 const LOOK_MS = 60; // conditions on what frames show are looked at this often
+const RETURN_MS = 8000;
 const DRAW_MS = 40;
 const STATUS_MS = 2000;
 const $ = (id) => document.getElementById(id);
@@ -102,6 +103,8 @@ function begin() {
     for (const name of DEVICES) look(name, "#to-end:not([hidden])")[0]?.click();
     let result = null;
     try {
+      // What the part before has disturbed may still be on its way back.
+      await act.until(() => DEVICES.every((name) => picture.device(name).link === "online"), RETURN_MS);
       result = await PARTS[part](act);
       await act.rest(0);
     } catch (error) {

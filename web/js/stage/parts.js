@@ -98,7 +98,7 @@ export async function inStep(act) {
   for (const share of [0.4, 0.7, 1]) {
     drafted = Date.now();
     act.tell("laptop", { do: "draft", text: written.slice(0, written.length * share) });
-    await rest(350);
+    if (share < 1) await rest(350);
   }
   const followed = await until(() => shown(written));
   const draftMs = Date.now() - drafted;
