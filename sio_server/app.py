@@ -197,6 +197,7 @@ class Node:
             limits=RunLimits(
                 timeout_s=settings.run_timeout,
                 attempts=settings.run_attempts,
+                steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
             ),
             on_ended=lambda status: metrics.runs.labels(status).inc(),
