@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.status import read_status
 from sio_server.conversation.connection import connect, redis_errors
+from sio_server.conversation.devices import Devices
 from sio_server.conversation.keys import GUEST_SECRET, NODE_TTL_MS
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
@@ -34,6 +35,7 @@ from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import DEAF_AFTER_S, HEARTBEAT_S, Bus
+from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.http import HttpApi
 from sio_server.gateway.metrics import Metrics
@@ -75,7 +77,8 @@ class Node:
         self._bus = Bus(settings.redis_url, self.node_id)
         self._fanout = Fanout(self._bus, conversations, metrics)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
-        self._sessions = Sessions(self._redis, scripts, members, self.node_id, settings.name, metrics)
+        devices = Devices(self._redis, scripts, members)
+        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics)
         description: dict[str, str] = {
             "name": settings.name,
             "host": socket.gethostname(),
@@ -100,11 +103,14 @@ class Node:
             node_name=settings.name,
             turns=Turns(scripts),
             graphs=self._graphs,
+            devices=devices,
+            node_urls=settings.node_urls,
         )
         # None: the page's own origin only.
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
+        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
         http = HttpApi(
             tokens=tokens,
             guests=settings.auth_mode == "guest",
@@ -115,11 +121,12 @@ class Node:
             redis_reachable=lambda: time.monotonic() - self._redis_heard_at < DEAF_AFTER_S,
             bus_heard=lambda: self._bus.heard,
             status=lambda: read_status(self._redis),
-            page_origins=settings.allowed_origins,
+            page_origins=tuple(dict.fromkeys((*settings.allowed_origins, *settings.node_urls))),
         )
         app = http.application()
         self._sio.attach(app)
         self._bus.on_event = self._hear
+        self._bus.on_return = self._missed
         self._bus.start()
         self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
@@ -149,6 +156,8 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
+        await self._sessions.stop()
+        await self._endings.close()
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -213,10 +222,21 @@ class Node:
         return worker, close
 
     def _hear(self, event: str, payload: Any, room: Any) -> None:
-        """An event came over the bus: for the rooms, and for runs of this node that somebody has ended."""
+        """An event came over the bus: for the rooms, and for what this node does of its own."""
+        if event == ServerEvent.SESSION_ENDED:
+            self._endings.hear(payload, room)
+            return
         if event == ServerEvent.RUN_FINISHED:
             self._dialog.ended(payload["run_id"])
+        elif event == ServerEvent.DEVICE_UPDATED:
+            self._sessions.renamed(room, payload["devices"])
         self._fanout.hear(event, payload, room)
+
+    def _missed(self) -> None:
+        """The bus came back: anything may have been missed."""
+        self._fanout.resync()
+        if not self._stopping:
+            self._sessions.doubt()
 
     async def _wait_for_redis(self) -> None:
         deadline = time.monotonic() + REDIS_WAIT_S

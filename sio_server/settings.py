@@ -23,6 +23,8 @@ _HINTS = {
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
+    "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
+    "https://a.example.com,https://b.example.com",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -58,6 +60,7 @@ class Settings(BaseSettings):
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    node_urls: Annotated[tuple[str, ...], NoDecode] = ()
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -80,12 +83,22 @@ class Settings(BaseSettings):
             raise ValueError("not a Redis URL")
         return value
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "node_urls", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("node_urls")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        urls = tuple(url.rstrip("/") for url in value)
+        for url in urls:
+            # They go into the page's security policy as well, where a path or a semicolon means something else.
+            if not re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+", url):
+                raise ValueError(f"{url} is not the address of a node")
+        return urls
 
     @field_validator("log_retention")
     @classmethod

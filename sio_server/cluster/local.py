@@ -142,6 +142,7 @@ class LocalCluster:
             "AUTH_MODE": "guest",
             "HOST": "127.0.0.1",
             "ALLOWED_ORIGINS": origins,
+            "NODE_URLS": ",".join(self.urls),
             **self._settings,
             "PORT": str(port),
             "REDIS_URL": self.redis_url,
