@@ -22,6 +22,8 @@ RUN = "roomgraph_run"
 _INTERRUPT = "__interrupt__"
 _RESUME = "__resume__"
 
+_NONE = -2  # the step before the first checkpoint
+
 
 @dataclass(frozen=True)
 class Tip:
@@ -39,6 +41,11 @@ class Tip:
         if self.root is None:
             return False
         return start.root is None or self.root.checkpoint["id"] != start.root.checkpoint["id"]
+
+    @property
+    def step(self) -> int:
+        """LangGraph's number of the checkpoint: it counts on through a dialog, and is -1 for the first input."""
+        return int(self.root.metadata.get("step", _NONE)) if self.root else _NONE
 
     def unused(self, answers: dict[str, Any], asked: Tip) -> dict[str, Any]:
         """Those answers that no earlier attempt has handed to the graph.
