@@ -1,6 +1,7 @@
 // What this page knows of one conversation; told what was heard and read, it never asks anything itself.
 
 import { Answer } from "./answer.js";
+import { state } from "./state.js";
 
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 const TYPING_MS = 6000; // a "typing" that is not repeated is taken back
@@ -10,7 +11,11 @@ export class Conversation {
   access = "";
   agent = "";
   graph = "";
+  strategy = ""; // what a message does while a run is on
+  approvals = ""; // who may answer questions: members or owner
+  owner = ""; // a user id
   role = ""; // "", until it is known; "invited", owner or member
+  members = null; // [{user_id, name, role, online}], once they are asked for
   lastActivity = "";
   delivery = null; // set while it is followed
   loaded = false; // entries are kept; otherwise only counted
@@ -18,11 +23,12 @@ export class Conversation {
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = {}; // everyone's
+  delivered = new Map(); // "user_id device_id" -> the seq up to which this device has everything
   answer = new Answer();
   asked = new Set(); // ids of interrupts that wait for an answer
   resolved = new Map(); // interrupt id -> how it was resolved: data of the entry
   divider = null; // {after, upTo}: what was missed
-  syncing = false; // this and the next two: a request is on its way
+  syncing = null; // this and the next two: a request is on its way
   paging = false;
   marking = false;
   early = []; // events heard while a catch-up is on its way
@@ -80,15 +86,34 @@ export class Conversation {
   startOver() {
     this.entries = [];
     this.resolved.clear();
+    this.delivered.clear();
     this.loaded = true;
     this.divider = null;
     this.draft.startOver();
   }
 
   // Someone's read mark; marks never go back.
-  mark(userId, seq, me) {
+  mark(userId, seq) {
     this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
-    if (userId === me) this.read = this.reads[userId];
+    if (userId === state.me) this.read = this.reads[userId];
+  }
+
+  // A device has everything up to `seq`.
+  deliver(userId, deviceId, seq) {
+    const key = `${userId} ${deviceId}`;
+    this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
+  }
+
+  // How many devices other than the one that sent it have this entry.
+  deliveredTo({ seq, data }) {
+    const sender = `${data.user_id} ${data.device_id}`;
+    return [...this.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
+  }
+
+  // How many entries a device of this user's lacks; null if nobody knows.
+  behindOf(deviceId) {
+    const upTo = this.delivered.get(`${state.me} ${deviceId}`);
+    return upTo === undefined ? null : Math.max(0, this.head - upTo);
   }
 
   typing(userId, is) {

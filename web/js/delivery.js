@@ -19,9 +19,9 @@ export class Delivery {
     this.#readAfter = seq;
   }
 
-  // True while entries are known to exist that have not been handed on.
-  get behind() {
-    return this.#highest > this.position.seq;
+  // How many entries are known to exist that have not been handed on.
+  get missing() {
+    return this.#highest - this.position.seq;
   }
 
   // An entry came over the socket.
@@ -58,7 +58,7 @@ export class Delivery {
       this.#buffer.delete(seq);
     }
     this.position = { epoch, seq };
-    if (!this.behind || this.#reading) return step(entries);
+    if (!this.missing || this.#reading) return step(entries);
     this.#reading = true;
     this.#readAfter = seq;
     return step(entries, seq);

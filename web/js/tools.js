@@ -1,0 +1,26 @@
+// What the agent did on its way to an answer: tools with what they were given and gave back, and its reports.
+
+import { show } from "./dom.js";
+import { t } from "./i18n.js";
+
+const json = (value) => value !== undefined && (JSON.stringify(value, null, 2) || " ");
+
+// A step in a few words: the tool, or what the graph says it does, and how far it is.
+function told({ tool, data }) {
+  const words = tool?.name ?? data?.text ?? data;
+  return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
+}
+
+// Show the steps in their fold; while the agent is at it, its heading is the latest.
+export function showSteps(fold, updates, running) {
+  const steps = updates.filter(told);
+  fold.hidden = !steps.length;
+  fold.dataset.running = running;
+  fold.firstElementChild.textContent = running ? steps.length && told(steps.at(-1)) : t("steps", { n: steps.length });
+  show(fold.lastElementChild, steps.map((step, index) => {
+    const { id, name, status, args, result } = step.tool ?? {};
+    const words = { name, status: status && t(status), args: json(args), answered: result !== undefined, result: json(result) };
+    const dress = (node, had) => (node.querySelector("details") ?? {}).open = had?.querySelector("details")?.open;
+    return { is: name ? "tool" : "step", key: id ?? index, told: told(step), ...words, dress };
+  }));
+}
