@@ -7,81 +7,74 @@ import { state } from "./state.js";
 const MAX_BYTES = 16 * 1024;
 const STILL_MS = 4000; // without a key: not typing any more
 
-export class Composer {
-  #editing = null; // the entry that is said anew; its text is no draft
-  #of = null;
-  #still = 0;
+export function composer(actions, sent) {
+  const field = $("text");
+  let editing = null; // the entry that is said anew; its text is no draft
+  let of = null;
+  let still;
 
-  constructor(actions, sent) {
-    Object.assign(this, { actions, sent });
-    const text = $("text");
-    text.oninput = () => this.#typed();
-    text.onkeydown = (event) => {
-      const { key, shiftKey, isComposing } = event;
-      if (key === "Escape") this.edit(null);
-      if (key === "ArrowUp" && !text.value) $("log").querySelector(".edit")?.click();
-      else if (key === "Enter" && !shiftKey && !isComposing) this.#send();
-      else return;
-      event.preventDefault();
-    };
-    $("composer").onsubmit = (event) => this.#send(event.preventDefault());
-    $("cancel-edit").onclick = () => this.edit(null);
+  function put(value) {
+    if (field.value !== value) field.value = value;
+    field.style.height = "auto";
+    field.style.height = `${field.scrollHeight}px`;
+    $("send").disabled = !value.trim();
   }
 
   // Say a message anew, or go on with the draft.
-  edit(entry) {
-    if (!entry && !this.#editing) return;
-    this.#editing = entry;
+  function edit(entry) {
+    if (!entry && !editing) return;
+    editing = entry;
     $("editing").hidden = !entry;
-    this.#put(entry?.data.text ?? state.open?.draft.text ?? "");
-    $("text").focus();
+    put(entry?.data.text ?? state.open?.draft.text ?? "");
+    field.focus();
   }
 
-  // Show the draft of the open conversation; a text that is being composed is left alone.
-  draw() {
+  function send(event) {
+    event.preventDefault();
     const c = state.open;
-    const text = $("text");
-    if (c !== this.#of) {
-      this.edit(null);
-      if (c && matchMedia("(hover: hover)").matches) text.focus();
-      this.#of = c;
-    }
-    if (c && !this.#editing && text.value !== c.draft.text) this.#put(c.draft.text);
-    $("send").disabled = !text.value.trim();
-    $("hint").textContent = /online|catching/.test(state.link) ? "" : t("waitingHint");
-  }
-
-  #typed() {
-    const { value } = $("text");
-    if (!this.#editing) state.open.draft.edit(value);
-    this.#put(value);
-    this.actions.typed(value !== "");
-    clearTimeout(this.#still);
-    this.#still = setTimeout(() => this.actions.typed(false), STILL_MS);
-  }
-
-  #send() {
-    const c = state.open;
-    const entry = this.#editing;
-    const text = $("text").value.trim().toWellFormed();
+    const entry = editing;
+    const text = field.value.trim().toWellFormed();
     if (!text || !c) return;
     if (new TextEncoder().encode(text).length > MAX_BYTES) {
       toast(t("tooLong"));
       return;
     }
-    this.edit(null);
-    if (!entry) this.actions.send(c, text);
-    else if (text !== entry.data.text) this.actions.edit(c, entry.seq, text);
-    this.draw();
-    $("text").focus();
-    this.sent();
+    edit(null);
+    if (!entry) actions.send(c, text);
+    else if (text !== entry.data.text) actions.edit(c, entry.seq, text);
+    draw();
+    field.focus();
+    sent();
   }
 
-  #put(value) {
-    const text = $("text");
-    if (text.value !== value) text.value = value;
-    text.style.height = "auto";
-    text.style.height = `${text.scrollHeight}px`;
-    $("send").disabled = !value.trim();
+  // Show the draft of the open conversation; a text that is being composed is left alone.
+  function draw() {
+    const c = state.open;
+    if (c !== of) {
+      edit(null);
+      if (c && matchMedia("(hover: hover)").matches) field.focus();
+      of = c;
+    }
+    if (c && !editing && field.value !== c.draft.text) put(c.draft.text);
+    $("hint").textContent = /online|catching/.test(state.link) ? "" : t("waitingHint");
   }
+
+  field.oninput = () => {
+    const { value } = field;
+    if (!editing) state.open.draft.edit(value);
+    put(value);
+    actions.typed(value !== "");
+    clearTimeout(still);
+    still = setTimeout(() => actions.typed(false), STILL_MS);
+  };
+  field.onkeydown = (event) => {
+    const { key, shiftKey, isComposing } = event;
+    if (key === "Escape") edit(null);
+    else if (key === "Enter" && !shiftKey && !isComposing) send(event);
+    else if (key === "ArrowUp" && !field.value) $("log").querySelector(".edit")?.click(event.preventDefault());
+  };
+  $("composer").onsubmit = send;
+  $("cancel-edit").onclick = () => edit(null);
+  put("");
+  return { draw, edit };
 }

@@ -33,13 +33,14 @@ export function show(parent, items) {
   for (const item of items) {
     const sign = JSON.stringify(item) + language();
     const old = had.get(item.key);
-    let { node } = old ?? {};
-    if (old?.sign !== sign) {
-      node = fill(item);
-      item.dress?.(node, old?.node);
-      old?.node.replaceWith(node);
-    }
     had.delete(item.key);
+    if (old?.sign === sign) {
+      parent.shown.set(item.key, old);
+      continue;
+    }
+    const node = fill(item);
+    item.dress?.(node, old?.node);
+    old?.node.replaceWith(node);
     parent.shown.set(item.key, { node, sign });
   }
   for (const { node } of had.values()) node.remove();
@@ -50,7 +51,7 @@ export function show(parent, items) {
   }
 }
 
-let hiding = 0;
+let hiding;
 
 // Say something in passing.
 export function toast(text) {

@@ -10,7 +10,7 @@ export const addressed = (hash) => decodeURIComponent(/#c=([^&]+)/.exec(hash)?.[
 
 const titleOf = (c) => c.title || t("untitled");
 
-let ticking = 0;
+let ticking;
 
 export function drawFrame() {
   const { open, opening, link, name } = state;
@@ -23,51 +23,52 @@ export function drawFrame() {
   $("my-face").textContent = [...name][0]?.toUpperCase();
   const text = linkText();
   for (const status of document.querySelectorAll(".status")) {
-    if (status.dataset.link && status.dataset.link !== link) $("heard").textContent = text;
-    status.dataset.link = link;
+    const { dataset } = status;
+    if (dataset.link && dataset.link !== link) $("heard").textContent = text;
+    dataset.link = link;
     status.textContent = text;
   }
 }
 
 // What is true of the connection now; seconds are counted down.
 function linkText() {
-  const { link, node, behind: n, retryAt } = state;
-  const seconds = Math.ceil((retryAt - Date.now()) / 1000);
+  const { link, node, behind, retryAt } = state;
+  const n = Math.ceil((retryAt - Date.now()) / 1000);
   clearTimeout(ticking);
-  if (link === "catching" && n) return t("catchingUp", { n });
-  if (link !== "reconnecting" || seconds <= 0) return t(link, { node });
+  if (link === "catching" && behind) return t("catchingUp", { n: behind });
+  if (link !== "reconnecting" || n < 1) return t(link, { node });
   ticking = setTimeout(changed, 500);
-  return t("reconnectingIn", { n: seconds });
+  return t("reconnectingIn", { n });
 }
 
 function drawList() {
   const list = $("list");
   const mine = [...state.conversations.values()].filter((c) => c.role);
   mine.sort((a, b) => (a.lastActivity < b.lastActivity ? 1 : -1));
-  const focused = document.activeElement?.closest("#list a")?.hash;
+  const focused = list.contains(document.activeElement) && document.activeElement.hash;
+  let sum = 0;
   show(list, mine.map((c) => {
     const { id, role, unread, lastActivity } = c;
-    const invited = role === "invited" && t("invited");
-    const dress = (node) => {
-      const link = node.firstElementChild;
-      link.href = address(id);
-      if (c === state.open) link.ariaCurrent = "page";
-    };
-    const count = unread > 0 && [unread > 99 ? "99+" : unread];
+    const invited = role === "invited";
+    const n = invited ? 0 : unread;
+    const open = c === state.open && "page";
+    sum += invited || n;
     return {
       is: "conversation",
       key: id,
       title: titleOf(c),
       time: lastActivity && briefly(new Date(lastActivity)),
-      invited,
-      count: !invited && count,
-      unread: !invited && count && t("missed", { n: unread }),
-      open: c === state.open,
-      dress,
+      invited: invited && t("invited"),
+      count: n > 99 ? "99+" : n && [n],
+      unread: n && t("missed", { n }),
+      open,
+      dress(node) {
+        node.firstElementChild.href = address(id);
+        if (open) node.firstElementChild.ariaCurrent = open;
+      },
     };
   }));
+  if (focused && !list.contains(document.activeElement)) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   $("none").hidden = mine.length || state.link !== "online";
-  if (focused && !list.contains(document.activeElement)) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
-  const unread = mine.reduce((sum, c) => sum + (c.role === "invited" ? 1 : c.unread), 0);
-  document.title = unread ? `(${unread}) Roomgraph` : "Roomgraph";
+  document.title = sum ? `(${sum}) Roomgraph` : "Roomgraph";
 }

@@ -9,8 +9,8 @@ export const language = () => lang;
 
 // "{name}" is a value, "{n|message|messages}" the form that goes with the number n.
 export const t = (key, values) =>
-  words[key]?.replace(/\{(\w+)(?:\|(.*?)\|(.*?))?\}/g, (_, name, one, more) =>
-    one === undefined ? values[name] : values[name] === 1 ? one : more,
+  words[key]?.replace(/{(\w+)(?:\|(.*?)\|(.*?))?}/g, (_, name, one, more) =>
+    more === undefined ? values[name] : values[name] === 1 ? one : more,
   );
 
 // An error in words: ours when the code is known, otherwise the server's own.
@@ -20,9 +20,8 @@ export const explain = ({ code, message }) => t(`error_${code}`) ?? message;
 export function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll("[data-label]")) {
-    const label = (node.ariaLabel = t(node.dataset.label));
-    if (node.matches("button")) node.title = label;
-    if ("placeholder" in node) node.placeholder = label;
+    node.ariaLabel = t(node.dataset.label);
+    node[node.matches("button") ? "title" : "placeholder"] = node.ariaLabel;
   }
 }
 
@@ -30,22 +29,21 @@ export function translate(root) {
 export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.language) ? "zh" : "en")) {
   words = await (await fetch(`/words/${wanted}.json`)).json();
   lang = wanted;
-  document.documentElement.lang = wanted === "zh" ? "zh-CN" : "en";
+  document.documentElement.lang = t("locale");
   translate(document);
 }
 
 export const switchLanguage = () => speak((stored.lang = lang === "zh" ? "en" : "zh"));
 
-const format = (date, options) => date.toLocaleString(lang === "zh" ? "zh-CN" : "en-GB", options);
+const format = (date, options) => date.toLocaleString(t("locale"), options);
 
 export const clock = (date) => format(date, { hour: "2-digit", minute: "2-digit" });
 
 export function day(date) {
-  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86400000);
-  if (days < 2) return t(days ? "yesterday" : "today");
-  return format(date, { weekday: "long", day: "numeric", month: "long" });
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 864e5);
+  return days < 2 ? t(days ? "yesterday" : "today") : format(date, { weekday: "long", day: "numeric", month: "long" });
 }
 
 // The time today, the date before.
 export const briefly = (date) =>
-  date.toDateString() === new Date().toDateString() ? clock(date) : format(date, { day: "numeric", month: "short" });
+  day(date) === t("today") ? clock(date) : format(date, { day: "numeric", month: "short" });

@@ -1,29 +1,28 @@
 // Starts the page: signs in, connects, and ties what is done and drawn together.
 
-import { Composer } from "./composer.js";
+import { composer } from "./composer.js";
 import { $, complain, copy, h } from "./dom.js";
 import { address, addressed, drawFrame } from "./frame.js";
 import { speak, switchLanguage, t } from "./i18n.js";
 import "./keys.js";
-import { People } from "./people.js";
-import { Search } from "./search.js";
+import { people } from "./people.js";
+import { search } from "./search.js";
 import { begin } from "./session.js";
 import { signIn } from "./signin.js";
 import { changed, onChange, state } from "./state.js";
 import { stored } from "./storage.js";
-import { Timeline } from "./timeline.js";
+import { timeline } from "./timeline.js";
 
 function start() {
   $("app").hidden = false;
   const { actions, outbox } = begin(follow);
-  const composer = new Composer(actions, () => timeline.toEnd());
-  const timeline = new Timeline(outbox, actions, (entry) => composer.edit(entry));
-  const people = new People(actions);
-  const search = new Search(timeline);
+  const { draw, edit } = composer(actions, () => log.toEnd());
+  const log = timeline({ outbox, actions, edit });
+  const find = search(log);
 
   // Go where the address says. Rejects when the connection is lost, so that it is tried again.
   async function follow() {
-    search.toggle(false);
+    find(false);
     try {
       await actions.open(addressed(location.hash));
     } catch (error) {
@@ -33,7 +32,7 @@ function start() {
     }
   }
   addEventListener("hashchange", () => follow().catch(() => {}));
-  for (const part of [{ draw: drawFrame }, timeline, composer, people]) onChange(() => part.draw());
+  for (const drawer of [drawFrame, log.draw, draw, people(actions)]) onChange(drawer);
   buttons(actions);
   changed();
 }
@@ -41,40 +40,39 @@ function start() {
 function buttons(actions) {
   const dialog = $("new-dialog");
   const onSubmit = (id, act) => {
-    $(id).onsubmit = async (event) => {
+    const form = $(id);
+    form.onsubmit = async (event) => {
       event.preventDefault();
-      try {
-        location.hash = address(await act(Object.fromEntries(new FormData($(id)))));
-        dialog.close();
-        $(id).reset();
-      } catch (error) {
-        complain(error);
-      }
+      location.hash = address(await act(Object.fromEntries(new FormData(form))));
+      dialog.close();
+      form.reset();
     };
   };
-  onSubmit("create-form", (form) => actions.create(form));
+  onSubmit("create-form", (settings) => actions.create(settings));
   onSubmit("join-form", ({ where }) => addressed(where) || where.trim());
-  const on = (id, act) => ($(id).onclick = act);
-  on("new", () => {
-    $("which-graph").hidden = state.graphs.length < 2;
-    $("graphs").replaceChildren(...state.graphs.map((name) => h("option", {}, name)));
-    dialog.showModal();
-  });
-  on("stop", () => actions.stop(state.open).catch(complain));
-  on("back", () => (location.hash = ""));
-  on("copy-link", () => copy(location.href, t("copied")));
-  on("copy-id", () => copy(state.me, t("copied")));
-  on("copy-token", () => copy(stored.token, t("copied")));
-  on("sign-out", () => actions.signOut());
-  on("leave", () => {
-    $("people").hidePopover();
-    actions.leave(state.open).catch(complain);
-  });
+  const clicks = {
+    new() {
+      $("which-graph").hidden = state.graphs.length < 2;
+      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", {}, name)));
+      dialog.showModal();
+    },
+    stop: () => actions.stop(state.open),
+    back: () => (location.hash = ""),
+    "copy-link": () => copy(location.href, t("copied")),
+    "copy-id": () => copy(state.me, t("copied")),
+    "copy-token": () => copy(stored.token, t("copied")),
+    "sign-out": () => actions.signOut(),
+    leave() {
+      $("people").hidePopover();
+      return actions.leave(state.open);
+    },
+  };
+  for (const [id, act] of Object.entries(clicks)) $(id).onclick = () => act();
 }
 
-for (const button of document.querySelectorAll(".language")) {
-  button.onclick = () => switchLanguage().then(changed, complain);
-}
+// Whatever a person does may be refused, and is told here.
+addEventListener("unhandledrejection", (event) => complain(event.reason, event.preventDefault()));
+for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
 await speak();
 if (stored.token) start();
 else signIn(start);

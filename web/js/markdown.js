@@ -4,7 +4,7 @@ import { Lexer } from "/vendor/marked.esm.js";
 import { copy, fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 
-const MAX_CHARS = 40000; // that are split at once; a longer block is shown as it is
+const MAX_CHARS = 40_000; // that are split at once; a longer block is shown as it is
 const MAX_NODES = 5000; // of one go
 const MAX_DEPTH = 12;
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
@@ -12,42 +12,33 @@ const ADDRESS = /(\bhttps?:\/\/[^\s<>"]*[^\s<>".,;:!?)'\]，。；：！？）�
 
 let left = 0;
 
-// A text that grows. Only its last block is split and made anew, so that all before stays as it is.
-export class Markdown {
-  #stands = 0; // characters in blocks that do not change any more
-  #last = []; // the nodes of what comes after
-
-  constructor(node) {
-    this.node = node;
-  }
-
-  show(text) {
-    const whole = text.replace(/\r\n?/g, "\n");
-    for (let end = this.#stands; end < whole.length; ) {
-      end = Math.min(whole.length, end + MAX_CHARS / 2);
-      this.#grow(whole.slice(this.#stands, end));
-    }
-  }
-
-  #grow(rest) {
+// Shows a text that grows. Only its last block is split and made anew, so that all before stays as it is.
+export function markdown(parent) {
+  let stands = 0; // characters in blocks that do not change any more
+  let last = []; // the nodes of what comes after
+  const grow = (rest) => {
     const tokens = split(rest);
-    const last = tokens.findLastIndex(({ type }) => type !== "space");
-    const [had] = this.#last;
+    const end = tokens.findLastIndex(({ type }) => type !== "space");
+    const [had] = last;
     left = MAX_NODES;
     const parts = tokens.map((token, index) => {
       // A code block that goes on keeps its nodes: it may be scrolled, and its button is in use.
       if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map(block);
       had.querySelector("code").textContent = token.text;
-      return [had];
+      return last;
     });
-    for (const node of this.#last) if (node !== parts[0]?.[0]) node.remove();
-    this.#last = parts.flat();
-    this.node.append(...this.#last.filter((node) => node !== had));
-    const at = tokens.slice(0, Math.max(last, 0)).reduce((sum, { raw }) => sum + raw.length, 0);
-    if (!at || !rest.startsWith(tokens[last].raw, at)) return;
-    this.#stands += at;
-    this.#last = parts[last];
-  }
+    for (const node of last) if (node !== parts[0][0]) node.remove();
+    last = parts.flat();
+    parent.append(...last.filter((node) => node !== had));
+    const at = tokens.slice(0, end).reduce((sum, { raw }) => sum + raw.length, 0);
+    if (end < 1 || !rest.startsWith(tokens[end].raw, at)) return;
+    stands += at;
+    last = parts[end];
+  };
+  return (text) => {
+    const whole = text.replace(/\r\n?/g, "\n");
+    for (let end = stands; end < whole.length; grow(whole.slice(stands, end))) end += MAX_CHARS / 2;
+  };
 }
 
 // What a person wrote, as it is, with its addresses as links.
@@ -94,7 +85,7 @@ const KINDS = {
   paragraph: wrap("p"),
   blockquote: wrap("blockquote"),
   list_item: wrap("li"),
-  heading: ({ depth, tokens }, inner) => h(`h${Math.min(depth + 2, 6)}`, {}, ...inner(tokens)),
+  heading: (token, inner) => wrap(`h${Math.min(token.depth + 2, 6)}`)(token, inner),
   text: ({ text, tokens }, inner) => (tokens ? inner(tokens) : text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?? all)),
   escape: ({ text }) => text,
   checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),

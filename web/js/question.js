@@ -15,23 +15,25 @@ export function question(c, { interrupt_id: id, value }, words, actions) {
   const facts = Object.entries(value?.action?.args ?? {});
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.has(id);
-  const ours = c.approvals !== "owner" || c.owner === state.me;
+  const ours = open && (c.approvals !== "owner" || c.owner === state.me);
   const respond = async (answer) => {
     node.disabled = true;
     await actions.respond(c, id, answer);
     node.disabled = false;
   };
-  const chosen = () => options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
-  let done = t("superseded");
-  if (by) done = t("answered", { chosen: chosen(), name: by.name, device: by.device_name || by.device_id });
+  let done = t(open ? "ownerAnswers" : "superseded");
+  if (by) {
+    const chosen = options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
+    done = t("answered", { chosen, name: by.name, device: by.device_name || by.device_id });
+  }
   const node = fill({
     is: "question",
     set: { ariaLabel: text },
     words: words && text,
     facts: facts.length && facts.flatMap(([name, fact]) => [h("dt", {}, name), h("dd", {}, plain(fact))]),
-    options: open && ours && options.map(([one, label]) => h("button", { type: "button", onclick: () => respond(one) }, label)),
-    form: open && ours && !options.length,
-    done: open ? !ours && t("ownerAnswers") : done,
+    options: ours && options.map(([one, label]) => h("button", { onclick: () => respond(one) }, label)),
+    form: ours && !options.length,
+    done: !ours && done,
   });
   const form = node.querySelector("form");
   if (form) form.onsubmit = (event) => respond(form[0].value, event.preventDefault());

@@ -5,59 +5,56 @@ import { t } from "./i18n.js";
 
 const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
 
-export class Search {
-  #hits = []; // entries, oldest first
-  #at = 0;
+// Returns what opens and closes the field.
+export function search({ texts, reveal }) {
+  const form = $("search");
+  const field = $("query");
+  let hits = []; // entries, oldest first
+  let at = 0;
 
-  constructor(timeline) {
-    this.timeline = timeline;
-    const form = $("search");
-    $("find").onclick = () => this.toggle(form.hidden);
-    $("end-search").onclick = () => this.toggle(false);
-    $("next-hit").onclick = () => this.#go(1);
-    form.oninput = () => this.#find();
-    form.onkeydown = ({ key }) => key === "Escape" && this.toggle(false);
-    form.onsubmit = (event) => this.#go(-1, event.preventDefault());
-  }
-
-  toggle(open) {
-    if ($("search").hidden !== open) return;
-    $("search").hidden = !open;
-    $("find").ariaExpanded = open;
-    $("query").value = "";
-    this.#find();
-    $(open ? "query" : "find").focus();
-  }
-
-  #find() {
-    const words = bare($("query").value.trim());
-    this.#hits = words ? this.timeline.texts.filter(({ data }) => bare(data.text).includes(words)) : [];
-    this.#at = this.#hits.length;
-    this.#go(-1);
-  }
-
-  #go(step) {
-    const n = this.#hits.length;
-    this.#at = (this.#at + step + n) % n || 0;
-    const words = $("query").value.trim().toLowerCase();
-    $("hits").textContent = words && (n ? `${this.#at + 1} / ${n}` : t("noHits"));
+  function go(step) {
+    const words = field.value.trim().toLowerCase();
+    const n = hits.length;
+    at = (at + step + n) % n || 0;
+    $("hits").textContent = words && (n ? `${at + 1} / ${n}` : t("noHits"));
     document.querySelector(".hit")?.classList.remove("hit");
-    const node = n && this.timeline.reveal(this.#hits[this.#at]);
+    const node = n && reveal(hits[at]);
     if (node) {
       node.classList.add("hit");
       node.scrollIntoView({ block: "center" });
     }
-    if (CSS.highlights) CSS.highlights.set("found", new Highlight(...(words ? ranges(words) : [])));
+    CSS.highlights?.set("found", new Highlight(...(words ? rangesOf(words) : [])));
   }
+
+  form.oninput = () => {
+    const words = bare(field.value.trim());
+    hits = words ? texts().filter(({ data }) => bare(data.text).includes(words)) : [];
+    at = hits.length;
+    go(-1);
+  };
+  function toggle(open) {
+    if (form.hidden !== open) return;
+    form.hidden = !open;
+    $("find").ariaExpanded = open;
+    field.value = "";
+    form.oninput();
+    $(open ? "query" : "find").focus();
+  }
+  form.onkeydown = ({ key }) => key !== "Escape" || toggle(false);
+  form.onsubmit = (event) => go(-1, event.preventDefault());
+  $("next-hit").onclick = () => go(1);
+  $("find").onclick = () => toggle(form.hidden);
+  $("end-search").onclick = () => toggle(false);
+  return toggle;
 }
 
-function* ranges(words) {
+function* rangesOf(words) {
   const walker = document.createTreeWalker($("log"), NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode()); ) {
     const text = node.data.toLowerCase();
+    if (text.length !== node.length) continue; // places in it are not those in the text
     for (let at = -1; (at = text.indexOf(words, at + 1)) >= 0; ) {
-      const endOffset = Math.min(at + words.length, node.length);
-      yield new StaticRange({ startContainer: node, startOffset: Math.min(at, endOffset), endContainer: node, endOffset });
+      yield new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + words.length });
     }
   }
 }

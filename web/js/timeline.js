@@ -12,156 +12,133 @@ const STRETCH = 240; // entries drawn, however many are loaded
 const STEP = 60; // entries by which it is moved
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
-export class Timeline {
-  #c = null; // the conversation that is shown
-  #low; // the stretch begins with this seq
-  #last; // the last entry when it was drawn
-  #read; // and when the person was at the end
-  #divider;
-  #atEnd;
-  #top = 0;
-  #frame = 0;
-  #next = 0; // when to draw the stream again
+// `able`: {outbox, actions, edit}
+export function timeline(able) {
+  const log = $("log");
+  const scroller = $("scroller");
+  let c = null; // the conversation that is shown
+  let low; // the stretch begins with this seq
+  let drawn; // the last entry when it was drawn
+  let read; // and when the person was at the end
+  let divider;
+  let atEnd;
+  let top = 0;
+  let frame = 0;
+  let rested = 0; // when the stream may be drawn again
 
-  constructor(outbox, actions, edit) {
-    Object.assign(this, { outbox, actions, edit });
-    const scroller = $("scroller");
-    scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    const keep = new ResizeObserver(() => this.#keepEnd());
-    for (const node of [scroller, $("log")]) keep.observe(node);
-    document.addEventListener("visibilitychange", () => this.#after());
-    $("to-end").onclick = () => this.toEnd();
-  }
+  const headOf = () => c.entries.at(-1)?.seq ?? 0;
+  const isLive = () => headOf() < low + STRETCH; // the stretch holds the newest entry
+  const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter(byOthers);
+  const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+  const keepEnd = () => {
+    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+  };
 
-  toEnd() {
-    this.#atEnd = true;
-    this.draw();
-  }
-
-  // What can be searched; and the node of an entry, drawn if it is not there yet.
-  get texts() {
-    return standing(this.#c?.entries ?? []).filter(({ data }) => data.text);
-  }
-
-  reveal(entry) {
-    const { seq } = entry;
-    this.#atEnd = false;
-    if (seq < this.#low || seq >= this.#low + STRETCH) this.#low = seq - STEP;
-    this.draw();
-    return $("log").shown.get(keyOf(entry))?.node;
-  }
-
-  draw() {
-    const c = state.open;
-    const log = $("log");
-    const scroller = $("scroller");
-    if (c !== this.#c) {
+  function draw() {
+    const { open } = state;
+    if (c !== open) {
       show(log, []);
-      this.#c = c;
-      this.#low = Infinity;
-      this.#last = this.#divider = null;
-      this.#atEnd = true;
+      c = open;
+      low = Infinity;
+      drawn = divider = null;
+      atEnd = true;
     }
     if (!c?.loaded) return;
-    const { entries, divider } = c;
-    const first = entries[0]?.seq ?? 1;
-    const last = entries.at(-1)?.seq ?? 0;
-    const begins = divider && divider !== this.#divider && this.#atEnd;
-    if (begins) this.#low = Math.min(this.#low, divider.after - 5);
-    else if (this.#atEnd && last >= this.#low + STRETCH) this.#low = last - STEP;
-    this.#low = Math.max(first, Math.min(this.#low, last - STEP));
+    const first = c.entries[0]?.seq ?? 1;
+    const head = headOf();
+    const begins = c.divider && c.divider !== divider && atEnd;
+    if (begins) low = Math.min(low, c.divider.after - 5);
+    else if (atEnd && !isLive()) low = head;
+    low = Math.max(first, Math.min(low, head - STEP));
 
     const held = log.contains(document.activeElement);
     const inSight = (node) => node.matches(".said") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
-    const anchor = !this.#atEnd && [...log.children].find(inSight);
+    const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    const from = this.#low - first;
-    show(log, lines(c, entries.slice(from, from + STRETCH), this.#live, this));
+    show(log, lines(c, c.entries.slice(low - first, low - first + STRETCH), isLive(), able));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
-    this.#keepEnd();
+    keepEnd();
 
     const news = log.querySelector(".news");
-    if (news || !divider) this.#divider = divider;
+    if (news || !c.divider) ({ divider } = c);
     if (news && begins) {
+      // The person begins to read there.
       news.scrollIntoView();
-      this.#atEnd = false;
-      this.#scrolled();
+      atEnd = below() < NEAR;
     }
-    const heard = this.#last && this.#since(this.#last).at(-1)?.data;
+    const heard = drawn && since(drawn).at(-1)?.data;
     if (heard) $("heard").textContent = `${heard.name ?? nameOf(heard.user_id)}: ${heard.text.slice(0, 500)}`;
-    this.#last = last;
-    if (!c.answer.current && document.activeElement === $("stop")) $("text").focus();
+    drawn = head;
     $("stop").hidden = !c.answer.current;
     const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
     $("typing").textContent = names.length ? t("typing", { names: names.join(", "), n: names.length }) : "";
-    this.#stream();
-    this.#after();
+    stream();
+    settle();
   }
 
   // The text so far, at most once in a frame.
-  #stream() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      const run = this.#c?.answer.current;
-      const node = run && $("log").shown.get(runKey(run))?.node;
-      if (!node?.markdown) return;
-      const began = performance.now();
-      if (began < this.#next) {
-        this.#stream();
+  function stream() {
+    frame ||= requestAnimationFrame((began) => {
+      frame = 0;
+      const run = c?.answer.current;
+      const node = run && log.shown.get(runKey(run))?.node;
+      if (!node?.grow) return;
+      if (began < rested) {
+        stream();
         return;
       }
-      const { dataset } = node.markdown.node;
-      dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${this.#c.graph}`) });
-      node.markdown.show(run.text);
+      const body = node.querySelector(".text");
+      body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
+      node.grow(run.text);
       node.updates = run.updates;
       showSteps(node.querySelector(".steps"), run.updates, true);
-      this.#keepEnd();
-      this.#next = began + SHARE * (performance.now() - began);
+      keepEnd();
+      rested = began + SHARE * (performance.now() - began);
     });
   }
 
-  // Whether the stretch holds the newest entry.
-  get #live() {
-    return !(this.#c.entries.at(-1)?.seq >= this.#low + STRETCH);
-  }
-
-  // What others have said after this entry.
-  #since(seq) {
-    const { entries } = this.#c;
-    return entries.slice(Math.max(0, seq + 1 - entries[0]?.seq)).filter(byOthers);
-  }
-
-  #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = $("scroller");
-    // What grows below the end that was held is not the person's scrolling.
-    const held = this.#atEnd && scrollTop >= this.#top;
-    this.#atEnd = held || (this.#live && scrollHeight - scrollTop - clientHeight < NEAR);
-    this.#top = scrollTop;
-    this.#after();
-  }
-
-  #keepEnd() {
-    if (this.#atEnd) $("scroller").scrollTop = $("scroller").scrollHeight;
-  }
-
-  #after() {
-    const c = this.#c;
-    const { scrollTop, scrollHeight, clientHeight } = $("scroller");
-    if (!c?.entries.length || !clientHeight) return;
-    if (this.#atEnd) this.#read = c.entries.at(-1).seq;
-    const n = this.#since(this.#read ?? c.head).length;
-    $("to-end").hidden = this.#atEnd;
+  // What follows from where the person is: what is read, and what is wanted next.
+  function settle() {
+    if (!c?.entries.length || !scroller.clientHeight) return;
+    if (atEnd) read = headOf();
+    const n = since(read ?? headOf()).length;
+    $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (this.#atEnd && document.visibilityState === "visible") this.actions.seen(c);
+    if (atEnd && document.visibilityState === "visible") able.actions.seen(c);
     const first = c.entries[0].seq;
     let way = 0;
-    if (scrollTop < EARLY) {
-      if (this.#low === first) this.actions.older(c);
-      else if (!this.#atEnd || this.#low - STEP + STRETCH > c.head) way = -1;
-    } else if (!this.#live && scrollHeight - scrollTop - clientHeight < EARLY) way = 1;
+    if (scroller.scrollTop < EARLY) {
+      if (low === first) able.actions.older(c);
+      else if (!atEnd || low - STEP + STRETCH > headOf()) way = -STEP;
+    } else if (!isLive() && below() < EARLY) way = STEP;
     if (!way) return;
-    this.#low = Math.max(first, this.#low + way * STEP);
-    this.draw();
+    low = Math.max(first, low + way);
+    draw();
   }
+
+  function toEnd() {
+    atEnd = true;
+    draw();
+  }
+
+  // The node of an entry; drawn if it is not there yet.
+  function reveal(entry) {
+    atEnd = false;
+    if (entry.seq < low || entry.seq >= low + STRETCH) low = entry.seq - STEP;
+    draw();
+    return log.shown.get(keyOf(entry))?.node;
+  }
+
+  scroller.onscroll = () => {
+    // What grows below the end that was held is not the person's scrolling.
+    atEnd = (atEnd && scroller.scrollTop >= top) || (isLive() && below() < NEAR);
+    top = scroller.scrollTop;
+    settle();
+  };
+  const sizes = new ResizeObserver(keepEnd);
+  for (const node of [scroller, log]) sizes.observe(node);
+  document.addEventListener("visibilitychange", settle);
+  $("to-end").onclick = toEnd;
+  return { draw, toEnd, reveal, texts: () => standing(c?.entries ?? []).filter(({ data }) => data.text) };
 }

@@ -14,13 +14,23 @@ function told({ tool, data }) {
 // Show the steps in their fold; while the agent is at it, its heading is the latest.
 export function showSteps(fold, updates, running) {
   const steps = updates.filter(told);
-  fold.hidden = !steps.length;
+  const n = steps.length;
+  fold.hidden = !n;
   fold.dataset.running = running;
-  fold.firstElementChild.textContent = running ? steps.length && told(steps.at(-1)) : t("steps", { n: steps.length });
-  show(fold.lastElementChild, steps.map((step, index) => {
-    const { id, name, status, args, result } = step.tool ?? {};
-    const words = { name, status: status && t(status), args: json(args), answered: result !== undefined, result: json(result) };
-    const dress = (node, had) => (node.querySelector("details") ?? {}).open = had?.querySelector("details")?.open;
-    return { is: name ? "tool" : "step", key: id ?? index, told: told(step), ...words, dress };
+  const [summary, list] = fold.children;
+  summary.textContent = n && running ? told(steps[n - 1]) : t("steps", { n });
+  show(list, steps.map((step, key) => {
+    const { id, name, status = "", args, result } = step.tool ?? {};
+    return {
+      is: name ? "tool" : "step",
+      key: id ?? key,
+      set: { className: status },
+      told: told(step),
+      status: t(status),
+      args: json(args),
+      answered: result !== undefined,
+      result: json(result),
+      dress: (node, had) => (node.firstElementChild.open = had?.firstElementChild.open),
+    };
   }));
 }
