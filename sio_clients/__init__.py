@@ -2,7 +2,15 @@
 
 from sio_clients.client import ChatClient, connect_guest, guest_token
 from sio_clients.conversation import Ack, Conversation
-from sio_clients.errors import ConversationReset, NotConnected, Refused, RoomgraphError, Unavailable
+from sio_clients.devices import Device, DeviceSession
+from sio_clients.errors import (
+    ConversationReset,
+    NotConnected,
+    Refused,
+    RoomgraphError,
+    SessionEnded,
+    Unavailable,
+)
 from sio_clients.session import SessionCard
 from sio_server.protocol.events import Entry
 from sio_server.protocol.position import Position
@@ -12,12 +20,15 @@ __all__ = [
     "ChatClient",
     "Conversation",
     "ConversationReset",
+    "Device",
+    "DeviceSession",
     "Entry",
     "NotConnected",
     "Position",
     "Refused",
     "RoomgraphError",
     "SessionCard",
+    "SessionEnded",
     "Unavailable",
     "connect_guest",
     "guest_token",

@@ -30,7 +30,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
     """Show a conversation and send what is typed, until the end of the input."""
     if not token:
         _, token = await guest_token(urls[0], name or getpass.getuser())
-    async with ChatClient(urls, token, device_name="terminal") as client:
+    async with ChatClient(urls, token, device_name="terminal", report_delivery=True) as client:
         try:
             conversation = await client.join(conversation_id)
         except Refused as exc:
@@ -45,7 +45,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
         showing = asyncio.create_task(screen.show())
         lines = _read_lines()
         try:
-            while (line := await lines.get()) is not None:
+            while (line := await _next_line(lines, showing)) is not None:
                 if not line.strip():
                     continue
                 if hidden is None and line.strip() != "/stop":
@@ -54,6 +54,18 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
             await screen.finish()
         finally:
             await end_tasks([showing])
+
+
+async def _next_line(lines: asyncio.Queue[str | None], showing: asyncio.Task[None]) -> str | None:
+    """What is typed next; raises when nothing is shown any more, as after a sign-out on another device."""
+    typed = asyncio.ensure_future(lines.get())
+    try:
+        await asyncio.wait({typed, showing}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            showing.result()
+        return await typed
+    finally:
+        typed.cancel()
 
 
 class _Screen:

@@ -21,7 +21,9 @@ from typing import Any, Self
 import aiohttp
 
 from sio_clients.conversation import Conversation
-from sio_clients.errors import NotConnected, Refused, RoomgraphError, Unavailable, from_wire
+from sio_clients.devices import Device
+from sio_clients.errors import NotConnected, Refused, RoomgraphError, SessionEnded, Unavailable, from_wire
+from sio_clients.reporting import DeliveryReports
 from sio_clients.session import Following, Outcome
 from sio_clients.transport import ConnectionLost, Transport
 from sio_server.protocol.events import (
@@ -73,7 +75,10 @@ class ChatClient:
     Promises: a send that returned is in the log, once, however often the connection was lost; entries come
     in the order of the log, each once, with nothing left out; when its node goes away it moves to the next
     of `urls` and is caught up there. Requests are repeated for `give_up_after` seconds, then they raise
-    NotConnected, or Unavailable when the outcome is unknown.
+    NotConnected, or Unavailable when the outcome is unknown. When this device is signed out the client ends:
+    everything raises SessionEnded, or Refused (`token_revoked`) where the news was missed.
+
+    `report_delivery`: tell the members what this device has received. For clients that show it to somebody.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class ChatClient:
         device_id: str | None = None,
         device_name: str = "",
         give_up_after: float = 30.0,
+        report_delivery: bool = False,
     ) -> None:
         self.urls = [urls] if isinstance(urls, str) else list(urls)
         if not self.urls:
@@ -105,6 +111,8 @@ class ChatClient:
         self._conversations: dict[str, Conversation] = {}
         self._listeners: dict[str, list[Callable[[Any], None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended: RoomgraphError | None = None  # why no connection is wanted any more
+        self._reports = DeliveryReports(self._report_delivery) if report_delivery else None
 
     # The connection
 
@@ -120,6 +128,8 @@ class ChatClient:
     async def close(self) -> None:
         """Disconnect for good. Iterators over entries end."""
         await end_tasks([self._supervisor, *self._tasks])
+        if self._reports is not None:
+            await self._reports.close()
         if self._transport is not None:
             await self._transport.close()
         self._fatal = self._fatal or NotConnected("the client is closed")
@@ -204,6 +214,21 @@ class ChatClient:
                 return items
             after = {"after": page["next"]}
 
+    # The user's devices
+
+    async def devices(self) -> list[Device]:
+        """The user's devices, those online first."""
+        answer = await self.request(ClientEvent.DEVICE_LIST, {})
+        return [Device.from_wire(item) for item in answer["devices"]]
+
+    async def rename_device(self, device_id: str, name: str) -> None:
+        """Call a device otherwise; it keeps the name. Raises Refused with `unknown_device`."""
+        await self.request(ClientEvent.DEVICE_RENAME, {"device_id": device_id, "device_name": name})
+
+    async def sign_out_device(self, device_id: str) -> int:
+        """End a device's sessions, also this one's, and refuse its tokens; returns how many sessions it had."""
+        return int((await self.request(ClientEvent.DEVICE_SIGN_OUT, {"device_id": device_id}))["sessions"])
+
     def on(self, event: str, listener: Callable[[Any], None]) -> None:
         """Call `listener(payload)` for every such server event, such as `draft:updated`. It must not block."""
         self._listeners.setdefault(event, []).append(listener)
@@ -252,6 +277,8 @@ class ChatClient:
         """Follow a conversation no more; its `entries()` end, or raise the error."""
         if self._conversations.get(conversation.id) is conversation:
             del self._conversations[conversation.id]
+            if self._reports is not None:
+                self._reports.forget(conversation.id)
         conversation._end(error)
 
     async def _wait_online(self, deadline: float) -> Transport:
@@ -288,12 +315,7 @@ class ChatClient:
                 await lost.wait()
                 delay = BACKOFF_FIRST_S / 2
             except Refused as exc:
-                # The token does not serve any more: nothing will come again.
-                self._fatal = exc
-                self._wanted.set()
-                for conversation in list(self._conversations.values()):
-                    self.forget(conversation, exc)
-                return
+                self._ended = exc  # the token does not serve any more: nothing will come again
             except (RoomgraphError, ConnectionLost, TimeoutError) as exc:
                 log.info("no connection to %s: %s", url, exc)
                 delay = min(max(delay * 2, BACKOFF_FIRST_S), BACKOFF_MAX_S)
@@ -303,6 +325,12 @@ class ChatClient:
                 for conversation in self._conversations.values():
                     conversation.following.disconnected()
                 await transport.close()
+            if self._ended is not None:
+                self._fatal = self._ended
+                self._wanted.set()
+                for conversation in list(self._conversations.values()):
+                    self.forget(conversation, self._ended)
+                return
             if self._allowed.is_set():
                 self._next_url += 1
 
@@ -324,8 +352,19 @@ class ChatClient:
                 self.forget(conversation, from_wire(result["error"]))
                 continue
             outcome = conversation.synced(result)
-            conversation._receive(outcome)
+            self._receive(conversation, outcome)
             await self._follow_up(transport, conversation, outcome)
+
+    def _receive(self, conversation: Conversation, outcome: Outcome) -> None:
+        conversation._receive(outcome)
+        if self._reports is not None and conversation.position is not None:
+            self._reports.reached(conversation.id, conversation.position)
+
+    async def _report_delivery(self, conversation_id: str, seq: int) -> None:
+        if self._transport is None:
+            raise ConnectionLost
+        request = {"conversation_id": conversation_id, "seq": seq}
+        await self._transport.request(ClientEvent.DELIVERY_UPDATE, request, REQUEST_TIMEOUT_S)
 
     def _received(self, event: str, payload: Any) -> None:
         if event == ServerEvent.CONVERSATION_ENTRY:
@@ -347,13 +386,17 @@ class ChatClient:
             if conversation is not None and conversation.live.hear(event, payload):
                 # A delta was lost on its way: the text so far is in the answer to a sync.
                 self._carry_out(conversation, Outcome(sync=True))
+        elif event == ServerEvent.SESSION_ENDED:
+            self._ended = SessionEnded(str(payload["reason"]), payload.get("by") or {})
+            if self._transport is not None:
+                self._spawn(self._transport.close())
         elif event == ServerEvent.SERVER_DRAINING and self._transport is not None:
             self._spawn(self._transport.close())
         for listener in self._listeners.get(event, ()):
             listener(payload)
 
     def _carry_out(self, conversation: Conversation, outcome: Outcome) -> None:
-        conversation._receive(outcome)
+        self._receive(conversation, outcome)
         # Without a connection nothing need be read: the next one begins with a sync.
         if self._transport is not None and (outcome.sync or outcome.read_after is not None):
             self._spawn(self._level(self._transport, conversation, outcome))
@@ -381,7 +424,7 @@ class ChatClient:
             else:
                 entries = [Entry.model_validate(item) for item in page["entries"]]
                 outcome = conversation.following.page(page["epoch"], page["head"], entries)
-            conversation._receive(outcome)
+            self._receive(conversation, outcome)
         if outcome.sync:
             await self._sync(transport, [conversation])
 

@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.status import read_status
 from sio_server.conversation.connection import connect, redis_errors
+from sio_server.conversation.devices import Devices
 from sio_server.conversation.keys import GUEST_SECRET, NODE_TTL_MS
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
@@ -35,6 +36,7 @@ from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import DEAF_AFTER_S, HEARTBEAT_S, Bus
+from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.http import HttpApi, Stage
 from sio_server.gateway.metrics import Metrics
@@ -79,7 +81,8 @@ class Node:
         conversations = ConversationLog(scripts, self._trace)
         self._bus = Bus(settings.redis_url, self.node_id)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
-        self._sessions = Sessions(self._redis, scripts, members, self.node_id, settings.name, metrics, self._trace)
+        devices = Devices(self._redis, scripts, members)
+        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics, self._trace)
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
         description: dict[str, str] = {
             "name": settings.name,
@@ -105,11 +108,14 @@ class Node:
             node_name=settings.name,
             turns=Turns(scripts),
             graphs=self._graphs,
+            devices=devices,
+            node_urls=settings.node_urls,
         )
         # None: the page's own origin only.
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
+        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
         if settings.stage_key:
             self._trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
@@ -131,6 +137,7 @@ class Node:
         app = http.application()
         self._sio.attach(app)
         self._bus.on_event = self._hear
+        self._bus.on_return = self._missed
         self._bus.start()
         self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
@@ -164,6 +171,8 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
+        await self._sessions.stop()
+        await self._endings.close()
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -214,6 +223,7 @@ class Node:
             limits=RunLimits(
                 timeout_s=settings.run_timeout,
                 attempts=settings.run_attempts,
+                steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
             ),
             on_ended=lambda status: metrics.runs.labels(status).inc(),
@@ -230,10 +240,21 @@ class Node:
         return worker, close
 
     def _hear(self, event: str, payload: Any, room: Any) -> None:
-        """An event came over the bus: for the rooms, and for runs of this node that somebody has ended."""
+        """An event came over the bus: for the rooms, and for what this node does of its own."""
+        if event == ServerEvent.SESSION_ENDED:
+            self._endings.hear(payload, room)
+            return
         if event == ServerEvent.RUN_FINISHED:
             self._dialog.ended(payload["run_id"], payload["status"])
+        elif event == ServerEvent.DEVICE_UPDATED:
+            self._sessions.renamed(room, payload["devices"])
         self._fanout.hear(event, payload, room)
+
+    def _missed(self) -> None:
+        """The bus came back: anything may have been missed."""
+        self._fanout.resync()
+        if not self._stopping:
+            self._sessions.doubt()
 
     def _stage(self) -> Stage | None:
         settings = self._settings

@@ -129,6 +129,8 @@ class RawClient:
         self._came = asyncio.Event()
         self.sio.on("*", self._receive)
         self.sio.on("connect_error", self.refusals.append)
+        self._closed = asyncio.Event()
+        self.sio.on("disconnect", lambda reason=None: self._closed.set())
 
     async def connect(self, url: str, auth: Any) -> None:
         await self.sio.connect(url, auth=auth, transports=["websocket"], wait_timeout=5)
@@ -148,22 +150,29 @@ class RawClient:
                 self._came.clear()
                 await self._came.wait()
 
+    async def closed(self) -> None:
+        """Wait until the connection has ended."""
+        await asyncio.wait_for(self._closed.wait(), 5)
+
     def named(self, event: str) -> list[Any]:
         return [payload for name, payload in self.events if name == event]
 
 
 @pytest.fixture
 async def raw_client(cluster: LocalCluster) -> AsyncIterator[Callable[..., Awaitable[RawClient]]]:
-    """Connect plain clients: `await raw_client(node=0)`; the user id is in `client.user_id`."""
+    """Connect plain clients: `await raw_client(node=0)`; the user id is in `client.user_id`.
+
+    `token=` makes another device of a user; what else is given goes into the handshake.
+    """
     clients: list[RawClient] = []
 
-    async def make(node: int = 0, *, name: str = "Raw", token: str = "") -> RawClient:
+    async def make(node: int = 0, *, name: str = "Raw", token: str = "", **auth: str) -> RawClient:
         client = RawClient()
         if not token:
             client.user_id, token = await guest_token(cluster.urls[node], name)  # type: ignore[attr-defined]
         client.token = token  # type: ignore[attr-defined]
         clients.append(client)
-        await client.connect(cluster.urls[node], {"token": token})
+        await client.connect(cluster.urls[node], {"token": token, **auth})
         await client.until(lambda: client.named("session:ready"))
         return client
 

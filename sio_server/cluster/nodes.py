@@ -23,7 +23,7 @@ class Nodes:
 
     async def heartbeat(self) -> tuple[bool, list[str]]:
         """Say that this node lives. Returns whether it was unknown until now, and the ids of dead nodes."""
-        reply = await self._scripts.user("heartbeat", [NODES], self._node_id, NODE_TTL_MS)
+        reply = await self._scripts.plain("heartbeat", [NODES], self._node_id, NODE_TTL_MS)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hset(node(self._node_id), mapping=self._description)

@@ -19,6 +19,7 @@ GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no sec
 WORKERS = "workers"  # the consumer group on every run queue
 
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
+DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 
 
@@ -43,8 +44,18 @@ def heartbeat_channel(node_id: str) -> str:
 
 
 def user_sessions(user_id: str) -> str:
-    """Hash: session id -> JSON of device and node."""
+    """Hash: session id -> "<device id> <JSON>"."""
     return f"{{rg:u:{user_id}}}:sessions"
+
+
+def user_devices(user_id: str) -> str:
+    """Hash: device id -> "<last seen> <1: renamed> <name>". Expires DEVICES_KEPT_MS after the last session."""
+    return f"{{rg:u:{user_id}}}:devices"
+
+
+def user_signed_out(user_id: str) -> str:
+    """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
+    return f"{{rg:u:{user_id}}}:signed-out"
 
 
 def user_conversations(user_id: str) -> str:
@@ -77,6 +88,7 @@ class ConversationKeys:
         self.sent = f"{base}:sent"  # hash: "<user id> <client_id>" -> "<digest> <ack>", as long as its entry
         self.reads = f"{base}:reads"  # hash: user id -> seq
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
+        self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
         self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it

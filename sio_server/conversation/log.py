@@ -12,7 +12,7 @@ from typing import Any
 from sio_server.conversation.keys import user_room
 from sio_server.conversation.scripts import Scripts
 from sio_server.conversation.trace import Trace
-from sio_server.protocol.events import MAX_PAGE_BYTES
+from sio_server.protocol.events import MAX_DELIVERED, MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
 from sio_server.protocol.position import LogBounds
 from sio_server.protocol.stage import TraceKind
@@ -58,6 +58,7 @@ class View:
     multitask_strategy: str
     approvals: str
     interrupts: list[dict[str, Any]]
+    delivered: list[dict[str, Any]]
 
 
 def to_json(value: Any) -> str:
@@ -74,6 +75,15 @@ def _open_interrupts(asked: dict[str, Any], open_ids: Sequence[str]) -> list[dic
     """Those interrupts of an `interrupt` entry that nobody has answered: `{interrupt_id, value, seq, run_id}`."""
     where = {"seq": asked["seq"], "run_id": asked["data"]["run_id"]}
     return [item | where for item in asked["data"]["interrupts"] if item["interrupt_id"] in open_ids]
+
+
+def _delivered(flat: Sequence[str]) -> list[dict[str, Any]]:
+    """Which device has entries up to where: `{user_id, device_id, seq}`."""
+    marks = []
+    for who, seq in zip(flat[::2], flat[1::2], strict=True):
+        user_id, device_id = who.split(" ")
+        marks.append({"user_id": user_id, "device_id": device_id, "seq": int(seq)})
+    return marks
 
 
 class ConversationLog:
@@ -171,7 +181,8 @@ class ConversationLog:
             updates,
             open_interrupts,
             asked,
-        ) = await self._scripts.conversation("look", conversation_id, user_id)
+            delivered_flat,
+        ) = await self._scripts.conversation("look", conversation_id, user_id, MAX_DELIVERED)
         meta = flat_to_dict(meta_flat)
         run: dict[str, Any] | None = None
         if run_id:
@@ -199,11 +210,21 @@ class ConversationLog:
             multitask_strategy=meta.get("multitask", "enqueue"),
             approvals=meta.get("approvals", "members"),
             interrupts=_open_interrupts(json.loads(asked), open_interrupts) if asked else [],
+            delivered=_delivered(delivered_flat),
         )
 
     async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:
         """Move the user's read mark up to `seq`; return where it is now."""
         return int((await self._scripts.conversation("read_mark", conversation_id, user_id, device_id, seq))[1])
+
+    async def mark_delivered(
+        self, conversation_id: str, user_id: str, device_id: str, seq: int, *, tell: bool
+    ) -> int:
+        """Move the device's delivery mark up to `seq`, and `tell` the room; return where it is now."""
+        reply = await self._scripts.conversation(
+            "delivered", conversation_id, user_id, device_id, seq, MAX_DELIVERED, "1" if tell else ""
+        )
+        return int(reply[1])
 
     async def save_draft(self, conversation_id: str, user_id: str, device_id: str, text: str) -> int:
         """Keep the user's unsent text; return its revision."""

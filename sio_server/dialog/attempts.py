@@ -59,6 +59,7 @@ class RunLimits:
 
     timeout_s: float  # of one attempt
     attempts: int  # at a graph that fails
+    steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
 
 
@@ -211,7 +212,10 @@ class Attempts:
 
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                said = await Execution(graph, self._checkpoints.saver, self._runs, run, stream, step)()
+                execution = Execution(
+                    graph, self._checkpoints.saver, self._runs, run, stream, step, max_steps=self._limits.steps
+                )
+                said = await execution()
         except TimeoutError:
             limit = f"{self._limits.timeout_s:g} s"
             return self._failed(run, "timeout", f"the agent did not answer within {limit}")

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
+from sio_server.dialog.checkpoints import Saver
 from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
 from sio_server.dialog.runs import Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
@@ -47,17 +47,20 @@ class Execution:
     def __init__(
         self,
         graph: Graph,
-        saver: BaseCheckpointSaver[Any],
+        saver: Saver,
         runs: Runs,
         run: TakenRun,
         stream: RunStream,
         on_step: Callable[[str, int], None],
+        *,
+        max_steps: int,
     ) -> None:
         self._graph = graph
         self._saver = saver
         self._runs = runs
         self._run = run
         self._stream = stream
+        self._max_steps = max_steps
         self._interrupts: list[Interrupt] = []
         self._reported: set[tuple[str, str]] = set()
         self._values: dict[str, Any] = {}
@@ -68,6 +71,8 @@ class Execution:
     async def __call__(self) -> Answer | Questions:
         """Execute until the graph ends or asks. Raises NoAnswer, LeaseLost, and whatever the graph raises."""
         config = config_of(self._run)
+        if "recursion_limit" not in (self._graph.config or {}):
+            config["recursion_limit"] = self._max_steps
         given = await self._begin(config)
         if given != {}:
             parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")

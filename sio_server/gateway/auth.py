@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 
@@ -18,11 +19,12 @@ ALGORITHM = "HS256"
 
 @dataclass(frozen=True)
 class Identity:
-    """The user a token stands for; `expires_at` in seconds since 1970."""
+    """The user a token stands for; `expires_at` in seconds since 1970, `issued_ms` in milliseconds."""
 
     user_id: str
     name: str
     expires_at: int
+    issued_ms: int | None = None
 
 
 class Tokens:
@@ -40,8 +42,11 @@ class Tokens:
                 f"{user_id!r} cannot be a user id: use letters, digits and ._@+:|~- (at most 128), "
                 f"beginning with a letter or digit, and not with {AGENT_PREFIX!r}",
             )
-        now = int(time.time())
+        now_ms = time.time_ns() // 1_000_000
+        now = now_ms // 1000
         claims = {"sub": user_id, "name": name, "aud": self._audience, "iat": now, "exp": now + ttl_s}
+        # A sign-out and the next token may fall into one second.
+        claims["iat_ms"] = now_ms
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def check(self, token: str) -> Identity:
@@ -73,7 +78,15 @@ class Tokens:
             raise Refused(ErrorCode.TOKEN_INVALID, "the token's user id (sub) is not one")
         if user_id.startswith(AGENT_PREFIX):
             raise Refused(ErrorCode.TOKEN_INVALID, f"user ids beginning with {AGENT_PREFIX!r} belong to agents")
-        return Identity(user_id, str(name)[:200] if name else user_id, int(claims["exp"]))
+        return Identity(user_id, str(name)[:200] if name else user_id, int(claims["exp"]), _issued_ms(claims))
+
+
+def _issued_ms(claims: dict[str, Any]) -> int | None:
+    """When the token was issued; of a whole second its beginning, so that none passes for newer than it is."""
+    fine = claims.get("iat_ms")
+    if isinstance(fine, int) and not isinstance(fine, bool):
+        return fine
+    return int(float(claims["iat"]) * 1000) if "iat" in claims else None
 
 
 def guest_user_id(name: str) -> str:

@@ -76,6 +76,7 @@ class CatchUp:
                 "owner": view.owner,
                 "role": view.role,
                 "reads": view.reads,
+                "delivered": view.delivered,
                 "draft": view.draft,
                 "interrupts": view.interrupts,
                 "card": {

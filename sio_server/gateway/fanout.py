@@ -95,6 +95,11 @@ class Fanout:
         room = self._rooms.get(conversation_id)
         return room is not None and sid in room.sids
 
+    def sessions(self, conversation_id: str) -> int:
+        """How many sessions of this node follow the conversation."""
+        room = self._rooms.get(conversation_id)
+        return len(room.sids) if room is not None else 0
+
     def has_reached(self, conversation_id: str, seq: int) -> bool:
         """Whether the entry has been handed to the room already."""
         room = self._rooms.get(conversation_id)

@@ -42,6 +42,7 @@ _STATUS = {
     ErrorCode.TOKEN_MISSING: 401,
     ErrorCode.TOKEN_INVALID: 401,
     ErrorCode.TOKEN_EXPIRED: 401,
+    ErrorCode.TOKEN_REVOKED: 401,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
     ErrorCode.NOT_ALLOWED: 403,
     ErrorCode.UNAVAILABLE: 503,

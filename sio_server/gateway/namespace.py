@@ -11,6 +11,7 @@ from typing import Any
 import socketio
 from pydantic import ValidationError
 
+from sio_server.conversation.devices import Devices
 from sio_server.conversation.keys import conversation_room, user_room
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
@@ -18,6 +19,7 @@ from sio_server.conversation.turns import Turns
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.catch_up import CatchUp
+from sio_server.gateway.devices import DeviceRequests
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.runs import RunRequests, new_run_id
@@ -61,6 +63,8 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         node_name: str,
         turns: Turns,
         graphs: Sequence[str],
+        devices: Devices,
+        node_urls: Sequence[str],
     ) -> None:
         super().__init__("/")
         self._tokens = tokens
@@ -72,8 +76,11 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._metrics = metrics
         self._node_name = node_name
         self._graphs = graphs  # names; the first is the default
+        self._devices = devices
+        self._node_urls = node_urls
         self._catch_up = CatchUp(conversations, fanout, sessions)
         runs = RunRequests(conversations, turns, bus)
+        of_devices = DeviceRequests(devices, conversations, fanout)
         self._handlers: dict[str, Handler] = {
             ClientEvent.CONVERSATION_CREATE: self._create,
             ClientEvent.CONVERSATION_JOIN: self._join,
@@ -91,6 +98,10 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             ClientEvent.DRAFT_UPDATE: self._draft,
             ClientEvent.TYPING_UPDATE: self._typing,
             ClientEvent.SESSION_SYNC: self._sync,
+            ClientEvent.DEVICE_LIST: of_devices.list,
+            ClientEvent.DEVICE_RENAME: of_devices.rename,
+            ClientEvent.DEVICE_SIGN_OUT: of_devices.sign_out,
+            ClientEvent.DELIVERY_UPDATE: of_devices.delivered,
         }
         fanout.on_evicted = self._stopped_following
 
@@ -107,7 +118,9 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
                 raise explain(exc) from None
             identity = self._tokens.check(handshake.token)
             device_id = handshake.device_id or f"d-{secrets.token_hex(8)}"
-            session = Session(sid, identity.user_id, identity.name, device_id, handshake.device_name)
+            session = Session(
+                sid, identity.user_id, identity.name, device_id, handshake.device_name, identity.issued_ms
+            )
             await self._sessions.open(session)
         except RoomgraphError as exc:
             log.info("a handshake was refused: code=%s", exc.code)
@@ -124,9 +137,11 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         self._bus.basic_enter_room(sid, "/", user_room(session.user_id))
         try:
-            devices = await self._sessions.devices(session.user_id)
+            devices = await self._devices.listed(session.user_id)
         except Unavailable:
             devices = []
+        if self._sessions.get(sid) is None:
+            return  # it was signed out meanwhile, and told so
         ready = {
             "v": events.PROTOCOL_VERSION,
             "session_id": sid,
@@ -134,6 +149,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             "name": session.name,
             "device_id": session.device_id,
             "node": self._node_name,
+            "nodes": list(self._node_urls),
             "graphs": list(self._graphs),
             "devices": devices,
         }

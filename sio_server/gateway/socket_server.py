@@ -101,6 +101,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
+    async def end_session(self, sid: str) -> None:
+        """Close a session for good, after what is in its queue: the client need not try again by itself."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        if eio_sid is None:
+            return
+        await self._send_packet(eio_sid, self.packet_class(socketio.packet.DISCONNECT, namespace="/"))
+        await self._close(eio_sid)
+
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         await super()._handle_connect(eio_sid, namespace, data)
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")

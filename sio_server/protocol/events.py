@@ -21,6 +21,13 @@ MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at leas
 SNAPSHOT_ENTRIES = 50
 MAX_SYNC_CONVERSATIONS = 100
 MAX_INVITES = 100
+MAX_DEVICES = 50  # of a user that are remembered; the oldest that are offline are dropped
+MAX_DEVICE_SESSIONS = 20  # of a device that are listed, the newest
+MAX_DEVICE_NAME = 60
+MAX_SIGN_OUTS = 200  # of a user's devices that are told apart; see the script
+MAX_DELIVERED = 200  # delivery marks of a conversation, the highest
+DELIVERY_SESSIONS = 24  # while more sessions of a node follow a conversation, it spreads no delivery marks
+DELIVERY_PAUSE_S = 0.25  # a client reports once in so long for each conversation
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
 
@@ -47,12 +54,17 @@ class ClientEvent(StrEnum):
     DRAFT_UPDATE = "draft:update"
     TYPING_UPDATE = "typing:update"
     SESSION_SYNC = "session:sync"
+    DEVICE_LIST = "device:list"
+    DEVICE_RENAME = "device:rename"
+    DEVICE_SIGN_OUT = "device:sign_out"
+    DELIVERY_UPDATE = "delivery:update"
 
 
 class ServerEvent(StrEnum):
     """Server to client."""
 
     SESSION_READY = "session:ready"
+    SESSION_ENDED = "session:ended"
     CONVERSATION_ENTRY = "conversation:entry"
     CONVERSATION_UPDATED = "conversation:updated"
     CONVERSATION_RESET = "conversation:reset"
@@ -64,6 +76,8 @@ class ServerEvent(StrEnum):
     INTERRUPT_REQUESTED = "interrupt:requested"
     INTERRUPT_RESOLVED = "interrupt:resolved"
     PRESENCE_UPDATE = "presence:update"
+    DEVICE_UPDATED = "device:updated"
+    DELIVERY_UPDATED = "delivery:updated"
     READ_UPDATED = "read:updated"
     DRAFT_UPDATED = "draft:updated"
     TYPING_UPDATED = "typing:updated"
@@ -145,6 +159,11 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_no_agent)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
 Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
+DeviceName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DEVICE_NAME),
+    AfterValidator(_is_unicode),
+]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 
@@ -291,6 +310,30 @@ class SessionSync(_Wire):
     positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)]
 
 
+class DeviceList(_Wire):
+    """This user's devices, online or not."""
+
+
+class DeviceRename(_Wire):
+    """Call a device of one's own otherwise; it keeps the name, whatever it calls itself later."""
+
+    device_id: Id
+    device_name: DeviceName
+
+
+class DeviceSignOut(_Wire):
+    """End all sessions of a device of one's own; its tokens are not accepted any more."""
+
+    device_id: Id
+
+
+class DeliveryUpdate(_Wire):
+    """This device has received everything up to `seq`; a mark never goes back."""
+
+    conversation_id: Id
+    seq: Seq
+
+
 REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_CREATE: ConversationCreate,
     ClientEvent.CONVERSATION_JOIN: ConversationJoin,
@@ -308,6 +351,10 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.DRAFT_UPDATE: DraftUpdate,
     ClientEvent.TYPING_UPDATE: TypingUpdate,
     ClientEvent.SESSION_SYNC: SessionSync,
+    ClientEvent.DEVICE_LIST: DeviceList,
+    ClientEvent.DEVICE_RENAME: DeviceRename,
+    ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
+    ClientEvent.DELIVERY_UPDATE: DeliveryUpdate,
 }
 
 

@@ -483,6 +483,18 @@ async def test_chat_sends_what_is_typed_and_shows_what_others_say(cluster, new_c
     assert await asyncio.wait_for(process.wait(), 20) == 0
 
 
+async def test_chat_ends_and_says_why_when_its_device_is_signed_out_elsewhere(cluster, new_client, new_id):
+    ann = await new_client("Ann", device_name="Laptop")
+    process = await start("chat", new_id, "--url", cluster.urls[1], "--token", ann.token)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    await asyncio.wait_for(process.stdout.readline(), 20)
+    (terminal,) = [device for device in await ann.devices() if device.device_name == "terminal"]
+    assert await ann.sign_out_device(terminal.device_id) == 1
+    assert await asyncio.wait_for(process.wait(), 5) == 1, "its input is still open"
+    assert "this device was signed out on Laptop" in (await process.stderr.read()).decode()
+
+
 async def test_the_echo_bot_says_again_what_people_say(cluster, new_client, new_id):
     ann = await new_client("Ann")
     conversation = await ann.create(conversation_id=new_id, access="open", agent="off")

@@ -28,7 +28,7 @@ def test_every_event_entry_type_and_error_code_is_in_the_protocol(name):
 
 
 def test_no_event_is_in_the_protocol_that_does_not_exist():
-    named = set(re.findall(r"`([a-z]+:[a-z]+)`", PROTOCOL))
+    named = set(re.findall(r"`([a-z]+:[a-z_]+)`", PROTOCOL))
     assert named == {str(name) for name in (*ClientEvent, *ServerEvent)}
 
 

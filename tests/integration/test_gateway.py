@@ -65,6 +65,7 @@ async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
         "message:send": {"client_id": "c", "text": "hi"},
         "read:update": {"seq": 1},
         "draft:update": {"text": "x"},
+        "delivery:update": {"seq": 1},
     }
     for event, rest in payloads.items():
         ack = await client.call(event, {"conversation_id": "nowhere-at-all", **rest})

@@ -73,10 +73,13 @@ async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
     def told(user_id: str) -> list[bool]:
         return [p["online"] for p in ann.named("presence:update") if p["user_id"] == user_id]
 
+    def online(devices: list[dict]) -> int:
+        return sum(device["online"] for device in devices)
+
     phone = await raw_client(2, token=bob.token)
-    assert len(phone.named("session:ready")[0]["devices"]) == 2
+    assert online(phone.named("session:ready")[0]["devices"]) == 2
     await bob.sio.disconnect()
-    await phone.until(lambda: any(len(p["devices"]) == 1 for p in phone.named("presence:update")))
+    await phone.until(lambda: any(online(p["devices"]) == 1 for p in phone.named("device:updated")))
     assert told(bob.user_id) == []
     await phone.sio.disconnect()
     await ann.until(lambda: told(bob.user_id) == [False])
@@ -84,8 +87,9 @@ async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
     assert {m["user_id"]: m["online"] for m in roles} == {ann.user_id: True, bob.user_id: False}
     back = await raw_client(0, token=bob.token)
     await ann.until(lambda: told(bob.user_id) == [False, True])
-    (device,) = back.named("session:ready")[0]["devices"]
-    assert device["session_id"] == back.named("session:ready")[0]["session_id"]
+    device, *others = back.named("session:ready")[0]["devices"]
+    assert [s["session_id"] for s in device["sessions"]] == [back.named("session:ready")[0]["session_id"]]
+    assert online(others) == 0
 
 
 async def test_a_dead_nodes_sessions_vanish_by_themselves(start_cluster):

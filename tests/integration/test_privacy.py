@@ -37,6 +37,7 @@ async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
         "message:send": {"client_id": "c", "text": "hi"},
         "read:update": {"seq": 1},
         "draft:update": {"text": "x"},
+        "delivery:update": {"seq": 1},
     }
     for event, rest in attempts.items():
         real = await eve.call(event, {"conversation_id": new_id, **rest})

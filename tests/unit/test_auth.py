@@ -38,7 +38,34 @@ def test_an_issued_token_stands_for_its_user_until_it_expires() -> None:
 
 
 def test_a_token_of_ones_own_making_is_as_good_when_it_is_signed_with_the_secret() -> None:
-    assert TOKENS.check(signed(exp=4_000_000_000)) == Identity("ann-1", "Ann", 4_000_000_000)
+    expected = Identity("ann-1", "Ann", 4_000_000_000, 1_700_000_000_000)
+    assert TOKENS.check(signed(exp=4_000_000_000, iat=1_700_000_000)) == expected
+
+
+def test_an_issued_token_tells_its_age_to_the_millisecond() -> None:
+    before = time.time_ns() // 1_000_000
+    issued = TOKENS.check(TOKENS.issue("ann-1", "Ann", 60)).issued_ms
+    assert issued is not None
+    assert before <= issued <= time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("claims", "issued_ms"),
+    [
+        (
+            {"iat": 1_700_000_000},
+            1_700_000_000_000,
+        ),  # its second's beginning: it passes for no newer
+        ({"iat": 1_700_000_000.25}, 1_700_000_000_250),
+        ({"iat": "1700000000"}, 1_700_000_000_000),
+        ({"iat": 1_700_000_000, "iat_ms": 1_700_000_000_999}, 1_700_000_000_999),
+        ({"iat": 1_700_000_000, "iat_ms": "soon"}, 1_700_000_000_000),
+        ({"iat": 1_700_000_000, "iat_ms": True}, 1_700_000_000_000),
+        ({"drop": "iat"}, None),
+    ],
+)
+def test_a_foreign_token_is_as_old_as_it_says_it_is(claims: dict[str, Any], issued_ms: int | None) -> None:
+    assert TOKENS.check(signed(**claims)).issued_ms == issued_ms
 
 
 def test_a_token_for_several_audiences_is_accepted_when_ours_is_among_them() -> None:

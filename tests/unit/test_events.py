@@ -47,6 +47,10 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.DRAFT_UPDATE: {"conversation_id": "c-1", "text": ""},
     E.TYPING_UPDATE: {"conversation_id": "c-1", "typing": True},
     E.SESSION_SYNC: {"positions": {"c-1": POSITION, "c-2": None}},
+    E.DEVICE_LIST: {},
+    E.DEVICE_RENAME: {"device_id": "d-1", "device_name": "安的手机"},
+    E.DEVICE_SIGN_OUT: {"device_id": "d-1"},
+    E.DELIVERY_UPDATE: {"conversation_id": "c-1", "seq": 0},
 }
 REQUIRED = {
     E.CONVERSATION_JOIN: {"conversation_id"},
@@ -63,6 +67,9 @@ REQUIRED = {
     E.DRAFT_UPDATE: {"conversation_id", "text"},
     E.TYPING_UPDATE: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
+    E.DEVICE_RENAME: {"device_id", "device_name"},
+    E.DEVICE_SIGN_OUT: {"device_id"},
+    E.DELIVERY_UPDATE: {"conversation_id", "seq"},
 }
 # The answer to an interrupt may be of any type.
 FIELDS = [(event, field) for event, payload in FULL.items() for field in payload if field != "value"]
@@ -154,6 +161,7 @@ def test_a_good_id_is_accepted(good: str) -> None:
         (E.CONVERSATION_CREATE, lambda bad: {"conversation_id": bad}),
         (E.CONVERSATION_LIST, lambda bad: {"after": bad}),
         (E.MESSAGE_SEND, lambda bad: message("x") | {"client_id": bad}),
+        (E.DEVICE_SIGN_OUT, lambda bad: {"device_id": bad}),
         (E.CONVERSATION_JOIN, lambda bad: {"conversation_id": "c", "position": {"epoch": bad, "seq": 1}}),
         (E.SESSION_SYNC, lambda bad: {"positions": {bad: None}}),
     ],
@@ -175,7 +183,13 @@ def test_a_bad_user_id_is_refused(event: ClientEvent, field: str, bad: str) -> N
 
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize(
-    ("event", "field"), [(E.MESSAGE_SEND, "text"), (E.DRAFT_UPDATE, "text"), (E.CONVERSATION_CREATE, "title")]
+    ("event", "field"),
+    [
+        (E.MESSAGE_SEND, "text"),
+        (E.DRAFT_UPDATE, "text"),
+        (E.CONVERSATION_CREATE, "title"),
+        (E.DEVICE_RENAME, "device_name"),
+    ],
 )
 def test_half_a_surrogate_pair_is_refused_in_every_text(event: ClientEvent, field: str, half: str) -> None:
     assert not accepted(event, FULL[event] | {field: half})
@@ -212,6 +226,9 @@ def ids(count: int) -> list[str]:
         (E.CONVERSATION_HISTORY, "after", 0, -1),
         (E.READ_UPDATE, "seq", 2**53 - 1, 2**53),
         (E.READ_UPDATE, "seq", 0, 10**400),
+        (E.DELIVERY_UPDATE, "seq", 0, -1),
+        (E.DEVICE_RENAME, "device_name", "x" * 60, "x" * 61),
+        (E.DEVICE_RENAME, "device_name", "x", " "),
         (
             E.SESSION_SYNC,
             "positions",

@@ -51,9 +51,10 @@ def test_every_partition_is_one_of_those_that_have_a_run_queue(conversation_id: 
 
 @given(user_ids)
 def test_keys_of_one_user_share_a_slot_of_their_own(user_id: str) -> None:
-    tags = {hash_tag(keys.user_sessions(user_id)), hash_tag(keys.user_conversations(user_id))}
-    assert tags == {f"rg:u:{user_id}"}
-    assert keys.user_sessions(user_id) != keys.user_conversations(user_id)
+    kinds = (keys.user_sessions, keys.user_devices, keys.user_signed_out, keys.user_conversations)
+    names = {key(user_id) for key in kinds}
+    assert {hash_tag(name) for name in names} == {f"rg:u:{user_id}"}
+    assert len(names) == len(kinds)
 
 
 def test_the_rooms_of_a_user_and_of_a_conversation_with_the_same_id_differ() -> None:

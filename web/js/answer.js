@@ -2,34 +2,35 @@
 
 const KEPT = 100; // reports of an attempt, and ids of runs that have ended
 
+const upwards = (map) => [...map.keys()].sort((a, b) => a - b);
+
 // A run that has not ended: what its latest attempt has said, and what it has reported.
 class Run {
   attempt = 0;
-  text = "";
-  length = 0; // of the text, in code points
-  updates = []; // [{number, kind, node, tool, data, ...}], with one for each tool that was called
-  #waiting = new Map(); // offset -> text of deltas beyond a gap
-  #reports = new Map(); // number -> update
 
   constructor(run_id) {
     this.run_id = run_id;
+    this.begin(0);
   }
 
   // A later attempt: what earlier ones have said is void.
   begin(attempt) {
-    if (attempt <= this.attempt) return;
-    Object.assign(this, { attempt, text: "", length: 0, updates: [] });
-    this.#waiting.clear();
-    this.#reports.clear();
+    if (attempt <= this.attempt && this.updates) return;
+    this.attempt = attempt;
+    this.text = "";
+    this.length = 0; // of the text, in code points
+    this.updates = []; // [{number, kind, node, tool, data, ...}], with one for each tool that was called
+    this.waiting = new Map(); // offset -> text of deltas beyond a gap
+    this.reports = new Map(); // number -> update
   }
 
   // Join a delta on; returns false when something before it is missing.
   add(offset, text) {
-    if (text.length >= (this.#waiting.get(offset)?.length ?? 0)) this.#waiting.set(offset, text);
-    for (const at of [...this.#waiting.keys()].sort((a, b) => a - b)) {
+    if (text.length >= (this.waiting.get(offset)?.length ?? 0)) this.waiting.set(offset, text);
+    for (const at of upwards(this.waiting)) {
       if (at > this.length) return false;
-      const unseen = [...this.#waiting.get(at)].slice(this.length - at);
-      this.#waiting.delete(at);
+      const unseen = [...this.waiting.get(at)].slice(this.length - at);
+      this.waiting.delete(at);
       this.text += unseen.join("");
       this.length += unseen.length;
     }
@@ -38,22 +39,17 @@ class Run {
 
   // Reports came, in any order, and perhaps again.
   report(updates) {
-    for (const update of updates) if (update.attempt === this.attempt) this.#reports.set(update.number, update);
-    const tools = new Map();
+    for (const update of updates) if (update.attempt === this.attempt) this.reports.set(update.number, update);
+    for (const number of upwards(this.reports).slice(0, -KEPT)) this.reports.delete(number);
+    const tools = {};
     this.updates = [];
-    for (const number of [...this.#reports.keys()].sort((a, b) => a - b)) {
-      if (this.#reports.size > KEPT && this.#reports.delete(number)) continue;
-      const update = { ...this.#reports.get(number) };
-      if (update.path) update.node = update.path.join("/");
-      const called = update.tool && tools.get(update.tool.id);
-      if (called) {
-        Object.assign(called.tool, update.tool);
-        continue;
-      }
-      if (update.tool) {
-        update.tool = { ...update.tool };
-        tools.set(update.tool.id, update);
-      }
+    for (const number of upwards(this.reports)) {
+      const update = { ...this.reports.get(number) };
+      const { tool, path } = update;
+      if (path) update.node = path.join("/");
+      if (tool) Object.assign((tools[tool.id] ??= {}), tool);
+      if (tool && this.updates.some((one) => one.tool === tools[tool.id])) continue;
+      if (tool) update.tool = tools[tool.id];
       this.updates.push(update);
     }
   }
@@ -63,9 +59,9 @@ export class Answer {
   runs = new Map(); // run id -> Run, in the order in which they were met
   #ended = new Set(); // ids of runs, of late
 
-  // The run whose answer is being written, if one is; what it has said stays until its final entry is seen.
+  // The run that is being written, if one is; what it has said stays until its final entry is seen.
   get current() {
-    return [...this.runs.values()].findLast((run) => run.attempt) ?? null;
+    return [...this.runs.values()].reverse().find((run) => run.attempt) ?? null;
   }
 
   // A run:* event came; returns false when text before it was missed, so that the card must be asked for.
@@ -74,24 +70,20 @@ export class Answer {
     if (event === "run:finished") this.#over(run_id);
     if (this.#ended.has(run_id)) return true;
     const run = this.#meet(run_id);
-    if (event === "run:superseded") {
-      run.begin(attempt + 1);
-    } else if (attempt >= run.attempt) {
-      run.begin(attempt);
-      if (event === "run:delta") return run.add(payload.offset, payload.text);
-      if (event === "run:update") run.report([payload]);
-    }
-    return true;
+    run.begin(event === "run:superseded" ? attempt + 1 : attempt);
+    if (attempt < run.attempt) return true;
+    if (event === "run:update") run.report([payload]);
+    return event !== "run:delta" || run.add(payload.offset, payload.text);
   }
 
   // The session card says which run is unfinished and what it has said; returns false when a gap remains. It may be
-  // older than what was heard, so it takes nothing back, unless all begins `anew`.
+  // older than what was heard: it takes nothing back, unless all begins `anew`.
   card(unfinished, anew) {
     if (anew) this.runs.clear();
     if (!unfinished || this.#ended.has(unfinished.run_id)) return true;
     const run = this.#meet(unfinished.run_id);
     run.begin(unfinished.attempt);
-    if (run.attempt !== unfinished.attempt) return true;
+    if (run.attempt > unfinished.attempt) return true;
     run.report(unfinished.updates);
     return run.add(0, unfinished.text);
   }

@@ -12,11 +12,10 @@ export class Conversation {
   agent = "";
   graph = "";
   strategy = ""; // what a message does while a run is on
-  owner = ""; // a user id
   approvals = ""; // who may answer questions: members or owner
-  members = null; // [{user_id, name, role, online}], once they are asked for
-  delivered = new Map(); // "user id device id" -> the seq up to which this device has everything
+  owner = ""; // a user id
   role = ""; // "", until it is known; "invited", owner or member
+  members = null; // [{user_id, name, role, online}], once they are asked for
   lastActivity = "";
   delivery = null; // set while it is followed
   loaded = false; // entries are kept; otherwise only counted
@@ -24,11 +23,12 @@ export class Conversation {
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = {}; // everyone's
+  delivered = new Map(); // "user_id device_id" -> the seq up to which this device has everything
   answer = new Answer();
   asked = new Set(); // ids of interrupts that wait for an answer
   resolved = new Map(); // interrupt id -> how it was resolved: data of the entry
   divider = null; // {after, upTo}: what was missed
-  syncing = false; // this and the next two: a request is on its way
+  syncing = null; // this and the next two: a request is on its way
   paging = false;
   marking = false;
   early = []; // events heard while a catch-up is on its way
@@ -86,9 +86,9 @@ export class Conversation {
   startOver() {
     this.entries = [];
     this.resolved.clear();
+    this.delivered.clear();
     this.loaded = true;
     this.divider = null;
-    this.delivered.clear();
     this.draft.startOver();
   }
 
@@ -106,14 +106,11 @@ export class Conversation {
 
   // How many devices other than the one that sent it have this entry.
   deliveredTo({ seq, data }) {
-    let count = 0;
-    for (const [key, upTo] of this.delivered) {
-      if (upTo >= seq && key !== `${data.user_id} ${data.device_id}`) count += 1;
-    }
-    return count;
+    const sender = `${data.user_id} ${data.device_id}`;
+    return [...this.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
   }
 
-  // How many entries a device of this user's lacks here; null if nobody knows.
+  // How many entries a device of this user's lacks; null if nobody knows.
   behindOf(deviceId) {
     const upTo = this.delivered.get(`${state.me} ${deviceId}`);
     return upTo === undefined ? null : Math.max(0, this.head - upTo);

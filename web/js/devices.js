@@ -1,55 +1,43 @@
-// This person's devices, who is online, and the marks that tell up to where this page has been given each conversation.
+// This person's devices, who is online, and the marks that tell up to where this page was given each conversation.
 
-import { changed, state } from "./state.js";
-import { deviceId, stored } from "./storage.js";
+import { state } from "./state.js";
+import { deviceId } from "./storage.js";
 
 const TOGETHER_MS = 250; // at most one mark of a conversation in this time
 const AT_ONCE = 20;
 
 export class Devices {
-  #due = new Set(); // conversations whose mark is to be told
-  #timer = 0;
+  #due = new Set();
 
   constructor(connection) {
     this.connection = connection;
   }
 
-  // All of them, each time. A name that was chosen on another device is this one's from now on.
   show(devices) {
-    const device_id = deviceId();
-    state.devices = devices.map((device) => ({ ...device, here: device.device_id === device_id }));
-    const name = state.devices.find((device) => device.here)?.device_name;
-    if (name) stored.device_name = name;
+    state.devices = devices.map((device) => ({ ...device, here: device.device_id === deviceId() }));
   }
 
-  // Whether somebody is online, here and among the members of each conversation.
   online(userId, is) {
     state.presence.set(userId, is);
     for (const { members } of state.conversations.values()) {
-      const member = members?.find((one) => one.user_id === userId);
-      if (member) member.online = is;
+      for (const member of members ?? []) if (member.user_id === userId) member.online = is;
     }
   }
 
-  // This page has everything of the conversation up to its head.
+  // This page has everything of the conversation up to its head. What is lost is told after the next catch-up.
   handed(c) {
-    if (c.behindOf(deviceId()) === 0) return;
+    if (!this.#due.size) setTimeout(() => this.#tell(), TOGETHER_MS);
     this.#due.add(c);
-    this.#timer ||= setTimeout(() => this.#tell(), TOGETHER_MS);
   }
 
   #tell() {
-    this.#timer = 0;
+    const here = deviceId();
     for (const c of [...this.#due].slice(0, AT_ONCE)) {
       this.#due.delete(c);
       const mark = { conversation_id: c.id, seq: c.head };
-      // What is lost is told after the next catch-up.
-      this.connection.request("delivery:update", mark).then(
-        ({ seq }) => c.deliver(state.me, deviceId(), seq),
-        () => {},
-      );
+      if (c.behindOf(here) === 0) continue;
+      this.connection.request("delivery:update", mark).then(({ seq }) => c.deliver(state.me, here, seq), () => {});
     }
-    if (this.#due.size) this.#timer = setTimeout(() => this.#tell(), TOGETHER_MS);
-    changed();
+    if (this.#due.size) setTimeout(() => this.#tell(), TOGETHER_MS);
   }
 }

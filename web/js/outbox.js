@@ -1,5 +1,5 @@
-// Messages on their way: each conversation's are sent one at a time and in order, until acked or refused. They outlive
-// their tab: when it is closed, another tab of the same user takes them over, with their client ids, so each counts once.
+// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. They outlive their
+// tab: when it is closed, another tab of the same user takes them over with their client ids, so each counts once.
 
 import { wait } from "./connection.js";
 import { report } from "./report.js";
@@ -9,36 +9,31 @@ import { deviceId, random } from "./storage.js";
 
 const REPEAT_MS = 1500;
 const LOOK_MS = 5000; // how often to look for what closed tabs have left
-const SILENT_MS = 90_000; // without locks: a tab that has not been heard of for so long is closed; hidden ones are slow
-
-const lockOf = (device) => `roomgraph ${device}`;
+const SILENT_MS = 90_000; // without locks: a tab not heard of for so long is closed; hidden ones are slow
+const OLD_MS = 30 * 86_400_000;
 
 export class Outbox {
   // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
   #pumping = new Set();
-  #shelf = new Shelf();
-  #alive; // resolves when it is known to other tabs that this one lives
+  #alive; // resolves when other tabs can know that this one lives: it holds the lock of its device
 
-  constructor(connection) {
-    this.connection = connection;
-    const { locks } = navigator;
+  constructor(connection, device = deviceId(), shelf = new Shelf(), locks = navigator.locks) {
+    Object.assign(this, { connection, device, shelf, locks });
     this.#alive = new Promise((done) => {
-      if (!locks) return done();
-      // Held for as long as this page lives.
-      locks.request(lockOf(deviceId()), () => new Promise(() => done()));
+      if (locks) locks.request(`roomgraph ${device}`, () => new Promise(() => done()));
+      else done();
     });
-    if (!locks) addEventListener("pagehide", () => this.#beat(0));
   }
 
-  // From now on it is known who is here: their messages are sent, also those of tabs that were closed.
+  // It is known who is here: from now on their messages are sent, also those of tabs that were closed.
   async open() {
     if (this.opened) return;
     this.opened = true;
     await this.#alive;
-    await this.#take(({ device }) => device === deviceId());
+    await this.#take(({ device }) => device === this.device);
     for (;;) {
-      await this.#adopt();
+      await this.adopt();
       await wait(LOOK_MS);
     }
   }
@@ -49,30 +44,35 @@ export class Outbox {
 
   // `edits`: the seq of the message that this says anew.
   add(conversation_id, text, edits) {
-    const item = { conversation_id, client_id: `m-${random(4)}`, text, edits, ts: new Date().toISOString() };
-    Object.assign(item, { user: state.me, device: deviceId() });
-    this.items.push(item);
-    report("sent", { client_id: item.client_id, conversation_id });
-    this.#wait(item);
+    const client_id = `m-${random(4)}`;
+    const ts = new Date().toISOString();
+    report("sent", { client_id, conversation_id });
+    this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // A refused message goes to the end of the line, with its own client_id: nothing was done with it.
+  // Put a message at the end of the line; a refused one with its own client_id, since nothing was done with it.
   retry(item) {
-    this.items = [...this.items.filter((other) => other !== item), item];
-    this.#wait(item);
+    this.items = this.items.filter((other) => other !== item);
+    item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
+    item.state = "waiting";
+    this.items.push(item);
+    this.#keep(item);
+    this.pump(item.conversation_id);
   }
 
   remove(unwanted) {
     const gone = this.items.filter(unwanted);
     if (!gone.length) return;
     this.items = this.items.filter((item) => !gone.includes(item));
-    for (const { client_id } of gone) this.#shelf.delete(client_id);
+    this.shelf.step((_, store) => gone.forEach(({ client_id }) => store.delete(client_id)));
     changed();
   }
 
-  // The person signs out: what this page has not sent shall not be sent.
+  // The person leaves: what was not sent here shall not be.
   forget() {
-    return this.#shelf.change(({ device }) => (device === deviceId() ? null : undefined));
+    return this.shelf.step((records, store) => {
+      for (const { client_id, device } of records) if (device === this.device) store.delete(client_id);
+    });
   }
 
   // The log has been delivered up to here: what it holds is no longer on its way.
@@ -87,84 +87,71 @@ export class Outbox {
     for (const id of new Set(this.items.map((item) => item.conversation_id))) this.pump(id);
   }
 
-  // Send what waits. On a timeout or a new connection the same client_id is sent again: it counts once.
-  async pump(conversationId) {
-    if (this.#pumping.has(conversationId)) return;
-    this.#pumping.add(conversationId);
+  // Send what waits. Without an answer the same client_id is sent again: it counts once.
+  async pump(conversation_id) {
+    if (this.#pumping.has(conversation_id)) return;
+    this.#pumping.add(conversation_id);
     let item;
-    const next = () => this.of(conversationId).find((one) => one.state === "waiting");
+    const next = () => this.of(conversation_id).find((one) => one.state === "waiting");
     while (this.connection.ready && (item = next())) {
-      const { conversation_id, client_id, text, edits: seq } = item;
-      const [event, more] = seq ? ["message:edit", { seq }] : ["message:send"];
+      const { client_id, text, edits } = item;
+      const [event, more] = edits ? ["message:edit", { seq: edits }] : ["message:send"];
       try {
-        const ack = await this.connection.request(event, { conversation_id, client_id, text, ...more });
-        Object.assign(item, { state: "sent", seq: ack.seq });
-        this.#shelf.delete(client_id);
-        report("acked", { client_id, seq: ack.seq });
-        const c = state.conversations.get(conversation_id);
-        if (c) this.delivered(c, []);
-      } catch (error) {
-        if (error.retryable) {
-          await wait(REPEAT_MS);
-        } else {
-          Object.assign(item, { state: "refused", error: { code: error.code, message: error.message } });
-          this.#keep(item);
-        }
+        const { seq } = await this.connection.request(event, { conversation_id, client_id, text, ...more });
+        Object.assign(item, { state: "sent", seq });
+        report("acked", { client_id, seq });
+      } catch ({ code, message, retryable }) {
+        if (retryable) await wait(REPEAT_MS);
+        else Object.assign(item, { state: "refused", error: { code, message } });
       }
-      changed();
+      this.#keep(item);
     }
-    this.#pumping.delete(conversationId);
+    this.#pumping.delete(conversation_id);
   }
 
-  #wait(item) {
-    item.order = Math.max(Date.now(), ...this.items.map((other) => (other.order ?? 0) + 1));
-    item.state = "waiting";
-    this.#keep(item);
-    this.pump(item.conversation_id);
-    changed();
-  }
-
-  async #keep(item) {
-    await this.#alive;
-    if (this.items.includes(item) && item.state !== "sent") this.#shelf.put({ ...item, beat: Date.now() });
-  }
-
-  // What tabs that live no more have left.
-  async #adopt() {
-    if (!navigator.locks) {
-      await this.#beat(Date.now());
-      return this.#take(({ beat }) => beat < Date.now() - SILENT_MS);
-    }
-    const others = new Set();
-    await this.#shelf.change(({ user, device }) => void (user === state.me && others.add(device)));
-    others.delete(deviceId());
-    for (const device of others) {
-      // Who has the lock of a tab knows that it is closed, and that it does not come back in this moment.
+  // Take what tabs that live no more have left. Who gets the lock of a tab knows that it is closed, and stays so.
+  async adopt() {
+    const devices = new Set();
+    const now = Date.now();
+    await this.shelf.step((records, store) => {
+      for (const record of records) {
+        devices.add(record.device);
+        if (record.order < now - OLD_MS) store.delete(record.client_id);
+        else if (!this.locks && record.device === this.device) store.put({ ...record, beat: now });
+      }
+    });
+    if (!this.locks) return this.#take(({ beat }) => beat < now - SILENT_MS);
+    for (const device of devices) {
       const take = (lock) => lock && this.#take((record) => record.device === device);
-      await navigator.locks.request(lockOf(device), { ifAvailable: true }, take);
+      await this.locks.request(`roomgraph ${device}`, { ifAvailable: true }, take);
     }
   }
 
-  // Make records of this user this page's own, in one step, so that one tab only takes each.
+  // Make records of this user this page's own, in one step, so that only one page takes each. What another has taken
+  // is not sent here.
   async #take(wanted) {
-    const mine = { device: deviceId(), beat: Date.now() };
-    const had = new Set(this.items.map((item) => item.client_id));
-    const take = (record) =>
-      record.user === state.me && !had.has(record.client_id) && wanted(record) ? { ...record, ...mine } : undefined;
-    const taken = await this.#shelf.change(take);
-    if (!taken.length) return;
-    this.items = [...this.items, ...taken].sort((a, b) => a.order - b.order);
+    await this.shelf.step((records, store) => {
+      for (const record of records) {
+        const had = this.items.findIndex(({ client_id }) => client_id === record.client_id);
+        if (had >= 0 && record.device !== this.device) this.items.splice(had, 1);
+        if (had >= 0 || record.user !== state.me || !wanted(record)) continue;
+        Object.assign(record, { device: this.device, beat: Date.now() });
+        store.put(record);
+        this.items.push(record);
+      }
+    });
+    this.items.sort((a, b) => a.order - b.order);
     this.pumpAll();
     changed();
   }
 
-  // Without locks: this tab still lives, or is about to be closed (0). What was taken over meanwhile is not ours.
-  async #beat(beat) {
-    const lost = new Set();
-    await this.#shelf.change((record) => {
-      if (record.device === deviceId()) return { ...record, beat };
-      lost.add(record.client_id);
+  // On the shelf is what has not been acked.
+  async #keep(item) {
+    changed();
+    await this.#alive;
+    this.shelf.step((_, store) => {
+      if (item.state === "sent") store.delete(item.client_id);
+      else if (this.items.includes(item)) store.put({ ...item, beat: Date.now() });
     });
-    this.items = this.items.filter((item) => !lost.has(item.client_id));
   }
 }

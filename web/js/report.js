@@ -1,4 +1,4 @@
-// Tells a stage, in one of whose frames this page is shown, what really happens here, and does what it asks for.
+// Tells a stage, in whose frame this page is shown, what really happens here, and does what it asks for.
 
 import { frame } from "./storage.js";
 

@@ -12,13 +12,14 @@ import { deviceId, deviceName, signOut, stored } from "./storage.js";
 // Connect, and stay connected. `arrive` goes where the address says; it rejects when the connection was lost.
 export function begin(arrive) {
   let met = false; // there has been a connection
+  let told = "";
   const auth = () => ({ token: stored.token, device_id: deviceId(), device_name: deviceName() });
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
-    refused: signOut,
-    ready({ node, nodes, user_id, name, graphs, devices }) {
-      Object.assign(state, { node, nodes: nodes ?? [], me: user_id, name, graphs });
+    refused: (error) => (error.code === "token_revoked" ? ended(error) : signOut(error)),
+    ready({ node, nodes = [], user_id, name, graphs, ...ready }) {
+      Object.assign(state, { node, nodes, me: user_id, name, graphs });
       state.names.set(user_id, name);
-      people.show(devices);
+      devices.show(ready.devices);
       outbox.open();
       following.begin(async () => {
         if (!met || state.opening) await arrive();
@@ -27,34 +28,33 @@ export function begin(arrive) {
     },
     event(name, payload) {
       if (name === "conversation:updated") following.listSoon();
-      else if (name === "device:updated") people.show(payload.devices);
-      else if (name === "presence:update") people.online(payload.user_id, payload.online);
-      else if (name === "session:ended") ended(payload);
+      else if (name === "device:updated") devices.show(payload.devices);
+      else if (name === "presence:update") devices.online(payload.user_id, payload.online);
+      else if (name === "session:ended") ended({ code: payload.reason, message: payload.by.device_name || payload.by.device_id });
       else if (payload?.conversation_id) following.hear(name, payload);
     },
   });
   const outbox = new Outbox(connection);
-  const people = new Devices(connection);
-  const following = new Following(connection, outbox, people);
+  const devices = new Devices(connection);
+  const following = new Following(connection, outbox, devices);
   const actions = new Actions(connection, following, outbox);
 
   // Signed out on another device: nothing of this person's stays here.
-  async function ended({ reason, by }) {
+  async function ended(why) {
     connection.close();
     await outbox.forget();
     stored.device = null;
-    signOut({ code: reason, message: by?.device_name ?? "" });
+    signOut(why);
   }
 
-  let link = "";
   onChange(() => {
-    const { open } = state;
+    const { open, node } = state;
     state.behind = 0;
     for (const { delivery } of state.conversations.values()) state.behind += delivery?.missing ?? 0;
-    if (connection.ready) state.link = following.catchingUp || open?.syncing || open?.delivery?.missing ? "catching" : "online";
-    else if (!navigator.onLine) state.link = "offline";
-    else state.link = met ? "reconnecting" : "connecting";
-    if (link !== (link = `${state.link} ${state.node}`)) report("link", { link: state.link, node: state.node });
+    const working = following.catchingUp || open?.syncing || open?.delivery?.missing;
+    if (connection.ready) state.link = working ? "catching" : "online";
+    else state.link = !navigator.onLine ? "offline" : met ? "reconnecting" : "connecting";
+    if (told !== (told = state.link + node)) report("link", { link: state.link, node });
   });
   obey({
     send: ({ text }) => actions.send(state.open, text),

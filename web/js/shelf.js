@@ -1,56 +1,27 @@
-// Messages on their way, kept in IndexedDB beyond their tab. Where there is none, memory has to do.
-
-const OLD_MS = 30 * 24 * 3600 * 1000;
+// Records in IndexedDB, which outlive their tab. Where the browser gives none, nothing is kept.
 
 const settled = (request) =>
   new Promise((done, fail) => {
     request.onsuccess = request.oncomplete = () => done(request.result);
-    request.onerror = request.onabort = () => fail(request.error);
+    request.onerror = request.onabort = fail;
   });
 
 export class Shelf {
-  // Resolves with the database, or with null when the browser gives none.
   #opened = (async () => {
+    const opening = indexedDB.open("roomgraph", 1);
+    opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "client_id" });
+    return settled(opening);
+  })().catch(() => null);
+
+  // One step: what other tabs do happens before or after it. `act(records, store)` is given all records.
+  async step(act) {
     try {
-      const opening = indexedDB.open("roomgraph", 1);
-      opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "client_id" });
-      return await settled(opening);
+      const step = (await this.#opened).transaction("outbox", "readwrite");
+      const store = step.objectStore("outbox");
+      store.getAll().onsuccess = ({ target }) => act(target.result, store);
+      await settled(step);
     } catch {
-      return null;
+      // None, full, or taken away: what is on its way is in memory.
     }
-  })();
-
-  // One atomic step: whatever other tabs do happens before or after it. `change(record)` returns the record to keep
-  // in place of one, null to delete it, or nothing; resolves with those to keep.
-  async change(change) {
-    return this.#step((store, kept) => {
-      store.getAll().onsuccess = ({ target }) => {
-        for (const record of target.result) {
-          const now = Date.now() - record.order > OLD_MS ? null : change(record);
-          if (now === null) store.delete(record.client_id);
-          if (now) kept.push(now) && store.put(now);
-        }
-      };
-    });
-  }
-
-  put(record) {
-    return this.#step((store) => store.put(record));
-  }
-
-  delete(clientId) {
-    return this.#step((store) => store.delete(clientId));
-  }
-
-  async #step(act) {
-    const kept = [];
-    try {
-      const step = (await this.#opened)?.transaction("outbox", "readwrite");
-      if (step) act(step.objectStore("outbox"), kept);
-      if (step) await settled(step);
-    } catch {
-      // Full, or taken away: the message is in memory.
-    }
-    return kept;
   }
 }

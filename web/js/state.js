@@ -3,24 +3,23 @@
 export const state = {
   me: "", // this user's id
   name: "",
-  node: "", // the name of the node this page is connected to
-  nodes: [], // URLs of nodes that the page may move to
+  node: "",
+  nodes: [], // URLs that the page may move to
+  graphs: [],
   link: "connecting", // connecting, online, catching, reconnecting or offline
-  retryAt: 0, // when the next try to connect is due (Date.now()), 0 if none is
-  behind: 0, // entries that are still to be caught up
+  retryAt: 0, // when the next try to connect is due, or 0
+  behind: 0, // entries still to be caught up
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
   conversations: new Map(),
   names: new Map(), // user id -> name, as met in entries
-  graphs: [], // names of graphs, the default's first
-  devices: [], // this user's; `here` is true for the one that is this page
-  presence: new Map(), // user id -> whether online, as far as heard
+  devices: [], // this user's; `here`: this page
+  presence: new Map(), // user id -> online
 };
 
 const drawers = [];
 let due = false;
 
-// What is to be done at every change, in this order.
 export const onChange = (drawer) => drawers.push(drawer);
 
 // Something changed: draw once, soon, however often this is called.

@@ -10,8 +10,17 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from sio_server.conversation.connection import redis_errors
-from sio_server.conversation.keys import BUS, ConversationKeys
+from sio_server.conversation.keys import (
+    BUS,
+    DEVICES_KEPT_MS,
+    ConversationKeys,
+    user_devices,
+    user_room,
+    user_sessions,
+    user_signed_out,
+)
 from sio_server.protocol.errors import Refused
+from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
 
 # Scripts that begin or end runs are given `_run.lua` as well.
 _OF_RUNS = {"append", "take_run", "finish_run", "stop", "respond", "regenerate"}
@@ -24,6 +33,7 @@ _REFUSALS = {
     "not_allowed": "this is for somebody else to do",
     "not_latest": "something newer has been said since",
     "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",
+    "unknown_device": "you have no such device",
     "unknown_interrupt": "there is no such open question; the dialog may have gone on without it",
 }
 
@@ -31,6 +41,10 @@ _REFUSALS = {
 @cache
 def _source(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _sources(*names: str) -> str:
+    return "".join(_source(name) for name in names)
 
 
 class Scripts:
@@ -44,13 +58,20 @@ class Scripts:
         """Run a script on one conversation and return what follows `ok`, or the whole reply of a run script."""
         k = ConversationKeys(conversation_id)
         keys = [k.meta, k.members, k.invited, k.log, k.sent, k.reads, k.drafts, k.lease, k.unfinished, k.runs]
-        keys += [k.stats, k.interrupts, k.answers, k.resolved, k.threads, k.retired]
+        keys += [k.stats, k.interrupts, k.answers, k.resolved, k.threads, k.retired, k.delivered]
         prelude = ["_entry.lua", "_run.lua"] if name in _OF_RUNS else ["_entry.lua"]
-        script = self._script(name, "".join(_source(part) for part in [*prelude, f"{name}.lua"]))
+        script = self._script(name, _sources("_time.lua", "_bus.lua", *prelude, f"{name}.lua"))
         return await self._run(script, keys, [conversation_id, BUS, k.run_prefix, *args])
 
-    async def user(self, name: str, keys: list[str], *args: str | int) -> list[Any]:
-        """Run a script on the keys of one user."""
+    async def devices(self, name: str, user_id: str, *args: str | int) -> list[Any]:
+        """Run a script on the devices of one user."""
+        script = self._script(name, _sources("_time.lua", "_bus.lua", "_devices.lua", f"{name}.lua"))
+        keys = [user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)]
+        limits = [MAX_DEVICES, MAX_DEVICE_SESSIONS, DEVICES_KEPT_MS]
+        return await self._run(script, keys, [user_id, BUS, user_room(user_id), *limits, *args])
+
+    async def plain(self, name: str, keys: list[str], *args: str | int) -> list[Any]:
+        """Run a script that needs nothing but its keys."""
         return await self._run(self._script(name, _source(f"{name}.lua")), keys, list(args))
 
     def _script(self, name: str, source: str) -> AsyncScript:

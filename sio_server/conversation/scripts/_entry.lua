@@ -1,43 +1,13 @@
 -- Put before every script of a conversation: names for its keys, and the one way to append an entry.
 local meta, members, invited, log, sent, reads, drafts, lease, unfinished, runs, stats,
-  interrupts, answers, resolved, threads, retired = unpack(KEYS)
-local conversation_id, bus, run_prefix = ARGV[1], ARGV[2], ARGV[3]
+  interrupts, answers, resolved, threads, retired, delivered = unpack(KEYS)
+local conversation_id, run_prefix = ARGV[1], ARGV[3]
 local conversation_room = 'conversation:' .. conversation_id
-
--- Milliseconds as ISO 8601 UTC. The calendar is civil_from_days by Howard Hinnant
--- (http://howardhinnant.github.io/date_algorithms.html).
-local function iso(seconds, milliseconds)
-  local z = math.floor(seconds / 86400) + 719468
-  local era = math.floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  local rest = seconds % 86400
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
-    math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, milliseconds)
-end
-
--- The time by Redis' clock: the nodes' clocks may differ.
-local function now()
-  local time = redis.call('TIME')
-  return iso(tonumber(time[1]), math.floor(tonumber(time[2]) / 1000))
-end
 
 -- The refusal of who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function stranger(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
-end
-
--- Publish on the bus in the form of python-socketio's Redis manager; payload is JSON text.
-local function publish(event, room, payload)
-  redis.call('PUBLISH', bus, '{"method":"emit","event":"' .. event .. '","data":[' .. payload
-    .. '],"binary":false,"namespace":"/","room":' .. cjson.encode(room)
-    .. ',"skip_sid":null,"callback":null,"host_id":"log"}')
 end
 
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all).

@@ -1,0 +1,2 @@
+-- Returns {'ok', the user's devices (JSON)}.
+return {'ok', list_devices()}

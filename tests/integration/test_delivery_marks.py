@@ -1,0 +1,165 @@
+"""Which device has received what: marks never go back nor beyond the head, and cost a large room nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from sio_server.conversation.log import Author
+from sio_server.protocol.events import DELIVERY_SESSIONS, MAX_DELIVERED, ConversationCreate
+
+OPEN = {"access": "open", "agent": "off"}
+
+
+async def test_a_mark_shows_on_every_device_and_in_the_next_catch_up(raw_client, new_id):
+    ann = await raw_client(0, device_id="laptop")
+    bob = await raw_client(1, name="Bob", device_id="phone")
+    await ann.call("conversation:create", {"conversation_id": new_id, **OPEN})
+    await bob.call("conversation:join", {"conversation_id": new_id})
+    ack = await bob.call("delivery:update", {"conversation_id": new_id, "seq": 2})
+    assert ack == {"ok": True, "conversation_id": new_id, "seq": 2}
+    mark = {"user_id": bob.user_id, "device_id": "phone", "seq": 2}
+    for client in (ann, bob):
+        await client.until(lambda client=client: client.named("delivery:updated"))
+        assert client.named("delivery:updated") == [{"conversation_id": new_id, **mark}]
+    await ann.call("delivery:update", {"conversation_id": new_id, "seq": 1})
+    marks = [mark, {"user_id": ann.user_id, "device_id": "laptop", "seq": 1}]  # the highest first
+    join = await ann.call("conversation:join", {"conversation_id": new_id})
+    sync = await bob.call("session:sync", {"positions": {new_id: None}})
+    assert join["delivered"] == sync["conversations"][new_id]["delivered"] == marks
+
+
+async def test_a_mark_never_goes_back_nor_beyond_the_head_in_whatever_order_it_comes(raw_client, new_id, log):
+    ann = await raw_client(0, device_id="laptop")
+    tab = await raw_client(1, token=ann.token, device_id="laptop")
+    await ann.call("conversation:create", {"conversation_id": new_id, **OPEN})
+    for number in range(19):
+        await log.append_message(new_id, Author(ann.user_id, "Ann", "x"), f"c{number}", "x", run_id="r")
+    await tab.call("session:sync", {"positions": {new_id: None}})
+    seqs = [*range(0, 20), 21, 10**6, 2**53 - 1] * 2
+    random.Random(7).shuffle(seqs)
+    asks = [
+        (ann, tab)[n % 2].call("delivery:update", {"conversation_id": new_id, "seq": s})
+        for n, s in enumerate(seqs)
+    ]
+    acks = await asyncio.gather(*asks)
+    for seq, ack in zip(seqs, acks, strict=True):
+        assert min(seq, 20) <= ack["seq"] <= 20
+    told = [mark["seq"] for mark in ann.named("delivery:updated")]
+    assert told == sorted(set(told)), "each one is higher than the one before"
+    assert told[-1] == 20
+    join = await ann.call("conversation:join", {"conversation_id": new_id})
+    assert join["delivered"] == [{"user_id": ann.user_id, "device_id": "laptop", "seq": 20}]
+    again = await tab.call("delivery:update", {"conversation_id": new_id, "seq": 3})
+    assert again["seq"] == 20
+
+
+async def test_strangers_neither_set_nor_see_marks_and_cannot_tell_what_exists(raw_client, new_id):
+    owner, eve = await raw_client(0), await raw_client(1, name="Eve")
+    invited, gone = await raw_client(2, name="Ina"), await raw_client(0, name="Gus", device_id="gone")
+    invite = {"agent": "off", "invite": [invited.user_id, gone.user_id]}
+    await owner.call("conversation:create", {"conversation_id": new_id, **invite})
+    await gone.call("conversation:join", {"conversation_id": new_id})
+    assert (await gone.call("delivery:update", {"conversation_id": new_id, "seq": 2}))["ok"]
+    await gone.call("conversation:leave", {"conversation_id": new_id})
+    await owner.until(lambda: owner.named("conversation:entry")[-1]["type"] == "member_left")
+    for client in (eve, invited, gone):
+        real = await client.call("delivery:update", {"conversation_id": new_id, "seq": 1})
+        none = await client.call("delivery:update", {"conversation_id": new_id + "-none", "seq": 1})
+        assert real == none
+        assert real["error"]["code"] == "unknown_conversation"
+    ack = await owner.call("delivery:update", {"conversation_id": new_id, "seq": 3})
+    await owner.until(lambda: any(mark["seq"] == 3 for mark in owner.named("delivery:updated")))
+    for client in (eve, invited):
+        await client.call("conversation:list", {})
+        assert not client.named("delivery:updated")
+    assert [mark["seq"] for mark in gone.named("delivery:updated")] == [2]
+    # Who has left has left no marks.
+    join = await owner.call("conversation:join", {"conversation_id": new_id})
+    assert [(mark["user_id"], mark["seq"]) for mark in join["delivered"]] == [(owner.user_id, ack["seq"])]
+    public = f"{new_id}-open"
+    await owner.call("conversation:create", {"conversation_id": public, **OPEN})
+    ack = await eve.call("delivery:update", {"conversation_id": public, "seq": 1})
+    assert ack["error"]["code"] == "not_a_member"
+
+
+async def test_in_a_large_room_marks_are_kept_and_not_spread(raw_client, new_id):
+    ann = await raw_client(0, device_id="laptop")
+    await ann.call("conversation:create", {"conversation_id": new_id, **OPEN})
+    crowd = [await raw_client(0, token=ann.token) for _ in range(DELIVERY_SESSIONS - 1)]
+    await asyncio.gather(*(c.call("session:sync", {"positions": {new_id: None}}) for c in crowd))
+    assert (await ann.call("delivery:update", {"conversation_id": new_id, "seq": 1}))["seq"] == 1
+    await ann.until(lambda: ann.named("delivery:updated"))
+    one_more = await raw_client(0, name="Bob", device_id="phone")
+    await one_more.call("conversation:join", {"conversation_id": new_id})
+    assert (await one_more.call("delivery:update", {"conversation_id": new_id, "seq": 2}))["seq"] == 2
+    # The same node follows with one session less again, and the next mark is heard: no earlier one came.
+    await one_more.sio.disconnect()
+    last = await raw_client(1, token=one_more.token, device_id="phone")
+    joined = await last.call("conversation:join", {"conversation_id": new_id})
+    assert joined["delivered"][0] == {"user_id": one_more.user_id, "device_id": "phone", "seq": 2}
+    await last.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "x"})
+    assert (await last.call("delivery:update", {"conversation_id": new_id, "seq": 3}))["seq"] == 3
+    await ann.until(lambda: ann.named("delivery:updated")[-1]["seq"] == 3)
+    assert [mark["seq"] for mark in ann.named("delivery:updated")] == [1, 3]
+
+
+async def test_of_very_many_devices_the_highest_marks_are_kept(new_id, members, log):
+    author = Author("ann", "Ann", "x")
+    await members.create(author, ConversationCreate(conversation_id=new_id, agent="off"))
+    count = MAX_DELIVERED + 20
+    for number in range(count - 1):
+        await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
+    order = list(range(1, count + 1))
+    random.Random(7).shuffle(order)
+    for seq in order:
+        assert await log.mark_delivered(new_id, "ann", f"d-{seq}", seq, tell=False) == seq
+    marks = (await log.look(new_id, "ann")).delivered
+    assert [mark["seq"] for mark in marks] == list(range(count, count - MAX_DELIVERED, -1))
+    assert all(mark["device_id"] == f"d-{mark['seq']}" for mark in marks)
+
+
+async def test_an_sdk_client_reports_what_it_has_received_only_when_it_was_asked_to(new_client, new_id):
+    ann = await new_client("Ann", device_id="laptop")
+    mine = await ann.create(conversation_id=new_id, **OPEN)
+    marks: list[tuple[str, int]] = []
+    came = asyncio.Event()
+
+    def hear(mark: dict) -> None:
+        marks.append((mark["device_id"], mark["seq"]))
+        came.set()
+
+    ann.on("delivery:updated", hear)
+    silent = await new_client("Bot", node=1, device_id="silent")
+    phone = await new_client("Bob", node=2, device_id="phone", report_delivery=True)
+    await silent.join(new_id)
+    theirs = await phone.join(new_id)
+
+    async def until(seq: int) -> None:
+        async with asyncio.timeout(5):
+            while ("phone", seq) not in marks:
+                came.clear()
+                await came.wait()
+
+    await until(3)
+    acks = await asyncio.gather(*(mine.send(f"message {number}") for number in range(30)))
+    await until(acks[-1].seq)
+    assert {device for device, _ in marks} == {"phone"}
+    assert marks == sorted(set(marks))
+    assert len(marks) < 10, "what came at once is reported at once"
+    # What it misses it reports when it is back.
+    await phone.go_offline()
+    await mine.send("missed")
+    await phone.go_online()
+    await until(acks[-1].seq + 1)
+    assert theirs.position.seq == acks[-1].seq + 1
+
+
+@pytest.mark.parametrize("seq", [-1, 2**53, "1", 1.0, True, None])
+async def test_a_mark_that_is_no_seq_is_refused(raw_client, new_id, seq):
+    client = await raw_client()
+    await client.call("conversation:create", {"conversation_id": new_id, **OPEN})
+    ack = await client.call("delivery:update", {"conversation_id": new_id, "seq": seq})
+    assert ack["error"]["code"] == "invalid_payload"

@@ -1,0 +1,125 @@
+"""A device reports at once, then once in a while, always the latest, and nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sio_clients import reporting
+from sio_clients.errors import Refused, Unavailable
+from sio_clients.reporting import DeliveryReports
+from sio_clients.transport import ConnectionLost
+from sio_server.protocol.position import Position
+
+
+class Server:
+    """Takes reports one after another, each when the test lets it."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, int]] = []
+        self.failure: Exception | None = None
+        self.came = asyncio.Event()
+        self.answers = asyncio.Semaphore(0)
+
+    async def report(self, conversation_id: str, seq: int) -> None:
+        self.got.append((conversation_id, seq))
+        self.came.set()
+        await self.answers.acquire()
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.got) < count:
+                self.came.clear()
+                await self.came.wait()
+
+
+def at(seq: int, epoch: str = "e1") -> Position:
+    return Position(epoch, seq)
+
+
+async def test_what_comes_while_a_report_is_under_way_is_reported_in_one() -> None:
+    server = Server()
+    reports = DeliveryReports(server.report, pause_s=0)
+    reports.reached("a", at(1))
+    await server.until(1)
+    for seq in (2, 3, 4):
+        reports.reached("a", at(seq))
+    reports.reached("b", at(9))
+    server.answers.release()
+    await server.until(3)
+    assert server.got[0] == ("a", 1)
+    assert sorted(server.got[1:]) == [("a", 4), ("b", 9)]
+    await reports.close()
+
+
+async def test_between_two_reports_of_a_conversation_there_is_a_pause() -> None:
+    server = Server()
+    server.answers = asyncio.Semaphore(99)
+    reports = DeliveryReports(server.report, pause_s=0.2)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    reports.reached("a", at(1))
+    await server.until(1)
+    assert loop.time() - began < 0.15
+    reports.reached("a", at(2))
+    await server.until(2)
+    assert loop.time() - began >= 0.19
+    await reports.close()
+
+
+async def test_nothing_is_reported_twice_and_an_unchanged_position_costs_no_request() -> None:
+    server = Server()
+    server.answers = asyncio.Semaphore(99)
+    reports = DeliveryReports(server.report, pause_s=0)
+    for seq in (1, 1, 2, 2, 2):
+        reports.reached("a", at(seq))
+        await server.until(seq)
+        while reports._tasks:
+            await asyncio.gather(*reports._tasks.values())
+    assert server.got == [("a", 1), ("a", 2)]
+
+
+async def test_a_report_that_the_server_could_not_take_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "AGAIN_S", 0.01)
+    server = Server()
+    server.answers = asyncio.Semaphore(99)
+    server.failure = Unavailable("later")
+    reports = DeliveryReports(server.report, pause_s=0)
+    reports.reached("a", at(5))
+    await server.until(2)
+    assert server.got == [("a", 5), ("a", 5)]
+    await reports.close()
+
+
+@pytest.mark.parametrize("failure", [ConnectionLost(), Refused("not_a_member", "no")])
+async def test_a_report_that_was_lost_or_refused_is_made_anew_only_when_there_is_news(failure: Exception) -> None:
+    server = Server()
+    server.answers = asyncio.Semaphore(99)
+    server.failure = failure
+    reports = DeliveryReports(server.report, pause_s=0)
+    reports.reached("a", at(5))
+    await server.until(1)
+    await asyncio.gather(*reports._tasks.values())
+    assert server.got == [("a", 5)]
+    reports.reached("a", at(5))  # as after a reconnect
+    await server.until(2)
+    await reports.close()
+
+
+async def test_a_conversation_that_is_followed_no_more_is_not_reported_and_a_new_log_is() -> None:
+    server = Server()
+    reports = DeliveryReports(server.report, pause_s=0)
+    reports.reached("a", at(5))
+    await server.until(1)
+    reports.reached("a", at(6))
+    reports.forget("a")
+    server.answers.release()
+    await asyncio.gather(*reports._tasks.values())
+    assert server.got == [("a", 5)]
+    reports.reached("a", at(5, "e2"))
+    await server.until(2)
+    await reports.close()
