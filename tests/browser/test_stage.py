@@ -26,7 +26,7 @@ ARGUMENTS = (
 READY_S = 60.0
 PARTS = 7
 # Slow enough that a node can be killed in the middle of an answer, by hand.
-ENVIRONMENT = {"WORD_DELAY": "0.05"}
+ENVIRONMENT = {"WORD_DELAY": "0.04"}
 
 LOOK = "const look = () => ({holds}) ? done() : setTimeout(look, 40); look();"
 ENDED = "document.querySelector('#outcome:is(.held, .broke, .left)') && !document.querySelector('#parts .running')"

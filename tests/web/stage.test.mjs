@@ -41,7 +41,7 @@ test("what was sent and what the others were shown is counted, with how long it 
   assert.deepEqual(counts, { sent: 2, acked: 2, expected: 4, received: 4, lost: 0, duplicated: 0, disordered: 0 });
   assert.deepEqual([p50, p99], [10, 30]);
   assert.equal(figures.inOneOrder(0), 3);
-  assert.equal(figures.latency(0, "laptop").p50, 30);
+  assert.equal(figures.latency(0, (from, to) => to === "laptop").p50, 30);
 });
 
 test("only what was sent since then counts", () => {
@@ -86,13 +86,6 @@ test("a device that begins anew is shown entries again, and that is no duplicate
   all.show("phone", 2, "b", 300);
   const { duplicated, received, p99 } = all.figures.summary();
   assert.deepEqual([duplicated, received, p99], [0, 4, 30]);
-});
-
-test("an entry may be reported before the sending of its message", () => {
-  const all = counted();
-  all.show("phone", 1, "a", 105);
-  all.send("laptop", "a", 100);
-  assert.equal(all.figures.summary().received, 1);
 });
 
 test("two orders are told from one", () => {

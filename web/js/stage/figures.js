@@ -5,7 +5,6 @@ const percentile = (sorted, p) => (sorted.length ? sorted[Math.ceil(sorted.lengt
 export class Figures {
   #sent = new Map(); // client_id -> {from, at, seq, shown: Map(device -> at)}
   #views = new Map(); // device -> {first, last, entries: Map(seq -> {type, client_id})}
-  #early = new Map(); // client_id -> Map(device -> at): shown here before its sending was reported
   #duplicated = [];
   #disordered = [];
 
@@ -25,17 +24,14 @@ export class Figures {
 
   hear(device, { roomgraph: kind, client_id, seq, type, at }) {
     if (kind === "sent" && !this.#sent.has(client_id)) {
-      this.#sent.set(client_id, { from: device, at, seq: 0, shown: this.#early.get(client_id) ?? new Map() });
-      this.#early.delete(client_id);
+      this.#sent.set(client_id, { from: device, at, seq: 0, shown: new Map() });
     } else if (kind === "acked") {
       const message = this.#sent.get(client_id);
       if (message) message.seq = seq;
     } else if (kind === "entry") {
       this.#show(device, { seq, type, client_id, at });
-      if (type !== "message" || !client_id) return;
-      if (!this.#sent.has(client_id) && !this.#early.has(client_id)) this.#early.set(client_id, new Map());
-      const shown = this.#sent.get(client_id)?.shown ?? this.#early.get(client_id);
-      if (!shown.has(device)) shown.set(device, at);
+      const shown = this.#sent.get(client_id)?.shown;
+      if (shown && !shown.has(device)) shown.set(device, at);
     }
   }
 
@@ -88,12 +84,12 @@ export class Figures {
     };
   }
 
-  // From the sending on one device to the showing on the others, in ms; on one of them only if it is named.
-  latency(since = 0, device = null) {
+  // From the sending on one device to the showing on the others, in ms; only between those that `fits` takes.
+  latency(since = 0, fits = () => true) {
     const times = [];
     for (const { from, at, shown } of this.#sent.values()) {
       if (at < since) continue;
-      for (const [to, then] of shown) if (to !== from && to === (device ?? to)) times.push(then - at);
+      for (const [to, then] of shown) if (to !== from && fits(from, to)) times.push(then - at);
     }
     const sorted = times.sort((a, b) => a - b);
     return { p50: percentile(sorted, 0.5), p99: percentile(sorted, 0.99) };

@@ -130,7 +130,7 @@ async function command(act) {
   try {
     await act(state.control);
   } catch (error) {
-    state.doing = ["failed", { why: error.message }];
+    state.doing = ["refused", { why: error.message }];
   }
   for (const { port, running } of state.control.nodes) picture.known(String(port), running);
   changed();
