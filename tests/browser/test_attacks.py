@@ -1,8 +1,7 @@
-"""Nothing that people or the agent write is executed, loaded or made part of the page, wherever the page shows it."""
+"""Nothing that people or the agent write is executed, loaded or made part of the page, wherever it is shown."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,15 +19,19 @@ from tests.conftest import NODE_SETTINGS, free_ports
 WATCH = """
 window.caught = [];
 window.hit = (...what) => caught.push(`ran: ${what}`);
-for (const name of ["alert", "confirm", "prompt", "print", "open"]) window[name] = (...what) => caught.push(`${name}: ${what}`);
-addEventListener("securitypolicyviolation", (event) => caught.push(`stopped: ${event.violatedDirective} ${event.blockedURI}`));
+for (const name of ["alert", "confirm", "prompt", "print", "open"]) {
+  window[name] = (...what) => caught.push(`${name}: ${what}`);
+}
+addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
+  caught.push(`stopped: ${violatedDirective} ${blockedURI}`),
+);
 """
 # What is in the page that its own code never makes, and every address in it that is not for the web or a mailbox.
 FOREIGN = """(() => {
   const found = [];
   const tags = "script, iframe, object, embed, style, link, meta, base, img, image, video, audio, source, math, "
-    + "foreignObject, template, marquee, portal, xss, applet, frame, frameset, form[action], [srcdoc], [style*=url]";
-  for (const root of ["#log", "#list", "#chat > header", "#typing"].map((one) => document.querySelector(one)).filter(Boolean)) {
+    + "foreignObject, template, marquee, portal, xss, applet, frame, frameset, form[action], [srcdoc]";
+  for (const root of document.querySelectorAll("#log, #list, #chat > header, #typing")) {
     for (const node of root.querySelectorAll(tags)) found.push(node.outerHTML.slice(0, 200));
     for (const node of root.querySelectorAll("*")) {
       for (const { name, value } of node.attributes) if (/^on/i.test(name)) found.push(`${name}=${value}`);
@@ -37,7 +40,9 @@ FOREIGN = """(() => {
       if (!/^(https?|mailto):$/.test(node.protocol)) found.push(`href=${node.href}`);
       if (node.hostname !== location.hostname && !/noopener/.test(node.rel)) found.push(`rel=${node.rel}`);
     }
-    for (const node of root.querySelectorAll("*|a")) if (node.getAttribute("xlink:href")) found.push(node.outerHTML);
+    for (const node of root.querySelectorAll("*|a")) {
+      if (node.getAttribute("xlink:href")) found.push(node.outerHTML);
+    }
   }
   return found;
 })()"""
@@ -94,47 +99,41 @@ def test_there_are_at_least_a_hundred_attacks() -> None:
     assert len(set(ATTACKS)) >= 100
 
 
-async def test_messages_answers_tools_and_reports_of_every_attack_are_text(
-    cluster: LocalCluster, mallory: ChatClient, open_page: PageFactory
+@pytest.mark.parametrize("live", [True, False], ids=["live", "from the log"])
+async def test_messages_answers_tools_and_reports_are_text(
+    live: bool, cluster: LocalCluster, mallory: ChatClient, open_page: PageFactory
 ) -> None:
-    conversation = await mallory.create("<script>hit('title')</script>", access="open")
+    # Several conversations, so that the agent answers in all of them at the same time.
+    parts = [ATTACKS[start : start + AT_ONCE] for start in range(0, len(ATTACKS), AT_ONCE)]
+    conversations = [await mallory.create("<script>hit('title')</script>", access="open") for _ in parts]
     page = await open_page(0, "<b onclick=hit(3)>Ann", script=WATCH)
     watched = Watched(page, cluster)
-    await page.goto(f"{cluster.urls[0]}/#c={conversation.id}")
-    await until(page, "state.open?.loaded")
-    sent = []
-    for start in range(0, len(ATTACKS), AT_ONCE):
-        sent += [(await conversation.send(text)).seq for text in ATTACKS[start : start + AT_ONCE]]
-        await until(page, f"state.open.head >= {sent[-1]}")
-    # Each is answered with itself, so all have been shown as messages and as streamed answers.
-    await until(
-        page,
-        f"state.open.entries.filter((e) => e.type === 'answer').length === {len(ATTACKS)}",
-        timeout=100,
-    )
-    await watched.assert_unharmed()
-    assert json.loads(await look(page, "JSON.stringify(state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text))")) == ATTACKS  # fmt: skip
-    shown = await page.evaluate("document.querySelector('#log').textContent")
-    for text in ("<script>hit(document.domain)</script>", "<iframe src=javascript:hit(document.domain)></iframe>"):
-        assert text in shown
 
-    # What folds open, what is hovered over and what is focused.
-    await page.evaluate("document.querySelectorAll('#log details').forEach((one) => { one.open = true; })")
-    for _ in range(40):
-        await page.keyboard.press("Tab")
-    for link in (await page.query_selector_all("#log article a"))[:20]:
-        await link.hover(timeout=2000, force=True)
-    await watched.assert_unharmed()
+    async def attack() -> None:
+        for conversation, texts in zip(conversations, parts, strict=True):
+            for text in texts:
+                await conversation.send(text)
 
-    # The same from the log, page by page.
-    await page.reload()
-    await until(page, "state.open?.loaded")
-    while await look(page, "state.open.hasOlder"):
-        top = await look(page, "state.open.entries[0].seq")
-        await page.evaluate("document.querySelector('#scroller').scrollTop = 0")
-        await until(page, f"state.open.entries[0].seq < {top} || !state.open.hasOlder")
-    await until(page, "document.querySelectorAll('#log article').length > 200")
-    await watched.assert_unharmed()
+    if live:
+        await page.goto(f"{cluster.urls[0]}/#c={conversations[0].id}")
+        await until(page, "state.open?.loaded")
+    await attack()
+    for conversation, texts in zip(conversations[:1] if live else conversations, parts, strict=False):
+        await page.goto(f"{cluster.urls[0]}/#c={conversation.id}")
+        await until(page, f"state.open?.id === '{conversation.id}' && state.open.loaded")
+        # Each is answered with itself.
+        answers = "state.open.entries.filter((e) => e.type === 'answer').length"
+        await until(page, f"{answers} === {len(texts)}", timeout=60)
+        messages = "state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text)"
+        assert await look(page, messages) == texts
+        await page.evaluate("document.querySelectorAll('#log details').forEach((one) => { one.open = true; })")
+        shown = await page.evaluate("document.querySelector('#log').textContent")
+        assert all(text in shown for text in texts if text.isprintable() and text.isascii() and "  " not in text)
+        for _ in range(10):
+            await page.keyboard.press("Tab")
+        for link in (await page.query_selector_all("#log article a"))[:5]:
+            await link.hover(timeout=5000, force=True)
+        await watched.assert_unharmed()
 
 
 async def test_questions_and_who_answered_them_are_text(

@@ -6,20 +6,21 @@ const upwards = (map) => [...map.keys()].sort((a, b) => a - b);
 
 // A run that has not ended: what its latest attempt has said, and what it has reported.
 class Run {
-  attempt = 0;
-
   constructor(run_id) {
     this.run_id = run_id;
-    this.begin(0);
+    this.#empty(0);
   }
 
-  // A later attempt: what earlier ones have said is void.
+  // What earlier attempts have said is void.
   begin(attempt) {
-    if (attempt <= this.attempt && this.updates) return;
+    if (attempt > this.attempt) this.#empty(attempt);
+  }
+
+  #empty(attempt) {
     this.attempt = attempt;
     this.text = "";
     this.length = 0; // of the text, in code points
-    this.updates = []; // [{number, kind, node, tool, data, ...}], with one for each tool that was called
+    this.updates = []; // [{number, kind, node, tool, data, ...}], one for each tool that was called
     this.waiting = new Map(); // offset -> text of deltas beyond a gap
     this.reports = new Map(); // number -> update
   }
@@ -41,22 +42,20 @@ class Run {
   report(updates) {
     for (const update of updates) if (update.attempt === this.attempt) this.reports.set(update.number, update);
     for (const number of upwards(this.reports).slice(0, -KEPT)) this.reports.delete(number);
-    const tools = {};
+    const tools = new Map();
     this.updates = [];
     for (const number of upwards(this.reports)) {
-      const update = { ...this.reports.get(number) };
-      const { tool, path } = update;
-      if (path) update.node = path.join("/");
-      if (tool) Object.assign((tools[tool.id] ??= {}), tool);
-      if (tool && this.updates.some((one) => one.tool === tools[tool.id])) continue;
-      if (tool) update.tool = tools[tool.id];
-      this.updates.push(update);
+      const { tool, path, ...update } = this.reports.get(number);
+      const called = tools.get(tool?.id);
+      if (called) Object.assign(called, tool);
+      else this.updates.push({ ...update, node: path?.join("/"), tool: tool && { ...tool } });
+      if (tool && !called) tools.set(tool.id, this.updates.at(-1).tool);
     }
   }
 }
 
 export class Answer {
-  runs = new Map(); // run id -> Run, in the order in which they were met
+  runs = new Map(); // run id -> Run, in the order of meeting
   #ended = new Set(); // ids of runs, of late
 
   // The run that is being written, if one is; what it has said stays until its final entry is seen.
@@ -66,14 +65,14 @@ export class Answer {
 
   // A run:* event came; returns false when text before it was missed, so that the card must be asked for.
   hear(event, payload) {
-    const { run_id, attempt } = payload;
+    const { run_id, attempt, offset, text } = payload;
     if (event === "run:finished") this.#over(run_id);
     if (this.#ended.has(run_id)) return true;
     const run = this.#meet(run_id);
     run.begin(event === "run:superseded" ? attempt + 1 : attempt);
     if (attempt < run.attempt) return true;
     if (event === "run:update") run.report([payload]);
-    return event !== "run:delta" || run.add(payload.offset, payload.text);
+    return event !== "run:delta" || run.add(offset, text);
   }
 
   // The session card says which run is unfinished and what it has said; returns false when a gap remains. It may be
@@ -88,7 +87,7 @@ export class Answer {
     return run.add(0, unfinished.text);
   }
 
-  // The final entry of a run has been seen: the log has the answer now.
+  // The final entry of a run has been seen.
   ended(run_id) {
     this.runs.delete(run_id);
     this.#over(run_id);
@@ -101,6 +100,6 @@ export class Answer {
 
   #over(run_id) {
     this.#ended.add(run_id);
-    if (this.#ended.size > KEPT) this.#ended.delete(this.#ended.values().next().value);
+    if (this.#ended.size > KEPT) this.#ended.delete([...this.#ended][0]);
   }
 }

@@ -7,14 +7,9 @@ const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries 
 const TYPING_MS = 6000; // a "typing" that is not repeated is taken back
 
 export class Conversation {
+  // As the server says: title, access, agent, graph, strategy, approvals, owner
   title = "";
-  access = "";
-  agent = "";
-  graph = "";
-  strategy = ""; // what a message does while a run is on
-  approvals = ""; // who may answer questions: members or owner
-  owner = ""; // a user id
-  role = ""; // "", until it is known; "invited", owner or member
+  role = ""; // "" until it is known; "invited", owner or member
   members = null; // [{user_id, name, role, online}], once they are asked for
   lastActivity = "";
   delivery = null; // set while it is followed
@@ -26,7 +21,7 @@ export class Conversation {
   delivered = new Map(); // "user_id device_id" -> the seq up to which this device has everything
   answer = new Answer();
   asked = new Set(); // ids of interrupts that wait for an answer
-  resolved = new Map(); // interrupt id -> how it was resolved: data of the entry
+  resolved = new Map(); // interrupt id -> data of the entry that settles it
   divider = null; // {after, upTo}: what was missed
   syncing = null; // this and the next two: a request is on its way
   paging = false;
@@ -36,8 +31,7 @@ export class Conversation {
   #typing = new Map(); // user id -> when to stop showing it
 
   constructor(id, draft) {
-    this.id = id;
-    this.draft = draft;
+    Object.assign(this, { id, draft });
   }
 
   get head() {
@@ -49,7 +43,7 @@ export class Conversation {
   }
 
   get hasOlder() {
-    return this.entries.length > 0 && this.entries[0].seq > this.first;
+    return this.entries[0]?.seq > this.first;
   }
 
   // Entries handed on by the delivery: they join on to the ones before.
@@ -95,7 +89,7 @@ export class Conversation {
   // Someone's read mark; marks never go back.
   mark(userId, seq) {
     this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
-    if (userId === state.me) this.read = this.reads[userId];
+    this.read = this.reads[state.me] ?? 0;
   }
 
   // A device has everything up to `seq`.
@@ -126,7 +120,7 @@ export class Conversation {
     return [...this.#typing].filter(([, until]) => until > Date.now()).map(([userId]) => userId);
   }
 
-  // Show what was missed between two seqs, when it holds anything by others to read.
+  // Show what was missed between two seqs.
   divide(after, upTo) {
     if (upTo > after) this.divider = { after, upTo };
   }

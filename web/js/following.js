@@ -26,8 +26,9 @@ export class Following {
   // The conversation with this id, made when it is met for the first time.
   meet(id) {
     const save = async (text) => (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
-    if (!state.conversations.has(id)) state.conversations.set(id, new Conversation(id, new Draft(save, changed)));
-    return state.conversations.get(id);
+    const { conversations } = state;
+    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    return conversations.get(id);
   }
 
   // A new connection: the server follows nothing for it yet.
@@ -87,14 +88,12 @@ export class Following {
     c.strategy = result.multitask_strategy;
     c.first = head - card.history + 1;
     c.followedAt = performance.now();
-    for (const [userId, seq] of Object.entries(reads)) c.mark(userId, seq);
     const anew = result.verdict !== "resumed" || !c.delivery;
     if (anew) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver();
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
-      c.read = reads[state.me] ?? 0;
-      c.reads = reads;
+      c.reads = {};
     } else if (c.loaded) {
       c.divide(c.head, head);
     } else {
@@ -102,6 +101,7 @@ export class Following {
       c.delivery = new Delivery({ epoch: position.epoch, seq: head });
       c.lastActivity = card.last_activity;
     }
+    for (const [userId, seq] of Object.entries({ [state.me]: 0, ...reads })) c.mark(userId, seq);
     for (const { user_id, device_id, seq } of result.delivered ?? []) c.deliver(user_id, device_id, seq);
     if (result.draft) c.draft.hear(result.draft);
     const whole = !c.loaded || c.answer.card(card.unfinished_run, anew);

@@ -35,7 +35,9 @@ export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.langu
 
 export const switchLanguage = () => speak((stored.lang = lang === "zh" ? "en" : "zh"));
 
-const format = (date, options) => date.toLocaleString(t("locale"), options);
+const formats = {}; // making one is slow
+const format = (date, options) =>
+  (formats[lang + Object.values(options)] ??= new Intl.DateTimeFormat(t("locale"), options)).format(date);
 
 export const clock = (date) => format(date, { hour: "2-digit", minute: "2-digit" });
 

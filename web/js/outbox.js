@@ -77,9 +77,8 @@ export class Outbox {
 
   // The log has been delivered up to here: what it holds is no longer on its way.
   delivered(c, entries) {
-    if (!this.items.length) return;
-    const here = new Set(entries.filter((e) => e.data.user_id === state.me).map((e) => e.data.client_id));
-    const seen = (item) => here.has(item.client_id) || (item.state === "sent" && item.seq <= c.head);
+    const said = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
+    const seen = (item) => said.has(item.client_id) || item.seq <= c.head;
     this.remove((item) => item.conversation_id === c.id && seen(item));
   }
 

@@ -30,7 +30,7 @@ export function begin(arrive) {
       if (name === "conversation:updated") following.listSoon();
       else if (name === "device:updated") devices.show(payload.devices);
       else if (name === "presence:update") devices.online(payload.user_id, payload.online);
-      else if (name === "session:ended") ended({ code: payload.reason, message: payload.by.device_name || payload.by.device_id });
+      else if (name === "session:ended") ended({ code: "token_revoked" });
       else if (payload?.conversation_id) following.hear(name, payload);
     },
   });
