@@ -1,7 +1,9 @@
-// What a person can do: open, create, join, leave, read on, mark as read.
+// What a person can do: open, create, join, leave, say, answer, read on, and see to members and devices.
 
+import { wait } from "./connection.js";
 import { complain } from "./dom.js";
 import { changed, learnNames, state } from "./state.js";
+import { deviceId, random, signOut, stored } from "./storage.js";
 
 export class Actions {
   #typedAt = 0;
@@ -21,7 +23,7 @@ export class Actions {
     changed();
     if (!id || !this.connection.ready) return;
     try {
-      if (!member) await this.#enter(id, "conversation:join", { conversation_id: id });
+      if (!member) await this.#enter(id, "conversation:join");
       else if (!known.loaded) await this.following.sync([known]);
     } finally {
       if (state.opening === id) state.opening = "";
@@ -32,14 +34,14 @@ export class Actions {
   }
 
   // The id is chosen here, so that a repeated request creates one conversation. Resolves with the id.
-  async create({ title, access, agent }) {
-    const id = `c-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
-    await this.#enter(id, "conversation:create", { conversation_id: id, title, access, agent });
+  async create(settings) {
+    const id = `c-${random(3)}`;
+    await this.#enter(id, "conversation:create", settings);
     return id;
   }
 
   async leave(c) {
-    await this.connection.insist("conversation:leave", { conversation_id: c.id });
+    await this.connection.ask(c, "conversation:leave");
     this.following.drop(c);
   }
 
@@ -50,16 +52,26 @@ export class Actions {
     this.typed(false);
   }
 
+  // Say one's own message anew; only the conversation's last one can be.
+  edit(c, seq, text) {
+    this.outbox.add(c.id, text, seq);
+  }
+
+  // Have the last turn answered anew, whose final entry is `seq`.
+  regenerate(c, seq) {
+    return this.connection.ask(c, "run:regenerate", { seq });
+  }
+
   // End the answer that is being written.
   async stop(c) {
     const { run_id } = c.answer.current ?? {};
-    if (run_id) await this.connection.insist("run:stop", { conversation_id: c.id, run_id });
+    if (run_id) await this.connection.ask(c, "run:stop", { run_id });
   }
 
   // Answer a question of the agent's. When somebody was first, the log says who.
   async respond(c, interrupt_id, value) {
     try {
-      c.resolve(await this.connection.insist("interrupt:respond", { conversation_id: c.id, interrupt_id, value }));
+      c.resolve(await this.connection.ask(c, "interrupt:respond", { interrupt_id, value }));
     } catch (error) {
       if (error.code !== "already_resolved") complain(error);
     }
@@ -71,8 +83,7 @@ export class Actions {
     if (!c.hasOlder || c.paging) return;
     c.paging = true;
     try {
-      const request = { conversation_id: c.id, before: c.entries[0].seq };
-      const page = await this.connection.insist("conversation:history", request);
+      const page = await this.connection.ask(c, "conversation:history", { before: c.entries[0].seq });
       if (page.epoch !== c.delivery.position.epoch) return;
       learnNames(page.entries, true);
       c.addOlder(page.entries, page.entries.length ? page.first : c.entries[0].seq);
@@ -90,7 +101,7 @@ export class Actions {
     c.marking = true;
     try {
       const { seq } = await this.connection.request("read:update", { conversation_id: c.id, seq: c.head });
-      c.mark(state.me, seq, state.me);
+      c.mark(state.me, seq);
     } catch {
       // Seen again after the next connection.
     } finally {
@@ -104,13 +115,40 @@ export class Actions {
     const now = Date.now();
     if (typing ? now - this.#typedAt < 3000 : !this.#typedAt) return;
     this.#typedAt = typing ? now : 0;
-    if (state.open) this.connection.tell("typing:update", { conversation_id: state.open.id, typing });
+    const told = { conversation_id: state.open?.id, typing };
+    if (state.open) this.connection.request("typing:update", told).catch(() => {});
   }
 
-  async #enter(id, event, request) {
+  loadMembers(c) {
+    return this.following.loadMembers(c);
+  }
+
+  invite(c, user_ids) {
+    return this.connection.ask(c, "conversation:invite", { user_ids });
+  }
+
+  renameDevice(device_id, device_name) {
+    return this.connection.insist("device:rename", { device_id, device_name });
+  }
+
+  // The device's sessions end, and its token is good for nothing any more.
+  async signOutDevice(device_id) {
+    if (device_id === deviceId()) await this.signOut();
+    else await this.connection.insist("device:sign_out", { device_id });
+  }
+
+  // Leave, with nothing left behind.
+  async signOut() {
+    const told = this.connection.request("device:sign_out", { device_id: deviceId() });
+    await Promise.allSettled([this.outbox.forget(), Promise.race([told, wait(1000)])]);
+    stored.device = null;
+    signOut();
+  }
+
+  async #enter(id, event, fields) {
     const c = this.following.meet(id);
     try {
-      const result = await this.following.during([c], () => this.connection.insist(event, request));
+      const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
       if (state.opening === id) state.open = c;
       this.following.take(c, result);
     } catch (error) {

@@ -1,66 +1,105 @@
-// The agent's answer while it is being written; the same rules as sio_server/protocol/live.py.
+// The agent's answers while they are being written; the same rules as sio_server/protocol/live.py.
 
-const SIGNS = { called: "…", done: " ✓", failed: " ✗" };
+const KEPT = 100; // reports of an attempt, and ids of runs that have ended
 
-export class Answer {
-  current = null; // {run_id, attempt, text, length, doing}; length counts code points
-  #ended = new Set(); // ids of runs whose final entry has been seen
-  #kept = new Map(); // offset -> text of deltas beyond a gap
+const upwards = (map) => [...map.keys()].sort((a, b) => a - b);
 
-  // A run:* event came; returns false when text before it was missed, so that the card must be asked for.
-  hear(event, { run_id, attempt, offset, text, ...update }) {
-    // What ends a run is its entry, which may still be on its way when run:finished comes.
-    if (this.#ended.has(run_id) || event === "run:finished") return true;
-    const run = this.#begin(run_id, event === "run:superseded" ? attempt + 1 : attempt);
-    if (attempt < run.attempt) return true;
-    if (event === "run:delta") return this.#join(offset, text);
-    if (event === "run:update") run.doing = told(update) || run.doing;
-    return true;
+// A run that has not ended: what its latest attempt has said, and what it has reported.
+class Run {
+  constructor(run_id) {
+    this.run_id = run_id;
+    this.#empty(0);
   }
 
-  // The session card says which run is unfinished and what it has said; returns false when a gap remains.
-  card(unfinished) {
-    if (this.current?.run_id !== unfinished?.run_id) this.current = null;
-    if (!unfinished?.attempt || this.#ended.has(unfinished.run_id)) return true;
-    const run = this.#begin(unfinished.run_id, unfinished.attempt);
-    if (unfinished.attempt < run.attempt) return true;
-    for (const update of unfinished.updates) {
-      if (update.attempt === run.attempt) run.doing = told(update) || run.doing;
-    }
-    return this.#join(0, unfinished.text);
+  // What earlier attempts have said is void.
+  begin(attempt) {
+    if (attempt > this.attempt) this.#empty(attempt);
   }
 
-  // The final entry of a run has been seen: the log has the answer now.
-  ended(run_id) {
-    this.#ended.add(run_id);
-    if (this.current?.run_id === run_id) this.current = null;
+  #empty(attempt) {
+    this.attempt = attempt;
+    this.text = "";
+    this.length = 0; // of the text, in code points
+    this.updates = []; // [{number, kind, node, tool, data, ...}], one for each tool that was called
+    this.waiting = new Map(); // offset -> text of deltas beyond a gap
+    this.reports = new Map(); // number -> update
   }
 
-  // Another run, or a later attempt: what earlier ones have said is void.
-  #begin(run_id, attempt) {
-    if (this.current?.run_id !== run_id || attempt > this.current.attempt) {
-      this.current = { run_id, attempt, text: "", length: 0, doing: "" };
-      this.#kept.clear();
-    }
-    return this.current;
-  }
-
-  #join(offset, text) {
-    const run = this.current;
-    if (text.length > (this.#kept.get(offset)?.length ?? -1)) this.#kept.set(offset, text);
-    for (const at of [...this.#kept.keys()].sort((a, b) => a - b)) {
-      if (at > run.length) return false;
-      const unseen = [...this.#kept.get(at)].slice(run.length - at);
-      this.#kept.delete(at);
-      run.text += unseen.join("");
-      run.length += unseen.length;
+  // Join a delta on; returns false when something before it is missing.
+  add(offset, text) {
+    if (text.length >= (this.waiting.get(offset)?.length ?? 0)) this.waiting.set(offset, text);
+    for (const at of upwards(this.waiting)) {
+      if (at > this.length) return false;
+      const unseen = [...this.waiting.get(at)].slice(this.length - at);
+      this.waiting.delete(at);
+      this.text += unseen.join("");
+      this.length += unseen.length;
     }
     return true;
+  }
+
+  // Reports came, in any order, and perhaps again.
+  report(updates) {
+    for (const update of updates) if (update.attempt === this.attempt) this.reports.set(update.number, update);
+    for (const number of upwards(this.reports).slice(0, -KEPT)) this.reports.delete(number);
+    const tools = new Map();
+    this.updates = [];
+    for (const number of upwards(this.reports)) {
+      const { tool, path, ...update } = this.reports.get(number);
+      const called = tools.get(tool?.id);
+      if (called) Object.assign(called, tool);
+      else this.updates.push({ ...update, node: path?.join("/"), tool: tool && { ...tool } });
+      if (tool && !called) tools.set(tool.id, this.updates.at(-1).tool);
+    }
   }
 }
 
-// An update in a few words, if it has any: the tool that is called, or what the graph says it does.
-function told({ kind, tool, data }) {
-  if (kind === "tool") return (tool.name ?? "") + SIGNS[tool.status];
-  return kind === "custom" && [data, data?.text].find((said) => typeof said === "string");
+export class Answer {
+  runs = new Map(); // run id -> Run, in the order of meeting
+  #ended = new Set(); // ids of runs, of late
+
+  // The run that is being written, if one is; what it has said stays until its final entry is seen.
+  get current() {
+    return [...this.runs.values()].reverse().find((run) => run.attempt) ?? null;
+  }
+
+  // A run:* event came; returns false when text before it was missed, so that the card must be asked for.
+  hear(event, payload) {
+    const { run_id, attempt, offset, text } = payload;
+    if (event === "run:finished") this.#over(run_id);
+    if (this.#ended.has(run_id)) return true;
+    const run = this.#meet(run_id);
+    run.begin(event === "run:superseded" ? attempt + 1 : attempt);
+    if (attempt < run.attempt) return true;
+    if (event === "run:update") run.report([payload]);
+    return event !== "run:delta" || run.add(offset, text);
+  }
+
+  // The session card says which run is unfinished and what it has said; returns false when a gap remains. It may be
+  // older than what was heard: it takes nothing back, unless all begins `anew`.
+  card(unfinished, anew) {
+    if (anew) this.runs.clear();
+    if (!unfinished || this.#ended.has(unfinished.run_id)) return true;
+    const run = this.#meet(unfinished.run_id);
+    run.begin(unfinished.attempt);
+    if (run.attempt > unfinished.attempt) return true;
+    run.report(unfinished.updates);
+    return run.add(0, unfinished.text);
+  }
+
+  // The final entry of a run has been seen.
+  ended(run_id) {
+    this.runs.delete(run_id);
+    this.#over(run_id);
+  }
+
+  #meet(run_id) {
+    if (!this.runs.has(run_id)) this.runs.set(run_id, new Run(run_id));
+    return this.runs.get(run_id);
+  }
+
+  #over(run_id) {
+    this.#ended.add(run_id);
+    if (this.#ended.size > KEPT) this.#ended.delete([...this.#ended][0]);
+  }
 }

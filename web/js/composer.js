@@ -7,68 +7,74 @@ import { state } from "./state.js";
 const MAX_BYTES = 16 * 1024;
 const STILL_MS = 4000; // without a key: not typing any more
 
-export class Composer {
-  #of = null;
-  #still = 0;
+export function composer(actions, sent) {
+  const field = $("text");
+  let editing = null; // the entry that is said anew; its text is no draft
+  let of = null;
+  let still;
 
-  constructor(actions, sent) {
-    Object.assign(this, { actions, sent });
-    const text = $("text");
-    text.addEventListener("input", () => this.#edited());
-    text.addEventListener("compositionend", () => this.#edited());
-    text.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      this.#send();
-    });
-    $("composer").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#send();
-    });
-  }
-
-  // Show the draft of the open conversation; a text that is being composed is left alone.
-  draw() {
-    const c = state.open;
-    const text = $("text");
-    if (c && text.value !== c.draft.text) {
-      text.value = c.draft.text;
-      this.#fit();
-    }
-    if (c && c !== this.#of && matchMedia("(hover: hover)").matches) text.focus();
-    this.#of = c;
-    $("send").disabled = !text.value.trim();
-    $("hint").textContent = state.link === "online" || state.link === "catching" ? "" : t("waitingHint");
-  }
-
-  #edited() {
-    const c = state.open;
-    if (!c) return;
-    const { value } = $("text");
-    c.draft.edit(value);
+  function put(value) {
+    if (field.value !== value) field.value = value;
+    field.style.height = "auto";
+    field.style.height = `${field.scrollHeight}px`;
     $("send").disabled = !value.trim();
-    this.#fit();
-    this.actions.typed(value !== "");
-    clearTimeout(this.#still);
-    this.#still = setTimeout(() => this.actions.typed(false), STILL_MS);
   }
 
-  #send() {
-    const value = $("text").value.trim();
-    if (!value || !state.open) return;
-    if (new TextEncoder().encode(value).length > MAX_BYTES) {
+  // Say a message anew, or go on with the draft.
+  function edit(entry) {
+    if (!entry && !editing) return;
+    editing = entry;
+    $("editing").hidden = !entry;
+    put(entry?.data.text ?? state.open?.draft.text ?? "");
+    field.focus();
+  }
+
+  function send(event) {
+    event.preventDefault();
+    const c = state.open;
+    const entry = editing;
+    const text = field.value.trim().toWellFormed();
+    if (!text || !c) return;
+    if (new TextEncoder().encode(text).length > MAX_BYTES) {
       toast(t("tooLong"));
       return;
     }
-    this.actions.send(state.open, value.toWellFormed?.() ?? value);
-    this.draw();
-    $("text").focus();
-    this.sent();
+    edit(null);
+    if (!entry) actions.send(c, text);
+    else if (text !== entry.data.text) actions.edit(c, entry.seq, text);
+    draw();
+    field.focus();
+    sent();
   }
 
-  #fit() {
-    const { style } = $("text");
-    style.height = "auto";
-    style.height = `${$("text").scrollHeight}px`;
+  // Show the draft of the open conversation; a text that is being composed is left alone.
+  function draw() {
+    const c = state.open;
+    if (c !== of) {
+      edit(null);
+      if (c && matchMedia("(hover: hover)").matches) field.focus();
+      of = c;
+    }
+    if (c && !editing && field.value !== c.draft.text) put(c.draft.text);
+    $("hint").textContent = /online|catching/.test(state.link) ? "" : t("waitingHint");
   }
+
+  field.oninput = () => {
+    const { value } = field;
+    if (!editing) state.open.draft.edit(value);
+    put(value);
+    actions.typed(value !== "");
+    clearTimeout(still);
+    still = setTimeout(() => actions.typed(false), STILL_MS);
+  };
+  field.onkeydown = (event) => {
+    const { key, shiftKey, isComposing } = event;
+    if (key === "Escape") edit(null);
+    else if (key === "Enter" && !shiftKey && !isComposing) send(event);
+    else if (key === "ArrowUp" && !field.value) $("log").querySelector(".edit")?.click(event.preventDefault());
+  };
+  $("composer").onsubmit = send;
+  $("cancel-edit").onclick = () => edit(null);
+  put("");
+  return { draw, edit };
 }

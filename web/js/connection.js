@@ -1,10 +1,13 @@
-// The socket: connects, connects again, and turns each request into one answer or one error.
+// The socket: connects, to another node when its own is gone, and turns each request into one answer or one error.
 
 import { io } from "/vendor/socket.io.esm.min.js";
+import { Route } from "./retry.js";
+import { changed, state } from "./state.js";
+import { stored } from "./storage.js";
 
-const ANSWER_MS = 8000;
-const REPEAT_MS = [500, 1000, 2000, 4000];
-const NO_ENTRY = new Set(["token_missing", "token_invalid", "token_expired", "invalid_payload", "not_allowed"]);
+const CONNECT_MS = 6000;
+const ANSWER_MS = 8000; // nodes answer sooner, whatever happens to them
+const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
 // `retryable`: the outcome is unknown or the server is busy; the same request may be repeated.
 const failure = ({ code, message, retryable = true }) => Object.assign(new Error(message), { code, retryable });
@@ -13,45 +16,27 @@ const offline = () => failure({ code: "offline" });
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export class Connection {
-  ready = null; // the payload of session:ready while the connection lives
+  ready = null; // session:ready, while the connection lives
+  #socket;
+  #since;
+  #timer;
 
-  // handlers: ready(payload), event(name, payload), state(), refused({code, message})
-  constructor(auth, handlers) {
-    const socket = io({ transports: ["websocket"], auth, reconnectionDelay: 500, reconnectionDelayMax: 4000 });
-    this.socket = socket;
-    socket.on("session:ready", (payload) => {
-      this.ready = payload;
-      handlers.state();
-      handlers.ready(payload);
-    });
-    socket.onAny((name, payload) => name !== "session:ready" && handlers.event(name, payload));
-    socket.on("disconnect", () => {
-      this.ready = null;
-      handlers.state();
-      this.#againUnlessActive();
-    });
-    socket.on("connect_error", (error) => {
-      if (NO_ENTRY.has(error.data?.code)) handlers.refused(error.data);
-      else this.#againUnlessActive();
-      handlers.state();
-    });
-    for (const name of ["online", "offline"]) addEventListener(name, handlers.state);
-  }
-
-  // Send without waiting for an answer; lost while not connected.
-  tell(event, payload) {
-    if (this.ready) this.socket.volatile.emit(event, payload);
+  // auth(): who this is; handlers: ready(payload), event(name, payload), refused({code, message})
+  constructor(nodes, auth, handlers) {
+    Object.assign(this, { auth, handlers, route: new Route(nodes) });
+    for (const event of ["online", "offline"]) addEventListener(event, () => this.#look());
+    document.addEventListener("visibilitychange", () => this.#look());
+    this.#connect();
   }
 
   // One request, one answer; rejects with a failure.
   async request(event, payload) {
+    const socket = this.#socket;
     if (!this.ready) throw offline();
-    let ack;
-    try {
-      ack = await this.socket.timeout(ANSWER_MS).emitWithAck(event, payload);
-    } catch {
+    const ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload).catch(() => {
+      this.#lost(socket, true);
       throw offline();
-    }
+    });
     if (!ack?.ok) throw failure(ack?.error ?? { code: "internal" });
     return ack;
   }
@@ -59,21 +44,67 @@ export class Connection {
   // The same, repeated for as long as this connection lives. Every request may be repeated as it was.
   async insist(event, payload) {
     const session = this.ready;
-    for (let tries = 0; ; tries++) {
+    for (let ms = 500; ; ms = Math.min(2 * ms, 4000)) {
       try {
         return await this.request(event, payload);
       } catch (error) {
         if (!error.retryable || !session || this.ready !== session) throw error;
       }
-      await wait(REPEAT_MS[Math.min(tries, REPEAT_MS.length - 1)]);
+      await wait(ms);
       if (this.ready !== session) throw offline();
     }
   }
 
-  // socket.io does not connect again by itself when it was the server that said no.
-  async #againUnlessActive() {
-    if (this.socket.active) return;
-    await wait(1500);
-    if (!this.socket.active) this.socket.connect();
+  // The same, about a conversation.
+  ask(c, event, fields) {
+    return this.insist(event, { conversation_id: c.id, ...fields });
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.ready = this.#socket = null;
+    state.retryAt = 0;
+    socket?.disconnect();
+  }
+
+  #connect() {
+    this.close();
+    const options = { transports: ["websocket"], auth: this.auth(), forceNew: true, reconnection: false };
+    const socket = (this.#socket = io(this.route.url, options));
+    socket.onAny((name, payload) => {
+      if (this.#socket !== socket) return;
+      if (name === "session:ready") {
+        clearTimeout(this.#timer);
+        this.ready = payload;
+        this.#since = performance.now();
+        if (!stored.nodes) this.route.learn(payload.nodes); // a stage's devices stay behind their proxies
+        this.handlers.ready(payload);
+      } else if (name === "server:draining") this.#lost(socket, true);
+      else this.handlers.event(name, payload);
+    });
+    socket.on("disconnect", () => this.#lost(socket));
+    socket.on("connect_error", ({ data }) => {
+      if (NO_ENTRY.test(data?.code)) this.handlers.refused(data);
+      else this.#lost(socket);
+    });
+    this.#timer = setTimeout(() => this.#lost(socket), CONNECT_MS);
+    changed();
+  }
+
+  #lost(socket, gone) {
+    if (this.#socket !== socket) return;
+    const pause = this.route.next(this.ready ? performance.now() - this.#since : 0, gone);
+    this.close();
+    state.retryAt = Date.now() + pause;
+    this.#timer = setTimeout(() => this.#connect(), pause);
+    changed();
+  }
+
+  // The network or the page came back, or may have gone. It is a hint only: a node may be on this machine.
+  #look() {
+    if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
+    else if (state.retryAt && navigator.onLine) this.#connect();
+    changed();
   }
 }

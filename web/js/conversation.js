@@ -1,16 +1,16 @@
 // What this page knows of one conversation; told what was heard and read, it never asks anything itself.
 
 import { Answer } from "./answer.js";
+import { state } from "./state.js";
 
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 const TYPING_MS = 6000; // a "typing" that is not repeated is taken back
 
 export class Conversation {
+  // As the server says: title, access, agent, graph, strategy, approvals, owner
   title = "";
-  access = "";
-  agent = "";
-  graph = "";
-  role = ""; // "", until it is known; "invited", owner or member
+  role = ""; // "" until it is known; "invited", owner or member
+  members = null; // [{user_id, name, role, online}], once they are asked for
   lastActivity = "";
   delivery = null; // set while it is followed
   loaded = false; // entries are kept; otherwise only counted
@@ -18,11 +18,12 @@ export class Conversation {
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = {}; // everyone's
+  delivered = new Map(); // "user_id device_id" -> the seq up to which this device has everything
   answer = new Answer();
   asked = new Set(); // ids of interrupts that wait for an answer
-  resolved = new Map(); // interrupt id -> how it was resolved: data of the entry
+  resolved = new Map(); // interrupt id -> data of the entry that settles it
   divider = null; // {after, upTo}: what was missed
-  syncing = false; // this and the next two: a request is on its way
+  syncing = null; // this and the next two: a request is on its way
   paging = false;
   marking = false;
   early = []; // events heard while a catch-up is on its way
@@ -30,8 +31,7 @@ export class Conversation {
   #typing = new Map(); // user id -> when to stop showing it
 
   constructor(id, draft) {
-    this.id = id;
-    this.draft = draft;
+    Object.assign(this, { id, draft });
   }
 
   get head() {
@@ -43,7 +43,7 @@ export class Conversation {
   }
 
   get hasOlder() {
-    return this.entries.length > 0 && this.entries[0].seq > this.first;
+    return this.entries[0]?.seq > this.first;
   }
 
   // Entries handed on by the delivery: they join on to the ones before.
@@ -80,15 +80,34 @@ export class Conversation {
   startOver() {
     this.entries = [];
     this.resolved.clear();
+    this.delivered.clear();
     this.loaded = true;
     this.divider = null;
     this.draft.startOver();
   }
 
   // Someone's read mark; marks never go back.
-  mark(userId, seq, me) {
+  mark(userId, seq) {
     this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
-    if (userId === me) this.read = this.reads[userId];
+    this.read = this.reads[state.me] ?? 0;
+  }
+
+  // A device has everything up to `seq`.
+  deliver(userId, deviceId, seq) {
+    const key = `${userId} ${deviceId}`;
+    this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
+  }
+
+  // How many devices other than the one that sent it have this entry.
+  deliveredTo({ seq, data }) {
+    const sender = `${data.user_id} ${data.device_id}`;
+    return [...this.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
+  }
+
+  // How many entries a device of this user's lacks; null if nobody knows.
+  behindOf(deviceId) {
+    const upTo = this.delivered.get(`${state.me} ${deviceId}`);
+    return upTo === undefined ? null : Math.max(0, this.head - upTo);
   }
 
   typing(userId, is) {
@@ -101,7 +120,7 @@ export class Conversation {
     return [...this.#typing].filter(([, until]) => until > Date.now()).map(([userId]) => userId);
   }
 
-  // Show what was missed between two seqs, when it holds anything by others to read.
+  // Show what was missed between two seqs.
   divide(after, upTo) {
     if (upTo > after) this.divider = { after, upTo };
   }

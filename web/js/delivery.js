@@ -1,8 +1,7 @@
 // Delivers one conversation's entries in order, each once, with every gap noticed; no I/O, no clock.
 // The same rules as sio_server/protocol/delivery.py.
 
-// Entries kept while a gap is read. What does not fit is not lost: it is read from the log as well.
-const BUFFER_LIMIT = 1000;
+const BUFFER_LIMIT = 1000; // entries kept while a gap is read; what does not fit is read as well
 
 // What to do now: hand on `entries` in this order, read the log above `readAfter`, or start over.
 const step = (entries = [], readAfter = null, reset = false) => ({ entries, readAfter, reset });
@@ -15,13 +14,12 @@ export class Delivery {
 
   constructor({ epoch, seq }) {
     this.position = { epoch, seq };
-    this.#highest = seq;
-    this.#readAfter = seq;
+    this.#highest = this.#readAfter = seq;
   }
 
-  // True while entries are known to exist that have not been handed on.
-  get behind() {
-    return this.#highest > this.position.seq;
+  // How many entries are known to exist that have not been handed on.
+  get missing() {
+    return this.#highest - this.position.seq;
   }
 
   // An entry came over the socket.
@@ -53,12 +51,11 @@ export class Delivery {
     const entries = [];
     let { epoch, seq } = this.position;
     while (this.#buffer.has(seq + 1)) {
-      seq += 1;
-      entries.push(this.#buffer.get(seq));
+      entries.push(this.#buffer.get((seq += 1)));
       this.#buffer.delete(seq);
     }
     this.position = { epoch, seq };
-    if (!this.behind || this.#reading) return step(entries);
+    if (!this.missing || this.#reading) return step(entries);
     this.#reading = true;
     this.#readAfter = seq;
     return step(entries, seq);

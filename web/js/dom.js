@@ -1,68 +1,69 @@
-// Makes and finds nodes. Text goes in as text only, never as HTML.
+// Fills the page from its templates. Text goes in as text only, never as HTML.
 
-import { explain } from "./i18n.js";
+import { explain, language, translate } from "./i18n.js";
 
 export const $ = (id) => document.getElementById(id);
 
-// h("p.quiet", {title: "..."}, "text", node): a node with classes, properties and children.
-export function h(what, properties = {}, ...children) {
-  const [tag, ...classes] = what.split(".");
-  const node = document.createElement(tag);
-  node.className = classes.join(" ");
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in node) node[name] = value;
-    else node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child !== null));
+// h("p", {className: "quiet"}, "text", node): an element with properties and children.
+export function h(tag, properties, ...children) {
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
   return node;
 }
 
-export const icon = (name) => $("icons").content.querySelector(`.${name}`).cloneNode(true);
-
-// Make `parent` hold these {key, sign, make} items in this order; a node is made anew only when its sign changed.
-export function arrange(parent, items) {
-  const nodes = (parent.nodes ??= new Map());
-  const kept = new Set(items.map((item) => item.key));
-  for (const [key, { node }] of nodes) {
-    if (kept.has(key)) continue;
-    node.remove();
-    nodes.delete(key);
+// A copy of the template `is`. Its parts with data-is get the values of these names: what a click does, or text and
+// nodes; a part without a value is left out. `set` are properties of the whole.
+export function fill({ is, set, ...values }) {
+  const node = $(`t-${is}`).content.firstElementChild.cloneNode(true);
+  for (const part of node.querySelectorAll("[data-is]")) {
+    const value = values[part.dataset.is];
+    if (!value) part.remove();
+    else if (value.call) part.onclick = value;
+    else if (value !== true) part.replaceChildren(...[value].flat());
   }
-  let place = parent.firstChild;
-  for (const { key, sign, make } of items) {
-    const had = nodes.get(key);
-    let node = had?.node;
-    if (had?.sign !== sign) {
-      node = make(had?.node);
-      if (had && had.node !== node) {
-        if (place === had.node) place = node;
-        had.node.replaceWith(node);
-      }
-      nodes.set(key, { node, sign });
+  translate(node);
+  return Object.assign(node, set);
+}
+
+// Make `parent` hold a copy for each item {is, key, ...}, in order. One is made anew only when its values have changed;
+// `dress(node, had)` then sees to what is no value, with the node that was there before.
+export function show(parent, items) {
+  const had = parent.shown ?? new Map();
+  parent.shown = new Map();
+  for (const item of items) {
+    const sign = JSON.stringify(item) + language();
+    const old = had.get(item.key);
+    had.delete(item.key);
+    if (old?.sign === sign) {
+      parent.shown.set(item.key, old);
+      continue;
     }
+    const node = fill(item);
+    item.dress?.(node, old?.node);
+    old?.node.replaceWith(node);
+    parent.shown.set(item.key, { node, sign });
+  }
+  for (const { node } of had.values()) node.remove();
+  let place = parent.firstChild;
+  for (const { node } of parent.shown.values()) {
     if (node === place) place = place.nextSibling;
     else parent.insertBefore(node, place);
   }
 }
 
-let hiding = 0;
+let hiding;
 
 // Say something in passing.
 export function toast(text) {
-  $("toast").textContent = text;
-  $("toast").showPopover();
+  const box = $("toast");
+  box.textContent = text;
+  box.hidePopover(); // and above what was opened since
+  box.showPopover();
   clearTimeout(hiding);
-  hiding = setTimeout(() => $("toast").hidePopover(), 6000);
+  hiding = setTimeout(() => box.hidePopover(), 6000);
 }
 
 export const complain = (error) => toast(explain(error));
 
 // Copy a text, or show it to be copied by hand.
-export async function copy(text, done) {
-  try {
-    await navigator.clipboard.writeText(text);
-    toast(done);
-  } catch {
-    toast(text);
-  }
-}
+export const copy = (text, done) => navigator.clipboard.writeText(text).then(() => toast(done), () => toast(text));

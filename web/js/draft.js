@@ -13,8 +13,7 @@ export class Draft {
 
   // `save(text)` resolves with the revision or rejects; `changed` is called on news.
   constructor(save, changed) {
-    this.save = save;
-    this.changed = changed;
+    Object.assign(this, { save, changed });
   }
 
   edit(text) {
@@ -58,13 +57,10 @@ export class Draft {
       this.#dirty ||= error.retryable;
     }
     this.#saving = false;
-    if (this.#dirty) {
-      this.#later(AGAIN_MS);
-    } else if (this.#newer) {
-      const newer = this.#newer;
-      this.#newer = null;
-      this.hear(newer);
-    }
+    const newer = this.#newer;
+    if (this.#dirty) return this.#later(AGAIN_MS);
+    this.#newer = null;
+    if (newer) this.hear(newer);
   }
 
   #later(delay) {

@@ -6,10 +6,12 @@ import { Delivery } from "./delivery.js";
 import { toast } from "./dom.js";
 import { Draft } from "./draft.js";
 import { t } from "./i18n.js";
-import { changed, learnNames, state } from "./state.js";
+import { report } from "./report.js";
+import { changed, learnNames, nameOf, state } from "./state.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
+const SETTINGS = ["title", "access", "agent", "graph", "approvals", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {
@@ -17,35 +19,37 @@ export class Following {
   #listDue = 0;
   #syncDue = new Set(); // conversations that are about to be synced
 
-  constructor(connection, outbox) {
-    Object.assign(this, { connection, outbox });
+  constructor(connection, outbox, devices) {
+    Object.assign(this, { connection, outbox, devices });
   }
 
   // The conversation with this id, made when it is met for the first time.
   meet(id) {
     const save = async (text) => (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
-    if (!state.conversations.has(id)) state.conversations.set(id, new Conversation(id, new Draft(save, changed)));
-    return state.conversations.get(id);
+    const { conversations } = state;
+    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    return conversations.get(id);
   }
 
   // A new connection: the server follows nothing for it yet.
   async begin(first) {
     const session = ++this.#session;
     this.catchingUp = true;
+    for (const c of state.conversations.values()) c.syncing = null;
     changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
         await this.sync([...state.conversations.values()].filter((c) => c.delivery));
         await first();
         await this.#readList();
+        if (session !== this.#session) return;
         this.catchingUp = false;
         this.outbox.pumpAll();
-        break;
+        return changed();
       } catch {
         await wait(ms);
       }
     }
-    changed();
   }
 
   // Follow conversations, and be caught up in each from where it stands here.
@@ -55,21 +59,21 @@ export class Following {
       const batch = waiting.splice(0, SYNC_AT_ONCE);
       const fresh = (c) => !c.delivery || (c === state.open && !c.loaded);
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.delivery.position]));
-      const { conversations: results } = await this.during(batch, () =>
-        this.connection.insist("session:sync", { positions }),
-      );
+      const ask = () => this.connection.insist("session:sync", { positions });
+      const { conversations: results } = await this.during(batch, ask);
       for (const c of batch) this.take(c, results[c.id]);
     }
   }
 
-  // While a catch-up is on its way, what is heard is kept for later.
+  // While a catch-up is on its way, what is heard is kept for later. One of an earlier connection does not count.
   async during(conversations, ask) {
-    for (const c of conversations) Object.assign(c, { syncing: true, early: [] });
+    const syncing = {};
+    for (const c of conversations) Object.assign(c, { syncing, early: [] });
     changed();
     try {
       return await ask();
     } finally {
-      for (const c of conversations) c.syncing = false;
+      for (const c of conversations) if (c.syncing === syncing) c.syncing = null;
     }
   }
 
@@ -79,37 +83,44 @@ export class Following {
       if (GONE.has(result?.error.code)) this.drop(c);
       return;
     }
-    const { position, after, head, entries, card } = result;
-    for (const key of ["title", "access", "agent", "role", "graph"]) c[key] = result[key];
+    const { position, after, head, entries, card, reads } = result;
+    for (const key of SETTINGS) c[key] = result[key];
+    c.strategy = result.multitask_strategy;
     c.first = head - card.history + 1;
     c.followedAt = performance.now();
-    for (const [userId, seq] of Object.entries(result.reads)) c.mark(userId, seq, state.me);
-    const known = c.head;
-    if (result.verdict !== "resumed" || !c.delivery) {
+    const anew = result.verdict !== "resumed" || !c.delivery;
+    if (anew) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver();
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
-      c.read = result.reads[state.me] ?? 0;
-      c.reads = result.reads;
+      c.reads = {};
     } else if (c.loaded) {
-      c.divide(known, head);
+      c.divide(c.head, head);
+    } else {
+      // What is only counted need not be read.
+      c.delivery = new Delivery({ epoch: position.epoch, seq: head });
+      c.lastActivity = card.last_activity;
     }
+    for (const [userId, seq] of Object.entries({ [state.me]: 0, ...reads })) c.mark(userId, seq);
+    for (const { user_id, device_id, seq } of result.delivered ?? []) c.deliver(user_id, device_id, seq);
     if (result.draft) c.draft.hear(result.draft);
-    const whole = c.answer.card(card.unfinished_run);
+    const whole = !c.loaded || c.answer.card(card.unfinished_run, anew);
     c.ask(result.interrupts);
     this.#carryOut(c, c.delivery.read(position.epoch, head, pairs(entries)));
     for (const [event, payload] of c.early.splice(0)) this.hear(event, payload);
     if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
+    if (c.members) this.loadMembers(c).catch(() => {});
   }
 
   // A live event of a conversation.
   hear(event, payload) {
+    const { user_id, seq } = payload;
     const c = state.conversations.get(payload.conversation_id);
     if (!c) return;
     if (c.syncing) {
       c.early.push([event, payload]);
     } else if (event === "conversation:entry") {
-      if (c.delivery) this.#carryOut(c, c.delivery.hear(payload.epoch, payload.seq, payload));
+      if (c.delivery) this.#carryOut(c, c.delivery.hear(payload.epoch, seq, payload));
     } else if (event === "conversation:reset") {
       this.#syncSoon(c);
     } else if (event.startsWith("run:")) {
@@ -117,11 +128,13 @@ export class Following {
     } else if (event === "interrupt:resolved") {
       c.resolve(payload);
     } else if (event === "read:updated") {
-      c.mark(payload.user_id, payload.seq, state.me);
+      c.mark(user_id, seq);
+    } else if (event === "delivery:updated") {
+      c.deliver(user_id, payload.device_id, seq);
     } else if (event === "draft:updated") {
       c.draft.hear(payload.draft);
     } else if (event === "typing:updated") {
-      setTimeout(changed, c.typing(payload.user_id, payload.typing) + 50);
+      setTimeout(changed, c.typing(user_id, payload.typing) + 50);
     }
     changed();
   }
@@ -141,6 +154,14 @@ export class Following {
     location.hash = "";
   }
 
+  // Who is a member, and online at this moment.
+  async loadMembers(c) {
+    const { members } = await this.connection.ask(c, "conversation:members");
+    c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
+    for (const { user_id, online } of members) state.presence.set(user_id, online);
+    changed();
+  }
+
   async #readList() {
     const began = performance.now();
     const listed = new Set();
@@ -153,7 +174,7 @@ export class Following {
         c.title = item.title;
         c.role = item.role;
         if (item.role === "invited" || c.syncing) continue;
-        c.mark(state.me, item.read, state.me);
+        c.mark(state.me, item.read);
         if (!c.delivery) {
           c.delivery = new Delivery(item.position);
           c.first = item.position.seq - item.unread + 1; // as far as counting needs it
@@ -173,6 +194,11 @@ export class Following {
     learnNames(entries);
     c.add(entries);
     this.outbox.delivered(c, entries);
+    this.devices.handed(c);
+    for (const { seq, type, data } of entries) {
+      report("entry", { conversation_id: c.id, seq, type, client_id: data.client_id, user_id: data.user_id });
+      if (c.members && type.startsWith("member_")) this.loadMembers(c).catch(() => {});
+    }
     if (reset) this.#syncSoon(c);
     else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);
     changed();
@@ -180,8 +206,7 @@ export class Following {
 
   async #readGap(c, delivery, after) {
     try {
-      const request = { conversation_id: c.id, after, limit: PAGE };
-      const page = await this.connection.insist("conversation:history", request);
+      const page = await this.connection.ask(c, "conversation:history", { after, limit: PAGE });
       if (c.delivery !== delivery) return;
       this.#carryOut(c, delivery.read(page.epoch, page.head, pairs(page.entries)));
     } catch (error) {

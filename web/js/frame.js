@@ -1,8 +1,8 @@
 // Everything around the log: the list of conversations, the heading, and the state of the connection.
 
-import { $, arrange, h } from "./dom.js";
-import { briefly, language, t } from "./i18n.js";
-import { state } from "./state.js";
+import { $, show } from "./dom.js";
+import { briefly, t } from "./i18n.js";
+import { changed, state } from "./state.js";
 
 export const address = (id) => `#c=${encodeURIComponent(id)}`;
 
@@ -10,50 +10,65 @@ export const addressed = (hash) => decodeURIComponent(/#c=([^&]+)/.exec(hash)?.[
 
 const titleOf = (c) => c.title || t("untitled");
 
+let ticking;
+
 export function drawFrame() {
-  const { open, opening, link, node } = state;
+  const { open, opening, link, name } = state;
   drawList();
   document.body.classList.toggle("has-open", Boolean(open ?? opening));
   $("chat").classList.toggle("empty", !open?.loaded);
   $("nothing").textContent = t(open || opening ? "opening" : "pick");
-  $("title").textContent = open ? titleOf(open) : "";
-  $("subtitle").textContent = open?.loaded ? [t(open.access), `${t("agent")}: ${t(open.agent)}`].join(" · ") : "";
-  $("my-name").textContent = state.name;
+  $("title").textContent = open && titleOf(open);
+  $("my-name").textContent = name;
+  $("my-face").textContent = [...name][0]?.toUpperCase();
+  const text = linkText();
   for (const status of document.querySelectorAll(".status")) {
-    status.dataset.link = link;
-    const text = t(link, { node });
-    if (status.textContent !== text) status.textContent = text;
+    const { dataset } = status;
+    if (dataset.link && dataset.link !== link) $("heard").textContent = text;
+    dataset.link = link;
+    status.textContent = text;
   }
+}
+
+// What is true of the connection now; seconds are counted down.
+function linkText() {
+  const { link, node, behind, retryAt } = state;
+  const n = Math.ceil((retryAt - Date.now()) / 1000);
+  clearTimeout(ticking);
+  if (link === "catching" && behind) return t("catchingUp", { n: behind });
+  if (link !== "reconnecting" || n < 1) return t(link, { node });
+  ticking = setTimeout(changed, 500);
+  return t("reconnectingIn", { n });
 }
 
 function drawList() {
+  const list = $("list");
   const mine = [...state.conversations.values()].filter((c) => c.role);
   mine.sort((a, b) => (a.lastActivity < b.lastActivity ? 1 : -1));
-  const items = mine.map((c) => {
-    const sign = [titleOf(c), c.unread, c.role, c.lastActivity, c === state.open, language()].join("|");
-    return { key: c.id, sign, make: () => row(c) };
-  });
-  const none = () => h("li.none", {}, t("none"));
-  if (!items.length && state.link === "online") items.push({ key: "", sign: language(), make: none });
-  const focused = document.activeElement?.closest("#list a")?.hash;
-  arrange($("list"), items);
-  if (focused && !$("list").contains(document.activeElement)) {
-    [...$("list").querySelectorAll("a")].find((link) => link.hash === focused)?.focus();
-  }
-  const unread = mine.reduce((sum, c) => sum + (c.role === "invited" ? 1 : c.unread), 0);
-  document.title = unread ? `(${unread}) Roomgraph` : "Roomgraph";
-}
-
-function row(c) {
-  const invited = c.role === "invited";
-  const count = invited ? t("invited") : c.unread > 99 ? "99+" : c.unread;
-  const link = h(
-    "a",
-    { href: address(c.id) },
-    h("span.title", {}, titleOf(c)),
-    c.lastActivity ? h("time", {}, briefly(new Date(c.lastActivity))) : null,
-    count ? h("span.count", { title: invited ? "" : t("missed", { n: c.unread }) }, String(count)) : null,
-  );
-  if (c === state.open) link.setAttribute("aria-current", "page");
-  return h("li", {}, link);
+  const focused = list.contains(document.activeElement) && document.activeElement.hash;
+  let sum = 0;
+  show(list, mine.map((c) => {
+    const { id, role, unread, lastActivity } = c;
+    const invited = role === "invited";
+    const n = invited ? 0 : unread;
+    const open = c === state.open && "page";
+    sum += invited || n;
+    return {
+      is: "conversation",
+      key: id,
+      title: titleOf(c),
+      time: lastActivity && briefly(new Date(lastActivity)),
+      invited: invited && t("invited"),
+      count: n > 99 ? "99+" : n && [n],
+      unread: n && t("missed", { n }),
+      open,
+      dress(node) {
+        node.firstElementChild.href = address(id);
+        if (open) node.firstElementChild.ariaCurrent = open;
+      },
+    };
+  }));
+  if (focused && !list.contains(document.activeElement)) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  $("none").hidden = mine.length || state.link !== "online";
+  document.title = sum ? `(${sum}) Roomgraph` : "Roomgraph";
 }

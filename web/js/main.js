@@ -1,46 +1,28 @@
-// Starts the page: signs in, connects, and ties what is heard, done and drawn together.
+// Starts the page: signs in, connects, and ties what is done and drawn together.
 
-import { Actions } from "./actions.js";
-import { Composer } from "./composer.js";
-import { Connection } from "./connection.js";
-import { $, complain, copy } from "./dom.js";
-import { Following } from "./following.js";
+import { composer } from "./composer.js";
+import { $, complain, copy, h } from "./dom.js";
 import { address, addressed, drawFrame } from "./frame.js";
-import { switchLanguage, t, translate } from "./i18n.js";
-import { Outbox } from "./outbox.js";
+import { speak, switchLanguage, t } from "./i18n.js";
+import "./keys.js";
+import { people } from "./people.js";
+import { search } from "./search.js";
+import { begin } from "./session.js";
 import { signIn } from "./signin.js";
 import { changed, onChange, state } from "./state.js";
-import { deviceId, deviceName, signOut, stored } from "./storage.js";
-import { Timeline } from "./timeline.js";
+import { stored } from "./storage.js";
+import { timeline } from "./timeline.js";
 
 function start() {
   $("app").hidden = false;
-  const auth = { token: stored.token, device_id: deviceId(), device_name: deviceName() };
-  let met = false; // there has been a connection
-  const connection = new Connection(auth, {
-    refused: signOut,
-    state: changed,
-    ready({ node, user_id, name }) {
-      Object.assign(state, { node, me: user_id, name });
-      state.names.set(user_id, name);
-      following.begin(async () => {
-        if (!met || state.opening) await follow();
-        met = true;
-      });
-    },
-    event(name, payload) {
-      if (name === "conversation:updated") following.listSoon();
-      else if (payload?.conversation_id) following.hear(name, payload);
-    },
-  });
-  const outbox = new Outbox(connection);
-  const following = new Following(connection, outbox);
-  const actions = new Actions(connection, following, outbox);
-  const timeline = new Timeline(outbox, actions);
-  const composer = new Composer(actions, () => timeline.toEnd());
+  const { actions, outbox } = begin(follow);
+  const { draw, edit } = composer(actions, () => log.toEnd());
+  const log = timeline({ outbox, actions, edit });
+  const find = search(log);
 
   // Go where the address says. Rejects when the connection is lost, so that it is tried again.
   async function follow() {
+    find(false);
     try {
       await actions.open(addressed(location.hash));
     } catch (error) {
@@ -50,50 +32,47 @@ function start() {
     }
   }
   addEventListener("hashchange", () => follow().catch(() => {}));
-
-  onChange(() => {
-    const working = following.catchingUp || state.open?.syncing || state.open?.delivery?.behind;
-    if (connection.ready) state.link = working ? "catching" : "online";
-    else if (!navigator.onLine) state.link = "offline";
-    else state.link = met ? "reconnecting" : "connecting";
-    drawFrame();
-    timeline.draw();
-    composer.draw();
-  });
+  for (const drawer of [drawFrame, log.draw, draw, people(actions)]) onChange(drawer);
   buttons(actions);
   changed();
 }
 
 function buttons(actions) {
   const dialog = $("new-dialog");
-  const onSubmit = (id, act) =>
-    $(id).addEventListener("submit", async (event) => {
+  const onSubmit = (id, act) => {
+    const form = $(id);
+    form.onsubmit = async (event) => {
       event.preventDefault();
-      try {
-        location.hash = address(await act(Object.fromEntries(new FormData($(id)))));
-        dialog.close();
-        $(id).reset();
-      } catch (error) {
-        complain(error);
-      }
-    });
-  onSubmit("create-form", (form) => actions.create(form));
+      location.hash = address(await act(Object.fromEntries(new FormData(form))));
+      dialog.close();
+      form.reset();
+    };
+  };
+  onSubmit("create-form", (settings) => actions.create(settings));
   onSubmit("join-form", ({ where }) => addressed(where) || where.trim());
-  $("new").onclick = () => dialog.showModal();
-  $("stop").onclick = () => actions.stop(state.open).catch(complain);
-  $("back").onclick = () => (location.hash = "");
-  $("copy-link").onclick = () => copy(location.href, t("copied"));
-  $("copy-token").onclick = () => copy(stored.token, t("copied"));
-  $("sign-out").onclick = () => signOut();
-  $("leave").onclick = () => actions.leave(state.open).catch(complain);
+  const clicks = {
+    new() {
+      $("which-graph").hidden = state.graphs.length < 2;
+      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", {}, name)));
+      dialog.showModal();
+    },
+    stop: () => actions.stop(state.open),
+    back: () => (location.hash = ""),
+    "copy-link": () => copy(location.href, t("copied")),
+    "copy-id": () => copy(state.me, t("copied")),
+    "copy-token": () => copy(stored.token, t("copied")),
+    "sign-out": () => actions.signOut(),
+    leave() {
+      $("people").hidePopover();
+      return actions.leave(state.open);
+    },
+  };
+  for (const [id, act] of Object.entries(clicks)) $(id).onclick = () => act();
 }
 
-for (const button of document.querySelectorAll(".language")) {
-  button.onclick = () => {
-    switchLanguage();
-    changed();
-  };
-}
-translate();
+// Whatever a person does may be refused, and is told here.
+addEventListener("unhandledrejection", (event) => complain(event.reason, event.preventDefault()));
+for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
+await speak();
 if (stored.token) start();
 else signIn(start);

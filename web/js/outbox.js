@@ -1,49 +1,84 @@
-// Messages on their way: each conversation's are sent one at a time and in order, until acked or refused.
+// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. They outlive their
+// tab: when it is closed, another tab of the same user takes them over with their client ids, so each counts once.
 
 import { wait } from "./connection.js";
+import { report } from "./report.js";
+import { Shelf } from "./shelf.js";
 import { changed, state } from "./state.js";
-import { stored } from "./storage.js";
+import { deviceId, random } from "./storage.js";
 
 const REPEAT_MS = 1500;
+const LOOK_MS = 5000; // how often to look for what closed tabs have left
+const SILENT_MS = 90_000; // without locks: a tab not heard of for so long is closed; hidden ones are slow
+const OLD_MS = 30 * 86_400_000;
 
 export class Outbox {
-  items = []; // {conversation_id, client_id, text, ts, state: waiting | sent | refused, seq, error}
+  // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
+  items = [];
   #pumping = new Set();
+  #alive; // resolves when other tabs can know that this one lives: it holds the lock of its device
 
-  constructor(connection) {
-    this.connection = connection;
-    this.items = stored.outbox ?? [];
+  constructor(connection, device = deviceId(), shelf = new Shelf(), locks = navigator.locks) {
+    Object.assign(this, { connection, device, shelf, locks });
+    this.#alive = new Promise((done) => {
+      if (locks) locks.request(`roomgraph ${device}`, () => new Promise(() => done()));
+      else done();
+    });
+  }
+
+  // It is known who is here: from now on their messages are sent, also those of tabs that were closed.
+  async open() {
+    if (this.opened) return;
+    this.opened = true;
+    await this.#alive;
+    await this.#take(({ device }) => device === this.device);
+    for (;;) {
+      await this.adopt();
+      await wait(LOOK_MS);
+    }
   }
 
   of(conversationId) {
     return this.items.filter((item) => item.conversation_id === conversationId);
   }
 
-  add(conversation_id, text) {
-    const client_id = `m-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
-    this.items.push({ conversation_id, client_id, text, ts: new Date().toISOString(), state: "waiting" });
-    this.#save();
-    this.pump(conversation_id);
+  // `edits`: the seq of the message that this says anew.
+  add(conversation_id, text, edits) {
+    const client_id = `m-${random(4)}`;
+    const ts = new Date().toISOString();
+    report("sent", { client_id, conversation_id });
+    this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // A refused message goes to the end of the line, with its own client_id: nothing was done with it.
+  // Put a message at the end of the line; a refused one with its own client_id, since nothing was done with it.
   retry(item) {
-    this.items = [...this.items.filter((other) => other !== item), item];
+    this.items = this.items.filter((other) => other !== item);
+    item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
     item.state = "waiting";
-    this.#save();
+    this.items.push(item);
+    this.#keep(item);
     this.pump(item.conversation_id);
   }
 
   remove(unwanted) {
-    this.items = this.items.filter((item) => !unwanted(item));
-    this.#save();
+    const gone = this.items.filter(unwanted);
+    if (!gone.length) return;
+    this.items = this.items.filter((item) => !gone.includes(item));
+    this.shelf.step((_, store) => gone.forEach(({ client_id }) => store.delete(client_id)));
+    changed();
+  }
+
+  // The person leaves: what was not sent here shall not be.
+  forget() {
+    return this.shelf.step((records, store) => {
+      for (const { client_id, device } of records) if (device === this.device) store.delete(client_id);
+    });
   }
 
   // The log has been delivered up to here: what it holds is no longer on its way.
   delivered(c, entries) {
-    if (!this.items.length) return;
-    const here = new Set(entries.filter((e) => e.data.user_id === state.me).map((e) => e.data.client_id));
-    const seen = (item) => here.has(item.client_id) || (item.state === "sent" && item.seq <= c.head);
+    const said = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
+    const seen = (item) => said.has(item.client_id) || item.seq <= c.head;
     this.remove((item) => item.conversation_id === c.id && seen(item));
   }
 
@@ -51,28 +86,71 @@ export class Outbox {
     for (const id of new Set(this.items.map((item) => item.conversation_id))) this.pump(id);
   }
 
-  // Send what waits. On a timeout or a new connection the same client_id is sent again: it counts once.
-  async pump(conversationId) {
-    if (this.#pumping.has(conversationId)) return;
-    this.#pumping.add(conversationId);
+  // Send what waits. Without an answer the same client_id is sent again: it counts once.
+  async pump(conversation_id) {
+    if (this.#pumping.has(conversation_id)) return;
+    this.#pumping.add(conversation_id);
     let item;
-    const next = () => this.of(conversationId).find((one) => one.state === "waiting");
+    const next = () => this.of(conversation_id).find((one) => one.state === "waiting");
     while (this.connection.ready && (item = next())) {
-      const { conversation_id, client_id, text } = item;
+      const { client_id, text, edits } = item;
+      const [event, more] = edits ? ["message:edit", { seq: edits }] : ["message:send"];
       try {
-        const ack = await this.connection.request("message:send", { conversation_id, client_id, text });
-        Object.assign(item, { state: "sent", seq: ack.seq });
-      } catch (error) {
-        if (error.retryable) await wait(REPEAT_MS);
-        else Object.assign(item, { state: "refused", error: { code: error.code, message: error.message } });
+        const { seq } = await this.connection.request(event, { conversation_id, client_id, text, ...more });
+        Object.assign(item, { state: "sent", seq });
+        report("acked", { client_id, seq });
+      } catch ({ code, message, retryable }) {
+        if (retryable) await wait(REPEAT_MS);
+        else Object.assign(item, { state: "refused", error: { code, message } });
       }
-      this.#save();
+      this.#keep(item);
     }
-    this.#pumping.delete(conversationId);
+    this.#pumping.delete(conversation_id);
   }
 
-  #save() {
-    stored.outbox = this.items.filter((item) => item.state !== "sent");
+  // Take what tabs that live no more have left. Who gets the lock of a tab knows that it is closed, and stays so.
+  async adopt() {
+    const devices = new Set();
+    const now = Date.now();
+    await this.shelf.step((records, store) => {
+      for (const record of records) {
+        devices.add(record.device);
+        if (record.order < now - OLD_MS) store.delete(record.client_id);
+        else if (!this.locks && record.device === this.device) store.put({ ...record, beat: now });
+      }
+    });
+    if (!this.locks) return this.#take(({ beat }) => beat < now - SILENT_MS);
+    for (const device of devices) {
+      const take = (lock) => lock && this.#take((record) => record.device === device);
+      await this.locks.request(`roomgraph ${device}`, { ifAvailable: true }, take);
+    }
+  }
+
+  // Make records of this user this page's own, in one step, so that only one page takes each. What another has taken
+  // is not sent here.
+  async #take(wanted) {
+    await this.shelf.step((records, store) => {
+      for (const record of records) {
+        const had = this.items.findIndex(({ client_id }) => client_id === record.client_id);
+        if (had >= 0 && record.device !== this.device) this.items.splice(had, 1);
+        if (had >= 0 || record.user !== state.me || !wanted(record)) continue;
+        Object.assign(record, { device: this.device, beat: Date.now() });
+        store.put(record);
+        this.items.push(record);
+      }
+    });
+    this.items.sort((a, b) => a.order - b.order);
+    this.pumpAll();
     changed();
+  }
+
+  // On the shelf is what has not been acked.
+  async #keep(item) {
+    changed();
+    await this.#alive;
+    this.shelf.step((_, store) => {
+      if (item.state === "sent") store.delete(item.client_id);
+      else if (this.items.includes(item)) store.put({ ...item, beat: Date.now() });
+    });
   }
 }

@@ -3,18 +3,24 @@
 export const state = {
   me: "", // this user's id
   name: "",
-  node: "", // the name of the node this page is connected to
+  node: "",
+  nodes: [], // URLs that the page may move to
+  graphs: [],
   link: "connecting", // connecting, online, catching, reconnecting or offline
+  retryAt: 0, // when the next try to connect is due, or 0
+  behind: 0, // entries still to be caught up
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
   conversations: new Map(),
   names: new Map(), // user id -> name, as met in entries
+  devices: [], // this user's; `here`: this page
+  presence: new Map(), // user id -> online
 };
 
-let draw;
+const drawers = [];
 let due = false;
 
-export const onChange = (drawer) => (draw = drawer);
+export const onChange = (drawer) => drawers.push(drawer);
 
 // Something changed: draw once, soon, however often this is called.
 export function changed() {
@@ -22,7 +28,7 @@ export function changed() {
   due = true;
   setTimeout(() => {
     due = false;
-    draw?.();
+    for (const draw of drawers) draw();
   });
 }
 

@@ -1,36 +1,55 @@
-// What this tab remembers, in sessionStorage only: every tab is a device of its own.
+// What this tab remembers, in memory and sessionStorage: every tab is a device. The language is the whole browser's.
 
-// token, lang, device, outbox (messages not yet acked), and notice: why the sign-in page is shown.
-export const stored = new Proxy({}, {
-  get(_, key) {
-    try {
-      return JSON.parse(sessionStorage.getItem(`roomgraph.${key}`));
-    } catch {
-      return null;
-    }
-  },
+const query = new URLSearchParams(location.search);
+const memory = {};
+
+// The frame in which a stage shows this page: frames of one tab share its storage.
+export const frame = query.get("frame");
+
+// Storage may be full or forbidden: the page works on, and forgets with the tab.
+function storage(key, act) {
+  try {
+    const area = key === "lang" ? localStorage : sessionStorage;
+    return act(area, `roomgraph.${frame && key !== "lang" ? `${frame}.` : ""}${key}`);
+  } catch {
+    return null;
+  }
+}
+
+// token, lang, device, device_name, nodes, in_use, and notice: why the sign-in page is shown.
+export const stored = new Proxy(memory, {
+  get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
-    try {
-      sessionStorage.setItem(`roomgraph.${key}`, JSON.stringify(value));
-    } catch {
-      // Full or forbidden: the page works on, and forgets with the tab.
-    }
+    memory[key] = value;
+    storage(key, (area, name) => area.setItem(name, JSON.stringify(value)));
     return true;
   },
 });
 
-export function deviceId() {
-  return (stored.device ??= `tab-${crypto.getRandomValues(new Uint32Array(3)).join("-")}`);
+// Addresses are kept, shown and copied: a token is taken out before anything else happens.
+if (query.has("token")) {
+  stored.token = query.get("token").trim();
+  query.delete("token");
+  history.replaceState(null, "", `${location.pathname}?${query}`.replace(/\?$/, "") + location.hash);
 }
+
+// A duplicated tab begins with a copy of a storage that is in use: it is another device.
+if (stored.in_use && !frame) stored.device = null;
+addEventListener("pageshow", () => (stored.in_use = true));
+addEventListener("pagehide", () => (stored.in_use = false));
+
+export const random = (words) => crypto.getRandomValues(new Uint32Array(words)).join("-");
+
+export const deviceId = () => (stored.device ??= `tab-${random(3)}`);
 
 export function deviceName() {
   const [, browser = "Safari"] = /.*(Firefox|Edg|Chrome)/.exec(navigator.userAgent) ?? [];
   const system = /iP\w+|Android|Windows|Mac|Linux(?!; Android)|$/.exec(navigator.userAgent);
-  return `${browser.replace("Edg", "Edge")}, ${system}`;
+  return stored.device_name ?? `${browser.replace("Edg", "Edge")}, ${system}`;
 }
 
 // Forget who was here and begin again at the sign-in page.
 export function signOut(notice = null) {
-  Object.assign(stored, { token: null, outbox: null, notice });
+  Object.assign(stored, { token: null, notice });
   location.reload();
 }

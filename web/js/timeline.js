@@ -1,90 +1,144 @@
-// The open conversation's log on the screen: drawn in place, at its end unless the person scrolled up.
+// The open conversation's log on the screen: a stretch of what is loaded, at its end unless the person scrolled up.
 
-import { $, arrange } from "./dom.js";
-import { lines } from "./entries.js";
+import { $, show } from "./dom.js";
+import { byOthers, keyOf, lines, runKey, standing } from "./entries.js";
 import { t } from "./i18n.js";
 import { nameOf, state } from "./state.js";
+import { showSteps } from "./tools.js";
 
 const NEAR = 48; // px from the end that count as being there
-const EARLY = 300; // px from the top at which older entries are asked for
+const EARLY = 900; // px from an end of the stretch at which it is moved
+const STRETCH = 240; // entries drawn, however many are loaded
+const STEP = 60; // entries by which it is moved
+const SHARE = 4; // drawing a stream may take a fifth of the time
 
-export class Timeline {
-  #shown = null;
-  #atEnd = true;
+// `able`: {outbox, actions, edit}
+export function timeline(able) {
+  const log = $("log");
+  const scroller = $("scroller");
+  let c = null; // the conversation that is shown
+  let low; // the stretch begins with this seq
+  let drawn; // the last entry when it was drawn
+  let read; // and when the person was at the end
+  let divider;
+  let atEnd;
+  let top = 0;
+  let frame = 0;
+  let rested = 0; // when the stream may be drawn again
 
-  constructor(outbox, actions) {
-    Object.assign(this, { outbox, actions });
-    const scroller = $("scroller");
-    scroller.addEventListener("scroll", () => {
-      this.#atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
-      this.#after();
-    });
-    new ResizeObserver(() => this.#keepEnd()).observe(scroller);
-    document.addEventListener("visibilitychange", () => this.#after());
-    $("to-end").onclick = () => this.toEnd();
-  }
+  const headOf = () => c.entries.at(-1)?.seq ?? 0;
+  const isLive = () => headOf() < low + STRETCH; // the stretch holds the newest entry
+  const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter(byOthers);
+  const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+  const keepEnd = () => {
+    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+  };
 
-  toEnd() {
-    this.#atEnd = true;
-    this.#keepEnd();
-    this.#after();
-  }
-
-  draw() {
-    const c = state.open;
-    const other = this.#shown !== c;
-    this.#shown = c;
-    if (!c) return;
-    const scroller = $("scroller");
-    const log = $("log");
-    if (other) {
-      arrange(log, []);
-      this.#atEnd = true;
+  function draw() {
+    const { open } = state;
+    if (c !== open) {
+      show(log, []);
+      c = open;
+      low = Infinity;
+      drawn = divider = null;
+      atEnd = true;
     }
-    const held = log.contains(document.activeElement);
-    const anchor = other ? null : this.#anchor();
-    arrange(log, c.loaded ? lines(c, this.outbox, this.actions) : []);
-    if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
-    this.#stream(c.answer.current);
-    if (anchor && !this.#atEnd) scroller.scrollTop += anchor.node.offsetTop - anchor.top;
-    this.#keepEnd();
-    const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
-    $("typing").textContent = names.length ? t("typing", { names: names.join(", ") }) : "";
-    this.#after();
-  }
-
-  // The text so far of the answer that is being written: its one text node is changed, nothing else moves.
-  #stream(run) {
-    if (!run && document.activeElement === $("stop")) $("text").focus();
-    $("stop").hidden = !run;
-    const text = $("log").querySelector("[aria-busy] .text");
-    if (!text) return;
-    text.nextSibling.textContent = run.doing;
-    text.classList.toggle("thinking", !run.text);
-    if (run.text) text.removeAttribute("aria-label");
-    else text.setAttribute("aria-label", t("thinking", { name: nameOf(`agent:${state.open.graph}`) }));
-    if (text.textContent !== run.text) text.textContent = run.text;
-  }
-
-  // The first line that can be seen, so that it stays where it is when older ones are put above.
-  #anchor() {
-    const { scrollTop } = $("scroller");
-    for (const node of $("log").children) {
-      const top = node.offsetTop;
-      if (top + node.offsetHeight > scrollTop && !node.matches(".line:first-child")) return { node, top };
-    }
-    return null;
-  }
-
-  #keepEnd() {
-    if (this.#atEnd) $("scroller").scrollTop = $("scroller").scrollHeight;
-  }
-
-  #after() {
-    const c = state.open;
-    $("to-end").hidden = this.#atEnd || !c?.loaded;
     if (!c?.loaded) return;
-    if (this.#atEnd && document.visibilityState === "visible") this.actions.seen(c);
-    if ($("scroller").scrollTop < EARLY && c.hasOlder) this.actions.older(c);
+    const first = c.entries[0]?.seq ?? 1;
+    const head = headOf();
+    const begins = c.divider && c.divider !== divider && atEnd;
+    if (begins) low = Math.min(low, c.divider.after - 5);
+    else if (atEnd && !isLive()) low = head;
+    low = Math.max(first, Math.min(low, head - STEP));
+
+    const held = log.contains(document.activeElement);
+    const inSight = (node) => node.matches(".said") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
+    const anchor = !atEnd && [...log.children].find(inSight);
+    const stood = anchor?.offsetTop;
+    show(log, lines(c, c.entries.slice(low - first, low - first + STRETCH), isLive(), able));
+    if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
+    if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
+    keepEnd();
+
+    const news = log.querySelector(".news");
+    if (news || !c.divider) ({ divider } = c);
+    if (news && begins) {
+      // The person begins to read there.
+      news.scrollIntoView();
+      atEnd = below() < NEAR;
+    }
+    const heard = drawn && since(drawn).at(-1)?.data;
+    if (heard) $("heard").textContent = `${heard.name ?? nameOf(heard.user_id)}: ${heard.text.slice(0, 500)}`;
+    drawn = head;
+    $("stop").hidden = !c.answer.current;
+    const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
+    $("typing").textContent = names.length ? t("typing", { names: names.join(", "), n: names.length }) : "";
+    stream();
+    settle();
   }
+
+  // The text so far, at most once in a frame.
+  function stream() {
+    frame ||= requestAnimationFrame((began) => {
+      frame = 0;
+      const run = c?.answer.current;
+      const node = run && log.shown.get(runKey(run))?.node;
+      if (!node?.grow) return;
+      if (began < rested) {
+        stream();
+        return;
+      }
+      const body = node.querySelector(".text");
+      body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
+      node.grow(run.text);
+      node.updates = run.updates;
+      showSteps(node.querySelector(".steps"), run.updates, true);
+      keepEnd();
+      rested = began + SHARE * (performance.now() - began);
+    });
+  }
+
+  // What follows from where the person is: what is read, and what is wanted next.
+  function settle() {
+    if (!c?.entries.length || !scroller.clientHeight) return;
+    if (atEnd) read = headOf();
+    const n = since(read ?? headOf()).length;
+    $("to-end").hidden = atEnd;
+    $("away").textContent = n ? t("missed", { n }) : t("toEnd");
+    if (atEnd && document.visibilityState === "visible") able.actions.seen(c);
+    const first = c.entries[0].seq;
+    let way = 0;
+    if (scroller.scrollTop < EARLY) {
+      if (low === first) able.actions.older(c);
+      else if (!atEnd || low - STEP + STRETCH > headOf()) way = -STEP;
+    } else if (!isLive() && below() < EARLY) way = STEP;
+    if (!way) return;
+    low = Math.max(first, low + way);
+    draw();
+  }
+
+  function toEnd() {
+    atEnd = true;
+    draw();
+  }
+
+  // The node of an entry; drawn if it is not there yet.
+  function reveal(entry) {
+    atEnd = false;
+    if (entry.seq < low || entry.seq >= low + STRETCH) low = entry.seq - STEP;
+    draw();
+    return log.shown.get(keyOf(entry))?.node;
+  }
+
+  scroller.onscroll = () => {
+    // What grows below the end that was held is not the person's scrolling.
+    atEnd = (atEnd && scroller.scrollTop >= top) || (isLive() && below() < NEAR);
+    top = scroller.scrollTop;
+    settle();
+  };
+  const sizes = new ResizeObserver(keepEnd);
+  for (const node of [scroller, log]) sizes.observe(node);
+  document.addEventListener("visibilitychange", settle);
+  $("to-end").onclick = toEnd;
+  return { draw, toEnd, reveal, texts: () => standing(c?.entries ?? []).filter(({ data }) => data.text) };
 }

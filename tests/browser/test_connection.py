@@ -1,0 +1,228 @@
+"""The page and the network: whatever happens to node, network or tab, what was said is in the log once."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, WebSocketRoute
+
+from sio_clients.conversation import Conversation
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import look, say, until
+from tests.conftest import ClientFactory, RawClient
+
+TEXTS = "state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text)"
+
+# Whether the outbox of the browser has this many messages.
+KEPT = (
+    "COUNT === await new Promise((done) => { indexedDB.open('roomgraph', 1).onsuccess = ({ target }) => {"
+    "const all = target.result.transaction('outbox').objectStore('outbox').getAll();"
+    "all.onsuccess = () => { target.result.close(); done(all.result.length); }; }; })"
+)
+
+
+@pytest.fixture
+async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
+    """A conversation of Bob's that anyone may join; nobody answers in it."""
+    bob = await new_client("Bob", node=2)
+    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
+
+
+async def log_of(conversation: Conversation) -> list[str]:
+    return [entry.data["text"] for entry in await conversation.log() if entry.type == "message"]
+
+
+async def shows(page: Page, *texts: str, timeout: float = 20.0) -> None:
+    """Wait until the page has these messages, in this order, and no others."""
+    await until(page, f"JSON.stringify({TEXTS}) === JSON.stringify({json.dumps(texts)})", timeout)
+
+
+async def test_a_page_whose_node_is_killed_moves_to_another_one_and_has_everything(
+    cluster: LocalCluster, open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    assert await look(page, "state.node") == str(cluster.ports[0])
+    assert await look(page, "state.nodes") == cluster.urls
+    await say(page, "before")
+    await shows(page, "before")
+    await cluster.signal_node(cluster.ports[0], signal.SIGKILL)
+    try:
+        await plans.send("meanwhile")
+        await say(page, "and after")
+        await until(page, "state.link === 'online' && !state.retryAt && !state.behind")
+        await shows(page, *await log_of(plans))
+        assert sorted(await log_of(plans)) == ["and after", "before", "meanwhile"]
+        assert await look(page, "state.node") != str(cluster.ports[0])
+    finally:
+        await cluster.start_node(cluster.ports[0])
+
+
+async def test_a_page_whose_node_is_stopped_moves_within_a_second(
+    cluster: LocalCluster, open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(1, "Ann", conversation=plans.id)
+    await page.evaluate(
+        "async () => { const { state, onChange } = await import('/js/state.js'); window.links = [];"
+        "onChange(() => window.links.push([performance.now(), state.link, state.node])); }"
+    )
+    try:
+        await cluster.signal_node(cluster.ports[1], signal.SIGTERM)
+        await until(page, f"state.link === 'online' && state.node !== '{cluster.ports[1]}'")
+        links: list[list[Any]] = await page.evaluate("window.links")
+        left = next(at for at, link, _ in links if link == "reconnecting")
+        back = next(at for at, link, _ in links if at > left and link in ("catching", "online"))
+        assert back - left < 1000
+    finally:
+        await cluster.start_node(cluster.ports[1])
+
+
+async def test_a_node_that_hangs_is_noticed_by_a_message_without_an_answer(
+    cluster: LocalCluster, open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await cluster.signal_node(cluster.ports[0], signal.SIGSTOP)
+    try:
+        await say(page, "hello?")
+        await until(page, f"state.link === 'online' && state.node !== '{cluster.ports[0]}'")
+        await shows(page, "hello?")
+    finally:
+        await cluster.signal_node(cluster.ports[0], signal.SIGCONT)
+    assert await log_of(plans) == ["hello?"]
+
+
+async def test_offline_is_said_and_what_is_written_then_is_sent_once_when_the_network_is_back(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await page.context.set_offline(True)
+    await until(page, "state.link === 'offline'")
+    for text in ("one", "two", "three"):
+        await say(page, text)
+    await plans.send("meanwhile")
+    assert await log_of(plans) == ["meanwhile"]
+    await page.context.set_offline(False)
+    await shows(page, "meanwhile", "one", "two", "three")
+    assert await log_of(plans) == ["meanwhile", "one", "two", "three"]
+
+
+class Wire:
+    """The connections of a page, on which sends do not reach the server, or nothing comes back after one."""
+
+    def __init__(self, lost: str) -> None:
+        self.lost = lost
+        self.sent: list[str] = []
+
+    async def prepare(self, page: Page) -> None:
+        await page.route_web_socket("**/socket.io/**", self._connect)
+
+    def _connect(self, socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def to_server(frame: str | bytes) -> None:
+            if '"message:send"' in str(frame):
+                self.sent.append(str(frame))
+                if self.lost == "send":
+                    return
+            server.send(frame)
+
+        def to_page(frame: str | bytes) -> None:
+            if not (self.sent and self.lost == "answer"):
+                socket.send(frame)
+
+        socket.on_message(to_server)
+        server.on_message(to_page)
+
+
+@pytest.mark.parametrize("lost", ["send", "answer"])
+async def test_what_a_closed_tab_has_left_is_sent_once_by_another_tab(
+    open_page: PageFactory, plans: Conversation, lost: str
+) -> None:
+    wire = Wire(lost)
+    closed = await open_page(0, "Ann", conversation=plans.id, prepare=wire.prepare)
+    other = await open_page(0, token=closed.token, conversation=plans.id, beside=closed)  # type: ignore[attr-defined]
+    assert await look(other, "state.devices.filter((d) => d.online).length") == 2
+    await say(closed, "one")
+    await say(closed, "two")
+    await until(closed, KEPT.replace("COUNT", "2"))
+    await closed.close()
+    await shows(other, "one", "two")
+    assert await log_of(plans) == ["one", "two"]
+    await until(other, KEPT.replace("COUNT", "0"))
+    first = next(entry for entry in await plans.log() if entry.type == "message")
+    assert first.data["client_id"] in wire.sent[0]
+
+
+async def test_a_tab_that_lives_is_known_to_the_others(open_page: PageFactory, plans: Conversation) -> None:
+    first = await open_page(0, "Ann", conversation=plans.id)
+    second = await open_page(0, token=first.token, conversation=plans.id, beside=first)  # type: ignore[attr-defined]
+    held = "(await navigator.locks.query()).held.map((lock) => lock.name)"
+    devices = [
+        f"roomgraph {await look(page, 'state.devices.find((d) => d.here).device_id')}" for page in (first, second)
+    ]
+    assert sorted(await look(second, held)) == sorted(devices)
+    await first.close()
+    await until(second, f"JSON.stringify({held}) === JSON.stringify([{json.dumps(devices[1])}])")
+
+
+async def test_a_page_that_is_loaded_again_sends_what_it_had_not(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    wire = Wire("send")
+    page = await open_page(0, "Ann", conversation=plans.id, prepare=wire.prepare)
+    device = await look(page, "state.devices.find((d) => d.here).device_id")
+    await say(page, "one")
+    await until(page, KEPT.replace("COUNT", "1"))
+    wire.lost = ""
+    await page.reload()
+    await until(page, "state.open?.loaded")
+    await shows(page, "one")
+    assert await log_of(plans) == ["one"]
+    assert await look(page, "state.devices.find((d) => d.here).device_id") == device
+
+
+@pytest.mark.parametrize("missing", ["indexedDB", "locks"])
+async def test_a_browser_without_a_database_or_locks_sends_all_the_same(
+    open_page: PageFactory, plans: Conversation, missing: str
+) -> None:
+    where = {"indexedDB": "window", "locks": "Navigator.prototype"}[missing]
+    script = f"Object.defineProperty({where}, '{missing}', {{ value: undefined }})"
+    page = await open_page(0, "Ann", conversation=plans.id, script=script)
+    await say(page, "one")
+    await shows(page, "one")
+    assert await log_of(plans) == ["one"]
+
+
+async def test_a_token_does_not_stay_in_the_address_nor_go_anywhere_but_this_tab(
+    cluster: LocalCluster, open_page: PageFactory
+) -> None:
+    page = await open_page(0, "Ann")
+    assert page.url == f"{cluster.urls[0]}/"
+    assert await page.evaluate("JSON.stringify(localStorage) + document.cookie") == "{}"
+    assert await page.evaluate("sessionStorage.getItem('roomgraph.token')")
+
+
+@pytest.mark.parametrize("link", ["online", "offline"])
+async def test_a_device_that_is_signed_out_elsewhere_is_out_with_nothing_left(
+    open_page: PageFactory, raw_client: Callable[..., Awaitable[RawClient]], plans: Conversation, link: str
+) -> None:
+    wire = Wire("send")
+    lost = await open_page(0, "Ann", conversation=plans.id, prepare=wire.prepare)
+    here = await raw_client(1, token=lost.token)  # type: ignore[attr-defined]
+    device = await look(lost, "state.devices.find((d) => d.here).device_id")
+    await say(lost, "never said")
+    await until(lost, KEPT.replace("COUNT", "1"))
+    if link == "offline":
+        await lost.context.set_offline(True)
+        await until(lost, "state.link === 'offline'")
+    assert (await here.call("device:sign_out", {"device_id": device}))["ok"]
+    await lost.context.set_offline(False)
+    await lost.wait_for_selector("#signin:visible")
+    assert await lost.inner_text("#signin-error")
+    assert await lost.evaluate("sessionStorage.getItem('roomgraph.token')") == "null"
+    await until(lost, KEPT.replace("COUNT", "0"))
+    assert await log_of(plans) == []

@@ -1,0 +1,198 @@
+"""The page in every state: axe finds nothing serious, on a desktop and a phone, light and dark, in both languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import say, until
+
+pytest_plugins = ["tests.served.fixtures"]
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+VARIANTS: list[Any] = [
+    pytest.param({"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}, id="desktop-light"),
+    pytest.param({"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark", "locale": "zh-CN"}, id="desktop-dark-zh"),
+    pytest.param({**PHONE, "color_scheme": "light", "locale": "zh-CN"}, id="phone-light-zh"),
+    pytest.param({**PHONE, "color_scheme": "dark"}, id="phone-dark"),
+]
+MARKDOWN = "# Rooms\n\n**One** `two` [three](https://example.org/a)\n\n```js\nlet a = 1;\n```\n\n|a|b|\n|-|-|\n|1|2|\n\n> four"
+
+
+@pytest.fixture(scope="module")
+def cluster(served: LocalCluster) -> LocalCluster:
+    return served
+
+
+async def problems(page: Page) -> list[str]:
+    """What axe takes for serious or critical."""
+    if not AXE.is_file():
+        pytest.fail("axe-core is not installed: run `npm ci` in web/")
+    # Playwright adds it to the page's own world, which the page's policy does not stop.
+    await page.evaluate(AXE.read_text())
+    await page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))")
+    found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    return [
+        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_axe_finds_nothing_serious_in_any_state(
+    cluster: LocalCluster, open_page: PageFactory, tmp_path: Path, variant: dict[str, Any]
+) -> None:
+    page = await open_page(0, "Ann", reduced_motion="reduce", **variant)
+    phone = "has_touch" in variant
+    found: dict[str, list[str]] = {}
+
+    async def check(what: str) -> None:
+        found[what] = await problems(page)
+
+    async def create(title: str, **settings: str) -> None:
+        if phone:
+            await page.evaluate("location.hash = ''")
+        await page.click("#new")
+        await page.fill("#create-form [name=title]", title)
+        await page.evaluate("document.querySelector('#create-form details').open = true")
+        for name, value in settings.items():
+            await page.select_option(f"#create-form [name={name}]", value)
+        await check("create")
+        await page.click("#create-form .primary")
+        await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
+
+    await check("nothing yet")
+    await create("Rooms", graph="teller")
+    gate = tmp_path / "open"
+    await say(page, f"{MARKDOWN} gate:{gate} the end")
+    await page.wait_for_selector("[aria-busy=true] blockquote")
+    await check("streaming")
+    gate.touch()
+    await page.wait_for_selector(".doing")
+    await check("an answer")
+    await page.click(".edit")
+    await check("editing")
+    await page.press("#text", "Escape")
+    await page.click("#find")
+    await page.fill("#query", "one")
+    await check("search")
+    await page.press("#query", "Escape")
+    await page.click("[popovertarget=people]")
+    await page.wait_for_selector("#members li")
+    await check("people")
+    await page.click("#people [popovertarget=leaving]")
+    await check("leaving")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Alt+h")
+    await check("help")
+    await page.keyboard.press("Escape")
+
+    await create("Reports", graph="reporter")
+    await say(page, "find it")
+    await page.wait_for_selector(".doing")
+    await page.click(".steps > summary")
+    await page.click(".steps li.done summary")
+    await check("tools")
+    await create("Pair", graph="pair")
+    await say(page, "ask both")
+    await page.wait_for_selector("fieldset button")
+    await check("questions")
+    await page.click("fieldset button")
+    await page.wait_for_selector("fieldset .note")
+    await check("answered")
+
+    await page.context.set_offline(True)
+    await until(page, "state.link !== 'online'")
+    await say(page, "later")
+    await page.wait_for_selector(".pending")
+    await check("offline")
+    await page.context.set_offline(False)
+    await until(page, "state.link === 'online'")
+    if phone:
+        await page.click("#back")
+    await page.click("#my-button")
+    await page.wait_for_selector("#devices li")
+    await check("devices")
+    assert {what: list_ for what, list_ in found.items() if list_} == {}
+
+
+async def test_the_sign_in_page_has_nothing_serious(cluster: LocalCluster, open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await page.evaluate("sessionStorage.clear()")
+    await page.goto(cluster.urls[0])
+    await page.wait_for_selector("#signin:not([hidden])")
+    await page.click("#signin summary")
+    assert await problems(page) == []
+    # And what is wrong is found.
+    await page.evaluate("document.querySelector('#signin-error').append(document.createElement('button'))")
+    assert any("button-name" in problem for problem in await problems(page))
+
+
+async def test_a_new_message_is_read_out_once_and_not_each_word(
+    cluster: LocalCluster, open_page: PageFactory, tmp_path: Path
+) -> None:
+    page = await open_page(0, "Ann")
+    await page.click("#new")
+    await page.evaluate("document.querySelector('#create-form details').open = true")
+    await page.select_option("#graphs", "teller")
+    await page.click("#create-form .primary")
+    await page.wait_for_selector("#chat:not(.empty)")
+    await page.evaluate(
+        "window.read = []; new MutationObserver(() => read.push(document.querySelector('#heard').textContent))"
+        ".observe(document.querySelector('#heard'), { childList: true, characterData: true, subtree: true })"
+    )
+    await say(page, "one two three four")
+    await page.wait_for_selector(".doing")
+    assert [text.strip() for text in await page.evaluate("read") if ":" in text] == ["Teller: one two three four"]
+    assert await page.evaluate("document.querySelector('#log').closest('[aria-live], [role=log]')") is None
+
+
+@pytest.mark.parametrize("width", [320, 390])
+async def test_on_a_phone_nothing_is_cut_off_and_what_is_touched_is_large_enough(
+    cluster: LocalCluster, open_page: PageFactory, width: int
+) -> None:
+    page = await open_page(0, "Ann", **{**PHONE, "viewport": {"width": width, "height": 640}})
+    small = (
+        "[...document.querySelectorAll('button, input, select, summary, #list a, textarea')]"
+        ".filter((n) => n.checkVisibility()).map((n) => [n.outerHTML.slice(0, 90), n.getBoundingClientRect()])"
+        ".filter(([, r]) => r.height < 44 || r.width < 44).map(([html, r]) => `${html} ${r.width} x ${r.height}`)"
+    )
+    wide = (
+        "[...document.querySelectorAll('body *')].filter((n) => n.checkVisibility())"
+        ".filter((n) => !n.closest('pre, .table, .unseen') && n.getBoundingClientRect().right > innerWidth + 1)"
+        ".map((n) => n.outerHTML.slice(0, 90))"
+    )
+
+    async def check() -> None:
+        assert await page.evaluate(small) == []
+        assert await page.evaluate(wide) == []
+
+    await check()
+    await page.click("#new")
+    await page.fill("#create-form [name=title]", "A title that is much too long for a phone, and has averylongwordinitself")
+    await page.evaluate("document.querySelector('#create-form details').open = true")
+    await page.select_option("#graphs", "teller")
+    await check()
+    await page.click("#create-form .primary")
+    await page.wait_for_selector("#chat:not(.empty)")
+    await say(page, MARKDOWN + "\n\n" + "unbroken" * 20)
+    await page.wait_for_selector(".doing")
+    await check()
+    await page.click("[popovertarget=people]")
+    await check()
+    await page.keyboard.press("Escape")
+    await page.click("#find")
+    await check()
+    await page.click("#end-search")
+    await page.click("#back")
+    await page.click("#my-button")
+    await check()

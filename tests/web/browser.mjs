@@ -1,0 +1,92 @@
+// What the page's modules need of a browser, for Node: storage, an address, locks, and a Socket.IO client that a test
+// plays the server of.
+
+import { setMaxListeners } from "node:events";
+import { register } from "node:module";
+
+const storage = () => {
+  const items = new Map();
+  return { getItem: (key) => items.get(key) ?? null, setItem: (key, value) => items.set(key, String(value)) };
+};
+
+const heard = new EventTarget();
+
+Object.assign(globalThis, {
+  sessionStorage: storage(),
+  localStorage: storage(),
+  location: new URL("http://127.0.0.1:9000/"),
+  history: { replaceState() {} },
+  addEventListener: heard.addEventListener.bind(heard),
+  document: new EventTarget(),
+  FakeSockets: [],
+});
+setMaxListeners(0, heard, document);
+// Newer Nodes have a navigator of their own.
+Object.defineProperty(globalThis, "navigator", { value: { onLine: true, userAgent: "" }, configurable: true });
+
+export const happen = (name) => heard.dispatchEvent(new Event(name));
+
+// Every io() of the page, newest last: {url, options, said: [[event, payload, answer]], hear(name, payload)}.
+export const sockets = globalThis.FakeSockets;
+
+const CLIENT = `
+  export function io(url, options) {
+    const on = {};
+    let any;
+    const socket = {
+      url, options, said: [], connected: true,
+      on(name, act) { on[name] = act; },
+      onAny(act) { any = act; },
+      hear(name, payload) { any(name, payload); },
+      lose(reason) { on.disconnect(reason); },
+      refuse(data) { on.connect_error({ data }); },
+      disconnect() { socket.connected = false; for (const [, , , fail] of socket.said.splice(0)) fail(new Error("disconnected")); },
+      timeout: (ms) => ({
+        emitWithAck: (event, payload) => new Promise((answer, fail) => {
+          socket.said.push([event, payload, answer, fail]);
+          setTimeout(() => fail(new Error("timeout")), ms);
+        }),
+      }),
+    };
+    FakeSockets.push(socket);
+    return socket;
+  }`;
+
+const HOOKS = `export const resolve = (name, context, next) =>
+  name.startsWith("/vendor/socket.io")
+    ? { url: ${JSON.stringify(`data:text/javascript,${encodeURIComponent(CLIENT)}`)}, shortCircuit: true }
+    : next(name, context);`;
+register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
+
+// A shelf that several pages share, as IndexedDB is: each step sees what the one before has left.
+export class SharedShelf {
+  records = new Map();
+
+  async step(act) {
+    await null;
+    const store = {
+      put: (record) => this.records.set(record.client_id, structuredClone(record)),
+      delete: (clientId) => this.records.delete(clientId),
+    };
+    act([...this.records.values()].map((record) => structuredClone(record)), store);
+  }
+}
+
+// Web Locks, of which a page holds one for as long as it lives: `close(name)` ends the page that has it.
+export class SharedLocks {
+  held = new Set();
+
+  async request(name, options, act = options) {
+    if (this.held.has(name)) return act(null);
+    this.held.add(name);
+    try {
+      return await act({ name });
+    } finally {
+      this.held.delete(name);
+    }
+  }
+
+  close(name) {
+    this.held.delete(name);
+  }
+}

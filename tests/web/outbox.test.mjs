@@ -1,0 +1,234 @@
+// Messages on their way: sent in order, each once, by one page only, also when their own page was closed.
+
+import { SharedLocks, SharedShelf } from "./browser.mjs";
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+const { Outbox } = await import("../../web/js/outbox.js");
+const { state } = await import("../../web/js/state.js");
+
+// A log that takes each client_id once, and may be told not to answer.
+class Server {
+  log = [];
+  sends = 0;
+
+  page(ready = true) {
+    return { ready, request: (event, payload) => this.#take(event, payload) };
+  }
+
+  async #take(event, { client_id, text, ...rest }) {
+    this.sends += 1;
+    await null;
+    if (text === "no") throw Object.assign(new Error("refused"), { code: "not_a_member", retryable: false });
+    let seq = this.log.findIndex((entry) => entry.client_id === client_id) + 1;
+    if (!seq) seq = this.log.push({ event, client_id, text, ...rest });
+    if (this.silent) throw Object.assign(new Error("no answer"), { code: "offline", retryable: true });
+    return { ok: true, seq };
+  }
+
+  get texts() {
+    return this.log.map((entry) => entry.text);
+  }
+}
+
+let server, shelf, locks;
+
+// `await` for all that is under way, and for what that begins.
+const settle = async () => {
+  for (let turn = 0; turn < 200; turn++) await null;
+};
+
+const pass = async (ms) => {
+  mock.timers.tick(ms);
+  await settle();
+};
+
+async function page(device, { online = true, shared = locks, user = "ann" } = {}) {
+  state.me = user;
+  const outbox = new Outbox(server.page(online), device, shelf, shared);
+  outbox.open();
+  await settle();
+  return outbox;
+}
+
+// The page is gone, and with it what it was about to do.
+async function close(outbox) {
+  outbox.connection.ready = false;
+  outbox.adopt = () => new Promise(() => {});
+  await pass(5000);
+  locks.close(`roomgraph ${outbox.device}`);
+}
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_800_000_000_000 });
+  server = new Server();
+  shelf = new SharedShelf();
+  locks = new SharedLocks();
+  state.conversations.clear();
+});
+
+test("messages are sent one at a time, in their order, and leave the shelf with their ack", async () => {
+  const outbox = await page("d1");
+  for (const text of ["a", "b", "c"]) outbox.add("plans", text);
+  assert.equal(server.sends, 1);
+  await settle();
+  assert.deepEqual(server.texts, ["a", "b", "c"]);
+  assert.equal(shelf.records.size, 0);
+});
+
+test("a message without an answer is sent again with its client_id, and those behind it wait", async () => {
+  const outbox = await page("d1");
+  server.silent = true;
+  outbox.add("plans", "a");
+  outbox.add("plans", "b");
+  await settle();
+  assert.deepEqual(server.texts, ["a"]);
+  server.silent = false;
+  await pass(1500);
+  assert.deepEqual(server.texts, ["a", "b"]);
+  assert.equal(server.sends, 3);
+});
+
+test("a refused message lets the others pass, is kept, and can be sent again or discarded", async () => {
+  const outbox = await page("d1");
+  outbox.add("plans", "no");
+  outbox.add("plans", "b");
+  await settle();
+  const [refused] = outbox.of("plans");
+  assert.equal(refused.state, "refused");
+  assert.equal(refused.error.code, "not_a_member");
+  assert.equal(shelf.records.get(refused.client_id).state, "refused");
+  assert.deepEqual(server.texts, ["b"]);
+  refused.text = "yes";
+  outbox.retry(refused);
+  await settle();
+  assert.deepEqual(server.texts, ["b", "yes"]);
+  outbox.add("plans", "no");
+  await settle();
+  outbox.remove((item) => item.state === "refused");
+  await settle();
+  assert.equal(shelf.records.size, 0);
+});
+
+test("an edit is on its way like a message", async () => {
+  const outbox = await page("d1");
+  outbox.add("plans", "anew", 4);
+  await settle();
+  const [{ event, seq, text }] = server.log;
+  assert.deepEqual([event, seq, text], ["message:edit", 4, "anew"]);
+});
+
+test("what the log has delivered is no longer on its way", async () => {
+  const outbox = await page("d1");
+  outbox.add("plans", "a");
+  await settle();
+  const [{ client_id }] = outbox.items;
+  outbox.delivered({ id: "plans", head: 0 }, [{ data: { user_id: "eve", client_id } }]);
+  assert.equal(outbox.items.length, 1);
+  outbox.delivered({ id: "plans", head: 0 }, [{ data: { user_id: "ann", client_id } }]);
+  assert.equal(outbox.items.length, 0);
+});
+
+test("a page that is loaded again goes on with its own messages, in their order", async () => {
+  const before = await page("d1", { online: false });
+  for (const text of ["a", "b", "c"]) before.add("plans", text);
+  await settle();
+  await close(before);
+  await page("d1");
+  assert.deepEqual(server.texts, ["a", "b", "c"]);
+});
+
+test("two pages at once do not send each other's messages", async () => {
+  const offline = await page("d1", { online: false });
+  await page("d2");
+  offline.add("plans", "a");
+  await settle();
+  await pass(20_000);
+  assert.equal(server.sends, 0);
+  assert.equal(shelf.records.size, 1);
+});
+
+test("of the pages that live exactly one takes over what a closed one has left, with its client ids", async () => {
+  const closed = await page("d1", { online: false });
+  const others = [await page("d2"), await page("d3"), await page("d4")];
+  closed.add("plans", "a");
+  closed.add("plans", "b");
+  const ids = closed.items.map((item) => item.client_id);
+  await close(closed);
+  await pass(5000);
+  assert.deepEqual(server.log.map((entry) => entry.client_id), ids);
+  assert.equal(server.sends, 2);
+  assert.deepEqual(others.map((outbox) => outbox.items.length).sort(), [0, 0, 2]);
+  await pass(5000);
+  assert.equal(server.sends, 2);
+});
+
+test("a message that was acked before its tab closed is not in the log twice", async () => {
+  const closed = await page("d1");
+  server.silent = true;
+  closed.add("plans", "a");
+  await settle();
+  await close(closed);
+  server.silent = false;
+  await page("d2");
+  await pass(5000);
+  assert.equal(server.sends, 2);
+  assert.deepEqual(server.texts, ["a"]);
+});
+
+test("the messages of another user are left alone", async () => {
+  const closed = await page("d1", { online: false });
+  closed.add("plans", "a");
+  await settle();
+  await close(closed);
+  await page("d2", { user: "bob" });
+  await pass(5000);
+  assert.equal(server.sends, 0);
+  await page("d3", { user: "ann" });
+  assert.deepEqual(server.texts, ["a"]);
+});
+
+test("who signs out leaves nothing of this page's behind", async () => {
+  const here = await page("d1", { online: false });
+  const other = await page("d2", { online: false });
+  here.add("plans", "a");
+  other.add("plans", "b");
+  await settle();
+  await here.forget();
+  assert.deepEqual([...shelf.records.values()].map((record) => record.text), ["b"]);
+});
+
+test("messages that nobody has sent for a month are not sent any more", async () => {
+  const closed = await page("d1", { online: false });
+  closed.add("plans", "a");
+  await settle();
+  await close(closed);
+  mock.timers.setTime(Date.now() + 31 * 86_400_000);
+  await page("d2");
+  assert.equal(server.sends, 0);
+  assert.equal(shelf.records.size, 0);
+});
+
+test("without locks a page that is still heard of keeps its messages, and one that is silent loses them", async () => {
+  const silent = await page("d1", { online: false, shared: null });
+  silent.add("plans", "a");
+  await settle();
+  const other = await page("d2", { online: false, shared: null });
+  for (let round = 0; round < 30; round++) await pass(5000);
+  assert.equal(other.items.length, 0, "both live and say so");
+  silent.adopt = async () => {}; // it says nothing any more
+  for (let round = 0; round < 20; round++) await pass(5000);
+  assert.deepEqual(other.items.map((item) => item.text), ["a"]);
+  delete silent.adopt; // and wakes
+  await pass(5000);
+  assert.equal(silent.items.length, 0, "what another page has taken is not its own any more");
+});
+
+test("without a database messages are sent from memory", async () => {
+  shelf = { step: async () => {} };
+  const outbox = await page("d1");
+  outbox.add("plans", "a");
+  await settle();
+  assert.deepEqual(server.texts, ["a"]);
+});

@@ -1,0 +1,105 @@
+// Shows Markdown as nodes. marked only splits the text; every node is made here, so nothing else can come in.
+
+import { Lexer } from "/vendor/marked.esm.js";
+import { copy, fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+
+const MAX_CHARS = 40_000; // that are split at once; a longer block is shown as it is
+const MAX_NODES = 5000; // of one go
+const MAX_DEPTH = 12;
+const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
+const ADDRESS = /(\bhttps?:\/\/[^\s<>"]*[^\s<>".,;:!?)'\]，。；：！？）》」])/;
+
+let left = 0;
+
+// Shows a text that grows. Only its last block is split and made anew, so that all before stays as it is.
+export function markdown(parent) {
+  let stands = 0; // characters in blocks that do not change any more
+  let last = []; // the nodes of what comes after
+  const grow = (rest) => {
+    const tokens = split(rest);
+    const end = tokens.findLastIndex(({ type }) => type !== "space");
+    const [had] = last;
+    left = MAX_NODES;
+    const parts = tokens.map((token, index) => {
+      // A code block that goes on keeps its nodes: it may be scrolled, and its button is in use.
+      if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map(block);
+      had.querySelector("code").textContent = token.text;
+      return last;
+    });
+    for (const node of last) if (node !== parts[0][0]) node.remove();
+    last = parts.flat();
+    parent.append(...last.filter((node) => node !== had));
+    const at = tokens.slice(0, end).reduce((sum, { raw }) => sum + raw.length, 0);
+    if (end < 1 || !rest.startsWith(tokens[end].raw, at)) return;
+    stands += at;
+    last = parts[end];
+  };
+  return (text) => {
+    const whole = text.replace(/\r\n?/g, "\n");
+    for (let end = stands; end < whole.length; grow(whole.slice(stands, end))) end += MAX_CHARS / 2;
+  };
+}
+
+// What a person wrote, as it is, with its addresses as links.
+export const plain = (text) => text.split(ADDRESS).flatMap((part, index) => (index % 2 ? link(part, [part]) : part));
+
+function split(text) {
+  try {
+    if (text.length <= MAX_CHARS) return new Lexer().lex(text);
+  } catch {
+    // Nested so deeply that it can only be meant to do harm.
+  }
+  return [{ raw: text }];
+}
+
+function nodesOf(tokens, depth = 0) {
+  left -= tokens.length;
+  if (left < 0 || depth > MAX_DEPTH) return [tokens.map(({ raw }) => raw).join("")];
+  return tokens.flatMap((token) => KINDS[token.type]?.(token, (inner) => nodesOf(inner, depth + 1)) ?? token.raw);
+}
+
+const block = (node) => (node.nodeType ? node : h("p", {}, node));
+
+// A link shows where it leads; one that leads elsewhere than to the web or to a mailbox is none.
+function link(href, children) {
+  const url = URL.canParse(href) && new URL(href);
+  if (!/^(https?|mailto):$/.test(url.protocol)) return [...children, ` (${href})`];
+  const bare = (address) => address.replace(/^(https?:\/\/|mailto:)|\/$/g, "");
+  const node = h("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children);
+  const where = bare(url.href);
+  if (bare(node.textContent) !== where) node.append(h("small", {}, ` (${where.slice(0, 80)})`));
+  return [node];
+}
+
+const wrap = (tag) => ({ tokens }, inner) => h(tag, {}, ...inner(tokens));
+
+const KINDS = {
+  space: () => [],
+  def: () => [],
+  br: () => h("br"),
+  hr: () => h("hr"),
+  strong: wrap("strong"),
+  em: wrap("em"),
+  del: wrap("del"),
+  paragraph: wrap("p"),
+  blockquote: wrap("blockquote"),
+  list_item: wrap("li"),
+  heading: (token, inner) => wrap(`h${Math.min(token.depth + 2, 6)}`)(token, inner),
+  text: ({ text, tokens }, inner) => (tokens ? inner(tokens) : text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?? all)),
+  escape: ({ text }) => text,
+  checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
+  codespan: ({ text }) => h("code", {}, text),
+  link: ({ href, tokens }, inner) => link(href, inner(tokens)),
+  image: ({ href, text }) => link(href, [text || href]),
+  code: ({ lang, text }) => fill({ is: "code", lang: lang || " ", code: text || " ", copy: copyCode }),
+  list: ({ ordered, start, items }, inner) => h(ordered ? "ol" : "ul", ordered ? { start } : {}, ...inner(items)),
+  table({ header, rows, raw }, inner) {
+    left -= rows.length * header.length;
+    if (left < 0) return h("pre", {}, raw);
+    const row = (cells) => h("tr", {}, ...cells.map(({ header, tokens }) => h(header ? "th" : "td", {}, ...inner(tokens))));
+    return h("div", { className: "table", tabIndex: 0 }, h("table", {}, ...[header, ...rows].map(row)));
+  },
+};
+
+const copyCode = ({ target }) => copy(target.closest("figure").querySelector("code").textContent, t("copied"));

@@ -1,0 +1,41 @@
+// A question of the agent's: buttons or a field to answer it, or how it was answered, by whom and where.
+
+import { fill, h } from "./dom.js";
+import { t } from "./i18n.js";
+import { state } from "./state.js";
+
+const WORDS = ["text", "question", "message", "description", "query"]; // where a question may have them
+
+const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
+
+// With its `words` where they do not stand above.
+export function question(c, { interrupt_id: id, value }, words, actions) {
+  const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
+  const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
+  const facts = Object.entries(value?.action?.args ?? {});
+  const { by, value: given } = c.resolved.get(id) ?? {};
+  const open = c.asked.has(id);
+  const ours = open && (c.approvals !== "owner" || c.owner === state.me);
+  const respond = async (answer) => {
+    node.disabled = true;
+    await actions.respond(c, id, answer);
+    node.disabled = false;
+  };
+  let done = t(open ? "ownerAnswers" : "superseded");
+  if (by) {
+    const chosen = options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
+    done = t("answered", { chosen, name: by.name, device: by.device_name || by.device_id });
+  }
+  const node = fill({
+    is: "question",
+    set: { ariaLabel: text },
+    words: words && text,
+    facts: facts.length && facts.flatMap(([name, fact]) => [h("dt", {}, name), h("dd", {}, plain(fact))]),
+    options: ours && options.map(([one, label]) => h("button", { onclick: () => respond(one) }, label)),
+    form: ours && !options.length,
+    done: !ours && done,
+  });
+  const form = node.querySelector("form");
+  if (form) form.onsubmit = (event) => respond(form[0].value, event.preventDefault());
+  return node;
+}

@@ -1,0 +1,60 @@
+// Searching what is loaded of the open conversation: the newest hit first, all of them marked.
+
+import { $ } from "./dom.js";
+import { t } from "./i18n.js";
+
+const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
+
+// Returns what opens and closes the field.
+export function search({ texts, reveal }) {
+  const form = $("search");
+  const field = $("query");
+  let hits = []; // entries, oldest first
+  let at = 0;
+
+  function go(step) {
+    const words = field.value.trim().toLowerCase();
+    const n = hits.length;
+    at = (at + step + n) % n || 0;
+    $("hits").textContent = words && (n ? `${at + 1} / ${n}` : t("noHits"));
+    document.querySelector(".hit")?.classList.remove("hit");
+    const node = n && reveal(hits[at]);
+    if (node) {
+      node.classList.add("hit");
+      node.scrollIntoView({ block: "center" });
+    }
+    CSS.highlights?.set("found", new Highlight(...(words ? rangesOf(words) : [])));
+  }
+
+  form.oninput = () => {
+    const words = bare(field.value.trim());
+    hits = words ? texts().filter(({ data }) => bare(data.text).includes(words)) : [];
+    at = hits.length;
+    go(-1);
+  };
+  function toggle(open) {
+    if (form.hidden !== open) return;
+    form.hidden = !open;
+    $("find").ariaExpanded = open;
+    field.value = "";
+    form.oninput();
+    $(open ? "query" : "find").focus();
+  }
+  form.onkeydown = ({ key }) => key !== "Escape" || toggle(false);
+  form.onsubmit = (event) => go(-1, event.preventDefault());
+  $("next-hit").onclick = () => go(1);
+  $("find").onclick = () => toggle(form.hidden);
+  $("end-search").onclick = () => toggle(false);
+  return toggle;
+}
+
+function* rangesOf(words) {
+  const walker = document.createTreeWalker($("log"), NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode()); ) {
+    const text = node.data.toLowerCase();
+    if (text.length !== node.length) continue; // places in it are not those in the text
+    for (let at = -1; (at = text.indexOf(words, at + 1)) >= 0; ) {
+      yield new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + words.length });
+    }
+  }
+}
