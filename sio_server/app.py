@@ -97,6 +97,9 @@ class Node:
             await self._dialog.start()
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
+        # None: the page's own origin only.
+        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
+        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
         gateway = Gateway(
             tokens=tokens,
             sessions=self._sessions,
@@ -109,13 +112,11 @@ class Node:
             turns=Turns(scripts),
             graphs=self._graphs,
             devices=devices,
+            endings=self._endings,
             node_urls=settings.node_urls,
         )
-        # None: the page's own origin only.
-        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
-        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
         if settings.stage_key:
             self._trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)

@@ -99,7 +99,7 @@ async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_befo
     await sessions.open(session)
     endings = Endings(edge, sessions, edge, edge.disconnect)  # type: ignore[arg-type]
     devices.news = lambda: endings.hear(ENDED, [session.sid, "of-another-node"])
-    requests = DeviceRequests(devices, None, None)  # type: ignore[arg-type]
+    requests = DeviceRequests(devices, None, None, endings)  # type: ignore[arg-type]
     ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}
