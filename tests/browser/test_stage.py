@@ -5,24 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from sio_clients import ChatClient, guest_token
 from sio_clients.conversation import Conversation
 from sio_server.protocol.events import EntryType
 from tests.conftest import free_ports
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
-    "--no-first-run"
-)
 READY_S = 60.0
 PARTS = 7
 # Slow enough that a node can be killed in the middle of an answer, by hand.
@@ -74,15 +68,6 @@ async def stage_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
     yield found[0]
     process.terminate()
     await process.communicate()
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        assert shutil.which(CHROMIUM), f"{CHROMIUM}: no such browser; set CHROMIUM to where Chromium is"
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield started
-        await started.close()
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ export class Control {
   nodes = []; // {port, url, running}
   devices = new Map(); // name -> {url, node, delay_ms, jitter_ms}
 
-  constructor(url, key) {
-    Object.assign(this, { url, key });
+  // `told` is given the nodes, whenever it is known how they are.
+  constructor(url, key, told) {
+    Object.assign(this, { url, key, told });
   }
 
   async refresh() {
     const { nodes, devices } = await this.#ask("GET", "/state");
     this.nodes = nodes;
+    this.told(nodes);
     this.devices = new Map(devices.map((device) => [device.name, device]));
   }
 

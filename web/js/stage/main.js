@@ -132,7 +132,6 @@ async function command(act) {
   } catch (error) {
     state.doing = ["refused", { why: error.message }];
   }
-  for (const { port, running } of state.control.nodes) picture.known(String(port), running);
   changed();
 }
 
@@ -180,7 +179,10 @@ async function start(hello) {
   state.hello = hello;
   sessionStorage.setItem("roomgraph.stage", JSON.stringify({ key: state.key, nodes: hello.nodes }));
   if (hello.control) {
-    state.control = new Control(hello.control, state.key);
+    state.control = new Control(hello.control, state.key, (nodes) => {
+      for (const { port, running } of nodes) picture.known(String(port), running);
+      changed();
+    });
     await command((control) => control.refresh());
     setInterval(() => command((control) => control.refresh()), STATUS_MS);
   }
