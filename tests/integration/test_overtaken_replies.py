@@ -12,6 +12,7 @@ from sio_server.conversation.devices import Devices, LiveSession
 from sio_server.conversation.keys import node_sessions, user_room, user_sessions
 from sio_server.conversation.log import Author
 from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.trace import Trace
 from sio_server.gateway.devices import DeviceRequests
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.metrics import Metrics
@@ -67,7 +68,7 @@ def devices(redis, members) -> Overtaken:
 
 @pytest.fixture
 def sessions(redis, devices, new_id) -> Sessions:
-    return Sessions(redis, devices, f"node-{new_id}", "n", Metrics())
+    return Sessions(redis, devices, f"node-{new_id}", "n", Metrics(), Trace("n"))
 
 
 def session_of(new_id: str, name: str = "Phone") -> Session:
