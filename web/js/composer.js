@@ -1,6 +1,6 @@
 // Where a message is written: the draft, Enter to send, and a field that grows with its text.
 
-import { $, toast } from "./dom.js";
+import { $, onClick, onSubmit, toast, write } from "./dom.js";
 import { t } from "./i18n.js";
 import { state } from "./state.js";
 
@@ -10,7 +10,7 @@ const STILL_MS = 4000; // without a key: not typing any more
 export function composer(actions, sent) {
   const field = $("text");
   let editing = null; // the entry that is said anew; its text is no draft
-  let of = null;
+  let of;
   let still;
 
   function put(value) {
@@ -25,16 +25,15 @@ export function composer(actions, sent) {
     if (!entry && !editing) return;
     editing = entry;
     $("editing").hidden = !entry;
-    put(entry?.data.text ?? state.open?.draft.text ?? "");
+    put((entry?.data ?? state.open?.draft)?.text ?? "");
     field.focus();
   }
 
-  function send(event) {
-    event.preventDefault();
+  function send() {
     const c = state.open;
     const entry = editing;
     const text = field.value.trim().toWellFormed();
-    if (!text || !c) return;
+    if (!text) return;
     if (new TextEncoder().encode(text).length > MAX_BYTES) {
       toast(t("tooLong"));
       return;
@@ -56,7 +55,7 @@ export function composer(actions, sent) {
       of = c;
     }
     if (c && !editing && field.value !== c.draft.text) put(c.draft.text);
-    $("hint").textContent = /online|catching/.test(state.link) ? "" : t("waitingHint");
+    write({ hint: /online|catching/.test(state.link) ? "" : t("waitingHint") });
   }
 
   field.oninput = () => {
@@ -70,11 +69,11 @@ export function composer(actions, sent) {
   field.onkeydown = (event) => {
     const { key, shiftKey, isComposing } = event;
     if (key === "Escape") edit(null);
-    else if (key === "Enter" && !shiftKey && !isComposing) send(event);
-    else if (key === "ArrowUp" && !field.value) $("log").querySelector(".edit")?.click(event.preventDefault());
+    const act = { Enter: !shiftKey && !isComposing && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
+    if (act) act(event.preventDefault());
   };
-  $("composer").onsubmit = send;
-  $("cancel-edit").onclick = () => edit(null);
+  onSubmit($("composer"), send);
+  onClick({ "cancel-edit": () => edit(null) });
   put("");
   return { draw, edit };
 }

@@ -4,12 +4,21 @@ import { explain, language, translate } from "./i18n.js";
 
 export const $ = (id) => document.getElementById(id);
 
-// h("p", {className: "quiet"}, "text", node): an element with properties and children.
-export function h(tag, properties, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
+export function h(tag, ...children) {
+  const node = document.createElement(tag);
   node.append(...children);
   return node;
 }
+
+// {id: text} and {id: what a click does}
+export const write = (texts) => Object.keys(texts).forEach((id) => ($(id).textContent = texts[id]));
+export const onClick = (acts) => Object.keys(acts).forEach((id) => ($(id).onclick = () => acts[id]()));
+
+export const onSubmit = (form, act) =>
+  (form.onsubmit = (event) => {
+    event.preventDefault();
+    return act(Object.fromEntries(new FormData(form)));
+  });
 
 // A copy of the template `is`. Its parts with data-is get the values of these names: what a click does, or text and
 // nodes; a part without a value is left out. `set` are properties of the whole.
@@ -32,16 +41,15 @@ export function show(parent, items) {
   parent.shown = new Map();
   for (const item of items) {
     const sign = JSON.stringify(item) + language();
-    const old = had.get(item.key);
+    let one = had.get(item.key);
     had.delete(item.key);
-    if (old?.sign === sign) {
-      parent.shown.set(item.key, old);
-      continue;
+    if (one?.sign !== sign) {
+      const node = fill(item);
+      item.dress?.(node, one?.node);
+      one?.node.replaceWith(node);
+      one = { node, sign };
     }
-    const node = fill(item);
-    item.dress?.(node, old?.node);
-    old?.node.replaceWith(node);
-    parent.shown.set(item.key, { node, sign });
+    parent.shown.set(item.key, one);
   }
   for (const { node } of had.values()) node.remove();
   let place = parent.firstChild;

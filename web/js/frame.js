@@ -1,6 +1,6 @@
 // Everything around the log: the list of conversations, the heading, and the state of the connection.
 
-import { $, show } from "./dom.js";
+import { $, show, write } from "./dom.js";
 import { briefly, t } from "./i18n.js";
 import { changed, state } from "./state.js";
 
@@ -8,7 +8,7 @@ export const address = (id) => `#c=${encodeURIComponent(id)}`;
 
 export const addressed = (hash) => decodeURIComponent(/#c=([^&]+)/.exec(hash)?.[1] ?? "");
 
-const titleOf = (c) => c.title || t("untitled");
+const titleOf = (c) => c && (c.title || t("untitled"));
 
 let ticking;
 
@@ -17,26 +17,21 @@ export function drawFrame() {
   drawList();
   document.body.classList.toggle("has-open", Boolean(open ?? opening));
   $("chat").classList.toggle("empty", !open?.loaded);
-  $("nothing").textContent = t(open || opening ? "opening" : "pick");
-  $("title").textContent = open && titleOf(open);
-  $("my-name").textContent = name;
-  $("my-face").textContent = [...name][0]?.toUpperCase();
+  write({ nothing: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name, "my-face": name[0]?.toUpperCase() });
   const text = linkText();
-  for (const status of document.querySelectorAll(".status")) {
-    const { dataset } = status;
-    if (dataset.link && dataset.link !== link) $("heard").textContent = text;
-    dataset.link = link;
-    status.textContent = text;
-  }
+  const { dataset } = document.body;
+  if (dataset.link && dataset.link !== link) write({ heard: text });
+  dataset.link = link;
+  for (const status of document.querySelectorAll(".status")) status.textContent = text;
 }
 
 // What is true of the connection now; seconds are counted down.
 function linkText() {
-  const { link, node, behind, retryAt } = state;
+  const { link, behind, retryAt } = state;
   const n = Math.ceil((retryAt - Date.now()) / 1000);
   clearTimeout(ticking);
   if (link === "catching" && behind) return t("catchingUp", { n: behind });
-  if (link !== "reconnecting" || n < 1) return t(link, { node });
+  if (link !== "reconnecting" || n < 1) return t(link, state);
   ticking = setTimeout(changed, 500);
   return t("reconnectingIn", { n });
 }
@@ -50,7 +45,7 @@ function drawList() {
   show(list, mine.map((c) => {
     const { id, role, unread, lastActivity } = c;
     const invited = role === "invited";
-    const n = invited ? 0 : unread;
+    const n = !invited && unread;
     const open = c === state.open && "page";
     sum += invited || n;
     return {
@@ -62,13 +57,10 @@ function drawList() {
       count: n > 99 ? "99+" : n && [n],
       unread: n && t("missed", { n }),
       open,
-      dress(node) {
-        node.firstElementChild.href = address(id);
-        if (open) node.firstElementChild.ariaCurrent = open;
-      },
+      dress: ({ firstElementChild: link }) => Object.assign(link, { href: address(id) }, open && { ariaCurrent: open }),
     };
   }));
   if (focused && !list.contains(document.activeElement)) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
-  $("none").hidden = mine.length || state.link !== "online";
+  $("none").hidden = mine[0] || state.link !== "online";
   document.title = sum ? `(${sum}) Roomgraph` : "Roomgraph";
 }

@@ -4,6 +4,7 @@ import { stored } from "./storage.js";
 
 let lang;
 let words = {};
+let formats = {}; // making one is slow
 
 export const language = () => lang;
 
@@ -29,23 +30,22 @@ export function translate(root) {
 export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.language) ? "zh" : "en")) {
   words = await (await fetch(`/words/${wanted}.json`)).json();
   lang = wanted;
+  formats = {};
   document.documentElement.lang = t("locale");
   translate(document);
 }
 
 export const switchLanguage = () => speak((stored.lang = lang === "zh" ? "en" : "zh"));
 
-const formats = {}; // making one is slow
-const format = (date, options) =>
-  (formats[lang + Object.values(options)] ??= new Intl.DateTimeFormat(t("locale"), options)).format(date);
+const format = (date, key, options) => (formats[key] ??= new Intl.DateTimeFormat(t("locale"), options)).format(date);
 
-export const clock = (date) => format(date, { hour: "2-digit", minute: "2-digit" });
+export const clock = (date) => format(date, "clock", { hour: "2-digit", minute: "2-digit" });
 
 export function day(date) {
   const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 864e5);
-  return days < 2 ? t(days ? "yesterday" : "today") : format(date, { weekday: "long", day: "numeric", month: "long" });
+  return days < 2 ? t(days ? "yesterday" : "today") : format(date, "day", { weekday: "long", day: "numeric", month: "long" });
 }
 
 // The time today, the date before.
 export const briefly = (date) =>
-  day(date) === t("today") ? clock(date) : format(date, { day: "numeric", month: "short" });
+  day(date) === t("today") ? clock(date) : format(date, "date", { day: "numeric", month: "short" });

@@ -1,7 +1,7 @@
 // Starts the page: signs in, connects, and ties what is done and drawn together.
 
 import { composer } from "./composer.js";
-import { $, complain, copy, h } from "./dom.js";
+import { $, complain, copy, h, onClick, onSubmit } from "./dom.js";
 import { address, addressed, drawFrame } from "./frame.js";
 import { speak, switchLanguage, t } from "./i18n.js";
 import "./keys.js";
@@ -16,8 +16,8 @@ import { timeline } from "./timeline.js";
 function start() {
   $("app").hidden = false;
   const { actions, outbox } = begin(follow);
-  const { draw, edit } = composer(actions, () => log.toEnd());
-  const log = timeline({ outbox, actions, edit });
+  const writing = composer(actions, () => log.toEnd());
+  const log = timeline({ outbox, actions, edit: writing.edit });
   const find = search(log);
 
   // Go where the address says. Rejects when the connection is lost, so that it is tried again.
@@ -32,28 +32,25 @@ function start() {
     }
   }
   addEventListener("hashchange", () => follow().catch(() => {}));
-  for (const drawer of [drawFrame, log.draw, draw, people(actions)]) onChange(drawer);
+  for (const draw of [drawFrame, log.draw, writing.draw, people(actions)]) onChange(draw);
   buttons(actions);
   changed();
 }
 
 function buttons(actions) {
   const dialog = $("new-dialog");
-  const onSubmit = (id, act) => {
-    const form = $(id);
-    form.onsubmit = async (event) => {
-      event.preventDefault();
-      location.hash = address(await act(Object.fromEntries(new FormData(form))));
+  const enter = (id, act) =>
+    onSubmit($(id), async (fields) => {
+      location.hash = address(await act(fields));
       dialog.close();
-      form.reset();
-    };
-  };
-  onSubmit("create-form", (settings) => actions.create(settings));
-  onSubmit("join-form", ({ where }) => addressed(where) || where.trim());
-  const clicks = {
+      $(id).reset();
+    });
+  enter("create-form", (settings) => actions.create(settings));
+  enter("join-form", ({ where }) => addressed(where) || where.trim());
+  onClick({
     new() {
-      $("which-graph").hidden = state.graphs.length < 2;
-      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", {}, name)));
+      $("which-graph").hidden = !state.graphs[1];
+      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", name)));
       dialog.showModal();
     },
     stop: () => actions.stop(state.open),
@@ -66,8 +63,7 @@ function buttons(actions) {
       $("people").hidePopover();
       return actions.leave(state.open);
     },
-  };
-  for (const [id, act] of Object.entries(clicks)) $(id).onclick = () => act();
+  });
 }
 
 // Whatever a person does may be refused, and is told here.

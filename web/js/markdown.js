@@ -7,10 +7,11 @@ import { t } from "./i18n.js";
 const MAX_CHARS = 40_000; // that are split at once; a longer block is shown as it is
 const MAX_NODES = 5000; // of one go
 const MAX_DEPTH = 12;
+const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // meant to do harm
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
 const ADDRESS = /(\bhttps?:\/\/[^\s<>"]*[^\s<>".,;:!?)'\]，。；：！？）》」])/;
 
-let left = 0;
+let left;
 
 // Shows a text that grows. Only its last block is split and made anew, so that all before stays as it is.
 export function markdown(parent) {
@@ -23,7 +24,8 @@ export function markdown(parent) {
     left = MAX_NODES;
     const parts = tokens.map((token, index) => {
       // A code block that goes on keeps its nodes: it may be scrolled, and its button is in use.
-      if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map(block);
+      if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map((node) => (node.nodeType ? node : h("p", node)));
+      had.querySelector("span").textContent = token.lang;
       had.querySelector("code").textContent = token.text;
       return last;
     });
@@ -46,11 +48,11 @@ export const plain = (text) => text.split(ADDRESS).flatMap((part, index) => (ind
 
 function split(text) {
   try {
-    if (text.length <= MAX_CHARS) return new Lexer().lex(text);
+    if (text.length <= MAX_CHARS && !DEEP.test(text)) return new Lexer().lex(text);
   } catch {
-    // Nested so deeply that it can only be meant to do harm.
+    // Nested too deeply in some other way.
   }
-  return [{ raw: text }];
+  return [{ raw: text }, { type: "def", raw: "" }]; // it stands, and is not tried again
 }
 
 function nodesOf(tokens, depth = 0) {
@@ -59,46 +61,41 @@ function nodesOf(tokens, depth = 0) {
   return tokens.flatMap((token) => KINDS[token.type]?.(token, (inner) => nodesOf(inner, depth + 1)) ?? token.raw);
 }
 
-const block = (node) => (node.nodeType ? node : h("p", {}, node));
-
 // A link shows where it leads; one that leads elsewhere than to the web or to a mailbox is none.
-function link(href, children) {
-  const url = URL.canParse(href) && new URL(href);
-  if (!/^(https?|mailto):$/.test(url.protocol)) return [...children, ` (${href})`];
-  const bare = (address) => address.replace(/^(https?:\/\/|mailto:)|\/$/g, "");
-  const node = h("a", { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" }, ...children);
-  const where = bare(url.href);
-  if (bare(node.textContent) !== where) node.append(h("small", {}, ` (${where.slice(0, 80)})`));
-  return [node];
+function link(address, text) {
+  const { protocol, href } = URL.canParse(address) && new URL(address);
+  if (!/^(https?|mailto):$/.test(protocol)) return [...text, ` (${address})`];
+  const bare = (some) => some.replace(/^(https?:\/\/|mailto:)|\/$/g, "");
+  const same = bare(h("p", ...text).textContent) === bare(href);
+  return fill({ is: "link", set: { href }, text, where: !same && ` (${bare(href).slice(0, 80)})` });
 }
 
-const wrap = (tag) => ({ tokens }, inner) => h(tag, {}, ...inner(tokens));
+const as = (tag) => ({ tokens }, inner) => h(tag, ...inner(tokens));
 
 const KINDS = {
   space: () => [],
   def: () => [],
   br: () => h("br"),
   hr: () => h("hr"),
-  strong: wrap("strong"),
-  em: wrap("em"),
-  del: wrap("del"),
-  paragraph: wrap("p"),
-  blockquote: wrap("blockquote"),
-  list_item: wrap("li"),
-  heading: (token, inner) => wrap(`h${Math.min(token.depth + 2, 6)}`)(token, inner),
+  strong: as("strong"),
+  em: as("em"),
+  del: as("del"),
+  paragraph: as("p"),
+  blockquote: as("blockquote"),
+  list_item: as("li"),
+  heading: (token, inner) => as(`h${Math.min(token.depth + 2, 6)}`)(token, inner),
   text: ({ text, tokens }, inner) => (tokens ? inner(tokens) : text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?? all)),
   escape: ({ text }) => text,
   checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
-  codespan: ({ text }) => h("code", {}, text),
+  codespan: ({ text }) => h("code", text),
   link: ({ href, tokens }, inner) => link(href, inner(tokens)),
   image: ({ href, text }) => link(href, [text || href]),
-  code: ({ lang, text }) => fill({ is: "code", lang: lang || " ", code: text || " ", copy: copyCode }),
-  list: ({ ordered, start, items }, inner) => h(ordered ? "ol" : "ul", ordered ? { start } : {}, ...inner(items)),
+  code: ({ lang, text }) => fill({ is: "code", lang: [lang ?? ""], code: [text], copy: copyCode }),
+  list: ({ ordered, start, items }, inner) => Object.assign(h(ordered ? "ol" : "ul", ...inner(items)), ordered && { start }),
   table({ header, rows, raw }, inner) {
     left -= rows.length * header.length;
-    if (left < 0) return h("pre", {}, raw);
-    const row = (cells) => h("tr", {}, ...cells.map(({ header, tokens }) => h(header ? "th" : "td", {}, ...inner(tokens))));
-    return h("div", { className: "table", tabIndex: 0 }, h("table", {}, ...[header, ...rows].map(row)));
+    const row = (cells) => h("tr", ...cells.map((cell) => as(cell.header ? "th" : "td")(cell, inner)));
+    return left < 0 ? raw : fill({ is: "table", rows: [header, ...rows].map(row) });
   },
 };
 

@@ -1,43 +1,41 @@
 // Who is in the conversation, and which devices this person has.
 
-import { $, show, toast } from "./dom.js";
+import { $, onSubmit, show, toast, write } from "./dom.js";
 import { briefly, t } from "./i18n.js";
 import { state } from "./state.js";
 
-const listed = (...parts) => parts.filter(Boolean);
+const listed = (mark, ...parts) => parts.filter(Boolean).join(mark);
 
 // Returns what draws them.
 export function people(actions) {
-  let asked = null;
-  const form = $("invite");
-  form.onsubmit = async (event) => {
-    event.preventDefault();
-    const { invited } = await actions.invite(state.open, form[0].value.trim().split(/[\s,，]+/));
-    toast(invited.length ? t("invitedNow", { who: invited.join(", ") }) : t("alreadyInvited"));
-    form.reset();
-  };
+  let asked;
+  onSubmit($("invite"), async ({ who }) => {
+    const { invited } = await actions.invite(state.open, who.trim().split(/[\s,，]+/));
+    toast(invited[0] ? t("invitedNow", { who: invited.join(", ") }) : t("alreadyInvited"));
+    $("invite").reset();
+  });
 
   const member = ({ user_id: id, name, role, online }) => ({
     is: "member",
     key: id,
-    set: { className: online ? "online" : "" },
+    set: { className: online && "online" },
     face: [...name][0].toUpperCase(),
     name,
-    about: listed(id === state.me && t("you"), role === "owner" && t("owner")).join(", "),
+    about: listed(", ", id === state.me && t("you"), role === "owner" && t("owner")),
     id,
     here: t(online ? "here" : "away"),
   });
 
   // "this device · node 9001 · now", "last seen 10:42 · 2 entries behind"; the name is edited where it stands.
   const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
-    const behind = !here && state.open?.behindOf(key);
-    const now = online ? t("onNode", { node: sessions[0]?.node }) : t("lastSeen", { when: briefly(new Date(last_seen)) });
+    const n = !here && state.open?.behindOf(key);
+    const now = online ? t("onNode", sessions[0]) : t("lastSeen", { when: briefly(new Date(last_seen)) });
     return {
       is: "device",
       key,
-      set: { className: online ? "online" : "" },
+      set: { className: online && "online" },
       name,
-      where: listed(here && t("thisDevice"), now, behind && t("behind", { n: behind })).join(" · "),
+      where: listed(" · ", here && t("thisDevice"), now, n && t("behind", { n })),
       out: !here && (() => actions.signOutDevice(key)),
       dress(node) {
         const field = node.querySelector("input");
@@ -53,8 +51,10 @@ export function people(actions) {
     if (c?.loaded && link === "online" && asked !== c) actions.loadMembers((asked = c));
     const members = c?.members ?? [];
     const n = members.length;
-    $("subtitle").textContent = n ? t("peopleHere", { n, here: members.filter((one) => one.online).length }) : "";
-    $("my-devices").textContent = t("deviceCount", { n: devices.length });
+    write({
+      subtitle: n ? t("peopleHere", { n, here: members.filter(({ online }) => online).length }) : "",
+      "my-devices": t("deviceCount", { n: devices.length }),
+    });
     show($("members"), members.map(member));
     show($("devices"), devices.map(device));
   };

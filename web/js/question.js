@@ -1,6 +1,6 @@
 // A question of the agent's: buttons or a field to answer it, or how it was answered, by whom and where.
 
-import { fill, h } from "./dom.js";
+import { fill, h, onSubmit } from "./dom.js";
 import { t } from "./i18n.js";
 import { state } from "./state.js";
 
@@ -12,7 +12,7 @@ const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
 export function question(c, { interrupt_id: id, value }, words, actions) {
   const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
   const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
-  const facts = Object.entries(value?.action?.args ?? {});
+  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", name), h("dd", plain(fact))]);
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.has(id);
   const ours = open && (c.approvals !== "owner" || c.owner === state.me);
@@ -21,21 +21,17 @@ export function question(c, { interrupt_id: id, value }, words, actions) {
     await actions.respond(c, id, answer);
     node.disabled = false;
   };
-  let done = t(open ? "ownerAnswers" : "superseded");
-  if (by) {
-    const chosen = options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
-    done = t("answered", { chosen, name: by.name, device: by.device_name || by.device_id });
-  }
+  const chosen = options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
   const node = fill({
     is: "question",
     set: { ariaLabel: text },
     words: words && text,
-    facts: facts.length && facts.flatMap(([name, fact]) => [h("dt", {}, name), h("dd", {}, plain(fact))]),
-    options: ours && options.map(([one, label]) => h("button", { onclick: () => respond(one) }, label)),
-    form: ours && !options.length,
-    done: !ours && done,
+    facts: facts[0] && facts,
+    options: ours && options.map(([one, label]) => Object.assign(h("button", label), { onclick: () => respond(one) })),
+    form: ours && !options[0],
+    done: !ours && (by ? t("answered", { chosen, ...by, device: by.device_name || by.device_id }) : t(open ? "ownerAnswers" : "superseded")),
   });
   const form = node.querySelector("form");
-  if (form) form.onsubmit = (event) => respond(form[0].value, event.preventDefault());
+  if (form) onSubmit(form, ({ answer }) => respond(answer));
   return node;
 }

@@ -1,6 +1,6 @@
 // Searching what is loaded of the open conversation: the newest hit first, all of them marked.
 
-import { $ } from "./dom.js";
+import { $, onClick, onSubmit, write } from "./dom.js";
 import { t } from "./i18n.js";
 
 const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
@@ -16,7 +16,7 @@ export function search({ texts, reveal }) {
     const words = field.value.trim().toLowerCase();
     const n = hits.length;
     at = (at + step + n) % n || 0;
-    $("hits").textContent = words && (n ? `${at + 1} / ${n}` : t("noHits"));
+    write({ hits: words && (n ? `${at + 1} / ${n}` : t("noHits")) });
     document.querySelector(".hit")?.classList.remove("hit");
     const node = n && reveal(hits[at]);
     if (node) {
@@ -25,26 +25,23 @@ export function search({ texts, reveal }) {
     }
     CSS.highlights?.set("found", new Highlight(...(words ? rangesOf(words) : [])));
   }
-
-  form.oninput = () => {
-    const words = bare(field.value.trim());
-    hits = words ? texts().filter(({ data }) => bare(data.text).includes(words)) : [];
-    at = hits.length;
-    go(-1);
-  };
   function toggle(open) {
     if (form.hidden !== open) return;
     form.hidden = !open;
     $("find").ariaExpanded = open;
     field.value = "";
     form.oninput();
-    $(open ? "query" : "find").focus();
+    (open ? field : $("find")).focus();
   }
+  form.oninput = () => {
+    const words = bare(field.value.trim());
+    hits = words ? texts().filter(({ data }) => bare(data.text).includes(words)) : [];
+    at = hits.length;
+    go(-1);
+  };
   form.onkeydown = ({ key }) => key !== "Escape" || toggle(false);
-  form.onsubmit = (event) => go(-1, event.preventDefault());
-  $("next-hit").onclick = () => go(1);
-  $("find").onclick = () => toggle(form.hidden);
-  $("end-search").onclick = () => toggle(false);
+  onSubmit(form, () => go(-1));
+  onClick({ "next-hit": () => go(1), find: () => toggle(form.hidden), "end-search": () => toggle(false) });
   return toggle;
 }
 

@@ -6,7 +6,7 @@ import { Devices } from "./devices.js";
 import { Following } from "./following.js";
 import { Outbox } from "./outbox.js";
 import { obey, report } from "./report.js";
-import { onChange, state } from "./state.js";
+import { changed, onChange, state } from "./state.js";
 import { deviceId, deviceName, signOut, stored } from "./storage.js";
 
 // Connect, and stay connected. `arrive` goes where the address says; it rejects when the connection was lost.
@@ -32,6 +32,7 @@ export function begin(arrive) {
       else if (name === "presence:update") devices.online(payload.user_id, payload.online);
       else if (name === "session:ended") ended({ code: "token_revoked" });
       else if (payload?.conversation_id) following.hear(name, payload);
+      changed();
     },
   });
   const outbox = new Outbox(connection);

@@ -40,7 +40,7 @@ export function timeline(able) {
       show(log, []);
       c = open;
       low = Infinity;
-      drawn = divider = null;
+      drawn = divider = read = null;
       atEnd = true;
     }
     if (!c?.loaded) return;
@@ -101,8 +101,8 @@ export function timeline(able) {
   // What follows from where the person is: what is read, and what is wanted next.
   function settle() {
     if (!c?.entries.length || !scroller.clientHeight) return;
-    if (atEnd) read = headOf();
-    const n = since(read ?? headOf()).length;
+    if (atEnd || read === null) read = headOf();
+    const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
     if (atEnd && document.visibilityState === "visible") able.actions.seen(c);

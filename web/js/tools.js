@@ -3,34 +3,26 @@
 import { show } from "./dom.js";
 import { t } from "./i18n.js";
 
-const json = (value) => value !== undefined && (JSON.stringify(value, null, 2) || " ");
-
 // A step in a few words: the tool, or what the graph says it does, and how far it is.
 function told({ tool, data }) {
   const words = tool?.name ?? data?.text ?? data;
   return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
 }
 
+const json = (value) => value !== undefined && JSON.stringify(value, null, 2);
+
 // Show the steps in their fold; while the agent is at it, its heading is the latest.
 export function showSteps(fold, updates, running) {
   const steps = updates.filter(told);
   const n = steps.length;
+  const [summary, list] = fold.children;
   fold.hidden = !n;
   fold.dataset.running = running;
-  const [summary, list] = fold.children;
   summary.textContent = n && running ? told(steps[n - 1]) : t("steps", { n });
   show(list, steps.map((step, key) => {
     const { id, name, status = "", args, result } = step.tool ?? {};
-    return {
-      is: name ? "tool" : "step",
-      key: id ?? key,
-      set: { className: status },
-      told: told(step),
-      status: t(status),
-      args: json(args),
-      answered: result !== undefined,
-      result: json(result),
-      dress: (node, had) => (node.firstElementChild.open = had?.firstElementChild.open),
-    };
+    const dress = (node, had) => (node.firstElementChild.open = had?.firstElementChild.open);
+    const values = { told: told(step), status: t(status), args: json(args), answered: result !== undefined, result: json(result) };
+    return { is: name ? "tool" : "step", key: id ?? key, set: { className: status }, ...values, dress };
   }));
 }

@@ -1,0 +1,205 @@
+"""What a model writes is hostile: it becomes nodes of a short list, never code, and cannot hang the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+
+pytest_plugins = ["tests.served.fixtures"]
+
+TEXT = """# A *title*
+
+Some **bold**, ~~gone~~ and `code <b>`; a [link](https://example.org/a?b=1 "t"), https://example.org and a@example.org.
+Next line\\
+broken &amp; &lt;tag&gt; &copy;
+
+- one
+  1. inner
+- [x] done
+
+> quoted
+> > deeper
+
+| a | b |
+|---|:-:|
+| `1` | **2** |
+
+```python title
+if a < b:
+    pass
+```
+
+    indented
+
+---
+<div onclick="alert(1)">raw</div>
+
+![picture](https://example.org/p.png)
+
+The end"""
+
+MAKE = """async ([pieces]) => {
+  const { markdown } = await import('/js/markdown.js');
+  const node = document.createElement('div');
+  const grow = markdown(node);
+  let text = '';
+  const began = performance.now();
+  for (const piece of pieces) grow((text += piece));
+  const ms = performance.now() - began;
+  document.body.append(node);
+  node.id = 'made';
+  return { ms, html: node.outerHTML, text: node.textContent,
+    tags: [...new Set([...node.querySelectorAll('*')].map((n) => n.localName))].sort(),
+    attributes: [...new Set([...node.querySelectorAll('*')].flatMap((n) => n.getAttributeNames()))].sort(),
+    links: [...node.querySelectorAll('a')].map((a) => [a.href, a.textContent, a.rel, a.target]) };
+}"""
+
+TAGS = set(
+    "a blockquote br button code del div em figcaption figure h3 h4 h5 h6 hr li ol p pre small span strong table tbody td th tr ul".split()
+)
+ATTRIBUTES = set("class data-is data-t href rel start tabindex target".split())
+
+
+@pytest.fixture(scope="module")
+def cluster(served: LocalCluster) -> LocalCluster:
+    return served
+
+
+@pytest.fixture
+async def page(cluster: LocalCluster, open_page: PageFactory) -> Page:
+    return await open_page(0, "Ann")
+
+
+async def made(page: Page, *pieces: str) -> dict[str, Any]:
+    answer: dict[str, Any] = await page.evaluate(MAKE, [list(pieces)])
+    assert set(answer["tags"]) <= TAGS
+    assert set(answer["attributes"]) <= ATTRIBUTES
+    return answer
+
+
+async def test_what_is_written_is_shown_with_its_form(page: Page) -> None:
+    answer = await made(page, TEXT)
+    html = answer["html"]
+    for part in ("<h3>A <em>title</em></h3>", "<strong>bold</strong>", "<del>gone</del>", "<code>code &lt;b&gt;</code>"):
+        assert part in html
+    assert 'broken &amp; &lt;tag&gt; &amp;copy;' in html
+    assert '&lt;div onclick="alert(1)"&gt;raw&lt;/div&gt;' in html
+    assert "<td><strong>2</strong></td>" in html and "<th>" in html
+    assert "☑ done" in answer["text"] and "if a < b:\n    pass" in answer["text"]
+    rel = ["noopener noreferrer nofollow", "_blank"]
+    assert answer["links"] == [
+        ["https://example.org/a?b=1", "link (example.org/a?b=1)", *rel],
+        ["https://example.org/", "https://example.org", *rel],
+        ["mailto:a@example.org", "a@example.org", *rel],
+        ["https://example.org/p.png", "picture (example.org/p.png)", *rel],
+    ]
+
+
+async def test_a_text_that_grows_ends_as_one_that_comes_at_once(page: Page) -> None:
+    whole = await made(page, TEXT)
+    for size in (1, 7, 50):
+        grown = await made(page, *[TEXT[at : at + size] for at in range(0, len(TEXT), size)])
+        assert grown["html"] == whole["html"]
+
+
+async def test_blocks_that_stand_are_not_made_anew_while_the_text_grows(page: Page) -> None:
+    kept = await page.evaluate(
+        """async (text) => {
+          const { markdown } = await import('/js/markdown.js');
+          const node = document.createElement('div'), grow = markdown(node);
+          grow(text); const before = [...node.children]; grow(text + '\\n\\nmore\\n\\n```\\na'); const code = node.lastChild;
+          grow(text + '\\n\\nmore\\n\\n```\\na\\nb');
+          return [before.slice(0, -1).every((one, at) => node.children[at] === one), code === node.lastChild, code.textContent];
+        }""",
+        TEXT,
+    )
+    assert kept[:2] == [True, True] and "a\nb" in kept[2]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "java\tscript:alert(1)",
+        "data:text/html,<script>alert(1)</script>",
+        "vbscript:x",
+        "file:///etc/passwd",
+        "blob:https://example.org/1",
+        "//example.org",
+        "/api/status",
+        "#c=other",
+        "https://",
+    ],
+)
+async def test_only_links_to_the_web_and_mailboxes_are_links(page: Page, address: str) -> None:
+    answer = await made(page, f"[click](<{address}>) ![see](<{address}>) <{address}>")
+    assert answer["links"] == []
+
+
+async def test_a_link_that_pretends_shows_where_it_leads(page: Page) -> None:
+    answer = await made(page, "[https://good.example](https://evil.example/?https://good.example) [a](https://good.example@evil.example)")
+    assert [text for _, text, *_ in answer["links"]] == [
+        "https://good.example (evil.example/?https://good.example)",
+        "a (good.example@evil.example)",
+    ]
+
+
+HOSTILE = {
+    "brackets": "[",
+    "images": "![",
+    "emphasis": "*a **b ",
+    "quotes": "> ",
+    "lists": "- ",
+    "numbers": "1. ",
+    "ticks": "` `` ",
+    "pipes": "|a",
+    "tags": "<a ",
+    "comments": "<!--",
+    "links": "[a](b",
+    "parentheses": "[](",
+    "definitions": "[a]: b\n",
+    "addresses": "http://a.",
+    "mail": "a@b.",
+    "strikes": "~~a",
+    "backslashes": "\\",
+    "fences": "```\n",
+    "setext": "a\n=\n",
+    "entities": "&amp;",
+    "rows": "|a|b|\n|-|-|\n",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_hostile_text_does_not_hang_the_page(page: Page, kind: str) -> None:
+    text = HOSTILE[kind] * (200_000 // len(HOSTILE[kind]))
+    answer = await made(page, text)
+    assert answer["ms"] < 3000
+
+
+async def test_nesting_and_tables_without_end_are_cut(page: Page) -> None:
+    deep = "\n".join(" " * (2 * level) + "- x" for level in range(150))
+    wide = "|" + "a|" * 400 + "\n|" + "-|" * 400 + "\n" + ("|" + "b|" * 400 + "\n") * 30
+    for text in (deep, wide, "> " * 60 + "x"):
+        await made(page, text)
+        depth = await page.evaluate(
+            "Math.max(...[...document.querySelectorAll('#made *')].map((n) => { let d = 0; while (n.id !== 'made') { n = n.parentNode; d++; } return d; }))"
+        )
+        assert depth < 40
+        assert await page.evaluate("document.querySelectorAll('#made *').length") < 12_000
+        await page.evaluate("document.querySelector('#made').remove()")
+
+
+async def test_what_people_write_is_shown_as_it_is_with_its_addresses_as_links(page: Page) -> None:
+    links = await page.evaluate(
+        """async (text) => { const { plain } = await import('/js/markdown.js'); const node = document.createElement('p');
+          node.append(...plain(text)); return [node.textContent, [...node.querySelectorAll('a')].map((a) => a.href)]; }""",
+        "**a** <b> (see https://example.org/x_(y).) javascript:alert(1) https://例子.测试/路。",
+    )
+    assert links[0].startswith("**a** <b> (see https://example.org/x_(y).) javascript:alert(1) ")
+    assert links[1] == ["https://example.org/x_(y", "https://xn--fsqu00a.xn--0zwm56d/%E8%B7%AF"]

@@ -1,0 +1,398 @@
+"""What people see and do on the page: messages, answers, questions, people, devices, search and keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import look, say, until
+
+pytest_plugins = ["tests.served.fixtures"]
+
+
+@pytest.fixture(scope="module")
+def cluster(served: LocalCluster) -> LocalCluster:
+    return served
+
+
+async def create(page: Page, title: str = "Plans", **settings: str) -> str:
+    """Create a conversation, as a person does; its id."""
+    await page.click("#new")
+    await page.fill("#create-form [name=title]", title)
+    await page.evaluate("document.querySelector('#create-form details').open = true")
+    for name, value in settings.items():
+        await page.select_option(f"#create-form [name={name}]", value)
+    await page.click("#create-form .primary")
+    await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
+    conversation: str = await look(page, "state.open.id")
+    return conversation
+
+
+async def test_a_conversation_has_the_settings_that_were_chosen(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, access="invitation", agent="mention", graph="pair", multitask_strategy="reject", approvals="owner")
+    got = await look(page, "[state.open.access, state.open.agent, state.open.graph, state.open.strategy, state.open.approvals]")
+    assert got == ["invitation", "mention", "pair", "reject", "owner"]
+
+
+async def test_a_message_tells_how_far_it_has_come(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, agent="off")
+    await say(ann, "hello")
+    await expect(ann.locator(".mine.newest .mark")).to_have_text("Sent")
+    phone = await open_page(1, token=ann.token)  # type: ignore[attr-defined]
+    await until(phone, "state.conversations.size > 0")
+    await expect(ann.locator(".mine.newest .mark")).to_have_text("Delivered to 1 device")
+    await open_page(2, "Bob", conversation=conversation)
+    await expect(ann.locator(".mine.newest .mark")).to_have_text("Read by Bob")
+
+
+async def test_what_is_written_offline_waits_and_is_sent_when_the_connection_is_back(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, agent="off")
+    await page.context.set_offline(True)
+    await expect(page.locator("#side .status")).to_have_text("Offline")
+    await say(page, "later")
+    await expect(page.locator(".pending .mark")).to_have_text("Waiting to be sent")
+    await expect(page.locator("#hint")).to_contain_text("Not connected")
+    await page.context.set_offline(False)
+    await expect(page.locator("#side .status")).to_contain_text("Online · node")
+    await expect(page.locator(".mine .mark")).to_have_text("Sent")
+    await expect(page.locator(".mine")).to_have_count(1)
+
+
+async def test_a_refused_message_can_be_tried_again_or_discarded(open_page: PageFactory, tmp_path: Path) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller", multitask_strategy="reject")
+    await say(page, f"first gate:{tmp_path / 'gate'} end")
+    await expect(page.locator("[aria-busy=true] .text")).to_contain_text("first")
+    await say(page, "second")
+    await expect(page.locator(".said .error")).to_contain_text("Not sent: The agent is still answering.")
+    await say(page, "third")
+    await expect(page.locator(".said .error")).to_have_count(2)
+    await page.locator(".said .error").last.get_by_role("button", name="Discard").click()
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".doing")).to_be_visible()
+    await page.locator(".said .error").get_by_role("button", name="Try again").click()
+    await expect(page.locator(".agent .text").last).to_have_text("second")
+    await expect(page.locator(".said .error")).to_have_count(0)
+    await expect(page.locator(".mine .text")).to_have_text([f"first gate:{tmp_path / 'gate'} end", "second"])
+
+
+async def test_an_answer_grows_word_by_word_and_can_be_stopped(open_page: PageFactory, tmp_path: Path) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="teller")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, f"one two gate:{tmp_path / 'never'} three")
+    for page in (ann, bob):
+        await expect(page.locator("[aria-busy=true] .text")).to_have_text("one two")
+    await bob.click("#stop")
+    for page in (ann, bob):
+        await expect(page.locator(".agent .note")).to_have_text("Stopped by Bob")
+        await expect(page.locator(".agent .text")).to_have_text("one two")
+        await expect(page.locator("#stop")).to_be_hidden()
+
+
+async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFactory, tmp_path: Path) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    for number in range(3):
+        await say(page, "\n".join(f"{number} line {line}" for line in range(30)))
+        await expect(page.locator(".doing")).to_have_count(1)
+        await expect(page.locator(".agent")).to_have_count(number + 1)
+    await page.evaluate("document.querySelector('#scroller').scrollTop = 500")
+    await expect(page.locator("#to-end")).to_be_visible()
+    await page.evaluate(
+        "window.shifts = []; new PerformanceObserver((list) => shifts.push(...list.getEntries().map((e) => e.value)))"
+        ".observe({ type: 'layout-shift' })"
+    )
+    await page.evaluate("window.stood = document.querySelectorAll('.said')[2].getBoundingClientRect().top")
+    other = await open_page(1, token=page.token, conversation=await look(page, "state.open.id"))  # type: ignore[attr-defined]
+    await say(other, "# title\n\ntext text\n\n- a\n- b\n\n" + "word " * 60)
+    await expect(page.locator(".agent")).to_have_count(4)
+    await expect(page.locator(".doing")).to_have_count(1)
+    assert await page.evaluate("document.querySelectorAll('.said')[2].getBoundingClientRect().top === stood")
+    assert sum(await page.evaluate("shifts")) < 0.001  # the button that counts is as wide as its words
+
+
+async def test_the_last_answer_can_be_made_anew_and_the_last_message_said_anew(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    await say(page, "first words")
+    await expect(page.locator(".doing")).to_be_visible()
+    was = await look(page, "state.open.entries.at(-1).seq")
+    await page.get_by_role("button", name="Answer anew").click()
+    await until(page, f"state.open.entries.at(-1).data.replaces === {was}")
+    await expect(page.locator(".agent")).to_have_count(1)
+
+    await page.press("#text", "ArrowUp")
+    await expect(page.locator("#editing")).to_be_visible()
+    assert await page.input_value("#text") == "first words"
+    await page.press("#text", "Escape")
+    await expect(page.locator("#editing")).to_be_hidden()
+    await page.get_by_role("button", name="Edit", exact=True).click()
+    await say(page, "other words")
+    await expect(page.locator(".agent .text")).to_have_text(["other words"])
+    await expect(page.locator(".mine .text")).to_have_text(["other words"])
+    await expect(page.locator(".mine .note")).to_have_text("Edited")
+
+
+async def test_tools_fold_open_with_what_they_were_given_and_gave_back(open_page: PageFactory, tmp_path: Path) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="reporter")
+    await say(page, f"find gate:{tmp_path / 'gate'} it")
+    fold = page.locator(".steps")
+    await expect(page.locator("[aria-busy=true] .text")).to_contain_text("Then that.")
+    await fold.locator("> summary").click()
+    await expect(fold.locator("li")).to_have_count(3)
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".doing")).to_be_visible()
+    # What was open stays so when the answer is final.
+    await expect(fold.locator("> summary")).to_have_text("3 steps")
+    await expect(fold.locator("li")).to_contain_text(["halfway", "find", "lose"])
+    await page.reload()
+    await expect(fold.locator("> summary")).to_have_text("2 steps")
+    await fold.locator("> summary").click()
+    found, lost = await fold.locator("li").all()
+    await found.locator("summary").click()
+    await expect(found.locator("pre")).to_have_text(['{ "where": "here", "size": 3 }', '"found it"'])
+    await expect(found.locator("summary")).to_have_text("find done")
+    await expect(lost.locator("summary")).to_have_text("lose failed")
+
+
+async def test_questions_are_answered_on_any_device_and_show_who_and_where(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="pair")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, "ask both")
+    for page in (ann, bob):
+        await expect(page.locator("fieldset")).to_have_count(2)
+    await bob.locator("fieldset").first.get_by_role("button", name="Yes").click()
+    note = ann.locator("fieldset .note").first
+    await expect(note).to_have_text(f"Answered by Bob on {await look(bob, 'state.devices[0].device_name')}: Yes")
+    await expect(ann.locator("fieldset").last.get_by_role("button")).to_have_count(2)
+    await ann.locator("fieldset").last.get_by_role("button", name="No").click()
+    await expect(bob.locator("fieldset button")).to_have_count(0)
+    await expect(bob.locator(".agent .text").last).to_have_text('{"left": ["approve"], "right": ["reject"]}')
+
+
+async def test_a_question_that_is_the_owner_s_shows_others_no_buttons(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="pair", approvals="owner")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, "ask both")
+    await expect(ann.locator("fieldset button")).to_have_count(4)
+    await expect(bob.locator("fieldset .note")).to_have_text(["Only the owner may answer this."] * 2)
+
+
+async def test_who_is_there_and_typing_is_shown_and_people_are_invited_by_id(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, access="invitation", agent="off")
+    bob = await open_page(1, "Bob")
+    await ann.click("[popovertarget=people]")
+    await ann.fill("#invite input", await look(bob, "state.me"))
+    await ann.press("#invite input", "Enter")
+    await expect(ann.locator("#toast")).to_contain_text("Invited: bob-")
+    await expect(bob.locator("#list .count")).to_have_text("Invitation")
+    await bob.click("#list a")
+    await expect(bob.locator("#title")).to_have_text("Plans")
+    await expect(ann.locator("#subtitle")).to_have_text("2 people, 2 here")
+    await expect(ann.locator("#members li")).to_contain_text(["you, owner", "Bob"])
+    await ann.keyboard.press("Escape")
+    await bob.locator("#text").press_sequentially("h")
+    await expect(ann.locator("#typing")).to_have_text("Bob is typing…")
+    await bob.context.close()
+    await expect(ann.locator("#subtitle")).to_have_text("2 people, 1 here")
+    assert await look(ann, "state.open.id") == conversation
+
+
+async def test_drafts_are_the_same_on_all_devices(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, agent="off")
+    phone = await open_page(1, token=ann.token, conversation=conversation)  # type: ignore[attr-defined]
+    await ann.locator("#text").press_sequentially("half a th")
+    await expect(phone.locator("#text")).to_have_value("half a th")
+    await say(ann, "half a thought")
+    await expect(phone.locator("#text")).to_have_value("")
+
+
+async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    await create(ann, agent="off")
+    phone = await open_page(1, token=ann.token)  # type: ignore[attr-defined]
+    await ann.click("#my-button")
+    rows = ann.locator("#devices li")
+    await expect(rows).to_have_count(2)
+    node = await look(phone, "state.node")
+    await expect(rows.filter(has_text=f"node {node} · now")).to_have_count(1)
+    await expect(rows.filter(has_text="this device")).to_have_count(1)
+    other = rows.filter(has_text=f"node {node}").locator("input")
+    await other.fill("Phone")
+    await other.press("Enter")
+    await until(phone, "state.devices.find((one) => one.here).device_name === 'Phone'")
+    await rows.filter(has_text=f"node {node}").get_by_role("button").click()
+    await expect(phone.locator("#signin")).to_be_visible()
+    await expect(rows).to_have_count(1)
+
+
+async def test_what_was_missed_has_a_mark_and_a_button_leads_to_the_latest(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, agent="off")
+    await say(ann, "\n".join(["tall"] * 60))
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await bob.click("#to-end")
+    await expect(ann.locator(".mine.newest .mark")).to_have_text("Read by Bob")
+    await bob.evaluate("location.hash = ''")
+    for number in range(3):
+        await say(ann, f"{number} " + "\n".join(["tall"] * 40))
+    await expect(bob.locator("#list .count:not([hidden])").first).to_have_text("3")
+    await bob.click("#list a")
+    await expect(bob.locator(".news")).to_have_text("3 new messages")
+    await expect(bob.locator(".news")).to_be_in_viewport()
+    await expect(bob.locator("#to-end")).to_be_visible()
+    await say(ann, "one more")
+    await expect(bob.locator("#away")).to_have_text("1 new message")
+    await bob.click("#to-end")
+    await expect(bob.locator("#to-end")).to_be_hidden()
+    await expect(bob.locator("#log").get_by_text("one more")).to_be_in_viewport()
+    await expect(bob.locator("#list .count")).to_have_count(0)
+
+
+async def test_search_goes_through_the_hits_and_marks_them(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, agent="off")
+    for text in ("an apple", "a pear", "two **apples**"):
+        await say(page, text)
+    await expect(page.locator(".sent .mark, .delivered .mark")).to_have_count(3)
+    await page.keyboard.press("Alt+f")
+    await page.keyboard.type("APPLE")
+    await expect(page.locator("#hits")).to_have_text("2 / 2")
+    await expect(page.locator(".hit")).to_contain_text("two")
+    assert await page.evaluate("CSS.highlights.get('found').size") == 2
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#hits")).to_have_text("1 / 2")
+    await expect(page.locator(".hit")).to_contain_text("an apple")
+    await page.fill("#query", "plum")
+    await expect(page.locator("#hits")).to_have_text("Nothing found")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#search")).to_be_hidden()
+    assert await page.evaluate("CSS.highlights.get('found').size") == 0
+
+
+async def test_the_keyboard_reaches_everything(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    for title in ("First", "Second"):
+        await create(page, title, agent="off")
+    await page.keyboard.press("Alt+ArrowDown")
+    await expect(page.locator("#title")).to_have_text("First")
+    await page.locator("#list a").first.focus()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#title")).to_have_text("Second")
+    for keys, what in (("Alt+h", "#help"), ("Alt+n", "#new-dialog")):
+        await page.keyboard.press(keys)
+        await expect(page.locator(what)).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.locator(what)).to_be_hidden()
+    await page.focus("#text")
+    await page.keyboard.type("one")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("two")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".mine .text")).to_have_text("one\ntwo", use_inner_text=True)
+
+
+async def test_the_language_is_switched_for_the_whole_page(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, agent="off")
+    await say(page, "hello")
+    await page.click("#my-button")
+    await page.click("#mine .language")
+    await expect(page.locator("#devices")).to_contain_text("本设备")
+    await page.keyboard.press("Escape")
+    for what, words in ((".status", "在线"), ("#log", "今天"), (".mine .mark", "已"), ("#subtitle", "1 人")):
+        await expect(page.locator(what).first).to_contain_text(words)
+    assert await page.get_attribute("#text", "placeholder") == "输入消息"
+    assert await page.get_attribute("html", "lang") == "zh-CN"
+    await page.reload()
+    await expect(page.locator("#side .status")).to_contain_text("在线")
+
+
+async def test_a_refusal_of_what_a_person_did_is_told(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await page.click("#new")
+    await page.fill("#join-form input", "no-such-conversation")
+    await page.press("#join-form input", "Enter")
+    await expect(page.locator("#toast")).to_contain_text("There is no such conversation")
+
+
+LONG: Any = """async (count) => {
+  const { state, changed } = await import('/js/state.js');
+  const { Delivery } = await import('/js/delivery.js');
+  const c = state.open, { epoch } = c.delivery.position;
+  const text = (n) => 'lorem ipsum dolor sit amet '.repeat(1 + n % 9) + n;
+  const at = (n) => new Date(Date.now() - (count - n) * 30000).toISOString();
+  const message = (seq, user_id) => ({ epoch, seq, type: 'message', ts: at(seq),
+    data: { role: 'user', user_id, name: user_id, device_id: 'd', client_id: `c${seq}`, text: text(seq) } });
+  const answer = (seq) => ({ epoch, seq, type: 'answer', ts: at(seq), data: { role: 'assistant', user_id: 'agent:teller',
+    name: 'Teller', run_id: `r${seq}`, input_seq: seq - 1, tools: [], text: `**${text(seq)}**\\n\\n- a\\n- b\\n\\n\\`\\`\\`\\nc\\n\\`\\`\\`` } });
+  c.entries = Array.from({ length: count }, (_, n) => (n % 3 ? message(n + 1, n % 3 > 1 ? state.me : 'Bob') : answer(n + 1)));
+  Object.assign(c, { first: 1, delivery: new Delivery({ epoch, seq: count }), reads: { Bob: count - 50, [state.me]: count }, read: count });
+  const drawn = () => new Promise((done) => { changed(); requestAnimationFrame(() => setTimeout(done)); });
+  let offset = 0;
+  window.long = {
+    async close() { state.open = null; await drawn(); },
+    async open() { const began = performance.now(); state.open = c; await drawn(); return performance.now() - began; },
+    async live(times) { for (let n = 0; n < times; n++) { const seq = c.head + 1;
+      c.delivery.position.seq = seq; c.mark(state.me, seq); c.add([message(seq, 'Bob')]); await drawn(); } },
+    async stream(times) { c.answer.hear('run:started', { run_id: 'live', attempt: 1 });
+      for (let n = 0; n < times; n++) { const more = text(n) + (n % 4 ? ' ' : '\\n\\n');
+        c.answer.hear('run:delta', { run_id: 'live', attempt: 1, offset, text: more }); offset += more.length; await drawn(); }
+      c.answer.ended('live'); await drawn(); },
+    async up() { const scroller = document.querySelector('#scroller'); let jumps = 0;
+      for (let n = 0; n < 20000 && !document.querySelector('#log').innerText.startsWith('The beginning'); n++) {
+        const row = [...document.querySelectorAll('.said')].find((one) => one.getBoundingClientRect().top > 150);
+        const top = row.getBoundingClientRect().top, by = Math.min(600, scroller.scrollTop);
+        scroller.scrollTop -= by;
+        await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+        if (row.isConnected && Math.abs(row.getBoundingClientRect().top - top - by) > 1) jumps += 1;
+      }
+      return [jumps, document.querySelectorAll('.said').length]; },
+  };
+  await window.long.close();
+}"""
+
+
+async def test_ten_thousand_entries_open_at_once_scroll_without_a_jump_and_cost_no_more_than_few(
+    open_page: PageFactory,
+) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller", agent="off")
+    await page.evaluate(LONG, 10_000)
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})  # other processes do not count
+    await session.send("Performance.enable")
+
+    async def script_ms(act: str, times: int) -> float:
+        async def spent() -> float:
+            metrics = (await session.send("Performance.getMetrics"))["metrics"]
+            return float(next(one["value"] for one in metrics if one["name"] == "ScriptDuration")) * 1000
+
+        before = await spent()
+        await page.evaluate(act)
+        return (await spent() - before) / times
+
+    assert await page.evaluate("long.open()") < 1000
+    assert await script_ms("long.live(20)", 20) < 16
+    assert await script_ms("long.stream(40)", 40) < 16
+    jumps, rows = await page.evaluate("long.up()")
+    assert jumps == 0 and rows <= 240
+    await expect(page.locator("#log")).to_contain_text("The beginning")
+    await page.click("#to-end")
+    await expect(page.locator("#log").get_by_text("10020")).to_be_in_viewport()
