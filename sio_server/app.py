@@ -24,6 +24,7 @@ from sio_server.conversation.keys import GUEST_SECRET, NODE_TTL_MS
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.trace import Trace
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.checkpoints import CheckpointStore, WrongSaver
@@ -37,13 +38,15 @@ from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import DEAF_AFTER_S, HEARTBEAT_S, Bus
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
-from sio_server.gateway.http import HttpApi
+from sio_server.gateway.http import HttpApi, Stage
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import Gateway
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
+from sio_server.gateway.trace import TraceFeed
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.stage import TraceKind
 from sio_server.settings import Settings, SettingsError, hide_password
 from sio_server.tasks import end_tasks
 
@@ -61,6 +64,8 @@ class Node:
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
         self._redis = connect(settings.redis_url)
         self._redis_heard_at = -float("inf")
+        self._trace = Trace(settings.name)
+        self._feed: TraceFeed | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
         self._listening = False
@@ -73,12 +78,12 @@ class Node:
         tokens = Tokens(await self._secret(), settings.auth_audience)
         metrics = Metrics()
         scripts = Scripts(self._redis)
-        conversations = ConversationLog(scripts)
+        conversations = ConversationLog(scripts, self._trace)
         self._bus = Bus(settings.redis_url, self.node_id)
-        self._fanout = Fanout(self._bus, conversations, metrics)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
         devices = Devices(self._redis, scripts, members)
-        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics)
+        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics, self._trace)
+        self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
         description: dict[str, str] = {
             "name": settings.name,
             "host": socket.gethostname(),
@@ -92,6 +97,9 @@ class Node:
             await self._dialog.start()
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
+        # None: the page's own origin only.
+        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
+        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
         gateway = Gateway(
             tokens=tokens,
             sessions=self._sessions,
@@ -104,13 +112,15 @@ class Node:
             turns=Turns(scripts),
             graphs=self._graphs,
             devices=devices,
+            endings=self._endings,
             node_urls=settings.node_urls,
         )
-        # None: the page's own origin only.
-        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
-        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
+        if settings.stage_key:
+            self._trace.start(settings.redis_url)
+            self._feed = TraceFeed(settings.redis_url)
+            self._feed.start()
         http = HttpApi(
             tokens=tokens,
             guests=settings.auth_mode == "guest",
@@ -121,7 +131,9 @@ class Node:
             redis_reachable=lambda: time.monotonic() - self._redis_heard_at < DEAF_AFTER_S,
             bus_heard=lambda: self._bus.heard,
             status=lambda: read_status(self._redis),
-            page_origins=tuple(dict.fromkeys((*settings.allowed_origins, *settings.node_urls))),
+            page_origins=settings.allowed_origins,
+            node_urls=settings.node_urls,
+            stage=self._stage(),
         )
         app = http.application()
         self._sio.attach(app)
@@ -144,15 +156,19 @@ class Node:
                 advice = f"HOST={settings.host}: {where}. HOST: write an address of this machine, or 0.0.0.0."
             raise SettingsError(advice) from None
         self._listening = True
+        self._trace.tell(TraceKind.NODE_UP)
 
     async def stop(self) -> None:
         """Tell the clients, close their sockets, let runs end or hand them over, and sign off."""
         self._stopping = True
+        self._trace.tell(TraceKind.NODE_DRAINING)
         if self._listening:
             await self._site.stop()  # nobody comes back to this node
         for session in self._sessions.all():
             self._bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, {"node": self._settings.name})
         await asyncio.sleep(DRAIN_NOTICE_S)
+        if self._feed is not None:
+            await self._feed.stop()
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
@@ -165,8 +181,10 @@ class Node:
         try:
             await self._sessions.bury(self.node_id)
             await self._nodes.forget(self.node_id)
+            self._trace.tell(TraceKind.NODE_GONE, gone=self._settings.name)
         except Unavailable:
             log.warning("Redis is away: other nodes will remove this node's sessions")
+        await self._trace.stop()
         await self._bus.stop()
         await self._redis.aclose()
 
@@ -206,9 +224,11 @@ class Node:
             limits=RunLimits(
                 timeout_s=settings.run_timeout,
                 attempts=settings.run_attempts,
+                steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
             ),
             on_ended=lambda status: metrics.runs.labels(status).inc(),
+            trace=self._trace,
         )
         worker = DialogWorker(
             redis=redis,
@@ -226,7 +246,7 @@ class Node:
             self._endings.hear(payload, room)
             return
         if event == ServerEvent.RUN_FINISHED:
-            self._dialog.ended(payload["run_id"])
+            self._dialog.ended(payload["run_id"], payload["status"])
         elif event == ServerEvent.DEVICE_UPDATED:
             self._sessions.renamed(room, payload["devices"])
         self._fanout.hear(event, payload, room)
@@ -236,6 +256,12 @@ class Node:
         self._fanout.resync()
         if not self._stopping:
             self._sessions.doubt()
+
+    def _stage(self) -> Stage | None:
+        settings = self._settings
+        if self._feed is None:
+            return None
+        return Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, self._feed)
 
     async def _wait_for_redis(self) -> None:
         deadline = time.monotonic() + REDIS_WAIT_S
@@ -311,6 +337,9 @@ class Node:
             try:
                 await self._sessions.bury(node_id)
                 await self._nodes.forget(node_id)
+                name = node_id.rpartition("-")[0]
+                if self._trace.on and name not in await self._nodes.names():  # it may have been started again
+                    self._trace.tell(TraceKind.NODE_GONE, gone=name)
             except Unavailable as exc:
                 log.warning("a dead node could not be removed, it is tried again: %s (%s)", exc, exc.__cause__)
 

@@ -30,6 +30,7 @@ _HINTS = {
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
+    "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
     "DRAIN_GRACE": "write how many seconds runs may go on after SIGTERM, from 0 to 600",
     "GRAPH": "write concierge, echo, assistant or package.module:attribute",
     "LANGGRAPH_JSON": "write the path of a langgraph.json",
@@ -37,8 +38,13 @@ _HINTS = {
     "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
     "CHECKPOINTER": "write auto, redis (needs the JSON and Search of Redis 8) or plain (any Redis)",
     "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
+    "STAGE_KEY": "write at least 16 letters, digits, - and _ that nobody can guess, the same on every node, "
+    "or nothing: then there is no stage",
+    "STAGE_CONTROL": "write the local cluster's controller, such as http://127.0.0.1:9100, or nothing",
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
+
+_SECRETS = {"AUTH_SECRET", "STAGE_KEY"}  # never shown, however wrong they are
 
 
 class SettingsError(ValueError):
@@ -63,6 +69,7 @@ class Settings(BaseSettings):
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    recursion_limit: Annotated[int, Field(ge=1, le=10_000)] = 100
     drain_grace: Annotated[float, Field(ge=0, le=600)] = 5.0
     graph: Annotated[str, Field(min_length=1)] = "concierge"
     langgraph_json: str = ""
@@ -73,6 +80,8 @@ class Settings(BaseSettings):
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02
+    stage_key: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
+    stage_control: Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9.:-]+)?$")] = ""
 
     @field_validator("redis_url")
     @classmethod
@@ -138,7 +147,7 @@ def load_settings(**overrides: Any) -> Settings:
         for error in exc.errors(include_url=False):
             name = str(error["loc"][0]).upper() if error["loc"] else "AUTH_SECRET"
             problem = error["msg"].removeprefix("Value error, ")
-            given = "" if name == "AUTH_SECRET" else f"{name}={hide_password(str(error.get('input')))}: "
+            given = "" if name in _SECRETS else f"{name}={hide_password(str(error.get('input')))}: "
             problems[name] = given + problem
         # The check of the secret comes last and is left out when a field before it is wrong.
         secret = overrides.get("auth_secret") or os.environ.get("AUTH_SECRET", "")

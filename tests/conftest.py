@@ -133,7 +133,11 @@ class RawClient:
         self.sio.on("disconnect", lambda reason=None: self._closed.set())
 
     async def connect(self, url: str, auth: Any) -> None:
-        await self.sio.connect(url, auth=auth, transports=["websocket"], wait_timeout=5)
+        try:
+            await self.sio.connect(url, auth=auth, transports=["websocket"], wait_timeout=5)
+        except socketio.exceptions.ConnectionError as exc:
+            exc.add_note(f"refused with {self.refusals}")
+            raise
 
     async def call(self, event: str, *args: Any) -> Any:
         """Emit with the arguments as they are and return the ack."""

@@ -61,11 +61,13 @@ class LocalCluster:
     ) -> None:
         self.ports = list(range(port, port + nodes))
         self.urls = [f"http://127.0.0.1:{number}" for number in self.ports]
+        # Of the pages that people may open.
+        self.origins = [f"http://{host}:{number}" for number in self.ports for host in ("127.0.0.1", "localhost")]
         self.data_dir = data_dir
         self.redis_port = port + REDIS_PORT_OFFSET
         self.redis_url = redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
         self._own_redis = redis_url is None
-        self._settings = dict(settings or {})
+        self.settings = dict(settings or {})  # of the nodes that are started from now on
         self.ended: asyncio.Queue[tuple[str, int, Path]] = asyncio.Queue()  # name, exit status, log
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -135,15 +137,12 @@ class LocalCluster:
 
     async def start_node(self, port: int) -> None:
         """Start the node on a port (again) and wait until it is ready."""
-        origins = ",".join(
-            f"http://{host}:{number}" for number in self.ports for host in ("127.0.0.1", "localhost")
-        )
         env = {
             "AUTH_MODE": "guest",
             "HOST": "127.0.0.1",
-            "ALLOWED_ORIGINS": origins,
+            "ALLOWED_ORIGINS": ",".join(self.origins),
             "NODE_URLS": ",".join(self.urls),
-            **self._settings,
+            **self.settings,
             "PORT": str(port),
             "REDIS_URL": self.redis_url,
         }
@@ -173,6 +172,11 @@ class LocalCluster:
     async def signal_redis(self, number: signal.Signals) -> None:
         """Send a signal to Redis; after SIGKILL wait for its end."""
         await self._signal("redis", number)
+
+    def is_running(self, port: int) -> bool:
+        """Whether the process of a node lives."""
+        process = self._processes.get(f"node-{port}")
+        return process is not None and process.returncode is None
 
     async def stop(self) -> None:
         """Stop the nodes, then Redis."""

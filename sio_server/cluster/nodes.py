@@ -31,6 +31,15 @@ class Nodes:
             await pipe.execute()
         return reply[0] == "1", [str(dead) for dead in reply[1] if dead != self._node_id]
 
+    async def names(self) -> set[str]:
+        """The names of the nodes that live."""
+        with redis_errors():
+            ids = await self._redis.zrange(NODES, 0, -1)
+            pipe = self._redis.pipeline(transaction=False)
+            for node_id in ids:
+                pipe.hget(node(str(node_id)), "name")
+            return {str(name) for name in await pipe.execute() if name is not None}
+
     async def forget(self, node_id: str) -> None:
         """Strike a node off, after what it left behind has been removed."""
         with redis_errors():

@@ -11,6 +11,10 @@ TEXTS = {
     "failed": {"en": "Cannot start: {reason}", "zh": "无法启动：{reason}"},
     "page": {"en": "The chat page: {url}", "zh": "聊天页面：{url}"},
     "others": {"en": "the same on every node: {urls}", "zh": "每个节点都一样：{urls}"},
+    "stage": {
+        "en": "The stage, live, with buttons that break things: {url}",
+        "zh": "演示舞台，实时显示，并可动手制造故障：{url}",
+    },
     "ctrl_c": {"en": "Ctrl-C stops everything.", "zh": "按 Ctrl-C 停止全部。"},
     "stopping": {"en": "Stopping …", "zh": "正在停止…"},
     "stopped": {"en": "Everything that was started is stopped", "zh": "已启动的进程均已停止"},

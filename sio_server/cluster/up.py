@@ -1,14 +1,16 @@
-"""`roomgraph up`: a cluster on this machine, told step by step, until Ctrl-C."""
+"""`roomgraph up`: a cluster on this machine with its stage, told step by step, until Ctrl-C."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rich.console import Console
 
+from sio_server.cluster.control import Controller
 from sio_server.cluster.local import ClusterError, LocalCluster
 from sio_server.cluster.redis import NoEmbeddedRedis
 from sio_server.language import Texts
@@ -37,8 +39,11 @@ async def up(
         console.print(f"[green]✔[/] {texts(name, **values)}", highlight=False, soft_wrap=True)
 
     status = 0
+    # Whoever has the key may kill nodes: it is for this start only, and only who stays has a use for it.
+    key = secrets.token_urlsafe(24)
+    controller = Controller(cluster, key) if stay else None
     watch = asyncio.create_task(_watch(cluster, console, texts))
-    work = asyncio.create_task(_start_and_play(cluster, console, texts, tick, keep_data, stay, play))
+    work = asyncio.create_task(_start_and_play(cluster, console, texts, tick, keep_data, controller, key, play))
     waiting = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -57,6 +62,8 @@ async def up(
         await end_tasks((work, waiting, watch))
         if interrupted:
             console.print(f"\n{texts('stopping')}")
+        if controller is not None:
+            await controller.close()
         if cluster.running:
             await cluster.stop()
             tick("stopped")
@@ -77,7 +84,8 @@ async def _start_and_play(
     texts: Texts,
     tick: Callable[..., None],
     keep_data: bool,
-    stay: bool,
+    controller: Controller | None,
+    key: str,
     play: Play | None,
 ) -> bool:
     cluster.check()
@@ -87,14 +95,19 @@ async def _start_and_play(
         tick("kept" if keep_data else "cleaned", path=_short(cluster.data_dir))
     await cluster.start_redis()
     tick("redis", url=hide_password(cluster.redis_url))
+    if controller is not None:
+        await controller.start()
+        cluster.settings |= {"STAGE_KEY": key, "STAGE_CONTROL": controller.url}
     await asyncio.gather(*(cluster.start_node(port) for port in cluster.ports))
     tick("nodes", count=len(cluster.ports), ports=", ".join(str(port) for port in cluster.ports))
     held = await play(cluster) if play is not None else True
-    if stay:
+    if controller is not None:
         console.print(f"\n[bold]{texts('page', url=cluster.urls[0] + '/')}[/]", highlight=False, soft_wrap=True)
         if len(cluster.urls) > 1:
             others = "  ".join(url + "/" for url in cluster.urls[1:])
             console.print(texts("others", urls=others), highlight=False, soft_wrap=True)
+        stage = f"{cluster.urls[0]}/stage#key={key}"
+        console.print(texts("stage", url=stage), highlight=False, soft_wrap=True)
         console.print(texts("ctrl_c"))
     return held
 

@@ -12,6 +12,7 @@ PARTITIONS = 16
 
 # The bus: the channel that python-socketio's Redis manager publishes and listens on.
 BUS = "rg:bus"
+TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depends on it
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no secret is set

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sio_server.conversation.keys import user_room
 from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.trace import Trace
 from sio_server.protocol.events import MAX_DELIVERED, MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
 from sio_server.protocol.position import LogBounds
+from sio_server.protocol.stage import TraceKind
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,9 @@ class ConversationLog:
     request cannot be served and Unavailable when the outcome is unknown.
     """
 
-    def __init__(self, scripts: Scripts) -> None:
+    def __init__(self, scripts: Scripts, trace: Trace | None = None) -> None:
         self._scripts = scripts
+        self._trace = trace or Trace("")
 
     async def append_message(
         self,
@@ -119,6 +123,9 @@ class ConversationLog:
         }
         if edits is not None:
             data["edits"] = edits
+        where = {"conversation_id": conversation_id, "device_id": author.device_id}
+        self._trace.tell(TraceKind.RECEIVED, user_id=author.user_id, **where)
+        began = time.monotonic()
         body = text if edits is None else f"{edits} {text}"
         digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
         reply = await self._scripts.conversation(
@@ -133,7 +140,10 @@ class ConversationLog:
             "" if edits is None else edits,
             author.to_json(),
         )
-        return json.loads(reply[1]), reply[2] == "1"
+        ack, new = json.loads(reply[1]), reply[2] == "1"
+        took_ms = round((time.monotonic() - began) * 1000, 3)
+        self._trace.tell(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
+        return ack, new
 
     async def page(
         self,

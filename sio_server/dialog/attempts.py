@@ -12,6 +12,7 @@ from typing import Any
 
 from langgraph.errors import GraphRecursionError
 
+from sio_server.conversation.trace import Trace
 from sio_server.dialog.checkpoints import CheckpointStore, is_store_error
 from sio_server.dialog.execution import Answer, Execution, Graph, NoAnswer, describe, question
 from sio_server.dialog.leases import LeaseKeeper
@@ -20,6 +21,7 @@ from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus, agent_id
+from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class RunLimits:
 
     timeout_s: float  # of one attempt
     attempts: int  # at a graph that fails
+    steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
 
 
@@ -72,6 +75,7 @@ class Attempts:
         checkpoints: CheckpointStore,
         limits: RunLimits,
         on_ended: Callable[[str], None],
+        trace: Trace | None = None,
     ) -> None:
         self._runs = run_records
         self._leases = leases
@@ -79,14 +83,19 @@ class Attempts:
         self._checkpoints = checkpoints
         self._limits = limits
         self._on_ended = on_ended
-        self._executing: dict[str, asyncio.Event] = {}  # run id -> set when the run is another's, or ended
+        self._trace = trace or Trace("")
+        # run id -> the run, and what is set when it is another's, or ended
+        self._executing: dict[str, tuple[TakenRun, asyncio.Event]] = {}
         self._leaving = asyncio.Event()
         self._tidying: set[asyncio.Task[None]] = set()
 
-    def ended(self, run_id: str) -> None:
+    def ended(self, run_id: str, status: str) -> None:
         """Somebody has ended the run: if it is executed here, that stops at once."""
-        over = self._executing.get(run_id)
-        if over is not None:
+        executing = self._executing.get(run_id)
+        if executing is not None:
+            run, over = executing
+            if status == RunStatus.STOPPED and not over.is_set():  # no attempt ends so by itself
+                self._tell(TraceKind.RUN_ENDED, run, status=status)
             over.set()
 
     def hand_over(self) -> None:
@@ -102,6 +111,10 @@ class Attempts:
 
     async def execute(self, run: TakenRun) -> None:
         """Make attempts at a run until it has ended, is another node's, or is handed over."""
+        if run.attempt > 1:
+            self._tell(TraceKind.RUN_TAKEN_OVER, run)
+        elif run.kind == "resume":
+            self._tell(TraceKind.RESUMED, run)
         while True:
             try:
                 await self._attempt(run)
@@ -133,7 +146,9 @@ class Attempts:
 
     async def _attempt(self, run: TakenRun) -> None:
         loop = asyncio.get_running_loop()
-        over = self._executing[run.run_id] = asyncio.Event()
+        over = asyncio.Event()
+        self._executing[run.run_id] = run, over
+        self._tell(TraceKind.RUN_STARTED, run)
 
         def lost() -> None:  # called in the leases' thread
             loop.call_soon_threadsafe(over.set)
@@ -171,6 +186,9 @@ class Attempts:
             if await end_tasks((work, pump, taken_away, leaving), patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
         self._on_ended(ending.status)
+        if ending.status == RunStatus.INTERRUPTED:
+            self._tell(TraceKind.ASKED, run)
+        self._tell(TraceKind.RUN_ENDED, run, status=ending.status)
         if retired:
             task = asyncio.create_task(self._tidy(run.conversation_id, retired))
             self._tidying.add(task)
@@ -188,9 +206,16 @@ class Attempts:
             return self._failed(run, "unknown_graph", f"this server has no agent {run.graph!r}")
         if run.attempt > MAX_ATTEMPTS:
             return self._failed(run, "interrupted_too_often", "the agent was interrupted too often")
+
+        def step(name: str, checkpoint: int) -> None:
+            self._tell(TraceKind.RUN_STEP, run, step=name, checkpoint=checkpoint)
+
         try:
             async with asyncio.timeout(self._limits.timeout_s):
-                said = await Execution(graph, self._checkpoints.saver, self._runs, run, stream)()
+                execution = Execution(
+                    graph, self._checkpoints.saver, self._runs, run, stream, step, max_steps=self._limits.steps
+                )
+                said = await execution()
         except TimeoutError:
             limit = f"{self._limits.timeout_s:g} s"
             return self._failed(run, "timeout", f"the agent did not answer within {limit}")
@@ -225,6 +250,10 @@ class Attempts:
             (item["interrupt_id"], interrupt.id) for item, interrupt in zip(asked, said.interrupts, strict=True)
         ]
         return _Ending(RunStatus.INTERRUPTED, {**self._agent(run), "text": text, "interrupts": asked}, ids)
+
+    def _tell(self, kind: TraceKind, run: TakenRun, **fields: Any) -> None:
+        about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
+        self._trace.tell(kind, **about, **fields)
 
     def _agent(self, run: TakenRun) -> dict[str, Any]:
         return {"role": "assistant", "user_id": agent_id(run.graph), "name": run.agent_name}

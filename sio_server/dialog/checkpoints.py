@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
-from langgraph.checkpoint.redis.util import to_storage_safe_id
+from langgraph.checkpoint.redis.util import from_storage_safe_str, to_storage_safe_id, to_storage_safe_str
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -20,7 +20,7 @@ from redisvl.query import FilterQuery
 from redisvl.query.filter import Tag
 
 from sio_server.conversation.connection import cancellable
-from sio_server.dialog.plain_saver import PlainRedisSaver
+from sio_server.dialog.plain_saver import PlainRedisSaver, resumable
 from sio_server.protocol.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def is_store_error(error: BaseException | None) -> bool:
     return False
 
 
-class _RedisSaver(AsyncRedisSaver):
+class RedisSaver(AsyncRedisSaver):
     """langgraph-checkpoint-redis, whose deletions leave nothing behind.
 
     Writes that an owner makes late, when its thread has been deleted, bring a part of a checkpoint back that no
@@ -62,6 +62,31 @@ class _RedisSaver(AsyncRedisSaver):
             parts += [self._key_registry.make_write_keys_zset_key(thread_id, *place) for place in places]
         if parts:
             await self._redis.unlink(*parts)
+
+    async def subgraphs(self, thread_id: str, root_id: str) -> set[str]:
+        """The namespaces of subgraphs that can be entered from the root's checkpoint `root_id`.
+
+        Not by `alist`, which makes every checkpoint of the thread into objects, with all values.
+        """
+        of_subgraphs = FilterQuery(
+            filter_expression=(Tag("thread_id") == to_storage_safe_id(thread_id))
+            & (Tag("checkpoint_ns") != to_storage_safe_str("")),
+            return_fields=["checkpoint_ns", "$.metadata"],
+            num_results=10_000,
+        )
+        found = await self.checkpoints_index.search(of_subgraphs)
+        return {
+            namespace
+            for document in found.docs
+            if resumable(
+                namespace := from_storage_safe_str(document.checkpoint_ns),
+                json.loads(document["$.metadata"]).get("parents", {}),
+                root_id,
+            )
+        }
+
+
+Saver = RedisSaver | PlainRedisSaver
 
 
 class CheckpointStore:
@@ -84,7 +109,7 @@ class CheckpointStore:
             )
         )
         self._kind = kind
-        self.saver: BaseCheckpointSaver[Any] = PlainRedisSaver(self._redis)
+        self.saver: Saver = PlainRedisSaver(self._redis)
 
     async def set_up(self) -> None:
         """Choose the saver and prepare Redis for it. Other nodes may be doing the same at this moment.
@@ -106,7 +131,7 @@ class CheckpointStore:
                         "which needs neither"
                     )
                     return
-                saver = _RedisSaver(redis_client=self._redis)
+                saver = RedisSaver(redis_client=self._redis)
                 await saver.asetup()
                 self.saver = saver
                 return

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
+from sio_server.dialog.checkpoints import Saver
 from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
 from sio_server.dialog.runs import Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
@@ -45,20 +45,34 @@ class Execution:
     """One attempt at a run on a graph."""
 
     def __init__(
-        self, graph: Graph, saver: BaseCheckpointSaver[Any], runs: Runs, run: TakenRun, stream: RunStream
+        self,
+        graph: Graph,
+        saver: Saver,
+        runs: Runs,
+        run: TakenRun,
+        stream: RunStream,
+        on_step: Callable[[str, int], None],
+        *,
+        max_steps: int,
     ) -> None:
         self._graph = graph
         self._saver = saver
         self._runs = runs
         self._run = run
         self._stream = stream
+        self._max_steps = max_steps
         self._interrupts: list[Interrupt] = []
         self._reported: set[tuple[str, str]] = set()
         self._values: dict[str, Any] = {}
+        self._on_step = on_step  # called with a node's name, and the checkpoints of the run that its step made
+        self._checkpoints = 0
+        self._ran: list[str] = []  # nodes of the graph whose step has no checkpoint yet
 
     async def __call__(self) -> Answer | Questions:
         """Execute until the graph ends or asks. Raises NoAnswer, LeaseLost, and whatever the graph raises."""
         config = config_of(self._run)
+        if "recursion_limit" not in (self._graph.config or {}):
+            config["recursion_limit"] = self._max_steps
         given = await self._begin(config)
         if given != {}:
             parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")
@@ -88,6 +102,8 @@ class Execution:
         if run.began_from and (run.attempt > 1 or run.kind == "resume"):
             start = tip_of(await read_tip(saver, run.began_from, subgraphs=run.kind == "resume"))
         if run.attempt > 1 and tip.is_beyond(start):
+            taking_in = 2 if run.kind == "message" else 0  # checkpoints before that of the graph's first node
+            self._checkpoints = max(0, tip.step - start.step - taking_in)
             state = await self._graph.aget_state(config)
             self._values = state.values
             # Not `next`: that leaves out tasks whose writes are stored but not merged, and so all that follows.
@@ -122,10 +138,17 @@ class Execution:
                         self._interrupts += [interrupt for interrupt in update if interrupt.id not in known]
                     continue
                 self._report_tools(update)
+                if not namespace:
+                    self._ran.append(node)
                 names = [name.split(":")[0] for name in namespace]
                 self._stream.report({"kind": "node", "path": [*names, node], "data": bounded(update)})
         elif mode == "values" and not namespace:
             self._values = part
+            if self._ran:
+                self._checkpoints += 1
+                for node in self._ran:
+                    self._on_step(node, self._checkpoints)
+                self._ran.clear()
 
     def _report_tools(self, update: Any) -> None:
         """Tell of tool calls and their results, each once: a subgraph's come again from the graph around it."""

@@ -51,11 +51,11 @@ class DialogHost:
         except Exception:
             log.exception("the dialog did not end as it should")
 
-    def ended(self, run_id: str) -> None:
+    def ended(self, run_id: str, status: str) -> None:
         """Somebody has ended a run: see DialogWorker.ended."""
         if self._loop is not None and self._worker is not None:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._worker.ended, run_id)
+                self._loop.call_soon_threadsafe(self._worker.ended, run_id, status)
 
     def _main(self, new_loop: Callable[[], asyncio.AbstractEventLoop], ready: Future[None]) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -208,6 +208,14 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
             kept = _needed(headers, keep)
             await self._drop(thread_id, [item for item in headers if item.field not in kept])
 
+    async def subgraphs(self, thread_id: str, root_id: str) -> set[str]:
+        """The namespaces of subgraphs that can be entered from the root's checkpoint `root_id`."""
+        return {
+            header.namespace
+            for header in await self._headers(thread_id)
+            if header.namespace and resumable(header.namespace, header.metadata.get("parents", {}), root_id)
+        }
+
     def get_next_version(self, current: str | None, channel: None) -> str:
         """The number of a value, and chance: two forks of a thread give different values the same number.
 
@@ -291,6 +299,15 @@ def _token(config: RunnableConfig) -> str | None:
     if token == "":
         raise StaleOwner  # to the scripts this would mean that nothing is to be checked
     return token
+
+
+def resumable(namespace: str, parents: Mapping[str, str], root_id: str) -> bool:
+    """Whether a subgraph's checkpoint can be entered from this one of the root.
+
+    A `:` stands before the id of a task, and that is made of the ids of the checkpoints above. Each run of a
+    subgraph leaves such a namespace behind, which is of no use when the root has gone on.
+    """
+    return ":" not in namespace or parents.get("") == root_id
 
 
 def _needed(headers: Sequence[Header], keep: int) -> set[str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from langgraph.checkpoint.base import CheckpointTuple
 
+from sio_server.dialog.checkpoints import Saver
 from sio_server.dialog.runs import TakenRun
 
 # The metadata that names the run to the graph.
@@ -20,6 +21,8 @@ RUN = "roomgraph_run"
 # LangGraph's names of two kinds of writes, as checkpointers see them.
 _INTERRUPT = "__interrupt__"
 _RESUME = "__resume__"
+
+_NONE = -2  # the step before the first checkpoint
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Tip:
         if self.root is None:
             return False
         return start.root is None or self.root.checkpoint["id"] != start.root.checkpoint["id"]
+
+    @property
+    def step(self) -> int:
+        """LangGraph's number of the checkpoint: it counts on through a dialog, and is -1 for the first input."""
+        return int(self.root.metadata.get("step", _NONE)) if self.root else _NONE
 
     def unused(self, answers: dict[str, Any], asked: Tip) -> dict[str, Any]:
         """Those answers that no earlier attempt has handed to the graph.
@@ -65,21 +73,19 @@ def config_of(run: TakenRun) -> RunnableConfig:
     return {"configurable": configurable, "metadata": {RUN: run.run_id}}
 
 
-async def read_tip(saver: BaseCheckpointSaver[Any], thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
-    """The latest checkpoint of each namespace, the root's last."""
-    namespaces = [""]
-    if subgraphs:
-        every = saver.alist({"configurable": {"thread_id": thread_id}})
-        found = {item.config["configurable"].get("checkpoint_ns", "") async for item in every}
-        namespaces = sorted(found | {""}, reverse=True)
-    latest = []
-    for namespace in namespaces:
+async def read_tip(saver: Saver, thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
+    """The latest checkpoint of the root, and before it those of the subgraphs that it can enter again."""
+
+    async def latest(namespace: str) -> CheckpointTuple | None:
         # Asked for one by one: the latest is the one written last, whatever the clocks in the ids say.
-        where: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}}
-        item = await saver.aget_tuple(where)
-        if item is not None:
-            latest.append(item)
-    return latest
+        return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
+
+    root = await latest("")
+    if root is None:
+        return []
+    namespaces = await saver.subgraphs(thread_id, root.checkpoint["id"]) if subgraphs else set()
+    inner = [await latest(namespace) for namespace in sorted(namespaces, reverse=True)]
+    return [*(item for item in inner if item is not None), root]
 
 
 def tip_of(latest: list[CheckpointTuple]) -> Tip:
@@ -101,9 +107,7 @@ def tip_of(latest: list[CheckpointTuple]) -> Tip:
     return Tip(latest[-1] if latest else None, resumes, asked)
 
 
-async def copy_tip(
-    saver: BaseCheckpointSaver[Any], run: TakenRun, *, whole: bool, subgraphs: bool
-) -> list[CheckpointTuple]:
+async def copy_tip(saver: Saver, run: TakenRun, *, whole: bool, subgraphs: bool) -> list[CheckpointTuple]:
     """Begin the attempt's thread from the latest checkpoints of its source; return what was copied.
 
     `whole`: with what the tasks of the last step have written, so that it can go on in the middle of a step.

@@ -89,9 +89,9 @@ class DialogWorker:
                 log.error("runs could not be handed over in time: others take them when their leases have expired")
         await self._attempts.settle()
 
-    def ended(self, run_id: str) -> None:
+    def ended(self, run_id: str, status: str) -> None:
         """Somebody has ended the run: if it is executed here, that stops at once."""
-        self._attempts.ended(run_id)
+        self._attempts.ended(run_id, status)
 
     # The queue
 

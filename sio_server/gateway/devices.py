@@ -7,6 +7,7 @@ from typing import Any
 
 from sio_server.conversation.devices import Devices
 from sio_server.conversation.log import ConversationLog
+from sio_server.gateway.endings import Endings, signed_out
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.sessions import Session
 from sio_server.protocol import events
@@ -16,10 +17,11 @@ from sio_server.protocol.events import DELIVERY_SESSIONS
 class DeviceRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, devices: Devices, conversations: ConversationLog, fanout: Fanout) -> None:
+    def __init__(self, devices: Devices, conversations: ConversationLog, fanout: Fanout, endings: Endings) -> None:
         self._devices = devices
         self._log = conversations
         self._fanout = fanout
+        self._endings = endings
 
     async def list(self, session: Session, request: events.DeviceList) -> dict[str, Any]:
         return {"devices": await self._devices.listed(session.user_id)}
@@ -30,10 +32,13 @@ class DeviceRequests:
 
     async def sign_out(self, session: Session, request: events.DeviceSignOut) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        if request.device_id == session.device_id:
+        itself = request.device_id == session.device_id
+        if itself:
             session.acked = loop.create_future()
         try:
             count = await self._devices.sign_out(session.sid, session.author, request.device_id)
+            if itself:  # at once: its next request may be here before the bus brings the news
+                self._endings.end(session.sid, signed_out(session.device_id, session.device_name))
         finally:
             if session.acked is not None:
                 # The ack is queued in this step of the loop, as the library does not pause in between: what

@@ -16,6 +16,11 @@ from sio_server.tasks import end_tasks
 ACK_S = 1.0  # who signs itself out gets the ack before its end, if it comes within this time
 
 
+def signed_out(device_id: str, device_name: str) -> dict[str, Any]:
+    """The payload of `session:ended` for what this device has signed out."""
+    return {"reason": "signed_out", "by": {"device_id": device_id, "device_name": device_name}}
+
+
 class Endings:
     """Ends this node's sessions: they get nothing more and are asked for nothing more, are told why, and closed.
 
@@ -30,7 +35,7 @@ class Endings:
         self._fanout = fanout
         self._disconnect = disconnect
         self._tasks: set[asyncio.Task[None]] = set()
-        sessions.on_signed_out = lambda session, by: self.end(session.sid, {"reason": "signed_out", "by": by})
+        sessions.on_signed_out = lambda session, by: self.end(session.sid, signed_out(**by))
 
     def hear(self, payload: dict[str, Any], sids: Iterable[str]) -> None:
         """`session:ended` came over the bus, for sessions of any node."""

@@ -6,21 +6,27 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sio_server.conversation.keys import conversation_room, user_room
 from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.trace import Trace
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.sessions import Sessions
 from sio_server.protocol.delivery import Delivery, Step
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, EntryType, ServerEvent
 from sio_server.protocol.position import Position
+from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 Envelope = dict[str, Any]
+
+DEVICES_TOLD = 50  # in one trace event
 
 
 @dataclass
@@ -40,10 +46,14 @@ class Fanout:
     take effect in the order of the log: nobody gets an entry that is later than their leaving.
     """
 
-    def __init__(self, bus: Bus, conversations: ConversationLog, metrics: Metrics) -> None:
+    def __init__(
+        self, bus: Bus, conversations: ConversationLog, sessions: Sessions, metrics: Metrics, trace: Trace
+    ) -> None:
         self._bus = bus
         self._log = conversations
+        self._sessions = sessions
         self._metrics = metrics
+        self._trace = trace
         self._rooms: dict[str, _Room] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_evicted: Callable[[str, str], None] = lambda sid, conversation_id: None
@@ -101,6 +111,8 @@ class Fanout:
             self._bus.deliver(target, event, payload)
             return
         conversation_id = payload["conversation_id"]
+        where = {"conversation_id": conversation_id, "seq": payload["seq"]}
+        self._trace.tell(TraceKind.HEARD, type=payload["type"], **where)
         room = self._rooms.get(conversation_id)
         if room is None:
             return
@@ -121,12 +133,19 @@ class Fanout:
         for envelope in step.entries:
             count = self._bus.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_ENTRY, envelope)
             self._metrics.deliveries.inc(count)
+            if self._trace.on and count:
+                self._tell_delivered(conversation_id, envelope["seq"], room)
             if envelope["type"] == EntryType.MEMBER_LEFT:
                 self._evict(conversation_id, room, str(envelope["data"]["user_id"]), envelope["seq"])
         if step.reset:
             self._start_over(conversation_id, room)
         elif step.read_after is not None:
             self._spawn(self._read(conversation_id, room, step.read_after))
+
+    def _tell_delivered(self, conversation_id: str, seq: int, room: _Room) -> None:
+        sessions = (self._sessions.get(sid) for sid in islice(room.sids, DEVICES_TOLD))
+        device_ids = list(dict.fromkeys(session.device_id for session in sessions if session is not None))
+        self._trace.tell(TraceKind.DELIVERED, conversation_id=conversation_id, seq=seq, device_ids=device_ids)
 
     def _evict(self, conversation_id: str, room: _Room, user_id: str, seq: int) -> None:
         room.left_at[user_id] = seq

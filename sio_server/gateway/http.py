@@ -1,26 +1,42 @@
-"""What a node serves over HTTP: health, metrics, guests' tokens, the cluster's status and the chat page."""
+"""What a node serves over HTTP: health, metrics, guests' tokens, the status, the chat page and the stage."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from aiohttp import web
+from aiohttp import ClientConnectionError, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from sio_server.gateway.auth import Tokens, guest_user_id
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import explain
+from sio_server.gateway.trace import TraceFeed
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
+from sio_server.protocol.stage import HELLO, opens
 
 # In a wheel the page lies inside the package, in a clone beside it.
 _PACKAGE = Path(__file__).resolve().parents[1]
 WEB = _PACKAGE / "web" if (_PACKAGE / "web").is_dir() else _PACKAGE.parent / "web"
-SOCKET_IO_CLIENT = WEB / "node_modules" / "socket.io-client" / "dist" / "socket.io.esm.min.js"
-MARKED = WEB / "node_modules" / "marked" / "lib" / "marked.esm.js"
+# The modules that come from npm, by the name they are served as under /vendor/; nothing else of theirs is served.
+VENDORED = {
+    "socket.io.esm.min.js": "socket.io-client/dist/socket.io.esm.min.js",
+    "marked.esm.js": "marked/lib/marked.esm.js",
+}
+FOLDERS = ("js", "css", "words")
 MAX_BODY_BYTES = 16 * 1024
+READ_TIMEOUT_S = 10.0  # a reader of the trace that takes nothing for so long is dropped
+TRACE_PATH = "/api/trace"
+# A Host header that may be named in a policy; a stranger's could hold anything.
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
+# The stage's frames connect through the local cluster's proxies, and to its controller.
+_STAGE_HOSTS = "http://127.0.0.1:* ws://127.0.0.1:*"
 
 _STATUS = {
     ErrorCode.TOKEN_MISSING: 401,
@@ -54,6 +70,16 @@ async def _errors(
         return web.json_response({"ok": False, "error": exc.to_wire()}, status=status)
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What a node with a stage knows of it."""
+
+    key: str
+    control: str | None  # address of the local cluster's controller
+    nodes: tuple[str, ...]
+    feed: TraceFeed
+
+
 class HttpApi:
     """The routes of a node."""
 
@@ -70,6 +96,8 @@ class HttpApi:
         bus_heard: Callable[[], bool],
         status: Callable[[], Awaitable[dict[str, Any]]],
         page_origins: tuple[str, ...],
+        node_urls: tuple[str, ...] = (),
+        stage: Stage | None = None,
     ) -> None:
         self._tokens = tokens
         self._guests = guests
@@ -80,11 +108,17 @@ class HttpApi:
         self._redis_reachable = redis_reachable
         self._bus_heard = bus_heard
         self._status = status
+        self._page_origins = page_origins
+        self._stage = stage
         # The page may move to another node of the list when its own is gone.
-        others = [origin.replace("http", "ws", 1) for origin in page_origins] + list(page_origins)
+        others = dict.fromkeys((*page_origins, *node_urls))
+        connect = [*others, *(origin.replace("http", "ws", 1) for origin in others)]
+        if stage is not None:
+            connect.append(_STAGE_HOSTS)
+        frames = "frame-src 'self'; " if stage is not None else ""
+        self._connect = " ".join(connect)
         self._policy = (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-            f"connect-src 'self' ws: {' '.join(others)}; "
+            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; {frames}"
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
 
@@ -99,19 +133,34 @@ class HttpApi:
                 web.post("/api/guest", self._guest),
                 web.get("/api/status", self._cluster_status),
                 web.get("/", self._page),
-                web.get("/vendor/socket.io.esm.min.js", self._socket_io_client),
-                web.get("/vendor/marked.esm.js", self._marked),
+                web.get("/vendor/{name}", self._vendored),
             ]
         )
-        for folder in ("js", "css", "words"):
-            app.router.add_static(f"/{folder}/", WEB / folder)
+        if self._stage is not None:
+            app.add_routes(
+                [
+                    web.get("/stage", self._stage_page),
+                    web.get(TRACE_PATH, self._trace),
+                    web.options(TRACE_PATH, self._before_trace),
+                ]
+            )
+        for folder in FOLDERS:
+            if (WEB / folder).is_dir():
+                app.router.add_static(f"/{folder}/", WEB / folder)
         app.on_response_prepare.append(self._secure)
         return app
 
     async def _secure(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.setdefault("Content-Security-Policy", self._policy)
+        # 'self' does not cover websockets in every browser, so the own host is named as well.
+        own = f"ws://{request.host} wss://{request.host}" if _HOST.fullmatch(request.host) else ""
+        policy = f"{self._policy}; connect-src 'self' {own} {self._connect}"
+        response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
+        if request.path == TRACE_PATH:
+            response.headers["Vary"] = "Origin"
+            if request.headers.get("Origin") in self._page_origins:
+                response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
 
     async def _healthz(self, request: web.Request) -> web.Response:
         """The process answers."""
@@ -155,12 +204,55 @@ class HttpApi:
     async def _page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
 
-    async def _socket_io_client(self, request: web.Request) -> web.FileResponse:
-        if not SOCKET_IO_CLIENT.is_file():
-            raise Unavailable("socket.io-client is not installed: run `npm ci` in web/")
-        return web.FileResponse(SOCKET_IO_CLIENT)
+    async def _vendored(self, request: web.Request) -> web.FileResponse:
+        """A module from npm, of those that are listed."""
+        path = VENDORED.get(request.match_info["name"])
+        if path is None:
+            raise web.HTTPNotFound
+        if not (WEB / "node_modules" / path).is_file():
+            raise Unavailable(f"{path.partition('/')[0]} is not installed: run `npm ci` in web/")
+        return web.FileResponse(WEB / "node_modules" / path)
 
-    async def _marked(self, request: web.Request) -> web.FileResponse:
-        if not MARKED.is_file():
-            raise Unavailable("marked is not installed: run `npm ci` in web/")
-        return web.FileResponse(MARKED)
+    # The stage; without a key there are no such routes
+
+    async def _stage_page(self, request: web.Request) -> web.FileResponse:
+        if not (WEB / "stage.html").is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(WEB / "stage.html", headers={"Cache-Control": "no-cache"})
+
+    async def _before_trace(self, request: web.Request) -> web.Response:
+        """What a browser asks before a page of another node may read the trace."""
+        allowed = {"Access-Control-Allow-Methods": "GET", "Access-Control-Allow-Headers": "Authorization"}
+        return web.Response(status=204, headers=allowed)
+
+    async def _trace(self, request: web.Request) -> web.StreamResponse:
+        """The trace events of all nodes, one JSON object a line, until the reader leaves or the node stops."""
+        stage = self._stage
+        assert stage is not None
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
+            raise Refused(ErrorCode.TOKEN_MISSING, "no key: send the stage's as `Authorization: Bearer ...`")
+        if not opens(stage.key, authorization):
+            raise Refused(ErrorCode.TOKEN_INVALID, "this is not the stage's key")
+        hello = {"kind": HELLO, "node": self._node_name, "control": stage.control, "nodes": list(stage.nodes)}
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"}
+        )
+
+        def drop() -> None:
+            if request.transport is not None:
+                request.transport.abort()
+
+        # Before the answer begins: what happens after the reader has it, the reader hears.
+        with stage.feed.reading(drop) as reader:
+            await response.prepare(request)
+            lines = json.dumps(hello).encode() + b"\n"
+            try:
+                while lines:
+                    async with asyncio.timeout(READ_TIMEOUT_S):
+                        await response.write(lines)
+                    lines = await reader.next()
+                await response.write_eof()
+            except (ClientConnectionError, OSError, TimeoutError):  # it has left, or does not read
+                drop()
+        return response

@@ -20,6 +20,7 @@ from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.catch_up import CatchUp
 from sio_server.gateway.devices import DeviceRequests
+from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.runs import RunRequests, new_run_id
@@ -64,6 +65,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         turns: Turns,
         graphs: Sequence[str],
         devices: Devices,
+        endings: Endings,
         node_urls: Sequence[str],
     ) -> None:
         super().__init__("/")
@@ -80,7 +82,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._node_urls = node_urls
         self._catch_up = CatchUp(conversations, fanout, sessions)
         runs = RunRequests(conversations, turns, bus)
-        of_devices = DeviceRequests(devices, conversations, fanout)
+        of_devices = DeviceRequests(devices, conversations, fanout, endings)
         self._handlers: dict[str, Handler] = {
             ClientEvent.CONVERSATION_CREATE: self._create,
             ClientEvent.CONVERSATION_JOIN: self._join,

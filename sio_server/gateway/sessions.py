@@ -14,8 +14,10 @@ from sio_server.conversation.connection import redis_errors
 from sio_server.conversation.devices import Devices, LiveSession, SignedOut
 from sio_server.conversation.keys import node_sessions, user_room
 from sio_server.conversation.log import Author
+from sio_server.conversation.trace import Trace
 from sio_server.gateway.metrics import Metrics
 from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
 _COMPARED_AT_ONCE = 500
@@ -51,12 +53,15 @@ class Sessions:
     dead knows what to remove.
     """
 
-    def __init__(self, redis: Redis, devices: Devices, node_id: str, node_name: str, metrics: Metrics) -> None:
+    def __init__(
+        self, redis: Redis, devices: Devices, node_id: str, node_name: str, metrics: Metrics, trace: Trace
+    ) -> None:
         self._redis = redis
         self._devices = devices
         self._node_id = node_id
         self._node_name = node_name
         self._metrics = metrics
+        self._trace = trace
         self._sessions: dict[str, Session] = {}
         self._opening: dict[str, Session] = {}  # being written: the bus may have news of it before the reply
         self._of_user: dict[str, set[Session]] = {}  # by the user's room; those that are opening, too
@@ -89,6 +94,7 @@ class Sessions:
             self._opening.pop(session.sid, None)
         self._sessions[session.sid] = session
         self._metrics.sessions.set(len(self._sessions))
+        self._tell(TraceKind.SESSION_OPENED, session)
 
     async def close(self, sid: str) -> None:
         """End a session; while Redis is away only here, and there when `tidy` finds it back."""
@@ -103,6 +109,7 @@ class Sessions:
         self._metrics.sessions.set(len(self._sessions))
         if session is not None:
             self._forget(session)
+            self._tell(TraceKind.SESSION_CLOSED, session)
         return session
 
     async def clear(self, session: Session) -> None:
@@ -180,6 +187,15 @@ class Sessions:
             return
         if session.sid not in self._sessions:  # it ended during the writing
             await self._remove(self._node_id, session.sid, session.user_id)
+
+    def _tell(self, kind: TraceKind, session: Session) -> None:
+        self._trace.tell(
+            kind,
+            user_id=session.user_id,
+            device_id=session.device_id,
+            device_name=session.device_name,
+            session_id=session.sid,
+        )
 
     async def _write(self, session: Session) -> None:
         own_name = session.device_name

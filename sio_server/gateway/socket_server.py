@@ -24,6 +24,7 @@ HARD_FRAME_BYTES = 1024 * 1024
 PING_INTERVAL_S = 10
 PING_TIMEOUT_S = 8
 CLOSE_TIMEOUT_S = 1.0
+GOODBYE_S = 0.1
 MAX_UNREAD_ACKS = 100
 
 # Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
@@ -102,11 +103,13 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
     async def end_session(self, sid: str) -> None:
-        """Close a session for good, after what is in its queue: the client need not try again by itself."""
+        """Close a session for good: say so, and give the client a moment to read it and to close by itself."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
         if eio_sid is None:
             return
         await self._send_packet(eio_sid, self.packet_class(socketio.packet.DISCONNECT, namespace="/"))
+        # A client may act on the end of the connection before it has looked at what came just before.
+        await asyncio.sleep(GOODBYE_S)
         await self._close(eio_sid)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:

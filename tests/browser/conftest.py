@@ -37,7 +37,8 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loc
 async def browser() -> AsyncIterator[Browser]:
     """Chromium: the system's, or the one that Playwright has downloaded."""
     async with async_playwright() as playwright:
-        found = next(filter(None, map(shutil.which, BROWSERS)), playwright.chromium.executable_path)
+        named = (os.environ.get("CHROMIUM", ""), *BROWSERS)
+        found = next(filter(None, map(shutil.which, named)), playwright.chromium.executable_path)
         if not os.path.exists(found):  # noqa: ASYNC240
             pytest.fail(
                 "Chromium is needed for the browser tests and was not found: install it "

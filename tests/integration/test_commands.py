@@ -14,6 +14,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import jwt
 import pytest
 from rich.console import Console
@@ -270,6 +271,37 @@ async def test_up_tells_of_a_process_that_ends_by_itself(tmp_path):
     assert process.returncode == 0
 
 
+async def test_up_prints_the_address_of_its_stage_whose_buttons_do_not_look_like_accidents(tmp_path):
+    port = free_ports(1)
+    process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "zh")
+    line = await _shows(process, "/stage#key=")
+    assert "演示舞台" in line
+    url, _, key = line[line.index("http") :].strip().partition("/stage#key=")
+    assert url == f"http://127.0.0.1:{port}"
+    assert len(key) >= 32
+    await _shows(process, "Ctrl-C")
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http:
+        async with http.get(f"{url}/api/trace") as trace:
+            control = json.loads(await trace.content.readline())["control"]
+            async with http.post(f"{control}/nodes/{port}/kill") as response:
+                assert response.status == 200
+            with pytest.raises(aiohttp.ClientPayloadError):  # it was killed in the middle of its stream
+                await trace.content.read()
+        async with http.post(f"{control}/nodes/{port}/start") as response:
+            assert (await response.json())["nodes"][0]["running"] is True
+        async with http.get(f"{control}/state") as response:
+            (laptop, *_) = (await response.json())["devices"]
+        async with http.get(f"{laptop['url']}/healthz") as response:
+            assert (await response.json())["node"] == str(port)
+        async with http.post(f"{control}/devices/laptop/drop") as response:
+            assert (await response.json())["dropped"] == 1
+    process.send_signal(signal.SIGINT)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0
+    assert "已自行退出" not in output.decode()
+    assert errors == b""
+
+
 async def test_a_redis_that_refuses_is_named_at_once(cluster):
     for url in (cluster.redis_url[:-1] + "99", cluster.redis_url.replace("//", "//somebody:hunter2@")):
         status, _, errors = await asyncio.wait_for(roomgraph("node", AUTH_MODE="guest", REDIS_URL=url), 15)
@@ -494,8 +526,6 @@ async def test_the_procfile_runs_nodes_and_redis(tmp_path):
     program = (sys.executable, "-m", "honcho", "-f", str(tmp_path / "Procfile"), "-e", str(tmp_path / ".env"))
     process = await start("start", "-c", "web=2,redis=1", "-p", str(port), program=program)
     try:
-        import aiohttp
-
         async with aiohttp.ClientSession() as http, asyncio.timeout(60):
             for number in (port, port + 1):
                 while True:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
+from sio_server.gateway.http import VENDORED, WEB
+
 
 @pytest.fixture
 async def http(cluster):
@@ -92,6 +94,7 @@ async def test_the_page_and_its_policy(http):
         policy = response.headers["Content-Security-Policy"]
     assert "unsafe-inline" not in policy
     assert "default-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
     async with http.get("/js/main.js") as response:
         assert response.status == 200
         # Without one of these types a browser does not run a module.
@@ -100,3 +103,44 @@ async def test_the_page_and_its_policy(http):
         assert response.status == 200
     async with http.get("/js/../../pyproject.toml") as response:
         assert response.status == 404
+
+
+def connectable(policy: str) -> set[str]:
+    (directive,) = [part.split() for part in policy.split(";") if part.split()[0] == "connect-src"]
+    return set(directive[1:])
+
+
+async def test_a_page_may_connect_to_its_own_node_and_those_that_are_listed_and_nowhere_else(http, cluster):
+    hosts = [f"{host}:{port}" for port in cluster.ports for host in ("127.0.0.1", "localhost")]
+    listed = {f"{scheme}://{host}" for scheme in ("http", "ws") for host in hosts}
+    for own in ("chat.example.com", "chat.example.com:8443", "[::1]:9000"):
+        async with http.get("/", headers={"Host": own}) as response:
+            policy = response.headers["Content-Security-Policy"]
+        # 'self' does not cover websockets in every browser.
+        assert connectable(policy) == {"'self'", f"ws://{own}", f"wss://{own}", *listed}
+
+
+async def test_a_host_that_is_none_gets_into_no_policy(http):
+    for host in ("evil; script-src *", "a b", "*", ""):
+        async with http.get("/", headers={"Host": host}) as response:
+            policy = response.headers["Content-Security-Policy"]
+        assert policy.count("script-src") == 1
+        assert not {"*", "ws://*", "ws://a", "b"} & connectable(policy)
+
+
+@pytest.mark.parametrize("name", ["package.json", "..%2Fpackage.json", "marked", "socket.io.esm.min.js.map"])
+async def test_only_listed_modules_of_others_are_served(http, name):
+    async with http.get(f"/vendor/{name}") as response:
+        assert response.status == 404
+
+
+@pytest.mark.parametrize("name", VENDORED)
+async def test_a_listed_module_is_served_or_its_absence_is_explained(http, name):
+    async with http.get(f"/vendor/{name}") as response:
+        if (WEB / "node_modules" / VENDORED[name]).is_file():
+            assert response.status == 200
+            assert response.content_type in ("text/javascript", "application/javascript")
+        else:
+            error = (await response.json())["error"]
+            assert (response.status, error["code"]) == (503, "unavailable")
+            assert "npm ci" in error["message"]

@@ -12,6 +12,7 @@ from sio_server.conversation.devices import Devices, LiveSession
 from sio_server.conversation.keys import node_sessions, user_room, user_sessions
 from sio_server.conversation.log import Author
 from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.trace import Trace
 from sio_server.gateway.devices import DeviceRequests
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.metrics import Metrics
@@ -67,7 +68,7 @@ def devices(redis, members) -> Overtaken:
 
 @pytest.fixture
 def sessions(redis, devices, new_id) -> Sessions:
-    return Sessions(redis, devices, f"node-{new_id}", "n", Metrics())
+    return Sessions(redis, devices, f"node-{new_id}", "n", Metrics(), Trace("n"))
 
 
 def session_of(new_id: str, name: str = "Phone") -> Session:
@@ -99,7 +100,7 @@ async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_befo
     await sessions.open(session)
     endings = Endings(edge, sessions, edge, edge.disconnect)  # type: ignore[arg-type]
     devices.news = lambda: endings.hear(ENDED, [session.sid, "of-another-node"])
-    requests = DeviceRequests(devices, None, None)  # type: ignore[arg-type]
+    requests = DeviceRequests(devices, None, None, endings)  # type: ignore[arg-type]
     ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}

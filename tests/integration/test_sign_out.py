@@ -128,6 +128,19 @@ async def test_who_signs_itself_out_gets_the_ack_and_then_its_end(cluster, raw_c
     assert await refusal(cluster.urls[0], token, "laptop") == "token_revoked"
 
 
+async def test_what_follows_ones_own_sign_out_on_the_same_connection_is_not_done(raw_client, new_id):
+    token = token_of(new_id)
+    tablet = await raw_client(1, token=token, device_id="tablet")
+    await tablet.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    for turn in range(5):
+        laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
+        await laptop.sio.emit("device:sign_out", {"device_id": "laptop"})
+        send = {"conversation_id": new_id, "client_id": f"late-{turn}", "text": "too late"}
+        await laptop.sio.emit("message:send", send)
+        await laptop.closed()
+    assert (await tablet.call("conversation:history", {"conversation_id": new_id}))["head"] == 1
+
+
 async def test_of_two_sign_outs_of_one_device_at_once_one_ends_its_sessions(raw_client, new_id):
     token = token_of(new_id)
     laptop = await raw_client(0, token=token, device_id="laptop")
@@ -363,7 +376,8 @@ async def test_an_sdk_client_that_missed_its_sign_out_ends_when_it_comes_back(ne
 
 
 async def test_an_sdk_client_may_sign_itself_out(new_client, new_id):
-    client = await new_client(token=token_of(new_id), device_id="laptop")
-    assert await client.sign_out_device("laptop") == 1
-    with pytest.raises(SessionEnded):
-        await client.devices()
+    for turn in range(10):
+        client = await new_client(token=token_of(f"{new_id}-{turn}"), device_id="laptop")
+        assert await client.sign_out_device("laptop") == 1
+        with pytest.raises(SessionEnded):
+            await client.devices()

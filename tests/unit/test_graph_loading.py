@@ -502,6 +502,21 @@ async def test_a_delta_channel_is_refused_also_in_a_subgraph(folder, attribute):
     assert "its notes is a DeltaChannel, which cannot be served. Give it a reducer such as add_messages" in told
 
 
+FORGETFUL = """
+from typing import TypedDict
+
+class Forgetful(TypedDict):
+    messages: list
+
+agent = build(Forgetful)
+"""
+
+
+async def test_messages_without_a_reducer_are_refused(folder):
+    write("mine.py", BUILDER + FORGETFUL)
+    assert "its messages have no reducer, so each turn would forget those before" in await refusal("mine:agent")
+
+
 PROJECTS: dict[str, tuple[Any, str, str]] = {
     "not JSON": ('{"graphs": {', "it is not JSON: Expecting", "in line 1. Put that right in the file"),
     "not an object": ([], "it has no graphs", 'Write "graphs": {"agent": "./agent.py:graph"} in it'),

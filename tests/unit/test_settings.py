@@ -59,6 +59,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
         "RUN_ATTEMPTS": "1",
+        "RECURSION_LIMIT": "25",
         "DRAIN_GRACE": "0.5",
         "GRAPH": "my.app:graph",
         "LANGGRAPH_JSON": "/srv/langgraph.json",
@@ -69,6 +70,8 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "LOG_RETENTION": "100",
         "LOG_LEVEL": "debug",
         "WORD_DELAY": "0",
+        "STAGE_KEY": "the-key-of-a-stage_0",
+        "STAGE_CONTROL": "http://127.0.0.1:9100",
     }.items():
         env.setenv(name, value)
     assert load_settings().model_dump() == {
@@ -85,6 +88,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "run_concurrency": 0,
         "run_timeout": 1,
         "run_attempts": 1,
+        "recursion_limit": 25,
         "drain_grace": 0.5,
         "graph": "my.app:graph",
         "langgraph_json": "/srv/langgraph.json",
@@ -95,6 +99,8 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "log_retention": 100,
         "log_level": "debug",
         "word_delay": 0.0,
+        "stage_key": "the-key-of-a-stage_0",
+        "stage_control": "http://127.0.0.1:9100",
     }
 
 
@@ -137,6 +143,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("LOG_LEVEL", "WARN", "debug, info, warning, error"),
         ("WORD_DELAY", "2", "from 0 to 1"),
         ("WORD_DELAY", "nan", "from 0 to 1"),
+        ("STAGE_CONTROL", "127.0.0.1:9100", "http://127.0.0.1:9100"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_what_to_write_instead(
@@ -174,10 +181,19 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
     assert SECRET not in "\n".join(problems())
 
 
+@pytest.mark.parametrize("key", ["fifteen-letters", "seventeen letters", "sixteen-letters;"])
+def test_a_wrong_key_of_the_stage_is_named_and_not_shown(env: pytest.MonkeyPatch, key: str) -> None:
+    env.setenv("STAGE_KEY", key)
+    (line,) = problems()
+    assert "STAGE_KEY: write at least 16 letters" in line
+    assert key not in line
+
+
 def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
     env.setenv("AUTH_SECRET", SECRET)
+    env.setenv("STAGE_KEY", SECRET)
     settings = load_settings()
-    assert settings.auth_secret == SECRET
+    assert settings.auth_secret == settings.stage_key == SECRET
     assert SECRET not in f"{settings!r} {settings}"
 
 

@@ -3,6 +3,7 @@
 import { io } from "/vendor/socket.io.esm.min.js";
 import { Route } from "./retry.js";
 import { changed, state } from "./state.js";
+import { stored } from "./storage.js";
 
 const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // nodes answer sooner, whatever happens to them
@@ -77,7 +78,7 @@ export class Connection {
         clearTimeout(this.#timer);
         this.ready = payload;
         this.#since = performance.now();
-        this.route.learn(payload.nodes);
+        if (!stored.nodes) this.route.learn(payload.nodes); // a stage's devices stay behind their proxies
         this.handlers.ready(payload);
       } else if (name === "server:draining") this.#lost(socket, true);
       else this.handlers.event(name, payload);

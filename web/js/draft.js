@@ -31,9 +31,11 @@ export class Draft {
   // Another device, or the server at catch-up, says what the draft is.
   hear({ rev, text }) {
     if (rev <= this.#rev) return;
-    if (this.#dirty || this.#saving) {
+    // An emptied field yields: its text may have been sent while cut off, long before the other was written.
+    if (this.#saving || (this.#dirty && this.text)) {
       if (rev > (this.#newer?.rev ?? 0)) this.#newer = { rev, text };
     } else {
+      this.#dirty = false;
       this.#rev = rev;
       this.text = text;
       this.changed();

@@ -16,6 +16,7 @@ from typing import Any
 from zlib import crc32
 
 from langgraph.channels.delta import DeltaChannel
+from langgraph.channels.last_value import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
@@ -242,6 +243,11 @@ def _checked(found: Any, where: str) -> Graph:
         raise BadGraph(
             f"{where}: its {'input' if 'messages' in found.channels else 'state'} has no messages. Derive it from "
             "MessagesState, or give it messages: Annotated[list[AnyMessage], add_messages]"
+        )
+    if isinstance(found.channels["messages"], LastValue):
+        raise BadGraph(
+            f"{where}: its messages have no reducer, so each turn would forget those before. Give it messages: "
+            "Annotated[list[AnyMessage], add_messages]"
         )
     for graph in (found, *(inner for _, inner in found.get_subgraphs(recurse=True))):
         for key, channel in getattr(graph, "channels", {}).items():

@@ -1,0 +1,224 @@
+"""The stage in a real browser, on a real `roomgraph up`: it shows what happens, and its figures are true."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page
+
+from sio_clients import ChatClient, guest_token
+from sio_clients.conversation import Conversation
+from sio_server.protocol.events import EntryType
+from tests.conftest import free_ports
+
+READY_S = 60.0
+PARTS = 7
+# Slow enough that a node can be killed in the middle of an answer, by hand.
+ENVIRONMENT = {"WORD_DELAY": "0.04"}
+
+LOOK = "const look = () => ({holds}) ? done() : setTimeout(look, 40); look();"
+ENDED = "document.querySelector('#outcome:is(.held, .broke, .left)') && !document.querySelector('#parts .running')"
+ONLINE = "document.querySelectorAll('[data-link=online]').length === 3"
+MOVING = "Number(document.getElementById('drawing').dataset.moving ?? 0)"
+
+
+class Given:
+    """The client_ids of the messages that a client was given, in their order."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self._came = asyncio.Event()
+
+    def take(self, client_id: str) -> None:
+        self.ids.append(client_id)
+        self._came.set()
+
+    async def reach(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.ids) < count:
+                self._came.clear()
+                await self._came.wait()
+
+
+Witness = tuple[Conversation, Given]
+
+
+@pytest.fixture(scope="module")
+async def stage_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The stage's address, as a `roomgraph up` has printed it."""
+    port = free_ports(3)
+    folder = tmp_path_factory.mktemp("stage")
+    command = [sys.executable, "-m", "sio_server", "up", "--port", str(port), "--data-dir", str(folder)]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--lang", "en", stdout=asyncio.subprocess.PIPE, env={**os.environ, **ENVIRONMENT}
+    )
+    assert process.stdout is not None
+    said = ""
+    async with asyncio.timeout(READY_S):
+        while not (found := re.search(r"http\S+/stage#key=[\w-]+(?=\s)", said)):
+            line = await process.stdout.readline()
+            assert line, said
+            said += line.decode()
+    yield found[0]
+    process.terminate()
+    await process.communicate()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of its own, on which nothing may be refused by the content security policy and nothing may throw."""
+    opened = await browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
+    complaints: list[str] = []
+
+    def on_console(message: Any) -> None:
+        if "Content Security Policy" in message.text:
+            complaints.append(message.text)
+
+    opened.on("console", on_console)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    await opened.close()
+    assert complaints == []
+
+
+async def until(page: Page, holds: str, seconds: float = 20.0) -> None:
+    """Wait until an expression holds. Playwright evaluates text in the page for this, which its policy forbids."""
+    async with asyncio.timeout(seconds):
+        await page.evaluate(f"() => new Promise((done) => {{ {LOOK.format(holds=holds)} }})")
+
+
+async def figure(page: Page, name: str) -> str:
+    return await page.inner_text(f"#figure-{name} dd")
+
+
+async def conversation_of(page: Page) -> str:
+    address = await page.get_attribute("#laptop iframe", "src") or ""
+    return address.partition("#c=")[2]
+
+
+@pytest.fixture
+async def staged(page: Page, stage_url: str) -> Page:
+    """The stage with its three devices connected."""
+    await page.goto(stage_url)
+    await until(page, ONLINE)
+    return page
+
+
+@pytest.fixture
+async def witness(staged: Page, stage_url: str) -> AsyncIterator[Witness]:
+    """A Python client in the stage's conversation, and the ids of the messages that it is given."""
+    url = stage_url.partition("/stage")[0]
+    host, _, port = url.rpartition(":")
+    urls = [f"{host}:{int(port) + step}" for step in (2, 0, 1)]
+    _, token = await guest_token(url, "Witness")
+    given = Given()
+    async with ChatClient(urls, token) as client:
+        conversation = await client.join(await conversation_of(staged))
+
+        async def listen() -> None:
+            async for entry in conversation.entries():
+                if entry.type == EntryType.MESSAGE:
+                    given.take(entry.data["client_id"])
+
+        listening = asyncio.create_task(listen())
+        yield conversation, given
+    await listening
+
+
+async def test_the_seven_parts_hold_and_the_figures_are_what_another_client_was_given(
+    staged: Page, witness: Witness
+) -> None:
+    given = witness[1]
+    outcomes = []
+    await staged.click("#play")
+    for part in range(PARTS):
+        await until(staged, f"document.getElementById('number').textContent === '{part + 1}'")
+        await until(staged, ENDED, 60)
+        outcomes.append((await staged.get_attribute("#outcome", "class"), await staged.inner_text("#outcome")))
+        if part < PARTS - 1:
+            await staged.click("#next")
+    assert [outcome for outcome, _ in outcomes] == ["held"] * PARTS, outcomes
+
+    assert [await figure(staged, name) for name in ("lost", "duplicated", "disordered")] == ["0", "0", "0"]
+    sent = int(await figure(staged, "sent"))
+    await given.reach(sent)
+    assert len(given.ids) == len(set(given.ids)) == sent > 100
+    assert int(await figure(staged, "received")) == 2 * sent
+
+
+async def test_nothing_moves_when_no_traffic_flows(staged: Page) -> None:
+    await until(staged, f"{MOVING} === 0")
+    still = "document.getElementById('drawing').outerHTML + document.getAnimations().length"
+    await until(staged, "document.getAnimations().length === 0")
+    before = await staged.evaluate(still)
+    changes = await staged.evaluate(
+        """() => new Promise((done) => {
+          let changes = 0;
+          const watch = new MutationObserver((seen) => (changes += seen.length));
+          watch.observe(document.querySelector('.dots'), {subtree: true, childList: true, attributes: true});
+          setTimeout(() => done(changes), 1500);
+        })"""
+    )
+    assert (changes, await staged.evaluate(still)) == (0, before)
+
+    send = "contentWindow.postMessage({do: 'send', text: 'Hello'}, location.origin)"
+    await staged.evaluate(f"document.querySelector('#phone iframe').{send}")
+    await until(staged, f"{MOVING} > 0")
+    await until(staged, f"{MOVING} === 0")
+
+
+async def test_the_button_kills_the_node_that_is_answering_and_the_takeover_is_shown(
+    staged: Page, witness: Witness
+) -> None:
+    conversation = witness[0]
+    for _ in range(4):  # an answer may be complete before its node is dead
+        await conversation.send("@concierge what can you do for us?")
+        await until(staged, "document.querySelector('.node.runs')")
+        node = await staged.evaluate("document.querySelector('.node.runs .name').textContent")
+        await staged.click(f"button[data-node='{node}']")
+        dead = f"[...document.querySelectorAll('.node.dead .name')].some((name) => name.textContent === '{node}')"
+        await until(staged, dead)
+        taken = "document.querySelectorAll('.hop:not([d=\"\"])').length === 1"
+        over = "document.querySelectorAll('.node.runs').length === 0"
+        await until(staged, f"{taken} || {over}")
+        if await staged.evaluate(taken):
+            break
+        await staged.click(f"button[data-node='{node}']")
+        await until(staged, f"!{dead}")
+    assert await staged.evaluate(taken)
+    await until(staged, over)
+    assert await staged.evaluate(dead)
+    await until(staged, ONLINE)
+    await staged.click(f"button[data-node='{node}']")
+    await until(staged, f"!{dead}")
+
+
+async def test_without_a_key_or_with_a_wrong_one_the_page_says_what_to_do(page: Page, stage_url: str) -> None:
+    address = stage_url.partition("#")[0]
+    await page.goto(address)
+    await until(page, "!document.getElementById('closed').hidden")
+    assert "roomgraph up" in await page.inner_text("#why")
+    await page.goto("about:blank")
+    await page.goto(f"{address}#key=wrong")
+    await until(page, "!document.getElementById('closed').hidden")
+    assert "not this cluster's" in await page.inner_text("#why")
+    assert page.url == address
+
+
+async def test_without_a_controller_there_are_no_buttons_that_break_things(page: Page, stage_url: str) -> None:
+    node = stage_url.partition("/stage")[0]
+    hello = f'{{"kind": "hello", "node": "9000", "control": null, "nodes": ["{node}"]}}\n'
+    await page.route("**/api/trace", lambda route: route.fulfill(body=hello))
+    await page.goto(stage_url)
+    await until(page, ONLINE)
+    assert not await page.is_visible("#control")
+    assert await page.is_visible("#no-control")
+    await page.click("#parts li:nth-child(6) button")
+    await until(page, ENDED)
+    assert await page.get_attribute("#outcome", "class") == "left"

@@ -1,0 +1,133 @@
+"""Two browsers and a program in one conversation, each on another node, while pages are reloaded and nodes die."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from sio_clients import ChatClient, Conversation
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import look, say, until
+from tests.conftest import NODE_SETTINGS, ClientFactory, free_ports
+from tests.served.devices import LANGGRAPH_JSON
+
+EACH = 10
+TEXTS = "state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text)"
+BUSY = "#log [aria-busy=true] .text"
+
+
+@pytest.fixture(scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
+    """Three nodes of our own: some are killed here."""
+    settings = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON}
+    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("together"), settings=settings)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.stop()
+
+
+@pytest.fixture
+async def program(new_client: ClientFactory) -> ChatClient:
+    return await new_client("Bot", node=2)
+
+
+async def pages_in(open_page: PageFactory, conversation: Conversation) -> list[Page]:
+    return [await open_page(node, name, conversation=conversation.id) for node, name in enumerate(["Ann", "Bob"])]
+
+
+async def shown(page: Page) -> list[str]:
+    """The texts of what was said, from top to bottom, as a person sees them."""
+    texts: list[str] = await page.evaluate(
+        "[...document.querySelectorAll('#log article .text')].map((one) => one.textContent.trim())"
+    )
+    return texts
+
+
+async def test_all_see_the_same_messages_in_the_same_order(program: ChatClient, open_page: PageFactory) -> None:
+    conversation = await program.create("Plans", access="open", agent="off")
+    pages = await pages_in(open_page, conversation)
+
+    async def write(page: Page, name: str) -> None:
+        for number in range(EACH):
+            await say(page, f"{name} {number}")
+
+    async def send() -> None:
+        for number in range(EACH):
+            await conversation.send(f"bot {number}")
+
+    await asyncio.gather(send(), *(write(page, name) for page, name in zip(pages, ("ann", "bob"), strict=True)))
+    for page in pages:
+        await until(page, f"{TEXTS}.length === {3 * EACH}")
+    log = [entry.text for entry in await conversation.log() if entry.type == "message"]
+    for page in pages:
+        assert await look(page, TEXTS) == log
+        assert await shown(page) == log
+    for name in ("ann", "bob", "bot"):
+        assert [text for text in log if text.startswith(name)] == [f"{name} {number}" for number in range(EACH)]
+
+
+async def test_a_page_that_is_refreshed_in_the_middle_of_an_answer_has_the_words_so_far_and_the_rest(
+    program: ChatClient, open_page: PageFactory, tmp_path: Path
+) -> None:
+    conversation = await program.create("Plans", access="open", graph="teller")
+    ann, bob = await pages_in(open_page, conversation)
+    gate = tmp_path / "gate"
+    await conversation.send(f"one two gate:{gate} three four")
+    for page in (ann, bob):
+        await expect(page.locator(BUSY)).to_have_text("one two")
+    await ann.reload()
+    await expect(ann.locator(BUSY)).to_have_text("one two")
+    gate.touch()
+    for page in (ann, bob):
+        await expect(page.locator("#log .agent .text")).to_have_text("one two three four")
+        await expect(page.locator("#log [aria-busy=true]")).to_have_count(0)
+
+
+async def test_when_the_answering_node_is_killed_its_words_vanish_and_the_answer_comes_once(
+    cluster: LocalCluster, program: ChatClient, open_page: PageFactory, tmp_path: Path
+) -> None:
+    started: dict[int, asyncio.Future[str]] = {1: asyncio.Future(), 2: asyncio.Future()}
+    withdrawn: asyncio.Future[int] = asyncio.Future()
+
+    def note(event: Any) -> None:
+        started[event["attempt"]].set_result(event["node"])
+
+    program.on("run:started", note)
+    program.on("run:superseded", lambda event: withdrawn.set_result(event["withdrawn_chars"]))
+    conversation = await program.create("Plans", access="open", graph="teller")
+    pages = await pages_in(open_page, conversation)
+    gates = [tmp_path / "first", tmp_path / "second"]
+    # The second attempt waits before it says anything.
+    await conversation.send(f"gate:{gates[0]} one two gate:{gates[1]} three")
+    victim = int(await asyncio.wait_for(started[1], 10))
+    if str(victim) == program.node:
+        await program.go_offline()  # it shall be told of the second attempt by a node that lives
+        await program.go_online(next(url for url in cluster.urls if not url.endswith(str(victim))))
+    gates[0].touch()
+    for page in pages:
+        await expect(page.locator(BUSY)).to_have_text("one two")
+    gates[0].unlink()
+    await cluster.signal_node(victim, signal.SIGKILL)
+    assert await asyncio.wait_for(started[2], 10) != str(victim)
+    assert await withdrawn == len("one two ")
+    for page in pages:
+        await until(page, f"state.link === 'online' && state.node !== '{victim}'")
+        # Of the first attempt nothing is left.
+        await expect(page.locator(BUSY)).to_have_text("")
+    for gate in gates:
+        gate.touch()
+    for page in pages:
+        await expect(page.locator("#log .agent .text")).to_have_text("one two three")
+        await expect(page.locator("#log [aria-busy=true]")).to_have_count(0)
+    answers = [entry for entry in await conversation.log() if entry.type == "answer"]
+    assert [entry.text.strip() for entry in answers] == ["one two three"]
+    await cluster.start_node(victim)

@@ -1,0 +1,159 @@
+"""The controller does what it says to a real cluster, and only for its own pages with the key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+import pytest
+
+from sio_clients import ChatClient, guest_token
+from tests.served.stage import BEARER
+
+pytest_plugins = ["tests.served.stage_fixtures"]
+
+
+async def device_url(stage, name):
+    _, state = await stage.ask("GET", "/state")
+    return next(device["url"] for device in state["devices"] if device["name"] == name)
+
+
+async def node_behind(url):
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/healthz") as response:
+        return (await response.json())["node"]
+
+
+async def test_the_state_names_nodes_and_devices_each_with_its_own_node(stage):
+    status, state = await stage.ask("GET", "/state")
+    ports = stage.cluster.ports
+    assert status == 200
+    assert state["nodes"] == [{"port": port, "url": f"http://127.0.0.1:{port}", "running": True} for port in ports]
+    assert [(device["name"], device["node"]) for device in state["devices"]] == [
+        ("laptop", ports[0]),
+        ("phone", ports[1]),
+        ("terminal", ports[0]),
+    ]
+    for device in state["devices"]:
+        assert await node_behind(device["url"]) == str(device["node"])
+
+
+async def test_a_node_is_killed_and_started_and_its_device_goes_to_the_next_one_meanwhile(stage):
+    first, second = stage.cluster.ports
+    phone = await device_url(stage, "phone")
+    for _ in range(2):  # the second time there is nothing to kill
+        status, state = await stage.ask("POST", f"/nodes/{second}/kill")
+        assert (status, [node["running"] for node in state["nodes"]]) == (200, [True, False])
+    assert await node_behind(phone) == str(first)
+    results = await asyncio.gather(*(stage.ask("POST", f"/nodes/{second}/start") for _ in range(2)))
+    for status, state in results:
+        assert (status, [node["running"] for node in state["nodes"]]) == (200, [True, True])
+    assert await node_behind(phone) == str(second)
+    assert stage.cluster.ended.empty()
+
+
+async def test_a_node_that_is_killed_while_it_starts_is_not_said_to_have_started(stage):
+    port = stage.cluster.ports[1]
+    await stage.ask("POST", f"/nodes/{port}/kill")
+    starting = asyncio.create_task(stage.ask("POST", f"/nodes/{port}/start"))
+    while not stage.cluster.is_running(port):  # noqa: ASYNC110 - nothing says so sooner
+        await asyncio.sleep(0)
+    assert (await stage.ask("GET", "/state"))[1]["nodes"][1]["running"] is False
+    await stage.ask("POST", f"/nodes/{port}/kill")
+    status, answer = await starting
+    assert (status, answer["error"]["code"]) == (503, "unavailable")
+    assert stage.cluster.ended.empty()
+
+
+async def test_a_dropped_device_comes_back_and_has_missed_nothing(stage):
+    phone = await device_url(stage, "phone")
+    _, token = await guest_token(stage.cluster.urls[0], "Ann")
+    dropped = asyncio.Event()
+    async with ChatClient([phone], token) as behind, ChatClient(stage.cluster.urls, token) as direct:
+        behind.on("session:ready", lambda payload: dropped.set())
+        conversation = await direct.create(access="open", agent="off")
+        entries = (await behind.join(conversation.id)).entries()
+        dropped.clear()
+        status, answer = await stage.ask("POST", "/devices/phone/drop")
+        assert (status, answer["dropped"] >= 1) == (200, True)
+        await conversation.send("while it was away")
+        await asyncio.wait_for(dropped.wait(), 20)
+        async with asyncio.timeout(20):
+            async for entry in entries:
+                if entry.text == "while it was away":
+                    break
+
+
+async def test_a_delay_is_measured_on_the_way_there_and_back(stage):
+    laptop = await device_url(stage, "laptop")
+    async with aiohttp.ClientSession(laptop) as http:
+
+        async def round_trip() -> float:
+            began = time.monotonic()
+            async with http.get("/healthz") as response:
+                await response.read()
+            return time.monotonic() - began
+
+        await round_trip()
+        fast = await round_trip()
+        status, state = await stage.ask("POST", "/devices/laptop/delay", body={"ms": 150, "jitter_ms": 20})
+        assert (status, state["devices"][0]["delay_ms"], state["devices"][0]["jitter_ms"]) == (200, 150, 20)
+        assert fast + 0.3 <= await round_trip() + fast < fast + 1.0
+        await stage.ask("POST", "/devices/laptop/delay", body={"ms": 0})
+        assert await round_trip() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": "Bearer "}, 401),
+        ({**BEARER, "Origin": "http://evil.example"}, 403),
+        ({**BEARER, "Origin": "null"}, 403),
+        ({**BEARER, "Host": "evil.example"}, 403),
+        ({**BEARER, "Host": "127.0.0.1.evil.example:80"}, 403),
+    ],
+)
+async def test_who_has_no_key_or_comes_from_elsewhere_changes_nothing(stage, headers, status):
+    for method, path in (("GET", "/state"), ("POST", f"/nodes/{stage.cluster.ports[0]}/kill"), ("POST", "/x")):
+        answered, answer = await stage.ask(method, path, headers=headers)
+        assert (answered, answer["ok"]) == (status, False)
+    assert stage.cluster.is_running(stage.cluster.ports[0])
+
+
+async def test_a_page_of_the_cluster_may_ask_and_a_foreign_one_is_not_told_so(stage):
+    async with aiohttp.ClientSession() as http:
+        for origin in (stage.cluster.urls[1], f"http://localhost:{stage.cluster.ports[0]}"):
+            asking = {"Origin": origin, "Access-Control-Request-Headers": "authorization,content-type"}
+            async with http.options(f"{stage.controller.url}/devices/phone/delay", headers=asking) as response:
+                assert response.status == 204
+                assert response.headers["Access-Control-Allow-Origin"] == origin
+                assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+            assert (await stage.ask("GET", "/state", headers={**BEARER, "Origin": origin}))[0] == 200
+        async with http.options(
+            f"{stage.controller.url}/state", headers={"Origin": "http://evil.example"}
+        ) as response:
+            assert response.status == 403
+            assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/nodes/1/kill", None, 404),
+        ("/nodes/99999999/start", None, 404),
+        ("/devices/toaster/drop", None, 404),
+        ("/devices/phone/delay", None, 400),
+        ("/devices/phone/delay", {}, 400),
+        ("/devices/phone/delay", {"ms": "100"}, 400),
+        ("/devices/phone/delay", {"ms": -1}, 400),
+        ("/devices/phone/delay", {"ms": 5001}, 400),
+        ("/devices/phone/delay", {"ms": 1, "jitter_ms": 6000}, 400),
+        ("/devices/phone/delay", {"ms": 1, "more": 1}, 400),
+        ("/devices/phone/delay", {"ms": 1, "more": "x" * 5000}, 413),
+    ],
+)
+async def test_what_does_not_exist_or_is_out_of_bounds_is_refused(stage, path, body, status):
+    answered, answer = await stage.ask("POST", path, body=body)
+    assert (answered, answer["ok"]) == (status, False)

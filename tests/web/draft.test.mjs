@@ -1,0 +1,32 @@
+// A draft is the same on all devices, whichever of them was cut off meanwhile.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Draft } from "../../web/js/draft.js";
+
+const failing = () => Promise.reject(Object.assign(new Error("offline"), { retryable: true }));
+
+test("what another device writes is not lost to a text that was sent while cut off", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const saved = [];
+  const draft = new Draft(failing, () => {});
+  draft.edit("to be sent");
+  draft.clear();
+  await null;
+  draft.save = async (text) => saved.push(text);
+  draft.hear({ rev: 7, text: "written elsewhere" });
+  assert.equal(draft.text, "written elsewhere");
+  t.mock.timers.tick(10_000);
+  await null;
+  assert.deepEqual(saved, []);
+});
+
+test("what is being written here is not taken back by what another device wrote", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const draft = new Draft(async () => 8, () => {});
+  draft.edit("mine");
+  draft.hear({ rev: 7, text: "written elsewhere" });
+  assert.equal(draft.text, "mine");
+  await draft.flush();
+  assert.equal(draft.text, "mine");
+});
