@@ -292,6 +292,7 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
             limits=RunLimits(
                 timeout_s=default("run_timeout"),
                 attempts=default("run_attempts"),
+                steps=default("recursion_limit"),
                 threads_kept=default("checkpoints_kept"),
             ),
             on_ended=on_ended,

@@ -42,6 +42,7 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     file = tmp_path / "turn_cost.json"
     status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(free_ports(9)))
 
+    assert file.stat().st_size, said
     figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert list(figures["savers"]) == ["redis", "plain"], said
     assert list(figures["baseline"]) == ["redis-unpruned"]
