@@ -156,6 +156,8 @@ class HttpApi:
         policy = f"{self._policy}; connect-src 'self' {own} {self._connect}"
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        # Ask again whether it has changed: modules of two versions do not go together.
+        response.headers.setdefault("Cache-Control", "no-cache")
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         if request.path == TRACE_PATH:
             response.headers["Vary"] = "Origin"
@@ -202,7 +204,7 @@ class HttpApi:
         return web.json_response(await self._status())
 
     async def _page(self, request: web.Request) -> web.FileResponse:
-        return web.FileResponse(WEB / "index.html", headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(WEB / "index.html")
 
     async def _vendored(self, request: web.Request) -> web.FileResponse:
         """A module from npm, of those that are listed."""
@@ -218,7 +220,7 @@ class HttpApi:
     async def _stage_page(self, request: web.Request) -> web.FileResponse:
         if not (WEB / "stage.html").is_file():
             raise web.HTTPNotFound
-        return web.FileResponse(WEB / "stage.html", headers={"Cache-Control": "no-cache"})
+        return web.FileResponse(WEB / "stage.html")
 
     async def _before_trace(self, request: web.Request) -> web.Response:
         """What a browser asks before a page of another node may read the trace."""
