@@ -45,6 +45,8 @@ def explain(error: ValidationError) -> Refused:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "model_type":
         message = "should be one object"
+    elif first["type"] == "string_pattern_mismatch":
+        message = events.PATTERNS_IN_WORDS.get(first["ctx"]["pattern"], message)
     return Refused(code, f"{where}: {message}")
 
 

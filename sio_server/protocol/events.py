@@ -33,6 +33,11 @@ MAX_ANSWER_ITEMS = 1000
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
+# What these ask for, as people are told.
+PATTERNS_IN_WORDS = {
+    ID_PATTERN: "should be 1 to 64 letters, digits or . _ : -, beginning with a letter or digit",
+    USER_ID_PATTERN: "should be 1 to 128 letters, digits or . _ @ + : | ~ -, beginning with a letter or digit",
+}
 
 
 class ClientEvent(StrEnum):

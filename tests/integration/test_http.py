@@ -99,6 +99,8 @@ async def test_the_page_and_its_policy(http):
         assert response.status == 200
         # Without one of these types a browser does not run a module.
         assert response.content_type in ("text/javascript", "application/javascript")
+        # After an upgrade no page runs with modules of two versions.
+        assert response.headers["Cache-Control"] == "no-cache"
     async with http.get("/vendor/socket.io.esm.min.js") as response:
         assert response.status == 200
     async with http.get("/js/../../pyproject.toml") as response:
