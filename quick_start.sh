@@ -118,10 +118,11 @@ else
   tick "Dependencies are in place" "依赖已就绪"
 fi
 
-# The page's socket.io-client
+# The page's packages: socket.io-client and marked, and for its tests axe-core
 if [ ! -f "$ROOT/web/node_modules/socket.io-client/dist/socket.io.esm.min.js" ] ||
+  [ ! -f "$ROOT/web/node_modules/marked/lib/marked.esm.js" ] ||
   [ "$ROOT/web/package-lock.json" -nt "$ROOT/web/node_modules/.package-lock.json" ]; then
-  doing "Installing the page's socket.io-client" "正在安装页面所需的 socket.io-client"
+  doing "Installing the page's packages" "正在安装页面所需的软件包"
   NPM=(npm)
   if ! command -v npm >/dev/null 2>&1; then
     logged "npm is missing and could not be installed: is the network up?" "缺少 npm 且无法安装：网络是否正常？" \
@@ -129,12 +130,12 @@ if [ ! -f "$ROOT/web/node_modules/socket.io-client/dist/socket.io.esm.min.js" ] 
     NPM=("$VENV/bin/npm")
     PATH="$VENV/bin:$PATH"
   fi
-  logged "socket.io-client could not be installed: is the network up?" "无法安装 socket.io-client：网络是否正常？" \
+  logged "The page's packages could not be installed: is the network up?" "无法安装页面所需的软件包：网络是否正常？" \
     "${NPM[@]}" ci --prefix "$ROOT/web" --no-audit --no-fund --ignore-scripts
   touch "$ROOT/web/node_modules/.package-lock.json"
-  tick "socket.io-client installed in web/node_modules" "socket.io-client 已安装到 web/node_modules"
+  tick "The page's packages installed in web/node_modules" "页面所需的软件包已安装到 web/node_modules"
 else
-  tick "socket.io-client is in place" "socket.io-client 已就绪"
+  tick "The page's packages are in place" "页面所需的软件包已就绪"
 fi
 
 if [ "$MODE" = test ]; then
