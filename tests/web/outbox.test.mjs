@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 const { Outbox } = await import("../../web/js/outbox.js");
+const { want } = await import("../../web/js/later.js");
+await want("adoption");
 const { state } = await import("../../web/js/state.js");
 
 // A log that takes each client_id once, and may be told not to answer.

@@ -2,10 +2,8 @@
 
 import { copy } from "./dom.js";
 import { clock, day, explain, t } from "./i18n.js";
-import { markdown, plain } from "./markdown.js";
-import { question } from "./question.js";
+import { here, want } from "./later.js";
 import { nameOf, state } from "./state.js";
-import { showSteps } from "./tools.js";
 
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
@@ -45,6 +43,8 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
   const message = !waiting.length && stand.findLast(({ type }) => type === "message");
   const newest = waiting.at(-1) ?? stand.findLast(isMine);
   const items = [];
+  const rich = here.said;
+  if (!rich) want("said");
   let before = {}; // the last thing that was said
   const line = (key, kind, textContent) => {
     items.push({ is: "line", key, set: { className: `line ${kind}`, textContent } });
@@ -52,7 +52,7 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
   };
   // `far`: how far a message of one's own has come, and in words.
   const say = (key, ts, data, more, one, [far = "", mark] = []) => {
-    const { user_id, name = nameOf(user_id), text, interrupts = [], tools = [] } = data;
+    const { user_id, name = nameOf(user_id), text, interrupts = [] } = data;
     const agent = user_id.startsWith("agent:");
     const side = user_id === state.me ? "mine" : agent ? "agent" : "";
     const when = new Date(ts);
@@ -66,22 +66,16 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
       face: [...name][0].toUpperCase(),
       name,
       time: clock(when),
-      steps: agent,
+      steps: rich && agent,
       text: Boolean(text || writing),
       asks: interrupts.map(({ interrupt_id: id }) => `${c.asked.has(id)} ${c.resolved.has(id)}`).join(),
       mark,
       ...more,
+      rich: Boolean(rich),
       dress(node, had) {
-        const part = (name, of = node) => of?.querySelector(name) ?? "";
-        const body = part(".text");
-        const keep = had && !had.grow;
-        if (keep) body.replaceWith?.(part(".text", had));
-        else if (agent && body) (node.grow = markdown(body))(text);
-        else if (body) body.append(...plain(text));
-        if (agent && had) part(".steps").replaceWith(part(".steps", had));
-        if (agent && !keep) showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
-        if (!writing) node.grow = null;
-        part(".asks").replaceChildren?.(...interrupts.map((ask) => question(c, ask, interrupts[1] || !text, actions)));
+        if (rich) return rich.dress(node, had, { ...data, agent, writing }, c, actions);
+        node.grow = (soFar) => node.querySelector(".text")?.replaceChildren(soFar);
+        node.grow(text);
       },
     });
   };

@@ -6,8 +6,8 @@ import { Delivery } from "./delivery.js";
 import { toast } from "./dom.js";
 import { Draft } from "./draft.js";
 import { t } from "./i18n.js";
-import { report } from "./report.js";
-import { changed, learnNames, nameOf, state } from "./state.js";
+import { here } from "./later.js";
+import { changed, learnNames, state } from "./state.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -109,7 +109,7 @@ export class Following {
     this.#carryOut(c, c.delivery.read(position.epoch, head, pairs(entries)));
     for (const [event, payload] of c.early.splice(0)) this.hear(event, payload);
     if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
-    if (c.members) this.loadMembers(c).catch(() => {});
+    if (c.members) this.#countAgain(c);
   }
 
   // A live event of a conversation.
@@ -154,12 +154,9 @@ export class Following {
     location.hash = "";
   }
 
-  // Who is a member, and online at this moment.
-  async loadMembers(c) {
-    const { members } = await this.connection.ask(c, "conversation:members");
-    c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
-    for (const { user_id, online } of members) state.presence.set(user_id, online);
-    changed();
+  // Its members are shown, so the module that asks for them is here.
+  #countAgain(c) {
+    here.deeds.loadMembers(this, c).catch(() => {});
   }
 
   async #readList() {
@@ -196,8 +193,8 @@ export class Following {
     this.outbox.delivered(c, entries);
     this.devices.handed(c);
     for (const { seq, type, data } of entries) {
-      report("entry", { conversation_id: c.id, seq, type, client_id: data.client_id, user_id: data.user_id });
-      if (c.members && type.startsWith("member_")) this.loadMembers(c).catch(() => {});
+      here.report?.tell("entry", { conversation_id: c.id, seq, type, client_id: data.client_id, user_id: data.user_id });
+      if (c.members && type.startsWith("member_")) this.#countAgain(c);
     }
     if (reset) this.#syncSoon(c);
     else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);

@@ -4,8 +4,8 @@ import { Actions } from "./actions.js";
 import { Connection } from "./connection.js";
 import { Devices } from "./devices.js";
 import { Following } from "./following.js";
+import { here } from "./later.js";
 import { Outbox } from "./outbox.js";
-import { obey, report } from "./report.js";
 import { changed, onChange, state } from "./state.js";
 import { deviceId, deviceName, signOut, stored } from "./storage.js";
 
@@ -55,13 +55,8 @@ export function begin(arrive) {
     const working = following.catchingUp || open?.syncing || open?.delivery?.missing;
     if (connection.ready) state.link = working ? "catching" : "online";
     else state.link = !navigator.onLine ? "offline" : met ? "reconnecting" : "connecting";
-    if (told !== (told = state.link + node)) report("link", { link: state.link, node });
+    if (told !== (told = state.link + node)) here.report?.tell("link", { link: state.link, node });
   });
-  obey({
-    send: ({ text }) => actions.send(state.open, text),
-    draft: ({ text }) => state.open.draft.edit(text),
-    respond: ({ value }) => actions.respond(state.open, [...state.open.asked][0], value),
-    stop: () => actions.stop(state.open),
-  });
+  here.report?.obey(actions);
   return { actions, outbox };
 }

@@ -3,8 +3,8 @@
 import { $, show } from "./dom.js";
 import { byOthers, keyOf, lines, runKey, standing } from "./entries.js";
 import { t } from "./i18n.js";
+import { here } from "./later.js";
 import { nameOf, state } from "./state.js";
-import { showSteps } from "./tools.js";
 
 const NEAR = 48; // px from the end that count as being there
 const EARLY = 900; // px from an end of the stretch at which it is moved
@@ -91,8 +91,7 @@ export function timeline(able) {
       const body = node.querySelector(".text");
       body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
       node.grow(run.text);
-      node.updates = run.updates;
-      showSteps(node.querySelector(".steps"), run.updates, true);
+      here.said?.report(node, run.updates);
       keepEnd();
       rested = began + SHARE * (performance.now() - began);
     });
