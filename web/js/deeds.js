@@ -2,7 +2,8 @@
 
 import { wait } from "./connection.js";
 import { complain } from "./dom.js";
-import { changed, nameOf, state } from "./state.js";
+import { drop } from "./list.js";
+import { changed, learnNames, nameOf, state } from "./state.js";
 import { deviceId, random, signOut as leavePage, stored } from "./storage.js";
 
 // The id is chosen here, so that a repeated request creates one conversation. Resolves with the id.
@@ -14,7 +15,7 @@ export async function create(actions, settings) {
 
 export async function leave({ connection, following }, c) {
   await connection.ask(c, "conversation:leave");
-  following.drop(c);
+  drop(following, c);
 }
 
 // Have the last turn answered anew, whose final entry is `seq`.
@@ -40,14 +41,54 @@ export async function respond({ connection }, c, interrupt_id, value) {
 export async function loadMembers({ connection }, c) {
   const { members } = await connection.ask(c, "conversation:members");
   c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
-  for (const { user_id, online } of members) state.presence.set(user_id, online);
   changed();
+}
+
+export function online(user_id, is) {
+  for (const { members } of state.conversations.values()) {
+    for (const member of members ?? []) if (member.user_id === user_id) member.online = is;
+  }
 }
 
 export const invite = ({ connection }, c, user_ids) => connection.ask(c, "conversation:invite", { user_ids });
 
 export const renameDevice = ({ connection }, device_id, device_name) =>
   connection.insist("device:rename", { device_id, device_name });
+
+// The page before the oldest entry that is here.
+export async function older({ connection }, c) {
+  if (!c.hasOlder || c.paging) return;
+  c.paging = true;
+  try {
+    const page = await connection.ask(c, "conversation:history", { before: c.entries[0].seq });
+    if (page.epoch !== c.delivery.position.epoch) return;
+    learnNames(page.entries, true);
+    const top = c.entries[0].seq;
+    c.first = page.entries.length ? page.first : top;
+    c.entries.unshift(...page.entries.filter(({ seq }) => seq < top));
+    for (const { type, data } of page.entries) if (type === "interrupt_resolved") c.resolve(data);
+  } catch {
+    // Scrolling again asks again.
+  } finally {
+    c.paging = false;
+    changed();
+  }
+}
+
+// Everything up to the end has been seen.
+export async function seen({ connection }, c) {
+  if (c.head <= c.read || c.syncing || c.marking || !connection.ready) return;
+  c.marking = true;
+  try {
+    const { seq } = await connection.request("read:update", { conversation_id: c.id, seq: c.head });
+    c.mark(state.me, seq);
+  } catch {
+    // Seen again after the next connection.
+  } finally {
+    c.marking = false;
+    changed();
+  }
+}
 
 // The device's sessions end, and its token is good for nothing any more.
 export async function signOutDevice(actions, device_id) {
@@ -58,7 +99,21 @@ export async function signOutDevice(actions, device_id) {
 // Leave, with nothing left behind.
 export async function signOut({ connection, outbox }) {
   const told = connection.request("device:sign_out", { device_id: deviceId() });
-  await Promise.allSettled([outbox.forget(), Promise.race([told, wait(1000)])]);
+  await Promise.allSettled([forget(outbox), Promise.race([told, wait(1000)])]);
   stored.device = null;
   leavePage();
 }
+
+// Signed out on another device: nothing of this person's stays here.
+export async function ended({ connection, outbox }, why) {
+  connection.close();
+  await forget(outbox);
+  stored.device = null;
+  leavePage(why);
+}
+
+// What was not sent here shall not be.
+export const forget = ({ device: own, shelf }) =>
+  shelf.step((records, store) => {
+    for (const { client_id, device } of records) if (device === own) store.delete(client_id);
+  });

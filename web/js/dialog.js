@@ -1,7 +1,8 @@
 // The dialog in which a conversation is created or joined.
 
 import { $, h, onClick, onSubmit } from "./dom.js";
-import { address, addressed } from "./frame.js";
+import { addressed } from "./frame.js";
+import { address } from "./list.js";
 import { state } from "./state.js";
 
 export function begin({ actions }) {

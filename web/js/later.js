@@ -1,20 +1,20 @@
-// The modules that the page can show a conversation and send without. They are fetched when it is online and idle, or
-// when first wanted, so that none is missing when the node dies or the network goes.
+// The modules that a conversation is shown and written in without: fetched when the page is online and idle, or first
+// wanted, so that none is missing when the node dies or the network goes.
 
 import { wait } from "./connection.js";
 import { changed } from "./state.js";
 
-const REST = ["said", "deeds", "people", "dialog", "search", "keys", "adoption"];
+const REST = ["said", "deeds", "people", "marks", "typing", "dialog", "search", "keys", "adoption"];
 
 export const here = {}; // name -> module that has come
 const coming = {}; // name -> promise of it
 let page;
 let due;
 
-// What each module's `begin` is given.
+// What their `begin` is given.
 export const furnish = (given) => (page = given);
 
-// Resolves with the module. Never rejects: what could not be fetched is tried again.
+// Never rejects: what could not be fetched is tried again.
 export const want = (name) => (coming[name] ??= load(name));
 
 export const wantRest = () => (due ??= (globalThis.requestIdleCallback ?? setTimeout)(() => REST.forEach(want)));
@@ -30,7 +30,7 @@ async function load(name) {
   return here[name];
 }
 
-// What is done with a part of the page before its module (`data-by`) is there is done again when it has come.
+// What is done with a part of the page before its module (`data-by`) is there, is done again then.
 for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {
   document.addEventListener(type, async (event) => {
     const part = event.target.closest(`${tag}[data-by]`);

@@ -1,5 +1,5 @@
-// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. They outlive their
-// tab: when it is closed, another tab of the same user takes them over with their client ids, so each counts once.
+// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. When their tab is
+// closed, another one of the same user takes them over with their client ids, so each counts once.
 
 import { wait } from "./connection.js";
 import { here, want } from "./later.js";
@@ -8,13 +8,13 @@ import { changed, state } from "./state.js";
 import { deviceId, random } from "./storage.js";
 
 const REPEAT_MS = 1500;
-const LOOK_MS = 5000; // how often to look for what closed tabs have left
+const LOOK_MS = 5000; // to look for what closed tabs have left
 
 export class Outbox {
   // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
   #pumping = new Set();
-  #alive; // resolves when other tabs can know that this one lives: it holds the lock of its device
+  #alive; // resolves when this tab holds its lock, which tells others that it lives
 
   constructor(connection, device = deviceId(), shelf = new Shelf(), locks = navigator.locks) {
     Object.assign(this, { connection, device, shelf, locks });
@@ -24,7 +24,7 @@ export class Outbox {
     });
   }
 
-  // It is known who is here: from now on their messages are sent, also those of tabs that were closed.
+  // It is known who is here.
   async open() {
     if (this.opened) return;
     this.opened = true;
@@ -48,7 +48,7 @@ export class Outbox {
     this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // Put a message at the end of the line; a refused one with its own client_id, since nothing was done with it.
+  // Put it at the end of the line; a refused one keeps its client_id, since nothing was done with it.
   retry(item) {
     this.items = this.items.filter((other) => other !== item);
     item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
@@ -66,14 +66,7 @@ export class Outbox {
     changed();
   }
 
-  // The person leaves: what was not sent here shall not be.
-  forget() {
-    return this.shelf.step((records, store) => {
-      for (const { client_id, device } of records) if (device === this.device) store.delete(client_id);
-    });
-  }
-
-  // The log has been delivered up to here: what it holds is no longer on its way.
+  // What the log holds is no longer on its way.
   delivered(c, entries) {
     const said = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
     const seen = (item) => said.has(item.client_id) || item.seq <= c.head;
@@ -106,13 +99,12 @@ export class Outbox {
     this.#pumping.delete(conversation_id);
   }
 
-  // Take what tabs that live no more have left.
   async adopt() {
     await (await want("adoption")).adopt(this);
   }
 
-  // Make records of this user this page's own, in one step, so that only one page takes each. What another has taken
-  // is not sent here.
+  // Make records of this user this page's own, in one step, so that only one page takes each; and leave what another
+  // has taken.
   async take(wanted) {
     await this.shelf.step((records, store) => {
       for (const record of records) {

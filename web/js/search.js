@@ -1,11 +1,13 @@
 // Searching what is loaded of the open conversation: the newest hit first, all of them marked.
 
 import { $, onClick, onSubmit, write } from "./dom.js";
+import { standing } from "./entries.js";
 import { t } from "./i18n.js";
+import { state } from "./state.js";
 
 const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
 
-let log; // {texts, reveal}
+let log; // {reveal}
 let hits = []; // entries, oldest first
 let at = 0;
 
@@ -31,7 +33,8 @@ export function toggle(open) {
 
 function look() {
   const words = bare($("query").value.trim());
-  hits = words ? log.texts().filter(({ data }) => bare(data.text).includes(words)) : [];
+  const all = standing(state.open?.entries ?? []);
+  hits = words ? all.filter(({ data }) => data.text && bare(data.text).includes(words)) : [];
   at = hits.length;
   go(-1);
 }
