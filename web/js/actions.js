@@ -3,8 +3,10 @@
 import { here, want } from "./later.js";
 import { changed, state } from "./state.js";
 
-const DEEDS = ["create", "leave", "older", "seen", "regenerate", "stop", "respond", "loadMembers", "invite"];
-DEEDS.push("renameDevice", "signOutDevice", "signOut", "ended");
+const DEEDS = [
+  "create", "leave", "older", "seen", "regenerate", "stop", "respond", "loadMembers", "invite",
+  "renameDevice", "signOutDevice", "signOut", "ended",
+];
 
 export class Actions {
   constructor(connection, following, outbox) {

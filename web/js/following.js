@@ -16,7 +16,6 @@ const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {
   #session = 0; // counts connections: what an earlier one has begun gives up
-  #listDue = 0;
   #syncDue = new Set();
   handed = new Set(); // conversations whose mark is to be told
 
@@ -41,7 +40,7 @@ export class Following {
       try {
         await this.sync([...state.conversations.values()].filter((c) => c.delivery));
         await first();
-        await this.#readList();
+        await (await want("list")).read(this);
         if (session !== this.#session) return;
         this.catchingUp = false;
         this.outbox.pumpAll();
@@ -131,19 +130,13 @@ export class Following {
   }
 
   // Something was joined, left or offered on another device.
-  listSoon() {
-    clearTimeout(this.#listDue);
-    this.#listDue = setTimeout(() => this.#readList().catch(() => {}), 150);
+  async listSoon() {
+    (await want("list")).readSoon(this);
   }
 
   // Its members are shown, so the module is here.
   #countAgain(c) {
     here.deeds.loadMembers(this, c).catch(() => {});
-  }
-
-  async #readList() {
-    await (await want("list")).read(this);
-    changed();
   }
 
   #carryOut(c, { entries, readAfter, reset }) {

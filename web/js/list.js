@@ -35,6 +35,14 @@ export async function read(following) {
     if (!listed.has(c) && !c.syncing && c.followedAt < began) drop(following, c);
   }
   await following.sync([...listed].filter((c) => c.delivery && !c.followedAt));
+  changed();
+}
+
+let due;
+
+export function readSoon(following) {
+  clearTimeout(due);
+  due = setTimeout(() => read(following).catch(() => {}), 150);
 }
 
 // It is no longer this person's.
