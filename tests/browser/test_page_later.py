@@ -1,4 +1,4 @@
-"""What the page fetches only when it is needed: nothing is lost before it is there, and nothing is missing later."""
+"""What the page fetches only when it is needed: nothing is lost before, and nothing is missing later."""
 
 from __future__ import annotations
 
@@ -62,9 +62,8 @@ class Later:
 
 async def all_there(page: Page) -> None:
     """Wait until every module has come."""
-    await page.evaluate(
-        "async (names) => { const { want } = await import('/js/later.js'); await Promise.all(names.map(want)); }", REST
-    )
+    wanted = "const { want } = await import('/js/later.js'); await Promise.all(names.map(want));"
+    await page.evaluate(f"async (names) => {{ {wanted} }}", REST)
 
 
 async def test_all_that_comes_later_is_fetched_without_being_asked_for_and_then_nothing_more_is(
