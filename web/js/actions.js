@@ -1,20 +1,21 @@
-// What a person can do: open, create, join, leave, say, answer, read on, and see to members and devices.
+// What a person can do: open a conversation, write in it, and whatever deeds.js has.
 
-import { wait } from "./connection.js";
-import { complain } from "./dom.js";
-import { changed, learnNames, state } from "./state.js";
-import { deviceId, random, signOut, stored } from "./storage.js";
+import { here, want } from "./later.js";
+import { changed, state } from "./state.js";
+
+const DEEDS = [
+  "create", "leave", "older", "seen", "regenerate", "stop", "respond", "loadMembers", "invite",
+  "renameDevice", "signOutDevice", "signOut", "ended",
+];
 
 export class Actions {
-  #typedAt = 0;
-
   constructor(connection, following, outbox) {
     Object.assign(this, { connection, following, outbox });
   }
 
-  // Show the conversation that the address names; one that is not ours yet is joined. Rejects when refused.
+  // Show a conversation; one that is not ours yet is joined. Rejects when refused.
   async open(id) {
-    this.typed(false);
+    here.typing?.typed(false);
     state.open?.draft.flush();
     const known = state.conversations.get(id);
     const member = known?.role && known.role !== "invited";
@@ -23,7 +24,7 @@ export class Actions {
     changed();
     if (!id || !this.connection.ready) return;
     try {
-      if (!member) await this.#enter(id, "conversation:join");
+      if (!member) await this.enter(id, "conversation:join");
       else if (!known.loaded) await this.following.sync([known]);
     } finally {
       if (state.opening === id) state.opening = "";
@@ -33,119 +34,20 @@ export class Actions {
     if (c === state.open) c?.divide(Math.max(c.read, c.first - 1), c.head);
   }
 
-  // The id is chosen here, so that a repeated request creates one conversation. Resolves with the id.
-  async create(settings) {
-    const id = `c-${random(3)}`;
-    await this.#enter(id, "conversation:create", settings);
-    return id;
-  }
-
-  async leave(c) {
-    await this.connection.ask(c, "conversation:leave");
-    this.following.drop(c);
-  }
-
   send(c, text) {
     this.outbox.add(c.id, text);
     c.draft.clear();
     c.divider = null;
-    this.typed(false);
+    here.typing?.typed(false);
   }
 
-  // Say one's own message anew; only the conversation's last one can be.
+  // Only one's last message can be said anew.
   edit(c, seq, text) {
     this.outbox.add(c.id, text, seq);
   }
 
-  // Have the last turn answered anew, whose final entry is `seq`.
-  regenerate(c, seq) {
-    return this.connection.ask(c, "run:regenerate", { seq });
-  }
-
-  // End the answer that is being written.
-  async stop(c) {
-    const { run_id } = c.answer.current ?? {};
-    if (run_id) await this.connection.ask(c, "run:stop", { run_id });
-  }
-
-  // Answer a question of the agent's. When somebody was first, the log says who.
-  async respond(c, interrupt_id, value) {
-    try {
-      c.resolve(await this.connection.ask(c, "interrupt:respond", { interrupt_id, value }));
-    } catch (error) {
-      if (error.code !== "already_resolved") complain(error);
-    }
-    changed();
-  }
-
-  // The page before the oldest entry that is here.
-  async older(c) {
-    if (!c.hasOlder || c.paging) return;
-    c.paging = true;
-    try {
-      const page = await this.connection.ask(c, "conversation:history", { before: c.entries[0].seq });
-      if (page.epoch !== c.delivery.position.epoch) return;
-      learnNames(page.entries, true);
-      c.addOlder(page.entries, page.entries.length ? page.first : c.entries[0].seq);
-    } catch {
-      // Scrolling again asks again.
-    } finally {
-      c.paging = false;
-      changed();
-    }
-  }
-
-  // Everything up to the end has been seen.
-  async seen(c) {
-    if (c.head <= c.read || c.syncing || c.marking || !this.connection.ready) return;
-    c.marking = true;
-    try {
-      const { seq } = await this.connection.request("read:update", { conversation_id: c.id, seq: c.head });
-      c.mark(state.me, seq);
-    } catch {
-      // Seen again after the next connection.
-    } finally {
-      c.marking = false;
-      changed();
-    }
-  }
-
-  // The person typed, or stopped; told to the others at most every three seconds.
-  typed(typing) {
-    const now = Date.now();
-    if (typing ? now - this.#typedAt < 3000 : !this.#typedAt) return;
-    this.#typedAt = typing ? now : 0;
-    const told = { conversation_id: state.open?.id, typing };
-    if (state.open) this.connection.request("typing:update", told).catch(() => {});
-  }
-
-  loadMembers(c) {
-    return this.following.loadMembers(c);
-  }
-
-  invite(c, user_ids) {
-    return this.connection.ask(c, "conversation:invite", { user_ids });
-  }
-
-  renameDevice(device_id, device_name) {
-    return this.connection.insist("device:rename", { device_id, device_name });
-  }
-
-  // The device's sessions end, and its token is good for nothing any more.
-  async signOutDevice(device_id) {
-    if (device_id === deviceId()) await this.signOut();
-    else await this.connection.insist("device:sign_out", { device_id });
-  }
-
-  // Leave, with nothing left behind.
-  async signOut() {
-    const told = this.connection.request("device:sign_out", { device_id: deviceId() });
-    await Promise.allSettled([this.outbox.forget(), Promise.race([told, wait(1000)])]);
-    stored.device = null;
-    signOut();
-  }
-
-  async #enter(id, event, fields) {
+  // Join or create.
+  async enter(id, event, fields) {
     const c = this.following.meet(id);
     try {
       const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
@@ -156,4 +58,10 @@ export class Actions {
       throw error;
     }
   }
+}
+
+for (const name of DEEDS) {
+  Actions.prototype[name] = async function (...about) {
+    return (await want("deeds"))[name](this, ...about);
+  };
 }

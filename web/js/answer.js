@@ -4,14 +4,13 @@ const KEPT = 100; // reports of an attempt, and ids of runs that have ended
 
 const upwards = (map) => [...map.keys()].sort((a, b) => a - b);
 
-// A run that has not ended: what its latest attempt has said, and what it has reported.
+// A run that has not ended; what its earlier attempts have said is void.
 class Run {
   constructor(run_id) {
     this.run_id = run_id;
     this.#empty(0);
   }
 
-  // What earlier attempts have said is void.
   begin(attempt) {
     if (attempt > this.attempt) this.#empty(attempt);
   }
@@ -19,13 +18,13 @@ class Run {
   #empty(attempt) {
     this.attempt = attempt;
     this.text = "";
-    this.length = 0; // of the text, in code points
-    this.updates = []; // [{number, kind, node, tool, data, ...}], one for each tool that was called
+    this.length = 0; // in code points
+    this.updates = []; // one for each tool that was called
     this.waiting = new Map(); // offset -> text of deltas beyond a gap
     this.reports = new Map(); // number -> update
   }
 
-  // Join a delta on; returns false when something before it is missing.
+  // Join a delta on; false: something before it is missing.
   add(offset, text) {
     if (text.length >= (this.waiting.get(offset)?.length ?? 0)) this.waiting.set(offset, text);
     for (const at of upwards(this.waiting)) {
@@ -38,7 +37,7 @@ class Run {
     return true;
   }
 
-  // Reports came, in any order, and perhaps again.
+  // In any order, and perhaps again.
   report(updates) {
     for (const update of updates) if (update.attempt === this.attempt) this.reports.set(update.number, update);
     for (const number of upwards(this.reports).slice(0, -KEPT)) this.reports.delete(number);
@@ -58,12 +57,12 @@ export class Answer {
   runs = new Map(); // run id -> Run, in the order of meeting
   #ended = new Set(); // ids of runs, of late
 
-  // The run that is being written, if one is; what it has said stays until its final entry is seen.
+  // The run that is being written; its text stays until its final entry is seen.
   get current() {
     return [...this.runs.values()].reverse().find((run) => run.attempt) ?? null;
   }
 
-  // A run:* event came; returns false when text before it was missed, so that the card must be asked for.
+  // A run:* event; false: text before it was missed, so that the card must be asked for.
   hear(event, payload) {
     const { run_id, attempt, offset, text } = payload;
     if (event === "run:finished") this.#over(run_id);
@@ -75,8 +74,8 @@ export class Answer {
     return event !== "run:delta" || run.add(offset, text);
   }
 
-  // The session card says which run is unfinished and what it has said; returns false when a gap remains. It may be
-  // older than what was heard: it takes nothing back, unless all begins `anew`.
+  // What the session card says; false: a gap remains. It may be older than what was heard: it takes nothing back, unless
+  // all begins `anew`.
   card(unfinished, anew) {
     if (anew) this.runs.clear();
     if (!unfinished || this.#ended.has(unfinished.run_id)) return true;
@@ -87,7 +86,7 @@ export class Answer {
     return run.add(0, unfinished.text);
   }
 
-  // The final entry of a run has been seen.
+  // Its final entry has been seen.
   ended(run_id) {
     this.runs.delete(run_id);
     this.#over(run_id);

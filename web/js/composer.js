@@ -2,16 +2,15 @@
 
 import { $, onClick, onSubmit, toast, write } from "./dom.js";
 import { t } from "./i18n.js";
+import { here } from "./later.js";
 import { state } from "./state.js";
 
 const MAX_BYTES = 16 * 1024;
-const STILL_MS = 4000; // without a key: not typing any more
 
 export function composer(actions, sent) {
   const field = $("text");
   let editing = null; // the entry that is said anew; its text is no draft
   let of;
-  let still;
 
   function put(value) {
     if (field.value !== value) field.value = value;
@@ -20,7 +19,6 @@ export function composer(actions, sent) {
     $("send").disabled = !value.trim();
   }
 
-  // Say a message anew, or go on with the draft.
   function edit(entry) {
     if (!entry && !editing) return;
     editing = entry;
@@ -46,7 +44,6 @@ export function composer(actions, sent) {
     sent();
   }
 
-  // Show the draft of the open conversation; a text that is being composed is left alone.
   function draw() {
     const c = state.open;
     if (c !== of) {
@@ -62,9 +59,7 @@ export function composer(actions, sent) {
     const { value } = field;
     if (!editing) state.open.draft.edit(value);
     put(value);
-    actions.typed(value !== "");
-    clearTimeout(still);
-    still = setTimeout(() => actions.typed(false), STILL_MS);
+    here.typing?.typed(value !== "");
   };
   field.onkeydown = (event) => {
     const { key, shiftKey, isComposing } = event;

@@ -9,7 +9,7 @@ const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // nodes answer sooner, whatever happens to them
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
-// `retryable`: the outcome is unknown or the server is busy; the same request may be repeated.
+// `retryable`: the outcome is unknown or the server is busy.
 const failure = ({ code, message, retryable = true }) => Object.assign(new Error(message), { code, retryable });
 
 const offline = () => failure({ code: "offline" });
@@ -21,7 +21,7 @@ export class Connection {
   #since;
   #timer;
 
-  // auth(): who this is; handlers: ready(payload), event(name, payload), refused({code, message})
+  // handlers: ready(payload), event(name, payload), refused({code, message})
   constructor(nodes, auth, handlers) {
     Object.assign(this, { auth, handlers, route: new Route(nodes) });
     for (const event of ["online", "offline"]) addEventListener(event, () => this.#look());
@@ -29,7 +29,7 @@ export class Connection {
     this.#connect();
   }
 
-  // One request, one answer; rejects with a failure.
+  // Rejects with a failure.
   async request(event, payload) {
     const socket = this.#socket;
     if (!this.ready) throw offline();
@@ -41,7 +41,7 @@ export class Connection {
     return ack;
   }
 
-  // The same, repeated for as long as this connection lives. Every request may be repeated as it was.
+  // Repeated for as long as this connection lives: every request may be repeated as it was.
   async insist(event, payload) {
     const session = this.ready;
     for (let ms = 500; ; ms = Math.min(2 * ms, 4000)) {
@@ -55,7 +55,6 @@ export class Connection {
     }
   }
 
-  // The same, about a conversation.
   ask(c, event, fields) {
     return this.insist(event, { conversation_id: c.id, ...fields });
   }
@@ -101,7 +100,7 @@ export class Connection {
     changed();
   }
 
-  // The network or the page came back, or may have gone. It is a hint only: a node may be on this machine.
+  // The network may have come or gone: a hint only, since a node may be on this machine.
   #look() {
     if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
     else if (state.retryAt && navigator.onLine) this.#connect();

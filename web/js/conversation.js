@@ -10,7 +10,7 @@ export class Conversation {
   // As the server says: title, access, agent, graph, strategy, approvals, owner
   title = "";
   role = ""; // "" until it is known; "invited", owner or member
-  members = null; // [{user_id, name, role, online}], once they are asked for
+  members = null; // once they are asked for
   lastActivity = "";
   delivery = null; // set while it is followed
   loaded = false; // entries are kept; otherwise only counted
@@ -18,15 +18,15 @@ export class Conversation {
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = {}; // everyone's
-  delivered = new Map(); // "user_id device_id" -> the seq up to which this device has everything
+  delivered = new Map(); // "user_id device_id" -> seq up to which it has everything
   answer = new Answer();
-  asked = new Set(); // ids of interrupts that wait for an answer
-  resolved = new Map(); // interrupt id -> data of the entry that settles it
-  divider = null; // {after, upTo}: what was missed
+  asked = new Set(); // interrupts that wait for an answer
+  resolved = new Map(); // interrupt -> data of the entry that settles it
+  divider = null; // {after, upTo} of what was missed
   syncing = null; // this and the next two: a request is on its way
   paging = false;
   marking = false;
-  early = []; // events heard while a catch-up is on its way
+  early = []; // heard while a catch-up is on its way
   followedAt = 0;
   #typing = new Map(); // user id -> when to stop showing it
 
@@ -46,7 +46,7 @@ export class Conversation {
     return this.entries[0]?.seq > this.first;
   }
 
-  // Entries handed on by the delivery: they join on to the ones before.
+  // Entries that join on to the ones before.
   add(entries) {
     for (const { ts, type, data } of entries) {
       this.lastActivity = ts;
@@ -56,14 +56,6 @@ export class Conversation {
       this.#typing.delete(data.user_id);
     }
     if (this.loaded) this.entries.push(...entries);
-  }
-
-  // An older page: below what is here already.
-  addOlder(entries, first) {
-    const top = this.entries[0]?.seq ?? Infinity;
-    this.first = first;
-    this.entries.unshift(...entries.filter((entry) => entry.seq < top));
-    for (const { type, data } of entries) if (type === "interrupt_resolved") this.resolve(data);
   }
 
   // These interrupts are open, and no others; an answer to one may have come before.
@@ -76,7 +68,7 @@ export class Conversation {
     this.asked.delete(data.interrupt_id);
   }
 
-  // Drop everything: a snapshot follows.
+  // A snapshot follows.
   startOver() {
     this.entries = [];
     this.resolved.clear();
@@ -86,25 +78,24 @@ export class Conversation {
     this.draft.startOver();
   }
 
-  // Someone's read mark; marks never go back.
+  // Marks never go back.
   mark(userId, seq) {
     this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
     this.read = this.reads[state.me] ?? 0;
   }
 
-  // A device has everything up to `seq`.
   deliver(userId, deviceId, seq) {
     const key = `${userId} ${deviceId}`;
     this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
   }
 
-  // How many devices other than the one that sent it have this entry.
+  // How many devices have this entry, besides the sender's.
   deliveredTo({ seq, data }) {
     const sender = `${data.user_id} ${data.device_id}`;
     return [...this.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
   }
 
-  // How many entries a device of this user's lacks; null if nobody knows.
+  // How many entries a device of this user's lacks; null: nobody knows.
   behindOf(deviceId) {
     const upTo = this.delivered.get(`${state.me} ${deviceId}`);
     return upTo === undefined ? null : Math.max(0, this.head - upTo);
@@ -120,7 +111,6 @@ export class Conversation {
     return [...this.#typing].filter(([, until]) => until > Date.now()).map(([userId]) => userId);
   }
 
-  // Show what was missed between two seqs.
   divide(after, upTo) {
     if (upTo > after) this.divider = { after, upTo };
   }

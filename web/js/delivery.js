@@ -3,7 +3,7 @@
 
 const BUFFER_LIMIT = 1000; // entries kept while a gap is read; what does not fit is read as well
 
-// What to do now: hand on `entries` in this order, read the log above `readAfter`, or start over.
+// What to do now: hand on `entries`, read the log above `readAfter`, or start over.
 const step = (entries = [], readAfter = null, reset = false) => ({ entries, readAfter, reset });
 
 export class Delivery {
@@ -17,12 +17,11 @@ export class Delivery {
     this.#highest = this.#readAfter = seq;
   }
 
-  // How many entries are known to exist that have not been handed on.
+  // Entries known to exist that have not been handed on.
   get missing() {
     return this.#highest - this.position.seq;
   }
 
-  // An entry came over the socket.
   hear(epoch, seq, item) {
     if (epoch !== this.position.epoch) return step([], null, true);
     if (seq <= this.position.seq) return step();
@@ -31,8 +30,8 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The answer to a read: [seq, item] pairs in ascending order, and the log's head when it was read.
-  // A page that does not join on to the position means that the missing entries are no longer kept.
+  // The answer to a read: ascending [seq, item] pairs, and the log's head at that time. When they do not join on, the
+  // missing entries are no longer kept.
   read(epoch, head, items) {
     this.#reading = false;
     if (epoch !== this.position.epoch || head < this.#readAfter) return step([], null, true);
@@ -42,7 +41,7 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The read that was asked for got no answer; the next one that is heard asks for it again.
+  // What is heard next asks for it again.
   readFailed() {
     this.#reading = false;
   }

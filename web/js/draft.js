@@ -5,13 +5,13 @@ const AGAIN_MS = 2000;
 
 export class Draft {
   text = "";
-  #rev = 0; // the highest revision that `text` takes account of
+  #rev = 0; // the highest that `text` takes account of
   #dirty = false; // edited here and not yet saved
   #saving = false;
   #newer = null; // heard while being edited here
   #timer = 0;
 
-  // `save(text)` resolves with the revision or rejects; `changed` is called on news.
+  // `save(text)` resolves with the revision.
   constructor(save, changed) {
     Object.assign(this, { save, changed });
   }
@@ -22,13 +22,13 @@ export class Draft {
     this.#later(QUIET_MS);
   }
 
-  // The text was sent: the draft is empty everywhere, at once.
+  // The text was sent: empty everywhere, at once.
   clear() {
     this.edit("");
     this.flush();
   }
 
-  // Another device, or the server at catch-up, says what the draft is.
+  // What another device, or the server at catch-up, says.
   hear({ rev, text }) {
     if (rev <= this.#rev) return;
     // An emptied field yields: its text may have been sent while cut off, long before the other was written.

@@ -1,21 +1,19 @@
-// What a stretch of a conversation looks like, line by line: days, messages, answers, events, and what is on its way.
+// What a stretch of a conversation looks like, line by line, and what is on its way.
 
 import { copy } from "./dom.js";
 import { clock, day, explain, t } from "./i18n.js";
-import { markdown, plain } from "./markdown.js";
-import { question } from "./question.js";
+import { here, want } from "./later.js";
 import { nameOf, state } from "./state.js";
-import { showSteps } from "./tools.js";
 
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
-// Whether an entry is something that was said; the others are told in one line.
+// The entries that are not said are told in one line.
 const isSaid = ({ data }) => data.user_id && (data.text || data.interrupts);
 const isFinal = ({ data }) => data.run_id && data.user_id;
 const isMine = ({ data }) => data.client_id && data.user_id === state.me;
 export const byOthers = (entry) => isSaid(entry) && entry.data.user_id !== state.me;
 
-// What stands for the same thing before and after it is in the log.
+// The same before and after it is in the log.
 export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, client_id }) => `${user_id} ${client_id}`;
 export const keyOf = ({ seq, data }) => (data.client_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
@@ -34,7 +32,7 @@ export function standing(entries, waiting = []) {
   return [...entries].reverse().filter(stands).reverse();
 }
 
-// The items to show for these entries, and at the log's end for what comes after them.
+// The items to show for these entries, and at the end for what comes after them.
 export function lines(c, entries, atEnd, { outbox, actions, edit }) {
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
   const run = c.answer.current;
@@ -45,14 +43,16 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
   const message = !waiting.length && stand.findLast(({ type }) => type === "message");
   const newest = waiting.at(-1) ?? stand.findLast(isMine);
   const items = [];
-  let before = {}; // the last thing that was said
+  const rich = here.said;
+  if (!rich) want("said");
+  let before = {}; // what was said last
   const line = (key, kind, textContent) => {
     items.push({ is: "line", key, set: { className: `line ${kind}`, textContent } });
     before = {};
   };
-  // `far`: how far a message of one's own has come, and in words.
+  // `far`: how far a message has come; `mark`: in words.
   const say = (key, ts, data, more, one, [far = "", mark] = []) => {
-    const { user_id, name = nameOf(user_id), text, interrupts = [], tools = [] } = data;
+    const { user_id, name = nameOf(user_id), text, interrupts = [] } = data;
     const agent = user_id.startsWith("agent:");
     const side = user_id === state.me ? "mine" : agent ? "agent" : "";
     const when = new Date(ts);
@@ -66,22 +66,16 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
       face: [...name][0].toUpperCase(),
       name,
       time: clock(when),
-      steps: agent,
+      steps: rich && agent,
       text: Boolean(text || writing),
       asks: interrupts.map(({ interrupt_id: id }) => `${c.asked.has(id)} ${c.resolved.has(id)}`).join(),
       mark,
       ...more,
+      rich: Boolean(rich),
       dress(node, had) {
-        const part = (name, of = node) => of?.querySelector(name) ?? "";
-        const body = part(".text");
-        const keep = had && !had.grow;
-        if (keep) body.replaceWith?.(part(".text", had));
-        else if (agent && body) (node.grow = markdown(body))(text);
-        else if (body) body.append(...plain(text));
-        if (agent && had) part(".steps").replaceWith(part(".steps", had));
-        if (agent && !keep) showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
-        if (!writing) node.grow = null;
-        part(".asks").replaceChildren?.(...interrupts.map((ask) => question(c, ask, interrupts[1] || !text, actions)));
+        if (rich) return rich.dress(node, had, { ...data, agent, writing }, c, actions);
+        node.grow = (soFar) => node.querySelector(".text")?.replaceChildren(soFar);
+        node.grow(text);
       },
     });
   };
@@ -104,10 +98,10 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
       note: data.edits ? t("edited") : told,
       edit: isMine(entry) && entry === message && (() => edit(entry)),
     };
-    say(keyOf(entry), ts, data, doing, entry, isMine(entry) ? receipt(c, entry) : []);
+    say(keyOf(entry), ts, data, doing, entry, rich && isMine(entry) ? rich.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
-  if (run) say(runKey(run), new Date(), { user_id: `agent:${c.graph}`, text: "" }, { attempt: run.attempt, time: "" }, run);
+  if (run) say(runKey(run), new Date(), { user_id: `agent:${c.graph}`, text: run.text }, { attempt: run.attempt, time: "" }, run);
   for (const item of waiting) {
     const { client_id, error, ts, text } = item;
     const data = { user_id: state.me, client_id, text };
@@ -120,11 +114,4 @@ export function lines(c, entries, atEnd, { outbox, actions, edit }) {
     say(sentKey(data), ts, data, { failed: Boolean(error), ...failed }, item, error ? [] : [far, t(far)]);
   }
   return items;
-}
-
-function receipt(c, { seq, data }) {
-  const readers = Object.entries(c.reads).filter(([userId, read]) => userId !== state.me && read >= seq);
-  const n = c.deliveredTo({ seq, data });
-  const far = readers.length ? "read" : n ? "delivered" : "sent";
-  return [far, t(far, { n, names: readers.map(([userId]) => nameOf(userId)).join(", ") })];
 }

@@ -6,8 +6,8 @@ import { Delivery } from "./delivery.js";
 import { toast } from "./dom.js";
 import { Draft } from "./draft.js";
 import { t } from "./i18n.js";
-import { report } from "./report.js";
-import { changed, learnNames, nameOf, state } from "./state.js";
+import { here, want } from "./later.js";
+import { changed, learnNames, state } from "./state.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -15,15 +15,14 @@ const SETTINGS = ["title", "access", "agent", "graph", "approvals", "owner", "ro
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {
-  #session = 0; // counts connections: what belongs to an earlier one gives up
-  #listDue = 0;
-  #syncDue = new Set(); // conversations that are about to be synced
+  #session = 0; // counts connections: what an earlier one has begun gives up
+  #syncDue = new Set();
+  handed = new Set(); // conversations whose mark is to be told
 
-  constructor(connection, outbox, devices) {
-    Object.assign(this, { connection, outbox, devices });
+  constructor(connection, outbox) {
+    Object.assign(this, { connection, outbox });
   }
 
-  // The conversation with this id, made when it is met for the first time.
   meet(id) {
     const save = async (text) => (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
     const { conversations } = state;
@@ -31,7 +30,7 @@ export class Following {
     return conversations.get(id);
   }
 
-  // A new connection: the server follows nothing for it yet.
+  // A new connection: nothing is followed yet.
   async begin(first) {
     const session = ++this.#session;
     this.catchingUp = true;
@@ -41,7 +40,7 @@ export class Following {
       try {
         await this.sync([...state.conversations.values()].filter((c) => c.delivery));
         await first();
-        await this.#readList();
+        await (await want("list")).read(this);
         if (session !== this.#session) return;
         this.catchingUp = false;
         this.outbox.pumpAll();
@@ -52,7 +51,7 @@ export class Following {
     }
   }
 
-  // Follow conversations, and be caught up in each from where it stands here.
+  // Follow these, and be caught up in each from where it stands here.
   async sync(conversations) {
     const waiting = conversations.filter((c) => !c.syncing);
     while (waiting.length) {
@@ -65,7 +64,7 @@ export class Following {
     }
   }
 
-  // While a catch-up is on its way, what is heard is kept for later. One of an earlier connection does not count.
+  // What is heard during a catch-up is kept for later. One of an earlier connection does not count.
   async during(conversations, ask) {
     const syncing = {};
     for (const c of conversations) Object.assign(c, { syncing, early: [] });
@@ -77,10 +76,10 @@ export class Following {
     }
   }
 
-  // The answer for one conversation, of a sync, a join or a create.
+  // The answer to a sync, a join or a create.
   take(c, result) {
     if (!result || result.error) {
-      if (GONE.has(result?.error.code)) this.drop(c);
+      if (GONE.has(result?.error.code)) want("list").then(({ drop }) => drop(this, c));
       return;
     }
     const { position, after, head, entries, card, reads } = result;
@@ -109,95 +108,46 @@ export class Following {
     this.#carryOut(c, c.delivery.read(position.epoch, head, pairs(entries)));
     for (const [event, payload] of c.early.splice(0)) this.hear(event, payload);
     if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
-    if (c.members) this.loadMembers(c).catch(() => {});
+    if (c.members) this.#countAgain(c);
   }
 
-  // A live event of a conversation.
   hear(event, payload) {
     const { user_id, seq } = payload;
     const c = state.conversations.get(payload.conversation_id);
     if (!c) return;
-    if (c.syncing) {
-      c.early.push([event, payload]);
-    } else if (event === "conversation:entry") {
+    if (c.syncing) c.early.push([event, payload]);
+    else if (event === "conversation:entry") {
       if (c.delivery) this.#carryOut(c, c.delivery.hear(payload.epoch, seq, payload));
-    } else if (event === "conversation:reset") {
-      this.#syncSoon(c);
-    } else if (event.startsWith("run:")) {
+    } else if (event === "conversation:reset") this.#syncSoon(c);
+    else if (event.startsWith("run:")) {
       if (c.loaded && !c.answer.hear(event, payload)) this.#syncSoon(c);
-    } else if (event === "interrupt:resolved") {
-      c.resolve(payload);
-    } else if (event === "read:updated") {
-      c.mark(user_id, seq);
-    } else if (event === "delivery:updated") {
-      c.deliver(user_id, payload.device_id, seq);
-    } else if (event === "draft:updated") {
-      c.draft.hear(payload.draft);
-    } else if (event === "typing:updated") {
-      setTimeout(changed, c.typing(user_id, payload.typing) + 50);
-    }
+    } else if (event === "interrupt:resolved") c.resolve(payload);
+    else if (event === "read:updated") c.mark(user_id, seq);
+    else if (event === "delivery:updated") c.deliver(user_id, payload.device_id, seq);
+    else if (event === "draft:updated") c.draft.hear(payload.draft);
+    else if (event === "typing:updated") setTimeout(changed, c.typing(user_id, payload.typing) + 50);
     changed();
   }
 
   // Something was joined, left or offered on another device.
-  listSoon() {
-    clearTimeout(this.#listDue);
-    this.#listDue = setTimeout(() => this.#readList().catch(() => {}), 150);
+  async listSoon() {
+    (await want("list")).readSoon(this);
   }
 
-  drop(c) {
-    if (!state.conversations.delete(c.id)) return;
-    this.outbox.remove((item) => item.conversation_id === c.id);
-    changed();
-    if (c !== state.open) return;
-    toast(t("gone", { title: c.title }));
-    location.hash = "";
-  }
-
-  // Who is a member, and online at this moment.
-  async loadMembers(c) {
-    const { members } = await this.connection.ask(c, "conversation:members");
-    c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
-    for (const { user_id, online } of members) state.presence.set(user_id, online);
-    changed();
-  }
-
-  async #readList() {
-    const began = performance.now();
-    const listed = new Set();
-    let after = null;
-    do {
-      const page = await this.connection.insist("conversation:list", { after });
-      for (const item of page.conversations) {
-        const c = this.meet(item.conversation_id);
-        listed.add(c);
-        c.title = item.title;
-        c.role = item.role;
-        if (item.role === "invited" || c.syncing) continue;
-        c.mark(state.me, item.read);
-        if (!c.delivery) {
-          c.delivery = new Delivery(item.position);
-          c.first = item.position.seq - item.unread + 1; // as far as counting needs it
-          c.lastActivity = item.last_activity;
-        }
-      }
-      after = page.next;
-    } while (after);
-    for (const c of state.conversations.values()) {
-      if (!listed.has(c) && !c.syncing && c.followedAt < began) this.drop(c);
-    }
-    await this.sync([...listed].filter((c) => c.delivery && !c.followedAt));
-    changed();
+  // Its members are shown, so the module is here.
+  #countAgain(c) {
+    here.deeds.loadMembers(this, c).catch(() => {});
   }
 
   #carryOut(c, { entries, readAfter, reset }) {
     learnNames(entries);
     c.add(entries);
     this.outbox.delivered(c, entries);
-    this.devices.handed(c);
+    this.handed.add(c);
+    here.marks?.tellSoon(this);
     for (const { seq, type, data } of entries) {
-      report("entry", { conversation_id: c.id, seq, type, client_id: data.client_id, user_id: data.user_id });
-      if (c.members && type.startsWith("member_")) this.loadMembers(c).catch(() => {});
+      here.report?.tell("entry", { conversation_id: c.id, seq, type, client_id: data.client_id, user_id: data.user_id });
+      if (c.members && type.startsWith("member_")) this.#countAgain(c);
     }
     if (reset) this.#syncSoon(c);
     else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);

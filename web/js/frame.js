@@ -1,20 +1,17 @@
-// Everything around the log: the list of conversations, the heading, and the state of the connection.
+// What stands around the log: the heading, and the state of the connection.
 
-import { $, show, write } from "./dom.js";
-import { briefly, t } from "./i18n.js";
+import { $, write } from "./dom.js";
+import { t } from "./i18n.js";
 import { changed, state } from "./state.js";
-
-export const address = (id) => `#c=${encodeURIComponent(id)}`;
 
 export const addressed = (hash) => decodeURIComponent(/#c=([^&]+)/.exec(hash)?.[1] ?? "");
 
-const titleOf = (c) => c && (c.title || t("untitled"));
+export const titleOf = (c) => c && (c.title || t("untitled"));
 
 let ticking;
 
 export function drawFrame() {
   const { open, opening, link, name } = state;
-  drawList();
   document.body.classList.toggle("has-open", Boolean(open ?? opening));
   $("chat").classList.toggle("empty", !open?.loaded);
   write({ nothing: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name, "my-face": name[0]?.toUpperCase() });
@@ -34,33 +31,4 @@ function linkText() {
   if (link !== "reconnecting" || n < 1) return t(link, state);
   ticking = setTimeout(changed, 500);
   return t("reconnectingIn", { n });
-}
-
-function drawList() {
-  const list = $("list");
-  const mine = [...state.conversations.values()].filter((c) => c.role);
-  mine.sort((a, b) => (a.lastActivity < b.lastActivity ? 1 : -1));
-  const focused = list.contains(document.activeElement) && document.activeElement.hash;
-  let sum = 0;
-  show(list, mine.map((c) => {
-    const { id, role, unread, lastActivity } = c;
-    const invited = role === "invited";
-    const n = !invited && unread;
-    const open = c === state.open && "page";
-    sum += invited || n;
-    return {
-      is: "conversation",
-      key: id,
-      title: titleOf(c),
-      time: lastActivity && briefly(new Date(lastActivity)),
-      invited: invited && t("invited"),
-      count: n > 99 ? "99+" : n && [n],
-      unread: n && t("missed", { n }),
-      open,
-      dress: ({ firstElementChild: link }) => Object.assign(link, { href: address(id) }, open && { ariaCurrent: open }),
-    };
-  }));
-  if (focused && !list.contains(document.activeElement)) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
-  $("none").hidden = mine[0] || state.link !== "online";
-  document.title = sum ? `(${sum}) Roomgraph` : "Roomgraph";
 }

@@ -14,10 +14,10 @@ export const t = (key, values) =>
     more === undefined ? values[name] : values[name] === 1 ? one : more,
   );
 
-// An error in words: ours when the code is known, otherwise the server's own.
+// An error in our words when the code is known, otherwise in the server's.
 export const explain = ({ code, message }) => t(`error_${code}`) ?? message;
 
-// Put the words into the fixed parts of a node: data-t is the text, data-label what a screen reader says.
+// Fill a node's fixed parts: data-t is the text, data-label what a screen reader says.
 export function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll("[data-label]")) {
@@ -26,7 +26,6 @@ export function translate(root) {
   }
 }
 
-// Fetch a language's words and speak it from now on.
 export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.language) ? "zh" : "en")) {
   words = await (await fetch(`/words/${wanted}.json`)).json();
   lang = wanted;
@@ -46,6 +45,5 @@ export function day(date) {
   return days < 2 ? t(days ? "yesterday" : "today") : format(date, "day", { weekday: "long", day: "numeric", month: "long" });
 }
 
-// The time today, the date before.
 export const briefly = (date) =>
   day(date) === t("today") ? clock(date) : format(date, "date", { day: "numeric", month: "short" });

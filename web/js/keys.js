@@ -2,7 +2,7 @@
 
 import { $ } from "./dom.js";
 
-addEventListener("keydown", (event) => {
+export function press(event) {
   const { key, code, altKey, ctrlKey, metaKey, target } = event;
   if (ctrlKey || metaKey) return;
   const way = { ArrowUp: "previous", ArrowDown: "next" }[key];
@@ -13,4 +13,4 @@ addEventListener("keydown", (event) => {
   else if (link ?? button) (link || button).click();
   else return;
   event.preventDefault();
-});
+}

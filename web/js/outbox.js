@@ -1,22 +1,20 @@
-// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. They outlive their
-// tab: when it is closed, another tab of the same user takes them over with their client ids, so each counts once.
+// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. When their tab is
+// closed, another one of the same user takes them over with their client ids, so each counts once.
 
 import { wait } from "./connection.js";
-import { report } from "./report.js";
+import { here, want } from "./later.js";
 import { Shelf } from "./shelf.js";
 import { changed, state } from "./state.js";
 import { deviceId, random } from "./storage.js";
 
 const REPEAT_MS = 1500;
-const LOOK_MS = 5000; // how often to look for what closed tabs have left
-const SILENT_MS = 90_000; // without locks: a tab not heard of for so long is closed; hidden ones are slow
-const OLD_MS = 30 * 86_400_000;
+const LOOK_MS = 5000; // to look for what closed tabs have left
 
 export class Outbox {
   // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
   #pumping = new Set();
-  #alive; // resolves when other tabs can know that this one lives: it holds the lock of its device
+  #alive; // resolves when this tab holds its lock, which tells others that it lives
 
   constructor(connection, device = deviceId(), shelf = new Shelf(), locks = navigator.locks) {
     Object.assign(this, { connection, device, shelf, locks });
@@ -26,12 +24,12 @@ export class Outbox {
     });
   }
 
-  // It is known who is here: from now on their messages are sent, also those of tabs that were closed.
+  // It is known who is here.
   async open() {
     if (this.opened) return;
     this.opened = true;
     await this.#alive;
-    await this.#take(({ device }) => device === this.device);
+    await this.take(({ device }) => device === this.device);
     for (;;) {
       await this.adopt();
       await wait(LOOK_MS);
@@ -46,11 +44,11 @@ export class Outbox {
   add(conversation_id, text, edits) {
     const client_id = `m-${random(4)}`;
     const ts = new Date().toISOString();
-    report("sent", { client_id, conversation_id });
+    here.report?.tell("sent", { client_id, conversation_id });
     this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // Put a message at the end of the line; a refused one with its own client_id, since nothing was done with it.
+  // Put it at the end of the line; a refused one keeps its client_id, since nothing was done with it.
   retry(item) {
     this.items = this.items.filter((other) => other !== item);
     item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
@@ -68,14 +66,7 @@ export class Outbox {
     changed();
   }
 
-  // The person leaves: what was not sent here shall not be.
-  forget() {
-    return this.shelf.step((records, store) => {
-      for (const { client_id, device } of records) if (device === this.device) store.delete(client_id);
-    });
-  }
-
-  // The log has been delivered up to here: what it holds is no longer on its way.
+  // What the log holds is no longer on its way.
   delivered(c, entries) {
     const said = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
     const seen = (item) => said.has(item.client_id) || item.seq <= c.head;
@@ -98,7 +89,7 @@ export class Outbox {
       try {
         const { seq } = await this.connection.request(event, { conversation_id, client_id, text, ...more });
         Object.assign(item, { state: "sent", seq });
-        report("acked", { client_id, seq });
+        here.report?.tell("acked", { client_id, seq });
       } catch ({ code, message, retryable }) {
         if (retryable) await wait(REPEAT_MS);
         else Object.assign(item, { state: "refused", error: { code, message } });
@@ -108,27 +99,13 @@ export class Outbox {
     this.#pumping.delete(conversation_id);
   }
 
-  // Take what tabs that live no more have left. Who gets the lock of a tab knows that it is closed, and stays so.
   async adopt() {
-    const devices = new Set();
-    const now = Date.now();
-    await this.shelf.step((records, store) => {
-      for (const record of records) {
-        devices.add(record.device);
-        if (record.order < now - OLD_MS) store.delete(record.client_id);
-        else if (!this.locks && record.device === this.device) store.put({ ...record, beat: now });
-      }
-    });
-    if (!this.locks) return this.#take(({ beat }) => beat < now - SILENT_MS);
-    for (const device of devices) {
-      const take = (lock) => lock && this.#take((record) => record.device === device);
-      await this.locks.request(`roomgraph ${device}`, { ifAvailable: true }, take);
-    }
+    await (await want("adoption")).adopt(this);
   }
 
-  // Make records of this user this page's own, in one step, so that only one page takes each. What another has taken
-  // is not sent here.
-  async #take(wanted) {
+  // Make records of this user this page's own, in one step, so that only one page takes each; and leave what another
+  // has taken.
+  async take(wanted) {
     await this.shelf.step((records, store) => {
       for (const record of records) {
         const had = this.items.findIndex(({ client_id }) => client_id === record.client_id);

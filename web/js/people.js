@@ -1,18 +1,28 @@
 // Who is in the conversation, and which devices this person has.
 
-import { $, onSubmit, show, toast, write } from "./dom.js";
+import { $, copy, onClick, onSubmit, show, toast, write } from "./dom.js";
 import { briefly, t } from "./i18n.js";
-import { state } from "./state.js";
+import { onChange, state } from "./state.js";
+import { stored } from "./storage.js";
 
 const listed = (mark, ...parts) => parts.filter(Boolean).join(mark);
 
-// Returns what draws them.
-export function people(actions) {
+export function begin({ actions }) {
   let asked;
   onSubmit($("invite"), async ({ who }) => {
     const { invited } = await actions.invite(state.open, who.trim().split(/[\s,，]+/));
     toast(invited[0] ? t("invitedNow", { who: invited.join(", ") }) : t("alreadyInvited"));
     $("invite").reset();
+  });
+  onClick({
+    "copy-link": () => copy(location.href, t("copied")),
+    "copy-id": () => copy(state.me, t("copied")),
+    "copy-token": () => copy(stored.token, t("copied")),
+    "sign-out": () => actions.signOut(),
+    leave() {
+      $("people").hidePopover();
+      return actions.leave(state.open);
+    },
   });
 
   const member = ({ user_id: id, name, role, online }) => ({
@@ -46,7 +56,7 @@ export function people(actions) {
     };
   };
 
-  return () => {
+  onChange(() => {
     const { open: c, devices, link } = state;
     if (c?.loaded && link === "online" && asked !== c) actions.loadMembers((asked = c));
     const members = c?.members ?? [];
@@ -57,5 +67,5 @@ export function people(actions) {
     });
     show($("members"), members.map(member));
     show($("devices"), devices.map(device));
-  };
+  });
 }

@@ -7,18 +7,18 @@ const SETTLED_MS = 3000; // a session that lived so long was no failed try
 export class Route {
   #tries = 0;
 
-  // `random` gives 0..1, so that not all pages come at the same moment.
+  // Not all pages shall come at the same moment.
   constructor(nodes, random = Math.random) {
     Object.assign(this, { nodes, random, url: nodes[0] });
   }
 
-  // The server has named its nodes; this page stays where it is.
+  // This page stays where it is.
   learn(nodes) {
     if (nodes?.length) this.nodes = nodes.includes(this.url) ? nodes : [this.url, ...nodes];
   }
 
-  // A session of `lived` ms has ended, or a try has failed. Gives the ms to wait before trying `url`: the same node
-  // once more, unless it is known to be `gone`, then each of the others, then longer and longer.
+  // The ms to wait before trying `url`, after a session of `lived` ms or a failed try: the same node once more, unless
+  // it is known to be `gone`, then each of the others, then longer and longer.
   next(lived, gone) {
     if (lived >= SETTLED_MS) this.#tries = 0;
     const { nodes } = this;

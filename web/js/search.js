@@ -1,48 +1,56 @@
 // Searching what is loaded of the open conversation: the newest hit first, all of them marked.
 
 import { $, onClick, onSubmit, write } from "./dom.js";
+import { standing } from "./entries.js";
 import { t } from "./i18n.js";
+import { state } from "./state.js";
 
 const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
 
-// Returns what opens and closes the field.
-export function search({ texts, reveal }) {
-  const form = $("search");
-  const field = $("query");
-  let hits = []; // entries, oldest first
-  let at = 0;
+let log; // {reveal}
+let hits = []; // entries, oldest first
+let at = 0;
 
-  function go(step) {
-    const words = field.value.trim().toLowerCase();
-    const n = hits.length;
-    at = (at + step + n) % n || 0;
-    write({ hits: words && (n ? `${at + 1} / ${n}` : t("noHits")) });
-    document.querySelector(".hit")?.classList.remove("hit");
-    const node = n && reveal(hits[at]);
-    if (node) {
-      node.classList.add("hit");
-      node.scrollIntoView({ block: "center" });
-    }
-    CSS.highlights?.set("found", new Highlight(...(words ? rangesOf(words) : [])));
-  }
-  function toggle(open) {
-    if (form.hidden !== open) return;
-    form.hidden = !open;
-    $("find").ariaExpanded = open;
-    field.value = "";
-    form.oninput();
-    (open ? field : $("find")).focus();
-  }
-  form.oninput = () => {
-    const words = bare(field.value.trim());
-    hits = words ? texts().filter(({ data }) => bare(data.text).includes(words)) : [];
-    at = hits.length;
-    go(-1);
-  };
+export function begin(page) {
+  ({ log } = page);
+  const form = $("search");
+  form.oninput = look;
   form.onkeydown = ({ key }) => key !== "Escape" || toggle(false);
   onSubmit(form, () => go(-1));
   onClick({ "next-hit": () => go(1), find: () => toggle(form.hidden), "end-search": () => toggle(false) });
-  return toggle;
+}
+
+// Open or close the field.
+export function toggle(open) {
+  const form = $("search");
+  if (form.hidden !== open) return;
+  form.hidden = !open;
+  $("find").ariaExpanded = open;
+  $("query").value = "";
+  look();
+  $(open ? "query" : "find").focus();
+}
+
+function look() {
+  const words = bare($("query").value.trim());
+  const all = standing(state.open?.entries ?? []);
+  hits = words ? all.filter(({ data }) => data.text && bare(data.text).includes(words)) : [];
+  at = hits.length;
+  go(-1);
+}
+
+function go(step) {
+  const words = $("query").value.trim().toLowerCase();
+  const n = hits.length;
+  at = (at + step + n) % n || 0;
+  write({ hits: words && (n ? `${at + 1} / ${n}` : t("noHits")) });
+  document.querySelector(".hit")?.classList.remove("hit");
+  const node = n && log.reveal(hits[at]);
+  if (node) {
+    node.classList.add("hit");
+    node.scrollIntoView({ block: "center" });
+  }
+  CSS.highlights?.set("found", new Highlight(...(words ? rangesOf(words) : [])));
 }
 
 function* rangesOf(words) {

@@ -1,25 +1,25 @@
-// One person's stay on this page: connection, outbox, conversations and devices, tied together.
+// One person's stay on this page: what is heard, and who is told.
 
 import { Actions } from "./actions.js";
 import { Connection } from "./connection.js";
-import { Devices } from "./devices.js";
 import { Following } from "./following.js";
+import { here } from "./later.js";
 import { Outbox } from "./outbox.js";
-import { obey, report } from "./report.js";
 import { changed, onChange, state } from "./state.js";
 import { deviceId, deviceName, signOut, stored } from "./storage.js";
 
-// Connect, and stay connected. `arrive` goes where the address says; it rejects when the connection was lost.
+// `arrive`: go where the address says.
 export function begin(arrive) {
   let met = false; // there has been a connection
   let told = "";
   const auth = () => ({ token: stored.token, device_id: deviceId(), device_name: deviceName() });
+  const show = (devices) => (state.devices = devices.map((one) => ({ ...one, here: one.device_id === deviceId() })));
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
-    refused: (error) => (error.code === "token_revoked" ? ended(error) : signOut(error)),
+    refused: (error) => (error.code === "token_revoked" ? actions.ended(error) : signOut(error)),
     ready({ node, nodes = [], user_id, name, graphs, ...ready }) {
       Object.assign(state, { node, nodes, me: user_id, name, graphs });
       state.names.set(user_id, name);
-      devices.show(ready.devices);
+      show(ready.devices);
       outbox.open();
       following.begin(async () => {
         if (!met || state.opening) await arrive();
@@ -28,25 +28,16 @@ export function begin(arrive) {
     },
     event(name, payload) {
       if (name === "conversation:updated") following.listSoon();
-      else if (name === "device:updated") devices.show(payload.devices);
-      else if (name === "presence:update") devices.online(payload.user_id, payload.online);
-      else if (name === "session:ended") ended({ code: "token_revoked" });
+      else if (name === "device:updated") show(payload.devices);
+      else if (name === "presence:update") here.deeds?.online(payload.user_id, payload.online);
+      else if (name === "session:ended") actions.ended({ code: "token_revoked" });
       else if (payload?.conversation_id) following.hear(name, payload);
       changed();
     },
   });
   const outbox = new Outbox(connection);
-  const devices = new Devices(connection);
-  const following = new Following(connection, outbox, devices);
+  const following = new Following(connection, outbox);
   const actions = new Actions(connection, following, outbox);
-
-  // Signed out on another device: nothing of this person's stays here.
-  async function ended(why) {
-    connection.close();
-    await outbox.forget();
-    stored.device = null;
-    signOut(why);
-  }
 
   onChange(() => {
     const { open, node } = state;
@@ -55,13 +46,8 @@ export function begin(arrive) {
     const working = following.catchingUp || open?.syncing || open?.delivery?.missing;
     if (connection.ready) state.link = working ? "catching" : "online";
     else state.link = !navigator.onLine ? "offline" : met ? "reconnecting" : "connecting";
-    if (told !== (told = state.link + node)) report("link", { link: state.link, node });
+    if (told !== (told = state.link + node)) here.report?.tell("link", { link: state.link, node });
   });
-  obey({
-    send: ({ text }) => actions.send(state.open, text),
-    draft: ({ text }) => state.open.draft.edit(text),
-    respond: ({ value }) => actions.respond(state.open, [...state.open.asked][0], value),
-    stop: () => actions.stop(state.open),
-  });
+  here.report?.obey(actions);
   return { actions, outbox };
 }

@@ -13,7 +13,7 @@ export class Shelf {
     return settled(opening);
   })().catch(() => null);
 
-  // One step: what other tabs do happens before or after it. `act(records, store)` is given all records.
+  // What other tabs do happens before or after it. `act(records, store)` is given all records.
   async step(act) {
     try {
       const step = (await this.#opened).transaction("outbox", "readwrite");

@@ -7,14 +7,13 @@ export const state = {
   nodes: [], // URLs that the page may move to
   graphs: [],
   link: "connecting", // connecting, online, catching, reconnecting or offline
-  retryAt: 0, // when the next try to connect is due, or 0
+  retryAt: 0, // when the next try is due, or 0
   behind: 0, // entries still to be caught up
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
   conversations: new Map(),
-  names: new Map(), // user id -> name, as met in entries
+  names: new Map(), // by user id, as met in entries
   devices: [], // this user's; `here`: this page
-  presence: new Map(), // user id -> online
 };
 
 const drawers = [];
@@ -22,7 +21,7 @@ let due = false;
 
 export const onChange = (drawer) => drawers.push(drawer);
 
-// Something changed: draw once, soon, however often this is called.
+// Draw once, soon, however often this is called.
 export function changed() {
   if (due) return;
   due = true;
@@ -32,7 +31,7 @@ export function changed() {
   });
 }
 
-// Entries say what their authors are called; older ones do not change what newer ones said.
+// What authors are called; older entries do not change what newer ones said.
 export function learnNames(entries, older) {
   for (const { data } of entries) {
     if (data.name && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);

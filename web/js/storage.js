@@ -6,7 +6,7 @@ const memory = {};
 // The frame in which a stage shows this page: frames of one tab share its storage.
 export const frame = query.get("frame");
 
-// Storage may be full or forbidden: the page works on, and forgets with the tab.
+// It may be full or forbidden: the page works on, and forgets with the tab.
 function storage(key, act) {
   try {
     const area = key === "lang" ? localStorage : sessionStorage;
@@ -16,7 +16,7 @@ function storage(key, act) {
   }
 }
 
-// token, lang, device, device_name, nodes, in_use, and notice: why the sign-in page is shown.
+// token, lang, device, device_name, nodes, in_use, and notice: why one must sign in.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
@@ -48,7 +48,7 @@ export function deviceName() {
   return stored.device_name ?? `${browser.replace("Edg", "Edge")}, ${system}`;
 }
 
-// Forget who was here and begin again at the sign-in page.
+// Begin again at the sign-in page.
 export function signOut(notice = null) {
   Object.assign(stored, { token: null, notice });
   location.reload();

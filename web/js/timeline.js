@@ -1,30 +1,27 @@
 // The open conversation's log on the screen: a stretch of what is loaded, at its end unless the person scrolled up.
 
 import { $, show } from "./dom.js";
-import { byOthers, keyOf, lines, runKey, standing } from "./entries.js";
+import { byOthers, keyOf, lines } from "./entries.js";
 import { t } from "./i18n.js";
+import { here } from "./later.js";
 import { nameOf, state } from "./state.js";
-import { showSteps } from "./tools.js";
 
-const NEAR = 48; // px from the end that count as being there
-const EARLY = 900; // px from an end of the stretch at which it is moved
+const NEAR = 48; // px: as good as at the end
+const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded
 const STEP = 60; // entries by which it is moved
-const SHARE = 4; // drawing a stream may take a fifth of the time
 
 // `able`: {outbox, actions, edit}
 export function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
-  let c = null; // the conversation that is shown
+  let c = null;
   let low; // the stretch begins with this seq
   let drawn; // the last entry when it was drawn
   let read; // and when the person was at the end
   let divider;
   let atEnd;
   let top = 0;
-  let frame = 0;
-  let rested = 0; // when the stream may be drawn again
 
   const headOf = () => c.entries.at(-1)?.seq ?? 0;
   const isLive = () => headOf() < low + STRETCH; // the stretch holds the newest entry
@@ -73,39 +70,18 @@ export function timeline(able) {
     $("stop").hidden = !c.answer.current;
     const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
     $("typing").textContent = names.length ? t("typing", { names: names.join(", "), n: names.length }) : "";
-    stream();
+    here.said?.stream(log, keepEnd);
     settle();
   }
 
-  // The text so far, at most once in a frame.
-  function stream() {
-    frame ||= requestAnimationFrame((began) => {
-      frame = 0;
-      const run = c?.answer.current;
-      const node = run && log.shown.get(runKey(run))?.node;
-      if (!node?.grow) return;
-      if (began < rested) {
-        stream();
-        return;
-      }
-      const body = node.querySelector(".text");
-      body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
-      node.grow(run.text);
-      node.updates = run.updates;
-      showSteps(node.querySelector(".steps"), run.updates, true);
-      keepEnd();
-      rested = began + SHARE * (performance.now() - began);
-    });
-  }
-
-  // What follows from where the person is: what is read, and what is wanted next.
+  // What is read where the person is, and what is wanted next.
   function settle() {
     if (!c?.entries.length || !scroller.clientHeight) return;
     if (atEnd || read === null) read = headOf();
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (atEnd && document.visibilityState === "visible") able.actions.seen(c);
+    if (atEnd && c.head > c.read && document.visibilityState === "visible") able.actions.seen(c);
     const first = c.entries[0].seq;
     let way = 0;
     if (scroller.scrollTop < EARLY) {
@@ -122,7 +98,7 @@ export function timeline(able) {
     draw();
   }
 
-  // The node of an entry; drawn if it is not there yet.
+  // The node of an entry, drawn if need be.
   function reveal(entry) {
     atEnd = false;
     if (entry.seq < low || entry.seq >= low + STRETCH) low = entry.seq - STEP;
@@ -140,5 +116,5 @@ export function timeline(able) {
   for (const node of [scroller, log]) sizes.observe(node);
   document.addEventListener("visibilitychange", settle);
   $("to-end").onclick = toEnd;
-  return { draw, toEnd, reveal, texts: () => standing(c?.entries ?? []).filter(({ data }) => data.text) };
+  return { draw, toEnd, reveal };
 }

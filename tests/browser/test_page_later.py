@@ -1,0 +1,132 @@
+"""What the page fetches only when it is needed: nothing is lost before, and nothing is missing later."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from sio_clients.conversation import Conversation
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import say, until
+from tests.conftest import ClientFactory
+
+pytest_plugins = ["tests.served.fixtures"]
+
+LATER_JS = Path(__file__).parents[2] / "web" / "js" / "later.js"
+REST = re.findall(r"\w+", re.findall(r"^const REST = \[(.*?)\];", LATER_JS.read_text(), re.MULTILINE)[0])
+LATER = re.compile(rf"/js/({'|'.join(REST)})\.js(\?\d+)?$")
+SAID = "state.open.entries.filter((e) => e.type === 'answer').length"
+
+
+@pytest.fixture(scope="module")
+def cluster(served: LocalCluster) -> LocalCluster:
+    return served
+
+
+@pytest.fixture
+async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
+    """A conversation in which the agent says what it is told."""
+    bob = await new_client("Bob", node=2)
+    return await bob.create("Plans", conversation_id=new_id, access="open", graph="teller")
+
+
+class Later:
+    """The modules of a page that come later: kept back until they are let through, or not to be had at all."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.gate = asyncio.Event()
+        self.broken = broken
+        self.due = {*REST}
+        self.all_asked = asyncio.Event()
+
+    async def prepare(self, page: Page) -> None:
+        await page.route(LATER, self._answer)
+
+    async def _answer(self, route: Route) -> None:
+        found = LATER.search(route.request.url)
+        assert found
+        self.due.discard(found[1])
+        if not self.due:
+            self.all_asked.set()
+        if self.broken:
+            await route.abort()
+            return
+        await self.gate.wait()
+        await route.continue_()
+
+
+async def all_there(page: Page) -> None:
+    """Wait until every module has come."""
+    wanted = "const { want } = await import('/js/later.js'); await Promise.all(names.map(want));"
+    await page.evaluate(f"async (names) => {{ {wanted} }}", REST)
+
+
+async def test_all_that_comes_later_is_fetched_without_being_asked_for_and_then_nothing_more_is(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    later = Later()
+    later.gate.set()
+    page = await open_page(0, "Ann", conversation=plans.id, prepare=later.prepare)
+    await asyncio.wait_for(later.all_asked.wait(), 10)
+    await all_there(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await say(page, "**one**")
+    await expect(page.locator(".agent strong")).to_have_text("one")
+    await page.click("[popovertarget=people]")
+    await expect(page.locator("#members li")).to_have_count(2)
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Alt+f")
+    await page.keyboard.type("one")
+    await expect(page.locator("#hits")).to_have_text("2 / 2")
+    await page.keyboard.press("Alt+n")
+    await expect(page.locator("#new-dialog")).to_be_visible()
+    assert asked == []
+
+
+async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_when_it_has_come(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    await plans.send("see https://example.org/plan")
+    later = Later()
+    page = await open_page(1, "Ann", conversation=plans.id, prepare=later.prepare)
+    await expect(page.locator(".said:not(.agent) .text")).to_have_text("see https://example.org/plan")
+    await say(page, "**written** before")
+    await until(page, f"{SAID} === 2")
+    await expect(page.locator(".agent .text").last).to_have_text("**written** before")
+    assert await page.locator("#log :is(a, strong)").count() == 0
+    await page.click("#find")
+    await page.keyboard.press("Alt+h")
+    await expect(page.locator("#search")).to_be_hidden()
+
+    later.gate.set()
+    await expect(page.locator(".said:not(.agent) a")).to_have_attribute("href", "https://example.org/plan")
+    await expect(page.locator(".agent strong")).to_have_text("written")
+    await expect(page.locator(".agent .text").last).to_have_text("written before")
+    await expect(page.locator(".mine.newest .mark")).to_contain_text(re.compile("Sent|Delivered|Read"))
+    await expect(page.locator("#search")).to_be_visible()
+    await expect(page.locator("#help")).to_be_visible()
+    await expect(page.locator("#subtitle")).not_to_be_empty()
+    await until(page, "state.open.behindOf(state.devices[0].device_id) === 0")
+
+
+async def test_what_could_not_be_fetched_is_fetched_later_and_meanwhile_messages_are_sent(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    later = Later(broken=True)
+    page = await open_page(1, "Ann", conversation=plans.id, prepare=later.prepare)
+    await say(page, "**all** the same")
+    await until(page, f"{SAID} === 1")
+    await expect(page.locator(".agent .text")).to_have_text("**all** the same")
+    await asyncio.wait_for(later.all_asked.wait(), 10)
+    await expect(page.locator("#toast")).to_be_hidden()
+    later.broken = False
+    later.gate.set()
+    await all_there(page)
+    await expect(page.locator(".agent strong")).to_have_text("all")
+    await expect(page.locator("#my-devices")).not_to_be_empty()

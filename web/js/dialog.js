@@ -1,0 +1,25 @@
+// The dialog in which a conversation is created or joined.
+
+import { $, h, onClick, onSubmit } from "./dom.js";
+import { addressed } from "./frame.js";
+import { address } from "./list.js";
+import { state } from "./state.js";
+
+export function begin({ actions }) {
+  const dialog = $("new-dialog");
+  const enter = (id, act) =>
+    onSubmit($(id), async (fields) => {
+      location.hash = address(await act(fields));
+      dialog.close();
+      $(id).reset();
+    });
+  enter("create-form", (settings) => actions.create(settings));
+  enter("join-form", ({ where }) => addressed(where) || where.trim());
+  onClick({
+    new() {
+      $("which-graph").hidden = !state.graphs[1];
+      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", name)));
+      dialog.showModal();
+    },
+  });
+}
