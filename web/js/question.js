@@ -12,7 +12,7 @@ const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
 export function question(c, { interrupt_id: id, value }, words, actions) {
   const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
   const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
-  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", name), h("dd", plain(fact))]);
+  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", name.replaceAll("_", " ")), h("dd", plain(fact))]);
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.has(id);
   const ours = open && (c.approvals !== "owner" || c.owner === state.me);
