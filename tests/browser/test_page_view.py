@@ -110,7 +110,9 @@ async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFac
         await say(page, "\n".join(f"{number} line {line}" for line in range(30)))
         await expect(page.locator(".doing")).to_have_count(1)
         await expect(page.locator(".agent")).to_have_count(number + 1)
-    await page.evaluate("document.querySelector('#scroller').scrollTop = 500")
+    # The page may draw before it is told of the scrolling.
+    scroll = "document.querySelector('#scroller').scrollTop = 500; changed();"
+    await page.evaluate(f"import('/js/state.js').then(({{ changed }}) => {{ {scroll} }})")
     await expect(page.locator("#to-end")).to_be_visible()
     await page.evaluate(
         "window.shifts = [];"

@@ -28,7 +28,11 @@ export function timeline(able) {
   const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter(byOthers);
   const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
   const keepEnd = () => {
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    // The person may have scrolled since the last event.
+    if (scroller.scrollTop < top && below() > NEAR) atEnd = false;
+    if (!atEnd) return;
+    scroller.scrollTop = scroller.scrollHeight;
+    top = scroller.scrollTop;
   };
 
   function draw() {
@@ -39,6 +43,7 @@ export function timeline(able) {
       low = Infinity;
       drawn = divider = read = null;
       atEnd = true;
+      top = 0;
     }
     if (!c?.loaded) return;
     const first = c.entries[0]?.seq ?? 1;
