@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.checkpoint.redis.util import from_storage_safe_str, to_storage_safe_id, to_storage_safe_str
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -99,15 +99,17 @@ class CheckpointStore:
     def __init__(self, redis_url: str, kind: Literal["auto", "redis", "plain"]) -> None:
         # The savers' writes have the same effect once or twice, so a command may be repeated; and connections
         # that were lost while they lay in the pool must not cost a run.
-        self._redis = cancellable(
-            Redis.from_url(
-                redis_url,
-                socket_timeout=2.0,
-                socket_connect_timeout=1.0,
-                health_check_interval=5,
-                retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
-            )
+        # Who finds all of them in use waits: a graph may write many things at once.
+        pool = BlockingConnectionPool.from_url(
+            redis_url,
+            max_connections=64,
+            timeout=10.0,
+            socket_timeout=2.0,
+            socket_connect_timeout=1.0,
+            health_check_interval=5,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
         )
+        self._redis = cancellable(Redis.from_pool(pool))
         self._kind = kind
         self.saver: Saver = PlainRedisSaver(self._redis)
 

@@ -86,3 +86,15 @@ async def test_only_the_subgraph_that_waits_is_gone_on_from_not_those_of_earlier
     await graph.ainvoke(Command(resume="yes"), config)
     assert await inner_namespaces() == []
     await store.delete_threads([request.node.name])
+
+
+async def test_a_step_that_writes_more_at_once_than_there_are_connections_waits_for_them(store, request):
+    builder = StateGraph(MessagesState)
+    for number in range(150):
+        builder.add_node(f"n{number}", lambda state: {"messages": [AIMessage("done")]})
+        builder.add_edge(START, f"n{number}")
+    graph = builder.compile(checkpointer=store.saver)
+    config: Any = {"configurable": {"thread_id": request.node.name}}
+    state = await graph.ainvoke({"messages": []}, config, durability="sync")
+    assert len(state["messages"]) == 150
+    await store.delete_threads([request.node.name])
