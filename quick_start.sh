@@ -150,7 +150,8 @@ if [ "$MODE" = test ]; then
     doing "Installing Chromium" "正在安装 Chromium"
     export DEBIAN_FRONTEND=noninteractive
     logged "The list of packages could not be read: is the network up?" "无法读取软件包列表：网络是否正常？" apt-get update
-    logged "Chromium could not be installed" "无法安装 Chromium" apt-get install -y --no-install-recommends chromium
+    logged "Chromium could not be installed" "无法安装 Chromium" \
+      apt-get install -y --no-install-recommends chromium fonts-dejavu-core fonts-noto-cjk
     find_browser || true
   fi
   if [ -z "${CHROMIUM:-}" ]; then
