@@ -6,7 +6,8 @@ import asyncio
 import os
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,17 @@ def free_ports(nodes: int) -> int:
     raise RuntimeError("no free ports on this machine")
 
 
+@asynccontextmanager
+async def cluster_in(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[LocalCluster]:
+    """Redis and three nodes, which are stopped afterwards."""
+    running = LocalCluster(free_ports(3), 3, folder, settings=settings)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.stop()
+
+
 ClusterFactory = Callable[..., Awaitable[LocalCluster]]
 
 
@@ -60,12 +72,8 @@ async def start_cluster(tmp_path: Path) -> AsyncIterator[ClusterFactory]:
 @pytest.fixture(scope="session")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """A cluster for the tests that leave it as it is."""
-    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("cluster"), settings=NODE_SETTINGS)
-    try:
-        await running.start()
+    async with cluster_in(tmp_path_factory.mktemp("cluster"), NODE_SETTINGS) as running:
         yield running
-    finally:
-        await running.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from sio_clients import guest_token
 from sio_server.cluster.local import LocalCluster
 from tests.browser.pages import until
-from tests.conftest import NODE_SETTINGS, free_ports
+from tests.conftest import NODE_SETTINGS, cluster_in
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -25,12 +25,8 @@ OF_THE_NETWORK = ("WebSocket connection to", "Failed to load resource", "net::ER
 @pytest.fixture(scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Three nodes that take guests; a test that breaks one starts it again."""
-    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("cluster"), settings=NODE_SETTINGS)
-    try:
-        await running.start()
+    async with cluster_in(tmp_path_factory.mktemp("cluster"), NODE_SETTINGS) as running:
         yield running
-    finally:
-        await running.stop()
 
 
 @pytest.fixture(scope="session")

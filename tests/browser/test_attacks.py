@@ -13,7 +13,7 @@ from sio_server.cluster.local import LocalCluster
 from tests.browser.attacks import ATTACKS
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, until
-from tests.conftest import NODE_SETTINGS, free_ports
+from tests.conftest import NODE_SETTINGS, cluster_in
 
 # Notes what runs, and what the page's policy has stopped from running: neither may happen.
 WATCH = """
@@ -53,12 +53,8 @@ AT_ONCE = 16
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Three nodes whose agent repeats what it hears wherever a graph can say something."""
     settings = {**NODE_SETTINGS, "GRAPH": "tests.graphs.hostile:hostile"}
-    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("hostile"), settings=settings)
-    try:
-        await running.start()
+    async with cluster_in(tmp_path_factory.mktemp("hostile"), settings) as running:
         yield running
-    finally:
-        await running.stop()
 
 
 class Watched:

@@ -15,7 +15,7 @@ from sio_clients import ChatClient, Conversation
 from sio_server.cluster.local import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, say, until
-from tests.conftest import NODE_SETTINGS, ClientFactory, free_ports
+from tests.conftest import NODE_SETTINGS, ClientFactory, cluster_in
 from tests.served.devices import LANGGRAPH_JSON
 
 EACH = 10
@@ -27,12 +27,8 @@ BUSY = "#log [aria-busy=true] .text"
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Three nodes of our own: some are killed here."""
     settings = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON}
-    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("together"), settings=settings)
-    try:
-        await running.start()
+    async with cluster_in(tmp_path_factory.mktemp("together"), settings) as running:
         yield running
-    finally:
-        await running.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sio_server.cluster.local import LocalCluster
-from tests.conftest import NODE_SETTINGS, free_ports
+from tests.conftest import NODE_SETTINGS, cluster_in
 from tests.served.devices import LANGGRAPH_JSON, Devices, devices_of
 
 SERVED = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON, "RUN_ATTEMPTS": "1"}
@@ -16,12 +16,8 @@ SERVED = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON, "RUN_ATTEMPTS": "1"
 @pytest.fixture(scope="session")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """The cluster. A graph that fails is tried once."""
-    running = LocalCluster(free_ports(3), 3, tmp_path_factory.mktemp("served"), settings=SERVED)
-    try:
-        await running.start()
+    async with cluster_in(tmp_path_factory.mktemp("served"), SERVED) as running:
         yield running
-    finally:
-        await running.stop()
 
 
 @pytest.fixture
