@@ -57,9 +57,10 @@ async def start_cluster(tmp_path: Path) -> AsyncIterator[ClusterFactory]:
     """Start clusters of one's own, for tests that break them."""
     started: list[LocalCluster] = []
 
-    async def start(nodes: int = 3, **settings: str) -> LocalCluster:
+    async def start(nodes: int = 3, *, proxied: bool = False, **settings: str) -> LocalCluster:
         folder = tmp_path / f"cluster-{len(started)}"
-        cluster = LocalCluster(free_ports(nodes), nodes, folder, settings={**NODE_SETTINGS, **settings})
+        chosen = {**NODE_SETTINGS, **settings}
+        cluster = LocalCluster(free_ports(nodes), nodes, folder, settings=chosen, proxied=proxied)
         started.append(cluster)
         await cluster.start()
         return cluster

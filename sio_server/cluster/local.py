@@ -13,11 +13,13 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from sio_server.cluster.proxy import Proxy
 from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.cluster.texts import TEXTS
 from sio_server.settings import hide_password
@@ -48,6 +50,9 @@ class LocalCluster:
 
     `start` returns when every node is ready; `stop` ends all that was started and nothing else. Output of
     the processes goes to files in `data_dir/logs`.
+
+    `proxied`: each node has a proxy between its clients and itself (`node_proxies`, by port), which is what `urls`
+    name, and one between itself and Redis (`redis_proxies`), so that its network can be made bad.
     """
 
     def __init__(
@@ -58,20 +63,41 @@ class LocalCluster:
         *,
         redis_url: str | None = None,
         settings: Mapping[str, str] | None = None,
+        proxied: bool = False,
     ) -> None:
         self.ports = list(range(port, port + nodes))
-        self.urls = [f"http://127.0.0.1:{number}" for number in self.ports]
-        # Of the pages that people may open.
-        self.origins = [f"http://{host}:{number}" for number in self.ports for host in ("127.0.0.1", "localhost")]
         self.data_dir = data_dir
         self.redis_port = port + REDIS_PORT_OFFSET
         self.redis_url = redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
         self._own_redis = redis_url is None
+        self.node_proxies: dict[int, Proxy] = {}
+        self.redis_proxies: dict[int, Proxy] = {}
+        if proxied:
+            at = urlsplit(self.redis_url)
+            if at.scheme != "redis":  # a certificate is for one name, and a socket has no port
+                raise ClusterError("not_proxied", url=hide_password(self.redis_url))
+            for number in self.ports:
+                self.node_proxies[number] = Proxy([("127.0.0.1", number)])
+                self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
         self.settings = dict(settings or {})  # of the nodes that are started from now on
         self.ended: asyncio.Queue[tuple[str, int, Path]] = asyncio.Queue()  # name, exit status, log
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._pids = data_dir / "processes.json"
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients reach the nodes; of proxies known when Redis has been started."""
+        return [f"http://127.0.0.1:{self._entrance(number)}" for number in self.ports]
+
+    @property
+    def origins(self) -> list[str]:
+        """Of the pages that people may open."""
+        entrances = dict.fromkeys([*self.ports, *map(self._entrance, self.ports)])
+        return [f"http://{host}:{number}" for number in entrances for host in ("127.0.0.1", "localhost")]
+
+    def _entrance(self, port: int) -> int:
+        return self.node_proxies[port].port if port in self.node_proxies else port
 
     # Before the start
 
@@ -114,7 +140,10 @@ class LocalCluster:
         return bool(self._processes)
 
     async def start_redis(self) -> None:
-        """Start the bundled Redis and wait until it answers. Raises NoEmbeddedRedis or ClusterError."""
+        """Start the bundled Redis (again) and wait until it answers. Raises NoEmbeddedRedis or ClusterError."""
+        for proxy in (*self.node_proxies.values(), *self.redis_proxies.values()):
+            if not proxy.port:
+                await proxy.start()
         if self._own_redis:
             folder = self.data_dir / "redis"
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +173,7 @@ class LocalCluster:
             "NODE_URLS": ",".join(self.urls),
             **self.settings,
             "PORT": str(port),
-            "REDIS_URL": self.redis_url,
+            "REDIS_URL": self._redis_url_of(port),
         }
         name = f"node-{port}"
         await self._spawn(name, [sys.executable, "-m", "sio_server", "node"], env)
@@ -166,11 +195,11 @@ class LocalCluster:
         await asyncio.gather(*(self.start_node(port) for port in self.ports))
 
     async def signal_node(self, port: int, number: signal.Signals) -> None:
-        """Send a signal to a node; after SIGKILL wait for its end."""
+        """Send a signal to a node; wait for its end after SIGKILL and SIGTERM, after SIGSTOP until it stands still."""
         await self._signal(f"node-{port}", number)
 
     async def signal_redis(self, number: signal.Signals) -> None:
-        """Send a signal to Redis; after SIGKILL wait for its end."""
+        """Send a signal to Redis; it waits as `signal_node` does."""
         await self._signal("redis", number)
 
     def is_running(self, port: int) -> bool:
@@ -186,6 +215,8 @@ class LocalCluster:
         await asyncio.gather(*(_end(process) for process in nodes))
         if "redis" in self._processes:
             await _end(self._processes["redis"])
+        for proxy in (*self.node_proxies.values(), *self.redis_proxies.values()):
+            await proxy.close()
         self._processes.clear()
         self._pids.unlink(missing_ok=True)
 
@@ -220,6 +251,20 @@ class LocalCluster:
         process.send_signal(number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             await process.wait()
+        elif number == signal.SIGSTOP:
+            # The signal is sent at once, but a process that is just running on another core stops a moment later.
+            stopped = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                while os.waitid(os.P_PID, process.pid, stopped) is None:  # noqa: ASYNC110, ASYNC222
+                    await asyncio.sleep(0.001)
+
+    def _redis_url_of(self, port: int) -> str:
+        """The URL at which a node reaches Redis."""
+        if port not in self.redis_proxies:
+            return self.redis_url
+        at = urlsplit(self.redis_url)
+        whose = f"{at.netloc.rpartition('@')[0]}@" if "@" in at.netloc else ""
+        return at._replace(netloc=f"{whose}127.0.0.1:{self.redis_proxies[port].port}").geturl()
 
     def _still_runs(self, name: str) -> None:
         process = self._processes.get(name)

@@ -43,6 +43,10 @@ TEXTS = {
         "en": "{path} cannot be written to. Name another folder: --data-dir",
         "zh": "无法写入 {path}。请指定其他目录：--data-dir",
     },
+    "not_proxied": {
+        "en": "REDIS_URL={url}: bad networks are played with redis:// only. Without REDIS_URL a Redis is started",
+        "zh": "REDIS_URL={url}：模拟网络故障只支持 redis://。去掉 REDIS_URL 即可使用自带的 Redis",
+    },
     "no_redis": {
         "en": "Redis at {url} does not answer. Is it running, and is REDIS_URL right?",
         "zh": "{url} 的 Redis 没有响应。它在运行吗？REDIS_URL 正确吗？",
