@@ -195,7 +195,7 @@ class LocalCluster:
         await asyncio.gather(*(self.start_node(port) for port in self.ports))
 
     async def signal_node(self, port: int, number: signal.Signals) -> None:
-        """Send a signal to a node; wait for its end after SIGKILL and SIGTERM, after SIGSTOP until it stands still."""
+        """Send a signal to a node; wait until SIGKILL or SIGTERM has ended it, or SIGSTOP has stopped it."""
         await self._signal(f"node-{port}", number)
 
     async def signal_redis(self, number: signal.Signals) -> None:
