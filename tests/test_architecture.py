@@ -41,7 +41,7 @@ PURE = {
     **{
         f"sio_clients.check.{module}": set()
         for module in (
-            *("history", "recorder", "checker", "anomalies", "index"),
+            *("history", "recorder", "checker", "anomalies", "index", "file"),
             *("log_promises", "device_promises", "run_promises"),
         )
     },
