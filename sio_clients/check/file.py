@@ -216,7 +216,7 @@ class _Reader:
             parsed = json.loads(line.decode(), parse_constant=_no_number)
         except UnicodeDecodeError:
             raise _Wrong("this is not text in UTF-8") from None
-        except (json.JSONDecodeError, RecursionError) as exc:
+        except (ValueError, RecursionError) as exc:
             raise _Wrong(f"this is not JSON ({exc})") from None
         if not isinstance(parsed, dict) or not isinstance(parsed.get("kind"), str):
             raise _Wrong("there should be an object with a kind")

@@ -54,8 +54,11 @@ def show(console: Console, texts: Texts, path: str, history: History, report: Re
         table.add_column(column, no_wrap=True, justify="right" if column == texts("broken") else "left")
     for promise in PROMISES:
         name = promise.__name__
-        mark = "[red]✘[/]" if broken[name] else "[green]✔[/]"
-        count = f"[bold red]{broken[name]}[/]" if broken[name] else "[dim]0[/]"
+        mark, count = "[green]✔[/]", "[dim]0[/]"
+        if broken[name]:
+            mark, count = "[red]✘[/]", f"[bold red]{broken[name]}[/]"
+        elif _untold(name, history, report):
+            mark, count = "[dim]·[/]", "[dim]–[/]"
         table.add_row(mark, texts(name), count, f"[dim]{name}[/]")
     console.print(table)
 
@@ -69,6 +72,20 @@ def show(console: Console, texts: Texts, path: str, history: History, report: Re
     verdict = texts("held") if report.ok else texts("not_held", count=len(report.anomalies))
     figures = texts("figures", lost=report.lost, duplicated=report.duplicated, reordered=report.reordered)
     _say(console, f"{mark} [bold]{verdict}[/] {figures}")
+
+
+def _untold(promise: str, history: History, report: Report) -> bool:
+    """Whether the history holds nothing by which this promise could have been seen to be broken."""
+    match promise:
+        case "run_not_ended" | "run_ended_twice" | "stale_end":
+            return not report.runs
+        case "step_repeated":
+            return not history.executions
+        case "dead_text" | "text_left" | "text_differs":
+            return not history.run_views
+        case "reset_in_vain":
+            return not report.resets
+    return not history.sends and not history.views and not history.logs
 
 
 def _say(console: Console, markup: str) -> None:

@@ -12,12 +12,12 @@ TEXTS = {
         "zh": "共发送 {sent} 条消息：已确认 {ok}，被拒绝 {failed}，无应答 {unknown}",
     },
     "received": {
-        "en": "{received} deliveries to {devices} devices, from {conversations} logs with {entries} entries",
-        "zh": "向 {devices} 台设备送达 {received} 次，来自 {conversations} 个日志共 {entries} 条记录",
+        "en": "{received} deliveries to others; devices: {devices}, logs: {conversations}, their entries: {entries}",
+        "zh": "送达其他设备 {received} 次；设备：{devices}，日志：{conversations}，日志记录：{entries}",
     },
     "runs": {
-        "en": "{runs} runs were accepted; {steps} executed steps and {shown} states of live text are known",
-        "zh": "共接受 {runs} 次运行；已知执行步骤 {steps} 个，实时文本状态 {shown} 个",
+        "en": "Accepted runs: {runs}; known of them: executed steps {steps}, states of live text {shown}",
+        "zh": "已接受的运行：{runs}；其中已知执行步骤 {steps} 个，实时文本状态 {shown} 个",
     },
     "resets": {
         "en": "Devices were told {resets} times to begin anew; acked messages gone with the store: {forgiven}",
