@@ -324,6 +324,36 @@ def tour_command(
     raise typer.Exit(0 if held else 1)
 
 
+@app.command("check")
+def check_command(
+    history: Annotated[Path, typer.Argument(help="The file: one JSON object in each line (docs/checking.md).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: Lang = None,
+) -> None:
+    """Judge a recorded history: what devices sent, received and showed, against what was promised.
+
+    Exit status 0 when every promise was kept, 1 when one was broken, 2 when the file is no history.
+    """
+    from sio_clients.check.checker import check
+    from sio_clients.check.file import BadHistory, read_history
+    from sio_clients.check.show import facts, show
+    from sio_clients.check.texts import TEXTS as CHECK_TEXTS
+
+    texts = Texts(language_or_fail(lang), CHECK_TEXTS)
+    try:
+        recorded = read_history(history)
+    except OSError as exc:
+        fail(texts("unreadable", path=history, reason=exc.strerror), 2)
+    except BadHistory as exc:
+        fail(texts("bad", path=history, line=exc.line, reason=exc.reason), 2)
+    report = check(recorded)
+    if as_json:
+        console.print_json(data=facts(report))
+    else:
+        show(console, texts, str(history), recorded, report)
+    raise typer.Exit(0 if report.ok else 1)
+
+
 @app.command("chat")
 def chat_command(
     conversation: Annotated[
