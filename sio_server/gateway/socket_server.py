@@ -102,6 +102,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
+    async def close(self, sid: str) -> None:
+        """Close the connection of a session as if the network had broken: its client comes again, anywhere."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        if eio_sid is not None:
+            await self._close(eio_sid)
+
     async def end_session(self, sid: str) -> None:
         """Close a session for good: say so, and give the client a moment to read it and to close by itself."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
