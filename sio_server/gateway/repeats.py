@@ -1,4 +1,4 @@
-"""What has no seq is told again after the bus was lost: marks, drafts, who is there, and what an agent is saying."""
+"""What has no seq is told again after the bus was lost: marks, drafts, who is there, what an agent is saying."""
 
 from __future__ import annotations
 

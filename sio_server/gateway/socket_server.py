@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from engineio.async_drivers import aiohttp as engineio_aiohttp
 
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -151,11 +151,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         websocket: _WebSocket | None = getattr(socket, "websocket", None)
         if websocket is None:
             return  # it ends by itself at this moment
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
-                await websocket.close()
+        # In a task of its own: what the session's end waits for may forget a cancellation, and whoever closes
+        # many connections must not wait for one of them for ever.
+        goodbye = asyncio.create_task(self._say_goodbye(socket, websocket))
+        await asyncio.wait({goodbye}, timeout=CLOSE_TIMEOUT_S)
         websocket.abort()
+        await end_tasks([goodbye], patience_s=CLOSE_TIMEOUT_S)
+
+    async def _say_goodbye(self, socket: Any, websocket: _WebSocket) -> None:
+        await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
+        await websocket.close()
 
     async def _refuse_large(self, eio_sid: str, data: str) -> None:
         event = _EVENT_WITH_ACK.match(data[:200])

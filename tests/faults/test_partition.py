@@ -1,4 +1,4 @@
-"""A node cut off from Redis: it says so, sends its devices to nodes that are well, and what they missed is made good."""
+"""A node cut off from Redis says so and sends its devices to nodes that are well, where they miss nothing."""
 
 from __future__ import annotations
 
