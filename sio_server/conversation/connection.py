@@ -21,7 +21,7 @@ from sio_server.protocol.errors import ErrorCode, Unavailable
 # No handler waits two seconds for Redis: a command has COMMAND_TIMEOUT_S for everything, which is to find a free
 # connection, to connect, to be answered, and to be repeated once; and what fails ends its handler. A command may
 # be repeated because each of ours has the same effect once or twice (docs/decisions/0012-lost-replies.md).
-COMMAND_TIMEOUT_S = 1.4
+COMMAND_TIMEOUT_S = 1.3
 REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
 
