@@ -104,7 +104,7 @@ def fill(folder: Path, leave: int) -> Path:
 
 
 async def keep_redis_running(cluster: LocalCluster, wanted: asyncio.Event) -> int:
-    """What a service manager does: start Redis again when it has ended. Returns how often, when it is told to stop."""
+    """What a service manager does: start Redis again when it has ended. Returns how often that was."""
     again = 0
     while not wanted.is_set():
         name, _, _ = await cluster.ended.get()
@@ -267,7 +267,7 @@ async def test_acked_entries_that_the_file_has_lost_are_told_to_every_device(sta
             assert log == list(range(1, head + 1))
             truth = await mine.log()
             for follower in followers:
-                await follower.until(lambda f: f.entries and f.entries[-1].seq == head)
+                await follower.until(lambda f, seq=head: f.entries and f.entries[-1].seq == seq)
                 assert follower.resets == ["new_epoch"]
                 assert [entry.model_dump() for entry in follower.entries] == [
                     entry.model_dump() for entry in truth[-len(follower.entries) :]
@@ -299,7 +299,7 @@ async def test_a_device_that_has_seen_more_than_a_log_that_nobody_holds_begins_i
         await crash_and_truncate(cluster, size + 40)
         # The first to come back says that there was more; the second one does so too late to show it.
         await ann.go_online()
-        await views[0].until(lambda f: f.resets == ["new_epoch"])
+        await views[0].until(lambda f: f.resets == ["ahead_of_log"])
         for number in range(5):
             last = await mine.send(f"new {number}")
         await bob.go_online()
@@ -336,9 +336,7 @@ async def test_a_dialog_goes_on_when_its_run_was_lost_with_the_end_of_the_file(s
         await crash_and_truncate(cluster, size)
         await follower.until(lambda f: f.resets == ["new_epoch"], 10)
         ack = await talk.send("second")
-        await follower.until(
-            lambda f: f.entries and f.entries[-1].type == "answer" and f.entries[-1].seq > ack.seq, 25
-        )
+        await follower.until(lambda f: any(e.data.get("input_seq") == ack.seq for e in f.entries), 25)
         answers = [e.data["input_seq"] for e in follower.entries if e.type in ("answer", "failed", "stopped")]
         assert answers == [2, ack.seq]
         assert follower.texts == ["first", "second"]
