@@ -58,6 +58,11 @@ def user_signed_out(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:signed-out"
 
 
+def user_call(user_id: str, call_id: str) -> str:
+    """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
+    return f"{{rg:u:{user_id}}}:call:{call_id}"
+
+
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"
@@ -98,8 +103,13 @@ class ConversationKeys:
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
         # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
         self.run_prefix = f"{tag}:run:"
+        self._call_prefix = f"{base}:call:"
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
+
+    def call(self, call_id: str) -> str:
+        """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
+        return f"{self._call_prefix}{call_id}"
 
 
 def conversation_room(conversation_id: str) -> str:
