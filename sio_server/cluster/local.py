@@ -202,6 +202,14 @@ class LocalCluster:
         """Send a signal to Redis; it waits as `signal_node` does."""
         await self._signal("redis", number)
 
+    async def cut_bus(self) -> None:
+        """Have Redis break off the connections on which nodes listen."""
+        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
+        try:
+            await client.client_kill_filter(_type="pubsub")
+        finally:
+            await client.aclose()
+
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""
         process = self._processes.get(f"node-{port}")

@@ -1,0 +1,160 @@
+"""What goes on in a scene while things break: people who write all the time, and ask for answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from math import inf
+
+from sio_clients.check.recording import RecordedDevice
+from sio_clients.errors import RoomgraphError
+from sio_clients.tour.figures import Arrivals
+from sio_clients.tour.stage import WAIT_S, Stage
+from sio_server.protocol.events import Entry, EntryType
+
+PAUSE_S = 0.1  # between the ack of one message and the next
+FINAL = frozenset({EntryType.ANSWER, EntryType.INTERRUPT, EntryType.STOPPED, EntryType.FAILED})
+
+
+class Traffic:
+    """Everyone writes into one conversation, until `stop`. The echo is asked in conversations beside it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._over = asyncio.Event()
+        self._writers: list[asyncio.Task[None]] = []
+        self.devices = stage.devices
+        self.conversation_id = ""
+        self.asked: list[str] = []  # the conversations with the echo
+
+    async def start(self, title: str) -> None:
+        """Everyone joins and begins to write; returns when something of everyone has come to everyone."""
+        first, *others = self.devices
+        self.conversation_id = (await first.create(title, agent="off")).id
+        for device in others:
+            await device.join(self.conversation_id)
+        self._writers = [
+            asyncio.create_task(self._write(device, index)) for index, device in enumerate(self.devices)
+        ]
+        everyone = {device.client.user_id for device in self.devices}
+
+        def heard(entries: list[Entry]) -> bool:
+            return everyone <= {entry.author for entry in entries if entry.type == EntryType.MESSAGE}
+
+        await asyncio.gather(*(d.until(self.conversation_id, heard, WAIT_S) for d in self.devices))
+
+    async def open_echo(self, title: str) -> str:
+        """Open a conversation in which everything is said back, for everyone; returns its id."""
+        first, *others = self.devices
+        created = await first.client.create(title, access="open", agent="always", graph="echo")
+        for device in (first, *others):
+            await device.join(created.id)
+        self.asked.append(created.id)
+        return created.id
+
+    async def ask(self, device: RecordedDevice, conversation_id: str, text: str) -> str:
+        """Have something said back, and wait for its end; returns the run, or nothing if it is not known."""
+        try:
+            ack = await device.send(conversation_id, text)
+        except RoomgraphError:
+            return ""  # it may be in the log all the same: then its run is found there
+        await device.until(conversation_id, lambda entries: ack.run_id in ended(entries), WAIT_S)
+        return ack.run_id or ""
+
+    async def stop(self) -> None:
+        """Everyone writes a last word, and no more."""
+        self._over.set()
+        await asyncio.gather(*self._writers)
+
+    async def runs_end(self) -> int:
+        """Wait until everything that was asked has an end; returns how much has none."""
+        first, unended = self.devices[0], 0
+        for conversation_id in self.asked:
+            log = await first.conversation(conversation_id).log()
+            asked = {entry.seq for entry in log if entry.type == EntryType.MESSAGE}
+
+            def answered(entries: list[Entry], asked: set[int] = asked) -> bool:
+                return asked <= {entry.data["input_seq"] for entry in entries if entry.type in FINAL}
+
+            unended += not await first.until(conversation_id, answered, WAIT_S)
+        return unended
+
+    def runs(self) -> dict[str, list[Entry]]:
+        """The final entries of all runs, as the first device has them."""
+        runs: dict[str, list[Entry]] = {}
+        for conversation_id in self.asked:
+            runs |= ended(self.devices[0].entries[conversation_id])
+        return runs
+
+    def counts(self, device: RecordedDevice) -> tuple[int, int]:
+        """How many messages of its own a device has in the conversation, and how many of others."""
+        authors = [e.author for e in device.entries[self.conversation_id] if e.type == EntryType.MESSAGE]
+        own = authors.count(device.client.user_id)
+        return own, len(authors) - own
+
+    async def level(self) -> bool:
+        """Wait until everyone has everything, and record the logs; False when somebody has not."""
+        level = True
+        for conversation_id in (self.conversation_id, *self.asked):
+            level &= await self._stage.level(conversation_id, self.devices)
+        return level
+
+    async def cancel(self) -> None:
+        """End the writing at once."""
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
+
+    def arrivals(self, devices: Sequence[RecordedDevice] = ()) -> Arrivals:
+        """When which message has come to which device."""
+        return {
+            device.name: [
+                (entry.seq, device.arrived[entry.data["client_id"]])
+                for entry in device.entries[self.conversation_id]
+                if entry.type == EntryType.MESSAGE
+            ]
+            for device in devices or self.devices
+        }
+
+    def latencies(
+        self, devices: Sequence[RecordedDevice] = (), *, since: float = 0.0, until: float = inf
+    ) -> list[float]:
+        """Of what these devices have sent within a time: how long until it came to each of the others of them."""
+        among = devices or self.devices
+        names = {device.name for device in among}
+        sent = [
+            send
+            for send in self._stage.recorder.history().sends
+            if send.device in names
+            and send.conversation_id == self.conversation_id
+            and since <= send.invoked < until
+        ]
+        return [
+            device.arrived[send.client_id] - send.invoked
+            for device in among
+            for send in sent
+            if send.device != device.name and send.client_id in device.arrived
+        ]
+
+    async def _write(self, device: RecordedDevice, index: int) -> None:
+        number = 0
+        while True:
+            over = self._over.is_set()
+            with contextlib.suppress(RoomgraphError):  # whether it is in the log is for the checker to find out
+                await device.send(self.conversation_id, self._stage.people[index].line(number))
+            if over:
+                return
+            number += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE_S):
+                    await self._over.wait()
+
+
+def ended(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The final entries of each run."""
+    runs: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.type in FINAL:
+            runs.setdefault(entry.data["run_id"], []).append(entry)
+    return runs
