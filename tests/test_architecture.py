@@ -38,8 +38,13 @@ ALLOWED = {
 }
 PURE = {
     "sio_server.protocol": {"pydantic"},
-    "sio_clients.check.checker": set(),
-    "sio_clients.check.history": set(),
+    **{
+        f"sio_clients.check.{module}": set()
+        for module in (
+            *("history", "recorder", "checker", "anomalies", "index"),
+            *("log_promises", "device_promises", "run_promises"),
+        )
+    },
 }
 STANDARD = __import__("sys").stdlib_module_names
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from sio_clients.bots.personas import Persona, personas
 from sio_clients.check.checker import Report, check
-from sio_clients.check.history import Recorder
+from sio_clients.check.recorder import Recorder
 from sio_clients.check.recording import RecordedDevice
 from sio_clients.client import ChatClient, guest_token
 from sio_clients.conversation import Conversation

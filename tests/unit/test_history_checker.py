@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sio_clients.check.checker import PROMISES, AnomalyKind, Report, check
-from sio_clients.check.history import DeviceView, History, Position, Recorder, Seen, Send
+from sio_clients.check import (
+    PROMISES,
+    Acked,
+    AnomalyKind,
+    DeviceView,
+    History,
+    Recorder,
+    Report,
+    Seen,
+    Send,
+    check,
+)
 
 E, ROOM = "e1", "room"
 Edit = Callable[[History], History]
@@ -32,7 +42,7 @@ def good() -> History:
         entry(5, None),
         entry(6, "b1", "ok"),
     )
-    at = Position
+    at = Acked
     return History(
         sends=(
             Send(ROOM, "a0", "ann", "hi", 0, 1.0, 4.0, "ok", (at(E, 2), at(E, 2))),
@@ -75,16 +85,16 @@ K = AnomalyKind
 # kind, what went wrong, (device, seq, client_id) it is named with, (lost, duplicated, reordered)
 BAD: list[tuple[AnomalyKind, Edit, tuple[str | None, int, str | None], tuple[int, int, int]]] = [
     (K.LOST_ACKED, lambda h: with_log(h, *L[:3], entry(4, None), *L[4:]), ("bob", 4, "b0"), (1, 0, 0)),
-    (K.LOST_ACKED, lambda h: with_send(h, "b0", acks=(Position("e0", 4),)), ("bob", 4, "b0"), (1, 0, 0)),
+    (K.LOST_ACKED, lambda h: with_send(h, "b0", acks=(Acked("e0", 4),)), ("bob", 4, "b0"), (1, 0, 0)),
     (
         K.ACK_CHANGED,
-        lambda h: with_send(h, "a0", acks=(Position(E, 2), Position(E, 9))),
+        lambda h: with_send(h, "a0", acks=(Acked(E, 2), Acked(E, 9))),
         ("ann", 9, "a0"),
         (0, 0, 0),
     ),
     (
         K.ACK_CHANGED,
-        lambda h: with_send(h, "a0", acks=(Position(E, 9), Position(E, 2))),
+        lambda h: with_send(h, "a0", acks=(Acked(E, 9), Acked(E, 2))),
         ("ann", 2, "a0"),
         (0, 0, 0),
     ),
@@ -181,7 +191,7 @@ def test_every_send_that_is_logged_before_an_earlier_one_is_named() -> None:
 
 
 def test_a_message_whose_ack_changed_is_still_lost_to_a_device_that_was_never_handed_it() -> None:
-    history = with_send(good(), "a0", acks=(Position(E, 9), Position(E, 2)))
+    history = with_send(good(), "a0", acks=(Acked(E, 9), Acked(E, 2)))
     assert check(with_view(history, "ann", L[0], *L[2:])).lost == 1
 
 
@@ -227,7 +237,7 @@ def test_a_send_is_failed_only_when_every_attempt_failed_and_ok_only_while_its_o
             recorder.end_send("x", attempt, number + 0.5, (E, 1) if attempt == "ok" else None)
     send = recorder.history().sends[0]
     assert (send.outcome, send.order, send.invoked) == (outcome, 0, 0.0)
-    assert send.acks == ((E, 1),) * attempts.count("ok")
+    assert send.acks == (Acked(E, 1),) * attempts.count("ok")
     if outcome == "unknown":
         assert send.completed is None
     else:
@@ -350,7 +360,7 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
             return edit_log(history, (*log[:at], *log[at + 1 :]))
         case K.ACK_CHANGED:
             send = pick(acked)
-            moved = Position(send.acks[0].epoch, send.acks[0].seq + draw(st.integers(1, 5)))
+            moved = Acked(send.acks[0].epoch, send.acks[0].seq + draw(st.integers(1, 5)))
             return with_send(history, send.client_id, acks=(*send.acks, moved))
         case K.PHANTOM:
             return with_send(history, pick(sends).client_id, outcome="failed")
