@@ -55,12 +55,18 @@ class Faults:
         """Play them at their times from now on; all is well when this returns.
 
         Where the machine is slow a fault waits until its target is well from the one before. What could not begin
-        within the duration is not played.
+        within the duration is not played. Raises RuntimeError when something cannot be started again.
         """
         began = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as tasks:
-            for fault in faults:
-                tasks.create_task(self._play(fault, began + fault.at, began + duration))
+        problem = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for fault in faults:
+                    tasks.create_task(self._play(fault, began + fault.at, began + duration))
+        except* RuntimeError as failed:
+            problem = failed.exceptions[0]
+        if problem is not None:
+            raise problem
 
     async def _play(self, fault: Fault, at: float, end: float) -> None:
         loop = asyncio.get_running_loop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,16 +66,18 @@ async def play(
     json_file: Path | None,
     alone: bool,
     nodes: OwnCluster | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     duration: float = 30.0,
 ) -> bool:
     """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there.
 
     `alone`: nobody else uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
-    `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos.
+    `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos;
+    without a seed it is another one each time.
     """
     texts = Texts(language, TEXTS)
     results: dict[str, dict[str, Any]] = {}
+    seed = random.randrange(100_000) if seed is None else seed
     async with Stage(
         urls, console, texts, clients, alone=alone, nodes=nodes, seed=seed, duration=duration
     ) as stage:
@@ -87,7 +90,7 @@ async def play(
             for part, act in _ALL[name].items():
                 try:
                     facts = await act(stage)
-                except RoomgraphError as exc:
+                except (RoomgraphError, RuntimeError) as exc:
                     stage.verdict(False, "crashed", reason=escape(str(exc)))
                     facts = {"ok": False, "error": str(exc)}
                 if facts is not None:

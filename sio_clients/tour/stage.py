@@ -119,7 +119,7 @@ class Stage:
         settled = await asyncio.gather(*(device.reaches(conversation_id, head, WAIT_S) for device in devices))
         for device, level in zip(devices, settled, strict=True):
             if level:
-                self.recorder.settle(device.name, conversation_id)
+                device.settle(conversation_id)
         await devices[0].record_log(conversation_id)
         return all(settled)
 

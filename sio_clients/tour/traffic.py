@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from math import inf
 
+from sio_clients.check.history import FINAL_TYPES
 from sio_clients.check.recording import RecordedDevice
 from sio_clients.errors import RoomgraphError
 from sio_clients.tour.figures import Arrivals
@@ -14,7 +15,6 @@ from sio_clients.tour.stage import WAIT_S, Stage
 from sio_server.protocol.events import Entry, EntryType
 
 PAUSE_S = 0.1  # between the ack of one message and the next
-FINAL = frozenset({EntryType.ANSWER, EntryType.INTERRUPT, EntryType.STOPPED, EntryType.FAILED})
 
 
 class Traffic:
@@ -59,8 +59,9 @@ class Traffic:
             ack = await device.send(conversation_id, text)
         except RoomgraphError:
             return ""  # it may be in the log all the same: then its run is found there
-        await device.until(conversation_id, lambda entries: ack.run_id in ended(entries), WAIT_S)
-        return ack.run_id or ""
+        run_id = ack.run_id or ""
+        await device.ended(conversation_id, run_id, WAIT_S)
+        return run_id
 
     async def stop(self) -> None:
         """Everyone writes a last word, and no more."""
@@ -75,7 +76,7 @@ class Traffic:
             asked = {entry.seq for entry in log if entry.type == EntryType.MESSAGE}
 
             def answered(entries: list[Entry], asked: set[int] = asked) -> bool:
-                return asked <= {entry.data["input_seq"] for entry in entries if entry.type in FINAL}
+                return asked <= {entry.data["input_seq"] for entry in entries if entry.type in FINAL_TYPES}
 
             unended += not await first.until(conversation_id, answered, WAIT_S)
         return unended
@@ -84,7 +85,9 @@ class Traffic:
         """The final entries of all runs, as the first device has them."""
         runs: dict[str, list[Entry]] = {}
         for conversation_id in self.asked:
-            runs |= ended(self.devices[0].entries[conversation_id])
+            for entry in self.devices[0].entries[conversation_id]:
+                if entry.type in FINAL_TYPES:
+                    runs.setdefault(entry.data["run_id"], []).append(entry)
         return runs
 
     def counts(self, device: RecordedDevice) -> tuple[int, int]:
@@ -149,12 +152,3 @@ class Traffic:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE_S):
                     await self._over.wait()
-
-
-def ended(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The final entries of each run."""
-    runs: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.type in FINAL:
-            runs.setdefault(entry.data["run_id"], []).append(entry)
-    return runs
