@@ -36,15 +36,18 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     try:
         await traffic.start(texts("chaos"))
         for number, device in enumerate(devices[:ASKING]):
-            where = await traffic.open_echo(texts("chaos"))
+            where = await traffic.open(texts("chaos"), "echo")
             text = " ".join(stage.people[number].line(line) for line in range(LINES_ASKED))
             tasks.append(asyncio.create_task(_ask(traffic, device, where, text, over)))
+        booking = await traffic.open(texts("chaos"), "concierge")
+        tasks.append(asyncio.create_task(_book(traffic, booking, texts("approval.ask"), over)))
+        asking = list(tasks)
         began = asyncio.get_running_loop().time()
         tasks.append(asyncio.create_task(_show(stage, traffic, faults, began)))
         await faults.play(planned, duration)
         await asyncio.sleep(max(0.0, began + duration - asyncio.get_running_loop().time()))
         over.set()
-        await asyncio.gather(traffic.stop(), *tasks[:ASKING])
+        await asyncio.gather(traffic.stop(), *asking)
         unended = await traffic.runs_end()
         level = await traffic.level()
     finally:
@@ -84,6 +87,12 @@ async def _ask(
 ) -> None:
     while not over.is_set():
         await traffic.ask(device, conversation_id, text)
+
+
+async def _book(traffic: Traffic, conversation_id: str, text: str, over: asyncio.Event) -> None:
+    *_, other, device = traffic.devices
+    while not over.is_set():
+        await traffic.book(device, other, conversation_id, text)
 
 
 async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from sio_clients.check.recording import RecordedDevice
@@ -17,6 +17,10 @@ from sio_clients.tour.own import OwnCluster, OwnDirection
 from sio_clients.tour.schedule import RULES, Fault, FaultKind
 
 STARTS = 5  # a node that cannot start because Redis is away just then is started again, as a supervisor would
+# Of a node: those that are on it get nothing.
+STANDSTILLS = frozenset(
+    {FaultKind.NODE_PAUSE, FaultKind.PARTITION, FaultKind.COMMANDS_LOST, FaultKind.REPLIES_LOST}
+)
 JITTER = 0.5  # of a slow network: so much more than its delay at the most
 
 
@@ -26,16 +30,16 @@ class Happening:
 
     fault: Fault
     began: float
-    mended: float | None = None  # a killed node is not waited for: its devices go elsewhere at once
+    hit: frozenset[str] | None = frozenset()  # devices that can get nothing meanwhile; None: all of them
     ended: float | None = None
 
     @property
     def spell(self) -> Spell:
         """It, as the figures take it."""
-        ended = self.began if self.ended is None else self.ended
-        mended = ended if self.mended is None else self.mended
-        # What a dead node leaves broken is over when its devices are elsewhere, not when it is back.
-        return Spell(self.began, min(ended, mended), mended)
+        if self.ended is None or self.fault.kind == FaultKind.NODE_KILL:
+            # Devices of a dead node go elsewhere at once: they do not wait until it is back.
+            return Spell(self.began, self.began)
+        return Spell(self.began, self.ended, self.hit)
 
 
 class Faults:
@@ -76,9 +80,9 @@ class Faults:
                 await held.enter_async_context(self._busy[target])
             if loop.time() > end:
                 return
-            happening = Happening(fault, loop.time())
+            happening = Happening(fault, loop.time(), self._hit(fault))
             self.happened.append(happening)
-            async with self._acts()[fault.kind](fault, happening):
+            async with self._acts()[fault.kind](fault):
                 await asyncio.sleep(fault.seconds if fault.kind != FaultKind.ROLLING_RESTART else 0.0)
             happening.ended = loop.time()
 
@@ -88,10 +92,22 @@ class Faults:
             return [f"node {number}" for number in range(len(self._cluster.ports))]
         return [to if to == "redis" else f"{to} {fault.target}"]
 
-    def _acts(self) -> dict[FaultKind, Callable[[Fault, Happening], contextlib.AbstractAsyncContextManager[None]]]:
+    def _hit(self, fault: Fault) -> frozenset[str] | None:
+        """The devices that can get nothing during a fault; those of a dead node need not wait for it."""
+        if fault.kind in (FaultKind.REDIS_KILL, FaultKind.REDIS_PAUSE):
+            return None
+        if fault.kind == FaultKind.DEVICE_AWAY:
+            return frozenset({self._devices[fault.target].name})
+        if fault.kind in STANDSTILLS:
+            node = str(self._cluster.ports[fault.target])
+            return frozenset(device.name for device in self._devices if device.client.node == node)
+        return frozenset()
+
+    def _acts(self) -> dict[FaultKind, Callable[[Fault], AbstractAsyncContextManager[None]]]:
         return {
             FaultKind.NODE_KILL: self._node_killed,
             FaultKind.NODE_PAUSE: self._node_paused,
+            FaultKind.NODE_RESTART: self._restarted,
             FaultKind.ROLLING_RESTART: self._restarted,
             FaultKind.REDIS_KILL: self._redis_killed,
             FaultKind.REDIS_PAUSE: self._redis_paused,
@@ -108,15 +124,14 @@ class Faults:
         }
 
     @asynccontextmanager
-    async def _node_killed(self, fault: Fault, happening: Happening) -> AsyncIterator[None]:
+    async def _node_killed(self, fault: Fault) -> AsyncIterator[None]:
         port = self._cluster.ports[fault.target]
         await self._cluster.signal_node(port, signal.SIGKILL)
-        happening.mended = asyncio.get_running_loop().time()
         yield
         await start_again(self._cluster, port)
 
     @asynccontextmanager
-    async def _node_paused(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _node_paused(self, fault: Fault) -> AsyncIterator[None]:
         port = self._cluster.ports[fault.target]
         await self._cluster.signal_node(port, signal.SIGSTOP)
         try:
@@ -125,20 +140,21 @@ class Faults:
             await self._cluster.signal_node(port, signal.SIGCONT)
 
     @asynccontextmanager
-    async def _restarted(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
-        for port in self._cluster.ports:
+    async def _restarted(self, fault: Fault) -> AsyncIterator[None]:
+        ports = self._cluster.ports
+        for port in ports if fault.kind == FaultKind.ROLLING_RESTART else ports[fault.target : fault.target + 1]:
             await self._cluster.signal_node(port, signal.SIGTERM)
             await start_again(self._cluster, port)
         yield
 
     @asynccontextmanager
-    async def _redis_killed(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _redis_killed(self, fault: Fault) -> AsyncIterator[None]:
         await self._cluster.signal_redis(signal.SIGKILL)
         yield
         await self._cluster.start_redis()
 
     @asynccontextmanager
-    async def _redis_paused(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _redis_paused(self, fault: Fault) -> AsyncIterator[None]:
         await self._cluster.signal_redis(signal.SIGSTOP)
         try:
             yield
@@ -146,13 +162,13 @@ class Faults:
             await self._cluster.signal_redis(signal.SIGCONT)
 
     @asynccontextmanager
-    async def _bus_cut(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _bus_cut(self, fault: Fault) -> AsyncIterator[None]:
         # Redis may be on its way back from another fault: it is patient with its clients then.
         await self._cluster.cut_bus()
         yield
 
     @asynccontextmanager
-    async def _silent(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _silent(self, fault: Fault) -> AsyncIterator[None]:
         """Nothing passes between a node and Redis, in both directions or in one."""
         network = self._cluster.redis_proxies[self._cluster.ports[fault.target]]
         directions: list[OwnDirection] = []
@@ -169,7 +185,7 @@ class Faults:
                 direction.blackhole = False
 
     @asynccontextmanager
-    async def _broken_off(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _broken_off(self, fault: Fault) -> AsyncIterator[None]:
         """A connection is reset after so many more bytes: one to Redis, or one of a client."""
         port = self._cluster.ports[fault.target]
         to_redis = fault.kind == FaultKind.REPLY_CUT
@@ -181,7 +197,7 @@ class Faults:
             direction.cut(None)
 
     @asynccontextmanager
-    async def _slow(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _slow(self, fault: Fault) -> AsyncIterator[None]:
         """A node's clients have a slow network, or a narrow one."""
         network = self._cluster.node_proxies[self._cluster.ports[fault.target]]
         for direction in (network.up, network.down):
@@ -197,12 +213,12 @@ class Faults:
                 direction.delay_s, direction.jitter_s, direction.rate = 0.0, 0.0, None
 
     @asynccontextmanager
-    async def _reset(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _reset(self, fault: Fault) -> AsyncIterator[None]:
         self._cluster.node_proxies[self._cluster.ports[fault.target]].reset()
         yield
 
     @asynccontextmanager
-    async def _away(self, fault: Fault, _: Happening) -> AsyncIterator[None]:
+    async def _away(self, fault: Fault) -> AsyncIterator[None]:
         """A device loses its connection, and comes back on the node after the one it was on."""
         client = self._devices[fault.target].client
         was_on = self._cluster.ports.index(int(client.node))

@@ -12,11 +12,11 @@ Arrivals = Mapping[str, Sequence[tuple[int, float]]]
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """A time during which something was broken; what is to be well again is `mended`: mostly at its end."""
+    """A time during which something was broken for some devices; None: for all of them."""
 
     began: float
     ended: float
-    mended: float
+    hit: frozenset[str] | None = frozenset()
 
 
 def percentiles(seconds: Iterable[float]) -> dict[str, float]:
@@ -40,26 +40,26 @@ def level_at(arrivals: Arrivals, moment: float) -> dict[str, float | None]:
 
 
 def recovery(arrivals: Arrivals, spells: Sequence[Spell]) -> float | None:
-    """The longest time from when something was mended until all devices were level; None: one never was.
+    """The longest time from the end of a spell until a device was level; None: one never was.
 
-    Time during which something else was broken does not count.
+    While something else is broken for a device its time stands still.
     """
     longest = 0.0
     for spell in spells:
-        times = level_at(arrivals, spell.mended).values()
-        known = [at for at in times if at is not None]
-        if len(known) < len(times):
-            return None
-        longest = max(longest, _whole(spell.mended, max(known, default=spell.mended), spells))
+        for device, at in level_at(arrivals, spell.ended).items():
+            if at is None:
+                return None
+            others = [other for other in spells if other.hit is None or device in other.hit]
+            longest = max(longest, _outside(spell.ended, at, others))
     return longest
 
 
-def _whole(start: float, end: float, spells: Sequence[Spell]) -> float:
+def _outside(start: float, end: float, spells: Sequence[Spell]) -> float:
     """How much of the time from start to end lies outside of all spells."""
-    whole, at = 0.0, start
+    outside, at = 0.0, start
     for spell in sorted(spells, key=lambda spell: spell.began):
         if spell.began >= end:
             break
-        whole += max(0.0, spell.began - at)
+        outside += max(0.0, spell.began - at)
         at = max(at, spell.ended)
-    return whole + max(0.0, end - at)
+    return outside + max(0.0, end - at)

@@ -27,7 +27,7 @@ async def play_latency(stage: Stage) -> dict[str, Any]:
     try:
         await traffic.start(texts("latency"))
         for _ in range(ASKING):
-            await traffic.open_echo(texts("latency"))
+            await traffic.open(texts("latency"), "echo")
         steps = [await _slow(stage, traffic, ms, jitter) for ms, jitter in STEPS]
         _tell(stage, steps)
         cut_off = await _cut_off(stage, traffic)
@@ -39,8 +39,8 @@ async def play_latency(stage: Stage) -> dict[str, Any]:
     healed_at = cut_off.pop("healed_at")
     times = level_at(traffic.arrivals(), healed_at).values()
     recovery = None if None in times else max(at for at in times if at is not None) - healed_at
-    again = stage.seconds(cut_off["ready_again_s"])
-    stage.say("latency.healed", ready=again, level=stage.seconds(recovery))
+    again = stage.seconds(cut_off["ready_again_s"], "after")
+    stage.say("latency.healed", ready=again, level=stage.seconds(recovery, "after"))
     stage.tell_anomalies(report)
     taken_over = sum(step["taken_over"] for step in steps)
     in_time = all(cut_off[name] is not None and cut_off[name] <= NOTICED_S for name in ("not_ready_s", "moved_s"))
@@ -140,7 +140,7 @@ async def _cut_off(stage: Stage, traffic: Traffic) -> dict[str, Any]:
     finally:
         network.up.blackhole = network.down.blackhole = False
     healed_at = loop.time()
-    times = {"ready": stage.seconds(seen[0]), "moved": stage.seconds(seen[1])}
+    times = {"ready": stage.seconds(seen[0], "after"), "moved": stage.seconds(seen[1], "after")}
     stage.say("latency.not_ready", devices=len(there), **times)
     return {
         "node": node,

@@ -32,7 +32,7 @@ async def play_node_failure(stage: Stage) -> dict[str, Any]:
     starting: asyncio.Task[None] | None = None
     try:
         await traffic.start(texts("node-failure"))
-        asked = [await traffic.open_echo(texts("node-failure")) for _ in range(RUNS)]
+        asked = [await traffic.open(texts("node-failure"), "echo") for _ in range(RUNS)]
         watch = RunWatch(devices, *asked)
         by_people = [(devices[number % len(devices)], where) for number, where in enumerate(asked)]
         text = " ".join(stage.people[0].line(number) for number in range(LINES_ASKED))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 FIRST_S = 1.0  # everyone is writing by then
+ROLLING_EVERY_S = 60.0
 CALM_S = 1.0  # at the end, of the faults' own time
 GAP_S = (0.5, 1.3)  # between the begin of one fault and that of the next
-WAITS_S = 6.0  # what would have to wait longer until its target is well is left out
 
 
 class FaultKind(StrEnum):
@@ -18,7 +17,8 @@ class FaultKind(StrEnum):
 
     NODE_KILL = "node_kill"  # SIGKILL, and the node is started again
     NODE_PAUSE = "node_pause"  # SIGSTOP, later SIGCONT
-    ROLLING_RESTART = "rolling_restart"  # SIGTERM and a start of each node, one after another
+    NODE_RESTART = "node_restart"  # SIGTERM, and the node is started again
+    ROLLING_RESTART = "rolling_restart"  # the same with each node, one after another
     REDIS_KILL = "redis_kill"  # SIGKILL, and Redis is started again
     REDIS_PAUSE = "redis_pause"
     BUS_CUT = "bus_cut"  # CLIENT KILL of all that listen
@@ -58,6 +58,7 @@ RESTART_S = 4.0  # what a node may take to end and to be ready again
 RULES = {
     FaultKind.NODE_KILL: _Rule("node", (0.2, 1.5), RESTART_S),
     FaultKind.NODE_PAUSE: _Rule("node", (0.5, 5.0)),
+    FaultKind.NODE_RESTART: _Rule("node", well_after=RESTART_S),
     FaultKind.ROLLING_RESTART: _Rule("nodes"),
     FaultKind.REDIS_KILL: _Rule("redis", (0.1, 1.0), 1.5),
     FaultKind.REDIS_PAUSE: _Rule("redis", (0.3, 3.0), 1.5),
@@ -75,56 +76,78 @@ RULES = {
 
 
 def schedule(seed: int, duration: float, *, nodes: int, devices: int) -> tuple[Fault, ...]:
-    """The faults of so many seconds, in their order: every kind comes before one comes again.
+    """The faults of so many seconds, in their order: every kind comes before one comes again, where time allows.
 
-    Faults overlap, but one target has one at a time, and of several nodes one is always left alone. What would not
-    be over `CALM_S` before the end is left out, and so is a rolling restart of more than half the time.
+    Faults overlap, but one target has one at a time, and of several nodes one is always left alone. All are over
+    `CALM_S` before the end. In a chaos of a minute, and once in each further one, all nodes are restarted in turn.
     """
     # A text is hashed the same way by every Python; what is drawn from it is fixed as well.
     chance = random.Random(f"roomgraph chaos {seed}")
-    free = _Free(nodes, devices)
+    targets = _Targets(nodes, devices)
+    end = duration - CALM_S
     faults: list[Fault] = []
     bag: list[FaultKind] = []
-    at = FIRST_S
-    while at < duration - CALM_S:
+    waiting: list[FaultKind] = []  # for a target that is well
+    at, rolled_at = FIRST_S, -ROLLING_EVERY_S
+    while at < end:
         if not bag:
-            bag = [kind for kind in FaultKind if kind != FaultKind.ROLLING_RESTART]
-            chance.shuffle(bag)
-            if nodes * RESTART_S <= duration / 2:
-                # Among the first of them: it takes all nodes, and so long that it would find no time later.
-                bag.insert(len(bag) - chance.randrange(4), FaultKind.ROLLING_RESTART)
-        kind = bag.pop()
-        rule = RULES[kind]
-        target = chance.randrange(max(1, {"node": nodes, "network": nodes, "device": devices}.get(rule.to, 1)))
-        seconds = round(chance.uniform(*rule.seconds), 2)
-        amount = chance.randint(*rule.amount)
-        if rule.to == "nodes":
-            seconds = nodes * RESTART_S
-        places = free.places(rule.to, target)
-        begins = round(max(at, *(free.since[place] for place in places)), 2)
-        if begins + seconds <= duration - CALM_S and begins <= at + WAITS_S:
-            faults.append(Fault(begins, seconds, kind, target, amount))
-            for place in places:
-                free.since[place] = begins + seconds + rule.well_after
+            rolling = at >= rolled_at + ROLLING_EVERY_S and duration - at >= ROLLING_EVERY_S - FIRST_S
+            bag = _bag(chance, rolling=rolling)
+            rolled_at = at if rolling else rolled_at
+        drawn = bag.pop()
+        if drawn not in waiting:
+            waiting.append(drawn)
+        for kind in waiting:
+            rule, begins = RULES[kind], round(at, 2)
+            free = targets.free(kind, begins, rolling=FaultKind.ROLLING_RESTART in waiting)
+            shortest = nodes * RESTART_S if rule.to == "nodes" else rule.seconds[0]
+            if begins + shortest > end:
+                waiting.remove(kind)
+                break
+            if free:
+                target = chance.choice(free)
+                seconds = max(shortest, round(min(chance.uniform(*rule.seconds), end - begins), 2))
+                faults.append(Fault(begins, seconds, kind, target, chance.randint(*rule.amount)))
+                targets.take(kind, target, begins + seconds + rule.well_after)
+                waiting.remove(kind)
+                break
         at += chance.uniform(*GAP_S)
-    return tuple(sorted(faults, key=lambda fault: fault.at))
+    return tuple(faults)
 
 
-class _Free:
-    """From when on each target may be hit again. A node that is out also takes one of the turns of being out."""
+def _bag(chance: random.Random, *, rolling: bool) -> list[FaultKind]:
+    """Every kind once; the last is drawn first."""
+    bag: list[FaultKind] = [kind for kind in FaultKind if kind != FaultKind.ROLLING_RESTART]
+    chance.shuffle(bag)
+    if rolling:
+        # Among the first of them: it waits until all nodes are well, and the other faults of nodes wait for it.
+        bag.insert(len(bag) - chance.randrange(4), FaultKind.ROLLING_RESTART)
+    return bag
+
+
+class _Targets:
+    """From when on each target may be hit again."""
 
     def __init__(self, nodes: int, devices: int) -> None:
-        self._turns = [f"turn {number}" for number in range(max(1, nodes - 1))]
-        self._nodes = [f"node {number}" for number in range(nodes)]
-        others = [f"network {number}" for number in range(nodes)] + [
-            f"device {number}" for number in range(devices)
-        ]
-        self.since = dict.fromkeys([*self._turns, *self._nodes, "redis", *others], 0.0)
+        counts = {"node": nodes, "redis": 1, "network": nodes, "device": devices}
+        self._free = {to: [0.0] * count for to, count in counts.items()}
 
-    def places(self, to: str, target: int) -> Sequence[str]:
-        """What a fault occupies."""
+    def free(self, kind: FaultKind, at: float, *, rolling: bool) -> list[int]:
+        """Targets that a fault of this kind may hit now. While a rolling restart waits no other node is broken."""
+        to = RULES[kind].to
+        nodes = self._free["node"]
         if to == "nodes":
-            return [*self._turns, *self._nodes]
+            return [0] if max(nodes) <= at else []
         if to == "node":
-            return [min(self._turns, key=lambda turn: self.since[turn]), self._nodes[target]]
-        return ["redis"] if to == "redis" else [f"{to} {target}"]
+            out = sum(since > at for since in nodes)
+            if rolling or out >= max(1, len(nodes) - 1):
+                return []
+        return [number for number, since in enumerate(self._free[to]) if since <= at]
+
+    def take(self, kind: FaultKind, target: int, until: float) -> None:
+        """It is hit, and well again by then."""
+        to = RULES[kind].to
+        if to == "nodes":
+            self._free["node"] = [until] * len(self._free["node"])
+        else:
+            self._free[to][target] = until

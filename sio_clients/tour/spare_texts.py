@@ -2,7 +2,8 @@
 
 SPARE_TEXTS = {
     "seconds": {"en": "{value} s", "zh": "{value} 秒"},
-    "never": {"en": "never", "zh": "未恢复"},
+    "after": {"en": "after {value} s", "zh": "{value} 秒后"},
+    "never": {"en": "never", "zh": "始终没有"},
     "behind": {"en": "behind for", "zh": "落后时间"},
     # node-failure
     "node-failure": {"en": "A node dies under load", "zh": "节点在负载下崩溃"},
@@ -51,7 +52,7 @@ SPARE_TEXTS = {
     "latency.step": {"en": "slow by", "zh": "延迟"},
     "latency.delay": {"en": "{ms} ms + 0–{jitter} ms", "zh": "{ms} + 0–{jitter} 毫秒"},
     "latency.half": {"en": "half within", "zh": "一半在"},
-    "latency.most": {"en": "99 of 100", "zh": "99%"},
+    "latency.most": {"en": "99 of 100", "zh": "99% 在"},
     "latency.ms": {"en": "{value} ms", "zh": "{value} 毫秒"},
     "latency.runs": {"en": "answers", "zh": "回答"},
     "latency.attempts": {"en": "taken over", "zh": "被接手"},
@@ -61,14 +62,12 @@ SPARE_TEXTS = {
         "zh": "[red]节点 {node} 与 Redis 之间完全不通，持续 {seconds} 秒。[/]",
     },
     "latency.not_ready": {
-        "en": "It says that it is not ready: after {ready}. "
-        "Its {devices} people are on other nodes: after {moved}.",
-        "zh": "它报告未就绪：{ready} 后。它上面的 {devices} 人转到其他节点：{moved} 后。",
+        "en": "It says that it is not ready: {ready}. Its {devices} people are on other nodes: {moved}.",
+        "zh": "它报告未就绪：{ready}。它上面的 {devices} 人转到其他节点：{moved}。",
     },
     "latency.healed": {
-        "en": "[green]The network is healed.[/] The node is ready again: after {ready}. "
-        "All have everything: after {level}.",
-        "zh": "[green]网络恢复。[/]该节点恢复就绪：{ready} 后。所有人收齐：{level} 后。",
+        "en": "[green]The network is healed.[/] The node is ready again: {ready}. All have everything: {level}.",
+        "zh": "[green]网络恢复。[/]该节点恢复就绪：{ready}。所有人收齐：{level}。",
     },
     "latency.verdict": {
         "en": "{sent} sent; lost {lost}, duplicated {duplicated}, out of order {reordered}; "
@@ -95,13 +94,14 @@ SPARE_TEXTS = {
     "chaos.fault": {"en": "fault", "zh": "故障"},
     "fault.node_kill": {"en": "node killed (SIGKILL)", "zh": "节点被终止（SIGKILL）"},
     "fault.node_pause": {"en": "node stands still", "zh": "节点停滞"},
-    "fault.rolling_restart": {"en": "nodes restarted in turn", "zh": "节点逐个重启"},
+    "fault.node_restart": {"en": "node restarted (SIGTERM)", "zh": "节点重启（SIGTERM）"},
+    "fault.rolling_restart": {"en": "all restarted in turn", "zh": "全部节点逐个重启"},
     "fault.redis_kill": {"en": "Redis killed (SIGKILL)", "zh": "Redis 被终止（SIGKILL）"},
     "fault.redis_pause": {"en": "Redis stands still", "zh": "Redis 停滞"},
     "fault.bus_cut": {"en": "bus connections killed", "zh": "总线连接被断开"},
-    "fault.partition": {"en": "node cut off from Redis", "zh": "节点与 Redis 隔离"},
-    "fault.commands_lost": {"en": "  only what it says", "zh": "  仅去程不通"},
-    "fault.replies_lost": {"en": "  only what it is told", "zh": "  仅回程不通"},
+    "fault.partition": {"en": "node ⇄ Redis cut off", "zh": "节点 ⇄ Redis 不通"},
+    "fault.commands_lost": {"en": "node → Redis cut off", "zh": "节点 → Redis 不通"},
+    "fault.replies_lost": {"en": "Redis → node cut off", "zh": "Redis → 节点 不通"},
     "fault.reply_cut": {"en": "reply of Redis cut", "zh": "Redis 回复被截断"},
     "fault.slow": {"en": "slow network", "zh": "网络缓慢"},
     "fault.narrow": {"en": "narrow network", "zh": "带宽受限"},

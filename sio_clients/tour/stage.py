@@ -133,9 +133,9 @@ class Stage:
             raise RuntimeError("this scene breaks the cluster: it is played on one that was started for it")
         return self.nodes
 
-    def seconds(self, value: float | None) -> str:
-        """A time, as it is told; None is never."""
-        return self.texts("never") if value is None else self.texts("seconds", value=f"{value:.2f}")
+    def seconds(self, value: float | None, how: str = "seconds") -> str:
+        """A time, as it is told: so long, or `after` so long; None is never."""
+        return self.texts("never") if value is None else self.texts(how, value=f"{value:.2f}")
 
     async def is_ready(self, port: int) -> bool:
         """Whether a node of this machine says that it is ready."""

@@ -18,7 +18,7 @@ PAUSE_S = 0.1  # between the ack of one message and the next
 
 
 class Traffic:
-    """Everyone writes into one conversation, until `stop`. The echo is asked in conversations beside it."""
+    """Everyone writes into one conversation, until `stop`. Agents are asked in conversations beside it."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -26,7 +26,7 @@ class Traffic:
         self._writers: list[asyncio.Task[None]] = []
         self.devices = stage.devices
         self.conversation_id = ""
-        self.asked: list[str] = []  # the conversations with the echo
+        self.asked: list[str] = []  # the conversations with agents
 
     async def start(self, title: str) -> None:
         """Everyone joins and begins to write; returns when something of everyone has come to everyone."""
@@ -44,17 +44,17 @@ class Traffic:
 
         await asyncio.gather(*(d.until(self.conversation_id, heard, WAIT_S) for d in self.devices))
 
-    async def open_echo(self, title: str) -> str:
-        """Open a conversation in which everything is said back, for everyone; returns its id."""
+    async def open(self, title: str, graph: str) -> str:
+        """Open a conversation with an agent, for everyone; returns its id."""
         first, *others = self.devices
-        created = await first.client.create(title, access="open", agent="always", graph="echo")
+        created = await first.client.create(title, access="open", agent="always", graph=graph)
         for device in (first, *others):
             await device.join(created.id)
         self.asked.append(created.id)
         return created.id
 
     async def ask(self, device: RecordedDevice, conversation_id: str, text: str) -> str:
-        """Have something said back, and wait for its end; returns the run, or nothing if it is not known."""
+        """Say something to the agent, and wait for its answer; returns the run, or nothing if it is not known."""
         try:
             ack = await device.send(conversation_id, text)
         except RoomgraphError:
@@ -62,6 +62,23 @@ class Traffic:
         run_id = ack.run_id or ""
         await device.ended(conversation_id, run_id, WAIT_S)
         return run_id
+
+    async def book(self, device: RecordedDevice, other: RecordedDevice, conversation_id: str, text: str) -> None:
+        """Ask the concierge for a room; when it asks back, two devices say yes at the same time."""
+        run_id = await self.ask(device, conversation_id, text)
+        questions = [e for e in device.entries[conversation_id] if e.data.get("run_id") == run_id]
+        if not questions or questions[-1].type != EntryType.INTERRUPT:
+            return
+        asked = questions[-1].data["interrupts"][0]
+        answer = asked["value"]["options"][0]["value"]
+        # The second one is refused, or neither knows: the log says which of them counted.
+        await asyncio.gather(
+            *(one.conversation(conversation_id).respond(asked["interrupt_id"], answer) for one in (device, other)),
+            return_exceptions=True,
+        )
+        resolved = [e for e in device.entries[conversation_id] if e.type == EntryType.INTERRUPT_RESOLVED]
+        if resolved:
+            await device.ended(conversation_id, resolved[-1].data["run_id"], WAIT_S)
 
     async def stop(self) -> None:
         """Everyone writes a last word, and no more."""
@@ -74,9 +91,13 @@ class Traffic:
         for conversation_id in self.asked:
             log = await first.conversation(conversation_id).log()
             asked = {entry.seq for entry in log if entry.type == EntryType.MESSAGE}
+            begun = {entry.data["run_id"] for entry in log if entry.type == EntryType.INTERRUPT_RESOLVED}
 
-            def answered(entries: list[Entry], asked: set[int] = asked) -> bool:
-                return asked <= {entry.data["input_seq"] for entry in entries if entry.type in FINAL_TYPES}
+            def answered(
+                entries: list[Entry], asked: set[int] = asked, begun: set[str | None] = begun - {None}
+            ) -> bool:
+                ends = [entry.data for entry in entries if entry.type in FINAL_TYPES]
+                return asked <= {end["input_seq"] for end in ends} and begun <= {end["run_id"] for end in ends}
 
             unended += not await first.until(conversation_id, answered, WAIT_S)
         return unended
