@@ -77,8 +77,8 @@ class Traffic:
             return_exceptions=True,
         )
         resolved = [e for e in device.entries[conversation_id] if e.type == EntryType.INTERRUPT_RESOLVED]
-        if resolved:
-            await device.ended(conversation_id, resolved[-1].data["run_id"], WAIT_S)
+        if resolved and (goes_on := resolved[-1].data.get("run_id")):
+            await device.ended(conversation_id, goes_on, WAIT_S)
 
     async def stop(self) -> None:
         """Everyone writes a last word, and no more."""
@@ -91,7 +91,7 @@ class Traffic:
         for conversation_id in self.asked:
             log = await first.conversation(conversation_id).log()
             asked = {entry.seq for entry in log if entry.type == EntryType.MESSAGE}
-            begun = {entry.data["run_id"] for entry in log if entry.type == EntryType.INTERRUPT_RESOLVED}
+            begun = {e.data.get("run_id") for e in log if e.type == EntryType.INTERRUPT_RESOLVED}
 
             def answered(
                 entries: list[Entry], asked: set[int] = asked, begun: set[str | None] = begun - {None}

@@ -1,4 +1,4 @@
-"""The spare scenes as people play them: by the command, with a cluster of their own, judged by exit status and facts."""
+"""The spare scenes as people play them, by the command, on a cluster of their own: exit status and facts."""
 
 from __future__ import annotations
 
