@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 5.0
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 3.0
+REPEAT_MAX_S = 1.0  # between repetitions of a request: the store may be back, and was asked no sooner than that
 RUN_EVENTS = (
     ServerEvent.RUN_STARTED,
     ServerEvent.RUN_DELTA,
@@ -246,10 +247,11 @@ class ChatClient:
                 if loop.time() + delay > deadline:
                     raise
             except (ConnectionLost, TimeoutError):
+                delay = BACKOFF_FIRST_S  # the next node may be well
                 if loop.time() + delay > deadline:
                     raise Unavailable(f"{event} got no answer within {self.give_up_after:g} s") from None
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, BACKOFF_MAX_S)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, REPEAT_MAX_S)
 
     # Inside
 

@@ -98,8 +98,13 @@ class ConversationKeys:
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
         # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
         self.run_prefix = f"{tag}:run:"
+        self._call_prefix = f"{base}:call:"
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
+
+    def call(self, call_id: str) -> str:
+        """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
+        return f"{self._call_prefix}{call_id}"
 
 
 def conversation_room(conversation_id: str) -> str:

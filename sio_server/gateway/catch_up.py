@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.sessions import Session, Sessions
-from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
 from sio_server.protocol.position import Position, judge
 
@@ -31,11 +31,22 @@ class CatchUp:
         The order matters: check membership, enter the room, then read. What is appended or marked after the
         reading comes live; what was before it is in what is read; an entry in both has the same seq.
         """
+        told = False
         for _ in range(ATTEMPTS):
-            checked = (await self._log.look(conversation_id, session.user_id)).bounds
+            first_look = await self._log.look(conversation_id, session.user_id)
+            checked = first_look.bounds
+            if (
+                position is not None
+                and position.epoch == checked.epoch
+                and position.seq > checked.head
+                and not told
+            ):
+                told = True
+                await self._log.claim(conversation_id, position)
+                continue
             if self._sessions.get(session.sid) is None:
                 raise Unavailable("the connection was closed meanwhile")
-            seen = Position(checked.epoch, checked.head)
+            seen = Handed(checked.epoch, checked.head, first_look.last_activity)
             was_following = self._fanout.follows(session.sid, conversation_id)
             if not self._fanout.enter(session.sid, session.user_id, conversation_id, seen):
                 continue
@@ -50,7 +61,7 @@ class CatchUp:
                     limit=MAX_PAGE_ENTRIES,
                     max_bytes=max_bytes,
                 )
-            except (Refused, Unavailable):
+            except BaseException:
                 if not was_following:
                     self._fanout.leave(session.sid, conversation_id)
                     session.following.discard(conversation_id)

@@ -91,9 +91,7 @@ class HttpApi:
         token_ttl_s: int,
         metrics: Metrics,
         node_name: str,
-        serving: Callable[[], bool],
-        redis_reachable: Callable[[], bool],
-        bus_heard: Callable[[], bool],
+        readiness: Callable[[], dict[str, Any]],
         status: Callable[[], Awaitable[dict[str, Any]]],
         page_origins: tuple[str, ...],
         node_urls: tuple[str, ...] = (),
@@ -104,9 +102,7 @@ class HttpApi:
         self._token_ttl_s = token_ttl_s
         self._metrics = metrics
         self._node_name = node_name
-        self._serving = serving
-        self._redis_reachable = redis_reachable
-        self._bus_heard = bus_heard
+        self._readiness = readiness
         self._status = status
         self._page_origins = page_origins
         self._stage = stage
@@ -170,10 +166,8 @@ class HttpApi:
 
     async def _ready(self, request: web.Request) -> web.Response:
         """200 when clients may be sent here: Redis answers, the node hears itself on the bus, and it stays."""
-        redis, bus = self._redis_reachable(), self._bus_heard()
-        ready = redis and bus and self._serving()
-        body = {"ready": ready, "node": self._node_name, "redis": redis, "bus": bus}
-        return web.json_response(body, status=200 if ready else 503)
+        body = self._readiness()
+        return web.json_response(body, status=200 if body["ready"] else 503)
 
     async def _prometheus(self, request: web.Request) -> web.Response:
         body = generate_latest(self._metrics.registry)

@@ -69,6 +69,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         devices: Devices,
         endings: Endings,
         node_urls: Sequence[str],
+        admit: Callable[[], None],
     ) -> None:
         super().__init__("/")
         self._tokens = tokens
@@ -82,8 +83,9 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._graphs = graphs  # names; the first is the default
         self._devices = devices
         self._node_urls = node_urls
+        self._admit = admit
         self._catch_up = CatchUp(conversations, fanout, sessions)
-        runs = RunRequests(conversations, turns, bus)
+        runs = RunRequests(conversations, turns, bus, fanout)
         of_devices = DeviceRequests(devices, conversations, fanout, endings)
         self._handlers: dict[str, Handler] = {
             ClientEvent.CONVERSATION_CREATE: self._create,
@@ -114,6 +116,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     async def on_connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         """Check the token and begin the session; a refusal carries a code."""
         try:
+            self._admit()
             if not isinstance(auth, dict) or not auth.get("token"):
                 raise Refused(ErrorCode.TOKEN_MISSING, "no token: put one into the handshake's auth as `token`")
             try:
@@ -269,6 +272,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
                 request.client_id,
                 request.text,
                 run_id=new_run_id(),
+                handed=self._fanout.handed(request.conversation_id),
             )
         except RoomgraphError as exc:
             self._metrics.sends.labels(exc.code).inc()

@@ -116,8 +116,10 @@ class Sessions:
         """Remove an ended session from Redis, now or later."""
         try:
             await self._remove(self._node_id, session.sid, session.user_id)
-        except Unavailable:
+        except BaseException as exc:
             self._unremoved[session.sid] = session.user_id
+            if not isinstance(exc, Unavailable):  # who closes a connection has its time, too
+                raise
 
     def renamed(self, room: str, devices: Iterable[Mapping[str, Any]]) -> None:
         """A user's devices are these now: sessions are called what their devices are called."""

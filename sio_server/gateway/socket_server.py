@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from engineio.async_drivers import aiohttp as engineio_aiohttp
 
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
+    async def close(self, sid: str) -> None:
+        """Close the connection of a session as if the network had broken: its client comes again, anywhere."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        if eio_sid is not None:
+            await self._close(eio_sid)
+
     async def end_session(self, sid: str) -> None:
         """Close a session for good: say so, and give the client a moment to read it and to close by itself."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
@@ -145,11 +151,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         websocket: _WebSocket | None = getattr(socket, "websocket", None)
         if websocket is None:
             return  # it ends by itself at this moment
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
-                await websocket.close()
+        # In a task of its own: what the session's end waits for may forget a cancellation, and whoever closes
+        # many connections must not wait for one of them for ever.
+        goodbye = asyncio.create_task(self._say_goodbye(socket, websocket))
+        await asyncio.wait({goodbye}, timeout=CLOSE_TIMEOUT_S)
         websocket.abort()
+        await end_tasks([goodbye], patience_s=CLOSE_TIMEOUT_S)
+
+    async def _say_goodbye(self, socket: Any, websocket: _WebSocket) -> None:
+        await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
+        await websocket.close()
 
     async def _refuse_large(self, eio_sid: str, data: str) -> None:
         event = _EVENT_WITH_ACK.match(data[:200])

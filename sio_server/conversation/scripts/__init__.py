@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
 
 from sio_server.conversation.connection import redis_errors
 from sio_server.conversation.keys import (
@@ -24,6 +26,9 @@ from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
 
 # Scripts that begin or end runs are given `_run.lua` as well.
 _OF_RUNS = {"append", "take_run", "finish_run", "stop", "respond", "regenerate"}
+
+# Steps that a repetition would do otherwise, or answer otherwise; see `_once.lua`.
+_ONCE = {"create", "join", "leave", "invite", "draft", "stop", "take_run"}
 
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
@@ -59,8 +64,11 @@ class Scripts:
         k = ConversationKeys(conversation_id)
         keys = [k.meta, k.members, k.invited, k.log, k.sent, k.reads, k.drafts, k.lease, k.unfinished, k.runs]
         keys += [k.stats, k.interrupts, k.answers, k.resolved, k.threads, k.retired, k.delivered]
-        prelude = ["_entry.lua", "_run.lua"] if name in _OF_RUNS else ["_entry.lua"]
-        script = self._script(name, _sources("_time.lua", "_bus.lua", *prelude, f"{name}.lua"))
+        parts = ["_time.lua", "_bus.lua", "_entry.lua", *(["_run.lua"] if name in _OF_RUNS else []), f"{name}.lua"]
+        if name in _ONCE:
+            parts[-1:] = ["_once.lua", f"{name}.lua", "_once_end.lua"]
+            keys.append(k.call(secrets.token_hex(6)))
+        script = self._script(name, _sources(*parts))
         return await self._run(script, keys, [conversation_id, BUS, k.run_prefix, *args])
 
     async def devices(self, name: str, user_id: str, *args: str | int) -> list[Any]:
@@ -73,6 +81,14 @@ class Scripts:
     async def plain(self, name: str, keys: list[str], *args: str | int) -> list[Any]:
         """Run a script that needs nothing but its keys."""
         return await self._run(self._script(name, _source(f"{name}.lua")), keys, list(args))
+
+    async def server_id(self) -> str:
+        """Which start of Redis this is; empty when it does not say so."""
+        with redis_errors():
+            try:
+                return str((await self._redis.info("server")).get("run_id", ""))
+            except ResponseError:  # not everyone may ask
+                return ""
 
     def _script(self, name: str, source: str) -> AsyncScript:
         if name not in self._loaded:
