@@ -73,7 +73,7 @@ async def _slow(stage: Stage, traffic: Traffic, ms: int, jitter: int) -> dict[st
                 traffic.ask(device, where, text)
                 for device, where in zip(stage.devices, traffic.asked, strict=False)
             ]
-            runs = await asyncio.gather(*asking)
+            answers = await asyncio.gather(*asking)
             await asyncio.sleep(max(0.0, began + STEP_S - loop.time()))
             ended = loop.time()
             # What is on its way arrives as late as the rest: it goes to a node, to Redis, and all that back.
@@ -81,8 +81,7 @@ async def _slow(stage: Stage, traffic: Traffic, ms: int, jitter: int) -> dict[st
         finally:
             _delay(networks, 0.0, 0.0)
     times = traffic.latencies(since=began, until=ended)
-    ends = traffic.runs()
-    attempts = [ends[run_id][0].data["attempt"] for run_id in runs if run_id in ends]
+    attempts = [answer.data["attempt"] for answer in answers if answer is not None]
     return {
         "delay_ms": ms,
         "jitter_ms": jitter,

@@ -53,23 +53,20 @@ class Traffic:
         self.asked.append(created.id)
         return created.id
 
-    async def ask(self, device: RecordedDevice, conversation_id: str, text: str) -> str:
-        """Say something to the agent, and wait for its answer; returns the run, or nothing if it is not known."""
+    async def ask(self, device: RecordedDevice, conversation_id: str, text: str) -> Entry | None:
+        """Say something to the agent, and wait for its answer; None when there is none, or nobody can know."""
         try:
             ack = await device.send(conversation_id, text)
         except RoomgraphError:
-            return ""  # it may be in the log all the same: then its run is found there
-        run_id = ack.run_id or ""
-        await device.ended(conversation_id, run_id, WAIT_S)
-        return run_id
+            return None  # it may be in the log all the same: then its run is found there
+        return await self._end(device, conversation_id, ack.run_id)
 
     async def book(self, device: RecordedDevice, other: RecordedDevice, conversation_id: str, text: str) -> None:
         """Ask the concierge for a room; when it asks back, two devices say yes at the same time."""
-        run_id = await self.ask(device, conversation_id, text)
-        questions = [e for e in device.entries[conversation_id] if e.data.get("run_id") == run_id]
-        if not questions or questions[-1].type != EntryType.INTERRUPT:
+        question = await self.ask(device, conversation_id, text)
+        if question is None or question.type != EntryType.INTERRUPT:
             return
-        asked = questions[-1].data["interrupts"][0]
+        asked = question.data["interrupts"][0]
         answer = asked["value"]["options"][0]["value"]
         # The second one is refused, or neither knows: the log says which of them counted.
         await asyncio.gather(
@@ -77,8 +74,15 @@ class Traffic:
             return_exceptions=True,
         )
         resolved = [e for e in device.entries[conversation_id] if e.type == EntryType.INTERRUPT_RESOLVED]
-        if resolved and (goes_on := resolved[-1].data.get("run_id")):
-            await device.ended(conversation_id, goes_on, WAIT_S)
+        if resolved:
+            await self._end(device, conversation_id, resolved[-1].data.get("run_id"))
+
+    async def _end(self, device: RecordedDevice, conversation_id: str, run_id: str | None) -> Entry | None:
+        """Wait for the final entry of a run."""
+        if run_id is None or not await device.ended(conversation_id, run_id, WAIT_S):
+            return None
+        ends = (e for e in device.entries[conversation_id] if e.type in FINAL_TYPES and e.data["run_id"] == run_id)
+        return next(ends, None)
 
     async def stop(self) -> None:
         """Everyone writes a last word, and no more."""
