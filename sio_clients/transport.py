@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,10 @@ from sio_server.protocol.events import ServerEvent
 
 CONNECT_TIMEOUT_S = 5.0
 GOODBYE_TIMEOUT_S = 1.0
+
+# The engine logs lost connections as errors, by names of its own; here they are told by exceptions.
+_engine_log = logging.getLogger(f"{__name__}.engine")
+_engine_log.setLevel(logging.CRITICAL)
 
 
 class ConnectionLost(Exception):
@@ -40,7 +45,9 @@ class Transport:
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
         )
-        self._sio = socketio.AsyncClient(reconnection=False, http_session=self._http, handle_sigint=False)
+        self._sio = socketio.AsyncClient(
+            reconnection=False, http_session=self._http, handle_sigint=False, engineio_logger=_engine_log
+        )
         refusal: list[Any] = []
         self._sio.on("*", self._receive)
         self._sio.on("disconnect", lambda reason=None: self._end())

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sio_server.app import serve
-from sio_server.cluster.local import LocalCluster
+from sio_server.cluster.local import ClusterError, LocalCluster, find_ports
 from sio_server.cluster.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
 from sio_server.cluster.status import read_status
 from sio_server.cluster.texts import TEXTS
@@ -48,8 +49,13 @@ Scene = Annotated[
     list[str] | None,
     typer.Option(
         "--scene",
-        help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status.",
+        help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status; "
+        "or a spare one, which is played only when named: load, node-failure, latency, chaos.",
     ),
+]
+Duration = Annotated[float, typer.Option(min=5, max=86_400, help="How long the chaos lasts, in seconds.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="What the chaos is drawn from: the same seed, the same faults.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the facts to this file for a program.")]
 Urls = Annotated[
@@ -145,6 +151,18 @@ def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]
     return scenes
 
 
+def check_cluster_for(scenes: list[str], nodes: int) -> bool:
+    """Fail when scenes need another cluster than this one; returns whether its networks are to be made bad."""
+    from sio_clients.tour.play import BAD_NETWORKS, BREAKING
+
+    for name in scenes:
+        if name in BREAKING and nodes < 2:
+            fail(f"--scene {name}: it takes two nodes at least, since one is broken: --nodes 3", 2)
+        if name in BAD_NETWORKS and "REDIS_URL" in os.environ:
+            fail(f"--scene {name}: it breaks Redis as well, so it takes one of its own: unset REDIS_URL", 2)
+    return not BAD_NETWORKS.isdisjoint(scenes)
+
+
 @app.command("up")
 def up_command(
     port: Port = 9000,
@@ -155,6 +173,8 @@ def up_command(
     ] = False,
     clients: Clients = 5,
     scene: Scene = None,
+    duration: Duration = 30.0,
+    seed: Seed = None,
     json_file: JsonFile = None,
     lang: Lang = None,
     graph: GraphOption = None,
@@ -176,6 +196,7 @@ def up_command(
         data_dir or Path(".data") / str(port),
         redis_url=os.environ.get("REDIS_URL"),
         settings=graph_settings(graph, langgraph_json),
+        proxied=tour and check_cluster_for(scenes, nodes),
     )
 
     async def play_tour(cluster: LocalCluster) -> bool:
@@ -188,6 +209,8 @@ def up_command(
             json_file=json_file,
             alone="REDIS_URL" not in os.environ,
             nodes=cluster,
+            seed=seed,
+            duration=duration,
         )
 
     stay = not once and (sys.stdout.isatty() or not tour)
@@ -302,26 +325,63 @@ def tour_command(
     url: Urls = None,
     clients: Clients = 5,
     scene: Scene = None,
+    duration: Duration = 30.0,
+    seed: Seed = None,
     json_file: JsonFile = None,
     lang: Lang = None,
 ) -> None:
-    """Play the tour on nodes that are up and take guests; verdicts come from what clients received."""
-    from sio_clients.tour.play import play
+    """Play the tour on nodes that are up and take guests; verdicts come from what clients received.
+
+    Spare scenes are played, with those named beside them, on three nodes and a Redis that are started for them and
+    stopped after them.
+    """
+    from sio_clients.tour.play import BREAKING, SPARE_SCENES, play
 
     language = language_or_fail(lang)
     scenes = scenes_or_fail(scene, json_file)
-    held = run(
-        lambda: play(
-            urls_or_fail(url),
+    breaking = [name for name in scenes if name in BREAKING]
+    if url and breaking:
+        fail(f"--scene {breaking[0]}: it breaks nodes and Redis, so it starts its own: leave --url out", 2)
+
+    def play_on(urls: list[str], own: LocalCluster | None) -> Coroutine[Any, Any, bool]:
+        return play(
+            urls,
             console=console,
             language=language,
             clients=clients,
             scenes=scenes,
             json_file=json_file,
-            alone=False,
+            alone=own is not None,
+            nodes=own,
+            seed=seed,
+            duration=duration,
         )
-    )
-    raise typer.Exit(0 if held else 1)
+
+    if url or SPARE_SCENES.keys().isdisjoint(scenes):
+        held = run(lambda: play_on(urls_or_fail(url), None))
+        raise typer.Exit(0 if held else 1)
+    with tempfile.TemporaryDirectory(prefix="roomgraph-") as folder:
+        status = run(lambda: play_on_own_cluster(Path(folder), language, scenes, play_on))
+    raise typer.Exit(status)
+
+
+async def play_on_own_cluster(
+    folder: Path,
+    language: str,
+    scenes: list[str],
+    play_on: Callable[[list[str], LocalCluster], Awaitable[bool]],
+) -> int:
+    """Start a cluster for scenes on ports that are free, play them, and stop it; returns the exit status."""
+    from sio_clients.tour.play import BAD_NETWORKS
+
+    nodes = len(DEFAULT_URLS)
+    try:
+        port = find_ports(nodes)
+    except ClusterError as exc:
+        fail(str(exc))
+    cluster = LocalCluster(port, nodes, folder, proxied=not BAD_NETWORKS.isdisjoint(scenes))
+    texts = Texts(language, TEXTS)
+    return await up(cluster, console, texts, keep_data=False, stay=False, play=lambda own: play_on(own.urls, own))
 
 
 @app.command("check")

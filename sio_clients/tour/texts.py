@@ -1,5 +1,7 @@
 """What the tour says, in English and Chinese."""
 
+from sio_clients.tour.spare_texts import SPARE_TEXTS
+
 TEXTS = {
     "title": {
         "en": "{clients} clients on {nodes} nodes",
@@ -211,4 +213,4 @@ TEXTS = {
         "en": "{sessions} active sessions, {subscriptions} bus subscriptions, {nodes} nodes.",
         "zh": "{sessions} 个活跃连接，{subscriptions} 个总线订阅，{nodes} 个节点。",
     },
-}
+} | SPARE_TEXTS

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -89,6 +90,11 @@ class LocalCluster:
     def urls(self) -> list[str]:
         """Where clients reach the nodes; of proxies known when Redis has been started."""
         return [f"http://127.0.0.1:{self._entrance(number)}" for number in self.ports]
+
+    @property
+    def pages(self) -> list[str]:
+        """Where people open the page: the nodes themselves, on the ports that were asked for."""
+        return [f"http://127.0.0.1:{number}/" for number in self.ports]
 
     @property
     def origins(self) -> list[str]:
@@ -202,6 +208,14 @@ class LocalCluster:
         """Send a signal to Redis; it waits as `signal_node` does."""
         await self._signal("redis", number)
 
+    async def cut_bus(self) -> None:
+        """Have Redis break off the connections on which nodes listen."""
+        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
+        try:
+            await client.client_kill_filter(_type="pubsub")
+        finally:
+            await client.aclose()
+
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""
         process = self._processes.get(f"node-{port}")
@@ -296,6 +310,15 @@ def _is_ours(pid: int) -> bool:
     except OSError:
         return True  # no /proc on this system: the process lives, and its number was ours
     return b"sio_server" in command or b"redis-server" in command
+
+
+def find_ports(nodes: int) -> int:
+    """The first of so many free ports in a row whose Redis port is free as well."""
+    for _ in range(100):
+        port = random.randrange(10_000, 30_000)
+        if all(is_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
+            return port
+    raise ClusterError("no_ports", count=nodes)
 
 
 def is_free(port: int) -> bool:

@@ -25,7 +25,11 @@ from sio_server.protocol.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-SETUP_ATTEMPTS = 20
+SETUP_ATTEMPTS = 20  # while other nodes do the same
+SETUP_WAIT_S = 60.0  # for a Redis that goes away meanwhile
+
+# The library logs an error with a traceback whenever Redis is away; here that is told by exceptions.
+logging.getLogger("redisvl").setLevel(logging.CRITICAL)
 
 
 class WrongSaver(ValueError):
@@ -120,7 +124,9 @@ class CheckpointStore:
 
         Raises WrongSaver or Unavailable.
         """
-        for attempt in range(SETUP_ATTEMPTS):
+        deadline = asyncio.get_running_loop().time() + SETUP_WAIT_S
+        attempt = 0
+        while attempt < SETUP_ATTEMPTS and asyncio.get_running_loop().time() < deadline:
             try:
                 if self._kind == "plain":
                     return
@@ -139,15 +145,16 @@ class CheckpointStore:
                 await saver.asetup()
                 self.saver = saver
                 return
-            except ResponseError as exc:
-                # "Index already exists": another node was faster between our look and our create.
-                log.info("the indexes are being created elsewhere: attempt=%d error=%s", attempt, exc)
-            except (RedisError, OSError) as exc:
-                log.info("the checkpoint store is not there yet: attempt=%d error=%s", attempt, exc)
             except WrongSaver:
                 raise
             except Exception as exc:  # redisvl wraps Redis' errors in its own
-                if "already exists" not in str(exc).lower():
+                if is_store_error(exc) or isinstance(exc, OSError):
+                    log.info("the checkpoint store is not there yet: error=%s", exc)
+                elif isinstance(exc, ResponseError) or "already exists" in str(exc).lower():
+                    # "Index already exists": another node was faster between our look and our create.
+                    attempt += 1
+                    log.info("the indexes are being created elsewhere: attempt=%d error=%s", attempt, exc)
+                else:
                     raise
             await asyncio.sleep(0.1)
         raise Unavailable("the checkpoint store could not be set up")
