@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,9 +25,14 @@ from sio_server.cluster.status import read_status
 from sio_server.cluster.texts import TEXTS
 from sio_server.cluster.up import up
 from sio_server.conversation.connection import connect
+from sio_server.conversation.devices import ALL_DEVICES, Devices
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.conversation.scripts import Scripts
 from sio_server.gateway.auth import Tokens
 from sio_server.language import LANGUAGES, Texts, detect_language
 from sio_server.protocol.errors import RoomgraphError
+from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
 from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, hide_password, load_settings
 
 app = typer.Typer(
@@ -318,6 +324,40 @@ def token_command(
         )
     except RoomgraphError as exc:
         fail(exc.message)
+
+
+@app.command("revoke")
+def revoke_command(
+    user_id: Annotated[str, typer.Argument(help="The id of the user whose tokens are good no more.")],
+    device: Annotated[str, typer.Option(help="Only for this device id; for another the tokens serve on.")] = "",
+) -> None:
+    """Refuse all tokens of a user that were issued until now, and end the sessions, on all nodes of REDIS_URL.
+
+    Tokens issued later are taken: stop issuing them first.
+    """
+    redis_url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+    if not re.fullmatch(USER_ID_PATTERN, user_id):
+        fail(f"{user_id}: cannot be the id of a user", 2)
+    if device and not re.fullmatch(ID_PATTERN, device):
+        fail(f"--device {device}: cannot be the id of a device", 2)
+
+    async def revoke() -> int:
+        redis = connect(redis_url)
+        try:
+            scripts = Scripts(redis)
+            members = Members(redis, scripts, ConversationLog(scripts), retention=0)
+            return await Devices(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
+        finally:
+            await redis.aclose()
+
+    try:
+        ended = asyncio.run(revoke())
+    except RoomgraphError as exc:
+        fail(f"{exc.message}. REDIS_URL is {hide_password(redis_url)}")
+    except ValueError as exc:
+        fail(f"REDIS_URL={hide_password(redis_url)}: {exc}", 2)
+    of = f"{user_id}, device {device}" if device else user_id
+    console.print(f"{of}: tokens issued until now are refused; sessions ended: {ended}", highlight=False)
 
 
 @app.command("tour")

@@ -41,7 +41,9 @@ from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.handshake import Handshakes
 from sio_server.gateway.http import HttpApi, Stage
+from sio_server.gateway.limits import Limits, parse_rates
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import Gateway
 from sio_server.gateway.readiness import Readiness
@@ -86,7 +88,22 @@ class Node:
         self._bus = Bus(settings.redis_url, self.node_id)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
         devices = Devices(self._redis, scripts, members)
-        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics, self._trace)
+        self._sessions = Sessions(
+            self._redis,
+            devices,
+            self.node_id,
+            settings.name,
+            metrics,
+            self._trace,
+            per_user=settings.connections_per_user,
+            per_address=settings.connections_per_address,
+        )
+        self._limits = Limits(
+            scripts,
+            user=parse_rates(settings.rate_limit_user),
+            events=parse_rates(settings.rate_limit_events),
+            address=parse_rates(settings.rate_limit_address),
+        )
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
         self._fanout.on_missed = Repeats(self._bus, members, devices).tell
         description: dict[str, str] = {
@@ -108,7 +125,7 @@ class Node:
             raise SettingsError(str(exc)) from None
         # None: the page's own origin only.
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
-        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
+        self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
         self._readiness = Readiness(
             settings.name,
             self._bus,
@@ -118,7 +135,8 @@ class Node:
             close=self._sio.close,
         )
         gateway = Gateway(
-            tokens=tokens,
+            handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
+            limits=self._limits,
             sessions=self._sessions,
             members=members,
             conversations=conversations,
@@ -132,6 +150,7 @@ class Node:
             endings=self._endings,
             node_urls=settings.node_urls,
             admit=self._readiness.admit,
+            conversations_per_session=settings.conversations_per_session,
         )
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
@@ -141,6 +160,9 @@ class Node:
             self._feed.start()
         http = HttpApi(
             tokens=tokens,
+            devices=devices,
+            limits=self._limits,
+            trusted_proxies=settings.trusted_proxies,
             guests=settings.auth_mode == "guest",
             token_ttl_s=settings.token_ttl,
             metrics=metrics,
@@ -159,6 +181,8 @@ class Node:
         self._tasks.append(asyncio.create_task(self._heartbeats.run(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
+        self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
+        self._limits.start()
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
         await self._runner.setup()
         self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
@@ -189,6 +213,7 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
+        await self._limits.stop()
         await self._sessions.stop()
         await self._endings.close()
         await self._fanout.close()

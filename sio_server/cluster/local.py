@@ -177,6 +177,11 @@ class LocalCluster:
             "HOST": "127.0.0.1",
             "ALLOWED_ORIGINS": ",".join(self.origins),
             "NODE_URLS": ",".join(self.urls),
+            # Who is on this machine may be as quick as it can: the scenes and measurements are.
+            "RATE_LIMIT_USER": "off",
+            "RATE_LIMIT_EVENTS": "off",
+            "RATE_LIMIT_ADDRESS": "off",
+            "CONNECTIONS_PER_ADDRESS": "0",
             **self.settings,
             "PORT": str(port),
             "REDIS_URL": self._redis_url_of(port),

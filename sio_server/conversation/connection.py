@@ -103,6 +103,7 @@ def connect_blocking(url: str, block_s: float) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
+        encoding_errors="replace",  # what anybody has published must not break the connection
         max_connections=4,
         socket_timeout=block_s + 2.0,
         socket_connect_timeout=CONNECT_TIMEOUT_S,

@@ -26,6 +26,7 @@ from socketio.packet import EVENT
 
 from sio_server.conversation.connection import connect, connect_blocking
 from sio_server.conversation.keys import BUS, heartbeat_channel
+from sio_server.gateway.hearing import understand
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
         self._publisher = connect(redis_url, max_connections=16)
         self._lost_until = -float("inf")
         self.heard_at = -float("inf")  # monotonic: when the node heard itself on the bus last
+        self._strange = 0  # messages that were not understood
         self._listener: asyncio.Task[None] | None = None
         self.on_event: Callable[[str, Any, Any], None] = lambda event, payload, room: None
         self.on_return: Callable[[], None] = lambda: None
@@ -161,13 +163,13 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
         if message["channel"] == self._heartbeats:
             self.heard_at = time.monotonic()
             return
-        try:
-            event = json.loads(message["data"])
-            name, payload, room = event["event"], event["data"][0], event["room"]
-        except (ValueError, KeyError, IndexError, TypeError):
-            log.warning("something on the bus is not an event of ours; ignored")
+        heard = understand(message["data"])
+        if heard is None:
+            self._strange += 1
+            if self._strange & (self._strange - 1) == 0:  # 1, 2, 4, 8, ...: it may go on
+                log.warning("the bus said what is not an event of ours: ignored, count=%d", self._strange)
             return
         try:
-            self.on_event(name, payload, room)
+            self.on_event(*heard)
         except Exception:
-            log.exception("an event of the bus could not be handled: event=%s", name)
+            log.exception("an event of the bus could not be handled: event=%s", heard.event)

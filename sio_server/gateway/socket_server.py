@@ -12,6 +12,7 @@ import socketio
 from aiohttp import web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
+from sio_server.gateway.frames import MAX_DEPTH, is_too_deep
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.tasks import end_tasks
@@ -130,7 +131,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if isinstance(data, str) and (len(data) > MAX_FRAME_BYTES or len(data.encode()) > MAX_FRAME_BYTES):
-            await self._refuse_large(eio_sid, data)
+            what = f"a frame may hold {MAX_FRAME_BYTES} bytes at most"
+            await self._refuse(eio_sid, data, ErrorCode.PAYLOAD_TOO_LARGE, what)
+            return
+        if isinstance(data, str) and is_too_deep(data):
+            await self._refuse(eio_sid, data, ErrorCode.INVALID_PAYLOAD, f"nested deeper than {MAX_DEPTH} levels")
             return
         socket = self.eio.sockets.get(eio_sid)
         while socket is not None and not socket.closed and socket.queue.qsize() > MAX_UNREAD_ACKS:  # noqa: ASYNC110
@@ -162,11 +167,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
         await websocket.close()
 
-    async def _refuse_large(self, eio_sid: str, data: str) -> None:
+    async def _refuse(self, eio_sid: str, data: str, code: ErrorCode, why: str) -> None:
+        """Answer an event that nothing has read."""
         event = _EVENT_WITH_ACK.match(data[:200])
         if event:
-            error = Refused(ErrorCode.PAYLOAD_TOO_LARGE, f"a frame may hold {MAX_FRAME_BYTES} bytes at most")
-            await self._ack(eio_sid, int(event[1]), error)
+            await self._ack(eio_sid, int(event[1]), Refused(code, why))
 
     async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
         # A client may send any name, also those by which the library calls its own handlers.
