@@ -36,6 +36,7 @@ from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import DEAF_AFTER_S, HEARTBEAT_S, Bus
+from sio_server.gateway.drops import SESSION_DROPPED, Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.http import HttpApi, Stage
@@ -43,6 +44,7 @@ from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import Gateway
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
+from sio_server.gateway.strangers import IDLE_S, Strangers
 from sio_server.gateway.trace import TraceFeed
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
@@ -100,6 +102,8 @@ class Node:
         # None: the page's own origin only.
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
         self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
+        self._drops = Drops(self._bus, self._sessions, metrics)
+        self._sio.on_dropped = self._drops.dropped
         gateway = Gateway(
             tokens=tokens,
             sessions=self._sessions,
@@ -113,6 +117,7 @@ class Node:
             graphs=self._graphs,
             devices=devices,
             endings=self._endings,
+            drops=self._drops,
             node_urls=settings.node_urls,
         )
         self._sio.register_namespace(gateway)
@@ -136,14 +141,20 @@ class Node:
             stage=self._stage(),
         )
         app = http.application()
+        strangers = Strangers()
+        app.middlewares.insert(0, strangers.greet)
         self._sio.attach(app)
         self._bus.on_event = self._hear
         self._bus.on_return = self._missed
         self._bus.start()
         self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
+        self._runner = web.AppRunner(
+            app, handle_signals=False, shutdown_timeout=1.0, access_log=None, keepalive_timeout=IDLE_S
+        )
         await self._runner.setup()
+        assert self._runner.server is not None
+        self._tasks.append(asyncio.create_task(strangers.watch(self._runner.server), name="strangers"))
         self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
             await self._site.start()
@@ -174,6 +185,7 @@ class Node:
         await end_tasks(self._tasks)
         await self._sessions.stop()
         await self._endings.close()
+        await self._drops.close()
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -244,6 +256,9 @@ class Node:
         """An event came over the bus: for the rooms, and for what this node does of its own."""
         if event == ServerEvent.SESSION_ENDED:
             self._endings.hear(payload, room)
+            return
+        if event == SESSION_DROPPED:
+            self._drops.hear(payload)
             return
         if event == ServerEvent.RUN_FINISHED:
             self._dialog.ended(payload["run_id"], payload["status"])
