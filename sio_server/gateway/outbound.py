@@ -14,7 +14,7 @@ MAX_EVENT_BYTES = 1024 * 1024  # of events that a client has not taken yet
 MAX_ANSWER_BYTES = 256 * 1024  # of answers; while there are more, the client is asked for nothing
 MAX_ANSWERS = 100
 MIN_RATE = 1024  # bytes a second that a client must take while something waits for it
-STALL_S = 4.0  # over how long that is measured
+STALL_S = 3.0  # over how long that is measured
 
 
 def event_frame(text: str) -> EnginePacket:

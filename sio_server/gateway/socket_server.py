@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import socket as sockets
+import struct
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from functools import partial
@@ -35,6 +36,7 @@ WATCH_S = 0.5
 # What the system may hold of a connection beyond what is on its way: the rest stays where it is counted.
 UNSENT_BYTES = 64 * 1024
 POLICY_VIOLATION = 1008
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 # Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
 _FRAME = re.compile(r"[123]|4[0123]")
@@ -90,6 +92,10 @@ class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         self._queue.end()
         transport = self._request.transport
         if transport is not None:
+            # Otherwise the system would keep what it has, for minutes, for a client that does not take it.
+            with contextlib.suppress(OSError):
+                connection = transport.get_extra_info("socket")
+                connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
             transport.abort()
 
     def stalled(self, now: float) -> bool:
