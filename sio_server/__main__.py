@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sio_server import logs
 from sio_server.app import serve
 from sio_server.cluster.local import ClusterError, LocalCluster, find_ports
 from sio_server.cluster.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
@@ -239,11 +239,7 @@ def node_command(
     """
     project = str(langgraph_json) if langgraph_json else None
     settings = settings_or_fail(port=port, graph=graph, langgraph_json=project)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    logs.set_up(settings.log_level.upper())
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
     run(lambda: serve(settings, lambda: errors.print(ready, highlight=False)))
 

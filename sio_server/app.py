@@ -39,6 +39,7 @@ from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
+from sio_server.gateway.drops import SESSION_DROPPED, Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.handshake import Handshakes
@@ -50,6 +51,7 @@ from sio_server.gateway.readiness import Readiness
 from sio_server.gateway.repeats import Repeats
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
+from sio_server.gateway.strangers import IDLE_S, Strangers
 from sio_server.gateway.trace import TraceFeed
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
@@ -134,6 +136,8 @@ class Node:
             another_is_well=peers.one_is_well,
             close=self._sio.close,
         )
+        self._drops = Drops(self._bus, self._sessions, metrics)
+        self._sio.on_dropped = self._drops.dropped
         gateway = Gateway(
             handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
             limits=self._limits,
@@ -148,6 +152,7 @@ class Node:
             graphs=self._graphs,
             devices=devices,
             endings=self._endings,
+            drops=self._drops,
             node_urls=settings.node_urls,
             admit=self._readiness.admit,
             conversations_per_session=settings.conversations_per_session,
@@ -174,6 +179,8 @@ class Node:
             stage=self._stage(),
         )
         app = http.application()
+        strangers = Strangers()
+        app.middlewares.insert(0, strangers.greet)
         self._sio.attach(app)
         self._bus.on_event = self._hear
         self._bus.on_return = self._missed
@@ -183,8 +190,12 @@ class Node:
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
         self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
         self._limits.start()
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
+        self._runner = web.AppRunner(
+            app, handle_signals=False, shutdown_timeout=1.0, access_log=None, keepalive_timeout=IDLE_S
+        )
         await self._runner.setup()
+        assert self._runner.server is not None
+        self._tasks.append(asyncio.create_task(strangers.watch(self._runner.server), name="strangers"))
         self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
             await self._site.start()
@@ -216,6 +227,7 @@ class Node:
         await self._limits.stop()
         await self._sessions.stop()
         await self._endings.close()
+        await self._drops.close()
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -286,6 +298,9 @@ class Node:
         """An event came over the bus: for the rooms, and for what this node does of its own."""
         if event == ServerEvent.SESSION_ENDED:
             self._endings.hear(payload, room)
+            return
+        if event == SESSION_DROPPED:
+            self._drops.hear(payload)
             return
         if event == ServerEvent.RUN_FINISHED:
             self._dialog.ended(payload["run_id"], payload["status"])

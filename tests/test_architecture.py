@@ -14,6 +14,7 @@ ALLOWED = {
     "sio_server.protocol": set(),
     "sio_server.language": set(),
     "sio_server.settings": set(),
+    "sio_server.logs": set(),
     "sio_server.tasks": set(),
     "sio_server.conversation": {"sio_server.protocol"},
     "sio_server.cluster": {

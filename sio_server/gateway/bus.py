@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import Any
 
 import socketio
-from engineio.packet import MESSAGE
 from engineio.packet import Packet as EnginePacket
 from redis.exceptions import RedisError
 from socketio.packet import EVENT
@@ -27,6 +26,7 @@ from socketio.packet import EVENT
 from sio_server.conversation.connection import connect, connect_blocking
 from sio_server.conversation.keys import BUS, heartbeat_channel
 from sio_server.gateway.hearing import understand
+from sio_server.gateway.outbound import event_frame
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -121,9 +121,9 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
                 continue
             if frame is None:
                 packet = self.server.packet_class(EVENT, namespace="/", data=[event, payload])
-                frame = EnginePacket(MESSAGE, packet.encode())
-            socket.queue.put_nowait(frame)
-            count += 1
+                frame = event_frame(packet.encode())
+            # A session that takes too little is ended here.
+            count += socket.queue.put_event(frame)
         return count
 
     async def _listen_forever(self) -> None:

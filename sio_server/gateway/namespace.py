@@ -18,6 +18,7 @@ from sio_server.conversation.turns import Turns
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.catch_up import CatchUp
 from sio_server.gateway.devices import DeviceRequests
+from sio_server.gateway.drops import Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.handshake import Handshakes
@@ -56,6 +57,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         graphs: Sequence[str],
         devices: Devices,
         endings: Endings,
+        drops: Drops,
         node_urls: Sequence[str],
         admit: Callable[[], None],
         conversations_per_session: int = 0,
@@ -72,6 +74,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._node_name = node_name
         self._graphs = graphs  # names; the first is the default
         self._devices = devices
+        self._drops = drops
         self._node_urls = node_urls
         self._admit = admit
         runs = RunRequests(conversations, turns, bus, fanout)
@@ -138,6 +141,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             "nodes": list(self._node_urls),
             "graphs": list(self._graphs),
             "devices": devices,
+            "last_end": self._drops.last_end(session.user_id, session.device_id),
         }
         self._bus.deliver(sid, ServerEvent.SESSION_READY, ready)
 
