@@ -124,4 +124,8 @@ class Figures:
     @classmethod
     def from_wire(cls, values: Mapping[str, Any]) -> Self:
         """What `to_wire` has written."""
-        return cls(**{n: Histogram.from_wire(v) if isinstance(v, Mapping) else v for n, v in values.items()})
+        read: dict[str, Any] = {
+            name: Histogram.from_wire(value) if isinstance(value, Mapping) else value
+            for name, value in values.items()
+        }
+        return cls(**read)

@@ -85,6 +85,11 @@ class Fleet:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
 
+    @property
+    def conversations(self) -> int:
+        """How many there are."""
+        return self._opened
+
     async def grow(self, count: int) -> None:
         """Connect devices until there are `count`, and let each follow a conversation.
 
@@ -131,7 +136,7 @@ class Fleet:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=timeout_s)
         await self._read_heads()
-        while (missing := self.missing()) and time.monotonic() < deadline:
+        while (missing := self.missing()) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return missing
 

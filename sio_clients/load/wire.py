@@ -52,7 +52,7 @@ class Wire(asyncio.Protocol):
         self._lost = False
 
     async def open(self, url: str, auth: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Connect and return the payload of `session:ready`. Raises Refusal, WireError, OSError or TimeoutError."""
+        """Connect; return the payload of `session:ready`. Raises Refusal, WireError, OSError or TimeoutError."""
         at = urlsplit(url)
         host, secure = at.hostname or "127.0.0.1", at.scheme == "https"
         key = base64.b64encode(os.urandom(16)).decode()

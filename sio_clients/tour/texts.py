@@ -1,6 +1,8 @@
 """What the tour says, in English and Chinese."""
 
-TEXTS = {
+from sio_clients.tour.load_texts import LOAD_TEXTS
+
+TEXTS = LOAD_TEXTS | {
     "title": {
         "en": "{clients} clients on {nodes} nodes",
         "zh": "{nodes} 个节点上的 {clients} 个客户端",

@@ -1,4 +1,4 @@
-"""Handshakes take turns: when all devices of another node come at once, each is served soon or knows that it waits."""
+"""Handshakes take turns: all devices of another node may come at once."""
 
 from __future__ import annotations
 
