@@ -12,7 +12,7 @@ TEXTS = {
         "zh": "共发送 {sent} 条消息：已确认 {ok}，被拒绝 {failed}，无应答 {unknown}",
     },
     "received": {
-        "en": "{received} deliveries to others; devices: {devices}, logs: {conversations}, their entries: {entries}",
+        "en": "{received} deliveries to others; devices: {devices}, logs: {conversations}, entries: {entries}",
         "zh": "送达其他设备 {received} 次；设备：{devices}，日志：{conversations}，日志记录：{entries}",
     },
     "runs": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import socket as sockets
@@ -12,12 +13,14 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+import engineio
 import socketio
 from aiohttp import WSMsgType, web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
 from sio_server.gateway.frames import MAX_DEPTH, is_too_deep
 from sio_server.gateway.outbound import Outbound
+from sio_server.gateway.turnstile import Turnstile
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.tasks import end_tasks
@@ -120,12 +123,38 @@ class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         return data
 
 
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has closed the connection, also while nothing is read from it."""
+    return request.transport is None or request.transport.is_closing()
+
+
+class _Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """The engine, with a turnstile before it: nothing is done for a connection before its turn."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.turnstile = Turnstile()
+
+    async def handle_request(self, request: web.Request) -> Any:
+        await self.turnstile.enter()
+        if _is_gone(request):
+            return web.Response(status=503)  # nobody reads it
+        return await super().handle_request(request)
+
+
+class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]
+    """A packet of JSON: the library would look through every payload, entry by entry, for bytes."""
+
+    uses_binary_events = False
+
+
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     """One client's events are handled one after another, websocket only, each with exactly one ack."""
 
     def __init__(self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None) -> None:
         super().__init__(
             client_manager=manager,
+            serializer=_TextPacket,
             async_mode="aiohttp",
             engineio_logger=_engine_log,
             # True, the default, would run one client's events at the same time and lose their order.
@@ -147,6 +176,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def close_all(self) -> None:
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
+        await self.eio.turnstile.close()
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
     async def close(self, sid: str) -> None:
@@ -188,7 +218,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         for eio_sid, since in list(self._without_session.items()):
             if now - since >= CONNECT_S - WATCH_S:
                 del self._without_session[eio_sid]
-                self._spawn(self._refuse(eio_sid))
+                self._spawn(self._turn_away(eio_sid))
 
     def _drop(self, eio_sid: str, reason: DropReason) -> None:
         """End a connection that cannot be told why: what was said would wait behind what is not read."""
@@ -197,7 +227,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             websocket.abort()
             self.on_dropped(self.manager.sid_from_eio_sid(eio_sid, "/"), reason)
 
-    async def _refuse(self, eio_sid: str) -> None:
+    async def _turn_away(self, eio_sid: str) -> None:
         """End a connection that has no session."""
         websocket: _WebSocket | None = getattr(self.eio.sockets.get(eio_sid), "websocket", None)
         if websocket is None:
@@ -230,8 +260,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if eio_sid in self.environ:  # the connection is still there
             self._without_session[eio_sid] = asyncio.get_running_loop().time()
 
+    def _engineio_server_class(self) -> type:
+        return _Engine
+
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         self._without_session.pop(eio_sid, None)
+        async with self.eio.turnstile.turn(lambda: _is_gone(self.environ[eio_sid]["aiohttp.request"])) as served:
+            if served:
+                await self._connect(eio_sid, namespace, data)
+
+    async def _connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         await super()._handle_connect(eio_sid, namespace, data)
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         if sid and self.after_connect is not None and self.manager.is_connected(sid, namespace or "/"):
