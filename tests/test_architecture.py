@@ -14,6 +14,8 @@ ALLOWED = {
     "sio_server.protocol": set(),
     "sio_server.language": set(),
     "sio_server.settings": set(),
+    "sio_server.logs": set(),
+    "sio_server.open_files": set(),
     "sio_server.tasks": set(),
     "sio_server.conversation": {"sio_server.protocol"},
     "sio_server.cluster": {
@@ -34,7 +36,7 @@ ALLOWED = {
         "sio_server.settings",
         "sio_server.tasks",
     },
-    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.tasks"},
+    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.open_files", "sio_server.tasks"},
 }
 PURE = {
     "sio_server.protocol": {"pydantic"},
