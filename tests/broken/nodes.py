@@ -26,7 +26,7 @@ FENCED = ("renew_lease.lua", "delta.lua", "update.lua", "adopt.lua", "hand_over.
 
 
 def edit(module: Any, edits: dict[str, tuple[str, str]]) -> None:
-    """Change scripts before they are sent to Redis: by file, a pattern that is there once, and what replaces it."""
+    """Change scripts before Redis gets them: by file, a pattern that is there once, and what replaces it."""
     original = module._source
 
     def source(name: str) -> str:

@@ -229,8 +229,8 @@ async def an_answer_begins_anew(stage: Stage) -> None:
     async with asyncio.timeout(WAIT_S):
         for device in stage.devices:
             live = device.conversation(stage.conversation_id).live
-            while not (ack.run_id in live.runs and live.runs[ack.run_id].text):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110
+            while not (ack.run_id in live.runs and live.runs[ack.run_id].text):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     await stage.cluster.signal_node(paused, signal.SIGSTOP)
     awake = stage.devices[1 - stage.cluster.ports.index(paused)]
     try:
