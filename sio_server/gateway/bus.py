@@ -101,8 +101,7 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
         try:
             await self._publisher.publish(BUS, json.dumps(message, ensure_ascii=False, separators=(",", ":")))
         except (RedisError, OSError) as exc:
-            self._rooms_of: dict[str, set[Any]] = {}  # session id -> the rooms it is in
-        self._lost_until = time.monotonic() + LOST_FOR_S
+            self._lost_until = time.monotonic() + LOST_FOR_S
             log.info("an ephemeral event was lost: event=%s error=%s", event, exc)
 
     async def heartbeat(self) -> None:
