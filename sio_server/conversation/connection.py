@@ -42,8 +42,8 @@ class _Cancellable(AbstractConnection):
     """A connection on which a command that is cancelled while it is being sent is cancelled.
 
     redis-py sends in `asyncio.wait_for`, which forgets such a cancellation before Python 3.12: the task would go
-    on, and who waits for its end would wait for ever. And uvloop raises RuntimeError when one writes to a transport
-    that has just broken, which no library above takes for a lost connection.
+    on, and who waits for its end would wait for ever. And uvloop raises RuntimeError when one writes to what has
+    just broken, which no library above takes for a lost connection.
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:

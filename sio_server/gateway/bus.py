@@ -168,6 +168,9 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
                 if not lost:  # said once, however long it lasts
                     log.warning("the bus is lost, trying again: error=%s", exc)
                 lost = True
+            except Exception:
+                # A node that listens no more would be worse than whatever this is.
+                log.exception("listening to the bus went wrong, trying again")
             finally:
                 with contextlib.suppress(RedisError, OSError, TimeoutError):
                     async with asyncio.timeout(CLOSE_S):
