@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from sio_clients.check.history import Recorder
+from sio_clients.check import Recorder
 from sio_clients.check.recording import RecordedDevice
 from sio_server.cluster.local import LocalCluster
 from sio_server.cluster.proxy import Proxy
