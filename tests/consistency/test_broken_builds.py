@@ -89,9 +89,9 @@ class Stage:
         assert found is not None, "the graph does not wait"
         return int(found[1])
 
-    async def go(self) -> None:
-        """Let go on who waits; the one that has waited longest, if several do."""
-        await self.redis.rpush(go_key(self.conversation_id), "go")  # type: ignore[misc]
+    async def go(self, port: int) -> None:
+        """Let the graph on a node go on."""
+        await self.redis.rpush(go_key(self.conversation_id, port), "go")  # type: ignore[misc]
 
     async def lets_go(self, port: int, run_id: str) -> None:
         """Wait until a node has found that the run is not its own any more, or the run has ended."""
@@ -209,12 +209,13 @@ async def an_owner_wakes(stage: Stage) -> None:
     paused = await stage.held()
     await stage.cluster.signal_node(paused, signal.SIGSTOP)
     try:
-        assert await stage.held() != paused
-        await stage.go()  # for the one that sleeps: it has waited longest
+        other = await stage.held()
+        assert other != paused
+        await stage.go(paused)  # what it finds when it wakes
     finally:
         await stage.cluster.signal_node(paused, signal.SIGCONT)
     await stage.lets_go(paused, ack.run_id)
-    await stage.go()
+    await stage.go(other)
     for device in stage.devices:
         assert await device.ended(stage.conversation_id, ack.run_id, WAIT_S)
 
@@ -237,7 +238,7 @@ async def an_answer_begins_anew(stage: Stage) -> None:
         assert await awake.ended(stage.conversation_id, ack.run_id, WAIT_S)
     finally:
         await stage.cluster.signal_node(paused, signal.SIGCONT)
-    await stage.go()
+    await stage.go(paused)
     for device in stage.devices:
         assert await device.ended(stage.conversation_id, ack.run_id, WAIT_S)
 

@@ -55,9 +55,9 @@ def held_key(conversation_id: str) -> str:
     return f"steps:{conversation_id}:held"
 
 
-def go_key(conversation_id: str) -> str:
-    """List: how to go on, `go`, `kill` or `fail`."""
-    return f"steps:{conversation_id}:go"
+def go_key(conversation_id: str, port: int | str = "") -> str:
+    """List: how to go on, `go`, `kill` or `fail`; for whoever waits, or for the node on a port."""
+    return f"steps:{conversation_id}:go{port}"
 
 
 def died_key(conversation_id: str) -> str:
@@ -107,7 +107,8 @@ async def at(point: str, message: BaseMessage) -> None:
         client = async_redis.Redis.from_url(os.environ["REDIS_URL"], decode_responses=True, socket_timeout=None)
         async with client:
             await client.rpush(held_key(conversation_id), os.environ["PORT"])
-            said = await client.blpop([go_key(conversation_id)], timeout=HOLD_S)
+            keys = [go_key(conversation_id), go_key(conversation_id, os.environ["PORT"])]
+            said = await client.blpop(keys, timeout=HOLD_S)
         if said is not None and said[1] == "kill":
             die(conversation_id)
         if said is not None and said[1] == "fail":
