@@ -26,7 +26,6 @@ from sio_server.cluster.up import up
 from sio_server.conversation.connection import connect
 from sio_server.gateway.auth import Tokens
 from sio_server.language import LANGUAGES, Texts, detect_language
-from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import RoomgraphError
 from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, hide_password, load_settings
 
@@ -225,7 +224,6 @@ def node_command(
         gc.freeze()
         errors.print(ready, highlight=False)
 
-    raise_open_files()
     run(lambda: serve(settings, serving))
 
 

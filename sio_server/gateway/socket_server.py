@@ -15,7 +15,7 @@ from aiohttp import web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
 from sio_server.gateway.turnstile import Turnstile
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_FRAME_BYTES
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,12 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.turnstile = Turnstile()
+        self.max_connections = 0
 
     async def handle_request(self, request: web.Request) -> Any:
+        if len(self.sockets) + self.turnstile.waiting >= self.max_connections:
+            full = Unavailable("this node has as many connections as it takes: use another")
+            return web.json_response({"ok": False, "error": full.to_wire()}, status=503)
         await self.turnstile.enter()
         if _is_gone(request):
             return web.Response(status=503)  # nobody reads it
@@ -109,7 +113,9 @@ class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     """One client's events are handled one after another, websocket only, each with exactly one ack."""
 
-    def __init__(self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None) -> None:
+    def __init__(
+        self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None, max_connections: int
+    ) -> None:
         super().__init__(
             client_manager=manager,
             serializer=_TextPacket,
@@ -124,6 +130,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             cors_allowed_origins=allowed_origins,
         )
         self.eio._async = {**self.eio._async, "websocket": _WebSocket}
+        self.eio.max_connections = max_connections
         self.after_connect: Callable[[str], Awaitable[None]] | None = None
 
     async def close_all(self) -> None:
