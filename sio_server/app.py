@@ -49,6 +49,7 @@ from sio_server.gateway.repeats import Repeats
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
 from sio_server.gateway.trace import TraceFeed
+from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.protocol.stage import TraceKind
@@ -58,6 +59,7 @@ from sio_server.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 REDIS_WAIT_S = 60.0
+SPARE_FILES = 256  # of those a process may open: for Redis, the page's files, pages that are asked for
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 
 
@@ -107,7 +109,8 @@ class Node:
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
         # None: the page's own origin only.
-        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
+        most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
+        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None, most)
         self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
         self._readiness = Readiness(
             settings.name,

@@ -15,6 +15,7 @@ ALLOWED = {
     "sio_server.language": set(),
     "sio_server.settings": set(),
     "sio_server.tasks": set(),
+    "sio_server.open_files": set(),
     "sio_server.conversation": {"sio_server.protocol"},
     "sio_server.cluster": {
         "sio_server.protocol",
@@ -33,8 +34,9 @@ ALLOWED = {
         "sio_server.dialog",
         "sio_server.settings",
         "sio_server.tasks",
+        "sio_server.open_files",
     },
-    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.tasks"},
+    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.tasks", "sio_server.open_files"},
 }
 PURE = {
     "sio_server.protocol": {"pydantic"},

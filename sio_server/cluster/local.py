@@ -234,6 +234,11 @@ class LocalCluster:
         self._processes.clear()
         self._pids.unlink(missing_ok=True)
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that run: `redis` and `node-9000`, as their logs are called."""
+        return {name: process.pid for name, process in self._processes.items() if process.returncode is None}
+
     # Processes
 
     async def _spawn(self, name: str, command: list[str], env: dict[str, str]) -> None:
@@ -251,8 +256,7 @@ class LocalCluster:
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         self._watchers[name] = asyncio.create_task(self._watch(name, self._processes[name]))
-        pids = {name: process.pid for name, process in self._processes.items() if process.returncode is None}
-        self._pids.write_text(json.dumps(pids), encoding="utf-8")
+        self._pids.write_text(json.dumps(self.pids), encoding="utf-8")
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()

@@ -8,11 +8,13 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import engineio
 import socketio
 from aiohttp import web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.gateway.turnstile import Turnstile
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.tasks import end_tasks
 
@@ -79,12 +81,44 @@ class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         return data
 
 
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has closed the connection, also while nothing is read from it."""
+    return request.transport is None or request.transport.is_closing()
+
+
+class _Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """The engine, with a turnstile before it: nothing is done for a connection before its turn."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.turnstile = Turnstile()
+        self.max_connections = 0
+
+    async def handle_request(self, request: web.Request) -> Any:
+        if len(self.sockets) + self.turnstile.waiting >= self.max_connections:
+            full = Unavailable("this node has as many connections as it takes: use another")
+            return web.json_response({"ok": False, "error": full.to_wire()}, status=503)
+        await self.turnstile.enter()
+        if _is_gone(request):
+            return web.Response(status=503)  # nobody reads it
+        return await super().handle_request(request)
+
+
+class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]
+    """A packet of JSON: the library would look through every payload, entry by entry, for bytes."""
+
+    uses_binary_events = False
+
+
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     """One client's events are handled one after another, websocket only, each with exactly one ack."""
 
-    def __init__(self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None) -> None:
+    def __init__(
+        self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None, max_connections: int
+    ) -> None:
         super().__init__(
             client_manager=manager,
+            serializer=_TextPacket,
             async_mode="aiohttp",
             engineio_logger=_engine_log,
             # True, the default, would run one client's events at the same time and lose their order.
@@ -96,10 +130,12 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             cors_allowed_origins=allowed_origins,
         )
         self.eio._async = {**self.eio._async, "websocket": _WebSocket}
+        self.eio.max_connections = max_connections
         self.after_connect: Callable[[str], Awaitable[None]] | None = None
 
     async def close_all(self) -> None:
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
+        await self.eio.turnstile.close()
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
 
     async def close(self, sid: str) -> None:
@@ -118,7 +154,15 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         await asyncio.sleep(GOODBYE_S)
         await self._close(eio_sid)
 
+    def _engineio_server_class(self) -> type:
+        return _Engine
+
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+        async with self.eio.turnstile.turn(lambda: _is_gone(self.environ[eio_sid]["aiohttp.request"])) as served:
+            if served:
+                await self._connect(eio_sid, namespace, data)
+
+    async def _connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         await super()._handle_connect(eio_sid, namespace, data)
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         if sid and self.after_connect is not None and self.manager.is_connected(sid, namespace or "/"):
