@@ -116,7 +116,7 @@ class Node:
             settings.name,
             self._bus,
             self._sessions,
-            redis_heard_at=lambda: self._heartbeats.heard_at,
+            redis_heard_at=lambda: max(self._heartbeats.heard_at, self._redis.answered_at),
             another_is_well=peers.one_is_well,
             close=self._sio.close,
         )

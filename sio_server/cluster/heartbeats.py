@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
 
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.peers import Peers
 from sio_server.conversation.clock import Clock
-from sio_server.conversation.connection import redis_errors
+from sio_server.conversation.connection import cannot_write, redis_errors
 from sio_server.conversation.keys import NODE_TTL_MS
 from sio_server.protocol.errors import Unavailable
 from sio_server.tasks import end_tasks
@@ -47,7 +48,7 @@ class Heartbeats:
         peers: Peers,
         clock: Clock,
         *,
-        beat_bus: Callable[[], Awaitable[None]],
+        beat_bus: Callable[[], Coroutine[Any, Any, None]],
         on_gone: Callable[[str], Awaitable[None]],
     ) -> None:
         self._nodes = nodes
@@ -59,10 +60,10 @@ class Heartbeats:
         self._now = asyncio.Event()
         self._failing_since: float | None = None
         self._unregistered = True  # until the first heartbeat
-        self._peers_asked_at = -float("inf")
-        self._tidying: asyncio.Task[None] | None = None
-        self._burial: asyncio.Task[None] | None = None
-        self.heard_at = -float("inf")  # monotonic: when Redis was heard last
+        self._beat_at = self._steady_since = -math.inf
+        self._peers_asked_at = -math.inf
+        self._beside: dict[str, asyncio.Task[None]] = {}  # what heartbeats do not wait for
+        self.heard_at = -math.inf  # monotonic: when Redis has answered a heartbeat last
 
     def beat_now(self) -> None:
         """Do not wait for the next second: Redis may be back."""
@@ -70,14 +71,18 @@ class Heartbeats:
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        steady_since = time.monotonic()
+        self._steady_since = time.monotonic()
         try:
             while True:
                 began = time.monotonic()
                 pause = HEARTBEAT_S
+                # The one does not wait for the other: Redis may be far away.
+                self._do_beside("bus", self._beat_bus())
                 try:
-                    steady_since = await self._beat(steady_since)
+                    await self._beat()
                 except Unavailable as exc:
+                    if cannot_write(exc.__cause__):
+                        self.heard_at = time.monotonic()
                     self._failed(began, exc)
                     pause = AGAIN_S
                 with contextlib.suppress(TimeoutError):
@@ -85,34 +90,46 @@ class Heartbeats:
                         await self._now.wait()
                 self._now.clear()
         finally:
-            await end_tasks([self._tidying, self._burial])
+            await end_tasks(self._beside.values())
 
-    async def _beat(self, steady_since: float) -> float:
-        with redis_errors():
-            await self._beat_bus()
+    async def _beat(self) -> None:
         asked_at = time.monotonic()
         beat = await self._nodes.heartbeat()
         self._clock.heard(beat.redis_ms, asked_at)
-        now = time.monotonic()
-        silent_for = now - self.heard_at
+        now = self.heard_at = time.monotonic()
+        silent_for = now - self._beat_at
+        self._beat_at = now
         if silent_for > 3 * HEARTBEAT_S:
-            steady_since = now
+            self._steady_since = now
         # The first heartbeat, or this node was silent for so long that it has been buried.
         self._unregistered = self._unregistered or beat.unknown or silent_for > NODE_TTL_MS / 1000
-        self.heard_at = now
         if self._failing_since is not None:
             log.warning("Redis is back: it was away for %.1f s", now - self._failing_since)
             self._failing_since = None
-        # Beside the heartbeats, which must not wait for thousands of sessions to be written or removed.
-        if self._tidying is None or self._tidying.done():
-            self._tidying = asyncio.create_task(self._tidy(), name="sessions-tidying")
-        dead = beat.dead if now - steady_since >= NODE_TTL_MS / 1000 else []
-        if dead and (self._burial is None or self._burial.done()):
-            self._burial = asyncio.create_task(self._bury(dead), name="burial")
+        self._do_beside("tidying", self._tidy())
+        if beat.dead and now - self._steady_since >= NODE_TTL_MS / 1000:
+            self._do_beside("burial", self._bury(beat.dead))
         if now - self._peers_asked_at > PEERS_EVERY_S:
-            self._peers.learn(await self._nodes.addresses())
             self._peers_asked_at = now
-        return steady_since
+            self._do_beside("peers", self._ask_for_peers())
+
+    def _do_beside(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that may take long, unless it is being done already."""
+        task = self._beside.get(name)
+        if task is not None and not task.done():
+            work.close()
+            return
+        self._beside[name] = asyncio.create_task(self._try(work), name=f"heartbeat-{name}")
+
+    async def _try(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            with redis_errors():
+                await work
+        except Unavailable as exc:
+            log.info("it is tried again with a later heartbeat: %s (%s)", exc, exc.__cause__)
+
+    async def _ask_for_peers(self) -> None:
+        self._peers.learn(await self._nodes.addresses())
 
     def _failed(self, began: float, error: Unavailable) -> None:
         """Said once, however long it lasts."""
@@ -122,17 +139,14 @@ class Heartbeats:
 
     async def _tidy(self) -> None:
         """Write and remove in Redis what could not be while it was away."""
-        try:
-            if self._unregistered:
-                self._unregistered = False
-                try:
-                    await self._sessions.register_again()
-                except Unavailable:
-                    self._unregistered = True
-                    raise
-            await self._sessions.tidy()
-        except Unavailable as exc:
-            log.info("sessions could not be written, it is tried again: %s (%s)", exc, exc.__cause__)
+        if self._unregistered:
+            self._unregistered = False
+            try:
+                await self._sessions.register_again()
+            except BaseException:
+                self._unregistered = True
+                raise
+        await self._sessions.tidy()
 
     async def _bury(self, dead: list[str]) -> None:
         """Remove what dead nodes left. Other nodes may be doing the same at this moment."""

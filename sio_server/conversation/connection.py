@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
@@ -26,7 +27,15 @@ REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
 
 # Errors that say that Redis cannot write, or not yet, and not that the command is wrong.
-NOT_NOW = ("LOADING", "READONLY", "MISCONF", "CLUSTERDOWN", "MASTERDOWN", "OOM", "NOREPLICAS", "TRYAGAIN")
+CANNOT_WRITE = ("READONLY", "MISCONF", "OOM", "NOREPLICAS")
+NOT_NOW = (*CANNOT_WRITE, "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN")
+
+# A connection is ready as soon as it is there: the newer protocol, and telling the library's name, would cost two
+# round trips more, and a Redis may be far away.
+_AT_ONCE: dict[str, Any] = {"protocol": 2, "driver_info": None}
+
+
+_Client = TypeVar("_Client", bound=Redis)
 
 
 class _Cancellable(AbstractConnection):
@@ -43,6 +52,13 @@ class _Cancellable(AbstractConnection):
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # its reply is nobody's
             raise asyncio.CancelledError
+
+
+def cannot_write(error: BaseException | None) -> bool:
+    """Whether Redis has answered that it cannot write at this moment, though it may be read."""
+    return isinstance(error, OutOfMemoryError) or (
+        isinstance(error, ResponseError) and str(error).startswith(CANNOT_WRITE)
+    )
 
 
 @asynccontextmanager
@@ -62,31 +78,36 @@ class _BoundedPipeline(Pipeline):
             return await super().execute(raise_on_error)
 
 
-class _Bounded(Redis):
+class BoundedRedis(Redis):
     """A client none of whose commands takes longer than COMMAND_TIMEOUT_S, whatever it waits for."""
+
+    answered_at = -float("inf")  # monotonic: when a command was answered last
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         async with _within(COMMAND_TIMEOUT_S):
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            answer = await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        self.answered_at = time.monotonic()
+        return answer
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _BoundedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
-def cancellable(client: Redis) -> Redis:
+def cancellable(client: _Client) -> _Client:
     """The client, which has no connections yet, with connections on which commands can be cancelled."""
     kind = client.connection_pool.connection_class
     client.connection_pool.connection_class = type(f"Cancellable{kind.__name__}", (_Cancellable, kind), {})
     return client
 
 
-def connect(url: str, *, max_connections: int = 64) -> Redis:
+def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
     """A client with bounded waits, for commands that may be repeated. Replies are `str`."""
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
         max_connections=max_connections,
         timeout=COMMAND_TIMEOUT_S,
+        **_AT_ONCE,
         socket_timeout=REPLY_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         retry=Retry(
@@ -95,7 +116,7 @@ def connect(url: str, *, max_connections: int = 64) -> Redis:
             supported_errors=(RedisConnectionError, RedisTimeoutError),
         ),
     )
-    return cancellable(_Bounded.from_pool(pool))
+    return cancellable(cast(BoundedRedis, BoundedRedis.from_pool(pool)))
 
 
 def connect_blocking(url: str, block_s: float) -> Redis:
@@ -104,6 +125,7 @@ def connect_blocking(url: str, block_s: float) -> Redis:
         url,
         decode_responses=True,
         max_connections=4,
+        **_AT_ONCE,
         socket_timeout=block_s + 2.0,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         retry=None,

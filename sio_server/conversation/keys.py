@@ -58,6 +58,11 @@ def user_signed_out(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:signed-out"
 
 
+def user_call(user_id: str, call_id: str) -> str:
+    """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
+    return f"{{rg:u:{user_id}}}:call:{call_id}"
+
+
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"

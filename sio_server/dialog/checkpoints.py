@@ -14,12 +14,12 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redisvl.query import FilterQuery
 from redisvl.query.filter import Tag
 
-from sio_server.conversation.connection import cancellable
+from sio_server.conversation.connection import NOT_NOW, cancellable
 from sio_server.dialog.plain_saver import PlainRedisSaver, resumable
 from sio_server.protocol.errors import Unavailable
 
@@ -37,9 +37,11 @@ class WrongSaver(ValueError):
 
 
 def is_store_error(error: BaseException | None) -> bool:
-    """Whether an exception, or one that caused it, says that Redis could not be reached."""
+    """Whether an exception, or one that caused it, says that Redis cannot be reached, or cannot write now."""
     while error is not None:
-        if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+        if isinstance(error, (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)):
+            return True
+        if isinstance(error, ResponseError) and str(error).startswith(NOT_NOW):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -138,6 +138,8 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
                         if message is not None:
                             self._hear(message)
                             lost = False
+                            if message["type"] == "subscribe":
+                                began = time.monotonic()
                         # A silent connection is a dead one, though nobody has closed it.
                         if time.monotonic() - max(began, self.heard_at) > SILENT_AFTER_S:
                             raise TimeoutError("no heartbeat of our own came back")

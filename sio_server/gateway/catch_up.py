@@ -9,7 +9,7 @@ from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.sessions import Session, Sessions
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
-from sio_server.protocol.position import Position, judge
+from sio_server.protocol.position import Position, Reason, judge
 
 # The log may be trimmed, or the user leave and come back, between two steps: then the steps are taken again.
 ATTEMPTS = 10
@@ -68,11 +68,13 @@ class CatchUp:
                 raise
             if page.bounds.epoch != view.bounds.epoch or page.bounds.first > judgement.after + 1:
                 continue
+            # Whose word has just begun the new life is told what it has said.
+            reason = Reason.AHEAD_OF_LOG if told and judgement.reason == Reason.NEW_EPOCH else judgement.reason
             last = page.entries[-1][0] if page.entries else judgement.after
             return {
                 "conversation_id": conversation_id,
                 "verdict": judgement.verdict,
-                "reason": judgement.reason,
+                "reason": reason,
                 "position": {"epoch": page.bounds.epoch, "seq": last},
                 "after": judgement.after,
                 "head": page.bounds.head,
@@ -93,7 +95,7 @@ class CatchUp:
                 "card": {
                     "user_id": session.user_id,
                     "verdict": judgement.verdict,
-                    "reason": judgement.reason,
+                    "reason": reason,
                     "replayed": page.bounds.head - judgement.after,
                     "history": page.bounds.head - page.bounds.first + 1,
                     "last_activity": view.last_activity,

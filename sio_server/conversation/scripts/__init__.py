@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -16,6 +17,7 @@ from sio_server.conversation.keys import (
     BUS,
     DEVICES_KEPT_MS,
     ConversationKeys,
+    user_call,
     user_devices,
     user_room,
     user_sessions,
@@ -28,7 +30,8 @@ from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
 _OF_RUNS = {"append", "take_run", "finish_run", "stop", "respond", "regenerate"}
 
 # Steps that a repetition would do otherwise, or answer otherwise; see `_once.lua`.
-_ONCE = {"create", "join", "leave", "invite", "draft", "stop", "take_run"}
+_ONCE = {"create", "join", "leave", "invite", "draft", "stop", "take_run", "hand_over"}
+_ONCE |= {"rename_device", "sign_out"}
 
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
@@ -64,17 +67,15 @@ class Scripts:
         k = ConversationKeys(conversation_id)
         keys = [k.meta, k.members, k.invited, k.log, k.sent, k.reads, k.drafts, k.lease, k.unfinished, k.runs]
         keys += [k.stats, k.interrupts, k.answers, k.resolved, k.threads, k.retired, k.delivered]
-        parts = ["_time.lua", "_bus.lua", "_entry.lua", *(["_run.lua"] if name in _OF_RUNS else []), f"{name}.lua"]
-        if name in _ONCE:
-            parts[-1:] = ["_once.lua", f"{name}.lua", "_once_end.lua"]
-            keys.append(k.call(secrets.token_hex(6)))
-        script = self._script(name, _sources(*parts))
+        prelude = ["_time.lua", "_bus.lua", "_entry.lua", *(["_run.lua"] if name in _OF_RUNS else [])]
+        script = self._step(name, prelude, keys, k.call)
         return await self._run(script, keys, [conversation_id, BUS, k.run_prefix, *args])
 
     async def devices(self, name: str, user_id: str, *args: str | int) -> list[Any]:
         """Run a script on the devices of one user."""
-        script = self._script(name, _sources("_time.lua", "_bus.lua", "_devices.lua", f"{name}.lua"))
         keys = [user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)]
+        prelude = ["_time.lua", "_bus.lua", "_devices.lua"]
+        script = self._step(name, prelude, keys, lambda call_id: user_call(user_id, call_id))
         limits = [MAX_DEVICES, MAX_DEVICE_SESSIONS, DEVICES_KEPT_MS]
         return await self._run(script, keys, [user_id, BUS, user_room(user_id), *limits, *args])
 
@@ -89,6 +90,15 @@ class Scripts:
                 return str((await self._redis.info("server")).get("run_id", ""))
             except ResponseError:  # not everyone may ask
                 return ""
+
+    def _step(
+        self, name: str, prelude: Sequence[str], keys: list[str], call_key: Callable[[str], str]
+    ) -> AsyncScript:
+        """The script; of one whose repetition must give the first reply, with the key of this call at the end."""
+        if name not in _ONCE:
+            return self._script(name, _sources(*prelude, f"{name}.lua"))
+        keys.append(call_key(secrets.token_hex(6)))
+        return self._script(name, _sources(*prelude, "_once.lua", f"{name}.lua", "_once_end.lua"))
 
     def _script(self, name: str, source: str) -> AsyncScript:
         if name not in self._loaded:
