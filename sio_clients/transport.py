@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import socketio
 
-from sio_clients.errors import NotConnected, Refused, RoomgraphError, Unavailable, from_wire
+from sio_clients.errors import NotConnected, RateLimited, RoomgraphError, Unavailable, from_wire
 from sio_server.protocol.events import ServerEvent
 
 CONNECT_TIMEOUT_S = 5.0
@@ -39,7 +39,7 @@ class Transport:
         self._lost = False
 
     async def open(self, url: str, auth: dict[str, Any]) -> dict[str, Any]:
-        """Connect and return the payload of `session:ready`. Raises Refused, or NotConnected."""
+        """Connect and return the payload of `session:ready`. Raises Refused, also RateLimited, or NotConnected."""
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         self._http = aiohttp.ClientSession(
@@ -146,10 +146,10 @@ class Transport:
 
 
 def _refusal(data: list[Any]) -> RoomgraphError | None:
-    """The server's reason for a refused handshake, if it gave one."""
+    """The server's reason for a refused handshake, if it gave one that holds, or says when to come again."""
     for item in data:
         error = item.get("data") if isinstance(item, dict) else None
         if isinstance(error, dict) and "code" in error:
             refused = from_wire(error)
-            return refused if isinstance(refused, Refused) else None
+            return refused if isinstance(refused, RateLimited) or not refused.retryable else None
     return None

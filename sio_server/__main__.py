@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sio_server import logs
 from sio_server.app import serve
 from sio_server.cluster.local import ClusterError, LocalCluster, find_ports
 from sio_server.cluster.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
@@ -25,9 +26,14 @@ from sio_server.cluster.status import read_status
 from sio_server.cluster.texts import TEXTS
 from sio_server.cluster.up import up
 from sio_server.conversation.connection import connect
+from sio_server.conversation.devices import ALL_DEVICES, Devices
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.conversation.scripts import Scripts
 from sio_server.gateway.auth import Tokens
 from sio_server.language import LANGUAGES, Texts, detect_language
 from sio_server.protocol.errors import RoomgraphError
+from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
 from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, hide_password, load_settings
 
 app = typer.Typer(
@@ -234,11 +240,7 @@ def node_command(
     """
     project = str(langgraph_json) if langgraph_json else None
     settings = settings_or_fail(port=port, graph=graph, langgraph_json=project)
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    logs.set_up(settings.log_level.upper())
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
 
     def serving() -> None:
@@ -328,6 +330,40 @@ def token_command(
         fail(exc.message)
 
 
+@app.command("revoke")
+def revoke_command(
+    user_id: Annotated[str, typer.Argument(help="The id of the user whose tokens are good no more.")],
+    device: Annotated[str, typer.Option(help="Only for this device id; for another the tokens serve on.")] = "",
+) -> None:
+    """Refuse all tokens of a user that were issued until now, and end the sessions, on all nodes of REDIS_URL.
+
+    Tokens issued later are taken: stop issuing them first.
+    """
+    redis_url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+    if not re.fullmatch(USER_ID_PATTERN, user_id):
+        fail(f"{user_id}: cannot be the id of a user", 2)
+    if device and not re.fullmatch(ID_PATTERN, device):
+        fail(f"--device {device}: cannot be the id of a device", 2)
+
+    async def revoke() -> int:
+        redis = connect(redis_url)
+        try:
+            scripts = Scripts(redis)
+            members = Members(redis, scripts, ConversationLog(scripts), retention=0)
+            return await Devices(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
+        finally:
+            await redis.aclose()
+
+    try:
+        ended = asyncio.run(revoke())
+    except RoomgraphError as exc:
+        fail(f"{exc.message}. REDIS_URL is {hide_password(redis_url)}")
+    except ValueError as exc:
+        fail(f"REDIS_URL={hide_password(redis_url)}: {exc}", 2)
+    of = f"{user_id}, device {device}" if device else user_id
+    console.print(f"{of}: tokens issued until now are refused; sessions ended: {ended}", highlight=False)
+
+
 @app.command("tour")
 def tour_command(
     url: Urls = None,
@@ -390,6 +426,36 @@ async def play_on_own_cluster(
     cluster = LocalCluster(port, nodes, folder, proxied=not BAD_NETWORKS.isdisjoint(scenes))
     texts = Texts(language, TEXTS)
     return await up(cluster, console, texts, keep_data=False, stay=False, play=lambda own: play_on(own.urls, own))
+
+
+@app.command("check")
+def check_command(
+    history: Annotated[Path, typer.Argument(help="The file: one JSON object in each line (docs/checking.md).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: Lang = None,
+) -> None:
+    """Judge a recorded history: what devices sent, received and showed, against what was promised.
+
+    Exit status 0 when every promise was kept, 1 when one was broken, 2 when the file is no history.
+    """
+    from sio_clients.check.checker import check
+    from sio_clients.check.file import BadHistory, read_history
+    from sio_clients.check.show import facts, show
+    from sio_clients.check.texts import TEXTS as CHECK_TEXTS
+
+    texts = Texts(language_or_fail(lang), CHECK_TEXTS)
+    try:
+        recorded = read_history(history)
+    except OSError as exc:
+        fail(texts("unreadable", path=history, reason=exc.strerror), 2)
+    except BadHistory as exc:
+        fail(texts("bad", path=history, line=exc.line, reason=exc.reason), 2)
+    report = check(recorded)
+    if as_json:
+        console.print_json(data=facts(report))
+    else:
+        show(console, texts, str(history), recorded, report)
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command("chat")

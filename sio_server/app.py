@@ -39,15 +39,19 @@ from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
+from sio_server.gateway.drops import SESSION_DROPPED, Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.handshake import Handshakes
 from sio_server.gateway.http import HttpApi, Stage
+from sio_server.gateway.limits import Limits, parse_rates
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import Gateway
 from sio_server.gateway.readiness import Readiness
 from sio_server.gateway.repeats import Repeats
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
+from sio_server.gateway.strangers import IDLE_S, Strangers
 from sio_server.gateway.trace import TraceFeed
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import Unavailable
@@ -88,7 +92,22 @@ class Node:
         self._bus = Bus(settings.redis_url, self.node_id)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
         devices = Devices(self._redis, scripts, members)
-        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics, self._trace)
+        self._sessions = Sessions(
+            self._redis,
+            devices,
+            self.node_id,
+            settings.name,
+            metrics,
+            self._trace,
+            per_user=settings.connections_per_user,
+            per_address=settings.connections_per_address,
+        )
+        self._limits = Limits(
+            scripts,
+            user=parse_rates(settings.rate_limit_user),
+            events=parse_rates(settings.rate_limit_events),
+            address=parse_rates(settings.rate_limit_address),
+        )
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
         self._fanout.on_missed = Repeats(self._bus, members, devices).tell
         description: dict[str, str] = {
@@ -111,7 +130,7 @@ class Node:
         # None: the page's own origin only.
         most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None, most)
-        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
+        self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
         self._readiness = Readiness(
             settings.name,
             self._bus,
@@ -120,8 +139,11 @@ class Node:
             another_is_well=peers.one_is_well,
             close=self._sio.close,
         )
+        self._drops = Drops(self._bus, self._sessions, metrics)
+        self._sio.on_dropped = self._drops.dropped
         gateway = Gateway(
-            tokens=tokens,
+            handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
+            limits=self._limits,
             sessions=self._sessions,
             members=members,
             conversations=conversations,
@@ -133,8 +155,10 @@ class Node:
             graphs=self._graphs,
             devices=devices,
             endings=self._endings,
+            drops=self._drops,
             node_urls=settings.node_urls,
             admit=self._readiness.admit,
+            conversations_per_session=settings.conversations_per_session,
         )
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
@@ -144,6 +168,9 @@ class Node:
             self._feed.start()
         http = HttpApi(
             tokens=tokens,
+            devices=devices,
+            limits=self._limits,
+            trusted_proxies=settings.trusted_proxies,
             guests=settings.auth_mode == "guest",
             token_ttl_s=settings.token_ttl,
             metrics=metrics,
@@ -155,6 +182,8 @@ class Node:
             stage=self._stage(),
         )
         app = http.application()
+        strangers = Strangers()
+        app.middlewares.insert(0, strangers.greet)
         self._sio.attach(app)
         self._bus.on_event = self._hear
         self._bus.on_return = self._missed
@@ -162,8 +191,14 @@ class Node:
         self._tasks.append(asyncio.create_task(self._heartbeats.run(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=1.0, access_log=None)
+        self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
+        self._limits.start()
+        self._runner = web.AppRunner(
+            app, handle_signals=False, shutdown_timeout=1.0, access_log=None, keepalive_timeout=IDLE_S
+        )
         await self._runner.setup()
+        assert self._runner.server is not None
+        self._tasks.append(asyncio.create_task(strangers.watch(self._runner.server), name="strangers"))
         self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
             await self._site.start()
@@ -192,8 +227,10 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
+        await self._limits.stop()
         await self._sessions.stop()
         await self._endings.close()
+        await self._drops.close()
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -264,6 +301,9 @@ class Node:
         """An event came over the bus: for the rooms, and for what this node does of its own."""
         if event == ServerEvent.SESSION_ENDED:
             self._endings.hear(payload, room)
+            return
+        if event == SESSION_DROPPED:
+            self._drops.hear(payload)
             return
         if event == ServerEvent.RUN_FINISHED:
             self._dialog.ended(payload["run_id"], payload["status"])

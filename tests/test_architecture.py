@@ -14,8 +14,9 @@ ALLOWED = {
     "sio_server.protocol": set(),
     "sio_server.language": set(),
     "sio_server.settings": set(),
-    "sio_server.tasks": set(),
+    "sio_server.logs": set(),
     "sio_server.open_files": set(),
+    "sio_server.tasks": set(),
     "sio_server.conversation": {"sio_server.protocol"},
     "sio_server.cluster": {
         "sio_server.protocol",
@@ -36,14 +37,14 @@ ALLOWED = {
         "sio_server.tasks",
         "sio_server.open_files",
     },
-    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.tasks", "sio_server.open_files"},
+    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.open_files", "sio_server.tasks"},
 }
 PURE = {
     "sio_server.protocol": {"pydantic"},
     **{
         f"sio_clients.check.{module}": set()
         for module in (
-            *("history", "recorder", "checker", "anomalies", "index"),
+            *("history", "recorder", "checker", "anomalies", "index", "file"),
             *("log_promises", "device_promises", "run_promises"),
         )
     },

@@ -136,8 +136,8 @@ def text_left(index: Index) -> Iterator[Anomaly]:
     ended = {(where, entry.run_id) for where, log in index.logs.items() for entry in log if entry.is_final}
     for view in index.history.run_views:
         if (view.device, view.conversation_id) in settled and (view.conversation_id, view.run_id) in ended:
-            last = view.states[-1]
-            if last.attempt is not None:
+            last = view.states[-1] if view.states else None
+            if last is not None and last.attempt is not None:
                 detail = (
                     f"{view.device} shows {last.chars} characters of attempt {last.attempt} of {view.run_id} "
                     "in the end, though it has ended."

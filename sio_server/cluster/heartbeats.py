@@ -85,6 +85,9 @@ class Heartbeats:
                         self.heard_at = time.monotonic()
                     self._failed(began, exc)
                     pause = AGAIN_S
+                except Exception:
+                    # A node without heartbeats would be taken for dead.
+                    log.exception("a heartbeat went wrong, trying again")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, pause - (time.monotonic() - began))):
                         await self._now.wait()

@@ -81,6 +81,7 @@ class LocalCluster:
                 self.node_proxies[number] = Proxy([("127.0.0.1", number)])
                 self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
         self.settings = dict(settings or {})  # of the nodes that are started from now on
+        self.node_command = [sys.executable, "-m", "sio_server", "node"]
         self.ended: asyncio.Queue[tuple[str, int, Path]] = asyncio.Queue()  # name, exit status, log
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -177,12 +178,17 @@ class LocalCluster:
             "HOST": "127.0.0.1",
             "ALLOWED_ORIGINS": ",".join(self.origins),
             "NODE_URLS": ",".join(self.urls),
+            # Who is on this machine may be as quick as it can: the scenes and measurements are.
+            "RATE_LIMIT_USER": "off",
+            "RATE_LIMIT_EVENTS": "off",
+            "RATE_LIMIT_ADDRESS": "off",
+            "CONNECTIONS_PER_ADDRESS": "0",
             **self.settings,
             "PORT": str(port),
             "REDIS_URL": self._redis_url_of(port),
         }
         name = f"node-{port}"
-        await self._spawn(name, [sys.executable, "-m", "sio_server", "node"], env)
+        await self._spawn(name, self.node_command, env)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as http:
                 while True:

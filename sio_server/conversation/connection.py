@@ -42,13 +42,18 @@ class _Cancellable(AbstractConnection):
     """A connection on which a command that is cancelled while it is being sent is cancelled.
 
     redis-py sends in `asyncio.wait_for`, which forgets such a cancellation before Python 3.12: the task would go
-    on, and who waits for its end would wait for ever.
+    on, and who waits for its end would wait for ever. And uvloop raises RuntimeError when one writes to what has
+    just broken, which no library above takes for a lost connection.
     """
 
     async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
-        await super().send_packed_command(command, check_health)
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as exc:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(f"the connection is broken: {exc}") from exc
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # its reply is nobody's
             raise asyncio.CancelledError
@@ -124,6 +129,7 @@ def connect_blocking(url: str, block_s: float) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
+        encoding_errors="replace",  # what anybody has published must not break the connection
         max_connections=4,
         **_AT_ONCE,
         socket_timeout=block_s + 2.0,

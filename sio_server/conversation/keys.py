@@ -16,6 +16,7 @@ TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depend
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no secret is set
+REVOCATIONS = "rg:revocations"  # how often tokens were revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
@@ -31,6 +32,11 @@ def partition(conversation_id: str) -> int:
 def node(node_id: str) -> str:
     """Hash: what a node says of itself. Expires NODE_TTL_MS after its last heartbeat."""
     return f"rg:node:{node_id}"
+
+
+def limit(kind: str, who: str) -> str:
+    """String: how far what was spent under each rate of a limit reaches into the future. Expires with it."""
+    return f"rg:limit:{kind}:{who}"
 
 
 def node_sessions(node_id: str) -> str:

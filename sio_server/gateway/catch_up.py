@@ -7,7 +7,7 @@ from typing import Any
 from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.sessions import Session, Sessions
-from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
 from sio_server.protocol.position import Position, Reason, judge
 
@@ -18,10 +18,20 @@ ATTEMPTS = 10
 class CatchUp:
     """Brings a session level with a conversation and lets it follow."""
 
-    def __init__(self, conversations: ConversationLog, fanout: Fanout, sessions: Sessions) -> None:
+    def __init__(
+        self, conversations: ConversationLog, fanout: Fanout, sessions: Sessions, per_session: int = 0
+    ) -> None:
+        self._per_session = per_session  # how many conversations a session may follow; 0: any number
         self._log = conversations
         self._fanout = fanout
         self._sessions = sessions
+
+    def admit(self, session: Session, conversation_id: str | None) -> None:
+        """Raise Refused for one conversation more than a session may follow."""
+        following = session.following
+        if 0 < self._per_session <= len(following) and conversation_id not in following:
+            what = f"this session follows {len(following)} conversations, as many as one may; use another one"
+            raise Refused(ErrorCode.TOO_MANY_CONVERSATIONS, what)
 
     async def follow(
         self, session: Session, conversation_id: str, position: Position | None, max_bytes: int
@@ -32,6 +42,7 @@ class CatchUp:
         reading comes live; what was before it is in what is read; an entry in both has the same seq.
         """
         told = False
+        self.admit(session, conversation_id)
         for _ in range(ATTEMPTS):
             first_look = await self._log.look(conversation_id, session.user_id)
             checked = first_look.bounds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -39,6 +40,11 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        self.drops = Counter(
+            "roomgraph_drops", "Connections ended without a word, by reason", ["reason"], registry=self.registry
+        )
+        tasks = Gauge("roomgraph_tasks", "Tasks of the event loop that serves clients", registry=self.registry)
+        tasks.set_function(lambda: len(asyncio.all_tasks()))
         self._appended: dict[tuple[str, int], float] = {}
 
     def appending(self, conversation_id: str, seq: int, began: float) -> None:

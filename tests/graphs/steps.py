@@ -11,7 +11,8 @@ Points in their order: `input` (the message is merged into the state: nothing is
 is merged into the state), `c`, `words` (c has said something), `end` (the last checkpoint is written, the answer
 is not). The answer is JSON: all that the state holds.
 
-Executions of nodes are recorded in Redis as `<seq of the message>:<node>`, outside the graph's state.
+Executions of nodes are recorded in Redis as `<seq of the message>:<node>`, outside the graph's state; and, for the
+history checker, their beginnings and ends with run, fencing token and time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
 from typing import Annotated, Any, TypedDict
 
 import redis as sync_redis
@@ -61,6 +63,11 @@ def go_key(conversation_id: str) -> str:
 def died_key(conversation_id: str) -> str:
     """List: the monotonic time of each death, which is the same clock for all processes of this machine."""
     return f"steps:{conversation_id}:died"
+
+
+def noted_key(conversation_id: str) -> str:
+    """List: what began and what ended, as JSON: `[began or ended, run, node, fencing token, monotonic time]`."""
+    return f"steps:{conversation_id}:noted"
 
 
 def connection() -> sync_redis.Redis:
@@ -179,11 +186,32 @@ async def begin(node: str, state: State, config: RunnableConfig) -> HumanMessage
     return message
 
 
+def noted(node: Callable[[State, RunnableConfig], Awaitable[State]]) -> Callable[..., Awaitable[State]]:
+    """A node of the graph whose executions are told to the history checker."""
+
+    def note(what: str, config: RunnableConfig) -> None:
+        configurable = config["configurable"]
+        token = int(configurable["fencing_token"])
+        facts = [what, config["metadata"]["roomgraph_run"], node.__name__, token, time.monotonic()]
+        connection().rpush(noted_key(configurable["conversation_id"]), json.dumps(facts))
+
+    @wraps(node)
+    async def executed(state: State, config: RunnableConfig) -> State:
+        note("began", config)
+        update = await node(state, config)
+        note("ended", config)
+        return update
+
+    return executed
+
+
+@noted
 async def a(state: State, config: RunnableConfig) -> State:
     message = await begin("a", state, config)
     return {"trail": [f"{message.id}/a"]}
 
 
+@noted
 async def b(state: State, config: RunnableConfig) -> State:
     message = await begin("b", state, config)
     replies: list[str] = []
@@ -196,6 +224,7 @@ async def b(state: State, config: RunnableConfig) -> State:
     return {"trail": [f"{message.id}/b{mark}"], "replies": replies}
 
 
+@noted
 async def c(state: State, config: RunnableConfig) -> State:
     message = await begin("c", state, config)
     short = [item.rstrip("!?").rpartition(":")[2] for item in state["trail"]]

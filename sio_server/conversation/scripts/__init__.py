@@ -41,6 +41,7 @@ _REFUSALS = {
     "not_allowed": "this is for somebody else to do",
     "not_latest": "something newer has been said since",
     "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",
+    "too_many_connections": "this user has as many connections as one may have; close one, or try again later",
     "unknown_device": "you have no such device",
     "unknown_interrupt": "there is no such open question; the dialog may have gone on without it",
 }
@@ -99,6 +100,18 @@ class Scripts:
             return self._script(name, _sources(*prelude, f"{name}.lua"))
         keys.append(call_key(secrets.token_hex(6)))
         return self._script(name, _sources(*prelude, "_once.lua", f"{name}.lua", "_once_end.lua"))
+
+    async def many(self, name: str, calls: Sequence[tuple[list[str], list[int]]]) -> list[Any]:
+        """Run a plain script many times in one round trip, each time on keys (and with arguments) of its own.
+
+        Raises Unavailable when one of them failed: the others may have been carried out.
+        """
+        script = self._script(name, _source(f"{name}.lua"))
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for keys, args in calls:
+                await script(keys=keys, args=args, client=pipe)
+            return list(await pipe.execute())
 
     def _script(self, name: str, source: str) -> AsyncScript:
         if name not in self._loaded:

@@ -1,0 +1,114 @@
+"""Run one node without one of its guarantees: `python -m tests.broken.nodes dedupe`.
+
+Each break changes as little as would be wrong in a product that forgot about it. What is to be changed must be
+there: a break that breaks nothing any more ends the node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from sio_server.__main__ import main
+from sio_server.conversation import scripts
+from sio_server.conversation.log import ConversationLog
+from sio_server.dialog import plain_saver
+from sio_server.dialog.runs import Runs, TakenRun
+from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.socket_server import SocketServer
+from sio_server.protocol.errors import Unavailable
+
+FENCE = r"if redis\.call\('HGET', lease, 'token'\) ~= ARGV\[4\] then return \{'stale'\} end"
+FENCED = ("renew_lease.lua", "delta.lua", "update.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")
+
+
+def edit(module: Any, edits: dict[str, tuple[str, str]]) -> None:
+    """Change scripts before Redis gets them: by file, a pattern that is there once, and what replaces it."""
+    original = module._source
+
+    def source(name: str) -> str:
+        text: str = original(name)
+        if name not in edits:
+            return text
+        changed, count = re.subn(*edits[name], text)
+        if count != 1:
+            raise RuntimeError(f"{name} has changed: there is nothing to break")
+        return changed
+
+    for name in edits:
+        source(name)
+    module._source = source
+
+
+def dedupe() -> None:
+    """A send that was logged before is logged again."""
+    edit(scripts, {"append.lua": (r"\nif before then\n", "\nif false then\n")})
+
+
+def fence() -> None:
+    """Whoever lost the lease of a run may go on with it, and end it."""
+    edit(scripts, dict.fromkeys(FENCED, (FENCE, "")))
+    edit(plain_saver, {"_thread": (r"return token ~= ''.*\n", "return false\n")})
+
+
+def gap_fill() -> None:
+    """Missing entries are not read from the log."""
+
+    async def read(self: Fanout, conversation_id: str, room: Any, after: int) -> None:
+        await asyncio.sleep(0)
+
+    assert asyncio.iscoroutinefunction(Fanout._read)
+    Fanout._read = read  # type: ignore[method-assign]
+
+
+def ack_after_append() -> None:
+    """A send is acked though it could not be logged."""
+    append, heads = ConversationLog.append_message, dict[str, dict[str, Any]]()
+
+    async def append_message(
+        self: ConversationLog, conversation_id: str, *args: Any, **options: Any
+    ) -> tuple[dict[str, Any], bool]:
+        try:
+            ack, new = await append(self, conversation_id, *args, **options)
+        except Unavailable:
+            head = heads[conversation_id]
+            ack, new = {**head, "seq": head["seq"] + 1}, True
+        heads[conversation_id] = ack
+        return ack, new
+
+    ConversationLog.append_message = append_message  # type: ignore[method-assign]
+
+
+def one_at_a_time() -> None:
+    """The events of one client are handled at the same time."""
+    begin = SocketServer.__init__
+
+    def init(self: SocketServer, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        assert self.async_handlers is False
+        self.async_handlers = True
+
+    SocketServer.__init__ = init  # type: ignore[method-assign]
+
+
+def checkpoints() -> None:
+    """Nobody remembers how far an attempt came: the next one begins anew."""
+
+    async def adopt(self: Runs, run: TakenRun) -> None:
+        await asyncio.sleep(0)
+
+    assert asyncio.iscoroutinefunction(Runs.adopt)
+    Runs.adopt = adopt  # type: ignore[method-assign]
+
+
+BREAKS: dict[str, Callable[[], None]] = {
+    one.__name__: one for one in (dedupe, fence, gap_fill, ack_after_append, one_at_a_time, checkpoints)
+}
+
+if __name__ == "__main__":
+    BREAKS[sys.argv[1]]()
+    sys.argv = ["roomgraph", "node"]
+    main()
