@@ -213,6 +213,8 @@ class Fanout:
             except Refused:
                 self._start_over(conversation_id, room)
                 return
+            if self._rooms.get(conversation_id) is not room:
+                return
             self._metrics.gap_entries.inc(len(page.entries))
             step = room.delivery.read(page.bounds.epoch, page.bounds.head, page.entries)
             self._carry_out(conversation_id, room, step)
