@@ -214,6 +214,8 @@ class Fanout:
             except Refused:
                 self._start_over(conversation_id, room)
                 return
+            if self._rooms.get(conversation_id) is not room:
+                return
             self._metrics.gap_entries.inc(len(page.entries))
             if page.bounds.epoch == room.delivery.position.epoch and page.bounds.head < claimed:
                 # Every entry is in the log before it is on the bus: somebody else has published that one.

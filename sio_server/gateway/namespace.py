@@ -152,7 +152,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         for conversation_id in list(session.following):
             self._fanout.leave(sid, conversation_id)
-        await self._sessions.close(sid)
+        self._sessions.close(sid)
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Every event but connect and disconnect, known or not; always answers with an ack."""

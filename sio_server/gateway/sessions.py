@@ -24,6 +24,7 @@ from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
 _COMPARED_AT_ONCE = 500
+_CLEARED_S = 2.0  # what has not been removed by then when the node stops, it buries, or others do
 
 
 def _now() -> str:
@@ -85,6 +86,7 @@ class Sessions:
         self._of_user: dict[str, set[Session]] = {}  # by the user's room; those that are opening, too
         self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
         self._in_doubt = False
+        self._clearing: set[asyncio.Task[None]] = set()
         self._comparison: asyncio.Task[None] | None = None
         self.on_signed_out: Callable[[Session, dict[str, str] | None], None] = lambda session, by: None
 
@@ -122,11 +124,16 @@ class Sessions:
         self._metrics.sessions.set(len(self._sessions))
         self._tell(TraceKind.SESSION_OPENED, session)
 
-    async def close(self, sid: str) -> None:
-        """End a session; while Redis is away only here, and there when `tidy` finds it back."""
+    def close(self, sid: str) -> None:
+        """End a session, here at once; in Redis beside, or when `tidy` finds Redis back.
+
+        Whoever ends its connection must not wait for Redis: it may be away, and be the reason.
+        """
         session = self.withdraw(sid)
         if session is not None:
-            await self.clear(session)
+            task = asyncio.create_task(self.clear(session), name="session-clearing")
+            self._clearing.add(task)
+            task.add_done_callback(self._clearing.discard)
 
     def withdraw(self, sid: str) -> Session | None:
         """From now on there is no such session here. Returns it, if it had begun."""
@@ -163,8 +170,11 @@ class Sessions:
             self._comparison = asyncio.create_task(self._compare(), name="sessions-comparison")
 
     async def stop(self) -> None:
-        """Compare nothing any more."""
+        """Compare nothing any more, and finish what is being removed, if that takes no time."""
         await end_tasks([self._comparison])
+        if self._clearing:
+            await asyncio.wait(self._clearing, timeout=_CLEARED_S)
+        await end_tasks(list(self._clearing))
 
     async def tidy(self) -> None:
         """Remove from Redis the ended sessions that could not be removed when they ended."""

@@ -18,7 +18,7 @@ from sio_server.cluster.local import ClusterError, LocalCluster
 from sio_server.conversation.connection import connect
 from tests.conftest import NODE_SETTINGS, RawClient, free_ports
 from tests.faults.load import loaded
-from tests.integration.test_bus import until_ready
+from tests.integration.test_bus import ready, until_ready
 
 pytestmark = pytest.mark.faults
 
@@ -62,6 +62,7 @@ async def test_sends_are_refused_while_redis_has_no_memory_and_go_on_when_it_has
         # What is there can be read meanwhile, and leases are kept.
         page = await raw.call("conversation:history", {"conversation_id": "c", "limit": 1})
         assert page["ok"] is True
+        assert (await ready(cluster.urls[0]))[0] == 200
         await asyncio.sleep(10 if SOAK else 3)  # longer than a lease; the length of the fault
         await redis.config_set("maxmemory", 0)
         for url in cluster.urls:
