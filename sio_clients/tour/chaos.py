@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Group
 from rich.live import Live
+from rich.markup import escape
 from rich.text import Text
 
 from sio_clients.check.recording import RecordedDevice
@@ -77,9 +78,12 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         "latency_ms": latency,
         "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
-    if not ok:
-        stage.say("chaos.again", seed=seed, duration=f"{duration:g}")
-    return told
+    if ok:
+        return told
+    stage.say("chaos.again", seed=seed, duration=f"{duration:g}")
+    history = stage.keep_history(f"roomgraph-chaos-{seed}-")
+    stage.say("chaos.history", path=escape(history))
+    return {**told, "history": history}
 
 
 async def _ask(
