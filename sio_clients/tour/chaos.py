@@ -63,7 +63,8 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     taken_over = sum(finals[0].data["attempt"] > 1 for finals in runs.values())
     facts = {**report.counts(), "acked": report.acked, "runs": len(runs), "taken_over": taken_over}
     stage.say("chaos.figures", **facts)
-    stage.say("chaos.latency", **latency, recovery=stage.seconds(longest))
+    p50, p99 = (f"{latency[name]:.0f}" for name in ("p50", "p99"))
+    stage.say("chaos.latency", p50=p50, p99=p99, recovery=stage.seconds(longest))
     stage.tell_anomalies(report)
     ok = report.ok and level and not unended and longest is not None
     count = len(faults.happened)
