@@ -16,7 +16,7 @@ from sio_clients.tour.faults import Faults, Happening
 from sio_clients.tour.figures import percentiles, recovery
 from sio_clients.tour.schedule import FaultKind, schedule
 from sio_clients.tour.stage import Stage
-from sio_clients.tour.traffic import Traffic
+from sio_clients.tour.traffic import PAUSE_S, Traffic
 from sio_server.tasks import end_tasks
 
 ASKING = 2  # people who have something said back all the time, each in a conversation of their own
@@ -66,6 +66,8 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     p50, p99 = (f"{latency[name]:.0f}" for name in ("p50", "p99"))
     stage.say("chaos.latency", p50=p50, p99=p99, recovery=stage.seconds(longest))
     stage.tell_anomalies(report)
+    if unended:
+        stage.say("unended", count=unended)
     ok = report.ok and level and not unended and longest is not None
     count = len(faults.happened)
     stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", faults=count, **facts)
@@ -92,12 +94,14 @@ async def _ask(
 ) -> None:
     while not over.is_set():
         await traffic.ask(device, conversation_id, text)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def _book(traffic: Traffic, conversation_id: str, text: str, over: asyncio.Event) -> None:
     *_, other, device = traffic.devices
     while not over.is_set():
         await traffic.book(device, other, conversation_id, text)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) -> None:

@@ -4,6 +4,14 @@ SPARE_TEXTS = {
     "seconds": {"en": "{value} s", "zh": "{value} 秒"},
     "after": {"en": "after {value} s", "zh": "{value} 秒后"},
     "never": {"en": "never", "zh": "始终没有"},
+    "not_level": {
+        "en": "[red]Not everything has come, up to seq {head}, to: {names}.[/]",
+        "zh": "[red]以下设备没有收齐到序号 {head}：{names}。[/]",
+    },
+    "unended": {
+        "en": "[red]In {count} conversations something that was asked has no answer.[/]",
+        "zh": "[red]{count} 个会话中有提问没有得到回答。[/]",
+    },
     "behind": {"en": "behind for", "zh": "落后时间"},
     # node-failure
     "node-failure": {"en": "A node dies under load", "zh": "节点在负载下崩溃"},

@@ -124,6 +124,9 @@ class Stage:
             if level:
                 device.settle(conversation_id)
         await devices[0].record_log(conversation_id)
+        if not all(settled):
+            late = [device.name for device, level in zip(devices, settled, strict=True) if not level]
+            self.say("not_level", names=", ".join(late), head=head)
         return all(settled)
 
     def judge(self) -> Report:
