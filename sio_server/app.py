@@ -88,7 +88,7 @@ class Node:
         devices = Devices(self._redis, scripts, members)
         self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics, self._trace)
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
-        self._fanout.on_missed = Repeats(self._bus, members, devices).tell
+        self._fanout.repeats = Repeats(self._bus, members, devices)
         description: dict[str, str] = {
             "name": settings.name,
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
