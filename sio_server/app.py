@@ -109,7 +109,7 @@ class Node:
             address=parse_rates(settings.rate_limit_address),
         )
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
-        self._fanout.on_missed = Repeats(self._bus, members, devices).tell
+        self._fanout.repeats = Repeats(self._bus, members, devices)
         description: dict[str, str] = {
             "name": settings.name,
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
