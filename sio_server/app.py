@@ -44,7 +44,7 @@ from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import Gateway
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
-from sio_server.gateway.strangers import IDLE_S, Strangers
+from sio_server.gateway.strangers import IDLE_S, LINGER_S, Strangers
 from sio_server.gateway.trace import TraceFeed
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
@@ -150,7 +150,12 @@ class Node:
         self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
         self._runner = web.AppRunner(
-            app, handle_signals=False, shutdown_timeout=1.0, access_log=None, keepalive_timeout=IDLE_S
+            app,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            access_log=None,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
         )
         await self._runner.setup()
         assert self._runner.server is not None
