@@ -6,6 +6,7 @@ from sio_clients.devices import Device, DeviceSession
 from sio_clients.errors import (
     ConversationReset,
     NotConnected,
+    RateLimited,
     Refused,
     RoomgraphError,
     SessionEnded,
@@ -25,6 +26,7 @@ __all__ = [
     "Entry",
     "NotConnected",
     "Position",
+    "RateLimited",
     "Refused",
     "RoomgraphError",
     "SessionCard",

@@ -22,9 +22,18 @@ import aiohttp
 
 from sio_clients.conversation import Conversation
 from sio_clients.devices import Device
-from sio_clients.errors import NotConnected, Refused, RoomgraphError, SessionEnded, Unavailable, from_wire
+from sio_clients.errors import (
+    NotConnected,
+    RateLimited,
+    Refused,
+    RoomgraphError,
+    SessionEnded,
+    Unavailable,
+    from_wire,
+)
 from sio_clients.reporting import DeliveryReports
 from sio_clients.session import Following, Outcome
+from sio_clients.tokens import Token, TokenProvider
 from sio_clients.transport import ConnectionLost, Transport
 from sio_server.protocol.events import (
     MAX_PAGE_ENTRIES,
@@ -46,6 +55,7 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 5.0
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 3.0
+REPEAT_MAX_S = 1.0  # between repetitions of a request: the store may be back, and was asked no sooner than that
 RUN_EVENTS = (
     ServerEvent.RUN_STARTED,
     ServerEvent.RUN_DELTA,
@@ -69,14 +79,24 @@ async def guest_token(url: str, name: str) -> tuple[str, str]:
     return str(body["user_id"]), str(body["token"])
 
 
+def _spread(error: RateLimited) -> float:
+    """How long to wait, in seconds: not all who were refused come back at once."""
+    return error.retry_after_ms / 1000 * random.uniform(1.0, 1.2)
+
+
 class ChatClient:
     """A device of a user.
 
     Promises: a send that returned is in the log, once, however often the connection was lost; entries come
     in the order of the log, each once, with nothing left out; when its node goes away it moves to the next
     of `urls` and is caught up there. Requests are repeated for `give_up_after` seconds, then they raise
-    NotConnected, or Unavailable when the outcome is unknown. When this device is signed out the client ends:
-    everything raises SessionEnded, or Refused (`token_revoked`) where the news was missed.
+    NotConnected, or Unavailable when the outcome is unknown, or RateLimited, when nothing was done. When this
+    device is signed out, or its token expires or is revoked, the client ends: everything raises SessionEnded, or
+    Refused (`token_revoked`, `token_expired`) where the news was missed.
+
+    `token`: a token, or a function (or coroutine function) that returns one. It is asked at the start and whenever
+    its token has expired; then the client goes on. What it raises ends the client; NotConnected and Unavailable it
+    may raise to be asked again.
 
     `report_delivery`: tell the members what this device has received. For clients that show it to somebody.
     """
@@ -84,7 +104,7 @@ class ChatClient:
     def __init__(
         self,
         urls: str | Sequence[str],
-        token: str,
+        token: str | TokenProvider,
         *,
         device_id: str | None = None,
         device_name: str = "",
@@ -99,7 +119,8 @@ class ChatClient:
         self.node = ""  # the name of the node it is connected to
         self.graphs: list[str] = []  # the agents that node serves, the default first
         self.give_up_after = give_up_after
-        self._auth = {"token": token, "device_id": self.device_id, "device_name": device_name}
+        self._token = Token(token)
+        self._device = {"device_id": self.device_id, "device_name": device_name}
         self._next_url = 0
         self._transport: Transport | None = None
         self._online = asyncio.Event()
@@ -245,11 +266,18 @@ class ChatClient:
             except Unavailable:
                 if loop.time() + delay > deadline:
                     raise
+            except RateLimited as exc:
+                pause = _spread(exc)
+                if loop.time() + pause > deadline:
+                    raise
+                await asyncio.sleep(pause)
+                continue
             except (ConnectionLost, TimeoutError):
+                delay = BACKOFF_FIRST_S  # the next node may be well
                 if loop.time() + delay > deadline:
                     raise Unavailable(f"{event} got no answer within {self.give_up_after:g} s") from None
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, BACKOFF_MAX_S)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(delay * 2, REPEAT_MAX_S)
 
     # Inside
 
@@ -304,16 +332,20 @@ class ChatClient:
             lost = asyncio.Event()
             transport = Transport(self._received, lost.set)
             try:
-                ready = await transport.open(url, self._auth)
+                ready = await transport.open(url, {"token": await self._token.current(), **self._device})
                 if not self._allowed.is_set():
                     raise ConnectionLost
                 self._transport = transport
                 self.user_id, self.node, self.graphs = ready["user_id"], ready["node"], ready["graphs"]
+                self._token.accepted()
                 await self._catch_up(transport)
                 self._online.set()
                 self._wanted.set()
                 await lost.wait()
                 delay = BACKOFF_FIRST_S / 2
+            except RateLimited as exc:
+                log.info("no connection to %s: %s", url, exc)
+                delay = max(delay * 2, BACKOFF_FIRST_S, 2 * _spread(exc))  # of it half may be taken off
             except Refused as exc:
                 self._ended = exc  # the token does not serve any more: nothing will come again
             except (RoomgraphError, ConnectionLost, TimeoutError) as exc:
@@ -325,6 +357,8 @@ class ChatClient:
                 for conversation in self._conversations.values():
                     conversation.following.disconnected()
                 await transport.close()
+            if self._ended is not None and self._token.renews(self._ended):
+                self._ended, delay = None, 0.0
             if self._ended is not None:
                 self._fatal = self._ended
                 self._wanted.set()
@@ -345,7 +379,7 @@ class ChatClient:
         for conversation in batch:
             position = conversation.following.position
             positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
-        answer = await transport.request(ClientEvent.SESSION_SYNC, {"positions": positions}, REQUEST_TIMEOUT_S)
+        answer = await self._ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions})
         for conversation in batch:
             result = answer["conversations"][conversation.id]
             if "error" in result:
@@ -354,6 +388,14 @@ class ChatClient:
             outcome = conversation.synced(result)
             self._receive(conversation, outcome)
             await self._follow_up(transport, conversation, outcome)
+
+    async def _ask(self, transport: Transport, event: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """A request on this connection, which may have to wait until the user may ask for more."""
+        while True:
+            try:
+                return await transport.request(event, payload, REQUEST_TIMEOUT_S)
+            except RateLimited as exc:
+                await asyncio.sleep(_spread(exc))
 
     def _receive(self, conversation: Conversation, outcome: Outcome) -> None:
         conversation._receive(outcome)
@@ -414,7 +456,7 @@ class ChatClient:
         while outcome.read_after is not None:
             request = {"conversation_id": conversation.id, "after": outcome.read_after, "limit": MAX_PAGE_ENTRIES}
             try:
-                page = await transport.request(ClientEvent.CONVERSATION_HISTORY, request, REQUEST_TIMEOUT_S)
+                page = await self._ask(transport, ClientEvent.CONVERSATION_HISTORY, request)
             except Refused as exc:
                 self.forget(conversation, exc)  # left on another device meanwhile
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -46,6 +46,8 @@ class Conversation:
         self.title = ""
         self.following = following
         self.live = Live()  # runs that go on, with their text so far, and open interrupts
+        # Called when `live` may have changed without an event: after a join, a return or a gap.
+        self.on_look: Callable[[], None] = lambda: None
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
         self._sending = asyncio.Lock()
@@ -158,6 +160,7 @@ class Conversation:
         outcome = self.following.synced(result)
         anew = result["verdict"] != "resumed"
         self.live.look(result["card"]["unfinished_run"], result["interrupts"], anew=anew)
+        self.on_look()
         return outcome
 
     def _receive(self, outcome: Outcome) -> None:

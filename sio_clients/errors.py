@@ -2,8 +2,9 @@
 
 RoomgraphError
 ├── Refused             the server said no; nothing was done
+│   └── RateLimited         too much was asked for, and the SDK has given up waiting
 ├── Unavailable         the outcome is unknown, and the SDK has given up repeating
-├── SessionEnded        this device was signed out: the client is closed for good
+├── SessionEnded        this device was signed out, or its token serves no more: the client is closed for good
 ├── NotConnected        there is no connection, and no node could be reached in time
 └── ConversationReset   what was seen is not the log any more: drop it and read on from a snapshot
 """
@@ -12,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable, from_wire
+from sio_server.protocol.errors import ErrorCode, RateLimited, Refused, RoomgraphError, Unavailable, from_wire
 
 __all__ = [
     "ConversationReset",
     "ErrorCode",
     "NotConnected",
+    "RateLimited",
     "Refused",
     "RoomgraphError",
     "SessionEnded",
@@ -27,15 +29,19 @@ __all__ = [
 
 
 class SessionEnded(RoomgraphError):
-    """The server has ended this device's sessions for good; `by` is the device that asked for it.
+    """The server has ended this session for good. Its token is refused from now on: it takes a newer one.
 
-    Its token is refused from now on (`token_revoked`): it takes a newer one.
+    `reason`: `signed_out` (by the device `by`), `token_expired`, or `token_revoked` by the operator.
     """
 
     def __init__(self, reason: str, by: Mapping[str, str]) -> None:
         where = by.get("device_name") or by.get("device_id", "")
-        signed_out = f"this device was signed out on {where}"
-        super().__init__("session_ended", signed_out if reason == "signed_out" else f"the server says: {reason}")
+        said = {
+            "signed_out": f"this device was signed out on {where}",
+            "token_expired": "the token has expired: get a new one",
+            "token_revoked": "the token was revoked: get a new one",
+        }
+        super().__init__("session_ended", said.get(reason, f"the server says: {reason}"))
         self.reason = reason
         self.by = dict(by)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sio_clients.errors import RoomgraphError, Unavailable
+from sio_clients.errors import RateLimited, RoomgraphError, Unavailable
 from sio_clients.transport import ConnectionLost
 from sio_server.protocol.events import DELIVERY_PAUSE_S
 from sio_server.protocol.position import Position
@@ -51,7 +51,7 @@ class DeliveryReports:
                     await self._send(conversation_id, position.seq)
                     if conversation_id in self._reached:
                         self._reported[conversation_id] = position
-                except (Unavailable, TimeoutError):
+                except (Unavailable, RateLimited, TimeoutError):
                     await asyncio.sleep(AGAIN_S)
                 await asyncio.sleep(self._pause_s)
         except (RoomgraphError, ConnectionLost):

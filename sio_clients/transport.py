@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import socketio
 
-from sio_clients.errors import NotConnected, Refused, RoomgraphError, Unavailable, from_wire
+from sio_clients.errors import NotConnected, RateLimited, RoomgraphError, Unavailable, from_wire
 from sio_server.protocol.events import ServerEvent
 
 CONNECT_TIMEOUT_S = 5.0
 GOODBYE_TIMEOUT_S = 1.0
+
+# The engine logs lost connections as errors, by names of its own; here they are told by exceptions.
+_engine_log = logging.getLogger(f"{__name__}.engine")
+_engine_log.setLevel(logging.CRITICAL)
 
 
 class ConnectionLost(Exception):
@@ -34,13 +39,15 @@ class Transport:
         self._lost = False
 
     async def open(self, url: str, auth: dict[str, Any]) -> dict[str, Any]:
-        """Connect and return the payload of `session:ready`. Raises Refused, or NotConnected."""
+        """Connect and return the payload of `session:ready`. Raises Refused, also RateLimited, or NotConnected."""
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         self._http = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
         )
-        self._sio = socketio.AsyncClient(reconnection=False, http_session=self._http, handle_sigint=False)
+        self._sio = socketio.AsyncClient(
+            reconnection=False, http_session=self._http, handle_sigint=False, engineio_logger=_engine_log
+        )
         refusal: list[Any] = []
         self._sio.on("*", self._receive)
         self._sio.on("disconnect", lambda reason=None: self._end())
@@ -139,10 +146,10 @@ class Transport:
 
 
 def _refusal(data: list[Any]) -> RoomgraphError | None:
-    """The server's reason for a refused handshake, if it gave one."""
+    """The server's reason for a refused handshake, if it gave one that holds, or says when to come again."""
     for item in data:
         error = item.get("data") if isinstance(item, dict) else None
         if isinstance(error, dict) and "code" in error:
             refused = from_wire(error)
-            return refused if isinstance(refused, Refused) else None
+            return refused if isinstance(refused, RateLimited) or not refused.retryable else None
     return None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import re
 import sys
-from collections.abc import Callable, Coroutine
+import tempfile
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
@@ -17,15 +20,21 @@ from rich.table import Table
 
 from sio_server import logs
 from sio_server.app import serve
-from sio_server.cluster.local import LocalCluster
+from sio_server.cluster.local import ClusterError, LocalCluster, find_ports
 from sio_server.cluster.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
 from sio_server.cluster.status import read_status
 from sio_server.cluster.texts import TEXTS
 from sio_server.cluster.up import up
 from sio_server.conversation.connection import connect
+from sio_server.conversation.devices import ALL_DEVICES, Devices
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.conversation.scripts import Scripts
 from sio_server.gateway.auth import Tokens
 from sio_server.language import LANGUAGES, Texts, detect_language
+from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import RoomgraphError
+from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
 from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, hide_password, load_settings
 
 app = typer.Typer(
@@ -48,8 +57,13 @@ Scene = Annotated[
     list[str] | None,
     typer.Option(
         "--scene",
-        help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status.",
+        help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status; "
+        "or a spare one, which is played only when named: load, node-failure, latency, chaos.",
     ),
+]
+Duration = Annotated[float, typer.Option(min=5, max=86_400, help="How long the chaos lasts, in seconds.")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="What the chaos is drawn from: the same seed, the same faults.")
 ]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the facts to this file for a program.")]
 Urls = Annotated[
@@ -145,6 +159,18 @@ def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]
     return scenes
 
 
+def check_cluster_for(scenes: list[str], nodes: int) -> bool:
+    """Fail when scenes need another cluster than this one; returns whether its networks are to be made bad."""
+    from sio_clients.tour.play import BAD_NETWORKS, BREAKING
+
+    for name in scenes:
+        if name in BREAKING and nodes < 2:
+            fail(f"--scene {name}: it takes two nodes at least, since one is broken: --nodes 3", 2)
+        if name in BAD_NETWORKS and "REDIS_URL" in os.environ:
+            fail(f"--scene {name}: it breaks Redis as well, so it takes one of its own: unset REDIS_URL", 2)
+    return not BAD_NETWORKS.isdisjoint(scenes)
+
+
 @app.command("up")
 def up_command(
     port: Port = 9000,
@@ -155,6 +181,8 @@ def up_command(
     ] = False,
     clients: Clients = 5,
     scene: Scene = None,
+    duration: Duration = 30.0,
+    seed: Seed = None,
     json_file: JsonFile = None,
     lang: Lang = None,
     graph: GraphOption = None,
@@ -176,6 +204,7 @@ def up_command(
         data_dir or Path(".data") / str(port),
         redis_url=os.environ.get("REDIS_URL"),
         settings=graph_settings(graph, langgraph_json),
+        proxied=tour and check_cluster_for(scenes, nodes),
     )
 
     async def play_tour(cluster: LocalCluster) -> bool:
@@ -188,6 +217,8 @@ def up_command(
             json_file=json_file,
             alone="REDIS_URL" not in os.environ,
             nodes=cluster,
+            seed=seed,
+            duration=duration,
         )
 
     stay = not once and (sys.stdout.isatty() or not tour)
@@ -212,7 +243,15 @@ def node_command(
     settings = settings_or_fail(port=port, graph=graph, langgraph_json=project)
     logs.set_up(settings.log_level.upper())
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
-    run(lambda: serve(settings, lambda: errors.print(ready, highlight=False)))
+
+    def serving() -> None:
+        # What is loaded by now stays: the collector need not look at it again and again, 0.1 s at a time.
+        gc.collect()
+        gc.freeze()
+        errors.print(ready, highlight=False)
+
+    raise_open_files()
+    run(lambda: serve(settings, serving))
 
 
 @app.command("redis")
@@ -293,31 +332,132 @@ def token_command(
         fail(exc.message)
 
 
+@app.command("revoke")
+def revoke_command(
+    user_id: Annotated[str, typer.Argument(help="The id of the user whose tokens are good no more.")],
+    device: Annotated[str, typer.Option(help="Only for this device id; for another the tokens serve on.")] = "",
+) -> None:
+    """Refuse all tokens of a user that were issued until now, and end the sessions, on all nodes of REDIS_URL.
+
+    Tokens issued later are taken: stop issuing them first.
+    """
+    redis_url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+    if not re.fullmatch(USER_ID_PATTERN, user_id):
+        fail(f"{user_id}: cannot be the id of a user", 2)
+    if device and not re.fullmatch(ID_PATTERN, device):
+        fail(f"--device {device}: cannot be the id of a device", 2)
+
+    async def revoke() -> int:
+        redis = connect(redis_url)
+        try:
+            scripts = Scripts(redis)
+            members = Members(redis, scripts, ConversationLog(scripts), retention=0)
+            return await Devices(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
+        finally:
+            await redis.aclose()
+
+    try:
+        ended = asyncio.run(revoke())
+    except RoomgraphError as exc:
+        fail(f"{exc.message}. REDIS_URL is {hide_password(redis_url)}")
+    except ValueError as exc:
+        fail(f"REDIS_URL={hide_password(redis_url)}: {exc}", 2)
+    of = f"{user_id}, device {device}" if device else user_id
+    console.print(f"{of}: tokens issued until now are refused; sessions ended: {ended}", highlight=False)
+
+
 @app.command("tour")
 def tour_command(
     url: Urls = None,
     clients: Clients = 5,
     scene: Scene = None,
+    duration: Duration = 30.0,
+    seed: Seed = None,
     json_file: JsonFile = None,
     lang: Lang = None,
 ) -> None:
-    """Play the tour on nodes that are up and take guests; verdicts come from what clients received."""
-    from sio_clients.tour.play import play
+    """Play the tour on nodes that are up and take guests; verdicts come from what clients received.
+
+    Spare scenes are played, with those named beside them, on three nodes and a Redis that are started for them and
+    stopped after them.
+    """
+    from sio_clients.tour.play import BREAKING, SPARE_SCENES, play
 
     language = language_or_fail(lang)
     scenes = scenes_or_fail(scene, json_file)
-    held = run(
-        lambda: play(
-            urls_or_fail(url),
+    breaking = [name for name in scenes if name in BREAKING]
+    if url and breaking:
+        fail(f"--scene {breaking[0]}: it breaks nodes and Redis, so it starts its own: leave --url out", 2)
+
+    def play_on(urls: list[str], own: LocalCluster | None) -> Coroutine[Any, Any, bool]:
+        return play(
+            urls,
             console=console,
             language=language,
             clients=clients,
             scenes=scenes,
             json_file=json_file,
-            alone=False,
+            alone=own is not None,
+            nodes=own,
+            seed=seed,
+            duration=duration,
         )
-    )
-    raise typer.Exit(0 if held else 1)
+
+    if url or SPARE_SCENES.keys().isdisjoint(scenes):
+        held = run(lambda: play_on(urls_or_fail(url), None))
+        raise typer.Exit(0 if held else 1)
+    with tempfile.TemporaryDirectory(prefix="roomgraph-") as folder:
+        status = run(lambda: play_on_own_cluster(Path(folder), language, scenes, play_on))
+    raise typer.Exit(status)
+
+
+async def play_on_own_cluster(
+    folder: Path,
+    language: str,
+    scenes: list[str],
+    play_on: Callable[[list[str], LocalCluster], Awaitable[bool]],
+) -> int:
+    """Start a cluster for scenes on ports that are free, play them, and stop it; returns the exit status."""
+    from sio_clients.tour.play import BAD_NETWORKS
+
+    nodes = len(DEFAULT_URLS)
+    try:
+        port = find_ports(nodes)
+    except ClusterError as exc:
+        fail(str(exc))
+    cluster = LocalCluster(port, nodes, folder, proxied=not BAD_NETWORKS.isdisjoint(scenes))
+    texts = Texts(language, TEXTS)
+    return await up(cluster, console, texts, keep_data=False, stay=False, play=lambda own: play_on(own.urls, own))
+
+
+@app.command("check")
+def check_command(
+    history: Annotated[Path, typer.Argument(help="The file: one JSON object in each line (docs/checking.md).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: Lang = None,
+) -> None:
+    """Judge a recorded history: what devices sent, received and showed, against what was promised.
+
+    Exit status 0 when every promise was kept, 1 when one was broken, 2 when the file is no history.
+    """
+    from sio_clients.check.checker import check
+    from sio_clients.check.file import BadHistory, read_history
+    from sio_clients.check.show import facts, show
+    from sio_clients.check.texts import TEXTS as CHECK_TEXTS
+
+    texts = Texts(language_or_fail(lang), CHECK_TEXTS)
+    try:
+        recorded = read_history(history)
+    except OSError as exc:
+        fail(texts("unreadable", path=history, reason=exc.strerror), 2)
+    except BadHistory as exc:
+        fail(texts("bad", path=history, line=exc.line, reason=exc.reason), 2)
+    report = check(recorded)
+    if as_json:
+        console.print_json(data=facts(report))
+    else:
+        show(console, texts, str(history), recorded, report)
+    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command("chat")

@@ -16,11 +16,14 @@ from typing import Any
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
+from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
+from sio_server.cluster.peers import Peers
 from sio_server.cluster.status import read_status
+from sio_server.conversation.clock import Clock
 from sio_server.conversation.connection import connect, redis_errors
 from sio_server.conversation.devices import Devices
-from sio_server.conversation.keys import GUEST_SECRET, NODE_TTL_MS
+from sio_server.conversation.keys import GUEST_SECRET
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
@@ -35,13 +38,17 @@ from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
-from sio_server.gateway.bus import DEAF_AFTER_S, HEARTBEAT_S, Bus
+from sio_server.gateway.bus import Bus
 from sio_server.gateway.drops import SESSION_DROPPED, Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.handshake import Handshakes
 from sio_server.gateway.http import HttpApi, Stage
+from sio_server.gateway.limits import Limits, parse_rates
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.namespace import Gateway
+from sio_server.gateway.readiness import Readiness
+from sio_server.gateway.repeats import Repeats
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
 from sio_server.gateway.strangers import IDLE_S, LINGER_S, Strangers
@@ -65,34 +72,53 @@ class Node:
         self._settings = settings
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
         self._redis = connect(settings.redis_url)
-        self._redis_heard_at = -float("inf")
+        self._clock = Clock()
         self._trace = Trace(settings.name)
         self._feed: TraceFeed | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
         self._listening = False
-        self._stopping = False
 
     async def start(self) -> None:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
         settings = self._settings
         await self._wait_for_redis()
-        tokens = Tokens(await self._secret(), settings.auth_audience)
+        tokens = Tokens(await self._secret(), settings.auth_audience, self._clock.now)
         metrics = Metrics()
         scripts = Scripts(self._redis)
         conversations = ConversationLog(scripts, self._trace)
         self._bus = Bus(settings.redis_url, self.node_id)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
         devices = Devices(self._redis, scripts, members)
-        self._sessions = Sessions(self._redis, devices, self.node_id, settings.name, metrics, self._trace)
+        self._sessions = Sessions(
+            self._redis,
+            devices,
+            self.node_id,
+            settings.name,
+            metrics,
+            self._trace,
+            per_user=settings.connections_per_user,
+            per_address=settings.connections_per_address,
+        )
+        self._limits = Limits(
+            scripts,
+            user=parse_rates(settings.rate_limit_user),
+            events=parse_rates(settings.rate_limit_events),
+            address=parse_rates(settings.rate_limit_address),
+        )
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
+        self._fanout.on_missed = Repeats(self._bus, members, devices).tell
         description: dict[str, str] = {
             "name": settings.name,
-            "host": socket.gethostname(),
+            "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
             "port": str(settings.port),
             "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
         self._nodes = Nodes(self._redis, scripts, self.node_id, description)
+        peers = Peers(settings.node_urls)
+        self._heartbeats = Heartbeats(
+            self._nodes, self._sessions, peers, self._clock, beat_bus=self._bus.heartbeat, on_gone=self._gone
+        )
         self._leases = LeaseKeeper(Runs(scripts, self.node_id, settings.name))
         self._dialog = DialogHost(lambda: self._build_dialog(metrics))
         try:
@@ -101,11 +127,20 @@ class Node:
             raise SettingsError(str(exc)) from None
         # None: the page's own origin only.
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
-        self._endings = Endings(self._bus, self._sessions, self._fanout, self._sio.end_session)
+        self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
+        self._readiness = Readiness(
+            settings.name,
+            self._bus,
+            self._sessions,
+            redis_heard_at=lambda: self._heartbeats.heard_at,
+            another_is_well=peers.one_is_well,
+            close=self._sio.close,
+        )
         self._drops = Drops(self._bus, self._sessions, metrics)
         self._sio.on_dropped = self._drops.dropped
         gateway = Gateway(
-            tokens=tokens,
+            handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
+            limits=self._limits,
             sessions=self._sessions,
             members=members,
             conversations=conversations,
@@ -119,6 +154,8 @@ class Node:
             endings=self._endings,
             drops=self._drops,
             node_urls=settings.node_urls,
+            admit=self._readiness.admit,
+            conversations_per_session=settings.conversations_per_session,
         )
         self._sio.register_namespace(gateway)
         self._sio.after_connect = gateway.after_connect
@@ -128,13 +165,14 @@ class Node:
             self._feed.start()
         http = HttpApi(
             tokens=tokens,
+            devices=devices,
+            limits=self._limits,
+            trusted_proxies=settings.trusted_proxies,
             guests=settings.auth_mode == "guest",
             token_ttl_s=settings.token_ttl,
             metrics=metrics,
             node_name=settings.name,
-            serving=lambda: not self._stopping,
-            redis_reachable=lambda: time.monotonic() - self._redis_heard_at < DEAF_AFTER_S,
-            bus_heard=lambda: self._bus.heard,
+            readiness=self._readiness.report,
             status=lambda: read_status(self._redis),
             page_origins=settings.allowed_origins,
             node_urls=settings.node_urls,
@@ -147,8 +185,11 @@ class Node:
         self._bus.on_event = self._hear
         self._bus.on_return = self._missed
         self._bus.start()
-        self._tasks.append(asyncio.create_task(self._heartbeats(), name="heartbeats"))
+        self._tasks.append(asyncio.create_task(self._heartbeats.run(), name="heartbeats"))
+        self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
+        self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
+        self._limits.start()
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -176,7 +217,7 @@ class Node:
 
     async def stop(self) -> None:
         """Tell the clients, close their sockets, let runs end or hand them over, and sign off."""
-        self._stopping = True
+        self._readiness.stopping = True
         self._trace.tell(TraceKind.NODE_DRAINING)
         if self._listening:
             await self._site.stop()  # nobody comes back to this node
@@ -188,6 +229,7 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
+        await self._limits.stop()
         await self._sessions.stop()
         await self._endings.close()
         await self._drops.close()
@@ -273,8 +315,9 @@ class Node:
 
     def _missed(self) -> None:
         """The bus came back: anything may have been missed."""
+        self._heartbeats.beat_now()
         self._fanout.resync()
-        if not self._stopping:
+        if not self._readiness.stopping:
             self._sessions.doubt()
 
     def _stage(self) -> Stage | None:
@@ -291,6 +334,9 @@ class Node:
             try:
                 with redis_errors():
                     await self._redis.ping()
+                    asked_at = time.monotonic()
+                    seconds, microseconds = await self._redis.time()
+                self._clock.heard(seconds * 1000 + microseconds // 1000, asked_at)
                 return
             except Unavailable as exc:
                 if isinstance(exc.__cause__, (AuthenticationError, ResponseError)):
@@ -317,51 +363,11 @@ class Node:
             await self._redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
             return str(await self._redis.get(GUEST_SECRET))
 
-    async def _heartbeats(self) -> None:
-        """Each second: hear oneself on the bus, say that one lives, and clear away what dead nodes left.
-
-        Who was silent itself does not judge others: when Redis hangs, all nodes are silent and none is dead.
-        """
-        steady_since = time.monotonic()
-        unregistered = True
-        burial: asyncio.Task[None] | None = None
-        while True:
-            began = time.monotonic()
-            try:
-                with redis_errors():
-                    await self._bus.heartbeat()
-                unknown, dead = await self._nodes.heartbeat()
-                silent_for = time.monotonic() - self._redis_heard_at
-                if silent_for > 3 * HEARTBEAT_S:
-                    steady_since = time.monotonic()
-                # The first heartbeat, or this node was silent for so long that it has been buried.
-                unregistered = unregistered or unknown or silent_for > NODE_TTL_MS / 1000
-                self._redis_heard_at = time.monotonic()
-                if time.monotonic() - steady_since < NODE_TTL_MS / 1000:
-                    dead = []
-                if unregistered:
-                    await self._sessions.register_again()
-                    unregistered = False
-                await self._sessions.tidy()
-                # Beside the heartbeats, which must not wait for thousands of sessions to be removed.
-                if dead and (burial is None or burial.done()):
-                    burial = asyncio.create_task(self._bury(dead), name="burial")
-            except Unavailable as exc:
-                log.warning("a heartbeat failed: %s (%s)", exc, exc.__cause__)
-            await asyncio.sleep(max(0.0, HEARTBEAT_S - (time.monotonic() - began)))
-
-    async def _bury(self, dead: list[str]) -> None:
-        """Remove what dead nodes left. Other nodes may be doing the same at this moment."""
-        for node_id in dead:
-            log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
-            try:
-                await self._sessions.bury(node_id)
-                await self._nodes.forget(node_id)
-                name = node_id.rpartition("-")[0]
-                if self._trace.on and name not in await self._nodes.names():  # it may have been started again
-                    self._trace.tell(TraceKind.NODE_GONE, gone=name)
-            except Unavailable as exc:
-                log.warning("a dead node could not be removed, it is tried again: %s (%s)", exc, exc.__cause__)
+    async def _gone(self, node_id: str) -> None:
+        """A dead node has been cleared away."""
+        name = node_id.rpartition("-")[0]
+        if self._trace.on and name not in await self._nodes.names():  # it may have been started again
+            self._trace.tell(TraceKind.NODE_GONE, gone=name)
 
 
 async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:

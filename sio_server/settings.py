@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 # Where `roomgraph redis` serves, unless told otherwise; not 6379, where another Redis may be at home.
 DEFAULT_REDIS_PORT = 9379
 
+_RATE_HINT = "write off, or how many are allowed in a second, minute or hour, such as 20/second;600/minute"
+_RATE = r" *[1-9]\d{0,5} */ *(second|minute|hour) *"
+
 _HINTS = {
     "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
@@ -22,6 +25,13 @@ _HINTS = {
     "python -c 'import secrets; print(secrets.token_hex(32))'",
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
+    "RATE_LIMIT_USER": _RATE_HINT,
+    "RATE_LIMIT_EVENTS": _RATE_HINT,
+    "RATE_LIMIT_ADDRESS": _RATE_HINT,
+    "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
+    "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
+    "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
+    "CONVERSATIONS_PER_SESSION": "write how many conversations a session may follow, 0 (no limit) to 1000000",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com",
@@ -66,6 +76,13 @@ class Settings(BaseSettings):
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    rate_limit_user: str = "20/second;600/minute"
+    rate_limit_events: str = "200/second;6000/minute"
+    rate_limit_address: str = "100/second;3000/minute"
+    trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
+    connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
+    connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    conversations_per_session: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -106,6 +123,13 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+", url):
                 raise ValueError(f"{url} is not the address of a node")
         return urls
+
+    @field_validator("rate_limit_user", "rate_limit_events", "rate_limit_address")
+    @classmethod
+    def _are_rates(cls, value: str) -> str:
+        if value != "off" and not re.fullmatch(f"{_RATE}(;{_RATE}){{0,3}}", value):
+            raise ValueError("not a rate")
+        return value
 
     @field_validator("log_retention")
     @classmethod

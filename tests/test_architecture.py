@@ -15,6 +15,7 @@ ALLOWED = {
     "sio_server.language": set(),
     "sio_server.settings": set(),
     "sio_server.logs": set(),
+    "sio_server.open_files": set(),
     "sio_server.tasks": set(),
     "sio_server.conversation": {"sio_server.protocol"},
     "sio_server.cluster": {
@@ -35,12 +36,17 @@ ALLOWED = {
         "sio_server.settings",
         "sio_server.tasks",
     },
-    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.tasks"},
+    "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.open_files", "sio_server.tasks"},
 }
 PURE = {
     "sio_server.protocol": {"pydantic"},
-    "sio_clients.check.checker": set(),
-    "sio_clients.check.history": set(),
+    **{
+        f"sio_clients.check.{module}": set()
+        for module in (
+            *("history", "recorder", "checker", "anomalies", "index", "file"),
+            *("log_promises", "device_promises", "run_promises"),
+        )
+    },
 }
 STANDARD = __import__("sys").stdlib_module_names
 

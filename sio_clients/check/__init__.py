@@ -1,18 +1,38 @@
 """Checks what clients sent and received against the promises of one log per conversation."""
 
-from sio_clients.check.checker import PROMISES, Anomaly, AnomalyKind, Report, check
-from sio_clients.check.history import DeviceView, History, Outcome, Recorder, Seen, Send
+from sio_clients.check.anomalies import Anomaly, AnomalyKind
+from sio_clients.check.checker import PROMISES, Report, check
+from sio_clients.check.history import (
+    Acked,
+    Damage,
+    DeviceView,
+    Execution,
+    History,
+    Outcome,
+    Run,
+    RunView,
+    Seen,
+    Send,
+    Shown,
+)
+from sio_clients.check.recorder import Recorder
 
 __all__ = [
     "PROMISES",
+    "Acked",
     "Anomaly",
     "AnomalyKind",
+    "Damage",
     "DeviceView",
+    "Execution",
     "History",
     "Outcome",
     "Recorder",
     "Report",
+    "Run",
+    "RunView",
     "Seen",
     "Send",
+    "Shown",
     "check",
 ]

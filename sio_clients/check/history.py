@@ -1,13 +1,23 @@
-"""Records what devices sent, what they were handed and what the log holds in the end."""
+"""What devices sent, what they were handed and shown, what was executed, and what the logs hold in the end."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
-from sio_server.protocol.position import Position
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 Outcome = Literal["ok", "failed", "unknown"]
+
+# The entries that end a run.
+FINAL_TYPES = frozenset({"answer", "interrupt", "stopped", "failed"})
+RESOLVED = "interrupt_resolved"
+
+
+class Acked(NamedTuple):
+    """What an ack says: where the message is, and which run will answer it, if any."""
+
+    epoch: str
+    seq: int
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +38,15 @@ class Send:
     invoked: float
     completed: float | None
     outcome: Outcome
-    acks: tuple[Position, ...]
+    acks: tuple[Acked, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One entry as a device or the log shows it; `digest` stands for the whole of it."""
+    """One entry as a device or the log shows it; `digest` stands for the whole of it.
+
+    `run_id` and `attempt` are those of the run that it ends; in an `interrupt_resolved` of the run that goes on.
+    """
 
     epoch: str
     seq: int
@@ -41,11 +54,18 @@ class Seen:
     client_id: str | None
     text: str
     digest: str
+    run_id: str | None = None
+    attempt: int | None = None
 
     @property
     def is_message(self) -> bool:
         """Somebody must have sent it; one that lost its client_id is still a message."""
         return self.type == "message" or self.client_id is not None
+
+    @property
+    def is_final(self) -> bool:
+        """It ends a run."""
+        return self.type in FINAL_TYPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +74,8 @@ class DeviceView:
 
     `complete`: it was connected and settled in the end, so it equals the log from the place it began.
     `whole`: it began at seq 1. Any other view began at the first entry it was handed.
+    `part` counts from 0: a device that is told to begin anew (`reason`) begins another part, in a log whose
+    epoch is now `epoch` (None: that of its first entry). Only its last part has to be what the log says.
     """
 
     device: str
@@ -61,6 +83,9 @@ class DeviceView:
     entries: tuple[Seen, ...]
     complete: bool
     whole: bool
+    part: int = 0
+    epoch: str | None = None
+    reason: str | None = None
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -72,140 +97,87 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """A run that was accepted otherwise than by the ack of a send, such as by that of a regenerate."""
+
+    conversation_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A step of the graph was executed for a run.
+
+    `step` is one place in the run: a node that a run enters twice has two steps. `attempt` counts up within
+    the run (a fencing token does as well). `finished` is None when it did not come to its end. `committed`
+    says whether its result is known to be kept; None: it is when the same attempt began a step after it had
+    finished, since the graph goes on only when the checkpoint is written.
+    """
+
+    run_id: str
+    step: str
+    attempt: int
+    started: float
+    finished: float | None = None
+    committed: bool | None = None
+
+
+class Shown(NamedTuple):
+    """What a device shows of a run when it has dealt with something that it heard.
+
+    `event` is the wire's name, `entry` for the final entry, or `""` when it looked at the conversation, as at
+    a return; it was about the attempt `of`. `attempt` is the one whose text is shown, None when no text so far
+    is shown (any more); `chars` is its length, and `digest` stands for it.
+    """
+
+    event: str
+    of: int
+    attempt: int | None
+    chars: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What one device showed of one run while it was on, in order."""
+
+    device: str
+    conversation_id: str
+    run_id: str
+    states: tuple[Shown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Whoever made the history destroyed part of the store: what this epoch had above seq `after` may be gone.
+
+    But then the epoch must have changed, and the devices that followed must have been told.
+    """
+
+    conversation_id: str
+    epoch: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """A finished run: every send, every view and the final log of each conversation."""
+    """A finished run of the system: every send, every view and the final log of each conversation."""
 
     sends: tuple[Send, ...]
     views: tuple[DeviceView, ...]
     logs: Mapping[str, tuple[Seen, ...]]
+    runs: tuple[Run, ...] = ()
+    executions: tuple[Execution, ...] = ()
+    run_views: tuple[RunView, ...] = ()
+    damages: tuple[Damage, ...] = ()
 
     def __post_init__(self) -> None:
         # The checker finds sends by client_id and counts (device, message) pairs: both need one owner each.
         for client_id, times in Counter(send.client_id for send in self.sends).items():
             if times > 1:
                 raise ValueError(f"client_id {client_id} belongs to {times} sends; a retry is the same send")
-        for (device, where), times in Counter((v.device, v.conversation_id) for v in self.views).items():
+        for (device, where, _), times in Counter(
+            (v.device, v.conversation_id, v.part) for v in self.views
+        ).items():
             if times > 1:
                 raise ValueError(f"{device} has {times} views of {where}; one that starts anew needs a name")
-
-
-@dataclass(slots=True)
-class _OpenSend:
-    """A send whose attempts may not all have ended."""
-
-    conversation_id: str
-    device: str
-    text: str
-    order: int
-    invoked: float
-    pending: bool = True
-    in_doubt: bool = False
-    ended: bool = False
-    ok_at: float | None = None
-    failed_at: float | None = None
-    acks: list[Position] = field(default_factory=list)
-
-    def closed(self, client_id: str) -> Send:
-        """Sum up the attempts; it failed only if every one of them definitely did."""
-        outcome: Outcome = "unknown"
-        completed = self.ok_at
-        if self.ok_at is not None:
-            outcome = "ok"
-        elif not (self.acks or self.pending or self.in_doubt):
-            outcome, completed = "failed", self.failed_at
-        return Send(
-            conversation_id=self.conversation_id,
-            client_id=client_id,
-            device=self.device,
-            text=self.text,
-            order=self.order,
-            invoked=self.invoked,
-            completed=completed,
-            outcome=outcome,
-            acks=tuple(self.acks),
-        )
-
-
-@dataclass(slots=True)
-class _OpenView:
-    """A view that still grows."""
-
-    whole: bool
-    complete: bool = False
-    entries: list[Seen] = field(default_factory=list)
-
-
-class Recorder:
-    """Collects a history while a run goes on.
-
-    It never waits and reads no clock, so the clients of one event loop can share it: a client passes
-    `loop.time()` as `at`. Its calls are keyed by client_id or by (device, conversation), so a callback needs
-    to keep nothing between them.
-    """
-
-    def __init__(self) -> None:
-        self._sends: dict[str, _OpenSend] = {}
-        self._begun: Counter[tuple[str, str]] = Counter()
-        self._views: dict[tuple[str, str], _OpenView] = {}
-        self._logs: dict[str, list[Seen]] = {}
-
-    def begin_send(self, conversation_id: str, client_id: str, device: str, text: str, at: float) -> None:
-        """Note an attempt just before it leaves; the same client_id again is a retry of the same send."""
-        send = self._sends.get(client_id)
-        if send is None:
-            order = self._begun[device, conversation_id]
-            self._begun[device, conversation_id] += 1
-            self._sends[client_id] = _OpenSend(conversation_id, device, text, order, at)
-            return
-        if (send.conversation_id, send.device, send.text) != (conversation_id, device, text):
-            raise ValueError(f"client_id {client_id} is already another send, by {send.device}")
-        # A retry without a word on the attempt before it: nobody knows what became of that one.
-        send.in_doubt = send.in_doubt or send.pending
-        send.pending = True
-
-    def end_send(self, client_id: str, outcome: Outcome, at: float, ack: tuple[str, int] | None = None) -> None:
-        """Note how an attempt ended; "ok" brings its ack; a late or repeated ack is noted like this too."""
-        if (outcome == "ok") != (ack is not None):
-            raise ValueError("an ok send has an ack, and no other has")
-        send = self._sends[client_id]
-        if ack is not None:
-            send.acks.append(Position(*ack))
-            # A device that gave up and went on to its next send has let go of the order between the two.
-            moved_on = send.ended and self._begun[send.device, send.conversation_id] > send.order + 1
-            if send.ok_at is None and not moved_on:
-                send.ok_at = at
-        elif outcome == "unknown":
-            send.in_doubt = True
-        else:
-            send.failed_at = at
-        send.pending = False
-        send.ended = True
-
-    def open_view(self, device: str, conversation_id: str, *, whole: bool) -> None:
-        """Say where a device begins (whole: at seq 1); on a reconnect this changes nothing."""
-        self._views.setdefault((device, conversation_id), _OpenView(whole))
-
-    def saw(self, device: str, conversation_id: str, *entries: Seen) -> None:
-        """Note entries in the order the device was handed them; a view nobody opened begins here."""
-        self.open_view(device, conversation_id, whole=False)
-        self._views[device, conversation_id].entries.extend(entries)
-
-    def settle(self, device: str, conversation_id: str) -> None:
-        """Say that the device is connected at the end and has had time to be handed everything."""
-        self.open_view(device, conversation_id, whole=False)
-        self._views[device, conversation_id].complete = True
-
-    def log(self, conversation_id: str, *entries: Seen) -> None:
-        """Add the next page of the log as it is at the end."""
-        self._logs.setdefault(conversation_id, []).extend(entries)
-
-    def history(self) -> History:
-        """Return what was recorded up to now; a send without an answer is "unknown"."""
-        return History(
-            sends=tuple(send.closed(client_id) for client_id, send in self._sends.items()),
-            views=tuple(
-                DeviceView(device, conversation_id, tuple(view.entries), view.complete, view.whole)
-                for (device, conversation_id), view in self._views.items()
-            ),
-            logs={conversation_id: tuple(entries) for conversation_id, entries in self._logs.items()},
-        )

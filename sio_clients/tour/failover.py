@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from sio_clients.check.recording import RecordedDevice, seen
-from sio_clients.tour.stage import WAIT_S, Booked, OwnNodes, Stage
-from sio_server.protocol.events import Entry, EntryType, ServerEvent
+from sio_clients.check.recording import seen
+from sio_clients.tour.own import OwnCluster
+from sio_clients.tour.stage import WAIT_S, Booked, Stage
+from sio_clients.tour.watch import RunWatch
+from sio_server.protocol.events import Entry, EntryType
 
 TRIES = 5  # an answer may be complete before its node is dead
 ENOUGH = 20  # characters of it that every device shows before the kill
@@ -19,67 +20,6 @@ ENOUGH = 20  # characters of it that every device shows before the kill
 
 class _NotOurs(Exception):
     """A node answers that the tour may not kill: others use the same Redis."""
-
-
-class _Watch:
-    """What the devices are told of the runs of a conversation while these go on."""
-
-    def __init__(self, devices: Sequence[RecordedDevice], conversation_id: str) -> None:
-        self._devices = devices
-        self._conversation_id = conversation_id
-        self.started: dict[tuple[str, int], tuple[str, float]] = {}  # run and attempt -> node, when it was heard
-        self.withdrawn: dict[tuple[str, int], int] = {}  # run and attempt -> characters
-        self.ended: dict[str, int] = {}  # run -> attempt
-        self._shown: dict[tuple[str, int, str], str] = {}  # run, attempt and device -> text so far
-        self._heard = asyncio.Event()
-        events = (
-            ServerEvent.RUN_STARTED,
-            ServerEvent.RUN_DELTA,
-            ServerEvent.RUN_SUPERSEDED,
-            ServerEvent.RUN_FINISHED,
-        )
-        for device in devices:
-            for event in events:
-                device.client.on(event, partial(self._hear, device, event))
-
-    def _hear(self, device: RecordedDevice, event: str, payload: dict[str, Any]) -> None:
-        if payload["conversation_id"] != self._conversation_id:
-            return
-        run_id, attempt = payload["run_id"], payload["attempt"]
-        if event == ServerEvent.RUN_STARTED:
-            self.started.setdefault((run_id, attempt), (payload["node"], self.now()))
-        elif event == ServerEvent.RUN_DELTA:
-            run = device.conversation(self._conversation_id).live.runs.get(run_id)
-            if run is not None and run.attempt == attempt:
-                self._shown[run_id, attempt, device.name] = run.text
-        elif event == ServerEvent.RUN_SUPERSEDED:
-            self.withdrawn[run_id, attempt] = payload["withdrawn_chars"]
-        else:
-            self.ended[run_id] = attempt
-        self._heard.set()
-
-    def now(self) -> float:
-        """The clock by which it is said when something was heard."""
-        return asyncio.get_running_loop().time()
-
-    def attempt(self, run_id: str) -> int:
-        """The latest attempt that was heard of."""
-        return max((attempt for run, attempt in self.started if run == run_id), default=0)
-
-    def shown(self, run_id: str, attempt: int) -> list[str]:
-        """What each device has shown of an attempt."""
-        return [self._shown.get((run_id, attempt, device.name), "") for device in self._devices]
-
-    async def until(self, holds: Callable[[], bool]) -> bool:
-        """Wait until it holds, looking again whenever something was heard; False when it does not in time."""
-        try:
-            async with asyncio.timeout(WAIT_S):
-                while not holds():
-                    self._heard.clear()
-                    await self._heard.wait()
-        except TimeoutError:
-            return False
-        return True
 
 
 @dataclass(frozen=True)
@@ -100,7 +40,7 @@ async def play_failover(stage: Stage) -> dict[str, Any] | None:
     nodes = stage.nodes
     left_out = "failover.left_out" if nodes is None else "failover.one_node" if len(nodes.ports) < 2 else ""
     if nodes is not None and not left_out:
-        watch = _Watch(stage.devices, stage.booked.conversation_id)
+        watch = RunWatch(stage.devices, stage.booked.conversation_id)
         stage.say("failover.begin")
         try:
             for _ in range(TRIES):
@@ -116,7 +56,9 @@ async def play_failover(stage: Stage) -> dict[str, Any] | None:
     return None
 
 
-async def _kill_in_an_answer(stage: Stage, conversation_id: str, nodes: OwnNodes, watch: _Watch) -> _Kill | None:
+async def _kill_in_an_answer(
+    stage: Stage, conversation_id: str, nodes: OwnCluster, watch: RunWatch
+) -> _Kill | None:
     """Ask, and kill the node that answers; None when the answer was complete before. Raises _NotOurs."""
     asking, question = stage.devices[-1], stage.texts("failover.ask")
     run_id = (await asking.send(conversation_id, question)).run_id or ""
@@ -146,7 +88,7 @@ async def _kill_in_an_answer(stage: Stage, conversation_id: str, nodes: OwnNodes
 
 
 async def _see_it_completed(
-    stage: Stage, booked: Booked, nodes: OwnNodes, watch: _Watch, kill: _Kill
+    stage: Stage, booked: Booked, nodes: OwnCluster, watch: RunWatch, kill: _Kill
 ) -> dict[str, Any]:
     devices, texts = stage.devices, stage.texts
     conversation_id, run_id = booked.conversation_id, kill.run_id

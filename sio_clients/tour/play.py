@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from rich.rule import Rule
 
 from sio_clients.errors import RoomgraphError
 from sio_clients.tour.approval import play_approval
+from sio_clients.tour.chaos import play_chaos
 from sio_clients.tour.consistency import play_consistency
 from sio_clients.tour.devices import play_devices
 from sio_clients.tour.failover import play_failover
+from sio_clients.tour.latency import play_latency
+from sio_clients.tour.node_failure import play_node_failure
+from sio_clients.tour.own import OwnCluster
 from sio_clients.tour.recovery import play_recovery
-from sio_clients.tour.stage import OwnNodes, Stage
+from sio_clients.tour.stage import Stage
 from sio_clients.tour.status import play_status
 from sio_clients.tour.texts import TEXTS
 from sio_server.language import Texts
@@ -32,14 +37,23 @@ SCENES: dict[str, dict[str, Part]] = {
     "approval": {"approval": play_approval},
     "status": {"status": play_status},
 }
+# Spare scenes: played when they are named. All but `load` break nodes, Redis and networks.
+SPARE_SCENES: dict[str, dict[str, Part]] = {
+    "node-failure": {"node-failure": play_node_failure},
+    "latency": {"latency": play_latency},
+    "chaos": {"chaos": play_chaos},
+}
+BREAKING = frozenset({"node-failure", "latency", "chaos"})
+BAD_NETWORKS = frozenset({"latency", "chaos"})
+_ALL = SCENES | SPARE_SCENES
 
 
 def check_scenes(names: Sequence[str] | None) -> list[str]:
-    """The scenes to play; all of them when none is named. Raises ValueError for one that does not exist."""
+    """The scenes to play; all but the spare ones when none is named. Raises ValueError for an unknown one."""
     for name in names or ():
-        if name not in SCENES:
-            raise ValueError(f"--scene {name}: there is no such scene; write one of {', '.join(SCENES)}")
-    return [name for name in SCENES if not names or name in names]
+        if name not in _ALL:
+            raise ValueError(f"--scene {name}: there is no such scene; write one of {', '.join(_ALL)}")
+    return [name for name in _ALL if name in (names or SCENES)]
 
 
 async def play(
@@ -51,26 +65,32 @@ async def play(
     scenes: Sequence[str],
     json_file: Path | None,
     alone: bool,
-    nodes: OwnNodes | None = None,
+    nodes: OwnCluster | None = None,
+    seed: int | None = None,
+    duration: float = 30.0,
 ) -> bool:
     """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there.
 
     `alone`: nobody else uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
-    `nodes`: they may be killed and started again.
+    `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos;
+    without a seed it is another one each time.
     """
     texts = Texts(language, TEXTS)
     results: dict[str, dict[str, Any]] = {}
-    async with Stage(urls, console, texts, clients, alone=alone, nodes=nodes) as stage:
+    seed = random.randrange(100_000) if seed is None else seed
+    async with Stage(
+        urls, console, texts, clients, alone=alone, nodes=nodes, seed=seed, duration=duration
+    ) as stage:
         console.print(
             f"\n[bold]Roomgraph[/] · {texts('title', clients=clients, nodes=len(urls))}\n", highlight=False
         )
         for number, name in enumerate(scenes, 1):
             console.print(Rule(texts("scene", number=number, name=texts(name)), align="left", style="blue"))
             stage.new_recording()
-            for part, act in SCENES[name].items():
+            for part, act in _ALL[name].items():
                 try:
                     facts = await act(stage)
-                except RoomgraphError as exc:
+                except (RoomgraphError, RuntimeError) as exc:
                     stage.verdict(False, "crashed", reason=escape(str(exc)))
                     facts = {"ok": False, "error": str(exc)}
                 if facts is not None:

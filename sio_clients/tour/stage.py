@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 from rich.box import SIMPLE_HEAD
@@ -18,11 +17,12 @@ from rich.text import Text
 
 from sio_clients.bots.personas import Persona, personas
 from sio_clients.check.checker import Report, check
-from sio_clients.check.history import Recorder
+from sio_clients.check.recorder import Recorder
 from sio_clients.check.recording import RecordedDevice
 from sio_clients.client import ChatClient, guest_token
 from sio_clients.conversation import Conversation
 from sio_clients.errors import NotConnected
+from sio_clients.tour.own import OwnCluster
 from sio_server.language import Texts
 from sio_server.protocol.events import AgentMode
 
@@ -39,16 +39,6 @@ class Booked:
     head: int
 
 
-class OwnNodes(Protocol):
-    """The nodes of the cluster, where they are the tour's to kill and to start again."""
-
-    ports: list[int]
-
-    async def signal_node(self, port: int, number: signal.Signals) -> None: ...
-
-    async def start_node(self, port: int) -> None: ...
-
-
 class Stage:
     """The connected clients of the tour: client number i is on node number i, round and round."""
 
@@ -60,11 +50,15 @@ class Stage:
         clients: int,
         *,
         alone: bool,
-        nodes: OwnNodes | None,
+        nodes: OwnCluster | None,
+        seed: int = 0,
+        duration: float = 0.0,
     ) -> None:
         self.urls = list(urls)
         self.alone = alone  # nobody else uses the cluster, and `urls` are all its nodes
         self.nodes = nodes
+        self.seed = seed  # of the chaos, and how long it is, in seconds
+        self.duration = duration
         self.console = console
         self.texts = texts
         self.people: list[Persona] = personas(clients, texts.language)
@@ -119,9 +113,38 @@ class Stage:
         for device in self.devices + self.others:
             device.recorder = self.recorder
 
+    async def level(self, conversation_id: str, devices: Sequence[RecordedDevice]) -> bool:
+        """Wait until these devices have all that is in the log, and record it; False when one has not in time."""
+        head = (await devices[0].conversation(conversation_id).log())[-1].seq
+        settled = await asyncio.gather(*(device.reaches(conversation_id, head, WAIT_S) for device in devices))
+        for device, level in zip(devices, settled, strict=True):
+            if level:
+                device.settle(conversation_id)
+        await devices[0].record_log(conversation_id)
+        return all(settled)
+
     def judge(self) -> Report:
         """Judge the history recorded since the last new recording."""
         return check(self.recorder.history())
+
+    def own_cluster(self) -> OwnCluster:
+        """The cluster, for a scene that is only played on one of its own."""
+        if self.nodes is None:
+            raise RuntimeError("this scene breaks the cluster: it is played on one that was started for it")
+        return self.nodes
+
+    def seconds(self, value: float | None, how: str = "seconds") -> str:
+        """A time, as it is told: so long, or `after` so long; None is never."""
+        return self.texts("never") if value is None else self.texts(how, value=f"{value:.2f}")
+
+    async def is_ready(self, port: int) -> bool:
+        """Whether a node of this machine says that it is ready."""
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
+                async with http.get(f"http://127.0.0.1:{port}/ready") as response:
+                    return response.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
     async def status(self) -> dict[str, Any]:
         """What the cluster says of itself."""

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -91,6 +92,11 @@ class LocalCluster:
         return [f"http://127.0.0.1:{self._entrance(number)}" for number in self.ports]
 
     @property
+    def pages(self) -> list[str]:
+        """Where people open the page: the nodes themselves, on the ports that were asked for."""
+        return [f"http://127.0.0.1:{number}/" for number in self.ports]
+
+    @property
     def origins(self) -> list[str]:
         """Of the pages that people may open."""
         entrances = dict.fromkeys([*self.ports, *map(self._entrance, self.ports)])
@@ -171,6 +177,11 @@ class LocalCluster:
             "HOST": "127.0.0.1",
             "ALLOWED_ORIGINS": ",".join(self.origins),
             "NODE_URLS": ",".join(self.urls),
+            # Who is on this machine may be as quick as it can: the scenes and measurements are.
+            "RATE_LIMIT_USER": "off",
+            "RATE_LIMIT_EVENTS": "off",
+            "RATE_LIMIT_ADDRESS": "off",
+            "CONNECTIONS_PER_ADDRESS": "0",
             **self.settings,
             "PORT": str(port),
             "REDIS_URL": self._redis_url_of(port),
@@ -202,6 +213,14 @@ class LocalCluster:
         """Send a signal to Redis; it waits as `signal_node` does."""
         await self._signal("redis", number)
 
+    async def cut_bus(self) -> None:
+        """Have Redis break off the connections on which nodes listen."""
+        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
+        try:
+            await client.client_kill_filter(_type="pubsub")
+        finally:
+            await client.aclose()
+
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""
         process = self._processes.get(f"node-{port}")
@@ -220,6 +239,11 @@ class LocalCluster:
         self._processes.clear()
         self._pids.unlink(missing_ok=True)
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that run: `redis` and `node-9000`, as their logs are called."""
+        return {name: process.pid for name, process in self._processes.items() if process.returncode is None}
+
     # Processes
 
     async def _spawn(self, name: str, command: list[str], env: dict[str, str]) -> None:
@@ -237,8 +261,7 @@ class LocalCluster:
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         self._watchers[name] = asyncio.create_task(self._watch(name, self._processes[name]))
-        pids = {name: process.pid for name, process in self._processes.items() if process.returncode is None}
-        self._pids.write_text(json.dumps(pids), encoding="utf-8")
+        self._pids.write_text(json.dumps(self.pids), encoding="utf-8")
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
         status = await process.wait()
@@ -296,6 +319,15 @@ def _is_ours(pid: int) -> bool:
     except OSError:
         return True  # no /proc on this system: the process lives, and its number was ours
     return b"sio_server" in command or b"redis-server" in command
+
+
+def find_ports(nodes: int) -> int:
+    """The first of so many free ports in a row whose Redis port is free as well."""
+    for _ in range(100):
+        port = random.randrange(10_000, 30_000)
+        if all(is_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
+            return port
+    raise ClusterError("no_ports", count=nodes)
 
 
 def is_free(port: int) -> bool:

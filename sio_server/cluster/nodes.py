@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -10,6 +11,15 @@ from redis.asyncio import Redis
 from sio_server.conversation.connection import redis_errors
 from sio_server.conversation.keys import NODE_TTL_MS, NODES, node, node_sessions
 from sio_server.conversation.scripts import Scripts
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat was answered with."""
+
+    unknown: bool  # this node was not known as alive until now
+    dead: list[str]  # ids of nodes that have been silent for too long
+    redis_ms: int  # Redis' time
 
 
 class Nodes:
@@ -21,24 +31,27 @@ class Nodes:
         self._node_id = node_id
         self._description: Any = description  # redis-py's type for mappings admits no mapping of str to str
 
-    async def heartbeat(self) -> tuple[bool, list[str]]:
-        """Say that this node lives. Returns whether it was unknown until now, and the ids of dead nodes."""
+    async def heartbeat(self) -> Beat:
+        """Say that this node lives."""
         reply = await self._scripts.plain("heartbeat", [NODES], self._node_id, NODE_TTL_MS)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hset(node(self._node_id), mapping=self._description)
             pipe.pexpire(node(self._node_id), NODE_TTL_MS)
             await pipe.execute()
-        return reply[0] == "1", [str(dead) for dead in reply[1] if dead != self._node_id]
+        return Beat(reply[0] == "1", [str(dead) for dead in reply[1] if dead != self._node_id], int(reply[2]))
 
     async def names(self) -> set[str]:
         """The names of the nodes that live."""
-        with redis_errors():
-            ids = await self._redis.zrange(NODES, 0, -1)
-            pipe = self._redis.pipeline(transaction=False)
-            for node_id in ids:
-                pipe.hget(node(str(node_id)), "name")
-            return {str(name) for name in await pipe.execute() if name is not None}
+        return {str(described["name"]) for _, described in await self._described()}
+
+    async def addresses(self) -> list[str]:
+        """Where the other nodes that live are reached over HTTP, as they say themselves."""
+        return [
+            f"http://{described['host']}:{described['port']}"
+            for node_id, described in await self._described()
+            if node_id != self._node_id
+        ]
 
     async def forget(self, node_id: str) -> None:
         """Strike a node off, after what it left behind has been removed."""
@@ -47,3 +60,11 @@ class Nodes:
             pipe.zrem(NODES, node_id)
             pipe.delete(node(node_id), node_sessions(node_id))
             await pipe.execute()
+
+    async def _described(self) -> list[tuple[str, dict[str, Any]]]:
+        with redis_errors():
+            ids = [str(node_id) for node_id in await self._redis.zrange(NODES, 0, -1)]
+            pipe = self._redis.pipeline(transaction=False)
+            for node_id in ids:
+                pipe.hgetall(node(node_id))
+            return [found for found in zip(ids, await pipe.execute(), strict=True) if found[1]]

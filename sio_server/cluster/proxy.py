@@ -147,6 +147,8 @@ class _Line:
             if cut is not None:
                 size = min(size, cut.after - self._passed)
             piece, data = data[:size], data[size:]
+            if self._target.is_closing():
+                raise ConnectionResetError  # uvloop's would raise another error, asyncio's none
             self._target.write(piece)
             await self._target.drain()
             self._passed += len(piece)

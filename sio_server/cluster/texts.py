@@ -29,6 +29,10 @@ TEXTS = {
         "zh": "这些端口上已有 Roomgraph 在运行，或上次运行留下了进程。"
         "请换用其他端口：--port {other}；或停止它：在其终端按 Ctrl-C，或执行 kill {pids}",
     },
+    "no_ports": {
+        "en": "no {count} free ports in a row were found for the cluster's nodes",
+        "zh": "找不到 {count} 个连续的空闲端口供集群节点使用",
+    },
     "port_taken": {
         "en": "another program uses port {ports}. Stop it (to see it: ss -ltnp), "
         "or use other ports: --port {other}",

@@ -102,11 +102,10 @@ async def _start_and_play(
     tick("nodes", count=len(cluster.ports), ports=", ".join(str(port) for port in cluster.ports))
     held = await play(cluster) if play is not None else True
     if controller is not None:
-        console.print(f"\n[bold]{texts('page', url=cluster.urls[0] + '/')}[/]", highlight=False, soft_wrap=True)
-        if len(cluster.urls) > 1:
-            others = "  ".join(url + "/" for url in cluster.urls[1:])
-            console.print(texts("others", urls=others), highlight=False, soft_wrap=True)
-        stage = f"{cluster.urls[0]}/stage#key={key}"
+        console.print(f"\n[bold]{texts('page', url=cluster.pages[0])}[/]", highlight=False, soft_wrap=True)
+        if len(cluster.pages) > 1:
+            console.print(texts("others", urls="  ".join(cluster.pages[1:])), highlight=False, soft_wrap=True)
+        stage = f"{cluster.pages[0]}stage#key={key}"
         console.print(texts("stage", url=stage), highlight=False, soft_wrap=True)
         console.print(texts("ctrl_c"))
     return held

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -16,10 +18,15 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.protocol.errors import ErrorCode, Unavailable
 
-# No handler waits longer than about two seconds for Redis: a connect or a reply gets one second, and one
-# retry is made. A retry is safe because every script of ours has the same effect once or twice.
+# No handler waits two seconds for Redis: a command has COMMAND_TIMEOUT_S for everything, which is to find a free
+# connection, to connect, to be answered, and to be repeated once; and what fails ends its handler. A command may
+# be repeated because each of ours has the same effect once or twice (docs/decisions/0012-lost-replies.md).
+COMMAND_TIMEOUT_S = 1.3
 REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
+
+# Errors that say that Redis cannot write, or not yet, and not that the command is wrong.
+NOT_NOW = ("LOADING", "READONLY", "MISCONF", "CLUSTERDOWN", "MASTERDOWN", "OOM", "NOREPLICAS", "TRYAGAIN")
 
 
 class _Cancellable(AbstractConnection):
@@ -38,6 +45,34 @@ class _Cancellable(AbstractConnection):
             raise asyncio.CancelledError
 
 
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer within {seconds:g} s") from None
+
+
+class _BoundedPipeline(Pipeline):
+    """A pipeline whose commands have the time of one."""
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        async with _within(COMMAND_TIMEOUT_S):
+            return await super().execute(raise_on_error)
+
+
+class _Bounded(Redis):
+    """A client none of whose commands takes longer than COMMAND_TIMEOUT_S, whatever it waits for."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        async with _within(COMMAND_TIMEOUT_S):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _BoundedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
 def cancellable(client: Redis) -> Redis:
     """The client, which has no connections yet, with connections on which commands can be cancelled."""
     kind = client.connection_pool.connection_class
@@ -51,7 +86,7 @@ def connect(url: str, *, max_connections: int = 64) -> Redis:
         url,
         decode_responses=True,
         max_connections=max_connections,
-        timeout=REPLY_TIMEOUT_S,
+        timeout=COMMAND_TIMEOUT_S,
         socket_timeout=REPLY_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         retry=Retry(
@@ -60,7 +95,7 @@ def connect(url: str, *, max_connections: int = 64) -> Redis:
             supported_errors=(RedisConnectionError, RedisTimeoutError),
         ),
     )
-    return cancellable(Redis.from_pool(pool))
+    return cancellable(_Bounded.from_pool(pool))
 
 
 def connect_blocking(url: str, block_s: float) -> Redis:
@@ -68,6 +103,7 @@ def connect_blocking(url: str, block_s: float) -> Redis:
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
+        encoding_errors="replace",  # what anybody has published must not break the connection
         max_connections=4,
         socket_timeout=block_s + 2.0,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -84,7 +120,7 @@ def redis_errors() -> Iterator[None]:
     except OutOfMemoryError as exc:
         raise Unavailable("the store is out of memory; try again later") from exc
     except ResponseError as exc:
-        if str(exc).startswith(("LOADING", "READONLY", "MISCONF", "CLUSTERDOWN", "MASTERDOWN", "OOM")):
+        if str(exc).startswith(NOT_NOW):
             raise Unavailable("the store cannot write at this moment; try again") from exc
         raise Unavailable("the store refused a command", ErrorCode.INTERNAL) from exc
     except (RedisError, OSError, TimeoutError) as exc:

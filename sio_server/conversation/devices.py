@@ -10,7 +10,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from sio_server.conversation.connection import redis_errors
-from sio_server.conversation.keys import conversation_room, user_devices, user_sessions
+from sio_server.conversation.keys import (
+    REVOCATIONS,
+    conversation_room,
+    user_devices,
+    user_sessions,
+    user_signed_out,
+)
 from sio_server.conversation.log import Author, to_json
 from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
@@ -21,11 +27,18 @@ from sio_server.protocol.events import MAX_SIGN_OUTS
 PRESENCE_ROOMS = 200
 
 
-class SignedOut(Refused):
-    """The token was issued before the device was signed out; `by` is the device that did it."""
+ALL_DEVICES = "*"  # in the place of a device id
 
-    def __init__(self, by: dict[str, str]) -> None:
-        super().__init__(ErrorCode.TOKEN_REVOKED, "this device was signed out: get a new token")
+
+class SignedOut(Refused):
+    """The token was issued before the device was signed out; `by` is the device that did it.
+
+    Or, without `by`, before the operator has revoked the user's tokens.
+    """
+
+    def __init__(self, by: dict[str, str] | None) -> None:
+        what = "this device was signed out" if by else "the token was revoked"
+        super().__init__(ErrorCode.TOKEN_REVOKED, f"{what}: get a new one")
         self.by = by
 
 
@@ -53,8 +66,11 @@ class Devices:
         self._scripts = scripts
         self._members = members
 
-    async def open(self, session: LiveSession) -> str:
-        """Write a session, anew if need be; return the device's name. Raises SignedOut."""
+    async def open(self, session: LiveSession, *, max_sessions: int = 0) -> tuple[str, int]:
+        """Write a session, anew if need be; return the device's name, and Redis' time in milliseconds.
+
+        Raises SignedOut, or Refused when the user has `max_sessions` already (0: as many as wanted).
+        """
         described = {"since": session.since, "session_id": session.session_id, "node": session.node}
         reply = await self._scripts.devices(
             "open_session",
@@ -65,10 +81,11 @@ class Devices:
             session.device_id,
             session.device_name,
             "" if session.issued_ms is None else session.issued_ms,
+            max_sessions,
         )
         if reply[0] == ErrorCode.TOKEN_REVOKED:
             raise SignedOut(json.loads(reply[1]))
-        return str(reply[1])
+        return str(reply[1]), int(reply[2])
 
     async def close(self, user_id: str, session_id: str) -> None:
         """Remove a session that has ended; one that is gone already changes nothing."""
@@ -111,6 +128,29 @@ class Devices:
         )
         _check(reply)
         return int(reply[1])
+
+    async def revoke(self, user_id: str, device_id: str = ALL_DEVICES) -> int:
+        """Refuse all tokens of the user, or of a device, that were issued until now, and end the sessions.
+
+        Returns how many sessions were ended. Nodes hear of it over the bus, and from the count of revocations.
+        """
+        reply = await self._scripts.devices("revoke", user_id, await self._rooms(user_id), device_id)
+        with redis_errors():
+            await self._redis.incr(REVOCATIONS)
+        return int(reply[1])
+
+    async def revocations(self) -> str:
+        """Another text after each revocation."""
+        with redis_errors():
+            return str(await self._redis.get(REVOCATIONS))
+
+    async def check(self, user_id: str, issued_ms: int | None) -> None:
+        """Raise SignedOut for a token that all of the user's devices are refused with."""
+        with redis_errors():
+            mark = await self._redis.hget(user_signed_out(user_id), ALL_DEVICES)
+        since, _, by = str(mark or "0 null").partition(" ")
+        if mark is not None and (issued_ms is None or issued_ms <= int(since)):
+            raise SignedOut(json.loads(by))
 
     async def _rooms(self, user_id: str) -> str:
         ids = await self._members.ids(user_id, PRESENCE_ROOMS)

@@ -16,6 +16,7 @@ TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depend
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no secret is set
+REVOCATIONS = "rg:revocations"  # how often tokens were revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
@@ -31,6 +32,11 @@ def partition(conversation_id: str) -> int:
 def node(node_id: str) -> str:
     """Hash: what a node says of itself. Expires NODE_TTL_MS after its last heartbeat."""
     return f"rg:node:{node_id}"
+
+
+def limit(kind: str, who: str) -> str:
+    """String: how far what was spent under each rate of a limit reaches into the future. Expires with it."""
+    return f"rg:limit:{kind}:{who}"
 
 
 def node_sessions(node_id: str) -> str:
@@ -56,6 +62,11 @@ def user_devices(user_id: str) -> str:
 def user_signed_out(user_id: str) -> str:
     """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
     return f"{{rg:u:{user_id}}}:signed-out"
+
+
+def user_call(user_id: str, call_id: str) -> str:
+    """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
+    return f"{{rg:u:{user_id}}}:call:{call_id}"
 
 
 def user_conversations(user_id: str) -> str:
@@ -98,8 +109,13 @@ class ConversationKeys:
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
         # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
         self.run_prefix = f"{tag}:run:"
+        self._call_prefix = f"{base}:call:"
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
+
+    def call(self, call_id: str) -> str:
+        """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
+        return f"{self._call_prefix}{call_id}"
 
 
 def conversation_room(conversation_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from sio_server.conversation.scripts import Scripts
 from sio_server.conversation.trace import Trace
 from sio_server.protocol.events import MAX_DELIVERED, MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
-from sio_server.protocol.position import LogBounds
+from sio_server.protocol.position import LogBounds, Position
 from sio_server.protocol.stage import TraceKind
 
 
@@ -30,6 +31,15 @@ class Author:
     def to_json(self) -> str:
         """Who did something, as entries and events say it: `{user_id, name, device_id, device_name}`."""
         return to_json(asdict(self))
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The last entry that a node has handed to a room, and when it was written: then none but this one was."""
+
+    epoch: str
+    seq: int
+    ts: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,11 @@ class View:
     approvals: str
     interrupts: list[dict[str, Any]]
     delivered: list[dict[str, Any]]
+
+
+def new_epoch() -> str:
+    """The name of a log's life."""
+    return secrets.token_hex(6)
 
 
 def to_json(value: Any) -> str:
@@ -107,11 +122,13 @@ class ConversationLog:
         *,
         run_id: str,
         edits: int | None = None,
+        handed: Handed | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
 
         `run_id` is used when the conversation's agent must answer, in the same step. A message that `edits`
-        the author's last one takes back what the agent made of that one.
+        the author's last one takes back what the agent made of that one. `handed` is what this node knows to have
+        been in the log: a seq that somebody has seen is not given to another entry, should the log have lost it.
         """
         data: dict[str, Any] = {
             "role": "user",
@@ -139,6 +156,8 @@ class ConversationLog:
             f" {' '.join(mentions(text))} ",
             "" if edits is None else edits,
             author.to_json(),
+            *((handed.epoch, handed.seq, handed.ts) if handed else ("", "", "")),
+            new_epoch(),
         )
         ack, new = json.loads(reply[1]), reply[2] == "1"
         took_ms = round((time.monotonic() - began) * 1000, 3)
@@ -164,7 +183,10 @@ class ConversationLog:
             "page", conversation_id, user_id, direction, seq, limit, max_bytes
         )
         flat = reply[4]
-        entries = [(int(s), json.loads(e)) for s, e in zip(flat[::2], flat[1::2], strict=True)]
+        # Entries that are older than the log's life belong to it as well.
+        entries = [
+            (int(s), {**json.loads(e), "epoch": str(reply[1])}) for s, e in zip(flat[::2], flat[1::2], strict=True)
+        ]
         return Page(LogBounds(reply[1], int(reply[2]), int(reply[3])), entries)
 
     async def look(self, conversation_id: str, user_id: str) -> View:
@@ -211,6 +233,32 @@ class ConversationLog:
             approvals=meta.get("approvals", "members"),
             interrupts=_open_interrupts(json.loads(asked), open_interrupts) if asked else [],
             delivered=_delivered(delivered_flat),
+        )
+
+    async def verify(self, conversation_id: str, handed: Handed) -> str:
+        """Make sure that the log still holds what was handed out; return its epoch.
+
+        It is a new one when the log's end has been lost: then positions of the old one are void.
+        """
+        reply = await self._scripts.conversation(
+            "verify", conversation_id, handed.epoch, handed.seq, handed.ts, new_epoch(), ""
+        )
+        return str(reply[1])
+
+    async def claim(self, conversation_id: str, position: Position) -> None:
+        """A device says that it has seen more than the log holds: the log's end may have been lost.
+
+        Then it begins a new life, so that others who have seen as much are told as well. A device may be wrong, or
+        lie: so much is done on its word once for each start of Redis.
+        """
+        await self._scripts.conversation(
+            "verify",
+            conversation_id,
+            position.epoch,
+            position.seq,
+            "",
+            new_epoch(),
+            await self._scripts.server_id(),
         )
 
     async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from redis.asyncio import Redis
 
 from sio_server.conversation.connection import redis_errors
 from sio_server.conversation.keys import ConversationKeys, user_conversations, user_sessions
-from sio_server.conversation.log import Author, ConversationLog, to_json
+from sio_server.conversation.log import Author, ConversationLog, new_epoch, to_json
 from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import ConversationCreate
@@ -64,7 +65,7 @@ class Members:
             "create",
             conversation_id,
             author.user_id,
-            secrets.token_hex(6),
+            new_epoch(),
             self._retention,
             hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
             to_json(data),
@@ -139,17 +140,17 @@ class Members:
         await self._log.look(conversation_id, user_id)
         with redis_errors():
             found = await self._redis.hgetall(ConversationKeys(conversation_id).members)
-            roles = {str(member): str(role) for member, role in sorted(found.items())}
-            pipe = self._redis.pipeline(transaction=False)
-            for member in roles:
-                pipe.exists(user_sessions(member))
-            online = await pipe.execute()
+        roles = {str(member): str(role) for member, role in sorted(found.items())}
+        online = await self._online(roles)
         if user_id not in roles:
             raise Refused(ErrorCode.NOT_A_MEMBER, "you are not a member of this conversation any more")
-        return [
-            {"user_id": member, "role": role, "online": bool(there)}
-            for (member, role), there in zip(roles.items(), online, strict=True)
-        ]
+        return [{"user_id": member, "role": role, "online": online[member]} for member, role in roles.items()]
+
+    async def presence(self, conversation_id: str, limit: int) -> dict[str, bool]:
+        """Whether members are online; of `limit` members at most."""
+        with redis_errors():
+            _, found = await self._redis.hscan(ConversationKeys(conversation_id).members, count=limit)
+        return await self._online([str(member) for member in found][:limit])
 
     async def ids(self, user_id: str, limit: int) -> list[str]:
         """Ids of at most `limit` of the user's conversations; only those the user is a member of now."""
@@ -160,6 +161,13 @@ class Members:
                 pipe.hexists(ConversationKeys(conversation_id).members, user_id)
             belongs = await pipe.execute()
         return [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+
+    async def _online(self, user_ids: Iterable[str]) -> dict[str, bool]:
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for user_id in user_ids:
+                pipe.exists(user_sessions(user_id))
+            return {user_id: bool(there) for user_id, there in zip(user_ids, await pipe.execute(), strict=True)}
 
     async def _invitation(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
         keys = ConversationKeys(conversation_id)

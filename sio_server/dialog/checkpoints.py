@@ -14,18 +14,22 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, RedisError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redisvl.query import FilterQuery
 from redisvl.query.filter import Tag
 
-from sio_server.conversation.connection import cancellable
+from sio_server.conversation.connection import NOT_NOW, cancellable
 from sio_server.dialog.plain_saver import PlainRedisSaver, resumable
 from sio_server.protocol.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-SETUP_ATTEMPTS = 20
+SETUP_ATTEMPTS = 20  # while other nodes do the same
+SETUP_WAIT_S = 60.0  # for a Redis that goes away meanwhile
+
+# The library logs an error with a traceback whenever Redis is away; here that is told by exceptions.
+logging.getLogger("redisvl").setLevel(logging.CRITICAL)
 
 
 class WrongSaver(ValueError):
@@ -33,9 +37,11 @@ class WrongSaver(ValueError):
 
 
 def is_store_error(error: BaseException | None) -> bool:
-    """Whether an exception, or one that caused it, says that Redis could not be reached."""
+    """Whether an exception, or one that caused it, says that Redis cannot be reached, or cannot write now."""
     while error is not None:
-        if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+        if isinstance(error, (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)):
+            return True
+        if isinstance(error, ResponseError) and str(error).startswith(NOT_NOW):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -118,7 +124,9 @@ class CheckpointStore:
 
         Raises WrongSaver or Unavailable.
         """
-        for attempt in range(SETUP_ATTEMPTS):
+        deadline = asyncio.get_running_loop().time() + SETUP_WAIT_S
+        attempt = 0
+        while attempt < SETUP_ATTEMPTS and asyncio.get_running_loop().time() < deadline:
             try:
                 if self._kind == "plain":
                     return
@@ -137,15 +145,16 @@ class CheckpointStore:
                 await saver.asetup()
                 self.saver = saver
                 return
-            except ResponseError as exc:
-                # "Index already exists": another node was faster between our look and our create.
-                log.info("the indexes are being created elsewhere: attempt=%d error=%s", attempt, exc)
-            except (RedisError, OSError) as exc:
-                log.info("the checkpoint store is not there yet: attempt=%d error=%s", attempt, exc)
             except WrongSaver:
                 raise
             except Exception as exc:  # redisvl wraps Redis' errors in its own
-                if "already exists" not in str(exc).lower():
+                if is_store_error(exc) or isinstance(exc, OSError):
+                    log.info("the checkpoint store is not there yet: error=%s", exc)
+                elif isinstance(exc, ResponseError) or "already exists" in str(exc).lower():
+                    # "Index already exists": another node was faster between our look and our create.
+                    attempt += 1
+                    log.info("the indexes are being created elsewhere: attempt=%d error=%s", attempt, exc)
+                else:
                     raise
             await asyncio.sleep(0.1)
         raise Unavailable("the checkpoint store could not be set up")

@@ -120,6 +120,9 @@ class DialogWorker:
     async def _read(self) -> None:
         client = connect_blocking(self._redis_url, BLOCK_S)
         try:
+            # What was delivered to this node in a reply that it never got comes first.
+            missed: Any = await client.xreadgroup(WORKERS, self._node_id, dict.fromkeys(self._streams, "0"))
+            self._serve_all(missed)
             while True:
                 # Who has no room for another run leaves it to other nodes.
                 async with self._slots:
@@ -131,9 +134,7 @@ class DialogWorker:
                     count=1,
                     block=int(BLOCK_S * 1000),
                 )
-                for stream, messages in found or []:
-                    for message_id, fields in messages:
-                        self._serve(stream, message_id, fields)
+                self._serve_all(found)
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await client.aclose()
@@ -148,6 +149,12 @@ class DialogWorker:
             self._claimed[stream] = reply[0]
             for message_id, fields in reply[1]:
                 if fields:
+                    self._serve(stream, message_id, fields)
+
+    def _serve_all(self, found: Any) -> None:
+        for stream, messages in found or []:
+            for message_id, fields in messages:
+                if fields:  # it may have been deleted since
                     self._serve(stream, message_id, fields)
 
     def _serve(self, stream: str, message_id: str, fields: dict[str, str]) -> None:

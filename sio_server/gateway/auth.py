@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from sio_server.protocol.events import USER_ID_PATTERN
 from sio_server.protocol.run import AGENT_PREFIX
 
 ALGORITHM = "HS256"
+CLOCKS_APART_S = 60  # who issues tokens may be so much ahead of Redis
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class Identity:
 
 
 class Tokens:
-    """Issues and checks HS256 tokens for one audience."""
+    """Issues and checks HS256 tokens for one audience.
 
-    def __init__(self, secret: str, audience: str) -> None:
+    `now` tells the time: a node gives Redis' clock, so that its own clock may be wrong.
+    """
+
+    def __init__(self, secret: str, audience: str, now: Callable[[], float] = time.time) -> None:
         self._secret = secret
         self._audience = audience
+        self._now = now
 
     def issue(self, user_id: str, name: str, ttl_s: int) -> str:
         """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one."""
@@ -42,7 +48,7 @@ class Tokens:
                 f"{user_id!r} cannot be a user id: use letters, digits and ._@+:|~- (at most 128), "
                 f"beginning with a letter or digit, and not with {AGENT_PREFIX!r}",
             )
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = int(self._now() * 1000)
         now = now_ms // 1000
         claims = {"sub": user_id, "name": name, "aud": self._audience, "iat": now, "exp": now + ttl_s}
         # A sign-out and the next token may fall into one second.
@@ -60,8 +66,13 @@ class Tokens:
                 self._secret,
                 algorithms=[ALGORITHM],
                 audience=self._audience,
-                options={"require": ["sub", "aud", "exp"]},
+                options={  # type: ignore[arg-type]
+                    "require": ["sub", "aud", "exp"],
+                    # The library knows this machine's clock only.
+                    **dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False),
+                },
             )
+            self._check_times(claims)
         except jwt.ExpiredSignatureError:
             raise Refused(ErrorCode.TOKEN_EXPIRED, "the token has expired: get a new one") from None
         except jwt.InvalidAudienceError:
@@ -79,6 +90,22 @@ class Tokens:
         if user_id.startswith(AGENT_PREFIX):
             raise Refused(ErrorCode.TOKEN_INVALID, f"user ids beginning with {AGENT_PREFIX!r} belong to agents")
         return Identity(user_id, str(name)[:200] if name else user_id, int(claims["exp"]), _issued_ms(claims))
+
+    def _check_times(self, claims: dict[str, Any]) -> None:
+        """Raise the library's errors, as it would with this clock."""
+        times: dict[str, int] = {}
+        for name in ("exp", "iat", "nbf"):
+            if name in claims:
+                try:
+                    times[name] = int(claims[name])
+                except (TypeError, ValueError, OverflowError):
+                    raise jwt.InvalidTokenError(f"{name} must be a number") from None
+        now = self._now()
+        if times["exp"] <= now:
+            raise jwt.ExpiredSignatureError
+        for name in ("iat", "nbf"):
+            if times.get(name, now) > now + CLOCKS_APART_S:
+                raise jwt.ImmatureSignatureError(f"it is not valid yet ({name})")
 
 
 def _issued_ms(claims: dict[str, Any]) -> int | None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +25,17 @@ from socketio.packet import EVENT
 
 from sio_server.conversation.connection import connect, connect_blocking
 from sio_server.conversation.keys import BUS, heartbeat_channel
+from sio_server.gateway.hearing import understand
 from sio_server.gateway.outbound import event_frame
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 1.0
-DEAF_AFTER_S = 3.5  # without its own heartbeat for so long a node is not ready; promise P11 allows 5 s
+LISTEN_S = 1.0
+SILENT_AFTER_S = 2.5  # without a heartbeat, which comes each second, for so long the connection is taken for dead
+AGAIN_S = 0.2  # until the next try to listen: Redis may be back
+CLOSE_S = 1.0  # for a connection to end in order
+LOST_FOR_S = 1.0  # after an event that could not be published others are not tried
 
 
 class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
@@ -45,15 +50,12 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
         self._node_id = node_id
         self._heartbeats = heartbeat_channel(node_id)
         self._publisher = connect(redis_url, max_connections=16)
-        self._heard_at = -float("inf")
+        self._lost_until = -float("inf")
+        self.heard_at = -float("inf")  # monotonic: when the node heard itself on the bus last
+        self._strange = 0  # messages that were not understood
         self._listener: asyncio.Task[None] | None = None
         self.on_event: Callable[[str, Any, Any], None] = lambda event, payload, room: None
         self.on_return: Callable[[], None] = lambda: None
-
-    @property
-    def heard(self) -> bool:
-        """True while the node hears itself on the bus."""
-        return time.monotonic() - self._heard_at < DEAF_AFTER_S
 
     def initialize(self) -> None:
         """Called by the server on its first connection; listening has begun before that, in `start`."""
@@ -94,10 +96,13 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
             "callback": None,
             "host_id": self._node_id,
         }
+        if time.monotonic() < self._lost_until:
+            return  # who has many to tell must not wait for each of them
         try:
             await self._publisher.publish(BUS, json.dumps(message, ensure_ascii=False, separators=(",", ":")))
         except (RedisError, OSError) as exc:
-            log.warning("an ephemeral event was lost: event=%s error=%s", event, exc)
+            self._lost_until = time.monotonic() + LOST_FOR_S
+            log.info("an ephemeral event was lost: event=%s error=%s", event, exc)
 
     async def heartbeat(self) -> None:
         """Say something to oneself over the bus."""
@@ -122,25 +127,31 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
         return count
 
     async def _listen_forever(self) -> None:
+        lost = False
         while True:
-            client = connect_blocking(self.redis_url, block_s=HEARTBEAT_S)
+            client = connect_blocking(self.redis_url, block_s=LISTEN_S)
             began = time.monotonic()
             try:
                 async with client.pubsub() as pubsub:
-                    await pubsub.subscribe(BUS, self._heartbeats)
+                    async with asyncio.timeout(SILENT_AFTER_S):
+                        await pubsub.subscribe(BUS, self._heartbeats)
                     while True:
-                        message = await pubsub.get_message(timeout=HEARTBEAT_S)
+                        message = await pubsub.get_message(timeout=LISTEN_S)
                         if message is not None:
                             self._hear(message)
+                            lost = False
                         # A silent connection is a dead one, though nobody has closed it.
-                        if time.monotonic() - max(began, self._heard_at) > DEAF_AFTER_S:
+                        if time.monotonic() - max(began, self.heard_at) > SILENT_AFTER_S:
                             raise TimeoutError("no heartbeat of our own came back")
             except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as exc:
-                log.warning("the bus is lost, trying again: error=%s", exc)
+                if not lost:  # said once, however long it lasts
+                    log.warning("the bus is lost, trying again: error=%s", exc)
+                lost = True
             finally:
-                with contextlib.suppress(RedisError, OSError):
-                    await client.aclose()
-            await asyncio.sleep(0.5)
+                with contextlib.suppress(RedisError, OSError, TimeoutError):
+                    async with asyncio.timeout(CLOSE_S):
+                        await client.aclose()
+            await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
 
     def _hear(self, message: dict[str, Any]) -> None:
         # The client library may subscribe again by itself after a lost connection: any confirmation means
@@ -150,15 +161,15 @@ class Bus(socketio.AsyncRedisManager):  # type: ignore[misc]
                 self.on_return()
             return
         if message["channel"] == self._heartbeats:
-            self._heard_at = time.monotonic()
+            self.heard_at = time.monotonic()
+            return
+        heard = understand(message["data"])
+        if heard is None:
+            self._strange += 1
+            if self._strange & (self._strange - 1) == 0:  # 1, 2, 4, 8, ...: it may go on
+                log.warning("the bus said what is not an event of ours: ignored, count=%d", self._strange)
             return
         try:
-            event = json.loads(message["data"])
-            name, payload, room = event["event"], event["data"][0], event["room"]
-        except (ValueError, KeyError, IndexError, TypeError):
-            log.warning("something on the bus is not an event of ours; ignored")
-            return
-        try:
-            self.on_event(name, payload, room)
+            self.on_event(*heard)
         except Exception:
-            log.exception("an event of the bus could not be handled: event=%s", name)
+            log.exception("an event of the bus could not be handled: event=%s", heard.event)

@@ -38,7 +38,8 @@ class DeviceRequests:
         try:
             count = await self._devices.sign_out(session.sid, session.author, request.device_id)
             if itself:  # at once: its next request may be here before the bus brings the news
-                self._endings.end(session.sid, signed_out(session.device_id, session.device_name))
+                by = {"device_id": session.device_id, "device_name": session.device_name}
+                self._endings.end(session.sid, signed_out(by))
         finally:
             if session.acked is not None:
                 # The ack is queued in this step of the loop, as the library does not pause in between: what

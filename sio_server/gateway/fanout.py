@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from sio_server.conversation.keys import conversation_room, user_room
-from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.keys import conversation_room
+from sio_server.conversation.log import ConversationLog, Handed, View
 from sio_server.conversation.trace import Trace
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.metrics import Metrics
@@ -27,6 +28,12 @@ log = logging.getLogger(__name__)
 Envelope = dict[str, Any]
 
 DEVICES_TOLD = 50  # in one trace event
+COMPARED_AT_ONCE = 16  # rooms, when the bus has come back: other work goes on beside it
+AGAIN_S = 0.4  # until the next try to compare a room: Redis may be back
+
+
+async def _nothing_more(conversation_id: str, user_id: str, view: View) -> None:
+    """Where nothing but entries is made good."""
 
 
 @dataclass
@@ -34,9 +41,15 @@ class _Room:
     """A conversation that sessions of this node follow."""
 
     delivery: Delivery[Envelope]
+    handed_ts: str  # of the entry at the delivery's position
     since: int  # the seq at which this node began to follow: leaves before it have not been met
     sids: dict[str, tuple[str, int]] = field(default_factory=dict)  # session id -> user id, seq of its check
     left_at: dict[str, int] = field(default_factory=dict)  # user id -> seq of the latest `member_left` met here
+
+    @property
+    def handed(self) -> Handed:
+        """The last entry that its sessions were handed."""
+        return Handed(*self.delivery.position, self.handed_ts)
 
 
 class Fanout:
@@ -56,12 +69,14 @@ class Fanout:
         self._trace = trace
         self._rooms: dict[str, _Room] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._comparing = asyncio.Semaphore(COMPARED_AT_ONCE)
+        self.on_missed: Callable[[str, str, View], Awaitable[None]] = _nothing_more
         self.on_evicted: Callable[[str, str], None] = lambda sid, conversation_id: None
         bus.on_event = self.hear
         bus.on_return = self.resync
 
-    def enter(self, sid: str, user_id: str, conversation_id: str, seen: Position) -> bool:
-        """Put a session into a room, given the log's position when its membership was checked.
+    def enter(self, sid: str, user_id: str, conversation_id: str, seen: Handed) -> bool:
+        """Put a session into a room, given the log's last entry when its membership was checked.
 
         Returns False when the check is out of date: this node has met a later `member_left` of the user, or
         it began to follow later and cannot know of one.
@@ -72,7 +87,8 @@ class Fanout:
             self._start_over(conversation_id, room)
             room = None
         if room is None:
-            room = self._rooms[conversation_id] = _Room(Delivery(seen), since=seen.seq)
+            delivery: Delivery[Envelope] = Delivery(Position(seen.epoch, seen.seq))
+            room = self._rooms[conversation_id] = _Room(delivery, seen.ts, since=seen.seq)
         elif seen.seq < max(room.since, room.left_at.get(user_id, 0)):
             return False
         self._bus.basic_enter_room(sid, "/", conversation_room(conversation_id))
@@ -105,8 +121,16 @@ class Fanout:
         room = self._rooms.get(conversation_id)
         return room is not None and room.delivery.position.seq >= seq
 
+    def handed(self, conversation_id: str) -> Handed | None:
+        """The last entry that was handed to the room, if there is one."""
+        room = self._rooms.get(conversation_id)
+        return room.handed if room is not None else None
+
     def hear(self, event: str, payload: Any, target: Any) -> None:
         """An event came over the bus."""
+        if event == ServerEvent.CONVERSATION_RESET:
+            self._begins_anew(payload["conversation_id"], payload["epoch"])
+            return
         if event != ServerEvent.CONVERSATION_ENTRY:
             self._bus.deliver(target, event, payload)
             return
@@ -121,9 +145,12 @@ class Fanout:
         self._carry_out(conversation_id, room, step)
 
     def resync(self) -> None:
-        """The bus came back: compare every room with the log, and repeat marks and drafts, which have no seq."""
+        """The bus came back: compare every room with the log, and repeat what has no seq.
+
+        What was handed out until now is noted now: what comes over the bus from here on is of the log as it is.
+        """
         for conversation_id, room in list(self._rooms.items()):
-            self._spawn(self._compare(conversation_id, room))
+            self._spawn(self._compare(conversation_id, room, room.handed))
 
     async def close(self) -> None:
         """Stop what is being read."""
@@ -131,6 +158,7 @@ class Fanout:
 
     def _carry_out(self, conversation_id: str, room: _Room, step: Step[Envelope]) -> None:
         for envelope in step.entries:
+            room.handed_ts = envelope["ts"]
             count = self._bus.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_ENTRY, envelope)
             self._metrics.deliveries.inc(count)
             if self._trace.on and count:
@@ -166,46 +194,62 @@ class Fanout:
             self.on_evicted(sid, conversation_id)
         self._rooms.pop(conversation_id, None)
 
+    def _begins_anew(self, conversation_id: str, epoch: str) -> None:
+        room = self._rooms.get(conversation_id)
+        if room is not None and room.delivery.position.epoch != epoch:
+            self._start_over(conversation_id, room)
+
     async def _read(self, conversation_id: str, room: _Room, after: int) -> None:
         """Read one page of missing entries; the step that follows may ask for the next."""
-        delay = 0.05
+        delay, handed = 0.05, room.handed
         while self._rooms.get(conversation_id) is room:
+            claimed = room.delivery.highest
             try:
+                self._begins_anew(conversation_id, await self._log.verify(conversation_id, handed))
                 page = await self._log.page(conversation_id, "", after=after, limit=MAX_PAGE_ENTRIES)
             except Unavailable:
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, 1.0)
+                delay = min(delay * 2, 0.4) * random.uniform(0.5, 1.0)
                 continue
             except Refused:
                 self._start_over(conversation_id, room)
                 return
             self._metrics.gap_entries.inc(len(page.entries))
+            if page.bounds.epoch == room.delivery.position.epoch and page.bounds.head < claimed:
+                # Every entry is in the log before it is on the bus: somebody else has published that one.
+                log.warning("the bus named entries that are not in the log: conversation_id=%s", conversation_id)
+                room.delivery = Delivery(room.delivery.position)
+                self._spawn(self._compare(conversation_id, room, room.handed))  # for what came during this read
             step = room.delivery.read(page.bounds.epoch, page.bounds.head, page.entries)
             self._carry_out(conversation_id, room, step)
             return
 
-    async def _compare(self, conversation_id: str, room: _Room) -> None:
-        for user_id in {user_id for user_id, _ in room.sids.values()}:
-            while self._rooms.get(conversation_id) is room:
-                try:
-                    view = await self._log.look(conversation_id, user_id)
-                except Unavailable:
-                    await asyncio.sleep(0.5)
-                    continue
-                except Refused:
-                    # The user has left, which is among the entries to be read; or the conversation is gone.
-                    await self._read(conversation_id, room, room.delivery.position.seq)
-                    break
-                self._carry_out(
-                    conversation_id, room, room.delivery.known_head(view.bounds.epoch, view.bounds.head)
-                )
-                for reader, seq in view.reads.items():
-                    mark = {"conversation_id": conversation_id, "user_id": reader, "device_id": None, "seq": seq}
-                    self._bus.deliver(conversation_room(conversation_id), ServerEvent.READ_UPDATED, mark)
-                if view.draft is not None:
-                    draft = {"conversation_id": conversation_id, "draft": view.draft}
-                    self._bus.deliver(user_room(user_id), ServerEvent.DRAFT_UPDATED, draft)
-                break
+    async def _compare(self, conversation_id: str, room: _Room, handed: Handed) -> None:
+        while self._rooms.get(conversation_id) is room:
+            try:
+                async with self._comparing:
+                    self._begins_anew(conversation_id, await self._log.verify(conversation_id, handed))
+                    for user_id in {user_id for user_id, _ in room.sids.values()}:
+                        await self._bring_level(conversation_id, room, user_id)
+                return
+            except Unavailable:
+                await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
+            except Refused:
+                # The conversation is gone.
+                self._start_over(conversation_id, room)
+
+    async def _bring_level(self, conversation_id: str, room: _Room, user_id: str) -> None:
+        """Look at the conversation as one of its users, and hand out what was missed."""
+        try:
+            view = await self._log.look(conversation_id, user_id)
+        except Refused:
+            # The user has left, which is among the entries to be read.
+            await self._read(conversation_id, room, room.delivery.position.seq)
+            return
+        if self._rooms.get(conversation_id) is not room:
+            return
+        self._carry_out(conversation_id, room, room.delivery.known_head(view.bounds.epoch, view.bounds.head))
+        await self.on_missed(conversation_id, user_id, view)
 
     def _spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)

@@ -14,11 +14,14 @@ from aiohttp import ClientConnectionError, web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from sio_server.conversation.devices import Devices
+from sio_server.gateway.addresses import client_address
 from sio_server.gateway.auth import Tokens, guest_user_id
+from sio_server.gateway.limits import GUEST_HANDSHAKES, Limits
 from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.namespace import explain
+from sio_server.gateway.refusals import explain
 from sio_server.gateway.trace import TraceFeed
-from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
+from sio_server.protocol.errors import ErrorCode, RateLimited, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.stage import HELLO, opens
 
 # In a wheel the page lies inside the package, in a clone beside it.
@@ -45,6 +48,7 @@ _STATUS = {
     ErrorCode.TOKEN_REVOKED: 401,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
     ErrorCode.NOT_ALLOWED: 403,
+    ErrorCode.RATE_LIMITED: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
 }
@@ -67,7 +71,8 @@ async def _errors(
         return await handler(request)
     except RoomgraphError as exc:
         status = _STATUS.get(ErrorCode(exc.code), 400)
-        return web.json_response({"ok": False, "error": exc.to_wire()}, status=status)
+        later = {"Retry-After": str(-(-exc.retry_after_ms // 1000))} if isinstance(exc, RateLimited) else None
+        return web.json_response({"ok": False, "error": exc.to_wire()}, status=status, headers=later)
 
 
 @dataclass(frozen=True)
@@ -87,26 +92,28 @@ class HttpApi:
         self,
         *,
         tokens: Tokens,
+        devices: Devices,
+        limits: Limits,
+        trusted_proxies: int,
         guests: bool,
         token_ttl_s: int,
         metrics: Metrics,
         node_name: str,
-        serving: Callable[[], bool],
-        redis_reachable: Callable[[], bool],
-        bus_heard: Callable[[], bool],
+        readiness: Callable[[], dict[str, Any]],
         status: Callable[[], Awaitable[dict[str, Any]]],
         page_origins: tuple[str, ...],
         node_urls: tuple[str, ...] = (),
         stage: Stage | None = None,
     ) -> None:
         self._tokens = tokens
+        self._devices = devices
+        self._limits = limits
+        self._trusted_proxies = trusted_proxies
         self._guests = guests
         self._token_ttl_s = token_ttl_s
         self._metrics = metrics
         self._node_name = node_name
-        self._serving = serving
-        self._redis_reachable = redis_reachable
-        self._bus_heard = bus_heard
+        self._readiness = readiness
         self._status = status
         self._page_origins = page_origins
         self._stage = stage
@@ -170,10 +177,8 @@ class HttpApi:
 
     async def _ready(self, request: web.Request) -> web.Response:
         """200 when clients may be sent here: Redis answers, the node hears itself on the bus, and it stays."""
-        redis, bus = self._redis_reachable(), self._bus_heard()
-        ready = redis and bus and self._serving()
-        body = {"ready": ready, "node": self._node_name, "redis": redis, "bus": bus}
-        return web.json_response(body, status=200 if ready else 503)
+        body = self._readiness()
+        return web.json_response(body, status=200 if body["ready"] else 503)
 
     async def _prometheus(self, request: web.Request) -> web.Response:
         body = generate_latest(self._metrics.registry)
@@ -183,6 +188,7 @@ class HttpApi:
         """Hand a name a token: `{user_id, name, token, expires_in}`."""
         if not self._guests:
             raise Refused(ErrorCode.NOT_ALLOWED, "this server takes no guests: AUTH_MODE is not guest")
+        self._count(request, GUEST_HANDSHAKES)
         try:
             body = await request.text()
             guest = GuestRequest.model_validate_json(body)
@@ -200,8 +206,14 @@ class HttpApi:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer":
             raise Refused(ErrorCode.TOKEN_MISSING, "no token: send it as `Authorization: Bearer ...`")
-        self._tokens.check(token.strip())
+        self._count(request)
+        identity = self._tokens.check(token.strip())
+        await self._devices.check(identity.user_id, identity.issued_ms)
         return web.json_response(await self._status())
+
+    def _count(self, request: web.Request, cost: int = 1) -> None:
+        forwarded_for = request.headers.getall("X-Forwarded-For", [])
+        self._limits.request(client_address(request.remote, forwarded_for, self._trusted_proxies), cost)
 
     async def _page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")

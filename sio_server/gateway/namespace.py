@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -16,19 +15,21 @@ from sio_server.conversation.keys import conversation_room, user_room
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.turns import Turns
-from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.catch_up import CatchUp
 from sio_server.gateway.devices import DeviceRequests
 from sio_server.gateway.drops import Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
+from sio_server.gateway.handshake import Handshakes
+from sio_server.gateway.limits import Limits
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.refusals import explain
 from sio_server.gateway.runs import RunRequests, new_run_id
 from sio_server.gateway.sessions import Session, Sessions
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
-from sio_server.protocol.events import MAX_PAGE_BYTES, ClientEvent, HandshakeAuth, ServerEvent
+from sio_server.protocol.events import MAX_PAGE_BYTES, ClientEvent, ServerEvent
 
 log = logging.getLogger(__name__)
 
@@ -37,27 +38,14 @@ _MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budge
 Handler = Callable[[Session, Any], Awaitable[dict[str, Any]]]
 
 
-def explain(error: ValidationError) -> Refused:
-    """A refusal that names the field and what is wrong with it, without repeating what was sent."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "[key]")[:100] or "the payload"
-    too_long = isinstance(first.get("ctx", {}).get("error"), events.TextTooLong)
-    code = ErrorCode.PAYLOAD_TOO_LARGE if too_long else ErrorCode.INVALID_PAYLOAD
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "model_type":
-        message = "should be one object"
-    elif first["type"] == "string_pattern_mismatch":
-        message = events.PATTERNS_IN_WORDS.get(first["ctx"]["pattern"], message)
-    return Refused(code, f"{where}: {message}")
-
-
 class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     """The namespace `/`: handshake and events."""
 
     def __init__(
         self,
         *,
-        tokens: Tokens,
+        handshakes: Handshakes,
+        limits: Limits,
         sessions: Sessions,
         members: Members,
         conversations: ConversationLog,
@@ -71,9 +59,12 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         endings: Endings,
         drops: Drops,
         node_urls: Sequence[str],
+        admit: Callable[[], None],
+        conversations_per_session: int = 0,
     ) -> None:
         super().__init__("/")
-        self._tokens = tokens
+        self._handshakes = handshakes
+        self._limits = limits
         self._sessions = sessions
         self._members = members
         self._log = conversations
@@ -85,8 +76,9 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._devices = devices
         self._drops = drops
         self._node_urls = node_urls
-        self._catch_up = CatchUp(conversations, fanout, sessions)
-        runs = RunRequests(conversations, turns, bus)
+        self._admit = admit
+        runs = RunRequests(conversations, turns, bus, fanout)
+        self._catch_up = CatchUp(conversations, fanout, sessions, conversations_per_session)
         of_devices = DeviceRequests(devices, conversations, fanout, endings)
         self._handlers: dict[str, Handler] = {
             ClientEvent.CONVERSATION_CREATE: self._create,
@@ -117,18 +109,8 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     async def on_connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         """Check the token and begin the session; a refusal carries a code."""
         try:
-            if not isinstance(auth, dict) or not auth.get("token"):
-                raise Refused(ErrorCode.TOKEN_MISSING, "no token: put one into the handshake's auth as `token`")
-            try:
-                handshake = HandshakeAuth.model_validate(auth)
-            except ValidationError as exc:
-                raise explain(exc) from None
-            identity = self._tokens.check(handshake.token)
-            device_id = handshake.device_id or f"d-{secrets.token_hex(8)}"
-            session = Session(
-                sid, identity.user_id, identity.name, device_id, handshake.device_name, identity.issued_ms
-            )
-            await self._sessions.open(session)
+            self._admit()
+            await self._handshakes.open(sid, environ, auth)
         except RoomgraphError as exc:
             log.info("a handshake was refused: code=%s", exc.code)
             raise socketio.exceptions.ConnectionRefusedError(exc.message, exc.to_wire()) from None
@@ -193,6 +175,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         session = self._sessions.get(sid)
         if session is None:
             raise Unavailable("the session has ended; connect again")
+        self._limits.event(ClientEvent(event), session.user_id)
         if len(payload) != 1:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "the payload: should be one object")
         try:
@@ -208,6 +191,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         if graph not in self._graphs:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
+        self._catch_up.admit(session, request.conversation_id)
         named = request.model_copy(update={"graph": graph})
         conversation_id, created = await self._members.create(session.author, named)
         result = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
@@ -217,6 +201,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         return {"created": created, **result}
 
     async def _join(self, session: Session, request: events.ConversationJoin) -> dict[str, Any]:
+        self._catch_up.admit(session, request.conversation_id)
         joined = await self._members.join(session.author, request.conversation_id)
         position = request.position.to_position() if request.position else None
         result = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
@@ -273,6 +258,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
                 request.client_id,
                 request.text,
                 run_id=new_run_id(),
+                handed=self._fanout.handed(request.conversation_id),
             )
         except RoomgraphError as exc:
             self._metrics.sends.labels(exc.code).inc()

@@ -8,6 +8,7 @@ from typing import Any
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.turns import AlreadyResolved, Turns
 from sio_server.gateway.bus import Bus
+from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.sessions import Session
 from sio_server.protocol import events
 from sio_server.protocol.events import ServerEvent
@@ -21,8 +22,9 @@ def new_run_id() -> str:
 class RunRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, conversations: ConversationLog, turns: Turns, bus: Bus) -> None:
+    def __init__(self, conversations: ConversationLog, turns: Turns, bus: Bus, fanout: Fanout) -> None:
         self._log = conversations
+        self._fanout = fanout
         self._turns = turns
         self._bus = bus
 
@@ -58,5 +60,6 @@ class RunRequests:
             request.text,
             run_id=new_run_id(),
             edits=request.seq,
+            handed=self._fanout.handed(request.conversation_id),
         )
         return ack

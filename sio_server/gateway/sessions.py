@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from redis.asyncio import Redis
@@ -16,7 +19,7 @@ from sio_server.conversation.keys import node_sessions, user_room
 from sio_server.conversation.log import Author
 from sio_server.conversation.trace import Trace
 from sio_server.gateway.metrics import Metrics
-from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
@@ -37,6 +40,9 @@ class Session:
     device_id: str
     device_name: str
     issued_ms: int | None = None  # when its token was issued
+    expires_at: float = inf  # when its token does, in seconds since 1970
+    address: str = ""  # to which it is counted; '' for none
+    ends_at: float = inf  # when its token expires, by the monotonic clock
     since: str = field(default_factory=_now)
     following: set[str] = field(default_factory=set)  # conversation ids
     acked: asyncio.Future[None] | None = None  # done when it has been told that it has signed itself out
@@ -54,7 +60,16 @@ class Sessions:
     """
 
     def __init__(
-        self, redis: Redis, devices: Devices, node_id: str, node_name: str, metrics: Metrics, trace: Trace
+        self,
+        redis: Redis,
+        devices: Devices,
+        node_id: str,
+        node_name: str,
+        metrics: Metrics,
+        trace: Trace,
+        *,
+        per_user: int = 0,
+        per_address: int = 0,
     ) -> None:
         self._redis = redis
         self._devices = devices
@@ -62,28 +77,39 @@ class Sessions:
         self._node_name = node_name
         self._metrics = metrics
         self._trace = trace
+        self._per_user = per_user  # how many sessions there may be; 0: any number
+        self._per_address = per_address
+        self._at = Counter[str]()  # how many there are of an address; those that are opening, too
         self._sessions: dict[str, Session] = {}
         self._opening: dict[str, Session] = {}  # being written: the bus may have news of it before the reply
         self._of_user: dict[str, set[Session]] = {}  # by the user's room; those that are opening, too
         self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
         self._in_doubt = False
         self._comparison: asyncio.Task[None] | None = None
-        self.on_signed_out: Callable[[Session, dict[str, str]], None] = lambda session, by: None
+        self.on_signed_out: Callable[[Session, dict[str, str] | None], None] = lambda session, by: None
 
     def get(self, sid: str) -> Session | None:
         """The session, while it lives."""
         return self._sessions.get(sid)
+
+    def find(self, sid: str) -> Session | None:
+        """The session, also while it is opening."""
+        return self._sessions.get(sid) or self._opening.get(sid)
 
     def all(self) -> list[Session]:
         """This node's sessions."""
         return list(self._sessions.values())
 
     async def open(self, session: Session) -> None:
-        """Begin a session. Raises SignedOut or Unavailable, and then there is none."""
+        """Begin a session. Raises SignedOut, Refused or Unavailable, and then there is none."""
+        if session.address and 0 < self._per_address <= self._at[session.address]:
+            what = "this address has as many connections to this node as one may have; try again later"
+            raise Refused(ErrorCode.TOO_MANY_CONNECTIONS, what)
+        self._at[session.address] += 1
         self._opening[session.sid] = session
         self._of_user.setdefault(user_room(session.user_id), set()).add(session)
         try:
-            await self._write(session)
+            await self._write(session, new=True)
             if session.sid not in self._opening:
                 raise Unavailable("the device was signed out at this moment")
         except BaseException:
@@ -116,8 +142,10 @@ class Sessions:
         """Remove an ended session from Redis, now or later."""
         try:
             await self._remove(self._node_id, session.sid, session.user_id)
-        except Unavailable:
+        except BaseException as exc:
             self._unremoved[session.sid] = session.user_id
+            if not isinstance(exc, Unavailable):  # who closes a connection has its time, too
+                raise
 
     def renamed(self, room: str, devices: Iterable[Mapping[str, Any]]) -> None:
         """A user's devices are these now: sessions are called what their devices are called."""
@@ -146,6 +174,12 @@ class Sessions:
             except Unavailable:
                 return
             self._unremoved.pop(sid, None)
+
+    async def unknown(self, sids: Iterable[str]) -> list[str]:
+        """Those of this node's sessions, opening or open, that Redis does not know. Raises Unavailable."""
+        sessions = [session for sid in sids if (session := self.find(sid)) is not None]
+        names = await self._devices.names((s.user_id, s.sid, s.device_id) for s in sessions)
+        return [session.sid for session, name in zip(sessions, names, strict=True) if name is None]
 
     async def register_again(self) -> None:
         """This node was taken for dead while it was paused: write its sessions anew."""
@@ -197,11 +231,11 @@ class Sessions:
             session_id=session.sid,
         )
 
-    async def _write(self, session: Session) -> None:
+    async def _write(self, session: Session, *, new: bool = False) -> None:
         own_name = session.device_name
         with redis_errors():
             await self._redis.hset(node_sessions(self._node_id), session.sid, session.user_id)
-        name = await self._devices.open(
+        name, now_ms = await self._devices.open(
             LiveSession(
                 session_id=session.sid,
                 user_id=session.user_id,
@@ -210,8 +244,12 @@ class Sessions:
                 node=self._node_name,
                 since=session.since,
                 issued_ms=session.issued_ms,
-            )
+            ),
+            # One that is written anew was let in before; of its kind there may be too many for a moment.
+            max_sessions=self._per_user if new else 0,
         )
+        # By Redis' clock, on which the nodes agree.
+        session.ends_at = time.monotonic() + session.expires_at - now_ms / 1000
         if session.device_name == own_name:  # otherwise the bus has brought a newer one meanwhile
             session.device_name = name
 
@@ -227,3 +265,6 @@ class Sessions:
             sessions.discard(session)
             if not sessions:
                 del self._of_user[room]
+        self._at[session.address] -= 1
+        if not self._at[session.address]:
+            del self._at[session.address]

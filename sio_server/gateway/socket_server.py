@@ -13,11 +13,14 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+import engineio
 import socketio
 from aiohttp import WSMsgType, web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
+from sio_server.gateway.frames import MAX_DEPTH, is_too_deep
 from sio_server.gateway.outbound import Outbound
+from sio_server.gateway.turnstile import Turnstile
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.tasks import end_tasks
@@ -120,12 +123,38 @@ class _WebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         return data
 
 
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has closed the connection, also while nothing is read from it."""
+    return request.transport is None or request.transport.is_closing()
+
+
+class _Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """The engine, with a turnstile before it: nothing is done for a connection before its turn."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.turnstile = Turnstile()
+
+    async def handle_request(self, request: web.Request) -> Any:
+        await self.turnstile.enter()
+        if _is_gone(request):
+            return web.Response(status=503)  # nobody reads it
+        return await super().handle_request(request)
+
+
+class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]
+    """A packet of JSON: the library would look through every payload, entry by entry, for bytes."""
+
+    uses_binary_events = False
+
+
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     """One client's events are handled one after another, websocket only, each with exactly one ack."""
 
     def __init__(self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None) -> None:
         super().__init__(
             client_manager=manager,
+            serializer=_TextPacket,
             async_mode="aiohttp",
             engineio_logger=_engine_log,
             # True, the default, would run one client's events at the same time and lose their order.
@@ -147,7 +176,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def close_all(self) -> None:
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
+        await self.eio.turnstile.close()
         await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
+
+    async def close(self, sid: str) -> None:
+        """Close the connection of a session as if the network had broken: its client comes again, anywhere."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        if eio_sid is not None:
+            await self._close(eio_sid)
 
     async def shutdown(self) -> None:
         """Stop what goes on by itself."""
@@ -182,7 +218,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         for eio_sid, since in list(self._without_session.items()):
             if now - since >= CONNECT_S - WATCH_S:
                 del self._without_session[eio_sid]
-                self._spawn(self._refuse(eio_sid))
+                self._spawn(self._turn_away(eio_sid))
 
     def _drop(self, eio_sid: str, reason: DropReason) -> None:
         """End a connection that cannot be told why: what was said would wait behind what is not read."""
@@ -191,7 +227,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             websocket.abort()
             self.on_dropped(self.manager.sid_from_eio_sid(eio_sid, "/"), reason)
 
-    async def _refuse(self, eio_sid: str) -> None:
+    async def _turn_away(self, eio_sid: str) -> None:
         """End a connection that has no session."""
         websocket: _WebSocket | None = getattr(self.eio.sockets.get(eio_sid), "websocket", None)
         if websocket is None:
@@ -224,8 +260,16 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if eio_sid in self.environ:  # the connection is still there
             self._without_session[eio_sid] = asyncio.get_running_loop().time()
 
+    def _engineio_server_class(self) -> type:
+        return _Engine
+
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         self._without_session.pop(eio_sid, None)
+        async with self.eio.turnstile.turn(lambda: _is_gone(self.environ[eio_sid]["aiohttp.request"])) as served:
+            if served:
+                await self._connect(eio_sid, namespace, data)
+
+    async def _connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         await super()._handle_connect(eio_sid, namespace, data)
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         if sid and self.after_connect is not None and self.manager.is_connected(sid, namespace or "/"):
@@ -237,7 +281,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if isinstance(data, str) and (len(data) > MAX_FRAME_BYTES or len(data.encode()) > MAX_FRAME_BYTES):
-            await self._refuse_large(eio_sid, data)
+            what = f"a frame may hold {MAX_FRAME_BYTES} bytes at most"
+            await self._refuse(eio_sid, data, ErrorCode.PAYLOAD_TOO_LARGE, what)
+            return
+        if isinstance(data, str) and is_too_deep(data):
+            await self._refuse(eio_sid, data, ErrorCode.INVALID_PAYLOAD, f"nested deeper than {MAX_DEPTH} levels")
             return
         socket = self.eio.sockets.get(eio_sid)
         while socket is not None and not socket.closed and socket.queue.unread:
@@ -256,17 +304,22 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         websocket: _WebSocket | None = getattr(socket, "websocket", None)
         if websocket is None:
             return  # it ends by itself at this moment
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
-                await websocket.close()
+        # In a task of its own: what the session's end waits for may forget a cancellation, and whoever closes
+        # many connections must not wait for one of them for ever.
+        goodbye = asyncio.create_task(self._say_goodbye(socket, websocket))
+        await asyncio.wait({goodbye}, timeout=CLOSE_TIMEOUT_S)
         websocket.abort()
+        await end_tasks([goodbye], patience_s=CLOSE_TIMEOUT_S)
 
-    async def _refuse_large(self, eio_sid: str, data: str) -> None:
+    async def _say_goodbye(self, socket: Any, websocket: _WebSocket) -> None:
+        await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
+        await websocket.close()
+
+    async def _refuse(self, eio_sid: str, data: str, code: ErrorCode, why: str) -> None:
+        """Answer an event that nothing has read."""
         event = _EVENT_WITH_ACK.match(data[:200])
         if event:
-            error = Refused(ErrorCode.PAYLOAD_TOO_LARGE, f"a frame may hold {MAX_FRAME_BYTES} bytes at most")
-            await self._ack(eio_sid, int(event[1]), error)
+            await self._ack(eio_sid, int(event[1]), Refused(code, why))
 
     async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
         # A client may send any name, also those by which the library calls its own handlers.

@@ -43,6 +43,11 @@ class Delivery(Generic[T]):
         self._read_after = position.seq  # where the latest read began; live entries may have come since
 
     @property
+    def highest(self) -> int:
+        """The highest seq that anybody has named."""
+        return self._highest
+
+    @property
     def behind(self) -> bool:
         """True while entries are known to exist that have not been handed on."""
         return self._highest > self.position.seq

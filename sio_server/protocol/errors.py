@@ -4,6 +4,7 @@ Tree:
 
     RoomgraphError
     ├── Refused        the server said no; nothing was done
+    │   └── RateLimited    not now; it may be sent again after a while
     └── Unavailable    the server could not tell; the operation may or may not have been done
 """
 
@@ -28,6 +29,9 @@ class ErrorCode(StrEnum):
     NOT_ALLOWED = "not_allowed"
     CONVERSATION_EXISTS = "conversation_exists"
     CLIENT_ID_REUSED = "client_id_reused"
+    RATE_LIMITED = "rate_limited"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    TOO_MANY_CONVERSATIONS = "too_many_conversations"
     UNKNOWN_DEVICE = "unknown_device"
     UNKNOWN_GRAPH = "unknown_graph"
     RUN_IN_PROGRESS = "run_in_progress"
@@ -40,7 +44,12 @@ class ErrorCode(StrEnum):
 
 # With these the outcome is unknown. Every request may be repeated as it was: a send carries its
 # `client_id`, and all other requests have the same effect once or twice.
-RETRYABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL})
+UNKNOWN_OUTCOME = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL})
+# With the others of these nothing was done, and the same request may be accepted later.
+RETRYABLE = UNKNOWN_OUTCOME | {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}
+
+
+MAX_WAIT_MS = 3_600_000  # the longest `retry_after_ms`
 
 
 class RoomgraphError(Exception):
@@ -67,6 +76,17 @@ class Refused(RoomgraphError):
     """The server said no, and nothing was done."""
 
 
+class RateLimited(Refused):
+    """Too much was asked for; after `retry_after_ms` the same request may be sent again."""
+
+    def __init__(self, message: str, retry_after_ms: int) -> None:
+        super().__init__(ErrorCode.RATE_LIMITED, message)
+        self.retry_after_ms = retry_after_ms
+
+    def to_wire(self) -> dict[str, Any]:
+        return {**super().to_wire(), "retry_after_ms": self.retry_after_ms}
+
+
 class Unavailable(RoomgraphError):
     """The server could not finish: the operation may or may not have been done. Repeat it unchanged."""
 
@@ -79,6 +99,9 @@ def from_wire(error: Any) -> RoomgraphError:
     if not isinstance(error, dict):
         return Unavailable("the server's answer was not understood", ErrorCode.INTERNAL)
     code, message = str(error.get("code", ErrorCode.INTERNAL)), str(error.get("message", ""))
-    if code in RETRYABLE:
+    if code in UNKNOWN_OUTCOME:
         return Unavailable(message, ErrorCode(code))
+    if code == ErrorCode.RATE_LIMITED:
+        wait = error.get("retry_after_ms")
+        return RateLimited(message, wait if isinstance(wait, int) and 0 <= wait <= MAX_WAIT_MS else 1000)
     return Refused(code, message)

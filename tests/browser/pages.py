@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.async_api import Error, Frame, Page
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
 async def look(page: Page | Frame, expression: str) -> Any:
@@ -35,3 +39,19 @@ async def say(page: Page, text: str) -> None:
     """Write a message and send it, as a person does."""
     await page.fill("#text", text)
     await page.press("#text", "Enter")
+
+
+async def problems(page: Page) -> list[str]:
+    """What axe takes for serious or critical."""
+    if not AXE.is_file():
+        pytest.fail("axe-core is not installed: run `npm ci` in web/")
+    # Playwright adds it to the page's own world, which the page's policy does not stop.
+    await page.evaluate(AXE.read_text())
+    await page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))")
+    found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    return [
+        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
 
 from sio_server.cluster.local import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import say, until
+from tests.browser.pages import problems, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
-AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VARIANTS: list[Any] = [
     pytest.param({"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}, id="desktop-light"),
@@ -32,22 +30,6 @@ MARKDOWN += "|a|b|\n|-|-|\n|1|2|\n\n> four"
 @pytest.fixture(scope="module")
 def cluster(served: LocalCluster) -> LocalCluster:
     return served
-
-
-async def problems(page: Page) -> list[str]:
-    """What axe takes for serious or critical."""
-    if not AXE.is_file():
-        pytest.fail("axe-core is not installed: run `npm ci` in web/")
-    # Playwright adds it to the page's own world, which the page's policy does not stop.
-    await page.evaluate(AXE.read_text())
-    await page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished.catch(() => 0)))")
-    found = await page.evaluate("axe.run({ resultTypes: ['violations'] })")
-    return [
-        f"{one['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

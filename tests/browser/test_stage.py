@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page
 from sio_clients import ChatClient, guest_token
 from sio_clients.conversation import Conversation
 from sio_server.protocol.events import EntryType
+from tests.browser.pages import problems
 from tests.conftest import free_ports
 
 READY_S = 60.0
@@ -150,6 +151,26 @@ async def test_the_seven_parts_hold_and_the_figures_are_what_another_client_was_
     await given.reach(sent)
     assert len(given.ids) == len(set(given.ids)) == sent > 100
     assert int(await figure(staged, "received")) == 2 * sent
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
+async def test_axe_finds_nothing_serious_while_it_plays_and_at_the_end(
+    browser: Browser, stage_url: str, scheme: Any, locale: str
+) -> None:
+    page = await browser.new_page(
+        viewport={"width": 1440, "height": 900}, locale=locale, color_scheme=scheme, reduced_motion="reduce"
+    )
+    found: dict[str, list[str]] = {}
+    try:
+        await page.goto(stage_url)
+        await until(page, ONLINE)
+        found["begin"] = await problems(page)
+        await page.click("#play")
+        await until(page, ENDED, 60)
+        found["held"] = await problems(page)
+    finally:
+        await page.close()
+    assert {state: said for state, said in found.items() if said} == {}
 
 
 async def test_nothing_moves_when_no_traffic_flows(staged: Page) -> None:

@@ -69,7 +69,11 @@ async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str,
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("up",), ("node",), ("redis",), ("status",), ("token",), ("tour",), ("chat",), ("echo-bot",)]
+    "command",
+    [
+        *((), ("up",), ("node",), ("redis",), ("status",), ("token",), ("tour",), ("check",), ("chat",)),
+        ("echo-bot",),
+    ],
 )
 async def test_every_command_explains_itself(command):
     status, output, _ = await roomgraph(*command, "--help")

@@ -27,11 +27,16 @@ class Overtaken(Devices):
     """Devices in a real Redis, whose replies come after `news` has been heard."""
 
     news: Callable[[], None] = staticmethod(lambda: None)
+    revoked = False  # meanwhile, each session that is opened
 
-    async def open(self, session: LiveSession) -> str:
-        name = await super().open(session)
+    async def open(self, session: LiveSession, *, max_sessions: int = 0) -> tuple[str, int]:
+        opened = await super().open(session, max_sessions=max_sessions)
+        if self.revoked:
+            await self.revoke(session.user_id, session.device_id)
         self.news()
-        return name
+        for _ in range(10 if self.revoked else 0):  # whatever the news has set off may go on
+            await asyncio.sleep(0.001)
+        return opened
 
     async def sign_out(self, session_id: str, by: Author, device_id: str) -> int:
         count = await super().sign_out(session_id, by, device_id)
@@ -75,9 +80,10 @@ def session_of(new_id: str, name: str = "Phone") -> Session:
     return Session(f"s-{new_id}", new_id, "Ann", "phone", name, issued_ms=1)
 
 
-async def test_a_sign_out_that_is_heard_before_its_session_has_begun_prevents_it(redis, devices, sessions, new_id):
+async def test_an_end_that_is_heard_before_its_session_has_begun_prevents_it(redis, devices, sessions, new_id):
     session, edge = session_of(new_id), Edge()
-    endings = Endings(edge, sessions, edge, edge.disconnect)  # type: ignore[arg-type]
+    endings = Endings(edge, sessions, devices, edge, edge.disconnect)  # type: ignore[arg-type]
+    devices.revoked = True
     devices.news = lambda: endings.hear(ENDED, [session.sid])
     with pytest.raises(Unavailable):
         await sessions.open(session)
@@ -98,7 +104,7 @@ async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_befo
     session, edge = session_of(new_id), Edge()
     session.following.add("plans")
     await sessions.open(session)
-    endings = Endings(edge, sessions, edge, edge.disconnect)  # type: ignore[arg-type]
+    endings = Endings(edge, sessions, devices, edge, edge.disconnect)  # type: ignore[arg-type]
     devices.news = lambda: endings.hear(ENDED, [session.sid, "of-another-node"])
     requests = DeviceRequests(devices, None, None, endings)  # type: ignore[arg-type]
     ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))

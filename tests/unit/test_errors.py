@@ -6,11 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.protocol.errors import RETRYABLE, ErrorCode, Refused, RoomgraphError, Unavailable, from_wire
+from sio_server.protocol.errors import (
+    UNKNOWN_OUTCOME,
+    ErrorCode,
+    RateLimited,
+    Refused,
+    RoomgraphError,
+    Unavailable,
+    from_wire,
+)
 
 
 def an_error(code: ErrorCode, message: str) -> RoomgraphError:
-    return Unavailable(message, code) if code in RETRYABLE else Refused(code, message)
+    if code == ErrorCode.RATE_LIMITED:
+        return RateLimited(message, 250)
+    return Unavailable(message, code) if code in UNKNOWN_OUTCOME else Refused(code, message)
 
 
 @pytest.mark.parametrize("code", ErrorCode)
@@ -22,9 +32,18 @@ def test_every_error_comes_back_from_the_wire_as_what_it_was(code: ErrorCode) ->
     assert back.to_wire() == sent.to_wire()
 
 
-def test_only_errors_with_an_unknown_outcome_are_retryable() -> None:
+def test_only_errors_with_an_unknown_outcome_and_those_that_pass_are_retryable() -> None:
     retryable = {code for code in ErrorCode if an_error(code, "").retryable}
-    assert retryable == {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL}
+    passing = {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}
+    assert retryable == {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL} | passing
+    assert all(isinstance(an_error(code, ""), Refused) for code in passing), "nothing was done"
+
+
+@pytest.mark.parametrize("wait", [None, -1, 10**9, "soon", 1.5])
+def test_a_time_to_wait_that_makes_no_sense_is_a_second(wait: Any) -> None:
+    back = from_wire({"code": "rate_limited", "message": "", "retryable": True, "retry_after_ms": wait})
+    assert isinstance(back, RateLimited)
+    assert back.retry_after_ms == 1000
 
 
 def test_the_wire_form_holds_plain_values_only() -> None:
@@ -76,4 +95,4 @@ def test_any_answer_at_all_becomes_an_error_with_text_fields(error: Any) -> None
     assert isinstance(back, Refused | Unavailable)
     assert type(back.code) is str
     assert type(back.message) is str
-    assert isinstance(back, Unavailable) == back.retryable
+    assert isinstance(back, Unavailable) <= back.retryable

@@ -6,11 +6,12 @@ from string import Formatter
 import pytest
 
 from sio_clients.bots.personas import personas
+from sio_clients.check.texts import TEXTS as CHECK
 from sio_clients.tour.texts import TEXTS as TOUR
 from sio_server.cluster.texts import TEXTS as UP
 from sio_server.language import LANGUAGES, Texts, detect_language
 
-CATALOGUES = {"tour": TOUR, "up": UP}
+CATALOGUES = {"tour": TOUR, "up": UP, "check": CHECK}
 ALL = [
     pytest.param(catalogue, name, id=f"{label}-{name}")
     for label, catalogue in CATALOGUES.items()

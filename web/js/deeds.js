@@ -104,12 +104,13 @@ export async function signOut({ connection, outbox }) {
   leavePage();
 }
 
-// Signed out on another device: nothing of this person's stays here.
-export async function ended({ connection, outbox }, why) {
+// Signed out on another device, or by the operator: nothing of this person's stays here. Not so after a token's time.
+export async function ended({ connection, outbox }, { code, reason }) {
   connection.close();
+  if (reason === "token_expired") return leavePage({ code: reason });
   await forget(outbox);
   stored.device = null;
-  leavePage(why);
+  leavePage({ code: code ?? "token_revoked" });
 }
 
 // What was not sent here shall not be.

@@ -30,7 +30,7 @@ export function begin(arrive) {
       if (name === "conversation:updated") following.listSoon();
       else if (name === "device:updated") show(payload.devices);
       else if (name === "presence:update") here.deeds?.online(payload.user_id, payload.online);
-      else if (name === "session:ended") actions.ended({ code: "token_revoked" });
+      else if (name === "session:ended") actions.ended(payload);
       else if (payload?.conversation_id) following.hear(name, payload);
       changed();
     },

@@ -72,3 +72,15 @@ local function tell_ended(rooms)
   if not online then tell_presence(rooms, false) end
 end
 
+-- Remove the sessions of a device, or of all ('*'), and return their ids.
+local function end_sessions(device_id)
+  local ended = {}
+  local flat = redis.call('HGETALL', sessions)
+  for i = 1, #flat, 2 do
+    if device_id == '*' or string.match(flat[i + 1], '^%S+') == device_id then
+      ended[#ended + 1] = flat[i]
+      redis.call('HDEL', sessions, flat[i])
+    end
+  end
+  return ended
+end

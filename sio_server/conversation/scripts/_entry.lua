@@ -10,6 +10,15 @@ local function stranger(user_id)
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
 end
 
+-- Somebody was handed the entry `seq` of the life `epoch`, written at `ts`. When the log ends before it, or with
+-- another one in its place, the log's end has been lost (a torn file, a failover). Then it begins a new life, so that
+-- no position stands for two different entries; nodes and devices begin anew.
+local function begin_life(epoch)
+  redis.call('HSET', meta, 'epoch', epoch)
+  publish('conversation:reset', conversation_room, string.format('{"conversation_id":%s,"epoch":"%s"}',
+    cjson.encode(conversation_id), epoch))
+end
+
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all).
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(type, data, sent_field)

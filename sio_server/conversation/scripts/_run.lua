@@ -22,7 +22,7 @@ end
 -- End a run with its one final entry. Its checkpoints become the conversation's state if `moves`.
 local function end_run(run_id, status, type, data, moves)
   local record = run_prefix .. run_id
-  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'thread', 'base', 'tokens')
+  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'thread', 'base', 'attempts')
   local seq = append_entry(type, data)
   redis.call('HSET', record, 'status', status, 'final_seq', seq)
   redis.call('EXPIRE', record, RECORD_TTL)
@@ -39,9 +39,9 @@ local function end_run(run_id, status, type, data, moves)
   end
   -- The threads of attempts that did not make it are to be deleted.
   local current = redis.call('HGET', meta, 'thread')
-  local life = conversation_id .. '@' .. redis.call('HGET', meta, 'epoch') .. '#'
-  for token in string.gmatch(known[5] or '', '%d+') do
-    if life .. token ~= current then redis.call('SADD', retired, life .. token) end
+  for attempt in string.gmatch(known[5] or '', '%S+') do
+    local used = conversation_id .. '@' .. attempt
+    if used ~= current then redis.call('SADD', retired, used) end
   end
   publish('run:finished', conversation_room, string.format(
     '{"conversation_id":%s,"run_id":"%s","attempt":%s,"status":"%s","seq":%d}', cjson.encode(conversation_id),

@@ -1,7 +1,8 @@
 -- A user's message: membership, dedupe, next seq, log, run queue and bus in one step.
 -- ARGV: 4 user id, 5 data (JSON), 6 client_id, 7 digest of the body, 8 run id to use,
 --       9 the names it mentions with a space before and after each, 10 seq of the message it edits or '',
---       11 who writes (JSON), for runs that this stops
+--       11 who writes (JSON), for runs that this stops, 12 epoch, 13 seq and 14 ts of the last entry that the node has
+--       handed out here, or '', 15 the epoch of a new life, should the log have lost that entry
 -- Returns {'ok', ack (JSON), '1' if it was new} or {error code}.
 local user_id, data, client_id, digest, run_id, mentioned = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local edits, by = ARGV[10], ARGV[11]
@@ -16,6 +17,12 @@ end
 
 local refusal = stranger(user_id)
 if refusal then return refusal end
+
+if ARGV[13] ~= '' then
+  local now_known = redis.call('HMGET', meta, 'epoch', 'seq', 'ts')
+  local ahead = tonumber(ARGV[13]) - tonumber(now_known[2])
+  if now_known[1] == ARGV[12] and (ahead > 0 or (ahead == 0 and now_known[3] ~= ARGV[14])) then begin_life(ARGV[15]) end
+end
 
 local known = redis.call('HMGET', meta, 'agent', 'graph', 'multitask', 'message_seq', 'message_user', 'turn_seq', 'turn_base')
 local function names(name) return string.find(mentioned, ' ' .. string.lower(name) .. ' ', 1, true) end

@@ -9,14 +9,7 @@ end
 if redis.call('HEXISTS', sessions, ARGV[8]) == 0 then return {'session_ended'} end
 if redis.call('HEXISTS', devices, device_id) == 0 then return {'unknown_device'} end
 
-local ended = {}
-local flat = redis.call('HGETALL', sessions)
-for i = 1, #flat, 2 do
-  if string.match(flat[i + 1], '^%S+') == device_id then
-    ended[#ended + 1] = flat[i]
-    redis.call('HDEL', sessions, flat[i])
-  end
-end
+local ended = end_sessions(device_id)
 redis.call('HDEL', devices, device_id)
 redis.call('HSET', signed_out, device_id, string.format('%d ', milliseconds()) .. ARGV[10])
 
@@ -30,7 +23,8 @@ if redis.call('HLEN', signed_out) > tonumber(ARGV[11]) then
     if marks[i] ~= '*' and (not least or since < least) then oldest, value, least = marks[i], marks[i + 1], since end
   end
   redis.call('HDEL', signed_out, oldest)
-  redis.call('HSET', signed_out, '*', value)
+  local all = tonumber(string.match(redis.call('HGET', signed_out, '*') or '0', '^%d+'))
+  if least > all then redis.call('HSET', signed_out, '*', value) end
 end
 
 if #ended > 0 then publish('session:ended', ended, '{"reason":"signed_out","by":' .. ARGV[10] .. '}') end

@@ -18,7 +18,8 @@ if known[1] == 'message' and redis.call('HLEN', interrupts) > 0 then
   supersede_interrupts()
 end
 
-local token = redis.call('HINCRBY', meta, 'fence', 1)
+-- No token is ever given twice, also when the end of the log has been lost, and the count with it.
+local token = string.format('%d.%s', redis.call('HINCRBY', meta, 'fence', 1), call_id)
 redis.call('DEL', lease)
 redis.call('HSET', lease, 'owner', ARGV[4], 'token', token, 'run_id', run_id)
 redis.call('PEXPIRE', lease, ARGV[5])
@@ -29,8 +30,9 @@ if not source then
   source = redis.call('HGET', meta, 'thread') or ''
   redis.call('HSET', record, 'source', source, 'base', source)
 end
-local tokens = (redis.call('HGET', record, 'tokens') or '') .. ' ' .. token
-redis.call('HSET', record, 'status', 'running', 'node', ARGV[4], 'token', token, 'chars', 0, 'tokens', tokens)
+local life = redis.call('HGET', meta, 'epoch')
+local attempts = (redis.call('HGET', record, 'attempts') or '') .. ' ' .. life .. '#' .. token
+redis.call('HSET', record, 'status', 'running', 'node', ARGV[4], 'token', token, 'chars', 0, 'attempts', attempts)
 redis.call('DEL', record .. ':text')
 if attempt > 1 then withdraw(run_id, attempt - 1, known[4]) end
 publish('run:started', conversation_room, string.format(

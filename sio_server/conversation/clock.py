@@ -1,0 +1,24 @@
+"""The time by Redis' clock, which is the same for all nodes, however wrong their own clocks are."""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    """Tells the time by Redis' clock, as far as it has been heard; until then by this machine's.
+
+    Between two hearings it goes on with the machine's steady clock: setting the machine's time changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time.monotonic() + self._offset
+
+    def heard(self, redis_ms: int, asked_at: float) -> None:
+        """Redis said what time it was, in answer to what was asked at `asked_at` (monotonic)."""
+        midway = (asked_at + time.monotonic()) / 2
+        self._offset = redis_ms / 1000 - midway

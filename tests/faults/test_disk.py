@@ -1,0 +1,343 @@
+"""Redis has no room, or loses the end of its file: nothing acked is lost in silence, and it goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from sio_clients import ChatClient, ConversationReset, guest_token
+from sio_server.cluster.local import ClusterError, LocalCluster
+from sio_server.conversation.connection import connect
+from tests.conftest import NODE_SETTINGS, RawClient, free_ports
+from tests.faults.load import loaded
+from tests.integration.test_bus import until_ready
+
+pytestmark = pytest.mark.faults
+
+SOAK = bool(os.environ.get("SOAK"))
+ANSWERED_S = 2.0
+LEVEL_S = 5.0
+
+
+# No room
+
+
+async def refused_sends(client: RawClient, prefix: str) -> None:
+    """Send until a send is refused; every refusal says that it may be repeated, and comes in time."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(60):
+        for number in range(100_000):
+            request = {"conversation_id": "c", "client_id": f"{prefix}{number}", "text": "x" * 16_000}
+            began = loop.time()
+            ack = await client.call("message:send", request)
+            assert loop.time() - began < ANSWERED_S
+            if not ack["ok"]:
+                assert (ack["error"]["code"], ack["error"]["retryable"]) == ("unavailable", True), ack
+                return
+
+
+async def test_sends_are_refused_while_redis_has_no_memory_and_go_on_when_it_has(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    redis = Redis.from_url(cluster.redis_url)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    raw = RawClient()
+    await raw.connect(cluster.urls[0], {"token": token})
+    await raw.call("conversation:create", {"conversation_id": "c", "agent": "off"})
+    async with loaded(cluster, 4) as load, ChatClient(cluster.urls, token) as ann:
+        talk = await ann.create(graph="echo")
+        load.start(0.05)
+        await load.until_acked(20)
+        asked = await talk.send("a question that is asked just before the memory is full")
+        used = (await redis.info("memory"))["used_memory"]
+        await redis.config_set("maxmemory", used + 200_000)
+        await refused_sends(raw, "m")
+        # What is there can be read meanwhile, and leases are kept.
+        page = await raw.call("conversation:history", {"conversation_id": "c", "limit": 1})
+        assert page["ok"] is True
+        await asyncio.sleep(10 if SOAK else 3)  # longer than a lease; the length of the fault
+        await redis.config_set("maxmemory", 0)
+        for url in cluster.urls:
+            await until_ready(url, 200, 5)
+        await load.until_acked(20)
+        await load.stop()
+        await load.judge()
+        async with asyncio.timeout(20):
+            async for entry in talk.entries():
+                if entry.type in ("answer", "failed"):
+                    assert (entry.type, entry.data["input_seq"]) == ("answer", asked.seq)
+                    break
+    await raw.sio.disconnect()
+    await redis.aclose()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB, where Redis' files will lie."""
+    folder = tmp_path / "cluster" / "redis"
+    folder.mkdir(parents=True)
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a small file system can be mounted by root only")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path, leave: int) -> Path:
+    """Take all room but so many bytes; removing the file gives it back."""
+    filler = folder / "filler"
+    stat = os.statvfs(folder)
+    with filler.open("wb") as out:
+        os.posix_fallocate(out.fileno(), 0, max(1, stat.f_bavail * stat.f_bsize - leave))
+    return filler
+
+
+async def keep_redis_running(cluster: LocalCluster, wanted: asyncio.Event) -> int:
+    """What a service manager does: start Redis again when it has ended. Returns how often that was."""
+    again = 0
+    while not wanted.is_set():
+        name, _, _ = await cluster.ended.get()
+        assert name == "redis"
+        again += 1
+        await asyncio.sleep(0.5)
+        try:
+            await cluster.start_redis()
+        except ClusterError:
+            continue  # it has ended at its start: it will be in the queue
+    return again
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+async def test_sends_are_refused_while_the_disk_is_full_and_go_on_when_it_is_not(small_disk, fsync):
+    cluster = LocalCluster(free_ports(2), 2, small_disk.parent, settings=NODE_SETTINGS)
+    over = asyncio.Event()
+    keeper: asyncio.Task[int] | None = None
+    try:
+        await cluster.start()
+        async with Redis.from_url(cluster.redis_url) as redis:
+            await redis.config_set("appendfsync", fsync)
+        keeper = asyncio.create_task(keep_redis_running(cluster, over))
+        _, token = await guest_token(cluster.urls[0], "Ann")
+        raw = RawClient()
+        await raw.connect(cluster.urls[0], {"token": token})
+        await raw.call("conversation:create", {"conversation_id": "c", "agent": "off"})
+        async with loaded(cluster, 4) as load:
+            load.start(0.05)
+            await load.until_acked(20)
+            filler = fill(small_disk, 300_000)
+            await refused_sends(raw, "m")
+            for _ in range(3):
+                await refused_sends(raw, "n")
+            assert keeper.done() is False
+            filler.unlink()
+            for url in cluster.urls:
+                await until_ready(url, 200, 20)
+            await load.until_acked(20)
+            await load.stop()
+            await load.judge()
+        over.set()
+        await raw.sio.disconnect()
+        # The log is whole in its file as well.
+        cluster._watchers["redis"].cancel()
+        await cluster.signal_redis(signal.SIGKILL)
+        await cluster.start_redis()
+        async with Redis.from_url(cluster.redis_url, decode_responses=True) as redis:
+            async for key in redis.scan_iter("*:log"):
+                seqs = [int(entry_id.split("-")[0]) for entry_id, _ in await redis.xrange(key)]
+                assert seqs == list(range(1, len(seqs) + 1))
+    finally:
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+        await cluster.stop()
+
+
+# The end of the file is gone
+
+
+def append_only_file(cluster: LocalCluster) -> Path:
+    return max((cluster.data_dir / "redis" / "appendonlydir").glob("*.incr.aof"))
+
+
+async def crash_and_truncate(cluster: LocalCluster, to: int) -> None:
+    """Redis dies, and what is behind `to` bytes of its file is gone when it is started again."""
+    await cluster.signal_redis(signal.SIGKILL)
+    os.truncate(append_only_file(cluster), to)
+    await cluster.start_redis()
+
+
+class Follower:
+    """A device's view of a conversation: what it has been handed since it last began anew."""
+
+    def __init__(self, conversation) -> None:
+        self.conversation = conversation
+        self.entries: list = []
+        self.resets: list[str] = []
+        self._came = asyncio.Condition()
+        self._task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                async for entry in self.conversation.entries():
+                    self.entries.append(entry)
+                    await self._tell()
+                return
+            except ConversationReset as exc:
+                self.resets.append(exc.reason)
+                self.entries.clear()
+                await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._came:
+            self._came.notify_all()
+
+    async def until(self, holds, timeout: float = LEVEL_S) -> None:
+        async with asyncio.timeout(timeout), self._came:
+            await self._came.wait_for(lambda: holds(self))
+
+    @property
+    def texts(self) -> list[str]:
+        return [entry.text for entry in self.entries if entry.type == "message"]
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+
+async def test_a_torn_last_record_costs_no_acked_entry_and_nobody_is_reset(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    async with loaded(cluster, 4) as load:
+        load.start()
+        await load.until_acked(60)
+        await load.stop()
+        whole = append_only_file(cluster).stat().st_size
+        async with asyncio.timeout(10):
+            # Heartbeats write each second: the torn record is theirs.
+            while append_only_file(cluster).stat().st_size < whole + 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await cluster.signal_redis(signal.SIGKILL)
+        os.truncate(append_only_file(cluster), append_only_file(cluster).stat().st_size - 7)
+        await cluster.start_redis()
+        ack = await load.devices[0].send(load.conversation_id, "after")
+        for device in load.devices:
+            assert await device.reaches(load.conversation_id, ack.seq, LEVEL_S)
+            assert device.resets == []
+        await load.judge()
+
+
+async def test_acked_entries_that_the_file_has_lost_are_told_to_every_device(start_cluster):
+    cluster = await start_cluster(nodes=3)
+    tokens = [(await guest_token(url, f"On {url[-5:]}"))[1] for url in cluster.urls]
+    clients = [ChatClient(cluster.urls[n:] + cluster.urls[:n], token) for n, token in enumerate(tokens)]
+    for client in clients:
+        await client.connect()
+    try:
+        for turn in range(5 if SOAK else 1):
+            mine = await clients[0].create(access="open", agent="off")
+            followers = [Follower(mine), *[Follower(await client.join(mine.id)) for client in clients[1:]]]
+            for number in range(10):
+                await mine.send(f"kept {number}")
+            await asyncio.sleep(0.05)
+            size = append_only_file(cluster).stat().st_size
+            for number in range(10):
+                last = await followers[number % 3].conversation.send(f"lost {number}")
+            for follower in followers:
+                await follower.until(lambda f, seq=last.seq: f.entries and f.entries[-1].seq == seq)
+            before = mine.position.epoch
+            # One of them is away and comes back later, when the log is longer than what it has seen.
+            await clients[2].go_offline()
+            await crash_and_truncate(cluster, size + 40)
+            sent = await asyncio.gather(
+                *(f.conversation.send(f"new {turn} {n}") for n, f in enumerate(followers[:2]) for _ in range(15))
+            )
+            head = max(ack.seq for ack in sent)
+            await clients[2].go_online()
+            log = [entry.seq for entry in await mine.log()]
+            assert log == list(range(1, head + 1))
+            truth = await mine.log()
+            for follower in followers:
+                await follower.until(lambda f, seq=head: f.entries and f.entries[-1].seq == seq)
+                assert follower.resets == ["new_epoch"]
+                assert [entry.model_dump() for entry in follower.entries] == [
+                    entry.model_dump() for entry in truth[-len(follower.entries) :]
+                ]
+                assert follower.texts[:10] == [f"kept {n}" for n in range(10)], "what was synced is all there"
+                assert not any("lost" in text for text in follower.texts)
+                follower.stop()
+            assert {entry.epoch for entry in truth} == {mine.position.epoch} != {before}
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+
+
+async def test_a_device_that_has_seen_more_than_a_log_that_nobody_holds_begins_its_new_life(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    _, other = await guest_token(cluster.urls[0], "Bob")
+    async with ChatClient(cluster.urls, token) as ann, ChatClient(cluster.urls, other) as bob:
+        mine = await ann.create(access="open", agent="off")
+        views = [Follower(mine), Follower(await bob.join(mine.id))]
+        await mine.send("kept")
+        await asyncio.sleep(0.05)
+        size = append_only_file(cluster).stat().st_size
+        for number in range(3):
+            last = await mine.send(f"lost {number}")
+        for view in views:
+            await view.until(lambda f: f.entries and f.entries[-1].seq == last.seq)
+        await ann.go_offline()
+        await bob.go_offline()
+        await crash_and_truncate(cluster, size + 40)
+        # The first to come back says that there was more; the second one does so too late to show it.
+        await ann.go_online()
+        await views[0].until(lambda f: f.resets == ["ahead_of_log"])
+        for number in range(5):
+            last = await mine.send(f"new {number}")
+        await bob.go_online()
+        await views[1].until(lambda f: f.entries and f.entries[-1].seq == last.seq)
+        assert views[1].resets == ["new_epoch"]
+        for view in views:
+            assert view.texts == ["kept", *(f"new {number}" for number in range(5))]
+            view.stop()
+        # A device's word counts once for each Redis: nobody can have everyone reset again and again.
+        log = connect(cluster.redis_url)
+        raw = RawClient()
+        await raw.connect(cluster.urls[0], {"token": token})
+        position = {"epoch": mine.position.epoch, "seq": 999}
+        result = await raw.call("conversation:join", {"conversation_id": mine.id, "position": position})
+        assert (result["verdict"], result["reason"]) == ("reset", "ahead_of_log")
+        assert result["position"]["epoch"] == mine.position.epoch
+        await raw.sio.disconnect()
+        await log.aclose()
+
+
+async def test_a_dialog_goes_on_when_its_run_was_lost_with_the_end_of_the_file(start_cluster):
+    cluster = await start_cluster(nodes=2, WORD_DELAY="0.3")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls, token) as ann:
+        talk = await ann.create(graph="echo")
+        follower = Follower(talk)
+        await talk.send("first")
+        await follower.until(lambda f: any(e.type == "answer" for e in f.entries), 20)
+        started = asyncio.Event()
+        size = append_only_file(cluster).stat().st_size
+        ann.on("run:delta", lambda payload: started.set())
+        await talk.send("a long message of many words that is lost while somebody answers it")
+        await asyncio.wait_for(started.wait(), 10)
+        await crash_and_truncate(cluster, size)
+        await follower.until(lambda f: f.resets == ["new_epoch"], 10)
+        ack = await talk.send("second")
+        await follower.until(lambda f: any(e.data.get("input_seq") == ack.seq for e in f.entries), 25)
+        answers = [e.data["input_seq"] for e in follower.entries if e.type in ("answer", "failed", "stopped")]
+        assert answers == [2, ack.seq]
+        assert follower.texts == ["first", "second"]
+        follower.stop()

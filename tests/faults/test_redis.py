@@ -1,0 +1,256 @@
+"""Redis is killed, hangs, cuts the bus, loses replies: what was acked stays, nobody waits long, all end level."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+
+import aiohttp
+import pytest
+import socketio
+from redis.asyncio import Redis
+
+from sio_clients import ChatClient, guest_token
+from sio_server.conversation.connection import connect
+from sio_server.protocol.events import ClientEvent
+from tests.conftest import RawClient
+from tests.faults.load import loaded, requests_timed
+from tests.faults.networks import append_unheard, silence_the_bus
+from tests.integration.test_bus import until_ready
+
+pytestmark = pytest.mark.faults
+
+SOAK = bool(os.environ.get("SOAK"))
+ANSWERED_S = 2.0  # no handler is blocked for longer
+LEVEL_S = 2.0  # after the return of Redis
+FILLED_S = 5.0  # a gap that a lost bus has left
+NOTICED_S = 5.0
+
+
+def requests(number: int) -> dict[str, dict]:
+    """A valid request for every event, in the conversation `c`."""
+    room = {"conversation_id": "c"}
+    return {
+        ClientEvent.CONVERSATION_CREATE: {"conversation_id": f"new-{number}", "invite": ["a", "b", "c"]},
+        ClientEvent.CONVERSATION_JOIN: room,
+        ClientEvent.CONVERSATION_LEAVE: {"conversation_id": "other"},
+        ClientEvent.CONVERSATION_LIST: {},
+        ClientEvent.CONVERSATION_HISTORY: room,
+        ClientEvent.CONVERSATION_INVITE: {**room, "user_ids": ["dora"]},
+        ClientEvent.CONVERSATION_MEMBERS: room,
+        ClientEvent.MESSAGE_SEND: {**room, "client_id": f"m{number}", "text": "hello"},
+        ClientEvent.MESSAGE_EDIT: {**room, "client_id": f"e{number}", "seq": 2, "text": "hello"},
+        ClientEvent.RUN_STOP: room,
+        ClientEvent.RUN_REGENERATE: {**room, "seq": 2},
+        ClientEvent.INTERRUPT_RESPOND: {**room, "interrupt_id": "r:0", "value": "yes"},
+        ClientEvent.READ_UPDATE: {**room, "seq": 1},
+        ClientEvent.DRAFT_UPDATE: {**room, "text": "dra"},
+        ClientEvent.TYPING_UPDATE: {**room, "typing": True},
+        ClientEvent.SESSION_SYNC: {"positions": {"c": None, "other": None}},
+        ClientEvent.DEVICE_LIST: {},
+        ClientEvent.DEVICE_RENAME: {"device_id": "d", "device_name": "My device"},
+        ClientEvent.DEVICE_SIGN_OUT: {"device_id": "d"},
+        ClientEvent.DELIVERY_UPDATE: {**room, "seq": 1},
+    }
+
+
+@pytest.mark.parametrize("how", ["stopped", "paused"])
+async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not_ready(start_cluster, how):
+    cluster = await start_cluster(nodes=2)
+    url = cluster.urls[0]
+    _, token = await guest_token(url, "Ann")
+    asked = requests(0)
+    assert set(asked) == set(ClientEvent), "every event is asked"
+    clients = {event: RawClient() for event in asked}
+    redis = Redis.from_url(cluster.redis_url)
+    hang_s = 20.0 if SOAK else 7.0
+    try:
+        for client in clients.values():
+            await client.connect(url, {"token": token})
+            await client.until(lambda client=client: client.named("session:ready"))
+        first = clients[ClientEvent.MESSAGE_SEND]
+        await first.call("conversation:create", {"conversation_id": "c", "access": "open", "agent": "off"})
+        await clients[ClientEvent.TYPING_UPDATE].call("conversation:join", {"conversation_id": "c"})
+
+        if how == "stopped":
+            await cluster.signal_redis(signal.SIGSTOP)
+        else:
+            await redis.client_pause(int(1000 * hang_s), all=True)
+        began = time.monotonic()
+        took: dict[str, float] = {}
+
+        async def ask(event: str) -> None:
+            for turn in range(3):
+                asked_at = time.monotonic()
+                ack = await clients[event].call(event, requests(turn)[event])
+                took[f"{event} {turn}"] = time.monotonic() - asked_at
+                if event == ClientEvent.TYPING_UPDATE:
+                    assert ack == {"ok": True}, "typing may be lost"
+                else:
+                    assert ack["error"]["code"] == "unavailable", (event, ack)
+                    assert ack["error"]["retryable"] is True
+
+        async def shake_hands() -> None:
+            client, asked_at = RawClient(), time.monotonic()
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                await client.connect(url, {"token": token})
+            took["handshake"] = time.monotonic() - asked_at
+            assert client.refusals[0]["data"]["code"] == "unavailable"
+
+        async def fetch(method: str, path: str, **options) -> None:
+            asked_at = time.monotonic()
+            async with aiohttp.ClientSession() as http, http.request(method, url + path, **options) as response:
+                await response.read()
+            took[f"{method} {path}"] = time.monotonic() - asked_at
+
+        auth = {"Authorization": f"Bearer {token}"}
+        await asyncio.gather(
+            *(ask(event) for event in asked),
+            shake_hands(),
+            fetch("GET", "/healthz"),
+            fetch("GET", "/ready"),
+            fetch("GET", "/metrics"),
+            fetch("GET", "/"),
+            fetch("GET", "/api/status", headers=auth),
+            fetch("POST", "/api/guest", json={"name": "Bob"}),
+        )
+        slowest = max(took, key=lambda name: took[name])
+        print(f"redis {how}: the slowest of {len(took)} answers took {took[slowest]:.2f} s ({slowest})")
+        assert took[slowest] < ANSWERED_S, {name: s for name, s in took.items() if s >= ANSWERED_S}
+        for node in cluster.urls:
+            await until_ready(node, 503, max(0.1, NOTICED_S - (time.monotonic() - began)))
+        await asyncio.sleep(hang_s - (time.monotonic() - began))
+        if how == "stopped":
+            await cluster.signal_redis(signal.SIGCONT)
+        for node in cluster.urls:
+            await until_ready(node, 200, LEVEL_S + 1)
+        assert all(client.sio.connected for client in clients.values()), "nobody was sent away"
+        ack = await first.call("message:send", {"conversation_id": "c", "client_id": "m0", "text": "hello"})
+        assert ack["ok"] is True
+    finally:
+        await cluster.signal_redis(signal.SIGCONT)
+        await asyncio.gather(*(client.sio.disconnect() for client in clients.values()))
+        await redis.aclose()
+
+
+async def test_redis_is_killed_and_comes_back_under_load(start_cluster):
+    cluster = await start_cluster(nodes=3)
+    redis = connect(cluster.redis_url)
+    async with loaded(cluster, 6) as load, requests_timed() as took:
+        moved: list[object] = []
+        for device in load.devices:
+            device.client.on("session:ready", moved.append)
+        load.start()
+        level = []
+        for turn in range(10 if SOAK else 3):
+            await load.until_acked(100)
+            await cluster.signal_redis(signal.SIGKILL)
+            await asyncio.sleep(0.5 + turn)  # so long Redis is away: the fault itself
+            await cluster.start_redis()
+            back = time.monotonic()
+            # Before the nodes listen again: nobody hears it on the bus. It is like a message that was appended the
+            # moment before Redis died.
+            head = await append_unheard(redis, load.conversation_id)
+            for device in load.devices:
+                assert await device.reaches(load.conversation_id, head, LEVEL_S), device.name
+            level.append(time.monotonic() - back)
+            await load.until_acked(len(load.devices), 10)
+        await load.stop()
+        slowest = max(seconds for _, seconds in took)
+        print(f"redis killed: level after {level} s, slowest answer {slowest:.2f} s, {load.acked} acked")
+        assert max(level) < LEVEL_S
+        assert slowest < ANSWERED_S
+        assert moved == [], "devices keep their sockets"
+        await redis.aclose()
+        await load.judge()
+
+
+async def test_the_bus_is_cut_and_replies_are_lost_under_load(start_cluster):
+    cluster = await start_cluster(nodes=3, proxied=True)
+    chance = random.Random(7)
+    redis = connect(cluster.redis_url)
+    async with loaded(cluster, 6) as load:
+        load.start()
+        cuts = 0
+        for turn in range(200 if SOAK else 40):
+            await load.until_acked(15)
+            if turn % 4 == 0:
+                await redis.client_kill_filter(_type="pubsub", skipme=False)
+            else:
+                # The command was done, and its reply, or the first bytes of it, are all that comes.
+                proxy = cluster.redis_proxies[chance.choice(cluster.ports)]
+                proxy.down.cut(chance.choice([0, 0, 1, 40]))
+                cuts += 1
+        await load.stop()
+        print(f"bus cut and {cuts} replies lost: {load.acked} acked")
+        await redis.aclose()
+        await load.judge(FILLED_S)
+
+
+async def test_a_gap_that_nothing_later_shows_is_filled_within_five_seconds(start_cluster):
+    cluster = await start_cluster(nodes=2)
+    redis = connect(cluster.redis_url)
+    async with loaded(cluster, 4) as load:
+        slowest = 0.0
+        for _ in range(100 if SOAK else 10):
+            await redis.client_kill_filter(_type="pubsub", skipme=False)
+            began = time.monotonic()
+            head = await append_unheard(redis, load.conversation_id)
+            for device in load.devices:
+                assert await device.reaches(load.conversation_id, head, FILLED_S), device.name
+            slowest = max(slowest, time.monotonic() - began)
+        print(f"bus killed: the slowest gap was filled after {slowest:.2f} s")
+    await redis.aclose()
+
+
+async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told_again(start_cluster):
+    cluster = await start_cluster(nodes=2, proxied=True, WORD_DELAY="0.2")
+    _, ann_token = await guest_token(cluster.urls[0], "Ann")
+    bob_id, bob_token = await guest_token(cluster.urls[1], "Bob")
+    async with ChatClient(cluster.urls[0], ann_token) as ann, ChatClient(cluster.urls[1], bob_token) as bob:
+        mine = await ann.create(access="open", agent="mention", graph="echo")
+        theirs = await bob.join(mine.id)
+        heard: list[tuple[str, dict]] = []
+        came = asyncio.Event()
+
+        def hear(event: str):
+            def listener(payload: dict) -> None:
+                heard.append((event, payload))
+                came.set()
+
+            return listener
+
+        for event in ("presence:update", "read:updated", "delivery:updated", "device:updated", "server:draining"):
+            ann.on(event, hear(event))
+
+        async def until(holds, timeout: float) -> None:
+            async with asyncio.timeout(timeout):
+                while not holds():
+                    came.clear()
+                    await came.wait()
+
+        silent = await silence_the_bus(cluster, 0)
+        began = time.monotonic()
+        try:
+            ack = await theirs.send("into the silence")
+            await theirs.mark_read(ack.seq)
+            await bob.request("delivery:update", {"conversation_id": mine.id, "seq": ack.seq})
+            await bob.close()
+            async with asyncio.timeout(FILLED_S):
+                while mine.position.seq < ack.seq:
+                    await anext(aiter(mine.entries()))
+            filled = time.monotonic() - began
+            await until(lambda: ("presence:update", {"user_id": bob_id, "online": False}) in heard, FILLED_S)
+            kinds = ("read:updated", "delivery:updated")
+            marks = [payload for name, payload in heard if name in kinds and payload["seq"] == ack.seq]
+            assert {mark["user_id"] for mark in marks} == {bob_id}
+            assert len(marks) >= 2
+            await until(lambda: any(name == "device:updated" for name, _ in heard), FILLED_S)
+            assert not any(name == "server:draining" for name, _ in heard)
+            print(f"silent bus: made good after {filled:.1f} s")
+        finally:
+            if not silent.is_closing():
+                silent.resume_reading()

@@ -1,0 +1,115 @@
+"""The spare scenes as people play them, by the command, on a cluster of their own: exit status and facts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sio_clients.tour.schedule import schedule
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+ROOT = Path(__file__).resolve().parents[2]
+SOAK = bool(os.environ.get("SOAK"))
+COUNTS = ("sent", "acked", "lost", "duplicated", "reordered")
+
+
+async def play(tmp_path: Path, scene: str, *options: str, timeout: float = 200) -> tuple[int, str, dict[str, Any]]:
+    """Play a scene as a person would, with nothing else running; returns exit status, output and facts."""
+    facts = tmp_path / "facts.json"
+    env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "PORT", "AUTH_MODE")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sio_server", "tour", "--scene", scene, "--json", str(facts), *options),
+        cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**env, "COLUMNS": "80"},
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), timeout)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    told = output.decode() + errors.decode()
+    assert "Traceback" not in told
+    assert process.returncode is not None
+    assert all(len(line) <= 80 for line in output.decode().splitlines() if "json" not in line), told
+    return process.returncode, told, json.loads(facts.read_text())["scenes"][scene]
+
+
+def assert_nothing_is_lost(facts: dict[str, Any]) -> None:
+    assert {name: facts[name] for name in COUNTS[2:]} == {"lost": 0, "duplicated": 0, "reordered": 0}
+    assert facts["acked"] == facts["sent"] > 50
+
+
+async def test_a_node_dies_under_load(tmp_path):
+    status, told, facts = await play(tmp_path, "node-failure", "--lang", "en")
+    assert status == 0, told
+    assert facts["ok"] is True
+    assert_nothing_is_lost(facts)
+    assert facts["faults"] == {"node_kill": 1}
+    assert facts["moved"]
+    assert all(device["from"] == facts["node"] != device["to"] for device in facts["moved"])
+    assert 0 < facts["recovery_s"] <= 3
+    assert 0 < facts["latency_ms"]["p50"] <= facts["latency_ms"]["p99"] <= 1000
+    assert 1 <= facts["runs_taken_over"] <= facts["runs"] == 6
+    assert f"Node {facts['node']}, with" in told
+
+
+async def test_a_slow_network_and_a_node_that_is_cut_off(tmp_path):
+    status, told, facts = await play(tmp_path, "latency", "--lang", "zh")
+    assert status == 0, told
+    assert facts["ok"] is True
+    assert_nothing_is_lost(facts)
+    assert facts["faults"] == {"slow": 2, "partition": 1}
+    slow, slower = facts["steps"]
+    assert (slow["delay_ms"], slower["delay_ms"]) == (100, 500)
+    assert slow["p50"] >= 100
+    assert slower["p50"] >= 500
+    assert (slow["taken_over"], slower["taken_over"]) == (0, 0)
+    assert facts["not_ready_s"] <= 5
+    assert facts["moved_s"] <= 5
+    assert "网络恢复" in told
+
+
+async def test_chaos_holds_and_its_seed_repeats_it(tmp_path):
+    status, told, facts = await play(tmp_path, "chaos", "--seed", "7", "--duration", "12", "--lang", "en")
+    assert status == 0, told
+    assert facts["ok"] is True
+    assert_nothing_is_lost_of_what_was_acked(facts)
+    assert (facts["seed"], facts["duration_s"], facts["anomalies"]) == (7, 12, [])
+    planned = Counter(fault.kind.value for fault in schedule(7, 12, nodes=3, devices=5))
+    # On a slow machine a fault that would have to wait until the end is left out.
+    assert facts["faults"].keys() <= planned.keys()
+    assert all(count <= planned[kind] for kind, count in facts["faults"].items())
+    assert sum(facts["faults"].values()) >= len(planned) / 2
+    assert facts["runs"] >= 3
+    assert "Seed 7" in told
+
+
+def assert_nothing_is_lost_of_what_was_acked(facts: dict[str, Any]) -> None:
+    assert {name: facts[name] for name in COUNTS[2:]} == {"lost": 0, "duplicated": 0, "reordered": 0}
+    assert 20 < facts["acked"] <= facts["sent"]
+    assert facts["recovery_s"] is not None
+    assert facts["latency_ms"]["p50"] <= facts["latency_ms"]["p99"]
+
+
+@pytest.mark.skipif(not SOAK, reason="ten minutes each: SOAK=1")
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", [1, 7, 42])
+async def test_chaos_of_ten_minutes(tmp_path, seed):
+    options = ("--seed", str(seed), "--duration", "600", "--lang", "en")
+    status, told, facts = await play(tmp_path, "chaos", *options, timeout=1100)
+    assert status == 0, told
+    assert_nothing_is_lost_of_what_was_acked(facts)
+    assert facts["anomalies"] == []

@@ -1,0 +1,263 @@
+"""A reply of Redis that is lost after its command was done changes nothing: no log, no key, nothing on the bus.
+
+Every step that the project asks of Redis is carried out twice in the same order: once undisturbed, and once with
+the reply to every single command cut off on its way, so that the client repeats each of them. All keys, all that
+was published and all that was answered must be the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from sio_server.cluster.local import LocalCluster
+from sio_server.cluster.nodes import Nodes
+from sio_server.cluster.proxy import Proxy
+from sio_server.conversation import scripts as scripts_package
+from sio_server.conversation.connection import connect
+from sio_server.conversation.devices import Devices, LiveSession
+from sio_server.conversation.keys import BUS
+from sio_server.conversation.log import Author, ConversationLog, Handed
+from sio_server.conversation.members import Members
+from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.turns import Turns
+from sio_server.dialog.runs import Runs, TakenRun
+from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.position import Position
+from sio_server.protocol.run import RunStatus
+from tests.conftest import free_ports
+
+ANN = Author("ann", "Ann", "laptop", "Laptop")
+BOB = Author("bob", "Bob", "phone", "Phone")
+ROOM = "talk"
+
+
+class NotingScripts(Scripts):
+    """Notes which scripts have been run."""
+
+    def __init__(self, redis: Redis, ran: set[str]) -> None:
+        super().__init__(redis)
+        self._ran = ran
+
+    def _script(self, name: str, source: str) -> Any:
+        self._ran.add(name)
+        return super()._script(name, source)
+
+
+async def everything(redis: Redis, ran: set[str]) -> list[Any]:
+    """Every step there is, in an order in which it does something; returns what each answered."""
+    scripts = NotingScripts(redis, ran)
+    log = ConversationLog(scripts)
+    members = Members(redis, scripts, log, retention=100)
+    devices = Devices(redis, scripts, members)
+    turns = Turns(scripts)
+    runs = Runs(scripts, "n1-abc", "n1")
+    nodes = Nodes(redis, scripts, "n1-abc", {"name": "n1", "host": "h", "port": "1", "started": "s"})
+    answers: list[Any] = []
+
+    async def do(step: Awaitable[Any]) -> Any:
+        answers.append(await step)
+        return answers[-1]
+
+    def session(number: int, author: Author) -> LiveSession:
+        return LiveSession(f"s{number}", author.user_id, author.device_id, author.device_name, "n1", "t", 1)
+
+    async def send(author: Author, client_id: str, text: str, **more: Any) -> dict[str, Any]:
+        # Whether it is new says the last try only, and is for counting.
+        ack, _ = await log.append_message(ROOM, author, client_id, text, **more)
+        answers.append(ack)
+        return ack
+
+    async def take() -> TakenRun:
+        taken = await do(runs.take(ROOM))
+        assert isinstance(taken, TakenRun), taken
+        return taken
+
+    async def end(run: TakenRun, status: RunStatus, **more: Any) -> None:
+        data = {"text": "x", **({"interrupts": []} if more else {})}
+        await do(runs.finish(run, status, data, threads_kept=2, **more))
+
+    beat = await nodes.heartbeat()
+    answers.append(beat.dead)
+    await do(nodes.names())
+    await do(devices.open(session(1, ANN)))
+    create = ConversationCreate(conversation_id=ROOM, agent="always", invite=["carl"])
+    await do(members.create(ANN, create))
+    await do(members.invite(ANN, ROOM, ["bob", "dora"]))
+    await do(members.join(BOB, ROOM))
+    await do(devices.open(session(2, BOB)))
+    await do(devices.rename("s2", "bob", "phone", "My phone"))
+    await do(devices.listed("bob"))
+    await send(ANN, "c1", "hello", run_id="r1")
+    run = await take()
+    await do(runs.adopt(run))
+    await do(runs.add_text(run, 0, "Hi"))
+    await do(runs.add_text(run, 2, " there"))
+    await do(runs.add_update(run, 1, {"kind": "custom", "data": 1}))
+    await do(runs.renew(run))
+    await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
+    await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2"))
+    await do(turns.respond(ROOM, ANN, "r1:1", "no", run_id="r2"))
+    run = await take()
+    await do(runs.hand_over(run))
+    run = await take()
+    await do(runs.adopt(run))
+    await end(run, RunStatus.ANSWERED)
+    await do(runs.retire(run))
+    seq = (await log.look(ROOM, "ann")).bounds.head
+    await do(turns.regenerate(ROOM, ANN, seq, run_id="r3"))
+    await take()
+    await do(turns.stop(ROOM, BOB, None))
+    await do(runs.forget_threads(ROOM, ["talk@x#1"]))
+    ack = await send(BOB, "c2", "wrong", run_id="r4")
+    handed = Handed(ack["epoch"], ack["seq"], ack["ts"])
+    await send(BOB, "c3", "right", run_id="r5", edits=ack["seq"], handed=handed)
+    await do(log.mark_read(ROOM, "ann", "laptop", 4))
+    await do(log.mark_delivered(ROOM, "bob", "phone", 4, tell=True))
+    await do(log.save_draft(ROOM, "ann", "laptop", "dra"))
+    await do(log.save_draft(ROOM, "ann", "laptop", "draft"))
+    await do(log.page(ROOM, "ann", limit=5))
+    await do(members.members(ROOM, "ann"))
+    await do(members.presence(ROOM, 10))
+    await do(members.conversations("ann", None, 10))
+    # The log is found to have lost its end, by a node and by a device.
+    await do(log.verify(ROOM, Handed(ack["epoch"], ack["seq"], "1970-01-01T00:00:00.000Z")))
+    epoch = (await log.look(ROOM, "ann")).bounds.epoch
+    await do(log.claim(ROOM, Position(epoch, 999)))
+    await send(ANN, "c4", "after", run_id="r6")
+    await do(members.leave(BOB, ROOM))
+    await do(devices.close("bob", "s2"))
+    await do(devices.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
+    await do(devices.sign_out("s1", ANN, "tablet"))
+    await do(nodes.forget("n1-abc"))
+    return answers
+
+
+def plain(value: Any) -> Any:
+    """As text, without what differs between any two runs: times, ids made by chance."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
+    text = re.sub(r"\b\d{13}(-\d+)?\b", "<ms>", text)
+    text = re.sub(r"(\d+)\.[0-9a-f]{12}\b", r"\1.<call>", text)
+    return re.sub(r"\b[0-9a-f]{12}\b", "<epoch>", text)
+
+
+async def dump(redis: Redis) -> dict[str, Any]:
+    """All keys with their values, and whether they expire; but not the replies kept for repetitions."""
+    found: dict[str, Any] = {}
+    async for key in redis.scan_iter():
+        if ":call:" in key:
+            continue
+        kind = await redis.type(key)
+        if kind == "hash":
+            value: Any = sorted((await redis.hgetall(key)).items())
+        elif kind == "zset":
+            value = [
+                [member, score if score < 1e12 else "<ms>"]
+                for member, score in sorted(await redis.zrange(key, 0, -1, withscores=True))
+            ]
+        elif kind == "set":
+            value = sorted(await redis.smembers(key))
+        elif kind == "list":
+            value = await redis.lrange(key, 0, -1)
+        elif kind == "stream":
+            value = [[i if ":log" in key else "", fields] for i, fields in await redis.xrange(key)]
+        else:
+            value = await redis.get(key)
+        found[key] = [kind, value, await redis.ttl(key) >= 0]
+    return dict(sorted(found.items()))
+
+
+def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
+    """Have the reply to every command of the client cut off once; returns a list that counts them."""
+    count = [0]
+
+    def cutting(
+        call: Callable[..., Awaitable[Any]], asks: Callable[[], Any] = lambda: True
+    ) -> Callable[..., Awaitable[Any]]:
+        async def with_cut(*args: Any, **options: Any) -> Any:
+            if not asks():
+                return await call(*args, **options)
+            proxy.down.cut(0)
+            try:
+                return await call(*args, **options)
+            finally:
+                assert proxy.down._cut is None, "the reply was not cut"
+                count[0] += 1
+
+        return with_cut
+
+    client.execute_command = cutting(client.execute_command)  # type: ignore[method-assign]
+    make_pipeline = client.pipeline
+
+    def pipeline(**options: Any) -> Any:
+        pipe = make_pipeline(**options)
+        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)  # type: ignore[method-assign]
+        return pipe
+
+    client.pipeline = pipeline  # type: ignore[method-assign]
+    return count
+
+
+async def run(url: str, spy: Redis, ran: set[str], proxy: Proxy | None) -> tuple[list[str], int]:
+    client = connect(url)
+    cuts = cut_every_reply(client, proxy) if proxy else [0]
+    pubsub = spy.pubsub()
+    await pubsub.subscribe(BUS)
+    while (await pubsub.get_message(timeout=5))["type"] != "subscribe":
+        pass
+    answers = await everything(client, ran)
+    await spy.publish(BUS, "over")
+    heard = []
+    while (message := await pubsub.get_message(timeout=5)) and message["data"] != "over":
+        heard.append(message["data"])
+    await pubsub.aclose()
+    state = await dump(spy)
+    await client.aclose()
+    lines = [plain(item) for item in (*answers, *heard, *state.items())]
+    return lines, cuts[0]
+
+
+async def undisturbed_and_disturbed(tmp_path: Path, ran: set[str]) -> tuple[list[str], list[str], int]:
+    server = LocalCluster(free_ports(1), 1, tmp_path)
+    await server.start_redis()
+    proxy = Proxy([("127.0.0.1", server.redis_port)])
+    await proxy.start()
+    results = []
+    try:
+        for number, through in ((1, None), (2, proxy)):
+            spy = Redis(port=server.redis_port, db=number, decode_responses=True)
+            port = through.port if through else server.redis_port
+            results.append(await run(f"redis://127.0.0.1:{port}/{number}", spy, ran, through))
+            await spy.aclose()
+    finally:
+        await proxy.close()
+        await server.stop()
+    return results[0][0], *results[1]
+
+
+async def test_every_step_has_the_same_effect_when_every_reply_is_lost_once(tmp_path: Path):
+    ran: set[str] = set()
+    undisturbed, disturbed, cuts = await undisturbed_and_disturbed(tmp_path, ran)
+    assert "\n".join(difflib.unified_diff(undisturbed, disturbed, lineterm="", n=0)) == ""
+    assert cuts > 60
+    folder = Path(scripts_package.__file__).parent
+    assert ran == {path.stem for path in folder.glob("[!_]*.lua")}, "a script is missing here"
+
+
+async def test_steps_that_were_carried_out_twice_would_be_noticed(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(scripts_package, "_ONCE", {"take_run", "hand_over"})
+    undisturbed, disturbed, _ = await undisturbed_and_disturbed(tmp_path, set())
+    assert disturbed != undisturbed
+
+
+@pytest.mark.parametrize("given", ["1764000000000", "2026-11-23T07:12:00.844Z", "3.0123456789ab"])
+def test_what_differs_between_runs_is_left_out_of_the_comparison(given):
+    assert given not in plain([given, 7])

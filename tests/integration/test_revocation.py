@@ -1,0 +1,177 @@
+"""A token that has expired or was revoked closes what was opened with it, on every node, and says why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE
+
+import aiohttp
+import pytest
+
+from sio_clients import ChatClient, NotConnected, Refused, SessionEnded
+from sio_server.conversation.keys import BUS, user_sessions, user_signed_out
+from sio_server.protocol.events import MAX_SIGN_OUTS
+from tests.integration.test_sign_out import TOKENS, foreign_token, listed, refusal, token_of
+
+LIMIT_S = 5.0  # promised
+
+
+async def revoke(redis_url: str, *arguments: str) -> tuple[int, str]:
+    """Run `roomgraph revoke`, as an operator does; its status and what it said."""
+    command = [sys.executable, "-m", "sio_server", "revoke", *arguments]
+    environment = {**os.environ, "REDIS_URL": redis_url}
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode or 0, (out + err).decode()
+
+
+async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
+    other = await raw_client(1, token=token_of(new_id), device_id="tablet")
+    expires = time.time() + 2
+    phone = await raw_client(0, token=TOKENS.issue(new_id, "Ann", 2), device_id="phone")
+    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await phone.until(lambda: phone.named("session:ended"), 2 + LIMIT_S)
+    assert time.time() >= int(expires) - 0.1, "not before its time"
+    await phone.closed()
+    assert time.time() - expires < LIMIT_S
+    assert phone.named("session:ended") == [{"reason": "token_expired", "by": None}]
+    assert phone.events[-1][0] == "session:ended"
+    assert await refusal(cluster.urls[0], phone.token, "phone") == "token_expired"
+    # The user's other session has another token.
+    assert (await other.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "x"}))["ok"]
+    await other.until(lambda: not other.named("device:updated")[-1]["devices"][-1]["online"])
+    assert await listed(other) == {"tablet": True, "phone": False}
+
+
+async def test_the_sdk_says_so_or_goes_on_with_another_token(cluster, new_id):
+    async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 2), device_id="phone") as client:
+        conversation = await client.create(conversation_id=new_id, agent="off")
+        asked: list[int] = []
+        renewed = asyncio.Event()
+
+        async def provider() -> str:
+            asked.append(1)
+            if len(asked) == 2:
+                raise NotConnected("the service that issues tokens is away for a moment")
+            if len(asked) == 3:
+                renewed.set()
+            return TOKENS.issue(new_id, "Ann", 2 if len(asked) == 1 else 3600)
+
+        async with ChatClient(cluster.urls, provider, device_id="laptop") as lasting:
+            followed = await lasting.join(new_id)
+            with pytest.raises(SessionEnded, match="expired") as ended:
+                async for _ in conversation.entries():
+                    pass
+            assert ended.value.reason == "token_expired"
+            with pytest.raises(SessionEnded):
+                await conversation.send("anybody?")
+            await asyncio.wait_for(renewed.wait(), 2 + LIMIT_S)
+            assert (await followed.send("still here")).seq == 2
+
+
+async def test_a_provider_without_a_token_or_with_an_old_one_ends_the_client(cluster, new_id):
+    def none() -> str:
+        raise OSError("no such service")
+
+    with pytest.raises(Refused, match="no such service"):
+        await ChatClient(cluster.urls, none).connect()
+    old = TOKENS.issue(new_id, "Ann", -10)
+    with pytest.raises(Refused) as refused:
+        await ChatClient(cluster.urls, lambda: old).connect()
+    assert refused.value.code == "token_expired"
+
+
+async def test_a_revoked_user_is_closed_on_every_node_and_comes_back_with_a_newer_token(
+    cluster, raw_client, new_id
+):
+    token = token_of(new_id)
+    devices = [await raw_client(node, token=token, device_id=f"d{node}") for node in range(3)]
+    bystander = await raw_client(0)
+    await devices[0].call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    status, said = await revoke(cluster.redis_url, new_id)
+    closed_by = time.monotonic() + LIMIT_S
+    assert (status, "sessions ended: 3" in said) == (0, True), said
+    for device in devices:
+        await device.until(lambda device=device: device.named("session:ended"))
+        await device.closed()
+        assert device.named("session:ended") == [{"reason": "token_revoked", "by": None}]
+    assert time.monotonic() < closed_by
+    for url in cluster.urls:
+        assert await refusal(url, token, "another-device") == "token_revoked"
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http:
+        async with http.get(f"{cluster.urls[0]}/api/status") as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (401, "token_revoked")
+    assert await refusal(cluster.urls[0], foreign_token(new_id), "d0") == "token_revoked", "without iat, for good"
+    back = await raw_client(1, token=token_of(new_id), device_id="d0")
+    assert await listed(back) == {"d0": True, "d1": False, "d2": False}, "the devices keep their names"
+    assert (await back.call("conversation:history", {"conversation_id": new_id}))["ok"]
+    assert bystander.sio.connected
+    assert not bystander.named("session:ended")
+
+
+async def test_of_one_device_the_others_are_left_alone(cluster, raw_client, new_id):
+    token = token_of(new_id)
+    phone = await raw_client(0, token=token, device_id="phone")
+    laptop = await raw_client(1, token=token, device_id="laptop")
+    status, said = await revoke(cluster.redis_url, new_id, "--device", "phone")
+    assert (status, "sessions ended: 1" in said) == (0, True), said
+    await phone.closed()
+    assert phone.named("session:ended")[0]["reason"] == "token_revoked"
+    assert await refusal(cluster.urls[2], token, "phone") == "token_revoked"
+    assert await listed(laptop) == {"laptop": True}
+
+
+async def test_a_revocation_is_not_weakened_by_many_sign_outs_later(cluster, raw_client, redis, new_id):
+    """The oldest of too many sign-outs counts for all devices: but not in the place of a later revocation."""
+    now = int(time.time() * 1000)
+    old = foreign_token(new_id, iat=now // 1000 - 20)
+    marks = {f"d-{n}": f"{now - 60_000 + n} null" for n in range(MAX_SIGN_OUTS)}
+    await redis.hset(user_signed_out(new_id), mapping={**marks, "*": f"{now - 10_000} null"})
+    assert await refusal(cluster.urls[0], old, "any") == "token_revoked"
+    laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
+    await raw_client(1, token=token_of(new_id), device_id="tablet")
+    assert (await laptop.call("device:sign_out", {"device_id": "tablet"}))["ok"]
+    assert await refusal(cluster.urls[0], old, "any") == "token_revoked"
+
+
+@pytest.mark.parametrize("arguments", [("no good",), ("ann", "--device", "no good")])
+async def test_what_cannot_be_revoked_is_named(cluster, arguments):
+    status, said = await revoke(cluster.redis_url, *arguments)
+    assert status == 2
+    assert "no good" in said
+
+
+async def test_where_the_bus_has_lost_the_news_a_revocation_counts_within_five_seconds(cluster, raw_client, redis):
+    """As if its message had never come: what a revocation leaves in Redis, without the publication."""
+    users = [f"{user}-{time.monotonic_ns()}" for user in ("ann", "bob")]
+    sessions = [await raw_client(node, token=token_of(user)) for node, user in enumerate(users)]
+    for user in users:
+        await redis.delete(user_sessions(user))
+        await redis.hset(user_signed_out(user), "*", f"{int(time.time() * 1000)} null")
+    began = time.monotonic()
+    await redis.incr("rg:revocations")
+    for session in sessions:
+        await session.until(lambda session=session: session.named("session:ended"), LIMIT_S)
+        await session.closed()
+        assert session.named("session:ended") == [{"reason": "token_revoked", "by": None}]
+    assert time.monotonic() - began < LIMIT_S
+
+
+async def test_false_news_of_an_end_ends_nothing(raw_client, redis, new_id):
+    ann = await raw_client(0)
+    sid = ann.named("session:ready")[0]["session_id"]
+    forged = {
+        "method": "emit",
+        "event": "session:ended",
+        "data": [{"reason": "signed_out", "by": None}],
+        "room": [sid],
+    }
+    await redis.publish(BUS, json.dumps(forged))
+    assert (await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"}))["ok"]
+    await asyncio.sleep(0.3)  # it would have been closed by now
+    assert (await ann.call("device:list", {}))["ok"]
+    assert not ann.named("session:ended")
