@@ -14,8 +14,11 @@ export function composer(actions, sent) {
 
   function put(value) {
     if (field.value !== value) field.value = value;
+    const { parentNode: form } = field;
+    form.style.height = `${form.offsetHeight}px`; // the log is not to move while the field is measured
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
+    form.style.height = "";
     $("send").disabled = !value.trim();
   }
 
