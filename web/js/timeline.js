@@ -70,8 +70,6 @@ export function timeline(able) {
     if (heard) $("heard").textContent = `${heard.name ?? nameOf(heard.user_id)}: ${heard.text.slice(0, 500)}`;
     drawn = headOf();
     $("stop").hidden = !c.answer.current;
-    const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
-    $("typing").textContent = names.length ? t("typing", { names: names.join(", "), n: names.length }) : "";
     here.said?.stream(log, keepEnd);
     settle();
   }
