@@ -5,7 +5,7 @@ import { changed, state } from "./state.js";
 
 const DEEDS = [
   "create", "leave", "older", "seen", "regenerate", "stop", "respond", "loadMembers", "invite",
-  "renameDevice", "signOutDevice", "signOut", "ended",
+  "renameDevice", "signOutDevice", "signOut", "ended", "refused",
 ];
 
 export class Actions {
