@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from redis.asyncio import Redis
@@ -21,6 +22,8 @@ from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
 _COMPARED_AT_ONCE = 500
+CLEARED_AT_ONCE = 8
+TIDIED_AT_ONCE = 200  # between two heartbeats, which must not wait for thousands
 
 
 def _now() -> str:
@@ -66,6 +69,8 @@ class Sessions:
         self._opening: dict[str, Session] = {}  # being written: the bus may have news of it before the reply
         self._of_user: dict[str, set[Session]] = {}  # by the user's room; those that are opening, too
         self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
+        # When thousands end at once, what others ask for shall not wait behind them for a connection to Redis.
+        self._clearing = asyncio.Semaphore(CLEARED_AT_ONCE)
         self._in_doubt = False
         self._comparison: asyncio.Task[None] | None = None
         self.on_signed_out: Callable[[Session, dict[str, str]], None] = lambda session, by: None
@@ -115,9 +120,12 @@ class Sessions:
     async def clear(self, session: Session) -> None:
         """Remove an ended session from Redis, now or later."""
         try:
-            await self._remove(self._node_id, session.sid, session.user_id)
-        except Unavailable:
+            async with self._clearing:
+                await self._remove(self._node_id, session.sid, session.user_id)
+        except (Unavailable, asyncio.CancelledError) as exc:
             self._unremoved[session.sid] = session.user_id
+            if isinstance(exc, asyncio.CancelledError):
+                raise
 
     def renamed(self, room: str, devices: Iterable[Mapping[str, Any]]) -> None:
         """A user's devices are these now: sessions are called what their devices are called."""
@@ -140,7 +148,7 @@ class Sessions:
 
     async def tidy(self) -> None:
         """Remove from Redis the ended sessions that could not be removed when they ended."""
-        for sid, user_id in list(self._unremoved.items()):
+        for sid, user_id in list(islice(self._unremoved.items(), TIDIED_AT_ONCE)):
             try:
                 await self._remove(self._node_id, sid, user_id)
             except Unavailable:
