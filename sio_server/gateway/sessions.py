@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -25,6 +26,8 @@ from sio_server.tasks import end_tasks
 
 _COMPARED_AT_ONCE = 500
 _CLEARED_S = 2.0  # what has not been removed by then when the node stops, it buries, or others do
+CLEARED_AT_ONCE = 8
+TIDIED_AT_ONCE = 200  # between two heartbeats, which must not wait for thousands
 
 
 def _now() -> str:
@@ -85,6 +88,8 @@ class Sessions:
         self._opening: dict[str, Session] = {}  # being written: the bus may have news of it before the reply
         self._of_user: dict[str, set[Session]] = {}  # by the user's room; those that are opening, too
         self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
+        # When thousands end at once, what others ask for shall not wait behind them for a connection to Redis.
+        self._clear_turns = asyncio.Semaphore(CLEARED_AT_ONCE)
         self._in_doubt = False
         self._clearing: set[asyncio.Task[None]] = set()
         self._comparison: asyncio.Task[None] | None = None
@@ -148,7 +153,8 @@ class Sessions:
     async def clear(self, session: Session) -> None:
         """Remove an ended session from Redis, now or later."""
         try:
-            await self._remove(self._node_id, session.sid, session.user_id)
+            async with self._clear_turns:
+                await self._remove(self._node_id, session.sid, session.user_id)
         except BaseException as exc:
             self._unremoved[session.sid] = session.user_id
             if not isinstance(exc, Unavailable):  # who closes a connection has its time, too
@@ -178,7 +184,7 @@ class Sessions:
 
     async def tidy(self) -> None:
         """Remove from Redis the ended sessions that could not be removed when they ended."""
-        for sid, user_id in list(self._unremoved.items()):
+        for sid, user_id in list(islice(self._unremoved.items(), TIDIED_AT_ONCE)):
             try:
                 await self._remove(self._node_id, sid, user_id)
             except Unavailable:
