@@ -109,9 +109,9 @@ class Execution:
     """A step of the graph was executed for a run.
 
     `step` is one place in the run: a node that a run enters twice has two steps. `attempt` counts up within
-    the run (a fencing token does as well). `finished` is None when it did not come to its end. `committed`
-    says whether its result is known to be kept; None: it is when the same attempt began a step after it had
-    finished, since the graph goes on only when the checkpoint is written.
+    the run (the number of a fencing token does as well). `finished` is None when it did not come to its end.
+    `committed` says whether its result is known to be kept; None: it is when the same attempt began a step
+    after it had finished, since the graph goes on only when the checkpoint is written.
     """
 
     run_id: str

@@ -58,7 +58,7 @@ class RecordedDevice:
         return self._follow(await self.client.create(title, access="open", agent=agent))
 
     async def join(self, conversation_id: str) -> Conversation:
-        """Join a conversation and follow it, from its beginning when that is within a snapshot."""
+        """Join a conversation and follow it, from its beginning or from where its snapshot begins."""
         return self._follow(await self.client.join(conversation_id))
 
     def conversation(self, conversation_id: str) -> Conversation:
@@ -125,7 +125,9 @@ class RecordedDevice:
     def _follow(self, conversation: Conversation) -> Conversation:
         self._conversations[conversation.id] = conversation
         self.entries[conversation.id] = []
-        self.recorder.open_view(self.name, conversation.id, whole=True)
+        card = conversation.card
+        whole = card is None or card.replayed == card.history
+        self.recorder.open_view(self.name, conversation.id, whole=whole)
         conversation.on_look = lambda: self._look(conversation.id)
         self._look(conversation.id)
         self._readers.append(asyncio.create_task(self._read(conversation)))

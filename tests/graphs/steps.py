@@ -66,7 +66,7 @@ def died_key(conversation_id: str) -> str:
 
 
 def noted_key(conversation_id: str) -> str:
-    """List: what began and what ended, as JSON: `[began or ended, run, node, fencing token, monotonic time]`."""
+    """List: what began and ended, as JSON: `[began or ended, run, node, number of the fencing token, time]`."""
     return f"steps:{conversation_id}:noted"
 
 
@@ -191,8 +191,8 @@ def noted(node: Callable[[State, RunnableConfig], Awaitable[State]]) -> Callable
 
     def note(what: str, config: RunnableConfig) -> None:
         configurable = config["configurable"]
-        token = int(configurable["fencing_token"])
-        facts = [what, config["metadata"]["roomgraph_run"], node.__name__, token, time.monotonic()]
+        number = int(configurable["fencing_token"].partition(".")[0])
+        facts = [what, config["metadata"]["roomgraph_run"], node.__name__, number, time.monotonic()]
         connection().rpush(noted_key(configurable["conversation_id"]), json.dumps(facts))
 
     @wraps(node)
