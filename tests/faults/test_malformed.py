@@ -55,7 +55,7 @@ class Attacker:
                         await client.upgrade()
                         await self._batch(client, session=False)
                     else:
-                        await client.open(self.token, f"{self.seed}-{self.connections % 50}")
+                        await client.open(self.token, f"mallory-{self.connections % 50}")
                         await self._batch(client, session=True)
 
     async def _bad_request(self, client: RawWebSocket) -> None:
