@@ -338,6 +338,8 @@ class ChatClient:
                     raise ConnectionLost
                 self._transport = transport
                 self.user_id, self.node, self.graphs = ready["user_id"], ready["node"], ready["graphs"]
+                if ready.get("last_end"):
+                    log.warning("the last connection was broken off: reason=%s", ready["last_end"]["reason"])
                 self._token.accepted()
                 await self._catch_up(transport)
                 self._online.set()
