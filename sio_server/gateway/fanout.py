@@ -221,7 +221,9 @@ class Fanout:
                 # Every entry is in the log before it is on the bus: somebody else has published that one.
                 log.warning("the bus named entries that are not in the log: conversation_id=%s", conversation_id)
                 room.delivery = Delivery(room.delivery.position)
-                self._spawn(self._compare(conversation_id, room, room.handed))  # for what came during this read
+                self._spawn(
+                    self._compare(conversation_id, room, room.handed, set())
+                )  # for what came during this read
             step = room.delivery.read(page.bounds.epoch, page.bounds.head, page.entries)
             self._carry_out(conversation_id, room, step)
             return
