@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from sio_clients.check.recording import RecordedDevice
@@ -55,7 +56,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         await traffic.cancel()
         await end_tasks(tasks)
     report = stage.judge()
-    stage.console.print(_timeline(stage, faults.happened, began, duration))
+    stage.console.print(timeline(stage, faults.happened, began, began + duration))
 
     latency = percentiles(traffic.latencies())
     longest = recovery(traffic.arrivals(), [happening.spell for happening in faults.happened])
@@ -111,18 +112,20 @@ async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) ->
     loop = asyncio.get_running_loop()
     with Live(console=stage.console, transient=True, auto_refresh=False) as live:
         while True:
-            now = loop.time() - began
-            timeline = _timeline(stage, faults.happened, began, stage.duration)
+            now = loop.time()
             count = len(traffic.arrivals(traffic.devices[:1])[traffic.devices[0].name])
-            line = stage.texts("chaos.now", seconds=f"{now:.0f}", duration=f"{stage.duration:g}", count=count)
-            live.update(Group(timeline, Text("  " + line, style="dim")), refresh=True)
+            line = stage.texts(
+                "chaos.now", seconds=f"{now - began:.0f}", duration=f"{stage.duration:g}", count=count
+            )
+            live.update(
+                Group(timeline(stage, faults.happened, began, now), Text("  " + line, style="dim")), refresh=True
+            )
             await asyncio.sleep(0.2)
 
 
-def _timeline(stage: Stage, happened: Sequence[Happening], began: float, duration: float) -> Any:
-    """What was broken when: a line for each kind."""
-    texts = stage.texts
-    now = asyncio.get_running_loop().time() - began
+def timeline(stage: Stage, happened: Sequence[Happening], began: float, now: float) -> Table:
+    """What was broken when, until now: a line for each kind."""
+    texts, duration = stage.texts, stage.duration
     scale = f"0{f'{duration:g} s':>{TIMELINE - 1}}"
     table = stage.table(texts("chaos.fault"), "", scale)
     table.columns[1].justify = "right"
@@ -132,7 +135,7 @@ def _timeline(stage: Stage, happened: Sequence[Happening], began: float, duratio
             continue
         line = Text("·" * TIMELINE, style="dim")
         for happening in of_kind:
-            ended = now if happening.ended is None else happening.ended - began
+            ended = (now if happening.ended is None else happening.ended) - began
             first = min(TIMELINE - 1, int((happening.began - began) / duration * TIMELINE))
             last = min(TIMELINE - 1, int(ended / duration * TIMELINE))
             line = line[:first] + Text("█" * (last - first + 1), style="yellow") + line[last + 1 :]

@@ -6,11 +6,15 @@ import io
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from sio_clients.check.checker import check
 from sio_clients.check.file import read_history
+from sio_clients.tour.chaos import timeline
+from sio_clients.tour.faults import Happening
 from sio_clients.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
+from sio_clients.tour.schedule import Fault, FaultKind
 from sio_clients.tour.stage import Stage
 from sio_clients.tour.texts import TEXTS
 from sio_server.language import Texts
@@ -56,3 +60,24 @@ def test_spare_scenes_are_played_only_when_they_are_named() -> None:
     assert {"node-failure", "latency", "chaos"} == BREAKING == SPARE_SCENES.keys() - {"load"}
     with pytest.raises(ValueError, match="no such scene"):
         check_scenes(["chaos", "quiet"])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(language: str) -> None:
+    one = stage(language)
+    one.duration = 36.0
+    kinds = list(FaultKind)
+    happened = [
+        Happening(Fault(number, 2.0, kind), 100.0 + number, ended=102.0 + number)
+        for number, kind in enumerate(kinds)
+    ]
+    happened.append(Happening(Fault(30.0, 9.0, FaultKind.NODE_KILL), 130.0))  # still on
+    one.console.print(timeline(one, happened, began=100.0, now=133.5))
+    assert isinstance(one.console.file, io.StringIO)
+    lines = [line for line in one.console.file.getvalue().splitlines() if "█" in line]
+    assert len(lines) == len(kinds)
+    assert all(cell_len(line) <= 80 for line in lines)
+    bars = [line.rstrip()[-36:] for line in lines]
+    assert bars[0] == "███" + "·" * 27 + "████" + "··"
+    assert bars[1] == "·███" + "·" * 32
+    assert bars[-1].index("█") == len(kinds) - 1
