@@ -18,6 +18,7 @@ export class Actions {
     here.typing?.typed(false);
     state.open?.draft.flush();
     const known = state.conversations.get(id);
+    if (known) known.divider = null;
     const member = known?.role && known.role !== "invited";
     state.open = member ? known : null;
     state.opening = member ? "" : id;

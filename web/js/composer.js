@@ -52,6 +52,7 @@ export function composer(actions, sent) {
     const c = state.open;
     if (c !== of) {
       edit(null);
+      composing = false;
       if (c && matchMedia("(hover: hover)").matches) field.focus();
       of = c;
     }
@@ -61,7 +62,7 @@ export function composer(actions, sent) {
 
   field.oninput = () => {
     const { value } = field;
-    if (!editing) state.open.draft.edit(value);
+    if (!editing) state.open?.draft.edit(value);
     put(value);
     here.typing?.typed(value !== "");
   };
