@@ -32,6 +32,7 @@ from sio_clients.errors import (
     from_wire,
 )
 from sio_clients.reporting import DeliveryReports
+from sio_clients.route import Route
 from sio_clients.session import Following, Outcome
 from sio_clients.tokens import Token, TokenProvider
 from sio_clients.transport import ConnectionLost, Transport
@@ -88,7 +89,7 @@ class ChatClient:
     """A device of a user.
 
     Promises: a send that returned is in the log, once, however often the connection was lost; entries come
-    in the order of the log, each once, with nothing left out; when its node goes away it moves to the next
+    in the order of the log, each once, with nothing left out; when its node goes away it moves to any other
     of `urls` and is caught up there. Requests are repeated for `give_up_after` seconds, then they raise
     NotConnected, or Unavailable when the outcome is unknown, or RateLimited, when nothing was done. When this
     device is signed out, or its token expires or is revoked, the client ends: everything raises SessionEnded, or
@@ -114,6 +115,7 @@ class ChatClient:
         self.urls = [urls] if isinstance(urls, str) else list(urls)
         if not self.urls:
             raise ValueError("urls: give the address of at least one node, such as http://127.0.0.1:9000")
+        self._route = Route(self.urls)
         self.device_id = device_id or f"d-{uuid.uuid4().hex[:16]}"
         self.user_id = ""
         self.node = ""  # the name of the node it is connected to
@@ -121,7 +123,6 @@ class ChatClient:
         self.give_up_after = give_up_after
         self._token = Token(token)
         self._device = {"device_id": self.device_id, "device_name": device_name}
-        self._next_url = 0
         self._transport: Transport | None = None
         self._online = asyncio.Event()
         self._allowed = asyncio.Event()
@@ -166,7 +167,7 @@ class ChatClient:
     async def go_online(self, url: str | None = None) -> None:
         """Come back, to a certain node if one is given, and wait until everything missed is here."""
         if url is not None:
-            self._next_url = self.urls.index(url)
+            self._route.take(url)
         self._allowed.set()
         await self._wait_online(asyncio.get_running_loop().time() + self.give_up_after)
 
@@ -323,12 +324,12 @@ class ChatClient:
             raise NotConnected(f"no node could be reached: {', '.join(self.urls)}") from None
 
     async def _supervise(self) -> None:
-        """Keep one connection to some node, for ever; the next node of the list when one is gone."""
-        delay = 0.0
+        """Keep one connection to some node, for ever; another node of the list when one is gone."""
+        pause = 0.0
         while True:
             await self._allowed.wait()
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
-            url = self.urls[self._next_url % len(self.urls)]
+            await asyncio.sleep(pause)
+            url = self._route.url
             lost = asyncio.Event()
             transport = Transport(self._received, lost.set)
             try:
@@ -337,20 +338,22 @@ class ChatClient:
                     raise ConnectionLost
                 self._transport = transport
                 self.user_id, self.node, self.graphs = ready["user_id"], ready["node"], ready["graphs"]
+                if ready.get("last_end"):
+                    log.warning("the last connection was broken off: reason=%s", ready["last_end"]["reason"])
                 self._token.accepted()
                 await self._catch_up(transport)
                 self._online.set()
                 self._wanted.set()
                 await lost.wait()
-                delay = BACKOFF_FIRST_S / 2
+                pause = self._route.lost() if self._allowed.is_set() else 0.0
             except RateLimited as exc:
                 log.info("no connection to %s: %s", url, exc)
-                delay = max(delay * 2, BACKOFF_FIRST_S, 2 * _spread(exc))  # of it half may be taken off
+                pause = max(self._route.failed(), _spread(exc)) if self._allowed.is_set() else 0.0
             except Refused as exc:
                 self._ended = exc  # the token does not serve any more: nothing will come again
             except (RoomgraphError, ConnectionLost, TimeoutError) as exc:
                 log.info("no connection to %s: %s", url, exc)
-                delay = min(max(delay * 2, BACKOFF_FIRST_S), BACKOFF_MAX_S)
+                pause = self._route.failed() if self._allowed.is_set() else 0.0
             finally:
                 self._online.clear()
                 self._transport = None
@@ -358,15 +361,13 @@ class ChatClient:
                     conversation.following.disconnected()
                 await transport.close()
             if self._ended is not None and self._token.renews(self._ended):
-                self._ended, delay = None, 0.0
+                self._ended, pause = None, 0.0
             if self._ended is not None:
                 self._fatal = self._ended
                 self._wanted.set()
                 for conversation in list(self._conversations.values()):
                     self.forget(conversation, self._ended)
                 return
-            if self._allowed.is_set():
-                self._next_url += 1
 
     async def _catch_up(self, transport: Transport) -> None:
         """Give every conversation what it missed, before anything else is asked for on this connection."""

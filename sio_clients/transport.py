@@ -37,6 +37,7 @@ class Transport:
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._waiting: set[asyncio.Future[Any]] = set()
         self._lost = False
+        self._heard_at = 0.0
 
     async def open(self, url: str, auth: dict[str, Any]) -> dict[str, Any]:
         """Connect and return the payload of `session:ready`. Raises Refused, also RateLimited, or NotConnected."""
@@ -75,13 +76,17 @@ class Transport:
         """Send an event and return its ack without `ok`.
 
         Raises Refused or Unavailable as the server says, ConnectionLost or TimeoutError without an answer.
+        A node that has said nothing at all meanwhile is silent: the connection is given up.
         """
         if self._sio is None or self._lost:
             raise ConnectionLost
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
         self._waiting.add(answer)
+        asked_at = loop.time()
 
         def acked(*args: Any) -> None:
+            self._heard_at = loop.time()
             if not answer.done():
                 answer.set_result(args[0] if args else None)
 
@@ -92,6 +97,10 @@ class Transport:
                 except socketio.exceptions.SocketIOError:
                     raise ConnectionLost from None
                 ack = await answer
+        except TimeoutError:
+            if self._heard_at < asked_at:
+                await self.cut()
+            raise
         finally:
             self._waiting.discard(answer)
         if not isinstance(ack, dict) or "ok" not in ack:
@@ -123,6 +132,7 @@ class Transport:
 
     def _receive(self, event: str, *args: Any) -> None:
         payload = args[0] if args else None
+        self._heard_at = asyncio.get_running_loop().time()
         ready = self._ready
         if (
             event == ServerEvent.SESSION_READY

@@ -32,7 +32,6 @@ from sio_server.conversation.members import Members
 from sio_server.conversation.scripts import Scripts
 from sio_server.gateway.auth import Tokens
 from sio_server.language import LANGUAGES, Texts, detect_language
-from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import RoomgraphError
 from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
 from sio_server.settings import DEFAULT_REDIS_PORT, Settings, SettingsError, hide_password, load_settings
@@ -250,7 +249,6 @@ def node_command(
         gc.freeze()
         errors.print(ready, highlight=False)
 
-    raise_open_files()
     run(lambda: serve(settings, serving))
 
 

@@ -51,8 +51,9 @@ from sio_server.gateway.readiness import Readiness
 from sio_server.gateway.repeats import Repeats
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import SocketServer
-from sio_server.gateway.strangers import IDLE_S, Strangers
+from sio_server.gateway.strangers import IDLE_S, LINGER_S, Strangers
 from sio_server.gateway.trace import TraceFeed
+from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.protocol.stage import TraceKind
@@ -62,6 +63,7 @@ from sio_server.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 REDIS_WAIT_S = 60.0
+SPARE_FILES = 256  # of those a process may open: for Redis, the page's files, pages that are asked for
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 
 
@@ -107,7 +109,7 @@ class Node:
             address=parse_rates(settings.rate_limit_address),
         )
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
-        self._fanout.on_missed = Repeats(self._bus, members, devices).tell
+        self._fanout.repeats = Repeats(self._bus, members, devices)
         description: dict[str, str] = {
             "name": settings.name,
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
@@ -126,7 +128,8 @@ class Node:
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
         # None: the page's own origin only.
-        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None)
+        most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
+        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None, most)
         self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
         self._readiness = Readiness(
             settings.name,
@@ -191,7 +194,12 @@ class Node:
         self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
         self._limits.start()
         self._runner = web.AppRunner(
-            app, handle_signals=False, shutdown_timeout=1.0, access_log=None, keepalive_timeout=IDLE_S
+            app,
+            handle_signals=False,
+            shutdown_timeout=1.0,
+            access_log=None,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
         )
         await self._runner.setup()
         assert self._runner.server is not None

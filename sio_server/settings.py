@@ -35,6 +35,7 @@ _HINTS = {
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com",
+    "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     rate_limit_user: str = "20/second;600/minute"
     rate_limit_events: str = "200/second;6000/minute"
     rate_limit_address: str = "100/second;3000/minute"

@@ -35,6 +35,7 @@ ALLOWED = {
         "sio_server.dialog",
         "sio_server.settings",
         "sio_server.tasks",
+        "sio_server.open_files",
     },
     "sio_clients": {"sio_server.protocol", "sio_server.language", "sio_server.open_files", "sio_server.tasks"},
 }

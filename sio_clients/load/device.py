@@ -261,6 +261,7 @@ class LightDevice:
                 self.figures.lost_connections += 1
                 self._lost_at = time.monotonic()
                 pause = self._route.lost()
+                self.figures.pauses.add(pause)
             except Refusal as exc:
                 self.figures.refused_connects += 1
                 if not exc.error.get("retryable"):

@@ -102,6 +102,7 @@ class Figures:
     other_events: int = 0
     latency: Histogram = field(default_factory=Histogram)  # from when a send was due to each of its deliveries
     acks: Histogram = field(default_factory=Histogram)  # from when a send was due to its ack
+    pauses: Histogram = field(default_factory=Histogram)  # by chance, between a lost connection and the first try
     attempts: Histogram = field(default_factory=Histogram)  # from a lost connection to each try to connect
     returns: Histogram = field(default_factory=Histogram)  # from a lost connection to the next one
     behind: Histogram = field(default_factory=Histogram)  # from a lost connection to having all that was missed

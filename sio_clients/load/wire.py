@@ -119,6 +119,8 @@ class Wire(asyncio.Protocol):
                 if end < 0 and len(data) <= MAX_HEAD_BYTES:
                     self._rest = data
                     return
+                if data.startswith(b"HTTP/1.1 503"):
+                    raise Refusal({"code": "unavailable", "message": "no room", "retryable": True})
                 if not data.startswith(b"HTTP/1.1 101"):
                     raise WireError(data[: max(data.find(b"\r\n"), 0)].decode("latin-1") or "not HTTP")
                 self._upgraded = True

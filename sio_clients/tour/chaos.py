@@ -8,6 +8,8 @@ from typing import Any
 
 from rich.console import Group
 from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from sio_clients.check.recording import RecordedDevice
@@ -15,7 +17,7 @@ from sio_clients.tour.faults import Faults, Happening
 from sio_clients.tour.figures import percentiles, recovery
 from sio_clients.tour.schedule import FaultKind, schedule
 from sio_clients.tour.stage import Stage
-from sio_clients.tour.traffic import Traffic
+from sio_clients.tour.traffic import PAUSE_S, Traffic
 from sio_server.tasks import end_tasks
 
 ASKING = 2  # people who have something said back all the time, each in a conversation of their own
@@ -54,7 +56,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         await traffic.cancel()
         await end_tasks(tasks)
     report = stage.judge()
-    stage.console.print(_timeline(stage, faults.happened, began, duration))
+    stage.console.print(timeline(stage, faults.happened, began, began + duration))
 
     latency = percentiles(traffic.latencies())
     longest = recovery(traffic.arrivals(), [happening.spell for happening in faults.happened])
@@ -62,8 +64,11 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     taken_over = sum(finals[0].data["attempt"] > 1 for finals in runs.values())
     facts = {**report.counts(), "acked": report.acked, "runs": len(runs), "taken_over": taken_over}
     stage.say("chaos.figures", **facts)
-    stage.say("chaos.latency", **latency, recovery=stage.seconds(longest))
+    p50, p99 = (f"{latency[name]:.0f}" for name in ("p50", "p99"))
+    stage.say("chaos.latency", p50=p50, p99=p99, recovery=stage.seconds(longest))
     stage.tell_anomalies(report)
+    if unended:
+        stage.say("unended", count=unended)
     ok = report.ok and level and not unended and longest is not None
     count = len(faults.happened)
     stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", faults=count, **facts)
@@ -77,9 +82,12 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         "latency_ms": latency,
         "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
-    if not ok:
-        stage.say("chaos.again", seed=seed, duration=f"{duration:g}")
-    return told
+    if ok:
+        return told
+    stage.say("chaos.again", seed=seed, duration=f"{duration:g}")
+    history = stage.keep_history(f"roomgraph-chaos-{seed}-")
+    stage.say("chaos.history", path=escape(history))
+    return {**told, "history": history}
 
 
 async def _ask(
@@ -87,12 +95,14 @@ async def _ask(
 ) -> None:
     while not over.is_set():
         await traffic.ask(device, conversation_id, text)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def _book(traffic: Traffic, conversation_id: str, text: str, over: asyncio.Event) -> None:
     *_, other, device = traffic.devices
     while not over.is_set():
         await traffic.book(device, other, conversation_id, text)
+        await asyncio.sleep(PAUSE_S)
 
 
 async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) -> None:
@@ -102,18 +112,20 @@ async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) ->
     loop = asyncio.get_running_loop()
     with Live(console=stage.console, transient=True, auto_refresh=False) as live:
         while True:
-            now = loop.time() - began
-            timeline = _timeline(stage, faults.happened, began, stage.duration)
+            now = loop.time()
             count = len(traffic.arrivals(traffic.devices[:1])[traffic.devices[0].name])
-            line = stage.texts("chaos.now", seconds=f"{now:.0f}", duration=f"{stage.duration:g}", count=count)
-            live.update(Group(timeline, Text("  " + line, style="dim")), refresh=True)
+            line = stage.texts(
+                "chaos.now", seconds=f"{now - began:.0f}", duration=f"{stage.duration:g}", count=count
+            )
+            live.update(
+                Group(timeline(stage, faults.happened, began, now), Text("  " + line, style="dim")), refresh=True
+            )
             await asyncio.sleep(0.2)
 
 
-def _timeline(stage: Stage, happened: Sequence[Happening], began: float, duration: float) -> Any:
-    """What was broken when: a line for each kind."""
-    texts = stage.texts
-    now = asyncio.get_running_loop().time() - began
+def timeline(stage: Stage, happened: Sequence[Happening], began: float, now: float) -> Table:
+    """What was broken when, until now: a line for each kind."""
+    texts, duration = stage.texts, stage.duration
     scale = f"0{f'{duration:g} s':>{TIMELINE - 1}}"
     table = stage.table(texts("chaos.fault"), "", scale)
     table.columns[1].justify = "right"
@@ -123,7 +135,7 @@ def _timeline(stage: Stage, happened: Sequence[Happening], began: float, duratio
             continue
         line = Text("·" * TIMELINE, style="dim")
         for happening in of_kind:
-            ended = now if happening.ended is None else happening.ended - began
+            ended = (now if happening.ended is None else happening.ended) - began
             first = min(TIMELINE - 1, int((happening.began - began) / duration * TIMELINE))
             last = min(TIMELINE - 1, int(ended / duration * TIMELINE))
             line = line[:first] + Text("█" * (last - first + 1), style="yellow") + line[last + 1 :]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from statistics import quantiles
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sio_clients.check.recording import RecordedDevice
+from sio_clients.tour.figures import percentiles
 from sio_clients.tour.stage import WAIT_S, Stage
 from sio_server.protocol.events import EntryType
 
@@ -64,19 +64,17 @@ async def play_consistency(stage: Stage) -> dict[str, Any]:
         table.add_row(mark, device.name, device.client.node, str(MESSAGES_EACH), theirs, state)
     stage.console.print(table)
 
-    latencies = [
-        (device.arrived[entry.data["client_id"]] - began[f"{entry.data['name']} {entry.seq}"]) * 1000
+    latency = percentiles(
+        device.arrived[entry.data["client_id"]] - began[f"{entry.data['name']} {entry.seq}"]
         for device in devices
         for entry in device.entries[conversation.id]
         if entry.type == EntryType.MESSAGE and entry.author != device.client.user_id
-    ]
-    cuts = quantiles(latencies, n=100, method="inclusive") if len(latencies) > 1 else [0.0] * 99
-    p50, p99 = round(cuts[49], 1), round(cuts[98], 1)
-    stage.say("consistency.latency", p50=p50, p99=p99)
+    )
+    stage.say("consistency.latency", **latency)
     facts = report.counts()
     stage.tell_anomalies(report)
     stage.verdict(ok, "consistency.verdict" if ok else "consistency.differs", **facts)
-    return {"ok": ok, **facts, "latency_ms": {"p50": p50, "p99": p99}}
+    return {"ok": ok, **facts, "latency_ms": latency}
 
 
 def _messages_of_others(device: RecordedDevice, conversation_id: str) -> int:

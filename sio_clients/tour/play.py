@@ -19,6 +19,7 @@ from sio_clients.tour.consistency import play_consistency
 from sio_clients.tour.devices import play_devices
 from sio_clients.tour.failover import play_failover
 from sio_clients.tour.latency import play_latency
+from sio_clients.tour.load import play_load
 from sio_clients.tour.node_failure import play_node_failure
 from sio_clients.tour.own import OwnCluster
 from sio_clients.tour.recovery import play_recovery
@@ -39,6 +40,7 @@ SCENES: dict[str, dict[str, Part]] = {
 }
 # Spare scenes: played when they are named. All but `load` break nodes, Redis and networks.
 SPARE_SCENES: dict[str, dict[str, Part]] = {
+    "load": {"load": play_load},
     "node-failure": {"node-failure": play_node_failure},
     "latency": {"latency": play_latency},
     "chaos": {"chaos": play_chaos},

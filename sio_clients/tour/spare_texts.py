@@ -4,6 +4,14 @@ SPARE_TEXTS = {
     "seconds": {"en": "{value} s", "zh": "{value} 秒"},
     "after": {"en": "after {value} s", "zh": "{value} 秒后"},
     "never": {"en": "never", "zh": "始终没有"},
+    "not_level": {
+        "en": "[red]Not everything has come, up to seq {head}, to: {names}.[/]",
+        "zh": "[red]以下设备没有收齐到序号 {head}：{names}。[/]",
+    },
+    "unended": {
+        "en": "[red]In {count} conversations something that was asked has no answer.[/]",
+        "zh": "[red]{count} 个会话中有提问没有得到回答。[/]",
+    },
     "behind": {"en": "behind for", "zh": "落后时间"},
     # node-failure
     "node-failure": {"en": "A node dies under load", "zh": "节点在负载下崩溃"},
@@ -44,10 +52,9 @@ SPARE_TEXTS = {
     # latency
     "latency": {"en": "A slow network, and a node cut off", "zh": "网络缓慢，节点被隔离"},
     "latency.plan": {
-        "en": "{clients} people on {nodes} nodes write all the time, and have things said back. "
-        "All networks become slow: between people and nodes, and between nodes and Redis.",
-        "zh": "{nodes} 个节点上的 {clients} 个人不停地写，并让回声助手复述。"
-        "所有网络都变慢：人与节点之间、节点与 Redis 之间。",
+        "en": "{clients} people on {nodes} nodes write and ask while all networks become slow: "
+        "those of the people, and those between nodes and Redis.",
+        "zh": "{clients} 个人在 {nodes} 个节点上边写边问；人、节点、Redis 之间的网络全部变慢。",
     },
     "latency.step": {"en": "slow by", "zh": "延迟"},
     "latency.delay": {"en": "{ms} ms + 0–{jitter} ms", "zh": "{ms} + 0–{jitter} 毫秒"},
@@ -71,7 +78,7 @@ SPARE_TEXTS = {
     },
     "latency.verdict": {
         "en": "{sent} sent; lost {lost}, duplicated {duplicated}, out of order {reordered}; "
-        "no answer was taken over only because it was slow.",
+        "no answer was taken over just for being slow.",
         "zh": "发送 {sent} 条；丢失 {lost}，重复 {duplicated}，乱序 {reordered}；没有回答仅因缓慢而被接手。",
     },
     "latency.broken": {
@@ -117,7 +124,7 @@ SPARE_TEXTS = {
     "chaos.latency": {
         "en": "Half within {p50} ms, 99 of 100 within {p99} ms; "
         "all level again {recovery} after a fault at the latest.",
-        "zh": "一半在 {p50} 毫秒内，百分之九十九在 {p99} 毫秒内；故障后最迟 {recovery} 全部恢复一致。",
+        "zh": "一半在 {p50} 毫秒内，99% 在 {p99} 毫秒内；故障后最迟 {recovery}全部一致。",
     },
     "chaos.verdict": {
         "en": "{faults} faults: lost {lost}, duplicated {duplicated}, out of order {reordered}; "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,7 @@ from rich.text import Text
 
 from sio_clients.bots.personas import Persona, personas
 from sio_clients.check.checker import Report, check
+from sio_clients.check.file import write_history
 from sio_clients.check.recorder import Recorder
 from sio_clients.check.recording import RecordedDevice
 from sio_clients.client import ChatClient, guest_token
@@ -121,11 +124,21 @@ class Stage:
             if level:
                 device.settle(conversation_id)
         await devices[0].record_log(conversation_id)
+        if not all(settled):
+            late = [device.name for device, level in zip(devices, settled, strict=True) if not level]
+            self.say("not_level", names=", ".join(late), head=head)
         return all(settled)
 
     def judge(self) -> Report:
         """Judge the history recorded since the last new recording."""
         return check(self.recorder.history())
+
+    def keep_history(self, name: str) -> str:
+        """Write what was recorded to a file of its own, for `roomgraph check`; returns where it is."""
+        with tempfile.NamedTemporaryFile(prefix=name, suffix=".jsonl", delete=False) as file:
+            path = Path(file.name)
+        write_history(path, self.recorder.history())
+        return str(path)
 
     def own_cluster(self) -> OwnCluster:
         """The cluster, for a scene that is only played on one of its own."""

@@ -18,7 +18,7 @@ ASK_TIMEOUT_S = 0.8
 ASKED_AT_ONCE = 10
 # Who has heard Redis so lately heard it when whoever asks had lost it long ago. When Redis is gone for all, nodes
 # notice at different moments, and those that have not noticed yet must not be taken for well.
-LATELY_MS = 2_000
+LATELY_MS = 2_400
 
 
 class Peers:

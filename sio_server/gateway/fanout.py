@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from sio_server.conversation.log import ConversationLog, Handed, View
 from sio_server.conversation.trace import Trace
 from sio_server.gateway.bus import Bus
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.repeats import Repeats
 from sio_server.gateway.sessions import Sessions
 from sio_server.protocol.delivery import Delivery, Step
 from sio_server.protocol.errors import Refused, Unavailable
@@ -29,11 +30,8 @@ Envelope = dict[str, Any]
 
 DEVICES_TOLD = 50  # in one trace event
 COMPARED_AT_ONCE = 16  # rooms, when the bus has come back: other work goes on beside it
+REPEATED_AT_ONCE = 2  # rooms: entries come first
 AGAIN_S = 0.4  # until the next try to compare a room: Redis may be back
-
-
-async def _nothing_more(conversation_id: str, user_id: str, view: View) -> None:
-    """Where nothing but entries is made good."""
 
 
 @dataclass
@@ -70,7 +68,8 @@ class Fanout:
         self._rooms: dict[str, _Room] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._comparing = asyncio.Semaphore(COMPARED_AT_ONCE)
-        self.on_missed: Callable[[str, str, View], Awaitable[None]] = _nothing_more
+        self._repeating = asyncio.Semaphore(REPEATED_AT_ONCE)
+        self.repeats: Repeats | None = None  # without: nothing but entries is made good
         self.on_evicted: Callable[[str, str], None] = lambda sid, conversation_id: None
         bus.on_event = self.hear
         bus.on_return = self.resync
@@ -149,8 +148,9 @@ class Fanout:
 
         What was handed out until now is noted now: what comes over the bus from here on is of the log as it is.
         """
+        told: set[str] = set()
         for conversation_id, room in list(self._rooms.items()):
-            self._spawn(self._compare(conversation_id, room, room.handed))
+            self._spawn(self._compare(conversation_id, room, room.handed, told))
 
     async def close(self) -> None:
         """Stop what is being read."""
@@ -214,23 +214,29 @@ class Fanout:
             except Refused:
                 self._start_over(conversation_id, room)
                 return
+            if self._rooms.get(conversation_id) is not room:
+                return
             self._metrics.gap_entries.inc(len(page.entries))
             if page.bounds.epoch == room.delivery.position.epoch and page.bounds.head < claimed:
                 # Every entry is in the log before it is on the bus: somebody else has published that one.
                 log.warning("the bus named entries that are not in the log: conversation_id=%s", conversation_id)
                 room.delivery = Delivery(room.delivery.position)
-                self._spawn(self._compare(conversation_id, room, room.handed))  # for what came during this read
+                self._spawn(self._compare(conversation_id, room, room.handed, set()))  # what came meanwhile
             step = room.delivery.read(page.bounds.epoch, page.bounds.head, page.entries)
             self._carry_out(conversation_id, room, step)
             return
 
-    async def _compare(self, conversation_id: str, room: _Room, handed: Handed) -> None:
+    async def _compare(self, conversation_id: str, room: _Room, handed: Handed, told: set[str]) -> None:
+        """`told`: users whose devices have been told again, of all rooms."""
         while self._rooms.get(conversation_id) is room:
             try:
                 async with self._comparing:
                     self._begins_anew(conversation_id, await self._log.verify(conversation_id, handed))
-                    for user_id in {user_id for user_id, _ in room.sids.values()}:
-                        await self._bring_level(conversation_id, room, user_id)
+                    user_ids = {user_id for user_id, _ in room.sids.values()}
+                    views = [await self._bring_level(conversation_id, room, user_id) for user_id in user_ids]
+                async with self._repeating:
+                    await self._repeat(conversation_id, user_ids - told, views)
+                    told |= user_ids
                 return
             except Unavailable:
                 await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
@@ -238,18 +244,28 @@ class Fanout:
                 # The conversation is gone.
                 self._start_over(conversation_id, room)
 
-    async def _bring_level(self, conversation_id: str, room: _Room, user_id: str) -> None:
+    async def _repeat(self, conversation_id: str, user_ids: set[str], views: Sequence[View | None]) -> None:
+        if self.repeats is None:
+            return
+        for user_id in user_ids:
+            await self.repeats.devices(user_id)
+        if any(views):
+            await self.repeats.room(conversation_id, next(view for view in views if view))
+
+    async def _bring_level(self, conversation_id: str, room: _Room, user_id: str) -> View | None:
         """Look at the conversation as one of its users, and hand out what was missed."""
         try:
             view = await self._log.look(conversation_id, user_id)
         except Refused:
             # The user has left, which is among the entries to be read.
             await self._read(conversation_id, room, room.delivery.position.seq)
-            return
+            return None
         if self._rooms.get(conversation_id) is not room:
-            return
+            return None
         self._carry_out(conversation_id, room, room.delivery.known_head(view.bounds.epoch, view.bounds.head))
-        await self.on_missed(conversation_id, user_id, view)
+        if self.repeats is not None:
+            self.repeats.draft(conversation_id, user_id, view)
+        return view
 
     def _spawn(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work)

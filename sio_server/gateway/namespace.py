@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -138,7 +139,8 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             "name": session.name,
             "device_id": session.device_id,
             "node": self._node_name,
-            "nodes": list(self._node_urls),
+            # In another order for each: who loses this node goes on to the next, and not all to the same one.
+            "nodes": random.sample(self._node_urls, len(self._node_urls)),
             "graphs": list(self._graphs),
             "devices": devices,
             "last_end": self._drops.last_end(session.user_id, session.device_id),
@@ -152,7 +154,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         for conversation_id in list(session.following):
             self._fanout.leave(sid, conversation_id)
-        await self._sessions.close(sid)
+        self._sessions.close(sid)
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
         """Every event but connect and disconnect, known or not; always answers with an ack."""

@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 
 DEAF_AFTER_S = 3.5  # without Redis or its own heartbeat for so long a node is not ready; promise P11 allows 5 s
 LOOK_S = 0.25
-SURE_AFTER = 3  # looks in a row: a node that was paused and wakes is well again after the first
+SURE_AFTER = 2  # looks in a row: a node that was paused and wakes is well again after the first
 ASK_EVERY_S = 1.0
-STEPS = 8  # of LOOK_S and NOTICE_S, in which all sessions are sent away: so many devices come to others at once
+STEPS = 8  # of LOOK_S and NOTICE_S, in which all sessions are sent away: the others get so many devices at once
+AT_LEAST = 10  # at once
 NOTICE_S = 0.1  # between the notice and the end of the connection
 
 
@@ -51,7 +52,7 @@ class Readiness:
         self._close = close
         self._unready_looks = 0
         self._asked_at = -math.inf
-        self._leaving = 1  # sessions at once
+        self._leaving = AT_LEAST
         self.stopping = False
         self.cut_off = False
 
@@ -94,13 +95,13 @@ class Readiness:
                 self.cut_off = await self._another_is_well() and not self.connected
                 if self.cut_off:
                     log.warning("this node is cut off and others are not: its clients are sent to them")
-                    self._leaving = math.ceil(len(self._sessions.all()) / STEPS)
+                    self._leaving = max(AT_LEAST, math.ceil(len(self._sessions.all()) / STEPS))
             if self.cut_off:
                 await self._send_some_away(self._sessions.all())
 
     async def _send_some_away(self, sessions: Sequence[Session]) -> None:
         """A part of them, in no order, so that the other nodes are not run over."""
-        leaving = random.sample(sessions, min(max(self._leaving, 1), len(sessions)))
+        leaving = random.sample(sessions, min(self._leaving, len(sessions)))
         for session in leaving:
             notice = {"node": self._node_name, "reason": "cut_off"}
             self._bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, notice)

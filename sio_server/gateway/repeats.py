@@ -21,8 +21,8 @@ class Repeats:
         self._members = members
         self._devices = devices
 
-    async def tell(self, conversation_id: str, user_id: str, view: View) -> None:
-        """A conversation that sessions of this user follow was seen like this. Raises Unavailable or Refused."""
+    async def room(self, conversation_id: str, view: View) -> None:
+        """What the whole room is told, of a conversation that was seen like this. Raises Unavailable."""
         room = conversation_room(conversation_id)
         where = {"conversation_id": conversation_id}
         for reader, seq in view.reads.items():
@@ -30,9 +30,6 @@ class Repeats:
             self._bus.deliver(room, ServerEvent.READ_UPDATED, mark)
         for delivered in view.delivered:
             self._bus.deliver(room, ServerEvent.DELIVERY_UPDATED, {**where, **delivered})
-        if view.draft is not None:
-            draft = {**where, "draft": view.draft}
-            self._bus.deliver(user_room(user_id), ServerEvent.DRAFT_UPDATED, draft)
         run = view.unfinished_run
         if run is not None and run["status"] == RunStatus.RUNNING:
             # All that the attempt has said, as one delta: who has a part of it takes the rest.
@@ -40,5 +37,14 @@ class Repeats:
             self._bus.deliver(room, ServerEvent.RUN_DELTA, {**where, **delta})
         for member, online in (await self._members.presence(conversation_id, PRESENCE_MEMBERS)).items():
             self._bus.deliver(room, ServerEvent.PRESENCE_UPDATE, {"user_id": member, "online": online})
+
+    def draft(self, conversation_id: str, user_id: str, view: View) -> None:
+        """What the user has not sent yet there, as the user's view says."""
+        if view.draft is not None:
+            draft = {"conversation_id": conversation_id, "draft": view.draft}
+            self._bus.deliver(user_room(user_id), ServerEvent.DRAFT_UPDATED, draft)
+
+    async def devices(self, user_id: str) -> None:
+        """The user's devices. Raises Unavailable."""
         devices = await self._devices.listed(user_id)
         self._bus.deliver(user_room(user_id), ServerEvent.DEVICE_UPDATED, {"devices": devices})

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from math import inf
 from typing import Any
 
@@ -24,6 +25,9 @@ from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
 
 _COMPARED_AT_ONCE = 500
+_CLEARED_S = 2.0  # what has not been removed by then when the node stops, it buries, or others do
+CLEARED_AT_ONCE = 8
+TIDIED_AT_ONCE = 200  # between two heartbeats, which must not wait for thousands
 
 
 def _now() -> str:
@@ -84,7 +88,10 @@ class Sessions:
         self._opening: dict[str, Session] = {}  # being written: the bus may have news of it before the reply
         self._of_user: dict[str, set[Session]] = {}  # by the user's room; those that are opening, too
         self._unremoved: dict[str, str] = {}  # session id -> user id, for when Redis is back
+        # When thousands end at once, what others ask for shall not wait behind them for a connection to Redis.
+        self._clear_turns = asyncio.Semaphore(CLEARED_AT_ONCE)
         self._in_doubt = False
+        self._clearing: set[asyncio.Task[None]] = set()
         self._comparison: asyncio.Task[None] | None = None
         self.on_signed_out: Callable[[Session, dict[str, str] | None], None] = lambda session, by: None
 
@@ -122,11 +129,16 @@ class Sessions:
         self._metrics.sessions.set(len(self._sessions))
         self._tell(TraceKind.SESSION_OPENED, session)
 
-    async def close(self, sid: str) -> None:
-        """End a session; while Redis is away only here, and there when `tidy` finds it back."""
+    def close(self, sid: str) -> None:
+        """End a session, here at once; in Redis beside, or when `tidy` finds Redis back.
+
+        Whoever ends its connection must not wait for Redis: it may be away, and be the reason.
+        """
         session = self.withdraw(sid)
         if session is not None:
-            await self.clear(session)
+            task = asyncio.create_task(self.clear(session), name="session-clearing")
+            self._clearing.add(task)
+            task.add_done_callback(self._clearing.discard)
 
     def withdraw(self, sid: str) -> Session | None:
         """From now on there is no such session here. Returns it, if it had begun."""
@@ -141,7 +153,8 @@ class Sessions:
     async def clear(self, session: Session) -> None:
         """Remove an ended session from Redis, now or later."""
         try:
-            await self._remove(self._node_id, session.sid, session.user_id)
+            async with self._clear_turns:
+                await self._remove(self._node_id, session.sid, session.user_id)
         except BaseException as exc:
             self._unremoved[session.sid] = session.user_id
             if not isinstance(exc, Unavailable):  # who closes a connection has its time, too
@@ -163,12 +176,15 @@ class Sessions:
             self._comparison = asyncio.create_task(self._compare(), name="sessions-comparison")
 
     async def stop(self) -> None:
-        """Compare nothing any more."""
+        """Compare nothing any more, and finish what is being removed, if that takes no time."""
         await end_tasks([self._comparison])
+        if self._clearing:
+            await asyncio.wait(self._clearing, timeout=_CLEARED_S)
+        await end_tasks(list(self._clearing))
 
     async def tidy(self) -> None:
         """Remove from Redis the ended sessions that could not be removed when they ended."""
-        for sid, user_id in list(self._unremoved.items()):
+        for sid, user_id in list(islice(self._unremoved.items(), TIDIED_AT_ONCE)):
             try:
                 await self._remove(self._node_id, sid, user_id)
             except Unavailable:

@@ -21,7 +21,7 @@ from engineio.async_drivers import aiohttp as engineio_aiohttp
 from sio_server.gateway.frames import MAX_DEPTH, is_too_deep
 from sio_server.gateway.outbound import Outbound
 from sio_server.gateway.turnstile import Turnstile
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.tasks import end_tasks
 
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 # A frame above this closes the connection (websocket code 1009); between MAX_FRAME_BYTES and this one it
 # is answered with an error, as clients expect of every event.
 HARD_FRAME_BYTES = 1024 * 1024
-PING_INTERVAL_S = 10
-PING_TIMEOUT_S = 8
+PING_INTERVAL_S = 4  # a silent node is noticed within 8 s, for 5 % of a core for each 1,000 devices
+PING_TIMEOUT_S = 4
 CLOSE_TIMEOUT_S = 1.0
 GOODBYE_S = 0.1
 CONNECT_S = 5.0  # a connection without a session for so long is closed
@@ -134,8 +134,12 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.turnstile = Turnstile()
+        self.max_connections = 0
 
     async def handle_request(self, request: web.Request) -> Any:
+        if len(self.sockets) + self.turnstile.waiting >= self.max_connections:
+            full = Unavailable("this node has as many connections as it takes: use another")
+            return web.json_response({"ok": False, "error": full.to_wire()}, status=503)
         await self.turnstile.enter()
         if _is_gone(request):
             return web.Response(status=503)  # nobody reads it
@@ -151,7 +155,9 @@ class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     """One client's events are handled one after another, websocket only, each with exactly one ack."""
 
-    def __init__(self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None) -> None:
+    def __init__(
+        self, manager: socketio.AsyncRedisManager, allowed_origins: list[str] | str | None, max_connections: int
+    ) -> None:
         super().__init__(
             client_manager=manager,
             serializer=_TextPacket,
@@ -166,6 +172,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             cors_allowed_origins=allowed_origins,
         )
         self.eio._async = {**self.eio._async, "websocket": _WebSocket}
+        self.eio.max_connections = max_connections
         self.eio.create_queue = Outbound
         self.after_connect: Callable[[str], Awaitable[None]] | None = None
         # Called with the session, if the connection had one.

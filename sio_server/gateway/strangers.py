@@ -11,6 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 HEADER_S = 5.0  # from the connection to the end of its first request's header
 BODY_S = 5.0
 IDLE_S = 75  # between two requests of one connection; more than browsers and proxies keep one
+LINGER_S = 1.0  # for the rest of a body that is not wanted
 WATCH_S = 0.5
 
 

@@ -30,6 +30,11 @@ class Turnstile:
         self._has_room = asyncio.Event()
         self._letting_in: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many connections wait to be let in."""
+        return len(self._waiting)
+
     async def enter(self) -> None:
         """A new connection: wait until there is time for its handshake."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -10,6 +10,8 @@ from playwright.async_api import Error, Frame, Page
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
+MARKS = "(await import('/js/marks.js'))"  # for the expressions below
+
 
 async def look(page: Page | Frame, expression: str) -> Any:
     """The value of an expression in the page, in which `state` is the page's own."""

@@ -13,7 +13,7 @@ from sio_clients.conversation import Conversation
 from sio_server.cluster.local import LocalCluster
 from sio_server.conversation.log import Author, ConversationLog
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import look, say, until
+from tests.browser.pages import MARKS, look, say, until
 from tests.conftest import ClientFactory
 
 LONG = 10_000
@@ -23,7 +23,7 @@ LONG = 10_000
 async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
     """A conversation of Bob's that anyone may join; nobody answers in it."""
     bob = await new_client("Bob", node=2, device_name="Bob's phone")
-    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
+    return await bob.create("Plans", conversation_id=new_id, access="open", agent="of")
 
 
 async def test_all_devices_of_a_person_are_known_with_how_far_they_are_behind(
@@ -41,16 +41,18 @@ async def test_all_devices_of_a_person_are_known_with_how_far_they_are_behind(
 
     await say(laptop, "hello")
     await until(laptop, "state.open.entries.at(-1).data.text === 'hello'")
-    await until(laptop, "state.open.deliveredTo(state.open.entries.at(-1)) === 1")
-    await until(laptop, f"state.open.behindOf('{there}') === 0")
+    await until(laptop, f"{MARKS}.deliveredTo(state.open, state.open.entries.at(-1)) === 1")
+    await until(laptop, f"{MARKS}.behindOf(state.open, '{there}') === 0")
     await phone.context.set_offline(True)
     await until(laptop, f"!state.devices.find((one) => one.device_id === '{there}').online", timeout=30)
     await plans.send("one")
     await plans.send("two")
-    await until(laptop, f"state.open.behindOf('{there}') === 2 && state.open.behindOf('{here}') === 0")
-    assert await look(laptop, "state.open.behindOf('unknown')") is None
+    await until(
+        laptop, f"{MARKS}.behindOf(state.open, '{there}') === 2 && {MARKS}.behindOf(state.open, '{here}') === 0"
+    )
+    assert await look(laptop, f"{MARKS}.behindOf(state.open, 'unknown')") is None
     await phone.context.set_offline(False)
-    await until(laptop, f"state.open.behindOf('{there}') === 0")
+    await until(laptop, f"{MARKS}.behindOf(state.open, '{there}') === 0")
 
 
 async def test_marks_are_told_for_conversations_that_are_followed_but_not_open(
@@ -62,7 +64,7 @@ async def test_marks_are_told_for_conversations_that_are_followed_but_not_open(
     await until(page, "!state.open")
     seqs = [(await plans.send(f"message {number}")).seq for number in range(20)]
     known = f"state.conversations.get('{plans.id}')"
-    await until(page, f"{known}.head === {seqs[-1]} && {known}.behindOf('{here}') === 0")
+    await until(page, f"{known}.head === {seqs[-1]} && {MARKS}.behindOf({known}, '{here}') === 0")
 
 
 async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(

@@ -12,7 +12,7 @@ from playwright.async_api import Page, Route, expect
 from sio_clients.conversation import Conversation
 from sio_server.cluster.local import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import say, until
+from tests.browser.pages import MARKS, say, until
 from tests.conftest import ClientFactory
 
 pytest_plugins = ["tests.served.fixtures"]
@@ -112,7 +112,7 @@ async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_
     await expect(page.locator("#search")).to_be_visible()
     await expect(page.locator("#help")).to_be_visible()
     await expect(page.locator("#subtitle")).not_to_be_empty()
-    await until(page, "state.open.behindOf(state.devices[0].device_id) === 0")
+    await until(page, f"{MARKS}.behindOf(state.open, state.devices[0].device_id) === 0")
 
 
 async def test_what_could_not_be_fetched_is_fetched_later_and_meanwhile_messages_are_sent(

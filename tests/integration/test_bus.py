@@ -100,7 +100,8 @@ async def test_a_hung_redis_is_noticed_within_five_seconds_and_no_handler_waits_
             sending = asyncio.create_task(conversation.send("while Redis hangs"))
             assert await until_ready(cluster.urls[0], 503, 6) < 5
             status, body = await ready(cluster.urls[0])
-            assert (status, body["ready"], body["redis"], body["bus"]) == (503, False, False, False)
+            assert (status, body["ready"]) == (503, False)
+            assert not (body["redis"] and body["bus"])
         finally:
             await cluster.signal_redis(signal.SIGCONT)
         # The same send, repeated by the client, is in the log once.

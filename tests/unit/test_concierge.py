@@ -293,6 +293,7 @@ def test_in_chinese_a_meeting_room_alone_is_no_purpose(dialog: Dialog) -> None:
                     "name": "book_room",
                     "args": {"what": "meeting", "when": "tomorrow at 10", "how_many": 6},
                 },
+                "labels": {"what": "for", "when": "when", "how_many": "people"},
                 "options": [
                     {"value": "approve", "label": "Book it"},
                     {"value": "reject", "label": "Not yet"},
@@ -308,6 +309,7 @@ def test_in_chinese_a_meeting_room_alone_is_no_purpose(dialog: Dialog) -> None:
                     "name": "book_room",
                     "args": {"what": "开会", "when": "明天下午3点", "how_many": 6},
                 },
+                "labels": {"what": "用途", "when": "时间", "how_many": "人数"},
                 "options": [
                     {"value": "approve", "label": "预订"},
                     {"value": "reject", "label": "先不订"},

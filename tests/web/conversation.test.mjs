@@ -7,6 +7,8 @@ import { test } from "node:test";
 const { Answer } = await import("../../web/js/answer.js");
 const { Conversation } = await import("../../web/js/conversation.js");
 const { Delivery } = await import("../../web/js/delivery.js");
+const { behindOf, deliveredTo } = await import("../../web/js/marks.js");
+const { stepsOf } = await import("../../web/js/tools.js");
 const { state } = await import("../../web/js/state.js");
 
 const entry = (seq, type = "message", data = {}) => ({ epoch: "e1", seq, type, ts: "t", data: { user_id: "ann", ...data } });
@@ -27,20 +29,20 @@ test("delivered to: devices other than the sending one that have the entry", () 
   c.deliver("ann", "phone", 5);
   c.deliver("bob", "phone", 6);
   c.deliver("bob", "tablet", 4);
-  assert.equal(c.deliveredTo(sent), 2);
+  assert.equal(deliveredTo(c, sent), 2);
   c.deliver("bob", "phone", 3);
-  assert.equal(c.deliveredTo(sent), 2, "a mark does not go back");
+  assert.equal(deliveredTo(c, sent), 2, "a mark does not go back");
   c.startOver();
-  assert.equal(c.deliveredTo(sent), 0, "another log has other marks");
+  assert.equal(deliveredTo(c, sent), 0, "another log has other marks");
 });
 
 test("how far a device is behind is known from its mark, or not at all", () => {
   const c = conversation([], 10);
   c.deliver("ann", "phone", 8);
   c.deliver("bob", "tablet", 1);
-  assert.deepEqual(["phone", "tablet"].map((device) => c.behindOf(device)), [2, null]);
+  assert.deepEqual(["phone", "tablet"].map((device) => behindOf(c, device)), [2, null]);
   c.deliver("ann", "phone", 11);
-  assert.equal(c.behindOf("phone"), 0);
+  assert.equal(behindOf(c, "phone"), 0);
 });
 
 test("an answer to a question that came before the question is asked again settles it", () => {
@@ -63,8 +65,7 @@ test("a tool's call and its result are one report, with the name and arguments o
   hear(1, { kind: "tool", tool: { id: "t1", name: "find", args: { people: 6 }, status: "called" } });
   hear(3, { kind: "tool", tool: { id: "t2", name: "book", args: {}, status: "called" } });
   hear(4, { kind: "node", path: ["guide", "ask"], data: {} });
-  const { updates } = answer.current;
-  assert.deepEqual(updates.map(({ kind, node, tool }) => [kind, node ?? tool]), [
+  assert.deepEqual(stepsOf(answer.current).map(({ kind, node, tool }) => [kind, node ?? tool]), [
     ["tool", { id: "t1", name: "find", args: { people: 6 }, status: "done", result: "5 rooms" }],
     ["tool", { id: "t2", name: "book", args: {}, status: "called" }],
     ["node", "guide/ask"],
@@ -76,7 +77,7 @@ test("of many reports the last hundred are kept", () => {
   for (let number = 1; number <= 250; number++) {
     answer.hear("run:update", { run_id: "r", attempt: 1, number, kind: "custom", data: number });
   }
-  const numbers = answer.current.updates.map((update) => update.number);
+  const numbers = stepsOf(answer.current).map((update) => update.number);
   assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [100, 151, 250]);
 });
 

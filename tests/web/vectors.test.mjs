@@ -8,6 +8,7 @@ import { test } from "node:test";
 const WEB = process.env.WEB_JS ?? new URL("../../web/js", import.meta.url);
 const { Delivery } = await import(`${WEB}/delivery.js`);
 const { Conversation } = await import(`${WEB}/conversation.js`);
+const { stepsOf } = await import(`${WEB}/tools.js`);
 
 const cases = (name) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), "utf-8"));
 
@@ -57,7 +58,7 @@ for (const { name, steps } of cases("live")) {
         assert.ok(!answer.runs.has(about[1]), `step ${number}: its entry ends a run`);
       }
       const got = [...answer.runs.values()].filter((run) => !over.has(run.run_id));
-      const shown = got.map((run) => [run.run_id, run.attempt, run.text, run.updates.map((update) => update.number)]);
+      const shown = got.map((run) => [run.run_id, run.attempt, run.text, stepsOf(run).map((update) => update.number)]);
       assert.deepEqual(shown, runs, `step ${number}: ${call} ${JSON.stringify(about)}`);
       for (const run of got) assert.equal(run.length, [...run.text].length);
       for (const [runId, text] of over) assert.equal(answer.runs.get(runId)?.text ?? text, text);

@@ -5,7 +5,7 @@ import { changed, state } from "./state.js";
 
 const DEEDS = [
   "create", "leave", "older", "seen", "regenerate", "stop", "respond", "loadMembers", "invite",
-  "renameDevice", "signOutDevice", "signOut", "ended",
+  "renameDevice", "signOutDevice", "signOut", "ended", "refused",
 ];
 
 export class Actions {
@@ -18,6 +18,7 @@ export class Actions {
     here.typing?.typed(false);
     state.open?.draft.flush();
     const known = state.conversations.get(id);
+    if (known) known.divider = null;
     const member = known?.role && known.role !== "invited";
     state.open = member ? known : null;
     state.opening = member ? "" : id;

@@ -2,7 +2,7 @@
 
 const KEPT = 100; // reports of an attempt, and ids of runs that have ended
 
-const upwards = (map) => [...map.keys()].sort((a, b) => a - b);
+export const upwards = (map) => [...map.keys()].sort((a, b) => a - b);
 
 // A run that has not ended; what its earlier attempts have said is void.
 class Run {
@@ -19,7 +19,6 @@ class Run {
     this.attempt = attempt;
     this.text = "";
     this.length = 0; // in code points
-    this.updates = []; // one for each tool that was called
     this.waiting = new Map(); // offset -> text of deltas beyond a gap
     this.reports = new Map(); // number -> update
   }
@@ -41,15 +40,6 @@ class Run {
   report(updates) {
     for (const update of updates) if (update.attempt === this.attempt) this.reports.set(update.number, update);
     for (const number of upwards(this.reports).slice(0, -KEPT)) this.reports.delete(number);
-    const tools = new Map();
-    this.updates = [];
-    for (const number of upwards(this.reports)) {
-      const { tool, path, ...update } = this.reports.get(number);
-      const called = tools.get(tool?.id);
-      if (called) Object.assign(called, tool);
-      else this.updates.push({ ...update, node: path?.join("/"), tool: tool && { ...tool } });
-      if (tool && !called) tools.set(tool.id, this.updates.at(-1).tool);
-    }
   }
 }
 

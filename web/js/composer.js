@@ -10,12 +10,16 @@ const MAX_BYTES = 16 * 1024;
 export function composer(actions, sent) {
   const field = $("text");
   let editing = null; // the entry that is said anew; its text is no draft
+  let composing = false; // an input method is at work in the field: it is left alone
   let of;
 
   function put(value) {
     if (field.value !== value) field.value = value;
+    const { parentNode: form } = field;
+    form.style.height = `${form.offsetHeight}px`; // the log is not to move while the field is measured
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
+    form.style.height = "";
     $("send").disabled = !value.trim();
   }
 
@@ -48,25 +52,32 @@ export function composer(actions, sent) {
     const c = state.open;
     if (c !== of) {
       edit(null);
+      composing = false;
       if (c && matchMedia("(hover: hover)").matches) field.focus();
       of = c;
     }
-    if (c && !editing && field.value !== c.draft.text) put(c.draft.text);
+    if (c && !editing && !composing && field.value !== c.draft.text) put(c.draft.text);
     write({ hint: /online|catching/.test(state.link) ? "" : t("waitingHint") });
   }
 
   field.oninput = () => {
     const { value } = field;
-    if (!editing) state.open.draft.edit(value);
+    if (!editing) state.open?.draft.edit(value);
     put(value);
     here.typing?.typed(value !== "");
   };
   field.onkeydown = (event) => {
-    const { key, shiftKey, isComposing } = event;
+    const { key, shiftKey, isComposing, keyCode } = event;
+    if (isComposing || keyCode === 229) return; // Safari tells the key that ends a composition after its end
     if (key === "Escape") edit(null);
-    const act = { Enter: !shiftKey && !isComposing && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
+    const act = { Enter: !shiftKey && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
     if (act) act(event.preventDefault());
   };
+  field.addEventListener("compositionstart", () => (composing = true));
+  field.addEventListener("compositionend", () => {
+    composing = false;
+    field.oninput();
+  });
   onSubmit($("composer"), send);
   onClick({ "cancel-edit": () => edit(null) });
   put("");

@@ -4,7 +4,6 @@ import { Answer } from "./answer.js";
 import { state } from "./state.js";
 
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
-const TYPING_MS = 6000; // a "typing" that is not repeated is taken back
 
 export class Conversation {
   // As the server says: title, access, agent, graph, strategy, approvals, owner
@@ -28,7 +27,7 @@ export class Conversation {
   marking = false;
   early = []; // heard while a catch-up is on its way
   followedAt = 0;
-  #typing = new Map(); // user id -> when to stop showing it
+  typing = new Map(); // user id -> when to stop showing it
 
   constructor(id, draft) {
     Object.assign(this, { id, draft });
@@ -53,7 +52,7 @@ export class Conversation {
       if (FINAL.has(type)) this.answer.ended(data.run_id);
       if (type === "interrupt") this.ask(data.interrupts);
       if (type === "interrupt_resolved") this.resolve(data);
-      this.#typing.delete(data.user_id);
+      this.typing.delete(data.user_id);
     }
     if (this.loaded) this.entries.push(...entries);
   }
@@ -87,28 +86,6 @@ export class Conversation {
   deliver(userId, deviceId, seq) {
     const key = `${userId} ${deviceId}`;
     this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
-  }
-
-  // How many devices have this entry, besides the sender's.
-  deliveredTo({ seq, data }) {
-    const sender = `${data.user_id} ${data.device_id}`;
-    return [...this.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
-  }
-
-  // How many entries a device of this user's lacks; null: nobody knows.
-  behindOf(deviceId) {
-    const upTo = this.delivered.get(`${state.me} ${deviceId}`);
-    return upTo === undefined ? null : Math.max(0, this.head - upTo);
-  }
-
-  typing(userId, is) {
-    if (is) this.#typing.set(userId, Date.now() + TYPING_MS);
-    else this.#typing.delete(userId);
-    return TYPING_MS;
-  }
-
-  get typists() {
-    return [...this.#typing].filter(([, until]) => until > Date.now()).map(([userId]) => userId);
   }
 
   divide(after, upTo) {

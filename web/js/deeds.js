@@ -4,7 +4,7 @@ import { wait } from "./connection.js";
 import { complain } from "./dom.js";
 import { drop } from "./list.js";
 import { changed, learnNames, nameOf, state } from "./state.js";
-import { deviceId, random, signOut as leavePage, stored } from "./storage.js";
+import { deviceId, random, stored } from "./storage.js";
 
 // The id is chosen here, so that a repeated request creates one conversation. Resolves with the id.
 export async function create(actions, settings) {
@@ -96,21 +96,36 @@ export async function signOutDevice(actions, device_id) {
   else await actions.connection.insist("device:sign_out", { device_id });
 }
 
-// Leave, with nothing left behind.
-export async function signOut({ connection, outbox }) {
-  const told = connection.request("device:sign_out", { device_id: deviceId() });
-  await Promise.allSettled([forget(outbox), Promise.race([told, wait(1000)])]);
-  stored.device = null;
-  leavePage();
+// Begin again at the sign-in page, which does not remember this guest either.
+function leavePage(notice = null) {
+  Object.assign(stored, { token: null, notice, [`guest ${deviceId()}`]: null });
+  location.reload();
 }
 
-// Signed out on another device, or by the operator: nothing of this person's stays here. Not so after a token's time.
+// The server takes this page's token no more.
+export async function refused(actions, error) {
+  if (error.code === "token_revoked") await ended(actions, error);
+  else leavePage(error);
+}
+
+let leaving = false;
+
+// Leave, with nothing left behind.
+export async function signOut({ connection, outbox }) {
+  leaving = true;
+  const told = connection.request("device:sign_out", { device_id: deviceId() });
+  await Promise.allSettled([forget(outbox), Promise.race([told, wait(1000)])]);
+  leavePage();
+  stored.device = null;
+}
+
+// Signed out, here or elsewhere, or by the operator: nothing of this person's stays. Not so after a token's time.
 export async function ended({ connection, outbox }, { code, reason }) {
   connection.close();
   if (reason === "token_expired") return leavePage({ code: reason });
   await forget(outbox);
+  leavePage(leaving ? null : { code: code ?? "token_revoked" });
   stored.device = null;
-  leavePage({ code: code ?? "token_revoked" });
 }
 
 // What was not sent here shall not be.

@@ -1,6 +1,6 @@
 // The dialog in which a conversation is created or joined.
 
-import { $, h, onClick, onSubmit } from "./dom.js";
+import { $, h, onSubmit } from "./dom.js";
 import { addressed } from "./frame.js";
 import { address } from "./list.js";
 import { state } from "./state.js";
@@ -15,11 +15,11 @@ export function begin({ actions }) {
     });
   enter("create-form", (settings) => actions.create(settings));
   enter("join-form", ({ where }) => addressed(where) || where.trim());
-  onClick({
-    new() {
+  for (const button of document.querySelectorAll("[data-by=dialog]")) {
+    button.onclick = () => {
       $("which-graph").hidden = !state.graphs[1];
       $("graphs").replaceChildren(...state.graphs.map((name) => h("option", name)));
       dialog.showModal();
-    },
-  });
+    };
+  }
 }

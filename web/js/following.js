@@ -125,7 +125,7 @@ export class Following {
     else if (event === "read:updated") c.mark(user_id, seq);
     else if (event === "delivery:updated") c.deliver(user_id, payload.device_id, seq);
     else if (event === "draft:updated") c.draft.hear(payload.draft);
-    else if (event === "typing:updated") setTimeout(changed, c.typing(user_id, payload.typing) + 50);
+    else if (event === "typing:updated") here.typing?.heard(c, payload);
     changed();
   }
 

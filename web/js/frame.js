@@ -14,7 +14,7 @@ export function drawFrame() {
   const { open, opening, link, name } = state;
   document.body.classList.toggle("has-open", Boolean(open ?? opening));
   $("chat").classList.toggle("empty", !open?.loaded);
-  write({ nothing: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name, "my-face": name[0]?.toUpperCase() });
+  write({ pick: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name, "my-face": name[0]?.toUpperCase() });
   const text = linkText();
   const { dataset } = document.body;
   if (dataset.link && dataset.link !== link) write({ heard: text });

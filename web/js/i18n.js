@@ -36,7 +36,7 @@ export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.langu
 
 export const switchLanguage = () => speak((stored.lang = lang === "zh" ? "en" : "zh"));
 
-const format = (date, key, options) => (formats[key] ??= new Intl.DateTimeFormat(t("locale"), options)).format(date);
+export const format = (date, key, options) => (formats[key] ??= new Intl.DateTimeFormat(t("locale"), options)).format(date);
 
 export const clock = (date) => format(date, "clock", { hour: "2-digit", minute: "2-digit" });
 
@@ -44,6 +44,3 @@ export function day(date) {
   const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 864e5);
   return days < 2 ? t(days ? "yesterday" : "today") : format(date, "day", { weekday: "long", day: "numeric", month: "long" });
 }
-
-export const briefly = (date) =>
-  day(date) === t("today") ? clock(date) : format(date, "date", { day: "numeric", month: "short" });

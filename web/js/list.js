@@ -3,8 +3,12 @@
 import { Delivery } from "./delivery.js";
 import { $, show, toast } from "./dom.js";
 import { titleOf } from "./frame.js";
-import { briefly, t } from "./i18n.js";
+import { clock, day, format, t } from "./i18n.js";
 import { changed, onChange, state } from "./state.js";
+
+// The time of today, or the day.
+export const briefly = (date) =>
+  day(date) === t("today") ? clock(date) : format(date, "date", { day: "numeric", month: "short" });
 
 export const address = (id) => `#c=${encodeURIComponent(id)}`;
 

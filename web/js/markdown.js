@@ -9,7 +9,8 @@ const MAX_NODES = 5000; // of one go
 const MAX_DEPTH = 12;
 const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // meant to do harm
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
-const ADDRESS = /(\bhttps?:\/\/[^\s<>"]*[^\s<>".,;:!?)'\]，。；：！？）》」])/;
+// Ends with no sign that ends a sentence, and with a bracket only where it was opened in it.
+const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
 
 let left;
 
@@ -82,7 +83,7 @@ const KINDS = {
   del: as("del"),
   paragraph: as("p"),
   blockquote: as("blockquote"),
-  list_item: as("li"),
+  list_item: (token, inner) => Object.assign(as("li")(token, inner), token.task && { className: "task" }),
   heading: (token, inner) => as(`h${Math.min(token.depth + 2, 6)}`)(token, inner),
   text: ({ text, tokens }, inner) => (tokens ? inner(tokens) : text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?? all)),
   escape: ({ text }) => text,
@@ -94,7 +95,8 @@ const KINDS = {
   list: ({ ordered, start, items }, inner) => Object.assign(h(ordered ? "ol" : "ul", ...inner(items)), ordered && { start }),
   table({ header, rows, raw }, inner) {
     left -= rows.length * header.length;
-    const row = (cells) => h("tr", ...cells.map((cell) => as(cell.header ? "th" : "td")(cell, inner)));
+    const made = (cell) => as(cell.header ? "th" : "td")(cell, inner);
+    const row = (cells) => h("tr", ...cells.map((cell) => Object.assign(made(cell), cell.align && { className: cell.align })));
     return left < 0 ? raw : fill({ is: "table", rows: [header, ...rows].map(row) });
   },
 };

@@ -1,4 +1,4 @@
-// The marks that tell up to where this page was given each conversation.
+// The marks that tell up to where each device was given a conversation, and this page's own.
 
 import { state } from "./state.js";
 import { deviceId } from "./storage.js";
@@ -22,8 +22,20 @@ function tell(following) {
   for (const c of [...handed].slice(0, AT_ONCE)) {
     handed.delete(c);
     const mark = { conversation_id: c.id, seq: c.head };
-    if (c.behindOf(here) === 0) continue;
+    if (behindOf(c, here) === 0) continue;
     connection.request("delivery:update", mark).then(({ seq }) => c.deliver(state.me, here, seq), () => {});
   }
   if (handed.size) tellSoon(following);
+}
+
+// How many devices have this entry, besides the sender's.
+export function deliveredTo(c, { seq, data }) {
+  const sender = `${data.user_id} ${data.device_id}`;
+  return [...c.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
+}
+
+// How many entries a device of this user's lacks; null: nobody knows.
+export function behindOf(c, deviceId) {
+  const upTo = c.delivered.get(`${state.me} ${deviceId}`);
+  return upTo === undefined ? null : Math.max(0, c.head - upTo);
 }

@@ -1,9 +1,11 @@
 // Who is in the conversation, and which devices this person has.
 
 import { $, copy, onClick, onSubmit, show, toast, write } from "./dom.js";
-import { briefly, t } from "./i18n.js";
+import { t } from "./i18n.js";
+import { briefly } from "./list.js";
+import { behindOf } from "./marks.js";
 import { onChange, state } from "./state.js";
-import { stored } from "./storage.js";
+import { deviceName, stored } from "./storage.js";
 
 const listed = (mark, ...parts) => parts.filter(Boolean).join(mark);
 
@@ -11,7 +13,7 @@ export function begin({ actions }) {
   let asked;
   onSubmit($("invite"), async ({ who }) => {
     const { invited } = await actions.invite(state.open, who.trim().split(/[\s,，]+/));
-    toast(invited[0] ? t("invitedNow", { who: invited.join(", ") }) : t("alreadyInvited"));
+    toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
     $("invite").reset();
   });
   onClick({
@@ -38,7 +40,7 @@ export function begin({ actions }) {
 
   // "this device · node 9001 · now", "last seen 10:42 · 2 entries behind"; the name is edited where it stands.
   const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
-    const n = !here && state.open?.behindOf(key);
+    const n = !here && state.open && behindOf(state.open, key);
     const now = online ? t("onNode", sessions[0]) : t("lastSeen", { when: briefly(new Date(last_seen)) });
     return {
       is: "device",
@@ -51,7 +53,10 @@ export function begin({ actions }) {
         const field = node.querySelector("input");
         field.value = name || key;
         field.onkeydown = (event) => event.key !== "Enter" || field.blur();
-        field.onchange = () => actions.renameDevice(key, field.value.trim() || key);
+        field.onchange = () => {
+          field.value = field.value.trim() || (here && deviceName()) || name || key;
+          return actions.renameDevice(key, field.value);
+        };
       },
     };
   };

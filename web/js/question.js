@@ -1,6 +1,6 @@
 // A question of the agent's: buttons or a field to answer it, or how it was answered, by whom and where.
 
-import { fill, h, onSubmit } from "./dom.js";
+import { $, fill, h, onSubmit } from "./dom.js";
 import { t } from "./i18n.js";
 import { state } from "./state.js";
 
@@ -12,11 +12,12 @@ const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
 export function question(c, { interrupt_id: id, value }, words, actions) {
   const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
   const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
-  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", name.replaceAll("_", " ")), h("dd", plain(fact))]);
+  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", value.labels?.[name] ?? name.replaceAll("_", " ")), h("dd", plain(fact))]);
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.has(id);
   const ours = open && (c.approvals !== "owner" || c.owner === state.me);
   const respond = async (answer) => {
+    if (node.contains(document.activeElement)) $("scroller").focus({ preventScroll: true });
     node.disabled = true;
     await actions.respond(c, id, answer);
     node.disabled = false;

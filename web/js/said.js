@@ -3,9 +3,10 @@
 import { runKey } from "./entries.js";
 import { t } from "./i18n.js";
 import { markdown, plain } from "./markdown.js";
+import { deliveredTo } from "./marks.js";
 import { question } from "./question.js";
 import { nameOf, state } from "./state.js";
-import { showSteps } from "./tools.js";
+import { showSteps, stepsOf } from "./tools.js";
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
@@ -42,8 +43,8 @@ export function stream(log, grown) {
     const body = node.querySelector(".text");
     body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
     node.grow(run.text);
-    node.updates = run.updates;
-    showSteps(node.querySelector(".steps"), run.updates, true);
+    node.updates = stepsOf(run);
+    showSteps(node.querySelector(".steps"), node.updates, true);
     grown();
     rested = began + SHARE * (performance.now() - began);
   });
@@ -52,7 +53,7 @@ export function stream(log, grown) {
 // How far a message of one's own has come, and in words.
 export function receipt(c, { seq, data }) {
   const readers = Object.entries(c.reads).filter(([userId, read]) => userId !== state.me && read >= seq);
-  const n = c.deliveredTo({ seq, data });
+  const n = deliveredTo(c, { seq, data });
   const far = readers.length ? "read" : n ? "delivered" : "sent";
   return [far, t(far, { n, names: readers.map(([userId]) => nameOf(userId)).join(", ") })];
 }

@@ -6,7 +6,7 @@ import { Following } from "./following.js";
 import { here } from "./later.js";
 import { Outbox } from "./outbox.js";
 import { changed, onChange, state } from "./state.js";
-import { deviceId, deviceName, signOut, stored } from "./storage.js";
+import { deviceId, deviceName, stored } from "./storage.js";
 
 // `arrive`: go where the address says.
 export function begin(arrive) {
@@ -15,7 +15,7 @@ export function begin(arrive) {
   const auth = () => ({ token: stored.token, device_id: deviceId(), device_name: deviceName() });
   const show = (devices) => (state.devices = devices.map((one) => ({ ...one, here: one.device_id === deviceId() })));
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
-    refused: (error) => (error.code === "token_revoked" ? actions.ended(error) : signOut(error)),
+    refused: (error) => actions.refused(error),
     ready({ node, nodes = [], user_id, name, graphs, ...ready }) {
       Object.assign(state, { node, nodes, me: user_id, name, graphs });
       state.names.set(user_id, name);

@@ -1,4 +1,5 @@
-// What this tab remembers, in memory and sessionStorage: every tab is a device. The language is the whole browser's.
+// What this tab remembers, in memory and sessionStorage: every tab is a device. The whole browser's are the language, and
+// its guests: a tab that was closed may have left messages, and nobody else has the token to send them with.
 
 const query = new URLSearchParams(location.search);
 const memory = {};
@@ -9,14 +10,14 @@ export const frame = query.get("frame");
 // It may be full or forbidden: the page works on, and forgets with the tab.
 function storage(key, act) {
   try {
-    const area = key === "lang" ? localStorage : sessionStorage;
-    return act(area, `roomgraph.${frame && key !== "lang" ? `${frame}.` : ""}${key}`);
+    const shared = /^(lang|guest)/.test(key);
+    return act(shared ? localStorage : sessionStorage, `roomgraph.${frame && !shared ? `${frame}.` : ""}${key}`);
   } catch {
     return null;
   }
 }
 
-// token, lang, device, device_name, nodes, in_use, and notice: why one must sign in.
+// token, lang, device, device_name, nodes, in_use, notice: why one must sign in; and of each device `guest ${device}`.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
@@ -46,10 +47,4 @@ export function deviceName() {
   const [, browser = "Safari"] = /.*(Firefox|Edg|Chrome)/.exec(navigator.userAgent) ?? [];
   const system = /iP\w+|Android|Windows|Mac|Linux(?!; Android)|$/.exec(navigator.userAgent);
   return stored.device_name ?? `${browser.replace("Edg", "Edge")}, ${system}`;
-}
-
-// Begin again at the sign-in page.
-export function signOut(notice = null) {
-  Object.assign(stored, { token: null, notice });
-  location.reload();
 }

@@ -1,14 +1,14 @@
 // The open conversation's log on the screen: a stretch of what is loaded, at its end unless the person scrolled up.
 
 import { $, show } from "./dom.js";
-import { byOthers, keyOf, lines } from "./entries.js";
+import { byOthers, keyOf, lines, standing } from "./entries.js";
 import { t } from "./i18n.js";
 import { here } from "./later.js";
 import { nameOf, state } from "./state.js";
 
 const NEAR = 48; // px: as good as at the end
 const EARLY = 900; // px from its end at which the stretch is moved
-const STRETCH = 240; // entries drawn, however many are loaded
+const STRETCH = 240; // entries drawn, however many are loaded; more where few of them still stand
 const STEP = 60; // entries by which it is moved
 
 // `able`: {outbox, actions, edit}
@@ -17,104 +17,122 @@ export function timeline(able) {
   const scroller = $("scroller");
   let c = null;
   let low; // the stretch begins with this seq
+  let size; // and is so many entries long
   let drawn; // the last entry when it was drawn
   let read; // and when the person was at the end
-  let divider;
+  let divider; // the one that has led the person, or need not
   let atEnd;
-  let top = 0;
+  let top; // where the person was
+  let tall; // and the log then
 
   const headOf = () => c.entries.at(-1)?.seq ?? 0;
-  const isLive = () => headOf() < low + STRETCH; // the stretch holds the newest entry
+  const isLive = () => headOf() < low + size; // the stretch holds the newest entry
   const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter(byOthers);
   const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+  const note = () => ([top, tall] = [scroller.scrollTop, scroller.scrollHeight]);
+  // Whether the person has scrolled up since then: in a window that became taller the log moves by itself.
+  const left = () => scroller.scrollTop < Math.min(top, tall - scroller.clientHeight) - 1 && below() > NEAR;
   const keepEnd = () => {
-    // The person may have scrolled since the last event.
-    if (scroller.scrollTop < top && below() > NEAR) atEnd = false;
+    if (left()) atEnd = false;
     if (!atEnd) return;
     scroller.scrollTop = scroller.scrollHeight;
-    top = scroller.scrollTop;
+    note();
   };
 
   function draw() {
-    const { open } = state;
-    if (c !== open) {
+    if (c !== state.open) {
       show(log, []);
-      c = open;
+      c = state.open;
       low = Infinity;
+      size = STRETCH;
       drawn = divider = read = null;
       atEnd = true;
       top = 0;
     }
     if (!c?.loaded) return;
+    // Who is at the end begins to read where the missed begins, once that is here. A divider leads there once or never:
+    // not who reads above, and not to nothing said by others.
+    const { after, upTo } = c.divider ?? {};
+    const missed = (entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry);
+    const begins = atEnd && c.divider !== divider && standing(c.entries).find(missed);
+    if (begins || !atEnd || !(headOf() < upTo)) ({ divider } = c);
+    if (begins) {
+      low = Math.min(low, begins.seq - 5);
+      atEnd = false;
+    }
+    paint();
+    if (begins) {
+      log.querySelector(".news")?.scrollIntoView();
+      atEnd = isLive() && below() < NEAR;
+      note();
+    }
+    const heard = drawn && since(drawn).at(-1)?.data;
+    if (heard) $("heard").textContent = `${heard.name ?? nameOf(heard.user_id)}: ${heard.text.slice(0, 500)}`;
+    drawn = headOf();
+    $("stop").hidden = !c.answer.current;
+    here.said?.stream(log, keepEnd);
+    settle();
+  }
+
+  // Shows the stretch, with what is in sight left in its place.
+  function paint() {
     const first = c.entries[0]?.seq ?? 1;
     const head = headOf();
-    const begins = c.divider && c.divider !== divider && atEnd;
-    if (begins) low = Math.min(low, c.divider.after - 5);
-    else if (atEnd && !isLive()) low = head;
+    if (atEnd && !isLive()) [low, size] = [head, STRETCH];
     low = Math.max(first, Math.min(low, head - STEP));
-
     const held = log.contains(document.activeElement);
     const inSight = (node) => node.matches(".said") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
     const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    show(log, lines(c, c.entries.slice(low - first, low - first + STRETCH), isLive(), able));
+    show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), able));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
     keepEnd();
+  }
 
-    const news = log.querySelector(".news");
-    if (news || !c.divider) ({ divider } = c);
-    if (news && begins) {
-      // The person begins to read there.
-      news.scrollIntoView();
-      atEnd = below() < NEAR;
+  // Moves the stretch to where the person is. It goes one way; where it would turn it becomes longer, so this ends.
+  function move() {
+    for (let went = 0, way; ; went = way) {
+      if (scroller.scrollTop < EARLY && low > c.entries[0].seq) way = -STEP;
+      else if (!isLive() && below() < EARLY) way = STEP;
+      else return;
+      low += way;
+      if (way === -went) [low, way] = [Math.min(low, low - way), 0];
+      if (!way || (way < 0 && atEnd && !isLive())) size += STEP;
+      paint();
     }
-    const heard = drawn && since(drawn).at(-1)?.data;
-    if (heard) $("heard").textContent = `${heard.name ?? nameOf(heard.user_id)}: ${heard.text.slice(0, 500)}`;
-    drawn = head;
-    $("stop").hidden = !c.answer.current;
-    const names = c.typists.filter((userId) => userId !== state.me).map(nameOf);
-    $("typing").textContent = names.length ? t("typing", { names: names.join(", "), n: names.length }) : "";
-    here.said?.stream(log, keepEnd);
-    settle();
   }
 
   // What is read where the person is, and what is wanted next.
   function settle() {
     if (!c?.entries.length || !scroller.clientHeight) return;
+    move();
     if (atEnd || read === null) read = headOf();
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
     if (atEnd && c.head > c.read && document.visibilityState === "visible") able.actions.seen(c);
-    const first = c.entries[0].seq;
-    let way = 0;
-    if (scroller.scrollTop < EARLY) {
-      if (low === first) able.actions.older(c);
-      else if (!atEnd || low - STEP + STRETCH > headOf()) way = -STEP;
-    } else if (!isLive() && below() < EARLY) way = STEP;
-    if (!way) return;
-    low = Math.max(first, low + way);
-    draw();
+    if (scroller.scrollTop < EARLY && low === c.entries[0].seq) able.actions.older(c);
   }
 
   function toEnd() {
     atEnd = true;
+    top = 0; // wherever the person was
+    divider = c?.divider;
     draw();
   }
 
   // The node of an entry, drawn if need be.
   function reveal(entry) {
     atEnd = false;
-    if (entry.seq < low || entry.seq >= low + STRETCH) low = entry.seq - STEP;
+    if (entry.seq < low || entry.seq >= low + size) low = entry.seq - STEP;
     draw();
     return log.shown.get(keyOf(entry))?.node;
   }
 
   scroller.onscroll = () => {
-    // What grows below the end that was held is not the person's scrolling.
-    atEnd = (atEnd && scroller.scrollTop >= top) || (isLive() && below() < NEAR);
-    top = scroller.scrollTop;
+    atEnd = atEnd ? !left() : isLive() && below() < NEAR;
+    note();
     settle();
   };
   const sizes = new ResizeObserver(keepEnd);

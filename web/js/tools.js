@@ -1,7 +1,22 @@
 // What the agent did on its way to an answer: tools with what they were given and gave back, and its reports.
 
+import { upwards } from "./answer.js";
 import { show } from "./dom.js";
 import { t } from "./i18n.js";
+
+// What a run has reported, in order: one step for each tool that was called.
+export function stepsOf({ reports }) {
+  const tools = new Map();
+  const steps = [];
+  for (const number of upwards(reports)) {
+    const { tool, path, ...update } = reports.get(number);
+    const called = tools.get(tool?.id);
+    if (called) Object.assign(called, tool);
+    else steps.push({ ...update, node: path?.join("/"), tool: tool && { ...tool } });
+    if (tool && !called) tools.set(tool.id, steps.at(-1).tool);
+  }
+  return steps;
+}
 
 // A step in a few words: the tool, or what the graph says it does, and how far it is.
 function told({ tool, data }) {

@@ -104,6 +104,7 @@ def approval(language: Language, text: str, booking: Booking) -> dict[str, Any]:
             "name": "book_room",
             "args": {"what": booking["what"], "when": booking["when"], "how_many": booking["how_many"]},
         },
+        "labels": NAMES[language],
         "options": [{"value": value, "label": label} for value, label in BUTTONS[language].items()],
     }
 

@@ -1,0 +1,124 @@
+"""The end of the log is held until the person leaves it, and is found again, whatever comes and however much."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from sio_clients.conversation import Conversation
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import look, say, until
+from tests.conftest import ClientFactory
+
+pytest_plugins = ["tests.served.fixtures"]
+
+LONG_LOG = (Path(__file__).parent / "long_log.js").read_text().partition("\n")[2].rstrip(";\n")
+LINES = "\n".join(f"{line} words that were pasted" for line in range(8))
+
+
+@pytest.fixture(scope="module")
+def cluster(served: LocalCluster) -> LocalCluster:
+    return served
+
+
+@pytest.fixture
+async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
+    """A new conversation of Bob's that anyone may join; nobody answers in it."""
+    bob = await new_client("Bob", node=2)
+    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
+
+
+async def flood(conversation: Conversation, start: int, count: int) -> None:
+    await asyncio.gather(*(conversation.send(f"message {number}") for number in range(start, start + count)))
+
+
+async def at_the_end(page: Page, head: int) -> None:
+    """Wait until everything up to this entry is there, and the newest in sight."""
+    await until(page, f"state.open.entries.at(-1).seq >= {head}")
+    await expect(page.locator("#to-end")).to_be_hidden()
+    newest = await look(page, "state.open.entries.at(-1).data.text")
+    await expect(page.locator(".said").last.locator(".text")).to_have_text(newest, use_inner_text=True)
+    await expect(page.locator(".said").last).to_be_in_viewport(ratio=0.1)
+    await until(page, "state.open.read === state.open.head")
+
+
+async def test_who_joins_a_new_conversation_follows_it_however_long_it_becomes(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await flood(plans, 0, 260)
+    await at_the_end(page, 260)
+    assert await page.locator(".said").count() <= 240
+    await page.evaluate("document.querySelector('#scroller').scrollTop = 0")
+    await expect(page.locator("#to-end")).to_be_visible()
+    await flood(plans, 260, 40)
+    await expect(page.locator("#away")).to_have_text("40 new messages")
+    await page.keyboard.press("Alt+End")
+    await at_the_end(page, 300)
+
+
+async def test_a_log_of_which_little_still_stands_is_scrolled_both_ways(open_page: PageFactory) -> None:
+    """Both ends of what is drawn are near then, and each wants more."""
+    page = await open_page(0, "Ann")
+    await page.click("#new")
+    await page.click("#create-form .primary")
+    await page.wait_for_selector("#chat:not(.empty)")
+    await page.evaluate(LONG_LOG, 1000)
+    count = await page.evaluate(
+        """async () => {
+          const { state } = await import("/js/state.js");
+          const [c] = [...state.conversations.values()];
+          for (const entry of c.entries) if (entry.seq % 20) entry.type = "interrupt_resolved";
+          await long.open();
+          window.draws = 0;
+          new MutationObserver(() => (draws += 1)).observe(document.querySelector("#log"), { childList: true });
+          const [, rows] = await long.up();
+          const scroller = document.querySelector("#scroller");
+          const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+          const texts = new Set();
+          for (let n = 0; n < 400 && !document.querySelector("#to-end").hidden; n++) {
+            scroller.scrollTop += 300;
+            await frame();
+            for (const node of document.querySelectorAll(".said .text")) texts.add(node.innerText);
+          }
+          draws = 0;
+          for (let n = 0; n < 5; n++) await frame();
+          return [texts.size, draws];
+        }"""
+    )
+    assert count == [50, 0]
+    await expect(page.locator("#to-end")).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [1200, 360])
+async def test_a_long_text_that_is_sent_at_once_is_followed(
+    open_page: PageFactory, plans: Conversation, width: int
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id, viewport={"width": width, "height": 700})
+    await flood(plans, 0, 40)
+    await at_the_end(page, 40)
+    for _ in range(3):
+        await say(page, LINES)
+    await until(page, "state.open.entries.at(-1).seq >= 45 && state.open.entries.at(-1).data.text.startsWith('0')")
+    await at_the_end(page, 45)
+    await page.fill("#text", LINES)
+    await page.click("#send")
+    await flood(plans, 40, 20)
+    await at_the_end(page, 65)
+
+
+async def test_writing_several_lines_does_not_leave_the_end(open_page: PageFactory, plans: Conversation) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await flood(plans, 0, 40)
+    await at_the_end(page, 40)
+    await page.fill("#text", LINES)
+    await page.press("#text", "End")
+    for key in "more":
+        await page.keyboard.type(key)
+        await plans.send(f"while {key} is typed")
+        await until(page, f"state.open.entries.at(-1).data.text.includes('while {key}')")
+    await at_the_end(page, 44)

@@ -1,0 +1,165 @@
+"""What a person relies on: to come back as who they were, focus, input methods, and being told what is true."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from sio_clients.conversation import Conversation
+from sio_server.cluster.local import LocalCluster
+from tests.browser.conftest import PageFactory
+from tests.browser.pages import look, say, until
+from tests.conftest import ClientFactory
+
+pytest_plugins = ["tests.served.fixtures"]
+
+FOCUSED = "document.activeElement.id"
+DEVICE = "state.devices.find((one) => one.here).device_id"
+
+
+@pytest.fixture(scope="module")
+def cluster(served: LocalCluster) -> LocalCluster:
+    return served
+
+
+@pytest.fixture
+async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
+    """A conversation of Bob's that anyone may join; nobody answers in it."""
+    bob = await new_client("Bob", node=2)
+    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
+
+
+async def arrive(context: BrowserContext, address: str, name: str = "") -> Page:
+    """A new tab; with a name, signed in as a guest by it."""
+    page = await context.new_page()
+    await page.goto(address)
+    if name:
+        await page.fill("#as-guest input", name)
+        await page.press("#as-guest input", "Enter")
+    return page
+
+
+async def test_a_guest_who_closed_every_tab_comes_back_and_what_waited_is_sent(
+    open_page: PageFactory, cluster: LocalCluster, plans: Conversation
+) -> None:
+    context = (await open_page(0, "Eve")).context
+    ann = await arrive(context, f"{cluster.urls[0]}/#c={plans.id}", "Ann")
+    await until(ann, "state.link === 'online' && state.open?.loaded")
+    was = await look(ann, f"[state.me, {DEVICE}]")
+    await context.set_offline(True)
+    await until(ann, "state.link === 'offline'")
+    await say(ann, "written offline")
+    await expect(ann.locator(".pending")).to_have_count(1)
+    await until(ann, "(await indexedDB.databases()).length === 1")
+    await ann.close()
+    await context.set_offline(False)
+    ann = await arrive(context, f"{cluster.urls[0]}/#c={plans.id}")
+    await until(ann, "state.open?.entries.at(-1)?.data.text === 'written offline'")
+    assert await look(ann, f"[state.me, {DEVICE}]") == was
+
+
+async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
+    open_page: PageFactory, cluster: LocalCluster
+) -> None:
+    context = (await open_page(0, "Eve")).context
+    ann = await arrive(context, cluster.urls[0], "Ann")
+    await until(ann, "state.link === 'online'")
+    assert await look(ann, FOCUSED) == "new"
+    bob = await arrive(context, cluster.urls[0])
+    await expect(bob.locator("#guests button")).to_have_text(["Go on as Ann"])
+    await bob.fill("#as-guest input", " \u3000")
+    await bob.press("#as-guest input", "Enter")
+    await expect(bob.locator("#signin-error")).to_have_text("Please say your name.")
+    await bob.fill("#as-guest input", "Bob")
+    await bob.press("#as-guest input", "Enter")
+    await until(bob, "state.link === 'online' && state.name === 'Bob'")
+
+    again = await arrive(context, cluster.urls[0])
+    await again.get_by_role("button", name="Go on as Ann").click()
+    await until(again, "state.link === 'online' && state.devices.length === 2")
+    assert await look(again, "state.me") == await look(ann, "state.me")
+    assert await look(again, DEVICE) != await look(ann, DEVICE)
+    for page in (again, ann):
+        await page.click("#my-button")
+        await page.click("#sign-out")
+        await expect(page.locator("#as-guest")).to_be_visible()
+        await expect(page.locator("#signin-error")).to_be_empty()
+    await expect(ann.locator("#guests button")).to_have_text(["Go on as Bob"])
+
+
+async def test_focus_stays_in_the_page_when_a_question_is_answered_with_the_keyboard(
+    open_page: PageFactory,
+) -> None:
+    page = await open_page(0, "Ann")
+    await page.click("#nothing button")
+    await page.evaluate("document.querySelector('#create-form details').open = true")
+    await page.select_option("#create-form [name=graph]", "pair")
+    await page.click("#create-form .primary")
+    await page.wait_for_selector("#chat:not(.empty)")
+    await say(page, "ask both")
+    await page.locator("fieldset").first.get_by_role("button", name="Yes").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("fieldset .note")).to_have_count(1)
+    assert await look(page, FOCUSED) == "scroller"
+
+
+async def test_what_an_input_method_composes_is_neither_sent_nor_replaced(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    ann = await open_page(0, "Ann", conversation=plans.id)
+    phone = await open_page(1, token=ann.token, conversation=plans.id)  # type: ignore[attr-defined]
+    await phone.focus("#text")
+    ime = await phone.context.new_cdp_session(phone)
+    await ime.send("Input.imeSetComposition", {"text": "ni", "selectionStart": 2, "selectionEnd": 2})
+    await expect(ann.locator("#text")).to_have_value("ni")
+    await ann.fill("#text", "from the laptop")
+    await until(phone, "state.open.draft.text === 'from the laptop'")
+    await phone.evaluate("import('/js/state.js').then(({ changed }) => changed())")
+    await expect(phone.locator("#text")).to_have_value("ni")
+    await ime.send("Input.insertText", {"text": "你"})
+    await expect(ann.locator("#text")).to_have_value("你")
+    await expect(phone.locator("#text")).to_have_value("你")
+    # Safari tells Enter, which ended the composition, after its end.
+    await phone.evaluate(
+        "document.querySelector('#text').dispatchEvent("
+        "new KeyboardEvent('keydown', { key: 'Enter', keyCode: 229, bubbles: true, cancelable: true }))"
+    )
+    await expect(phone.locator(".mine")).to_have_count(0)
+    await expect(phone.locator("#text")).to_have_value("你")
+    await phone.press("#text", "Enter")
+    await expect(phone.locator(".mine .text")).to_have_text(["你"])
+
+
+async def test_a_device_without_a_name_goes_by_what_it_is_and_an_invitation_waits_for_who_has_the_id(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await page.click("#my-button")
+    name = page.locator("#devices input")
+    given = await name.input_value()
+    for wanted, shown in (("Mine", "Mine"), ("", given)):
+        await name.fill(wanted)
+        await name.press("Enter")
+        await until(page, f"state.devices[0].device_name === '{shown}'")
+        await expect(name).to_have_value(shown)
+    await page.keyboard.press("Escape")
+    await page.click("[popovertarget=people]")
+    await page.fill("#invite input", "nobody-123")
+    await page.press("#invite input", "Enter")
+    await expect(page.locator("#toast")).to_have_text(
+        "Invited: nobody-123. Whoever has this id finds the invitation."
+    )
+
+
+async def test_a_question_says_what_its_facts_are_called_in_its_own_language(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    names = await page.evaluate(
+        """async () => {
+          const { question } = await import("/js/question.js");
+          const value = { text: "?", action: { args: { how_many: 6, no_name: 1 } }, labels: { how_many: "人数" } };
+          const c = { asked: new Set(["i"]), resolved: new Map() };
+          const node = question(c, { interrupt_id: "i", value }, true, {});
+          return [...node.querySelectorAll("dt")].map((one) => one.textContent);
+        }"""
+    )
+    assert names == ["人数", "no name"]

@@ -1,0 +1,93 @@
+"""A device that was cut off while a thousand entries were written has them all, soon after its return."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import uuid
+
+import pytest
+
+from sio_clients import ChatClient, Conversation, Entry, guest_token
+from sio_clients.load import Histogram
+from sio_server.conversation.connection import connect
+from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.scripts import Scripts
+from tests.conftest import ClusterFactory
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
+
+MISSED = 1000
+TIMES = 200 if os.environ.get("SOAK") else 20
+P99_S = 0.5
+
+
+async def write(conversation_id: str, author: Author, log: ConversationLog) -> None:
+    """A thousand messages of another member, some at a time."""
+    some = asyncio.Semaphore(32)
+
+    async def one(number: int) -> None:
+        async with some:
+            await log.append_message(
+                conversation_id, author, uuid.uuid4().hex, f"missed {number} " + "word " * 12, run_id=""
+            )
+
+    await asyncio.gather(*(one(number) for number in range(MISSED)))
+
+
+async def read(conversation: Conversation, entries: list[Entry], upto: asyncio.Queue[int]) -> None:
+    async for entry in conversation.entries():
+        entries.append(entry)
+        upto.put_nowait(entry.seq)
+
+
+async def reaches(upto: asyncio.Queue[int], seq: int) -> None:
+    while await upto.get() < seq:
+        pass
+
+
+@pytest.mark.parametrize("how", ["it is reset", "it goes away"])
+async def test_a_device_that_missed_a_thousand_entries_has_them_soon(
+    start_cluster: ClusterFactory, how: str
+) -> None:
+    cluster = await start_cluster(nodes=2, proxied=True)
+    redis = connect(cluster.redis_url)
+    log = ConversationLog(Scripts(redis))
+    proxies = list(cluster.node_proxies.values())
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    took = Histogram()
+    async with ChatClient(cluster.urls, token, device_name="phone") as phone:
+        conversation = await phone.create("Long", agent="off", access="open")
+        author = Author(phone.user_id, "Ann", "laptop")
+        entries: list[Entry] = []
+        upto: asyncio.Queue[int] = asyncio.Queue()
+        reading = asyncio.create_task(read(conversation, entries, upto))
+        await reaches(upto, 1)
+        for number in range(TIMES):
+            if how == "it is reset":
+                # Nothing passes until the thousand are written, so that it is away for so long.
+                for proxy in proxies:
+                    proxy.up.blackhole = proxy.down.blackhole = True
+                    proxy.reset()
+            else:
+                await phone.go_offline()
+            before = entries[-1].seq
+            await write(conversation.id, author, log)
+            assert entries[-1].seq == before
+            began = time.monotonic()
+            if how == "it is reset":
+                for proxy in proxies:
+                    proxy.reset()  # a try to connect that hangs
+                    proxy.up.blackhole = proxy.down.blackhole = False
+            else:
+                await phone.go_online(cluster.urls[number % 2])
+            async with asyncio.timeout(20):
+                await reaches(upto, before + MISSED)
+            took.add(time.monotonic() - began)
+        reading.cancel()
+        assert entries == await conversation.log()
+    await redis.aclose()
+    print(f"\n{TIMES} times {MISSED} entries, {how}:", took.percentiles_ms(), "ms")
+    assert took.count == TIMES
+    assert took.quantile(0.99) < P99_S

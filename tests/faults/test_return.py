@@ -1,0 +1,110 @@
+"""All devices of a node return at once: each to another node, spread, within seconds, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sio_clients.load import Fleet
+from sio_clients.load.processes import Processes
+from sio_clients.route import RETURN_S
+from sio_server.cluster.local import LocalCluster
+from sio_server.gateway.auth import Tokens
+from sio_server.open_files import raise_open_files
+from sio_server.tasks import end_tasks
+from tests.conftest import SECRET, ClusterFactory
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
+
+DEVICES = 2000 if os.environ.get("SOAK") else 500
+LEVEL_S = 10.0
+# Of a node: two have room for all, and neither has room for all alone.
+MAX_CONNECTIONS = DEVICES * 3 // 4
+MEMORY = 400 * 2**20
+EVERY_S = 50.0
+
+
+@pytest.fixture
+async def cluster(start_cluster: ClusterFactory) -> LocalCluster:
+    return await start_cluster(nodes=3, MAX_CONNECTIONS=str(MAX_CONNECTIONS))
+
+
+@pytest.fixture
+async def fleet(cluster: LocalCluster) -> AsyncIterator[Fleet]:
+    """Devices that all begin on the first node, which has room for all."""
+    raise_open_files()
+    tokens = Tokens(SECRET, "roomgraph")
+
+    async def issue(count: int) -> list[str]:
+        return [tokens.issue(f"guest-{os.urandom(6).hex()}", "Guest", 3600) for _ in range(count)]
+
+    await cluster.signal_node(cluster.ports[0], signal.SIGTERM)
+    cluster.settings["MAX_CONNECTIONS"] = str(DEVICES)
+    await cluster.start_node(cluster.ports[0])
+    fleet = Fleet(cluster.urls, home=0, seed=1, tokens=issue)
+    yield fleet
+    await fleet.close()
+
+
+async def all_level(fleet: Fleet) -> None:
+    """Wait until all devices have come back and have everything."""
+    level = asyncio.Event()
+
+    def count() -> None:
+        if fleet.figures.behind.count >= DEVICES:
+            level.set()
+
+    for device in fleet.devices:
+        device.returned = count
+    await level.wait()
+
+
+@pytest.mark.parametrize("how", ["killed", "cut off"])
+async def test_all_devices_of_a_node_return_at_once(cluster: LocalCluster, fleet: Fleet, how: str) -> None:
+    home, *others = cluster.ports
+    await fleet.grow(DEVICES)
+    assert Counter(device.node for device in fleet.devices) == {str(home): DEVICES}
+    assert await fleet.settle(30) == 0
+    fleet.take_figures()
+    processes = Processes({str(port): cluster.pids[f"node-{port}"] for port in others})
+    talking = asyncio.create_task(fleet.talk(2 * LEVEL_S, EVERY_S))
+    back = asyncio.create_task(all_level(fleet))
+    await asyncio.sleep(0.5)
+
+    if how == "killed":
+        await cluster.signal_node(home, signal.SIGKILL)
+    else:
+        for device in fleet.devices:
+            device.cut()
+    async with asyncio.timeout(LEVEL_S + 20):
+        await back
+    figures, usage = fleet.figures, processes.look()
+    await end_tasks([talking])
+    missing = await fleet.settle(30)
+    print(f"\n{DEVICES} devices, {how}: from the loss to level", figures.behind.percentiles_ms(), "ms")
+    print("connected again in each half second:", figures.returns.shares([half / 2 for half in range(20)]))
+    tenths = [tenth * RETURN_S / 10 for tenth in range(10)]
+    pauses = figures.pauses.shares(tenths)
+    print("pauses, and tries, in each tenth of the spread:", pauses, figures.attempts.shares([*tenths, RETURN_S]))
+
+    assert figures.behind.count == figures.lost_connections == DEVICES
+    assert figures.behind.highest <= LEVEL_S
+    # Nobody has lost anything, and what they wrote meanwhile is there, once.
+    assert missing == 0
+    assert figures.sent == figures.acked > 0
+    assert figures.duplicated + figures.reordered + figures.differing + figures.misplaced + figures.resets == 0
+    # They do not come at one moment, and not to one node.
+    assert min(pauses) > DEVICES / 30
+    assert max(pauses) < DEVICES / 5
+    nodes = Counter(device.node for device in fleet.devices)
+    assert set(nodes) == {str(port) for port in others}
+    assert max(nodes.values()) < 0.6 * DEVICES
+    for port in others:
+        assert nodes[str(port)] <= MAX_CONNECTIONS
+        assert usage[str(port)].open_files <= MAX_CONNECTIONS + 256
+        assert processes.highest_memory[str(port)] < MEMORY

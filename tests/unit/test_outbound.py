@@ -1,0 +1,118 @@
+"""The queue of one client: bounded, counted until the transport has it, and judged by whether it moves."""
+
+from __future__ import annotations
+
+import asyncio
+
+from engineio.packet import MESSAGE, Packet
+
+from sio_server.gateway.outbound import MAX_ANSWERS, MAX_EVENT_BYTES, STALL_S, Outbound, event_frame
+
+FRAME = event_frame("x" * 9_999)  # with the engine's type 10,000 bytes
+
+
+def full() -> tuple[Outbound, list[int]]:
+    queue, ended = Outbound(), []
+    queue.on_full = lambda: (ended.append(queue.waiting), queue.end())  # type: ignore[func-returns-value]
+    while queue.put_event(FRAME):
+        pass
+    return queue, ended
+
+
+def test_events_are_bounded_in_bytes_and_then_it_is_over():
+    queue, ended = full()
+    assert ended == [MAX_EVENT_BYTES // 10_000 * 10_000]
+    assert queue.waiting == 0
+    assert queue.put_event(FRAME) is False
+    queue.put_nowait(Packet(MESSAGE, "answer"))
+    assert queue.waiting == 0
+    assert len(ended) == 1, "it is said once"
+
+
+def test_one_event_is_taken_however_large_it_is():
+    queue = Outbound()
+    assert queue.put_event(event_frame("x" * 2 * MAX_EVENT_BYTES)) is True
+
+
+def test_what_the_engine_has_taken_counts_until_it_is_sent():
+    queue = Outbound()
+    queue.put_event(FRAME)
+    assert queue.get_nowait() is FRAME
+    assert queue.waiting == 10_000
+    queue.sent(FRAME.encode())
+    assert queue.waiting == 0
+
+
+def test_answers_do_not_end_it_but_keep_further_requests_from_being_read():
+    queue = Outbound()
+    queue.put_nowait(Packet(MESSAGE, "x" * 2 * MAX_EVENT_BYTES))
+    assert queue.unread
+    assert queue.put_event(FRAME) is True
+    queue.sent(queue.get_nowait().encode())  # type: ignore[union-attr]
+    assert not queue.unread
+    for _ in range(MAX_ANSWERS + 1):
+        queue.put_nowait(Packet(MESSAGE, ""))
+    assert queue.unread
+
+
+async def test_who_waits_for_a_change_hears_of_it_and_join_waits_for_the_last_byte():
+    queue = Outbound()
+    queue.put_event(FRAME)
+    queue.put_nowait(Packet(MESSAGE, "answer"))
+    joined = asyncio.create_task(queue.join())
+    for _ in range(2):
+        await asyncio.sleep(0)
+        assert not joined.done()
+        queue.sent((await queue.get()).encode())  # type: ignore[union-attr]
+    await asyncio.wait_for(joined, 1)
+
+
+async def test_the_end_wakes_everybody():
+    queue = Outbound()
+    queue.put_event(FRAME)
+    waiting = [asyncio.create_task(queue.join()), asyncio.create_task(queue.change())]
+    await asyncio.sleep(0)
+    queue.end()
+    await asyncio.wait_for(asyncio.gather(*waiting), 1)
+
+
+def test_nothing_that_waits_stands_still_for_nobody():
+    queue = Outbound()
+    assert not queue.stalled(0, 0.0)
+    assert not queue.stalled(0, 1000.0)
+
+
+def test_what_does_not_move_has_stalled():
+    queue = Outbound()
+    queue.put_event(FRAME)
+    assert not queue.stalled(0, 10.0)
+    queue.put_event(FRAME)  # more that waits is no progress
+    assert not queue.stalled(0, 10.0 + STALL_S - 0.1)
+    assert queue.stalled(0, 10.0 + STALL_S)
+
+
+def test_what_the_transport_has_not_got_rid_of_waits_as_well():
+    queue = Outbound()
+    queue.put_event(FRAME)
+    queue.sent(FRAME.encode())
+    assert not queue.stalled(10_004, 10.0)
+    assert queue.stalled(9_990, 10.0 + STALL_S), "fourteen bytes in three seconds are next to nothing"
+
+
+def test_slow_is_not_still():
+    queue = Outbound()
+    for _ in range(50):
+        queue.put_event(FRAME)
+    for second in range(49):
+        assert not queue.stalled(0, float(second))
+        queue.sent(FRAME.encode())
+
+
+def test_a_little_that_is_sent_whole_is_enough():
+    queue = Outbound()
+    small = event_frame("hello")
+    for second in range(20):
+        queue.put_event(small)
+        assert not queue.stalled(0, float(second))
+        queue.sent(small.encode())
+        queue.stalled(0, second + 0.5)

@@ -1,0 +1,41 @@
+"""The time by Redis' clock."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from sio_server.conversation.clock import Clock
+from sio_server.gateway.auth import CLOCKS_APART_S, Tokens
+from sio_server.protocol.errors import Refused
+from tests.conftest import SECRET
+
+
+def test_until_redis_is_heard_it_is_the_machines_time():
+    assert Clock().now() == pytest.approx(time.time(), abs=1)
+
+
+def test_then_it_is_redis_time_and_half_of_the_round_trip_is_taken_into_account():
+    clock = Clock()
+    clock.heard(1_000_000, time.monotonic() - 4)
+    assert clock.now() == pytest.approx(1002, abs=0.5)
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 0, 3600])
+def test_tokens_are_issued_and_checked_by_the_clock_that_is_given(ahead_s):
+    def now() -> float:
+        return time.time() + ahead_s
+
+    here, elsewhere = Tokens(SECRET, "roomgraph", now), Tokens(SECRET, "roomgraph")
+    assert here.check(here.issue("ann", "Ann", 60)).user_id == "ann"
+    if ahead_s:
+        # Without a common clock they would not serve elsewhere.
+        with pytest.raises(Refused) as refused:
+            elsewhere.check(here.issue("ann", "Ann", 60))
+        assert refused.value.code == ("token_expired" if ahead_s < 0 else "token_invalid")
+
+
+def test_who_issues_tokens_may_be_a_little_ahead():
+    ahead = Tokens(SECRET, "roomgraph", lambda: time.time() + CLOCKS_APART_S - 5)
+    assert Tokens(SECRET, "roomgraph").check(ahead.issue("ann", "Ann", 600)).user_id == "ann"

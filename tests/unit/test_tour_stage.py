@@ -1,0 +1,83 @@
+"""Parts of the tour's stage that need no cluster."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from sio_clients.check.checker import check
+from sio_clients.check.file import read_history
+from sio_clients.tour.chaos import timeline
+from sio_clients.tour.faults import Happening
+from sio_clients.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
+from sio_clients.tour.schedule import Fault, FaultKind
+from sio_clients.tour.stage import Stage
+from sio_clients.tour.texts import TEXTS
+from sio_server.language import Texts
+
+
+def stage(language: str = "en") -> Stage:
+    console = Console(file=io.StringIO(), width=80)
+    return Stage(["http://127.0.0.1:9000"], console, Texts(language, TEXTS), 3, alone=True, nodes=None)
+
+
+def test_a_history_that_is_kept_is_judged_the_same_when_it_is_read_again() -> None:
+    one = stage()
+    one.recorder.begin_send("c", "m-1", "Ann", "hello", 1.0)
+    one.recorder.end_send("m-1", "ok", 2.0, ("e", 1))
+    one.recorder.log("c")
+    path = Path(one.keep_history("roomgraph-test-"))
+    try:
+        assert path.name.startswith("roomgraph-test-")
+        report = check(read_history(path))
+        assert report == one.judge()
+        assert [anomaly.kind for anomaly in report.anomalies] == ["lost_acked"]
+    finally:
+        path.unlink()
+
+
+def test_a_scene_that_breaks_things_is_not_played_on_a_cluster_of_others() -> None:
+    with pytest.raises(RuntimeError, match="one that was started for it"):
+        stage().own_cluster()
+
+
+def test_times_are_told_in_both_languages() -> None:
+    assert (stage().seconds(1.234), stage().seconds(2, "after"), stage().seconds(None)) == (
+        "1.23 s",
+        "after 2.00 s",
+        "never",
+    )
+    assert stage("zh").seconds(None) == "始终没有"
+
+
+def test_spare_scenes_are_played_only_when_they_are_named() -> None:
+    assert check_scenes(None) == check_scenes([]) == list(SCENES)
+    assert check_scenes(["chaos", "status"]) == ["status", "chaos"]
+    assert {"node-failure", "latency", "chaos"} == BREAKING == SPARE_SCENES.keys() - {"load"}
+    with pytest.raises(ValueError, match="no such scene"):
+        check_scenes(["chaos", "quiet"])
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(language: str) -> None:
+    one = stage(language)
+    one.duration = 36.0
+    kinds = list(FaultKind)
+    happened = [
+        Happening(Fault(number, 2.0, kind), 100.0 + number, ended=102.0 + number)
+        for number, kind in enumerate(kinds)
+    ]
+    happened.append(Happening(Fault(30.0, 9.0, FaultKind.NODE_KILL), 130.0))  # still on
+    one.console.print(timeline(one, happened, began=100.0, now=133.5))
+    assert isinstance(one.console.file, io.StringIO)
+    lines = [line for line in one.console.file.getvalue().splitlines() if "█" in line]
+    assert len(lines) == len(kinds)
+    assert all(cell_len(line) <= 80 for line in lines)
+    bars = [line.rstrip()[-36:] for line in lines]
+    assert bars[0] == "███" + "·" * 27 + "████" + "··"
+    assert bars[1] == "·███" + "·" * 32
+    assert bars[-1].index("█") == len(kinds) - 1
