@@ -101,7 +101,7 @@ def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, 
         case E.TYPING_UPDATE:
             return {"conversation_id": conversation_id, "typing": True}
         case E.CONVERSATION_LIST:
-            return {"after": conversation_id[:-1], "limit": 1}
+            return {"after": conversation_id[:-1], "limit": 10}
         case E.SESSION_SYNC:
             return {"positions": {conversation_id: None}}
         case E.DEVICE_LIST:
