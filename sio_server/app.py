@@ -348,6 +348,11 @@ class Node:
                         f"REDIS_URL={url}: Redis refuses: {exc.__cause__}. "
                         "REDIS_URL: write the right user, password and database."
                     ) from None
+                if "CERTIFICATE_VERIFY_FAILED" in str(exc.__cause__):
+                    raise SettingsError(
+                        f"REDIS_URL={url}: the certificate of Redis is not trusted ({exc.__cause__}). REDIS_URL: "
+                        "write a name that the certificate has, and ?ssl_ca_certs=/path/of/the/authority.crt."
+                    ) from None
                 if time.monotonic() > deadline:
                     raise SettingsError(
                         f"REDIS_URL={url}: no Redis answers there ({exc.__cause__}). "

@@ -12,9 +12,11 @@ from playwright.async_api import Page, WebSocketRoute
 
 from sio_clients.conversation import Conversation
 from sio_server.cluster.local import LocalCluster
+from sio_server.gateway.auth import Tokens
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, say, until
-from tests.conftest import ClientFactory, RawClient
+from tests.conftest import SECRET, ClientFactory, RawClient
+from tests.integration.test_revocation import revoke
 
 TEXTS = "state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text)"
 
@@ -226,3 +228,23 @@ async def test_a_device_that_is_signed_out_elsewhere_is_out_with_nothing_left(
     assert await lost.evaluate("sessionStorage.getItem('roomgraph.token')") == "null"
     await until(lost, KEPT.replace("COUNT", "0"))
     assert await log_of(plans) == []
+
+
+@pytest.mark.parametrize("reason", ["token_expired", "token_revoked"])
+async def test_a_token_that_serves_no_more_leads_to_the_sign_in_which_says_why(
+    cluster: LocalCluster, open_page: PageFactory, plans: Conversation, new_id: str, reason: str
+) -> None:
+    wire = Wire("send")
+    token = Tokens(SECRET, "roomgraph").issue(new_id, "Ann", 8 if reason == "token_expired" else 3600)
+    page = await open_page(0, token=token, conversation=plans.id, prepare=wire.prepare)
+    await say(page, "never said")
+    await until(page, KEPT.replace("COUNT", "1"))
+    if reason == "token_revoked":
+        assert (await revoke(cluster.redis_url, new_id))[0] == 0
+    await page.wait_for_selector("#signin:visible")
+    said = await page.inner_text("#signin-error")
+    assert (
+        said == {"token_expired": "The token has expired.", "token_revoked": "This device was signed out."}[reason]
+    )
+    # Who was shut out leaves nothing; who signs in again in time finds what was not sent.
+    await until(page, KEPT.replace("COUNT", "1" if reason == "token_expired" else "0"))

@@ -1,0 +1,284 @@
+"""The users and the TLS of docs/operations.md: nodes can do what they must, nobody else can publish or write."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from sio_clients import ChatClient, SessionEnded
+from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.cluster.status import read_status
+from sio_server.conversation.keys import BUS, ConversationKeys
+from tests.conftest import NODE_SETTINGS, free_ports
+from tests.integration.test_dialog import ask, next_of
+from tests.integration.test_revocation import revoke
+from tests.integration.test_sign_out import token_of
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+ACL = re.search(r"```acl\n(.*?)```", OPERATIONS, re.DOTALL)[1]  # type: ignore[index]
+USERS = {
+    "node": "PASSWORD-OF-THE-NODES",
+    "status": "PASSWORD-OF-THE-STATUS",
+    "operator": "PASSWORD-OF-THE-OPERATOR",
+}
+# With limits, which have keys of their own, and a stage, whose trace goes over Redis.
+SETTINGS = {**NODE_SETTINGS, "RATE_LIMIT_USER": "100/second", "STAGE_KEY": "the-key-of-a-stage"}
+
+
+@contextlib.asynccontextmanager
+async def redis_server(port: int, folder: Path, *arguments: str, ready: str) -> AsyncIterator[None]:
+    """The bundled Redis with more arguments; `ready`: where an operator reaches it."""
+    command = [*find_embedded_redis().command(port, folder), *arguments]
+    environment = {**os.environ, **REDIS_ENVIRONMENT}
+    server = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL, env=environment)
+    try:
+        client = Redis.from_url(ready)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await client.ping()
+                    break
+                except (RedisError, OSError):
+                    await asyncio.sleep(0.02)
+        await client.aclose()
+        yield
+    finally:
+        server.terminate()
+        await server.wait()
+
+
+def url_of(user: str, port: int) -> str:
+    return f"redis://{user}:{USERS[user]}@127.0.0.1:{port}/0"
+
+
+@pytest.fixture(scope="module")
+async def acl_port(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[int]:
+    """The port of a Redis with the documented users."""
+    folder = tmp_path_factory.mktemp("acl")
+    (folder / "users.acl").write_text(ACL)
+    (folder / "redis").mkdir()
+    port = free_ports(2) + REDIS_PORT_OFFSET
+    arguments = ("--aclfile", str(folder / "users.acl"))
+    async with redis_server(port, folder / "redis", *arguments, ready=url_of("operator", port)):
+        yield port
+
+
+async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
+    """A dialog with an approval over two nodes, marks, drafts, devices, and a sign-out."""
+    async with (
+        ChatClient(cluster.urls, token_of(user), device_id="laptop", report_delivery=True) as client,
+        ChatClient(cluster.urls[::-1], token_of(user), device_id="phone") as phone,
+        ChatClient(cluster.urls, token_of(f"{user}-bob")) as bob,
+    ):
+        conversation = await client.create(agent="always", invite=[f"{user}-bob"])
+        await bob.join(conversation.id)
+        await phone.join(conversation.id)
+        await ask(conversation, "book a room for a workshop")
+        await client.go_offline()
+        await client.go_online(cluster.urls[1])
+        assert (await ask(conversation, "tomorrow at 10, 6 people")).type == "interrupt"
+        (interrupt_id,) = conversation.live.interrupts
+        await conversation.respond(interrupt_id, "approve")
+        assert "Booked" in (await next_of(conversation, "answer")).text
+        in_it = {"conversation_id": conversation.id}
+        for event, fields in {
+            "read:update": {"seq": 3},
+            "draft:update": {"text": "hel"},
+            "typing:update": {"typing": True},
+            "conversation:members": {},
+            "conversation:history": {},
+            "run:stop": {},
+            "run:regenerate": {"seq": conversation.position.seq},
+        }.items():
+            await client.request(event, {**in_it, **fields})
+        await next_of(conversation, "interrupt")
+        await client.rename_device("phone", "Pocket")
+        assert await client.sign_out_device("phone") == 1
+        with pytest.raises(SessionEnded):
+            await phone.devices()
+        assert await client.conversations()
+        await bob.request("conversation:leave", in_it)
+
+
+@pytest.mark.parametrize("saver", ["redis", "plain"])
+async def test_nodes_do_all_they_must_with_the_documented_rights_and_no_more(acl_port, tmp_path, saver):
+    operator = Redis.from_url(url_of("operator", acl_port), decode_responses=True)
+    await operator.flushall()
+    await operator.acl_log_reset()
+    url = url_of("node", acl_port)
+    settings = {**SETTINGS, "CHECKPOINTER": saver}
+    cluster = LocalCluster(free_ports(2), 2, tmp_path / "cluster", redis_url=url, settings=settings)
+    try:
+        await cluster.start()
+        await whole_feature_set(cluster, "ann")
+        status, said = await revoke(url, "ann")
+        assert status == 0, said
+    finally:
+        await cluster.stop()
+    refused = [(entry["username"], entry["object"]) for entry in await operator.acl_log()]
+    assert refused == [], "nothing was tried that is not allowed"
+    prefixes = {re.match(r"\{?(rg:|checkpoint|write_keys_zset)", key) for key in await operator.keys("*")}
+    assert None not in prefixes, "all keys are of the documented kinds"
+    for log in (tmp_path / "cluster" / "logs").glob("node-*.log"):
+        assert "NOPERM" not in log.read_text()
+        assert "WARNING" not in log.read_text()
+    await operator.aclose()
+
+
+async def test_who_may_only_look_reads_figures_and_can_neither_write_nor_publish(acl_port):
+    operator = Redis.from_url(url_of("operator", acl_port), decode_responses=True)
+    await operator.zadd("rg:nodes", {"n-1": 1})
+    log_key = ConversationKeys("plans").log
+    await operator.xadd(log_key, {"e": "{}"}, id="1-0")
+    status = Redis.from_url(url_of("status", acl_port), decode_responses=True)
+    assert (await read_status(status))["nodes"] == []
+    for attempt in (
+        ("PUBLISH", BUS, json.dumps({"method": "emit"})),
+        ("SPUBLISH", BUS, "x"),
+        ("SUBSCRIBE", BUS),
+        ("XADD", log_key, "2-0", "e", "{}"),
+        ("XDEL", log_key, "1-0"),
+        ("DEL", log_key),
+        ("HSET", "rg:node:n-1", "name", "x"),
+        ("EVAL", "return redis.call('PUBLISH', 'rg:bus', 'x')", "0"),
+        ("GET", "rg:guest-secret"),
+        ("HGETALL", ConversationKeys("plans").members),
+        ("KEYS", "*"),
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+        ("MONITOR",),
+        ("CLIENT", "KILL", "TYPE", "normal"),
+    ):
+        with pytest.raises(NoPermissionError):
+            await status.execute_command(*attempt)
+    await status.aclose()
+    for outsider in (f"redis://127.0.0.1:{acl_port}/0", f"redis://node:guessed@127.0.0.1:{acl_port}/0"):
+        client = Redis.from_url(outsider)
+        with pytest.raises(AuthenticationError):
+            await client.publish(BUS, "x")
+        await client.aclose()
+    node = Redis.from_url(url_of("node", acl_port))
+    for beyond in (("SET", "other", "1"), ("PUBLISH", "other", "x"), ("FLUSHALL",), ("CONFIG", "SET", "save", "")):
+        with pytest.raises(NoPermissionError):
+            await node.execute_command(*beyond)
+    await node.aclose()
+    assert await operator.xlen(log_key) == 1
+    await operator.aclose()
+
+
+# TLS
+
+
+def certificates(folder: Path) -> None:
+    """An authority, and certificates of it for the server and for a node."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    for name in ("ca", "other"):
+        openssl("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.crt", "-subj", f"/CN={name}")
+    for name in ("redis", "node"):
+        extension = ("-addext", "subjectAltName=IP:127.0.0.1")
+        ca = ("-CA", "ca.crt", "-CAkey", "ca.key")
+        openssl(
+            "req",
+            "-x509",
+            *key,
+            *ca,
+            *extension,
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.crt",
+            "-subj",
+            f"/CN={name}",
+        )
+
+
+@contextlib.asynccontextmanager
+async def tls_in_front_of(port: int, folder: Path) -> AsyncIterator[int]:
+    """What `tls-port` with `tls-auth-clients yes` does, for a Redis without TLS; gives its port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "redis.crt", folder / "redis.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        for work in (pass_on(reader, inner_writer), pass_on(inner_reader, writer)):
+            task = asyncio.create_task(work)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+async def test_nodes_speak_tls_with_certificates_of_ones_own_and_to_nobody_else(acl_port, tmp_path):
+    certificates(tmp_path)
+    operator = Redis.from_url(url_of("operator", acl_port))
+    await operator.flushall()
+    async with tls_in_front_of(acl_port, tmp_path) as port:
+
+        def url(ca: str, own: str) -> str:
+            mine = f"&ssl_certfile={tmp_path}/{own}.crt&ssl_keyfile={tmp_path}/{own}.key"
+            where = f"127.0.0.1:{port}/0?ssl_ca_certs={tmp_path}/{ca}.crt"
+            return f"rediss://node:{USERS['node']}@{where}{mine}"
+
+        settings = {**SETTINGS, "CHECKPOINTER": "redis"}
+        cluster = LocalCluster(
+            free_ports(2), 2, tmp_path / "cluster", redis_url=url("ca", "node"), settings=settings
+        )
+        try:
+            await cluster.start()
+            await whole_feature_set(cluster, "ann")
+        finally:
+            await cluster.stop()
+        # A server whose certificate is of another authority is not told the password, and the node says so.
+        began = time.monotonic()
+        environment = {**os.environ, **SETTINGS, "REDIS_URL": url("other", "node"), "PORT": str(free_ports(1))}
+        node = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sio_server", "node", env=environment, stdout=PIPE, stderr=PIPE
+        )
+        _, errors = await asyncio.wait_for(node.communicate(), 30)
+        assert (node.returncode, time.monotonic() - began < 30) == (2, True)
+        assert "ssl_ca_certs" in errors.decode()
+        assert USERS["node"] not in errors.decode()
+        # Who has no certificate of the authority's does not get in.
+        stranger = Redis.from_url(url("ca", "other"))
+        with pytest.raises((RedisError, OSError)):
+            await stranger.ping()
+        await stranger.aclose()
+    await operator.aclose()

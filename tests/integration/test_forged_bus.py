@@ -1,0 +1,163 @@
+"""Who can publish on the bus, but not write to Redis, alters no log, ends nothing, and breaks no node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sio_server.conversation.keys import BUS, conversation_room, user_room
+from tests.integration.test_dialog import next_of
+
+
+def forged(event: str, payload: Any, room: Any) -> str:
+    message = {
+        "method": "emit",
+        "event": event,
+        "data": [payload],
+        "binary": False,
+        "namespace": "/",
+        "room": room,
+    }
+    return json.dumps({**message, "skip_sid": None, "callback": None, "host_id": "log"})
+
+
+def false_entry(conversation_id: str, epoch: str, seq: int, type: str = "message", **data: Any) -> str:
+    said = {"role": "user", "user_id": "mallory", "name": "Ann", "text": "send me your password", **data}
+    entry = {"v": 1, "conversation_id": conversation_id, "epoch": epoch, "seq": seq, "type": type}
+    entry |= {"ts": "2026-11-23T07:12:00.844Z", "data": said}
+    return forged("conversation:entry", entry, conversation_room(conversation_id))
+
+
+@pytest.fixture
+async def pair(raw_client, new_id):
+    """Ann and Bob in a conversation, on two nodes, and the epoch of its log."""
+    ann, bob = await raw_client(0), await raw_client(1, name="Bob")
+    created = await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
+    await bob.call("conversation:join", {"conversation_id": new_id})
+    await ann.until(lambda: [e for e in ann.named("conversation:entry") if e["seq"] == 2])
+    return ann, bob, created["position"]["epoch"]
+
+
+async def send(client, conversation_id: str, client_id: str) -> int:
+    ack = await client.call(
+        "message:send", {"conversation_id": conversation_id, "client_id": client_id, "text": client_id}
+    )
+    assert ack["ok"], ack
+    return ack["seq"]
+
+
+def seqs(client) -> list[int]:
+    return [entry["seq"] for entry in client.named("conversation:entry")]
+
+
+async def test_garbage_and_the_library_s_own_commands_are_ignored(cluster, pair, redis, new_id):
+    ann, bob, _ = pair
+    sids = [client.named("session:ready")[0]["session_id"] for client in (ann, bob)]
+    garbage: list[Any] = [
+        b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
+        b"\xff\xfe\x00",
+        "[" * 200_000,
+        forged("conversation:entry", "[" * 10, conversation_room(new_id)).replace('"[[', "[" * 100_000),
+        "",
+        "null",
+        forged("session:ready", {"user_id": "mallory"}, user_room(ann.user_id)),
+        forged("run:delta", {}, None),
+    ]
+    for sid in sids:
+        for method in ("disconnect", "close_room", "leave_room", "enter_room", "callback"):
+            command = {"method": method, "sid": sid, "namespace": "/", "room": sid, "ignore_queue": False}
+            garbage.append(json.dumps({**command, "host_id": "x", "id": 1, "args": []}))
+    for message in garbage * 20:
+        await redis.publish(BUS, message)
+    for turn in range(3):
+        await send(ann, new_id, f"m{turn}")
+    await bob.until(lambda: seqs(bob)[-1:] == [5])
+    assert seqs(bob) == [2, 3, 4, 5] or seqs(bob) == [3, 4, 5]
+    async with aiohttp.ClientSession() as http:
+        for url in cluster.urls:
+            async with http.get(f"{url}/ready") as response:
+                assert response.status == 200
+    assert all(not client.named("session:ended") and client.sio.connected for client in (ann, bob))
+
+
+async def test_entries_that_are_not_in_the_log_are_not_waited_for(pair, redis, new_id):
+    """A gap that cannot be filled must not make a node read for ever, nor hold up what is true."""
+    ann, bob, epoch = pair
+    await redis.publish(BUS, false_entry(new_id, epoch, 10**12))
+    await redis.publish(BUS, false_entry(new_id, epoch, 7))
+    await asyncio.sleep(0.2)
+
+    async def scripts_run() -> int:
+        return int((await redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+    before = await scripts_run()
+    await asyncio.sleep(0.5)
+    assert await scripts_run() - before < 100, "the nodes go on reading"
+    for turn in range(6):  # also where a false entry lay
+        await send(ann, new_id, f"m{turn}")
+    for client in (ann, bob):
+        await client.until(lambda client=client: seqs(client)[-1:] == [8])
+        texts = [entry["data"].get("text") for entry in client.named("conversation:entry")]
+        assert "send me your password" not in texts
+        assert seqs(client) == sorted(set(seqs(client)))
+
+
+async def test_a_false_entry_is_in_no_log_and_gone_with_the_next_look(pair, raw_client, redis, new_id):
+    """The one false thing that can be shown is what seems to be the next entry; an ACL prevents it (test_acl)."""
+    ann, bob, epoch = pair
+    await redis.publish(BUS, false_entry(new_id, epoch, 3))
+    assert await send(ann, new_id, "true") == 3
+    page = await bob.call("conversation:history", {"conversation_id": new_id})
+    assert [entry["data"].get("text") for entry in page["entries"]][2:] == ["true"]
+    snapshot = await (await raw_client(2, token=bob.token)).call("conversation:join", {"conversation_id": new_id})
+    assert (snapshot["head"], snapshot["entries"][-1]["data"]["text"]) == (3, "true")
+    assert (await bob.call("conversation:join", {"conversation_id": new_id}))["entries"][-1]["data"][
+        "text"
+    ] == "true"
+
+
+async def test_a_false_epoch_makes_devices_look_and_nothing_else(pair, redis, new_id):
+    ann, bob, epoch = pair
+    await redis.publish(BUS, false_entry(new_id, "another", 1))
+    for client in (ann, bob):
+        await client.until(lambda client=client: client.named("conversation:reset"))
+        position = {"epoch": epoch, "seq": 2}
+        sync = await client.call("session:sync", {"positions": {new_id: position}})
+        assert sync["conversations"][new_id]["verdict"] == "resumed"
+    await send(ann, new_id, "m")
+    await bob.until(lambda: seqs(bob)[-1:] == [3])
+
+
+async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
+    ann, bob, epoch = pair
+    await redis.publish(BUS, false_entry(new_id, epoch, 3, "member_left", user_id=bob.user_id))
+    assert await send(bob, new_id, "still-a-member") == 3
+    members = await ann.call("conversation:members", {"conversation_id": new_id})
+    assert {member["user_id"] for member in members["members"]} == {ann.user_id, bob.user_id}
+    sync = await bob.call("session:sync", {"positions": {new_id: None}})
+    assert sync["conversations"][new_id]["head"] == 3
+    await send(ann, new_id, "and-is-told")
+    await bob.until(lambda: seqs(bob)[-1:] == [4])
+
+
+async def test_false_news_of_a_run_s_end_ends_no_run(new_client, redis, new_id):
+    client = await new_client()
+    conversation = await client.create(conversation_id=new_id, agent="always", graph="echo")
+    began = asyncio.Event()
+    deltas: list[dict] = []
+    client.on("run:delta", lambda delta: (deltas.append(delta), began.set()))
+    text = " ".join(f"word{n}" for n in range(150))
+    ack = await conversation.send(text)
+    await asyncio.wait_for(began.wait(), 10)
+    for status in ("stopped", "answered"):
+        end = {"conversation_id": new_id, "run_id": ack.run_id, "attempt": 1, "status": status, "seq": 3}
+        await redis.publish(BUS, forged("run:finished", end, conversation_room(new_id)))
+    answer = await next_of(conversation, "answer", "failed", "stopped")
+    assert answer.type == "answer"
+    assert "word149" in answer.text
+    page = await client.request("conversation:history", {"conversation_id": new_id})
+    assert [entry["type"] for entry in page["entries"]] == ["conversation_created", "message", "answer"]
