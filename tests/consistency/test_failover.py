@@ -220,7 +220,7 @@ class Site:
     async def threads(self, conversation_id: str) -> set[str]:
         """All threads of checkpoints that have any key."""
         keys = [key async for key in self.redis.scan_iter(match=f"*{conversation_id}@*", count=1000)]
-        found = (re.search(rf"{conversation_id}@\w+#\d+", key) for key in keys)
+        found = (re.search(rf"{conversation_id}@\w+#[\w.]+", key) for key in keys)
         return {match[0] for match in found if match}
 
     async def kept(self, conversation_id: str) -> set[str]:
