@@ -361,7 +361,8 @@ def revoke_command(
     except ValueError as exc:
         fail(f"REDIS_URL={hide_password(redis_url)}: {exc}", 2)
     of = f"{user_id}, device {device}" if device else user_id
-    console.print(f"{of}: tokens issued until now are refused; sessions ended: {ended}", highlight=False)
+    told = f"{of}: tokens issued until now are refused; sessions ended: {ended}"
+    console.print(told, highlight=False, soft_wrap=True)
 
 
 @app.command("tour")

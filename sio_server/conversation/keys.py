@@ -16,7 +16,7 @@ TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depend
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no secret is set
-REVOCATIONS = "rg:revocations"  # how often tokens were revoked: a node that finds it changed looks at its sessions
+REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead

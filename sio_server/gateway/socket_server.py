@@ -135,15 +135,21 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]
         super().__init__(**options)
         self.turnstile = Turnstile()
         self.max_connections = 0
+        self._connections = 0  # those that wait at the turnstile, too
 
     async def handle_request(self, request: web.Request) -> Any:
-        if len(self.sockets) + self.turnstile.waiting >= self.max_connections:
+        """Serve a connection until it ends."""
+        if self._connections >= self.max_connections:
             full = Unavailable("this node has as many connections as it takes: use another")
             return web.json_response({"ok": False, "error": full.to_wire()}, status=503)
-        await self.turnstile.enter()
-        if _is_gone(request):
-            return web.Response(status=503)  # nobody reads it
-        return await super().handle_request(request)
+        self._connections += 1
+        try:
+            await self.turnstile.enter()
+            if _is_gone(request):
+                return web.Response(status=503)  # nobody reads it
+            return await super().handle_request(request)
+        finally:
+            self._connections -= 1
 
 
 class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]

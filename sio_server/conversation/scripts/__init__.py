@@ -31,7 +31,7 @@ _OF_RUNS = {"append", "take_run", "finish_run", "stop", "respond", "regenerate"}
 
 # Steps that a repetition would do otherwise, or answer otherwise; see `_once.lua`.
 _ONCE = {"create", "join", "leave", "invite", "draft", "stop", "take_run", "hand_over"}
-_ONCE |= {"rename_device", "sign_out"}
+_ONCE |= {"rename_device", "sign_out", "revoke"}
 
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
