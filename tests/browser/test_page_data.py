@@ -23,7 +23,7 @@ LONG = 10_000
 async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
     """A conversation of Bob's that anyone may join; nobody answers in it."""
     bob = await new_client("Bob", node=2, device_name="Bob's phone")
-    return await bob.create("Plans", conversation_id=new_id, access="open", agent="of")
+    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
 
 
 async def test_all_devices_of_a_person_are_known_with_how_far_they_are_behind(
