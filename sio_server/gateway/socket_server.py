@@ -147,6 +147,9 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]
             await self.turnstile.enter()
             if _is_gone(request):
                 return web.Response(status=503)  # nobody reads it
+            if request.method == "GET" and not web.WebSocketResponse().can_prepare(request):
+                # The engine would begin a connection and fail over it: it looks at some of these headers only.
+                return web.Response(status=400, text="this is served to websockets only")
             return await super().handle_request(request)
         finally:
             self._connections -= 1
@@ -242,8 +245,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _turn_away(self, eio_sid: str) -> None:
         """End a connection that has no session."""
-        websocket: _WebSocket | None = getattr(self.eio.sockets.get(eio_sid), "websocket", None)
+        socket = self.eio.sockets.get(eio_sid)
+        websocket: _WebSocket | None = getattr(socket, "websocket", None)
         if websocket is None:
+            if socket is not None:
+                await socket.close(wait=False, abort=True)  # its websocket has not come about
             return
         self.on_dropped(None, DropReason.NO_CONNECT)
         with contextlib.suppress(TimeoutError):

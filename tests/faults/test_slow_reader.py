@@ -123,7 +123,6 @@ class Round:
     async def run(self, conversation_id: str) -> None:
         """Until the node has ended all of them, or has had more than enough time for it."""
         now = asyncio.get_running_loop().time
-        self.began = now()
         stopped: dict[str, float] = {}
         sippers: list[asyncio.Task[None]] = []
         with ExitStack() as sockets:
@@ -135,7 +134,8 @@ class Round:
                 stopped[name] = now()
                 if len(sippers) < SLOW // 5:
                     sippers.append(asyncio.create_task(sip(client)))
-            while slow and now() - max(stopped.values()) < 2 * CLOSED_WITHIN_S:
+            self.began = now()  # none of them reads; what they were sent on joining is no part of it
+            while slow and now() - self.began < 2 * CLOSED_WITHIN_S:
                 await asyncio.sleep(0.02)
                 self.peak = max(self.peak, self.memory())
                 for name in [name for name, client in slow.items() if client.broken_off]:
@@ -184,7 +184,7 @@ async def test_who_does_not_read_is_ended_soon_and_costs_nobody_anything(start_c
         assert drops[f'roomgraph_drops_total{{reason="{reason}"}}'] == len(closed_after)
         assert peak - before < SLOW  # MB
         assert after - before < 10
-        assert quantile(beside, 0.99) < max(2 * quantile(at_rest, 0.99), 0.25)
+        assert quantile(beside, 0.99) < max(2 * quantile(at_rest, 0.99), 0.5)
 
         # Each of them comes back and is told why it was ended.
         for name in list(tokens)[:: SLOW // 5]:
