@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import re
 import sys
@@ -242,14 +241,7 @@ def node_command(
     settings = settings_or_fail(port=port, graph=graph, langgraph_json=project)
     logs.set_up(settings.log_level.upper())
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
-
-    def serving() -> None:
-        # What is loaded by now stays: the collector need not look at it again and again, 0.1 s at a time.
-        gc.collect()
-        gc.freeze()
-        errors.print(ready, highlight=False)
-
-    run(lambda: serve(settings, serving))
+    run(lambda: serve(settings, lambda: errors.print(ready, highlight=False)))
 
 
 @app.command("redis")
