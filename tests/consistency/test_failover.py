@@ -26,6 +26,8 @@ from sio_server.protocol.events import Entry
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
 
+pytestmark = pytest.mark.faults
+
 TAKEOVER_S = 5.0
 PAUSE_S = 7.0  # of SIGSTOP: the lease lasts 3 s, and after 5 s a silent node is taken for dead
 AWAKE_S = 1.5  # for a node that wakes, to find that its runs are another's

@@ -12,6 +12,8 @@ from sio_clients import ChatClient, RoomgraphError, guest_token
 from sio_clients.check import Recorder, check
 from sio_clients.check.recording import RecordedDevice
 
+pytestmark = pytest.mark.faults
+
 DEVICES = 6
 MESSAGES = 40
 
