@@ -68,6 +68,11 @@ class Outbound:
         """Whether so many answers wait that no further request should be read."""
         return self._answers > MAX_ANSWERS or self._answer_bytes > MAX_ANSWER_BYTES
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._over
+
     def sent(self, message: str | bytes) -> None:
         """The transport has got it."""
         if self._over:

@@ -128,6 +128,13 @@ def _is_gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
+def _opens_websocket(request: web.Request) -> bool:
+    try:
+        return bool(web.WebSocketResponse().can_prepare(request))
+    except ValueError:  # a key that is not even text
+        return False
+
+
 class _Engine(engineio.AsyncServer):  # type: ignore[misc]
     """The engine, with a turnstile before it: nothing is done for a connection before its turn."""
 
@@ -147,7 +154,7 @@ class _Engine(engineio.AsyncServer):  # type: ignore[misc]
             await self.turnstile.enter()
             if _is_gone(request):
                 return web.Response(status=503)  # nobody reads it
-            if request.method == "GET" and not web.WebSocketResponse().can_prepare(request):
+            if request.method == "GET" and not _opens_websocket(request):
                 # The engine would begin a connection and fail over it: it looks at some of these headers only.
                 return web.Response(status=400, text="this is served to websockets only")
             return await super().handle_request(request)
@@ -309,6 +316,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         socket = self.eio.sockets.get(eio_sid)
         while socket is not None and not socket.closed and socket.queue.unread:
             await socket.queue.change()  # who asks without reading the answers is not read from either
+        if socket is not None and socket.queue.ended:
+            return  # it was broken off for that, and what it has asked for since is nobody's
         try:
             await super()._handle_eio_message(eio_sid, data)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:

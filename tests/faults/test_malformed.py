@@ -23,7 +23,7 @@ from tests.faults.raw_websocket import RawWebSocket, frame
 pytestmark = pytest.mark.faults
 
 FRAMES = int(os.environ.get("FRAMES", "1000000" if SOAK else "30000"))
-ATTACKERS = 4
+ATTACKERS = 16
 BATCH = 120  # bearable frames, then one that ends the connection, or should
 END_S = 10.0  # for a connection to be ended, or to answer as before
 REST_S = 3.0  # of what is compared

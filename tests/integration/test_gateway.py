@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import socketio
 
 from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_TEXT_BYTES, REQUESTS
 from tests.conftest import SECRET, RawClient
+from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 
 ROOM = {"access": "open", "agent": "off"}
 
@@ -254,6 +256,25 @@ async def test_polling_is_not_served(cluster):
     async with aiohttp.ClientSession() as http:
         async with http.get(cluster.urls[0] + "/socket.io/?EIO=4&transport=polling") as response:
             assert response.status == 400
+
+
+async def test_a_request_that_half_opens_a_websocket_is_refused_and_no_error_of_the_node(cluster):
+    port = cluster.ports[0]
+    log = cluster.data_dir / "logs" / f"node-{port}.log"
+    before = log.stat().st_size
+    good = upgrade_request(port)
+    key = re.search(rb"Key: (\S+)", good)[1]
+    for bad in (
+        good.replace(b"Connection: Upgrade\r\n", b""),
+        good.replace(b"Version: 13", b"Version: 1"),
+        good.replace(key, b"\xff" + key),
+        good.replace(key, b"short"),
+    ):
+        with RawWebSocket(port) as client:
+            await client.connect()
+            await client.write(bad)
+            assert (await client.read(4096)).startswith(b"HTTP/1.1 400")
+    assert log.stat().st_size == before
 
 
 async def test_an_origin_that_is_not_listed_is_refused(cluster):
