@@ -110,11 +110,13 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         await next_of(conversation, "interrupt")
         await client.rename_device("phone", "Pocket")
         assert await client.sign_out_device("phone") == 1
-        # Its node hears of it over the bus, maybe after the next request.
+
+        async def ask_on() -> None:  # its node hears of it over the bus, maybe after the next request
+            while True:
+                await phone.devices()
+
         with pytest.raises(SessionEnded):
-            async with asyncio.timeout(10):
-                while True:
-                    await phone.devices()
+            await asyncio.wait_for(ask_on(), 10)
         assert await client.conversations()
         await bob.request("conversation:leave", in_it)
 
