@@ -11,9 +11,10 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from sio_clients import guest_token
+from sio_clients.conversation import Conversation
 from sio_server.cluster.local import LocalCluster
 from tests.browser.pages import until
-from tests.conftest import NODE_SETTINGS, cluster_in
+from tests.conftest import NODE_SETTINGS, ClientFactory, cluster_in
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -43,6 +44,13 @@ async def browser() -> AsyncIterator[Browser]:
         launched = await playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
         yield launched
         await launched.close()
+
+
+@pytest.fixture
+async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
+    """A new conversation of Bob's that anyone may join; nobody answers in it."""
+    bob = await new_client("Bob", node=2)
+    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
 
 
 PageFactory = Callable[..., Awaitable[Page]]

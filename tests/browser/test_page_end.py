@@ -12,7 +12,6 @@ from sio_clients.conversation import Conversation
 from sio_server.cluster.local import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, say, until
-from tests.conftest import ClientFactory
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -23,13 +22,6 @@ LINES = "\n".join(f"{line} words that were pasted" for line in range(8))
 @pytest.fixture(scope="module")
 def cluster(served: LocalCluster) -> LocalCluster:
     return served
-
-
-@pytest.fixture
-async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
-    """A new conversation of Bob's that anyone may join; nobody answers in it."""
-    bob = await new_client("Bob", node=2)
-    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
 
 
 async def flood(conversation: Conversation, start: int, count: int) -> None:

@@ -9,7 +9,6 @@ from sio_clients.conversation import Conversation
 from sio_server.cluster.local import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, say, until
-from tests.conftest import ClientFactory
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -20,13 +19,6 @@ DEVICE = "state.devices.find((one) => one.here).device_id"
 @pytest.fixture(scope="module")
 def cluster(served: LocalCluster) -> LocalCluster:
     return served
-
-
-@pytest.fixture
-async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
-    """A conversation of Bob's that anyone may join; nobody answers in it."""
-    bob = await new_client("Bob", node=2)
-    return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
 
 
 async def arrive(context: BrowserContext, address: str, name: str = "") -> Page:
