@@ -39,10 +39,11 @@ from sio_server.dialog.runs import Runs
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.auth import Tokens
 from sio_server.gateway.bus import Bus
-from sio_server.gateway.drops import SESSION_DROPPED, Drops
+from sio_server.gateway.drops import Drops
 from sio_server.gateway.endings import Endings
 from sio_server.gateway.fanout import Fanout
 from sio_server.gateway.handshake import Handshakes
+from sio_server.gateway.hearing import SESSION_DROPPED
 from sio_server.gateway.http import HttpApi, Stage
 from sio_server.gateway.limits import Limits, parse_rates
 from sio_server.gateway.metrics import Metrics

@@ -11,6 +11,7 @@ from typing import Any
 
 from sio_server.conversation.keys import user_room
 from sio_server.gateway.bus import Bus
+from sio_server.gateway.hearing import SESSION_DROPPED
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.sessions import Sessions
 from sio_server.gateway.socket_server import DropReason
@@ -18,7 +19,6 @@ from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-SESSION_DROPPED = "session:dropped"  # on the bus only, from node to node
 KEPT_S = 300.0
 KEPT = 10_000  # devices
 

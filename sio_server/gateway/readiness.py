@@ -74,7 +74,7 @@ class Readiness:
 
     def admit(self) -> None:
         """Raise Unavailable when a new session would be better off on another node."""
-        if self.cut_off or self.stopping:
+        if self.stopping or (self.cut_off and not self.connected):  # the next look will see that it is connected
             raise Unavailable("this node cannot serve at this moment; go to another one")
 
     async def watch(self) -> None:
