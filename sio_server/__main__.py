@@ -369,8 +369,7 @@ def tour_command(
 ) -> None:
     """Play the tour on nodes that are up and take guests; verdicts come from what clients received.
 
-    Spare scenes are played, with those named beside them, on three nodes and a Redis that are started for them and
-    stopped after them.
+    Spare scenes are played on three nodes and a Redis of their own.
     """
     from sio_clients.tour.play import BREAKING, SPARE_SCENES, play
 

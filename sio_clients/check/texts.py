@@ -31,7 +31,7 @@ TEXTS = {
     "broken": {"en": "broken", "zh": "违反"},
     "anomalies": {"en": "Where it was broken", "zh": "违反之处"},
     "held": {"en": "Every promise was kept.", "zh": "所有承诺均已兑现。"},
-    "not_held": {"en": "Promises were broken {count} times.", "zh": "承诺被违反 {count} 次。"},
+    "not_held": {"en": "Broken promises: {count}.", "zh": "承诺被违反 {count} 次。"},
     # The promises
     "lost_acked": {"en": "an acked message is in the log", "zh": "已确认的消息都在日志中"},
     "ack_changed": {"en": "a repeated send gets the same ack", "zh": "重复发送得到相同的确认"},

@@ -115,7 +115,10 @@ async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) ->
             now = loop.time()
             count = len(traffic.arrivals(traffic.devices[:1])[traffic.devices[0].name])
             line = stage.texts(
-                "chaos.now", seconds=f"{now - began:.0f}", duration=f"{stage.duration:g}", count=count
+                "chaos.now" if now - began < stage.duration else "chaos.settling",
+                seconds=f"{now - began:.0f}",
+                duration=f"{stage.duration:g}",
+                count=count,
             )
             live.update(
                 Group(timeline(stage, faults.happened, began, now), Text("  " + line, style="dim")), refresh=True

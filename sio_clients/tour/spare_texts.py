@@ -98,6 +98,10 @@ SPARE_TEXTS = {
         "en": "{seconds} of {duration} s · {count} messages",
         "zh": "{seconds} / {duration} 秒 · {count} 条消息",
     },
+    "chaos.settling": {
+        "en": "over; until all are level and all answers have ended: {seconds} s · {count} messages",
+        "zh": "故障结束，等待所有设备追平、所有回答结束：{seconds} 秒 · {count} 条消息",
+    },
     "chaos.fault": {"en": "fault", "zh": "故障"},
     "fault.node_kill": {"en": "node killed (SIGKILL)", "zh": "节点被终止（SIGKILL）"},
     "fault.node_pause": {"en": "node stands still", "zh": "节点停滞"},
