@@ -7,12 +7,15 @@ import signal
 import time
 
 import aiohttp
+import pytest
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, guest_token
 from sio_server.conversation.connection import connect
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.scripts import Scripts
+
+pytestmark = pytest.mark.faults
 
 
 async def ready(url: str) -> tuple[int, dict]:
