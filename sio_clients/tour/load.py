@@ -289,7 +289,7 @@ def _named(stage: Stage, process: str) -> str:
 def _table(stage: Stage, steps: list[Step]) -> Table:
     texts = stage.texts
     highest = max(step.rate for step in steps) or 1
-    columns = ("", texts("load.clients"), texts("load.rate"), "", "p50 · p99 · p99.9 ms", "CPU %", "MB")
+    columns = ("", texts("load.clients"), texts("load.rate"), "", "p50 · p99 · p99.9", "CPU %", "MB")
     table = stage.table(*columns)
     for step in steps:
         mark = "[green]✔[/]" if step.whole and step.quick else "[yellow]–[/]" if step.whole else "[red]✘[/]"
@@ -299,7 +299,7 @@ def _table(stage: Stage, steps: list[Step]) -> Table:
             total = sum(step.cpu.get(name, 0.0) for name in nodes)
             cpu = f"{total * 100:.0f} · {step.cpu.get('redis', 0.0) * 100:.0f}"
             memory = f"{max(step.memory[name] for name in nodes) >> 20} · {step.memory.get('redis', 0) >> 20}"
-        bar = f"[green]{'█' * max(1, round(step.rate / highest * 10))}[/]"
+        bar = f"[green]{'█' * max(1, round(step.rate / highest * 5))}[/]"
         latency = " · ".join(_short(ms) for ms in step.figures.latency.percentiles_ms().values())
         table.add_row(mark, f"{step.clients:,}", f"{step.rate:,}", bar, latency, cpu, memory)
     return table

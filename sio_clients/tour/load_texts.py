@@ -22,8 +22,9 @@ LOAD_TEXTS = {
     },
     "load.clients": {"en": "clients", "zh": "客户端"},
     "load.legend": {
-        "en": "[dim]CPU of all nodes · of Redis (100 % is one core); memory of the largest node · of Redis[/]",
-        "zh": "[dim]CPU：全部节点 · Redis（100% 为一个核心）；内存：最大的节点 · Redis[/]",
+        "en": "[dim]Times in ms. CPU of all nodes · of Redis (100 % is one core); "
+        "memory of the largest node · of Redis[/]",
+        "zh": "[dim]时间单位：毫秒。CPU：全部节点 · Redis（100% 为一个核心）；内存：最大的节点 · Redis[/]",
     },
     "load.slow": {
         "en": "{clients} clients are more than this machine can take: 99 % within {p99} ms is over {limit} ms.",
