@@ -55,7 +55,6 @@ log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 5.0
 BACKOFF_FIRST_S = 0.1
-BACKOFF_MAX_S = 3.0
 REPEAT_MAX_S = 1.0  # between repetitions of a request: the store may be back, and was asked no sooner than that
 RUN_EVENTS = (
     ServerEvent.RUN_STARTED,

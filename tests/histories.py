@@ -341,7 +341,9 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
             return with_send(with_send(history, one.client_id, order=two.order), two.client_id, order=one.order)
         case K.REAL_TIME:
             early, done = pick([(a, b) for a in sends for b in acked if logged[a.client_id] < logged[b.client_id]])
-            return with_send(history, early.client_id, invoked=done.completed + 0.1)
+            began = done.completed + 0.1
+            ended = None if early.completed is None else max(early.completed, began)
+            return with_send(history, early.client_id, invoked=began, completed=ended)
         case K.RESET_IN_VAIN:
             again = DeviceView("watcher", "c1", log[index:], True, False, 1, log[0].epoch, "new_epoch")
             return replace(history, views=(*history.views, again))

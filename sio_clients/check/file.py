@@ -244,6 +244,7 @@ class _Reader:
             case "send":
                 acks = tuple(_made(Acked, ack) for ack in _listed(line, "acks"))
                 send = _made(Send, line, acks=acks)
+                _check_possible(send)
                 if self._sends.setdefault(send.client_id, send) is not send:
                     raise _Wrong(f"client_id {_short(send.client_id)} is there twice; a retry is the same send")
             case "view":
@@ -304,3 +305,13 @@ class _Reader:
             if len(entries) != count:
                 raise _Wrong(f"the view of {_short(view.device)} has {len(entries)} entries, not {count}")
         self._ended = True
+
+
+def _check_possible(send: Send) -> None:
+    """A send that cannot have been so is the recorder's fault: it must not be laid to the server."""
+    if send.order < 0:
+        raise _Wrong(f"order: {send.order} is less than 0")
+    if send.completed is not None and send.completed < send.invoked:
+        raise _Wrong("completed: it ended before it was invoked")
+    if send.outcome == "ok" and not send.acks:
+        raise _Wrong("outcome: ok, and there is no ack")
