@@ -36,23 +36,23 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sio_server.cluster.local import REDIS_PORT_OFFSET, ClusterError, LocalCluster, is_free
-from sio_server.cluster.redis import NoEmbeddedRedis
-from sio_server.conversation.connection import connect
-from sio_server.conversation.keys import WORKERS, ConversationKeys
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.conversation.scripts import Scripts
+from sio_server.conversation.runs import Idle, Runs, TakenRun
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
-from sio_server.dialog.checkpoints import CheckpointStore
 from sio_server.dialog.execution import MODES
 from sio_server.dialog.graphs import concierge
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.runs import Idle, Runs, TakenRun
-from sio_server.gateway.runs import new_run_id
+from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.gateway.requests.runs import new_run_id
+from sio_server.local.cluster import REDIS_PORT_OFFSET, ClusterError, LocalCluster, is_free
+from sio_server.local.redis import NoEmbeddedRedis
 from sio_server.protocol.events import ConversationCreate
 from sio_server.settings import Settings
+from sio_server.store.connection import connect
+from sio_server.store.keys import WORKERS, ConversationKeys
+from sio_server.store.scripts import Scripts
 
 SaverName = Literal["redis", "plain"]
 
@@ -264,7 +264,7 @@ def default(setting: str) -> Any:
 
 @asynccontextmanager
 async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[ServedTalk]:
-    """A conversation served as `sio_server.app` puts a node together: the dialog has connections of its own."""
+    """A conversation served as `sio_server.node` puts a node together: the dialog has connections of its own."""
     ended: list[str] = []
 
     def on_ended(status: str) -> None:

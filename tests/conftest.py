@@ -16,11 +16,11 @@ import socketio
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, guest_token
-from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster, is_free
-from sio_server.conversation.connection import connect
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.conversation.scripts import Scripts
+from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster, is_free
+from sio_server.store.connection import connect
+from sio_server.store.scripts import Scripts
 
 SECRET = "a-secret-that-only-these-tests-use-0123456789"
 NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}

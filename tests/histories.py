@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sio_clients.check import (
+from roomgraph.check import (
     Acked,
     AnomalyKind,
     DeviceView,

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.peers import Peers
-from sio_server.conversation.clock import Clock
-from sio_server.conversation.connection import cannot_write, redis_errors
-from sio_server.conversation.keys import NODE_TTL_MS
 from sio_server.protocol.errors import Unavailable
+from sio_server.store.clock import Clock
+from sio_server.store.connection import cannot_write, redis_errors
+from sio_server.store.keys import NODE_TTL_MS
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)

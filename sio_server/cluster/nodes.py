@@ -8,9 +8,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.conversation.connection import redis_errors
-from sio_server.conversation.keys import NODE_TTL_MS, NODES, node, node_sessions
-from sio_server.conversation.scripts import Scripts
+from sio_server.store.connection import redis_errors
+from sio_server.store.keys import NODE_TTL_MS, NODES, node, node_sessions
+from sio_server.store.scripts import Scripts
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.conversation.connection import redis_errors
-from sio_server.conversation.keys import BUS, NODES, PARTITIONS, node, node_sessions, stats
+from sio_server.store.connection import redis_errors
+from sio_server.store.keys import BUS, NODES, PARTITIONS, node, node_sessions, stats
 
 
 async def read_status(redis: Redis) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sio_server.conversation.keys import user_room
-from sio_server.conversation.scripts import Scripts
-from sio_server.conversation.trace import Trace
 from sio_server.protocol.events import MAX_DELIVERED, MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
 from sio_server.protocol.position import LogBounds, Position
-from sio_server.protocol.stage import TraceKind
+from sio_server.store.keys import user_room
+from sio_server.store.scripts import Scripts
+from sio_server.trace.contract import TraceKind
+from sio_server.trace.recording import Trace
 
 
 @dataclass(frozen=True)

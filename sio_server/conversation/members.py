@@ -9,13 +9,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.conversation.connection import redis_errors
-from sio_server.conversation.keys import ConversationKeys, user_conversations, user_sessions
 from sio_server.conversation.log import Author, ConversationLog, new_epoch, to_json
-from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import ConversationCreate
 from sio_server.protocol.run import agent_name
+from sio_server.store.connection import redis_errors
+from sio_server.store.keys import ConversationKeys, user_conversations, user_sessions
+from sio_server.store.scripts import Scripts
 
 
 class Members:

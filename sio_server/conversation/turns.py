@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from sio_server.conversation.log import Author, to_json
-from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.store.scripts import Scripts
 
 
 class AlreadyResolved(Refused):

@@ -12,17 +12,17 @@ from typing import Any
 
 from langgraph.errors import GraphRecursionError
 
-from sio_server.conversation.trace import Trace
-from sio_server.dialog.checkpoints import CheckpointStore, is_store_error
+from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
 from sio_server.dialog.execution import Answer, Execution, Graph, NoAnswer, describe, question
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.plain_saver import StaleOwner
-from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
+from sio_server.dialog.savers.checkpoints import CheckpointStore, is_store_error
+from sio_server.dialog.savers.plain import StaleOwner
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus, agent_id
-from sio_server.protocol.stage import TraceKind
 from sio_server.tasks import end_tasks
+from sio_server.trace.contract import TraceKind
+from sio_server.trace.recording import Trace
 
 log = logging.getLogger(__name__)
 

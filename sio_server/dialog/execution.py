@@ -11,9 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from sio_server.dialog.checkpoints import Saver
+from sio_server.conversation.runs import Runs, TakenRun
 from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
-from sio_server.dialog.runs import Runs, TakenRun
+from sio_server.dialog.savers.checkpoints import Saver
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sio_server.conversation.keys import LEASE_MS
-from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
+from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
 from sio_server.protocol.errors import Unavailable
+from sio_server.store.keys import LEASE_MS
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sio_server.dialog.runs import Runs, TakenRun
+from sio_server.conversation.runs import Runs, TakenRun
 from sio_server.protocol.errors import Unavailable
 
 COALESCE_S = 0.045  # people see no difference to word by word; the bus sees twenty deltas a second at most

@@ -12,8 +12,8 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
-from sio_server.dialog.checkpoints import Saver
-from sio_server.dialog.runs import TakenRun
+from sio_server.conversation.runs import TakenRun
+from sio_server.dialog.savers.checkpoints import Saver
 
 # The metadata that names the run to the graph.
 RUN = "roomgraph_run"

@@ -11,11 +11,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from sio_server.conversation.connection import connect_blocking
-from sio_server.conversation.keys import LEASE_MS, PARTITIONS, WORKERS, runs
+from sio_server.conversation.runs import Held, Idle, Runs, TakenRun
 from sio_server.dialog.attempts import Attempts
-from sio_server.dialog.runs import Held, Idle, Runs, TakenRun
 from sio_server.protocol.errors import Unavailable
+from sio_server.store.connection import connect_blocking
+from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from sio_server.__main__ import main
-from sio_server.conversation import scripts
+from roomgraph.__main__ import main
 from sio_server.conversation.log import ConversationLog
-from sio_server.dialog import plain_saver
-from sio_server.dialog.runs import Runs, TakenRun
-from sio_server.gateway.fanout import Fanout
-from sio_server.gateway.socket_server import SocketServer
+from sio_server.conversation.runs import Runs, TakenRun
+from sio_server.dialog.savers import plain as plain_saver
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.transport.server import SocketServer
 from sio_server.protocol.errors import Unavailable
+from sio_server.store import scripts
 
 FENCE = r"if redis\.call\('HGET', lease, 'token'\) ~= ARGV\[4\] then return \{'stale'\} end"
 FENCED = ("renew_lease.lua", "delta.lua", "update.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from sio_clients import guest_token
 from sio_clients.conversation import Conversation
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.browser.pages import until
 from tests.conftest import NODE_SETTINGS, ClientFactory, cluster_in
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page
 
 from sio_clients import ChatClient, guest_token
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.browser.attacks import ATTACKS
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, until

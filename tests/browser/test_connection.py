@@ -11,8 +11,8 @@ import pytest
 from playwright.async_api import Page, WebSocketRoute
 
 from sio_clients.conversation import Conversation
-from sio_server.cluster.local import LocalCluster
-from sio_server.gateway.auth import Tokens
+from sio_server.gateway.sessions.auth import Tokens
+from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, say, until
 from tests.conftest import SECRET, ClientFactory, RawClient

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import problems, say, until
 

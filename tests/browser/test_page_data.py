@@ -10,8 +10,8 @@ import pytest
 from playwright.async_api import Page, Route
 
 from sio_clients.conversation import Conversation
-from sio_server.cluster.local import LocalCluster
 from sio_server.conversation.log import Author, ConversationLog
+from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import MARKS, look, say, until
 from tests.conftest import ClientFactory

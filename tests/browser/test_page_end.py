@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from sio_clients.conversation import Conversation
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, say, until
 

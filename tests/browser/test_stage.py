@@ -55,7 +55,7 @@ async def stage_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
     """The stage's address, as a `roomgraph up` has printed it."""
     port = free_ports(3)
     folder = tmp_path_factory.mktemp("stage")
-    command = [sys.executable, "-m", "sio_server", "up", "--port", str(port), "--data-dir", str(folder)]
+    command = [sys.executable, "-m", "roomgraph", "up", "--port", str(port), "--data-dir", str(folder)]
     process = await asyncio.create_subprocess_exec(
         *command, "--lang", "en", stdout=asyncio.subprocess.PIPE, env={**os.environ, **ENVIRONMENT}
     )

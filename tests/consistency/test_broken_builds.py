@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
+from roomgraph.check import AnomalyKind, Execution, Recorder, Report, check
+from roomgraph.check.file import read_history, write_history
+from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, guest_token
-from sio_clients.check import AnomalyKind, Execution, Recorder, Report, check
-from sio_clients.check.file import read_history, write_history
-from sio_clients.check.recording import RecordedDevice
-from sio_server.cluster.local import LocalCluster
-from sio_server.conversation.connection import connect_blocking
+from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import AgentMode
 from sio_server.protocol.live import LiveRun
+from sio_server.store.connection import connect_blocking
 from tests.broken.nodes import BREAKS
 from tests.conftest import NODE_SETTINGS, RawClient, free_ports
 from tests.graphs.steps import go_key, held_key, noted_key

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from sio_clients import ChatClient, Conversation
-from sio_server.cluster.local import LocalCluster
-from sio_server.conversation.connection import connect, connect_blocking
-from sio_server.conversation.keys import BUS, ConversationKeys
-from sio_server.gateway.auth import Tokens
+from sio_server.gateway.sessions.auth import Tokens
+from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry
+from sio_server.store.connection import connect, connect_blocking
+from sio_server.store.keys import BUS, ConversationKeys
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
 

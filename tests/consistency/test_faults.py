@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from roomgraph.check import Recorder, check
+from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
-from sio_clients.check import Recorder, check
-from sio_clients.check.recording import RecordedDevice
 
 pytestmark = pytest.mark.faults
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from roomgraph.check import Recorder, check
+from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
-from sio_clients.check import Recorder, check
-from sio_clients.check.recording import RecordedDevice
 from sio_clients.transport import Transport
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 
 
 class Load:

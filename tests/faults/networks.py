@@ -7,10 +7,10 @@ import uuid
 
 from redis.asyncio import Redis
 
-from sio_server.cluster.local import LocalCluster
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.conversation.scripts import Scripts
+from sio_server.local.cluster import LocalCluster
+from sio_server.store.scripts import Scripts
 
 
 def cut_off(cluster: LocalCluster, node: int, way: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 
 SOAK = bool(os.environ.get("SOAK"))
 

@@ -9,12 +9,12 @@ import uuid
 
 import pytest
 
+from roomgraph.load import Histogram
 from sio_clients import ChatClient, Conversation, Entry, guest_token
-from sio_clients.load import Histogram
-from sio_server.conversation.connection import connect
 from sio_server.conversation.log import Author, ConversationLog
-from sio_server.conversation.scripts import Scripts
 from sio_server.protocol.errors import Unavailable
+from sio_server.store.connection import connect
+from sio_server.store.scripts import Scripts
 from tests.conftest import ClusterFactory
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from sio_server.gateway.auth import Tokens
+from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import Entry
 from tests.conftest import SECRET
 from tests.integration.test_bus import ready

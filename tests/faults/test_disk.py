@@ -14,9 +14,9 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, ConversationReset, guest_token
-from sio_server.cluster.local import ClusterError, LocalCluster
 from sio_server.cluster.status import read_status
-from sio_server.conversation.connection import connect
+from sio_server.local.cluster import ClusterError, LocalCluster
+from sio_server.store.connection import connect
 from tests.conftest import NODE_SETTINGS, RawClient, free_ports
 from tests.faults.load import loaded
 from tests.integration.test_bus import ready, until_ready

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.faults.malformed import Chance, seed_of_environment
 from tests.faults.nodes import SOAK, log_file, megabytes, metrics, ms, quantile
 from tests.faults.raw_websocket import RawWebSocket, frame

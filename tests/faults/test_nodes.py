@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from roomgraph.check import Recorder, Report, check
+from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
-from sio_clients.check import Recorder, Report, check
-from sio_clients.check.recording import RecordedDevice
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.faults.nodes import SOAK, ms, quantile
 
 pytestmark = pytest.mark.faults

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from roomgraph.check import Recorder, check
+from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, guest_token
-from sio_clients.check import Recorder, check
-from sio_clients.check.recording import RecordedDevice
 from tests.faults.networks import cut_off, heal
 from tests.integration.test_bus import until_ready
 

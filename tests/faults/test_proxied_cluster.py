@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from sio_server.cluster.local import ClusterError, LocalCluster
+from sio_server.local.cluster import ClusterError, LocalCluster
 
 pytestmark = pytest.mark.faults
 

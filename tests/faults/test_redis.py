@@ -14,8 +14,8 @@ import socketio
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, guest_token
-from sio_server.conversation.connection import connect
 from sio_server.protocol.events import ClientEvent
+from sio_server.store.connection import connect
 from tests.conftest import RawClient
 from tests.faults.load import loaded, requests_timed
 from tests.faults.networks import append_unheard, silence_the_bus

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sio_clients.load import Fleet
-from sio_clients.load.processes import Processes
+from roomgraph.load import Fleet
+from roomgraph.load.processes import Processes
 from sio_clients.route import RETURN_S
-from sio_server.cluster.local import LocalCluster
-from sio_server.gateway.auth import Tokens
+from sio_server.gateway.sessions.auth import Tokens
+from sio_server.local.cluster import LocalCluster
 from sio_server.open_files import raise_open_files
 from sio_server.tasks import end_tasks
 from tests.conftest import SECRET, ClusterFactory

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.conftest import RawClient
 from tests.integration.test_bus import until_ready
 from tests.integration.test_revocation import LIMIT_S, revoke

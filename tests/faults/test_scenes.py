@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sio_clients.tour.schedule import schedule
+from roomgraph.tour.schedule import schedule
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -27,7 +27,7 @@ async def play(tmp_path: Path, scene: str, *options: str, timeout: float = 200) 
     facts = tmp_path / "facts.json"
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "PORT", "AUTH_MODE")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sio_server", "tour", "--scene", scene, "--json", str(facts), *options),
+        *(sys.executable, "-m", "roomgraph", "tour", "--scene", scene, "--json", str(facts), *options),
         cwd=ROOT,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=PIPE,

@@ -10,11 +10,11 @@ from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
+from roomgraph.check import Recorder
+from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, guest_token
-from sio_clients.check import Recorder
-from sio_clients.check.recording import RecordedDevice
-from sio_server.cluster.local import LocalCluster
-from sio_server.cluster.proxy import Proxy
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.proxy import Proxy
 from tests.faults.nodes import SOAK, megabytes, metrics, ms, quantile
 from tests.faults.raw_websocket import RawWebSocket
 

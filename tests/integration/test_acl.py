@@ -21,10 +21,10 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from sio_clients import ChatClient, SessionEnded
-from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster
-from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.cluster.status import read_status
-from sio_server.conversation.keys import BUS, ConversationKeys
+from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.store.keys import BUS, ConversationKeys
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.integration.test_dialog import ask, next_of
 from tests.integration.test_revocation import revoke
@@ -275,7 +275,7 @@ async def test_nodes_speak_tls_with_certificates_of_ones_own_and_to_nobody_else(
         began = time.monotonic()
         environment = {**os.environ, **SETTINGS, "REDIS_URL": url("other", "node"), "PORT": str(free_ports(1))}
         node = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "sio_server", "node", env=environment, stdout=PIPE, stderr=PIPE
+            sys.executable, "-m", "roomgraph", "node", env=environment, stdout=PIPE, stderr=PIPE
         )
         _, errors = await asyncio.wait_for(node.communicate(), 30)
         assert (node.returncode, time.monotonic() - began < 30) == (2, True)

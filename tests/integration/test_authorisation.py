@@ -16,7 +16,7 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 
-from sio_server.gateway.http import TRACE_PATH, HttpApi, Stage
+from sio_server.gateway.http.api import TRACE_PATH, HttpApi, Stage
 from sio_server.protocol.events import REQUESTS, ClientEvent
 from tests.conftest import RawClient
 from tests.integration.test_sign_out import TOKENS, token_of

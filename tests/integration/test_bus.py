@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, guest_token
-from sio_server.conversation.connection import connect
 from sio_server.conversation.log import Author, ConversationLog
-from sio_server.conversation.scripts import Scripts
+from sio_server.store.connection import connect
+from sio_server.store.scripts import Scripts
 
 pytestmark = pytest.mark.faults
 

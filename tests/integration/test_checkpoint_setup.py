@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from sio_server.cluster.proxy import Proxy
-from sio_server.dialog.checkpoints import CheckpointStore
+from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.local.proxy import Proxy
 from sio_server.tasks import end_tasks
 
 THERE_S = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015)  # so that it goes away in the middle of one step or another

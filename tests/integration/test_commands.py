@@ -19,9 +19,9 @@ import jwt
 import pytest
 from rich.console import Console
 
+from roomgraph.chat import read_answer
+from roomgraph.tour.play import play
 from sio_clients import connect_guest
-from sio_clients.chat import read_answer
-from sio_clients.tour.play import play
 from tests.conftest import SECRET, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ async def _end_processes() -> AsyncIterator[None]:
 
 async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **env: str) -> Process:
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    command = program or (sys.executable, "-m", "sio_server")
+    command = program or (sys.executable, "-m", "roomgraph")
     process = await asyncio.create_subprocess_exec(
         *command,
         *args,
@@ -529,7 +529,7 @@ async def test_the_procfile_runs_nodes_and_redis(tmp_path):
         .read_text()
         .replace("redis: roomgraph redis", f"redis: roomgraph redis --data-dir {tmp_path}")
     )
-    (tmp_path / "Procfile").write_text(procfile.replace("roomgraph", f"{sys.executable} -m sio_server"))
+    (tmp_path / "Procfile").write_text(procfile.replace("roomgraph", f"{sys.executable} -m roomgraph"))
     (tmp_path / ".env").write_text((ROOT / ".env").read_text() + f"REDIS_URL={redis_url}\n")
     program = (sys.executable, "-m", "honcho", "-f", str(tmp_path / "Procfile"), "-e", str(tmp_path / ".env"))
     process = await start("start", "-c", "web=2,redis=1", "-p", str(port), program=program)

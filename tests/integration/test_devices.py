@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, Device, Refused, guest_token
-from sio_server.conversation.keys import DEVICES_KEPT_MS, user_devices
 from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
+from sio_server.store.keys import DEVICES_KEPT_MS, user_devices
 from tests.conftest import RawClient
 
 

@@ -6,8 +6,8 @@ import asyncio
 import signal
 
 from sio_clients import ChatClient, guest_token
-from sio_server.conversation.connection import connect
 from sio_server.protocol.events import EntryType
+from sio_server.store.connection import connect
 
 
 async def next_of(conversation, *types: str, timeout: float = 30):

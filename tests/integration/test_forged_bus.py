@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sio_server.conversation.keys import BUS, conversation_room, user_room
+from sio_server.store.keys import BUS, conversation_room, user_room
 from tests.integration.test_dialog import next_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from sio_server.conversation.keys import user_sessions
+from sio_server.store.keys import user_sessions
 
 
 async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(raw_client, new_id):

@@ -13,8 +13,8 @@ import pytest
 import socketio
 
 from sio_clients import ChatClient, NotConnected, RateLimited, guest_token
-from sio_server.gateway.auth import Tokens
-from sio_server.gateway.frames import MAX_DEPTH
+from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
 
 TOKENS = Tokens(SECRET, "roomgraph")

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sio_clients.load import Figures, Fleet, Wire, WireError
-from sio_server.cluster.local import LocalCluster
+from roomgraph.load import Figures, Fleet, Wire, WireError
+from sio_server.local.cluster import LocalCluster
 from tests.conftest import ClusterFactory
 
 

@@ -8,11 +8,11 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from sio_server.conversation.keys import BUS, ConversationKeys, user_conversations
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
+from sio_server.store.keys import BUS, ConversationKeys, user_conversations
 
 ANN = Author("ann", "Ann", "d-ann")
 BOB = Author("bob", "Bob", "d-bob")
@@ -266,8 +266,8 @@ async def test_leaving_takes_marks_and_drafts_along(log, members, new_id):
 
 
 async def test_a_full_store_refuses_sends_with_a_code_to_try_again_and_loses_nothing(start_cluster):
-    from sio_server.conversation.connection import connect
-    from sio_server.conversation.scripts import Scripts
+    from sio_server.store.connection import connect
+    from sio_server.store.scripts import Scripts
 
     cluster = await start_cluster(nodes=1)
     redis = connect(cluster.redis_url)

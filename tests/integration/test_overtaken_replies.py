@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from sio_server.conversation.devices import Devices, LiveSession
-from sio_server.conversation.keys import node_sessions, user_room, user_sessions
 from sio_server.conversation.log import Author
-from sio_server.conversation.scripts import Scripts
-from sio_server.conversation.trace import Trace
-from sio_server.gateway.devices import DeviceRequests
-from sio_server.gateway.endings import Endings
 from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.sessions import Session, Sessions
+from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.sessions.registry import Session, Sessions
+from sio_server.gateway.sessions.sign_out import Endings
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import DeviceSignOut
+from sio_server.store.keys import node_sessions, user_room, user_sessions
+from sio_server.store.scripts import Scripts
+from sio_server.trace.recording import Trace
+from sio_server.users.devices import Devices, LiveSession
 
 ENDED = {"reason": "signed_out", "by": {"device_id": "laptop", "device_name": "Laptop"}}
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from sio_server.cluster.proxy import LINE_BYTES, Proxy
+from sio_server.local.proxy import LINE_BYTES, Proxy
 from tests.conftest import free_ports
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from sio_clients.check import AnomalyKind, Recorder, check
-from sio_clients.check.file import read_history, write_history
-from sio_clients.check.recording import RecordedDevice
-from sio_server.conversation.keys import ConversationKeys
+from roomgraph.check import AnomalyKind, Recorder, check
+from roomgraph.check.file import read_history, write_history
+from roomgraph.check.recording import RecordedDevice
+from sio_server.store.keys import ConversationKeys
 
 
 async def level(devices: list[RecordedDevice], conversation_id: str) -> None:

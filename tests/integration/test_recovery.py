@@ -8,7 +8,7 @@ import pytest
 
 from sio_clients import ConversationReset, Position, Refused, guest_token
 from sio_server.conversation.log import Author
-from sio_server.gateway.auth import Tokens
+from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import ConversationCreate
 from tests.conftest import SECRET
 

@@ -8,7 +8,7 @@ import pytest
 import uvloop
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sio_server.conversation.connection import connect
+from sio_server.store.connection import connect
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from sio_clients import ChatClient, guest_token
-from sio_server.cluster.local import REDIS_PORT_OFFSET, LocalCluster
-from sio_server.cluster.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.integration.test_dialog import ask, next_of
 
@@ -74,7 +74,7 @@ async def test_a_saver_that_this_redis_cannot_serve_is_named_at_start(plain_clus
         "PORT": str(free_ports(1)),
     }
     node = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sio_server", "node", env=environment, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "roomgraph", "node", env=environment, stdout=PIPE, stderr=PIPE
     )
     _, errors = await asyncio.wait_for(node.communicate(), 20)
     assert node.returncode == 2

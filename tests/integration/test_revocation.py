@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from sio_clients import ChatClient, NotConnected, Refused, SessionEnded
-from sio_server.conversation.keys import BUS, user_sessions, user_signed_out
 from sio_server.protocol.events import MAX_SIGN_OUTS
+from sio_server.store.keys import BUS, user_sessions, user_signed_out
 from tests.integration.test_sign_out import TOKENS, foreign_token, listed, refusal, token_of
 
 LIMIT_S = 5.0  # promised
@@ -22,7 +22,7 @@ LIMIT_S = 5.0  # promised
 
 async def revoke(redis_url: str, *arguments: str) -> tuple[int, str]:
     """Run `roomgraph revoke`, as an operator does; its status and what it said."""
-    command = [sys.executable, "-m", "sio_server", "revoke", *arguments]
+    command = [sys.executable, "-m", "roomgraph", "revoke", *arguments]
     environment = {**os.environ, "REDIS_URL": redis_url}
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
     out, err = await asyncio.wait_for(process.communicate(), 30)

@@ -13,9 +13,9 @@ import socketio
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, Refused, SessionEnded
-from sio_server.conversation.keys import user_sessions, user_signed_out
-from sio_server.gateway.auth import Tokens
+from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import MAX_SIGN_OUTS
+from sio_server.store.keys import user_sessions, user_signed_out
 from tests.conftest import SECRET, RawClient
 
 TOKENS = Tokens(SECRET, "roomgraph")

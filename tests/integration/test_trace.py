@@ -11,10 +11,10 @@ import time
 import aiohttp
 import pytest
 
-from sio_server.conversation.connection import connect, connect_blocking
-from sio_server.conversation.keys import TRACE
-from sio_server.conversation.trace import WAITING_MAX, Trace
-from sio_server.protocol.stage import TraceKind
+from sio_server.store.connection import connect, connect_blocking
+from sio_server.store.keys import TRACE
+from sio_server.trace.contract import TraceKind
+from sio_server.trace.recording import WAITING_MAX, Trace
 from tests.graphs.steps import held_key
 from tests.served.stage import BEARER, Staged
 

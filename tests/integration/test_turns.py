@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sio_clients import Refused
-from sio_server.conversation.connection import connect
+from sio_server.store.connection import connect
 from tests.served.devices import LANGGRAPH_JSON, Device, devices_of
 
 pytest_plugins = ["tests.served.fixtures"]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sio_clients import ChatClient, guest_token
 from sio_clients.conversation import Conversation
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry, ServerEvent
 
 LANGGRAPH_JSON = str(Path(__file__).with_name("langgraph.json"))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, cluster_in
 from tests.served.devices import LANGGRAPH_JSON, Devices, devices_of
 

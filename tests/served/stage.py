@@ -10,9 +10,9 @@ from typing import Any
 
 import aiohttp
 
-from sio_server.cluster.control import Controller
-from sio_server.cluster.local import LocalCluster
-from sio_server.protocol.stage import BEAT
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.control import Controller
+from sio_server.trace.contract import BEAT
 
 KEY = "the-stage-key-of-these-tests"
 BEARER = {"Authorization": f"Bearer {KEY}"}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sio_server.cluster.local import LocalCluster
+from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.served.devices import Devices, devices_of
 from tests.served.stage import Staged

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.gateway.auth import Identity, Tokens, guest_user_id
+from sio_server.gateway.sessions.auth import Identity, Tokens, guest_user_id
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import USER_ID_PATTERN
 

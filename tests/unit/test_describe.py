@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from sio_clients.chat import describe
+from roomgraph.chat import describe
 from sio_server.protocol.events import Entry
 
 STAMP = "2025-03-01T14:05:59.123Z"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sio_clients.tour.figures import Spell, level_at, percentiles, recovery
+from roomgraph.tour.figures import Spell, level_at, percentiles, recovery
 
 ANN = [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.0)]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sio_clients.check import Acked, AnomalyKind, History, Recorder, Report, Seen, check
+from roomgraph.check import Acked, AnomalyKind, History, Recorder, Report, Seen, check
 from tests.histories import ABOUT_RUNS, ROOM, E, Edit, K, entry, good, kinds, with_log, with_send, with_view
 
 L = good().logs[ROOM]

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from sio_clients.check import AnomalyKind, DeviceView, History, RunView, Shown, check
-from sio_clients.check.checker import PROMISES
-from sio_clients.check.file import BadHistory, read_history, write_history
-from sio_clients.check.texts import TEXTS
-from sio_server.__main__ import app
+from roomgraph.__main__ import app
+from roomgraph.check import AnomalyKind, DeviceView, History, RunView, Shown, check
+from roomgraph.check.checker import PROMISES
+from roomgraph.check.file import BadHistory, read_history, write_history
+from roomgraph.check.texts import TEXTS
 from tests.histories import ABOUT_RUNS, ROOM, correct_histories, entry, good, plant, with_send, with_view
 
 SAME_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

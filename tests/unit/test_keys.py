@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.conversation import keys
-from sio_server.conversation.keys import PARTITIONS, ConversationKeys, partition
 from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
+from sio_server.store import keys
+from sio_server.store.keys import PARTITIONS, ConversationKeys, partition
 
 ids = st.from_regex(ID_PATTERN, fullmatch=True)
 user_ids = st.from_regex(USER_ID_PATTERN, fullmatch=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sio_clients.load import Entries, Figures, LightDevice
-from sio_clients.load.device import Place
+from roomgraph.load import Entries, Figures, LightDevice
+from roomgraph.load.device import Place
 
 EPOCH = "e1"
 OWN = "light-x-1"

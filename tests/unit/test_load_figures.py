@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_clients.load import Figures, Histogram
+from roomgraph.load import Figures, Histogram
 
 times = st.lists(st.floats(min_value=0, max_value=3600), min_size=1, max_size=200)
 

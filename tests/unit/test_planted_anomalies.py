@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sio_clients.check import AnomalyKind, History, check
+from roomgraph.check import AnomalyKind, History, check
 from tests.histories import correct_histories, kinds, plant
 
 

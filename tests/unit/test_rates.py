@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.gateway.addresses import client_address
-from sio_server.gateway.limits import DEEDS, Rate, _Limit, parse_rates
+from sio_server.gateway.sessions.addresses import client_address
+from sio_server.gateway.sessions.limits import DEEDS, Rate, _Limit, parse_rates
 from sio_server.protocol.events import REQUESTS
 
 PUBLIC = "93.184.216.34"

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from sio_server.conversation.clock import Clock
-from sio_server.gateway.auth import CLOCKS_APART_S, Tokens
+from sio_server.gateway.sessions.auth import CLOCKS_APART_S, Tokens
 from sio_server.protocol.errors import Refused
+from sio_server.store.clock import Clock
 from tests.conftest import SECRET
 
 

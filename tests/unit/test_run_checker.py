@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sio_clients.check import (
+from roomgraph.check import (
     PROMISES,
     AnomalyKind,
     Execution,

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from sio_clients.tour.schedule import CALM_S, FIRST_S, RESTART_S, RULES, Fault, FaultKind, schedule
+from roomgraph.tour.schedule import CALM_S, FIRST_S, RESTART_S, RULES, Fault, FaultKind, schedule
 
 SEEDS = range(200)
 OUT = {kind for kind, rule in RULES.items() if rule.to in ("node", "nodes")}
@@ -38,7 +38,7 @@ def test_the_same_seed_and_duration_give_the_same_faults_whatever_was_drawn_befo
 
 
 def test_another_process_draws_the_same() -> None:
-    code = "from sio_clients.tour.schedule import schedule; print(schedule(7, 30, nodes=3, devices=5))"
+    code = "from roomgraph.tour.schedule import schedule; print(schedule(7, 30, nodes=3, devices=5))"
     told = [
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": number}, capture_output=True, text=True

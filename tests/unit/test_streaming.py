@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
 from sio_server.dialog import streaming as module
-from sio_server.dialog.runs import LeaseLost, Runs, TakenRun
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
 

@@ -5,11 +5,11 @@ from string import Formatter
 
 import pytest
 
+from roomgraph.check.texts import TEXTS as CHECK
+from roomgraph.tour.texts import TEXTS as TOUR
 from sio_clients.bots.personas import personas
-from sio_clients.check.texts import TEXTS as CHECK
-from sio_clients.tour.texts import TEXTS as TOUR
-from sio_server.cluster.texts import TEXTS as UP
 from sio_server.language import LANGUAGES, Texts, detect_language
+from sio_server.local.texts import TEXTS as UP
 
 CATALOGUES = {"tour": TOUR, "up": UP, "check": CHECK}
 ALL = [

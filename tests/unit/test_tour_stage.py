@@ -9,14 +9,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from sio_clients.check.checker import check
-from sio_clients.check.file import read_history
-from sio_clients.tour.chaos import timeline
-from sio_clients.tour.faults import Happening
-from sio_clients.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
-from sio_clients.tour.schedule import Fault, FaultKind
-from sio_clients.tour.stage import Stage
-from sio_clients.tour.texts import TEXTS
+from roomgraph.check.checker import check
+from roomgraph.check.file import read_history
+from roomgraph.tour.chaos import timeline
+from roomgraph.tour.faults import Happening
+from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
+from roomgraph.tour.schedule import Fault, FaultKind
+from roomgraph.tour.stage import Stage
+from roomgraph.tour.texts import TEXTS
 from sio_server.language import Texts
 
 

@@ -1,0 +1,1 @@
+"""The `roomgraph` program: command line, tour, load and history checker."""

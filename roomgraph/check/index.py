@@ -1,0 +1,124 @@
+"""A history with the look-ups that the promises share."""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from itertools import pairwise
+
+from roomgraph.check.history import Acked, DeviceView, History, Seen, Send
+
+
+class Index:
+    """What is where. Of a client_id or a seq that the log has twice the first one counts."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.sends, self.views, self.logs = history.sends, history.views, history.logs
+        self.sent = {send.client_id: send for send in history.sends}
+        self.log_at: defaultdict[str, dict[int, Seen]] = defaultdict(dict)
+        self.seq_of: dict[tuple[str, str], int] = {}
+        for where, log in history.logs.items():
+            for entry in log:
+                self.log_at[where].setdefault(entry.seq, entry)
+                if entry.client_id is not None:
+                    self.seq_of.setdefault((where, entry.client_id), entry.seq)
+        self.seqs = defaultdict[str, list[int]](list, {at: sorted(log) for at, log in self.log_at.items()})
+        self.last_part: dict[tuple[str, str], int] = {}
+        for view in history.views:
+            whose = (view.device, view.conversation_id)
+            self.last_part[whose] = max(view.part, self.last_part.get(whose, 0))
+        self._past = self._read_past()
+        self._later = self._read_changes()
+
+    def acked_seq(self, send: Send) -> int | None:
+        """Where the log holds this send just as one of its acks says."""
+        for ack in send.acks:
+            entry = self.log_at[send.conversation_id].get(ack.seq)
+            if entry is None or (entry.client_id, entry.text) != (send.client_id, send.text):
+                continue
+            if entry.epoch == ack.epoch or entry.epoch in self.later(send.conversation_id, ack.epoch):
+                return ack.seq
+        return None
+
+    def is_sent(self, where: str, entry: Seen) -> bool:
+        """Somebody sent this text under this client_id to this conversation."""
+        send = self.sent.get(entry.client_id) if entry.client_id is not None else None
+        return send is not None and (send.conversation_id, send.text) == (where, entry.text)
+
+    def later(self, where: str, epoch: str) -> set[str]:
+        """The epochs that the log came to have after this one, as devices were told."""
+        return self._later.get((where, epoch), set())
+
+    def is_forgiven(self, send: Send) -> bool:
+        """Its acked entry may be gone: the store was destroyed on purpose, and devices were told."""
+        return bool(send.acks) and all(self.is_forgiven_at(send, ack) for ack in send.acks)
+
+    def is_forgiven_at(self, send: Send, ack: Acked) -> bool:
+        """What one ack says need not hold any more."""
+        return bool(self.later(send.conversation_id, ack.epoch)) and any(
+            (damage.conversation_id, damage.epoch) == (send.conversation_id, ack.epoch) and ack.seq > damage.after
+            for damage in self.history.damages
+        )
+
+    def counts(self, view: DeviceView) -> bool:
+        """It is the last part of a view, which has to be what the log says in the end."""
+        return view.part == self.last_part[view.device, view.conversation_id]
+
+    def right_at(self, view: DeviceView, entry: Seen) -> Seen | None:
+        """What a device has to be handed where it was handed this entry.
+
+        What a device was handed before it began anew may be gone from the log. Then all who were handed
+        something at that place must have been handed the same.
+        """
+        in_log = self.log_at[view.conversation_id].get(entry.seq)
+        if self.counts(view) or (in_log is not None and in_log.epoch == entry.epoch):
+            return in_log
+        return self._past[view.conversation_id, entry.epoch][entry.seq]
+
+    def between(self, view: DeviceView, before: int, after: int) -> list[int]:
+        """The seqs of the entries that a device has to be handed between two others."""
+        if after <= before + 1:
+            return []
+        if self.counts(view):
+            seqs = self.seqs[view.conversation_id]
+            # A seq that the log lacks too is the fault of the log, not of this device.
+            return seqs[bisect_right(seqs, before) : bisect_left(seqs, after)]
+        past = self._past[view.conversation_id, view.entries[-1].epoch] if view.entries else {}
+        return [seq for seq in range(before + 1, after) if seq in past]
+
+    def _read_past(self) -> dict[tuple[str, str], dict[int, Seen]]:
+        """What was in each epoch of each log as far as it is known: from the log, or from who saw it first."""
+        past: defaultdict[tuple[str, str], dict[int, Seen]] = defaultdict(dict)
+        if any(self.last_part.values()):
+            for where, log in self.logs.items():
+                for entry in log:
+                    past[where, entry.epoch].setdefault(entry.seq, entry)
+            for view in self.views:
+                for entry in view.entries:
+                    past[view.conversation_id, entry.epoch].setdefault(entry.seq, entry)
+        return past
+
+    def _read_changes(self) -> dict[tuple[str, str], set[str]]:
+        parts: defaultdict[tuple[str, str], list[DeviceView]] = defaultdict(list)
+        for view in self.views:
+            parts[view.device, view.conversation_id].append(view)
+        later: dict[tuple[str, str], set[str]] = {}
+        for (_, where), views in parts.items():
+            views.sort(key=lambda view: view.part)
+            epochs = [epoch for view in views if (epoch := epoch_of(view)) is not None]
+            for at, (epoch, following) in enumerate(pairwise(epochs)):
+                if epoch != following:
+                    later.setdefault((where, epoch), set()).update(epochs[at + 1 :])
+        # One device may have been told of one change, and another of the next.
+        grows = True
+        while grows:
+            grows = False
+            for (where, _), found in later.items():
+                more = set[str]().union(*(later.get((where, epoch), set()) for epoch in found)) - found
+                found |= more
+                grows = grows or bool(more)
+        return later
+
+
+def epoch_of(view: DeviceView) -> str | None:
+    """The epoch of the log in which this part of a view ended."""
+    return view.epoch or (view.entries[-1].epoch if view.entries else None)

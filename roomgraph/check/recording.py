@@ -1,0 +1,193 @@
+"""A device whose sends and deliveries are recorded, so that a checker can judge what it really got."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from roomgraph.check.history import FINAL_TYPES, RESOLVED, Seen
+from roomgraph.check.recorder import Recorder
+from sio_clients.client import RUN_EVENTS, ChatClient
+from sio_clients.conversation import Ack, Conversation
+from sio_clients.errors import ConversationReset, Refused, RoomgraphError
+from sio_server.protocol.events import AgentMode, Entry
+
+
+def seen(entry: Entry) -> Seen:
+    """An entry as the checker knows it."""
+    client_id = entry.data.get("client_id")
+    of_run = entry.data if entry.type in FINAL_TYPES or entry.type == RESOLVED else {}
+    return Seen(
+        epoch=entry.epoch,
+        seq=entry.seq,
+        type=entry.type,
+        client_id=str(client_id) if client_id is not None else None,
+        text=entry.text,
+        digest=hashlib.sha1(entry.model_dump_json().encode(), usedforsecurity=False).hexdigest(),
+        run_id=of_run.get("run_id"),
+        attempt=of_run.get("attempt"),
+    )
+
+
+class RecordedDevice:
+    """A client that follows conversations and writes down all that it sends, is handed and shows of runs.
+
+    `name` is its name in the history. Several devices share one recorder in one event loop.
+    """
+
+    def __init__(self, name: str, client: ChatClient, recorder: Recorder) -> None:
+        self.name = name
+        self.client = client
+        self.entries: dict[str, list[Entry]] = {}
+        self.arrived: dict[str, float] = {}  # client_id of a message -> when it came here
+        self.resets: list[str] = []
+        self.recorder = recorder
+        self._conversations: dict[str, Conversation] = {}
+        self._readers: list[asyncio.Task[None]] = []
+        self._came = asyncio.Condition()
+        self._shown: dict[tuple[str, str], tuple[int, str]] = {}  # conversation, run -> attempt and text so far
+        for event in RUN_EVENTS:
+            client.on(event, partial(self._heard, event))
+
+    async def create(self, title: str, *, agent: AgentMode) -> Conversation:
+        """Create an open conversation and follow it."""
+        return self._follow(await self.client.create(title, access="open", agent=agent))
+
+    async def join(self, conversation_id: str) -> Conversation:
+        """Join a conversation and follow it, from its beginning or from where its snapshot begins."""
+        return self._follow(await self.client.join(conversation_id))
+
+    def conversation(self, conversation_id: str) -> Conversation:
+        """A conversation that it follows."""
+        return self._conversations[conversation_id]
+
+    async def send(self, conversation_id: str, text: str) -> Ack:
+        """Send and record how it ended; raises what the client raises."""
+        conversation = self._conversations[conversation_id]
+        return await self._record_send(
+            conversation_id, text, lambda client_id: conversation.send(text, client_id=client_id)
+        )
+
+    async def edit(self, conversation_id: str, seq: int, text: str) -> Ack:
+        """Say one's own message `seq` anew and record how that ended: it is a message as any other."""
+        conversation = self._conversations[conversation_id]
+        return await self._record_send(
+            conversation_id, text, lambda client_id: conversation.edit(seq, text, client_id=client_id)
+        )
+
+    async def regenerate(self, conversation_id: str, seq: int) -> str:
+        """Have the turn that ended at `seq` answered anew, and record the run that was promised."""
+        run_id = await self._conversations[conversation_id].regenerate(seq)
+        self.recorder.accept_run(conversation_id, run_id)
+        return run_id
+
+    async def until(self, conversation_id: str, holds: Callable[[list[Entry]], bool], timeout: float) -> bool:
+        """Wait until `holds(entries)`; False when it does not within `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout), self._came:
+                await self._came.wait_for(lambda: holds(self.entries[conversation_id]))
+        except TimeoutError:
+            return False
+        return True
+
+    async def reaches(self, conversation_id: str, seq: int, timeout: float) -> bool:
+        """Wait until the entry `seq` has come."""
+        return await self.until(conversation_id, lambda e: bool(e) and e[-1].seq >= seq, timeout)
+
+    async def ended(self, conversation_id: str, run_id: str, timeout: float) -> bool:
+        """Wait until the final entry of a run has come."""
+
+        def final(entries: list[Entry]) -> bool:
+            return any(e.type in FINAL_TYPES and e.data["run_id"] == run_id for e in reversed(entries))
+
+        return await self.until(conversation_id, final, timeout)
+
+    def settle(self, conversation_id: str) -> None:
+        """Record that it is connected and has everything, and what it shows of runs in the end."""
+        self._look(conversation_id)
+        self.recorder.settle(self.name, conversation_id)
+
+    async def record_log(self, conversation_id: str) -> list[Entry]:
+        """Read the whole log and record it as the truth of the end."""
+        entries = await self._conversations[conversation_id].log()
+        self.recorder.log(conversation_id, *(seen(entry) for entry in entries))
+        return entries
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.client.close()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+
+    def _follow(self, conversation: Conversation) -> Conversation:
+        self._conversations[conversation.id] = conversation
+        self.entries[conversation.id] = []
+        card = conversation.card
+        whole = card is None or card.replayed == card.history
+        self.recorder.open_view(self.name, conversation.id, whole=whole)
+        conversation.on_look = lambda: self._look(conversation.id)
+        self._look(conversation.id)
+        self._readers.append(asyncio.create_task(self._read(conversation)))
+        return conversation
+
+    async def _record_send(self, conversation_id: str, text: str, call: Callable[[str], Awaitable[Ack]]) -> Ack:
+        client_id = uuid.uuid4().hex
+        now = asyncio.get_running_loop().time
+        self.recorder.begin_send(conversation_id, client_id, self.name, text, now())
+        try:
+            ack = await call(client_id)
+        except Refused:
+            self.recorder.end_send(client_id, "failed", now())
+            raise
+        self.recorder.end_send(client_id, "ok", now(), ack.position, ack.run_id)
+        return ack
+
+    async def _read(self, conversation: Conversation) -> None:
+        while True:
+            try:
+                async for entry in conversation.entries():
+                    self.recorder.saw(self.name, conversation.id, seen(entry))
+                    if entry.type in FINAL_TYPES:
+                        self._shows(conversation.id, entry.data["run_id"], "entry", entry.data["attempt"])
+                    if "client_id" in entry.data:
+                        self.arrived[entry.data["client_id"]] = asyncio.get_running_loop().time()
+                    async with self._came:
+                        self.entries[conversation.id].append(entry)
+                        self._came.notify_all()
+                return
+            except ConversationReset as exc:
+                self.resets.append(exc.reason)
+                position = conversation.position
+                self.recorder.reset(self.name, conversation.id, exc.reason, position.epoch if position else None)
+                self.entries[conversation.id].clear()
+            except RoomgraphError:
+                return
+
+    # What it shows of runs
+
+    def _heard(self, event: str, payload: Mapping[str, Any]) -> None:
+        conversation_id = payload["conversation_id"]
+        if conversation_id in self._conversations:
+            self._shows(conversation_id, payload["run_id"], event, payload["attempt"])
+
+    def _shows(self, conversation_id: str, run_id: str, event: str, attempt: int) -> None:
+        run = self._conversations[conversation_id].live.runs.get(run_id)
+        shows = (run.attempt, run.text) if run is not None else None
+        self.recorder.run_event(self.name, conversation_id, run_id, event, attempt, shows)
+        if shows is None:
+            self._shown.pop((conversation_id, run_id), None)
+        else:
+            self._shown[conversation_id, run_id] = shows
+
+    def _look(self, conversation_id: str) -> None:
+        """Record what has changed without an event of its own, as when the client has looked anew."""
+        runs = self._conversations[conversation_id].live.runs
+        known = {run_id for where, run_id in self._shown if where == conversation_id}
+        for run_id in known - runs.keys():
+            self._shows(conversation_id, run_id, "", self._shown[conversation_id, run_id][0])
+        for run_id, run in list(runs.items()):
+            if self._shown.get((conversation_id, run_id)) != (run.attempt, run.text):
+                self._shows(conversation_id, run_id, "", run.attempt)

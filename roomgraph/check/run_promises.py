@@ -1,0 +1,167 @@
+"""What is promised of runs: one end, no step twice, and no text of a dead attempt left anywhere."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from roomgraph.check.anomalies import Anomaly, AnomalyKind, of_entry
+from roomgraph.check.history import RESOLVED, Execution, RunView, Seen
+from roomgraph.check.index import Index
+
+# Events that come only when the attempt that they are about exists.
+_OF_AN_ATTEMPT = frozenset({"run:started", "run:delta", "run:update"})
+_SUPERSEDED = "run:superseded"
+
+
+def accepted_runs(index: Index) -> dict[tuple[str, str], int | None]:
+    """Each run that was promised, by conversation and id, and the seq of what it is for, if that is known."""
+    accepted: dict[tuple[str, str], int | None] = {}
+    for run in index.history.runs:
+        accepted[run.conversation_id, run.run_id] = None
+    damaged = {damage.conversation_id for damage in index.history.damages}
+    for view in index.history.run_views:
+        # Whoever saw it begin knows of it too, unless it may have gone with the store.
+        if view.conversation_id not in damaged and any(state.event in _OF_AN_ATTEMPT for state in view.states):
+            accepted[view.conversation_id, view.run_id] = None
+    for where, log in index.logs.items():
+        for entry in log:
+            if entry.type == RESOLVED and entry.run_id is not None:
+                accepted[where, entry.run_id] = entry.seq
+    for send in index.sends:
+        # A message that is lost is named as lost, and not once more for its run.
+        if (seq := index.acked_seq(send)) is not None:
+            for ack in send.acks:
+                if ack.run_id is not None:
+                    accepted[send.conversation_id, ack.run_id] = seq
+    return accepted
+
+
+def run_not_ended(index: Index) -> Iterator[Anomaly]:
+    """Every run that was accepted has a final entry; what was said before a question may wait with it."""
+    ended = {(where, entry.run_id) for where, log in index.logs.items() for entry in log if entry.is_final}
+    last = {where: entry for where, log in index.logs.items() for entry in log if entry.is_final}
+    for (where, run_id), seq in accepted_runs(index).items():
+        if (where, run_id) in ended:
+            continue
+        latest = last.get(where)
+        if seq is not None and latest is not None and latest.type == "interrupt" and seq < latest.seq:
+            continue
+        detail = f"{run_id} was accepted, but the log has no end of it."
+        yield Anomaly(AnomalyKind.RUN_NOT_ENDED, where, None, seq, None, detail, run_id)
+
+
+def run_ended_twice(index: Index) -> Iterator[Anomaly]:
+    """A run has at most one final entry."""
+    for where, log in index.logs.items():
+        first: dict[str, Seen] = {}
+        for entry in log:
+            if not entry.is_final or entry.run_id is None:
+                continue
+            if entry.run_id in first:
+                before = first[entry.run_id]
+                detail = (
+                    f"{entry.run_id} ended with {before.type} at seq {before.seq}, "
+                    f"and again with {entry.type} at {entry.seq}."
+                )
+                yield of_entry(AnomalyKind.RUN_ENDED_TWICE, where, None, entry, detail)
+            first.setdefault(entry.run_id, entry)
+
+
+def stale_end(index: Index) -> Iterator[Anomaly]:
+    """The final entry of a run is by its latest attempt: whoever lost the run changes nothing."""
+    latest: dict[tuple[str, str], int] = {}
+    for view in index.history.run_views:
+        whose = (view.conversation_id, view.run_id)
+        heard = [state.of for state in view.states if state.event in _OF_AN_ATTEMPT]
+        latest[whose] = max([latest.get(whose, 0), *heard])
+    for where, log in index.logs.items():
+        for entry in log:
+            if not entry.is_final or entry.run_id is None or entry.attempt is None:
+                continue
+            known = latest.get((where, entry.run_id), 0)
+            if entry.attempt < known:
+                detail = (
+                    f"Attempt {entry.attempt} of {entry.run_id} ended it at seq {entry.seq}, after {known} began."
+                )
+                yield of_entry(AnomalyKind.STALE_END, where, None, entry, detail)
+
+
+def step_repeated(index: Index) -> Iterator[Anomaly]:
+    """A step that was finished and committed is not executed again."""
+    executed: defaultdict[str, list[Execution]] = defaultdict(list)
+    for execution in index.history.executions:
+        executed[execution.run_id].append(execution)
+    where_of = {run_id: where for where, run_id in accepted_runs(index)}
+    for run_id, executions in executed.items():
+        executions.sort(key=lambda one: (one.attempt, one.started))
+        began_last: dict[int, float] = {}
+        for one in executions:
+            began_last[one.attempt] = max(one.started, began_last.get(one.attempt, one.started))
+        committed: dict[str, Execution] = {}
+        for one in executions:
+            if before := committed.get(one.step):
+                detail = (
+                    f"Step {one.step} of {run_id} was finished in attempt {before.attempt} "
+                    f"and executed again in attempt {one.attempt}."
+                )
+                where = where_of.get(run_id, "")
+                yield Anomaly(AnomalyKind.STEP_REPEATED, where, None, None, None, detail, run_id)
+            if one.finished is None or one.committed is False:
+                continue
+            if one.committed or began_last[one.attempt] > one.finished:
+                committed.setdefault(one.step, one)
+
+
+def dead_text(index: Index) -> Iterator[Anomaly]:
+    """When a device has heard that an attempt is void, or of a later one, it shows nothing more of its text."""
+    for view in index.history.run_views:
+        top = 0
+        for state in view.states:
+            heard = state.of + 1 if state.event == _SUPERSEDED else state.of
+            # A later attempt begins with an empty text; only a look tells how much it has said already.
+            begins = heard > top and state.event in ("run:started", _SUPERSEDED)
+            top = max(top, heard)
+            if state.attempt is None or not state.chars or (state.attempt >= top and not begins):
+                continue
+            detail = (
+                f"{view.device} showed {state.chars} characters of attempt {state.attempt} of {view.run_id} "
+                f"when it had heard {state.event or 'by a look'} that attempt {top} goes on."
+            )
+            yield _of_view(AnomalyKind.DEAD_TEXT, view, detail)
+            break
+
+
+def text_left(index: Index) -> Iterator[Anomaly]:
+    """A device that is level in the end shows no text so far of a run that has ended."""
+    settled = {(view.device, view.conversation_id) for view in index.views if view.complete}
+    ended = {(where, entry.run_id) for where, log in index.logs.items() for entry in log if entry.is_final}
+    for view in index.history.run_views:
+        if (view.device, view.conversation_id) in settled and (view.conversation_id, view.run_id) in ended:
+            last = view.states[-1] if view.states else None
+            if last is not None and last.attempt is not None:
+                detail = (
+                    f"{view.device} shows {last.chars} characters of attempt {last.attempt} of {view.run_id} "
+                    "in the end, though it has ended."
+                )
+                yield _of_view(AnomalyKind.TEXT_LEFT, view, detail)
+
+
+def text_differs(index: Index) -> Iterator[Anomaly]:
+    """Devices that show equally much of an attempt show the same."""
+    first: dict[tuple[str, str, int, int], tuple[str, str]] = {}
+    for view in index.history.run_views:
+        for state in view.states:
+            if state.attempt is None:
+                continue
+            place = (view.conversation_id, view.run_id, state.attempt, state.chars)
+            device, digest = first.setdefault(place, (view.device, state.digest))
+            if digest != state.digest:
+                detail = (
+                    f"{view.device} showed other {state.chars} characters of attempt {state.attempt} "
+                    f"of {view.run_id} than {device}."
+                )
+                yield _of_view(AnomalyKind.TEXT_DIFFERS, view, detail)
+                break
+
+
+def _of_view(kind: AnomalyKind, view: RunView, detail: str) -> Anomaly:
+    return Anomaly(kind, view.conversation_id, view.device, None, None, detail, view.run_id)

@@ -1,0 +1,113 @@
+"""Plays the scenes in order and sums up."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.rule import Rule
+
+from roomgraph.tour.approval import play_approval
+from roomgraph.tour.chaos import play_chaos
+from roomgraph.tour.consistency import play_consistency
+from roomgraph.tour.devices import play_devices
+from roomgraph.tour.failover import play_failover
+from roomgraph.tour.latency import play_latency
+from roomgraph.tour.load import play_load
+from roomgraph.tour.node_failure import play_node_failure
+from roomgraph.tour.own import OwnCluster
+from roomgraph.tour.recovery import play_recovery
+from roomgraph.tour.stage import Stage
+from roomgraph.tour.status import play_status
+from roomgraph.tour.texts import TEXTS
+from sio_clients.errors import RoomgraphError
+from sio_server.language import Texts
+
+Part = Callable[[Stage], Awaitable[dict[str, Any] | None]]
+
+# The parts of each scene, by the names of their facts. A part that returns None was left out.
+SCENES: dict[str, dict[str, Part]] = {
+    "consistency": {"consistency": play_consistency},
+    "recovery": {"recovery": play_recovery, "failover": play_failover},
+    "devices": {"devices": play_devices},
+    "approval": {"approval": play_approval},
+    "status": {"status": play_status},
+}
+# Spare scenes: played when they are named. All but `load` break nodes, Redis and networks.
+SPARE_SCENES: dict[str, dict[str, Part]] = {
+    "load": {"load": play_load},
+    "node-failure": {"node-failure": play_node_failure},
+    "latency": {"latency": play_latency},
+    "chaos": {"chaos": play_chaos},
+}
+BREAKING = frozenset({"node-failure", "latency", "chaos"})
+BAD_NETWORKS = frozenset({"latency", "chaos"})
+_ALL = SCENES | SPARE_SCENES
+
+
+def check_scenes(names: Sequence[str] | None) -> list[str]:
+    """The scenes to play; all but the spare ones when none is named. Raises ValueError for an unknown one."""
+    for name in names or ():
+        if name not in _ALL:
+            raise ValueError(f"--scene {name}: there is no such scene; write one of {', '.join(_ALL)}")
+    return [name for name in _ALL if name in (names or SCENES)]
+
+
+async def play(
+    urls: Sequence[str],
+    *,
+    console: Console,
+    language: str,
+    clients: int,
+    scenes: Sequence[str],
+    json_file: Path | None,
+    alone: bool,
+    nodes: OwnCluster | None = None,
+    seed: int | None = None,
+    duration: float = 30.0,
+) -> bool:
+    """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there.
+
+    `alone`: nobody else uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
+    `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos;
+    without a seed it is another one each time.
+    """
+    texts = Texts(language, TEXTS)
+    results: dict[str, dict[str, Any]] = {}
+    seed = random.randrange(100_000) if seed is None else seed
+    async with Stage(
+        urls, console, texts, clients, alone=alone, nodes=nodes, seed=seed, duration=duration
+    ) as stage:
+        console.print(
+            f"\n[bold]Roomgraph[/] · {texts('title', clients=clients, nodes=len(urls))}\n", highlight=False
+        )
+        for number, name in enumerate(scenes, 1):
+            console.print(Rule(texts("scene", number=number, name=texts(name)), align="left", style="blue"))
+            stage.new_recording()
+            for part, act in _ALL[name].items():
+                try:
+                    facts = await act(stage)
+                except (RoomgraphError, RuntimeError) as exc:
+                    stage.verdict(False, "crashed", reason=escape(str(exc)))
+                    facts = {"ok": False, "error": str(exc)}
+                if facts is not None:
+                    results[part] = facts
+    ok = all(result["ok"] for result in results.values())
+    if ok:
+        console.print(f"[bold green]{texts('held')}[/]")
+    else:
+        broken = ", ".join(name for name, result in results.items() if not result["ok"])
+        console.print(f"[bold red]{texts('broken', names=broken)}[/]")
+    if json_file is not None:
+        _write_facts(json_file, {"ok": ok, "scenes": results})
+        console.print(texts("json", path=json_file), highlight=False, soft_wrap=True)
+    return ok
+
+
+def _write_facts(path: Path, facts: dict[str, Any]) -> None:
+    path.write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

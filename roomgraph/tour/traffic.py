@@ -1,0 +1,179 @@
+"""What goes on in a scene while things break: people who write all the time, and ask for answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from math import inf
+
+from roomgraph.check.history import FINAL_TYPES
+from roomgraph.check.recording import RecordedDevice
+from roomgraph.tour.figures import Arrivals
+from roomgraph.tour.stage import WAIT_S, Stage
+from sio_clients.errors import RoomgraphError
+from sio_server.protocol.events import Entry, EntryType
+
+PAUSE_S = 0.1  # between the ack of one message and the next
+
+
+class Traffic:
+    """Everyone writes into one conversation, until `stop`. Agents are asked in conversations beside it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._over = asyncio.Event()
+        self._writers: list[asyncio.Task[None]] = []
+        self.devices = stage.devices
+        self.conversation_id = ""
+        self.asked: list[str] = []  # the conversations with agents
+
+    async def start(self, title: str) -> None:
+        """Everyone joins and begins to write; returns when something of everyone has come to everyone."""
+        first, *others = self.devices
+        self.conversation_id = (await first.create(title, agent="off")).id
+        for device in others:
+            await device.join(self.conversation_id)
+        self._writers = [
+            asyncio.create_task(self._write(device, index)) for index, device in enumerate(self.devices)
+        ]
+        everyone = {device.client.user_id for device in self.devices}
+
+        def heard(entries: list[Entry]) -> bool:
+            return everyone <= {entry.author for entry in entries if entry.type == EntryType.MESSAGE}
+
+        await asyncio.gather(*(d.until(self.conversation_id, heard, WAIT_S) for d in self.devices))
+
+    async def open(self, title: str, graph: str) -> str:
+        """Open a conversation with an agent, for everyone; returns its id."""
+        first, *others = self.devices
+        created = await first.client.create(title, access="open", agent="always", graph=graph)
+        for device in (first, *others):
+            await device.join(created.id)
+        self.asked.append(created.id)
+        return created.id
+
+    async def ask(self, device: RecordedDevice, conversation_id: str, text: str) -> Entry | None:
+        """Say something to the agent, and wait for its answer; None when there is none, or nobody can know."""
+        try:
+            ack = await device.send(conversation_id, text)
+        except RoomgraphError:
+            return None  # it may be in the log all the same: then its run is found there
+        return await self._end(device, conversation_id, ack.run_id)
+
+    async def book(self, device: RecordedDevice, other: RecordedDevice, conversation_id: str, text: str) -> None:
+        """Ask the concierge for a room; when it asks back, two devices say yes at the same time."""
+        question = await self.ask(device, conversation_id, text)
+        if question is None or question.type != EntryType.INTERRUPT:
+            return
+        asked = question.data["interrupts"][0]
+        answer = asked["value"]["options"][0]["value"]
+        # The second one is refused, or neither knows: the log says which of them counted.
+        await asyncio.gather(
+            *(one.conversation(conversation_id).respond(asked["interrupt_id"], answer) for one in (device, other)),
+            return_exceptions=True,
+        )
+        resolved = [e for e in device.entries[conversation_id] if e.type == EntryType.INTERRUPT_RESOLVED]
+        if resolved:
+            await self._end(device, conversation_id, resolved[-1].data.get("run_id"))
+
+    async def _end(self, device: RecordedDevice, conversation_id: str, run_id: str | None) -> Entry | None:
+        """Wait for the final entry of a run."""
+        if run_id is None or not await device.ended(conversation_id, run_id, WAIT_S):
+            return None
+        ends = (e for e in device.entries[conversation_id] if e.type in FINAL_TYPES and e.data["run_id"] == run_id)
+        return next(ends, None)
+
+    async def stop(self) -> None:
+        """Everyone writes a last word, and no more."""
+        self._over.set()
+        await asyncio.gather(*self._writers)
+
+    async def runs_end(self) -> int:
+        """Wait until everything that was asked has an end; returns how much has none."""
+        first, unended = self.devices[0], 0
+        for conversation_id in self.asked:
+            log = await first.conversation(conversation_id).log()
+            asked = {entry.seq for entry in log if entry.type == EntryType.MESSAGE}
+            begun = {e.data.get("run_id") for e in log if e.type == EntryType.INTERRUPT_RESOLVED}
+
+            def answered(
+                entries: list[Entry], asked: set[int] = asked, begun: set[str | None] = begun - {None}
+            ) -> bool:
+                ends = [entry.data for entry in entries if entry.type in FINAL_TYPES]
+                return asked <= {end["input_seq"] for end in ends} and begun <= {end["run_id"] for end in ends}
+
+            unended += not await first.until(conversation_id, answered, WAIT_S)
+        return unended
+
+    def runs(self) -> dict[str, list[Entry]]:
+        """The final entries of all runs, as the first device has them."""
+        runs: dict[str, list[Entry]] = {}
+        for conversation_id in self.asked:
+            for entry in self.devices[0].entries[conversation_id]:
+                if entry.type in FINAL_TYPES:
+                    runs.setdefault(entry.data["run_id"], []).append(entry)
+        return runs
+
+    def counts(self, device: RecordedDevice) -> tuple[int, int]:
+        """How many messages of its own a device has in the conversation, and how many of others."""
+        authors = [e.author for e in device.entries[self.conversation_id] if e.type == EntryType.MESSAGE]
+        own = authors.count(device.client.user_id)
+        return own, len(authors) - own
+
+    async def level(self) -> bool:
+        """Wait until everyone has everything, and record the logs; False when somebody has not."""
+        level = True
+        for conversation_id in (self.conversation_id, *self.asked):
+            level &= await self._stage.level(conversation_id, self.devices)
+        return level
+
+    async def cancel(self) -> None:
+        """End the writing at once."""
+        for writer in self._writers:
+            writer.cancel()
+        await asyncio.gather(*self._writers, return_exceptions=True)
+
+    def arrivals(self, devices: Sequence[RecordedDevice] = ()) -> Arrivals:
+        """When which message has come to which device."""
+        return {
+            device.name: [
+                (entry.seq, device.arrived[entry.data["client_id"]])
+                for entry in device.entries[self.conversation_id]
+                if entry.type == EntryType.MESSAGE
+            ]
+            for device in devices or self.devices
+        }
+
+    def latencies(
+        self, devices: Sequence[RecordedDevice] = (), *, since: float = 0.0, until: float = inf
+    ) -> list[float]:
+        """Of what these devices have sent within a time: how long until it came to each of the others of them."""
+        among = devices or self.devices
+        names = {device.name for device in among}
+        sent = [
+            send
+            for send in self._stage.recorder.history().sends
+            if send.device in names
+            and send.conversation_id == self.conversation_id
+            and since <= send.invoked < until
+        ]
+        return [
+            device.arrived[send.client_id] - send.invoked
+            for device in among
+            for send in sent
+            if send.device != device.name and send.client_id in device.arrived
+        ]
+
+    async def _write(self, device: RecordedDevice, index: int) -> None:
+        number = 0
+        while True:
+            over = self._over.is_set()
+            with contextlib.suppress(RoomgraphError):  # whether it is in the log is for the checker to find out
+                await device.send(self.conversation_id, self._stage.people[index].line(number))
+            if over:
+                return
+            number += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE_S):
+                    await self._over.wait()

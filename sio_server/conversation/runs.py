@@ -1,0 +1,170 @@
+"""Runs and their leases: taken, renewed, streamed and ended by the scripts, each step fenced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sio_server.conversation.log import to_json
+from sio_server.protocol.run import RunStatus, final_entry_type, transition
+from sio_server.store.keys import LEASE_MS
+from sio_server.store.scripts import Scripts
+
+UPDATES_KEPT = 100  # of a run's updates, for who joins while it goes on
+
+
+@dataclass(frozen=True)
+class TakenRun:
+    """A run that this node may execute, as long as it holds the lease with this fencing token."""
+
+    conversation_id: str
+    epoch: str
+    run_id: str
+    kind: str  # "message", or "resume" with the answers to an earlier run's interrupts
+    attempt: int  # 1 for the first
+    failures: int  # how many attempts before this one ended in an error of the graph
+    token: str
+    input_seq: int
+    input: dict[str, Any] | None  # the envelope of the message to answer; None when retention took it
+    source: str  # the thread whose latest checkpoint this attempt begins from; empty: from nothing
+    began_from: str  # the thread from which the first attempt began; for answers: that of the interrupts
+    answers: dict[str, Any]  # the graph's interrupt id -> value
+    replaces: int | None  # seq of the final entry that this run's will replace
+    graph: str
+    agent_name: str
+
+    @property
+    def thread_id(self) -> str:
+        """The thread of this attempt's own checkpoints: an owner that lost its lease writes only there."""
+        return f"{self.conversation_id}@{self.epoch}#{self.token}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """Another worker holds the lease, and will lose it in `seconds` unless it renews it."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Idle:
+    """There is nothing to do."""
+
+
+class LeaseLost(Exception):
+    """The run is another node's now, or has been ended: nothing more may be done for it here."""
+
+
+class Runs:
+    """The runs of all conversations. Every write names its fencing token and raises LeaseLost when it is stale."""
+
+    def __init__(self, scripts: Scripts, node_id: str, node_name: str) -> None:
+        self._scripts = scripts
+        self._node_id = node_id
+        self._node_name = node_name
+
+    async def take(
+        self, conversation_id: str, *, holding: str = "", failed: bool = False
+    ) -> TakenRun | Held | Idle:
+        """Take the lease of a conversation with its first unfinished run.
+
+        `holding` is a fencing token whose lease is given up for it; `failed`: the attempt under it has failed.
+        """
+        reply = await self._scripts.conversation(
+            "take_run",
+            conversation_id,
+            self._node_id,
+            LEASE_MS,
+            self._node_name,
+            holding,
+            "1" if failed else "0",
+        )
+        if reply[0] == "idle":
+            return Idle()
+        if reply[0] == "held":
+            return Held(max(int(reply[1]), 0) / 1000)
+        token, run_id, attempt, input_seq, epoch, envelope, kind, failures = reply[1:9]
+        source, began_from, answers, replaces, graph, agent_name = reply[9:]
+        return TakenRun(
+            conversation_id=conversation_id,
+            epoch=epoch,
+            run_id=run_id,
+            kind=kind,
+            attempt=int(attempt),
+            failures=int(failures),
+            token=str(token),
+            input_seq=int(input_seq),
+            input=json.loads(envelope) if envelope else None,
+            source=source,
+            began_from=began_from,
+            answers=json.loads(answers) if answers else {},
+            replaces=int(replaces) if replaces else None,
+            graph=graph,
+            agent_name=agent_name,
+        )
+
+    async def adopt(self, run: TakenRun) -> None:
+        """From now on the run goes on from this attempt's checkpoints, whoever executes it."""
+        await self._fenced("adopt", run, run.run_id, run.thread_id)
+
+    async def renew(self, run: TakenRun) -> None:
+        """Keep the lease for another LEASE_MS."""
+        await self._fenced("renew_lease", run, LEASE_MS)
+
+    async def hand_over(self, run: TakenRun) -> None:
+        """Let go of an unfinished run: whoever takes it next makes the next attempt."""
+        await self._fenced("hand_over", run)
+
+    async def add_text(self, run: TakenRun, offset: int, text: str) -> None:
+        """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
+        await self._fenced("delta", run, run.run_id, run.attempt, offset, len(text), text, to_json(text))
+
+    async def add_update(self, run: TakenRun, number: int, update: dict[str, Any]) -> None:
+        """Show what the run reports; `number` counts this attempt's updates from 1."""
+        rest = to_json(update)[1:-1]
+        await self._fenced("update", run, run.run_id, run.attempt, number, UPDATES_KEPT, rest)
+
+    async def finish(
+        self,
+        run: TakenRun,
+        status: RunStatus,
+        data: dict[str, Any],
+        *,
+        threads_kept: int,
+        interrupts: Sequence[tuple[str, str]] = (),
+    ) -> list[str]:
+        """End the run with its one final entry, and give the lease back; return threads to delete.
+
+        `interrupts` are pairs of our id and the graph's.
+        """
+        transition(RunStatus.RUNNING, status)
+        said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
+        if run.replaces is not None:
+            said["replaces"] = run.replaces
+        reply = await self._fenced(
+            "finish_run",
+            run,
+            run.run_id,
+            status,
+            final_entry_type(status),
+            to_json(said),
+            threads_kept,
+            *(part for pair in interrupts for part in pair),
+        )
+        return list(reply[1])
+
+    async def retire(self, run: TakenRun) -> None:
+        """This attempt's thread is nobody's any more: have it deleted when the run has ended."""
+        await self._scripts.conversation("retire", run.conversation_id, run.run_id, run.thread_id)
+
+    async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
+        """These threads have been deleted."""
+        await self._scripts.conversation("forget_threads", conversation_id, *thread_ids)
+
+    async def _fenced(self, script: str, run: TakenRun, *args: str | int) -> list[Any]:
+        reply = await self._scripts.conversation(script, run.conversation_id, run.token, *args)
+        if reply[0] == "stale":
+            raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
+        return reply

@@ -1,0 +1,1 @@
+"""The checkpoint savers that are offered."""

@@ -1,0 +1,1 @@
+"""From the bus to the rooms of a node, in the order of the log."""

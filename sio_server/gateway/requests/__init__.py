@@ -1,0 +1,1 @@
+"""What a client may ask: one handler for each event."""

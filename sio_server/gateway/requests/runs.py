@@ -1,0 +1,65 @@
+"""What a client may ask about the agent's runs: stop, answer, regenerate, edit."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.turns import AlreadyResolved, Turns
+from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.sessions.registry import Session
+from sio_server.protocol import events
+from sio_server.protocol.events import ServerEvent
+
+
+def new_run_id() -> str:
+    """An id for a run that may be begun."""
+    return f"r-{secrets.token_hex(8)}"
+
+
+class RunRequests:
+    """The handlers of these events; each returns its ack."""
+
+    def __init__(self, conversations: ConversationLog, turns: Turns, bus: Bus, fanout: Fanout) -> None:
+        self._log = conversations
+        self._fanout = fanout
+        self._turns = turns
+        self._bus = bus
+
+    async def stop(self, session: Session, request: events.RunStop) -> dict[str, Any]:
+        stopped = await self._turns.stop(request.conversation_id, session.author, request.run_id)
+        return {"conversation_id": request.conversation_id, "stopped": stopped}
+
+    async def respond(self, session: Session, request: events.InterruptRespond) -> dict[str, Any]:
+        try:
+            return await self._turns.respond(
+                request.conversation_id,
+                session.author,
+                request.interrupt_id,
+                request.value,
+                run_id=new_run_id(),
+            )
+        except AlreadyResolved as exc:
+            # The session may have missed who answered, or not follow the conversation.
+            self._bus.deliver(session.sid, ServerEvent.INTERRUPT_RESOLVED, exc.event)
+            raise
+
+    async def regenerate(self, session: Session, request: events.RunRegenerate) -> dict[str, Any]:
+        run_id = await self._turns.regenerate(
+            request.conversation_id, session.author, request.seq, run_id=new_run_id()
+        )
+        return {"conversation_id": request.conversation_id, "run_id": run_id}
+
+    async def edit(self, session: Session, request: events.MessageEdit) -> dict[str, Any]:
+        ack, _ = await self._log.append_message(
+            request.conversation_id,
+            session.author,
+            request.client_id,
+            request.text,
+            run_id=new_run_id(),
+            edits=request.seq,
+            handed=self._fanout.handed(request.conversation_id),
+        )
+        return ack

@@ -1,0 +1,1 @@
+"""The sessions of a node: authentication, registry, limits, how they end."""

@@ -1,0 +1,1 @@
+"""Websockets and HTTP connections: bounded queues, admission, time limits."""

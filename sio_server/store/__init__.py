@@ -1,0 +1,1 @@
+"""Redis: connections, keys, the clock, and the atomic scripts."""

@@ -1,0 +1,1 @@
+"""The trace of a node, for the stage: contract, recording, feed."""

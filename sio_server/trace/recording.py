@@ -1,0 +1,105 @@
+"""Trace events: what a node tells the stage of its work, without ever waiting for anyone.
+
+Here, below gateway and dialog, since both tell of what they do and must not know each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections import deque
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from sio_server.store.connection import connect_blocking
+from sio_server.store.keys import TRACE
+from sio_server.trace.contract import TraceKind
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX = 1000  # events; more than that are lost, and counted
+AT_ONCE = 100  # events in one round trip
+PAUSE_S = 0.5  # while Redis is away
+FAREWELL_S = 0.5  # for the last events when the node stops, and for the task to end
+
+
+class Trace:
+    """Publishes trace events. Before `start`, and so on nodes without a stage, telling does nothing.
+
+    `tell` may be called from any thread. It takes a place in a bounded queue and returns; one task, in the loop
+    that called `start`, publishes what waits there. An event that cannot be published is lost.
+    """
+
+    def __init__(self, node_name: str) -> None:
+        self._node_name = node_name
+        self._waiting: deque[tuple[float, TraceKind, dict[str, Any]]] = deque()
+        self._woken = False
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.lost = 0
+
+    @property
+    def on(self) -> bool:
+        """Whether anything is told: for callers to whom gathering what to tell is work."""
+        return self._loop is not None
+
+    def tell(self, kind: TraceKind, **fields: Any) -> None:
+        """Something has happened now."""
+        if self._loop is None:
+            return
+        if len(self._waiting) >= WAITING_MAX:
+            self.lost += 1
+            return
+        self._waiting.append((time.time() * 1000, kind, fields))
+        if not self._woken:
+            self._woken = True
+            with contextlib.suppress(RuntimeError):  # the loop has ended; so has the node
+                self._loop.call_soon_threadsafe(self._wake.set)
+
+    def start(self, redis_url: str) -> None:
+        """Begin to tell."""
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.create_task(self._publish_forever(redis_url), name="trace")
+
+    async def stop(self) -> None:
+        """Tell what waits, if that takes no time, and be silent from now on."""
+        self._loop = None
+        if self._task is None:
+            return
+        self._wake.set()
+        _, late = await asyncio.wait([self._task], timeout=FAREWELL_S)
+        if late:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=FAREWELL_S)
+
+    async def _publish_forever(self, redis_url: str) -> None:
+        # A client that repeats nothing: an event must not come twice, and may be lost.
+        redis = connect_blocking(redis_url, 0)
+        try:
+            while self._loop is not None or self._waiting:
+                await self._wake.wait()
+                if self._loop is not None:
+                    self._wake.clear()
+                # Before the queue is read: what is told after this wakes us again.
+                self._woken = False
+                while self._waiting:
+                    pipe = redis.pipeline(transaction=False)
+                    for _ in range(min(AT_ONCE, len(self._waiting))):
+                        pipe.publish(TRACE, self._encode(*self._waiting.popleft()))
+                    try:
+                        await pipe.execute()
+                    except (RedisError, OSError) as exc:
+                        log.info("trace events were lost: error=%s", exc)
+                        await asyncio.sleep(PAUSE_S)
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await redis.aclose()
+
+    def _encode(self, at: float, kind: TraceKind, fields: dict[str, Any]) -> str:
+        # In ASCII, so that half a surrogate pair in a name cannot break the line.
+        return json.dumps({"at": round(at, 3), "node": self._node_name, "kind": kind, **fields})

@@ -1,0 +1,1 @@
+"""What Redis keeps of a user: devices, session records, sign-outs."""

@@ -1,0 +1,107 @@
+"""Whatever is published on the bus, a node understands its own events or nothing; and how deep a frame is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sio_server.gateway.fanout.bus_messages import understand
+from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep
+
+ENTRY = {"v": 1, "conversation_id": "plans", "epoch": "e", "seq": 3, "type": "message", "ts": "t", "data": {}}
+
+
+def message(event: str, payload: Any, room: Any, **more: Any) -> str:
+    return json.dumps({"method": "emit", "event": event, "data": [payload], "room": room, **more})
+
+
+def test_an_event_of_ours_is_understood() -> None:
+    heard = understand(message("conversation:entry", ENTRY, "conversation:plans"))
+    assert heard == ("conversation:entry", ENTRY, "conversation:plans")
+    assert understand(message("presence:update", {}, ["conversation:a", "conversation:b"]))
+    assert understand(message("session:ended", {"reason": "signed_out"}, ["sid"]))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"\x80\x04\x95",  # a pickle
+        "[" * 100_000,
+        '{"method":"emit","event":' + "[" * 100_000,
+        "",
+        "null",
+        "[]",
+        "1e999",
+        json.dumps({"method": "disconnect", "sid": "x", "namespace": "/"}),
+        json.dumps({"method": "close_room", "room": "conversation:plans"}),
+        json.dumps({"method": "callback", "host_id": "h", "sid": "x", "namespace": "/", "id": 1, "args": []}),
+        message("conversation:entry", ENTRY, "conversation:plans", method="enter_room"),
+        message("conversation:entry", ENTRY, "conversation:other"),
+        message("conversation:entry", ENTRY, ["conversation:plans", "conversation:other"]),
+        message("conversation:entry", ENTRY, None),
+        message("conversation:entry", {**ENTRY, "seq": True}, "conversation:plans"),
+        message("conversation:entry", {**ENTRY, "seq": 0}, "conversation:plans"),
+        message("conversation:entry", {**ENTRY, "seq": "4"}, "conversation:plans"),
+        message("conversation:entry", {**ENTRY, "epoch": None}, "conversation:plans"),
+        message("conversation:entry", {**ENTRY, "type": "member_left"}, "conversation:plans"),
+        message("session:ready", {}, "user:ann"),
+        message("server:draining", {"node": "9000"}, "user:ann"),
+        message("conversation:reset", {"conversation_id": "plans"}, "conversation:plans"),
+        message("run:delta", {}, None),
+        message("run:delta", {}, []),
+        message("run:delta", {}, {"a": 1}),
+        message("run:delta", {}, [["conversation:plans"]]),
+        message("run:delta", {}, "sid-of-a-session"),
+        message("run:delta", [], "conversation:plans"),
+        message("run:finished", {"run_id": 7, "status": "answered"}, "conversation:plans"),
+        message("device:updated", {"devices": [{"device_id": "d"}]}, "user:ann"),
+        message("device:updated", {"devices": [7]}, "user:ann"),
+        message(["run:delta"], {}, "conversation:plans"),  # type: ignore[arg-type]
+        message("session:ended", {}, ["sid"]),
+    ],
+)
+def test_what_is_no_event_of_ours_is_not(forged: Any) -> None:
+    assert understand(forged) is None
+
+
+_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["conversation:plans", "emit"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["event", "data", "room", "method", *ENTRY]), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_json, st.sampled_from(["conversation:entry", "run:finished", "device:updated", "session:ended"]))
+def test_no_message_at_all_makes_it_stumble(value: Any, event: str) -> None:
+    understand(json.dumps(value))
+    understand(message(event, value, "conversation:plans"))
+    understand(message(event, {**ENTRY, "devices": value, "run_id": value, "data": value}, value))
+
+
+@given(_json)
+def test_depth_is_counted_without_reading_the_json(value: Any) -> None:
+    def depth(part: Any) -> int:
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    for _ in range(MAX_DEPTH + 2):
+        assert is_too_deep(json.dumps(value)) == (depth(value) > MAX_DEPTH)
+        value = [value, ']]{{\\"[[']
+
+
+def test_brackets_in_a_text_are_no_depth_and_a_torn_text_is_no_matter() -> None:
+    assert not is_too_deep('42["message:send",{"text":"' + "[{" * 1000 + '"}]')
+    assert not is_too_deep('42["message:send",{"text":"' + "[{" * 1000)
+    assert is_too_deep("42" + "[" * 60_000)
+    assert is_too_deep('42["x",' + '{"a":' * MAX_DEPTH)
