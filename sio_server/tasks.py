@@ -82,7 +82,7 @@ class Supervisor:
                 steady.cancel()
             failures = self._failing[name] = self._failing.get(name, 0) + 1
             self._on_failure(name)
-            await asyncio.sleep(min(FIRST_BACK_OFF_S * 2 ** (failures - 1), MAX_BACK_OFF_S))
+            await asyncio.sleep(min(FIRST_BACK_OFF_S * 2 ** min(failures - 1, 6), MAX_BACK_OFF_S))
 
 
 def _is_cancelled() -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from sio_server.tasks import end_tasks
+import pytest
+
+from sio_server import tasks
+from sio_server.tasks import Supervisor, end_tasks
 
 
 async def test_a_task_that_forgets_a_cancellation_is_cancelled_again():
@@ -50,3 +53,65 @@ async def test_what_an_ended_task_raised_disturbs_nobody():
     task = asyncio.create_task(fails())
     await asyncio.wait({task})
     assert await end_tasks([task]) == set()
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), asyncio.CancelledError(), None])
+async def test_a_background_task_that_ends_is_counted_named_and_started_again(error, caplog):
+    failed: list[str] = []
+    supervisor = Supervisor(failed.append)
+    began: asyncio.Queue[int] = asyncio.Queue()
+
+    async def work() -> None:
+        began.put_nowait(1)
+        if began.qsize() == 1:
+            if error is not None:
+                raise error
+            return
+        await asyncio.Event().wait()
+
+    supervisor.start("leases", work)
+    assert supervisor.failing == []
+    async with asyncio.timeout(10):
+        while began.qsize() < 2:
+            await asyncio.sleep(0.01)
+    assert failed == ["leases"]
+    assert supervisor.failing == ["leases"]
+    assert "task=leases" in caplog.text
+    await supervisor.stop()
+
+
+async def test_a_background_task_that_runs_steadily_again_is_healthy(monkeypatch):
+    monkeypatch.setattr(tasks, "STEADY_S", 0.05)
+    failures = iter([ValueError("once")])
+    supervisor = Supervisor()
+    steady = asyncio.Event()
+
+    async def work() -> None:
+        for error in failures:
+            raise error
+        steady.set()
+        await asyncio.Event().wait()
+
+    supervisor.start("endings", work)
+    async with asyncio.timeout(10):
+        await steady.wait()
+        assert supervisor.failing == ["endings"]
+        while supervisor.failing:
+            await asyncio.sleep(0.01)
+    await supervisor.stop()
+
+
+async def test_a_stopped_supervisor_leaves_no_task_behind():
+    supervisor = Supervisor()
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    supervisor.start("heartbeats", work)
+    await asyncio.sleep(0)
+    await supervisor.stop()
+    assert ended.is_set()
