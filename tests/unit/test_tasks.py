@@ -62,18 +62,19 @@ async def test_a_background_task_that_ends_is_counted_named_and_started_again(er
     began: asyncio.Queue[int] = asyncio.Queue()
 
     async def work() -> None:
+        first = not failed
         began.put_nowait(1)
-        if began.qsize() == 1:
-            if error is not None:
-                raise error
+        if first and error is not None:
+            raise error
+        if first:
             return
         await asyncio.Event().wait()
 
     supervisor.start("leases", work)
     assert supervisor.failing == []
     async with asyncio.timeout(10):
-        while began.qsize() < 2:
-            await asyncio.sleep(0.01)
+        await began.get()
+        await began.get()
     assert failed == ["leases"]
     assert supervisor.failing == ["leases"]
     assert "task=leases" in caplog.text
@@ -96,8 +97,9 @@ async def test_a_background_task_that_runs_steadily_again_is_healthy(monkeypatch
     async with asyncio.timeout(10):
         await steady.wait()
         assert supervisor.failing == ["endings"]
-        while supervisor.failing:
-            await asyncio.sleep(0.01)
+        # Its turn comes after the timer that clears the failure, which was started before.
+        await asyncio.sleep(2 * tasks.STEADY_S)
+        assert supervisor.failing == []
     await supervisor.stop()
 
 
