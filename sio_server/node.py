@@ -106,6 +106,7 @@ class Node:
         self._limits = Limits(
             scripts,
             user=parse_rates(settings.rate_limit_user),
+            marks=parse_rates(settings.rate_limit_marks),
             events=parse_rates(settings.rate_limit_events),
             address=parse_rates(settings.rate_limit_address),
         )
@@ -193,7 +194,7 @@ class Node:
         self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
         self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
-        self._limits.start()
+        self._tasks.append(asyncio.create_task(self._limits.share(), name="limits"))
         self._runner = web.AppRunner(
             app,
             handle_signals=False,
@@ -233,7 +234,6 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
-        await self._limits.stop()
         await self._sessions.stop()
         await self._endings.close()
         await self._drops.close()
