@@ -32,19 +32,25 @@ from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.savers.checkpoints import CheckpointStore, WrongSaver
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.fanout.bus import Bus
-from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
+from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Repeats
 from sio_server.gateway.http.api import HttpApi, Stage
 from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.requests.namespace import Gateway
+from sio_server.gateway.requests.conversations import ConversationRequests
+from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.messages import MessageRequests
+from sio_server.gateway.requests.namespace import Gateway, handlers_of
+from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.auth import Tokens
-from sio_server.gateway.sessions.disconnects import Drops
+from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, parse_rates
+from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.sessions.sign_out import Endings
+from sio_server.gateway.sessions.session_ready import SessionReady
+from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S, Strangers
 from sio_server.gateway.transport.server import SocketServer
 from sio_server.open_files import raise_open_files
@@ -93,16 +99,15 @@ class Node:
         self._bus = Bus(settings.redis_url, self.node_id)
         members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
         devices = Devices(self._redis, scripts, members)
-        self._sessions = Sessions(
+        self._mirror = SessionMirror(
             self._redis,
             devices,
             self.node_id,
             settings.name,
-            metrics,
-            self._trace,
+            on_signed_out=lambda session, by: self._sign_outs.end(session.sid, signed_out(by)),
             per_user=settings.connections_per_user,
-            per_address=settings.connections_per_address,
         )
+        self._sessions = Sessions(self._mirror, metrics, self._trace, per_address=settings.connections_per_address)
         self._limits = Limits(
             scripts,
             user=parse_rates(settings.rate_limit_user),
@@ -111,6 +116,7 @@ class Node:
             address=parse_rates(settings.rate_limit_address),
         )
         self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
+        self._fanout.on_evicted = self._sessions.stop_following
         self._fanout.repeats = Repeats(self._bus, members, devices)
         description: dict[str, str] = {
             "name": settings.name,
@@ -121,7 +127,7 @@ class Node:
         self._nodes = Nodes(self._redis, scripts, self.node_id, description)
         peers = Peers(settings.node_urls)
         self._heartbeats = Heartbeats(
-            self._nodes, self._sessions, peers, self._clock, beat_bus=self._bus.heartbeat, on_gone=self._gone
+            self._nodes, self._mirror, peers, self._clock, beat_bus=self._bus.heartbeat, on_gone=self._gone
         )
         self._leases = LeaseKeeper(Runs(scripts, self.node_id, settings.name))
         self._dialog = DialogHost(lambda: self._build_dialog(metrics))
@@ -132,38 +138,57 @@ class Node:
         # None: the page's own origin only.
         most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
         self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None, most)
-        self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
+        self._sign_outs = SignOuts(
+            self._bus, self._sessions, self._mirror, devices, self._fanout, self._sio.end_session
+        )
         self._readiness = Readiness(
             settings.name,
-            self._bus,
             self._sessions,
             redis_heard_at=lambda: max(self._heartbeats.heard_at, self._redis.answered_at),
+            bus_heard_at=lambda: self._bus.heard_at,
             another_is_well=peers.one_is_well,
+            deliver=self._bus.deliver,
             close=self._sio.close,
         )
-        self._drops = Drops(self._bus, self._sessions, metrics)
-        self._sio.on_dropped = self._drops.dropped
+        self._reasons = DisconnectReasons(self._redis, self._sessions, metrics, self._clock.now)
+        self._sio.on_dropped = self._reasons.on_disconnected
         gateway = Gateway(
-            handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
-            limits=self._limits,
-            sessions=self._sessions,
-            members=members,
-            conversations=conversations,
-            fanout=self._fanout,
-            bus=self._bus,
-            metrics=metrics,
+            Handshakes(
+                tokens,
+                self._sessions,
+                self._limits,
+                trusted_proxies=settings.trusted_proxies,
+                admit=self._readiness.admit,
+                now=self._clock.now,
+            ),
+            self._sessions,
+            self._limits,
+            self._fanout,
+            handlers_of(
+                ConversationRequests(
+                    members,
+                    conversations,
+                    CatchUp(conversations, self._fanout, self._sessions, settings.conversations_per_session),
+                    self._bus,
+                    self._limits,
+                    self._graphs,
+                ),
+                MessageRequests(conversations, self._fanout, self._bus, metrics),
+                RunRequests(Turns(scripts), self._bus),
+                DeviceRequests(devices, self._sign_outs),
+            ),
+        )
+        session_ready = SessionReady(
+            self._bus,
+            self._sessions,
+            devices,
+            self._reasons,
             node_name=settings.name,
-            turns=Turns(scripts),
-            graphs=self._graphs,
-            devices=devices,
-            endings=self._endings,
-            drops=self._drops,
             node_urls=settings.node_urls,
-            admit=self._readiness.admit,
-            conversations_per_session=settings.conversations_per_session,
+            graphs=self._graphs,
         )
         self._sio.register_namespace(gateway)
-        self._sio.after_connect = gateway.after_connect
+        self._sio.after_connect = session_ready.send
         if settings.stage_key:
             self._trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
@@ -193,7 +218,8 @@ class Node:
         self._tasks.append(asyncio.create_task(self._heartbeats.run(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
-        self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
+        self._tasks.append(asyncio.create_task(self._sign_outs.watch(), name="sign-outs"))
+        self._tasks.append(asyncio.create_task(self._mirror.run_reconciles(), name="session-mirror"))
         self._tasks.append(asyncio.create_task(self._limits.share(), name="limits"))
         self._runner = web.AppRunner(
             app,
@@ -234,15 +260,15 @@ class Node:
         await self._sio.close_all()
         await self._dialog.stop(self._settings.drain_grace)
         await end_tasks(self._tasks)
-        await self._sessions.stop()
-        await self._endings.close()
-        await self._drops.close()
+        await self._mirror.stop()
+        await self._sign_outs.stop()
+        await self._reasons.stop()
         await self._fanout.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._sio.shutdown()
         try:
-            await self._sessions.bury(self.node_id)
+            await self._mirror.reap(self.node_id)
             await self._nodes.forget(self.node_id)
             self._trace.tell(TraceKind.NODE_GONE, gone=self._settings.name)
         except Unavailable:
@@ -306,15 +332,12 @@ class Node:
     def _hear(self, event: str, payload: Any, room: Any) -> None:
         """An event came over the bus: for the rooms, and for what this node does of its own."""
         if event == ServerEvent.SESSION_ENDED:
-            self._endings.hear(payload, room)
-            return
-        if event == SESSION_DROPPED:
-            self._drops.hear(payload)
+            self._sign_outs.on_session_ended(payload, room)
             return
         if event == ServerEvent.RUN_FINISHED:
             self._dialog.ended(payload["run_id"], payload["status"])
         elif event == ServerEvent.DEVICE_UPDATED:
-            self._sessions.renamed(room, payload["devices"])
+            self._sessions.rename_devices(room, payload["devices"])
         self._fanout.hear(event, payload, room)
 
     def _missed(self) -> None:
@@ -322,7 +345,7 @@ class Node:
         self._heartbeats.beat_now()
         self._fanout.resync()
         if not self._readiness.stopping:
-            self._sessions.doubt()
+            self._mirror.request_reconcile()
 
     def _stage(self) -> Stage | None:
         settings = self._settings

@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 from sio_server.protocol.events import EntryType, ServerEvent
 from sio_server.store.keys import conversation_room
 
-SESSION_DROPPED = "session:dropped"  # from node to node only
-
 # Without those that a node tells its own sessions only.
-_SPREAD: frozenset[str] = frozenset({*ServerEvent, SESSION_DROPPED}) - {
+_SPREAD: frozenset[str] = frozenset(ServerEvent) - {
     ServerEvent.SESSION_READY,
     ServerEvent.CONVERSATION_RESET,
     ServerEvent.SERVER_DRAINING,
@@ -35,7 +33,6 @@ _FIELDS: dict[str, dict[str, type]] = {
     ServerEvent.RUN_FINISHED: {"run_id": str, "status": str},
     ServerEvent.DEVICE_UPDATED: {"devices": list},
     ServerEvent.SESSION_ENDED: {"reason": str},
-    SESSION_DROPPED: {"user_id": str, "device_id": str, "end": dict},
 }
 
 

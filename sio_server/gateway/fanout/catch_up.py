@@ -6,7 +6,8 @@ from typing import Any
 
 from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.gateway.fanout.fanout import Fanout
-from sio_server.gateway.sessions.registry import Session, Sessions
+from sio_server.gateway.sessions.registry import Sessions
+from sio_server.gateway.sessions.session import Session
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
 from sio_server.protocol.position import Position, Reason, judge
