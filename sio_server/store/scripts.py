@@ -36,7 +36,7 @@ _ONCE |= {"rename_device", "sign_out", "revoke"}
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
     "not_a_member": "you are not a member of this conversation; join it first",
-    "conversation_exists": "a conversation with this id exists already",
+    "conversation_exists": "this id is taken: join the conversation, or take another id",
     "client_id_reused": "this client_id was used for another message",
     "not_allowed": "this is for somebody else to do",
     "not_latest": "something newer has been said since",
