@@ -57,11 +57,11 @@ def fence() -> None:
 def gap_fill() -> None:
     """Missing entries are not read from the log."""
 
-    async def read(self: Fanout, conversation_id: str, room: Any, after: int) -> None:
+    async def read(self: Fanout, conversation_id: str, followed: Any, after: int) -> None:
         await asyncio.sleep(0)
 
-    assert asyncio.iscoroutinefunction(Fanout._read)
-    Fanout._read = read  # type: ignore[method-assign]
+    assert asyncio.iscoroutinefunction(Fanout._read_missing)
+    Fanout._read_missing = read  # type: ignore[method-assign]
 
 
 def ack_after_append() -> None:
