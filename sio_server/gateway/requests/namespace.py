@@ -20,7 +20,6 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.runs import RunRequests, new_run_id
-from sio_server.gateway.requests.validation import explain
 from sio_server.gateway.sessions.disconnects import Drops
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits
@@ -29,6 +28,7 @@ from sio_server.gateway.sessions.sign_out import Endings
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import MAX_PAGE_BYTES, ClientEvent, ServerEvent
+from sio_server.protocol.validation import explain
 from sio_server.store.keys import conversation_room, user_room
 from sio_server.users.devices import Devices
 
