@@ -65,12 +65,11 @@ class Runs:
         self._node_id = node_id
         self._node_name = node_name
 
-    async def take(
-        self, conversation_id: str, *, holding: str = "", failed: bool = False
-    ) -> TakenRun | Held | Idle:
+    async def take(self, conversation_id: str, *, holding: str = "", failed: str = "") -> TakenRun | Held | Idle:
         """Take the lease of a conversation with its first unfinished run.
 
-        `holding` is a fencing token whose lease is given up for it; `failed`: the attempt under it has failed.
+        `holding` is a fencing token whose lease is given up for it; `failed` is the id of
+        the run whose attempt under it has failed: the failure is counted for this run, whichever comes next.
         """
         reply = await self._scripts.conversation(
             "take_run",
@@ -79,7 +78,7 @@ class Runs:
             LEASE_MS,
             self._node_name,
             holding,
-            "1" if failed else "0",
+            failed,
         )
         if reply[0] == "idle":
             return Idle()

@@ -137,7 +137,8 @@ class Attempts:
                     await self._let_go(run)
                     return
                 try:
-                    taken = await self._runs.take(run.conversation_id, holding=run.token, failed=again.failed)
+                    failed = run.run_id if again.failed else ""
+                    taken = await self._runs.take(run.conversation_id, holding=run.token, failed=failed)
                 finally:
                     self._leases.release(run)
                 if not isinstance(taken, TakenRun):
