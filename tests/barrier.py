@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sio_clients import ChatClient
-from tests.waiting import first
+from tests.waiting import first_of
 
 
 async def settled(client: ChatClient) -> None:
@@ -13,4 +13,4 @@ async def settled(client: ChatClient) -> None:
     """
     marker = await client.create(agent="off")
     ack = await marker.send("marker")
-    await first(marker.entries(), lambda entry: entry.seq == ack.seq, "the marker")
+    await first_of(marker.entries(), lambda entry: entry.seq == ack.seq, "the marker")

@@ -167,6 +167,15 @@ class RawClient:
         """Wait until `holds()` is true, looking again at each event that comes."""
         await self._changes.until(holds, timeout=timeout)
 
+    async def event(self, name: str, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
+        """The first such event with these fields, come already or to come."""
+        found = await self._changes.until(
+            lambda: [payload for payload in self.named(name) if payload.items() >= fields.items()],
+            f"{name} {fields}",
+            timeout,
+        )
+        return dict(found[0])
+
     async def closed(self, timeout: float = 5.0) -> None:
         """Wait until the connection has ended."""
         await self._changes.until(lambda: self._closed, "the end of the connection", timeout)
@@ -203,7 +212,7 @@ async def raw_client(cluster: LocalCluster) -> AsyncIterator[Callable[..., Await
         client.token = token
         clients.append(client)
         await client.connect(cluster.urls[node], {"token": token, **auth})
-        await client.until(lambda: client.named("session:ready"))
+        await client.event("session:ready")
         return client
 
     yield make

@@ -1,7 +1,7 @@
 """Wait for what a test expects. A failure says what was waited for and what came instead.
 
-Events first: an `Inbox` keeps what was handed to it, `Changes` checks a condition again when something has changed,
-and `first` reads a stream up to what matches. `poll` is for foreign processes and files, which tell nobody.
+Events first: an `Inbox` keeps what was handed to it, `Changes` checks a condition at each change, and `first_of`
+reads a stream up to what matches. `poll` is for foreign processes and files, which tell nobody.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Changes:
             while not (value := holds()):
                 self._changed.clear()
                 await self._changed.wait()
-        return cast(T, value)
+        return value
 
 
 class Inbox(Generic[T]):
@@ -79,7 +79,9 @@ class Inbox(Generic[T]):
         return found[0]
 
 
-async def first(stream: AsyncIterable[T], match: Callable[[T], Any], what: str = "", timeout: float = WAIT_S) -> T:
+async def first_of(
+    stream: AsyncIterable[T], match: Callable[[T], Any], what: str = "", timeout: float = WAIT_S
+) -> T:
     """Read a stream (entries, lines of a process, messages of the bus) up to the first item that matches."""
     what = what or _source(match)
     came: list[T] = []
@@ -91,16 +93,21 @@ async def first(stream: AsyncIterable[T], match: Callable[[T], Any], what: str =
     raise NeverCame(f"the stream ended without: {what}; the last that came: {came[-TOLD:]}")
 
 
-async def poll(holds: Callable[[], T | Awaitable[T]], what: str = "", timeout: float = WAIT_S) -> T:
+async def poll(
+    holds: Callable[[], object | Awaitable[object]],
+    what: str = "",
+    timeout: float = WAIT_S,
+    came: Callable[[], object] | None = None,
+) -> Any:
     """Ask a foreign process, which does not tell, until the answer is true; returns the answer."""
     answer: Any = None
-    async with within(timeout, what or _source(holds), lambda: answer):
+    async with within(timeout, what or _source(holds), came or (lambda: answer)):
         while True:
             answer = holds()
             if inspect.isawaitable(answer):
                 answer = await answer
             if answer:
-                return cast(T, answer)
+                return answer
             await asyncio.sleep(POLL_S)
 
 

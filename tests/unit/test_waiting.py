@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.waiting import Changes, Inbox, NeverCame, first, poll, within
+from tests.waiting import Changes, Inbox, NeverCame, first_of, poll, within
 
 SHORT_S = 0.01
 
@@ -29,7 +29,8 @@ async def test_an_item_is_found_whether_it_came_before_or_comes_after_the_waitin
 
 
 async def test_several_waiters_for_one_change_are_all_served() -> None:
-    changes, state = Changes(), []
+    changes = Changes()
+    state: list[str] = []
     waiting = [asyncio.create_task(changes.until(lambda: list(state))) for _ in range(3)]
 
     def change() -> None:
@@ -48,17 +49,17 @@ async def test_a_failure_names_what_was_waited_for_and_what_came() -> None:
     with pytest.raises(NeverCame, match=r"item == .answer."):
         await inbox.first(lambda item: item == "answer", timeout=SHORT_S)
     with pytest.raises(NeverCame, match=r"a three; what came: \[1, 2\]"):
-        await first(numbers(1, 2, then_hang=True), lambda number: number == 3, "a three", SHORT_S)
+        await first_of(numbers(1, 2, then_hang=True), lambda number: number == 3, "a three", SHORT_S)
     with pytest.raises(NeverCame, match=r"ended without: a three; the last that came: \[1, 2\]"):
-        await first(numbers(1, 2), lambda number: number == 3, "a three")
+        await first_of(numbers(1, 2), lambda number: number == 3, "a three")
     with pytest.raises(NeverCame, match="readiness; what came: 0"):
         await poll(lambda: 0, "readiness", SHORT_S)
 
 
 async def test_a_stream_can_be_read_on_after_what_was_waited_for() -> None:
     stream = numbers(1, 2, 3)
-    assert await first(stream, lambda number: number == 2) == 2
-    assert await first(stream, lambda number: True) == 3
+    assert await first_of(stream, lambda number: number == 2) == 2
+    assert await first_of(stream, lambda number: True) == 3
 
 
 async def test_a_poll_asks_again_until_the_answer_is_true_and_returns_it() -> None:
