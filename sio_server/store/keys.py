@@ -19,6 +19,9 @@ GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no sec
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
+CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
+RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
+UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
@@ -113,16 +116,38 @@ class ConversationKeys:
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 
+    def all(self) -> list[str]:
+        """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
+        return [getattr(self, name) for name in CONVERSATION_KEYS]
+
     def call(self, call_id: str) -> str:
         """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
         return f"{self._call_prefix}{call_id}"
 
 
+# The names by which scripts know the keys of a conversation, and those of a user, in this order.
+CONVERSATION_KEYS = (
+    *("meta", "members", "invited", "log", "sent", "reads", "drafts", "delivered"),
+    *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired"),
+    *("run_prefix", "runs", "stats"),
+)
+USER_KEYS = ("sessions", "devices", "signed_out")
+
+
+def user_keys(user_id: str) -> list[str]:
+    """The keys of a user in the order of USER_KEYS, as scripts get them."""
+    return [user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)]
+
+
+CONVERSATION_ROOM = "conversation:"
+USER_ROOM = "user:"
+
+
 def conversation_room(conversation_id: str) -> str:
     """The room of the sessions that follow a conversation."""
-    return f"conversation:{conversation_id}"
+    return CONVERSATION_ROOM + conversation_id
 
 
 def user_room(user_id: str) -> str:
     """The room of a user's sessions."""
-    return f"user:{user_id}"
+    return USER_ROOM + user_id

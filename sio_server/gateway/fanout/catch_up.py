@@ -44,7 +44,7 @@ class CatchUp:
         told = False
         self.admit(session, conversation_id)
         for _ in range(ATTEMPTS):
-            first_look = await self._log.look(conversation_id, session.user_id)
+            first_look = await self._log.get_view(conversation_id, session.user_id)
             checked = first_look.bounds
             if (
                 position is not None
@@ -53,7 +53,7 @@ class CatchUp:
                 and not told
             ):
                 told = True
-                await self._log.claim(conversation_id, position)
+                await self._log.report_ahead(conversation_id, position)
                 continue
             if self._sessions.get(session.sid) is None:
                 raise Unavailable("the connection was closed meanwhile")
@@ -63,7 +63,7 @@ class CatchUp:
                 continue
             session.following.add(conversation_id)
             try:
-                view = await self._log.look(conversation_id, session.user_id)
+                view = await self._log.get_view(conversation_id, session.user_id)
                 judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
                 page = await self._log.page(
                     conversation_id,

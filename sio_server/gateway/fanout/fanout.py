@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from sio_server.conversation.log import ConversationLog, Handed, View
+from sio_server.conversation.log import ConversationLog, Handed
+from sio_server.conversation.view import View
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.resync import Repeats
 from sio_server.gateway.metrics import Metrics
@@ -255,7 +256,7 @@ class Fanout:
     async def _bring_level(self, conversation_id: str, room: _Room, user_id: str) -> View | None:
         """Look at the conversation as one of its users, and hand out what was missed."""
         try:
-            view = await self._log.look(conversation_id, user_id)
+            view = await self._log.get_view(conversation_id, user_id)
         except Refused:
             # The user has left, which is among the entries to be read.
             await self._read(conversation_id, room, room.delivery.position.seq)

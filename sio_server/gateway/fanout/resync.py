@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sio_server.conversation.log import View
 from sio_server.conversation.members import Members
+from sio_server.conversation.view import View
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.protocol.events import ServerEvent
 from sio_server.protocol.run import RunStatus
