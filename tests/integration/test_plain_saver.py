@@ -26,9 +26,9 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from sio_server.dialog.savers.plain import PlainRedisSaver, StaleOwner, thread_keys
+from sio_server.dialog.savers.plain import PlainRedisSaver, StaleOwner
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from sio_server.store.keys import ConversationKeys
+from sio_server.store.keys import ConversationKeys, thread_keys
 from tests.conftest import free_ports
 
 THREAD = "c1@e1#7"

@@ -25,7 +25,7 @@ from langgraph.checkpoint.base import (
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from sio_server.store.keys import PARTITIONS, ConversationKeys, partition
+from sio_server.store.keys import PARTITIONS, thread_keys, threads
 
 FENCING_TOKEN = "fencing_token"  # the key in `config["configurable"]`
 READ_AT_ONCE = 20  # checkpoints, with their values, in one reply while listing
@@ -36,23 +36,6 @@ class StaleOwner(Exception):
 
     def __init__(self) -> None:
         super().__init__("another node may have taken the run: this checkpoint was refused")
-
-
-def threads(partition_number: int) -> str:
-    """Set: ids of the threads of a partition's conversations."""
-    return f"{{rg:{partition_number}}}:threads"
-
-
-def thread_keys(thread_id: str) -> list[str]:
-    """The keys of a thread, in the order of `lua/_thread.lua`; all share its conversation's slot.
-
-    A thread is named `<conversation id>@<the rest>`; what has no `@` is a conversation's id itself.
-    """
-    conversation_id = thread_id.rpartition("@")[0] or thread_id
-    number = partition(conversation_id)
-    kinds = ("checkpoints", "checkpoint-order", "checkpoint-values", "checkpoint-writes")
-    own = [f"{{rg:{number}}}:{kind}:{thread_id}" for kind in kinds]
-    return [*own, threads(number), ConversationKeys(conversation_id).lease]
 
 
 class Header(NamedTuple):

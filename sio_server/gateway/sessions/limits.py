@@ -180,11 +180,9 @@ class Limits:
         calls = []
         for who, account in accounts:
             cost, account.untold = account.untold, 0
-            args = []
-            for rate in rates:
-                # Nodes together may overdraw once; nobody waits longer than twice the period for it.
-                args += [round(cost * rate.each_s * 1e6), round(2 * rate.period_s * 1e6)]
-            calls.append(([limit(kind, who)], args))
+            # Nodes together may overdraw once; nobody waits longer than twice the period for it.
+            spent = [[round(cost * rate.each_s * 1e6), round(2 * rate.period_s * 1e6)] for rate in rates]
+            calls.append(([limit(kind, who)], {"rates": spent}))
         try:
             replies = await self._scripts.many("spend", calls)
         except RoomgraphError as exc:
@@ -195,7 +193,7 @@ class Limits:
             # What was spent since is not in the reply.
             account.reach = [
                 max(until, now + int(ahead) / 1e6 + account.untold * rate.each_s)
-                for until, ahead, rate in zip(account.reach, reply, rates, strict=True)
+                for until, ahead, rate in zip(account.reach, reply["ahead"], rates, strict=True)
             ]
 
     def _forget(self, now: float) -> None:
