@@ -17,7 +17,7 @@ from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
-from sio_server.dialog.savers.checkpoints import WrongSaver
+from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent

@@ -21,7 +21,7 @@ from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED

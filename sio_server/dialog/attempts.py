@@ -15,8 +15,8 @@ from langgraph.errors import GraphRecursionError
 from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.dialog.execution import Answer, Execution, Graph, NoAnswer, describe, question
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore, is_store_error
-from sio_server.dialog.savers.plain import StaleOwner
+from sio_server.dialog.savers.errors import StaleOwner, is_store_error
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus, agent_id

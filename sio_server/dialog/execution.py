@@ -13,7 +13,7 @@ from langgraph.types import Command, Interrupt
 
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
-from sio_server.dialog.savers.checkpoints import Saver
+from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
 

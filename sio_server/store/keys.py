@@ -87,6 +87,34 @@ def stats(partition_number: int) -> str:
     return f"{{rg:{partition_number}}}:stats"
 
 
+def checkpoint_threads(partition_number: int) -> str:
+    """Set: ids of the threads of checkpoints of a partition's conversations, of the plain saver."""
+    return f"{{rg:{partition_number}}}:threads"
+
+
+class CheckpointKeys:
+    """The keys of one thread of checkpoints, of the plain saver; all share the slot of its conversation.
+
+    A thread is named `<conversation id>@<the rest>`; one without `@` is named as a conversation.
+    """
+
+    def __init__(self, thread_id: str) -> None:
+        conversation_id = thread_id.rpartition("@")[0] or thread_id
+        number = partition(conversation_id)
+        tag = f"{{rg:{number}}}"
+        self.checkpoints = f"{tag}:checkpoints:{thread_id}"  # hash: namespace, id -> record, and namespace -> id
+        self.order = f"{tag}:checkpoint-order:{thread_id}"  # list: checkpoints in the order of their writing
+        self.values = f"{tag}:checkpoint-values:{thread_id}"  # hash: namespace, channel, version -> value
+        self.writes = f"{tag}:checkpoint-writes:{thread_id}"  # sorted set (all scores 0): what tasks have written
+        self.threads = checkpoint_threads(number)
+        self.lease = ConversationKeys(conversation_id).lease
+
+    @property
+    def all(self) -> list[str]:
+        """The keys in the order in which the savers' scripts name them (`lua/_thread.lua`)."""
+        return [self.checkpoints, self.order, self.values, self.writes, self.threads, self.lease]
+
+
 class ConversationKeys:
     """The keys of one conversation."""
 
@@ -167,26 +195,6 @@ USER_KEYS = ("sessions", "devices", "signed_out")
 def user_keys(user_id: str) -> list[str]:
     """The keys of a user in the order of USER_KEYS, as scripts get them."""
     return [user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)]
-
-
-# The plain saver.
-
-
-def threads(partition_number: int) -> str:
-    """Set: ids of the threads of a partition's conversations."""
-    return f"{{rg:{partition_number}}}:threads"
-
-
-def thread_keys(thread_id: str) -> list[str]:
-    """The keys of a thread of checkpoints, in the order of the saver's `_thread.lua`; all in one slot.
-
-    A thread is named `<conversation id>@<the rest>`; a name without `@` is a conversation's id itself.
-    """
-    conversation_id = thread_id.rpartition("@")[0] or thread_id
-    number = partition(conversation_id)
-    kinds = ("checkpoints", "checkpoint-order", "checkpoint-values", "checkpoint-writes")
-    own = [f"{{rg:{number}}}:{kind}:{thread_id}" for kind in kinds]
-    return [*own, threads(number), ConversationKeys(conversation_id).lease]
 
 
 # Rooms.
