@@ -29,6 +29,7 @@ from sio_server.dialog.graphs.loading import Graphs, load_graphs
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
+from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
@@ -192,7 +193,7 @@ class Node:
         self._bus.start()
         self._tasks.append(asyncio.create_task(self._heartbeats.run(), name="heartbeats"))
         self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
-        self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
+        self._tasks.append(asyncio.create_task(self._leases.renew_leases(), name="leases"))
         self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
         self._limits.start()
         self._runner = web.AppRunner(
@@ -295,11 +296,9 @@ class Node:
             trace=self._trace,
         )
         worker = DialogWorker(
-            redis=redis,
-            redis_url=settings.redis_url,
             run_records=runs,
+            queue=RunQueue(redis, settings.redis_url, self.node_id),
             attempts=attempts,
-            node_id=self.node_id,
             concurrency=settings.run_concurrency,
         )
         return worker, close
@@ -313,7 +312,7 @@ class Node:
             self._drops.hear(payload)
             return
         if event == ServerEvent.RUN_FINISHED:
-            self._dialog.ended(payload["run_id"], payload["status"])
+            self._dialog.on_run_finished(payload["run_id"], payload["status"])
         elif event == ServerEvent.DEVICE_UPDATED:
             self._sessions.renamed(room, payload["devices"])
         self._fanout.hear(event, payload, room)

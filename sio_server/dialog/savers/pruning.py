@@ -1,4 +1,4 @@
-"""Which checkpoints of a thread are still of use: what can be resumed, and what kept checkpoints are built from."""
+"""Which checkpoints of a thread are needed: what can be resumed, and what the kept ones are built from."""
 
 from __future__ import annotations
 
