@@ -116,7 +116,7 @@ class Node:
         )
         supervisor.start("heartbeats", presence.heartbeats.run)
         supervisor.start("readiness", sockets.readiness.watch)
-        supervisor.start("leases", self._dialog.leases.keep)
+        supervisor.start("leases", self._dialog.leases.renew_leases)
         supervisor.start("session-ends", sockets.endings.watch)
         self._gatekeeping.limits.start()
 

@@ -1,4 +1,4 @@
-"""Which checkpoints of a thread are still needed: those to resume from, and those that kept ones are built from."""
+"""Which checkpoints of a thread are needed: what can be resumed, and what the kept ones are built from."""
 
 from __future__ import annotations
 

@@ -97,7 +97,8 @@ class CheckpointStore:
                 )
             if self._kind == "auto":
                 log.warning(
-                    "this Redis has no JSON and Search: the plain saver keeps the checkpoints, which needs neither"
+                    "this Redis has no JSON and Search: checkpoints are kept by the plain saver, "
+                    "which needs neither"
                 )
             return PlainRedisSaver(self._redis)
         saver = RedisSaver(redis_client=self._redis)
