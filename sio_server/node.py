@@ -99,7 +99,6 @@ class Node:
         await self._step(core.supervisor.stop())
         for part in (sockets.resync, sockets.fanout, sockets.endings, sockets.drops):
             await self._step(part.close())
-        await self._step(self._gatekeeping.limits.stop())
         await self._step(presence.sessions.stop(), STEP_S + 1)
         if self._runner is not None:
             await self._step(self._runner.cleanup())
@@ -118,7 +117,7 @@ class Node:
         supervisor.start("readiness", sockets.readiness.watch)
         supervisor.start("leases", self._dialog.leases.renew_leases)
         supervisor.start("session-ends", sockets.endings.watch)
-        self._gatekeeping.limits.start()
+        supervisor.start("limits", self._gatekeeping.limits.share)
 
     async def _listen(self) -> None:
         """Accept connections."""

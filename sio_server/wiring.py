@@ -196,6 +196,7 @@ def wire_gatekeeping(core: Core, presence: Presence, secret: str) -> Gatekeeping
         core.scripts,
         user=parse_rates(settings.rate_limit_user),
         events=parse_rates(settings.rate_limit_events),
+        marks=parse_rates(settings.rate_limit_marks),
         address=parse_rates(settings.rate_limit_address),
     )
     handshakes = Handshakes(tokens, presence.sessions, limits, settings.trusted_proxies)

@@ -177,7 +177,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         session = self._sessions.get(sid)
         if session is None:
             raise Unavailable("the session has ended; connect again")
-        self._limits.event(ClientEvent(event), session.user_id)
+        self._limits.spend_event(ClientEvent(event), session.user_id)
         if len(payload) != 1:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "the payload: should be one object")
         try:
