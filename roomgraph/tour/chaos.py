@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -86,7 +85,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         return told
     stage.say("chaos.again", seed=seed, duration=f"{duration:g}")
     history = stage.keep_history(f"roomgraph-chaos-{seed}-")
-    stage.say("chaos.history", path=escape(history))
+    stage.say("chaos.history", path=history)
     return {**told, "history": history}
 
 
