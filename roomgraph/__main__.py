@@ -22,10 +22,9 @@ from sio_server.cluster.status import read_status
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.gateway.sessions.auth import Tokens
-from sio_server.language import LANGUAGES, Texts, detect_language
+from sio_server.language import LANGUAGES, detect_language, load_texts
 from sio_server.local.cluster import ClusterError, LocalCluster, find_ports
 from sio_server.local.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
-from sio_server.local.texts import TEXTS
 from sio_server.local.up import up
 from sio_server.node import serve
 from sio_server.protocol.errors import RoomgraphError
@@ -220,7 +219,7 @@ def up_command(
         )
 
     stay = not once and (sys.stdout.isatty() or not tour)
-    texts = Texts(language, TEXTS)
+    texts = load_texts(language, "sio_server.local", "up")
     status = run(
         lambda: up(cluster, console, texts, keep_data=keep_data, stay=stay, play=play_tour if tour else None)
     )
@@ -416,7 +415,7 @@ async def play_on_own_cluster(
     except ClusterError as exc:
         fail(str(exc))
     cluster = LocalCluster(port, nodes, folder, proxied=not BAD_NETWORKS.isdisjoint(scenes))
-    texts = Texts(language, TEXTS)
+    texts = load_texts(language, "sio_server.local", "up")
     return await up(cluster, console, texts, keep_data=False, stay=False, play=lambda own: play_on(own.urls, own))
 
 
@@ -433,9 +432,8 @@ def check_command(
     from roomgraph.check.checker import check
     from roomgraph.check.file import BadHistory, read_history
     from roomgraph.check.show import facts, show
-    from roomgraph.check.texts import TEXTS as CHECK_TEXTS
 
-    texts = Texts(language_or_fail(lang), CHECK_TEXTS)
+    texts = load_texts(language_or_fail(lang), "roomgraph", "check")
     try:
         recorded = read_history(history)
     except OSError as exc:

@@ -24,9 +24,8 @@ from roomgraph.tour.own import OwnCluster
 from roomgraph.tour.recovery import play_recovery
 from roomgraph.tour.stage import Stage
 from roomgraph.tour.status import play_status
-from roomgraph.tour.texts import TEXTS
 from sio_clients.errors import RoomgraphError
-from sio_server.language import Texts
+from sio_server.language import load_texts
 
 Part = Callable[[Stage], Awaitable[dict[str, Any] | None]]
 
@@ -77,7 +76,7 @@ async def play(
     `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos;
     without a seed it is another one each time.
     """
-    texts = Texts(language, TEXTS)
+    texts = load_texts(language, "roomgraph", "tour")
     results: dict[str, dict[str, Any]] = {}
     seed = random.randrange(100_000) if seed is None else seed
     async with Stage(

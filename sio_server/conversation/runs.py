@@ -16,7 +16,7 @@ UPDATES_KEPT = 100  # of a run's updates, for who joins while it goes on
 
 
 @dataclass(frozen=True)
-class TakenRun:
+class ClaimedRun:
     """A run that this node may execute, as long as it holds the lease with this fencing token."""
 
     conversation_id: str
@@ -42,14 +42,14 @@ class TakenRun:
 
 
 @dataclass(frozen=True)
-class Held:
+class LeaseHeld:
     """Another worker holds the lease, and will lose it in `seconds` unless it renews it."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Idle:
+class NothingToDo:
     """There is nothing to do."""
 
 
@@ -65,12 +65,13 @@ class Runs:
         self._node_id = node_id
         self._node_name = node_name
 
-    async def take(
-        self, conversation_id: str, *, holding: str = "", failed: bool = False
-    ) -> TakenRun | Held | Idle:
+    async def claim_run(
+        self, conversation_id: str, *, holding: str = "", failed: str = ""
+    ) -> ClaimedRun | LeaseHeld | NothingToDo:
         """Take the lease of a conversation with its first unfinished run.
 
-        `holding` is a fencing token whose lease is given up for it; `failed`: the attempt under it has failed.
+        `holding` is a fencing token whose lease is given up for it; `failed` is the id of
+        the run whose attempt under it has failed: the failure is counted for this run, whichever comes next.
         """
         reply = await self._scripts.conversation(
             "take_run",
@@ -79,15 +80,15 @@ class Runs:
             LEASE_MS,
             self._node_name,
             holding,
-            "1" if failed else "0",
+            failed,
         )
         if reply[0] == "idle":
-            return Idle()
+            return NothingToDo()
         if reply[0] == "held":
-            return Held(max(int(reply[1]), 0) / 1000)
+            return LeaseHeld(max(int(reply[1]), 0) / 1000)
         token, run_id, attempt, input_seq, epoch, envelope, kind, failures = reply[1:9]
         source, began_from, answers, replaces, graph, agent_name = reply[9:]
-        return TakenRun(
+        return ClaimedRun(
             conversation_id=conversation_id,
             epoch=epoch,
             run_id=run_id,
@@ -105,30 +106,30 @@ class Runs:
             agent_name=agent_name,
         )
 
-    async def adopt(self, run: TakenRun) -> None:
+    async def adopt_thread(self, run: ClaimedRun) -> None:
         """From now on the run goes on from this attempt's checkpoints, whoever executes it."""
         await self._fenced("adopt", run, run.run_id, run.thread_id)
 
-    async def renew(self, run: TakenRun) -> None:
+    async def renew_lease(self, run: ClaimedRun) -> None:
         """Keep the lease for another LEASE_MS."""
         await self._fenced("renew_lease", run, LEASE_MS)
 
-    async def hand_over(self, run: TakenRun) -> None:
+    async def hand_over_run(self, run: ClaimedRun) -> None:
         """Let go of an unfinished run: whoever takes it next makes the next attempt."""
         await self._fenced("hand_over", run)
 
-    async def add_text(self, run: TakenRun, offset: int, text: str) -> None:
+    async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
         """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
         await self._fenced("delta", run, run.run_id, run.attempt, offset, len(text), text, to_json(text))
 
-    async def add_update(self, run: TakenRun, number: int, update: dict[str, Any]) -> None:
+    async def add_update(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
         """Show what the run reports; `number` counts this attempt's updates from 1."""
         rest = to_json(update)[1:-1]
         await self._fenced("update", run, run.run_id, run.attempt, number, UPDATES_KEPT, rest)
 
-    async def finish(
+    async def finish_run(
         self,
-        run: TakenRun,
+        run: ClaimedRun,
         status: RunStatus,
         data: dict[str, Any],
         *,
@@ -155,7 +156,7 @@ class Runs:
         )
         return list(reply[1])
 
-    async def retire(self, run: TakenRun) -> None:
+    async def retire_thread(self, run: ClaimedRun) -> None:
         """This attempt's thread is nobody's any more: have it deleted when the run has ended."""
         await self._scripts.conversation("retire", run.conversation_id, run.run_id, run.thread_id)
 
@@ -163,7 +164,7 @@ class Runs:
         """These threads have been deleted."""
         await self._scripts.conversation("forget_threads", conversation_id, *thread_ids)
 
-    async def _fenced(self, script: str, run: TakenRun, *args: str | int) -> list[Any]:
+    async def _fenced(self, script: str, run: ClaimedRun, *args: str | int) -> list[Any]:
         reply = await self._scripts.conversation(script, run.conversation_id, run.token, *args)
         if reply[0] == "stale":
             raise LeaseLost(f"{run.run_id} attempt {run.attempt}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from langgraph.errors import GraphRecursionError
 
-from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.dialog.execution import Answer, Execution, Graph, NoAnswer, describe, question
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.savers.checkpoints import CheckpointStore, is_store_error
@@ -85,7 +85,7 @@ class Attempts:
         self._on_ended = on_ended
         self._trace = trace or Trace("")
         # run id -> the run, and what is set when it is another's, or ended
-        self._executing: dict[str, tuple[TakenRun, asyncio.Event]] = {}
+        self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
         self._leaving = asyncio.Event()
         self._tidying: set[asyncio.Task[None]] = set()
 
@@ -109,7 +109,7 @@ class Attempts:
         """Wait for what is being tidied up."""
         await asyncio.gather(*self._tidying, return_exceptions=True)
 
-    async def execute(self, run: TakenRun) -> None:
+    async def execute(self, run: ClaimedRun) -> None:
         """Make attempts at a run until it has ended, is another node's, or is handed over."""
         if run.attempt > 1:
             self._tell(TraceKind.RUN_TAKEN_OVER, run)
@@ -122,7 +122,7 @@ class Attempts:
             except LeaseLost as exc:
                 log.info("a run goes on elsewhere, or has been ended: %s", exc)
                 with contextlib.suppress(Unavailable):
-                    await self._runs.retire(run)
+                    await self._runs.retire_thread(run)
                 return
             except _Leaving:
                 await self._let_go(run)
@@ -137,14 +137,15 @@ class Attempts:
                     await self._let_go(run)
                     return
                 try:
-                    taken = await self._runs.take(run.conversation_id, holding=run.token, failed=again.failed)
+                    failed = run.run_id if again.failed else ""
+                    taken = await self._runs.claim_run(run.conversation_id, holding=run.token, failed=failed)
                 finally:
                     self._leases.release(run)
-                if not isinstance(taken, TakenRun):
+                if not isinstance(taken, ClaimedRun):
                     return
                 run = taken
 
-    async def _attempt(self, run: TakenRun) -> None:
+    async def _attempt(self, run: ClaimedRun) -> None:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
         self._executing[run.run_id] = run, over
@@ -194,13 +195,13 @@ class Attempts:
             self._tidying.add(task)
             task.add_done_callback(self._tidying.discard)
 
-    async def _let_go(self, run: TakenRun) -> None:
+    async def _let_go(self, run: ClaimedRun) -> None:
         """Hand an unfinished run over to whoever takes it next."""
         self._leases.release(run)
         with contextlib.suppress(Unavailable, LeaseLost):
-            await self._runs.hand_over(run)
+            await self._runs.hand_over_run(run)
 
-    async def _call_graph(self, run: TakenRun, stream: RunStream) -> _Ending:
+    async def _call_graph(self, run: ClaimedRun, stream: RunStream) -> _Ending:
         graph = self._graphs.get(run.graph)
         if graph is None:
             return self._failed(run, "unknown_graph", f"this server has no agent {run.graph!r}")
@@ -251,21 +252,21 @@ class Attempts:
         ]
         return _Ending(RunStatus.INTERRUPTED, {**self._agent(run), "text": text, "interrupts": asked}, ids)
 
-    def _tell(self, kind: TraceKind, run: TakenRun, **fields: Any) -> None:
+    def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
         about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
         self._trace.tell(kind, **about, **fields)
 
-    def _agent(self, run: TakenRun) -> dict[str, Any]:
+    def _agent(self, run: ClaimedRun) -> dict[str, Any]:
         return {"role": "assistant", "user_id": agent_id(run.graph), "name": run.agent_name}
 
-    def _failed(self, run: TakenRun, code: str, reason: str) -> _Ending:
+    def _failed(self, run: ClaimedRun, code: str, reason: str) -> _Ending:
         return _Ending(RunStatus.FAILED, {**self._agent(run), "code": code, "reason": reason}, [])
 
-    async def _finish(self, run: TakenRun, ending: _Ending) -> list[str]:
+    async def _finish(self, run: ClaimedRun, ending: _Ending) -> list[str]:
         """Write the final entry. Without a reply from Redis it is written again: the script does it once."""
         while True:
             try:
-                return await self._runs.finish(
+                return await self._runs.finish_run(
                     run,
                     ending.status,
                     ending.data,

@@ -11,7 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from sio_server.conversation.runs import Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
 from sio_server.dialog.savers.checkpoints import Saver
 from sio_server.dialog.streaming import RunStream
@@ -49,7 +49,7 @@ class Execution:
         graph: Graph,
         saver: Saver,
         runs: Runs,
-        run: TakenRun,
+        run: ClaimedRun,
         stream: RunStream,
         on_step: Callable[[str, int], None],
         *,
@@ -96,7 +96,7 @@ class Execution:
         copied = []
         if run.source:
             copied = await copy_tip(saver, run, whole=goes_on, subgraphs=goes_on or has_subgraphs)
-        await self._runs.adopt(run)
+        await self._runs.adopt_thread(run)
         tip = tip_of(copied)
         start = Tip()
         if run.began_from and (run.attempt > 1 or run.kind == "resume"):

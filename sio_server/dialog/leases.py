@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.keys import LEASE_MS
 
@@ -22,7 +22,7 @@ RENEW_S = 1.0
 
 @dataclass
 class _Lease:
-    run: TakenRun
+    run: ClaimedRun
     on_lost: Callable[[], None]
     renewed: float  # monotonic
     until: float  # monotonic: whoever holds it longer hangs, and others shall try
@@ -35,12 +35,12 @@ class LeaseKeeper:
         self._runs = runs
         self._leases: dict[str, _Lease] = {}
 
-    def hold(self, run: TakenRun, on_lost: Callable[[], None], max_s: float) -> None:
+    def hold(self, run: ClaimedRun, on_lost: Callable[[], None], max_s: float) -> None:
         """Renew the run's lease for at most `max_s` seconds; `on_lost` is called when it may have expired."""
         now = time.monotonic()
         self._leases[run.token + run.conversation_id] = _Lease(run, on_lost, now, now + max_s)
 
-    def release(self, run: TakenRun) -> None:
+    def release(self, run: ClaimedRun) -> None:
         """Renew it no more."""
         self._leases.pop(run.token + run.conversation_id, None)
 
@@ -56,7 +56,7 @@ class LeaseKeeper:
         try:
             if began > lease.until:
                 raise LeaseLost(f"{lease.run.run_id} hangs")
-            await self._runs.renew(lease.run)
+            await self._runs.renew_lease(lease.run)
             lease.renewed = began
         except LeaseLost as exc:
             log.info("a lease is not kept any more: %s", exc)

@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from sio_server.conversation.runs import Held, Idle, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, LeaseHeld, NothingToDo, Runs
 from sio_server.dialog.attempts import Attempts
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect_blocking
@@ -185,17 +185,17 @@ class DialogWorker:
                 rung = list(served.bells)
                 async with self._slots:
                     served.executing = True
-                    taken = await self._runs.take(conversation_id)
-                    if isinstance(taken, TakenRun):
+                    taken = await self._runs.claim_run(conversation_id)
+                    if isinstance(taken, ClaimedRun):
                         await self._attempts.execute(taken)
                     served.executing = False
-                if isinstance(taken, Held):
+                if isinstance(taken, LeaseHeld):
                     # Should the holder die, the run is taken the moment its lease has expired. If it has
                     # ended and another message came, that rings.
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(taken.seconds + 0.005):
                             await served.rung.wait()
-                elif isinstance(taken, Idle):
+                elif isinstance(taken, NothingToDo):
                     await self._acknowledge(served, rung)
                     if not served.bells:
                         return

@@ -20,9 +20,9 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from sio_server.language import load_texts
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from sio_server.local.texts import TEXTS
 from sio_server.settings import hide_password
 
 READY_TIMEOUT_S = 60.0
@@ -36,7 +36,7 @@ class ClusterError(RuntimeError):
     """The cluster cannot be started; `problem` names the text that says why and what to do."""
 
     def __init__(self, problem: str, **values: object) -> None:
-        super().__init__(TEXTS[problem]["en"].format(**values))
+        super().__init__(load_texts("en", "sio_server.local", "up")(problem, **values))
         self.problem = problem
         self.values = values
 
@@ -199,7 +199,7 @@ class LocalCluster:
                     self._still_runs(name)
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise ClusterError("not_ready", process=name, **self._last_words(name)) from None
+            raise ClusterError("not_ready", process=name, **self._last_line(name)) from None
 
     async def start(self) -> None:
         """Start everything."""
@@ -294,12 +294,12 @@ class LocalCluster:
         process = self._processes.get(name)
         if process is not None and process.returncode is not None:
             status = process.returncode
-            raise ClusterError("ended", process=name, status=status, **self._last_words(name))
+            raise ClusterError("ended", process=name, status=status, **self._last_line(name))
 
-    def _last_words(self, name: str) -> dict[str, str]:
+    def _last_line(self, name: str) -> dict[str, str]:
         path = self.data_dir / "logs" / f"{name}.log"
         lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
-        return {"words": lines[-1] if lines else "–", "path": str(path)}
+        return {"line": lines[-1] if lines else "–", "path": str(path)}
 
     def _left_over(self) -> list[int]:
         """Processes that an earlier run on these ports started and that still run, as far as they are ours."""

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.log import Author, ConversationLog, Handed
 from sio_server.conversation.members import Members
-from sio_server.conversation.runs import Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
@@ -75,14 +75,14 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
         answers.append(ack)
         return ack
 
-    async def take() -> TakenRun:
-        taken = await do(runs.take(ROOM))
-        assert isinstance(taken, TakenRun), taken
+    async def take() -> ClaimedRun:
+        taken = await do(runs.claim_run(ROOM))
+        assert isinstance(taken, ClaimedRun), taken
         return taken
 
-    async def end(run: TakenRun, status: RunStatus, **more: Any) -> None:
+    async def end(run: ClaimedRun, status: RunStatus, **more: Any) -> None:
         data = {"text": "x", **({"interrupts": []} if more else {})}
-        await do(runs.finish(run, status, data, threads_kept=2, **more))
+        await do(runs.finish_run(run, status, data, threads_kept=2, **more))
 
     beat = await nodes.heartbeat()
     answers.append(beat.dead)
@@ -97,20 +97,20 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(devices.listed("bob"))
     await send(ANN, "c1", "hello", run_id="r1")
     run = await take()
-    await do(runs.adopt(run))
+    await do(runs.adopt_thread(run))
     await do(runs.add_text(run, 0, "Hi"))
     await do(runs.add_text(run, 2, " there"))
     await do(runs.add_update(run, 1, {"kind": "custom", "data": 1}))
-    await do(runs.renew(run))
+    await do(runs.renew_lease(run))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
     await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2"))
     await do(turns.respond(ROOM, ANN, "r1:1", "no", run_id="r2"))
     run = await take()
-    await do(runs.hand_over(run))
+    await do(runs.hand_over_run(run))
     run = await take()
-    await do(runs.adopt(run))
+    await do(runs.adopt_thread(run))
     await end(run, RunStatus.ANSWERED)
-    await do(runs.retire(run))
+    await do(runs.retire_thread(run))
     seq = (await log.look(ROOM, "ann")).bounds.head
     await do(turns.regenerate(ROOM, ANN, seq, run_id="r3"))
     await take()

@@ -59,8 +59,8 @@ class Edge:
     def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
         self.done.append(f"left {room}")
 
-    def leave(self, sid: str, conversation_id: str) -> None:
-        self.done.append(f"left {conversation_id}")
+    def leave_all(self, sid: str) -> None:
+        self.done.append("left its conversations")
 
     async def disconnect(self, sid: str) -> None:
         self.done.append("closed")
@@ -102,7 +102,6 @@ async def test_a_rename_that_is_heard_before_the_reply_is_not_undone_by_it(devic
 
 async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_before(devices, sessions, new_id):
     session, edge = session_of(new_id), Edge()
-    session.following.add("plans")
     await sessions.open(session)
     endings = Endings(edge, sessions, devices, edge, edge.disconnect)  # type: ignore[arg-type]
     devices.news = lambda: endings.hear(ENDED, [session.sid, "of-another-node"])
@@ -110,7 +109,9 @@ async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_befo
     ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}
-    assert edge.done == ["left plans", f"left user:{new_id}", "acked"], "it gets nothing more, but the ack"
+    assert edge.done == ["left its conversations", f"left user:{new_id}", "acked"], (
+        "it gets nothing more, but the ack"
+    )
     assert sessions.get(session.sid) is None
     async with asyncio.timeout(5):
         await asyncio.gather(*endings._tasks)

@@ -16,13 +16,13 @@ from roomgraph.tour.faults import Happening
 from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
 from roomgraph.tour.schedule import Fault, FaultKind
 from roomgraph.tour.stage import Stage
-from roomgraph.tour.texts import TEXTS
-from sio_server.language import Texts
+from sio_server.language import load_texts
 
 
 def stage(language: str = "en") -> Stage:
     console = Console(file=io.StringIO(), width=80)
-    return Stage(["http://127.0.0.1:9000"], console, Texts(language, TEXTS), 3, alone=True, nodes=None)
+    texts = load_texts(language, "roomgraph", "tour")
+    return Stage(["http://127.0.0.1:9000"], console, texts, 3, alone=True, nodes=None)
 
 
 def test_a_history_that_is_kept_is_judged_the_same_when_it_is_read_again() -> None:
@@ -51,7 +51,7 @@ def test_times_are_told_in_both_languages() -> None:
         "after 2.00 s",
         "never",
     )
-    assert stage("zh").seconds(None) == "始终没有"
+    assert stage("zh").seconds(None) == "始终未达到"
 
 
 def test_spare_scenes_are_played_only_when_they_are_named() -> None:

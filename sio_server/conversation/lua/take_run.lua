@@ -1,5 +1,6 @@
 -- Take the lease of a conversation and its first unfinished run.
--- ARGV: 4 node id, 5 lease ms, 6 node name, 7 fencing token held already or '', 8 '1' if the attempt under it failed
+-- ARGV: 4 node id, 5 lease ms, 6 node name, 7 fencing token held already or '', 8 the run whose attempt
+-- under it failed or ''
 -- Returns {'idle'} when nothing is to be done, {'held', ms} while another holds the lease for so long, or {'taken',
 -- fencing token, run id, attempt, input seq, epoch, envelope of the input or '', kind, failures, thread to begin
 -- from or '', thread the first attempt began from or '', answers (JSON), seq of the entry it replaces or '', graph, agent's name}.
@@ -7,6 +8,10 @@ local first = redis.call('ZRANGE', unfinished, 0, 0)
 if not first[1] then return {'idle'} end
 local holder = redis.call('HGET', lease, 'token')
 if holder and holder ~= ARGV[7] then return {'held', redis.call('PTTL', lease)} end
+-- The failed run may have been stopped since: then it is not the one that is taken, and nothing is counted.
+if ARGV[8] ~= '' and redis.call('ZSCORE', unfinished, ARGV[8]) then
+  redis.call('HINCRBY', run_prefix .. ARGV[8], 'failures', 1)
+end
 local run_id = first[1]
 local record = run_prefix .. run_id
 local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'chars', 'thread', 'answers', 'replaces')
@@ -24,7 +29,6 @@ redis.call('DEL', lease)
 redis.call('HSET', lease, 'owner', ARGV[4], 'token', token, 'run_id', run_id)
 redis.call('PEXPIRE', lease, ARGV[5])
 local attempt = redis.call('HINCRBY', record, 'attempt', 1)
-if ARGV[8] == '1' then redis.call('HINCRBY', record, 'failures', 1) end
 local source = known[3]
 if not source then
   source = redis.call('HGET', meta, 'thread') or ''

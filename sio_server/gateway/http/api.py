@@ -15,11 +15,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.requests.validation import explain
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens, guest_user_id
 from sio_server.gateway.sessions.limits import GUEST_HANDSHAKES, Limits
 from sio_server.protocol.errors import ErrorCode, RateLimited, Refused, RoomgraphError, Unavailable
+from sio_server.protocol.validation import explain
 from sio_server.trace.contract import HELLO, opens
 from sio_server.trace.feed import TraceFeed
 from sio_server.users.devices import Devices

@@ -54,6 +54,6 @@ class DeviceRequests:
             session.user_id,
             session.device_id,
             request.seq,
-            tell=self._fanout.sessions(request.conversation_id) <= DELIVERY_SESSIONS,
+            tell=self._fanout.follower_count(request.conversation_id) <= DELIVERY_SESSIONS,
         )
         return {"conversation_id": request.conversation_id, "seq": seq}

@@ -20,7 +20,6 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.runs import RunRequests, new_run_id
-from sio_server.gateway.requests.validation import explain
 from sio_server.gateway.sessions.disconnects import Drops
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits
@@ -29,6 +28,7 @@ from sio_server.gateway.sessions.sign_out import Endings
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import MAX_PAGE_BYTES, ClientEvent, ServerEvent
+from sio_server.protocol.validation import explain
 from sio_server.store.keys import conversation_room, user_room
 from sio_server.users.devices import Devices
 
@@ -79,7 +79,9 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._node_urls = node_urls
         self._admit = admit
         runs = RunRequests(conversations, turns, bus, fanout)
-        self._catch_up = CatchUp(conversations, fanout, sessions, conversations_per_session)
+        self._catch_up = CatchUp(
+            conversations, fanout, lambda sid: sessions.get(sid) is not None, conversations_per_session
+        )
         of_devices = DeviceRequests(devices, conversations, fanout, endings)
         self._handlers: dict[str, Handler] = {
             ClientEvent.CONVERSATION_CREATE: self._create,
@@ -103,7 +105,6 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             ClientEvent.DEVICE_SIGN_OUT: of_devices.sign_out,
             ClientEvent.DELIVERY_UPDATE: of_devices.delivered,
         }
-        fanout.on_evicted = self._stopped_following
 
     # The connection
 
@@ -152,8 +153,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         session = self._sessions.get(sid)
         if session is None:
             return
-        for conversation_id in list(session.following):
-            self._fanout.leave(sid, conversation_id)
+        self._fanout.leave_all(sid)
         self._sessions.close(sid)
 
     async def trigger_event(self, event: str, *args: Any) -> Any:
@@ -193,7 +193,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         if graph not in self._graphs:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
-        self._catch_up.admit(session, request.conversation_id)
+        self._catch_up.check_limit(session, request.conversation_id)
         named = request.model_copy(update={"graph": graph})
         conversation_id, created = await self._members.create(session.author, named)
         result = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
@@ -203,7 +203,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         return {"created": created, **result}
 
     async def _join(self, session: Session, request: events.ConversationJoin) -> dict[str, Any]:
-        self._catch_up.admit(session, request.conversation_id)
+        self._catch_up.check_limit(session, request.conversation_id)
         joined = await self._members.join(session.author, request.conversation_id)
         position = request.position.to_position() if request.position else None
         result = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
@@ -269,7 +269,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._metrics.sends.labels("new" if new else "repeated").inc()
         if new and self._fanout.follows(session.sid, request.conversation_id):
             # The entry may have come over the bus before the ack.
-            if self._fanout.has_reached(request.conversation_id, ack["seq"]):
+            if self._fanout.has_delivered(request.conversation_id, ack["seq"]):
                 self._metrics.fanout_latency.observe(time.monotonic() - began)
             else:
                 self._metrics.appending(request.conversation_id, ack["seq"], began)
@@ -328,8 +328,3 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     async def _tell_invited(self, conversation_id: str, user_ids: list[str], title: str, by: Session) -> None:
         for user_id in user_ids:
             await self._tell_user(user_id, conversation_id, "invited", title, by)
-
-    def _stopped_following(self, sid: str, conversation_id: str) -> None:
-        session = self._sessions.get(sid)
-        if session is not None:
-            session.following.discard(conversation_id)

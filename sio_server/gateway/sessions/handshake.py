@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sio_server.gateway.requests.validation import explain
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.registry import Session, Sessions
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import HandshakeAuth
+from sio_server.protocol.validation import explain
 
 
 class Handshakes:

@@ -48,7 +48,6 @@ class Session:
     address: str = ""  # to which it is counted; '' for none
     ends_at: float = inf  # when its token expires, by the monotonic clock
     since: str = field(default_factory=_now)
-    following: set[str] = field(default_factory=set)  # conversation ids
     acked: asyncio.Future[None] | None = None  # done when it has been told that it has signed itself out
 
     @property

@@ -65,8 +65,7 @@ class Endings:
         session = self._sessions.withdraw(sid)
         if session is None:
             return
-        for conversation_id in list(session.following):
-            self._fanout.leave(sid, conversation_id)
+        self._fanout.leave_all(sid)
         self._bus.basic_leave_room(sid, "/", user_room(session.user_id))
         self._spawn(self._close(session, payload))
 
