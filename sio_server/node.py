@@ -35,9 +35,18 @@ from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Repeats
-from sio_server.gateway.http.api import HttpApi, Stage
+from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.health import HealthRoutes
+from sio_server.gateway.http.hosts import AllowedHosts
+from sio_server.gateway.http.metrics import MetricsRoutes
+from sio_server.gateway.http.page import PagePolicy, PageRoutes
+from sio_server.gateway.http.request_limits import RequestLimits
+from sio_server.gateway.http.stage import Stage, StageRoutes
+from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.namespace import Gateway
+from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.disconnects import Drops
 from sio_server.gateway.sessions.handshake import Handshakes
@@ -45,8 +54,11 @@ from sio_server.gateway.sessions.limits import Limits, parse_rates
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.sign_out import Endings
-from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S, Strangers
-from sio_server.gateway.transport.server import SocketServer
+from sio_server.gateway.transport.engine import ConnectionLimits
+from sio_server.gateway.transport.http_connections import HttpConnections, HttpRunner
+from sio_server.gateway.transport.inbound import InboundLimits
+from sio_server.gateway.transport.origins import AllowedOrigins
+from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
@@ -64,7 +76,8 @@ from sio_server.users.devices import Devices
 log = logging.getLogger(__name__)
 
 REDIS_WAIT_S = 60.0
-SPARE_FILES = 256  # of those a process may open: for Redis, the page's files, pages that are asked for
+SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
+HTTP_SHARE = 8  # of them, at most an eighth for HTTP connections that are no websockets
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 
 
@@ -128,9 +141,20 @@ class Node:
             await self._dialog.start()
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
-        # None: the page's own origin only.
-        most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
-        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None, most)
+        self._drops = Drops(self._bus, self._sessions, metrics)
+        files = raise_open_files()
+        http_connections = HttpConnections(
+            min(settings.max_http_connections, files // HTTP_SHARE),
+            # Behind proxies of ours every connection comes from one of them.
+            lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
+        )
+        events = parse_rates(settings.rate_limit_events)
+        limits = ConnectionLimits(
+            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
+            AllowedOrigins(settings.allowed_origins),
+            InboundLimits.above_events([(rate.count, rate.period_s) for rate in events]),
+        )
+        self._sio = SocketServer(self._bus, limits, self._drops.dropped)
         self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
         self._readiness = Readiness(
             settings.name,
@@ -140,8 +164,6 @@ class Node:
             another_is_well=peers.one_is_well,
             close=self._sio.close,
         )
-        self._drops = Drops(self._bus, self._sessions, metrics)
-        self._sio.on_dropped = self._drops.dropped
         gateway = Gateway(
             handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
             limits=self._limits,
@@ -162,29 +184,26 @@ class Node:
             conversations_per_session=settings.conversations_per_session,
         )
         self._sio.register_namespace(gateway)
-        self._sio.after_connect = gateway.after_connect
         if settings.stage_key:
             self._trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        http = HttpApi(
-            tokens=tokens,
-            devices=devices,
-            limits=self._limits,
-            trusted_proxies=settings.trusted_proxies,
-            guests=settings.auth_mode == "guest",
-            token_ttl_s=settings.token_ttl,
-            metrics=metrics,
-            node_name=settings.name,
-            readiness=self._readiness.report,
-            status=lambda: read_status(self._redis),
-            page_origins=settings.allowed_origins,
-            node_urls=settings.node_urls,
-            stage=self._stage(),
+        request_limits = RequestLimits(self._limits, settings.trusted_proxies)
+        guests = settings.auth_mode == "guest"
+        page_origins = (*settings.allowed_origins, *settings.node_urls)
+        stage = self._stage()
+        app = make_application(
+            [
+                HealthRoutes(settings.name, self._readiness.report),
+                MetricsRoutes(metrics, settings.metrics_token),
+                GuestRoutes(tokens, request_limits, allowed=guests, token_ttl_s=settings.token_ttl),
+                StatusRoutes(tokens, devices, request_limits, lambda: read_status(self._redis)),
+                PageRoutes(),
+            ],
+            hosts=AllowedHosts((*settings.allowed_hosts, settings.host), page_origins),
+            policy=PagePolicy(page_origins, stage=stage is not None),
+            stage=StageRoutes(stage, settings.name, settings.allowed_origins) if stage else None,
         )
-        app = http.application()
-        strangers = Strangers()
-        app.middlewares.insert(0, strangers.greet)
         self._sio.attach(app)
         self._bus.on_event = self._hear
         self._bus.on_return = self._missed
@@ -194,17 +213,11 @@ class Node:
         self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
         self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
         self._limits.start()
-        self._runner = web.AppRunner(
-            app,
-            handle_signals=False,
-            shutdown_timeout=1.0,
-            access_log=None,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
-        )
+        self._tasks.append(asyncio.create_task(self._sio.admission.run(), name="admission"))
+        self._tasks.append(asyncio.create_task(self._sio.watchdog.run(), name="watchdog"))
+        self._tasks.append(asyncio.create_task(http_connections.run(), name="http-connections"))
+        self._runner = HttpRunner(app, http_connections, shutdown_timeout=1.0)
         await self._runner.setup()
-        assert self._runner.server is not None
-        self._tasks.append(asyncio.create_task(strangers.watch(self._runner.server), name="strangers"))
         self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
             await self._site.start()
