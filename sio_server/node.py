@@ -18,7 +18,7 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
-from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S
+from sio_server.gateway.transport.http_connections import HttpRunner
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings, SettingsError, hide_password
@@ -72,7 +72,7 @@ class Node:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        self._http = Http(core, records, self._sockets, self._gatekeeping, self._feed)
+        self._http = Http(core, records, self._dialog, self._sockets, self._gatekeeping, self._feed)
         self._start_background_work()
         await self._listen()
         core.trace.tell(TraceKind.NODE_UP)
@@ -117,23 +117,16 @@ class Node:
         supervisor.start("readiness", sockets.readiness.watch)
         supervisor.start("leases", self._dialog.leases.renew_leases)
         supervisor.start("session-ends", sockets.endings.watch)
+        supervisor.start("admission", sockets.server.admission.run)
+        supervisor.start("watchdog", sockets.server.watchdog.run)
+        supervisor.start("http-connections", self._http.connections.run)
         supervisor.start("limits", self._gatekeeping.limits.share)
 
     async def _listen(self) -> None:
         """Accept connections."""
         settings = self._settings
-        self._runner = web.AppRunner(
-            self._http.application,
-            handle_signals=False,
-            shutdown_timeout=1.0,
-            access_log=None,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
-        )
+        self._runner = HttpRunner(self._http.application, self._http.connections, shutdown_timeout=1.0)
         await self._runner.setup()
-        server = self._runner.server
-        assert server is not None
-        self._core.supervisor.start("request-timeouts", lambda: self._http.timeouts.watch(server))
         site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
             await site.start()

@@ -34,9 +34,15 @@ _HINTS = {
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
     "CONVERSATIONS_PER_SESSION": "write how many conversations a session may follow, 0 (no limit) to 1000000",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
+    "ALLOWED_HOSTS": "write the names under which this server is reached, without port and with commas between, "
+    "such as chat.example.com or .example.com for all names in a domain, or * for any name",
+    "METRICS_TOKEN": "write at least 16 letters, digits, - and _ that nobody can guess, which Prometheus sends as "
+    "bearer token, or nothing: then only this machine and private networks read the metrics",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com",
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
+    "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
+    "from 8 to 100000",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -56,7 +62,7 @@ _HINTS = {
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
 
-_SECRETS = {"AUTH_SECRET", "STAGE_KEY"}  # never shown, however wrong they are
+_SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "STAGE_KEY"}  # never shown, however wrong they are
 
 
 class SettingsError(ValueError):
@@ -77,7 +83,10 @@ class Settings(BaseSettings):
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
+    max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     rate_limit_user: str = "20/second;600/minute"
     rate_limit_marks: str = "60/second;2400/minute"
@@ -111,12 +120,20 @@ class Settings(BaseSettings):
             raise ValueError("not a Redis URL")
         return value
 
-    @field_validator("allowed_origins", "node_urls", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", "node_urls", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(f"{name} is not the name of a host")
+        return value
 
     @field_validator("node_urls")
     @classmethod

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from aiohttp import web
-
 from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.peers import Peers
@@ -29,9 +27,18 @@ from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
 from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Resync
-from sio_server.gateway.http.api import HttpApi, Stage
+from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.health import HealthRoutes
+from sio_server.gateway.http.hosts import AllowedHosts
+from sio_server.gateway.http.metrics import MetricsRoutes
+from sio_server.gateway.http.page import PagePolicy, PageRoutes
+from sio_server.gateway.http.request_limits import RequestLimits
+from sio_server.gateway.http.stage import Stage, StageRoutes
+from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.namespace import Gateway
+from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.disconnects import Drops
 from sio_server.gateway.sessions.handshake import Handshakes
@@ -39,8 +46,11 @@ from sio_server.gateway.sessions.limits import Limits, parse_rates
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.sign_out import Endings
-from sio_server.gateway.transport.request_timeouts import Strangers
-from sio_server.gateway.transport.server import SocketServer
+from sio_server.gateway.transport.engine import ConnectionLimits
+from sio_server.gateway.transport.http_connections import HttpConnections
+from sio_server.gateway.transport.inbound import InboundLimits
+from sio_server.gateway.transport.origins import AllowedOrigins
+from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings
@@ -53,7 +63,8 @@ from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
 
-SPARE_FILES = 256  # of those a process may open: for Redis, the page's files, requests that are no websockets
+SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
+HTTP_SHARE = 8  # of them, at most an eighth is for HTTP connections that are no websockets
 
 
 class Core:
@@ -67,7 +78,8 @@ class Core:
         self.clock = Clock()
         self.trace = Trace(settings.name)
         self.metrics = Metrics()
-        self.supervisor = Supervisor()
+        self.supervisor = Supervisor(self.metrics.task_failed)
+        self.open_files = raise_open_files()
 
 
 class Records:
@@ -86,7 +98,7 @@ class Dialog:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
-        self.host = DialogHost(self._build)
+        self.host = DialogHost(self._build, core.metrics.task_failed)
         self.graphs: list[str] = []  # their names, the default one first; known when the host has started
 
     async def _build(self) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
@@ -212,11 +224,16 @@ class Sockets:
         settings, bus, sessions = core.settings, presence.bus, presence.sessions
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
         self.resync = Resync(bus, self.fanout, records.conversations, records.members, records.devices)
-        # None: the page's own origin only.
-        max_connections = min(settings.max_connections, raise_open_files() - SPARE_FILES)
-        self.server = SocketServer(bus, list(settings.allowed_origins) or None, max_connections)
-        self.endings = Endings(bus, sessions, records.devices, self.fanout, self.server.end_session)
         self.drops = Drops(bus, sessions, core.metrics)
+        files = core.open_files
+        event_rates = parse_rates(settings.rate_limit_events)
+        limits = ConnectionLimits(
+            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
+            AllowedOrigins(settings.allowed_origins),
+            InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+        )
+        self.server = SocketServer(bus, limits, self.drops.dropped)
+        self.endings = Endings(bus, sessions, records.devices, self.fanout, self.server.end_session)
         self.readiness = Readiness(
             settings.name,
             bus,
@@ -245,8 +262,6 @@ class Sockets:
             conversations_per_session=settings.conversations_per_session,
         )
         self.server.register_namespace(gateway)
-        self.server.on_dropped = self.drops.dropped
-        self.server.after_connect = gateway.after_connect
         self.dispatch = Dispatch(
             bus,
             self.fanout,
@@ -275,28 +290,41 @@ class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
     def __init__(
-        self, core: Core, records: Records, sockets: Sockets, gatekeeping: Gatekeeping, feed: TraceFeed | None
+        self,
+        core: Core,
+        records: Records,
+        dialog: Dialog,
+        sockets: Sockets,
+        gatekeeping: Gatekeeping,
+        feed: TraceFeed | None,
     ) -> None:
-        settings = core.settings
+        settings, tokens = core.settings, gatekeeping.tokens
+        limits = RequestLimits(gatekeeping.limits, settings.trusted_proxies)
+        guests = settings.auth_mode == "guest"
+        page_origins = (*settings.allowed_origins, *settings.node_urls)
         stage = None
         if feed is not None:
-            stage = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
-        api = HttpApi(
-            tokens=gatekeeping.tokens,
-            devices=records.devices,
-            limits=gatekeeping.limits,
-            trusted_proxies=settings.trusted_proxies,
-            guests=settings.auth_mode == "guest",
-            token_ttl_s=settings.token_ttl,
-            metrics=core.metrics,
-            node_name=settings.name,
-            readiness=sockets.readiness.report,
-            status=lambda: read_status(core.redis),
-            page_origins=settings.allowed_origins,
-            node_urls=settings.node_urls,
+            control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
+            stage = StageRoutes(control, settings.name, settings.allowed_origins)
+
+        def failing_tasks() -> list[str]:
+            return [*core.supervisor.failing, *dialog.host.failing]
+
+        self.application = make_application(
+            [
+                HealthRoutes(settings.name, sockets.readiness.report, failing_tasks),
+                MetricsRoutes(core.metrics, settings.metrics_token),
+                GuestRoutes(tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
+                StatusRoutes(tokens, records.devices, limits, lambda: read_status(core.redis)),
+                PageRoutes(),
+            ],
+            hosts=AllowedHosts((*settings.allowed_hosts, settings.host), page_origins),
+            policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
         )
-        self.application: web.Application = api.application()
-        self.timeouts = Strangers()
-        self.application.middlewares.insert(0, self.timeouts.greet)
+        self.connections = HttpConnections(
+            min(settings.max_http_connections, core.open_files // HTTP_SHARE),
+            # Behind proxies of ours every connection comes from one of them.
+            lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
+        )
         sockets.server.attach(self.application)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from sio_server.gateway.http.api import VENDORED, WEB
+from sio_server.gateway.http.page import VENDORED, WEB
 
 
 @pytest.fixture

@@ -40,7 +40,9 @@ JS = WEB / "js"
 AT_START = loaded(JS / "main.js")
 LAZY_JS = (JS / "lazy.js").read_text()
 LATER = {name: JS / module for name, module in LAZY.findall(LAZY_JS)}
-ONCE_NEEDED = {(module.parent / name).resolve() for module in AT_START for name in ONCE.findall(module.read_text())}
+ONCE_NEEDED = {
+    (module.parent / name).resolve() for module in AT_START for name in ONCE.findall(module.read_text())
+}
 ON_DEMAND = loaded(*LATER.values(), *ONCE_NEEDED)
 CODE = {module: module.read_text() for module in sorted(AT_START | ON_DEMAND)}
 

@@ -13,7 +13,7 @@ from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.transport.server import DropReason
+from sio_server.gateway.transport.websocket import DropReason
 from sio_server.store.keys import user_room
 from sio_server.tasks import end_tasks
 
