@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sio_server.cluster.heartbeats import Heartbeats
@@ -23,7 +22,7 @@ from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.fanout.bus import Bus
-from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
+from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Resync
@@ -37,15 +36,22 @@ from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.http.stage import Stage, StageRoutes
 from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.requests.namespace import Gateway
+from sio_server.gateway.requests.conversations import ConversationRequests
+from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.messages import MessageRequests
+from sio_server.gateway.requests.namespace import Gateway, handlers_of
+from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
-from sio_server.gateway.sessions.disconnects import Drops
+from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, parse_rates
+from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.sessions.sign_out import Endings
+from sio_server.gateway.sessions.session import Session
+from sio_server.gateway.sessions.session_ready import SessionReady
+from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.gateway.transport.engine import ConnectionLimits
 from sio_server.gateway.transport.http_connections import HttpConnections
 from sio_server.gateway.transport.inbound import InboundLimits
@@ -152,20 +158,23 @@ class Dialog:
 
 
 class Presence:
-    """The sessions of this node, and what the cluster knows of them: the bus, heartbeats, who is deaf."""
+    """The sessions of this node, what the cluster knows of them and of its nodes, and the bus between them."""
 
-    def __init__(self, core: Core, records: Records) -> None:
+    def __init__(
+        self, core: Core, records: Records, on_signed_out: Callable[[Session, dict[str, str] | None], None]
+    ) -> None:
         settings = core.settings
         self.bus = Bus(settings.redis_url, core.node_id)
-        self.sessions = Sessions(
+        self.mirror = SessionMirror(
             core.redis,
             records.devices,
             core.node_id,
             settings.name,
-            core.metrics,
-            core.trace,
+            on_signed_out=on_signed_out,
             per_user=settings.connections_per_user,
-            per_address=settings.connections_per_address,
+        )
+        self.sessions = Sessions(
+            self.mirror, core.metrics, core.trace, per_address=settings.connections_per_address
         )
         description = {
             "name": settings.name,
@@ -183,7 +192,7 @@ class Presence:
 
         self.heartbeats = Heartbeats(
             self.nodes,
-            self.sessions,
+            self.mirror,
             self.peers,
             core.clock,
             beat_bus=self.bus.publish_heartbeat,
@@ -191,131 +200,133 @@ class Presence:
         )
 
 
-@dataclass
-class Gatekeeping:
-    """What decides whether a client is let in."""
+class Limiting:
+    """Tokens, and how much a user, an event and an address may spend."""
 
-    tokens: Tokens
-    limits: Limits
-    handshakes: Handshakes
-
-
-def wire_gatekeeping(core: Core, presence: Presence, secret: str) -> Gatekeeping:
-    """Tokens, rates and handshakes."""
-    settings = core.settings
-    tokens = Tokens(secret, settings.auth_audience, core.clock.now)
-    limits = Limits(
-        core.scripts,
-        user=parse_rates(settings.rate_limit_user),
-        events=parse_rates(settings.rate_limit_events),
-        marks=parse_rates(settings.rate_limit_marks),
-        address=parse_rates(settings.rate_limit_address),
-    )
-    handshakes = Handshakes(tokens, presence.sessions, limits, settings.trusted_proxies)
-    return Gatekeeping(tokens, limits, handshakes)
+    def __init__(self, core: Core, secret: str) -> None:
+        settings = core.settings
+        self.tokens = Tokens(secret, settings.auth_audience, core.clock.now)
+        self.limits = Limits(
+            core.scripts,
+            user=parse_rates(settings.rate_limit_user),
+            events=parse_rates(settings.rate_limit_events),
+            marks=parse_rates(settings.rate_limit_marks),
+            address=parse_rates(settings.rate_limit_address),
+        )
 
 
 class Sockets:
     """The Socket.IO server with what it serves: fan-out, the end of sessions, and the requests of clients."""
 
-    def __init__(
-        self, core: Core, records: Records, dialog: Dialog, presence: Presence, gatekeeping: Gatekeeping
-    ) -> None:
-        settings, bus, sessions = core.settings, presence.bus, presence.sessions
+    def __init__(self, core: Core, records: Records, dialog: Dialog, limiting: Limiting) -> None:
+        self._core = core
+        self._dialog = dialog
+        # A session that is written again may turn out to be signed out: then it is ended.
+        presence = self.presence = Presence(
+            core, records, lambda session, by: self.sign_outs.end(session.sid, signed_out(by))
+        )
+        bus, sessions = presence.bus, presence.sessions
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
         self.resync = Resync(bus, self.fanout, records.conversations, records.members, records.devices)
-        self.drops = Drops(bus, sessions, core.metrics)
-        files = core.open_files
-        event_rates = parse_rates(settings.rate_limit_events)
-        limits = ConnectionLimits(
-            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
-            AllowedOrigins(settings.allowed_origins),
-            InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+        self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
+        self.server = SocketServer(bus, self._connection_limits(), self.disconnects.on_disconnected)
+        self.sign_outs = SignOuts(
+            bus, sessions, presence.mirror, records.devices, self.fanout, self.server.end_session
         )
-        self.server = SocketServer(bus, limits, self.drops.dropped)
-        self.endings = Endings(bus, sessions, records.devices, self.fanout, self.server.end_session)
         self.readiness = Readiness(
-            settings.name,
-            bus,
+            core.settings.name,
             sessions,
             redis_heard_at=lambda: max(presence.heartbeats.heard_at, core.redis.answered_at),
+            bus_heard_at=lambda: bus.heard_at,
             another_is_well=presence.peers.one_is_well,
+            deliver=bus.deliver,
             close=self.server.close,
+            failing_tasks=lambda: [*core.supervisor.failing, *dialog.host.failing],
         )
-        gateway = Gateway(
-            handshakes=gatekeeping.handshakes,
-            limits=gatekeeping.limits,
-            sessions=sessions,
-            members=records.members,
-            conversations=records.conversations,
-            fanout=self.fanout,
-            bus=bus,
-            metrics=core.metrics,
-            node_name=settings.name,
-            turns=records.turns,
-            graphs=dialog.graphs,
-            devices=records.devices,
-            endings=self.endings,
-            drops=self.drops,
-            node_urls=settings.node_urls,
-            admit=self.readiness.admit,
-            conversations_per_session=settings.conversations_per_session,
-        )
-        self.server.register_namespace(gateway)
+        self.server.register_namespace(self._namespace(records, limiting))
         self.dispatch = Dispatch(
             bus,
             self.fanout,
-            internal={
-                ServerEvent.SESSION_ENDED: self.endings.hear,
-                SESSION_DROPPED: lambda payload, room: self.drops.hear(payload),
-            },
+            internal={ServerEvent.SESSION_ENDED: self.sign_outs.on_session_ended},
             observers={
                 ServerEvent.RUN_FINISHED: lambda run, room: dialog.host.on_run_finished(
                     run["run_id"], run["status"]
                 ),
-                ServerEvent.DEVICE_UPDATED: lambda payload, room: sessions.renamed(room, payload["devices"]),
+                ServerEvent.DEVICE_UPDATED: lambda user, room: sessions.rename_devices(room, user["devices"]),
             },
         )
-        self._presence = presence
 
     def on_resubscribed(self) -> None:
         """The bus is back: anything may have been missed."""
-        self._presence.heartbeats.beat_now()
+        self.presence.heartbeats.beat_now()
         self.resync.start()
         if not self.readiness.stopping:
-            self._presence.sessions.doubt()
+            self.presence.mirror.request_reconcile()
+
+    def _connection_limits(self) -> ConnectionLimits:
+        settings, files = self._core.settings, self._core.open_files
+        event_rates = parse_rates(settings.rate_limit_events)
+        return ConnectionLimits(
+            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
+            AllowedOrigins(settings.allowed_origins),
+            InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+        )
+
+    def _namespace(self, records: Records, limiting: Limiting) -> Gateway:
+        core, settings, graphs = self._core, self._core.settings, self._dialog.graphs
+        bus, sessions = self.presence.bus, self.presence.sessions
+        handshakes = Handshakes(
+            limiting.tokens,
+            sessions,
+            limiting.limits,
+            trusted_proxies=settings.trusted_proxies,
+            admit=self.readiness.admit,
+            now=core.clock.now,
+        )
+        session_ready = SessionReady(
+            bus,
+            sessions,
+            records.devices,
+            self.disconnects,
+            node_name=settings.name,
+            node_urls=settings.node_urls,
+            graphs=graphs,
+        )
+        catch_up = CatchUp(
+            records.conversations,
+            self.fanout,
+            is_live=lambda sid: sessions.get(sid) is not None,
+            max_followed=settings.conversations_per_session,
+        )
+        handlers = handlers_of(
+            ConversationRequests(records.members, records.conversations, catch_up, bus, limiting.limits, graphs),
+            MessageRequests(records.conversations, self.fanout, bus, core.metrics),
+            RunRequests(records.turns, bus),
+            DeviceRequests(records.devices, self.sign_outs),
+        )
+        return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)
 
 
 class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
     def __init__(
-        self,
-        core: Core,
-        records: Records,
-        dialog: Dialog,
-        sockets: Sockets,
-        gatekeeping: Gatekeeping,
-        feed: TraceFeed | None,
+        self, core: Core, records: Records, sockets: Sockets, limiting: Limiting, feed: TraceFeed | None
     ) -> None:
-        settings, tokens = core.settings, gatekeeping.tokens
-        limits = RequestLimits(gatekeeping.limits, settings.trusted_proxies)
+        settings = core.settings
+        limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
             stage = StageRoutes(control, settings.name, settings.allowed_origins)
-
-        def failing_tasks() -> list[str]:
-            return [*core.supervisor.failing, *dialog.host.failing]
-
         self.application = make_application(
             [
-                HealthRoutes(settings.name, sockets.readiness.report, failing_tasks),
+                HealthRoutes(settings.name, sockets.readiness.report),
                 MetricsRoutes(core.metrics, settings.metrics_token),
-                GuestRoutes(tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
-                StatusRoutes(tokens, records.devices, limits, lambda: read_status(core.redis)),
+                GuestRoutes(limiting.tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
+                StatusRoutes(limiting.tokens, records.devices, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
             ],
             hosts=AllowedHosts((*settings.allowed_hosts, settings.host), page_origins),

@@ -24,6 +24,7 @@ RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so
 UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
+LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 
 
@@ -65,6 +66,11 @@ def user_devices(user_id: str) -> str:
 def user_signed_out(user_id: str) -> str:
     """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
     return f"{{rg:u:{user_id}}}:signed-out"
+
+
+def user_last_end(user_id: str, device_id: str) -> str:
+    """String: why the device's last session was disconnected (JSON), until it has been told. Expires."""
+    return f"{{rg:u:{user_id}}}:last-end:{device_id}"
 
 
 def user_call(user_id: str, call_id: str) -> str:

@@ -1,9 +1,9 @@
-"""A node hears the bus on another connection than Redis' replies: the news may come before the reply."""
+"""The bus has a connection of its own: what it says may come before the reply to the command that caused it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,8 +11,10 @@ import pytest
 from sio_server.conversation.log import Author
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.devices import DeviceRequests
-from sio_server.gateway.sessions.registry import Session, Sessions
-from sio_server.gateway.sessions.sign_out import Endings
+from sio_server.gateway.sessions.mirror import SessionMirror
+from sio_server.gateway.sessions.registry import Sessions
+from sio_server.gateway.sessions.session import Session
+from sio_server.gateway.sessions.sign_out import SignOuts
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import DeviceSignOut
 from sio_server.store.keys import node_sessions, user_room, user_sessions
@@ -72,40 +74,59 @@ def devices(redis, members) -> Overtaken:
 
 
 @pytest.fixture
-def sessions(redis, devices, new_id) -> Sessions:
-    return Sessions(redis, devices, f"node-{new_id}", "n", Metrics(), Trace("n"))
+def mirror(redis, devices, new_id) -> SessionMirror:
+    return SessionMirror(redis, devices, f"node-{new_id}", "n", on_signed_out=lambda session, by: None)
+
+
+@pytest.fixture
+def sessions(mirror) -> Sessions:
+    return Sessions(mirror, Metrics(), Trace("n"))
+
+
+@pytest.fixture
+def edge() -> Edge:
+    return Edge()
+
+
+@pytest.fixture
+async def sign_outs(edge, sessions, mirror, devices) -> AsyncIterator[SignOuts]:
+    made = SignOuts(edge, sessions, mirror, devices, edge, edge.disconnect)
+    yield made
+    await made.stop()
 
 
 def session_of(new_id: str, name: str = "Phone") -> Session:
     return Session(f"s-{new_id}", new_id, "Ann", "phone", name, issued_ms=1)
 
 
-async def test_an_end_that_is_heard_before_its_session_has_begun_prevents_it(redis, devices, sessions, new_id):
-    session, edge = session_of(new_id), Edge()
-    endings = Endings(edge, sessions, devices, edge, edge.disconnect)  # type: ignore[arg-type]
+async def test_a_session_does_not_begin_when_the_bus_says_first_that_it_has_ended(
+    redis, devices, mirror, sessions, sign_outs, new_id
+):
+    session = session_of(new_id)
     devices.revoked = True
-    devices.news = lambda: endings.hear(ENDED, [session.sid])
+    devices.news = lambda: sign_outs.on_session_ended(ENDED, [session.sid])
     with pytest.raises(Unavailable):
         await sessions.open(session)
     assert sessions.get(session.sid) is None
-    await sessions.tidy()
+    await mirror.clean_up()
     assert await redis.exists(user_sessions(new_id), node_sessions(f"node-{new_id}")) == 0
 
 
-async def test_a_rename_that_is_heard_before_the_reply_is_not_undone_by_it(devices, sessions, new_id):
+async def test_a_rename_that_the_bus_brings_before_the_reply_is_not_undone_by_the_reply(devices, sessions, new_id):
     session = session_of(new_id)
     listed = {"device_id": "phone", "device_name": "Pocket"}
-    devices.news = lambda: sessions.renamed(user_room(new_id), [listed])
+    devices.news = lambda: sessions.rename_devices(user_room(new_id), [listed])
     await sessions.open(session)
     assert session.device_name == "Pocket"
 
 
-async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_before(devices, sessions, new_id):
-    session, edge = session_of(new_id), Edge()
+async def test_a_session_that_signs_itself_out_gets_the_ack_before_its_end_though_the_bus_is_faster(
+    devices, sessions, sign_outs, edge, new_id
+):
+    session = session_of(new_id)
     await sessions.open(session)
-    endings = Endings(edge, sessions, devices, edge, edge.disconnect)  # type: ignore[arg-type]
-    devices.news = lambda: endings.hear(ENDED, [session.sid, "of-another-node"])
-    requests = DeviceRequests(devices, None, None, endings)  # type: ignore[arg-type]
+    devices.news = lambda: sign_outs.on_session_ended(ENDED, [session.sid, "of-another-node"])
+    requests = DeviceRequests(devices, sign_outs)
     ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}
@@ -114,5 +135,5 @@ async def test_who_signs_itself_out_is_acked_first_though_the_news_is_there_befo
     )
     assert sessions.get(session.sid) is None
     async with asyncio.timeout(5):
-        await asyncio.gather(*endings._tasks)
+        await asyncio.gather(*sign_outs._tasks)
     assert edge.done[3:] == ["session:ended", "closed"]

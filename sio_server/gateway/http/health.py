@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -11,16 +11,10 @@ from aiohttp import web
 class HealthRoutes:
     """`GET /healthz` and `GET /ready`."""
 
-    def __init__(
-        self,
-        node_name: str,
-        readiness: Callable[[], dict[str, Any]],
-        failing_tasks: Callable[[], Sequence[str]] = tuple,
-    ) -> None:
-        """`readiness` returns the report with `ready`; `failing_tasks`: names of background tasks that fail."""
+    def __init__(self, node_name: str, readiness: Callable[[], dict[str, Any]]) -> None:
+        """`readiness` returns the report, with `ready`."""
         self._node_name = node_name
         self._readiness = readiness
-        self._failing_tasks = failing_tasks
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
@@ -33,6 +27,4 @@ class HealthRoutes:
     async def _ready(self, request: web.Request) -> web.Response:
         """200 when clients may be sent here: Redis and the bus answer, nothing fails, and the node stays."""
         report = self._readiness()
-        failing = list(self._failing_tasks())
-        body = {**report, "ready": report["ready"] and not failing, "failing_tasks": failing}
-        return web.json_response(body, status=200 if body["ready"] else 503)
+        return web.json_response(report, status=200 if report["ready"] else 503)
