@@ -58,7 +58,7 @@ async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
     await until(ann, "state.link === 'online'")
     assert await look(ann, FOCUSED) == "new"
     bob = await arrive(context, cluster.urls[0])
-    await expect(bob.locator("#guests button")).to_have_text(["Go on as Ann"])
+    await expect(bob.locator("#guests button")).to_have_text(["Continue as Ann"])
     await bob.fill("#as-guest input", " \u3000")
     await bob.press("#as-guest input", "Enter")
     await expect(bob.locator("#signin-error")).to_have_text("Please say your name.")
@@ -67,7 +67,7 @@ async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
     await until(bob, "state.link === 'online' && state.name === 'Bob'")
 
     again = await arrive(context, cluster.urls[0])
-    await again.get_by_role("button", name="Go on as Ann").click()
+    await again.get_by_role("button", name="Continue as Ann").click()
     await until(again, "state.link === 'online' && state.devices.length === 2")
     assert await look(again, "state.me") == await look(ann, "state.me")
     assert await look(again, DEVICE) != await look(ann, DEVICE)
@@ -76,7 +76,7 @@ async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
         await page.click("#sign-out")
         await expect(page.locator("#as-guest")).to_be_visible()
         await expect(page.locator("#signin-error")).to_be_empty()
-    await expect(ann.locator("#guests button")).to_have_text(["Go on as Bob"])
+    await expect(ann.locator("#guests button")).to_have_text(["Continue as Bob"])
 
 
 async def test_focus_stays_in_the_page_when_a_question_is_answered_with_the_keyboard(
@@ -139,7 +139,7 @@ async def test_a_device_without_a_name_goes_by_what_it_is_and_an_invitation_wait
     await page.fill("#invite input", "nobody-123")
     await page.press("#invite input", "Enter")
     await expect(page.locator("#toast")).to_have_text(
-        "Invited: nobody-123. Whoever has this id finds the invitation."
+        "Invited: nobody-123. The invitation appears for the user with this id."
     )
 
 

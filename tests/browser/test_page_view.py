@@ -135,7 +135,7 @@ async def test_the_last_answer_can_be_made_anew_and_the_last_message_said_anew(o
     await say(page, "first words")
     await expect(page.locator(".doing")).to_be_visible()
     was = await look(page, "state.open.entries.at(-1).seq")
-    await page.get_by_role("button", name="Answer anew").click()
+    await page.get_by_role("button", name="Answer again").click()
     await until(page, f"state.open.entries.at(-1).data.replaces === {was}")
     await expect(page.locator(".agent")).to_have_count(1)
 
@@ -212,13 +212,13 @@ async def test_who_is_there_and_typing_is_shown_and_people_are_invited_by_id(ope
     await expect(bob.locator("#list .count")).to_have_text("Invitation")
     await bob.click("#list a")
     await expect(bob.locator("#title")).to_have_text("Plans")
-    await expect(ann.locator("#subtitle")).to_have_text("2 people, 2 here")
+    await expect(ann.locator("#subtitle")).to_have_text("2 members, 2 online")
     await expect(ann.locator("#members li")).to_contain_text(["you, owner", "Bob"])
     await ann.keyboard.press("Escape")
     await bob.locator("#text").press_sequentially("h")
     await expect(ann.locator("#typing")).to_have_text("Bob is typing…")
     await bob.context.close()
-    await expect(ann.locator("#subtitle")).to_have_text("2 people, 1 here")
+    await expect(ann.locator("#subtitle")).to_have_text("2 members, 1 online")
     assert await look(ann, "state.open.id") == conversation
 
 
@@ -293,7 +293,7 @@ async def test_search_goes_through_the_hits_and_marks_them(open_page: PageFactor
     await expect(page.locator("#hits")).to_have_text("1 / 2")
     await expect(page.locator(".hit")).to_contain_text("an apple")
     await page.fill("#query", "plum")
-    await expect(page.locator("#hits")).to_have_text("Nothing found")
+    await expect(page.locator("#hits")).to_have_text("No results")
     await page.keyboard.press("Escape")
     await expect(page.locator("#search")).to_be_hidden()
     assert await page.evaluate("CSS.highlights.get('found').size") == 0
@@ -375,6 +375,6 @@ async def test_ten_thousand_entries_open_at_once_scroll_without_a_jump_and_cost_
     jumps, rows = await page.evaluate("long.up()")
     assert jumps == 0
     assert rows <= 240
-    await expect(page.locator("#log")).to_contain_text("The beginning")
+    await expect(page.locator("#log")).to_contain_text("Start of the conversation")
     await page.click("#to-end")
     await expect(page.locator("#log").get_by_text("10020")).to_be_in_viewport()
