@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, WebSocketRoute
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
+from sio_clients import guest_token
 from sio_clients.conversation import Conversation
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.local.cluster import LocalCluster
@@ -248,3 +249,32 @@ async def test_a_token_that_serves_no_more_leads_to_the_sign_in_which_says_why(
     }[reason]
     # Who was shut out leaves nothing; who signs in again in time finds what was not sent.
     await until(page, KEPT.replace("COUNT", "1" if reason == "token_expired" else "0"))
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-GB", "is not allowed by the server"), ("zh-CN", "服务器不允许")])
+async def test_a_page_whose_origin_is_refused_says_so_and_offers_to_try_again(
+    cluster: LocalCluster, browser: Browser, locale: str, words: str
+) -> None:
+    """The nodes allow the origins 127.0.0.1; under the name localhost they serve the page and refuse its socket."""
+    context = await browser.new_context(locale=locale)
+    page = await context.new_page()
+    sockets = 0
+
+    def count(socket: object) -> None:
+        nonlocal sockets
+        sockets += 1
+
+    page.on("websocket", count)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    await page.goto(f"http://localhost:{cluster.ports[0]}/?token={token}")
+    await expect(page.locator("#refusal")).to_be_visible()
+    await expect(page.locator("#why")).to_contain_text(words)
+    await expect(page.locator("#why")).to_contain_text("ALLOWED_ORIGINS")
+    async with page.expect_event("websocket"):
+        before = sockets
+        await page.click("#reconnect")
+    assert sockets > before
+    await page.goto(f"{cluster.urls[0]}/?token={token}")
+    await until(page, "state.link === 'online'")
+    await expect(page.locator("#refusal")).to_be_hidden()
+    await context.close()

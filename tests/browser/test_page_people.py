@@ -61,7 +61,7 @@ async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
     await expect(bob.locator("#guests button")).to_have_text(["Continue as Ann"])
     await bob.fill("#as-guest input", " \u3000")
     await bob.press("#as-guest input", "Enter")
-    await expect(bob.locator("#signin-error")).to_have_text("Please say your name.")
+    await expect(bob.locator("#signin-error")).to_have_text("Enter your name.")
     await bob.fill("#as-guest input", "Bob")
     await bob.press("#as-guest input", "Enter")
     await until(bob, "state.link === 'online' && state.name === 'Bob'")
