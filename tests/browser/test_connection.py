@@ -243,15 +243,20 @@ async def test_a_token_that_serves_no_more_leads_to_the_sign_in_which_says_why(
         assert (await revoke(cluster.redis_url, new_id))[0] == 0
     await page.wait_for_selector("#signin:visible")
     said = await page.inner_text("#signin-error")
-    assert said == {
-        "token_expired": "Your sign-in has expired. Sign in again.",
-        "token_revoked": "The server's operator has revoked your access. Sign in with a new token.",
-    }[reason]
+    assert (
+        said
+        == {
+            "token_expired": "Your sign-in has expired. Sign in again.",
+            "token_revoked": "The server's operator has revoked your access. Sign in with a new token.",
+        }[reason]
+    )
     # Who was shut out leaves nothing; who signs in again in time finds what was not sent.
     await until(page, KEPT.replace("COUNT", "1" if reason == "token_expired" else "0"))
 
 
-@pytest.mark.parametrize(("locale", "words"), [("en-GB", "is not allowed by the server"), ("zh-CN", "服务器不允许")])
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en-GB", "is not allowed by the server"), ("zh-CN", "服务器不允许")]
+)
 async def test_a_page_whose_origin_is_refused_says_so_and_offers_to_try_again(
     cluster: LocalCluster, browser: Browser, locale: str, words: str
 ) -> None:

@@ -344,7 +344,7 @@ async def test_a_refusal_of_what_a_person_did_is_told(open_page: PageFactory) ->
     await page.click("#new")
     await page.fill("#join-form input", "no-such-conversation")
     await page.press("#join-form input", "Enter")
-    await expect(page.locator("#toast")).to_contain_text("There is no such conversation")
+    await expect(page.locator("#toast")).to_contain_text("This conversation does not exist")
 
 
 LONG_LOG = (Path(__file__).parent / "long_log.js").read_text().partition("\n")[2].rstrip(";\n")
