@@ -1,4 +1,4 @@
-"""What a person relies on: to come back as who they were, focus, input methods, and being told what is true."""
+"""Guests who return, focus, input methods, and the names of devices and facts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def arrive(context: BrowserContext, address: str, name: str = "") -> Page:
     return page
 
 
-async def test_a_guest_who_closed_every_tab_comes_back_and_what_waited_is_sent(
+async def test_a_guest_who_closed_every_tab_returns_and_unsent_messages_are_sent(
     open_page: PageFactory, cluster: LocalCluster, plans: Conversation
 ) -> None:
     context = (await open_page(0, "Eve")).context
@@ -50,7 +50,7 @@ async def test_a_guest_who_closed_every_tab_comes_back_and_what_waited_is_sent(
     assert await look(ann, f"[state.me, {DEVICE}]") == was
 
 
-async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
+async def test_each_tab_may_be_another_guest_and_a_guest_who_signs_out_is_forgotten(
     open_page: PageFactory, cluster: LocalCluster
 ) -> None:
     context = (await open_page(0, "Eve")).context
@@ -95,7 +95,7 @@ async def test_focus_stays_in_the_page_when_a_question_is_answered_with_the_keyb
     assert await look(page, FOCUSED) == "scroller"
 
 
-async def test_what_an_input_method_composes_is_neither_sent_nor_replaced(
+async def test_text_that_an_input_method_composes_is_neither_sent_nor_replaced(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     ann = await open_page(0, "Ann", conversation=plans.id)
@@ -122,7 +122,7 @@ async def test_what_an_input_method_composes_is_neither_sent_nor_replaced(
     await expect(phone.locator(".mine .text")).to_have_text(["你"])
 
 
-async def test_a_device_without_a_name_goes_by_what_it_is_and_an_invitation_waits_for_who_has_the_id(
+async def test_a_device_without_a_name_has_its_browser_s_and_invitations_wait_for_the_user_id(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
@@ -143,7 +143,7 @@ async def test_a_device_without_a_name_goes_by_what_it_is_and_an_invitation_wait
     )
 
 
-async def test_a_question_says_what_its_facts_are_called_in_its_own_language(open_page: PageFactory) -> None:
+async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
     names = await page.evaluate(
         """async () => {

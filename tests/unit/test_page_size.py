@@ -64,21 +64,21 @@ def test_the_page_s_own_javascript_is_below_its_limits() -> None:
     assert sum(sizes.values()) < LIMIT_OF_ALL, sizes
 
 
-def test_every_module_is_used_and_says_first_what_it_is_for() -> None:
+def test_every_module_of_the_page_is_used_and_starts_with_its_purpose() -> None:
     stage = JS / "stage"
     assert set(CODE) == {path.resolve() for path in JS.rglob("*.js") if stage not in path.parents}
     for module, code in CODE.items():
         assert code.startswith("// "), module
 
 
-def test_what_comes_later_is_not_loaded_at_the_start_and_is_fetched_when_idle() -> None:
+def test_lazy_modules_are_not_loaded_at_the_start() -> None:
     """Otherwise it is missing when the node dies. What is needed once is fetched while the server answers."""
     assert not {*LATER.values(), *ONCE_NEEDED} & AT_START
     assert LAZY_JS.count("import(") == len(LATER), "each is declared in the same form"
     assert {module.name for module in ONCE_NEEDED} == {"sign_in.js", "sign_out.js", "refusal.js"}
 
 
-def test_a_module_that_comes_later_is_called_by_its_declared_name() -> None:
+def test_every_lazy_module_is_used_by_its_declared_name() -> None:
     used = {name for code in CODE.values() for name in re.findall(r"\blazy\.(\w+)\.load", code)}
     used |= set(re.findall(r'data-by="(\w+)"', PAGE))
     assert used == set(LATER)
@@ -96,7 +96,7 @@ def test_both_languages_have_the_same_words_with_the_same_values(catalogue: dict
     assert not any(CJK.search(text) for key, text in en.items() if key != "language")
 
 
-def test_every_word_that_is_used_exists_and_every_word_is_used() -> None:
+def test_every_word_of_the_page_exists_and_is_used() -> None:
     code = "\n".join(CODE.values())
     used = set(re.findall(r"\bt\(\s*\"(\w+)\"", code)) | set(re.findall(r'data-(?:t|label)="(\w+)"', PAGE))
     assert used <= set(WORDS["en"]), used - set(WORDS["en"])
@@ -130,7 +130,7 @@ def test_every_word_of_the_stage_exists_and_is_used() -> None:
         r"DOMParser",
     ],
 )
-def test_nothing_makes_nodes_or_code_of_text(forbidden: str) -> None:
+def test_no_text_becomes_html_or_code(forbidden: str) -> None:
     for path in [*JS.rglob("*.js"), WEB / "index.html"]:
         assert not re.search(forbidden, path.read_text()), path
 
@@ -144,7 +144,7 @@ def test_the_page_has_no_inline_script_or_style_and_each_id_once() -> None:
             assert name in ids, (user, name)
 
 
-def test_what_the_page_asks_for_by_id_is_there() -> None:
+def test_every_element_that_the_page_gets_by_id_exists() -> None:
     ids = set(re.findall(r'\bid="([^"]+)"', PAGE))
     for module, code in CODE.items():
         assert set(re.findall(r'(?<![\w$])\$\("([^"]+)"\)', code)) <= ids, module

@@ -80,7 +80,7 @@ test("an entry shown twice is a duplicate, and one shown after a later one is ou
   assert.equal(all.figures.summary(200).duplicated, 0);
 });
 
-test("a device that begins anew is shown entries again, and that is no duplicate", () => {
+test("entries shown again after a device starts over are not duplicates", () => {
   const all = well();
   all.figures.forget("phone");
   all.show("phone", 2, "b", 300);
@@ -120,7 +120,7 @@ test("a message goes from its device through its node and the log to every node 
   assert.deepEqual(picture.log, [{ seq: 7, by: "laptop" }]);
 });
 
-test("who wrote an entry is known even if a node hears it before the ack is back", () => {
+test("an entry's author is known even if a node receives the entry before the ack", () => {
   const picture = new DrawingState(IDS);
   picture.onTrace(seen("heard", { seq: 7, type: "message" }));
   assert.deepEqual(picture.log, [{ seq: 7, by: "" }]);
@@ -128,7 +128,7 @@ test("who wrote an entry is known even if a node hears it before the ack is back
   assert.deepEqual(picture.log, [{ seq: 7, by: "phone" }]);
 });
 
-test("what the trace has missed, while its node was gone, is known from the devices", () => {
+test("entries that the trace lost while its node was gone are known from the devices", () => {
   const picture = new DrawingState(IDS);
   picture.onReport("laptop", { roomgraph: "sent", client_id: "a" });
   picture.onReport("phone", { roomgraph: "entry", seq: 7, type: "message", client_id: "a" });
@@ -172,7 +172,7 @@ test("a run shows on its node with its checkpoints, and on another one when that
   assert.equal(picture.run.status, "answered");
 });
 
-test("a killed node stays dead when its last words come late, until it is up again", () => {
+test("a killed node stays dead when its last events come late, until it is up again", () => {
   const picture = new DrawingState(IDS);
   picture.known("9000", true);
   picture.known("9000", false);
@@ -191,37 +191,37 @@ test("a device says where it is connected and how far it has come", () => {
 });
 
 test("parts are played one after the other, with a pause where one is asked for", () => {
-  const script = new Playback(3);
-  assert.equal(script.play(), true);
-  assert.equal(script.pause(), false);
-  assert.equal(script.play(), false, "the part goes on, it does not begin again");
-  assert.equal(script.ended(script.turn, "first"), true);
-  assert.equal(script.advance(script.turn), true);
-  assert.deepEqual([script.part, script.results], [1, ["first", null, null]]);
-  script.pause();
-  script.ended(script.turn, "second");
-  assert.equal(script.advance(script.turn), false, "not while it is paused");
-  assert.equal(script.play(), true);
-  assert.equal(script.part, 2);
+  const playback = new Playback(3);
+  assert.equal(playback.play(), true);
+  assert.equal(playback.pause(), false);
+  assert.equal(playback.play(), false, "the part continues, it does not start again");
+  assert.equal(playback.ended(playback.turn, "first"), true);
+  assert.equal(playback.advance(playback.turn), true);
+  assert.deepEqual([playback.part, playback.results], [1, ["first", null, null]]);
+  playback.pause();
+  playback.ended(playback.turn, "second");
+  assert.equal(playback.advance(playback.turn), false, "not while it is paused");
+  assert.equal(playback.play(), true);
+  assert.equal(playback.part, 2);
 });
 
-test("next and a direct choice leave a part that is being played; what comes of it has no say any more", () => {
-  const script = new Playback(3);
-  script.play();
-  const left = script.turn;
-  assert.equal(script.next(), true);
-  assert.equal(script.ended(left, "too late"), false);
-  assert.equal(script.advance(left), false);
-  assert.deepEqual(script.results, [null, null, null]);
-  assert.equal(script.choose(0), true);
-  assert.deepEqual([script.part, script.running], [0, true]);
+test("next and a direct choice leave the part being played, and its result is ignored", () => {
+  const playback = new Playback(3);
+  playback.play();
+  const left = playback.turn;
+  assert.equal(playback.next(), true);
+  assert.equal(playback.ended(left, "too late"), false);
+  assert.equal(playback.advance(left), false);
+  assert.deepEqual(playback.results, [null, null, null]);
+  assert.equal(playback.choose(0), true);
+  assert.deepEqual([playback.part, playback.running], [0, true]);
 });
 
-test("the end: nothing is next, and playing again begins at the first part", () => {
-  const script = new Playback(2);
-  script.choose(1);
-  script.ended(script.turn, "held");
-  assert.deepEqual([script.last, script.playing, script.next(), script.advance(script.turn)], [true, false, false, false]);
-  assert.equal(script.play(), true);
-  assert.equal(script.part, 0);
+test("after the last part nothing is next, and playing again starts with the first", () => {
+  const playback = new Playback(2);
+  playback.choose(1);
+  playback.ended(playback.turn, "held");
+  assert.deepEqual([playback.last, playback.playing, playback.next(), playback.advance(playback.turn)], [true, false, false, false]);
+  assert.equal(playback.play(), true);
+  assert.equal(playback.part, 0);
 });
