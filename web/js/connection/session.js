@@ -1,4 +1,4 @@
-// One person's session on this page: connection, outbox and conversations wired together, and each event to its handler.
+// Wires connection, outbox and conversations together, and gives each event to its handler.
 
 import { Actions } from "../conversation/actions.js";
 import { Following } from "../conversation/following.js";
@@ -15,12 +15,12 @@ export function begin(openAddressed) {
   const setDevices = (devices) => (state.devices = devices.map((one) => ({ ...one, here: one.device_id === deviceId() })));
   const end = async (error) => {
     connection.close();
-    (await lazy.signOut.load()).endSession(outbox, error);
+    (await import("./sign_out.js")).endSession(outbox, error);
   };
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
     refused: end,
     async failed() {
-      const refusal = await (await lazy.refusal.load()).diagnose();
+      const refusal = await import("./refusal.js").then(({ diagnose }) => diagnose(), () => ({ code: "unreachable" }));
       if (!connection.ready) state.refusal = refusal;
       changed();
     },

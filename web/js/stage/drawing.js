@@ -1,6 +1,6 @@
 // The architecture as SVG: devices above, nodes, Redis below; dots travel along its edges when they are told to.
 
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 const WIDTH = 1200;
 const TOP = 52; // of the nodes

@@ -2,7 +2,7 @@
 
 import { signOut } from "../connection/sign_out.js";
 import { behindOf } from "../conversation/delivery_marks.js";
-import { invite, leave, loadMembers, renameDevice, signOutDevice } from "../conversation/requests.js";
+import { leave, loadMembers } from "../conversation/requests.js";
 import { $, copy, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
@@ -14,7 +14,8 @@ const joined = (separator, ...parts) => parts.filter(Boolean).join(separator);
 export function begin({ connection, outbox }) {
   let asked;
   onSubmit($("invite"), async ({ who }) => {
-    const { invited } = await invite(connection, state.open, who.trim().split(/[\s,，]+/));
+    const user_ids = who.trim().split(/[\s,，]+/);
+    const { invited } = await connection.ask(state.open, "conversation:invite", { user_ids });
     toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
     $("invite").reset();
   });
@@ -50,14 +51,14 @@ export function begin({ connection, outbox }) {
       set: { className: online && "online" },
       name,
       where: joined(" · ", here && t("thisDevice"), now, n && t("behind", { n })),
-      out: !here && (() => signOutDevice(connection, key)),
+      out: !here && (() => connection.insist("device:sign_out", { device_id: key })),
       dress(node) {
         const field = node.querySelector("input");
         field.value = name || key;
         field.onkeydown = (event) => event.key !== "Enter" || field.blur();
         field.onchange = () => {
           field.value = field.value.trim() || (here && deviceName()) || name || key;
-          return renameDevice(connection, key, field.value);
+          return connection.insist("device:rename", { device_id: key, device_name: field.value });
         };
       },
     };
@@ -77,7 +78,6 @@ export function begin({ connection, outbox }) {
   });
 }
 
-// Presence of a user, who may be a member of several conversations.
 export function setOnline(userId, online) {
   for (const { members } of state.conversations.values()) {
     for (const member of members ?? []) if (member.user_id === userId) member.online = online;
