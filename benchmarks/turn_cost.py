@@ -44,7 +44,7 @@ from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.execution import MODES
 from sio_server.dialog.graphs import concierge
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.requests.runs import new_run_id
 from sio_server.local.cluster import REDIS_PORT_OFFSET, ClusterError, LocalCluster, is_free
 from sio_server.local.redis import NoEmbeddedRedis

@@ -17,7 +17,7 @@ from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
-from sio_server.dialog.savers.checkpoints import WrongSaver
+from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
@@ -99,7 +99,6 @@ class Node:
         await self._step(core.supervisor.stop())
         for part in (sockets.resync, sockets.fanout, sockets.endings, sockets.drops):
             await self._step(part.close())
-        await self._step(self._gatekeeping.limits.stop())
         await self._step(presence.sessions.stop(), STEP_S + 1)
         if self._runner is not None:
             await self._step(self._runner.cleanup())
@@ -116,9 +115,9 @@ class Node:
         )
         supervisor.start("heartbeats", presence.heartbeats.run)
         supervisor.start("readiness", sockets.readiness.watch)
-        supervisor.start("leases", self._dialog.leases.keep)
+        supervisor.start("leases", self._dialog.leases.renew_leases)
         supervisor.start("session-ends", sockets.endings.watch)
-        self._gatekeeping.limits.start()
+        supervisor.start("limits", self._gatekeeping.limits.share)
 
     async def _listen(self) -> None:
         """Accept connections."""

@@ -26,6 +26,7 @@ _HINTS = {
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
     "RATE_LIMIT_USER": _RATE_HINT,
+    "RATE_LIMIT_MARKS": _RATE_HINT,
     "RATE_LIMIT_EVENTS": _RATE_HINT,
     "RATE_LIMIT_ADDRESS": _RATE_HINT,
     "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     rate_limit_user: str = "20/second;600/minute"
+    rate_limit_marks: str = "60/second;2400/minute"
     rate_limit_events: str = "200/second;6000/minute"
     rate_limit_address: str = "100/second;3000/minute"
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
@@ -126,7 +128,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{url} is not the address of a node")
         return urls
 
-    @field_validator("rate_limit_user", "rate_limit_events", "rate_limit_address")
+    @field_validator("rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address")
     @classmethod
     def _are_rates(cls, value: str) -> str:
         if value != "off" and not re.fullmatch(f"{_RATE}(;{_RATE}){{0,3}}", value):

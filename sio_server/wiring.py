@@ -21,7 +21,8 @@ from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.dialog.run_queue import RunQueue
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
@@ -130,11 +131,9 @@ class Dialog:
             trace=core.trace,
         )
         worker = DialogWorker(
-            redis=redis,
-            redis_url=settings.redis_url,
+            queue=RunQueue(redis, settings.redis_url, core.node_id),
             run_records=runs,
             attempts=attempts,
-            node_id=core.node_id,
             concurrency=settings.run_concurrency,
         )
         return worker, close
@@ -197,6 +196,7 @@ def wire_gatekeeping(core: Core, presence: Presence, secret: str) -> Gatekeeping
         core.scripts,
         user=parse_rates(settings.rate_limit_user),
         events=parse_rates(settings.rate_limit_events),
+        marks=parse_rates(settings.rate_limit_marks),
         address=parse_rates(settings.rate_limit_address),
     )
     handshakes = Handshakes(tokens, presence.sessions, limits, settings.trusted_proxies)
@@ -255,7 +255,9 @@ class Sockets:
                 SESSION_DROPPED: lambda payload, room: self.drops.hear(payload),
             },
             observers={
-                ServerEvent.RUN_FINISHED: lambda run, room: dialog.host.ended(run["run_id"], run["status"]),
+                ServerEvent.RUN_FINISHED: lambda run, room: dialog.host.on_run_finished(
+                    run["run_id"], run["status"]
+                ),
                 ServerEvent.DEVICE_UPDATED: lambda payload, room: sessions.renamed(room, payload["devices"]),
             },
         )

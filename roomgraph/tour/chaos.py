@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -130,7 +129,7 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         return told
     stage.say("chaos.again", seed=stage.seed, duration=f"{stage.duration:g}")
     history = stage.keep_history(f"roomgraph-chaos-{stage.seed}-")
-    stage.say("chaos.history", path=escape(history))
+    stage.say("chaos.history", path=history)
     return {**told, "history": history}
 
 

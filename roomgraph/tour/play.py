@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.rule import Rule
+from rich.text import Text
 
 from roomgraph.tour.approval import play_approval
 from roomgraph.tour.chaos import play_chaos
@@ -99,7 +99,7 @@ async def play(
                 try:
                     facts = await act(stage)
                 except (RoomgraphError, RuntimeError) as exc:
-                    stage.verdict(False, "crashed", reason=escape(str(exc)))
+                    stage.verdict(False, "crashed", reason=exc)
                     facts = {"ok": False, "error": str(exc)}
                 if facts is not None:
                     results[part] = facts
@@ -111,7 +111,7 @@ async def play(
         console.print(f"[bold red]{texts('broken', names=broken)}[/]")
     if json_file is not None:
         _write_facts(json_file, {"ok": ok, "scenes": results})
-        console.print(texts("json", path=json_file), highlight=False, soft_wrap=True)
+        console.print(Text(texts("json", path=json_file)), soft_wrap=True)
     return ok
 
 

@@ -180,7 +180,7 @@ def _bag(chance: random.Random, *, rolling: bool) -> list[FaultKind]:
     bag: list[FaultKind] = [kind for kind in FaultKind if kind != FaultKind.ROLLING_RESTART]
     chance.shuffle(bag)
     if rolling:
-        # Among the first of them: it waits until all nodes have recovered, and the other faults of nodes wait for it.
+        # Among the first: it waits until all nodes have recovered, and the other faults of nodes wait for it.
         bag.insert(len(bag) - chance.randrange(4), FaultKind.ROLLING_RESTART)
     return bag
 

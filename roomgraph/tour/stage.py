@@ -174,7 +174,7 @@ class Stage:
 
     def say(self, name: str, /, **values: object) -> None:
         """Tell a line of the scene."""
-        self._print(self.texts(name, **values))
+        self._print(self._markup(name, values))
 
     def quote(self, who: str, colour: str, text: str, after: str = "") -> None:
         """Tell what somebody says in the scene; `after` is markup."""
@@ -190,7 +190,7 @@ class Stage:
     def verdict(self, ok: bool, name: str, /, **values: object) -> None:
         """Tell how a scene ended."""
         mark = "[bold green]✔[/]" if ok else "[bold red]✘[/]"
-        self._print(f"{mark} [bold]{self.texts(name, **values)}[/]")
+        self._print(f"{mark} [bold]{self._markup(name, values)}[/]")
         self.console.print()
 
     def tell_anomalies(self, report: Report) -> None:
@@ -198,8 +198,13 @@ class Stage:
         for anomaly in report.anomalies[:10]:
             self._print(f"[red]{anomaly.kind}: {escape(anomaly.detail)}[/]")
 
+    def _markup(self, name: str, values: dict[str, object]) -> str:
+        """A text with the markup of the catalogue; what is filled in is shown as it is."""
+        return self.texts(name, **{key: escape(str(value)) for key, value in values.items()})
+
     def _print(self, markup: str, indent: int = 2) -> None:
-        self.console.print(Padding(Text.from_markup(markup), (0, 0, 0, indent), expand=False))
+        text = Text.from_markup(markup, emoji=False)
+        self.console.print(Padding(text, (0, 0, 0, indent), expand=False))
 
     async def _close(self) -> None:
         await asyncio.gather(*(device.close() for device in self.devices + self.others))

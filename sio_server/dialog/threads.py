@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
 from sio_server.conversation.runs import ClaimedRun
-from sio_server.dialog.savers.checkpoints import Saver
+from sio_server.dialog.savers.store import Saver
 
 # The metadata that names the run to the graph.
 RUN = "roomgraph_run"

@@ -181,6 +181,7 @@ class LocalCluster:
             "NODE_URLS": ",".join(self.urls),
             # Who is on this machine may be as quick as it can: the scenes and measurements are.
             "RATE_LIMIT_USER": "off",
+            "RATE_LIMIT_MARKS": "off",
             "RATE_LIMIT_EVENTS": "off",
             "RATE_LIMIT_ADDRESS": "off",
             "CONNECTIONS_PER_ADDRESS": "0",

@@ -19,9 +19,9 @@ from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.transport.server import SocketServer
 from sio_server.protocol.errors import Unavailable
-from sio_server.store import scripts
+from sio_server.store import script_files
 
-FENCE = r"if redis\.call\('HGET', lease, 'token'\) ~= ARGV\[4\] then return \{'stale'\} end"
+FENCE = r"if redis\.call\('HGET', lease, 'token'\) ~= token then return \{'stale'\} end"
 FENCED = ("renew_lease.lua", "delta.lua", "update.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")
 
 
@@ -45,12 +45,12 @@ def edit(module: Any, edits: dict[str, tuple[str, str]]) -> None:
 
 def dedupe() -> None:
     """A send that was logged before is logged again."""
-    edit(scripts, {"append.lua": (r"\nif before then\n", "\nif false then\n")})
+    edit(script_files, {"append.lua": (r"\nif before then\n", "\nif false then\n")})
 
 
 def fence() -> None:
     """Whoever lost the lease of a run may go on with it, and end it."""
-    edit(scripts, dict.fromkeys(FENCED, (FENCE, "")))
+    edit(script_files, dict.fromkeys(FENCED, (FENCE, "")))
     edit(plain_saver, {"_thread": (r"return token ~= ''.*\n", "return false\n")})
 
 

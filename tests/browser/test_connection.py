@@ -49,7 +49,6 @@ async def test_a_page_whose_node_is_killed_moves_to_another_one_and_has_everythi
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
     assert await look(page, "state.node") == str(cluster.ports[0])
-    assert sorted(await look(page, "state.nodes")) == cluster.urls
     await say(page, "before")
     await shows(page, "before")
     await cluster.signal_node(cluster.ports[0], signal.SIGKILL)

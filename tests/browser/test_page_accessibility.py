@@ -133,8 +133,8 @@ async def test_a_new_message_is_read_out_once_and_not_each_word(
     await page.click("#create-form .primary")
     await page.wait_for_selector("#chat:not(.empty)")
     await page.evaluate(
-        "window.read = []; new MutationObserver(() => read.push(document.querySelector('#heard').textContent))"
-        ".observe(document.querySelector('#heard'), { childList: true, characterData: true, subtree: true })"
+        "window.read = []; new MutationObserver(() => read.push(document.querySelector('#announced').textContent))"
+        ".observe(document.querySelector('#announced'), { childList: true, characterData: true, subtree: true })"
     )
     await say(page, "one two three four")
     await page.wait_for_selector(".doing")

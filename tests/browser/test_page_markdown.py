@@ -45,7 +45,7 @@ if a < b:
 The end"""
 
 MAKE = """async ([pieces]) => {
-  const { markdown } = await import('/js/markdown.js');
+  const { markdown } = await import('/js/view/markdown.js');
   const node = document.createElement('div');
   const grow = markdown(node);
   let text = '';
@@ -139,7 +139,7 @@ async def test_a_text_that_grows_ends_as_one_that_comes_at_once(page: Page) -> N
 async def test_blocks_that_stand_are_not_made_anew_while_the_text_grows(page: Page) -> None:
     kept = await page.evaluate(
         """async (text) => {
-          const { markdown } = await import('/js/markdown.js');
+          const { markdown } = await import('/js/view/markdown.js');
           const node = document.createElement('div'), grow = markdown(node);
           grow(text);
           const before = [...node.children].slice(0, -1);
@@ -241,7 +241,7 @@ async def test_nesting_and_tables_without_end_are_cut(page: Page) -> None:
 async def test_what_people_write_is_shown_as_it_is_with_its_addresses_as_links(page: Page) -> None:
     links = await page.evaluate(
         """async (text) => {
-          const { plain } = await import('/js/markdown.js');
+          const { plain } = await import('/js/view/markdown.js');
           const node = document.createElement('p');
           node.append(...plain(text));
           return [node.textContent, [...node.querySelectorAll('a')].map((a) => a.href)];

@@ -147,7 +147,7 @@ async def test_a_question_says_what_its_facts_are_called_in_its_own_language(ope
     page = await open_page(0, "Ann")
     names = await page.evaluate(
         """async () => {
-          const { question } = await import("/js/question.js");
+          const { question } = await import("/js/view/question.js");
           const value = { text: "?", action: { args: { how_many: 6, no_name: 1 } }, labels: { how_many: "人数" } };
           const c = { asked: new Set(["i"]), resolved: new Map() };
           const node = question(c, { interrupt_id: "i", value }, true, {});

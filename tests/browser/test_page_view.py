@@ -77,15 +77,15 @@ async def test_a_refused_message_can_be_tried_again_or_discarded(open_page: Page
     await say(page, f"first gate:{tmp_path / 'gate'} end")
     await expect(page.locator("[aria-busy=true] .text")).to_contain_text("first")
     await say(page, "second")
-    await expect(page.locator(".said .error")).to_contain_text("Not sent: The agent is still answering.")
+    await expect(page.locator(".message .error")).to_contain_text("Not sent: The agent is still answering.")
     await say(page, "third")
-    await expect(page.locator(".said .error")).to_have_count(2)
-    await page.locator(".said .error").last.get_by_role("button", name="Discard").click()
+    await expect(page.locator(".message .error")).to_have_count(2)
+    await page.locator(".message .error").last.get_by_role("button", name="Discard").click()
     (tmp_path / "gate").touch()
     await expect(page.locator(".doing")).to_be_visible()
-    await page.locator(".said .error").get_by_role("button", name="Try again").click()
+    await page.locator(".message .error").get_by_role("button", name="Try again").click()
     await expect(page.locator(".agent .text").last).to_have_text("second")
-    await expect(page.locator(".said .error")).to_have_count(0)
+    await expect(page.locator(".message .error")).to_have_count(0)
     await expect(page.locator(".mine .text")).to_have_text([f"first gate:{tmp_path / 'gate'} end", "second"])
 
 
@@ -119,13 +119,13 @@ async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFac
         "new PerformanceObserver((list) => shifts.push(...list.getEntries().map((e) => e.value)))"
         ".observe({ type: 'layout-shift' })"
     )
-    await page.evaluate("window.stood = document.querySelectorAll('.said')[2].getBoundingClientRect().top")
+    await page.evaluate("window.stood = document.querySelectorAll('.message')[2].getBoundingClientRect().top")
     # Somebody else's: one's own draft would make the field grow.
     other = await open_page(1, "Bob", conversation=await look(page, "state.open.id"))
     await say(other, "# title\n\ntext text\n\n- a\n- b\n\n" + "word " * 60)
     await expect(page.locator(".agent")).to_have_count(4)
     await expect(page.locator(".doing")).to_have_count(1)
-    assert await page.evaluate("document.querySelectorAll('.said')[2].getBoundingClientRect().top === stood")
+    assert await page.evaluate("document.querySelectorAll('.message')[2].getBoundingClientRect().top === stood")
     assert sum(await page.evaluate("shifts")) < 0.001  # the button that counts is as wide as its words
 
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from roomgraph.__main__ import app
 from roomgraph.check import AnomalyKind, DeviceView, History, RunView, Shown, check
 from roomgraph.check.checker import PROMISES
 from roomgraph.check.file import BadHistory, read_history, write_history
+from roomgraph.cli.app import app
 from sio_server.language import load_texts
 from tests.histories import ABOUT_RUNS, ROOM, correct_histories, entry, good, plant, with_send, with_view
 

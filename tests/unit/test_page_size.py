@@ -15,9 +15,10 @@ LIMIT = 60_000  # of what is loaded before the page can be used
 LIMIT_OF_ALL = 95_000
 
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.[^"']+)["'];""", re.MULTILINE)
-# A module that is fetched on demand: one of a list, or named where it is wanted.
-LISTED = re.compile(r"^const REST = \[(.*?)\];", re.MULTILINE | re.DOTALL)
-WANTED = re.compile(r"""\bwant\("(\w+)"\)""")
+# A module that is fetched later: `name: new Lazy((q) => import(`./folder/module.js${q}`))`.
+LAZY = re.compile(r"^  (\w+): new Lazy\(\(q\) => import\(`\./([\w/]+\.js)\$\{q\}`\)\),", re.MULTILINE)
+# One that is needed once, where it is needed. The stage's is for its own frames.
+ONCE = re.compile(r"""\bawait import\("(\.(?!/stage/)[^"]+)"\)""")
 # A value, or the form that goes with a number: "{n|message|messages}".
 VALUE = re.compile(r"\{(\w+)(?:\|[^}]*)?\}")
 CJK = re.compile(r"[\u4e00-\u9fff]")
@@ -37,29 +38,38 @@ def loaded(*start: Path) -> set[Path]:
 
 JS = WEB / "js"
 AT_START = loaded(JS / "main.js")
-LATER = {name for names in LISTED.findall((JS / "later.js").read_text()) for name in re.findall(r"\w+", names)}
-NAMED = {name for module in JS.glob("*.js") for name in WANTED.findall(module.read_text())}
-ON_DEMAND = loaded(*(JS / f"{name}.js" for name in LATER | NAMED))
+LAZY_JS = (JS / "lazy.js").read_text()
+LATER = {name: JS / module for name, module in LAZY.findall(LAZY_JS)}
+ONCE_NEEDED = {(module.parent / name).resolve() for module in AT_START for name in ONCE.findall(module.read_text())}
+ON_DEMAND = loaded(*LATER.values(), *ONCE_NEEDED)
 CODE = {module: module.read_text() for module in sorted(AT_START | ON_DEMAND)}
 
 
 def test_the_page_s_own_javascript_is_below_its_limits() -> None:
-    sizes = {module.name: module.stat().st_size for module in CODE}
-    start = {module.name: sizes[module.name] for module in AT_START}
+    sizes = {str(module.relative_to(JS)): module.stat().st_size for module in CODE}
+    start = {name: size for name, size in sizes.items() if JS / name in AT_START}
     assert sum(start.values()) < LIMIT, start
     assert sum(sizes.values()) < LIMIT_OF_ALL, sizes
 
 
 def test_every_module_is_used_and_says_first_what_it_is_for() -> None:
-    assert set(CODE) == {path.resolve() for path in JS.glob("*.js")}
+    stage = JS / "stage"
+    assert set(CODE) == {path.resolve() for path in JS.rglob("*.js") if stage not in path.parents}
     for module, code in CODE.items():
         assert code.startswith("// "), module
 
 
 def test_what_comes_later_is_not_loaded_at_the_start_and_is_fetched_when_idle() -> None:
     """Otherwise it is missing when the node dies. The others are fetched before, or not needed by this page."""
-    assert not {f"{name}.js" for name in LATER | NAMED} & {module.name for module in AT_START}
-    assert {"signin", "report", "list"} == NAMED - LATER
+    assert not {*LATER.values(), *ONCE_NEEDED} & AT_START
+    assert LAZY_JS.count("import(") == len(LATER), "each is declared in the same form"
+    assert {module.name for module in ONCE_NEEDED} == {"sign_in.js"}
+
+
+def test_a_module_that_comes_later_is_called_by_its_declared_name() -> None:
+    used = {name for code in CODE.values() for name in re.findall(r"\blazy\.(\w+)\.load", code)}
+    used |= set(re.findall(r'data-by="(\w+)"', PAGE))
+    assert used == set(LATER)
 
 
 def test_both_languages_have_the_same_words_with_the_same_values() -> None:

@@ -58,6 +58,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "NODE_URLS": "http://127.0.0.1:9000, https://b.example/",
         "MAX_CONNECTIONS": "500",
         "RATE_LIMIT_USER": "off",
+        "RATE_LIMIT_MARKS": "9/second",
         "RATE_LIMIT_EVENTS": "5/second; 100 / minute;1000/hour",
         "RATE_LIMIT_ADDRESS": "1/hour",
         "TRUSTED_PROXIES": "2",
@@ -95,6 +96,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "node_urls": ("http://127.0.0.1:9000", "https://b.example"),
         "max_connections": 500,
         "rate_limit_user": "off",
+        "rate_limit_marks": "9/second",
         "rate_limit_events": "5/second; 100 / minute;1000/hour",
         "rate_limit_address": "1/hour",
         "trusted_proxies": 2,
@@ -137,6 +139,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
     [
         ("RATE_LIMIT_USER", "20", "such as 20/second;600/minute"),
         ("RATE_LIMIT_USER", "0/second", "write off, or how many"),
+        ("RATE_LIMIT_MARKS", "0/minute", "write off"),
         ("RATE_LIMIT_EVENTS", "20/second;", "in a second, minute or hour"),
         ("RATE_LIMIT_ADDRESS", "20/day", "write off"),
         ("TRUSTED_PROXIES", "11", "how many proxies of yours"),

@@ -81,3 +81,14 @@ def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(la
     assert bars[0] == "███" + "·" * 27 + "████" + "··"
     assert bars[1] == "·███" + "·" * 32
     assert bars[-1].index("█") == len(kinds) - 1
+
+
+@pytest.mark.parametrize("value", ["[embedded]", "[/x]", ":smile:", "[bold]x[/]"])
+def test_what_is_filled_into_a_line_of_the_tour_is_shown_as_it_is(value: str) -> None:
+    one = stage()
+    one.say("chaos.history", path=value)
+    one.quote(value, "cyan", value)
+    one.verdict(False, "crashed", reason=value)
+    said = [line.strip() for line in one.console.file.getvalue().splitlines() if line.strip()]  # type: ignore[attr-defined]
+    assert said[-2:] == [f"{value}: {value}", f"✘ The scene could not be played: {value}"]
+    assert f"{value}: roomgraph check {value}" in " ".join(said)

@@ -4,8 +4,8 @@ import { happen, sockets } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-const { Connection } = await import("../../web/js/connection.js");
-const { Route } = await import("../../web/js/retry.js");
+const { Connection } = await import("../../web/js/connection/connection.js");
+const { Route } = await import("../../web/js/connection/retry.js");
 const { state } = await import("../../web/js/state.js");
 
 const A = "http://127.0.0.1:9000";
@@ -69,7 +69,7 @@ const latest = () => sockets.at(-1);
 function connect(nodes = [A]) {
   events = [];
   const heard = (kind) => (...about) => events.push([kind, ...about]);
-  return new Connection(nodes, () => ({ token: "t" }), { ready: heard("ready"), event: heard("event"), refused: heard("refused") });
+  return new Connection(nodes, () => ({ token: "t" }), { ready: heard("ready"), event: heard("event"), refused: heard("refused"), failed: heard("failed") });
 }
 
 beforeEach(() => {
@@ -155,14 +155,20 @@ for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_
   });
 }
 
-test("an unavailable server and a broken network are tried again", () => {
+test("an unavailable server and a broken network are tried again, and from the second failure on the reason is looked for", () => {
   connect();
   latest().refuse({ code: "unavailable" });
   mock.timers.tick(250);
+  assert.deepEqual(events, []);
   latest().refuse(undefined);
   mock.timers.tick(8000);
   assert.equal(sockets.length, 3);
-  assert.deepEqual(events, []);
+  assert.deepEqual(events, [["failed"]]);
+  latest().hear("session:ready", {});
+  latest().lose("transport close");
+  mock.timers.tick(250);
+  latest().refuse(undefined);
+  assert.deepEqual(events.slice(1).map(([kind]) => kind), ["ready"], "a session in between starts the count again");
 });
 
 test("when the network comes back a page that waits tries at once", () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Draft } from "../../web/js/draft.js";
+import { Draft } from "../../web/js/conversation/draft.js";
 
 const failing = () => Promise.reject(Object.assign(new Error("offline"), { retryable: true }));
 
@@ -14,7 +14,7 @@ test("what another device writes is not lost to a text that was sent while cut o
   draft.clear();
   await null;
   draft.save = async (text) => saved.push(text);
-  draft.hear({ rev: 7, text: "written elsewhere" });
+  draft.onRemote({ rev: 7, text: "written elsewhere" });
   assert.equal(draft.text, "written elsewhere");
   t.mock.timers.tick(10_000);
   await null;
@@ -25,7 +25,7 @@ test("what is being written here is not taken back by what another device wrote"
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const draft = new Draft(async () => 8, () => {});
   draft.edit("mine");
-  draft.hear({ rev: 7, text: "written elsewhere" });
+  draft.onRemote({ rev: 7, text: "written elsewhere" });
   assert.equal(draft.text, "mine");
   await draft.flush();
   assert.equal(draft.text, "mine");

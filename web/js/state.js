@@ -4,10 +4,10 @@ export const state = {
   me: "", // this user's id
   name: "",
   node: "",
-  nodes: [], // URLs that the page may move to
   graphs: [],
   link: "connecting", // connecting, online, catching, reconnecting or offline
-  retryAt: 0, // when the next try is due, or 0
+  refusal: null, // {code, message}: why no connection is made, as far as it is known
+  retryAt: 0, // when the next attempt is due, or 0
   behind: 0, // entries still to be caught up
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
@@ -16,8 +16,13 @@ export const state = {
   devices: [], // this user's; `here`: this page
 };
 
+// What a stage is told when it shows this page.
+export const hooks = { onEntry() {}, onSent() {}, onAcked() {} };
+
 const drawers = [];
 let due = false;
+
+export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export const onChange = (drawer) => drawers.push(drawer);
 
@@ -31,13 +36,13 @@ export function changed() {
   });
 }
 
-// What authors are called; older entries do not change what newer ones said.
+// Learn the authors' names; older entries do not replace a newer name.
 export function learnNames(entries, older) {
   for (const { data } of entries) {
     if (data.name && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);
   }
 }
 
-// An agent that has not said anything yet goes by its graph's name.
+// An agent that has not written anything yet has its graph's name.
 export const nameOf = (userId) =>
   state.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());

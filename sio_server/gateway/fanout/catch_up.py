@@ -58,7 +58,7 @@ class CatchUp:
         reported = False
         self.check_limit(session, conversation_id)
         for _ in range(ATTEMPTS):
-            first_look = await self._log.look(conversation_id, session.user_id)
+            first_look = await self._log.get_view(conversation_id, session.user_id)
             checked = first_look.bounds
             if (
                 position is not None
@@ -67,7 +67,7 @@ class CatchUp:
                 and not reported
             ):
                 reported = True
-                await self._log.claim(conversation_id, position)
+                await self._log.report_ahead(conversation_id, position)
                 continue
             if not self._is_live(session.sid):
                 raise Unavailable("the connection was closed meanwhile")
@@ -76,7 +76,7 @@ class CatchUp:
             if not self._fanout.enter(session.sid, session.user_id, session.device_id, conversation_id, seen):
                 continue
             try:
-                view = await self._log.look(conversation_id, session.user_id)
+                view = await self._log.get_view(conversation_id, session.user_id)
                 judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
                 page = await self._log.page(
                     conversation_id,

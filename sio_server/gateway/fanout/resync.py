@@ -7,8 +7,9 @@ import logging
 import random
 from collections.abc import Sequence
 
-from sio_server.conversation.log import ConversationLog, Handed, View
+from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
+from sio_server.conversation.view import View
 from sio_server.gateway.fanout.fanout import Fanout, Followed
 from sio_server.gateway.fanout.rooms import LocalRooms
 from sio_server.protocol.errors import Refused, Unavailable
@@ -87,7 +88,7 @@ class Resync:
     async def _deliver_missed(self, conversation_id: str, followed: Followed, user_id: str) -> View | None:
         """Get the conversation's view for one of its users, and deliver the entries that were missed."""
         try:
-            view = await self._log.look(conversation_id, user_id)
+            view = await self._log.get_view(conversation_id, user_id)
         except Refused:
             # The user has left, which is among the entries to be read.
             await self._fanout.read_all(conversation_id, followed)

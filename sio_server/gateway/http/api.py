@@ -213,7 +213,7 @@ class HttpApi:
 
     def _count(self, request: web.Request, cost: int = 1) -> None:
         forwarded_for = request.headers.getall("X-Forwarded-For", [])
-        self._limits.request(client_address(request.remote, forwarded_for, self._trusted_proxies), cost)
+        self._limits.spend_address(client_address(request.remote, forwarded_for, self._trusted_proxies), cost)
 
     async def _page(self, request: web.Request) -> web.FileResponse:
         return web.FileResponse(WEB / "index.html")

@@ -49,7 +49,7 @@ class DeviceRequests:
 
     async def delivered(self, session: Session, request: events.DeliveryUpdate) -> dict[str, Any]:
         # In a large room each entry would make as many events as there are sessions, for every one of them.
-        seq = await self._log.mark_delivered(
+        seq = await self._log.marks.mark_delivered(
             request.conversation_id,
             session.user_id,
             session.device_id,

@@ -177,7 +177,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         session = self._sessions.get(sid)
         if session is None:
             raise Unavailable("the session has ended; connect again")
-        self._limits.event(ClientEvent(event), session.user_id)
+        self._limits.spend_event(ClientEvent(event), session.user_id)
         if len(payload) != 1:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "the payload: should be one object")
         try:
@@ -241,7 +241,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def _invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
         invited = await self._members.invite(session.author, request.conversation_id, request.user_ids)
-        view = await self._log.look(request.conversation_id, session.user_id)
+        view = await self._log.get_view(request.conversation_id, session.user_id)
         await self._tell_invited(request.conversation_id, invited, view.title, session)
         return {"conversation_id": request.conversation_id, "invited": invited}
 
@@ -276,11 +276,15 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         return ack
 
     async def _read(self, session: Session, request: events.ReadUpdate) -> dict[str, Any]:
-        seq = await self._log.mark_read(request.conversation_id, session.user_id, session.device_id, request.seq)
+        seq = await self._log.marks.mark_read(
+            request.conversation_id, session.user_id, session.device_id, request.seq
+        )
         return {"conversation_id": request.conversation_id, "seq": seq}
 
     async def _draft(self, session: Session, request: events.DraftUpdate) -> dict[str, Any]:
-        rev = await self._log.save_draft(request.conversation_id, session.user_id, session.device_id, request.text)
+        rev = await self._log.marks.save_draft(
+            request.conversation_id, session.user_id, session.device_id, request.text
+        )
         return {"conversation_id": request.conversation_id, "rev": rev}
 
     async def _typing(self, session: Session, request: events.TypingUpdate) -> dict[str, Any]:

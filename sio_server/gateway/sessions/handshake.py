@@ -30,7 +30,7 @@ class Handshakes:
         request = environ["aiohttp.request"]
         forwarded_for = request.headers.getall("X-Forwarded-For", [])
         address = client_address(request.remote, forwarded_for, self._trusted_proxies)
-        self._limits.request(address)
+        self._limits.spend_address(address)
         if not isinstance(auth, dict) or not auth.get("token"):
             raise Refused(ErrorCode.TOKEN_MISSING, "no token: put one into the handshake's auth as `token`")
         try:
@@ -38,7 +38,7 @@ class Handshakes:
         except ValidationError as exc:
             raise explain(exc) from None
         identity = self._tokens.check(handshake.token)
-        self._limits.handshake(identity.user_id)
+        self._limits.spend_handshake(identity.user_id)
         session = Session(
             sid=sid,
             user_id=identity.user_id,
