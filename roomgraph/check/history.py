@@ -50,8 +50,8 @@ class Seen:
     """One entry as a device or the log shows it; `digest` stands for the whole of it.
 
     `run_id` and `attempt` are those of the run that it ends; in an `interrupt_resolved` of the run that goes on.
-    `replaces` is the seq of the entry that a message edits, or that the end of a regenerated run replaces. `about`:
-    of `member_joined` and `member_left` the user, of `interrupt_resolved` the question, of
+    `replaces` is the seq of the entry that a message edits, or that the end of a regenerated run replaces.
+    `about`: of `member_joined` and `member_left` the user, of `interrupt_resolved` the question, of
     `conversation_created` who may join (`open` or `invitation`).
     """
 
@@ -178,8 +178,8 @@ class Damage:
 class Absence:
     """A device asked to leave a conversation and later, if it did, to join it again.
 
-    `after` is how many entries it had been handed in this part of its view when it asked to leave, and `until` when
-    it asked to join again; None: it never did.
+    `after` is how many entries it had been handed in this part of its view when it asked to leave, and `until`
+    when it asked to join again; None: it never did.
     """
 
     device: str
@@ -216,11 +216,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SignOut:
-    """A device was signed out: asked for at `invoked`; acked at `completed`."""
+    """A device was signed out: asked for at `invoked`; acked at `completed`, or (None) it may not have been."""
 
     device: str
     invoked: float
-    completed: float
+    completed: float | None
 
 
 @dataclass(frozen=True, slots=True)

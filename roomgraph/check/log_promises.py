@@ -11,8 +11,8 @@ from roomgraph.check.index import Index
 def lost_acked(index: Index) -> Iterator[Anomaly]:
     """An acked send is in the log at a position it was acked at, with its client_id and its text.
 
-    Also when the log has started over: that devices are told of a loss makes it no smaller. Nothing is known of what
-    is not kept any more and was handed to no device.
+    Also when the log has started over: that devices are told of a loss makes it no smaller. Nothing is known of
+    what is not kept any more and was handed to no device.
     """
     for send in index.sends:
         if send.acks and index.acked_seq(send) is None and not (index.is_forgiven(send) or index.is_trimmed(send)):

@@ -26,9 +26,9 @@ def heard_after_leaving(index: Index) -> Iterator[Anomaly]:
         seqs = left.get((absence.conversation_id, absence.user_id))
         if view is None or seqs is None:
             continue
-        # It asked after it had been handed this, so its leaving is later in the log.
+        # It asked after it had been handed this, so its leaving is later in the log, unless this is it.
         known = view.entries[absence.after - 1].seq if 0 < absence.after <= len(view.entries) else 0
-        place = bisect_right(seqs, known)
+        place = bisect_left(seqs, known)
         if place == len(seqs):
             continue
         for entry in view.entries[absence.after : absence.until]:
@@ -86,12 +86,12 @@ class _SignOuts:
     """The sign-outs of one device, for look-ups that take a few comparisons each."""
 
     def __init__(self, found: list[SignOut]) -> None:
-        by_ack = sorted(found, key=lambda one: one.completed)
-        self._acked = [one.completed for one in by_ack]
-        self._asked_until = list(accumulate((one.invoked for one in by_ack), max))
-        by_request = sorted(found, key=lambda one: one.invoked)
-        self._asked = [one.invoked for one in by_request]
-        self._acked_until = list(accumulate((one.completed for one in by_request), max))
+        by_ack = sorted((one.completed, one.invoked) for one in found if one.completed is not None)
+        self._acked = [completed for completed, _ in by_ack]
+        self._asked_until = list(accumulate((invoked for _, invoked in by_ack), max))
+        by_request = sorted((one.invoked, inf if one.completed is None else one.completed) for one in found)
+        self._asked = [invoked for invoked, _ in by_request]
+        self._acked_until = list(accumulate((completed for _, completed in by_request), max))
 
     def last_asked(self, acked_before: float = inf) -> float:
         """When the last of those was asked for that were acked before a time; -inf: there is none."""
@@ -99,7 +99,10 @@ class _SignOuts:
         return self._asked_until[place - 1] if place else -inf
 
     def last_acked(self, asked_before: float) -> float:
-        """When the last of those was acked that were asked for until a time; -inf: there is none."""
+        """When the last of those was acked that were asked for until a time; -inf: none was asked for.
+
+        Without an ack one may take effect at any time.
+        """
         place = bisect_right(self._asked, asked_before)
         return self._acked_until[place - 1] if place else -inf
 

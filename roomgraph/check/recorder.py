@@ -206,8 +206,8 @@ class Recorder:
         """Note that the session ended, or that the handshake was refused with this code, or got no answer."""
         self._sessions[number] = replace(self._sessions[number], ended=at, refused=refused)
 
-    def sign_out(self, device: str, invoked: float, completed: float) -> None:
-        """Note that a device was signed out, when the ack has come."""
+    def sign_out(self, device: str, invoked: float, completed: float | None) -> None:
+        """Note that a device was signed out, when the ack has come, or (None) when it will not come."""
         self._sign_outs.append(SignOut(device, invoked, completed))
 
     # What devices are handed
@@ -242,10 +242,12 @@ class Recorder:
         self._part(device, conversation_id).complete = True
 
     def leave(self, device: str, conversation_id: str, user_id: str) -> None:
-        """Say that the device asks to leave, just before the request leaves for the first time."""
+        """Say that the device asks to leave, just before the request leaves; again changes nothing."""
         after = len(self._part(device, conversation_id).entries)
         part = len(self._views[device, conversation_id]) - 1
         absences = self._absences.setdefault((device, conversation_id), [])
+        if absences and absences[-1].until is None:
+            return
         absences.append(Absence(device, conversation_id, user_id, part, after))
 
     def join_again(self, device: str, conversation_id: str) -> None:

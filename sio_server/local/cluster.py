@@ -81,6 +81,7 @@ class LocalCluster:
                 self.node_proxies[number] = Proxy([("127.0.0.1", number)])
                 self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
         self.settings = dict(settings or {})  # of the nodes that are started from now on
+        self.node_settings: dict[int, dict[str, str]] = {}  # further ones of single nodes, by port
         self.node_command = [sys.executable, "-m", "roomgraph", "node"]
         self.ended: asyncio.Queue[tuple[str, int, Path]] = asyncio.Queue()  # name, exit status, log
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -185,6 +186,7 @@ class LocalCluster:
             "RATE_LIMIT_ADDRESS": "off",
             "CONNECTIONS_PER_ADDRESS": "0",
             **self.settings,
+            **self.node_settings.get(port, {}),
             "PORT": str(port),
             "REDIS_URL": self._redis_url_of(port),
         }
