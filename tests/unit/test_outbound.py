@@ -12,8 +12,14 @@ FRAME = event_frame("x" * 9_999)  # with the engine's type 10,000 bytes
 
 
 def full() -> tuple[Outbound, list[int]]:
-    queue, ended = Outbound(), []
-    queue.on_full = lambda: (ended.append(queue.waiting), queue.end())  # type: ignore[func-returns-value]
+    queue = Outbound()
+    ended: list[int] = []
+
+    def end() -> None:
+        ended.append(queue.waiting)
+        queue.end()
+
+    queue.on_full = end
     while queue.put_event(FRAME):
         pass
     return queue, ended
@@ -37,9 +43,11 @@ def test_one_event_is_taken_however_large_it_is():
 def test_what_the_engine_has_taken_counts_until_it_is_sent():
     queue = Outbound()
     queue.put_event(FRAME)
-    assert queue.get_nowait() is FRAME
+    taken = queue.get_nowait()
+    assert taken is not None
+    assert taken is FRAME
     assert queue.waiting == 10_000
-    queue.sent(FRAME.encode())
+    queue.sent(taken.encode())
     assert queue.waiting == 0
 
 
@@ -48,7 +56,9 @@ def test_answers_do_not_end_it_but_keep_further_requests_from_being_read():
     queue.put_nowait(Packet(MESSAGE, "x" * 2 * MAX_EVENT_BYTES))
     assert queue.unread
     assert queue.put_event(FRAME) is True
-    queue.sent(queue.get_nowait().encode())  # type: ignore[union-attr]
+    answer = queue.get_nowait()
+    assert answer is not None
+    queue.sent(answer.encode())
     assert not queue.unread
     for _ in range(MAX_ANSWERS + 1):
         queue.put_nowait(Packet(MESSAGE, ""))
