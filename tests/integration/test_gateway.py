@@ -7,6 +7,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import jwt
@@ -16,13 +17,22 @@ import socketio
 from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_TEXT_BYTES, REQUESTS
 from tests.conftest import SECRET, RawClient
 from tests.faults.raw_websocket import RawWebSocket, upgrade_request
+from tests.waiting import Inbox, within
 
 ROOM = {"access": "open", "agent": "off"}
 
 
 async def test_wrong_payloads_get_an_ack_with_a_code_for_every_event(raw_client):
     client = await raw_client()
-    wrong = ([], "text", 7, None, {"conversation_id": 7}, {"nonsense": True}, {"conversation_id": "{x}"})
+    wrong: tuple[Any, ...] = (
+        [],
+        "text",
+        7,
+        None,
+        {"conversation_id": 7},
+        {"nonsense": True},
+        {"conversation_id": "{x}"},
+    )
     for event in REQUESTS:
         for payload in wrong:
             ack = await client.call(event, payload) if payload is not None else await client.call(event)
@@ -59,7 +69,7 @@ async def test_too_long_a_text_and_too_large_a_frame_are_refused_with_an_ack(raw
 
 async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
     client = await raw_client()
-    payloads = {
+    payloads: dict[str, dict[str, Any]] = {
         "conversation:join": {},
         "conversation:history": {},
         "conversation:members": {},
@@ -86,19 +96,12 @@ async def test_half_a_surrogate_pair_is_refused_and_the_connection_goes_on(raw_c
 async def test_messages_sent_in_a_row_without_waiting_are_logged_in_that_order(raw_client, new_id):
     client = await raw_client()
     await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
-    acks: list[int] = []
-    done = asyncio.Event()
-
-    def acked(ack: dict) -> None:
-        acks.append(ack["seq"])
-        if len(acks) == 100:
-            done.set()
-
+    acks: Inbox[dict[str, Any]] = Inbox()
     for number in range(100):
         send = {"conversation_id": new_id, "client_id": f"c{number}", "text": str(number)}
-        await client.sio.emit("message:send", send, callback=acked)
-    await asyncio.wait_for(done.wait(), 20)
-    assert acks == list(range(2, 102))
+        await client.sio.emit("message:send", send, callback=acks)
+    await acks.until(lambda acks: len(acks) == 100, "100 acks")
+    assert [ack["seq"] for ack in acks.items] == list(range(2, 102))
     page = await client.call("conversation:history", {"conversation_id": new_id, "after": 1, "limit": 200})
     assert [entry["data"]["text"] for entry in page["entries"]] == [str(number) for number in range(100)]
 
@@ -144,7 +147,7 @@ async def test_a_refused_handshake_closes_the_connection(cluster):
             await ws.receive_str()
             await ws.send_str('40{"token":"nonsense"}')
             assert (await ws.receive_str()).startswith("44")
-            async with asyncio.timeout(5):
+            async with within(5, "the end of the connection"):
                 while (await ws.receive()).type == aiohttp.WSMsgType.TEXT:
                     pass
             assert ws.closed
@@ -225,7 +228,8 @@ async def test_who_asks_and_does_not_read_the_answers_is_not_read_from(start_clu
         await ws.receive()
         await ws.send_str(f'40{{"token":"{token()}"}}')
         await ws.receive()
-        ws._response.connection.transport.pause_reading()
+        connection: Any = ws._response.connection
+        connection.transport.pause_reading()
         for number in range(200):  # answers of a quarter of a megabyte each
             await ws.send_str(
                 f'42{number}["conversation:history",{{"conversation_id":"big","after":0,"limit":200}}]'
@@ -237,7 +241,7 @@ async def test_who_asks_and_does_not_read_the_answers_is_not_read_from(start_clu
             page = await user.call("conversation:history", {"conversation_id": "big", "limit": 1})
             assert page["entries"][0]["data"]["text"] != "got here"
         assert megabytes() - before < 60
-        ws._response.connection.transport.abort()
+        connection.transport.abort()
     await user.sio.disconnect()
 
 
@@ -261,7 +265,9 @@ async def test_a_request_that_half_opens_a_websocket_is_refused_and_no_error_of_
     log = cluster.data_dir / "logs" / f"node-{port}.log"
     before = log.stat().st_size
     good = upgrade_request(port)
-    key = re.search(rb"Key: (\S+)", good)[1]
+    found = re.search(rb"Key: (\S+)", good)
+    assert found is not None
+    key = found[1]
     for bad in (
         good.replace(b"Connection: Upgrade\r\n", b""),
         good.replace(b"Version: 13", b"Version: 1"),

@@ -160,23 +160,22 @@ async def dump(redis: Redis) -> dict[str, Any]:
         if kind == "hash":
             value: Any = sorted((await redis.hgetall(key)).items())
         elif kind == "zset":
-            value = [
-                [member, score if score < 1e12 else "<ms>"]
-                for member, score in sorted(await redis.zrange(key, 0, -1, withscores=True))
-            ]
+            scored: Any = await redis.zrange(key, 0, -1, withscores=True)
+            value = [[member, score if score < 1e12 else "<ms>"] for member, score in sorted(scored)]
         elif kind == "set":
             value = sorted(await redis.smembers(key))
         elif kind == "list":
             value = await redis.lrange(key, 0, -1)
         elif kind == "stream":
-            value = [[i if ":log" in key else "", fields] for i, fields in await redis.xrange(key)]
+            entries: Any = await redis.xrange(key)
+            value = [[i if ":log" in key else "", fields] for i, fields in entries]
         else:
             value = await redis.get(key)
         found[key] = [kind, value, await redis.ttl(key) >= 0]
     return dict(sorted(found.items()))
 
 
-def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
+def cut_every_reply(client: Any, proxy: Proxy) -> list[int]:
     """Have the reply to every command of the client cut off once; returns a list that counts them."""
     count = [0]
 
@@ -195,15 +194,15 @@ def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
 
         return with_cut
 
-    client.execute_command = cutting(client.execute_command)  # type: ignore[method-assign]
+    client.execute_command = cutting(client.execute_command)
     make_pipeline = client.pipeline
 
     def pipeline(**options: Any) -> Any:
-        pipe = make_pipeline(**options)
-        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)  # type: ignore[method-assign]
+        pipe: Any = make_pipeline(**options)
+        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)
         return pipe
 
-    client.pipeline = pipeline  # type: ignore[method-assign]
+    client.pipeline = pipeline
     return count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 
 def of(client, conversation_id: str) -> list[tuple[str, dict]]:
@@ -17,7 +18,7 @@ def of(client, conversation_id: str) -> list[tuple[str, dict]]:
 async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
     ann, eve = await raw_client(0), await raw_client(1, name="Eve")
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    attempts = {
+    attempts: dict[str, dict[str, Any]] = {
         "conversation:join": {},
         "conversation:history": {},
         "conversation:members": {},

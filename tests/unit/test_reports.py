@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel
 
 from sio_server.dialog.reports import MAX_REPORT_CHARS, MAX_TOOLS, bounded, outcome, plain, tool_calls
@@ -187,12 +187,14 @@ def test_arguments_and_results_of_tools_are_bounded() -> None:
 
 
 def test_of_very_many_tool_calls_the_last_are_told() -> None:
-    messages = [AIMessage("", tool_calls=[{"id": str(n), "name": "t", "args": {}}]) for n in range(MAX_TOOLS + 5)]
+    messages: list[BaseMessage] = [
+        AIMessage("", tool_calls=[{"id": str(n), "name": "t", "args": {}}]) for n in range(MAX_TOOLS + 5)
+    ]
     assert [tool["id"] for tool in tool_calls(messages)] == [str(n) for n in range(5, MAX_TOOLS + 5)]
 
 
 def test_messages_without_tools_tell_none() -> None:
-    assert tool_calls([HumanMessage("a"), AIMessage("b"), AIMessageChunk("c")]) == []
+    assert tool_calls([HumanMessage("a"), AIMessage("b"), AIMessageChunk(content="c")]) == []
     assert tool_calls([]) == []
 
 

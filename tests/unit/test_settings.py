@@ -228,7 +228,7 @@ def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.Monke
 def test_settings_do_not_change_once_they_are_read(env: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 def test_a_missing_secret_is_named_beside_another_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
