@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sio_server.conversation.log import to_json
-from sio_server.protocol.run import RunStatus, final_entry_type, transition
+from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.keys import LEASE_MS
 from sio_server.store.scripts import Scripts
 
@@ -140,7 +140,6 @@ class Runs:
 
         `interrupts` are pairs of our id and the graph's.
         """
-        transition(RunStatus.RUNNING, status)
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
