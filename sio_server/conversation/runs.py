@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sio_server.protocol.run import RunStatus, final_entry_type, transition
+from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Argument, Reply, Scripts
 
@@ -137,7 +137,6 @@ class Runs:
 
         `interrupts` are pairs of our id and the graph's.
         """
-        transition(RunStatus.RUNNING, status)
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces

@@ -81,7 +81,7 @@ class DialogHost:
     def _main(self, new_loop: Callable[[], asyncio.AbstractEventLoop], ready: Future[None]) -> None:
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
-                _run_whatever_happens(runner.get_loop(), self._serve(ready))
+                run_whatever_happens(runner.get_loop(), self._serve(ready))
         except BaseException as exc:
             if not ready.done():
                 # In the caller's thread a SystemExit would end the node without a message.
@@ -106,7 +106,7 @@ class DialogHost:
         self._done.set_result(None)
 
 
-def _run_whatever_happens(loop: asyncio.AbstractEventLoop, main: Awaitable[None]) -> None:
+def run_whatever_happens(loop: asyncio.AbstractEventLoop, main: Awaitable[None]) -> None:
     """Run `main` to its end, though other code in the loop tries to end it.
 
     asyncio lets SystemExit and KeyboardInterrupt of any task or callback through to whoever runs the loop, and a
