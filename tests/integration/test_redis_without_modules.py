@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from sio_clients import ChatClient, guest_token
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.integration.test_dialog import ask, next_of
