@@ -14,14 +14,15 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoPermissionError, OutOfMemoryError, ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redisvl.query import FilterQuery
 from redisvl.query.filter import Tag
 
 from sio_server.dialog.savers.plain import PlainRedisSaver, resumable
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import NOT_NOW, cancellable
+from sio_server.store.connection import with_our_connections
+from sio_server.store.failures import explain
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +40,9 @@ class WrongSaver(ValueError):
 def is_store_error(error: BaseException | None) -> bool:
     """Whether an exception, or one that caused it, says that Redis cannot be reached, or cannot write now."""
     while error is not None:
-        if isinstance(error, (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)):
+        if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
             return True
-        if isinstance(error, ResponseError) and str(error).startswith(NOT_NOW):
+        if isinstance(error, ResponseError) and explain(error).passes:
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -115,7 +116,7 @@ class CheckpointStore:
             health_check_interval=5,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
         )
-        self._redis = cancellable(Redis.from_pool(pool))
+        self._redis = with_our_connections(Redis.from_pool(pool))
         self._kind = kind
         self.saver: Saver = PlainRedisSaver(self._redis)
 
