@@ -23,6 +23,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings, SettingsError, hide_password
 from sio_server.store.connection import redis_errors
+from sio_server.store.failures import explain
 from sio_server.store.keys import GUEST_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
@@ -189,7 +190,8 @@ class Node:
                     return await ask()
             except Unavailable as exc:
                 problem = exc.__cause__
-                if isinstance(problem, (AuthenticationError, ResponseError)):
+                # What passes by itself, such as loading or a failover, is waited for; a refusal is not.
+                if isinstance(problem, (AuthenticationError, ResponseError)) and not explain(problem).passes:
                     raise SettingsError(
                         f"REDIS_URL={url}: Redis refuses: {problem}. "
                         "REDIS_URL: write the right user, password and database."
