@@ -160,14 +160,32 @@ async def test_streams_do_not_count(serve):
         assert all([await client.read(1) for client in streams])
 
 
-async def test_idle_connections_are_closed_sooner_when_many_are_open(serve, fast):
-    port, connections = await serve(4)
+async def test_a_connection_that_may_still_make_its_first_request_is_spared_while_others_are_idle(serve):
+    port, _ = await serve()
     with ExitStack() as stack:
-        alone, *others = await opened(stack, port, 4)
-        for client in (alone, *others):
+        (slow,) = await opened(stack, port, 1)
+        kept_alive = await opened(stack, port, LIMIT - 1)
+        for client in kept_alive:
             assert await answered(client)
-        await asyncio.gather(*(closed(client) for client in (alone, *others)))
-        assert len(connections) == 0
+        for _ in range(LIMIT - 1):
+            (newcomer,) = await opened(stack, port, 1)
+            assert await answered(newcomer)
+        assert await answered(slow)
+
+
+async def test_idle_connections_are_closed_sooner_when_many_are_open(serve, fast):
+    crowded, connections = await serve(4)
+    roomy, _ = await serve(40)
+    with ExitStack() as stack:
+        (patient,) = await opened(stack, roomy, 1)
+        clients = await opened(stack, crowded, 4)
+        for client in (patient, *clients):
+            assert await answered(client)
+        waiting = [asyncio.create_task(closed(client)) for client in clients]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert len(connections) < 4
+        assert await answered(patient)
+        await end_tasks(waiting)
 
 
 @pytest.mark.parametrize("whole", [0, 1, 3], ids=["first", "second", "fourth"])
