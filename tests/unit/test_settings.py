@@ -65,7 +65,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "AUTH_AUDIENCE": "chat",
         "TOKEN_TTL": "60",
         "ALLOWED_ORIGINS": " https://a.example , https://b.example,",
+        "ALLOWED_HOSTS": "chat.example, .b.example",
         "NODE_URLS": "http://127.0.0.1:9000, https://b.example/",
+        "METRICS_TOKEN": "the-token-of-prometheus_0",
+        "MAX_HTTP_CONNECTIONS": "300",
         "MAX_CONNECTIONS": "500",
         "RATE_LIMIT_USER": "off",
         "RATE_LIMIT_MARKS": "9/second",
@@ -103,7 +106,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "auth_audience": "chat",
         "token_ttl": 60,
         "allowed_origins": ("https://a.example", "https://b.example"),
+        "allowed_hosts": ("chat.example", ".b.example"),
         "node_urls": ("http://127.0.0.1:9000", "https://b.example"),
+        "metrics_token": "the-token-of-prometheus_0",
+        "max_http_connections": 300,
         "max_connections": 500,
         "rate_limit_user": "off",
         "rate_limit_marks": "9/second",
@@ -164,6 +170,10 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("REDIS_URL", "redis://a:70000", "the port or an option is wrong"),
         ("REDIS_URL", "redis://a:1/main", "the database is not a number"),
         ("REDIS_URL", "unix://", "the path of the socket is missing"),
+        ("ALLOWED_HOSTS", "https://a.example", "without port"),
+        ("ALLOWED_HOSTS", "a.example:9000", "without port"),
+        ("ALLOWED_HOSTS", "*.a.example", "or .example.com for all names"),
+        ("MAX_HTTP_CONNECTIONS", "7", "from 8 to 100000"),
         ("NODE_URLS", "a.example", "https://a.example.com"),
         ("NODE_URLS", "https://a.example/chat", "https://a.example.com"),
         ("NODE_URLS", "https://a.example; script-src *", "https://a.example.com"),
@@ -225,19 +235,21 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
     assert SECRET not in "\n".join(problems())
 
 
+@pytest.mark.parametrize("name", ["METRICS_TOKEN", "STAGE_KEY"])
 @pytest.mark.parametrize("key", ["fifteen-letters", "seventeen letters", "sixteen-letters;"])
-def test_a_wrong_key_of_the_stage_is_named_and_not_shown(env: pytest.MonkeyPatch, key: str) -> None:
-    env.setenv("STAGE_KEY", key)
+def test_a_wrong_key_is_named_and_not_shown(env: pytest.MonkeyPatch, name: str, key: str) -> None:
+    env.setenv(name, key)
     (line,) = problems()
-    assert "STAGE_KEY: write at least 16 letters" in line
+    assert f"{name}: write at least 16 letters" in line
     assert key not in line
 
 
 def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
     env.setenv("AUTH_SECRET", SECRET)
     env.setenv("STAGE_KEY", SECRET)
+    env.setenv("METRICS_TOKEN", SECRET)
     settings = load_settings()
-    assert settings.auth_secret == settings.stage_key == SECRET
+    assert settings.auth_secret == settings.stage_key == settings.metrics_token == SECRET
     assert SECRET not in f"{settings!r} {settings}"
 
 

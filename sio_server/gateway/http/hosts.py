@@ -8,6 +8,7 @@ cannot be rebound.
 from __future__ import annotations
 
 import logging
+import re
 import socket
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # Load balancers ask for these under any name, and their answers hold nothing private.
 UNCHECKED_PATHS = frozenset({"/healthz", "/ready"})
+# A Host header: an IPv6 address in brackets, or a name or an IPv4 address; perhaps a port.
+_HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d*)?")
 
 
 class AllowedHosts:
@@ -39,7 +42,7 @@ class AllowedHosts:
             *(name[1:] for name in self._domains),
             *(urlsplit(origin).hostname or "" for origin in origins),
             *("localhost", machine, f"{machine}.local"),
-        }
+        } - {""}
         setting = ",".join([*listed, "%s"])
         self._refusals = RefusalLog(log, f"a request was refused. To serve it, write ALLOWED_HOSTS={setting}")
 
@@ -60,7 +63,7 @@ class AllowedHosts:
         if request.path not in UNCHECKED_PATHS:
             for host in request.headers.getall("Host", []):
                 if not self.allows(host):
-                    self._refusals.warn(_name_of(host))
+                    self._refusals.warn(_name_of(host) or repr(host))
                     raise Refused(
                         ErrorCode.HOST_NOT_ALLOWED,
                         "this server does not answer to this name; its operator can add it to ALLOWED_HOSTS",
@@ -69,6 +72,6 @@ class AllowedHosts:
 
 
 def _name_of(host: str) -> str:
-    """The name in a Host header, in lower case: without the port and the brackets of an IPv6 address."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
-    return name.lower().removesuffix(".")
+    """The name in a Host header, in lower case: without port and brackets; "" when it is no such header."""
+    found = _HOST.fullmatch(host)
+    return (found[1] or found[2] or "").lower().removesuffix(".") if found else ""
