@@ -14,7 +14,8 @@ import jwt
 import pytest
 import socketio
 
-from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_TEXT_BYTES, REQUESTS
+from sio_server.conversation.log import Author, to_json
+from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_PAGE_BYTES, MAX_TEXT_BYTES, REQUESTS
 from tests.conftest import SECRET, RawClient
 from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 from tests.waiting import Inbox, within
@@ -65,6 +66,29 @@ async def test_too_long_a_text_and_too_large_a_frame_are_refused_with_an_ack(raw
         assert ack["error"]["code"] == "payload_too_large"
     ack = await client.call("message:send", {**send, "text": "x" * MAX_TEXT_BYTES})
     assert (ack["ok"], ack["seq"]) == (True, 2)
+
+
+@pytest.mark.parametrize("letter", ["x", "你"])
+async def test_a_sync_of_many_conversations_stays_within_its_bytes_in_every_language(
+    raw_client, log, new_id, letter
+):
+    client = await raw_client()
+    author = Author(client.user_id, "Raw", "device")
+    text = letter * (MAX_TEXT_BYTES // len(letter.encode()))
+    ids = [f"{new_id}-{number}" for number in range(8)]
+    for conversation_id in ids:
+        await client.call("conversation:create", {"conversation_id": conversation_id, **ROOM})
+        sends = [log.append_message(conversation_id, author, f"m{n}", text, run_id="r") for n in range(6)]
+        await asyncio.gather(*sends)
+    sync = await client.call("session:sync", {"positions": dict.fromkeys(ids)})
+    sizes = [
+        sum(len(to_json(entry).encode()) for entry in sync["conversations"][conversation_id]["entries"])
+        for conversation_id in ids
+    ]
+    in_all = len(ids) * 6 * MAX_TEXT_BYTES
+    most = MAX_PAGE_BYTES + len(ids) * (MAX_TEXT_BYTES + 1024)  # each holds one entry at least
+    assert MAX_PAGE_BYTES / 2 < sum(sizes) <= most < in_all
+    assert sync["conversations"][ids[-1]]["more"]
 
 
 async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
@@ -121,6 +145,8 @@ def token(**claims: object) -> str:
         ({"token": 7}, "invalid_payload"),
         ({"token": "nonsense"}, "token_invalid"),
         ({"token": token(exp=1)}, "token_expired"),
+        ({"token": token(exp=10**400)}, "token_invalid"),
+        ({"token": token(iat=10**400)}, "token_invalid"),
         ({"token": token(aud="another")}, "token_invalid"),
         ({"token": token(sub="agent:concierge")}, "token_invalid"),
         ({"token": token(), "device_id": "not an id"}, "invalid_payload"),

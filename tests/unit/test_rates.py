@@ -84,8 +84,8 @@ def test_every_event_is_counted_in_a_class() -> None:
     assert set(EVENT_CLASSES) == set(REQUESTS)
 
 
-class Redis:
-    """Scripts that count nothing elsewhere; the first calls raise `errors`."""
+class SharedWithNobody:
+    """The scripts of a cluster in which nobody else spends anything; the first calls raise `errors`."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
@@ -112,13 +112,13 @@ def accepted(limits: Limits, event: ClientEvent, tries: int) -> int:
 
 @pytest.mark.parametrize("event", list(ClientEvent))
 def test_writes_and_marks_have_limits_of_their_own_beside_that_of_all_events(event: ClientEvent) -> None:
-    limits = Limits(Redis(), user=(Rate(2, 3600),), marks=(Rate(5, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
+    limits = Limits(SharedWithNobody(), user=(Rate(2, 3600),), marks=(Rate(5, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
     most = {EventClass.WRITE: 2, EventClass.MARK: 5, EventClass.READ: 9}[EVENT_CLASSES[event]]
     assert accepted(limits, event, 20) == most
 
 
 def test_drafts_are_writes_and_marks_do_not_use_up_what_sends_may() -> None:
-    limits = Limits(Redis(), user=(Rate(3, 3600),), marks=(Rate(5, 3600),))  # type: ignore[arg-type]
+    limits = Limits(SharedWithNobody(), user=(Rate(3, 3600),), marks=(Rate(5, 3600),))  # type: ignore[arg-type]
     assert accepted(limits, ClientEvent.READ_UPDATE, 9) == 5
     assert accepted(limits, ClientEvent.DRAFT_UPDATE, 2) == 2
     assert accepted(limits, ClientEvent.MESSAGE_SEND, 9) == 1
@@ -139,7 +139,7 @@ def test_by_default_ordinary_typing_is_never_limited() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), Unavailable("away"), TypeError("bad reply")])
 async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -> None:
-    redis = Redis(error)
+    redis = SharedWithNobody(error)
     limits = Limits(redis, user=(Rate(2, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
     sharing = asyncio.create_task(limits.share())
     try:

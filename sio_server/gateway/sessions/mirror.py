@@ -111,6 +111,8 @@ class SessionMirror:
                 await self.reconcile()
             except Unavailable as exc:
                 log.info("the sessions could not be compared with Redis, trying again: %s", exc)
+            except Exception:
+                log.exception("comparing the sessions with Redis failed, trying again")
             except BaseException:
                 self._reconcile_requested.set()  # for the task that is started in place of this one
                 raise
