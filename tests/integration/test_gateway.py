@@ -14,8 +14,9 @@ import jwt
 import pytest
 import socketio
 
-from sio_server.conversation.log import Author, to_json
+from sio_server.conversation.log import Author
 from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_PAGE_BYTES, MAX_TEXT_BYTES, REQUESTS
+from sio_server.store.json_text import to_json
 from tests.conftest import SECRET, RawClient
 from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 from tests.waiting import Inbox, within

@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.local.cluster import REDIS_PORT_OFFSET
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.protocol.errors import Unavailable

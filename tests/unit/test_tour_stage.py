@@ -12,8 +12,8 @@ from rich.console import Console
 from roomgraph.check.checker import check
 from roomgraph.check.file import read_history
 from roomgraph.tour.chaos import timeline
-from roomgraph.tour.faults import Happening
 from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
+from roomgraph.tour.player import Happening
 from roomgraph.tour.schedule import Fault, FaultKind
 from roomgraph.tour.stage import Stage
 from sio_server.language import load_texts
