@@ -9,7 +9,7 @@ import { onChange, state } from "../state.js";
 import { deviceName, stored } from "../storage.js";
 import { briefly } from "./list.js";
 
-const joined = (separator, ...parts) => parts.filter(Boolean).join(separator);
+const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
 export function begin({ connection, outbox }) {
   let asked;
@@ -36,7 +36,7 @@ export function begin({ connection, outbox }) {
     set: { className: online && "online" },
     face: [...name][0].toUpperCase(),
     name,
-    about: joined(", ", id === state.me && t("you"), role === "owner" && t("owner")),
+    about: joined(id === state.me && t("you"), role === "owner" && t("owner")),
     id,
     here: t(online ? "here" : "away"),
   });
@@ -50,7 +50,7 @@ export function begin({ connection, outbox }) {
       key,
       set: { className: online && "online" },
       name,
-      where: joined(" · ", here && t("thisDevice"), now, n && t("behind", { n })),
+      where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
       out: !here && (() => connection.insist("device:sign_out", { device_id: key })),
       dress(node) {
         const field = node.querySelector("input");
