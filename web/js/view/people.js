@@ -41,7 +41,7 @@ export function begin({ connection, outbox }) {
     here: t(online ? "here" : "away"),
   });
 
-  // "this device · node 9001 · now", "last seen 10:42 · 2 entries behind"; the name is edited where it stands.
+  // "this device · online on node 9001", "last seen 10:42 · 2 entries behind"; the name is edited in place.
   const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
     const n = !here && state.open && behindOf(state.open, key);
     const now = online ? t("onNode", sessions[0]) : t("lastSeen", { when: briefly(new Date(last_seen)) });
