@@ -258,7 +258,7 @@ async def test_an_expired_or_revoked_token_leads_to_the_sign_in_page_which_says_
 async def test_a_page_whose_origin_is_refused_says_so_and_offers_to_try_again(
     cluster: LocalCluster, browser: Browser, locale: str, words: str
 ) -> None:
-    """The nodes allow origins of 127.0.0.1; as localhost they serve the page and refuse its socket."""
+    """The nodes do not allow page.localhost: under this name they serve the page and refuse its socket."""
     context = await browser.new_context(locale=locale)
     page = await context.new_page()
     sockets = 0
@@ -269,7 +269,7 @@ async def test_a_page_whose_origin_is_refused_says_so_and_offers_to_try_again(
 
     page.on("websocket", count)
     _, token = await guest_token(cluster.urls[0], "Ann")
-    await page.goto(f"http://localhost:{cluster.ports[0]}/?token={token}")
+    await page.goto(f"http://page.localhost:{cluster.ports[0]}/?token={token}")
     await expect(page.locator("#refusal")).to_be_visible()
     await expect(page.locator("#why")).to_contain_text(words)
     await expect(page.locator("#why")).to_contain_text("ALLOWED_ORIGINS")

@@ -211,7 +211,7 @@ async def test_presence_and_typing_are_shown_and_people_are_invited_by_id(open_p
     await bob.click("#list a")
     await expect(bob.locator("#title")).to_have_text("Plans")
     await expect(ann.locator("#subtitle")).to_have_text("2 members, 2 online")
-    await expect(ann.locator("#members li")).to_contain_text(["you, owner", "Bob"])
+    await expect(ann.locator("#members li")).to_contain_text(["you · owner", "Bob"])
     await ann.keyboard.press("Escape")
     await bob.locator("#text").press_sequentially("h")
     await expect(ann.locator("#typing")).to_have_text("Bob is typing…")

@@ -16,7 +16,7 @@ export const state = {
   devices: [], // this user's; `here`: this page
 };
 
-// What a stage is told when it shows this page.
+// Reports to the stage, when it shows this page.
 export const hooks = { onEntry() {}, onSent() {}, onAcked() {} };
 
 const drawers = [];

@@ -60,14 +60,14 @@ export class Panel {
     $("play").disabled = $("next").disabled = !this.state.users;
     $("next").disabled ||= last;
     $("outcome").className = result ? marks(result) : running ? "running" : "";
-    say($("doing"), this.#told(result, running && !playing));
+    say($("doing"), this.#outcome(result, running && !playing));
     this.#list("facts", result?.facts ?? [], ([key, value]) => {
       const zero = ["lost", "duplicated", "disordered"].includes(key) ? (value === 0 ? "zero" : "bad") : "";
       return h("div", { className: zero }, h("dt", {}, t(key)), h("dd", {}, value));
     });
   }
 
-  #told(result, paused) {
+  #outcome(result, paused) {
     const { doing } = this.state;
     if (result?.why) return `${t(marks(result))}. ${t(result.why, result)}`;
     if (result) return t(marks(result));

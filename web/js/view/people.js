@@ -9,7 +9,7 @@ import { onChange, state } from "../state.js";
 import { deviceName, stored } from "../storage.js";
 import { briefly } from "./list.js";
 
-const joined = (separator, ...parts) => parts.filter(Boolean).join(separator);
+const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
 export function begin({ connection, outbox }) {
   let asked;
@@ -36,12 +36,12 @@ export function begin({ connection, outbox }) {
     set: { className: online && "online" },
     face: [...name][0].toUpperCase(),
     name,
-    about: joined(", ", id === state.me && t("you"), role === "owner" && t("owner")),
+    about: joined(id === state.me && t("you"), role === "owner" && t("owner")),
     id,
     here: t(online ? "here" : "away"),
   });
 
-  // "this device · node 9001 · now", "last seen 10:42 · 2 entries behind"; the name is edited where it stands.
+  // "this device · online on node 9001", "last seen 10:42 · 2 entries behind"; the name is edited in place.
   const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
     const n = !here && state.open && behindOf(state.open, key);
     const now = online ? t("onNode", sessions[0]) : t("lastSeen", { when: briefly(new Date(last_seen)) });
@@ -50,7 +50,7 @@ export function begin({ connection, outbox }) {
       key,
       set: { className: online && "online" },
       name,
-      where: joined(" · ", here && t("thisDevice"), now, n && t("behind", { n })),
+      where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
       out: !here && (() => connection.insist("device:sign_out", { device_id: key })),
       dress(node) {
         const field = node.querySelector("input");
