@@ -22,6 +22,7 @@ from sio_server.cluster.peers import Peers
 from sio_server.cluster.status import read_status
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
@@ -89,10 +90,17 @@ class Node:
         tokens = Tokens(await self._secret(), settings.auth_audience, self._clock.now)
         metrics = Metrics()
         scripts = Scripts(self._redis)
-        conversations = ConversationLog(scripts, self._trace)
+        quotas = Quotas(
+            conversations=settings.quota_conversations,
+            bytes=settings.quota_bytes,
+            invitations=settings.quota_invitations,
+            invitations_kept_ms=settings.invitations_kept * DAY_MS,
+            abandoned_kept_ms=settings.abandoned_kept * DAY_MS,
+        )
+        conversations = ConversationLog(scripts, self._trace, quotas)
         self._bus = Bus(settings.redis_url, self.node_id)
-        members = Members(self._redis, scripts, conversations, retention=settings.log_retention)
-        devices = Devices(self._redis, scripts, members)
+        members = Members(self._redis, scripts, conversations, retention=settings.log_retention, quotas=quotas)
+        devices = Devices(self._redis, scripts, members, users_kept_ms=settings.users_kept_s * 1000)
         self._sessions = Sessions(
             self._redis,
             devices,
