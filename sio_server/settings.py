@@ -35,6 +35,12 @@ _HINTS = {
     "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
     "CONVERSATIONS_PER_SESSION": "write how many conversations a session may follow, 0 (no limit) to 1000000",
+    "QUOTA_CONVERSATIONS": "write in how many conversations a user may be, 0 (no limit) to 1000000",
+    "QUOTA_BYTES": "write how many bytes of messages and drafts a user may have stored, or 0 (no limit)",
+    "QUOTA_INVITATIONS": "write how many invitations a user may have made that hold, 0 (no limit) to 1000000",
+    "INVITATIONS_KEPT": "write for how many days an invitation holds, from 1 to 3650",
+    "ABANDONED_KEPT": "write for how many days a conversation that nobody can reach is kept, 0 (for ever) to 3650",
+    "GUESTS_KEPT": "write for how many days what a guest has is kept after the last session, 0 (for ever) to 3650",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
     "ALLOWED_HOSTS": "write the names under which this server is reached, without port and with commas between, "
     "such as chat.example.com or .example.com for all names in a domain, or * for any name",
@@ -98,6 +104,12 @@ class Settings(BaseSettings):
     connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     conversations_per_session: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    quota_conversations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    quota_bytes: Annotated[int, Field(ge=0)] = 100_000_000
+    quota_invitations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    invitations_kept: Annotated[int, Field(ge=1, le=3650)] = 30
+    abandoned_kept: Annotated[int, Field(ge=0, le=3650)] = 7
+    guests_kept: Annotated[int, Field(ge=0, le=3650)] = 90
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -171,6 +183,16 @@ class Settings(BaseSettings):
     def name(self) -> str:
         """The node's name as people see it: its port, unless it was given one."""
         return self.node_name or str(self.port)
+
+    @property
+    def users_kept_s(self) -> int:
+        """How long what a user has is kept after the last session, in seconds; 0: for ever.
+
+        Only guests are forgotten, and not before their tokens, which a sign-out has to refuse.
+        """
+        if self.auth_mode != "guest" or not self.guests_kept:
+            return 0
+        return max(self.guests_kept * 86_400, self.token_ttl)
 
 
 def _secret_problem(auth_mode: str, secret: str) -> str:

@@ -12,6 +12,7 @@ from sio_server.cluster.peers import Peers
 from sio_server.cluster.status import read_status
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
@@ -92,9 +93,19 @@ class Records:
     """What Redis keeps, as the parts of the event loop that serves clients see it."""
 
     def __init__(self, core: Core) -> None:
-        self.conversations = ConversationLog(core.scripts, core.trace)
-        self.members = Members(core.redis, core.scripts, self.conversations, retention=core.settings.log_retention)
-        self.devices = Devices(core.redis, core.scripts, self.members)
+        settings = core.settings
+        quotas = Quotas(
+            conversations=settings.quota_conversations,
+            bytes=settings.quota_bytes,
+            invitations=settings.quota_invitations,
+            invitations_kept_ms=settings.invitations_kept * DAY_MS,
+            abandoned_kept_ms=settings.abandoned_kept * DAY_MS,
+        )
+        self.conversations = ConversationLog(core.scripts, core.trace, quotas)
+        self.members = Members(
+            core.redis, core.scripts, self.conversations, retention=settings.log_retention, quotas=quotas
+        )
+        self.devices = Devices(core.redis, core.scripts, self.members, users_kept_ms=settings.users_kept_s * 1000)
         self.turns = Turns(core.scripts)
 
 

@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     RATE_LIMITED = "rate_limited"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_CONVERSATIONS = "too_many_conversations"
+    QUOTA_EXCEEDED = "quota_exceeded"
     UNKNOWN_DEVICE = "unknown_device"
     UNKNOWN_GRAPH = "unknown_graph"
     RUN_IN_PROGRESS = "run_in_progress"

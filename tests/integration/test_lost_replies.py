@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.log import Author, ConversationLog, Handed
 from sio_server.conversation.members import Members
+from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
@@ -54,9 +55,10 @@ class NotingScripts(Scripts):
 async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     """Every step there is, in an order in which it does something; returns what each answered."""
     scripts = NotingScripts(redis, ran)
-    log = ConversationLog(scripts)
-    members = Members(redis, scripts, log, retention=100)
-    devices = Devices(redis, scripts, members)
+    quotas = Quotas(conversations=5, bytes=200_000, invitations=10)
+    log = ConversationLog(scripts, None, quotas)
+    members = Members(redis, scripts, log, retention=100, quotas=quotas)
+    devices = Devices(redis, scripts, members, users_kept_ms=DAY_MS)
     turns = Turns(scripts)
     runs = Runs(scripts, "n1-abc", "n1")
     nodes = Nodes(redis, scripts, "n1-abc", {"name": "n1", "host": "h", "port": "1", "started": "s"})
@@ -127,12 +129,23 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))
     await do(members.conversations("ann", None, 10))
+    await do(members.conversations("dora", None, 10))
+    # What was reserved for a conversation that is gone is needed elsewhere.
+    await scripts.user("reserve_bytes", "ann", conversation_id="gone", wanted=190_000, ahead=0, quota=300_000)
+    for number in range(5):
+        await send(ANN, f"long{number}", "x" * 15_000, run_id=f"r-long{number}")
+    await do(turns.stop(ROOM, ANN, None))
     # The log is found to have lost its end, by a node and by a device.
     await do(log.verify(ROOM, Handed(ack["epoch"], ack["seq"], "1970-01-01T00:00:00.000Z")))
     epoch = (await log.get_view(ROOM, "ann")).bounds.epoch
     await do(log.report_ahead(ROOM, Position(epoch, 999)))
     await send(ANN, "c4", "after", run_id="r6")
     await do(members.leave(BOB, ROOM))
+    private = ConversationCreate(conversation_id="private", access="invitation", invite=["bob"])
+    await do(members.create(ANN, private))
+    await do(members.leave(ANN, "private"))
+    await do(members.join(BOB, "private"))
+    await do(members.leave(BOB, "private"))
     await do(devices.close("bob", "s2"))
     await do(devices.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
     await do(devices.sign_out("s1", ANN, "tablet"))

@@ -78,6 +78,12 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "CONNECTIONS_PER_USER": "3",
         "CONNECTIONS_PER_ADDRESS": "0",
         "CONVERSATIONS_PER_SESSION": "7",
+        "QUOTA_CONVERSATIONS": "10",
+        "QUOTA_BYTES": "0",
+        "QUOTA_INVITATIONS": "5",
+        "INVITATIONS_KEPT": "1",
+        "ABANDONED_KEPT": "0",
+        "GUESTS_KEPT": "2",
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
         "RUN_ATTEMPTS": "1",
@@ -119,6 +125,12 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "connections_per_user": 3,
         "connections_per_address": 0,
         "conversations_per_session": 7,
+        "quota_conversations": 10,
+        "quota_bytes": 0,
+        "quota_invitations": 5,
+        "invitations_kept": 1,
+        "abandoned_kept": 0,
+        "guests_kept": 2,
         "run_concurrency": 0,
         "run_timeout": 1,
         "run_attempts": 1,
@@ -162,6 +174,12 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("CONNECTIONS_PER_USER", "-1", "0 (no limit)"),
         ("CONNECTIONS_PER_ADDRESS", "many", "on a node"),
         ("CONVERSATIONS_PER_SESSION", "-1", "a session may follow"),
+        ("QUOTA_CONVERSATIONS", "-1", "in how many conversations"),
+        ("QUOTA_BYTES", "100 MB", "or 0 (no limit)"),
+        ("QUOTA_INVITATIONS", "many", "0 (no limit)"),
+        ("INVITATIONS_KEPT", "0", "from 1 to 3650"),
+        ("ABANDONED_KEPT", "-1", "0 (for ever)"),
+        ("GUESTS_KEPT", "4000", "0 (for ever)"),
         ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
         ("REDIS_URL", "http://localhost", "rediss://"),
         ("REDIS_URL", "redis://a:1,b:2", "several servers are named: Redis Sentinel and Redis Cluster are not"),
@@ -251,6 +269,15 @@ def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.Monke
     settings = load_settings()
     assert settings.auth_secret == settings.stage_key == settings.metrics_token == SECRET
     assert SECRET not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "days", "ttl_s", "kept_s"),
+    [("guest", 2, 60, 172_800), ("guest", 2, 600_000, 600_000), ("guest", 0, 60, 0), ("token", 2, 60, 0)],
+)
+def test_guests_are_forgotten_and_not_before_their_tokens(mode: str, days: int, ttl_s: int, kept_s: int) -> None:
+    settings = load_settings(auth_mode=mode, auth_secret=SECRET, guests_kept=days, token_ttl=ttl_s)
+    assert settings.users_kept_s == kept_s
 
 
 def test_settings_do_not_change_once_they_are_read(env: pytest.MonkeyPatch) -> None:
