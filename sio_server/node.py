@@ -268,7 +268,7 @@ class Node:
             await redis.aclose()
 
         try:
-            await checkpoints.set_up()
+            await checkpoints.set_up(REDIS_WAIT_S)
             graphs = await load_graphs(
                 graph=settings.graph,
                 langgraph_json=settings.langgraph_json,
