@@ -28,13 +28,12 @@ from sio_server.store.keys import GUEST_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
-from sio_server.wiring import Core, Dialog, Http, Limiting, Records, Sockets
+from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 REDIS_AGAIN_S = 0.2
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE

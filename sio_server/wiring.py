@@ -70,6 +70,7 @@ from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
 
+REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
 HTTP_SHARE = 8  # of them, at most an eighth is for HTTP connections that are no websockets
 
@@ -132,7 +133,7 @@ class Dialog:
             await redis.aclose()
 
         try:
-            await checkpoints.set_up()
+            await checkpoints.set_up(REDIS_WAIT_S)
             graphs = await load_graphs(
                 graph=settings.graph,
                 langgraph_json=settings.langgraph_json,

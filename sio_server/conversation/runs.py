@@ -101,7 +101,7 @@ class Runs:
         )
 
     async def adopt_thread(self, run: ClaimedRun) -> None:
-        """From now on the run goes on from this attempt's checkpoints, whoever executes it."""
+        """From now on the run continues from this attempt's checkpoints, whichever node executes it."""
         await self._fenced("adopt", run, run_id=run.run_id, thread_id=run.thread_id)
 
     async def renew_lease(self, run: ClaimedRun) -> None:
@@ -109,7 +109,7 @@ class Runs:
         await self._fenced("renew_lease", run)
 
     async def hand_over_run(self, run: ClaimedRun) -> None:
-        """Let go of an unfinished run: whoever takes it next makes the next attempt."""
+        """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
         await self._fenced("hand_over", run)
 
     async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
@@ -153,11 +153,11 @@ class Runs:
         return list(reply["retired"])
 
     async def retire_thread(self, run: ClaimedRun) -> None:
-        """This attempt's thread is nobody's any more: have it deleted when the run has ended."""
+        """Have this attempt's thread deleted when the run has ended, unless the run continues from it."""
         await self._scripts.conversation("retire", run.conversation_id, run_id=run.run_id, thread_id=run.thread_id)
 
     async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
-        """These threads have been deleted."""
+        """Record that these threads have been deleted."""
         await self._scripts.conversation("forget_threads", conversation_id, thread_ids=list(thread_ids))
 
     async def _fenced(self, script: str, run: ClaimedRun, **arguments: Argument) -> Reply:

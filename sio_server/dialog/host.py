@@ -109,8 +109,8 @@ class DialogHost:
 def run_whatever_happens(loop: asyncio.AbstractEventLoop, main: Awaitable[None]) -> None:
     """Run `main` to its end, though other code in the loop tries to end it.
 
-    asyncio lets SystemExit and KeyboardInterrupt of any task or callback through to whoever runs the loop, and a
-    graph may also stop it. The loop is as it was, so it is run again.
+    asyncio lets SystemExit and KeyboardInterrupt of any task or callback through to the caller that runs the loop,
+    and a graph may also stop it. The loop is as it was, so it is run again.
     """
     task = asyncio.ensure_future(main, loop=loop)
     while not task.done():

@@ -11,6 +11,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
+from redis.asyncio import Redis
 
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
@@ -53,7 +54,8 @@ class Dialogs:
 
     def __init__(self, redis_url: str) -> None:
         self.redis_url = redis_url
-        self.redis = connect(redis_url)
+        # As patient as the tests: these are not the clients of a node.
+        self.redis = Redis.from_url(redis_url, decode_responses=True, socket_timeout=WAIT_S)
         self.blocking = connect_blocking(redis_url, WAIT_S)
         self.scripts = Scripts(self.redis)
         self.log = ConversationLog(self.scripts)
