@@ -139,7 +139,7 @@ class Fanout:
         room = self._rooms.get(conversation_id)
         if room is None:
             return
-        self._metrics.heard(conversation_id, payload["seq"])
+        self._metrics.append_returned(conversation_id, payload["seq"])
         step = room.delivery.hear(payload["epoch"], payload["seq"], payload)
         self._carry_out(conversation_id, room, step)
 

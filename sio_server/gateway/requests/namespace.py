@@ -272,7 +272,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             if self._fanout.has_reached(request.conversation_id, ack["seq"]):
                 self._metrics.fanout_latency.observe(time.monotonic() - began)
             else:
-                self._metrics.appending(request.conversation_id, ack["seq"], began)
+                self._metrics.append_pending(request.conversation_id, ack["seq"], began)
         return ack
 
     async def _read(self, session: Session, request: events.ReadUpdate) -> dict[str, Any]:
