@@ -53,8 +53,8 @@ class Metrics:
         tasks.set_function(lambda: len(asyncio.all_tasks()))
         self._appended: dict[tuple[str, int], float] = {}
 
-    def appending(self, conversation_id: str, seq: int, began: float) -> None:
-        """An append of this node that began at `began` got `seq`; `heard` ends the measurement."""
+    def append_pending(self, conversation_id: str, seq: int, began: float) -> None:
+        """An append of this node that began at `began` got `seq`; `append_returned` ends the measurement."""
         if len(self._appended) < _IN_FLIGHT_LIMIT:
             self._appended[conversation_id, seq] = began
 
@@ -62,8 +62,8 @@ class Metrics:
         """A supervised task has ended by itself: for `Supervisor(on_failure=...)`."""
         self._task_failures.labels(name).inc()
 
-    def heard(self, conversation_id: str, seq: int) -> None:
-        """The entry came back over the bus."""
+    def append_returned(self, conversation_id: str, seq: int) -> None:
+        """The entry of an append has come back over the bus."""
         began = self._appended.pop((conversation_id, seq), None)
         if began is not None:
             self.fanout_latency.observe(time.monotonic() - began)

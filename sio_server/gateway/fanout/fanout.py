@@ -159,7 +159,7 @@ class Fanout:
         followed = self._followed.get(conversation_id)
         if followed is None:
             return
-        self._metrics.heard(conversation_id, seq)
+        self._metrics.append_returned(conversation_id, seq)
         self._carry_out(conversation_id, followed, followed.delivery.hear(envelope["epoch"], seq, envelope))
 
     def on_reset(self, conversation_id: str, epoch: str) -> None:

@@ -47,7 +47,7 @@ class MessageRequests:
             if self._fanout.has_delivered(request.conversation_id, ack["seq"]):
                 self._metrics.fanout_latency.observe(time.monotonic() - began)
             else:
-                self._metrics.appending(request.conversation_id, ack["seq"], began)
+                self._metrics.append_pending(request.conversation_id, ack["seq"], began)
         return ack
 
     async def edit(self, session: Session, request: events.MessageEdit) -> dict[str, Any]:

@@ -159,10 +159,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
-        self.watchdog.session_missing(eio_sid)
+        self.watchdog.watch_for_session(eio_sid)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        self.watchdog.session_requested(eio_sid)
+        self.watchdog.forget(eio_sid)
         await super()._handle_eio_disconnect(eio_sid, reason)
 
     async def _handle_disconnect(self, eio_sid: str, namespace: str, reason: str | None = None) -> None:
@@ -171,10 +171,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             websocket.has_session = False
         await super()._handle_disconnect(eio_sid, namespace, reason)
         if eio_sid in self.environ:  # the connection is still there
-            self.watchdog.session_missing(eio_sid)
+            self.watchdog.watch_for_session(eio_sid)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
-        self.watchdog.session_requested(eio_sid)
+        self.watchdog.forget(eio_sid)
         request = self.environ[eio_sid]["aiohttp.request"]
         async with self.admission.handshake(lambda: is_gone(request)) as served:
             if served:

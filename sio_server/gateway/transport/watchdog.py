@@ -28,12 +28,12 @@ class Watchdog:
         self._on_no_session = on_no_session
         self._without_session: dict[str, float] = {}  # engine's id -> since when
 
-    def session_missing(self, eio_sid: str) -> None:
-        """The connection has no session from now on."""
+    def watch_for_session(self, eio_sid: str) -> None:
+        """The connection has no session: it must ask for one in time."""
         self._without_session[eio_sid] = asyncio.get_running_loop().time()
 
-    def session_requested(self, eio_sid: str) -> None:
-        """The connection has asked for a session, or has ended."""
+    def forget(self, eio_sid: str) -> None:
+        """The connection has asked for a session, or has ended: it is not waited for any more."""
         self._without_session.pop(eio_sid, None)
 
     async def run(self) -> None:
