@@ -424,7 +424,7 @@ async def test_a_number_of_any_size_is_answered_or_refused_and_never_fails_the_r
     ann = await devices.start("asker")
     entry = await asked(ann, "ask 2")
     answer = ann.conversation.respond(ids(entry)[0], value)
-    results: list[Any] = await asyncio.gather(answer, return_exceptions=True)
+    results: Any = await asyncio.gather(answer, return_exceptions=True)
     result = results[0]
     if isinstance(result, Refused):
         assert result.code == "invalid_payload"
