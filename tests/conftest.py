@@ -18,7 +18,8 @@ from redis.exceptions import RedisError
 from sio_clients import ChatClient, guest_token
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster, is_free
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.waiting import Changes, poll

@@ -51,8 +51,8 @@ PURE = {
     **{
         f"roomgraph.check.{module}": set()
         for module in (
-            *("history", "recorder", "checker", "anomalies", "index", "file"),
-            *("log_promises", "device_promises", "run_promises"),
+            *("history", "recorder", "checker", "anomalies", "index", "lines", "parsing"),
+            *("log_promises", "device_promises", "run_promises", "member_promises"),
         )
     },
 }

@@ -9,11 +9,12 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, ConversationLog, new_epoch, to_json
+from sio_server.conversation.log import Author, ConversationLog, new_epoch
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import ConversationCreate
 from sio_server.protocol.run import agent_name
 from sio_server.store.connection import redis_errors
+from sio_server.store.json_text import to_json
 from sio_server.store.keys import ConversationKeys, user_conversations, user_sessions
 from sio_server.store.scripts import Scripts
 
@@ -64,44 +65,49 @@ class Members:
         reply = await self._scripts.conversation(
             "create",
             conversation_id,
-            author.user_id,
-            new_epoch(),
-            self._retention,
-            hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
-            to_json(data),
-            len(settings),
-            *(part for setting in settings.items() for part in setting),
-            *request.invite,
+            user_id=author.user_id,
+            epoch=new_epoch(),
+            retention=self._retention,
+            digest=hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
+            data=to_json(data),
+            settings=settings,
+            user_ids=request.invite,
         )
         for invited in request.invite:
             await self._index(invited, conversation_id)
-        return conversation_id, reply[2] == "1"
+        return conversation_id, reply["new"] == "1"
 
     async def join(self, author: Author, conversation_id: str) -> bool:
         """Make the author a member; return whether that is new."""
         await self._index(author.user_id, conversation_id)
         data = {"user_id": author.user_id, "name": author.name}
         try:
-            reply = await self._scripts.conversation("join", conversation_id, author.user_id, to_json(data))
+            reply = await self._scripts.conversation(
+                "join", conversation_id, user_id=author.user_id, data=to_json(data)
+            )
         except Refused:
             await self._unindex(author.user_id, conversation_id)
             raise
-        return bool(reply[1] == "1")
+        return bool(reply["new"] == "1")
 
     async def leave(self, author: Author, conversation_id: str) -> bool:
         """End the author's membership; return whether there was one."""
         data = {"user_id": author.user_id, "name": author.name}
-        reply = await self._scripts.conversation("leave", conversation_id, author.user_id, to_json(data))
+        reply = await self._scripts.conversation(
+            "leave", conversation_id, user_id=author.user_id, data=to_json(data)
+        )
         await self._unindex(author.user_id, conversation_id)
-        return bool(reply[1] == "1")
+        return bool(reply["left"] == "1")
 
     async def invite(self, author: Author, conversation_id: str, user_ids: list[str]) -> list[str]:
         """Invite users; return those for whom it is new."""
-        reply = await self._scripts.conversation("invite", conversation_id, author.user_id, *user_ids)
+        reply = await self._scripts.conversation(
+            "invite", conversation_id, user_id=author.user_id, user_ids=user_ids
+        )
         # For all of them, also when this is a repetition: the first time may have ended here.
         for user_id in user_ids:
             await self._index(user_id, conversation_id)
-        return list(reply[1])
+        return list(reply["new"])
 
     async def conversations(self, user_id: str, after: str | None, limit: int) -> tuple[list[Any], str | None]:
         """One page of the user's conversations with their unread counts, and the cursor of the next page."""
@@ -112,7 +118,7 @@ class Members:
         items = []
         for conversation_id in ids:
             try:
-                view = await self._log.look(conversation_id, user_id)
+                view = await self._log.get_view(conversation_id, user_id)
             except Refused:
                 invitation = await self._invitation(user_id, conversation_id)
                 if invitation is not None:
@@ -137,7 +143,7 @@ class Members:
 
     async def members(self, conversation_id: str, user_id: str) -> list[dict[str, Any]]:
         """The members with role and whether online; for members only."""
-        await self._log.look(conversation_id, user_id)
+        await self._log.get_view(conversation_id, user_id)
         with redis_errors():
             found = await self._redis.hgetall(ConversationKeys(conversation_id).members)
         roles = {str(member): str(role) for member, role in sorted(found.items())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,9 +11,9 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from sio_server.conversation.runs import Runs, TakenRun
-from sio_server.dialog.reports import bounded, outcome, plain, tool_calls, whole_unicode
-from sio_server.dialog.savers.checkpoints import Saver
+from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.dialog.reports import bounded, outcome, tool_calls, whole_unicode
+from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
 
@@ -49,7 +49,7 @@ class Execution:
         graph: Graph,
         saver: Saver,
         runs: Runs,
-        run: TakenRun,
+        run: ClaimedRun,
         stream: RunStream,
         on_step: Callable[[str, int], None],
         *,
@@ -96,7 +96,7 @@ class Execution:
         copied = []
         if run.source:
             copied = await copy_tip(saver, run, whole=goes_on, subgraphs=goes_on or has_subgraphs)
-        await self._runs.adopt(run)
+        await self._runs.adopt_thread(run)
         tip = tip_of(copied)
         start = Tip()
         if run.began_from and (run.attempt > 1 or run.kind == "resume"):
@@ -172,25 +172,6 @@ class Execution:
         spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
         spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
         return Answer(whole_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
-
-
-def describe(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:
-    """The interrupts as an entry tells them: `{interrupt_id, value}`."""
-    return [
-        {"interrupt_id": f"{run_id}:{number}", "value": plain(interrupt.value)}
-        for number, interrupt in enumerate(interrupts)
-    ]
-
-
-def question(value: Any) -> str:
-    """The words of an interrupt for people, where it has any."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        for name in ("text", "question", "message", "description", "query"):
-            if isinstance(value.get(name), str):
-                return str(value[name])
-    return ""
 
 
 def _messages(state: Any) -> list[BaseMessage]:

@@ -12,7 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import BaseModel, TypeAdapter
 
-from sio_server.conversation.log import to_json
+from sio_server.store.json_text import to_json
 
 MAX_REPORT_CHARS = 4096  # of JSON; what is longer is cut and marked
 MAX_TOOLS = 50  # tool calls named in an answer

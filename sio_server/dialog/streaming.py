@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sio_server.conversation.runs import Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.protocol.errors import Unavailable
 
 COALESCE_S = 0.045  # people see no difference to word by word; the bus sees twenty deltas a second at most
@@ -18,7 +18,7 @@ class RunStream:
     Text and updates are shown in the order in which the graph gave them.
     """
 
-    def __init__(self, runs: Runs, run: TakenRun) -> None:
+    def __init__(self, runs: Runs, run: ClaimedRun) -> None:
         self._runs = runs
         self._run = run
         self.said = ""  # all the text of this attempt

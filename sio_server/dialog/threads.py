@@ -12,8 +12,8 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
-from sio_server.conversation.runs import TakenRun
-from sio_server.dialog.savers.checkpoints import Saver
+from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.savers.store import Saver
 
 # The metadata that names the run to the graph.
 RUN = "roomgraph_run"
@@ -60,7 +60,7 @@ class Tip:
         }
 
 
-def config_of(run: TakenRun) -> RunnableConfig:
+def config_of(run: ClaimedRun) -> RunnableConfig:
     """How the graph is called in this attempt.
 
     The run's id is metadata only: LangGraph takes `run_id` in `configurable` for a sign to ignore the input.
@@ -107,7 +107,7 @@ def tip_of(latest: list[CheckpointTuple]) -> Tip:
     return Tip(latest[-1] if latest else None, resumes, asked)
 
 
-async def copy_tip(saver: Saver, run: TakenRun, *, whole: bool, subgraphs: bool) -> list[CheckpointTuple]:
+async def copy_tip(saver: Saver, run: ClaimedRun, *, whole: bool, subgraphs: bool) -> list[CheckpointTuple]:
     """Begin the attempt's thread from the latest checkpoints of its source; return what was copied.
 
     `whole`: with what the tasks of the last step have written, so that it can go on in the middle of a step.

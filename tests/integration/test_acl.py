@@ -23,7 +23,8 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from sio_clients import ChatClient, SessionEnded
 from sio_server.cluster.status import read_status
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.store.keys import BUS, ConversationKeys
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers

@@ -64,7 +64,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
             for number in range(3):
                 ack, _ = await log.append_message(conversation.id, author, f"c{turn}-{number}", "x", run_id="r")
                 head = ack["seq"]
-            await log.mark_read(conversation.id, user_id, "elsewhere", head)
+            await log.marks.mark_read(conversation.id, user_id, "elsewhere", head)
             for view in views:
                 await first_of(view.entries(), partial(_is_at, head), f"entry {head}", 5)
         assert head == 31

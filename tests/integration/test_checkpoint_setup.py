@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.local.proxy import Proxy
 from sio_server.tasks import end_tasks
 

@@ -117,8 +117,8 @@ async def test_of_very_many_devices_the_highest_marks_are_kept(new_id, members, 
     order = list(range(1, count + 1))
     random.Random(7).shuffle(order)
     for seq in order:
-        assert await log.mark_delivered(new_id, "ann", f"d-{seq}", seq, tell=False) == seq
-    marks = (await log.look(new_id, "ann")).delivered
+        assert await log.marks.mark_delivered(new_id, "ann", f"d-{seq}", seq, tell=False) == seq
+    marks = (await log.get_view(new_id, "ann")).delivered
     assert [mark["seq"] for mark in marks] == list(range(count, count - MAX_DELIVERED, -1))
     assert all(mark["device_id"] == f"d-{mark['seq']}" for mark in marks)
 

@@ -14,7 +14,9 @@ import jwt
 import pytest
 import socketio
 
-from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_TEXT_BYTES, REQUESTS
+from sio_server.conversation.log import Author
+from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_PAGE_BYTES, MAX_TEXT_BYTES, REQUESTS
+from sio_server.store.json_text import to_json
 from tests.conftest import SECRET, RawClient
 from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 from tests.waiting import Inbox, within
@@ -65,6 +67,29 @@ async def test_too_long_a_text_and_too_large_a_frame_are_refused_with_an_ack(raw
         assert ack["error"]["code"] == "payload_too_large"
     ack = await client.call("message:send", {**send, "text": "x" * MAX_TEXT_BYTES})
     assert (ack["ok"], ack["seq"]) == (True, 2)
+
+
+@pytest.mark.parametrize("letter", ["x", "你"])
+async def test_a_sync_of_many_conversations_stays_within_its_bytes_in_every_language(
+    raw_client, log, new_id, letter
+):
+    client = await raw_client()
+    author = Author(client.user_id, "Raw", "device")
+    text = letter * (MAX_TEXT_BYTES // len(letter.encode()))
+    ids = [f"{new_id}-{number}" for number in range(8)]
+    for conversation_id in ids:
+        await client.call("conversation:create", {"conversation_id": conversation_id, **ROOM})
+        sends = [log.append_message(conversation_id, author, f"m{n}", text, run_id="r") for n in range(6)]
+        await asyncio.gather(*sends)
+    sync = await client.call("session:sync", {"positions": dict.fromkeys(ids)})
+    sizes = [
+        sum(len(to_json(entry).encode()) for entry in sync["conversations"][conversation_id]["entries"])
+        for conversation_id in ids
+    ]
+    in_all = len(ids) * 6 * MAX_TEXT_BYTES
+    most = MAX_PAGE_BYTES + len(ids) * (MAX_TEXT_BYTES + 1024)  # each holds one entry at least
+    assert MAX_PAGE_BYTES / 2 < sum(sizes) <= most < in_all
+    assert sync["conversations"][ids[-1]]["more"]
 
 
 async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
@@ -121,6 +146,8 @@ def token(**claims: object) -> str:
         ({"token": 7}, "invalid_payload"),
         ({"token": "nonsense"}, "token_invalid"),
         ({"token": token(exp=1)}, "token_expired"),
+        ({"token": token(exp=10**400)}, "token_invalid"),
+        ({"token": token(iat=10**400)}, "token_invalid"),
         ({"token": token(aud="another")}, "token_invalid"),
         ({"token": token(sub="agent:concierge")}, "token_invalid"),
         ({"token": token(), "device_id": "not an id"}, "invalid_payload"),
@@ -250,9 +277,7 @@ async def test_a_mistake_of_a_client_is_no_error_in_the_log_of_the_node(cluster)
     before = log.stat().st_size
     async with aiohttp.ClientSession() as http:
         await http.get(cluster.urls[2] + "/socket.io/?EIO=4&transport=polling")
-        await http.get(
-            cluster.urls[2] + "/socket.io/?EIO=4&transport=websocket", headers={"Origin": "http://evil"}
-        )
+        await http.get(cluster.urls[2] + "/socket.io/?EIO=3&transport=websocket")
     assert log.stat().st_size == before
 
 
@@ -283,14 +308,24 @@ async def test_a_request_that_half_opens_a_websocket_is_refused_and_no_error_of_
     assert log.stat().st_size == before
 
 
-async def test_an_origin_that_is_not_listed_is_refused(cluster):
-    address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+async def test_a_page_whose_origin_is_not_listed_is_refused_and_both_it_and_the_operator_learn_why(cluster):
+    address, origin = cluster.urls[0] + "/socket.io/?EIO=4&transport=websocket", "https://evil.example"
     async with aiohttp.ClientSession() as http:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await http.ws_connect(address, headers={"Origin": "https://evil.example"})
-        assert refused.value.status == 400
-        async with http.ws_connect(address, headers={"Origin": cluster.urls[1]}) as ws:
+        for _ in range(3):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(address.replace("http", "ws"), headers={"Origin": origin})
+            assert refused.value.status == 403
+        # A page cannot read the answer to a websocket's request; it may ask again, and read this one.
+        async with http.post(address, headers={"Origin": origin}) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+            assert (await response.json())["error"]["code"] == "origin_not_allowed"
+        async with http.post(address, headers={"Origin": cluster.urls[1]}) as response:
+            assert (response.status, "Access-Control-Allow-Origin" in response.headers) == (400, False)
+        async with http.ws_connect(address.replace("http", "ws"), headers={"Origin": cluster.urls[1]}) as ws:
             assert (await ws.receive_str()).startswith("0")
+    log = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
+    (line,) = [line for line in log.splitlines() if origin in line]
+    assert f"write ALLOWED_ORIGINS={','.join([*cluster.origins, origin])}" in line
 
 
 def test_no_node_has_written_a_traceback(cluster):

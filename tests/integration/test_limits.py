@@ -1,4 +1,4 @@
-"""Who asks for too much is told so with a stable code, on whatever node, and nobody else notices."""
+"""Clients that exceed a limit are told so with a stable code, on whatever node, and others do not notice."""
 
 from __future__ import annotations
 
@@ -159,6 +159,27 @@ async def test_reading_is_counted_as_events_only(connect, new_id):
         while (ack := await ann.call("conversation:list", {}))["ok"]:
             pass
     assert ack["error"]["code"] == "rate_limited"
+
+
+async def test_the_id_of_a_conversation_that_one_may_not_know_of_is_expensive_to_guess(connect, new_id):
+    ann, eve, bob = [await connect(f"{new_id}-{name}") for name in ("ann", "eve", "bob")]
+    for conversation_id, access in ((f"{new_id}-private", "invitation"), (f"{new_id}-open", "open")):
+        settings = {"conversation_id": conversation_id, "agent": "off", "access": access}
+        assert (await ann.call("conversation:create", settings))["created"]
+
+    async def guess(client: RawClient, conversation_id: str) -> str:
+        ack = await client.call("conversation:create", {"conversation_id": conversation_id, "agent": "off"})
+        return "ok" if ack["ok"] else ack["error"]["code"]
+
+    assert await guess(eve, f"{new_id}-private") == "conversation_exists"
+    assert await guess(eve, f"{new_id}-another") == "rate_limited"
+    # An open conversation is known to all, and one's own to oneself: these cost what any create does.
+    assert await guess(bob, f"{new_id}-open") == "conversation_exists"
+    assert await guess(bob, f"{new_id}-another") == "ok"
+    assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-private", "title": "x"}))[
+        "error"
+    ]["code"] == "conversation_exists"
+    assert (await ann.call("conversation:leave", {"conversation_id": f"{new_id}-private"}))["left"]
 
 
 async def test_while_redis_is_away_limits_hold_and_nothing_waits_for_them(cluster, connect, new_id):

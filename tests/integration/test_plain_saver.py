@@ -27,9 +27,10 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from sio_server.dialog.savers.plain import PlainRedisSaver, StaleOwner, thread_keys
+from sio_server.dialog.savers.errors import StaleOwner
+from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from sio_server.store.keys import ConversationKeys
+from sio_server.store.keys import CheckpointKeys, ConversationKeys
 from tests.conftest import free_ports
 from tests.waiting import poll
 
@@ -163,8 +164,8 @@ async def test_an_error_of_redis_comes_as_it_is():
 @pytest.mark.parametrize("thread_id", ["c1", "c1@e1", "c1@e1#7", "a:b.c-d@e1#12", "c1:checkpoints@e1"])
 def test_the_keys_of_a_thread_share_the_slot_of_its_conversation(thread_id):
     lease = ConversationKeys(thread_id.partition("@")[0]).lease
-    assert thread_keys(thread_id)[-1] == lease
-    assert {key_slot(key.encode()) for key in thread_keys(thread_id)} == {key_slot(lease.encode())}
+    assert CheckpointKeys(thread_id).lease == lease
+    assert {key_slot(key.encode()) for key in CheckpointKeys(thread_id).all} == {key_slot(lease.encode())}
 
 
 async def test_each_read_and_write_is_one_script(saver, store):
@@ -190,14 +191,14 @@ async def test_a_value_that_did_not_change_is_sent_and_stored_once(saver, store)
     big = "x" * 100_000
     first = checkpoint("1", big=big, n=1)
     await saver.aput(at(), first, {}, first["channel_versions"])
-    held = await store.memory_usage(thread_keys(THREAD)[2], samples=0)
+    held = await store.memory_usage(CheckpointKeys(THREAD).values, samples=0)
     sent = await received()
     for number in range(2, 10):
         later = checkpoint(str(number), big=big, n=number)
         later["channel_versions"]["big"] = first["channel_versions"]["big"]
         await saver.aput(at(str(number - 1)), later, {}, {"n": later["channel_versions"]["n"]})
     assert (await saver.aget_tuple(at())).checkpoint["channel_values"] == {"big": big, "n": 9}
-    assert await store.memory_usage(thread_keys(THREAD)[2], samples=0) < held + 2_000
+    assert await store.memory_usage(CheckpointKeys(THREAD).values, samples=0) < held + 2_000
     assert await received() < sent + 20_000
 
 
@@ -505,7 +506,7 @@ async def test_a_pruned_thread_does_not_grow_with_its_turns_although_each_adds_a
         await graph.ainvoke(Command(resume="yes"), at(), durability="sync")
         await graph.aupdate_state(at(), {"said": []}, as_node="last")
         await saver.aprune([THREAD], keep_last=3)
-        checkpoints, order, values, writes, *_ = thread_keys(THREAD)
+        checkpoints, order, values, writes, *_ = CheckpointKeys(THREAD).all
         counts = store.hlen(checkpoints), store.llen(order), store.hlen(values), store.zcard(writes)
         sizes.append(list(await asyncio.gather(*counts)))
     assert sizes == [sizes[0]] * 4

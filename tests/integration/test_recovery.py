@@ -110,7 +110,7 @@ async def test_a_position_that_cannot_be_served_is_reset_with_the_reason(
     await members.create(author, ConversationCreate(conversation_id=new_id, access="open", agent="off"))
     for number in range(149):  # of which the retention of these tests keeps 100
         await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
-    epoch = (await log.look(new_id, ann.user_id)).bounds.epoch
+    epoch = (await log.get_view(new_id, ann.user_id)).bounds.epoch
     conversation = await ann.join(new_id, Position(position.epoch or epoch, position.seq))
     with pytest.raises(ConversationReset) as reset:
         await collect(conversation, 150)

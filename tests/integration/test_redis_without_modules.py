@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
 from tests.integration.test_dialog import ask, next_of

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel
 
-from sio_server.conversation.log import to_json
 from sio_server.dialog.reports import MAX_REPORT_CHARS, MAX_TOOLS, bounded, outcome, plain, tool_calls
+from sio_server.store.json_text import to_json
 
 
 def sent(value: Any) -> Any:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.dialog import streaming as module
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
 
-RUN = TakenRun(
+RUN = ClaimedRun(
     conversation_id="c",
     epoch="e",
     run_id="r-1",
@@ -50,7 +50,7 @@ class Store:
             self._written.clear()
             await self._written.wait()
 
-    async def add_text(self, run: TakenRun, offset: int, text: str) -> None:
+    async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
         fault = self._fault()
         self.sent_chars += len(text)
         if offset == len(self.text):
@@ -59,7 +59,7 @@ class Store:
         if fault == "unanswered":
             raise Unavailable("the reply was lost")
 
-    async def add_update(self, run: TakenRun, number: int, update: dict[str, Any]) -> None:
+    async def add_update(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
         fault = self._fault()
         known = sum(isinstance(item, dict) for item in self.shown)
         assert number in (known, known + 1), "numbers are dense"
