@@ -86,6 +86,6 @@ class Supervisor:
 
 
 def is_being_cancelled() -> bool:
-    """Whether the running task was told to end: then a CancelledError must not be caught."""
+    """Whether the current task has been asked to end: otherwise a CancelledError is an error like any other."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

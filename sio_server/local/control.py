@@ -153,7 +153,7 @@ class Controller:
     def _started(self, port: int, task: asyncio.Task[None]) -> None:
         del self._starting[port]
         if not task.cancelled():
-            task.exception()  # the watch of the cluster tells of a node that has ended
+            task.exception()  # whoever asked for the start is told
 
     async def _drop(self, request: web.Request) -> web.Response:
         return self._told(dropped=self._proxy(request).reset())

@@ -25,7 +25,7 @@ def session_of(user_id: str, name: str = "Phone") -> Session:
 class Edge:
     """The bus, the rooms and the socket of a node, as far as an ending session meets them.
 
-    `fails` names sessions and conversations with which nothing can be done.
+    `fails` names sessions with which nothing can be done.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class Edge:
         self._fail(sid)
         self.done.append(f"left {room}")
 
-    def leave(self, sid: str, conversation_id: str) -> None:
-        self._fail(conversation_id)
-        self.done.append(f"left {conversation_id}")
+    def leave_all(self, sid: str) -> None:
+        self.done.append("left its conversations")
+        self._fail(sid)
 
     async def disconnect(self, sid: str) -> None:
         self.done.append("closed")

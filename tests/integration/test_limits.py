@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -16,6 +17,7 @@ from sio_clients import ChatClient, NotConnected, RateLimited, guest_token
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
+from tests.faults.raw_websocket import CLOSE, RawWebSocket, frame
 
 TOKENS = Tokens(SECRET, "roomgraph")
 PER_SECOND = 10
@@ -305,3 +307,23 @@ async def test_a_body_that_is_nested_too_deep_is_refused(cluster):
         async with http.post(f"{cluster.urls[0]}/api/guest", data=body) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_payload")
     assert (await guest_token(cluster.urls[0], "Ann"))[1]
+
+
+async def test_a_client_that_sends_on_though_it_is_refused_is_closed(cluster, new_id):
+    event = frame(b'42["typing:update",{"conversation_id":"none","typing":true}]')
+    with RawWebSocket(cluster.ports[0]) as client:
+        await client.open(TOKENS.issue(new_id, "Ann", 3600), "flood")
+        closing = b""
+
+        async def send() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    await client.write(event * 100)
+
+        sending = asyncio.create_task(send())
+        with contextlib.suppress(ConnectionError):
+            while True:
+                opcode, payload = await client.receive()
+                closing = payload if opcode == CLOSE else closing
+        await sending
+        assert closing == (1008).to_bytes(2, "big") + b"too many messages"

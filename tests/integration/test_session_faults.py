@@ -14,7 +14,7 @@ from sio_server.gateway.sessions import mirror as mirror_module
 from sio_server.gateway.sessions import sign_out as sign_out_module
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.session import Session
-from sio_server.gateway.transport.server import DropReason
+from sio_server.gateway.transport.websocket import DropReason
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.keys import LAST_END_MS, node_sessions, user_last_end, user_sessions
 from sio_server.tasks import Supervisor
@@ -151,14 +151,12 @@ async def test_expired_sessions_end_and_revocations_are_noticed_after_a_look_tha
 async def test_a_session_whose_end_fails_keeps_no_other_from_ending(redis, parts, new_id, monkeypatch):
     monkeypatch.setattr(sign_out_module, "WATCH_S", 0.01)
     bad, good = await opened(parts, f"{new_id}-bad", f"{new_id}-good")
-    bad.following |= {"broken", "plans"}
-    parts.edge.fails = {"broken", bad.sid}
+    parts.edge.fails = {bad.sid}
     bad.ends_at = good.ends_at = 0
     watching = asyncio.create_task(parts.sign_outs.watch())
     await until(lambda: parts.edge.done.count("closed") == 2)
     watching.cancel()
     assert parts.sessions.all() == []
-    assert "left plans" in parts.edge.done, "it is taken out of its other rooms"
     await asyncio.gather(*parts.sign_outs._tasks, return_exceptions=True)
     assert await redis.exists(user_sessions(bad.user_id), user_sessions(good.user_id)) == 0
 

@@ -40,6 +40,7 @@ def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[d
         else:
             receive(event, payload)
 
+    assert device.client._transport is not None
     device.client._transport._on_event = received
     return lost
 
@@ -236,5 +237,5 @@ async def test_nothing_of_a_run_comes_to_a_device_that_has_left(devices, gate):
     heard = len(bob.events)
     gate.touch()
     await ann.ended(ack.run_id)
-    await bob.client.conversations()
+    await bob.settled()
     assert bob.events[heard:] == []

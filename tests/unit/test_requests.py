@@ -12,6 +12,8 @@ import pytest
 import socketio
 from multidict import CIMultiDict
 
+from sio_server.conversation.log import Handed
+from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.namespace import Gateway
 from sio_server.gateway.sessions import readiness as readiness_module
 from sio_server.gateway.sessions.auth import Tokens
@@ -69,7 +71,7 @@ def limits() -> Limits:
 
 def gateway(sessions: Sessions, handler: Any = None, fanout: Any = None) -> Gateway:
     made: Any = handshakes(sessions)
-    return Gateway(made, sessions, limits(), fanout, {ClientEvent.DEVICE_LIST: handler})  # type: ignore[arg-type]
+    return Gateway(made, None, sessions, limits(), fanout, {ClientEvent.DEVICE_LIST: handler})  # type: ignore[arg-type]
 
 
 def handshakes(sessions: Sessions) -> Handshakes:
@@ -119,23 +121,32 @@ async def test_a_session_begins_at_the_time_of_redis() -> None:
     assert [session.since for session in sessions.opened] == ["2027-01-15T08:00:00Z"]
 
 
-async def test_a_session_is_closed_though_one_of_its_rooms_cannot_be_left() -> None:
-    class Fanout:
-        left: list[str] = []
+async def test_a_session_is_closed_though_its_rooms_cannot_be_left() -> None:
+    class BrokenFanout:
+        def leave_all(self, sid: str) -> None:
+            raise KeyError(sid)
 
-        def leave(self, sid: str, conversation_id: str) -> None:
-            if conversation_id == "broken":
-                raise KeyError(conversation_id)
-            self.left.append(conversation_id)
-
-    sessions, fanout = Sessions(), Fanout()
-    SESSION.following |= {"broken", "one", "two"}
-    try:
-        await gateway(sessions, fanout=fanout).on_disconnect("s", "transport close")
-    finally:
-        SESSION.following.clear()
+    sessions = Sessions()
+    with pytest.raises(KeyError):
+        await gateway(sessions, fanout=BrokenFanout()).on_disconnect("s", "transport close")
     assert sessions.closed == ["s"]
-    assert sorted(fanout.left) == ["one", "two"]
+
+
+def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() -> None:
+    class Rooms:
+        def basic_enter_room(self, sid: str, namespace: str, room: str) -> None: ...
+
+        def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
+            if room == "conversation:broken":
+                raise KeyError(room)
+
+    rooms: Any = Rooms()
+    fanout = Fanout(rooms, None, None, None)  # type: ignore[arg-type]
+    for conversation_id in ("one", "broken", "two"):
+        assert fanout.enter("s", "ann", "phone", conversation_id, Handed("e", 1, "t"))
+    fanout.leave_all("s")
+    assert not fanout.follows("s", "one")
+    assert not fanout.follows("s", "two")
 
 
 class Devices:

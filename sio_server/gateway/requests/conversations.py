@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sio_server.conversation.log import ConversationLog, to_json
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
@@ -14,6 +14,7 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
+from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
@@ -45,7 +46,7 @@ class ConversationRequests:
         if graph not in self._graphs:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
-        self._catch_up.admit(session, request.conversation_id)
+        self._catch_up.check_limit(session, request.conversation_id)
         named = request.model_copy(update={"graph": graph})
         try:
             conversation_id, created = await self._members.create(session.author, named)
@@ -60,7 +61,7 @@ class ConversationRequests:
         return {"created": created, **result}
 
     async def join(self, session: Session, request: events.ConversationJoin) -> dict[str, Any]:
-        self._catch_up.admit(session, request.conversation_id)
+        self._catch_up.check_limit(session, request.conversation_id)
         joined = await self._members.join(session.author, request.conversation_id)
         position = request.position.to_position() if request.position else None
         result = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
@@ -98,7 +99,7 @@ class ConversationRequests:
 
     async def invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
         invited = await self._members.invite(session.author, request.conversation_id, request.user_ids)
-        view = await self._log.look(request.conversation_id, session.user_id)
+        view = await self._log.get_view(request.conversation_id, session.user_id)
         await self._notify_invited(request.conversation_id, invited, view.title, session)
         return {"conversation_id": request.conversation_id, "invited": invited}
 
@@ -131,7 +132,7 @@ class ConversationRequests:
         Ids that the user may know of anyway cost nothing: of open conversations, and of the user's own.
         """
         try:
-            await self._log.look(conversation_id, session.user_id)
+            await self._log.get_view(conversation_id, session.user_id)
         except Refused as exc:
             if exc.code == ErrorCode.UNKNOWN_CONVERSATION:
                 self._limits.charge_user(session.user_id, GUESS_WRITES)

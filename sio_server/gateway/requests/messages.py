@@ -44,10 +44,10 @@ class MessageRequests:
         self._metrics.sends.labels("new" if new else "repeated").inc()
         if new and self._fanout.follows(session.sid, request.conversation_id):
             # The entry may have come over the bus before the ack.
-            if self._fanout.has_reached(request.conversation_id, ack["seq"]):
+            if self._fanout.has_delivered(request.conversation_id, ack["seq"]):
                 self._metrics.fanout_latency.observe(time.monotonic() - began)
             else:
-                self._metrics.appending(request.conversation_id, ack["seq"], began)
+                self._metrics.append_pending(request.conversation_id, ack["seq"], began)
         return ack
 
     async def edit(self, session: Session, request: events.MessageEdit) -> dict[str, Any]:
@@ -63,22 +63,26 @@ class MessageRequests:
         return ack
 
     async def mark_read(self, session: Session, request: events.ReadUpdate) -> dict[str, Any]:
-        seq = await self._log.mark_read(request.conversation_id, session.user_id, session.device_id, request.seq)
+        seq = await self._log.marks.mark_read(
+            request.conversation_id, session.user_id, session.device_id, request.seq
+        )
         return {"conversation_id": request.conversation_id, "seq": seq}
 
     async def mark_delivered(self, session: Session, request: events.DeliveryUpdate) -> dict[str, Any]:
         # In a large room each entry would make as many events as there are sessions, for every one of them.
-        seq = await self._log.mark_delivered(
+        seq = await self._log.marks.mark_delivered(
             request.conversation_id,
             session.user_id,
             session.device_id,
             request.seq,
-            tell=self._fanout.sessions(request.conversation_id) <= DELIVERY_SESSIONS,
+            tell=self._fanout.follower_count(request.conversation_id) <= DELIVERY_SESSIONS,
         )
         return {"conversation_id": request.conversation_id, "seq": seq}
 
     async def save_draft(self, session: Session, request: events.DraftUpdate) -> dict[str, Any]:
-        rev = await self._log.save_draft(request.conversation_id, session.user_id, session.device_id, request.text)
+        rev = await self._log.marks.save_draft(
+            request.conversation_id, session.user_id, session.device_id, request.text
+        )
         return {"conversation_id": request.conversation_id, "rev": rev}
 
     async def show_typing(self, session: Session, request: events.TypingUpdate) -> dict[str, Any]:

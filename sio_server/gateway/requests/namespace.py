@@ -18,7 +18,7 @@ from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
-from sio_server.gateway.sessions.sign_out import leave_rooms
+from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import REQUESTS, ClientEvent
 from sio_server.protocol.validation import explain
@@ -66,6 +66,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     def __init__(
         self,
         handshakes: Handshakes,
+        session_ready: SessionReady,
         sessions: Sessions,
         limits: Limits,
         fanout: Fanout,
@@ -73,6 +74,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
     ) -> None:
         super().__init__("/")
         self._handshakes = handshakes
+        self._session_ready = session_ready
         self._sessions = sessions
         self._limits = limits
         self._fanout = fanout
@@ -85,13 +87,17 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         except RoomgraphError as exc:
             raise socketio.exceptions.ConnectionRefusedError(exc.message, exc.to_wire()) from None
 
+    async def after_connect(self, sid: str) -> None:
+        """The client knows that it is connected: send it its first event."""
+        await self._session_ready.send(sid)
+
     async def on_disconnect(self, sid: str, reason: str) -> None:
         """End the session; its user's other sessions are told."""
         session = self._sessions.get(sid)
         if session is None:
             return
         try:
-            leave_rooms(self._fanout, session)
+            self._fanout.leave_all(sid)
         finally:
             self._sessions.close(sid)
 

@@ -231,16 +231,14 @@ class Limits:
         calls = []
         for key, account in accounts:
             cost, account.unshared = account.unshared, 0
-            args = []
-            for rate in rates:
-                # Nodes together may overdraw once; nobody waits longer than twice the period for it.
-                args += [round(cost * rate.each_s * 1e6), round(2 * rate.period_s * 1e6)]
-            calls.append(([limit(kind, key)], args))
+            # Nodes together may overdraw once; nobody waits longer than twice the period for it.
+            spent = [[round(cost * rate.each_s * 1e6), round(2 * rate.period_s * 1e6)] for rate in rates]
+            calls.append(([limit(kind, key)], {"rates": spent}))
         replies = await self._scripts.many("spend", calls)
         now = time.monotonic()
         for (_, account), reply in zip(accounts, replies, strict=True):
             # What was spent since is not in the reply.
             account.reach = [
                 max(until, now + int(ahead) / 1e6 + account.unshared * rate.each_s)
-                for until, ahead, rate in zip(account.reach, reply, rates, strict=True)
+                for until, ahead, rate in zip(account.reach, reply["ahead"], rates, strict=True)
             ]

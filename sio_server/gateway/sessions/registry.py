@@ -92,12 +92,6 @@ class Sessions:
         for session in sessions:
             session.device_name = names.get(session.device_id, session.device_name)
 
-    def stop_following(self, sid: str, conversation_id: str) -> None:
-        """The session was taken out of the conversation's room."""
-        session = self._sessions.get(sid)
-        if session is not None:
-            session.following.discard(conversation_id)
-
     def _record(self, kind: TraceKind, session: Session) -> None:
         self._trace.tell(
             kind,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
 from sio_server.conversation.log import Author
@@ -23,7 +23,6 @@ class Session:
     ends_at: float = inf  # the same by the monotonic clock, once Redis has said what time it is
     since: str = ""  # when it began, by Redis' clock (ISO 8601 UTC)
     address: str = ""  # to which it is counted; '' for none
-    following: set[str] = field(default_factory=set)  # conversation ids
     acked: asyncio.Future[None] | None = None  # done when it has been told that it has signed itself out
 
     @property

@@ -32,15 +32,6 @@ def signed_out(by: dict[str, str] | None) -> dict[str, Any]:
     return {"reason": "signed_out" if by else "token_revoked", "by": by}
 
 
-def leave_rooms(fanout: Fanout, session: Session) -> None:
-    """Take a session that has ended out of its conversations' rooms, whatever goes wrong with one of them."""
-    for conversation_id in list(session.following):
-        try:
-            fanout.leave(session.sid, conversation_id)
-        except Exception:
-            log.exception("a session could not be taken out of a room: conversation_id=%s", conversation_id)
-
-
 class SignOuts:
     """Ends sessions of this node: they are sent nothing more, may ask for nothing more, are told why, and closed.
 
@@ -79,7 +70,7 @@ class SignOuts:
         if session is None:
             return
         try:
-            leave_rooms(self._fanout, session)
+            self._fanout.leave_all(sid)
             self._bus.basic_leave_room(sid, "/", user_room(session.user_id))
         finally:
             self._spawn(self._close(session, payload))
