@@ -169,9 +169,7 @@ if [ "$MODE" = test ]; then
   fi
   if ! command -v node >/dev/null 2>&1; then PATH="$VENV/bin:$PATH"; fi
   cd "$ROOT"
-  "$VENV/bin/ruff" check .
-  "$VENV/bin/ruff" format --check .
-  "$VENV/bin/mypy"
+  "$ROOT/scripts/check" static
   # Two files at a time: most tests wait for leases, restarts and answers rather than compute.
   exec "$VENV/bin/python" -m pytest -n 2 --dist loadfile ${REST[@]+"${REST[@]}"}
 fi

@@ -54,7 +54,7 @@ def up_command(
     A node or the bundled Redis that exits unexpectedly is restarted. Ctrl-C stops all that was started, and
     nothing else.
     """
-    from roomgraph.tour.play import play
+    from roomgraph.tour.play import play, prepare_cluster
     from sio_server.language import load_texts
     from sio_server.local.cluster import LocalCluster
     from sio_server.local.up import up
@@ -69,6 +69,8 @@ def up_command(
         settings=_graph_settings(graph, langgraph_json),
         proxied=tour and needs_proxies_or_fail(scenes, nodes),
     )
+    if tour:
+        prepare_cluster(cluster, scenes)
 
     async def play_tour(cluster: LocalCluster) -> bool:
         return await play(

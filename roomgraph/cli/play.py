@@ -78,7 +78,7 @@ async def _play_on_own_cluster(
     play_on: Callable[[list[str], LocalCluster], Awaitable[bool]],
 ) -> int:
     """Start a cluster for scenes on ports that are free, play them, and stop it; returns the exit status."""
-    from roomgraph.tour.play import BAD_NETWORKS
+    from roomgraph.tour.play import BAD_NETWORKS, prepare_cluster
     from sio_server.language import load_texts
     from sio_server.local.cluster import LocalCluster
     from sio_server.local.errors import ClusterError
@@ -92,4 +92,5 @@ async def _play_on_own_cluster(
     except ClusterError as exc:
         fail(texts(exc.problem, **exc.values))
     cluster = LocalCluster(port, nodes, folder, proxied=not BAD_NETWORKS.isdisjoint(scenes))
+    prepare_cluster(cluster, scenes)
     return await up(cluster, console, texts, keep_data=False, stay=False, play=lambda own: play_on(own.urls, own))

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from roomgraph.tour.approval import play_approval
 from roomgraph.tour.chaos import play_chaos
+from roomgraph.tour.chaos_nodes import prepare
 from roomgraph.tour.consistency import play_consistency
 from roomgraph.tour.devices import play_devices
 from roomgraph.tour.failover import play_failover
@@ -47,6 +48,12 @@ SPARE_SCENES: dict[str, dict[str, Part]] = {
 BREAKING = frozenset({"node-failure", "latency", "chaos"})
 BAD_NETWORKS = frozenset({"latency", "chaos"})
 _ALL = SCENES | SPARE_SCENES
+
+
+def prepare_cluster(cluster: OwnCluster, scenes: Sequence[str]) -> None:
+    """Say how nodes are to be started for these scenes; to be called before they are."""
+    if "chaos" in scenes:
+        prepare(cluster)
 
 
 def check_scenes(names: Sequence[str] | None) -> list[str]:

@@ -20,7 +20,7 @@ from rich.text import Text
 from roomgraph.check.checker import Report, check
 from roomgraph.check.file import write_history
 from roomgraph.check.recorder import Recorder
-from roomgraph.check.recording import RecordedDevice
+from roomgraph.check.recording import RecordedDevice, seen
 from roomgraph.tour.own import OwnCluster
 from sio_clients.bots.personas import Persona, personas
 from sio_clients.client import ChatClient
@@ -119,12 +119,13 @@ class Stage:
 
     async def level(self, conversation_id: str, devices: Sequence[RecordedDevice]) -> bool:
         """Wait until these devices have all that is in the log, and record it; False when one has not in time."""
-        head = (await devices[0].conversation(conversation_id).log())[-1].seq
+        head = await devices[0].head(conversation_id)
         settled = await asyncio.gather(*(device.reaches(conversation_id, head, WAIT_S) for device in devices))
         for device, level in zip(devices, settled, strict=True):
             if level:
                 device.settle(conversation_id)
-        await devices[0].record_log(conversation_id)
+        async for page in devices[0].log_pages(conversation_id):
+            self.recorder.log(conversation_id, *map(seen, page))
         if not all(settled):
             late = [device.name for device, level in zip(devices, settled, strict=True) if not level]
             self.say("not_level", names=", ".join(late), head=head)

@@ -33,13 +33,14 @@ class Nodes:
 
     async def heartbeat(self) -> Beat:
         """Say that this node lives."""
-        reply = await self._scripts.plain("heartbeat", [NODES], self._node_id, NODE_TTL_MS)
+        reply = await self._scripts.plain("heartbeat", [NODES], node_id=self._node_id, silent_ms=NODE_TTL_MS)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.hset(node(self._node_id), mapping=self._description)
             pipe.pexpire(node(self._node_id), NODE_TTL_MS)
             await pipe.execute()
-        return Beat(reply[0] == "1", [str(dead) for dead in reply[1] if dead != self._node_id], int(reply[2]))
+        dead = [str(node_id) for node_id in reply["dead"] if node_id != self._node_id]
+        return Beat(reply["unknown"] == "1", dead, int(reply["ms"]))
 
     async def names(self) -> set[str]:
         """The names of the nodes that live."""

@@ -1,4 +1,4 @@
-"""The log of a conversation: append a message, read pages, and what a member may know of it."""
+"""The log of a conversation: append a message, read pages, and notice when its end has been lost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sio_server.protocol.events import MAX_DELIVERED, MAX_PAGE_BYTES
+from sio_server.conversation.marks import Marks
+from sio_server.conversation.quotas import Allowances, Quotas
+from sio_server.conversation.view import View, get_view
+from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
 from sio_server.protocol.position import LogBounds, Position
-from sio_server.store.keys import user_room
+from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
@@ -21,7 +24,7 @@ from sio_server.trace.recording import Trace
 
 @dataclass(frozen=True)
 class Author:
-    """Who writes, and from which device."""
+    """The user who does something, and the device."""
 
     user_id: str
     name: str
@@ -29,13 +32,13 @@ class Author:
     device_name: str = ""
 
     def to_json(self) -> str:
-        """Who did something, as entries and events say it: `{user_id, name, device_id, device_name}`."""
+        """The author as entries and events say it: `{user_id, name, device_id, device_name}`."""
         return to_json(asdict(self))
 
 
 @dataclass(frozen=True)
 class Handed:
-    """The last entry that a node has handed to a room, and when it was written: then none but this one was."""
+    """The last entry that a node has delivered to a room, with the time at which only this one was written."""
 
     epoch: str
     seq: int
@@ -50,55 +53,9 @@ class Page:
     entries: Sequence[tuple[int, dict[str, Any]]]
 
 
-@dataclass(frozen=True)
-class View:
-    """What a member may know of a conversation at one moment, apart from its entries."""
-
-    bounds: LogBounds
-    title: str
-    access: str
-    agent: str
-    owner: str
-    role: str
-    last_activity: str
-    reads: dict[str, int]
-    draft: dict[str, Any] | None
-    unfinished_run: dict[str, Any] | None
-    graph: str
-    multitask_strategy: str
-    approvals: str
-    interrupts: list[dict[str, Any]]
-    delivered: list[dict[str, Any]]
-
-
 def new_epoch() -> str:
-    """The name of a log's life."""
+    """A new name of an epoch of a log."""
     return secrets.token_hex(6)
-
-
-def to_json(value: Any) -> str:
-    """Compact JSON, as it is stored and sent."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def flat_to_dict(flat: Sequence[str]) -> dict[str, str]:
-    """The [key, value, key, value] of a hash that a script returned."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _open_interrupts(asked: dict[str, Any], open_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Those interrupts of an `interrupt` entry that nobody has answered: `{interrupt_id, value, seq, run_id}`."""
-    where = {"seq": asked["seq"], "run_id": asked["data"]["run_id"]}
-    return [item | where for item in asked["data"]["interrupts"] if item["interrupt_id"] in open_ids]
-
-
-def _delivered(flat: Sequence[str]) -> list[dict[str, Any]]:
-    """Which device has entries up to where: `{user_id, device_id, seq}`."""
-    marks = []
-    for who, seq in zip(flat[::2], flat[1::2], strict=True):
-        user_id, device_id = who.split(" ")
-        marks.append({"user_id": user_id, "device_id": device_id, "seq": int(seq)})
-    return marks
 
 
 class ConversationLog:
@@ -109,8 +66,10 @@ class ConversationLog:
     request cannot be served and Unavailable when the outcome is unknown.
     """
 
-    def __init__(self, scripts: Scripts, trace: Trace | None = None) -> None:
+    def __init__(self, scripts: Scripts, trace: Trace | None = None, quotas: Quotas | None = None) -> None:
         self._scripts = scripts
+        self._allowances = Allowances(scripts, quotas or Quotas())
+        self.marks = Marks(scripts, self._allowances)
         self._trace = trace or Trace("")
 
     async def append_message(
@@ -145,21 +104,23 @@ class ConversationLog:
         began = time.monotonic()
         body = text if edits is None else f"{edits} {text}"
         digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
-        reply = await self._scripts.conversation(
+        reply = await self._allowances.write(
             "append",
             conversation_id,
             author.user_id,
-            to_json(data),
-            client_id,
-            digest,
-            run_id,
-            f" {' '.join(mentions(text))} ",
-            "" if edits is None else edits,
-            author.to_json(),
-            *((handed.epoch, handed.seq, handed.ts) if handed else ("", "", "")),
-            new_epoch(),
+            data=to_json(data),
+            client_id=client_id,
+            digest=digest,
+            run_id=run_id,
+            mentioned=f" {' '.join(mentions(text))} ",
+            edits=edits,
+            by=author.to_json(),
+            seen_epoch=handed.epoch if handed else None,
+            seen_seq=handed.seq if handed else None,
+            seen_ts=handed.ts if handed else None,
+            new_epoch=new_epoch(),
         )
-        ack, new = json.loads(reply[1]), reply[2] == "1"
+        ack, new = json.loads(reply["ack"]), reply["new"] == "1"
         took_ms = round((time.monotonic() - began) * 1000, 3)
         self._trace.tell(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
         return ack, new
@@ -180,103 +141,51 @@ class ConversationLog:
         """
         direction, seq = ("after", after) if after is not None else ("before", 2**52 if before is None else before)
         reply = await self._scripts.conversation(
-            "page", conversation_id, user_id, direction, seq, limit, max_bytes
+            "page",
+            conversation_id,
+            user_id=user_id,
+            direction=direction,
+            seq=seq,
+            limit=limit,
+            max_bytes=max_bytes,
         )
-        flat = reply[4]
-        # Entries that are older than the log's life belong to it as well.
-        entries = [
-            (int(s), {**json.loads(e), "epoch": str(reply[1])}) for s, e in zip(flat[::2], flat[1::2], strict=True)
-        ]
-        return Page(LogBounds(reply[1], int(reply[2]), int(reply[3])), entries)
+        epoch, flat = str(reply["epoch"]), reply["entries"]
+        # Entries that are older than the log's epoch belong to it as well.
+        entries = [(int(s), {**json.loads(e), "epoch": epoch}) for s, e in zip(flat[::2], flat[1::2], strict=True)]
+        return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries)
 
-    async def look(self, conversation_id: str, user_id: str) -> View:
+    async def get_view(self, conversation_id: str, user_id: str) -> View:
         """What `user_id`, a member, may know of the conversation now."""
-        (
-            _,
-            meta_flat,
-            role,
-            reads_flat,
-            draft,
-            run_id,
-            record_flat,
-            text,
-            updates,
-            open_interrupts,
-            asked,
-            delivered_flat,
-        ) = await self._scripts.conversation("look", conversation_id, user_id, MAX_DELIVERED)
-        meta = flat_to_dict(meta_flat)
-        run: dict[str, Any] | None = None
-        if run_id:
-            record = flat_to_dict(record_flat)
-            run = {
-                "run_id": run_id,
-                "status": record["status"],
-                "attempt": int(record["attempt"]),
-                "input_seq": int(record["input_seq"]),
-                "text": text,
-                "updates": [json.loads(update) for update in updates],
-            }
-        return View(
-            bounds=LogBounds(meta["epoch"], int(meta["first"]), int(meta["seq"])),
-            title=meta["title"],
-            access=meta["access"],
-            agent=meta["agent"],
-            owner=meta["owner"],
-            role=role,
-            last_activity=meta["ts"],
-            reads={user: int(seq) for user, seq in flat_to_dict(reads_flat).items()},
-            draft=json.loads(draft) if draft else None,
-            unfinished_run=run,
-            graph=meta.get("graph", "concierge"),
-            multitask_strategy=meta.get("multitask", "enqueue"),
-            approvals=meta.get("approvals", "members"),
-            interrupts=_open_interrupts(json.loads(asked), open_interrupts) if asked else [],
-            delivered=_delivered(delivered_flat),
-        )
+        return await get_view(self._scripts, conversation_id, user_id)
 
     async def verify(self, conversation_id: str, handed: Handed) -> str:
-        """Make sure that the log still holds what was handed out; return its epoch.
+        """Make sure that the log still holds what was delivered; return its epoch.
 
         It is a new one when the log's end has been lost: then positions of the old one are void.
         """
         reply = await self._scripts.conversation(
-            "verify", conversation_id, handed.epoch, handed.seq, handed.ts, new_epoch(), ""
+            "verify",
+            conversation_id,
+            epoch=handed.epoch,
+            seq=handed.seq,
+            ts=handed.ts,
+            new_epoch=new_epoch(),
+            redis_id=None,
         )
-        return str(reply[1])
+        return str(reply["epoch"])
 
-    async def claim(self, conversation_id: str, position: Position) -> None:
+    async def report_ahead(self, conversation_id: str, position: Position) -> None:
         """A device says that it has seen more than the log holds: the log's end may have been lost.
 
-        Then it begins a new life, so that others who have seen as much are told as well. A device may be wrong, or
-        lie: so much is done on its word once for each start of Redis.
+        Then the log gets a new epoch, so that other devices that have seen as much are told as well. A device
+        may be wrong, or lie: so much is done on its word once for each start of Redis.
         """
         await self._scripts.conversation(
             "verify",
             conversation_id,
-            position.epoch,
-            position.seq,
-            "",
-            new_epoch(),
-            await self._scripts.server_id(),
+            epoch=position.epoch,
+            seq=position.seq,
+            ts=None,
+            new_epoch=new_epoch(),
+            redis_id=await self._scripts.server_id(),
         )
-
-    async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:
-        """Move the user's read mark up to `seq`; return where it is now."""
-        return int((await self._scripts.conversation("read_mark", conversation_id, user_id, device_id, seq))[1])
-
-    async def mark_delivered(
-        self, conversation_id: str, user_id: str, device_id: str, seq: int, *, tell: bool
-    ) -> int:
-        """Move the device's delivery mark up to `seq`, and `tell` the room; return where it is now."""
-        reply = await self._scripts.conversation(
-            "delivered", conversation_id, user_id, device_id, seq, MAX_DELIVERED, "1" if tell else ""
-        )
-        return int(reply[1])
-
-    async def save_draft(self, conversation_id: str, user_id: str, device_id: str, text: str) -> int:
-        """Keep the user's unsent text; return its revision."""
-        reply = await self._scripts.conversation(
-            "draft", conversation_id, user_id, device_id, to_json(text), user_room(user_id)
-        )
-        return int(reply[1])

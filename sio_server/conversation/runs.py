@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sio_server.conversation.log import to_json
-from sio_server.protocol.run import RunStatus, final_entry_type, transition
-from sio_server.store.keys import LEASE_MS
-from sio_server.store.scripts import Scripts
-
-UPDATES_KEPT = 100  # of a run's updates, for who joins while it goes on
+from sio_server.protocol.run import RunStatus, final_entry_type
+from sio_server.store.json_text import to_json
+from sio_server.store.scripts import Argument, Reply, Scripts
 
 
 @dataclass(frozen=True)
-class TakenRun:
+class ClaimedRun:
     """A run that this node may execute, as long as it holds the lease with this fencing token."""
 
     conversation_id: str
@@ -42,14 +39,14 @@ class TakenRun:
 
 
 @dataclass(frozen=True)
-class Held:
+class LeaseHeld:
     """Another worker holds the lease, and will lose it in `seconds` unless it renews it."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Idle:
+class NothingToDo:
     """There is nothing to do."""
 
 
@@ -65,70 +62,71 @@ class Runs:
         self._node_id = node_id
         self._node_name = node_name
 
-    async def take(
-        self, conversation_id: str, *, holding: str = "", failed: bool = False
-    ) -> TakenRun | Held | Idle:
+    async def claim_run(
+        self, conversation_id: str, *, holding: str = "", failed: str = ""
+    ) -> ClaimedRun | LeaseHeld | NothingToDo:
         """Take the lease of a conversation with its first unfinished run.
 
-        `holding` is a fencing token whose lease is given up for it; `failed`: the attempt under it has failed.
+        `holding` is a fencing token whose lease is given up for it; `failed` is the id of
+        the run whose attempt under it has failed: the failure is counted for this run, whichever comes next.
         """
         reply = await self._scripts.conversation(
             "take_run",
             conversation_id,
-            self._node_id,
-            LEASE_MS,
-            self._node_name,
-            holding,
-            "1" if failed else "0",
+            node_id=self._node_id,
+            node_name=self._node_name,
+            holding=holding,
+            failed=failed,
         )
-        if reply[0] == "idle":
-            return Idle()
-        if reply[0] == "held":
-            return Held(max(int(reply[1]), 0) / 1000)
-        token, run_id, attempt, input_seq, epoch, envelope, kind, failures = reply[1:9]
-        source, began_from, answers, replaces, graph, agent_name = reply[9:]
-        return TakenRun(
+        if reply.status == "idle":
+            return NothingToDo()
+        if reply.status == "held":
+            return LeaseHeld(max(int(reply["ms"]), 0) / 1000)
+        return ClaimedRun(
             conversation_id=conversation_id,
-            epoch=epoch,
-            run_id=run_id,
-            kind=kind,
-            attempt=int(attempt),
-            failures=int(failures),
-            token=str(token),
-            input_seq=int(input_seq),
-            input=json.loads(envelope) if envelope else None,
-            source=source,
-            began_from=began_from,
-            answers=json.loads(answers) if answers else {},
-            replaces=int(replaces) if replaces else None,
-            graph=graph,
-            agent_name=agent_name,
+            epoch=reply["epoch"],
+            run_id=reply["run_id"],
+            kind=reply["kind"],
+            attempt=int(reply["attempt"]),
+            failures=int(reply["failures"]),
+            token=reply["token"],
+            input_seq=int(reply["input_seq"]),
+            input=json.loads(reply["input"]) if reply["input"] else None,
+            source=reply["source"],
+            began_from=reply["began_from"],
+            answers=json.loads(reply["answers"]) if reply["answers"] else {},
+            replaces=int(reply["replaces"]) if reply["replaces"] else None,
+            graph=reply["graph"],
+            agent_name=reply["agent_name"],
         )
 
-    async def adopt(self, run: TakenRun) -> None:
-        """From now on the run goes on from this attempt's checkpoints, whoever executes it."""
-        await self._fenced("adopt", run, run.run_id, run.thread_id)
+    async def adopt_thread(self, run: ClaimedRun) -> None:
+        """From now on the run continues from this attempt's checkpoints, whichever node executes it."""
+        await self._fenced("adopt", run, run_id=run.run_id, thread_id=run.thread_id)
 
-    async def renew(self, run: TakenRun) -> None:
+    async def renew_lease(self, run: ClaimedRun) -> None:
         """Keep the lease for another LEASE_MS."""
-        await self._fenced("renew_lease", run, LEASE_MS)
+        await self._fenced("renew_lease", run)
 
-    async def hand_over(self, run: TakenRun) -> None:
-        """Let go of an unfinished run: whoever takes it next makes the next attempt."""
+    async def hand_over_run(self, run: ClaimedRun) -> None:
+        """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
         await self._fenced("hand_over", run)
 
-    async def add_text(self, run: TakenRun, offset: int, text: str) -> None:
+    async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
         """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
-        await self._fenced("delta", run, run.run_id, run.attempt, offset, len(text), text, to_json(text))
+        await self._fenced(
+            "delta", run, run_id=run.run_id, attempt=run.attempt, offset=offset, length=len(text), text=text
+        )
 
-    async def add_update(self, run: TakenRun, number: int, update: dict[str, Any]) -> None:
+    async def add_update(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
         """Show what the run reports; `number` counts this attempt's updates from 1."""
-        rest = to_json(update)[1:-1]
-        await self._fenced("update", run, run.run_id, run.attempt, number, UPDATES_KEPT, rest)
+        await self._fenced(
+            "update", run, run_id=run.run_id, attempt=run.attempt, number=number, report=to_json(update)
+        )
 
-    async def finish(
+    async def finish_run(
         self,
-        run: TakenRun,
+        run: ClaimedRun,
         status: RunStatus,
         data: dict[str, Any],
         *,
@@ -139,32 +137,31 @@ class Runs:
 
         `interrupts` are pairs of our id and the graph's.
         """
-        transition(RunStatus.RUNNING, status)
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
         reply = await self._fenced(
             "finish_run",
             run,
-            run.run_id,
-            status,
-            final_entry_type(status),
-            to_json(said),
-            threads_kept,
-            *(part for pair in interrupts for part in pair),
+            run_id=run.run_id,
+            status=status,
+            entry_type=final_entry_type(status),
+            data=to_json(said),
+            threads_kept=threads_kept,
+            asked=[list(pair) for pair in interrupts],
         )
-        return list(reply[1])
+        return list(reply["retired"])
 
-    async def retire(self, run: TakenRun) -> None:
-        """This attempt's thread is nobody's any more: have it deleted when the run has ended."""
-        await self._scripts.conversation("retire", run.conversation_id, run.run_id, run.thread_id)
+    async def retire_thread(self, run: ClaimedRun) -> None:
+        """Have this attempt's thread deleted when the run has ended, unless the run continues from it."""
+        await self._scripts.conversation("retire", run.conversation_id, run_id=run.run_id, thread_id=run.thread_id)
 
     async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
-        """These threads have been deleted."""
-        await self._scripts.conversation("forget_threads", conversation_id, *thread_ids)
+        """Record that these threads have been deleted."""
+        await self._scripts.conversation("forget_threads", conversation_id, thread_ids=list(thread_ids))
 
-    async def _fenced(self, script: str, run: TakenRun, *args: str | int) -> list[Any]:
-        reply = await self._scripts.conversation(script, run.conversation_id, run.token, *args)
-        if reply[0] == "stale":
+    async def _fenced(self, script: str, run: ClaimedRun, **arguments: Argument) -> Reply:
+        reply = await self._scripts.conversation(script, run.conversation_id, token=run.token, **arguments)
+        if reply.status == "stale":
             raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
         return reply

@@ -6,8 +6,9 @@ import hashlib
 import json
 from typing import Any
 
-from sio_server.conversation.log import Author, to_json
+from sio_server.conversation.log import Author
 from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Scripts
 
 
@@ -30,9 +31,9 @@ class Turns:
     async def stop(self, conversation_id: str, author: Author, run_id: str | None) -> list[str]:
         """End a run now, or all of them, wherever it is executed; return those that this ended."""
         reply = await self._scripts.conversation(
-            "stop", conversation_id, author.user_id, run_id or "", author.to_json()
+            "stop", conversation_id, user_id=author.user_id, run_id=run_id, by=author.to_json()
         )
-        return list(reply[1])
+        return list(reply["stopped"])
 
     async def respond(
         self, conversation_id: str, author: Author, interrupt_id: str, value: Any, *, run_id: str
@@ -46,19 +47,21 @@ class Turns:
         reply = await self._scripts.conversation(
             "respond",
             conversation_id,
-            author.user_id,
-            interrupt_id,
-            answer,
-            author.to_json(),
-            hashlib.sha1(same, usedforsecurity=False).hexdigest(),
-            run_id,
+            user_id=author.user_id,
+            interrupt_id=interrupt_id,
+            value=answer,
+            by=author.to_json(),
+            digest=hashlib.sha1(same, usedforsecurity=False).hexdigest(),
+            run_id=run_id,
         )
-        result: dict[str, Any] = json.loads(reply[1])
-        if reply[0] == "already_resolved":
-            raise AlreadyResolved(result)
-        return result
+        if reply.status == "already_resolved":
+            raise AlreadyResolved(json.loads(reply["event"]))
+        ack: dict[str, Any] = json.loads(reply["ack"])
+        return ack
 
     async def regenerate(self, conversation_id: str, author: Author, seq: int, *, run_id: str) -> str:
         """Answer the message of the last turn anew, whose final entry is `seq`; return the run that does it."""
-        reply = await self._scripts.conversation("regenerate", conversation_id, author.user_id, seq, run_id)
-        return str(reply[1])
+        reply = await self._scripts.conversation(
+            "regenerate", conversation_id, user_id=author.user_id, seq=seq, run_id=run_id
+        )
+        return str(reply["run_id"])

@@ -63,6 +63,7 @@ class LocalCluster:
                 self.node_proxies[number] = Proxy([("127.0.0.1", number)])
                 self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
         self.settings = dict(settings or {})  # of the nodes that are started from now on
+        self.node_settings: dict[int, dict[str, str]] = {}  # further ones of single nodes, by port
         self.node_command = [sys.executable, "-m", "roomgraph", "node"]
         self._processes = Processes(data_dir)
         self._claims = Claims()
@@ -258,10 +259,12 @@ class LocalCluster:
             "NODE_URLS": ",".join(self.urls),
             # Clients on this machine may be as quick as they can: the scenes and measurements are.
             "RATE_LIMIT_USER": "off",
+            "RATE_LIMIT_MARKS": "off",
             "RATE_LIMIT_EVENTS": "off",
             "RATE_LIMIT_ADDRESS": "off",
             "CONNECTIONS_PER_ADDRESS": "0",
             **self.settings,
+            **self.node_settings.get(port, {}),
             "PORT": str(port),
             "REDIS_URL": self._redis_url_of(port),
         }

@@ -19,8 +19,13 @@ GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no sec
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
+CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
+RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
+ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
+UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
+LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 
 
@@ -64,6 +69,11 @@ def user_signed_out(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:signed-out"
 
 
+def user_last_end(user_id: str, device_id: str) -> str:
+    """String: why the device's last session was disconnected (JSON), until it has been told. Expires."""
+    return f"{{rg:u:{user_id}}}:last-end:{device_id}"
+
+
 def user_call(user_id: str, call_id: str) -> str:
     """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
     return f"{{rg:u:{user_id}}}:call:{call_id}"
@@ -72,6 +82,16 @@ def user_call(user_id: str, call_id: str) -> str:
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"
+
+
+def user_reserved(user_id: str) -> str:
+    """Hash: conversation id -> bytes that the user may write there; "" -> their sum."""
+    return f"{{rg:u:{user_id}}}:reserved"
+
+
+def user_inviting(user_id: str) -> str:
+    """Sorted set: "<conversation id> <user id>" of invitations by this user -> until when (ms) they hold."""
+    return f"{{rg:u:{user_id}}}:inviting"
 
 
 def runs(partition_number: int) -> str:
@@ -84,17 +104,43 @@ def stats(partition_number: int) -> str:
     return f"{{rg:{partition_number}}}:stats"
 
 
+def checkpoint_threads(partition_number: int) -> str:
+    """Set: ids of the threads of checkpoints of a partition's conversations, of the plain saver."""
+    return f"{{rg:{partition_number}}}:threads"
+
+
+class CheckpointKeys:
+    """The keys of one thread of checkpoints, of the plain saver; all share the slot of its conversation.
+
+    A thread is named `<conversation id>@<the rest>`; one without `@` is named as a conversation.
+    """
+
+    def __init__(self, thread_id: str) -> None:
+        conversation_id = thread_id.rpartition("@")[0] or thread_id
+        number = partition(conversation_id)
+        tag = f"{{rg:{number}}}"
+        self.checkpoints = f"{tag}:checkpoints:{thread_id}"  # hash: namespace, id -> record, and namespace -> id
+        self.order = f"{tag}:checkpoint-order:{thread_id}"  # list: checkpoints in the order of their writing
+        self.values = f"{tag}:checkpoint-values:{thread_id}"  # hash: namespace, channel, version -> value
+        self.writes = f"{tag}:checkpoint-writes:{thread_id}"  # sorted set (all scores 0): what tasks have written
+        self.threads = checkpoint_threads(number)
+        self.lease = ConversationKeys(conversation_id).lease
+
+    @property
+    def all(self) -> list[str]:
+        """The keys in the order in which the savers' scripts name them (`lua/_thread.lua`)."""
+        return [self.checkpoints, self.order, self.values, self.writes, self.threads, self.lease]
+
+
 class ConversationKeys:
     """The keys of one conversation."""
 
     def __init__(self, conversation_id: str) -> None:
         tag = f"{{rg:{partition(conversation_id)}}}"
         base = f"{tag}:conv:{conversation_id}"
-        # hash: epoch, seq, first; the settings; fence: the last fencing token; thread: where the graph's state
-        # stands; turn_*: the last turn that ended; message_*: the last message
-        self.meta = f"{base}:meta"
+        self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
-        self.invited = f"{base}:invited"  # set of user ids
+        self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
         self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
         self.sent = f"{base}:sent"  # hash: "<user id> <client_id>" -> "<digest> <ack>", as long as its entry
         self.reads = f"{base}:reads"  # hash: user id -> seq
@@ -106,6 +152,8 @@ class ConversationKeys:
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
         self.resolved = f"{base}:resolved"  # hash: interrupt id -> "<digest> <ack>", until others are asked
         self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
+        # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
+        self.usage = f"{base}:usage"
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
         # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
         self.run_prefix = f"{tag}:run:"
@@ -113,16 +161,75 @@ class ConversationKeys:
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 
+    def all(self) -> list[str]:
+        """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
+        return [getattr(self, name) for name in CONVERSATION_KEYS]
+
     def call(self, call_id: str) -> str:
         """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
         return f"{self._call_prefix}{call_id}"
 
 
+META_FIELDS = {
+    "epoch": "of the log",
+    "seq": "of the last entry",
+    "ts": "of the last entry",
+    "first": "seq of the oldest entry that is kept",
+    "retention": "how many entries are kept, 0: all",
+    "owner": "user id of the user who created the conversation",
+    "digest": "of the request that created it",
+    "title": "setting",
+    "access": "setting: open or invitation",
+    "agent": "setting: when the agent answers",
+    "graph": "setting: which agent",
+    "agent_name": "its name, as people see it",
+    "multitask": "setting: what a second message does to a run",
+    "approvals": "setting: who may answer interrupts",
+    "fence": "the count in the last fencing token",
+    "thread": "the thread of checkpoints at which the dialog stands",
+    "draft_rev": "the revision of the newest draft",
+    "cut_in": "the start of Redis in which a device has last caused a new epoch",
+    "message_seq": "of the last message",
+    "message_user": "its author",
+    "turn_seq": "of the message that began the last turn",
+    "turn_final": "seq of the entry that ended it",
+    "turn_base": "the thread from which it began",
+    "asked_seq": "of the entry whose interrupts are open",
+    "asked_in": "the thread in which they were asked",
+    "asked_base": "turn_base of the turn that asked",
+    "asked_for": "turn_seq of the turn that asked",
+    "regenerated": "turn_final of the turn that was regenerated last",
+    "regenerated_by": "the run that did so",
+}
+
+# The names by which scripts know the keys of a conversation, and those of a user, in this order.
+CONVERSATION_KEYS = (
+    *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
+    *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
+    *("run_prefix", "runs", "stats"),
+)
+USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting")
+
+
+def user_keys(user_id: str) -> list[str]:
+    """The keys of a user in the order of USER_KEYS, as scripts get them."""
+    return [
+        *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
+        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id)),
+    ]
+
+
+# Rooms.
+
+CONVERSATION_ROOM = "conversation:"
+USER_ROOM = "user:"
+
+
 def conversation_room(conversation_id: str) -> str:
     """The room of the sessions that follow a conversation."""
-    return f"conversation:{conversation_id}"
+    return CONVERSATION_ROOM + conversation_id
 
 
 def user_room(user_id: str) -> str:
     """The room of a user's sessions."""
-    return f"user:{user_id}"
+    return USER_ROOM + user_id

@@ -9,11 +9,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, to_json
+from sio_server.conversation.log import Author
 from sio_server.conversation.members import Members
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
-from sio_server.protocol.events import MAX_SIGN_OUTS
 from sio_server.store.connection import redis_errors
+from sio_server.store.json_text import to_json
 from sio_server.store.keys import (
     REVOCATIONS,
     conversation_room,
@@ -21,7 +21,7 @@ from sio_server.store.keys import (
     user_sessions,
     user_signed_out,
 )
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Reply, Scripts
 
 # Who is told that a user came or went: the members of at most so many of the user's conversations.
 PRESENCE_ROOMS = 200
@@ -61,8 +61,10 @@ class Devices:
     Every change is one step with its publication, so the last `device:updated` that a session hears is true.
     """
 
-    def __init__(self, redis: Redis, scripts: Scripts, members: Members) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, members: Members, *, users_kept_ms: int = 0) -> None:
+        """`users_kept_ms`: what a user has is forgotten so long after the last session (0: never)."""
         self._redis = redis
+        self._kept_ms = users_kept_ms
         self._scripts = scripts
         self._members = members
 
@@ -72,29 +74,35 @@ class Devices:
         Raises SignedOut, or Refused when the user has `max_sessions` already (0: as many as wanted).
         """
         described = {"since": session.since, "session_id": session.session_id, "node": session.node}
-        reply = await self._scripts.devices(
+        reply = await self._scripts.user(
             "open_session",
             session.user_id,
-            await self._rooms(session.user_id),
-            session.session_id,
-            to_json(described),
-            session.device_id,
-            session.device_name,
-            "" if session.issued_ms is None else session.issued_ms,
-            max_sessions,
+            rooms=await self._rooms(session.user_id),
+            session_id=session.session_id,
+            session=to_json(described),
+            device_id=session.device_id,
+            device_name=session.device_name,
+            issued_ms=session.issued_ms,
+            max_sessions=max_sessions,
         )
-        if reply[0] == ErrorCode.TOKEN_REVOKED:
-            raise SignedOut(json.loads(reply[1]))
-        return str(reply[1]), int(reply[2])
+        if reply.status == ErrorCode.TOKEN_REVOKED:
+            raise SignedOut(json.loads(reply["by"]))
+        return str(reply["device_name"]), int(reply["ms"])
 
     async def close(self, user_id: str, session_id: str) -> None:
         """Remove a session that has ended; one that is gone already changes nothing."""
-        await self._scripts.devices("close_session", user_id, await self._rooms(user_id), session_id)
+        await self._scripts.user(
+            "close_session",
+            user_id,
+            rooms=await self._rooms(user_id),
+            session_id=session_id,
+            user_kept_ms=self._kept_ms,
+        )
 
     async def listed(self, user_id: str) -> list[dict[str, Any]]:
         """The user's devices, those online first: `{device_id, device_name, online, sessions, last_seen}`."""
-        reply = await self._scripts.devices("list_devices", user_id)
-        devices: list[dict[str, Any]] = json.loads(reply[1])
+        reply = await self._scripts.user("list_devices", user_id)
+        devices: list[dict[str, Any]] = json.loads(reply["devices"])
         return devices
 
     async def names(self, sessions: Iterable[tuple[str, str, str]]) -> list[str | None]:
@@ -113,31 +121,41 @@ class Devices:
 
     async def rename(self, session_id: str, user_id: str, device_id: str, name: str) -> None:
         """Call a device of the user otherwise. Raises Refused with `unknown_device`."""
-        _check(await self._scripts.devices("rename_device", user_id, session_id, device_id, name))
+        _check(
+            await self._scripts.user(
+                "rename_device", user_id, session_id=session_id, device_id=device_id, device_name=name
+            )
+        )
 
     async def sign_out(self, session_id: str, by: Author, device_id: str) -> int:
         """End all sessions of a device of the user and refuse its old tokens; return how many sessions it had."""
-        reply = await self._scripts.devices(
+        reply = await self._scripts.user(
             "sign_out",
             by.user_id,
-            await self._rooms(by.user_id),
-            session_id,
-            device_id,
-            to_json({"device_id": by.device_id, "device_name": by.device_name}),
-            MAX_SIGN_OUTS,
+            rooms=await self._rooms(by.user_id),
+            session_id=session_id,
+            device_id=device_id,
+            by={"device_id": by.device_id, "device_name": by.device_name},
+            user_kept_ms=self._kept_ms,
         )
         _check(reply)
-        return int(reply[1])
+        return int(reply["ended"])
 
     async def revoke(self, user_id: str, device_id: str = ALL_DEVICES) -> int:
         """Refuse all tokens of the user, or of a device, that were issued until now, and end the sessions.
 
         Returns how many sessions were ended. Nodes hear of it over the bus, and from the count of revocations.
         """
-        reply = await self._scripts.devices("revoke", user_id, await self._rooms(user_id), device_id)
+        reply = await self._scripts.user(
+            "revoke",
+            user_id,
+            rooms=await self._rooms(user_id),
+            device_id=device_id,
+            user_kept_ms=self._kept_ms,
+        )
         with redis_errors():
             await self._redis.incr(REVOCATIONS)
-        return int(reply[1])
+        return int(reply["ended"])
 
     async def revocations(self) -> str:
         """Another text after each revocation."""
@@ -152,11 +170,11 @@ class Devices:
         if mark is not None and (issued_ms is None or issued_ms <= int(since)):
             raise SignedOut(json.loads(by))
 
-    async def _rooms(self, user_id: str) -> str:
+    async def _rooms(self, user_id: str) -> list[Any]:
         ids = await self._members.ids(user_id, PRESENCE_ROOMS)
-        return to_json([conversation_room(conversation_id) for conversation_id in ids])
+        return [conversation_room(conversation_id) for conversation_id in ids]
 
 
-def _check(reply: list[Any]) -> None:
-    if reply[0] == "session_ended":
+def _check(reply: Reply) -> None:
+    if reply.status == "session_ended":
         raise Unavailable("the session has ended; connect again")

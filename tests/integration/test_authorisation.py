@@ -16,7 +16,14 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 
-from sio_server.gateway.http.api import TRACE_PATH, HttpApi, Stage
+from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.health import HealthRoutes
+from sio_server.gateway.http.hosts import AllowedHosts
+from sio_server.gateway.http.metrics import MetricsRoutes
+from sio_server.gateway.http.page import PagePolicy, PageRoutes
+from sio_server.gateway.http.stage import TRACE_PATH, Stage, StageRoutes
+from sio_server.gateway.http.status import StatusRoutes
 from sio_server.protocol.events import REQUESTS, ClientEvent
 from tests.conftest import RawClient
 from tests.integration.test_sign_out import TOKENS, token_of
@@ -357,11 +364,19 @@ ROUTES = {
 
 
 def test_each_route_has_a_rule() -> None:
-    stage = Stage("k" * 16, None, (), Mock())
-    names = ("tokens", "devices", "limits", "metrics", "readiness", "status")
-    settings = {"trusted_proxies": 0, "guests": True, "token_ttl_s": 60, "node_name": "n", "page_origins": ()}
-    application = HttpApi(**{name: Mock() for name in names}, **settings, stage=stage).application()
-    found = {(route.method, route.resource.canonical) for route in application.router.routes()}
+    application = make_application(
+        [
+            HealthRoutes("n", Mock()),
+            MetricsRoutes(Mock(), ""),
+            GuestRoutes(Mock(), Mock(), allowed=True, token_ttl_s=60),
+            StatusRoutes(Mock(), Mock(), Mock(), Mock()),
+            PageRoutes(),
+        ],
+        hosts=AllowedHosts(()),
+        policy=PagePolicy((), stage=True),
+        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n", ()),
+    )
+    found = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)
 
 

@@ -11,8 +11,10 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import jwt
@@ -24,6 +26,7 @@ from roomgraph.tour.play import play
 from sio_clients import connect_guest
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import SECRET, free_ports
+from tests.waiting import Inbox, first_of, poll
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("REDIS_URL", "PORT", "AUTH_MODE", "AUTH_SECRET", "LOG_LEVEL", "TOKEN_TTL")
@@ -44,7 +47,7 @@ async def _end_processes() -> AsyncIterator[None]:
             await process.communicate()
 
 
-async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **env: str) -> Process:
+async def start(*args: str, cwd: Path = ROOT, program: Sequence[str] = (), **env: Any) -> Process:
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     command = program or (sys.executable, "-m", "roomgraph")
     process = await asyncio.create_subprocess_exec(
@@ -58,6 +61,12 @@ async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **e
     )
     _started.append(process)
     return process
+
+
+async def shows(process: Process, words: str, timeout: float = 30) -> str:
+    """Read what a command prints up to a line with these words."""
+    assert process.stdout is not None
+    return (await first_of(process.stdout, lambda line: words in line.decode(), words, timeout)).decode()
 
 
 async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str, str]:
@@ -210,8 +219,10 @@ async def test_the_tour_fails_when_no_other_node_completes_the_answer(cluster, t
 
         async def start_node(self, port: int) -> None: ...
 
-    nodes, facts = Immortal(), tmp_path / "facts.json"
-    screen = Console(file=io.StringIO())
+    nodes: Any = Immortal()
+    facts = tmp_path / "facts.json"
+    output = io.StringIO()
+    screen = Console(file=output)
     held = await play(
         cluster.urls,
         console=screen,
@@ -225,7 +236,7 @@ async def test_the_tour_fails_when_no_other_node_completes_the_answer(cluster, t
     assert not held
     scenes = json.loads(facts.read_text())["scenes"]
     assert (scenes["recovery"]["ok"], scenes["failover"]["ok"]) == (True, False)
-    assert "Scenes that did not pass: failover" in screen.file.getvalue()
+    assert "Scenes that did not pass: failover" in output.getvalue()
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -257,9 +268,7 @@ async def test_an_interrupted_tour_does_not_exit_with_success(tmp_path):
     port = free_ports(1)
     arguments = ("--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
     process = await start("up", "--tour", "--once", *arguments)
-    assert process.stdout is not None
-    while b"Scene 1" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "Scene 1", 60)
     process.send_signal(signal.SIGTERM)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 130
@@ -269,13 +278,11 @@ async def test_an_interrupted_tour_does_not_exit_with_success(tmp_path):
 async def test_up_restarts_a_node_and_redis_that_exit_unexpectedly_and_says_so(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
-    assert process.stdout is not None
-    while b"Ctrl-C stops" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "Ctrl-C stops", 60)
     for name in (f"node-{port}", "redis"):
         os.kill(json.loads((tmp_path / "processes.json").read_text())[name], signal.SIGKILL)
-        assert "exit status -9" in await _shows(process, f"{name} exited unexpectedly")
-        await _shows(process, f"{name} was restarted and is ready")
+        assert "exit status -9" in await shows(process, f"{name} exited unexpectedly")
+        await shows(process, f"{name} was restarted and is ready")
     async with connect_guest(f"http://127.0.0.1:{port}", "Ann") as ann:
         await (await ann.create("After", agent="off")).send("still here")
     process.send_signal(signal.SIGINT)
@@ -286,12 +293,12 @@ async def test_up_restarts_a_node_and_redis_that_exit_unexpectedly_and_says_so(t
 async def test_up_prints_the_stage_url_and_does_not_report_nodes_killed_there_as_unexpected(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "zh")
-    line = await _shows(process, "/stage#key=")
+    line = await shows(process, "/stage#key=")
     assert "演示台" in line
     url, _, key = line[line.index("http") :].strip().partition("/stage#key=")
     assert url == f"http://127.0.0.1:{port}"
     assert len(key) >= 32
-    await _shows(process, "Ctrl-C")
+    await shows(process, "Ctrl-C")
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http:
         async with http.get(f"{url}/api/trace") as trace:
             control = json.loads(await trace.content.readline())["control"]
@@ -347,15 +354,6 @@ async def test_chat_sends_piped_input_line_by_line_so_that_a_line_can_answer_a_q
     assert told.index("Booked: a workshop") < told.index("Ann: summary") < told.index("Confirmed bookings (1)")
 
 
-async def _shows(process: Process, words: str) -> str:
-    """Read what a command prints up to a line with these words."""
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        while words not in (line := (await process.stdout.readline()).decode()):
-            assert line, f"it ended without: {words}"
-    return line
-
-
 def _type(process: Process, line: str) -> None:
     assert process.stdin is not None
     process.stdin.write(line.encode() + b"\n")
@@ -365,14 +363,14 @@ async def test_chat_shows_a_question_with_its_options_and_answers_it_by_number(c
     ann = await new_client("Ann")
     conversation = await ann.create(conversation_id=new_id, access="open")
     process = await start("chat", new_id, "--url", cluster.urls[1], "--name", "Bob")
-    await _shows(process, "Ctrl-D ends")
+    await shows(process, "Ctrl-D ends")
     _type(process, "book a room for a workshop tomorrow at 10 for 6 people")
-    await _shows(process, "Concierge: So that is: a workshop, tomorrow at 10, 6 people. Shall I book it?")
-    await _shows(process, "1 Book it")
-    await _shows(process, "2 Not yet")
+    await shows(process, "Concierge: So that is: a workshop, tomorrow at 10, 6 people. Shall I book it?")
+    await shows(process, "1 Book it")
+    await shows(process, "2 Not yet")
     _type(process, "1")
-    assert "Bob answered: approve · terminal" in await _shows(process, "answered")
-    await _shows(process, "Concierge: Booked: a workshop, tomorrow at 10, 6 people.")
+    assert "Bob answered: approve · terminal" in await shows(process, "answered")
+    await shows(process, "Concierge: Booked: a workshop, tomorrow at 10, 6 people.")
     messages = [entry.text for entry in await conversation.log() if entry.type == "message"]
     assert messages == ["book a room for a workshop tomorrow at 10 for 6 people"]
     assert process.stdin is not None
@@ -383,28 +381,28 @@ async def test_chat_shows_a_question_with_its_options_and_answers_it_by_number(c
 async def test_chat_stops_edits_and_regenerates_and_names_its_commands(start_cluster, new_id):
     cluster = await start_cluster(nodes=1, WORD_DELAY="0.3")
     process = await start("chat", new_id, "--url", cluster.urls[0], "--name", "Bob")
-    await _shows(process, "Ctrl-D ends")
+    await shows(process, "Ctrl-D ends")
     _type(process, "/regenerate")
-    await _shows(process, "nothing has been answered yet")
+    await shows(process, "nothing has been answered yet")
     _type(process, "/nonsense at all")
-    await _shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT")
+    await shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT")
     async with connect_guest(cluster.urls[0], "Ann") as ann:
         conversation = await ann.join(new_id)
-        said = asyncio.Event()
-        ann.on("run:delta", lambda payload: said.set())
+        deltas: Inbox[Any] = Inbox()
+        ann.on("run:delta", deltas)
         _type(process, "hello")
-        await asyncio.wait_for(said.wait(), 30)
+        await deltas.first(what="a delta")
         _type(process, "/stop")
-        line = await _shows(process, "stopped by Bob")
+        line = await shows(process, "stopped by Bob")
         assert "Concierge: I " in line
         assert "6 people" not in line
         _type(process, "/stop")
-        await _shows(process, "nothing is being answered")
+        await shows(process, "nothing is being answered")
         _type(process, "/edit book a room")
-        await _shows(process, "Bob: book a room")
-        await _shows(process, "Concierge: What is the room for?")
+        await shows(process, "Bob: book a room")
+        await shows(process, "Concierge: What is the room for?")
         _type(process, "/regenerate")
-        await _shows(process, "Concierge: What is the room for?")
+        await shows(process, "Concierge: What is the room for?")
         log = [entry for entry in await conversation.log() if entry.type in ("message", "stopped", "answer")]
         assert [entry.type for entry in log] == ["message", "stopped", "message", "answer", "answer"]
         assert (log[2].data["edits"], log[4].data["replaces"]) == (log[0].seq, log[3].seq)
@@ -451,9 +449,7 @@ async def test_a_taken_or_claimed_port_and_a_left_over_process_are_named_with_wh
     assert status == 1
     assert f"another start of Roomgraph has claimed port {port}" in output.replace("\n", " ")
     process = await start(*arguments)
-    assert process.stdout is not None
-    while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "ready", 60)
     status, output, _ = await roomgraph(*arguments)
     assert status == 1
     assert "kill " in output
@@ -464,15 +460,11 @@ async def test_a_taken_or_claimed_port_and_a_left_over_process_are_named_with_wh
 async def test_nodes_and_redis_end_with_the_command_however_it_ends(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
-    assert process.stdout is not None
-    while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "ready", 60)
     pids = json.loads((tmp_path / "processes.json").read_text()).values()
     process.kill()
     await process.wait()
-    async with asyncio.timeout(15):
-        while any(_lives(pid) for pid in pids):  # noqa: ASYNC110 - they are not our children
-            await asyncio.sleep(0.05)
+    await poll(lambda: not any(_lives(pid) for pid in pids), "the end of its processes")
 
 
 def _lives(pid: int) -> bool:
@@ -487,16 +479,10 @@ async def test_chat_sends_what_is_typed_and_shows_what_others_say(cluster, new_c
     conversation = await ann.create("Lobby", conversation_id=new_id, access="open", agent="off")
     process = await start("chat", new_id, "--url", cluster.urls[1], "--name", "Bob")
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(b"hello from the terminal\n")
-    async with asyncio.timeout(20):
-        async for entry in conversation.entries():
-            if entry.text == "hello from the terminal":
-                break
+    await first_of(conversation.entries(), lambda entry: entry.text == "hello from the terminal")
     await conversation.send("hello [bold]Bob[/]")
-    async with asyncio.timeout(20):
-        while b"Ann: hello [bold]Bob[/]" not in await process.stdout.readline():
-            pass
+    await shows(process, "Ann: hello [bold]Bob[/]")
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 20) == 0
 
@@ -518,16 +504,21 @@ async def test_the_echo_bot_repeats_what_people_say(cluster, new_client, new_id)
     conversation = await ann.create(conversation_id=new_id, access="open", agent="off")
     process = await start("echo-bot", new_id, "--url", cluster.urls[2])
     try:
-        async with asyncio.timeout(20):
-            async for entry in conversation.entries():
-                if entry.type == "member_joined":
-                    await conversation.send("is there an echo?")
-                if entry.text == "echo: is there an echo?":
-                    break
+        await first_of(conversation.entries(), lambda entry: entry.type == "member_joined")
+        await conversation.send("is there an echo?")
+        await first_of(conversation.entries(), lambda entry: entry.text == "echo: is there an echo?")
     finally:
         # Not SIGINT, which a shell's background jobs, and so their children, ignore.
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), 20)
+
+
+async def _is_ready(http: aiohttp.ClientSession, port: int) -> bool:
+    try:
+        async with http.get(f"http://127.0.0.1:{port}/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 async def test_the_procfile_runs_nodes_and_redis(tmp_path):
@@ -544,16 +535,9 @@ async def test_the_procfile_runs_nodes_and_redis(tmp_path):
     program = (sys.executable, "-m", "honcho", "-f", str(tmp_path / "Procfile"), "-e", str(tmp_path / ".env"))
     process = await start("start", "-c", "web=2,redis=1", "-p", str(port), program=program)
     try:
-        async with aiohttp.ClientSession() as http, asyncio.timeout(60):
+        async with aiohttp.ClientSession() as http:
             for number in (port, port + 1):
-                while True:
-                    try:
-                        async with http.get(f"http://127.0.0.1:{number}/ready") as response:
-                            if response.status == 200:
-                                break
-                    except aiohttp.ClientError:
-                        pass
-                    await asyncio.sleep(0.1)
+                await poll(partial(_is_ready, http, number), f"readiness on port {number}", 60)
     finally:
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.communicate(), 30)

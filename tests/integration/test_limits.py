@@ -1,8 +1,9 @@
-"""Who asks for too much is told so with a stable code, on whatever node, and nobody else notices."""
+"""Clients that exceed a limit are told so with a stable code, on whatever node, and others do not notice."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -16,6 +17,7 @@ from sio_clients import ChatClient, NotConnected, RateLimited, guest_token
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
+from tests.faults.raw_websocket import CLOSE, RawWebSocket, frame
 
 TOKENS = Tokens(SECRET, "roomgraph")
 PER_SECOND = 10
@@ -161,6 +163,27 @@ async def test_reading_is_counted_as_events_only(connect, new_id):
     assert ack["error"]["code"] == "rate_limited"
 
 
+async def test_the_id_of_a_conversation_that_one_may_not_know_of_is_expensive_to_guess(connect, new_id):
+    ann, eve, bob = [await connect(f"{new_id}-{name}") for name in ("ann", "eve", "bob")]
+    for conversation_id, access in ((f"{new_id}-private", "invitation"), (f"{new_id}-open", "open")):
+        settings = {"conversation_id": conversation_id, "agent": "off", "access": access}
+        assert (await ann.call("conversation:create", settings))["created"]
+
+    async def guess(client: RawClient, conversation_id: str) -> str:
+        ack = await client.call("conversation:create", {"conversation_id": conversation_id, "agent": "off"})
+        return "ok" if ack["ok"] else ack["error"]["code"]
+
+    assert await guess(eve, f"{new_id}-private") == "conversation_exists"
+    assert await guess(eve, f"{new_id}-another") == "rate_limited"
+    # An open conversation is known to all, and one's own to oneself: these cost what any create does.
+    assert await guess(bob, f"{new_id}-open") == "conversation_exists"
+    assert await guess(bob, f"{new_id}-another") == "ok"
+    assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-private", "title": "x"}))[
+        "error"
+    ]["code"] == "conversation_exists"
+    assert (await ann.call("conversation:leave", {"conversation_id": f"{new_id}-private"}))["left"]
+
+
 async def test_while_redis_is_away_limits_hold_and_nothing_waits_for_them(cluster, connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
@@ -285,3 +308,23 @@ async def test_over_http_nothing_deep_is_read_either(cluster):
         async with http.post(f"{cluster.urls[0]}/api/guest", data=body) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_payload")
     assert (await guest_token(cluster.urls[0], "Ann"))[1]
+
+
+async def test_a_client_that_sends_on_though_it_is_refused_is_closed(cluster, new_id):
+    event = frame(b'42["typing:update",{"conversation_id":"none","typing":true}]')
+    with RawWebSocket(cluster.ports[0]) as client:
+        await client.open(TOKENS.issue(new_id, "Ann", 3600), "flood")
+        closing = b""
+
+        async def send() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    await client.write(event * 100)
+
+        sending = asyncio.create_task(send())
+        with contextlib.suppress(ConnectionError):
+            while True:
+                opcode, payload = await client.receive()
+                closing = payload if opcode == CLOSE else closing
+        await sending
+        assert closing == (1008).to_bytes(2, "big") + b"too many messages"

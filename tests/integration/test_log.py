@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -72,7 +73,7 @@ async def test_client_ids_of_two_users_do_not_meet(log, members, new_id):
 
 async def test_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
     await members.create(ANN, request(new_id))
-    for work in (append(log, new_id, BOB, "c1"), log.page(new_id, "bob", limit=10), log.look(new_id, "bob")):
+    for work in (append(log, new_id, BOB, "c1"), log.page(new_id, "bob", limit=10), log.get_view(new_id, "bob")):
         with pytest.raises(Refused) as refused:
             await work
         assert refused.value.code == "not_a_member"
@@ -85,8 +86,8 @@ async def test_a_conversation_by_invitation_looks_to_strangers_as_if_it_did_not_
         log.page(new_id, "bob", limit=10),
         members.join(BOB, new_id),
         members.invite(BOB, new_id, ["bob"]),
-        log.mark_read(new_id, "bob", "d", 1),
-        log.save_draft(new_id, "bob", "d", "x"),
+        log.marks.mark_read(new_id, "bob", "d", 1),
+        log.marks.save_draft(new_id, "bob", "d", "x"),
     ):
         with pytest.raises(Refused) as refused:
             await work
@@ -127,11 +128,11 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
         await pubsub.subscribe(BUS)
         await members.create(ANN, request(new_id))
         await asyncio.gather(*(append(log, new_id, ANN, f"c{n}", f"text {n}") for n in range(50)))
-        heard = []
+        heard: list[Any] = []
         while len(heard) < 51:
-            message = await pubsub.get_message(timeout=5)
+            message: Any = await pubsub.get_message(timeout=5)
             assert message is not None, "the bus fell silent"
-            event = json.loads(message["data"]) if message["type"] == "message" else {"event": None}
+            event: dict[str, Any] = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
             if event["event"] == "conversation:entry" and event["room"] == f"conversation:{new_id}":
                 heard.append(event["data"][0])
     page = await log.page(new_id, "ann", after=0, limit=200)
@@ -195,15 +196,15 @@ async def test_a_read_mark_never_goes_back_nor_beyond_the_log(log, members, new_
     await members.create(ANN, request(new_id))
     for number in range(3):
         await append(log, new_id, ANN, f"c{number}")
-    assert await log.mark_read(new_id, "ann", "d", 3) == 3
-    assert await log.mark_read(new_id, "ann", "d", 2) == 3
-    assert await log.mark_read(new_id, "ann", "d", 99) == 4
+    assert await log.marks.mark_read(new_id, "ann", "d", 3) == 3
+    assert await log.marks.mark_read(new_id, "ann", "d", 2) == 3
+    assert await log.marks.mark_read(new_id, "ann", "d", 99) == 4
 
 
 async def test_a_drafts_revision_counts_up(log, members, new_id):
     await members.create(ANN, request(new_id))
-    assert [await log.save_draft(new_id, "ann", "d", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
-    assert (await log.look(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
+    assert [await log.marks.save_draft(new_id, "ann", "d", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
+    assert (await log.get_view(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
 
 
 async def test_a_page_before_the_first_entry_is_empty(log, members, new_id):
@@ -248,20 +249,20 @@ async def test_only_members_count_as_such_whatever_the_index_says(members, new_i
 async def test_a_drafts_revision_goes_on_after_leaving(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
-    first = await log.save_draft(new_id, "bob", "d", "a")
+    first = await log.marks.save_draft(new_id, "bob", "d", "a")
     await members.leave(BOB, new_id)
     await members.join(BOB, new_id)
-    assert await log.save_draft(new_id, "bob", "d", "b") > first
+    assert await log.marks.save_draft(new_id, "bob", "d", "b") > first
 
 
 async def test_leaving_takes_marks_and_drafts_along(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
-    await log.mark_read(new_id, "bob", "d", 1)
-    await log.save_draft(new_id, "bob", "d", "secret")
+    await log.marks.mark_read(new_id, "bob", "d", 1)
+    await log.marks.save_draft(new_id, "bob", "d", "secret")
     await members.leave(BOB, new_id)
     await members.join(BOB, new_id)
-    view = await log.look(new_id, "bob")
+    view = await log.get_view(new_id, "bob")
     assert (view.draft, view.reads) == (None, {})
 
 

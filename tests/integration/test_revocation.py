@@ -16,6 +16,7 @@ from sio_clients import ChatClient, NotConnected, Refused, SessionEnded
 from sio_server.protocol.events import MAX_SIGN_OUTS
 from sio_server.store.keys import BUS, user_sessions, user_signed_out
 from tests.integration.test_sign_out import TOKENS, foreign_token, listed, refusal, token_of
+from tests.waiting import Inbox, within
 
 LIMIT_S = 5.0  # promised
 
@@ -25,7 +26,8 @@ async def revoke(redis_url: str, *arguments: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "roomgraph", "revoke", *arguments]
     environment = {**os.environ, "REDIS_URL": redis_url}
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=PIPE)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    async with within(30, "the end of the command"):
+        out, err = await process.communicate()
     return process.returncode or 0, (out + err).decode()
 
 
@@ -50,16 +52,14 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
 async def test_the_sdk_says_so_or_goes_on_with_another_token(cluster, new_id):
     async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 2), device_id="phone") as client:
         conversation = await client.create(conversation_id=new_id, agent="off")
-        asked: list[int] = []
-        renewed = asyncio.Event()
+        asked: Inbox[int] = Inbox()
 
         async def provider() -> str:
-            asked.append(1)
-            if len(asked) == 2:
+            times = len(asked.items) + 1
+            asked(times)
+            if times == 2:
                 raise NotConnected("the service that issues tokens is away for a moment")
-            if len(asked) == 3:
-                renewed.set()
-            return TOKENS.issue(new_id, "Ann", 2 if len(asked) == 1 else 3600)
+            return TOKENS.issue(new_id, "Ann", 2 if times == 1 else 3600)
 
         async with ChatClient(cluster.urls, provider, device_id="laptop") as lasting:
             followed = await lasting.join(new_id)
@@ -69,7 +69,7 @@ async def test_the_sdk_says_so_or_goes_on_with_another_token(cluster, new_id):
             assert ended.value.reason == "token_expired"
             with pytest.raises(SessionEnded):
                 await conversation.send("anybody?")
-            await asyncio.wait_for(renewed.wait(), 2 + LIMIT_S)
+            await asked.first(lambda times: times == 3, "a third question for a token", 2 + LIMIT_S)
             assert (await followed.send("still here")).seq == 2
 
 
@@ -109,6 +109,7 @@ async def test_a_revoked_user_is_closed_on_every_node_and_comes_back_with_a_newe
     back = await raw_client(1, token=token_of(new_id), device_id="d0")
     assert await listed(back) == {"d0": True, "d1": False, "d2": False}, "the devices keep their names"
     assert (await back.call("conversation:history", {"conversation_id": new_id}))["ok"]
+    await bystander.settled()
     assert bystander.sio.connected
     assert not bystander.named("session:ended")
 
@@ -172,6 +173,6 @@ async def test_false_news_of_an_end_ends_nothing(raw_client, redis, new_id):
     }
     await redis.publish(BUS, json.dumps(forged))
     assert (await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"}))["ok"]
-    await asyncio.sleep(0.3)  # it would have been closed by now
+    await ann.settled()
     assert (await ann.call("device:list", {}))["ok"]
     assert not ann.named("session:ended")

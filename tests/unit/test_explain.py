@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sio_server.gateway.requests.validation import explain
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_TEXT_BYTES, REQUESTS, ClientEvent
+from sio_server.protocol.validation import explain
 
 
 def refusal(event: ClientEvent, payload: Any) -> Refused:

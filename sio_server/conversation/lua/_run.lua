@@ -1,16 +1,13 @@
--- Put after `_entry.lua` before the scripts that begin or end runs.
+-- What the scripts that begin or end runs share.
+-- include: entry
 
--- A finished run's record is kept so long (s) for those who look back.
-local RECORD_TTL = 86400
-
--- The agent's part of an entry's data, without the braces.
-local function agent()
+-- The data of an entry by the agent: its own members, and those in `rest` (name, value, ...).
+local function agent_data(...)
   local known = redis.call('HMGET', meta, 'graph', 'agent_name')
-  return '"role":"assistant","user_id":' .. cjson.encode('agent:' .. (known[1] or 'agent')) .. ',"name":'
-    .. cjson.encode(known[2] or 'Agent')
+  return object('role', 'assistant', 'user_id', 'agent:' .. (known[1] or 'agent'), 'name', known[2] or 'Agent', ...)
 end
 
--- Put a run on record and on the queue, before anyone may start it. Runs are taken in the order of `place`.
+-- Record a run and ring the bell of its queue, before any node may execute it. Runs are taken in the order of `place`.
 local function begin_run(run_id, kind, place, input_seq, ...)
   redis.call('HSET', run_prefix .. run_id, 'conversation_id', conversation_id, 'kind', kind, 'input_seq', input_seq,
     'status', 'pending', 'attempt', 0, 'chars', 0, 'failures', 0, ...)
@@ -20,12 +17,12 @@ local function begin_run(run_id, kind, place, input_seq, ...)
 end
 
 -- End a run with its one final entry. Its checkpoints become the conversation's state if `moves`.
-local function end_run(run_id, status, type, data, moves)
+local function end_run(run_id, status, entry_type, data, moves)
   local record = run_prefix .. run_id
   local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'thread', 'base', 'attempts')
-  local seq = append_entry(type, data)
+  local seq = append_entry(entry_type, data)
   redis.call('HSET', record, 'status', status, 'final_seq', seq)
-  redis.call('EXPIRE', record, RECORD_TTL)
+  redis.call('PEXPIRE', record, RUN_RECORD_KEPT_MS)
   redis.call('DEL', record .. ':text', record .. ':updates')
   redis.call('ZREM', unfinished, run_id)
   if redis.call('HGET', lease, 'run_id') == run_id then redis.call('DEL', lease) end
@@ -43,43 +40,48 @@ local function end_run(run_id, status, type, data, moves)
     local used = conversation_id .. '@' .. attempt
     if used ~= current then redis.call('SADD', retired, used) end
   end
-  publish('run:finished', conversation_room, string.format(
-    '{"conversation_id":%s,"run_id":"%s","attempt":%s,"status":"%s","seq":%d}', cjson.encode(conversation_id),
-    run_id, known[1], status, seq))
+  -- What was written just now expires with the rest of a conversation that nobody can reach.
+  local still_ms = redis.call('PTTL', meta)
+  if still_ms > 0 then
+    for _, key in ipairs(own_keys) do redis.call('PEXPIRE', key, still_ms) end
+  end
+  publish('run:finished', conversation_room, object('conversation_id', conversation_id, 'run_id', run_id,
+    'attempt', tonumber(known[1]), 'status', status, 'seq', seq))
   return seq
 end
 
 -- The text of an attempt is void on every device.
 local function withdraw(run_id, attempt, chars)
-  publish('run:superseded', conversation_room, string.format(
-    '{"conversation_id":%s,"run_id":"%s","attempt":%d,"withdrawn_chars":%d}', cjson.encode(conversation_id), run_id,
-    attempt, chars))
+  publish('run:superseded', conversation_room, object('conversation_id', conversation_id, 'run_id', run_id,
+    'attempt', tonumber(attempt), 'withdrawn_chars', tonumber(chars)))
 end
 
--- End a run because somebody wants so. Its lease is gone with it: whoever executes it may write no more.
--- The text so far is kept, unless the run is rolled back. `by` is JSON.
+-- End a run because a member stops it, or because a newer message takes its place. Its lease is gone with it: the node
+-- that executes it may write no more. The text so far is kept, unless the run is rolled back. `by` is JSON text.
 local function stop_run(run_id, rollback, by)
   local record = run_prefix .. run_id
   local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'chars', 'replaces')
   local text = not rollback and redis.call('GET', record .. ':text') or ''
   if rollback and known[1] ~= '0' then withdraw(run_id, known[1], known[3]) end
-  end_run(run_id, 'stopped', 'stopped', string.format(
-    '{%s,"text":%s,"run_id":"%s","attempt":%s,"input_seq":%s,"rolled_back":%s,"by":%s%s}', agent(),
-    cjson.encode(text), run_id, known[1], known[2], rollback and 'true' or 'false', by,
-    known[4] and ',"replaces":' .. known[4] or ''), not rollback)
+  local stopped = {'text', text, 'run_id', run_id, 'attempt', tonumber(known[1]), 'input_seq', tonumber(known[2]),
+    'rolled_back', rollback, 'by', raw(by)}
+  if known[4] then
+    stopped[#stopped + 1] = 'replaces'
+    stopped[#stopped + 1] = tonumber(known[4])
+  end
+  end_run(run_id, 'stopped', 'stopped', agent_data(unpack(stopped)), not rollback)
 end
 
--- An interrupt is settled: `how` is the rest of the data, JSON without the braces.
-local function settle(interrupt_id, how)
-  local data = '{"interrupt_id":' .. cjson.encode(interrupt_id) .. ',' .. how .. '}'
+-- An interrupt is settled: `outcome` is JSON text of an object that says how.
+local function settle(interrupt_id, outcome)
+  local data = with_fields(outcome, 'interrupt_id', interrupt_id)
   local seq = append_entry('interrupt_resolved', data)
-  publish('interrupt:resolved', conversation_room, string.format('{"conversation_id":%s,"seq":%d,%s',
-    cjson.encode(conversation_id), seq, string.sub(data, 2)))
+  publish('interrupt:resolved', conversation_room, with_fields(data, 'conversation_id', conversation_id, 'seq', seq))
   return seq
 end
 
 -- Open interrupts lose their meaning when the dialog goes on without an answer.
 local function supersede_interrupts()
-  for _, id in ipairs(redis.call('HKEYS', interrupts)) do settle(id, '"outcome":"superseded"') end
+  for _, id in ipairs(redis.call('HKEYS', interrupts)) do settle(id, object('outcome', 'superseded')) end
   redis.call('DEL', interrupts, answers)
 end

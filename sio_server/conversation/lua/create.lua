@@ -1,18 +1,27 @@
 -- Create a conversation with its owner as first member.
--- ARGV: 4 user id, 5 epoch, 6 retention, 7 digest of the settings, 8 data of the first entry (JSON),
---       9 how many settings follow, then name and value of each, then the invited user ids
--- Returns {'ok', epoch, '1' if it was new} or {error code}.
-local known = redis.call('HMGET', meta, 'owner', 'digest', 'epoch')
-if known[1] then
-  if known[1] == ARGV[4] and known[2] == ARGV[7] then return {'ok', known[3], '0'} end
-  return {'conversation_exists'}
-end
-redis.call('HSET', meta, 'epoch', ARGV[5], 'seq', 0, 'first', 1, 'fence', 0, 'retention', ARGV[6], 'digest', ARGV[7],
-  'owner', ARGV[4])
-local last = 9 + 2 * tonumber(ARGV[9])
-for i = 10, last, 2 do redis.call('HSET', meta, ARGV[i], ARGV[i + 1]) end
-redis.call('HSET', members, ARGV[4], 'owner')
-for i = last + 1, #ARGV do redis.call('SADD', invited, ARGV[i]) end
-redis.call('HINCRBY', stats, 'conversations', 1)
-append_entry('conversation_created', ARGV[8])
-return {'ok', ARGV[5], '1'}
+--   retention       how many entries are kept, 0: all
+--   digest          of the settings and the invited users
+--   data            of the first entry (JSON)
+--   settings        of the conversation (JSON object of strings)
+--   user_ids        of invited users (JSON array)
+--   invitations_kept_ms   how long their invitations hold
+-- Returns ok: new ('1' or '0'); or an error code.
+-- keys: conversation
+-- include: entry once
+local user_id, epoch, retention, digest, data, settings, user_ids, invitations_kept_ms = unpack(ARGV)
+return once(function()
+  local known = redis.call('HMGET', meta, 'owner', 'digest')
+  if known[1] then
+    if known[1] == user_id and known[2] == digest then return {'ok', 'new', '0'} end
+    return {'conversation_exists'}
+  end
+  redis.call('HSET', meta, 'epoch', epoch, 'seq', 0, 'first', 1, 'fence', 0, 'retention', retention, 'digest', digest,
+    'owner', user_id)
+  for name, value in pairs(cjson.decode(settings)) do redis.call('HSET', meta, name, value) end
+  redis.call('HSET', members, user_id, 'owner')
+  local until_ms = milliseconds() + invitations_kept_ms
+  for _, guest in ipairs(cjson.decode(user_ids)) do redis.call('ZADD', invitations, until_ms, guest) end
+  redis.call('HINCRBY', stats, 'conversations', 1)
+  append_entry('conversation_created', data)
+  return {'ok', 'new', '1'}
+end)

@@ -1,3 +1,5 @@
--- Threads have been deleted. ARGV: 4.. their ids. Returns {'ok'}.
-redis.call('SREM', retired, unpack(ARGV, 4))
+-- Threads have been deleted: `thread_ids` is a JSON array. Returns ok.
+-- keys: conversation
+local thread_ids = unpack(ARGV)
+for _, thread_id in ipairs(cjson.decode(thread_ids)) do redis.call('SREM', retired, thread_id) end
 return {'ok'}

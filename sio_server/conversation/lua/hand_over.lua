@@ -1,6 +1,11 @@
--- Let go of a run that has not ended. ARGV: 4 fencing token
--- Returns {'ok'} or {'stale'}.
-if redis.call('HGET', lease, 'token') ~= ARGV[4] then return {'stale'} end
-redis.call('HSET', run_prefix .. redis.call('HGET', lease, 'run_id'), 'status', 'pending')
-redis.call('DEL', lease)
-return {'ok'}
+-- Let go of a run that has not ended.
+-- Returns ok or stale.
+-- keys: conversation
+-- include: once
+local token = unpack(ARGV)
+return once(function()
+  if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
+  redis.call('HSET', run_prefix .. redis.call('HGET', lease, 'run_id'), 'status', 'pending')
+  redis.call('DEL', lease)
+  return {'ok'}
+end)

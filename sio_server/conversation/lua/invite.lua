@@ -1,11 +1,18 @@
--- Invite users; a member may invite. ARGV: 4 user id, 5.. user ids to invite
--- Returns {'ok', user ids newly invited} or {error code}.
-local refusal = stranger(ARGV[4])
-if refusal then return refusal end
-local new = {}
-for i = 5, #ARGV do
-  if redis.call('HEXISTS', members, ARGV[i]) == 0 and redis.call('SADD', invited, ARGV[i]) == 1 then
-    new[#new + 1] = ARGV[i]
+-- Invite users (`user_ids`, a JSON array) for `invitations_kept_ms`; any member may invite. An invitation that holds already
+-- is renewed. Returns ok: new (ids of the users newly invited); or an error code.
+-- keys: conversation
+-- include: entry once
+local user_id, user_ids, invitations_kept_ms = unpack(ARGV)
+return once(function()
+  local refusal = refuse_non_member(user_id)
+  if refusal then return refusal end
+  local now_ms, new = milliseconds(), {}
+  redis.call('ZREMRANGEBYSCORE', invitations, '-inf', now_ms)
+  for _, guest in ipairs(cjson.decode(user_ids)) do
+    if redis.call('HEXISTS', members, guest) == 0
+      and redis.call('ZADD', invitations, now_ms + invitations_kept_ms, guest) == 1 then
+      new[#new + 1] = guest
+    end
   end
-end
-return {'ok', new}
+  return {'ok', 'new', new}
+end)

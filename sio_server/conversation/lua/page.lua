@@ -1,28 +1,33 @@
 -- One page of the log, for members only; the check and the read are one step.
--- ARGV: 4 user id ('' for the node itself), 5 'after' or 'before', 6 seq, 7 limit, 8 limit in bytes
--- Returns {'ok', epoch, first, head, {seq, envelope, seq, envelope, ...} in ascending order} or {error code}.
-local user_id, direction, seq, limit, max_bytes = ARGV[4], ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+--   user_id         '' for the node itself
+--   direction       'after' or 'before' `seq`
+--   limit, max_bytes  entries, and bytes of them; at least one entry is returned
+-- Returns ok: epoch, first, head, entries ({seq, envelope, seq, envelope, ...} in ascending order); or an error code.
+-- keys: conversation
+-- include: entry
+local user_id, direction, seq, limit, max_bytes = unpack(ARGV)
 local known = redis.call('HMGET', meta, 'epoch', 'first', 'seq')
 if not known[1] then return {'unknown_conversation'} end
-local refusal = user_id ~= '' and stranger(user_id)
+local refusal = user_id ~= '' and refuse_non_member(user_id)
 if refusal then return refusal end
 local found
 if direction == 'after' then
-  found = redis.call('XRANGE', log, string.format('%d-0', seq + 1), '+', 'COUNT', limit)
+  found = redis.call('XRANGE', log, entry_id(seq + 1), '+', 'COUNT', limit)
+elseif tonumber(seq) > 1 then
+  found = redis.call('XREVRANGE', log, entry_id(seq - 1), '-', 'COUNT', limit)
 else
-  found = seq > 1 and redis.call('XREVRANGE', log, string.format('%d-0', seq - 1), '-', 'COUNT', limit) or {}
+  found = {}
 end
-local entries, bytes = {}, 0
-for _, item in ipairs(found) do
+local taken, bytes = 0, 0
+for i, item in ipairs(found) do
   bytes = bytes + #item[2][2]
-  if bytes > max_bytes and #entries > 0 then break end
-  local id = string.match(item[1], '^%d+')
-  if direction == 'after' then
-    entries[#entries + 1] = id
-    entries[#entries + 1] = item[2][2]
-  else
-    table.insert(entries, 1, item[2][2])
-    table.insert(entries, 1, id)
-  end
+  if bytes > tonumber(max_bytes) and i > 1 then break end
+  taken = i
 end
-return {'ok', known[1], known[2], known[3], entries}
+local entries = {}
+for i = 1, taken do
+  local item = found[direction == 'after' and i or taken + 1 - i]
+  entries[#entries + 1] = string.match(item[1], '^%d+')
+  entries[#entries + 1] = item[2][2]
+end
+return {'ok', 'epoch', known[1], 'first', known[2], 'head', known[3], 'entries', entries}

@@ -1,4 +1,7 @@
--- Keep the lease. ARGV: 4 fencing token, 5 lease ms. Returns {'ok'} or {'stale'}.
-if redis.call('HGET', lease, 'token') ~= ARGV[4] then return {'stale'} end
-redis.call('PEXPIRE', lease, ARGV[5])
+-- Keep the lease for another LEASE_MS.
+-- Returns ok or stale.
+-- keys: conversation
+local token = unpack(ARGV)
+if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
+redis.call('PEXPIRE', lease, LEASE_MS)
 return {'ok'}

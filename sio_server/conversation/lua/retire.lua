@@ -1,5 +1,7 @@
--- An owner that lost its lease may have written checkpoints since: have its thread deleted, unless the run goes on
--- from it. ARGV: 4 run id, 5 thread id. Returns {'ok'}.
-local used = redis.call('HGET', run_prefix .. ARGV[4], 'thread') == ARGV[5]
-if not used and redis.call('HGET', meta, 'thread') ~= ARGV[5] then redis.call('SADD', retired, ARGV[5]) end
+-- An owner that lost its lease may have written checkpoints since: have its thread deleted, unless the run continues from
+-- it. Returns ok.
+-- keys: conversation
+local run_id, thread_id = unpack(ARGV)
+local used = redis.call('HGET', run_prefix .. run_id, 'thread') == thread_id
+if not used and redis.call('HGET', meta, 'thread') ~= thread_id then redis.call('SADD', retired, thread_id) end
 return {'ok'}

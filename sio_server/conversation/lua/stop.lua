@@ -1,12 +1,17 @@
--- A member stops a run, or all runs, at once. ARGV: 4 user id, 5 run id ('': all), 6 who (JSON)
--- Returns {'ok', ids of the runs that this stopped} or {error code}.
-local refusal = stranger(ARGV[4])
-if refusal then return refusal end
-local stopped = {}
-for _, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do
-  if ARGV[5] == '' or ARGV[5] == run_id then
-    stop_run(run_id, false, ARGV[6])
-    stopped[#stopped + 1] = run_id
+-- A member stops the run `run_id`, or all runs (''), at once. `by` says who (JSON).
+-- Returns ok: stopped (ids of the runs that this stopped); or an error code.
+-- keys: conversation
+-- include: run once
+local user_id, run_id, by = unpack(ARGV)
+return once(function()
+  local refusal = refuse_non_member(user_id)
+  if refusal then return refusal end
+  local stopped = {}
+  for _, unfinished_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do
+    if run_id == '' or run_id == unfinished_id then
+      stop_run(unfinished_id, false, by)
+      stopped[#stopped + 1] = unfinished_id
+    end
   end
-end
-return {'ok', stopped}
+  return {'ok', 'stopped', stopped}
+end)

@@ -1,7 +1,12 @@
--- Put around the steps whose repetition would do something else, or answer something else: redis-py repeats a command
--- whose reply it did not get, and then the first reply is given again. The last key is that of this one call.
-local this_call = KEYS[#KEYS]
-local first_reply = redis.call('GET', this_call)
-if first_reply then return cjson.decode(first_reply) end
-local call_id = string.match(this_call, '[^:]+$')
-local function step()
+-- redis-py repeats a command whose reply it did not get. A step whose repetition would do, or answer, something else
+-- runs as `return once(function(call_id) ... end)`: the repetition gets the first reply, which is kept for some
+-- seconds under a key of this one call.
+local function once(step)
+  local this_call = KEYS[#KEYS]
+  local first_reply = redis.call('GET', this_call)
+  if first_reply then return cjson.decode(first_reply) end
+  local reply = step(string.match(this_call, '[^:]+$'))
+  -- A refusal has changed nothing.
+  if reply[1] == 'ok' then redis.call('SET', this_call, cjson.encode(reply), 'PX', CALL_KEPT_MS) end
+  return reply
+end

@@ -1,5 +1,6 @@
--- The time by Redis' clock, as scripts store and publish it: the nodes' clocks may differ.
--- Milliseconds as ISO 8601 UTC. The calendar is civil_from_days by Howard Hinnant
+-- The time by Redis' clock, as scripts store and publish it: the clocks of nodes may differ.
+
+-- ISO 8601 UTC. The calendar is civil_from_days by Howard Hinnant
 -- (http://howardhinnant.github.io/date_algorithms.html).
 local function iso(seconds, milliseconds)
   local z = math.floor(seconds / 86400) + 719468

@@ -1,2 +1,4 @@
--- Returns {'ok', the user's devices (JSON)}.
-return {'ok', list_devices()}
+-- Returns ok: devices (JSON).
+-- keys: user
+-- include: devices
+return {'ok', 'devices', list_devices()}

@@ -1,26 +1,31 @@
--- A session of a user begins. ARGV: 7 rooms to tell (JSON), 8 session id, 9 session (JSON), 10 device id,
--- 11 device name, 12 when its token was issued (ms; '': unknown), 13 how many sessions a user may have (0: any number)
--- Returns {'ok', the device's name, the time (ms)}, {'token_revoked', who signed it out (JSON)} or {error code}.
+-- A session of a user begins.
+--   rooms           to tell (JSON array)
+--   session         (JSON)
+--   issued_ms       when its token was issued, '': unknown
+--   max_sessions    how many a user may have, 0: any number
+-- Returns ok: device_name, ms (Redis' time); token_revoked: by (who signed the device out, JSON); or an error code.
 -- The check is in the same step as the writing: a sign-out comes before it and is seen, or after it and sees it.
-local device_id, issued = ARGV[10], tonumber(ARGV[12])
+-- keys: user
+-- include: devices
+local rooms, session_id, session, device_id, device_name, issued_ms, max_sessions = unpack(ARGV)
+local issued, most = tonumber(issued_ms), tonumber(max_sessions)
 for _, field in ipairs({device_id, '*'}) do
   local since, by = string.match(redis.call('HGET', signed_out, field) or '', '^(%d+) (.*)$')
-  if since and not (issued and issued > tonumber(since)) then return {'token_revoked', by} end
+  if since and not (issued and issued > tonumber(since)) then return {'token_revoked', 'by', by} end
 end
 local before = redis.call('HLEN', sessions)
-local most = tonumber(ARGV[13])
-if most > 0 and before >= most and redis.call('HEXISTS', sessions, ARGV[8]) == 0 then return {'too_many_connections'} end
-local known = device(device_id)
-local name = ARGV[11]
-if known and (known.named or name == '') then name = known.name end
-local answer = {'ok', name, string.format('%d', milliseconds())}
-remember(device_id, known and known.named, name)
-redis.call('PERSIST', devices)
-if redis.call('HSET', sessions, ARGV[8], device_id .. ' ' .. ARGV[9]) == 0 then return answer end
+if most > 0 and before >= most and redis.call('HEXISTS', sessions, session_id) == 0 then return {'too_many_connections'} end
+local known = read_device(device_id)
+if known and (known.named or device_name == '') then device_name = known.name end
+local ms = milliseconds()
+local answer = {'ok', 'device_name', device_name, 'ms', string.format('%.0f', ms)}
+write_device(device_id, ms, known and known.named, device_name)
+for _, key in ipairs({devices, signed_out, conversations, reserved}) do redis.call('PERSIST', key) end
+if redis.call('HSET', sessions, session_id, device_id .. ' ' .. session) == 0 then return answer end
 local all = all_devices()
-for i = #all, max_devices + 1, -1 do
+for i = #all, MAX_DEVICES + 1, -1 do
   if #all[i].sessions == 0 then redis.call('HDEL', devices, all[i].id) end
 end
-tell_devices()
-if before == 0 then tell_presence(ARGV[7], true) end
+publish_devices()
+if before == 0 then publish_presence(rooms, true) end
 return answer

@@ -1,8 +1,13 @@
--- A device gets another name, which it keeps whatever it calls itself later.
--- ARGV: 7 the asking session, 8 device id, 9 name. Returns {'ok'}, {'session_ended'} or {error code}.
-if redis.call('HEXISTS', sessions, ARGV[7]) == 0 then return {'session_ended'} end
-local known = device(ARGV[8])
-if not known then return {'unknown_device'} end
-redis.call('HSET', devices, ARGV[8], string.format('%d 1 ', known.seen) .. ARGV[9])
-tell_devices()
-return {'ok'}
+-- A device gets another name, which it keeps whatever it calls itself later. `session_id` is the asking session.
+-- Returns ok, session_ended, or an error code.
+-- keys: user
+-- include: devices once
+local session_id, device_id, device_name = unpack(ARGV)
+return once(function()
+  if redis.call('HEXISTS', sessions, session_id) == 0 then return {'session_ended'} end
+  local known = read_device(device_id)
+  if not known then return {'unknown_device'} end
+  write_device(device_id, known.seen, true, device_name)
+  publish_devices()
+  return {'ok'}
+end)

@@ -1,21 +1,16 @@
 -- End all sessions of a device, on whatever node, and refuse tokens issued until now for it.
--- ARGV: 7 rooms to tell (JSON), 8 the asking session, 9 device id, 10 by whom (JSON), 11 how many sign-outs are kept
--- Returns {'ok', how many sessions it had}, {'session_ended'} or {error code}.
-local device_id = ARGV[9]
-if redis.call('HEXISTS', devices, device_id) == 0 and redis.call('HEXISTS', signed_out, device_id) == 1 then
-  return {'ok', 0}  -- a repetition, or the other of two at once
-end
--- Who was signed out a moment ago signs out nobody any more.
-if redis.call('HEXISTS', sessions, ARGV[8]) == 0 then return {'session_ended'} end
-if redis.call('HEXISTS', devices, device_id) == 0 then return {'unknown_device'} end
+--   rooms           to tell (JSON array)
+--   session_id      the asking session
+--   by              who signs it out (JSON)
+--   user_kept_ms    see `publish_ended`
+-- Returns ok: ended (how many sessions it had); session_ended; or an error code.
+-- keys: user
+-- include: devices once
+local rooms, session_id, device_id, by, user_kept_ms = unpack(ARGV)
 
-local ended = end_sessions(device_id)
-redis.call('HDEL', devices, device_id)
-redis.call('HSET', signed_out, device_id, string.format('%d ', milliseconds()) .. ARGV[10])
-
--- Of too many sign-outs the oldest gives its time to '*', which holds for every device: tokens that are older
--- still are refused, rather than taken again.
-if redis.call('HLEN', signed_out) > tonumber(ARGV[11]) then
+-- Of too many sign-outs the oldest gives its time to '*', which holds for every device: tokens that are older still are
+-- refused, rather than accepted again.
+local function forget_oldest_sign_out()
   local oldest, value, least
   local marks = redis.call('HGETALL', signed_out)
   for i = 1, #marks, 2 do
@@ -27,6 +22,19 @@ if redis.call('HLEN', signed_out) > tonumber(ARGV[11]) then
   if least > all then redis.call('HSET', signed_out, '*', value) end
 end
 
-if #ended > 0 then publish('session:ended', ended, '{"reason":"signed_out","by":' .. ARGV[10] .. '}') end
-tell_ended(ARGV[7])
-return {'ok', #ended}
+return once(function()
+  if redis.call('HEXISTS', devices, device_id) == 0 and redis.call('HEXISTS', signed_out, device_id) == 1 then
+    return {'ok', 'ended', 0}  -- a repetition, or the other of two at once
+  end
+  -- A session that was signed out a moment ago signs out nobody any more.
+  if redis.call('HEXISTS', sessions, session_id) == 0 then return {'session_ended'} end
+  if redis.call('HEXISTS', devices, device_id) == 0 then return {'unknown_device'} end
+
+  local ended = end_sessions(device_id)
+  redis.call('HDEL', devices, device_id)
+  redis.call('HSET', signed_out, device_id, string.format('%.0f ', milliseconds()) .. by)
+  if redis.call('HLEN', signed_out) > MAX_SIGN_OUTS then forget_oldest_sign_out() end
+  if #ended > 0 then publish('session:ended', ended, object('reason', 'signed_out', 'by', raw(by))) end
+  publish_ended(rooms, user_kept_ms)
+  return {'ok', 'ended', #ended}
+end)

@@ -1,0 +1,106 @@
+"""The Lua files of the atomic steps: what each needs, and the source that Redis is given.
+
+A file says at its head what it needs:
+
+    -- keys: conversation          its keys have the names of `keys.CONVERSATION_KEYS` (or `user`: `USER_KEYS`)
+    -- include: entry once         what it shares with others: `_entry.lua`, `_once.lua`, and what these include
+    local user_id, seq = unpack(ARGV)
+
+Names in capitals, such as BUS or LEASE_MS, are the constants below.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from sio_server.protocol.events import MAX_DELIVERED, MAX_DEVICE_SESSIONS, MAX_DEVICES, MAX_SIGN_OUTS
+from sio_server.store import keys
+
+# Each script is in the folder of the package that calls it; `store/lua` holds what all include.
+FOLDERS = ("store/lua", "conversation/lua", "users/lua", "cluster/lua", "gateway/sessions/lua")
+
+CONSTANTS: dict[str, str | int] = {
+    "BUS": keys.BUS,
+    "CONVERSATION_ROOM": keys.CONVERSATION_ROOM,
+    "USER_ROOM": keys.USER_ROOM,
+    "CALL_KEPT_MS": keys.CALL_KEPT_MS,
+    "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,
+    "ENTRY_BYTES": keys.ENTRY_BYTES,
+    "LEASE_MS": keys.LEASE_MS,
+    "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
+    "UPDATES_KEPT": keys.UPDATES_KEPT,
+    "MAX_DELIVERED": MAX_DELIVERED,
+    "MAX_DEVICES": MAX_DEVICES,
+    "MAX_DEVICE_SESSIONS": MAX_DEVICE_SESSIONS,
+    "MAX_SIGN_OUTS": MAX_SIGN_OUTS,
+}
+KEY_NAMES = {"conversation": keys.CONVERSATION_KEYS, "user": keys.USER_KEYS}
+
+_HEAD = re.compile(r"^-- (keys|include): (.+)$", re.MULTILINE)
+_ARGUMENTS = re.compile(r"^local ([a-z_,\s]+?)\s*= unpack\(ARGV\)$", re.MULTILINE)
+_CONSTANT = re.compile(r"\b[A-Z][A-Z_]*[A-Z]\b")
+
+
+@dataclass(frozen=True)
+class ScriptFile:
+    """One script, ready to be given to Redis."""
+
+    name: str
+    source: str
+    arguments: tuple[str, ...]  # the names of ARGV
+    once: bool  # its last key is that of one call; see `_once.lua`
+
+
+def load_script(name: str) -> ScriptFile:
+    """The script in `<name>.lua` with all that it includes. Raises LookupError when there is none."""
+    text = _source(f"{name}.lua")
+    included: list[str] = []
+    _include(text, included)
+    body = "\n".join([*(_source(f"_{part}.lua") for part in included), text])
+    arguments = _ARGUMENTS.search(text)
+    return ScriptFile(
+        name,
+        "".join(line + "\n" for line in (*_constants(body), *_key_names(text))) + body,
+        tuple(re.split(r",\s*", arguments[1])) if arguments else (),
+        "once" in included,
+    )
+
+
+def _include(text: str, included: list[str]) -> None:
+    """Add what a file includes, each part once and after the parts that it needs itself."""
+    for part in _head(text, "include"):
+        if part not in included:
+            _include(_source(f"_{part}.lua"), included)
+            included.append(part)
+
+
+def _head(text: str, what: str) -> list[str]:
+    return [word for kind, words in _HEAD.findall(text) if kind == what for word in words.split()]
+
+
+def _constants(body: str) -> list[str]:
+    """Those constants that the code mentions, as Lua."""
+    code = re.sub(r"--.*", "", body)
+    named = sorted(set(_CONSTANT.findall(code)) & set(CONSTANTS))
+    return [f"local {name} = {_literal(CONSTANTS[name])}" for name in named]
+
+
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else f"'{value}'"
+
+
+def _key_names(text: str) -> list[str]:
+    return [f"local {', '.join(KEY_NAMES[kind])} = unpack(KEYS)" for kind in _head(text, "keys")]
+
+
+@cache
+def _source(name: str) -> str:
+    server = resources.files("sio_server")
+    for folder in FOLDERS:
+        script = server.joinpath(folder, name)
+        if script.is_file():
+            return script.read_text(encoding="utf-8")
+    raise LookupError(f"there is no script {name}")
