@@ -445,7 +445,7 @@ async def test_what_cannot_even_be_read_harms_nobody_else(devices, served, text)
     ann = await devices.start("asker", node=0)
     entry = await asked(ann, "ask 1")
     eve = await devices.join(ann, "Eve", node=0)
-    sio = eve.client._transport._sio
+    sio = eve.client._connection._transport._sio
     request = f'{{"conversation_id":"{ann.conversation.id}","interrupt_id":"{ids(entry)[0]}","value":{text}}}'
     await sio.eio.send(f'27["interrupt:respond",{request}]')
     # On the same node, and for the same user, life goes on.
