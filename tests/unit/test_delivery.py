@@ -129,8 +129,8 @@ def test_entries_in_order_are_handed_on_at_once_and_nothing_is_read() -> None:
     assert not delivery.behind
 
 
-def test_an_entry_heard_before_is_dropped() -> None:
-    assert at(7).hear(E, 7, 7) == Step()
+def test_an_entry_that_came_before_is_dropped() -> None:
+    assert at(7).on_entry(E, 7, 7) == Step()
 
 
 def test_a_gap_is_noticed_and_read_once() -> None:
@@ -203,13 +203,13 @@ def test_the_next_entry_is_handed_on_even_when_the_buffer_is_full() -> None:
 
 @pytest.mark.parametrize("epoch", ["e0", "e2", ""])
 def test_another_epoch_means_start_over_however_it_becomes_known(epoch: str) -> None:
-    assert at(3).hear(epoch, 4, 4) == Step(reset=True)
+    assert at(3).on_entry(epoch, 4, 4) == Step(reset=True)
     assert at(3).known_head(epoch, 9) == Step(reset=True)
-    assert at(3).read(epoch, 9, items([4])) == Step(reset=True)
+    assert at(3).on_page(epoch, 9, items([4])) == Step(reset=True)
 
 
 def test_a_log_that_ends_below_what_was_seen_before_the_read_means_start_over() -> None:
-    assert at(3).read(E, 2, []) == Step(reset=True)
+    assert at(3).on_page(E, 2, []) == Step(reset=True)
 
 
 def test_a_head_that_was_looked_at_before_later_entries_came_changes_nothing() -> None:
