@@ -143,14 +143,15 @@ class Node:
             raise SettingsError(str(exc)) from None
         self._drops = Drops(self._bus, self._sessions, metrics)
         files = raise_open_files()
+        max_http = min(settings.max_http_connections, files // HTTP_SHARE)
         http_connections = HttpConnections(
-            min(settings.max_http_connections, files // HTTP_SHARE),
+            max_http,
             # Behind proxies of ours every connection comes from one of them.
             lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
         )
         events = parse_rates(settings.rate_limit_events)
         limits = ConnectionLimits(
-            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
+            min(settings.max_connections, files - max_http - SPARE_FILES),
             AllowedOrigins(settings.allowed_origins),
             InboundLimits.above_events([(rate.count, rate.period_s) for rate in events]),
         )

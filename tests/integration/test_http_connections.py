@@ -137,7 +137,7 @@ async def test_a_new_connection_replaces_the_one_that_has_been_idle_for_longest(
         assert await answered(kept_alive[4])
 
 
-async def test_connections_that_say_nothing_shut_nobody_out(serve):
+async def test_connections_that_send_nothing_shut_out_no_new_one(serve):
     port, connections = await serve()
     with ExitStack() as stack:
         await opened(stack, port, 5 * LIMIT)
@@ -238,7 +238,7 @@ async def test_a_client_that_does_not_read_an_answer_is_disconnected(serve, fast
         await client.connect()
         await client.write(LARGE)
         async with asyncio.timeout(5):
-            while not client.broken_off:  # noqa: ASYNC110
+            while not client.disconnected:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert len(connections) == 0
 

@@ -29,7 +29,7 @@ class HttpConnections:
     """Bounds the connections that are no websockets: kept-alive ones that are idle make room for new ones.
 
     Without room for a new connection, the one that has been idle for longest is closed; then one that has not made
-    its first request yet; if all are busy, the new one. So connections that do nothing shut nobody out.
+    its first request yet; if all are busy, the new one. So idle connections shut out no new one.
     """
 
     def __init__(self, limit: int, address_of: Callable[[str | None], str] = lambda peer: "") -> None:
