@@ -201,7 +201,7 @@ class Node:
                 StatusRoutes(tokens, devices, request_limits, lambda: read_status(self._redis)),
                 PageRoutes(),
             ],
-            hosts=AllowedHosts((*settings.allowed_hosts, settings.host), page_origins),
+            hosts=AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=StageRoutes(stage, settings.name, settings.allowed_origins) if stage else None,
         )
