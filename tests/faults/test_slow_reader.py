@@ -139,7 +139,7 @@ class Round:
             while slow and now() - self.began < 2 * CLOSED_WITHIN_S:
                 await asyncio.sleep(0.02)  # the resolution of what is measured
                 self.peak = max(self.peak, self.memory())
-                for name in [name for name, client in slow.items() if client.broken_off]:
+                for name in [name for name, client in slow.items() if client.disconnected]:
                     self.closed_after.append(now() - stopped[name])
                     del slow[name]
             self.ended = now()
