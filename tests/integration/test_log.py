@@ -8,7 +8,7 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.log import Author, ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
@@ -136,6 +136,37 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
                 heard.append(event["data"][0])
     page = await log.page(new_id, "ann", after=0, limit=200)
     assert heard == [envelope for _, envelope in page.entries]
+
+
+async def test_a_new_epoch_is_published_to_the_room_with_the_fields_that_nodes_act_on(
+    redis: Redis, log, members, new_id
+):
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(BUS)
+        await members.create(ANN, request(new_id))
+        old = (await log.get_view(new_id, "ann")).bounds.epoch
+        epoch = await log.verify(new_id, Handed(old, 5, "2026-01-01T00:00:00.000Z"))
+        assert epoch != old
+        while True:
+            message = await pubsub.get_message(timeout=5)
+            assert message is not None, "the bus fell silent"
+            if (
+                message["type"] == "message"
+                and "conversation:reset" in message["data"]
+                and new_id in message["data"]
+            ):
+                break
+    assert json.loads(message["data"]) == {
+        "method": "emit",
+        "event": "conversation:reset",
+        "data": [{"conversation_id": new_id, "epoch": epoch}],
+        "binary": False,
+        "namespace": "/",
+        "room": f"conversation:{new_id}",
+        "skip_sid": None,
+        "callback": None,
+        "host_id": "log",
+    }
 
 
 async def test_text_comes_back_from_the_log_exactly_as_it_was_sent(log, members, new_id):
