@@ -38,15 +38,17 @@ from rich.table import Table
 
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.conversation.runs import Idle, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, NothingToDo, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.execution import MODES
 from sio_server.dialog.graphs import concierge
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.requests.runs import new_run_id
-from sio_server.local.cluster import REDIS_PORT_OFFSET, ClusterError, LocalCluster, is_free
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.errors import ClusterError
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.local.redis import NoEmbeddedRedis
 from sio_server.protocol.events import ConversationCreate
 from sio_server.settings import Settings
@@ -216,14 +218,14 @@ class ServedTalk:
             await self._log.append_message(CONVERSATION, ANN, f"m-{number}", text, run_id=self._run_id)
         # As the worker does, except that it waits for the bell.
         rung: Any = await self._redis.xreadgroup(WORKERS, "turn-cost", {self._queue: ">"}, count=1)
-        taken = await self._runs.take(CONVERSATION)
-        if not isinstance(taken, TakenRun):
+        taken = await self._runs.claim_run(CONVERSATION)
+        if not isinstance(taken, ClaimedRun):
             raise RuntimeError(f"turn {number}: there is no run to take: {taken}")
         await self._attempts.execute(taken)
         if self._ended[number - 1 :] != [status]:
             raise RuntimeError(f"turn {number} was to end as {status}, not as {self._ended[number - 1 :]}")
-        left = await self._runs.take(CONVERSATION)
-        if not isinstance(left, Idle):
+        left = await self._runs.claim_run(CONVERSATION)
+        if not isinstance(left, NothingToDo):
             raise RuntimeError(f"turn {number} left something to do: {left}")
         pipe = self._redis.pipeline(transaction=True)
         for stream, messages in rung:

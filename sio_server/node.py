@@ -1,72 +1,45 @@
-"""One node, put together: gateway, dialog worker and heartbeats around one Redis."""
+"""The life of a node: start, serve until a signal, stop within a bounded time."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import logging
+import os
 import secrets
 import signal
-import socket
+import threading
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
-from sio_server.cluster.heartbeats import Heartbeats
-from sio_server.cluster.nodes import Nodes
-from sio_server.cluster.peers import Peers
-from sio_server.cluster.status import read_status
-from sio_server.conversation.log import ConversationLog
-from sio_server.conversation.members import Members
-from sio_server.conversation.quotas import DAY_MS, Quotas
-from sio_server.conversation.runs import Runs
-from sio_server.conversation.turns import Turns
-from sio_server.dialog.attempts import Attempts, RunLimits
-from sio_server.dialog.graphs.loading import Graphs, load_graphs
 from sio_server.dialog.graphs.problems import BadGraph
-from sio_server.dialog.host import DialogHost
-from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore, WrongSaver
-from sio_server.dialog.worker import DialogWorker
-from sio_server.gateway.fanout.bus import Bus
-from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
-from sio_server.gateway.fanout.fanout import Fanout
-from sio_server.gateway.fanout.resync import Repeats
-from sio_server.gateway.http.api import HttpApi, Stage
-from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.requests.namespace import Gateway
-from sio_server.gateway.sessions.auth import Tokens
-from sio_server.gateway.sessions.disconnects import Drops
-from sio_server.gateway.sessions.handshake import Handshakes
-from sio_server.gateway.sessions.limits import Limits, parse_rates
-from sio_server.gateway.sessions.readiness import Readiness
-from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.sessions.sign_out import Endings
-from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S, Strangers
-from sio_server.gateway.transport.server import SocketServer
-from sio_server.open_files import raise_open_files
+from sio_server.dialog.savers.errors import WrongSaver
+from sio_server.gateway.transport.http_connections import HttpRunner
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings, SettingsError, hide_password
-from sio_server.store.clock import Clock
-from sio_server.store.connection import connect, redis_errors
+from sio_server.store.connection import redis_errors
+from sio_server.store.failures import explain
 from sio_server.store.keys import GUEST_SECRET
-from sio_server.store.scripts import Scripts
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
-from sio_server.trace.recording import Trace
-from sio_server.users.devices import Devices
+from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
 
 log = logging.getLogger(__name__)
 
-REDIS_WAIT_S = 60.0
-SPARE_FILES = 256  # of those a process may open: for Redis, the page's files, pages that are asked for
+T = TypeVar("T")
+
+REDIS_AGAIN_S = 0.2
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
+HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
+STOP_S = 8.0  # for everything else that a stopping node does, beyond DRAIN_GRACE
+STEP_S = 2.0  # for one step of that
+LAST_S = 2.0  # after which the process ends, whatever a graph's thread is doing
 
 
 class Node:
@@ -75,147 +48,90 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
-        self._redis = connect(settings.redis_url)
-        self._clock = Clock()
-        self._trace = Trace(settings.name)
+        self._core = Core(settings, self.node_id)
         self._feed: TraceFeed | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
-        self._listening = False
+        self._site: web.TCPSite | None = None
+        self._stop_by = 0.0  # monotonic
 
     async def start(self) -> None:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
-        settings = self._settings
-        await self._wait_for_redis()
-        tokens = Tokens(await self._secret(), settings.auth_audience, self._clock.now)
-        metrics = Metrics()
-        scripts = Scripts(self._redis)
-        quotas = Quotas(
-            conversations=settings.quota_conversations,
-            bytes=settings.quota_bytes,
-            invitations=settings.quota_invitations,
-            invitations_kept_ms=settings.invitations_kept * DAY_MS,
-            abandoned_kept_ms=settings.abandoned_kept * DAY_MS,
-        )
-        conversations = ConversationLog(scripts, self._trace, quotas)
-        self._bus = Bus(settings.redis_url, self.node_id)
-        members = Members(self._redis, scripts, conversations, retention=settings.log_retention, quotas=quotas)
-        devices = Devices(self._redis, scripts, members, users_kept_ms=settings.users_kept_s * 1000)
-        self._sessions = Sessions(
-            self._redis,
-            devices,
-            self.node_id,
-            settings.name,
-            metrics,
-            self._trace,
-            per_user=settings.connections_per_user,
-            per_address=settings.connections_per_address,
-        )
-        self._limits = Limits(
-            scripts,
-            user=parse_rates(settings.rate_limit_user),
-            events=parse_rates(settings.rate_limit_events),
-            address=parse_rates(settings.rate_limit_address),
-        )
-        self._fanout = Fanout(self._bus, conversations, self._sessions, metrics, self._trace)
-        self._fanout.repeats = Repeats(self._bus, members, devices)
-        description: dict[str, str] = {
-            "name": settings.name,
-            "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
-            "port": str(settings.port),
-            "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        }
-        self._nodes = Nodes(self._redis, scripts, self.node_id, description)
-        peers = Peers(settings.node_urls)
-        self._heartbeats = Heartbeats(
-            self._nodes, self._sessions, peers, self._clock, beat_bus=self._bus.heartbeat, on_gone=self._gone
-        )
-        self._leases = LeaseKeeper(Runs(scripts, self.node_id, settings.name))
-        self._dialog = DialogHost(lambda: self._build_dialog(metrics))
+        settings, core = self._settings, self._core
+        await self._wait_for_redis(self._read_time)
+        secret = await self._wait_for_redis(self._read_secret)
+        records = Records(core)
+        self._dialog = Dialog(core)
         try:
-            await self._dialog.start()
+            await self._dialog.host.start()
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
-        # None: the page's own origin only.
-        most = min(settings.max_connections, raise_open_files() - SPARE_FILES)
-        self._sio = SocketServer(self._bus, list(settings.allowed_origins) or None, most)
-        self._endings = Endings(self._bus, self._sessions, devices, self._fanout, self._sio.end_session)
-        self._readiness = Readiness(
-            settings.name,
-            self._bus,
-            self._sessions,
-            redis_heard_at=lambda: max(self._heartbeats.heard_at, self._redis.answered_at),
-            another_is_well=peers.one_is_well,
-            close=self._sio.close,
-        )
-        self._drops = Drops(self._bus, self._sessions, metrics)
-        self._sio.on_dropped = self._drops.dropped
-        gateway = Gateway(
-            handshakes=Handshakes(tokens, self._sessions, self._limits, settings.trusted_proxies),
-            limits=self._limits,
-            sessions=self._sessions,
-            members=members,
-            conversations=conversations,
-            fanout=self._fanout,
-            bus=self._bus,
-            metrics=metrics,
-            node_name=settings.name,
-            turns=Turns(scripts),
-            graphs=self._graphs,
-            devices=devices,
-            endings=self._endings,
-            drops=self._drops,
-            node_urls=settings.node_urls,
-            admit=self._readiness.admit,
-            conversations_per_session=settings.conversations_per_session,
-        )
-        self._sio.register_namespace(gateway)
-        self._sio.after_connect = gateway.after_connect
+        self._limiting = Limiting(core, secret)
+        self._sockets = Sockets(core, records, self._dialog, self._limiting)
         if settings.stage_key:
-            self._trace.start(settings.redis_url)
+            core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        http = HttpApi(
-            tokens=tokens,
-            devices=devices,
-            limits=self._limits,
-            trusted_proxies=settings.trusted_proxies,
-            guests=settings.auth_mode == "guest",
-            token_ttl_s=settings.token_ttl,
-            metrics=metrics,
-            node_name=settings.name,
-            readiness=self._readiness.report,
-            status=lambda: read_status(self._redis),
-            page_origins=settings.allowed_origins,
-            node_urls=settings.node_urls,
-            stage=self._stage(),
+        self._http = Http(core, records, self._sockets, self._limiting, self._feed)
+        self._start_background_work()
+        await self._listen()
+        core.trace.tell(TraceKind.NODE_UP)
+
+    async def stop(self) -> None:
+        """Tell the clients, close their sockets, let runs end or hand them over, and sign off.
+
+        Takes DRAIN_GRACE + STOP_S at most: what has not been done by then other nodes do.
+        """
+        core, sockets, presence = self._core, self._sockets, self._sockets.presence
+        grace_s = self._settings.drain_grace
+        self._stop_by = time.monotonic() + grace_s + STOP_S
+        sockets.readiness.stopping = True
+        core.trace.tell(TraceKind.NODE_DRAINING)
+        if self._site is not None:
+            await self._step(self._site.stop())  # no client comes back to this node
+        for session in presence.sessions.all():
+            presence.bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, {"node": self._settings.name})
+        await asyncio.sleep(DRAIN_NOTICE_S)
+        if self._feed is not None:
+            await self._step(self._feed.stop())
+        await self._step(sockets.server.close_all())
+        await self._step(self._dialog.host.stop(grace_s), grace_s + HAND_OVER_S)
+        await self._step(core.supervisor.stop())
+        await self._step(sockets.resync.close())
+        await self._step(sockets.fanout.close())
+        await self._step(sockets.sign_outs.stop())
+        await self._step(sockets.disconnects.stop())
+        await self._step(presence.mirror.stop(), STEP_S + 1)
+        if self._runner is not None:
+            await self._step(self._runner.cleanup())
+        await self._step(sockets.server.shutdown())
+        await self._step(self._sign_off())
+        await self._step(core.trace.stop())
+        await self._step(presence.bus.close())
+        await self._step(core.redis.aclose())
+
+    def _start_background_work(self) -> None:
+        supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence
+        supervisor.start(
+            "bus", lambda: presence.bus.listen(sockets.dispatch.on_bus_event, sockets.on_resubscribed)
         )
-        app = http.application()
-        strangers = Strangers()
-        app.middlewares.insert(0, strangers.greet)
-        self._sio.attach(app)
-        self._bus.on_event = self._hear
-        self._bus.on_return = self._missed
-        self._bus.start()
-        self._tasks.append(asyncio.create_task(self._heartbeats.run(), name="heartbeats"))
-        self._tasks.append(asyncio.create_task(self._readiness.watch(), name="readiness"))
-        self._tasks.append(asyncio.create_task(self._leases.keep(), name="leases"))
-        self._tasks.append(asyncio.create_task(self._endings.watch(), name="endings"))
-        self._limits.start()
-        self._runner = web.AppRunner(
-            app,
-            handle_signals=False,
-            shutdown_timeout=1.0,
-            access_log=None,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
-        )
+        supervisor.start("heartbeats", presence.heartbeats.run)
+        supervisor.start("readiness", sockets.readiness.watch)
+        supervisor.start("leases", self._dialog.leases.renew_leases)
+        supervisor.start("sign-outs", sockets.sign_outs.watch)
+        supervisor.start("session-mirror", presence.mirror.run_reconciles)
+        supervisor.start("admission", sockets.server.admission.run)
+        supervisor.start("watchdog", sockets.server.watchdog.run)
+        supervisor.start("http-connections", self._http.connections.run)
+        supervisor.start("limits", self._limiting.limits.share)
+
+    async def _listen(self) -> None:
+        """Accept connections."""
+        settings = self._settings
+        self._runner = HttpRunner(self._http.application, self._http.connections, shutdown_timeout=1.0)
         await self._runner.setup()
-        assert self._runner.server is not None
-        self._tasks.append(asyncio.create_task(strangers.watch(self._runner.server), name="strangers"))
-        self._site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
+        site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
-            await self._site.start()
+            await site.start()
         except OSError as exc:
             await self.stop()
             where = f"{settings.host}:{settings.port} cannot be listened on ({exc.strerror})"
@@ -224,167 +140,75 @@ class Node:
             else:
                 advice = f"HOST={settings.host}: {where}. HOST: write an address of this machine, or 0.0.0.0."
             raise SettingsError(advice) from None
-        self._listening = True
-        self._trace.tell(TraceKind.NODE_UP)
+        self._site = site
 
-    async def stop(self) -> None:
-        """Tell the clients, close their sockets, let runs end or hand them over, and sign off."""
-        self._readiness.stopping = True
-        self._trace.tell(TraceKind.NODE_DRAINING)
-        if self._listening:
-            await self._site.stop()  # nobody comes back to this node
-        for session in self._sessions.all():
-            self._bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, {"node": self._settings.name})
-        await asyncio.sleep(DRAIN_NOTICE_S)
-        if self._feed is not None:
-            await self._feed.stop()
-        await self._sio.close_all()
-        await self._dialog.stop(self._settings.drain_grace)
-        await end_tasks(self._tasks)
-        await self._limits.stop()
-        await self._sessions.stop()
-        await self._endings.close()
-        await self._drops.close()
-        await self._fanout.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        await self._sio.shutdown()
+    async def _step(self, work: Coroutine[Any, Any, Any], limit_s: float = STEP_S) -> None:
+        """One step of stopping: bounded, and whatever it raises the next one follows."""
+        name = getattr(work, "__qualname__", repr(work))
+        task = asyncio.create_task(work)
+        left_s = self._stop_by - time.monotonic()
+        _, late = await asyncio.wait([task], timeout=max(0.0, min(limit_s, left_s)))
+        if late:
+            log.error("a step of stopping takes too long and is left: step=%s", name)
+            task.cancel()
+        elif (error := task.exception()) is not None:
+            log.error("a step of stopping failed: step=%s", name, exc_info=error)
+
+    async def _sign_off(self) -> None:
+        """Remove what this node has in Redis."""
         try:
-            await self._sessions.bury(self.node_id)
-            await self._nodes.forget(self.node_id)
-            self._trace.tell(TraceKind.NODE_GONE, gone=self._settings.name)
+            await self._sockets.presence.mirror.reap(self.node_id)
+            await self._sockets.presence.nodes.forget(self.node_id)
+            self._core.trace.tell(TraceKind.NODE_GONE, gone=self._settings.name)
         except Unavailable:
             log.warning("Redis is away: other nodes will remove this node's sessions")
-        await self._trace.stop()
-        await self._bus.stop()
-        await self._redis.aclose()
 
-    async def _build_dialog(self, metrics: Metrics) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
-        """The dialog worker with connections of its own; called in the dialog's event loop."""
-        settings = self._settings
-        redis = connect(settings.redis_url)
-        checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer)
+    async def _read_time(self) -> None:
+        """Set the clock by Redis' time."""
+        redis = self._core.redis
+        await redis.ping()
+        asked_at = time.monotonic()
+        seconds, microseconds = await redis.time()
+        self._core.clock.heard(seconds * 1000 + microseconds // 1000, asked_at)
 
-        graphs: Graphs | None = None
+    async def _read_secret(self) -> str:
+        """The secret that signs tokens; guests' nodes that were given none share one through Redis."""
+        if self._settings.auth_secret:
+            return self._settings.auth_secret
+        await self._core.redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
+        return str(await self._core.redis.get(GUEST_SECRET))
 
-        async def close() -> None:
-            if graphs is not None:
-                await graphs.close()
-            await checkpoints.close()
-            await redis.aclose()
-
-        try:
-            await checkpoints.set_up()
-            graphs = await load_graphs(
-                graph=settings.graph,
-                langgraph_json=settings.langgraph_json,
-                model=settings.model,
-                model_timeout=settings.model_timeout,
-                word_delay=settings.word_delay,
-            )
-        except BaseException:
-            await close()
-            raise
-        self._graphs = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
-        runs = Runs(Scripts(redis), self.node_id, settings.name)
-        attempts = Attempts(
-            run_records=runs,
-            leases=self._leases,
-            graphs=graphs.compile(checkpoints.saver),
-            checkpoints=checkpoints,
-            limits=RunLimits(
-                timeout_s=settings.run_timeout,
-                attempts=settings.run_attempts,
-                steps=settings.recursion_limit,
-                threads_kept=settings.checkpoints_kept,
-            ),
-            on_ended=lambda status: metrics.runs.labels(status).inc(),
-            trace=self._trace,
-        )
-        worker = DialogWorker(
-            redis=redis,
-            redis_url=settings.redis_url,
-            run_records=runs,
-            attempts=attempts,
-            node_id=self.node_id,
-            concurrency=settings.run_concurrency,
-        )
-        return worker, close
-
-    def _hear(self, event: str, payload: Any, room: Any) -> None:
-        """An event came over the bus: for the rooms, and for what this node does of its own."""
-        if event == ServerEvent.SESSION_ENDED:
-            self._endings.hear(payload, room)
-            return
-        if event == SESSION_DROPPED:
-            self._drops.hear(payload)
-            return
-        if event == ServerEvent.RUN_FINISHED:
-            self._dialog.ended(payload["run_id"], payload["status"])
-        elif event == ServerEvent.DEVICE_UPDATED:
-            self._sessions.renamed(room, payload["devices"])
-        self._fanout.hear(event, payload, room)
-
-    def _missed(self) -> None:
-        """The bus came back: anything may have been missed."""
-        self._heartbeats.beat_now()
-        self._fanout.resync()
-        if not self._readiness.stopping:
-            self._sessions.doubt()
-
-    def _stage(self) -> Stage | None:
-        settings = self._settings
-        if self._feed is None:
-            return None
-        return Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, self._feed)
-
-    async def _wait_for_redis(self) -> None:
+    async def _wait_for_redis(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask Redis for REDIS_WAIT_S at most, until it answers. Raises SettingsError if waiting is in vain."""
         deadline = time.monotonic() + REDIS_WAIT_S
         url = hide_password(self._settings.redis_url)
-        said = False
+        logged = False
         while True:
             try:
                 with redis_errors():
-                    await self._redis.ping()
-                    asked_at = time.monotonic()
-                    seconds, microseconds = await self._redis.time()
-                self._clock.heard(seconds * 1000 + microseconds // 1000, asked_at)
-                return
+                    return await ask()
             except Unavailable as exc:
-                if isinstance(exc.__cause__, (AuthenticationError, ResponseError)):
-                    # It answers, but not to us, and waiting changes nothing.
+                problem = exc.__cause__
+                # What passes by itself, such as loading or a failover, is waited for; a refusal is not.
+                if isinstance(problem, (AuthenticationError, ResponseError)) and not explain(problem).passes:
                     raise SettingsError(
-                        f"REDIS_URL={url}: Redis refuses: {exc.__cause__}. "
+                        f"REDIS_URL={url}: Redis refuses: {problem}. "
                         "REDIS_URL: write the right user, password and database."
                     ) from None
-                if "CERTIFICATE_VERIFY_FAILED" in str(exc.__cause__):
+                if "CERTIFICATE_VERIFY_FAILED" in str(problem):
                     raise SettingsError(
-                        f"REDIS_URL={url}: the certificate of Redis is not trusted ({exc.__cause__}). REDIS_URL: "
+                        f"REDIS_URL={url}: the certificate of Redis is not trusted ({problem}). REDIS_URL: "
                         "write a name that the certificate has, and ?ssl_ca_certs=/path/of/the/authority.crt."
                     ) from None
                 if time.monotonic() > deadline:
                     raise SettingsError(
-                        f"REDIS_URL={url}: no Redis answers there ({exc.__cause__}). "
+                        f"REDIS_URL={url}: no Redis answers there ({problem}). "
                         "Start one with `roomgraph redis`, or write the URL of a Redis or Valkey, from 6.2 on."
                     ) from None
-                if not said:
+                if not logged:
                     log.warning("waiting for Redis at %s", url)
-                    said = True
-                await asyncio.sleep(0.2)
-
-    async def _secret(self) -> str:
-        """The secret that signs tokens; guests' nodes that were given none share one through Redis."""
-        if self._settings.auth_secret:
-            return self._settings.auth_secret
-        with redis_errors():
-            await self._redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
-            return str(await self._redis.get(GUEST_SECRET))
-
-    async def _gone(self, node_id: str) -> None:
-        """A dead node has been cleared away."""
-        name = node_id.rpartition("-")[0]
-        if self._trace.on and name not in await self._nodes.names():  # it may have been started again
-            self._trace.tell(TraceKind.NODE_GONE, gone=name)
+                    logged = True
+                await asyncio.sleep(REDIS_AGAIN_S)
 
 
 async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
@@ -406,4 +230,18 @@ async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
     starting.result()
     on_ready()
     await waiting
+    _end_process_after(settings.drain_grace + STOP_S + LAST_S)
     await node.stop()
+
+
+def _end_process_after(seconds: float) -> None:
+    """End this process then, if it has not ended by itself: a graph's thread may never return."""
+
+    def end() -> None:
+        log.error("something keeps this process from ending, most likely a graph's thread: it is ended now")
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()

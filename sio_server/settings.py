@@ -28,6 +28,7 @@ _HINTS = {
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
     "RATE_LIMIT_USER": _RATE_HINT,
+    "RATE_LIMIT_MARKS": _RATE_HINT,
     "RATE_LIMIT_EVENTS": _RATE_HINT,
     "RATE_LIMIT_ADDRESS": _RATE_HINT,
     "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
@@ -41,9 +42,15 @@ _HINTS = {
     "ABANDONED_KEPT": "write for how many days a conversation that nobody can reach is kept, 0 (for ever) to 3650",
     "GUESTS_KEPT": "write for how many days what a guest has is kept after the last session, 0 (for ever) to 3650",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
+    "ALLOWED_HOSTS": "write the names under which this server is reached, without port and with commas between, "
+    "such as chat.example.com or .example.com for all names in a domain, or * for any name",
+    "METRICS_TOKEN": "write at least 16 letters, digits, - and _ that nobody can guess, which Prometheus sends as "
+    "bearer token, or nothing: then only this machine and private networks read the metrics",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com",
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
+    "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
+    "from 8 to 100000",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -63,7 +70,7 @@ _HINTS = {
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
 
-_SECRETS = {"AUTH_SECRET", "STAGE_KEY"}  # never shown, however wrong they are
+_SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "STAGE_KEY"}  # never shown, however wrong they are
 
 
 class SettingsError(ValueError):
@@ -84,9 +91,13 @@ class Settings(BaseSettings):
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
+    max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     rate_limit_user: str = "20/second;600/minute"
+    rate_limit_marks: str = "60/second;2400/minute"
     rate_limit_events: str = "200/second;6000/minute"
     rate_limit_address: str = "100/second;3000/minute"
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
@@ -122,12 +133,20 @@ class Settings(BaseSettings):
         check_redis_url(value)
         return value
 
-    @field_validator("allowed_origins", "node_urls", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", "node_urls", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(f"{name} is not the name of a host")
+        return value
 
     @field_validator("node_urls")
     @classmethod
@@ -139,7 +158,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"{url} is not the address of a node")
         return urls
 
-    @field_validator("rate_limit_user", "rate_limit_events", "rate_limit_address")
+    @field_validator("rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address")
     @classmethod
     def _are_rates(cls, value: str) -> str:
         if value != "off" and not re.fullmatch(f"{_RATE}(;{_RATE}){{0,3}}", value):

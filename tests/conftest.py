@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import uuid
@@ -14,13 +13,16 @@ from typing import Any
 import pytest
 import socketio
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from sio_clients import ChatClient, guest_token
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster, is_free
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
+from tests.waiting import Changes, poll
 
 SECRET = "a-secret-that-only-these-tests-use-0123456789"
 NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}
@@ -47,6 +49,19 @@ async def cluster_in(folder: Path, settings: Mapping[str, str]) -> AsyncIterator
         yield running
     finally:
         await running.stop()
+
+
+async def redis_answers(url: str, timeout: float = 20.0) -> None:
+    """Wait until a Redis that has been started serves."""
+
+    async def is_serving() -> bool:
+        try:
+            return bool(await client.ping())
+        except (RedisError, OSError):
+            return False
+
+    async with Redis.from_url(url) as client:
+        await poll(is_serving, f"Redis at {url}", timeout)
 
 
 ClusterFactory = Callable[..., Awaitable[LocalCluster]]
@@ -131,15 +146,18 @@ async def new_client(cluster: LocalCluster) -> AsyncIterator[ClientFactory]:
 class RawClient:
     """A plain python-socketio client that keeps every event it gets."""
 
+    user_id: str
+    token: str
+
     def __init__(self) -> None:
         self.sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
         self.events: list[tuple[str, Any]] = []
         self.refusals: list[Any] = []
-        self._came = asyncio.Event()
+        self._changes = Changes(lambda: self.events[-12:])
+        self._closed = False
         self.sio.on("*", self._receive)
         self.sio.on("connect_error", self.refusals.append)
-        self._closed = asyncio.Event()
-        self.sio.on("disconnect", lambda reason=None: self._closed.set())
+        self.sio.on("disconnect", self._end)
 
     async def connect(self, url: str, auth: Any) -> None:
         try:
@@ -154,18 +172,41 @@ class RawClient:
 
     def _receive(self, event: str, *args: Any) -> None:
         self.events.append((event, args[0] if args else None))
-        self._came.set()
+        self._changes.changed()
+
+    def _end(self, reason: Any = None) -> None:
+        self._closed = True
+        self._changes.changed()
 
     async def until(self, holds: Callable[[], Any], timeout: float = 5.0) -> None:
         """Wait until `holds()` is true, looking again at each event that comes."""
-        async with asyncio.timeout(timeout):
-            while not holds():
-                self._came.clear()
-                await self._came.wait()
+        await self._changes.until(holds, timeout=timeout)
 
-    async def closed(self) -> None:
+    async def event(self, name: str, timeout: float = 5.0, **fields: Any) -> dict[str, Any]:
+        """The first such event with these fields, come already or to come."""
+        found = await self._changes.until(
+            lambda: [payload for payload in self.named(name) if payload.items() >= fields.items()],
+            f"{name} {fields}",
+            timeout,
+        )
+        return dict(found[0])
+
+    async def closed(self, timeout: float = 5.0) -> None:
         """Wait until the connection has ended."""
-        await asyncio.wait_for(self._closed.wait(), 5)
+        await self._changes.until(lambda: self._closed, "the end of the connection", timeout)
+
+    async def settled(self) -> None:
+        """Wait until all that was published before has come: a message of its own, sent now, came over the bus.
+
+        What has not come by then does not come: so absence is proved without a pause.
+        """
+        marker = f"marker-{uuid.uuid4().hex}"
+        await self.call("conversation:create", {"conversation_id": marker, "agent": "off"})
+        ack = await self.call("message:send", {"conversation_id": marker, "client_id": "marker", "text": "marker"})
+        own = marker, ack["seq"]
+        await self.until(
+            lambda: own in {(e["conversation_id"], e["seq"]) for e in self.named("conversation:entry")}
+        )
 
     def named(self, event: str) -> list[Any]:
         return [payload for name, payload in self.events if name == event]
@@ -182,11 +223,11 @@ async def raw_client(cluster: LocalCluster) -> AsyncIterator[Callable[..., Await
     async def make(node: int = 0, *, name: str = "Raw", token: str = "", **auth: str) -> RawClient:
         client = RawClient()
         if not token:
-            client.user_id, token = await guest_token(cluster.urls[node], name)  # type: ignore[attr-defined]
-        client.token = token  # type: ignore[attr-defined]
+            client.user_id, token = await guest_token(cluster.urls[node], name)
+        client.token = token
         clients.append(client)
         await client.connect(cluster.urls[node], {"token": token, **auth})
-        await client.until(lambda: client.named("session:ready"))
+        await client.event("session:ready")
         return client
 
     yield make

@@ -48,11 +48,13 @@ PURE = {
     "sio_server.trace.contract": set(),
     "sio_server.dialog.outcome": set(),
     "sio_server.gateway.transport.frames": set(),
+    "sio_server.gateway.transport.frame_heads": set(),
+    "sio_server.gateway.transport.inbound": set(),
     **{
         f"roomgraph.check.{module}": set()
         for module in (
-            *("history", "recorder", "checker", "anomalies", "index", "file"),
-            *("log_promises", "device_promises", "run_promises"),
+            *("history", "recorder", "checker", "anomalies", "index", "lines", "parsing"),
+            *("log_promises", "device_promises", "run_promises", "member_promises"),
         )
     },
 }

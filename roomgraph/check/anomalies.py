@@ -30,6 +30,12 @@ class AnomalyKind(StrEnum):
     DEAD_TEXT = "dead_text"
     TEXT_LEFT = "text_left"
     TEXT_DIFFERS = "text_differs"
+    HEARD_AFTER_LEAVING = "heard_after_leaving"
+    UNINVITED = "uninvited"
+    SIGNED_OUT_SERVED = "signed_out_served"
+    SHUT_OUT = "shut_out"
+    ANSWERED_TWICE = "answered_twice"
+    REPLACES_OTHER = "replaces_other"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,12 @@ from roomgraph.check.log_promises import (
     real_time,
     send_order,
 )
+from roomgraph.check.member_promises import heard_after_leaving, shut_out, signed_out_served, uninvited
 from roomgraph.check.run_promises import (
     accepted_runs,
+    answered_twice,
     dead_text,
+    replaces_other,
     run_ended_twice,
     run_not_ended,
     stale_end,
@@ -37,13 +40,14 @@ from roomgraph.check.run_promises import (
     text_left,
 )
 
-# By what they hold to account: the sends, the logs, the views, the runs and what is shown of them.
+# By what they judge: the sends, the logs, the views, the runs, what is shown of them, members and sessions.
 PROMISES: tuple[Callable[[Index], Iterator[Anomaly]], ...] = (
     *(lost_acked, ack_changed, phantom, send_order, real_time),
     *(not_dense, duplicate_in_log, invented),
     *(delivered_twice, out_of_order, skipped, missing_at_end, differs, reset_in_vain),
-    *(run_not_ended, run_ended_twice, stale_end, step_repeated),
+    *(run_not_ended, run_ended_twice, stale_end, step_repeated, replaces_other, answered_twice),
     *(dead_text, text_left, text_differs),
+    *(heard_after_leaving, uninvited, signed_out_served, shut_out),
 )
 
 
@@ -61,7 +65,7 @@ class Report:
     its first in the log, and every further end of a run.
     reordered: every handing of a new seq after a higher one, plus distinct messages that the log has before
     one that was sent earlier (by the same device, or finished before this one began).
-    runs: those that were accepted. resets: how often devices were told to begin anew.
+    runs: those that were accepted. resets: how often devices were told to start over.
     forgiven: acked messages that are gone because the store was destroyed on purpose, of which devices were told.
     """
 

@@ -56,7 +56,7 @@ def missing_at_end(index: Index) -> Iterator[Anomaly]:
 def differs(index: Index) -> Iterator[Anomaly]:
     """What a device was handed at a seq is what the log has there, in every field and in its digest.
 
-    Of a log that began anew: what all others were handed there.
+    Of a log that started over: what all others were handed there.
     """
     for view in index.views:
         for entry in view.entries:
@@ -67,12 +67,22 @@ def differs(index: Index) -> Iterator[Anomaly]:
 
 
 def reset_in_vain(index: Index) -> Iterator[Anomaly]:
-    """A device that is told of a new epoch finds one."""
+    """A device that is told of a new epoch finds one; if it is told that entries are not kept, it had missed some.
+
+    Whether it had is known where the history says how many are kept, and what the newest one was.
+    """
     before: dict[tuple[str, str], DeviceView] = {}
     for view in sorted(index.views, key=lambda view: view.part):
         whose = (view.device, view.conversation_id)
-        epoch = epoch_of(view)
-        if view.reason == "new_epoch" and whose in before and epoch == epoch_of(before[whose]):
+        earlier, before[whose] = before.get(whose), view
+        if earlier is None:
+            continue
+        detail = ""
+        if view.reason == "new_epoch" and (epoch := epoch_of(view)) == epoch_of(earlier):
             detail = f"{view.device} was told of a new epoch, but it is {epoch} as before."
+        elif view.reason == "older_than_retention" and (span := earlier.span) is not None:
+            kept = index.kept.get(view.conversation_id)
+            if kept is None or (view.head is not None and span[1] + 1 >= view.head - kept + 1):
+                detail = f"{view.device} was told that what follows seq {span[1]} is not kept, but it is."
+        if detail:
             yield Anomaly(AnomalyKind.RESET_IN_VAIN, view.conversation_id, view.device, None, None, detail)
-        before[whose] = view

@@ -10,6 +10,8 @@ Outcome = Literal["ok", "failed", "unknown"]
 # The entries that end a run.
 FINAL_TYPES = frozenset({"answer", "interrupt", "stopped", "failed"})
 RESOLVED = "interrupt_resolved"
+JOINED, LEFT, CREATED = "member_joined", "member_left", "conversation_created"
+BY_INVITATION = "invitation"  # what a `conversation_created` is about, where others have to be invited
 
 
 class Acked(NamedTuple):
@@ -27,7 +29,8 @@ class Send:
     `order` counts this device's sends to this conversation from 0. `completed` is None for an "unknown" send.
     "failed" says that it was definitely not done; whoever cannot be sure says "unknown". `acks` holds every
     ack that came, retries included. An "unknown" send may have acks: they came after the device had moved
-    on, so they bind the server to keep the message, but not to keep it in the order of sending.
+    on, so they bind the server to keep the message, but not to keep it in the order of sending. `edits` is the
+    seq of the message that it replaces.
     """
 
     conversation_id: str
@@ -39,6 +42,7 @@ class Send:
     completed: float | None
     outcome: Outcome
     acks: tuple[Acked, ...]
+    edits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class Seen:
     """One entry as a device or the log shows it; `digest` stands for the whole of it.
 
     `run_id` and `attempt` are those of the run that it ends; in an `interrupt_resolved` of the run that goes on.
+    `replaces` is the seq of the entry that a message edits, or that the end of a regenerated run replaces.
+    `about`: of `member_joined` and `member_left` the user, of `interrupt_resolved` the question, of
+    `conversation_created` who may join (`open` or `invitation`).
     """
 
     epoch: str
@@ -56,6 +63,8 @@ class Seen:
     digest: str
     run_id: str | None = None
     attempt: int | None = None
+    replaces: int | None = None
+    about: str | None = None
 
     @property
     def is_message(self) -> bool:
@@ -74,8 +83,9 @@ class DeviceView:
 
     `complete`: it was connected and settled in the end, so it equals the log from the place it began.
     `whole`: it began at seq 1. Any other view began at the first entry it was handed.
-    `part` counts from 0: a device that is told to begin anew (`reason`) begins another part, in a log whose
-    epoch is now `epoch` (None: that of its first entry). Only its last part has to be what the log says.
+    `part` counts from 0: a device that is told to start over (`reason`) begins another part, in a log whose
+    epoch is now `epoch` (None: that of its first entry) and whose newest entry was `head` (None: not known). Only
+    its last part has to be what the log says.
     """
 
     device: str
@@ -86,6 +96,7 @@ class DeviceView:
     part: int = 0
     epoch: str | None = None
     reason: str | None = None
+    head: int | None = None
 
     @property
     def span(self) -> tuple[int, int] | None:
@@ -98,10 +109,14 @@ class DeviceView:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that was accepted otherwise than by the ack of a send, such as by that of a regenerate."""
+    """A run that was accepted otherwise than by the ack of a send.
+
+    By that of a regenerate: `replaces` is the seq of the entry that its end is to replace.
+    """
 
     conversation_id: str
     run_id: str
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +175,63 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """A device asked to leave a conversation and later, if it did, to join it again.
+
+    `after` is how many entries it had been handed in this part of its view when it asked to leave, and `until`
+    when it asked to join again; None: it never did.
+    """
+
+    device: str
+    conversation_id: str
+    user_id: str
+    part: int
+    after: int
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A user was invited, or may have been: the request had been sent."""
+
+    conversation_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A handshake of a device, and the session that it began, if it was accepted.
+
+    `issued` is when its token was; `opened` is None when it was refused (`refused`: the code) or got no answer.
+    `ended` is when the device lost it; None: it was still there in the end.
+    """
+
+    device: str
+    issued: float
+    began: float
+    opened: float | None = None
+    ended: float | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignOut:
+    """A device was signed out: asked for at `invoked`; acked at `completed`, or (None) it may not have been."""
+
+    device: str
+    invoked: float
+    completed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Only the newest `entries` entries of a conversation are kept."""
+
+    conversation_id: str
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """A finished run of the system: every send, every view and the final log of each conversation."""
 
@@ -170,6 +242,11 @@ class History:
     executions: tuple[Execution, ...] = ()
     run_views: tuple[RunView, ...] = ()
     damages: tuple[Damage, ...] = ()
+    absences: tuple[Absence, ...] = ()
+    invitations: tuple[Invitation, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    sign_outs: tuple[SignOut, ...] = ()
+    retentions: tuple[Retention, ...] = ()
 
     def __post_init__(self) -> None:
         # The checker finds sends by client_id and counts (device, message) pairs: both need one owner each.
@@ -180,4 +257,4 @@ class History:
             (v.device, v.conversation_id, v.part) for v in self.views
         ).items():
             if times > 1:
-                raise ValueError(f"{device} has {times} views of {where}; one that starts anew needs a name")
+                raise ValueError(f"{device} has {times} views of {where}; one that starts over needs a name")

@@ -21,13 +21,20 @@ class Index:
                 self.log_at[where].setdefault(entry.seq, entry)
                 if entry.client_id is not None:
                     self.seq_of.setdefault((where, entry.client_id), entry.seq)
+        self.kept = {one.conversation_id: one.entries for one in history.retentions}
+        self._read_trimmed()
         self.seqs = defaultdict[str, list[int]](list, {at: sorted(log) for at, log in self.log_at.items()})
+        self._damaged_above: dict[tuple[str, str], int] = {}
+        for damage in history.damages:
+            place = (damage.conversation_id, damage.epoch)
+            self._damaged_above[place] = min(damage.after, self._damaged_above.get(place, damage.after))
         self.last_part: dict[tuple[str, str], int] = {}
         for view in history.views:
             whose = (view.device, view.conversation_id)
             self.last_part[whose] = max(view.part, self.last_part.get(whose, 0))
         self._past = self._read_past()
-        self._later = self._read_changes()
+        self._next = self._read_changes()
+        self._later: dict[tuple[str, str], set[str]] = {}
 
     def acked_seq(self, send: Send) -> int | None:
         """Where the log holds this send just as one of its acks says."""
@@ -40,13 +47,35 @@ class Index:
         return None
 
     def is_sent(self, where: str, entry: Seen) -> bool:
-        """Somebody sent this text under this client_id to this conversation."""
+        """Somebody sent this text under this client_id to this conversation, as an edit of the same message."""
         send = self.sent.get(entry.client_id) if entry.client_id is not None else None
-        return send is not None and (send.conversation_id, send.text) == (where, entry.text)
+        said = (where, entry.text, entry.replaces)
+        return send is not None and (send.conversation_id, send.text, send.edits) == said
+
+    def first_kept(self, where: str) -> int:
+        """The seq at which the log has to begin: 1, unless older entries are not kept."""
+        log = self.logs.get(where, ())
+        return max(1, log[-1].seq - self.kept[where] + 1) if log and where in self.kept else 1
+
+    def is_trimmed(self, send: Send) -> bool:
+        """Its acked entry is not kept any more, and no device was handed it."""
+        where = send.conversation_id
+        return any(a.seq < self.first_kept(where) and a.seq not in self.log_at[where] for a in send.acks)
 
     def later(self, where: str, epoch: str) -> set[str]:
-        """The epochs that the log came to have after this one, as devices were told."""
-        return self._later.get((where, epoch), set())
+        """The epochs that the log came to have after this one, as devices were told.
+
+        Its cost grows with the epochs of a conversation alone, of which a log has few.
+        """
+        found = self._later.get((where, epoch))
+        if found is None:
+            found, waiting = set[str](), [epoch]
+            while waiting:
+                new = self._next.get((where, waiting.pop()), set()) - found
+                found |= new
+                waiting += new
+            self._later[where, epoch] = found
+        return found
 
     def is_forgiven(self, send: Send) -> bool:
         """Its acked entry may be gone: the store was destroyed on purpose, and devices were told."""
@@ -54,10 +83,8 @@ class Index:
 
     def is_forgiven_at(self, send: Send, ack: Acked) -> bool:
         """What one ack says need not hold any more."""
-        return bool(self.later(send.conversation_id, ack.epoch)) and any(
-            (damage.conversation_id, damage.epoch) == (send.conversation_id, ack.epoch) and ack.seq > damage.after
-            for damage in self.history.damages
-        )
+        after = self._damaged_above.get((send.conversation_id, ack.epoch))
+        return after is not None and ack.seq > after and bool(self.later(send.conversation_id, ack.epoch))
 
     def counts(self, view: DeviceView) -> bool:
         """It is the last part of a view, which has to be what the log says in the end."""
@@ -66,7 +93,7 @@ class Index:
     def right_at(self, view: DeviceView, entry: Seen) -> Seen | None:
         """What a device has to be handed where it was handed this entry.
 
-        What a device was handed before it began anew may be gone from the log. Then all who were handed
+        What a device was handed before it started over may be gone from the log. Then all devices that were handed
         something at that place must have been handed the same.
         """
         in_log = self.log_at[view.conversation_id].get(entry.seq)
@@ -85,8 +112,21 @@ class Index:
         past = self._past[view.conversation_id, view.entries[-1].epoch] if view.entries else {}
         return [seq for seq in range(before + 1, after) if seq in past]
 
+    def _read_trimmed(self) -> None:
+        """Complete logs of which only the newest entries are kept: with what devices were handed before."""
+        for view in self.views:
+            where = view.conversation_id
+            if where not in self.kept:
+                continue
+            first, known = self.first_kept(where), self.log_at[where]
+            for entry in view.entries:
+                if entry.seq < first and entry.seq not in known:
+                    known[entry.seq] = entry
+                    if entry.client_id is not None:
+                        self.seq_of.setdefault((where, entry.client_id), entry.seq)
+
     def _read_past(self) -> dict[tuple[str, str], dict[int, Seen]]:
-        """What was in each epoch of each log as far as it is known: from the log, or from who saw it first."""
+        """What was in each epoch of each log as far as it is known: from the log, or from the first device."""
         past: defaultdict[tuple[str, str], dict[int, Seen]] = defaultdict(dict)
         if any(self.last_part.values()):
             for where, log in self.logs.items():
@@ -98,25 +138,18 @@ class Index:
         return past
 
     def _read_changes(self) -> dict[tuple[str, str], set[str]]:
+        """The epochs that devices were told of right after another one."""
         parts: defaultdict[tuple[str, str], list[DeviceView]] = defaultdict(list)
         for view in self.views:
             parts[view.device, view.conversation_id].append(view)
-        later: dict[tuple[str, str], set[str]] = {}
+        following: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for (_, where), views in parts.items():
             views.sort(key=lambda view: view.part)
             epochs = [epoch for view in views if (epoch := epoch_of(view)) is not None]
-            for at, (epoch, following) in enumerate(pairwise(epochs)):
-                if epoch != following:
-                    later.setdefault((where, epoch), set()).update(epochs[at + 1 :])
-        # One device may have been told of one change, and another of the next.
-        grows = True
-        while grows:
-            grows = False
-            for (where, _), found in later.items():
-                more = set[str]().union(*(later.get((where, epoch), set()) for epoch in found)) - found
-                found |= more
-                grows = grows or bool(more)
-        return later
+            for epoch, after in pairwise(epochs):
+                if epoch != after:
+                    following[where, epoch].add(after)
+        return dict(following)
 
 
 def epoch_of(view: DeviceView) -> str | None:

@@ -11,10 +11,11 @@ from roomgraph.check.index import Index
 def lost_acked(index: Index) -> Iterator[Anomaly]:
     """An acked send is in the log at a position it was acked at, with its client_id and its text.
 
-    Also when the log has begun anew: that devices are told of a loss makes it no smaller.
+    Also when the log has started over: that devices are told of a loss makes it no smaller. Nothing is known of
+    what is not kept any more and was handed to no device.
     """
     for send in index.sends:
-        if send.acks and index.acked_seq(send) is None and not index.is_forgiven(send):
+        if send.acks and index.acked_seq(send) is None and not (index.is_forgiven(send) or index.is_trimmed(send)):
             ack, now = send.acks[0], index.seq_of.get((send.conversation_id, send.client_id))
             found = "nowhere in the log" if now is None else f"at seq {now} in the log, not as acked"
             detail = f"{send.client_id} of {send.device} was acked at seq {ack.seq} but is {found}."
@@ -78,9 +79,12 @@ def real_time(index: Index) -> Iterator[Anomaly]:
 
 
 def not_dense(index: Index) -> Iterator[Anomaly]:
-    """The log of a conversation counts 1, 2, 3 to its end, in one epoch or in those that devices were told of."""
+    """The log of a conversation counts 1, 2, 3 to its end, in one epoch or in those that devices were told of.
+
+    Where only so many entries are kept, it begins with the oldest of these.
+    """
     for where, log in index.logs.items():
-        before, epoch = 0, log[0].epoch if log else ""
+        before, epoch = index.first_kept(where) - 1, log[0].epoch if log else ""
         for entry in log:
             goes_on = entry.epoch == epoch or entry.epoch in index.later(where, epoch)
             if entry.seq != before + 1 or not goes_on:
@@ -107,7 +111,7 @@ def invented(index: Index) -> Iterator[Anomaly]:
     for where, log in index.logs.items():
         for entry in log:
             if entry.is_message and not index.is_sent(where, entry):
-                detail = f"The log has {entry.client_id} at seq {entry.seq}, which nobody sent like that."
+                detail = f"The log has {entry.client_id} at seq {entry.seq}, which no device sent like that."
                 yield of_entry(AnomalyKind.INVENTED, where, None, entry, detail)
     for view in index.views:
         where = view.conversation_id
@@ -116,5 +120,5 @@ def invented(index: Index) -> Iterator[Anomaly]:
                 continue
             # What the log invented is named once, not once more for every device that was handed it.
             if entry != index.log_at[where].get(entry.seq):
-                detail = f"{view.device} was handed {entry.client_id}, which nobody sent like that."
+                detail = f"{view.device} was handed {entry.client_id}, which no device sent like that."
                 yield of_entry(AnomalyKind.INVENTED, where, view.device, entry, detail)

@@ -4,45 +4,85 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import sys
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from roomgraph.check.history import FINAL_TYPES, RESOLVED, Seen
+from roomgraph.check.history import CREATED, FINAL_TYPES, JOINED, LEFT, RESOLVED, Seen
 from roomgraph.check.recorder import Recorder
-from sio_clients.client import RUN_EVENTS, ChatClient
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
-from sio_server.protocol.events import AgentMode, Entry
+from sio_clients.followed import RUN_EVENTS
+from sio_server.protocol.events import MAX_PAGE_ENTRIES, AgentMode, ClientEvent, Entry, EntryType
+
+ENVELOPE = ("v", "conversation_id", "epoch", "seq", "type", "ts", "data")
+# Whom or what an entry is about: a field of its data.
+ABOUT = {JOINED: "user_id", LEFT: "user_id", CREATED: "access", RESOLVED: "interrupt_id"}
 
 
 def seen(entry: Entry) -> Seen:
     """An entry as the checker knows it."""
-    client_id = entry.data.get("client_id")
-    of_run = entry.data if entry.type in FINAL_TYPES or entry.type == RESOLVED else {}
+    return seen_in(entry.model_dump())
+
+
+def seen_in(envelope: Mapping[str, Any]) -> Seen:
+    """The entry of an envelope, as it is on the wire, as the checker knows it."""
+    kind, data = envelope["type"], envelope["data"]
+    client_id = data.get("client_id")
+    of_run = data if kind in FINAL_TYPES or kind == RESOLVED else {}
+    whole = json.dumps({name: envelope[name] for name in ENVELOPE}, sort_keys=True, ensure_ascii=False)
     return Seen(
-        epoch=entry.epoch,
-        seq=entry.seq,
-        type=entry.type,
+        epoch=envelope["epoch"],
+        seq=envelope["seq"],
+        type=kind,
         client_id=str(client_id) if client_id is not None else None,
-        text=entry.text,
-        digest=hashlib.sha1(entry.model_dump_json().encode(), usedforsecurity=False).hexdigest(),
+        text=str(data.get("text", "")),
+        digest=hashlib.sha1(whole.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:20],
         run_id=of_run.get("run_id"),
         attempt=of_run.get("attempt"),
+        replaces=data.get("edits") if kind == "message" else of_run.get("replaces"),
+        about=data.get(ABOUT[kind]) if kind in ABOUT else None,
     )
+
+
+class Message(NamedTuple):
+    """A message that came: its seq, when it came, and the user that it is by."""
+
+    seq: int
+    at: float
+    author: str
+
+
+class Final(NamedTuple):
+    """The end of a run that came."""
+
+    type: str
+    seq: int
+    attempt: int
+    input_seq: int
 
 
 class RecordedDevice:
     """A client that follows conversations and writes down all that it sends, is handed and shows of runs.
 
     `name` is its name in the history. Several devices share one recorder in one event loop.
+
+    `keep`: how many of the latest entries of each conversation stay in `entries` (None: all of them), twice as
+    many at the most. What else is kept of an entry is small.
     """
 
-    def __init__(self, name: str, client: ChatClient, recorder: Recorder) -> None:
+    def __init__(self, name: str, client: ChatClient, recorder: Recorder, *, keep: int | None = None) -> None:
         self.name = name
         self.client = client
+        self.keep = keep
         self.entries: dict[str, list[Entry]] = {}
+        self.messages: dict[str, list[Message]] = {}  # of each conversation, in the order in which they came
+        self.finals: dict[str, dict[str, list[Final]]] = {}  # conversation, run -> its ends, which should be one
+        self.answered: dict[str, set[int]] = {}  # conversation -> the seqs of messages whose run has ended
         self.arrived: dict[str, float] = {}  # client_id of a message -> when it came here
         self.resets: list[str] = []
         self.recorder = recorder
@@ -73,16 +113,16 @@ class RecordedDevice:
         )
 
     async def edit(self, conversation_id: str, seq: int, text: str) -> Ack:
-        """Say one's own message `seq` anew and record how that ended: it is a message as any other."""
+        """Replace the device's own message `seq` and record how that ended: it is a message as any other."""
         conversation = self._conversations[conversation_id]
         return await self._record_send(
-            conversation_id, text, lambda client_id: conversation.edit(seq, text, client_id=client_id)
+            conversation_id, text, lambda client_id: conversation.edit(seq, text, client_id=client_id), edits=seq
         )
 
     async def regenerate(self, conversation_id: str, seq: int) -> str:
-        """Have the turn that ended at `seq` answered anew, and record the run that was promised."""
+        """Have the turn that ended at `seq` answered again, and record the run that was promised."""
         run_id = await self._conversations[conversation_id].regenerate(seq)
-        self.recorder.accept_run(conversation_id, run_id)
+        self.recorder.accept_run(conversation_id, run_id, replaces=seq)
         return run_id
 
     async def until(self, conversation_id: str, holds: Callable[[list[Entry]], bool], timeout: float) -> bool:
@@ -100,11 +140,7 @@ class RecordedDevice:
 
     async def ended(self, conversation_id: str, run_id: str, timeout: float) -> bool:
         """Wait until the final entry of a run has come."""
-
-        def final(entries: list[Entry]) -> bool:
-            return any(e.type in FINAL_TYPES and e.data["run_id"] == run_id for e in reversed(entries))
-
-        return await self.until(conversation_id, final, timeout)
+        return await self.until(conversation_id, lambda _: run_id in self.finals[conversation_id], timeout)
 
     def settle(self, conversation_id: str) -> None:
         """Record that it is connected and has everything, and what it shows of runs in the end."""
@@ -113,9 +149,28 @@ class RecordedDevice:
 
     async def record_log(self, conversation_id: str) -> list[Entry]:
         """Read the whole log and record it as the truth of the end."""
-        entries = await self._conversations[conversation_id].log()
-        self.recorder.log(conversation_id, *(seen(entry) for entry in entries))
+        entries: list[Entry] = []
+        async for page in self.log_pages(conversation_id):
+            self.recorder.log(conversation_id, *(seen(entry) for entry in page))
+            entries += page
         return entries
+
+    async def log_pages(self, conversation_id: str) -> AsyncIterator[list[Entry]]:
+        """The whole log as it is kept, page by page."""
+        after, head = 0, 1
+        while after < head:
+            request = {"conversation_id": conversation_id, "after": after, "limit": MAX_PAGE_ENTRIES}
+            answer = await self.client.request(ClientEvent.CONVERSATION_HISTORY, request)
+            page = [Entry.model_validate(item) for item in answer["entries"]]
+            if not page:
+                return
+            yield page
+            after, head = page[-1].seq, answer["head"]
+
+    async def head(self, conversation_id: str) -> int:
+        """The newest seq of the log."""
+        request = {"conversation_id": conversation_id, "limit": 1}
+        return int((await self.client.request(ClientEvent.CONVERSATION_HISTORY, request))["head"])
 
     async def close(self) -> None:
         """Disconnect."""
@@ -125,18 +180,28 @@ class RecordedDevice:
     def _follow(self, conversation: Conversation) -> Conversation:
         self._conversations[conversation.id] = conversation
         self.entries[conversation.id] = []
+        self.messages[conversation.id] = []
+        self.finals[conversation.id] = {}
+        self.answered[conversation.id] = set()
         card = conversation.card
         whole = card is None or card.replayed == card.history
         self.recorder.open_view(self.name, conversation.id, whole=whole)
-        conversation.on_look = lambda: self._look(conversation.id)
+        conversation.on_live_changed = lambda: self._look(conversation.id)
         self._look(conversation.id)
         self._readers.append(asyncio.create_task(self._read(conversation)))
         return conversation
 
-    async def _record_send(self, conversation_id: str, text: str, call: Callable[[str], Awaitable[Ack]]) -> Ack:
+    async def _record_send(
+        self,
+        conversation_id: str,
+        text: str,
+        call: Callable[[str], Awaitable[Ack]],
+        *,
+        edits: int | None = None,
+    ) -> Ack:
         client_id = uuid.uuid4().hex
         now = asyncio.get_running_loop().time
-        self.recorder.begin_send(conversation_id, client_id, self.name, text, now())
+        self.recorder.begin_send(conversation_id, client_id, self.name, text, now(), edits=edits)
         try:
             ack = await call(client_id)
         except Refused:
@@ -149,13 +214,8 @@ class RecordedDevice:
         while True:
             try:
                 async for entry in conversation.entries():
-                    self.recorder.saw(self.name, conversation.id, seen(entry))
-                    if entry.type in FINAL_TYPES:
-                        self._shows(conversation.id, entry.data["run_id"], "entry", entry.data["attempt"])
-                    if "client_id" in entry.data:
-                        self.arrived[entry.data["client_id"]] = asyncio.get_running_loop().time()
+                    self._keep(conversation.id, entry)
                     async with self._came:
-                        self.entries[conversation.id].append(entry)
                         self._came.notify_all()
                 return
             except ConversationReset as exc:
@@ -163,8 +223,30 @@ class RecordedDevice:
                 position = conversation.position
                 self.recorder.reset(self.name, conversation.id, exc.reason, position.epoch if position else None)
                 self.entries[conversation.id].clear()
+                self.messages[conversation.id].clear()
+                self.finals[conversation.id].clear()
+                self.answered[conversation.id].clear()
             except RoomgraphError:
                 return
+
+    def _keep(self, conversation_id: str, entry: Entry) -> None:
+        """Write down an entry that has come."""
+        now = asyncio.get_running_loop().time()
+        self.recorder.saw(self.name, conversation_id, seen(entry))
+        if entry.type in FINAL_TYPES:
+            run_id, attempt = entry.data["run_id"], entry.data["attempt"]
+            self._shows(conversation_id, run_id, "entry", attempt)
+            final = Final(entry.type, entry.seq, attempt, entry.data["input_seq"])
+            self.finals[conversation_id].setdefault(run_id, []).append(final)
+            self.answered[conversation_id].add(final.input_seq)
+        if "client_id" in entry.data:
+            self.arrived[entry.data["client_id"]] = now
+        if entry.type == EntryType.MESSAGE:
+            self.messages[conversation_id].append(Message(entry.seq, now, sys.intern(entry.author)))
+        kept = self.entries[conversation_id]
+        kept.append(entry)
+        if self.keep is not None and len(kept) > 2 * self.keep:
+            del kept[: -self.keep]
 
     # What it shows of runs
 
@@ -183,7 +265,7 @@ class RecordedDevice:
             self._shown[conversation_id, run_id] = shows
 
     def _look(self, conversation_id: str) -> None:
-        """Record what has changed without an event of its own, as when the client has looked anew."""
+        """Record what has changed without an event of its own, as when the client has looked again."""
         runs = self._conversations[conversation_id].live.runs
         known = {run_id for where, run_id in self._shown if where == conversation_id}
         for run_id in known - runs.keys():

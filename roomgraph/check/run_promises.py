@@ -19,7 +19,7 @@ def accepted_runs(index: Index) -> dict[tuple[str, str], int | None]:
         accepted[run.conversation_id, run.run_id] = None
     damaged = {damage.conversation_id for damage in index.history.damages}
     for view in index.history.run_views:
-        # Whoever saw it begin knows of it too, unless it may have gone with the store.
+        # A device that saw it begin knows of it too, unless it may have gone with the store.
         if view.conversation_id not in damaged and any(state.event in _OF_AN_ATTEMPT for state in view.states):
             accepted[view.conversation_id, view.run_id] = None
     for where, log in index.logs.items():
@@ -36,11 +36,14 @@ def accepted_runs(index: Index) -> dict[tuple[str, str], int | None]:
 
 
 def run_not_ended(index: Index) -> Iterator[Anomaly]:
-    """Every run that was accepted has a final entry; what was said before a question may wait with it."""
+    """Every run that was accepted has a final entry; what was said before a question may wait with it.
+
+    Where only so many entries are kept, its end may be among those that are not.
+    """
     ended = {(where, entry.run_id) for where, log in index.logs.items() for entry in log if entry.is_final}
     last = {where: entry for where, log in index.logs.items() for entry in log if entry.is_final}
     for (where, run_id), seq in accepted_runs(index).items():
-        if (where, run_id) in ended:
+        if (where, run_id) in ended or where in index.kept:
             continue
         latest = last.get(where)
         if seq is not None and latest is not None and latest.type == "interrupt" and seq < latest.seq:
@@ -67,7 +70,7 @@ def run_ended_twice(index: Index) -> Iterator[Anomaly]:
 
 
 def stale_end(index: Index) -> Iterator[Anomaly]:
-    """The final entry of a run is by its latest attempt: whoever lost the run changes nothing."""
+    """The final entry of a run is by its latest attempt: a node that lost the run changes nothing."""
     latest: dict[tuple[str, str], int] = {}
     for view in index.history.run_views:
         whose = (view.conversation_id, view.run_id)
@@ -83,6 +86,34 @@ def stale_end(index: Index) -> Iterator[Anomaly]:
                     f"Attempt {entry.attempt} of {entry.run_id} ended it at seq {entry.seq}, after {known} began."
                 )
                 yield of_entry(AnomalyKind.STALE_END, where, None, entry, detail)
+
+
+def replaces_other(index: Index) -> Iterator[Anomaly]:
+    """The end of a regenerated run replaces the entry that it was asked to replace."""
+    asked = {(run.conversation_id, run.run_id): run.replaces for run in index.history.runs}
+    for where, log in index.logs.items():
+        for entry in log:
+            if not entry.is_final or entry.run_id is None:
+                continue
+            wanted = asked.get((where, entry.run_id))
+            if wanted is not None and entry.replaces != wanted:
+                detail = (
+                    f"{entry.run_id} at seq {entry.seq} was to replace {wanted}, and replaces {entry.replaces}."
+                )
+                yield of_entry(AnomalyKind.REPLACES_OTHER, where, None, entry, detail)
+
+
+def answered_twice(index: Index) -> Iterator[Anomaly]:
+    """A question of the agent is settled once."""
+    for where, log in index.logs.items():
+        first: dict[str, int] = {}
+        for entry in log:
+            if entry.type != RESOLVED or entry.about is None:
+                continue
+            if entry.about in first:
+                detail = f"{entry.about} was settled at seq {first[entry.about]}, and again at {entry.seq}."
+                yield of_entry(AnomalyKind.ANSWERED_TWICE, where, None, entry, detail)
+            first.setdefault(entry.about, entry.seq)
 
 
 def step_repeated(index: Index) -> Iterator[Anomaly]:

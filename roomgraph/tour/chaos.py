@@ -1,27 +1,34 @@
-"""Scene: all faults, at times drawn from a seed, while everyone writes and the agent answers."""
+"""Scene: all faults and actions, at times drawn from a seed, while everyone writes and the agents answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from roomgraph.check.recording import RecordedDevice
-from roomgraph.tour.faults import Faults, Happening
+from roomgraph.check.checker import Report
+from roomgraph.tour.actions import Actions, Asking
+from roomgraph.tour.chaos_nodes import STEPS, can_jump, executions
+from roomgraph.tour.faults import Faults
 from roomgraph.tour.figures import percentiles, recovery
-from roomgraph.tour.schedule import FaultKind, schedule
-from roomgraph.tour.stage import Stage
+from roomgraph.tour.player import Happening
+from roomgraph.tour.raw_people import RawPeople
+from roomgraph.tour.schedule import ActionKind, FaultKind, Kind, schedule, schedule_actions
+from roomgraph.tour.stage import WAIT_S, Stage
 from roomgraph.tour.traffic import PAUSE_S, Traffic
 from sio_server.tasks import end_tasks
 
-ASKING = 2  # people who have something said back all the time, each in a conversation of their own
+ASKING = 3  # people who have something said back all the time, each in a conversation of their own
 LINES_ASKED = 3  # so that an answer takes about a second
+KEPT = 100  # entries of each conversation that a device keeps as they came
 TIMELINE = 36  # characters
 
 
@@ -30,71 +37,117 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     texts, devices, cluster = stage.texts, stage.devices, stage.own_cluster()
     seed, duration = stage.seed, stage.duration
     planned = schedule(seed, duration, nodes=len(cluster.ports), devices=len(devices))
-    stage.say("chaos.plan", clients=len(devices), nodes=len(cluster.ports), duration=f"{duration:g}", seed=seed)
-    traffic = Traffic(stage)
+    for device in devices:
+        device.keep = KEPT
+    traffic, people = Traffic(stage), RawPeople(cluster, stage.recorder)
+    clients = len(devices) + len(people.devices)
+    stage.say("chaos.plan", clients=clients, nodes=len(cluster.ports), duration=f"{duration:g}", seed=seed)
+    if not can_jump(cluster):
+        planned = tuple(fault for fault in planned if fault.kind != FaultKind.CLOCK_JUMP)
+        stage.say("chaos.no_clock")
     faults = Faults(cluster, devices)
     tasks: list[asyncio.Task[None]] = []
     over = asyncio.Event()
     try:
         await traffic.start(texts("chaos"))
-        for number, device in enumerate(devices[:ASKING]):
-            where = await traffic.open(texts("chaos"), "echo")
-            text = " ".join(stage.people[number].line(line) for line in range(LINES_ASKED))
-            tasks.append(asyncio.create_task(_ask(traffic, device, where, text, over)))
+        await people.start(traffic.conversation_id)
+        asking = await _conversations(stage, traffic)
+        actions = Actions(traffic, people, asking)
         booking = await traffic.open(texts("chaos"), "concierge")
+        tasks += [asyncio.create_task(_ask(traffic, one, over)) for one in asking]
         tasks.append(asyncio.create_task(_book(traffic, booking, texts("approval.ask"), over)))
-        asking = list(tasks)
+        asked = list(tasks)
         began = asyncio.get_running_loop().time()
-        tasks.append(asyncio.create_task(_show(stage, traffic, faults, began)))
-        await faults.play(planned, duration)
-        await asyncio.sleep(max(0.0, began + duration - asyncio.get_running_loop().time()))
+        shown = partial(timeline, stage, [faults.happened, actions.happened], began)
+        tasks.append(asyncio.create_task(_show(stage, traffic, shown, began)))
+        done = schedule_actions(seed, duration, targets=actions.kinds)
+        playing = (faults.play(planned, duration), actions.play(done, duration), asyncio.sleep(duration))
+        tasks += (working := [asyncio.create_task(work) for work in playing])
+        await asyncio.gather(*working)
         over.set()
-        await asyncio.gather(traffic.stop(), *asking)
+        await asyncio.gather(traffic.stop(), people.stop(), *asked)
         unended = await traffic.runs_end()
         level = await traffic.level()
+        late = await people.level(WAIT_S)
+        dead = [port for port in cluster.ports if not cluster.is_running(port)]
     finally:
         await traffic.cancel()
         await end_tasks(tasks)
+        await people.close()
+    stage.recorder.execution(*executions(cluster))
     report = stage.judge()
-    stage.console.print(timeline(stage, faults.happened, began, began + duration))
+    stage.console.print(shown(began + duration))
+    return _tell(stage, report, _Outcome(faults, actions, traffic, level and not late, unended, late, dead))
 
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What was seen besides the history."""
+
+    faults: Faults
+    actions: Actions
+    traffic: Traffic
+    level: bool
+    unended: int
+    late: list[str]
+    dead: list[int]
+
+
+def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
+    """Tell the verdict; returns the facts."""
+    traffic, happened = outcome.traffic, outcome.faults.happened
     latency = percentiles(traffic.latencies())
-    longest = recovery(traffic.arrivals(), [happening.spell for happening in faults.happened])
+    longest = recovery(traffic.arrivals(), [happening.spell for happening in happened])
     runs = traffic.runs()
-    taken_over = sum(finals[0].data["attempt"] > 1 for finals in runs.values())
+    taken_over = sum(finals[0].attempt > 1 for finals in runs.values())
     facts = {**report.counts(), "acked": report.acked, "runs": len(runs), "taken_over": taken_over}
     stage.say("chaos.figures", **facts)
     p50, p99 = (f"{latency[name]:.0f}" for name in ("p50", "p99"))
     stage.say("chaos.latency", p50=p50, p99=p99, recovery=stage.seconds(longest))
     stage.tell_anomalies(report)
-    if unended:
-        stage.say("unended", count=unended)
-    ok = report.ok and level and not unended and longest is not None
-    count = len(faults.happened)
-    stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", faults=count, **facts)
+    if outcome.unended:
+        stage.say("unended", count=outcome.unended)
+    if outcome.late:
+        stage.say("chaos.late", names=", ".join(outcome.late))
+    if outcome.dead:
+        stage.say("chaos.dead", nodes=", ".join(map(str, outcome.dead)))
+    ok = report.ok and outcome.level and not (outcome.unended or outcome.dead) and longest is not None
+    counts = {"faults": len(happened), "actions": len(outcome.actions.happened)}
+    stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", **counts, **facts)
     told = {
         "ok": ok,
         **facts,
-        "seed": seed,
-        "duration_s": duration,
-        "faults": faults.counts(),
+        "seed": stage.seed,
+        "duration_s": stage.duration,
+        "faults": outcome.faults.counts(),
+        "actions": outcome.actions.counts(),
         "recovery_s": longest and round(longest, 2),
         "latency_ms": latency,
         "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
     if ok:
         return told
-    stage.say("chaos.again", seed=seed, duration=f"{duration:g}")
-    history = stage.keep_history(f"roomgraph-chaos-{seed}-")
-    stage.say("chaos.history", path=escape(history))
+    stage.say("chaos.again", seed=stage.seed, duration=f"{stage.duration:g}")
+    history = stage.keep_history(f"roomgraph-chaos-{stage.seed}-")
+    stage.say("chaos.history", path=history)
     return {**told, "history": history}
 
 
-async def _ask(
-    traffic: Traffic, device: RecordedDevice, conversation_id: str, text: str, over: asyncio.Event
-) -> None:
+async def _conversations(stage: Stage, traffic: Traffic) -> list[Asking]:
+    """The conversations in which agents are asked all the time: the echo, and one whose steps are recorded."""
+    found: list[Asking] = []
+    for number, device in enumerate(stage.devices[:ASKING]):
+        graph = STEPS if number == ASKING - 1 and STEPS in device.client.graphs else "echo"
+        where = await traffic.open(stage.texts("chaos"), graph)
+        text = " ".join(stage.people[number].line(line) for line in range(LINES_ASKED))
+        found.append(Asking(device, where, text))
+    return found
+
+
+async def _ask(traffic: Traffic, asking: Asking, over: asyncio.Event) -> None:
     while not over.is_set():
-        await traffic.ask(device, conversation_id, text)
+        async with asking.lock:
+            await traffic.ask(asking.device, asking.conversation_id, asking.text)
         await asyncio.sleep(PAUSE_S)
 
 
@@ -105,42 +158,42 @@ async def _book(traffic: Traffic, conversation_id: str, text: str, over: asyncio
         await asyncio.sleep(PAUSE_S)
 
 
-async def _show(stage: Stage, traffic: Traffic, faults: Faults, began: float) -> None:
-    """What is broken just now, where somebody looks."""
+async def _show(stage: Stage, traffic: Traffic, shown: Callable[[float], Table], began: float) -> None:
+    """What is broken just now, drawn on a terminal."""
     if not stage.console.is_terminal:
         return
-    loop = asyncio.get_running_loop()
+    loop, messages = asyncio.get_running_loop(), traffic.devices[0].messages[traffic.conversation_id]
     with Live(console=stage.console, transient=True, auto_refresh=False) as live:
         while True:
             now = loop.time()
-            count = len(traffic.arrivals(traffic.devices[:1])[traffic.devices[0].name])
             line = stage.texts(
                 "chaos.now" if now - began < stage.duration else "chaos.settling",
                 seconds=f"{now - began:.0f}",
                 duration=f"{stage.duration:g}",
-                count=count,
+                count=len(messages),
             )
-            live.update(
-                Group(timeline(stage, faults.happened, began, now), Text("  " + line, style="dim")), refresh=True
-            )
+            live.update(Group(shown(now), Text("  " + line, style="dim")), refresh=True)
             await asyncio.sleep(0.2)
 
 
-def timeline(stage: Stage, happened: Sequence[Happening], began: float, now: float) -> Table:
-    """What was broken when, until now: a line for each kind."""
+def timeline(stage: Stage, happened: Sequence[Sequence[Happening]], began: float, now: float) -> Table:
+    """What was broken and done when, until now: a line for each kind."""
     texts, duration = stage.texts, stage.duration
     scale = f"0{f'{duration:g} s':>{TIMELINE - 1}}"
     table = stage.table(texts("chaos.fault"), "", scale)
     table.columns[1].justify = "right"
-    for kind in FaultKind:
-        of_kind = [happening for happening in happened if happening.fault.kind == kind]
+    of_kinds: dict[Kind, list[Happening]] = {kind: [] for kind in (*FaultKind, *ActionKind)}
+    for happening in chain(*happened):
+        of_kinds[happening.kind].append(happening)
+    for kind, of_kind in of_kinds.items():
         if not of_kind:
             continue
-        line = Text("·" * TIMELINE, style="dim")
+        action = isinstance(kind, ActionKind)
+        line, colour = Text("·" * TIMELINE, style="dim"), "cyan" if action else "yellow"
         for happening in of_kind:
             ended = (now if happening.ended is None else happening.ended) - began
             first = min(TIMELINE - 1, int((happening.began - began) / duration * TIMELINE))
             last = min(TIMELINE - 1, int(ended / duration * TIMELINE))
-            line = line[:first] + Text("█" * (last - first + 1), style="yellow") + line[last + 1 :]
-        table.add_row(texts(f"fault.{kind}"), str(len(of_kind)), line)
+            line = line[:first] + Text("█" * (last - first + 1), style=colour) + line[last + 1 :]
+        table.add_row(texts(f"{'action' if action else 'fault'}.{kind}"), str(len(of_kind)), line)
     return table

@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -112,7 +111,7 @@ async def play_load(stage: Stage) -> dict[str, Any] | None:
                 try:
                     steps.append(await _step(fleet, chart, clients))
                 except (RoomgraphError, WireError, OSError) as exc:
-                    stage.say("load.no_room", clients=clients, reason=escape(str(exc)))
+                    stage.say("load.no_room", clients=clients, reason=exc)
                     break
                 if not stage.console.is_terminal:
                     _tell(stage, steps[-1])

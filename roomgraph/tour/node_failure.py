@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from roomgraph.check.recording import RecordedDevice
-from roomgraph.tour.faults import start_again
+from roomgraph.tour.breaking import start_again
 from roomgraph.tour.figures import level_at, percentiles
 from roomgraph.tour.own import OwnCluster
 from roomgraph.tour.stage import Stage
@@ -79,7 +79,7 @@ async def play_node_failure(stage: Stage) -> dict[str, Any]:
     once = sum(len(ends.get(run_id, ())) == 1 for run_id in runs)
     takers = [(_node(watch, run_id, 2), watch.started.get((run_id, 2), ("", killed_at))[1]) for run_id in theirs]
     # One may have ended just before the kill, which nobody could know yet.
-    over = sum(ends[run_id][0].data["attempt"] > 1 for run_id in theirs if run_id in ends)
+    over = sum(ends[run_id][0].attempt > 1 for run_id in theirs if run_id in ends)
     takeover_s = round(max((at for _, at in takers), default=killed_at) - killed_at, 2)
     runs_ok = once == len(runs) and over > 0 and not unended
     if runs_ok:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 
@@ -34,6 +35,9 @@ class OwnCluster(Protocol):
     """Nodes and a Redis that may be killed and started again; their networks where there are such."""
 
     ports: list[int]
+    data_dir: Path
+    settings: dict[str, str]
+    node_settings: dict[int, dict[str, str]]
 
     @property
     def urls(self) -> list[str]: ...
@@ -45,6 +49,8 @@ class OwnCluster(Protocol):
     def redis_proxies(self) -> Mapping[int, OwnNetwork]: ...
 
     async def signal_node(self, port: int, number: signal.Signals) -> None: ...
+
+    def is_running(self, port: int) -> bool: ...
 
     async def start_node(self, port: int) -> None: ...
 

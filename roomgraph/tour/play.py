@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.rule import Rule
+from rich.text import Text
 
 from roomgraph.tour.approval import play_approval
 from roomgraph.tour.chaos import play_chaos
+from roomgraph.tour.chaos_nodes import prepare
 from roomgraph.tour.consistency import play_consistency
 from roomgraph.tour.devices import play_devices
 from roomgraph.tour.failover import play_failover
@@ -24,9 +25,8 @@ from roomgraph.tour.own import OwnCluster
 from roomgraph.tour.recovery import play_recovery
 from roomgraph.tour.stage import Stage
 from roomgraph.tour.status import play_status
-from roomgraph.tour.texts import TEXTS
 from sio_clients.errors import RoomgraphError
-from sio_server.language import Texts
+from sio_server.language import load_texts
 
 Part = Callable[[Stage], Awaitable[dict[str, Any] | None]]
 
@@ -48,6 +48,12 @@ SPARE_SCENES: dict[str, dict[str, Part]] = {
 BREAKING = frozenset({"node-failure", "latency", "chaos"})
 BAD_NETWORKS = frozenset({"latency", "chaos"})
 _ALL = SCENES | SPARE_SCENES
+
+
+def prepare_cluster(cluster: OwnCluster, scenes: Sequence[str]) -> None:
+    """Say how nodes are to be started for these scenes; to be called before they are."""
+    if "chaos" in scenes:
+        prepare(cluster)
 
 
 def check_scenes(names: Sequence[str] | None) -> list[str]:
@@ -77,7 +83,7 @@ async def play(
     `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos;
     without a seed it is another one each time.
     """
-    texts = Texts(language, TEXTS)
+    texts = load_texts(language, "roomgraph", "tour")
     results: dict[str, dict[str, Any]] = {}
     seed = random.randrange(100_000) if seed is None else seed
     async with Stage(
@@ -93,7 +99,7 @@ async def play(
                 try:
                     facts = await act(stage)
                 except (RoomgraphError, RuntimeError) as exc:
-                    stage.verdict(False, "crashed", reason=escape(str(exc)))
+                    stage.verdict(False, "crashed", reason=exc)
                     facts = {"ok": False, "error": str(exc)}
                 if facts is not None:
                     results[part] = facts
@@ -105,7 +111,7 @@ async def play(
         console.print(f"[bold red]{texts('broken', names=broken)}[/]")
     if json_file is not None:
         _write_facts(json_file, {"ok": ok, "scenes": results})
-        console.print(texts("json", path=json_file), highlight=False, soft_wrap=True)
+        console.print(Text(texts("json", path=json_file)), soft_wrap=True)
     return ok
 
 

@@ -1,8 +1,12 @@
-"""When which fault comes, drawn from a seed: the same seed and duration give the same faults. No I/O, no clock."""
+"""When which fault and which action comes, drawn from a seed: the same seed and duration give the same ones.
+
+No I/O, no clock.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,10 +14,11 @@ FIRST_S = 1.0  # everyone is writing by then
 ROLLING_EVERY_S = 60.0
 CALM_S = 1.0  # at the end, of the faults' own time
 GAP_S = (0.5, 1.3)  # between the begin of one fault and that of the next
+ACTION_GAP_S = (0.7, 2.0)  # between the begin of one action and that of the next
 
 
 class FaultKind(StrEnum):
-    """Everything that is done to a cluster."""
+    """Every fault that is injected into a cluster."""
 
     NODE_KILL = "node_kill"  # SIGKILL, and the node is started again
     NODE_PAUSE = "node_pause"  # SIGSTOP, later SIGCONT
@@ -21,7 +26,9 @@ class FaultKind(StrEnum):
     ROLLING_RESTART = "rolling_restart"  # the same with each node, one after another
     REDIS_KILL = "redis_kill"  # SIGKILL, and Redis is started again
     REDIS_PAUSE = "redis_pause"
-    BUS_CUT = "bus_cut"  # CLIENT KILL of all that listen
+    REDIS_RESET = "redis_reset"  # every connection between the nodes and Redis is reset
+    BUS_CUT = "bus_cut"  # CLIENT KILL of all connections that listen
+    CLOCK_JUMP = "clock_jump"  # a node's clock is wrong from one moment to the next, and later right again
     PARTITION = "partition"  # nothing passes between a node and Redis
     COMMANDS_LOST = "commands_lost"  # one way: nothing passes from a node to Redis
     REPLIES_LOST = "replies_lost"  # one way: nothing passes from Redis to a node
@@ -31,6 +38,21 @@ class FaultKind(StrEnum):
     RESET = "reset"  # all of a node's clients are disconnected
     CUT = "cut"  # a client is disconnected in the middle of something
     DEVICE_AWAY = "device_away"  # a device goes offline, and comes back on another node
+
+
+class ActionKind(StrEnum):
+    """What people and programs do meanwhile, besides writing and asking."""
+
+    LEAVE = "leave"  # a member leaves the conversation, and joins again later
+    INVITE = "invite"  # a user is invited, joins, leaves, and cannot come back
+    EDIT = "edit"  # the last message is replaced
+    REGENERATE = "regenerate"  # the last turn is answered again
+    STOP = "stop"  # a run is stopped
+    OUTRUN = "outrun"  # a device is away until what it misses is not kept any more
+    SIGN_OUT = "sign_out"  # a device is signed out by another, and comes back with a new token
+
+
+Kind = FaultKind | ActionKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +67,20 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """How a kind is drawn: what it is done to, for how long, and how long that takes to be well again."""
+class Action:
+    """At `at`; `seconds` is how long somebody stays away; `target` numbers the device or the conversation."""
 
-    to: str  # "node", "nodes", "redis", "network" (of a node's clients) or "device"
+    at: float
+    seconds: float
+    kind: ActionKind
+    target: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """How a kind is drawn: what it is done to, for how long, and how long its target takes to recover."""
+
+    to: str  # "node", "nodes", "redis", "network" (of a node's clients), "clock" or "device"
     seconds: tuple[float, float] = (0.0, 0.0)
     well_after: float = 0.5
     amount: tuple[int, int] = (0, 0)
@@ -62,7 +94,9 @@ RULES = {
     FaultKind.ROLLING_RESTART: _Rule("nodes"),
     FaultKind.REDIS_KILL: _Rule("redis", (0.1, 1.0), 1.5),
     FaultKind.REDIS_PAUSE: _Rule("redis", (0.3, 3.0), 1.5),
+    FaultKind.REDIS_RESET: _Rule("redis"),
     FaultKind.BUS_CUT: _Rule("redis"),
+    FaultKind.CLOCK_JUMP: _Rule("clock", (1.0, 6.0), amount=(-5400, 5400)),  # seconds that it is ahead
     FaultKind.PARTITION: _Rule("node", (0.5, 5.0)),
     FaultKind.COMMANDS_LOST: _Rule("node", (0.5, 4.0)),
     FaultKind.REPLIES_LOST: _Rule("node", (0.5, 4.0)),
@@ -73,6 +107,32 @@ RULES = {
     FaultKind.CUT: _Rule("network", (0.5, 1.0), amount=(1, 5000)),  # bytes until the cut
     FaultKind.DEVICE_AWAY: _Rule("device", (0.2, 3.0)),
 }
+
+
+# Of each action: how long somebody stays away.
+AWAY_S = {ActionKind.LEAVE: (0.2, 3.0), ActionKind.INVITE: (0.0, 1.0), ActionKind.SIGN_OUT: (0.0, 1.0)}
+
+
+def schedule_actions(seed: int, duration: float, *, targets: Mapping[ActionKind, int]) -> tuple[Action, ...]:
+    """The actions of so many seconds, in their order: every kind comes before one comes again.
+
+    `targets` says how many targets a kind has; one that has none is left out, and changes nothing for the others.
+    """
+    chance = random.Random(f"roomgraph chaos actions {seed}")
+    actions: list[Action] = []
+    bag: list[ActionKind] = []
+    at = FIRST_S
+    while at < duration - CALM_S:
+        if not bag:
+            bag = list(ActionKind)
+            chance.shuffle(bag)
+        kind = bag.pop()
+        seconds = round(chance.uniform(*AWAY_S.get(kind, (0.0, 0.0))), 2)
+        place, count = chance.random(), targets.get(kind, 0)
+        if count:
+            actions.append(Action(round(at, 2), seconds, kind, int(place * count)))
+        at += chance.uniform(*ACTION_GAP_S)
+    return tuple(actions)
 
 
 def schedule(seed: int, duration: float, *, nodes: int, devices: int) -> tuple[Fault, ...]:
@@ -87,7 +147,7 @@ def schedule(seed: int, duration: float, *, nodes: int, devices: int) -> tuple[F
     end = duration - CALM_S
     faults: list[Fault] = []
     bag: list[FaultKind] = []
-    waiting: list[FaultKind] = []  # for a target that is well
+    waiting: list[FaultKind] = []  # until a target has recovered
     at, rolled_at = FIRST_S, -ROLLING_EVERY_S
     while at < end:
         if not bag:
@@ -108,7 +168,7 @@ def schedule(seed: int, duration: float, *, nodes: int, devices: int) -> tuple[F
                 target = chance.choice(free)
                 seconds = max(shortest, round(min(chance.uniform(*rule.seconds), end - begins), 2))
                 faults.append(Fault(begins, seconds, kind, target, chance.randint(*rule.amount)))
-                targets.take(kind, target, begins + seconds + rule.well_after)
+                targets.occupy(kind, target, begins + seconds + rule.well_after)
                 waiting.remove(kind)
                 break
         at += chance.uniform(*GAP_S)
@@ -120,16 +180,16 @@ def _bag(chance: random.Random, *, rolling: bool) -> list[FaultKind]:
     bag: list[FaultKind] = [kind for kind in FaultKind if kind != FaultKind.ROLLING_RESTART]
     chance.shuffle(bag)
     if rolling:
-        # Among the first of them: it waits until all nodes are well, and the other faults of nodes wait for it.
+        # Among the first: it waits until all nodes have recovered, and the other faults of nodes wait for it.
         bag.insert(len(bag) - chance.randrange(4), FaultKind.ROLLING_RESTART)
     return bag
 
 
 class _Targets:
-    """From when on each target may be hit again."""
+    """The time from which each target may be hit again."""
 
     def __init__(self, nodes: int, devices: int) -> None:
-        counts = {"node": nodes, "redis": 1, "network": nodes, "device": devices}
+        counts = {"node": nodes, "redis": 1, "network": nodes, "clock": nodes, "device": devices}
         self._free = {to: [0.0] * count for to, count in counts.items()}
 
     def free(self, kind: FaultKind, at: float, *, rolling: bool) -> list[int]:
@@ -144,8 +204,8 @@ class _Targets:
                 return []
         return [number for number, since in enumerate(self._free[to]) if since <= at]
 
-    def take(self, kind: FaultKind, target: int, until: float) -> None:
-        """It is hit, and well again by then."""
+    def occupy(self, kind: FaultKind, target: int, until: float) -> None:
+        """It is hit, and has recovered by then."""
         to = RULES[kind].to
         if to == "nodes":
             self._free["node"] = [until] * len(self._free["node"])

@@ -20,12 +20,13 @@ from rich.text import Text
 from roomgraph.check.checker import Report, check
 from roomgraph.check.file import write_history
 from roomgraph.check.recorder import Recorder
-from roomgraph.check.recording import RecordedDevice
+from roomgraph.check.recording import RecordedDevice, seen
 from roomgraph.tour.own import OwnCluster
 from sio_clients.bots.personas import Persona, personas
-from sio_clients.client import ChatClient, guest_token
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Conversation
 from sio_clients.errors import NotConnected
+from sio_clients.guests import guest_token
 from sio_server.language import Texts
 from sio_server.protocol.events import AgentMode
 
@@ -118,12 +119,13 @@ class Stage:
 
     async def level(self, conversation_id: str, devices: Sequence[RecordedDevice]) -> bool:
         """Wait until these devices have all that is in the log, and record it; False when one has not in time."""
-        head = (await devices[0].conversation(conversation_id).log())[-1].seq
+        head = await devices[0].head(conversation_id)
         settled = await asyncio.gather(*(device.reaches(conversation_id, head, WAIT_S) for device in devices))
         for device, level in zip(devices, settled, strict=True):
             if level:
                 device.settle(conversation_id)
-        await devices[0].record_log(conversation_id)
+        async for page in devices[0].log_pages(conversation_id):
+            self.recorder.log(conversation_id, *map(seen, page))
         if not all(settled):
             late = [device.name for device, level in zip(devices, settled, strict=True) if not level]
             self.say("not_level", names=", ".join(late), head=head)
@@ -173,7 +175,7 @@ class Stage:
 
     def say(self, name: str, /, **values: object) -> None:
         """Tell a line of the scene."""
-        self._print(self.texts(name, **values))
+        self._print(self._markup(name, values))
 
     def quote(self, who: str, colour: str, text: str, after: str = "") -> None:
         """Tell what somebody says in the scene; `after` is markup."""
@@ -189,7 +191,7 @@ class Stage:
     def verdict(self, ok: bool, name: str, /, **values: object) -> None:
         """Tell how a scene ended."""
         mark = "[bold green]✔[/]" if ok else "[bold red]✘[/]"
-        self._print(f"{mark} [bold]{self.texts(name, **values)}[/]")
+        self._print(f"{mark} [bold]{self._markup(name, values)}[/]")
         self.console.print()
 
     def tell_anomalies(self, report: Report) -> None:
@@ -197,8 +199,13 @@ class Stage:
         for anomaly in report.anomalies[:10]:
             self._print(f"[red]{anomaly.kind}: {escape(anomaly.detail)}[/]")
 
+    def _markup(self, name: str, values: dict[str, object]) -> str:
+        """A text with the markup of the catalogue; what is filled in is shown as it is."""
+        return self.texts(name, **{key: escape(str(value)) for key, value in values.items()})
+
     def _print(self, markup: str, indent: int = 2) -> None:
-        self.console.print(Padding(Text.from_markup(markup), (0, 0, 0, indent), expand=False))
+        text = Text.from_markup(markup, emoji=False)
+        self.console.print(Padding(text, (0, 0, 0, indent), expand=False))
 
     async def _close(self) -> None:
         await asyncio.gather(*(device.close() for device in self.devices + self.others))

@@ -1,14 +1,15 @@
-"""What goes on in a scene while things break: people who write all the time, and ask for answers."""
+"""The traffic of a scene while things break: people who write all the time, and ask for answers."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from functools import partial
 from math import inf
 
 from roomgraph.check.history import FINAL_TYPES
-from roomgraph.check.recording import RecordedDevice
+from roomgraph.check.recording import Final, RecordedDevice
 from roomgraph.tour.figures import Arrivals
 from roomgraph.tour.stage import WAIT_S, Stage
 from sio_clients.errors import RoomgraphError
@@ -27,6 +28,7 @@ class Traffic:
         self.devices = stage.devices
         self.conversation_id = ""
         self.asked: list[str] = []  # the conversations with agents
+        self.regenerated: dict[str, set[str]] = {}  # conversation -> runs that were asked for without a message
 
     async def start(self, title: str) -> None:
         """Everyone joins and begins to write; returns when something of everyone has come to everyone."""
@@ -73,53 +75,74 @@ class Traffic:
             *(one.conversation(conversation_id).respond(asked["interrupt_id"], answer) for one in (device, other)),
             return_exceptions=True,
         )
-        resolved = [e for e in device.entries[conversation_id] if e.type == EntryType.INTERRUPT_RESOLVED]
-        if resolved:
-            await self._end(device, conversation_id, resolved[-1].data.get("run_id"))
+        latest = reversed(device.entries[conversation_id])
+        resolved = next((entry for entry in latest if entry.type == EntryType.INTERRUPT_RESOLVED), None)
+        if resolved is not None:
+            await self._end(device, conversation_id, resolved.data.get("run_id"))
 
     async def _end(self, device: RecordedDevice, conversation_id: str, run_id: str | None) -> Entry | None:
         """Wait for the final entry of a run."""
         if run_id is None or not await device.ended(conversation_id, run_id, WAIT_S):
             return None
-        ends = (e for e in device.entries[conversation_id] if e.type in FINAL_TYPES and e.data["run_id"] == run_id)
-        return next(ends, None)
+        latest = reversed(device.entries[conversation_id])
+        return next((e for e in latest if e.type in FINAL_TYPES and e.data["run_id"] == run_id), None)
 
     async def stop(self) -> None:
         """Everyone writes a last word, and no more."""
         self._over.set()
         await asyncio.gather(*self._writers)
 
+    async def edit(self, device: RecordedDevice, conversation_id: str, text: str) -> None:
+        """Replace the device's last message, and wait for the answer; it may be too late for that."""
+        messages = device.messages[conversation_id]
+        if messages and messages[-1].author == device.client.user_id:
+            ack = await device.edit(conversation_id, messages[-1].seq, text)
+            await self._end(device, conversation_id, ack.run_id)
+
+    async def regenerate(self, device: RecordedDevice, conversation_id: str) -> None:
+        """Have the last turn answered again, and wait for that; there may be a later one by now."""
+        ends = [ends[-1].seq for ends in device.finals[conversation_id].values()]
+        if ends:
+            run_id = await device.regenerate(conversation_id, max(ends))
+            self.regenerated.setdefault(conversation_id, set()).add(run_id)
+            await self._end(device, conversation_id, run_id)
+
     async def runs_end(self) -> int:
-        """Wait until everything that was asked has an end; returns how much has none."""
-        first, unended = self.devices[0], 0
+        """Wait until everything that was asked has an end; returns the number of conversations that lack one."""
+        return sum([not await self._all_ended(conversation_id) for conversation_id in self.asked])
+
+    async def _all_ended(self, conversation_id: str) -> bool:
+        first = self.devices[0]
+        asked: list[int] = []
+        begun = set(self.regenerated.get(conversation_id, ()))
+        async for page in first.log_pages(conversation_id):
+            asked += [entry.seq for entry in page if entry.type == EntryType.MESSAGE]
+            begun |= {
+                entry.data["run_id"]
+                for entry in page
+                if entry.type == EntryType.INTERRUPT_RESOLVED and entry.data.get("run_id")
+            }
+        ended, answered = first.finals[conversation_id], first.answered[conversation_id]
+        for seq in asked:
+            if not await first.until(conversation_id, partial(_has, answered, seq), WAIT_S):
+                return False
+        for run_id in begun:
+            if not await first.until(conversation_id, partial(_has, ended, run_id), WAIT_S):
+                return False
+        return True
+
+    def runs(self) -> dict[str, list[Final]]:
+        """The ends of all runs, as the first device has them."""
+        runs: dict[str, list[Final]] = {}
         for conversation_id in self.asked:
-            log = await first.conversation(conversation_id).log()
-            asked = {entry.seq for entry in log if entry.type == EntryType.MESSAGE}
-            begun = {e.data.get("run_id") for e in log if e.type == EntryType.INTERRUPT_RESOLVED}
-
-            def answered(
-                entries: list[Entry], asked: set[int] = asked, begun: set[str | None] = begun - {None}
-            ) -> bool:
-                ends = [entry.data for entry in entries if entry.type in FINAL_TYPES]
-                return asked <= {end["input_seq"] for end in ends} and begun <= {end["run_id"] for end in ends}
-
-            unended += not await first.until(conversation_id, answered, WAIT_S)
-        return unended
-
-    def runs(self) -> dict[str, list[Entry]]:
-        """The final entries of all runs, as the first device has them."""
-        runs: dict[str, list[Entry]] = {}
-        for conversation_id in self.asked:
-            for entry in self.devices[0].entries[conversation_id]:
-                if entry.type in FINAL_TYPES:
-                    runs.setdefault(entry.data["run_id"], []).append(entry)
+            runs |= self.devices[0].finals[conversation_id]
         return runs
 
     def counts(self, device: RecordedDevice) -> tuple[int, int]:
         """How many messages of its own a device has in the conversation, and how many of others."""
-        authors = [e.author for e in device.entries[self.conversation_id] if e.type == EntryType.MESSAGE]
-        own = authors.count(device.client.user_id)
-        return own, len(authors) - own
+        messages = device.messages[self.conversation_id]
+        own = sum(message.author == device.client.user_id for message in messages)
+        return own, len(messages) - own
 
     async def level(self) -> bool:
         """Wait until everyone has everything, and record the logs; False when somebody has not."""
@@ -137,11 +160,7 @@ class Traffic:
     def arrivals(self, devices: Sequence[RecordedDevice] = ()) -> Arrivals:
         """When which message has come to which device."""
         return {
-            device.name: [
-                (entry.seq, device.arrived[entry.data["client_id"]])
-                for entry in device.entries[self.conversation_id]
-                if entry.type == EntryType.MESSAGE
-            ]
+            device.name: [(message.seq, message.at) for message in device.messages[self.conversation_id]]
             for device in devices or self.devices
         }
 
@@ -153,7 +172,7 @@ class Traffic:
         names = {device.name for device in among}
         sent = [
             send
-            for send in self._stage.recorder.history().sends
+            for send in self._stage.recorder.sends()
             if send.device in names
             and send.conversation_id == self.conversation_id
             and since <= send.invoked < until
@@ -177,3 +196,7 @@ class Traffic:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE_S):
                     await self._over.wait()
+
+
+def _has(known: Container[object], wanted: object, entries: list[Entry]) -> bool:
+    return wanted in known

@@ -1,4 +1,7 @@
-"""A run on this node: attempts at it, each under its own lease, until it has ended or is another node's."""
+"""Executes claimed runs: attempts at a run, each under its own lease, until it has ended or is another node's.
+
+What the end of an attempt means is decided in `outcome.py`; here it is brought about.
+"""
 
 from __future__ import annotations
 
@@ -10,47 +13,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph.errors import GraphRecursionError
-
-from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
-from sio_server.dialog.execution import Answer, Execution, Graph, NoAnswer, describe, question
+from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
+from sio_server.dialog.execution import Answer, Execution, Graph
+from sio_server.dialog.failures import graph_end, stream_end
+from sio_server.dialog.final_entry import Said, final_entry
 from sio_server.dialog.leases import LeaseKeeper
-from sio_server.dialog.savers.checkpoints import CheckpointStore, is_store_error
-from sio_server.dialog.savers.plain import StaleOwner
+from sio_server.dialog.outcome import (
+    Abandon,
+    AttemptEnd,
+    Decision,
+    Finish,
+    GraphEnd,
+    HandOver,
+    StreamEnd,
+    Tries,
+    TryAgain,
+    decide,
+    too_many,
+)
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.run import RunStatus, agent_id
+from sio_server.protocol.run import RunStatus
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 20  # a run that ends so many nodes, or loses the store so often, is ended as failed
-BACK_OFF_S = 0.5  # before the second attempt at a graph that failed; then doubled
 HANG_S = 30.0  # a graph that is cancelled and does not end within so long has lost its lease
-LEAVE_S = 1.0  # the same when the node is stopped: its runs are handed over then, whatever their graphs do
-
-
-class _Again(Exception):
-    """The attempt came to nothing and another is to be made; `failed`: by the graph's fault."""
-
-    def __init__(self, *, failed: bool) -> None:
-        super().__init__()
-        self.failed = failed
-
-
-class _Leaving(Exception):
-    """The node is being stopped: the run is to be handed over."""
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """How a run ends."""
-
-    status: RunStatus
-    data: dict[str, Any]
-    interrupts: list[tuple[str, str]]  # our id and the graph's of each
+STOPPING_HANG_S = 1.0  # the same when the node is stopping: its runs are handed over then, whatever graphs do
+FINISH_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -64,7 +57,7 @@ class RunLimits:
 
 
 class Attempts:
-    """Executes runs that this node has taken."""
+    """Executes runs that this node has claimed."""
 
     def __init__(
         self,
@@ -77,6 +70,7 @@ class Attempts:
         on_ended: Callable[[str], None],
         trace: Trace | None = None,
     ) -> None:
+        """`on_ended` is called with the status of each run that has ended here."""
         self._runs = run_records
         self._leases = leases
         self._graphs = graphs
@@ -84,13 +78,13 @@ class Attempts:
         self._limits = limits
         self._on_ended = on_ended
         self._trace = trace or Trace("")
-        # run id -> the run, and what is set when it is another's, or ended
-        self._executing: dict[str, tuple[TakenRun, asyncio.Event]] = {}
-        self._leaving = asyncio.Event()
-        self._tidying: set[asyncio.Task[None]] = set()
+        # run id -> the run, and what is set when it is another node's, or has ended
+        self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
+        self._stopping = asyncio.Event()
+        self._deleting: set[asyncio.Task[None]] = set()
 
-    def ended(self, run_id: str, status: str) -> None:
-        """Somebody has ended the run: if it is executed here, that stops at once."""
+    def on_run_finished(self, run_id: str, status: str) -> None:
+        """A run has ended, on whichever node: if it is executed here, that stops at once."""
         executing = self._executing.get(run_id)
         if executing is not None:
             run, over = executing
@@ -98,189 +92,209 @@ class Attempts:
                 self._tell(TraceKind.RUN_ENDED, run, status=status)
             over.set()
 
-    def hand_over(self) -> None:
+    def hand_over_all(self) -> None:
         """Hand over what is executed, at once.
 
         A flag, and no cancellation: libraries may swallow one, and a second one would hit the handing over.
         """
-        self._leaving.set()
+        self._stopping.set()
 
     async def settle(self) -> None:
-        """Wait for what is being tidied up."""
-        await asyncio.gather(*self._tidying, return_exceptions=True)
+        """Wait until old checkpoints are deleted."""
+        await asyncio.gather(*self._deleting, return_exceptions=True)
 
-    async def execute(self, run: TakenRun) -> None:
-        """Make attempts at a run until it has ended, is another node's, or is handed over."""
+    async def execute(self, run: ClaimedRun) -> None:
+        """Make attempts at a run, and at what is claimed under its lease, until no more is to be done here.
+
+        Whatever a graph does ends its own run only. Raises Unavailable when Redis could not be told of the end.
+        """
         if run.attempt > 1:
             self._tell(TraceKind.RUN_TAKEN_OVER, run)
         elif run.kind == "resume":
             self._tell(TraceKind.RESUMED, run)
-        while True:
+        following: ClaimedRun | None = run
+        while following is not None:
+            run, over = following, asyncio.Event()
+            self._executing[run.run_id] = run, over
             try:
-                await self._attempt(run)
-                return
-            except LeaseLost as exc:
-                log.info("a run goes on elsewhere, or has been ended: %s", exc)
-                with contextlib.suppress(Unavailable):
-                    await self._runs.retire(run)
-                return
-            except _Leaving:
-                await self._let_go(run)
-                return
-            except _Again as again:
-                # The lease is kept meanwhile, so that no other node makes the next attempt without the pause.
-                pause = BACK_OFF_S * 2 ** (run.failures if again.failed else min(run.attempt - 1, 3))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
-                        await self._leaving.wait()
-                if self._leaving.is_set():
-                    await self._let_go(run)
-                    return
-                try:
-                    taken = await self._runs.take(run.conversation_id, holding=run.token, failed=again.failed)
-                finally:
-                    self._leases.release(run)
-                if not isinstance(taken, TakenRun):
-                    return
-                run = taken
+                following = await self._attempt(run, over)
+            finally:
+                self._executing.pop(run.run_id, None)
 
-    async def _attempt(self, run: TakenRun) -> None:
+    async def _attempt(self, run: ClaimedRun, over: asyncio.Event) -> ClaimedRun | None:
+        """Make an attempt and do what its end asks for; return the run that was claimed next under its lease."""
         loop = asyncio.get_running_loop()
-        over = asyncio.Event()
-        self._executing[run.run_id] = run, over
         self._tell(TraceKind.RUN_STARTED, run)
 
         def lost() -> None:  # called in the leases' thread
             loop.call_soon_threadsafe(over.set)
 
-        self._leases.hold(run, lost, max_s=self._limits.timeout_s + HANG_S)
+        self._leases.hold_lease(run, lost, max_s=self._limits.timeout_s + HANG_S)
         stream = RunStream(self._runs, run)
-        work = asyncio.create_task(self._call_graph(run, stream))
+        graph = asyncio.create_task(self._call_graph(run, stream))
         pump = asyncio.create_task(stream.pump())
-        taken_away = asyncio.create_task(over.wait())
-        leaving = asyncio.create_task(self._leaving.wait())
-        keep = False
+        flags = [asyncio.create_task(over.wait()), asyncio.create_task(self._stopping.wait())]
+        decision: Decision | None = None
         try:
-            # The first to end decides: the graph, a fenced write that found the lease lost, or who ended the run.
-            ends = {work, pump, taken_away, leaving}
-            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if done == {leaving}:
-                raise _Leaving
-            if work not in done:
-                raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
-            ending = work.result()
-            stream.end()
-            await pump
-            await stream.flush()
-            retired = await self._finish(run, ending)
-        except _Again:
-            keep = True
-            raise
+            await asyncio.wait({graph, pump, *flags}, return_when=asyncio.FIRST_COMPLETED)
+            ended, said = _graph_ended(graph, run)
+            end = AttemptEnd(ended, _stream_ended(pump, run), over.is_set(), self._stopping.is_set())
+            decision = decide(end, self._tries(run))
+            if isinstance(decision, Finish):
+                await self._show_the_rest(stream, pump, run)
+                try:
+                    retired = await self._finish(run, decision, said)
+                except LeaseLost:
+                    decision = Abandon()
         finally:
-            if not keep:
-                self._leases.release(run)
-            self._executing.pop(run.run_id, None)
-            stream.end()
+            if not isinstance(decision, TryAgain):
+                self._leases.release_lease(run)
+            stream.close()
             # A graph that will not end does no harm: it has lost its lease then.
-            patience_s = LEAVE_S if self._leaving.is_set() else HANG_S
-            if await end_tasks((work, pump, taken_away, leaving), patience_s=patience_s):
+            patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
+            if await end_tasks((graph, pump, *flags), patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
-        self._on_ended(ending.status)
-        if ending.status == RunStatus.INTERRUPTED:
-            self._tell(TraceKind.ASKED, run)
-        self._tell(TraceKind.RUN_ENDED, run, status=ending.status)
-        if retired:
-            task = asyncio.create_task(self._tidy(run.conversation_id, retired))
-            self._tidying.add(task)
-            task.add_done_callback(self._tidying.discard)
+        match decision:
+            case Finish():
+                self._announce_end(run, decision.status, retired)
+            case Abandon():
+                log.info("a run is another node's, or has ended: run=%s attempt=%d", run.run_id, run.attempt)
+                with contextlib.suppress(Unavailable):
+                    await self._runs.retire_thread(run)
+            case HandOver():
+                await self._hand_over(run)
+            case TryAgain():
+                return await self._claim_again(run, over, decision)
+        return None
 
-    async def _let_go(self, run: TakenRun) -> None:
-        """Hand an unfinished run over to whoever takes it next."""
-        self._leases.release(run)
-        with contextlib.suppress(Unavailable, LeaseLost):
-            await self._runs.hand_over(run)
+    def _tries(self, run: ClaimedRun) -> Tries:
+        return Tries(run.graph, run.attempt, run.failures, self._limits.attempts, self._limits.timeout_s)
 
-    async def _call_graph(self, run: TakenRun, stream: RunStream) -> _Ending:
+    async def _call_graph(self, run: ClaimedRun, stream: RunStream) -> tuple[GraphEnd, Said]:
+        """Let the graph work until it ends; what it raises is logged here and does not leave this function."""
         graph = self._graphs.get(run.graph)
         if graph is None:
-            return self._failed(run, "unknown_graph", f"this server has no agent {run.graph!r}")
-        if run.attempt > MAX_ATTEMPTS:
-            return self._failed(run, "interrupted_too_often", "the agent was interrupted too often")
+            return GraphEnd.UNKNOWN_GRAPH, None
+        if too_many(run.attempt):
+            return GraphEnd.TOO_MANY_ATTEMPTS, None
 
-        def step(name: str, checkpoint: int) -> None:
+        def on_step(name: str, checkpoint: int) -> None:
             self._tell(TraceKind.RUN_STEP, run, step=name, checkpoint=checkpoint)
 
+        saver = self._checkpoints.saver
+        execution = Execution(graph, saver, self._runs, run, stream, on_step, max_steps=self._limits.steps)
+        limit = asyncio.timeout(self._limits.timeout_s)
         try:
-            async with asyncio.timeout(self._limits.timeout_s):
-                execution = Execution(
-                    graph, self._checkpoints.saver, self._runs, run, stream, step, max_steps=self._limits.steps
-                )
-                said = await execution()
-        except TimeoutError:
-            limit = f"{self._limits.timeout_s:g} s"
-            return self._failed(run, "timeout", f"the agent did not answer within {limit}")
-        except NoAnswer as exc:
-            log.warning("a graph gave no answer: run=%s %s", run.run_id, exc)
-            return self._failed(run, "no_answer", "the agent gave no answer")
-        except UnicodeError:
-            log.exception("a graph said what no store can keep: run=%s", run.run_id)
-            return self._failed(run, "graph_failed", "the agent said something that is not text")
-        except GraphRecursionError:
-            return self._failed(run, "too_many_steps", "the agent took too many steps without an answer")
-        except (LeaseLost, StaleOwner) as exc:
-            raise LeaseLost(f"{run.run_id} attempt {run.attempt}") from exc
-        except Exception as exc:
-            if isinstance(exc, Unavailable) or is_store_error(exc):
-                # Not the graph's fault: the same run is taken again.
-                log.warning("the store was lost in a run: run=%s error=%s", run.run_id, exc)
-                raise _Again(failed=False) from exc
-            # A graph is anybody's code and may raise anything.
-            log.exception("a graph failed: run=%s attempt=%d", run.run_id, run.attempt)
-            tries = run.failures + 1
-            if tries < self._limits.attempts:
-                raise _Again(failed=True) from exc
-            times = "once" if tries == 1 else f"{tries} times"
-            return self._failed(run, "graph_failed", f"the agent tried {times} and could not answer")
-        if isinstance(said, Answer):
-            data = {**self._agent(run), "text": said.text, "tools": said.tools}
-            return _Ending(RunStatus.ANSWERED, data, [])
-        asked = describe(said.interrupts, run.run_id)
-        text = "\n\n".join(part for part in [said.said, *(question(item["value"]) for item in asked)] if part)
-        ids = [
-            (item["interrupt_id"], interrupt.id) for item, interrupt in zip(asked, said.interrupts, strict=True)
-        ]
-        return _Ending(RunStatus.INTERRUPTED, {**self._agent(run), "text": text, "interrupts": asked}, ids)
+            async with limit:
+                said = await execution.run_graph()
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            # A timeout of the graph's own is an error like any other.
+            if limit.expired() and isinstance(exc, (TimeoutError, asyncio.CancelledError)):
+                return GraphEnd.TIMED_OUT, None
+            if isinstance(exc, asyncio.CancelledError):
+                raise
+            end = graph_end(exc)
+            if end in (GraphEnd.RAISED, GraphEnd.NOT_TEXT):
+                log.error("a graph failed: run=%s attempt=%d", run.run_id, run.attempt, exc_info=exc)
+            else:
+                log.warning("a graph did not end: run=%s end=%s error=%s", run.run_id, end, exc)
+            return end, None
+        return GraphEnd.ANSWERED if isinstance(said, Answer) else GraphEnd.ASKED, said
 
-    def _tell(self, kind: TraceKind, run: TakenRun, **fields: Any) -> None:
-        about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
-        self._trace.tell(kind, **about, **fields)
+    async def _show_the_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> None:
+        """Show what the graph said last, before its final entry, which says it all: a failure costs nothing."""
+        stream.close()
+        await asyncio.wait({pump})
+        if _stream_ended(pump, run) is None:
+            try:
+                await stream.flush()
+            except LeaseLost:
+                pass  # the final entry will be refused as well
+            except Exception:
+                log.exception("the end of a text could not be shown: run=%s", run.run_id)
 
-    def _agent(self, run: TakenRun) -> dict[str, Any]:
-        return {"role": "assistant", "user_id": agent_id(run.graph), "name": run.agent_name}
+    async def _finish(self, run: ClaimedRun, how: Finish, said: Said) -> list[str]:
+        """Write the final entry; return threads to delete.
 
-    def _failed(self, run: TakenRun, code: str, reason: str) -> _Ending:
-        return _Ending(RunStatus.FAILED, {**self._agent(run), "code": code, "reason": reason}, [])
-
-    async def _finish(self, run: TakenRun, ending: _Ending) -> list[str]:
-        """Write the final entry. Without a reply from Redis it is written again: the script does it once."""
+        Without a reply from Redis it is written again: the script does it once. Raises LeaseLost; and Unavailable
+        when the node is stopping.
+        """
+        data, interrupts = final_entry(run, how, said)
         while True:
             try:
-                return await self._runs.finish(
-                    run,
-                    ending.status,
-                    ending.data,
-                    threads_kept=self._limits.threads_kept,
-                    interrupts=ending.interrupts,
-                )
+                kept = self._limits.threads_kept
+                return await self._runs.finish_run(run, how.status, data, threads_kept=kept, interrupts=interrupts)
             except Unavailable:
-                if self._leaving.is_set():
+                if self._stopping.is_set():
                     raise
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(FINISH_AGAIN_S)
 
-    async def _tidy(self, conversation_id: str, retired: list[str]) -> None:
+    def _announce_end(self, run: ClaimedRun, status: RunStatus, retired: list[str]) -> None:
+        self._on_ended(status)
+        if status == RunStatus.INTERRUPTED:
+            self._tell(TraceKind.ASKED, run)
+        self._tell(TraceKind.RUN_ENDED, run, status=status)
+        if retired:
+            task = asyncio.create_task(self._delete_threads(run.conversation_id, retired))
+            self._deleting.add(task)
+            task.add_done_callback(self._deleting.discard)
+
+    async def _claim_again(self, run: ClaimedRun, over: asyncio.Event, decision: TryAgain) -> ClaimedRun | None:
+        """After a pause, claim the next attempt, or the run that is first by then."""
+        # The lease is kept meanwhile, so that no other node makes the next attempt without the pause.
+        flags = [asyncio.create_task(over.wait()), asyncio.create_task(self._stopping.wait())]
+        pause_s = decision.pause_s * random.uniform(0.8, 1.2)
+        try:
+            await asyncio.wait(flags, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping.is_set():
+                await self._hand_over(run)
+                return None
+            failed = run.run_id if decision.failed else ""
+            claimed = await self._runs.claim_run(run.conversation_id, holding=run.token, failed=failed)
+        finally:
+            self._leases.release_lease(run)
+            await end_tasks(flags)
+        return claimed if isinstance(claimed, ClaimedRun) else None
+
+    async def _hand_over(self, run: ClaimedRun) -> None:
+        """Give up the lease of an unfinished run, so that another node claims it at once."""
+        self._leases.release_lease(run)
+        with contextlib.suppress(Unavailable, LeaseLost):
+            await self._runs.hand_over_run(run)
+
+    async def _delete_threads(self, conversation_id: str, retired: list[str]) -> None:
         """Delete threads that nobody needs. What this leaves is deleted after the next run."""
         try:
             await self._checkpoints.delete_threads(retired)
             await self._runs.forget_threads(conversation_id, retired)
         except Exception as exc:
             log.warning("old checkpoints were not deleted: conversation=%s error=%s", conversation_id, exc)
+
+    def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
+        about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
+        self._trace.tell(kind, **about, **fields)
+
+
+def _graph_ended(graph: asyncio.Task[tuple[GraphEnd, Said]], run: ClaimedRun) -> tuple[GraphEnd | None, Said]:
+    """How the graph has ended, or None. Nobody else has cancelled it so far: it has done so itself."""
+    if not graph.done():
+        return None, None
+    if graph.cancelled() or graph.exception() is not None:
+        error = None if graph.cancelled() else graph.exception()
+        log.error("a graph cancelled itself: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        return GraphEnd.RAISED, None
+    return graph.result()
+
+
+def _stream_ended(pump: asyncio.Task[None], run: ClaimedRun) -> StreamEnd | None:
+    """How the stream has ended before it was told to, or None."""
+    if not pump.done() or (not pump.cancelled() and pump.exception() is None):
+        return None
+    error = asyncio.CancelledError() if pump.cancelled() else pump.exception()
+    assert error is not None
+    end = stream_end(error)
+    if end is StreamEnd.BROKEN:
+        log.error("a run's text could not be shown: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+    return end

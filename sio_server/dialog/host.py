@@ -9,71 +9,114 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 
-from sio_server.dialog.worker import DialogWorker
+from sio_server.dialog.worker import HAND_OVER_S, DialogWorker
 
 log = logging.getLogger(__name__)
+
+THREAD = "dialog"  # its name, and what `failing` and `on_failure` say when it has died
+CLOSE_S = 1.0  # for connections to be closed
+
+Build = Callable[[], Awaitable[tuple[DialogWorker, Callable[[], Awaitable[None]]]]]
 
 
 class DialogHost:
     """Runs a dialog worker in an event loop of its own.
 
-    `build` is called in that loop, so that all connections of the dialog belong to it; what it raises,
-    `start` raises. It returns the worker and what closes its connections.
+    `build` is called in that loop, so that all connections of the dialog belong to it; what it raises, `start`
+    raises. It returns the worker and what closes its connections. `on_failure` is called, in the dialog's thread,
+    with the name of a background task that has failed, or THREAD when all of the dialog has ended by itself.
     """
 
-    def __init__(self, build: Callable[[], Awaitable[tuple[DialogWorker, Callable[[], Awaitable[None]]]]]) -> None:
+    def __init__(self, build: Build, on_failure: Callable[[str], None] = lambda name: None) -> None:
         self._build = build
+        self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self._worker: DialogWorker | None = None
         self._stopping: asyncio.Event | None = None
         self._grace_s = 0.0
         self._thread: threading.Thread | None = None
+        self._stop_asked = False
         self._done: Future[None] = Future()
+
+    @property
+    def failing(self) -> list[str]:
+        """What of the dialog does not run at present: names of background tasks, or THREAD for all of it."""
+        if self._thread is None or self._worker is None or self._stop_asked:
+            return []
+        return self._worker.failing if self._thread.is_alive() else [THREAD]
 
     async def start(self) -> None:
         """Build the worker and let it take runs."""
         ready: Future[None] = Future()
         new_loop = type(asyncio.get_running_loop())
         # Should the process have to end while a graph hangs, the thread does not keep it.
-        self._thread = threading.Thread(target=self._main, args=(new_loop, ready), name="dialog", daemon=True)
+        self._thread = threading.Thread(target=self._main, args=(new_loop, ready), name=THREAD, daemon=True)
         self._thread.start()
         await asyncio.wrap_future(ready)
 
     async def stop(self, grace_s: float) -> None:
-        """Give running runs so long to end, hand over what has not, and close."""
+        """Give running runs so long to end, hand over what has not, and close.
+
+        It takes at most HAND_OVER_S and CLOSE_S longer, also when a graph blocks the thread.
+        """
+        self._stop_asked = True
         if self._loop is None or self._stopping is None:
             return
         self._grace_s = grace_s
         with contextlib.suppress(RuntimeError):  # it has ended already
             self._loop.call_soon_threadsafe(self._stopping.set)
-        try:
-            await asyncio.wrap_future(self._done)
-        except Exception:
-            log.exception("the dialog did not end as it should")
+        ended = asyncio.wrap_future(self._done)
+        _, late = await asyncio.wait({ended}, timeout=grace_s + HAND_OVER_S + CLOSE_S)
+        if late:
+            log.error("the dialog does not end: a graph blocks its thread; its runs are taken over by others")
+        elif error := ended.exception():
+            log.error("the dialog did not end as it should", exc_info=error)
 
-    def ended(self, run_id: str, status: str) -> None:
-        """Somebody has ended a run: see DialogWorker.ended."""
+    def on_run_finished(self, run_id: str, status: str) -> None:
+        """A run has ended, on whichever node: see DialogWorker.on_run_finished."""
         if self._loop is not None and self._worker is not None:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._worker.ended, run_id, status)
+                self._loop.call_soon_threadsafe(self._worker.on_run_finished, run_id, status)
 
     def _main(self, new_loop: Callable[[], asyncio.AbstractEventLoop], ready: Future[None]) -> None:
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.run(self._serve(ready))
+                run_whatever_happens(runner.get_loop(), self._serve(ready))
         except BaseException as exc:
             if not ready.done():
-                ready.set_exception(exc)
+                # In the caller's thread a SystemExit would end the node without a message.
+                cause = exc if isinstance(exc, Exception) else RuntimeError(f"the dialog cannot start: {exc!r}")
+                ready.set_exception(cause)
+            elif not self._stop_asked:
+                log.critical("the dialog has ended: this node takes no more runs", exc_info=exc)
+                self._on_failure(THREAD)
             if not self._done.done():
                 self._done.set_exception(exc)
 
     async def _serve(self, ready: Future[None]) -> None:
         worker, close = await self._build()
         self._loop, self._worker, self._stopping = asyncio.get_running_loop(), worker, asyncio.Event()
-        worker.start()
+        worker.start(self._on_failure)
         ready.set_result(None)
         await self._stopping.wait()
         await worker.drain(self._grace_s)
-        await close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(close(), CLOSE_S)
         # Before the loop's end, which waits for graphs that do not end.
         self._done.set_result(None)
+
+
+def run_whatever_happens(loop: asyncio.AbstractEventLoop, main: Awaitable[None]) -> None:
+    """Run `main` to its end, though other code in the loop tries to end it.
+
+    asyncio lets SystemExit and KeyboardInterrupt of any task or callback through to the caller that runs the loop,
+    and a graph may also stop it. The loop is as it was, so it is run again.
+    """
+    task = asyncio.ensure_future(main, loop=loop)
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except BaseException as exc:
+            if not task.done():
+                log.error("a graph tried to end the dialog's thread, which continues", exc_info=exc)
+    task.result()

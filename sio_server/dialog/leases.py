@@ -1,6 +1,6 @@
 """Leases are renewed beside the graphs, in another thread's event loop: no graph can starve them.
 
-What remains is code that keeps Python's global lock to itself for seconds.
+What remains is code that holds Python's global lock for seconds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sio_server.conversation.runs import LeaseLost, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.keys import LEASE_MS
+from sio_server.tasks import is_being_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -22,47 +23,59 @@ RENEW_S = 1.0
 
 @dataclass
 class _Lease:
-    run: TakenRun
+    run: ClaimedRun
     on_lost: Callable[[], None]
     renewed: float  # monotonic
-    until: float  # monotonic: whoever holds it longer hangs, and others shall try
+    until: float  # monotonic: an owner that holds it longer hangs, and others are to try
 
 
 class LeaseKeeper:
-    """Renews the leases of this node's runs. `hold` and `release` may be called from any thread."""
+    """Renews the leases of this node's runs. `hold_lease` and `release_lease` may be called from any thread."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         self._leases: dict[str, _Lease] = {}
 
-    def hold(self, run: TakenRun, on_lost: Callable[[], None], max_s: float) -> None:
+    def hold_lease(self, run: ClaimedRun, on_lost: Callable[[], None], max_s: float) -> None:
         """Renew the run's lease for at most `max_s` seconds; `on_lost` is called when it may have expired."""
         now = time.monotonic()
         self._leases[run.token + run.conversation_id] = _Lease(run, on_lost, now, now + max_s)
 
-    def release(self, run: TakenRun) -> None:
+    def release_lease(self, run: ClaimedRun) -> None:
         """Renew it no more."""
         self._leases.pop(run.token + run.conversation_id, None)
 
-    async def keep(self) -> None:
+    async def renew_leases(self) -> None:
         """Renew all leases each second, until cancelled."""
         while True:
             began = time.monotonic()
-            await asyncio.gather(*(self._renew(lease) for lease in list(self._leases.values())))
+            await asyncio.gather(*(self._renew_alone(lease) for lease in list(self._leases.values())))
             await asyncio.sleep(max(0.0, RENEW_S - (time.monotonic() - began)))
+
+    async def _renew_alone(self, lease: _Lease) -> None:
+        """Renew one lease. Whatever goes wrong, the other leases are renewed all the same."""
+        try:
+            await self._renew(lease)
+        except BaseException as exc:
+            if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
+                raise
+            log.error("a lease could not be renewed: run=%s", lease.run.run_id, exc_info=exc)
 
     async def _renew(self, lease: _Lease) -> None:
         began = time.monotonic()
+        lost = False
         try:
             if began > lease.until:
                 raise LeaseLost(f"{lease.run.run_id} hangs")
-            await self._runs.renew(lease.run)
+            await self._runs.renew_lease(lease.run)
             lease.renewed = began
         except LeaseLost as exc:
             log.info("a lease is not kept any more: %s", exc)
-            self.release(lease.run)
-            lease.on_lost()
+            lost = True
         except Unavailable:
-            if time.monotonic() - lease.renewed > LEASE_MS / 1000:
-                self.release(lease.run)
+            pass
+        finally:
+            # Also after an error that nobody has foreseen.
+            if lost or time.monotonic() - lease.renewed > LEASE_MS / 1000:
+                self.release_lease(lease.run)
                 lease.on_lost()

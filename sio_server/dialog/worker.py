@@ -1,220 +1,154 @@
-"""The dialog worker of a node: takes runs off the queue, executes them, one at a time in a conversation."""
+"""The dialog worker of a node: serves the conversations whose bells it has, one run at a time in each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from sio_server.conversation.runs import Held, Idle, Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, LeaseHeld, NothingToDo, Runs
 from sio_server.dialog.attempts import Attempts
+from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import connect_blocking
-from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
-from sio_server.tasks import end_tasks
+from sio_server.tasks import Supervisor, end_tasks
 
 log = logging.getLogger(__name__)
 
-BLOCK_S = 2.0
-CLAIM_EVERY_S = 1.0
-HAND_OVER_S = 5.0  # for graphs to end, and for Redis to hear of it
+HAND_OVER_S = 4.0  # for graphs to end, and for Redis to know of it
+AGAIN_S = 0.5  # after an error of Redis
 
 
 @dataclass
 class _Served:
-    """A conversation that this node looks after: it executes its runs, or waits for another node's lease."""
+    """A conversation that this node serves: it executes its runs, or waits for another node's lease."""
 
-    bells: list[tuple[str, str]]  # (stream, message id) of the queue, to be acknowledged
+    bells: list[Bell]  # to be acknowledged when nothing is left to do
     task: asyncio.Task[None] | None = None
-    executing: bool = False  # it takes a run, or executes one
+    executing: bool = False  # it claims a run, or executes one
     rung: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class DialogWorker:
     """Executes runs.
 
-    A message on the run queue only says that a conversation has something to do; what is to be done stands
-    in the run records. It is acknowledged when nothing is left to do, so a message whose node died is
-    claimed by another node, which takes the run as soon as the dead node's lease has expired.
+    A bell on the run queue only says that a conversation has something to do; what is to be done stands in the run
+    records. It is acknowledged when nothing is left to do, so the bell of a node that died is claimed by another
+    node, which claims the run as soon as the dead node's lease has expired.
     """
 
-    def __init__(
-        self,
-        *,
-        redis: Redis,
-        redis_url: str,
-        run_records: Runs,
-        attempts: Attempts,
-        node_id: str,
-        concurrency: int,
-    ) -> None:
-        self._redis = redis
-        self._redis_url = redis_url
+    def __init__(self, *, run_records: Runs, queue: RunQueue, attempts: Attempts, concurrency: int) -> None:
         self._runs = run_records
+        self._queue = queue
         self._attempts = attempts
-        self._node_id = node_id
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
-        self._streams = [runs(number) for number in range(PARTITIONS)]
-        self._claimed: dict[str, str] = {}  # stream -> where to look for messages of dead nodes
-        self._loops: list[asyncio.Task[None]] = []
         self._served: dict[str, _Served] = {}  # by conversation
+        self._supervisor = Supervisor()
         self._draining = False
 
-    def start(self) -> None:
-        """Begin to take runs."""
+    @property
+    def failing(self) -> list[str]:
+        """The names of the background tasks that fail at present. May be read in any thread."""
+        return self._supervisor.failing
+
+    def start(self, on_failure: Callable[[str], None] = lambda name: None) -> None:
+        """Begin to take runs. `on_failure` is called with the name of a background task that has failed."""
+        self._supervisor = Supervisor(on_failure)
         if self._concurrency:
-            self._loops = [
-                asyncio.create_task(self._forever(self._read), name="run-queue"),
-                asyncio.create_task(self._forever(self._claim), name="run-claims"),
-            ]
+            self._supervisor.start("run-queue", lambda: self._queue.read_bells(self.on_bell, self._has_room))
+            self._supervisor.start("run-claims", lambda: self._queue.claim_bells(self.on_bell))
 
     async def drain(self, grace_s: float) -> None:
-        """Take no more runs; what has not ended within `grace_s` seconds is handed over to other nodes."""
+        """Take no more runs; what has not ended within `grace_s` seconds is handed over to other nodes.
+
+        It takes at most `grace_s` and HAND_OVER_S seconds, whatever Redis and the graphs do.
+        """
+        loop = asyncio.get_running_loop()
+        grace_ends = loop.time() + grace_s
         self._draining = True
-        await end_tasks(self._loops)
-        served = list(self._served.values())
-        await end_tasks(one.task for one in served if not one.executing)
-        executing = [one.task for one in served if one.task and one.executing]
-        if executing:
-            await asyncio.wait(executing, timeout=grace_s)
-            self._attempts.hand_over()
-            _, late = await asyncio.wait(executing, timeout=HAND_OVER_S)
-            if late:
-                log.error("runs could not be handed over in time: others take them when their leases have expired")
-        await self._attempts.settle()
-
-    def ended(self, run_id: str, status: str) -> None:
-        """Somebody has ended the run: if it is executed here, that stops at once."""
-        self._attempts.ended(run_id, status)
-
-    # The queue
-
-    async def _forever(self, loop: Any) -> None:
-        while True:
-            try:
-                await loop()
-            except ResponseError as exc:
-                if not str(exc).startswith("NOGROUP"):
-                    log.warning("the run queue refused a command: error=%s", exc)
-                    await asyncio.sleep(1.0)
-                with contextlib.suppress(RedisError, OSError):
-                    await self._create_groups()
-            except (RedisError, OSError, TimeoutError, Unavailable) as exc:
-                log.warning("the run queue cannot be reached, trying again: error=%s", exc)
-                await asyncio.sleep(0.5)
-
-    async def _create_groups(self) -> None:
-        for stream in self._streams:
-            try:
-                await self._redis.xgroup_create(stream, WORKERS, id="0", mkstream=True)
-            except ResponseError as exc:
-                if not str(exc).startswith("BUSYGROUP"):
-                    raise
-
-    async def _read(self) -> None:
-        client = connect_blocking(self._redis_url, BLOCK_S)
         try:
-            # What was delivered to this node in a reply that it never got comes first.
-            missed: Any = await client.xreadgroup(WORKERS, self._node_id, dict.fromkeys(self._streams, "0"))
-            self._serve_all(missed)
-            while True:
-                # Who has no room for another run leaves it to other nodes.
-                async with self._slots:
-                    pass
-                found: Any = await client.xreadgroup(
-                    WORKERS,
-                    self._node_id,
-                    dict.fromkeys(self._streams, ">"),
-                    count=1,
-                    block=int(BLOCK_S * 1000),
-                )
-                self._serve_all(found)
-        finally:
-            with contextlib.suppress(RedisError, OSError):
-                await client.aclose()
+            async with asyncio.timeout_at(grace_ends + HAND_OVER_S):
+                await self._supervisor.stop()
+                served = list(self._served.values())
+                await end_tasks(one.task for one in served if not one.executing)
+                executing = [one.task for one in served if one.task and one.executing]
+                if executing:
+                    await asyncio.wait(executing, timeout=max(0.0, grace_ends - loop.time()))
+                    self._attempts.hand_over_all()
+                    await asyncio.wait(executing)
+                await self._attempts.settle()
+                if self._concurrency:
+                    with contextlib.suppress(RedisError, OSError):
+                        await self._queue.remove_own_consumer()
+        except TimeoutError:
+            log.error("runs could not be handed over in time: others take them when their leases have expired")
 
-    async def _claim(self) -> None:
-        await asyncio.sleep(CLAIM_EVERY_S)
-        for stream in self._streams:
-            # From where the last look ended: messages that are held must not hide those behind them.
-            reply: Any = await self._redis.xautoclaim(
-                stream, WORKERS, self._node_id, LEASE_MS, start_id=self._claimed.get(stream, "0-0"), count=10
-            )
-            self._claimed[stream] = reply[0]
-            for message_id, fields in reply[1]:
-                if fields:
-                    self._serve(stream, message_id, fields)
+    def on_run_finished(self, run_id: str, status: str) -> None:
+        """A run has ended, on whichever node: if it is executed here, that stops at once."""
+        self._attempts.on_run_finished(run_id, status)
 
-    def _serve_all(self, found: Any) -> None:
-        for stream, messages in found or []:
-            for message_id, fields in messages:
-                if fields:  # it may have been deleted since
-                    self._serve(stream, message_id, fields)
+    def on_bell(self, bell: Bell) -> None:
+        """A conversation has something to do."""
+        served = self._served.get(bell.conversation_id)
+        if served is None:
+            served = self._served[bell.conversation_id] = _Served([bell])
+            served.task = asyncio.create_task(self._serve(bell.conversation_id, served))
+        elif bell not in served.bells:
+            served.bells.append(bell)
+            served.rung.set()
 
-    def _serve(self, stream: str, message_id: str, fields: dict[str, str]) -> None:
-        conversation_id = fields["conversation_id"]
-        served = self._served.get(conversation_id)
-        if served is not None:
-            if (stream, message_id) not in served.bells:
-                served.bells.append((stream, message_id))
-                served.rung.set()
-            return
-        served = self._served[conversation_id] = _Served([(stream, message_id)])
-        served.task = asyncio.create_task(self._look_after(conversation_id, served))
-        served.task.add_done_callback(lambda task: self._left(conversation_id, task))
+    async def _has_room(self) -> None:
+        """Wait for a free slot: a node that has none leaves the next run to other nodes."""
+        async with self._slots:
+            pass
 
-    def _left(self, conversation_id: str, task: asyncio.Task[None]) -> None:
-        self._served.pop(conversation_id, None)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, (Unavailable, RedisError, OSError)):
-            log.warning("a run could not be served, its message will be claimed again: error=%s", error)
-        elif error is not None:
-            log.error("a run could not be served; its message will be claimed again", exc_info=error)
-
-    async def _look_after(self, conversation_id: str, served: _Served) -> None:
-        """Execute the conversation's runs until none is left, or wait for who holds its lease."""
+    async def _serve(self, conversation_id: str, served: _Served) -> None:
+        """Serve a conversation until it has no bells left, or this node is stopping."""
         try:
-            while not self._draining:
-                served.rung.clear()
-                rung = list(served.bells)
-                async with self._slots:
-                    served.executing = True
-                    taken = await self._runs.take(conversation_id)
-                    if isinstance(taken, TakenRun):
-                        await self._attempts.execute(taken)
-                    served.executing = False
-                if isinstance(taken, Held):
-                    # Should the holder die, the run is taken the moment its lease has expired. If it has
-                    # ended and another message came, that rings.
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(taken.seconds + 0.005):
-                            await served.rung.wait()
-                elif isinstance(taken, Idle):
-                    await self._acknowledge(served, rung)
-                    if not served.bells:
-                        return
+            # Whether a bell is left is decided, and the conversation given up, in one step of the event loop: a
+            # bell that comes before finds it served, and one that comes after begins again.
+            while served.bells and not self._draining:
+                try:
+                    await self._serve_once(conversation_id, served)
+                except (Unavailable, RedisError, OSError) as exc:
+                    log.warning("a conversation could not be served, trying again: error=%s", exc)
+                    await asyncio.sleep(AGAIN_S)
+        except Exception:
+            log.exception("a conversation could not be served; its bells will be claimed again")
         finally:
+            del self._served[conversation_id]
             if self._draining and served.bells:
-                await self._ring_again(conversation_id, served)
+                await self._leave_to_others(conversation_id, served)
 
-    async def _acknowledge(self, served: _Served, rung: list[tuple[str, str]]) -> None:
-        """What was rung before the look that found nothing is done; what was rung since is looked after next."""
-        for stream, message_id in rung:
-            pipe = self._redis.pipeline(transaction=True)
-            pipe.xack(stream, WORKERS, message_id)
-            pipe.xdel(stream, message_id)
-            await pipe.execute()
-            served.bells.remove((stream, message_id))
+    async def _serve_once(self, conversation_id: str, served: _Served) -> None:
+        """Execute the conversation's next run, or wait while another node executes it."""
+        served.rung.clear()
+        rung = list(served.bells)
+        async with self._slots:
+            served.executing = True
+            try:
+                claimed = await self._runs.claim_run(conversation_id)
+                if isinstance(claimed, ClaimedRun):
+                    await self._attempts.execute(claimed)
+            finally:
+                served.executing = False
+        if isinstance(claimed, LeaseHeld):
+            # Should the holder die, the run is claimed the moment its lease has expired. If it has ended and
+            # another message came, that rings.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(claimed.seconds + 0.005):
+                    await served.rung.wait()
+        elif isinstance(claimed, NothingToDo):
+            # Bells that were rung before the claim are done; what was rung since is looked at next.
+            await self._queue.acknowledge(rung)
+            served.bells = [bell for bell in served.bells if bell not in rung]
 
-    async def _ring_again(self, conversation_id: str, served: _Served) -> None:
-        """Leave the conversation to another node, at once."""
-        stream = served.bells[0][0]
+    async def _leave_to_others(self, conversation_id: str, served: _Served) -> None:
+        """Let another node serve the conversation, at once."""
         with contextlib.suppress(RedisError, OSError):
-            await self._redis.xadd(stream, {"conversation_id": conversation_id})
-            await self._acknowledge(served, list(served.bells))
+            await self._queue.ring(served.bells[0].stream, conversation_id)
+            await self._queue.acknowledge(served.bells)

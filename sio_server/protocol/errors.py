@@ -27,6 +27,8 @@ class ErrorCode(StrEnum):
     UNKNOWN_CONVERSATION = "unknown_conversation"
     NOT_A_MEMBER = "not_a_member"
     NOT_ALLOWED = "not_allowed"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
+    HOST_NOT_ALLOWED = "host_not_allowed"
     CONVERSATION_EXISTS = "conversation_exists"
     CLIENT_ID_REUSED = "client_id_reused"
     RATE_LIMITED = "rate_limited"

@@ -25,6 +25,7 @@ ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
 UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
+LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 
 
@@ -68,6 +69,11 @@ def user_signed_out(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:signed-out"
 
 
+def user_last_end(user_id: str, device_id: str) -> str:
+    """String: why the device's last session was disconnected (JSON), until it has been told. Expires."""
+    return f"{{rg:u:{user_id}}}:last-end:{device_id}"
+
+
 def user_call(user_id: str, call_id: str) -> str:
     """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
     return f"{{rg:u:{user_id}}}:call:{call_id}"
@@ -96,6 +102,34 @@ def runs(partition_number: int) -> str:
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen."""
     return f"{{rg:{partition_number}}}:stats"
+
+
+def checkpoint_threads(partition_number: int) -> str:
+    """Set: ids of the threads of checkpoints of a partition's conversations, of the plain saver."""
+    return f"{{rg:{partition_number}}}:threads"
+
+
+class CheckpointKeys:
+    """The keys of one thread of checkpoints, of the plain saver; all share the slot of its conversation.
+
+    A thread is named `<conversation id>@<the rest>`; one without `@` is named as a conversation.
+    """
+
+    def __init__(self, thread_id: str) -> None:
+        conversation_id = thread_id.rpartition("@")[0] or thread_id
+        number = partition(conversation_id)
+        tag = f"{{rg:{number}}}"
+        self.checkpoints = f"{tag}:checkpoints:{thread_id}"  # hash: namespace, id -> record, and namespace -> id
+        self.order = f"{tag}:checkpoint-order:{thread_id}"  # list: checkpoints in the order of their writing
+        self.values = f"{tag}:checkpoint-values:{thread_id}"  # hash: namespace, channel, version -> value
+        self.writes = f"{tag}:checkpoint-writes:{thread_id}"  # sorted set (all scores 0): what tasks have written
+        self.threads = checkpoint_threads(number)
+        self.lease = ConversationKeys(conversation_id).lease
+
+    @property
+    def all(self) -> list[str]:
+        """The keys in the order in which the savers' scripts name them (`lua/_thread.lua`)."""
+        return [self.checkpoints, self.order, self.values, self.writes, self.threads, self.lease]
 
 
 class ConversationKeys:
@@ -183,26 +217,6 @@ def user_keys(user_id: str) -> list[str]:
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id)),
     ]
-
-
-# The plain saver.
-
-
-def threads(partition_number: int) -> str:
-    """Set: ids of the threads of a partition's conversations."""
-    return f"{{rg:{partition_number}}}:threads"
-
-
-def thread_keys(thread_id: str) -> list[str]:
-    """The keys of a thread of checkpoints, in the order of the saver's `_thread.lua`; all in one slot.
-
-    A thread is named `<conversation id>@<the rest>`; a name without `@` is a conversation's id itself.
-    """
-    conversation_id = thread_id.rpartition("@")[0] or thread_id
-    number = partition(conversation_id)
-    kinds = ("checkpoints", "checkpoint-order", "checkpoint-values", "checkpoint-writes")
-    own = [f"{{rg:{number}}}:{kind}:{thread_id}" for kind in kinds]
-    return [*own, threads(number), ConversationKeys(conversation_id).lease]
 
 
 # Rooms.

@@ -19,7 +19,7 @@ from sio_server.store.script_files import ScriptFile, load_script
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
     "not_a_member": "you are not a member of this conversation; join it first",
-    "conversation_exists": "a conversation with this id exists already",
+    "conversation_exists": "this id is taken: join the conversation, or take another id",
     "client_id_reused": "this client_id was used for another message",
     "not_allowed": "this is for somebody else to do",
     "not_latest": "something newer has been said since",

@@ -14,10 +14,10 @@ from typing import Any
 
 from roomgraph.__main__ import main
 from sio_server.conversation.log import ConversationLog
-from sio_server.conversation.runs import Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
-from sio_server.gateway.transport.server import SocketServer
+from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
 from sio_server.store import script_files
 
@@ -57,11 +57,11 @@ def fence() -> None:
 def gap_fill() -> None:
     """Missing entries are not read from the log."""
 
-    async def read(self: Fanout, conversation_id: str, room: Any, after: int) -> None:
+    async def read(self: Fanout, conversation_id: str, followed: Any, after: int) -> None:
         await asyncio.sleep(0)
 
-    assert asyncio.iscoroutinefunction(Fanout._read)
-    Fanout._read = read  # type: ignore[method-assign]
+    assert asyncio.iscoroutinefunction(Fanout._read_missing)
+    Fanout._read_missing = read  # type: ignore[method-assign]
 
 
 def ack_after_append() -> None:
@@ -97,11 +97,11 @@ def one_at_a_time() -> None:
 def checkpoints() -> None:
     """Nobody remembers how far an attempt came: the next one begins anew."""
 
-    async def adopt(self: Runs, run: TakenRun) -> None:
+    async def adopt_thread(self: Runs, run: ClaimedRun) -> None:
         await asyncio.sleep(0)
 
-    assert asyncio.iscoroutinefunction(Runs.adopt)
-    Runs.adopt = adopt  # type: ignore[method-assign]
+    assert asyncio.iscoroutinefunction(Runs.adopt_thread)
+    Runs.adopt_thread = adopt_thread  # type: ignore[method-assign]
 
 
 BREAKS: dict[str, Callable[[], None]] = {

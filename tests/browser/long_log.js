@@ -1,7 +1,7 @@
 // Puts a log of so many entries into the open conversation, and gives a test `window.long` to act on it.
 async (count) => {
   const { state, changed } = await import("/js/state.js");
-  const { Delivery } = await import("/js/delivery.js");
+  const { Delivery } = await import("/js/conversation/delivery.js");
   const c = state.open;
   const { epoch } = c.delivery.position;
   const text = (n) => "lorem ipsum dolor sit amet ".repeat(1 + (n % 9)) + n;
@@ -38,23 +38,23 @@ async (count) => {
     async stream(times) {
       const run = { run_id: "live", attempt: 1 };
       let offset = 0;
-      c.answer.hear("run:started", run);
+      c.answer.onEvent("run:started", run);
       for (let n = 0; n < times; n++) {
         const more = text(n) + (n % 4 ? " " : "\n\n");
-        c.answer.hear("run:delta", { ...run, offset, text: more });
+        c.answer.onEvent("run:delta", { ...run, offset, text: more });
         offset += more.length;
         await drawn();
       }
-      c.answer.ended("live");
+      c.answer.onFinalEntry("live");
       await drawn();
     },
     // Scrolls to the beginning; how often what was seen has jumped, and how many lines there are.
     async up() {
       const scroller = document.querySelector("#scroller");
-      const rows = () => [...document.querySelectorAll(".said")];
+      const rows = () => [...document.querySelectorAll(".message")];
       const top = (row) => row.getBoundingClientRect().top;
       let jumps = 0;
-      while (!document.querySelector("#log").innerText.startsWith("The beginning")) {
+      while (!document.querySelector("#log").innerText.startsWith("Start of the conversation")) {
         const row = rows().find((one) => top(one) > 150);
         const by = Math.min(600, scroller.scrollTop);
         const expected = top(row) + by;

@@ -10,7 +10,7 @@ from playwright.async_api import Error, Frame, Page
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
-MARKS = "(await import('/js/marks.js'))"  # for the expressions below
+MARKS = "(await import('/js/conversation/delivery_marks.js'))"  # for the expressions below
 
 
 async def look(page: Page | Frame, expression: str) -> Any:

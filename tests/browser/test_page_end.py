@@ -33,18 +33,18 @@ async def at_the_end(page: Page, head: int) -> None:
     await until(page, f"state.open.entries.at(-1).seq >= {head}")
     await expect(page.locator("#to-end")).to_be_hidden()
     newest = await look(page, "state.open.entries.at(-1).data.text")
-    await expect(page.locator(".said").last.locator(".text")).to_have_text(newest, use_inner_text=True)
-    await expect(page.locator(".said").last).to_be_in_viewport(ratio=0.1)
+    await expect(page.locator(".message").last.locator(".text")).to_have_text(newest, use_inner_text=True)
+    await expect(page.locator(".message").last).to_be_in_viewport(ratio=0.1)
     await until(page, "state.open.read === state.open.head")
 
 
-async def test_who_joins_a_new_conversation_follows_it_however_long_it_becomes(
+async def test_a_new_member_stays_at_the_end_of_a_conversation_however_long_it_becomes(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
     await flood(plans, 0, 260)
     await at_the_end(page, 260)
-    assert await page.locator(".said").count() <= 240
+    assert await page.locator(".message").count() <= 240
     await page.evaluate("document.querySelector('#scroller').scrollTop = 0")
     await expect(page.locator("#to-end")).to_be_visible()
     await flood(plans, 260, 40)
@@ -53,7 +53,7 @@ async def test_who_joins_a_new_conversation_follows_it_however_long_it_becomes(
     await at_the_end(page, 300)
 
 
-async def test_a_log_of_which_little_still_stands_is_scrolled_both_ways(open_page: PageFactory) -> None:
+async def test_a_log_with_few_current_entries_scrolls_both_ways(open_page: PageFactory) -> None:
     """Both ends of what is drawn are near then, and each wants more."""
     page = await open_page(0, "Ann")
     await page.click("#new")
@@ -75,7 +75,7 @@ async def test_a_log_of_which_little_still_stands_is_scrolled_both_ways(open_pag
           for (let n = 0; n < 400 && !document.querySelector("#to-end").hidden; n++) {
             scroller.scrollTop += 300;
             await frame();
-            for (const node of document.querySelectorAll(".said .text")) texts.add(node.innerText);
+            for (const node of document.querySelectorAll(".message .text")) texts.add(node.innerText);
           }
           draws = 0;
           for (let n = 0; n < 5; n++) await frame();

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -14,12 +13,14 @@ from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import MARKS, say, until
 from tests.conftest import ClientFactory
+from tests.unit.test_page_size import LAZY, LAZY_JS
 
 pytest_plugins = ["tests.served.fixtures"]
 
-LATER_JS = Path(__file__).parents[2] / "web" / "js" / "later.js"
-REST = re.findall(r"\w+", re.findall(r"^const REST = \[(.*?)\];", LATER_JS.read_text(), re.MULTILINE)[0])
-LATER = re.compile(rf"/js/({'|'.join(REST)})\.js(\?\d+)?$")
+# Name and path of each module that is fetched when the page is idle. The list is needed before.
+EARLIER = {"list", "listView", "outboxStore", "outboxTakeover"}
+REST = {name: path for name, path in LAZY.findall(LAZY_JS) if name not in EARLIER}
+LATER = re.compile(rf"/js/({'|'.join(REST.values())})(\?\d+)?$")
 SAID = "state.open.entries.filter((e) => e.type === 'answer').length"
 
 
@@ -41,7 +42,7 @@ class Later:
     def __init__(self, broken: bool = False) -> None:
         self.gate = asyncio.Event()
         self.broken = broken
-        self.due = {*REST}
+        self.due = {*REST.values()}
         self.all_asked = asyncio.Event()
 
     async def prepare(self, page: Page) -> None:
@@ -62,11 +63,11 @@ class Later:
 
 async def all_there(page: Page) -> None:
     """Wait until every module has come."""
-    wanted = "const { want } = await import('/js/later.js'); await Promise.all(names.map(want));"
-    await page.evaluate(f"async (names) => {{ {wanted} }}", REST)
+    load = "const { lazy } = await import('/js/lazy.js'); await Promise.all(names.map((one) => lazy[one].load()));"
+    await page.evaluate(f"async (names) => {{ {load} }}", list(REST))
 
 
-async def test_all_that_comes_later_is_fetched_without_being_asked_for_and_then_nothing_more_is(
+async def test_all_lazy_modules_are_fetched_when_idle_and_nothing_is_fetched_after_that(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     later = Later()
@@ -89,13 +90,13 @@ async def test_all_that_comes_later_is_fetched_without_being_asked_for_and_then_
     assert asked == []
 
 
-async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_when_it_has_come(
+async def test_clicks_and_formatting_that_need_a_missing_module_happen_when_it_is_loaded(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     await plans.send("see https://example.org/plan")
     later = Later()
     page = await open_page(1, "Ann", conversation=plans.id, prepare=later.prepare)
-    await expect(page.locator(".said:not(.agent) .text")).to_have_text("see https://example.org/plan")
+    await expect(page.locator(".message:not(.agent) .text")).to_have_text("see https://example.org/plan")
     await say(page, "**written** before")
     await until(page, f"{SAID} === 2")
     await expect(page.locator(".agent .text").last).to_have_text("**written** before")
@@ -105,7 +106,7 @@ async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_
     await expect(page.locator("#search")).to_be_hidden()
 
     later.gate.set()
-    await expect(page.locator(".said:not(.agent) a")).to_have_attribute("href", "https://example.org/plan")
+    await expect(page.locator(".message:not(.agent) a")).to_have_attribute("href", "https://example.org/plan")
     await expect(page.locator(".agent strong")).to_have_text("written")
     await expect(page.locator(".agent .text").last).to_have_text("written before")
     await expect(page.locator(".mine.newest .mark")).to_contain_text(re.compile("Sent|Delivered|Read"))
@@ -115,7 +116,7 @@ async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_
     await until(page, f"{MARKS}.behindOf(state.open, state.devices[0].device_id) === 0")
 
 
-async def test_what_could_not_be_fetched_is_fetched_later_and_meanwhile_messages_are_sent(
+async def test_a_module_that_could_not_be_fetched_is_fetched_later_and_messages_are_sent_meanwhile(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     later = Later(broken=True)

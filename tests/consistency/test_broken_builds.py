@@ -13,6 +13,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,17 @@ from roomgraph.check.file import read_history, write_history
 from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, guest_token
 from sio_server.local.cluster import LocalCluster
-from sio_server.protocol.events import AgentMode
+from sio_server.protocol.events import AgentMode, Entry
 from sio_server.protocol.live import LiveRun
 from sio_server.store.connection import connect_blocking
 from tests.broken.nodes import BREAKS
 from tests.conftest import NODE_SETTINGS, RawClient, free_ports
 from tests.graphs.steps import go_key, held_key, noted_key
+from tests.waiting import WAIT_S, poll, within
 
 pytestmark = pytest.mark.faults
 
 K = AnomalyKind
-WAIT_S = 20.0
 LEVEL_S = 8.0  # for what takes a second in the whole build, and never happens in a broken one
 OVER = "a run goes on elsewhere, or has been ended"
 
@@ -91,21 +92,26 @@ class Stage:
 
     async def go(self, port: int) -> None:
         """Let the graph on a node go on."""
-        await self.redis.rpush(go_key(self.conversation_id, port), "go")  # type: ignore[misc]
+        await self.redis.rpush(go_key(self.conversation_id, port), "go")
 
     async def lets_go(self, port: int, run_id: str) -> None:
         """Wait until a node has found that the run is not its own any more, or the run has ended."""
         log = self.folder / "logs" / f"node-{port}.log"
-        async with asyncio.timeout(WAIT_S):
-            while not any(OVER in line and run_id in line for line in log.read_text().splitlines()):
-                if await self.devices[0].ended(self.conversation_id, run_id, 0.02):
-                    return
+
+        async def has_let_go() -> bool:
+            if any(OVER in line and run_id in line for line in log.read_text().splitlines()):
+                return True
+            return await self.devices[0].ended(self.conversation_id, run_id, 0.02)
+
+        await poll(has_let_go, f"the end of {run_id} on node {port}", WAIT_S)
 
     async def executions(self) -> list[Execution]:
         """What was executed; its attempts are fencing tokens."""
-        noted = [json.loads(n) for n in await self.redis.lrange(noted_key(self.conversation_id), 0, -1)]  # type: ignore[misc]
+        lines: Any = await self.redis.lrange(noted_key(self.conversation_id), 0, -1)
+        noted = [json.loads(line) for line in lines]
         ended = {tuple(who): at for what, *who, at in noted if what == "ended"}
-        return [Execution(*who, at, ended.get(tuple(who))) for what, *who, at in noted if what == "began"]
+        began = [(*who, at, ended.get(tuple(who))) for what, *who, at in noted if what == "began"]
+        return [Execution(*facts) for facts in began]
 
     async def judge(self) -> Report:
         """Wait until all devices are level, as far as they ever will be, and judge what was recorded."""
@@ -130,6 +136,15 @@ class Stage:
 # Workloads
 
 
+def _ends_with(text: str, entries: list[Entry]) -> bool:
+    return entries[-1].text == text
+
+
+def _says_something(device: RecordedDevice, conversation_id: str, run_id: str) -> bool:
+    run = device.conversation(conversation_id).live.runs.get(run_id)
+    return run is not None and bool(run.text)
+
+
 async def replies_are_lost(stage: Stage) -> None:
     """The node's reply does not come: the message is logged, and the client sends it again to another node."""
     writer = await stage.device("Writer", stage.cluster.urls)
@@ -140,7 +155,7 @@ async def replies_are_lost(stage: Stage) -> None:
         proxy.down.blackhole = True
         text = f"is there an echo? {number}"
         sending = asyncio.create_task(stage.send(writer, text))
-        assert await reader.until(stage.conversation_id, lambda e, text=text: e[-1].text == text, WAIT_S)
+        assert await reader.until(stage.conversation_id, partial(_ends_with, text), WAIT_S)
         proxy.reset()
         proxy.down.blackhole = False
         await sending
@@ -191,7 +206,7 @@ async def the_way_to_redis_is_unsteady(stage: Stage) -> None:
             request = {"conversation_id": stage.conversation_id, "client_id": client_id, "text": text}
             stage.recorder.begin_send(stage.conversation_id, client_id, "Raw", text, loop.time())
             await raw.sio.emit("message:send", request, callback=acked)
-        async with asyncio.timeout(WAIT_S):
+        async with within(WAIT_S, "30 acks"):
             for _ in range(30):
                 await acks.get()
     finally:
@@ -227,11 +242,8 @@ async def an_answer_begins_anew(stage: Stage) -> None:
     ack = await here.send(stage.conversation_id, "hold@words")
     assert ack.run_id is not None
     paused = await stage.held()
-    async with asyncio.timeout(WAIT_S):
-        for device in stage.devices:
-            live = device.conversation(stage.conversation_id).live
-            while not (ack.run_id in live.runs and live.runs[ack.run_id].text):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+    for device in stage.devices:
+        await poll(partial(_says_something, device, stage.conversation_id, ack.run_id), "the first words")
     await stage.cluster.signal_node(paused, signal.SIGSTOP)
     awake = stage.devices[1 - stage.cluster.ports.index(paused)]
     try:

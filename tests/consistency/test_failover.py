@@ -12,8 +12,9 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -23,8 +24,10 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry
 from sio_server.store.connection import connect, connect_blocking
 from sio_server.store.keys import BUS, ConversationKeys
+from tests.barrier import settled
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
+from tests.waiting import Changes, first_of, poll
 
 pytestmark = pytest.mark.faults
 
@@ -34,6 +37,8 @@ AWAKE_S = 1.5  # for a node that wakes, to find that its runs are another's
 NODES = 4
 SOON, LATE = 0, 1  # the node that gives its runs 0.2 s after SIGTERM, and one that gives them the usual 5 s
 FINAL = ("answer", "failed", "stopped", "interrupt")
+
+T = TypeVar("T")
 
 
 class Device:
@@ -47,10 +52,10 @@ class Device:
         self.nodes_at: dict[int, str] = {}  # seq -> the node that it came from
         self.events: list[tuple[str, dict[str, Any], float]] = []
         self.text_after_withdrawal: list[str] = []
-        self._changed = asyncio.Event()
+        self._changes = Changes(self._seen)
         for name in ("run:started", "run:delta", "run:superseded", "run:finished", "server:draining"):
-            client.on(name, lambda payload, name=name: self._heard(name, payload))
-        client.on("session:ready", lambda payload: self._heard("session:ready", payload))
+            client.on(name, partial(self._heard, name))
+        client.on("session:ready", partial(self._heard, "session:ready"))
         self._reading = asyncio.create_task(self._read())
 
     def _heard(self, name: str, payload: dict[str, Any]) -> None:
@@ -60,14 +65,14 @@ class Device:
         if name == "run:superseded":
             run = self.conversation.live.runs.get(payload["run_id"])
             self.text_after_withdrawal.append(run.text if run else "")
-        self._changed.set()
+        self._changes.changed()
 
     async def _read(self) -> None:
         async for entry in self.conversation.entries():
             self.entries.append(entry)
             self.came_at[entry.seq] = time.monotonic()
             self.nodes_at[entry.seq] = self.client.node
-            self._changed.set()
+            self._changes.changed()
 
     def named(self, name: str, run_id: str | None = None) -> list[dict[str, Any]]:
         return [p for n, p, _ in self.events if n == name and run_id in (None, p.get("run_id"))]
@@ -80,20 +85,23 @@ class Device:
             if n == name and run_id in (None, p.get("run_id")) and attempt in (None, p.get("attempt"))
         )
 
-    async def until(self, holds: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
+    async def until(self, holds: Callable[[], T | None], what: str, timeout: float = 20.0) -> T:
         """Wait until `holds()`, looking again whenever something comes; return what it says."""
-        deadline = time.monotonic() + timeout
-        while not (found := holds()):
+
+        def found() -> T | None:
             if self._reading.done():
                 self._reading.result()
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), deadline - time.monotonic())
-            except TimeoutError:
-                seen = [(entry.seq, entry.type, entry.text) for entry in self.entries]
-                told = [(name, payload.get("attempt"), payload.get("node")) for name, payload, _ in self.events]
-                raise AssertionError(f"{what} did not come within {timeout} s: {seen=} {told[-12:]=}") from None
-        return found
+            return holds()
+
+        return await self._changes.until(found, what, timeout)
+
+    def _seen(self) -> str:
+        seen = [(entry.seq, entry.type, entry.text) for entry in self.entries]
+        told = [(name, payload.get("attempt"), payload.get("node")) for name, payload, _ in self.events]
+        return f"{seen=} {told[-12:]=}"
+
+    def has(self, entries: int) -> bool:
+        return len(self.entries) >= entries
 
     def final(self, input_seq: int) -> Entry | None:
         return next((e for e in self.entries if e.type in FINAL and e.data["input_seq"] == input_seq), None)
@@ -139,7 +147,7 @@ class Site:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("DRAIN_GRACE", "0.2" if port == self.cluster.ports[SOON] else "5")
                 starting = asyncio.create_task(self.cluster.start_node(port))
-                await asyncio.sleep(0)  # the environment is copied in its first step
+                await asyncio.sleep(0)  # one step of the loop: the environment is copied in it
         await starting
 
     def start_again(self, port: int) -> None:
@@ -198,7 +206,7 @@ class Site:
         return self.cluster.ports.index(int(found[1]))
 
     async def go(self, conversation_id: str, how: str = "go") -> None:
-        await self.redis.rpush(go_key(conversation_id), how)  # type: ignore[misc]
+        await self.redis.rpush(go_key(conversation_id), how)
 
     async def place(self, commands: str, allowed: set[int]) -> tuple[list[Device], Any, int]:
         """A run that waits where the message says, on one of these nodes, and which; who takes it is chance."""
@@ -214,7 +222,7 @@ class Site:
 
     async def ran(self, conversation_id: str, seq: int) -> list[str]:
         """The nodes of the graph that were executed for a message, in order, with repetitions."""
-        every: list[str] = await self.redis.lrange(ran_key(conversation_id), 0, -1)  # type: ignore[misc]
+        every: Any = await self.redis.lrange(ran_key(conversation_id), 0, -1)
         return [item.partition(":")[2] for item in every if item.startswith(f"{seq}:")]
 
     # What Redis holds
@@ -228,28 +236,31 @@ class Site:
     async def kept(self, conversation_id: str) -> set[str]:
         """The threads of finished runs that are to be kept, and the one that counts."""
         keys = ConversationKeys(conversation_id)
-        current: Any = await self.redis.hget(keys.meta, "thread")  # type: ignore[misc]
-        return {current, *await self.redis.lrange(keys.threads, 0, -1)}  # type: ignore[misc]
+        current: Any = await self.redis.hget(keys.meta, "thread")
+        kept: Any = await self.redis.lrange(keys.threads, 0, -1)
+        return {current, *kept}
+
+    async def bells(self, conversation_id: str) -> list[Any]:
+        """What the run queue still holds for a conversation."""
+        rung: Any = await self.redis.xrange(ConversationKeys(conversation_id).runs)
+        return [fields for _, fields in rung if fields["conversation_id"] == conversation_id]
 
     async def settled(self, conversation_id: str, timeout: float = 8.0) -> None:
         """Wait until nothing is left over: no bell, no lease, no thread but those kept."""
         keys = ConversationKeys(conversation_id)
-        deadline = time.monotonic() + timeout
-        while True:
+        left: dict[str, Any] = {}
+
+        async def nothing_is_left() -> bool:
             threads, kept = await self.threads(conversation_id), await self.kept(conversation_id)
-            rung = [f for _, f in await self.redis.xrange(keys.runs) if f["conversation_id"] == conversation_id]
-            waiting = await self.redis.zcard(keys.unfinished)
-            retired = await self.redis.scard(keys.retired)  # type: ignore[misc]
-            lease = await self.redis.exists(keys.lease)
-            left = threads - kept
-            if not (left or rung or waiting or retired or lease):
-                assert threads, "the dialog's state is gone"
-                return
-            if time.monotonic() > deadline:
-                keys = [k async for k in self.redis.scan_iter(match=f"*{conversation_id}@*", count=1000)]
-                old = sorted(key for key in keys if any(thread in key for thread in threads - kept))
-                raise AssertionError(f"left over: {old=} {rung=} {waiting=} {retired=} {lease=}")
-            await asyncio.sleep(0.05)
+            assert threads, "the dialog's state is gone"
+            left["threads"] = sorted(threads - kept)
+            left["bells"] = await self.bells(conversation_id)
+            left["unfinished"] = await self.redis.zcard(keys.unfinished)
+            left["retired"] = await self.redis.scard(keys.retired)
+            left["lease"] = await self.redis.exists(keys.lease)
+            return not any(left.values())
+
+        await poll(nothing_is_left, "the end of all that a run needs", timeout, came=lambda: left)
 
     def took(self, what: str, seconds: float) -> None:
         self.takeovers[what] = seconds
@@ -304,7 +315,7 @@ async def assert_all_agree(site: Site, devices: list[Device]) -> list[Entry]:
     """Every device ends with the very log that the server has; nobody sees anything unfinished."""
     log = await devices[0].conversation.log()
     for device in devices:
-        await device.until(lambda d=device: len(d.entries) >= len(log), "the end of the log")
+        await device.until(partial(device.has, len(log)), "the end of the log")
         assert device.entries == log
         assert device.conversation.live.runs == {}
     newcomer = await site.client(2)
@@ -406,26 +417,21 @@ async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_t
         ack = await devices[0].conversation.send("hold@c")
         node = site.cluster.ports[await site.held_on(conversation_id)]
         await site.go(conversation_id)
-        heard: list[str] = []
-        try:
-            async with asyncio.timeout(10):
-                async for message in bus.listen():
-                    # Looked for as text: each millisecond counts.
-                    heard.append(str(message["data"]))
-                    if '"type":"answer"' in heard[-1] and f'"{conversation_id}"' in heard[-1]:
-                        break
-        except TimeoutError:
-            came = devices[0].final(ack.seq)
-            raise AssertionError(f"no answer on the bus; at a device: {came}; heard: {heard[-5:]}") from None
+
+        def is_answer(message: Any) -> bool:
+            said = str(message["data"])  # looked for as text: each millisecond counts
+            return '"type":"answer"' in said and f'"{conversation_id}"' in said
+
+        await first_of(bus.listen(), is_answer, "the answer on the bus", 10)
         await site.cluster.signal_node(node, signal.SIGKILL)
     answer = await devices[0].final_of(ack.seq)
     assert answer.data["attempt"] == 1
     # Whoever takes the bell that the dead node has left finds nothing to do.
-    keys = ConversationKeys(conversation_id)
-    began = time.monotonic()
-    while any(f["conversation_id"] == conversation_id for _, f in await site.redis.xrange(keys.runs)):
-        assert time.monotonic() - began < 10, "the dead node's bell rings on"
-        await asyncio.sleep(0.05)
+
+    async def is_quiet() -> bool:
+        return not await site.bells(conversation_id)
+
+    await poll(is_quiet, "the end of the dead node's bell", 10)
     site.start_again(node)
     assert "".join(await site.ran(conversation_id, ack.seq)) == "abc"
     await assert_all_agree(site, devices)
@@ -571,6 +577,7 @@ async def test_a_graph_that_blocks_its_loop_keeps_its_lease_and_holds_nobody_up(
     answer = await devices[0].final_of(ack.seq)
     assert answer.data["attempt"] == 1
     assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abc"
+    await settled(devices[0].client)
     assert devices[0].named("run:superseded", ack.run_id) == []
     await assert_all_agree(site, devices)
     await assert_the_dialog_goes_on(site, devices, [ack])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
-from roomgraph.check import Recorder, check
+from roomgraph.check import Recorder, Report, check
 from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
 
@@ -18,7 +19,10 @@ DEVICES = 6
 MESSAGES = 40
 
 
-async def run_under_load(cluster, fault: Callable[[asyncio.Event], Awaitable[None]]) -> tuple:
+Fault = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+async def run_under_load(cluster, fault: Fault) -> tuple[Report, int]:
     """Devices on all nodes write in a row; `fault` happens meanwhile; everyone ends level. Returns the report."""
     recorder = Recorder()
     devices: list[RecordedDevice] = []

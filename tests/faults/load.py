@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from roomgraph.check import Recorder, check
 from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
 from sio_clients.transport import Transport
 from sio_server.local.cluster import LocalCluster
+from tests.waiting import Changes
 
 
 class Load:
@@ -22,7 +25,7 @@ class Load:
         self.conversation_id = conversation_id
         self.unknown = 0
         self.acked = 0
-        self._acks = asyncio.Condition()
+        self._changes = Changes(lambda: f"{self.acked} acks, {self.unknown} unknown")
         self._stopping = False
         self._writers: list[asyncio.Task[None]] = []
 
@@ -33,8 +36,7 @@ class Load:
     async def until_acked(self, more: int, timeout: float = 20.0) -> None:
         """Wait until so many more messages have been acked."""
         wanted = self.acked + more
-        async with asyncio.timeout(timeout), self._acks:
-            await self._acks.wait_for(lambda: self.acked >= wanted)
+        await self._changes.until(lambda: self.acked >= wanted, f"{more} more acks", timeout)
 
     async def stop(self) -> None:
         """Write no more, and wait for the acks of what was written."""
@@ -60,10 +62,9 @@ class Load:
                 await device.send(self.conversation_id, f"{device.name} {number}")
             except RoomgraphError:
                 self.unknown += 1
-            async with self._acks:
-                self.acked += 1
-                self._acks.notify_all()
-            await asyncio.sleep(pause_s)
+            self.acked += 1
+            self._changes.changed()
+            await asyncio.sleep(pause_s)  # the rate of the load
 
 
 @asynccontextmanager
@@ -100,8 +101,6 @@ async def requests_timed() -> AsyncIterator[list[tuple[str, float]]]:
         finally:
             took.append((str(event), asyncio.get_running_loop().time() - began))
 
-    Transport.request = timed
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "request", timed)
         yield took
-    finally:
-        Transport.request = request

@@ -8,14 +8,16 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sio_clients import ChatClient, guest_token
+from sio_clients import ChatClient, Conversation, guest_token
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import Entry
 from tests.conftest import SECRET
 from tests.integration.test_bus import ready
+from tests.waiting import first_of
 
 pytestmark = pytest.mark.faults
 
@@ -36,12 +38,14 @@ def age_s(ts: str) -> float:
     return abs((datetime.now(UTC) - datetime.fromisoformat(ts)).total_seconds())
 
 
-async def end_of_run(conversation, input_seq: int) -> Entry:
+async def end_of_run(conversation: Conversation, input_seq: int) -> Entry:
     """The final entry of the run for a message."""
-    async with asyncio.timeout(30):
-        while (entry := await anext(aiter(conversation.entries()))).data.get("input_seq") != input_seq:
-            pass
-    return entry
+    return await first_of(
+        conversation.entries(),
+        lambda entry: entry.data.get("input_seq") == input_seq,
+        f"the end of run {input_seq}",
+        30,
+    )
 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
@@ -64,7 +68,7 @@ async def test_a_node_whose_clock_is_an_hour_wrong_is_as_good_as_any(start_clust
         there = {client.node for client in clients}
         assert there == {str(port) for port in cluster.ports}
         lost: list[object] = []
-        offline: list[dict] = []
+        offline: list[dict[str, Any]] = []
         for client in clients:
             client.on("server:draining", lost.append)
             client.on("session:ready", lost.append)

@@ -9,17 +9,22 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, ConversationReset, guest_token
 from sio_server.cluster.status import read_status
-from sio_server.local.cluster import ClusterError, LocalCluster
+from sio_server.language import load_texts
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.restarts import Restarts
+from sio_server.protocol.events import Entry
 from sio_server.store.connection import connect
 from tests.conftest import NODE_SETTINGS, RawClient, free_ports
 from tests.faults.load import loaded
 from tests.integration.test_bus import ready, until_ready
+from tests.waiting import Changes, Inbox, first_of, poll, within
 
 pytestmark = pytest.mark.faults
 
@@ -34,7 +39,7 @@ LEVEL_S = 5.0
 async def refused_sends(client: RawClient, prefix: str) -> None:
     """Send until a send is refused; every refusal says that it may be repeated, and comes in time."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(60):
+    async with within(60, "a send that is refused"):
         for number in range(100_000):
             request = {"conversation_id": "c", "client_id": f"{prefix}{number}", "text": "x" * 16_000}
             began = loop.time()
@@ -71,11 +76,8 @@ async def test_sends_are_refused_while_redis_has_no_memory_and_go_on_when_it_has
         await load.until_acked(20)
         await load.stop()
         await load.judge()
-        async with asyncio.timeout(20):
-            async for entry in talk.entries():
-                if entry.type in ("answer", "failed"):
-                    assert (entry.type, entry.data["input_seq"]) == ("answer", asked.seq)
-                    break
+        entry = await first_of(talk.entries(), lambda entry: entry.type in ("answer", "failed"), "an answer")
+        assert (entry.type, entry.data["input_seq"]) == ("answer", asked.seq)
     await raw.sio.disconnect()
     await redis.aclose()
 
@@ -105,31 +107,17 @@ def fill(folder: Path, leave: int) -> Path:
     return filler
 
 
-async def keep_redis_running(cluster: LocalCluster, wanted: asyncio.Event) -> int:
-    """What a service manager does: start Redis again when it has ended. Returns how often that was."""
-    again = 0
-    while not wanted.is_set():
-        name, _, _ = await cluster.ended.get()
-        assert name == "redis"
-        again += 1
-        await asyncio.sleep(0.5)
-        try:
-            await cluster.start_redis()
-        except ClusterError:
-            continue  # it has ended at its start: it will be in the queue
-    return again
-
-
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 async def test_sends_are_refused_while_the_disk_is_full_and_go_on_when_it_is_not(small_disk, fsync):
     cluster = LocalCluster(free_ports(2), 2, small_disk.parent, settings=NODE_SETTINGS)
-    over = asyncio.Event()
-    keeper: asyncio.Task[int] | None = None
+    said: list[str] = []
+    restarts = Restarts(cluster, load_texts("en", "sio_server.local", "up"), lambda ok, line: said.append(line))
+    keeper: asyncio.Task[None] | None = None
     try:
         await cluster.start()
         async with Redis.from_url(cluster.redis_url) as redis:
             await redis.config_set("appendfsync", fsync)
-        keeper = asyncio.create_task(keep_redis_running(cluster, over))
+        keeper = asyncio.create_task(restarts.keep())
         _, token = await guest_token(cluster.urls[0], "Ann")
         raw = RawClient()
         await raw.connect(cluster.urls[0], {"token": token})
@@ -148,15 +136,17 @@ async def test_sends_are_refused_while_the_disk_is_full_and_go_on_when_it_is_not
             await load.until_acked(20)
             await load.stop()
             await load.judge()
-        over.set()
+        if fsync == "always":  # then Redis ends when it cannot write
+            assert cluster.unexpected_ends
+            assert said[-1] == "redis was restarted and is ready"
         await raw.sio.disconnect()
         # The log is whole in its file as well.
-        cluster._watchers["redis"].cancel()
         await cluster.signal_redis(signal.SIGKILL)
         await cluster.start_redis()
         async with Redis.from_url(cluster.redis_url, decode_responses=True) as redis:
             async for key in redis.scan_iter("*:log"):
-                seqs = [int(entry_id.split("-")[0]) for entry_id, _ in await redis.xrange(key)]
+                entries: Any = await redis.xrange(key)
+                seqs = [int(entry_id.split("-")[0]) for entry_id, _ in entries]
                 assert seqs == list(range(1, len(seqs) + 1))
     finally:
         if keeper is not None:
@@ -182,9 +172,11 @@ async def crash_and_truncate(cluster: LocalCluster, to: int) -> None:
 async def until_nobody_is_there(cluster: LocalCluster) -> None:
     """Wait until the nodes have noticed that all devices have gone."""
     redis = connect(cluster.redis_url)
-    async with asyncio.timeout(10):
-        while (await read_status(redis))["active_sessions"]:  # noqa: ASYNC110 - Redis tells only who asks
-            await asyncio.sleep(0.02)
+
+    async def is_empty() -> bool:
+        return not (await read_status(redis))["active_sessions"]
+
+    await poll(is_empty, "the end of all sessions", 10)
     await redis.aclose()
 
 
@@ -193,9 +185,9 @@ class Follower:
 
     def __init__(self, conversation) -> None:
         self.conversation = conversation
-        self.entries: list = []
+        self.entries: list[Entry] = []
         self.resets: list[str] = []
-        self._came = asyncio.Condition()
+        self._changes = Changes(lambda: (self.texts, self.resets))
         self._task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -203,20 +195,18 @@ class Follower:
             try:
                 async for entry in self.conversation.entries():
                     self.entries.append(entry)
-                    await self._tell()
+                    self._changes.changed()
                 return
             except ConversationReset as exc:
                 self.resets.append(exc.reason)
                 self.entries.clear()
-                await self._tell()
+                self._changes.changed()
 
-    async def _tell(self) -> None:
-        async with self._came:
-            self._came.notify_all()
+    async def reaches(self, seq: int) -> None:
+        await self._changes.until(lambda: self.entries and self.entries[-1].seq == seq, f"entry {seq}", LEVEL_S)
 
     async def until(self, holds, timeout: float = LEVEL_S) -> None:
-        async with asyncio.timeout(timeout), self._came:
-            await self._came.wait_for(lambda: holds(self))
+        await self._changes.until(lambda: holds(self), timeout=timeout)
 
     @property
     def texts(self) -> list[str]:
@@ -233,10 +223,8 @@ async def test_a_torn_last_record_costs_no_acked_entry_and_nobody_is_reset(start
         await load.until_acked(60)
         await load.stop()
         whole = append_only_file(cluster).stat().st_size
-        async with asyncio.timeout(10):
-            # Heartbeats write each second: the torn record is theirs.
-            while append_only_file(cluster).stat().st_size < whole + 200:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        # Heartbeats write each second: the torn record is theirs.
+        await poll(lambda: append_only_file(cluster).stat().st_size >= whole + 200, "a heartbeat", 10)
         await cluster.signal_redis(signal.SIGKILL)
         os.truncate(append_only_file(cluster), append_only_file(cluster).stat().st_size - 7)
         await cluster.start_redis()
@@ -259,13 +247,13 @@ async def test_acked_entries_that_the_file_has_lost_are_told_to_every_device(sta
             followers = [Follower(mine), *[Follower(await client.join(mine.id)) for client in clients[1:]]]
             for number in range(10):
                 await mine.send(f"kept {number}")
-            await asyncio.sleep(0.05)
             size = append_only_file(cluster).stat().st_size
             for number in range(10):
                 last = await followers[number % 3].conversation.send(f"lost {number}")
             for follower in followers:
-                await follower.until(lambda f, seq=last.seq: f.entries and f.entries[-1].seq == seq)
-            before = mine.position.epoch
+                await follower.reaches(last.seq)
+            before = mine.position
+            assert before is not None
             # One of them is away and comes back later, when the log is longer than what it has seen.
             await clients[2].go_offline()
             await crash_and_truncate(cluster, size + 40)
@@ -278,7 +266,7 @@ async def test_acked_entries_that_the_file_has_lost_are_told_to_every_device(sta
             assert log == list(range(1, head + 1))
             truth = await mine.log()
             for follower in followers:
-                await follower.until(lambda f, seq=head: f.entries and f.entries[-1].seq == seq)
+                await follower.reaches(head)
                 assert follower.resets == ["new_epoch"]
                 assert [entry.model_dump() for entry in follower.entries] == [
                     entry.model_dump() for entry in truth[-len(follower.entries) :]
@@ -286,7 +274,8 @@ async def test_acked_entries_that_the_file_has_lost_are_told_to_every_device(sta
                 assert follower.texts[:10] == [f"kept {n}" for n in range(10)], "what was synced is all there"
                 assert not any("lost" in text for text in follower.texts)
                 follower.stop()
-            assert {entry.epoch for entry in truth} == {mine.position.epoch} != {before}
+            assert mine.position is not None
+            assert {entry.epoch for entry in truth} == {mine.position.epoch} != {before.epoch}
     finally:
         await asyncio.gather(*(client.close() for client in clients))
 
@@ -299,12 +288,11 @@ async def test_a_device_that_has_seen_more_than_a_log_that_nobody_holds_begins_i
         mine = await ann.create(access="open", agent="off")
         views = [Follower(mine), Follower(await bob.join(mine.id))]
         await mine.send("kept")
-        await asyncio.sleep(0.05)
         size = append_only_file(cluster).stat().st_size
         for number in range(3):
             last = await mine.send(f"lost {number}")
         for view in views:
-            await view.until(lambda f: f.entries and f.entries[-1].seq == last.seq)
+            await view.reaches(last.seq)
         await ann.go_offline()
         await bob.go_offline()
         await until_nobody_is_there(cluster)
@@ -323,6 +311,7 @@ async def test_a_device_that_has_seen_more_than_a_log_that_nobody_holds_begins_i
         # A device's word counts once for each Redis: nobody can have everyone reset again and again.
         raw = RawClient()
         await raw.connect(cluster.urls[0], {"token": token})
+        assert mine.position is not None
         position = {"epoch": mine.position.epoch, "seq": 999}
         result = await raw.call("conversation:join", {"conversation_id": mine.id, "position": position})
         assert (result["verdict"], result["reason"]) == ("reset", "ahead_of_log")
@@ -338,11 +327,11 @@ async def test_a_dialog_goes_on_when_its_run_was_lost_with_the_end_of_the_file(s
         follower = Follower(talk)
         await talk.send("first")
         await follower.until(lambda f: any(e.type == "answer" for e in f.entries), 20)
-        started = asyncio.Event()
+        deltas: Inbox[Any] = Inbox()
         size = append_only_file(cluster).stat().st_size
-        ann.on("run:delta", lambda payload: started.set())
+        ann.on("run:delta", deltas)
         await talk.send("a long message of many words that is lost while somebody answers it")
-        await asyncio.wait_for(started.wait(), 10)
+        await deltas.first(what="a delta", timeout=10)
         await crash_and_truncate(cluster, size)
         await follower.until(lambda f: f.resets == ["new_epoch"], 10)
         ack = await talk.send("second")

@@ -9,16 +9,18 @@ import asyncio
 import contextlib
 import os
 import time
+from functools import partial
 from itertools import count
 
 import aiohttp
 import pytest
 
-from sio_clients import ChatClient, guest_token
+from sio_clients import ChatClient, Entry, guest_token
 from sio_server.local.cluster import LocalCluster
 from tests.faults.malformed import Chance, seed_of_environment
 from tests.faults.nodes import SOAK, log_file, megabytes, metrics, ms, quantile
 from tests.faults.raw_websocket import RawWebSocket, frame
+from tests.waiting import Inbox, first_of, poll
 
 pytestmark = pytest.mark.faults
 
@@ -61,7 +63,7 @@ class Attacker:
     async def _bad_request(self, client: RawWebSocket) -> None:
         self.frames += 1
         await client.write(self.chance.request(self.port))
-        with contextlib.suppress(TimeoutError):  # an unfinished one has its time; see test_strangers
+        with contextlib.suppress(TimeoutError):  # an unfinished one has its time; see test_request_timeouts
             async with asyncio.timeout(0.2):
                 while await client.read(65536):
                     pass
@@ -107,12 +109,16 @@ class Attacker:
             return False
 
 
+def _says(text: str, entry: Entry) -> bool:
+    return entry.text == text
+
+
 class Pair:
     """Two devices on two nodes, one of which writes: how long what it writes takes to come to the other."""
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster = cluster
-        self.latencies: list[tuple[float, float]] = []  # when it was sent, how long it took
+        self.latencies: Inbox[tuple[float, float]] = Inbox()  # when it was sent, how long it took
 
     async def run(self) -> None:
         urls = self._cluster.urls
@@ -124,22 +130,22 @@ class Pair:
             for number in count():
                 sent = time.monotonic()
                 await talk.send(str(number))
-                while (await anext(entries)).text != str(number):
-                    pass
-                self.latencies.append((sent, time.monotonic() - sent))
-                await asyncio.sleep(0.01)
+                await first_of(entries, partial(_says, str(number)))
+                self.latencies((sent, time.monotonic() - sent))
+                await asyncio.sleep(0.01)  # the rate of the writer
 
     def between(self, began: float, ended: float) -> list[float]:
-        return [seconds for sent, seconds in self.latencies if began <= sent < ended]
+        return [seconds for sent, seconds in self.latencies.items if began <= sent < ended]
 
 
 async def settled(port: int, tasks: float) -> float:
     """Wait until the node has no more tasks than that, for as long as a ping may be under way; how many it has."""
-    deadline = time.monotonic() + 20
-    while (now := (await metrics(port))["roomgraph_tasks"]) > tasks:
-        assert time.monotonic() < deadline, f"{now - tasks:.0f} tasks are left"
-        await asyncio.sleep(0.2)
-    return now
+
+    async def left() -> float | None:
+        now = (await metrics(port))["roomgraph_tasks"]
+        return now if now <= tasks else None
+
+    return float(await poll(left, f"no more tasks than {tasks:.0f}"))
 
 
 @pytest.mark.timeout(3600 if FRAMES > 50_000 else 120)
@@ -150,9 +156,7 @@ async def test_malformed_frames_hurt_nobody(start_cluster):
     await Attacker(cluster, f"{seed} warm", token).run(500)  # what is loaded and kept once
     pair = Pair(cluster)
     talking = asyncio.create_task(pair.run())
-    while not pair.latencies:
-        await asyncio.sleep(0.01)
-        assert not talking.done(), talking.result()
+    await pair.latencies.first(what="the first message")
     quiet_from = time.monotonic()
     await asyncio.sleep(REST_S)
     quiet_until = time.monotonic()

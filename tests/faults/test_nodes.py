@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
 from sio_server.local.cluster import LocalCluster
 from tests.faults.nodes import SOAK, ms, quantile
+from tests.waiting import Inbox, poll
 
 pytestmark = pytest.mark.faults
 
@@ -62,10 +64,7 @@ class Load:
             device = RecordedDevice(f"device-{index}", client, self.recorder)
             self.devices.append(device)
             self.told[device.name] = []
-            client.on(
-                "server:draining",
-                lambda payload, name=device.name: self.told[name].append((payload["node"], time.monotonic())),
-            )
+            client.on("server:draining", partial(self._was_told, device.name))
             await client.connect()
         conversation = await self.devices[0].create("load", agent="off")
         self.conversation_id = conversation.id
@@ -75,23 +74,25 @@ class Load:
         self._tasks = [asyncio.create_task(self._watch(device)) for device in self.devices]
         self._writers = [asyncio.create_task(self._write(device)) for device in self.devices[:WRITERS]]
 
+    def _was_told(self, name: str, payload: dict[str, Any]) -> None:
+        self.told[name].append((payload["node"], time.monotonic()))
+
     async def ask(self, conversations: int) -> None:
         """Begin a run in each of some conversations, and wait until some node has taken it."""
         for device in self.devices[-conversations:]:
-            heard = asyncio.Event()
-
-            def started(payload: dict[str, Any], heard: asyncio.Event = heard) -> None:
-                nodes = self.run_nodes.setdefault(payload["run_id"], [])
-                if payload["attempt"] > len(nodes):
-                    nodes.append(payload["node"])
-                heard.set()
-
+            device.client.on("run:started", self._runs_on)
+            started: Inbox[dict[str, Any]] = Inbox()
             device.client.on("run:started", started)
             conversation = await device.create("asks", agent="always")
             ack = await device.send(conversation.id, "What can you do?")
             assert ack.run_id is not None
             self.runs.append((device, conversation.id, ack.run_id))
-            await asyncio.wait_for(heard.wait(), 10)
+            await started.first(what="the run's start", timeout=10)
+
+    def _runs_on(self, run: dict[str, Any]) -> None:
+        nodes = self.run_nodes.setdefault(run["run_id"], [])
+        if run["attempt"] > len(nodes):
+            nodes.append(run["node"])
 
     async def finish(self) -> Report:
         """Stop writing, wait until all are level, and have it judged."""
@@ -125,9 +126,12 @@ class Load:
 
     async def all_online(self, away_from: str | None = None) -> None:
         """Wait until every device has a node, another one than that."""
-        async with asyncio.timeout(30):
-            while not all(d.client.online and d.client.node != away_from for d in self.devices):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
+        await poll(
+            lambda: all(d.client.online and d.client.node != away_from for d in self.devices),
+            f"all devices away from {away_from}",
+            30,
+            came=lambda: {device.name: (device.client.online, device.client.node) for device in self.devices},
+        )
 
     def recoveries(self, names: set[str], since: float) -> list[float]:
         """For each of these devices, how long after `since` it was level again on another node."""
@@ -174,7 +178,7 @@ class Load:
         absences = self.absences.setdefault(device.name, [])
         node = device.client.node
         while True:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the resolution of what is measured
             away = absences[-1] if absences and absences[-1].ended is None else None
             if device.client.online:
                 if away is not None:
@@ -193,7 +197,7 @@ async def run(start_cluster, fault: Callable[[Load], Awaitable[None]]) -> Load:
         await asyncio.sleep(1)  # of load as it is without a fault
         for _ in range(ROUNDS):
             await fault(load)
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # of load after the faults
         report = await load.finish()
     finally:
         await load.close()

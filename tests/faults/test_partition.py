@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, guest_token
 from tests.faults.networks import cut_off, heal
 from tests.integration.test_bus import until_ready
+from tests.waiting import Inbox, first_of, within
 
 pytestmark = pytest.mark.faults
 
@@ -45,7 +47,7 @@ async def test_the_devices_of_nodes_that_are_cut_off_go_on_elsewhere(start_clust
                 await device.join(conversation.id)
         for device in devices:
             await device.send(conversation.id, f"{device.name} before")
-        told: list[dict] = []
+        told: list[dict[str, Any]] = []
         for device in devices:
             device.client.on("server:draining", told.append)
 
@@ -56,7 +58,8 @@ async def test_the_devices_of_nodes_that_are_cut_off_go_on_elsewhere(start_clust
         sending = [asyncio.create_task(d.send(conversation.id, f"{d.name} during")) for d in devices]
         noticed = [asyncio.create_task(until_ready(cluster.urls[node], 503, NOTICED_S)) for node in range(well)]
         after = await asyncio.gather(*noticed)
-        await asyncio.wait_for(asyncio.gather(*sending), 15)
+        async with within(15, "all acks"):
+            await asyncio.gather(*sending)
         moved = time.monotonic() - began
         assert {device.client.node for device in devices} == {str(cluster.ports[well])}
         assert all(notice["reason"] == "cut_off" for notice in told)
@@ -88,38 +91,35 @@ async def test_the_devices_of_nodes_that_are_cut_off_go_on_elsewhere(start_clust
         await asyncio.gather(*(device.close() for device in devices))
 
 
+async def start_of(started: Inbox[dict[str, Any]], run_id: str | None) -> dict[str, Any]:
+    return await started.first(lambda run: run["run_id"] == run_id, f"the start of {run_id}")
+
+
 async def test_a_run_of_a_node_that_is_cut_off_is_another_nodes_and_what_it_still_says_is_nobodys(start_cluster):
     # Words come so slowly that the run lasts longer than a lease.
     cluster = await start_cluster(nodes=2, proxied=True, WORD_DELAY="0.5")
     _, token = await guest_token(cluster.urls[1], "Ann")
     async with ChatClient(cluster.urls[1:], token) as ann:
         conversation = await ann.create(graph="echo")
-        started: list[dict] = []
-        running = asyncio.Event()
-
-        def begins(payload: dict) -> None:
-            started.append(payload)
-            running.set()
-
-        ann.on("run:started", begins)
+        started: Inbox[dict[str, Any]] = Inbox()
+        ann.on("run:started", started)
         while True:
-            running.clear()
             ack = await conversation.send("one two three four five six seven eight nine ten eleven twelve")
-            await asyncio.wait_for(running.wait(), 10)
-            if started[-1]["node"] == str(cluster.ports[0]):
+            run = await start_of(started, ack.run_id)
+            if run["node"] == str(cluster.ports[0]):
                 break
             await conversation.stop()
         cut_off(cluster, 0, "both")
-        async with asyncio.timeout(25):
-            while (entry := await anext(aiter(conversation.entries()))).data.get("input_seq") != ack.seq:
-                pass
+        entry = await first_of(
+            conversation.entries(), lambda entry: entry.data.get("input_seq") == ack.seq, "the end of the run", 25
+        )
         assert (entry.type, entry.data["attempt"]) == ("answer", 2)
-        runs = [payload for payload in started if payload["run_id"] == entry.data["run_id"]]
+        runs = [payload for payload in started.items if payload["run_id"] == entry.data["run_id"]]
         assert [payload["node"] for payload in runs] == [str(port) for port in cluster.ports]
         heal(cluster, 0)
         await until_ready(cluster.urls[0], 200, NOTICED_S)
         # What it had still to say when it was cut off has been said to nobody, and it ends nothing.
-        await asyncio.sleep(2)  # for what was under way to arrive
+        await asyncio.sleep(2)  # it writes no entry of that, and nobody but Redis knows what was under way
         finals = [e for e in await conversation.log() if e.data.get("input_seq") == ack.seq]
         assert finals == [entry]
 
@@ -140,11 +140,12 @@ async def test_devices_stay_when_redis_is_away_for_all_nodes(start_cluster):
             cut_off(cluster, number, "both")
         for url in cluster.urls:
             await until_ready(url, 503, NOTICED_S)
-        await asyncio.sleep(5)  # long enough to be sent away, if that were to happen
+        await asyncio.sleep(5)  # the length of the fault: a node alone would send its devices away in that time
         sending = [asyncio.create_task(device.send(conversation.id, "during")) for device in devices]
         for number in range(3):
             heal(cluster, number)
-        acks = await asyncio.wait_for(asyncio.gather(*sending), 10)
+        async with within(10, "all acks"):
+            acks = await asyncio.gather(*sending)
         head = max(ack.seq for ack in acks)
         for device in devices:
             assert await device.reaches(conversation.id, head, 5), device.name

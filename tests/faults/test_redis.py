@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import time
+from functools import partial
+from typing import Any
 
 import aiohttp
 import pytest
@@ -20,6 +22,7 @@ from tests.conftest import RawClient
 from tests.faults.load import loaded, requests_timed
 from tests.faults.networks import append_unheard, silence_the_bus
 from tests.integration.test_bus import until_ready
+from tests.waiting import Inbox, first_of
 
 pytestmark = pytest.mark.faults
 
@@ -30,7 +33,7 @@ FILLED_S = 5.0  # a gap that a lost bus has left
 NOTICED_S = 5.0
 
 
-def requests(number: int) -> dict[str, dict]:
+def requests(number: int) -> dict[str, dict[str, Any]]:
     """A valid request for every event, in the conversation `c`."""
     room = {"conversation_id": "c"}
     return {
@@ -70,7 +73,7 @@ async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not
     try:
         for client in clients.values():
             await client.connect(url, {"token": token})
-            await client.until(lambda client=client: client.named("session:ready"))
+            await client.event("session:ready")
         first = clients[ClientEvent.MESSAGE_SEND]
         await first.call("conversation:create", {"conversation_id": "c", "access": "open", "agent": "off"})
         await clients[ClientEvent.TYPING_UPDATE].call("conversation:join", {"conversation_id": "c"})
@@ -95,10 +98,12 @@ async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not
 
         async def shake_hands() -> None:
             client, asked_at = RawClient(), time.monotonic()
-            client.sio.on(
-                "connect_error",
-                lambda data: (client.refusals.append(data), took.update(handshake=time.monotonic() - asked_at)),
-            )
+
+            def refused(data: Any) -> None:
+                client.refusals.append(data)
+                took["handshake"] = time.monotonic() - asked_at
+
+            client.sio.on("connect_error", refused)
             with pytest.raises(socketio.exceptions.ConnectionError):
                 await client.connect(url, {"token": token})
             assert client.refusals[0]["data"]["code"] == "unavailable"
@@ -209,6 +214,10 @@ async def test_a_gap_that_nothing_later_shows_is_filled_within_five_seconds(star
     await redis.aclose()
 
 
+def _keep(heard: Inbox[tuple[str, dict[str, Any]]], event: str, payload: dict[str, Any]) -> None:
+    heard((event, payload))
+
+
 async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told_again(start_cluster):
     cluster = await start_cluster(nodes=2, proxied=True, WORD_DELAY="0.2")
     _, ann_token = await guest_token(cluster.urls[0], "Ann")
@@ -216,24 +225,9 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
     async with ChatClient(cluster.urls[0], ann_token) as ann, ChatClient(cluster.urls[1], bob_token) as bob:
         mine = await ann.create(access="open", agent="mention", graph="echo")
         theirs = await bob.join(mine.id)
-        heard: list[tuple[str, dict]] = []
-        came = asyncio.Event()
-
-        def hear(event: str):
-            def listener(payload: dict) -> None:
-                heard.append((event, payload))
-                came.set()
-
-            return listener
-
+        heard: Inbox[tuple[str, dict[str, Any]]] = Inbox()
         for event in ("presence:update", "read:updated", "delivery:updated", "device:updated", "server:draining"):
-            ann.on(event, hear(event))
-
-        async def until(holds, timeout: float) -> None:
-            async with asyncio.timeout(timeout):
-                while not holds():
-                    came.clear()
-                    await came.wait()
+            ann.on(event, partial(_keep, heard, event))
 
         silent = await silence_the_bus(cluster, 0)
         began = time.monotonic()
@@ -242,17 +236,16 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             await theirs.mark_read(ack.seq)
             await bob.request("delivery:update", {"conversation_id": mine.id, "seq": ack.seq})
             await bob.close()
-            async with asyncio.timeout(FILLED_S):
-                while mine.position.seq < ack.seq:
-                    await anext(aiter(mine.entries()))
+            await first_of(mine.entries(), lambda entry: entry.seq >= ack.seq, "the missed entry", FILLED_S)
             filled = time.monotonic() - began
-            await until(lambda: ("presence:update", {"user_id": bob_id, "online": False}) in heard, FILLED_S)
+            offline = "presence:update", {"user_id": bob_id, "online": False}
+            await heard.first(lambda event: event == offline, "Bob's going", FILLED_S)
             kinds = ("read:updated", "delivery:updated")
-            marks = [payload for name, payload in heard if name in kinds and payload["seq"] == ack.seq]
+            marks = [payload for name, payload in heard.items if name in kinds and payload["seq"] == ack.seq]
             assert {mark["user_id"] for mark in marks} == {bob_id}
             assert len(marks) >= 2
-            await until(lambda: any(name == "device:updated" for name, _ in heard), FILLED_S)
-            assert not any(name == "server:draining" for name, _ in heard)
+            await heard.first(lambda event: event[0] == "device:updated", "the devices", FILLED_S)
+            assert not any(name == "server:draining" for name, _ in heard.items)
             print(f"silent bus: made good after {filled:.1f} s")
         finally:
             if not silent.is_closing():

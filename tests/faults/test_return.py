@@ -18,6 +18,7 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.open_files import raise_open_files
 from sio_server.tasks import end_tasks
 from tests.conftest import SECRET, ClusterFactory
+from tests.waiting import within
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
 
@@ -74,14 +75,14 @@ async def test_all_devices_of_a_node_return_at_once(cluster: LocalCluster, fleet
     processes = Processes({str(port): cluster.pids[f"node-{port}"] for port in others})
     talking = asyncio.create_task(fleet.talk(2 * LEVEL_S, EVERY_S))
     back = asyncio.create_task(all_level(fleet))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # of load before the fault
 
     if how == "killed":
         await cluster.signal_node(home, signal.SIGKILL)
     else:
         for device in fleet.devices:
             device.cut()
-    async with asyncio.timeout(LEVEL_S + 20):
+    async with within(LEVEL_S + 20, "the return of all devices", lambda: Counter(d.node for d in fleet.devices)):
         await back
     figures, usage = fleet.figures, processes.look()
     await end_tasks([talking])

@@ -29,7 +29,7 @@ async def test_a_node_that_sleeps_or_is_cut_off_ends_them_when_it_is_back(start_
     await cluster.signal_node(cluster.ports[1], signal.SIGSTOP)
     assert (await revoke(cluster.redis_url, "ann"))[0] == 0
     await cluster.signal_node(cluster.ports[1], signal.SIGCONT)
-    await asleep.until(lambda: asleep.named("session:ended"), LIMIT_S)
+    await asleep.event("session:ended", LIMIT_S)
     await asleep.closed()
 
     to_redis = cluster.redis_proxies[cluster.ports[1]]
@@ -44,7 +44,7 @@ async def test_a_node_that_sleeps_or_is_cut_off_ends_them_when_it_is_back(start_
         for line in lines:
             line.blackhole = False
         # It is told, or sent away by a node that has been cut off for too long; nobody takes it back.
-        await asyncio.wait_for(cut_off.closed(), LIMIT_S)
+        await cut_off.closed(LIMIT_S)
         assert {ended["reason"] for ended in cut_off.named("session:ended")} <= {"token_revoked"}
         assert cut_off.named("session:ended") or cut_off.named("server:draining")
         assert await refusal(cluster.urls[0], bobs, "phone") == "token_revoked"

@@ -9,8 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sio_server.conversation.log import Handed
 from sio_server.store.keys import BUS, conversation_room, user_room
 from tests.integration.test_dialog import next_of
+from tests.waiting import Inbox
 
 
 def forged(event: str, payload: Any, room: Any) -> str:
@@ -151,12 +153,11 @@ async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
 async def test_false_news_of_a_run_s_end_ends_no_run(new_client, redis, new_id):
     client = await new_client()
     conversation = await client.create(conversation_id=new_id, agent="always", graph="echo")
-    began = asyncio.Event()
-    deltas: list[dict] = []
-    client.on("run:delta", lambda delta: (deltas.append(delta), began.set()))
+    deltas: Inbox[Any] = Inbox()
+    client.on("run:delta", deltas)
     text = " ".join(f"word{n}" for n in range(150))
     ack = await conversation.send(text)
-    await asyncio.wait_for(began.wait(), 10)
+    await deltas.first(what="a delta")
     for status in ("stopped", "answered"):
         end = {"conversation_id": new_id, "run_id": ack.run_id, "attempt": 1, "status": status, "seq": 3}
         await redis.publish(BUS, forged("run:finished", end, conversation_room(new_id)))
@@ -165,3 +166,25 @@ async def test_false_news_of_a_run_s_end_ends_no_run(new_client, redis, new_id):
     assert "word149" in answer.text
     page = await client.request("conversation:history", {"conversation_id": new_id})
     assert [entry["type"] for entry in page["entries"]] == ["conversation_created", "message", "answer"]
+
+
+async def test_a_new_epoch_of_a_log_is_told_to_the_sessions_of_every_node(pair, log, new_id):
+    ann, bob, epoch = pair
+    # An entry that was delivered and is not in the log any more: the log's end has been lost.
+    new = await log.verify(new_id, Handed(epoch, 99, "2026-11-23T07:12:00.844Z"))
+    assert new != epoch
+    for client in (ann, bob):
+        await client.until(lambda client=client: client.named("conversation:reset"))
+        assert client.named("conversation:reset") == [{"conversation_id": new_id}]
+
+
+async def test_a_false_reset_starts_no_conversation_over(pair, redis, new_id):
+    ann, bob, _ = pair
+    reset = {"conversation_id": new_id, "epoch": "ffffffffffff"}
+    for turn in range(3):
+        await redis.publish(BUS, forged("conversation:reset", reset, conversation_room(new_id)))
+        seq = await send(ann, new_id, f"m{turn}")
+        for client in (ann, bob):
+            await client.until(lambda client=client, seq=seq: seqs(client)[-1:] == [seq])
+    assert not ann.named("conversation:reset")
+    assert not bob.named("conversation:reset")

@@ -21,7 +21,7 @@ from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.log import Author, ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
-from sio_server.conversation.runs import Runs, TakenRun
+from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
@@ -77,14 +77,14 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
         answers.append(ack)
         return ack
 
-    async def take() -> TakenRun:
-        taken = await do(runs.take(ROOM))
-        assert isinstance(taken, TakenRun), taken
+    async def take() -> ClaimedRun:
+        taken = await do(runs.claim_run(ROOM))
+        assert isinstance(taken, ClaimedRun), taken
         return taken
 
-    async def end(run: TakenRun, status: RunStatus, **more: Any) -> None:
+    async def end(run: ClaimedRun, status: RunStatus, **more: Any) -> None:
         data = {"text": "x", **({"interrupts": []} if more else {})}
-        await do(runs.finish(run, status, data, threads_kept=2, **more))
+        await do(runs.finish_run(run, status, data, threads_kept=2, **more))
 
     beat = await nodes.heartbeat()
     answers.append(beat.dead)
@@ -99,20 +99,20 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(devices.listed("bob"))
     await send(ANN, "c1", "hello", run_id="r1")
     run = await take()
-    await do(runs.adopt(run))
+    await do(runs.adopt_thread(run))
     await do(runs.add_text(run, 0, "Hi"))
     await do(runs.add_text(run, 2, " there"))
     await do(runs.add_update(run, 1, {"kind": "custom", "data": 1}))
-    await do(runs.renew(run))
+    await do(runs.renew_lease(run))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
     await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2"))
     await do(turns.respond(ROOM, ANN, "r1:1", "no", run_id="r2"))
     run = await take()
-    await do(runs.hand_over(run))
+    await do(runs.hand_over_run(run))
     run = await take()
-    await do(runs.adopt(run))
+    await do(runs.adopt_thread(run))
     await end(run, RunStatus.ANSWERED)
-    await do(runs.retire(run))
+    await do(runs.retire_thread(run))
     seq = (await log.get_view(ROOM, "ann")).bounds.head
     await do(turns.regenerate(ROOM, ANN, seq, run_id="r3"))
     await take()
@@ -173,23 +173,22 @@ async def dump(redis: Redis) -> dict[str, Any]:
         if kind == "hash":
             value: Any = sorted((await redis.hgetall(key)).items())
         elif kind == "zset":
-            value = [
-                [member, score if score < 1e12 else "<ms>"]
-                for member, score in sorted(await redis.zrange(key, 0, -1, withscores=True))
-            ]
+            scored: Any = await redis.zrange(key, 0, -1, withscores=True)
+            value = [[member, score if score < 1e12 else "<ms>"] for member, score in sorted(scored)]
         elif kind == "set":
             value = sorted(await redis.smembers(key))
         elif kind == "list":
             value = await redis.lrange(key, 0, -1)
         elif kind == "stream":
-            value = [[i if ":log" in key else "", fields] for i, fields in await redis.xrange(key)]
+            entries: Any = await redis.xrange(key)
+            value = [[i if ":log" in key else "", fields] for i, fields in entries]
         else:
             value = await redis.get(key)
         found[key] = [kind, value, await redis.ttl(key) >= 0]
     return dict(sorted(found.items()))
 
 
-def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
+def cut_every_reply(client: Any, proxy: Proxy) -> list[int]:
     """Have the reply to every command of the client cut off once; returns a list that counts them."""
     count = [0]
 
@@ -208,15 +207,15 @@ def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
 
         return with_cut
 
-    client.execute_command = cutting(client.execute_command)  # type: ignore[method-assign]
+    client.execute_command = cutting(client.execute_command)
     make_pipeline = client.pipeline
 
     def pipeline(**options: Any) -> Any:
-        pipe = make_pipeline(**options)
-        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)  # type: ignore[method-assign]
+        pipe: Any = make_pipeline(**options)
+        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)
         return pipe
 
-    client.pipeline = pipeline  # type: ignore[method-assign]
+    client.pipeline = pipeline
     return count
 
 
@@ -274,7 +273,7 @@ async def test_steps_that_were_carried_out_twice_would_be_noticed(tmp_path: Path
     original = script_files._source
 
     def source(name: str) -> str:
-        if name in ("take_run.lua", "hand_over.lua"):  # without these two the scene would end early
+        if name in ("claim_run.lua", "hand_over.lua"):  # without these two the scene would end early
             return original(name)
         return original(name).replace("return once(", "return (function(step) return step() end)(")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from operator import add
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
@@ -18,7 +19,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.graph import START, StateGraph
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command, Send, StateSnapshot, interrupt
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -26,10 +27,12 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from sio_server.dialog.savers.plain import PlainRedisSaver, StaleOwner
+from sio_server.dialog.savers.errors import StaleOwner
+from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from sio_server.store.keys import ConversationKeys, thread_keys
+from sio_server.store.keys import CheckpointKeys, ConversationKeys
 from tests.conftest import free_ports
+from tests.waiting import poll
 
 THREAD = "c1@e1#7"
 CONVERSATION = "c1"
@@ -45,9 +48,8 @@ async def plain_port(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         *command, env={**os.environ, **REDIS_ENVIRONMENT}, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(20), Redis(port=port) as client:
-            while not await is_ready(client):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        async with Redis(port=port) as client:
+            await poll(partial(is_ready, client), "the cluster of one Redis")
         yield port
     finally:
         process.terminate()
@@ -99,13 +101,14 @@ async def put(saver: PlainRedisSaver, checkpoint_id: str, config: Any = None, **
 
 async def everything(store: Redis) -> dict[bytes, Any]:
     """All that is stored."""
-    read: dict[bytes, Any] = {
+    read: dict[Any, Any] = {
         b"hash": store.hgetall,
         b"list": lambda key: store.lrange(key, 0, -1),
         b"zset": lambda key: store.zrange(key, 0, -1, withscores=True),
         b"set": store.smembers,
     }
-    return {key: await read[await store.type(key)](key) for key in await store.keys("*")}
+    keys: Any = await store.keys("*")
+    return {key: await read[await store.type(key)](key) for key in keys}
 
 
 async def scripts_run(store: Redis) -> int:
@@ -150,7 +153,7 @@ async def test_a_client_that_decodes_replies_is_refused_at_once(plain_port):
 
 
 async def test_an_error_of_redis_comes_as_it_is():
-    async with Redis(port=1, retry=None) as client:
+    async with Redis(port=1, retry=Retry(NoBackoff(), 0)) as client:
         with pytest.raises(RedisConnectionError):
             await PlainRedisSaver(client).aget_tuple(at())
 
@@ -161,8 +164,8 @@ async def test_an_error_of_redis_comes_as_it_is():
 @pytest.mark.parametrize("thread_id", ["c1", "c1@e1", "c1@e1#7", "a:b.c-d@e1#12", "c1:checkpoints@e1"])
 def test_the_keys_of_a_thread_share_the_slot_of_its_conversation(thread_id):
     lease = ConversationKeys(thread_id.partition("@")[0]).lease
-    assert thread_keys(thread_id)[-1] == lease
-    assert {key_slot(key.encode()) for key in thread_keys(thread_id)} == {key_slot(lease.encode())}
+    assert CheckpointKeys(thread_id).lease == lease
+    assert {key_slot(key.encode()) for key in CheckpointKeys(thread_id).all} == {key_slot(lease.encode())}
 
 
 async def test_each_read_and_write_is_one_script(saver, store):
@@ -188,14 +191,14 @@ async def test_a_value_that_did_not_change_is_sent_and_stored_once(saver, store)
     big = "x" * 100_000
     first = checkpoint("1", big=big, n=1)
     await saver.aput(at(), first, {}, first["channel_versions"])
-    held = await store.memory_usage(thread_keys(THREAD)[2], samples=0)
+    held = await store.memory_usage(CheckpointKeys(THREAD).values, samples=0)
     sent = await received()
     for number in range(2, 10):
         later = checkpoint(str(number), big=big, n=number)
         later["channel_versions"]["big"] = first["channel_versions"]["big"]
         await saver.aput(at(str(number - 1)), later, {}, {"n": later["channel_versions"]["n"]})
     assert (await saver.aget_tuple(at())).checkpoint["channel_values"] == {"big": big, "n": 9}
-    assert await store.memory_usage(thread_keys(THREAD)[2], samples=0) < held + 2_000
+    assert await store.memory_usage(CheckpointKeys(THREAD).values, samples=0) < held + 2_000
     assert await received() < sent + 20_000
 
 
@@ -410,7 +413,9 @@ async def test_any_node_goes_on_where_another_stopped(plain_port, saver):
 
         state = await here.aget_state(at(), subgraphs=True)
         assert state.next == ("inner",)
-        assert state.tasks[0].state.values["said"][-1] == "prepare"
+        inner = state.tasks[0].state
+        assert isinstance(inner, StateSnapshot)
+        assert inner.values["said"][-1] == "prepare"
 
         done = await here.ainvoke(Command(resume="yes"), at(), durability="sync")
         assert workshop.ran[5:] == ["ask", "last"]
@@ -418,7 +423,7 @@ async def test_any_node_goes_on_where_another_stopped(plain_port, saver):
             ["in", "work 0", "work 1", "work 2"],
             ["ask: yes", "last"],
         )
-        history = [item.metadata["step"] async for item in there.aget_state_history(at())]
+        history = [(item.metadata or {})["step"] async for item in there.aget_state_history(at())]
         assert history == [3, 2, 1, 0, -1]
 
 
@@ -501,7 +506,7 @@ async def test_a_pruned_thread_does_not_grow_with_its_turns_although_each_adds_a
         await graph.ainvoke(Command(resume="yes"), at(), durability="sync")
         await graph.aupdate_state(at(), {"said": []}, as_node="last")
         await saver.aprune([THREAD], keep_last=3)
-        checkpoints, order, values, writes, *_ = thread_keys(THREAD)
+        checkpoints, order, values, writes, *_ = CheckpointKeys(THREAD).all
         counts = store.hlen(checkpoints), store.llen(order), store.hlen(values), store.zcard(writes)
         sizes.append(list(await asyncio.gather(*counts)))
     assert sizes == [sizes[0]] * 4

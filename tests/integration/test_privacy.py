@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-
-
-async def settle(client) -> None:
-    """Wait until everything the bus held for this client's node has been delivered: an own marker came back."""
-    marker = f"marker-{len(client.events)}-{client.user_id}"
-    await client.call("conversation:create", {"conversation_id": marker[:60], "access": "open", "agent": "off"})
-    await client.call("message:send", {"conversation_id": marker[:60], "client_id": "m", "text": "m"})
-    await client.until(
-        lambda: any(
-            e["conversation_id"] == marker[:60] and e["seq"] == 2 for e in client.named("conversation:entry")
-        )
-    )
+from typing import Any
 
 
 def of(client, conversation_id: str) -> list[tuple[str, dict]]:
@@ -26,10 +15,10 @@ def of(client, conversation_id: str) -> list[tuple[str, dict]]:
     ]
 
 
-async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
+async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversation_exists(raw_client, new_id):
     ann, eve = await raw_client(0), await raw_client(1, name="Eve")
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    attempts = {
+    attempts: dict[str, dict[str, Any]] = {
         "conversation:join": {},
         "conversation:history": {},
         "conversation:members": {},
@@ -50,14 +39,13 @@ async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
     assert typing["error"]["code"] == "not_a_member"
     await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "secret"})
     await ann.call("typing:update", {"conversation_id": new_id, "typing": True})
-    await settle(eve)
+    await eve.settled()
     assert of(eve, new_id) == []
 
 
-async def test_who_left_gets_nothing_later_on_any_device(raw_client, new_id):
+async def test_a_member_who_left_receives_nothing_later_on_any_device(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     phone = await raw_client(2, token=bob.token)
-    phone.user_id = bob.user_id + "-phone"
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     for device in (bob, phone):
         await device.call("conversation:join", {"conversation_id": new_id})
@@ -65,7 +53,7 @@ async def test_who_left_gets_nothing_later_on_any_device(raw_client, new_id):
     secret = await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "secret"})
     await ann.call("typing:update", {"conversation_id": new_id, "typing": True})
     for device in (bob, phone):
-        await settle(device)
+        await device.settled()
         seqs = [p["seq"] for name, p in of(device, new_id) if name == "conversation:entry"]
         assert seqs[-1] == secret["seq"] - 1, "its own leaving is the last thing it sees"
         assert not [name for name, _ in of(device, new_id) if name == "typing:updated"]
@@ -75,7 +63,6 @@ async def test_who_left_gets_nothing_later_on_any_device(raw_client, new_id):
 async def test_leaving_while_another_device_joins_leaks_nothing(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     phone = await raw_client(2, token=bob.token)
-    phone.user_id = bob.user_id + "-phone"
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     for turn in range(15):
         await bob.call("conversation:join", {"conversation_id": new_id})
@@ -88,18 +75,18 @@ async def test_leaving_while_another_device_joins_leaks_nothing(raw_client, new_
             "message:send", {"conversation_id": new_id, "client_id": f"c{turn}", "text": "secret"}
         )
         for device in (bob, phone):
-            await settle(device)
+            await device.settled()
             got = [p["seq"] for name, p in of(device, new_id) if name == "conversation:entry"]
             assert after["seq"] not in got, turn
 
 
-async def test_drafts_are_shown_to_nobody_else(raw_client, new_id):
+async def test_a_draft_is_shown_on_the_users_own_devices_only(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     laptop = await raw_client(2, token=ann.token)
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await bob.call("conversation:join", {"conversation_id": new_id})
     await ann.call("draft:update", {"conversation_id": new_id, "text": "private"})
-    await settle(bob)
+    await bob.settled()
     assert not bob.named("draft:updated")
     await laptop.until(lambda: laptop.named("draft:updated"))
     join = await bob.call("conversation:join", {"conversation_id": new_id})

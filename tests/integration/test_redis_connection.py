@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.local.cluster import REDIS_PORT_OFFSET
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.protocol.errors import Unavailable
@@ -42,12 +42,13 @@ async def test_a_connection_that_has_just_broken_is_lost_and_the_command_is_repe
     async def scene() -> None:
         client = connect(cluster.redis_url)
         connection = await client.connection_pool.get_connection()
-        connection._writer.transport.abort()  # type: ignore[union-attr]
+        connection._writer.transport.abort()
         with pytest.raises(RedisConnectionError):
             await ping(connection)
         await client.connection_pool.release(connection)
         assert await client.ping() is True
-        connection = client.connection_pool._available_connections[0]  # type: ignore[attr-defined]
+        connection = client.connection_pool._available_connections[0]
+        assert connection._writer is not None
         connection._writer.transport.abort()
         assert await client.echo("again") == "again"
         await client.aclose()

@@ -11,7 +11,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 from redis.asyncio import Redis
 
-from sio_server.dialog.savers.checkpoints import CheckpointStore
+from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.threads import read_tip
 from sio_server.local.cluster import LocalCluster
 

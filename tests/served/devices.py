@@ -13,11 +13,12 @@ from sio_clients import ChatClient, guest_token
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry, ServerEvent
+from tests.barrier import settled
+from tests.waiting import WAIT_S, Changes
 
 LANGGRAPH_JSON = str(Path(__file__).with_name("langgraph.json"))
 HEARD = [event for event in ServerEvent if event.startswith(("run:", "interrupt:"))]
 FINAL = ("answer", "interrupt", "stopped", "failed")
-WAIT_S = 20.0
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class Device:
         self.times: list[float] = []  # when each event came
         self.entries: list[Entry] = []
         self.entry_times: list[float] = []
-        self._changed = asyncio.Event()
+        self._changes = Changes(self._state)
         self._follower: asyncio.Task[None] | None = None
         for event in HEARD:
             client.on(event, partial(self._hear, event))
@@ -57,16 +58,11 @@ class Device:
 
     async def until(self, found: Callable[[], T | None], what: str = "", timeout: float = WAIT_S) -> T:
         """Wait until `found()` is something, looking again at everything that comes."""
-        try:
-            async with asyncio.timeout(timeout):
-                while not (value := found()):
-                    self._changed.clear()
-                    await self._changed.wait()
-                return value
-        except TimeoutError:
-            kinds = [(entry.seq, entry.type) for entry in self.entries]
-            state = f"online: {self.client.online}, entries: {kinds}, last events: {self.events[-3:]}"
-            raise AssertionError(f"did not come: {what or found}; {state}") from None
+        return await self._changes.until(found, what, timeout)
+
+    def _state(self) -> str:
+        kinds = [(entry.seq, entry.type) for entry in self.entries]
+        return f"online: {self.client.online}, entries: {kinds}, last events: {self.events[-3:]}"
 
     async def event(self, name: str, **fields: Any) -> dict[str, Any]:
         """The first such event with these fields, come already or to come."""
@@ -101,20 +97,20 @@ class Device:
         return self.entry_times[self.entries.index(entry)]
 
     async def settled(self) -> None:
-        """Everything published before now has come: a mark comes over the same bus."""
-        await self.conversation.mark_read(1)
+        """Wait until all that was published before has come, so that what has not come does not come."""
+        await settled(self.client)
 
     def _hear(self, event: str, payload: dict[str, Any]) -> None:
         self.events.append((event, payload))
         self.times.append(asyncio.get_running_loop().time())
-        self._changed.set()
+        self._changes.changed()
 
     async def _follow(self) -> None:
         with contextlib.suppress(Exception):
             async for entry in self.conversation.entries():
                 self.entries.append(entry)
                 self.entry_times.append(asyncio.get_running_loop().time())
-                self._changed.set()
+                self._changes.changed()
 
 
 class Devices:

@@ -13,10 +13,10 @@ import aiohttp
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.control import Controller
 from sio_server.trace.contract import BEAT
+from tests.waiting import Changes
 
 KEY = "the-stage-key-of-these-tests"
 BEARER = {"Authorization": f"Bearer {KEY}"}
-WAIT_S = 20.0
 
 Event = dict[str, Any]
 
@@ -29,7 +29,7 @@ class Reader:
         self.events: list[Event] = []
         self.beats = 0
         self.hello: Event = {}
-        self._changed = asyncio.Event()
+        self._changes = Changes(lambda: self.events[-8:])
 
     async def open(self) -> None:
         self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None), read_bufsize=2**20)
@@ -46,7 +46,7 @@ class Reader:
                 self.beats += 1
             else:
                 self.events.append(event)
-            self._changed.set()
+            self._changes.changed()
 
     async def close(self) -> None:
         self.over.cancel()
@@ -61,14 +61,7 @@ class Reader:
         return sorted(found, key=lambda event: event["at"])
 
     async def until(self, holds: Callable[[], Any], what: str) -> Any:
-        try:
-            async with asyncio.timeout(WAIT_S):
-                while not (value := holds()):
-                    self._changed.clear()
-                    await self._changed.wait()
-                return value
-        except TimeoutError:
-            raise AssertionError(f"did not come: {what}; the last: {self.events[-8:]}") from None
+        return await self._changes.until(holds, what)
 
     async def event(self, kind: str, **fields: Any) -> Event:
         """The first such event, come already or to come."""

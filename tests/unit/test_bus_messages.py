@@ -1,4 +1,4 @@
-"""Whatever is published on the bus, a node understands its own events or nothing; and how deep a frame is."""
+"""Whatever is published on the bus, a node acts on events of the known form only; and how deep a frame is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.gateway.fanout.bus_messages import understand
+from sio_server.gateway.fanout.bus_messages import parse_bus_message
 from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep
 
 ENTRY = {"v": 1, "conversation_id": "plans", "epoch": "e", "seq": 3, "type": "message", "ts": "t", "data": {}}
@@ -19,11 +19,14 @@ def message(event: str, payload: Any, room: Any, **more: Any) -> str:
     return json.dumps({"method": "emit", "event": event, "data": [payload], "room": room, **more})
 
 
-def test_an_event_of_ours_is_understood() -> None:
-    heard = understand(message("conversation:entry", ENTRY, "conversation:plans"))
-    assert heard == ("conversation:entry", ENTRY, "conversation:plans")
-    assert understand(message("presence:update", {}, ["conversation:a", "conversation:b"]))
-    assert understand(message("session:ended", {"reason": "signed_out"}, ["sid"]))
+def test_a_message_with_an_event_of_ours_is_parsed() -> None:
+    event = parse_bus_message(message("conversation:entry", ENTRY, "conversation:plans"))
+    assert event == ("conversation:entry", ENTRY, "conversation:plans")
+    assert parse_bus_message(message("presence:update", {}, ["conversation:a", "conversation:b"]))
+    assert parse_bus_message(
+        message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:plans")
+    )
+    assert parse_bus_message(message("session:ended", {"reason": "signed_out"}, ["sid"]))
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,8 @@ def test_an_event_of_ours_is_understood() -> None:
         message("conversation:entry", ENTRY, "conversation:other"),
         message("conversation:entry", ENTRY, ["conversation:plans", "conversation:other"]),
         message("conversation:entry", ENTRY, None),
+        message("conversation:reset", {"conversation_id": "plans"}, "conversation:plans"),
+        message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:other"),
         message("conversation:entry", {**ENTRY, "seq": True}, "conversation:plans"),
         message("conversation:entry", {**ENTRY, "seq": 0}, "conversation:plans"),
         message("conversation:entry", {**ENTRY, "seq": "4"}, "conversation:plans"),
@@ -50,7 +55,6 @@ def test_an_event_of_ours_is_understood() -> None:
         message("conversation:entry", {**ENTRY, "type": "member_left"}, "conversation:plans"),
         message("session:ready", {}, "user:ann"),
         message("server:draining", {"node": "9000"}, "user:ann"),
-        message("conversation:reset", {"conversation_id": "plans"}, "conversation:plans"),
         message("run:delta", {}, None),
         message("run:delta", {}, []),
         message("run:delta", {}, {"a": 1}),
@@ -65,7 +69,7 @@ def test_an_event_of_ours_is_understood() -> None:
     ],
 )
 def test_what_is_no_event_of_ours_is_not(forged: Any) -> None:
-    assert understand(forged) is None
+    assert parse_bus_message(forged) is None
 
 
 _json = st.recursive(
@@ -84,9 +88,9 @@ _json = st.recursive(
 
 @given(_json, st.sampled_from(["conversation:entry", "run:finished", "device:updated", "session:ended"]))
 def test_no_message_at_all_makes_it_stumble(value: Any, event: str) -> None:
-    understand(json.dumps(value))
-    understand(message(event, value, "conversation:plans"))
-    understand(message(event, {**ENTRY, "devices": value, "run_id": value, "data": value}, value))
+    parse_bus_message(json.dumps(value))
+    parse_bus_message(message(event, value, "conversation:plans"))
+    parse_bus_message(message(event, {**ENTRY, "devices": value, "run_id": value, "data": value}, value))
 
 
 @given(_json)

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from roomgraph.__main__ import app
 from roomgraph.check import AnomalyKind, DeviceView, History, RunView, Shown, check
 from roomgraph.check.checker import PROMISES
 from roomgraph.check.file import BadHistory, read_history, write_history
-from roomgraph.check.texts import TEXTS
+from roomgraph.cli.app import app
+from sio_server.language import load_texts
 from tests.histories import ABOUT_RUNS, ROOM, correct_histories, entry, good, plant, with_send, with_view
 
 SAME_FOLDER = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -170,7 +170,8 @@ def test_a_history_in_which_all_was_kept_is_judged_so(tmp_path: Path) -> None:
     assert status == 0
     assert "5 messages were sent: 3 acked, 1 refused, 1 without an answer" in output
     assert "Every promise was kept." in output
-    assert all(promise.__name__ in output and TEXTS[promise.__name__]["en"] in output for promise in PROMISES)
+    texts = load_texts("en", "roomgraph", "check")
+    assert all(promise.__name__ in output and texts(promise.__name__) in output for promise in PROMISES)
     assert "✘" not in output
     # What the history tells nothing of is not said to have held.
     untold = {line.split()[-1] for line in output.splitlines() if line.startswith("  ·")}
@@ -183,12 +184,12 @@ def test_every_anomaly_is_told_in_both_languages(tmp_path: Path, language: str) 
     write_history(tmp_path / "h.jsonl", history)
     status, output, _ = run(tmp_path / "h.jsonl", "--lang", language)
     assert status == 1
-    report = check(history)
+    report, texts = check(history), load_texts(language, "roomgraph", "check")
     assert len(report.anomalies) == 2
     for anomaly in report.anomalies:
         assert anomaly.detail in output
-        assert TEXTS[anomaly.kind][language] in output
-    assert TEXTS["not_held"][language].format(count=2) in output
+        assert texts(anomaly.kind) in output
+    assert texts("not_held", count=2) in output
 
 
 def test_a_program_gets_the_report_as_json(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_program_gets_the_report_as_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "words"), [("en", "is no history, line 1"), ("zh", "不是有效的记录，第 1 行")]
+    ("language", "words"), [("en", "is not a valid history, line 1"), ("zh", "不是有效的历史记录，第 1 行")]
 )
 def test_a_file_that_cannot_be_judged_is_another_exit_status(tmp_path: Path, language: str, words: str) -> None:
     (tmp_path / "h.jsonl").write_text("[tour](notes)\n")

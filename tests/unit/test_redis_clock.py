@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from sio_server.gateway.sessions.auth import CLOCKS_APART_S, Tokens
+from sio_server.gateway.sessions.auth import CLOCK_SKEW_S, Tokens
 from sio_server.protocol.errors import Refused
 from sio_server.store.clock import Clock
 from tests.conftest import SECRET
@@ -36,6 +36,6 @@ def test_tokens_are_issued_and_checked_by_the_clock_that_is_given(ahead_s):
         assert refused.value.code == ("token_expired" if ahead_s < 0 else "token_invalid")
 
 
-def test_who_issues_tokens_may_be_a_little_ahead():
-    ahead = Tokens(SECRET, "roomgraph", lambda: time.time() + CLOCKS_APART_S - 5)
+def test_the_issuer_of_a_token_may_be_a_little_ahead():
+    ahead = Tokens(SECRET, "roomgraph", lambda: time.time() + CLOCK_SKEW_S - 5)
     assert Tokens(SECRET, "roomgraph").check(ahead.issue("ann", "Ann", 600)).user_id == "ann"

@@ -65,9 +65,13 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "AUTH_AUDIENCE": "chat",
         "TOKEN_TTL": "60",
         "ALLOWED_ORIGINS": " https://a.example , https://b.example,",
+        "ALLOWED_HOSTS": "chat.example, .b.example",
         "NODE_URLS": "http://127.0.0.1:9000, https://b.example/",
+        "METRICS_TOKEN": "the-token-of-prometheus_0",
+        "MAX_HTTP_CONNECTIONS": "300",
         "MAX_CONNECTIONS": "500",
         "RATE_LIMIT_USER": "off",
+        "RATE_LIMIT_MARKS": "9/second",
         "RATE_LIMIT_EVENTS": "5/second; 100 / minute;1000/hour",
         "RATE_LIMIT_ADDRESS": "1/hour",
         "TRUSTED_PROXIES": "2",
@@ -108,9 +112,13 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "auth_audience": "chat",
         "token_ttl": 60,
         "allowed_origins": ("https://a.example", "https://b.example"),
+        "allowed_hosts": ("chat.example", ".b.example"),
         "node_urls": ("http://127.0.0.1:9000", "https://b.example"),
+        "metrics_token": "the-token-of-prometheus_0",
+        "max_http_connections": 300,
         "max_connections": 500,
         "rate_limit_user": "off",
+        "rate_limit_marks": "9/second",
         "rate_limit_events": "5/second; 100 / minute;1000/hour",
         "rate_limit_address": "1/hour",
         "trusted_proxies": 2,
@@ -159,6 +167,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
     [
         ("RATE_LIMIT_USER", "20", "such as 20/second;600/minute"),
         ("RATE_LIMIT_USER", "0/second", "write off, or how many"),
+        ("RATE_LIMIT_MARKS", "0/minute", "write off"),
         ("RATE_LIMIT_EVENTS", "20/second;", "in a second, minute or hour"),
         ("RATE_LIMIT_ADDRESS", "20/day", "write off"),
         ("TRUSTED_PROXIES", "11", "how many proxies of yours"),
@@ -179,6 +188,10 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("REDIS_URL", "redis://a:70000", "the port or an option is wrong"),
         ("REDIS_URL", "redis://a:1/main", "the database is not a number"),
         ("REDIS_URL", "unix://", "the path of the socket is missing"),
+        ("ALLOWED_HOSTS", "https://a.example", "without port"),
+        ("ALLOWED_HOSTS", "a.example:9000", "without port"),
+        ("ALLOWED_HOSTS", "*.a.example", "or .example.com for all names"),
+        ("MAX_HTTP_CONNECTIONS", "7", "from 8 to 100000"),
         ("NODE_URLS", "a.example", "https://a.example.com"),
         ("NODE_URLS", "https://a.example/chat", "https://a.example.com"),
         ("NODE_URLS", "https://a.example; script-src *", "https://a.example.com"),
@@ -240,19 +253,21 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
     assert SECRET not in "\n".join(problems())
 
 
+@pytest.mark.parametrize("name", ["METRICS_TOKEN", "STAGE_KEY"])
 @pytest.mark.parametrize("key", ["fifteen-letters", "seventeen letters", "sixteen-letters;"])
-def test_a_wrong_key_of_the_stage_is_named_and_not_shown(env: pytest.MonkeyPatch, key: str) -> None:
-    env.setenv("STAGE_KEY", key)
+def test_a_wrong_key_is_named_and_not_shown(env: pytest.MonkeyPatch, name: str, key: str) -> None:
+    env.setenv(name, key)
     (line,) = problems()
-    assert "STAGE_KEY: write at least 16 letters" in line
+    assert f"{name}: write at least 16 letters" in line
     assert key not in line
 
 
 def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
     env.setenv("AUTH_SECRET", SECRET)
     env.setenv("STAGE_KEY", SECRET)
+    env.setenv("METRICS_TOKEN", SECRET)
     settings = load_settings()
-    assert settings.auth_secret == settings.stage_key == SECRET
+    assert settings.auth_secret == settings.stage_key == settings.metrics_token == SECRET
     assert SECRET not in f"{settings!r} {settings}"
 
 
@@ -268,7 +283,7 @@ def test_guests_are_forgotten_and_not_before_their_tokens(mode: str, days: int, 
 def test_settings_do_not_change_once_they_are_read(env: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 def test_a_missing_secret_is_named_beside_another_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:

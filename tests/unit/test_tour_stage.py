@@ -12,17 +12,17 @@ from rich.console import Console
 from roomgraph.check.checker import check
 from roomgraph.check.file import read_history
 from roomgraph.tour.chaos import timeline
-from roomgraph.tour.faults import Happening
 from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
-from roomgraph.tour.schedule import Fault, FaultKind
+from roomgraph.tour.player import Happening
+from roomgraph.tour.schedule import FaultKind
 from roomgraph.tour.stage import Stage
-from roomgraph.tour.texts import TEXTS
-from sio_server.language import Texts
+from sio_server.language import load_texts
 
 
 def stage(language: str = "en") -> Stage:
     console = Console(file=io.StringIO(), width=80)
-    return Stage(["http://127.0.0.1:9000"], console, Texts(language, TEXTS), 3, alone=True, nodes=None)
+    texts = load_texts(language, "roomgraph", "tour")
+    return Stage(["http://127.0.0.1:9000"], console, texts, 3, alone=True, nodes=None)
 
 
 def test_a_history_that_is_kept_is_judged_the_same_when_it_is_read_again() -> None:
@@ -51,7 +51,7 @@ def test_times_are_told_in_both_languages() -> None:
         "after 2.00 s",
         "never",
     )
-    assert stage("zh").seconds(None) == "始终没有"
+    assert stage("zh").seconds(None) == "始终未达到"
 
 
 def test_spare_scenes_are_played_only_when_they_are_named() -> None:
@@ -67,12 +67,9 @@ def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(la
     one = stage(language)
     one.duration = 36.0
     kinds = list(FaultKind)
-    happened = [
-        Happening(Fault(number, 2.0, kind), 100.0 + number, ended=102.0 + number)
-        for number, kind in enumerate(kinds)
-    ]
-    happened.append(Happening(Fault(30.0, 9.0, FaultKind.NODE_KILL), 130.0))  # still on
-    one.console.print(timeline(one, happened, began=100.0, now=133.5))
+    happened = [Happening(kind, 100.0 + number, ended=102.0 + number) for number, kind in enumerate(kinds)]
+    happened.append(Happening(FaultKind.NODE_KILL, 130.0))  # still on
+    one.console.print(timeline(one, [happened], began=100.0, now=133.5))
     assert isinstance(one.console.file, io.StringIO)
     lines = [line for line in one.console.file.getvalue().splitlines() if "█" in line]
     assert len(lines) == len(kinds)
@@ -81,3 +78,14 @@ def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(la
     assert bars[0] == "███" + "·" * 27 + "████" + "··"
     assert bars[1] == "·███" + "·" * 32
     assert bars[-1].index("█") == len(kinds) - 1
+
+
+@pytest.mark.parametrize("value", ["[embedded]", "[/x]", ":smile:", "[bold]x[/]"])
+def test_what_is_filled_into_a_line_of_the_tour_is_shown_as_it_is(value: str) -> None:
+    one = stage()
+    one.say("chaos.history", path=value)
+    one.quote(value, "cyan", value)
+    one.verdict(False, "crashed", reason=value)
+    said = [line.strip() for line in one.console.file.getvalue().splitlines() if line.strip()]  # type: ignore[attr-defined]
+    assert said[-2:] == [f"{value}: {value}", f"✘ The scene could not be played: {value}"]
+    assert f"{value}: roomgraph check {value}" in " ".join(said)

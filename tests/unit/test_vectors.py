@@ -69,7 +69,7 @@ def test_the_page_s_own_tests_pass(node: str) -> None:
 
 # What is broken: the rule as the file says it, and what is put in its place.
 MUTATIONS = {
-    "delivery.js": {
+    "conversation/delivery.js": {
         "dedupe is off": ("if (seq <= this.position.seq) return step();", ""),
         "what a page brings again fills the buffer": ("if (seq > this.position.seq) this.#buffer", "this.#buffer"),
         "a gap is skipped": ("while (this.#buffer.has(seq + 1)) {", "while (this.#buffer.size) {"),
@@ -82,7 +82,7 @@ MUTATIONS = {
         "a late page starts over": ("head < this.#readAfter", "head < this.position.seq"),
         "a failed read blocks the next": ("readFailed() {\n    this.#reading = false;", "readFailed() {"),
     },
-    "answer.js": {
+    "conversation/answer.js": {
         "offsets count UTF-16 units": ("this.length += unseen.length", "this.length = this.text.length"),
         "parts count UTF-16 units": ("[...this.waiting.get(at)].slice(", "this.waiting.get(at).split('').slice("),
         "overlaps are said twice": (".slice(this.length - at)", ""),
@@ -94,11 +94,11 @@ MUTATIONS = {
         "an older card takes text back": ("if (run.attempt > unfinished.attempt) return true;", ""),
         "what ended begins again": ("if (this.#ended.has(run_id)) return true;", ""),
         "a late card revives a run": ("!unfinished || this.#ended.has(unfinished.run_id)", "!unfinished"),
-        "a new beginning keeps old runs": ("if (anew) this.runs.clear();", ""),
-        "run:finished is not heard": ('if (event === "run:finished") this.#over(run_id);', ""),
+        "a new beginning keeps old runs": ("if (startsOver) this.runs.clear();", ""),
+        "run:finished is not heard": ('if (event === "run:finished") this.#setEnded(run_id);', ""),
         "reports are in the order of coming": (".sort((a, b) => a - b)", ""),
     },
-    "conversation.js": {
+    "conversation/conversation.js": {
         "a final entry does not end its run": ('"stopped", "failed"', '"stopped"'),
     },
 }

@@ -58,17 +58,17 @@ const HOOKS = `export const resolve = (name, context, next) =>
     : next(name, context);`;
 register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
 
-// A shelf that several pages share, as IndexedDB is: each step sees what the one before has left.
-export class SharedShelf {
+// An outbox store that several pages share, as IndexedDB is: each step sees the result of the one before.
+export class SharedStore {
   records = new Map();
 
   async step(act) {
     await null;
-    const store = {
+    const table = {
       put: (record) => this.records.set(record.client_id, structuredClone(record)),
       delete: (clientId) => this.records.delete(clientId),
     };
-    act([...this.records.values()].map((record) => structuredClone(record)), store);
+    act([...this.records.values()].map((record) => structuredClone(record)), table);
   }
 }
 

@@ -4,11 +4,11 @@ import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { Answer } = await import("../../web/js/answer.js");
-const { Conversation } = await import("../../web/js/conversation.js");
-const { Delivery } = await import("../../web/js/delivery.js");
-const { behindOf, deliveredTo } = await import("../../web/js/marks.js");
-const { stepsOf } = await import("../../web/js/tools.js");
+const { Answer } = await import("../../web/js/conversation/answer.js");
+const { Conversation } = await import("../../web/js/conversation/conversation.js");
+const { Delivery } = await import("../../web/js/conversation/delivery.js");
+const { behindOf, deliveredTo } = await import("../../web/js/conversation/delivery_marks.js");
+const { stepsOf } = await import("../../web/js/view/steps.js");
 const { state } = await import("../../web/js/state.js");
 
 const entry = (seq, type = "message", data = {}) => ({ epoch: "e1", seq, type, ts: "t", data: { user_id: "ann", ...data } });
@@ -25,12 +25,12 @@ function conversation(entries = [], seq = entries.length) {
 test("delivered to: devices other than the sending one that have the entry", () => {
   const c = conversation();
   const sent = entry(5, "message", { device_id: "laptop" });
-  c.deliver("ann", "laptop", 9);
-  c.deliver("ann", "phone", 5);
-  c.deliver("bob", "phone", 6);
-  c.deliver("bob", "tablet", 4);
+  c.markDelivered("ann", "laptop", 9);
+  c.markDelivered("ann", "phone", 5);
+  c.markDelivered("bob", "phone", 6);
+  c.markDelivered("bob", "tablet", 4);
   assert.equal(deliveredTo(c, sent), 2);
-  c.deliver("bob", "phone", 3);
+  c.markDelivered("bob", "phone", 3);
   assert.equal(deliveredTo(c, sent), 2, "a mark does not go back");
   c.startOver();
   assert.equal(deliveredTo(c, sent), 0, "another log has other marks");
@@ -38,14 +38,14 @@ test("delivered to: devices other than the sending one that have the entry", () 
 
 test("how far a device is behind is known from its mark, or not at all", () => {
   const c = conversation([], 10);
-  c.deliver("ann", "phone", 8);
-  c.deliver("bob", "tablet", 1);
+  c.markDelivered("ann", "phone", 8);
+  c.markDelivered("bob", "tablet", 1);
   assert.deepEqual(["phone", "tablet"].map((device) => behindOf(c, device)), [2, null]);
-  c.deliver("ann", "phone", 11);
+  c.markDelivered("ann", "phone", 11);
   assert.equal(behindOf(c, "phone"), 0);
 });
 
-test("an answer to a question that came before the question is asked again settles it", () => {
+test("a question that was resolved stays resolved when a catch-up names it as open", () => {
   const c = conversation([entry(1, "interrupt", { run_id: "r", interrupts: [{ interrupt_id: "i" }, { interrupt_id: "j" }] })]);
   assert.deepEqual([...c.asked], ["i", "j"]);
   c.resolve({ interrupt_id: "i", by: {} });
@@ -60,7 +60,7 @@ test("edited and withdrawn turns stay in the log: what is current is for the vie
 
 test("a tool's call and its result are one report, with the name and arguments of the call", () => {
   const answer = new Answer();
-  const hear = (number, update) => answer.hear("run:update", { run_id: "r", attempt: 1, number, ...update });
+  const hear = (number, update) => answer.onEvent("run:update", { run_id: "r", attempt: 1, number, ...update });
   hear(2, { kind: "tool", tool: { id: "t1", status: "done", result: "5 rooms" } });
   hear(1, { kind: "tool", tool: { id: "t1", name: "find", args: { people: 6 }, status: "called" } });
   hear(3, { kind: "tool", tool: { id: "t2", name: "book", args: {}, status: "called" } });
@@ -75,18 +75,18 @@ test("a tool's call and its result are one report, with the name and arguments o
 test("of many reports the last hundred are kept", () => {
   const answer = new Answer();
   for (let number = 1; number <= 250; number++) {
-    answer.hear("run:update", { run_id: "r", attempt: 1, number, kind: "custom", data: number });
+    answer.onEvent("run:update", { run_id: "r", attempt: 1, number, kind: "custom", data: number });
   }
   const numbers = stepsOf(answer.current).map((update) => update.number);
   assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [100, 151, 250]);
 });
 
-test("what a run has said stays until its entry is there, although it has ended", () => {
+test("the text of a finished run stays until its final entry is delivered", () => {
   const answer = new Answer();
-  answer.hear("run:delta", { run_id: "r", attempt: 1, offset: 0, text: "done" });
-  answer.hear("run:finished", { run_id: "r", attempt: 1 });
+  answer.onEvent("run:delta", { run_id: "r", attempt: 1, offset: 0, text: "done" });
+  answer.onEvent("run:finished", { run_id: "r", attempt: 1 });
   assert.equal(answer.current.text, "done");
-  answer.ended("r");
+  answer.onFinalEntry("r");
   assert.equal(answer.current, null);
 });
 
@@ -94,7 +94,7 @@ test("a live entry costs the same whether ten entries are loaded or a hundred th
   const cost = (loaded) => {
     const c = conversation(Array.from({ length: loaded }, (_, index) => entry(index + 1)));
     const began = performance.now();
-    for (let seq = loaded + 1; seq <= loaded + 20_000; seq++) c.add(c.delivery.hear("e1", seq, entry(seq)).entries);
+    for (let seq = loaded + 1; seq <= loaded + 20_000; seq++) c.add(c.delivery.onEntry("e1", seq, entry(seq)).entries);
     assert.equal(c.entries.length, loaded + 20_000);
     return performance.now() - began;
   };

@@ -1,13 +1,13 @@
 // Messages on their way: sent in order, each once, by one page only, also when their own page was closed.
 
-import { SharedLocks, SharedShelf } from "./browser.mjs";
+import { SharedLocks, SharedStore } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-const { Outbox } = await import("../../web/js/outbox.js");
-const { want } = await import("../../web/js/later.js");
-const { forget } = await import("../../web/js/deeds.js");
-await want("adoption"); // fetching it takes more than the turns that a test waits
+const { Outbox } = await import("../../web/js/connection/outbox.js");
+const { lazy } = await import("../../web/js/lazy.js");
+const { forgetUnsent } = await import("../../web/js/connection/sign_out.js");
+await lazy.outboxTakeover.load(); // fetching it takes more than the turns that a test waits
 const { state } = await import("../../web/js/state.js");
 
 // A log that takes each client_id once, and may be told not to answer.
@@ -34,7 +34,7 @@ class Server {
   }
 }
 
-let server, shelf, locks;
+let server, store, locks;
 
 // `await` for all that is under way, and for what that begins.
 const settle = async () => {
@@ -48,8 +48,8 @@ const pass = async (ms) => {
 
 async function page(device, { online = true, shared = locks, user = "ann" } = {}) {
   state.me = user;
-  const outbox = new Outbox(server.page(online), device, shelf, shared);
-  outbox.open();
+  const outbox = new Outbox(server.page(online), device, store, shared);
+  outbox.start();
   await settle();
   return outbox;
 }
@@ -57,7 +57,8 @@ async function page(device, { online = true, shared = locks, user = "ann" } = {}
 // The page is gone, and with it what it was about to do.
 async function close(outbox) {
   outbox.connection.ready = false;
-  outbox.adopt = () => new Promise(() => {});
+  await settle(); // what it has begun to store is stored
+  outbox.store = { step: () => new Promise(() => {}) };
   await pass(5000);
   locks.close(`roomgraph ${outbox.device}`);
 }
@@ -66,18 +67,18 @@ beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_800_000_000_000 });
   server = new Server();
-  shelf = new SharedShelf();
+  store = new SharedStore();
   locks = new SharedLocks();
   state.conversations.clear();
 });
 
-test("messages are sent one at a time, in their order, and leave the shelf with their ack", async () => {
+test("messages are sent one at a time, in their order, and leave the store with their ack", async () => {
   const outbox = await page("d1");
   for (const text of ["a", "b", "c"]) outbox.add("plans", text);
   assert.equal(server.sends, 1);
   await settle();
   assert.deepEqual(server.texts, ["a", "b", "c"]);
-  assert.equal(shelf.records.size, 0);
+  assert.equal(store.records.size, 0);
 });
 
 test("a message without an answer is sent again with its client_id, and those behind it wait", async () => {
@@ -101,7 +102,7 @@ test("a refused message lets the others pass, is kept, and can be sent again or 
   const [refused] = outbox.of("plans");
   assert.equal(refused.state, "refused");
   assert.equal(refused.error.code, "not_a_member");
-  assert.equal(shelf.records.get(refused.client_id).state, "refused");
+  assert.equal(store.records.get(refused.client_id).state, "refused");
   assert.deepEqual(server.texts, ["b"]);
   refused.text = "yes";
   outbox.retry(refused);
@@ -111,18 +112,18 @@ test("a refused message lets the others pass, is kept, and can be sent again or 
   await settle();
   outbox.remove((item) => item.state === "refused");
   await settle();
-  assert.equal(shelf.records.size, 0);
+  assert.equal(store.records.size, 0);
 });
 
 test("an edit is on its way like a message", async () => {
   const outbox = await page("d1");
-  outbox.add("plans", "anew", 4);
+  outbox.add("plans", "edited", 4);
   await settle();
   const [{ event, seq, text }] = server.log;
-  assert.deepEqual([event, seq, text], ["message:edit", 4, "anew"]);
+  assert.deepEqual([event, seq, text], ["message:edit", 4, "edited"]);
 });
 
-test("what the log has delivered is no longer on its way", async () => {
+test("a message that the log has delivered leaves the outbox", async () => {
   const outbox = await page("d1");
   outbox.add("plans", "a");
   await settle();
@@ -133,7 +134,7 @@ test("what the log has delivered is no longer on its way", async () => {
   assert.equal(outbox.items.length, 0);
 });
 
-test("a page that is loaded again goes on with its own messages, in their order", async () => {
+test("a reloaded page continues with its own messages, in their order", async () => {
   const before = await page("d1", { online: false });
   for (const text of ["a", "b", "c"]) before.add("plans", text);
   await settle();
@@ -149,10 +150,10 @@ test("two pages at once do not send each other's messages", async () => {
   await settle();
   await pass(20_000);
   assert.equal(server.sends, 0);
-  assert.equal(shelf.records.size, 1);
+  assert.equal(store.records.size, 1);
 });
 
-test("of the pages that live exactly one takes over what a closed one has left, with its client ids", async () => {
+test("exactly one open page takes over the messages of a closed one, with their client ids", async () => {
   const closed = await page("d1", { online: false });
   const others = [await page("d2"), await page("d3"), await page("d4")];
   closed.add("plans", "a");
@@ -192,14 +193,14 @@ test("the messages of another user are left alone", async () => {
   assert.deepEqual(server.texts, ["a"]);
 });
 
-test("who signs out leaves nothing of this page's behind", async () => {
+test("signing out removes this page's messages from the store", async () => {
   const here = await page("d1", { online: false });
   const other = await page("d2", { online: false });
   here.add("plans", "a");
   other.add("plans", "b");
   await settle();
-  await forget(here);
-  assert.deepEqual([...shelf.records.values()].map((record) => record.text), ["b"]);
+  await forgetUnsent(here);
+  assert.deepEqual([...store.records.values()].map((record) => record.text), ["b"]);
 });
 
 test("messages that nobody has sent for a month are not sent any more", async () => {
@@ -210,26 +211,26 @@ test("messages that nobody has sent for a month are not sent any more", async ()
   mock.timers.setTime(Date.now() + 31 * 86_400_000);
   await page("d2");
   assert.equal(server.sends, 0);
-  assert.equal(shelf.records.size, 0);
+  assert.equal(store.records.size, 0);
 });
 
-test("without locks a page that is still heard of keeps its messages, and one that is silent loses them", async () => {
+test("without locks an active page keeps its messages, and a silent one loses them", async () => {
   const silent = await page("d1", { online: false, shared: null });
   silent.add("plans", "a");
   await settle();
   const other = await page("d2", { online: false, shared: null });
   for (let round = 0; round < 30; round++) await pass(5000);
   assert.equal(other.items.length, 0, "both live and say so");
-  silent.adopt = async () => {}; // it says nothing any more
+  silent.store = { step: async () => {} }; // it is suspended
   for (let round = 0; round < 20; round++) await pass(5000);
   assert.deepEqual(other.items.map((item) => item.text), ["a"]);
-  delete silent.adopt; // and wakes
+  silent.store = store; // and wakes
   await pass(5000);
   assert.equal(silent.items.length, 0, "what another page has taken is not its own any more");
 });
 
 test("without a database messages are sent from memory", async () => {
-  shelf = { step: async () => {} };
+  store = { step: async () => {} };
   const outbox = await page("d1");
   outbox.add("plans", "a");
   await settle();

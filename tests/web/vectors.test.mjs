@@ -6,18 +6,18 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const WEB = process.env.WEB_JS ?? new URL("../../web/js", import.meta.url);
-const { Delivery } = await import(`${WEB}/delivery.js`);
-const { Conversation } = await import(`${WEB}/conversation.js`);
-const { stepsOf } = await import(`${WEB}/tools.js`);
+const { Delivery } = await import(`${WEB}/conversation/delivery.js`);
+const { Conversation } = await import(`${WEB}/conversation/conversation.js`);
+const { stepsOf } = await import(`${WEB}/view/steps.js`);
 
 const cases = (name) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json`, import.meta.url), "utf-8"));
 
 const range = (first, last) => Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
 
 function deliver(delivery, [call, epoch, ...rest]) {
-  if (call === "hear") return [delivery.hear(epoch, rest[0], rest[0])];
-  if (call === "flood") return range(...rest).map((seq) => delivery.hear(epoch, seq, seq));
-  if (call === "read") return [delivery.read(epoch, rest[0], range(rest[1] ?? 1, rest[2] ?? 0).map((seq) => [seq, seq]))];
+  if (call === "hear") return [delivery.onEntry(epoch, rest[0], rest[0])];
+  if (call === "flood") return range(...rest).map((seq) => delivery.onEntry(epoch, seq, seq));
+  if (call === "read") return [delivery.onPage(epoch, rest[0], range(rest[1] ?? 1, rest[2] ?? 0).map((seq) => [seq, seq]))];
   delivery.readFailed();
   return [];
 }
@@ -48,11 +48,11 @@ for (const { name, steps } of cases("live")) {
     const over = new Map(); // run:finished came: the text stays as it is until the entry is there
     steps.forEach(({ do: [call, ...about], missing, runs }, number) => {
       if (call === "hear") {
-        assert.equal(answer.hear(...about), !missing, `step ${number}`);
+        assert.equal(answer.onEvent(...about), !missing, `step ${number}`);
         const run = about[0] === "run:finished" && answer.runs.get(about[1].run_id);
         if (run && !over.has(run.run_id)) over.set(run.run_id, run.text);
       } else if (call === "look") {
-        answer.card(...about);
+        answer.onCard(...about);
       } else {
         conversation.add([{ seq: 1, ts: "", type: about[0], data: { run_id: about[1], interrupts: [] } }]);
         assert.ok(!answer.runs.has(about[1]), `step ${number}: its entry ends a run`);

@@ -1,4 +1,4 @@
-// The page's language: chosen by the browser, switched by the person, used for every word and time.
+// The page's language, of every text and time: the browser's, until the person switches it.
 
 import { stored } from "./storage.js";
 
@@ -17,7 +17,7 @@ export const t = (key, values) =>
 // An error in our words when the code is known, otherwise in the server's.
 export const explain = ({ code, message }) => t(`error_${code}`) ?? message;
 
-// Fill a node's fixed parts: data-t is the text, data-label what a screen reader says.
+// Fill a node's fixed texts: data-t is the text, data-label the accessible name.
 export function translate(root) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of root.querySelectorAll("[data-label]")) {

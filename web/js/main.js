@@ -1,25 +1,27 @@
-// Starts the page: signs in, connects, and ties what is done and drawn together.
+// Starts the page: signs in, connects, and wires actions to what is drawn.
 
-import { composer } from "./composer.js";
+import { begin } from "./connection/session.js";
 import { $, complain, onClick } from "./dom.js";
-import { addressed, drawFrame } from "./frame.js";
 import { speak, switchLanguage } from "./i18n.js";
-import { furnish, here, want, wantRest } from "./later.js";
-import { begin } from "./session.js";
+import { lazy, loadWhenIdle, provide } from "./lazy.js";
 import { changed, onChange, state } from "./state.js";
 import { frame, stored } from "./storage.js";
-import { timeline } from "./timeline.js";
+import { composer } from "./view/composer.js";
+import { addressed, drawHeader } from "./view/header.js";
+import { timeline } from "./view/timeline.js";
 
 function start() {
   $("app").hidden = false;
-  const { actions, outbox } = begin(follow);
-  const writing = composer(actions, () => log.toEnd());
-  const log = timeline({ outbox, actions, edit: writing.edit });
-  furnish({ actions, log });
+  const { connection, outbox, actions } = begin(openAddressed);
+  const field = composer(actions, () => log.toEnd());
+  const log = timeline({ connection, outbox, edit: field.edit });
+  provide({ connection, outbox, actions, log });
+  lazy.listView.load();
+  bridge?.obey(connection, actions);
 
-  // Go where the address says. Rejects when the connection is lost, so that it is tried again.
-  async function follow() {
-    here.search?.toggle(false);
+  // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.
+  async function openAddressed() {
+    lazy.search.loaded?.toggle(false);
     try {
       await actions.open(addressed(location.hash));
     } catch (error) {
@@ -28,18 +30,22 @@ function start() {
       location.hash = "";
     }
   }
-  addEventListener("hashchange", () => follow().catch(() => {}));
-  addEventListener("keydown", async (event) => (here.keys ?? (await want("keys"))).press(event));
-  onClick({ stop: () => actions.stop(state.open), back: () => (location.hash = "") });
-  const rest = () => state.link === "online" && wantRest();
-  for (const draw of [drawFrame, log.draw, writing.draw, rest]) onChange(draw);
+  addEventListener("hashchange", () => openAddressed().catch(() => {}));
+  addEventListener("keydown", async (event) => (lazy.shortcuts.loaded ?? (await lazy.shortcuts.load())).press(event));
+  onClick({
+    stop: async () => (await lazy.requests.load()).stop(connection, state.open),
+    back: () => (location.hash = ""),
+    reconnect: () => connection.reconnect(),
+  });
+  const rest = () => state.link === "online" && loadWhenIdle();
+  for (const draw of [drawHeader, log.draw, field.draw, rest]) onChange(draw);
   changed();
 }
 
-// Whatever a person does may be refused, and is told here.
+// Any request of the person's may be refused; the reason is shown here.
 addEventListener("unhandledrejection", (event) => complain(event.reason, event.preventDefault()));
 for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
 await speak();
-if (frame) await want("report");
+const bridge = frame && (await import("./stage/page_bridge.js"));
 if (stored.token) start();
-else (await want("signin")).signIn(start);
+else (await import("./view/sign_in.js")).signIn(start);

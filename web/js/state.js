@@ -1,13 +1,13 @@
-// What the whole page shows, and the one way to have it drawn again.
+// What the page shows, and how it is drawn again.
 
 export const state = {
   me: "", // this user's id
   name: "",
   node: "",
-  nodes: [], // URLs that the page may move to
   graphs: [],
   link: "connecting", // connecting, online, catching, reconnecting or offline
-  retryAt: 0, // when the next try is due, or 0
+  refusal: null, // {code, message}: why no connection is made, as far as it is known
+  retryAt: 0, // when the next attempt is due, or 0
   behind: 0, // entries still to be caught up
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
@@ -16,12 +16,17 @@ export const state = {
   devices: [], // this user's; `here`: this page
 };
 
+// Reports to the stage, when it shows this page.
+export const hooks = { onEntry() {}, onSent() {}, onAcked() {} };
+
 const drawers = [];
 let due = false;
 
+export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
 export const onChange = (drawer) => drawers.push(drawer);
 
-// Draw once, soon, however often this is called.
+// Draw soon, once for all calls until then.
 export function changed() {
   if (due) return;
   due = true;
@@ -31,13 +36,13 @@ export function changed() {
   });
 }
 
-// What authors are called; older entries do not change what newer ones said.
+// Learn the authors' names; older entries do not replace a newer name.
 export function learnNames(entries, older) {
   for (const { data } of entries) {
     if (data.name && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);
   }
 }
 
-// An agent that has not said anything yet goes by its graph's name.
+// An agent that has not written yet has its graph's name.
 export const nameOf = (userId) =>
   state.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());

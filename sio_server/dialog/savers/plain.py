@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from importlib import resources
 from itertools import groupby
 from random import getrandbits
-from typing import Any, NamedTuple
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -25,30 +25,12 @@ from langgraph.checkpoint.base import (
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from sio_server.store.keys import PARTITIONS, thread_keys, threads
+from sio_server.dialog.savers.errors import StaleOwner
+from sio_server.dialog.savers.pruning import Header, can_be_resumed, needed_fields
+from sio_server.store.keys import PARTITIONS, CheckpointKeys, checkpoint_threads
 
 FENCING_TOKEN = "fencing_token"  # the key in `config["configurable"]`
 READ_AT_ONCE = 20  # checkpoints, with their values, in one reply while listing
-
-
-class StaleOwner(Exception):
-    """The writer's fencing token is not the lease's: nothing was changed."""
-
-    def __init__(self) -> None:
-        super().__init__("another node may have taken the run: this checkpoint was refused")
-
-
-class Header(NamedTuple):
-    """What a checkpoint says of itself without its values."""
-
-    namespace: str
-    id: str
-    parent: str
-    metadata: CheckpointMetadata
-
-    @property
-    def field(self) -> str:
-        return f"{self.namespace}\0{self.id}"
 
 
 class PlainRedisSaver(BaseCheckpointSaver[str]):
@@ -130,7 +112,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
             if reply == b"ok":
                 break
         place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
-        # Where LangGraph goes on from this config, what it writes stays fenced.
+        # LangGraph continues from this config: what it writes then stays fenced.
         return {"configurable": place if token is None else {**place, FENCING_TOKEN: token}}
 
     async def aput_writes(
@@ -188,7 +170,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
                 await self.adelete_thread(thread_id)
                 continue
             headers = await self._headers(thread_id)
-            kept = _needed(headers, keep)
+            kept = needed_fields(headers, keep)
             await self._drop(thread_id, [item for item in headers if item.field not in kept])
 
     async def subgraphs(self, thread_id: str, root_id: str) -> set[str]:
@@ -196,7 +178,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         return {
             header.namespace
             for header in await self._headers(thread_id)
-            if header.namespace and resumable(header.namespace, header.metadata.get("parents", {}), root_id)
+            if header.namespace and can_be_resumed(header.namespace, header.metadata.get("parents", {}), root_id)
         }
 
     def get_next_version(self, current: str | None, channel: None) -> str:
@@ -212,7 +194,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
     async def _run(self, name: str, thread_id: str, *args: str | bytes | int) -> Any:
         if name not in self._scripts:
             self._scripts[name] = self._redis.register_script(_source("_thread") + _source(name))
-        return await self._scripts[name](keys=thread_keys(thread_id), args=args)
+        return await self._scripts[name](keys=CheckpointKeys(thread_id).all, args=args)
 
     async def _read(self, thread_id: str, wanted: Sequence[tuple[str, str]]) -> list[CheckpointTuple]:
         found = await self._run("get", thread_id, *(part for pair in wanted for part in pair))
@@ -230,7 +212,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
 
     async def _thread_ids(self) -> list[str]:
         found: list[set[Any]] = await asyncio.gather(
-            *(self._redis.smembers(threads(number)) for number in range(PARTITIONS))
+            *(self._redis.smembers(checkpoint_threads(number)) for number in range(PARTITIONS))
         )
         return [thread_id.decode() for ids in found for thread_id in ids]
 
@@ -282,39 +264,3 @@ def _token(config: RunnableConfig) -> str | None:
     if token == "":
         raise StaleOwner  # to the scripts this would mean that nothing is to be checked
     return token
-
-
-def resumable(namespace: str, parents: Mapping[str, str], root_id: str) -> bool:
-    """Whether a subgraph's checkpoint can be entered from this one of the root.
-
-    A `:` stands before the id of a task, and that is made of the ids of the checkpoints above. Each run of a
-    subgraph leaves such a namespace behind, which is of no use when the root has gone on.
-    """
-    return ":" not in namespace or parents.get("") == root_id
-
-
-def _needed(headers: Sequence[Header], keep: int) -> set[str]:
-    """The fields of the checkpoints to be kept of these, which are in the order of their writing."""
-    known = {header.field: header for header in headers}
-    by_namespace: dict[str, list[str]] = {}
-    for header in headers:
-        by_namespace.setdefault(header.namespace, []).append(header.field)
-    last = {field for fields in by_namespace.values() for field in fields[-keep:]}
-    needed: set[str] = set()
-    for field in last:
-        header = known[field]
-        # A `:` stands before the id of a task, and that is made of the ids of the checkpoints above: the
-        # namespace can be entered from these only.
-        above = [f"{ns}\0{i}" for ns, i in header.metadata.get("parents", {}).items() if ns in by_namespace]
-        if ":" in header.namespace and not last.issuperset(above):
-            continue
-        needed.add(field)
-        # A delta channel is put together from the writes of all checkpoints since its last snapshot.
-        counters = header.metadata.get("counters_since_delta_snapshot") or {}
-        for _ in range(max((steps for _, steps in counters.values()), default=0)):
-            ancestor = known.get(f"{header.namespace}\0{header.parent}")
-            if ancestor is None:
-                break
-            needed.add(ancestor.field)
-            header = ancestor
-    return needed

@@ -1,8 +1,8 @@
-"""What is heard on the bus, before it is believed: who may publish there could say anything.
+"""The form of messages on the bus, checked before a node acts on them: whoever may publish could send anything.
 
-False news is a nuisance at most. Nothing that is heard changes the log, and nothing breaks the node that hears
-it: what does not have the form of an event of ours is dropped here, and what would end a session is looked up in
-Redis.
+A false event is a nuisance at most. Nothing that comes over the bus changes the log, and nothing breaks the node
+that receives it: what does not have the form of an event of ours is dropped here, and what would end a session or
+start a conversation over is looked up in Redis.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from typing import Any, NamedTuple
 from sio_server.protocol.events import EntryType, ServerEvent
 from sio_server.store.keys import conversation_room
 
-SESSION_DROPPED = "session:dropped"  # from node to node only
-
-# Without those that a node tells its own sessions only.
-_SPREAD: frozenset[str] = frozenset({*ServerEvent, SESSION_DROPPED}) - {
+# Without those that a node sends to its own sessions only.
+_PUBLISHED: frozenset[str] = frozenset(ServerEvent) - {
     ServerEvent.SESSION_READY,
-    ServerEvent.CONVERSATION_RESET,
     ServerEvent.SERVER_DRAINING,
 }
 _ROOMS = ("conversation:", "user:")
@@ -32,52 +29,54 @@ _FIELDS: dict[str, dict[str, type]] = {
         "ts": str,
         "data": dict,
     },
+    ServerEvent.CONVERSATION_RESET: {"conversation_id": str, "epoch": str},
     ServerEvent.RUN_FINISHED: {"run_id": str, "status": str},
     ServerEvent.DEVICE_UPDATED: {"devices": list},
     ServerEvent.SESSION_ENDED: {"reason": str},
-    SESSION_DROPPED: {"user_id": str, "device_id": str, "end": dict},
 }
+# Events of one conversation, whose room must be that of the conversation they name.
+_OF_CONVERSATION = {ServerEvent.CONVERSATION_ENTRY, ServerEvent.CONVERSATION_RESET}
 
 
-class Heard(NamedTuple):
+class BusEvent(NamedTuple):
     """An event of ours; `room` is a name, or a list of names."""
 
-    event: str
+    name: str
     payload: dict[str, Any]
     room: Any
 
 
-def understand(data: Any) -> Heard | None:
-    """What a message on the bus says, or None for what is no event of ours."""
+def parse_bus_message(data: Any) -> BusEvent | None:
+    """The event that a message on the bus carries, or None when it is no event of ours."""
     try:
         message = json.loads(data)
-        event, (payload,), room = message["event"], message["data"], message["room"]
-        fits = message["method"] == "emit" and event in _SPREAD and isinstance(payload, dict)
-        if not fits or not _is_of(event, payload, room):
+        name, (payload,), room = message["event"], message["data"], message["room"]
+        valid = message["method"] == "emit" and name in _PUBLISHED and isinstance(payload, dict)
+        if not valid or not _has_form_of(name, payload, room):
             return None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Heard(event, payload, room)
+    return BusEvent(name, payload, room)
 
 
-def _is_of(event: str, payload: dict[str, Any], room: Any) -> bool:
+def _has_form_of(name: str, payload: dict[str, Any], room: Any) -> bool:
     """Whether the payload and the rooms are such as this event has."""
-    for name, kind in _FIELDS.get(event, {}).items():
-        if not isinstance(payload[name], kind) or isinstance(payload[name], bool):
+    for field, kind in _FIELDS.get(name, {}).items():
+        if not isinstance(payload[field], kind) or isinstance(payload[field], bool):
             return False
     rooms = room if isinstance(room, list) else [room]
-    if not rooms or not all(isinstance(name, str) for name in rooms):
+    if not rooms or not all(isinstance(room_name, str) for room_name in rooms):
         return False
-    if event == ServerEvent.SESSION_ENDED:
+    if name == ServerEvent.SESSION_ENDED:
         return True  # to sessions, by their ids
-    if not all(name.startswith(_ROOMS) for name in rooms):
+    if not all(room_name.startswith(_ROOMS) for room_name in rooms):
         return False
-    if event == ServerEvent.CONVERSATION_ENTRY:
+    if name in _OF_CONVERSATION and room != conversation_room(payload["conversation_id"]):
+        return False
+    if name == ServerEvent.CONVERSATION_ENTRY:
         left = payload["type"] == EntryType.MEMBER_LEFT
-        if payload["seq"] < 1 or (left and not isinstance(payload["data"]["user_id"], str)):
-            return False
-        return bool(room == conversation_room(payload["conversation_id"]))
-    if event == ServerEvent.DEVICE_UPDATED:
+        return payload["seq"] >= 1 and (not left or isinstance(payload["data"]["user_id"], str))
+    if name == ServerEvent.DEVICE_UPDATED:
         devices = payload["devices"]
         return all(isinstance(d["device_id"], str) and isinstance(d["device_name"], str) for d in devices)
     return True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.gateway.fanout.fanout import Fanout
-from sio_server.gateway.sessions.registry import Session, Sessions
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
 from sio_server.protocol.position import Position, Reason, judge
@@ -15,34 +15,48 @@ from sio_server.protocol.position import Position, Reason, judge
 ATTEMPTS = 10
 
 
+class _Session(Protocol):
+    """What catch-up needs of a session."""
+
+    sid: str
+    user_id: str
+    device_id: str
+
+
 class CatchUp:
-    """Brings a session level with a conversation and lets it follow."""
+    """Gives a session what it missed of a conversation, and lets it follow."""
 
     def __init__(
-        self, conversations: ConversationLog, fanout: Fanout, sessions: Sessions, per_session: int = 0
+        self,
+        conversations: ConversationLog,
+        fanout: Fanout,
+        is_live: Callable[[str], bool],
+        max_followed: int = 0,
     ) -> None:
-        self._per_session = per_session  # how many conversations a session may follow; 0: any number
+        """`is_live` says whether a session exists; it may follow `max_followed` conversations, 0 for any."""
         self._log = conversations
         self._fanout = fanout
-        self._sessions = sessions
+        self._is_live = is_live
+        self._max_followed = max_followed
 
-    def admit(self, session: Session, conversation_id: str | None) -> None:
+    def check_limit(self, session: _Session, conversation_id: str | None) -> None:
         """Raise Refused for one conversation more than a session may follow."""
-        following = session.following
-        if 0 < self._per_session <= len(following) and conversation_id not in following:
-            what = f"this session follows {len(following)} conversations, as many as one may; use another one"
+        count = self._fanout.following(session.sid)
+        known = conversation_id is not None and self._fanout.follows(session.sid, conversation_id)
+        if 0 < self._max_followed <= count and not known:
+            what = f"this session follows {count} conversations, as many as one may; use another one"
             raise Refused(ErrorCode.TOO_MANY_CONVERSATIONS, what)
 
     async def follow(
-        self, session: Session, conversation_id: str, position: Position | None, max_bytes: int
+        self, session: _Session, conversation_id: str, position: Position | None, max_bytes: int
     ) -> dict[str, Any]:
-        """The first page of what the session missed above `position`, its verdict and its session card.
+        """Return the first page of what the session missed above `position`, its verdict and its session card.
 
         The order matters: check membership, enter the room, then read. What is appended or marked after the
         reading comes live; what was before it is in what is read; an entry in both has the same seq.
         """
-        told = False
-        self.admit(session, conversation_id)
+        reported = False
+        self.check_limit(session, conversation_id)
         for _ in range(ATTEMPTS):
             first_look = await self._log.get_view(conversation_id, session.user_id)
             checked = first_look.bounds
@@ -50,18 +64,17 @@ class CatchUp:
                 position is not None
                 and position.epoch == checked.epoch
                 and position.seq > checked.head
-                and not told
+                and not reported
             ):
-                told = True
+                reported = True
                 await self._log.report_ahead(conversation_id, position)
                 continue
-            if self._sessions.get(session.sid) is None:
+            if not self._is_live(session.sid):
                 raise Unavailable("the connection was closed meanwhile")
             seen = Handed(checked.epoch, checked.head, first_look.last_activity)
             was_following = self._fanout.follows(session.sid, conversation_id)
-            if not self._fanout.enter(session.sid, session.user_id, conversation_id, seen):
+            if not self._fanout.enter(session.sid, session.user_id, session.device_id, conversation_id, seen):
                 continue
-            session.following.add(conversation_id)
             try:
                 view = await self._log.get_view(conversation_id, session.user_id)
                 judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
@@ -75,12 +88,11 @@ class CatchUp:
             except BaseException:
                 if not was_following:
                     self._fanout.leave(session.sid, conversation_id)
-                    session.following.discard(conversation_id)
                 raise
             if page.bounds.epoch != view.bounds.epoch or page.bounds.first > judgement.after + 1:
                 continue
-            # Whose word has just begun the new life is told what it has said.
-            reason = Reason.AHEAD_OF_LOG if told and judgement.reason == Reason.NEW_EPOCH else judgement.reason
+            # The device whose position has just begun the new epoch learns that its position was the reason.
+            reason = Reason.AHEAD_OF_LOG if reported and judgement.reason == Reason.NEW_EPOCH else judgement.reason
             last = page.entries[-1][0] if page.entries else judgement.after
             return {
                 "conversation_id": conversation_id,

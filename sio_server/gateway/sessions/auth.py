@@ -1,4 +1,4 @@
-"""Tokens: who a connection belongs to."""
+"""Tokens: which user a connection belongs to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from sio_server.protocol.events import USER_ID_PATTERN
 from sio_server.protocol.run import AGENT_PREFIX
 
 ALGORITHM = "HS256"
-CLOCKS_APART_S = 60  # who issues tokens may be so much ahead of Redis
+CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
+MAX_TIME = 2**53 - 1  # of a claim, in seconds or milliseconds: what every JSON number holds exactly
+MAX_NAME = 200  # characters of a name that are kept
+
+# What the library raises for what it does not expect: nested too deep, a number out of range, not Unicode.
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Identity:
 class Tokens:
     """Issues and checks HS256 tokens for one audience.
 
-    `now` tells the time: a node gives Redis' clock, so that its own clock may be wrong.
+    `now` returns the time in seconds since 1970: a node passes Redis' clock, so that its own may be wrong.
     """
 
     def __init__(self, secret: str, audience: str, now: Callable[[], float] = time.time) -> None:
@@ -45,7 +50,7 @@ class Tokens:
         if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(AGENT_PREFIX):
             raise Refused(
                 ErrorCode.INVALID_PAYLOAD,
-                f"{user_id!r} cannot be a user id: use letters, digits and ._@+:|~- (at most 128), "
+                f"{user_id!r} cannot be a user id: use 1 to 128 letters, digits or ._@+:|~-, "
                 f"beginning with a letter or digit, and not with {AGENT_PREFIX!r}",
             )
         now_ms = int(self._now() * 1000)
@@ -56,23 +61,15 @@ class Tokens:
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
     def check(self, token: str) -> Identity:
-        """The user of a token; raises Refused with `token_missing`, `token_expired` or `token_invalid`."""
+        """The user of a token.
+
+        Raises Refused with `token_missing`, `token_expired` or `token_invalid`, and nothing else, whatever the
+        token holds.
+        """
         if not token:
             raise Refused(ErrorCode.TOKEN_MISSING, "no token: put one into the handshake's auth as `token`")
         try:
-            # The list of algorithms is fixed here: a token's own header must not choose ("none").
-            claims = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[ALGORITHM],
-                audience=self._audience,
-                options={  # type: ignore[arg-type]
-                    "require": ["sub", "aud", "exp"],
-                    # The library knows this machine's clock only.
-                    **dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False),
-                },
-            )
-            self._check_times(claims)
+            return self._identity(self._claims(token))
         except jwt.ExpiredSignatureError:
             raise Refused(ErrorCode.TOKEN_EXPIRED, "the token has expired: get a new one") from None
         except jwt.InvalidAudienceError:
@@ -81,42 +78,68 @@ class Tokens:
             raise Refused(ErrorCode.TOKEN_INVALID, "the token is not signed with HS256") from None
         except jwt.InvalidTokenError as exc:
             raise Refused(ErrorCode.TOKEN_INVALID, f"the token is not valid: {exc}") from None
-        except ValueError:
-            # Half a surrogate pair, which JSON can carry and the library cannot encode.
-            raise Refused(ErrorCode.TOKEN_INVALID, "the token is not valid: not Unicode") from None
-        user_id, name = claims["sub"], claims.get("name")
-        if not isinstance(user_id, str) or not re.fullmatch(USER_ID_PATTERN, user_id):
-            raise Refused(ErrorCode.TOKEN_INVALID, "the token's user id (sub) is not one")
-        if user_id.startswith(AGENT_PREFIX):
-            raise Refused(ErrorCode.TOKEN_INVALID, f"user ids beginning with {AGENT_PREFIX!r} belong to agents")
-        return Identity(user_id, str(name)[:200] if name else user_id, int(claims["exp"]), _issued_ms(claims))
+        except _UNREADABLE:
+            raise Refused(ErrorCode.TOKEN_INVALID, "the token is not valid: it cannot be read") from None
 
-    def _check_times(self, claims: dict[str, Any]) -> None:
-        """Raise the library's errors, as it would with this clock."""
-        times: dict[str, int] = {}
-        for name in ("exp", "iat", "nbf"):
-            if name in claims:
-                try:
-                    times[name] = int(claims[name])
-                except (TypeError, ValueError, OverflowError):
-                    raise jwt.InvalidTokenError(f"{name} must be a number") from None
+    def _claims(self, token: str) -> dict[str, Any]:
+        # The list of algorithms is fixed here: a token's own header must not choose ("none").
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            self._secret,
+            algorithms=[ALGORITHM],
+            audience=self._audience,
+            options={  # type: ignore[arg-type]
+                "require": ["sub", "aud", "exp"],
+                # The library knows this machine's clock only.
+                **dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False),
+            },
+        )
+        return claims
+
+    def _identity(self, claims: dict[str, Any]) -> Identity:
         now = self._now()
-        if times["exp"] <= now:
+        expires_at = _time(claims, "exp")
+        not_before: dict[str, float] = {name: _time(claims, name) for name in ("iat", "nbf") if name in claims}
+        if expires_at <= now:
             raise jwt.ExpiredSignatureError
-        for name in ("iat", "nbf"):
-            if times.get(name, now) > now + CLOCKS_APART_S:
-                raise jwt.ImmatureSignatureError(f"it is not valid yet ({name})")
+        issued_ms = _issued_ms(claims)
+        if issued_ms is not None:
+            not_before["iat_ms"] = issued_ms / 1000
+        for claim, at in not_before.items():
+            if at > now + CLOCK_SKEW_S:
+                raise jwt.ImmatureSignatureError(f"it is not valid yet ({claim})")
+        user_id = claims["sub"]
+        if not isinstance(user_id, str) or not re.fullmatch(USER_ID_PATTERN, user_id):
+            raise jwt.InvalidTokenError("sub is not a user id")
+        if user_id.startswith(AGENT_PREFIX):
+            raise jwt.InvalidTokenError(f"user ids that begin with {AGENT_PREFIX!r} belong to agents")
+        name = str(claims.get("name") or user_id)[:MAX_NAME]
+        name.encode()  # JSON can carry half a surrogate pair, which cannot be stored or sent
+        return Identity(user_id, name, int(expires_at), issued_ms)
+
+
+def _time(claims: dict[str, Any], name: str) -> float:
+    """A claim that is a time: a finite JSON number of seconds since 1970 (RFC 7519, NumericDate)."""
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_TIME:
+        raise jwt.InvalidTokenError(f"{name} must be a number of seconds since 1970")
+    return value
 
 
 def _issued_ms(claims: dict[str, Any]) -> int | None:
-    """When the token was issued; of a whole second its beginning, so that none passes for newer than it is."""
+    """When the token was issued, in milliseconds; None when it does not say.
+
+    Of a time in whole seconds it is the beginning of the second, so that no token passes for newer than it is.
+    """
     fine = claims.get("iat_ms")
     if isinstance(fine, int) and not isinstance(fine, bool):
+        if not 0 <= fine <= MAX_TIME:
+            raise jwt.InvalidTokenError("iat_ms must be a number of milliseconds since 1970")
         return fine
-    return int(float(claims["iat"]) * 1000) if "iat" in claims else None
+    return int(_time(claims, "iat") * 1000) if "iat" in claims else None
 
 
 def guest_user_id(name: str) -> str:
-    """A new user id for a guest: readable, and nobody else's."""
+    """A new user id for a guest: readable, and not in use."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "guest"
     return f"{slug}-{secrets.token_hex(4)}"

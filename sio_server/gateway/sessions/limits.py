@@ -1,11 +1,11 @@
-"""How much a user and an address may ask for, on all nodes together.
+"""Rate limits: how many requests users and addresses may make, on all nodes together.
 
 Each limit is one or more rates, such as 20 a second and 600 a minute. A rate is a bucket that holds so many
 requests and earns them again evenly (the generic cell rate algorithm). What is kept of it is one number: how far
-what was spent reaches into the future. A node decides by what it knows, at once, and tells Redis of what was spent
-beside the work itself; the answer says what has been spent on all nodes. So nothing waits for it, also when Redis
-is away. What a user spends on several nodes in the moment before they have told each other is too much once, and
-paid back: the next requests wait longer.
+what was spent reaches into the future. A node decides by what it knows, at once, and adds what was spent to Redis
+in the background; the reply says what has been spent on all nodes. So no request waits for it, also when Redis
+is away. What a user spends on several nodes before these have exchanged it is too much once, and paid back: the
+next requests wait longer.
 """
 
 from __future__ import annotations
@@ -15,51 +15,67 @@ import logging
 import math
 import time
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from sio_server.protocol.errors import MAX_WAIT_MS, RateLimited, RoomgraphError
 from sio_server.protocol.events import ClientEvent
 from sio_server.store.keys import limit
 from sio_server.store.scripts import Scripts
-from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-TELL_S = 0.1  # Redis is told at most so often
-TOLD_AT_ONCE = 500
-FORGET_S = 10.0
+SHARE_S = 0.1  # the pause between two exchanges with Redis
+SHARED_AT_ONCE = 500  # accounts in one round trip
+FORGET_S = 10.0  # so often accounts that have earned everything back are forgotten
 HANDSHAKE_EVENTS = 10  # what a handshake costs its user: it is more work than most events
 GUEST_HANDSHAKES = 5  # what a guest's token costs its address: it makes a new user
 
-# What writes or begins something that lasts; all else is counted as an event only.
-DEEDS = frozenset(
-    {
-        ClientEvent.CONVERSATION_CREATE,
-        ClientEvent.CONVERSATION_JOIN,
-        ClientEvent.CONVERSATION_LEAVE,
-        ClientEvent.CONVERSATION_INVITE,
-        ClientEvent.MESSAGE_SEND,
-        ClientEvent.MESSAGE_EDIT,
-        ClientEvent.RUN_STOP,
-        ClientEvent.RUN_REGENERATE,
-        ClientEvent.INTERRUPT_RESPOND,
-        ClientEvent.DEVICE_RENAME,
-        ClientEvent.DEVICE_SIGN_OUT,
-    }
-)
+
+class EventClass(StrEnum):
+    """By which limit an event is counted, beside that of all events."""
+
+    WRITE = "write"  # it writes or begins something: RATE_LIMIT_USER
+    MARK = "mark"  # it reports something small, and often: RATE_LIMIT_MARKS
+    READ = "read"  # it changes nothing
+
+
+# Every event has a class. A draft is a write, since it may be as long as a message.
+EVENT_CLASSES: dict[ClientEvent, EventClass] = {
+    ClientEvent.CONVERSATION_CREATE: EventClass.WRITE,
+    ClientEvent.CONVERSATION_JOIN: EventClass.WRITE,
+    ClientEvent.CONVERSATION_LEAVE: EventClass.WRITE,
+    ClientEvent.CONVERSATION_LIST: EventClass.READ,
+    ClientEvent.CONVERSATION_HISTORY: EventClass.READ,
+    ClientEvent.CONVERSATION_INVITE: EventClass.WRITE,
+    ClientEvent.CONVERSATION_MEMBERS: EventClass.READ,
+    ClientEvent.MESSAGE_SEND: EventClass.WRITE,
+    ClientEvent.MESSAGE_EDIT: EventClass.WRITE,
+    ClientEvent.RUN_STOP: EventClass.WRITE,
+    ClientEvent.RUN_REGENERATE: EventClass.WRITE,
+    ClientEvent.INTERRUPT_RESPOND: EventClass.WRITE,
+    ClientEvent.READ_UPDATE: EventClass.MARK,
+    ClientEvent.DRAFT_UPDATE: EventClass.WRITE,
+    ClientEvent.TYPING_UPDATE: EventClass.MARK,
+    ClientEvent.SESSION_SYNC: EventClass.READ,
+    ClientEvent.DEVICE_LIST: EventClass.READ,
+    ClientEvent.DEVICE_RENAME: EventClass.WRITE,
+    ClientEvent.DEVICE_SIGN_OUT: EventClass.WRITE,
+    ClientEvent.DELIVERY_UPDATE: EventClass.MARK,
+}
 
 _PERIODS_S = {"second": 1, "minute": 60, "hour": 3600}
 
 
 @dataclass(frozen=True)
 class Rate:
-    """So many in so many seconds: at once, and then evenly."""
+    """`count` in `period_s` seconds: so many at once, and then evenly."""
 
     count: int
     period_s: int
 
     @property
     def each_s(self) -> float:
-        """How long one takes to be earned again."""
+        """How many seconds it takes to earn one again."""
         return self.period_s / self.count
 
 
@@ -72,36 +88,54 @@ def parse_rates(text: str) -> tuple[Rate, ...]:
 
 
 @dataclass
-class _Account:
+class Account:
     """What a user or an address has spent under the rates of a limit, as far as this node knows."""
 
     reach: list[float]  # for each rate: until when what was spent counts, by the monotonic clock
-    untold: int = 0
+    unshared: int = 0  # what Redis has not been told of
 
 
 @dataclass
-class _Limit:
-    rates: tuple[Rate, ...]
-    what: str  # in words
-    accounts: dict[str, _Account] = field(default_factory=dict)
+class Limit:
+    """The rates of one limit, and the accounts of all users or addresses that have spent some of it."""
 
-    def spend(self, who: str, cost: int, now: float) -> float:
+    rates: tuple[Rate, ...]
+    what: str  # what is too much, in words
+    accounts: dict[str, Account] = field(default_factory=dict)
+
+    def spend(self, key: str, cost: int, now: float) -> float:
         """Spend, or return how many seconds to wait; a refusal costs nothing."""
-        account = self.accounts.get(who)
+        account = self._account(key, now)
+        reach = self._reach(account, cost, now)
+        wait = max((r - now - rate.period_s for r, rate in zip(reach, self.rates, strict=True)), default=0.0)
+        if wait > 1e-6:
+            return wait
+        account.reach, account.unshared = reach, account.unshared + cost
+        return 0.0
+
+    def charge(self, key: str, cost: int, now: float) -> None:
+        """Spend without asking whether there is enough: the next requests wait longer."""
+        account = self._account(key, now)
+        account.reach, account.unshared = self._reach(account, cost, now), account.unshared + cost
+
+    def forget_idle(self, now: float) -> None:
+        """Forget the accounts that have earned everything back and owe Redis nothing."""
+        idle = [k for k, a in self.accounts.items() if not a.unshared and max(a.reach, default=0) <= now]
+        for key in idle:
+            del self.accounts[key]
+
+    def _account(self, key: str, now: float) -> Account:
+        account = self.accounts.get(key)
         if account is None:
-            account = self.accounts[who] = _Account([now] * len(self.rates))
-        wait = 0.0
-        reach = []
-        for until, rate in zip(account.reach, self.rates, strict=True):
-            # What costs more than the rate ever holds is let through when it is full.
-            after = max(until, now) + min(cost, rate.count) * rate.each_s
-            wait = max(wait, after - now - rate.period_s)
-            reach.append(after)
-        if wait <= 1e-6:
-            account.reach = reach
-            account.untold += cost
-            return 0.0
-        return wait
+            account = self.accounts[key] = Account([now] * len(self.rates))
+        return account
+
+    def _reach(self, account: Account, cost: int, now: float) -> list[float]:
+        # What costs more than the rate ever holds is let through when it is full.
+        return [
+            max(until, now) + min(cost, rate.count) * rate.each_s
+            for until, rate in zip(account.reach, self.rates, strict=True)
+        ]
 
 
 class Limits:
@@ -112,92 +146,99 @@ class Limits:
         scripts: Scripts,
         *,
         user: tuple[Rate, ...] = (),
+        marks: tuple[Rate, ...] = (),
         events: tuple[Rate, ...] = (),
         address: tuple[Rate, ...] = (),
     ) -> None:
         self._scripts = scripts
         self._limits = {
-            "user": _Limit(user, "this user sends, creates or changes too much"),
-            "events": _Limit(events, "this user asks for too much"),
-            "address": _Limit(address, "there are too many requests from this address"),
+            "user": Limit(user, "this user sends, creates or changes too much"),
+            "marks": Limit(marks, "this user reports too many marks"),
+            "events": Limit(events, "this user asks for too much"),
+            "address": Limit(address, "there are too many requests from this address"),
         }
         self._spent = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._forget_at = time.monotonic() + FORGET_S
 
-    def start(self) -> None:
-        """Begin to tell Redis what is spent."""
-        self._task = asyncio.create_task(self._share(), name="limits")
-
-    async def stop(self) -> None:
-        """Tell nothing any more."""
-        await end_tasks([self._task])
-
-    def event(self, event: ClientEvent, user_id: str) -> None:
-        """A user asks for something. Raises RateLimited."""
+    def spend_event(self, event: ClientEvent, user_id: str) -> None:
+        """Count a request of a user. Raises RateLimited."""
         self._spend("events", user_id)
-        if event in DEEDS:
-            self._spend("user", user_id)
+        match EVENT_CLASSES[event]:
+            case EventClass.WRITE:
+                self._spend("user", user_id)
+            case EventClass.MARK:
+                self._spend("marks", user_id)
 
-    def handshake(self, user_id: str) -> None:
-        """A user connects. Raises RateLimited."""
+    def spend_handshake(self, user_id: str) -> None:
+        """Count a connection of a user. Raises RateLimited."""
         self._spend("events", user_id, HANDSHAKE_EVENTS)
 
-    def request(self, address: str, cost: int = 1) -> None:
-        """Somebody connects, with whatever token, or asks over HTTP. Raises RateLimited."""
+    def spend_address(self, address: str, cost: int = 1) -> None:
+        """Count a handshake, with whatever token, or an HTTP request. Raises RateLimited.
+
+        An empty address is not counted.
+        """
         if address:
             self._spend("address", address, cost)
 
-    def _spend(self, kind: str, who: str, cost: int = 1) -> None:
+    def charge_user(self, user_id: str, writes: int) -> None:
+        """Count so many writes more for what a user has done already; later requests wait for it."""
+        limited = self._limits["user"]
+        if limited.rates:
+            limited.charge(user_id, writes, time.monotonic())
+            self._spent.set()
+
+    async def share(self) -> None:
+        """Exchange with Redis what is spent, until cancelled."""
+        while True:
+            await self._spent.wait()
+            self._spent.clear()
+            await self._share_once()
+            await asyncio.sleep(SHARE_S)
+
+    def _spend(self, kind: str, key: str, cost: int = 1) -> None:
         limited = self._limits[kind]
         if not limited.rates:
             return
-        wait = limited.spend(who, cost, time.monotonic())
+        wait = limited.spend(key, cost, time.monotonic())
         if wait:
             ms = min(math.ceil(wait * 1000), MAX_WAIT_MS)
             raise RateLimited(f"{limited.what}: try again in {ms} ms", ms)
         self._spent.set()
 
-    async def _share(self) -> None:
-        forget_at = time.monotonic() + FORGET_S
-        while True:
-            await self._spent.wait()
-            self._spent.clear()
-            for kind, limited in self._limits.items():
-                untold = [(who, account) for who, account in limited.accounts.items() if account.untold]
-                for start in range(0, len(untold), TOLD_AT_ONCE):
-                    await self._tell(kind, limited.rates, untold[start : start + TOLD_AT_ONCE])
-            if time.monotonic() > forget_at:
-                self._forget(time.monotonic())
-                forget_at = time.monotonic() + FORGET_S
-            await asyncio.sleep(TELL_S)
+    async def _share_once(self) -> None:
+        for kind, limited in self._limits.items():
+            unshared = [(key, account) for key, account in limited.accounts.items() if account.unshared]
+            for start in range(0, len(unshared), SHARED_AT_ONCE):
+                try:
+                    await self._exchange(kind, limited.rates, unshared[start : start + SHARED_AT_ONCE])
+                except RoomgraphError as exc:
+                    log.info("limits were not shared: %s", exc)
+                except Exception:
+                    log.exception("limits could not be shared: kind=%s", kind)
+        now = time.monotonic()
+        if now > self._forget_at:
+            self._forget_at = now + FORGET_S
+            for limited in self._limits.values():
+                limited.forget_idle(now)
 
-    async def _tell(self, kind: str, rates: tuple[Rate, ...], accounts: list[tuple[str, _Account]]) -> None:
-        """Tell Redis of what was spent, and take over what was spent elsewhere.
+    async def _exchange(self, kind: str, rates: tuple[Rate, ...], accounts: list[tuple[str, Account]]) -> None:
+        """Add to Redis what was spent here, and take over what was spent elsewhere.
 
-        Should the reply be lost the client library repeats it, and it is counted twice: too much by what somebody
+        Should the reply be lost the client library repeats it, and it is counted twice: too much by what was
         spent in a tenth of a second. When Redis is away it is not counted there, and each node goes by its own.
         """
         calls = []
-        for who, account in accounts:
-            cost, account.untold = account.untold, 0
+        for key, account in accounts:
+            cost, account.unshared = account.unshared, 0
             # Nodes together may overdraw once; nobody waits longer than twice the period for it.
             spent = [[round(cost * rate.each_s * 1e6), round(2 * rate.period_s * 1e6)] for rate in rates]
-            calls.append(([limit(kind, who)], {"rates": spent}))
-        try:
-            replies = await self._scripts.many("spend", calls)
-        except RoomgraphError as exc:
-            log.info("limits were not shared: %s", exc)
-            return
+            calls.append(([limit(kind, key)], {"rates": spent}))
+        replies = await self._scripts.many("spend", calls)
         now = time.monotonic()
         for (_, account), reply in zip(accounts, replies, strict=True):
             # What was spent since is not in the reply.
             account.reach = [
-                max(until, now + int(ahead) / 1e6 + account.untold * rate.each_s)
+                max(until, now + int(ahead) / 1e6 + account.unshared * rate.each_s)
                 for until, ahead, rate in zip(account.reach, reply["ahead"], rates, strict=True)
             ]
-
-    def _forget(self, now: float) -> None:
-        for limited in self._limits.values():
-            idle = [w for w, a in limited.accounts.items() if not a.untold and max(a.reach, default=0) <= now]
-            for who in idle:
-                del limited.accounts[who]

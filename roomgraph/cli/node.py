@@ -1,0 +1,72 @@
+"""`roomgraph node` and `roomgraph redis`: one process in the foreground, as in a Procfile."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from roomgraph.cli.console import MISTAKE, errors, fail, run, say
+from roomgraph.cli.options import GraphOption, LanggraphJson
+
+
+def node_command(
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (or PORT).")] = None,
+    graph: GraphOption = None,
+    langgraph_json: LanggraphJson = None,
+) -> None:
+    """Run one node in the foreground. Settings come from the environment: see docs/operations.md.
+
+    Every node of a cluster has the same REDIS_URL and AUTH_SECRET.
+    """
+    from sio_server import logs
+    from sio_server.node import serve
+    from sio_server.settings import SettingsError, load_settings
+
+    project = str(langgraph_json) if langgraph_json else None
+    try:
+        settings = load_settings(port=port, graph=graph, langgraph_json=project)
+    except SettingsError as exc:
+        fail(str(exc), MISTAKE)
+    logs.set_up(settings.log_level.upper())
+    ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
+    run(lambda: serve(settings, lambda: say(ready, errors)))
+
+
+def redis_command(
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port (default: that of REDIS_URL, or 9379)."),
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(help="Folder for the data.")] = Path(".data/redis"),
+) -> None:
+    """Run the bundled Redis 8 in the foreground, durable, on loopback, where nodes look for it by default."""
+    from sio_server.local.redis import REDIS_ENVIRONMENT, NoEmbeddedRedis, find_embedded_redis
+    from sio_server.settings import DEFAULT_REDIS_PORT
+
+    try:
+        embedded = find_embedded_redis()
+    except NoEmbeddedRedis as exc:
+        fail(str(exc))
+    chosen = port or _port_of_redis_url() or DEFAULT_REDIS_PORT
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        fail(f"--data-dir {data_dir}: {exc.strerror}; name a folder that can be written")
+    say(f"Redis on 127.0.0.1:{chosen}, data in {data_dir}", errors)
+    command = embedded.command(chosen, data_dir)
+    # It takes this process' place, so that it gets the signals meant for it.
+    os.execve(command[0], command, {**os.environ, **REDIS_ENVIRONMENT})
+
+
+def _port_of_redis_url() -> int | None:
+    from sio_server.settings import hide_password
+
+    url = os.environ.get("REDIS_URL", "")
+    try:
+        return urlsplit(url).port
+    except ValueError:
+        fail(f"REDIS_URL={hide_password(url)}: it has no port that can be read; give one with --port", MISTAKE)

@@ -1,0 +1,118 @@
+"""`roomgraph status`, `token` and `revoke`: what an operator asks and orders."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from roomgraph.cli.console import MISTAKE, console, fail, say
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+T = TypeVar("T")
+
+FIGURES = ("active_sessions", "bus_subscriptions", "conversations", "entries", "runs", "runs_finished")
+
+
+def status_command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what the cluster is doing, as Redis (REDIS_URL) tells it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from sio_server.cluster.status import read_status
+
+    status: dict[str, Any] = _on_redis(read_status)
+    if as_json:
+        console.print_json(data=status)
+        return
+    table = Table("node", "port", "sessions", "started")
+    for node in status["nodes"]:
+        cells = (node["name"], node["port"], node["sessions"], node["started"])
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    console.print(table)
+    for name in FIGURES:
+        say(f"{name.replace('_', ' ')}: {status[name]}")
+
+
+def token_command(
+    user_id: Annotated[str, typer.Argument(help="The id of the user, such as ann or ann@example.com.")],
+    name: Annotated[str, typer.Option(help="The name that people see (default: the id).")] = "",
+    ttl: Annotated[int | None, typer.Option(min=60, help="How long it lasts, in seconds (or TOKEN_TTL).")] = None,
+) -> None:
+    """Issue a token for a user, signed with AUTH_SECRET, and print it."""
+    from sio_server.gateway.sessions.auth import Tokens
+    from sio_server.protocol.errors import RoomgraphError
+    from sio_server.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(token_ttl=ttl)
+    except SettingsError as exc:
+        fail(str(exc), MISTAKE)
+    if not settings.auth_secret:
+        fail("AUTH_SECRET is not set: write the secret that the nodes have", MISTAKE)
+    tokens = Tokens(settings.auth_secret, settings.auth_audience)
+    try:
+        typer.echo(tokens.issue(user_id, name or user_id, settings.token_ttl))
+    except RoomgraphError as exc:
+        fail(exc.message)
+
+
+def revoke_command(
+    user_id: Annotated[str, typer.Argument(help="The id of the user whose tokens are to be refused.")],
+    device: Annotated[str, typer.Option(help="Only on this device id; other devices may use them further.")] = "",
+) -> None:
+    """Refuse all tokens of a user that were issued until now, and end the sessions, on all nodes of REDIS_URL.
+
+    Tokens issued later are accepted: stop issuing them first.
+    """
+    from sio_server.conversation.log import ConversationLog
+    from sio_server.conversation.members import Members
+    from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
+    from sio_server.store.scripts import Scripts
+    from sio_server.users.devices import ALL_DEVICES, Devices
+
+    if not re.fullmatch(USER_ID_PATTERN, user_id):
+        fail(f"{user_id}: cannot be the id of a user", MISTAKE)
+    if device and not re.fullmatch(ID_PATTERN, device):
+        fail(f"--device {device}: cannot be the id of a device", MISTAKE)
+
+    async def revoke(redis: Redis) -> int:
+        scripts = Scripts(redis)
+        members = Members(redis, scripts, ConversationLog(scripts), retention=0)
+        return await Devices(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
+
+    ended = _on_redis(revoke)
+    of = f"{user_id}, device {device}" if device else user_id
+    say(f"{of}: tokens issued until now are refused; sessions ended: {ended}")
+
+
+def _on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
+    """What `work` returns, given the Redis of REDIS_URL; a Redis that does not answer becomes a message."""
+    from sio_server.protocol.errors import RoomgraphError
+    from sio_server.settings import DEFAULT_REDIS_PORT, hide_password
+    from sio_server.store.connection import connect
+
+    url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+
+    async def main() -> T:
+        redis = connect(url)
+        try:
+            return await work(redis)
+        finally:
+            await redis.aclose()
+
+    try:
+        return asyncio.run(main())
+    except RoomgraphError as exc:
+        advice = "a cluster of `roomgraph up` has it on its port + 379"
+        fail(f"{exc.message}. REDIS_URL is {hide_password(url)}; {advice}")
+    except ValueError as exc:
+        fail(f"REDIS_URL={hide_password(url)}: {exc}", MISTAKE)

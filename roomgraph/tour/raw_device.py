@@ -1,0 +1,328 @@
+"""A device without the SDK: a websocket and what docs/protocol.md says. All that it does and gets is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+from roomgraph.check.recorder import Recorder
+from roomgraph.check.recording import seen_in
+from roomgraph.load.wire import Refusal, Wire, WireError
+from roomgraph.tour.raw_room import Envelope, Next, RawRoom
+from sio_server.tasks import end_tasks
+
+CONNECT_S = 5.0
+ANSWER_S = 5.0
+SILENCE_S = 8.0  # the node pings every 4 s and waits 4 s for the pong
+GIVE_UP_S = 30.0
+PAUSE_S = (0.05, 0.5)  # before the next connection, and before a request is repeated
+REVOKED = "token_revoked"
+
+
+class RawDevice:
+    """A device of a user, on some node of `urls` and on another one after each loss, until it is closed.
+
+    `issue` makes a token for the user. When the device is signed out it tries its token once more, and then waits
+    for `renew`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        user_id: str,
+        urls: Sequence[str],
+        issue: Callable[[], str],
+        recorder: Recorder,
+        *,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.name = name
+        self.user_id = user_id
+        self.device_id = f"raw-{uuid.uuid4().hex[:12]}"
+        self.node = ""
+        self.revoked = asyncio.Event()  # its token was refused as signed out
+        self.rooms: dict[str, RawRoom] = {}
+        self._urls = list(urls)
+        self._issue = issue
+        self._recorder = recorder
+        self._chance = chance or random.Random()
+        self._allowed = asyncio.Event()
+        self._allowed.set()
+        self._online = asyncio.Event()
+        self._renewed = asyncio.Event()
+        self._came = asyncio.Condition()
+        self._wire: Wire | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.get_running_loop()
+        self._token, self._issued = "", 0.0
+        self._take_token()
+
+    # The connection
+
+    async def start(self) -> None:
+        """Connect, to the first of `urls`; from now on the device comes back by itself. Raises TimeoutError."""
+        self._spawn(self._live())
+        async with asyncio.timeout(GIVE_UP_S):
+            await self._online.wait()
+
+    async def close(self) -> None:
+        """Disconnect for good."""
+        await end_tasks(list(self._tasks))
+
+    async def away(self) -> None:
+        """Lose the connection without a goodbye, and stay away."""
+        self._allowed.clear()
+        if self._wire is not None:
+            self._wire.abort()
+
+    def back(self) -> None:
+        """Come back."""
+        self._allowed.set()
+
+    def renew(self) -> None:
+        """Come back with a new token, after a sign-out."""
+        self._take_token()
+        self.revoked.clear()
+        self._renewed.set()
+
+    def _take_token(self) -> None:
+        self._issued = self._loop.time()
+        self._token = self._issue()
+
+    async def _live(self) -> None:
+        """Keep one session, for ever."""
+        for url in cycle(self._urls):
+            await self._allowed.wait()
+            if self.revoked.is_set():
+                self._renewed.clear()
+                await self._renewed.wait()
+            await self._session(url)
+            await asyncio.sleep(self._chance.uniform(*PAUSE_S))
+
+    async def _session(self, url: str) -> None:
+        """One session, from its handshake to its end."""
+        lost = asyncio.Event()
+        wire = Wire(self._on_event, lost.set)
+        session = self._recorder.begin_session(self.name, self._issued, self._loop.time())
+        refused = None
+        try:
+            ready = await wire.open(url, {"token": self._token, "device_id": self.device_id}, CONNECT_S)
+            self._recorder.open_session(session, self._loop.time())
+            if not self._allowed.is_set():
+                return
+            self._wire, self.node = wire, ready["node"]
+            await self._catch_up(wire)
+            self._online.set()
+            await self._until_lost(wire, lost)
+        except Refusal as exc:
+            refused = str(exc.error.get("code"))
+            if refused == REVOKED:
+                self.revoked.set()
+        except (WireError, OSError, TimeoutError):
+            pass
+        finally:
+            wire.abort()
+            self._online.clear()
+            self._wire = None
+            for room in self.rooms.values():
+                room.disconnected()
+            self._recorder.end_session(session, self._loop.time(), refused)
+
+    async def _until_lost(self, wire: Wire, lost: asyncio.Event) -> None:
+        """Wait until the connection has ended, or has been silent for too long."""
+        while (left := wire.heard_at + SILENCE_S - self._loop.time()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await lost.wait()
+            except TimeoutError:
+                continue
+            return
+
+    # Requests
+
+    async def ask(self, event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Send an event until it is answered; return its ack. Raises Refusal, or WireError without an answer."""
+        give_up_at = self._loop.time() + GIVE_UP_S
+        while self._loop.time() < give_up_at:
+            try:
+                async with asyncio.timeout_at(give_up_at):
+                    await self._online.wait()
+                if self._wire is not None:
+                    return await self._request(self._wire, event, payload)
+            except Refusal as exc:
+                if not exc.error.get("retryable"):
+                    raise
+            except (WireError, TimeoutError):
+                pass
+            await asyncio.sleep(self._chance.uniform(*PAUSE_S))
+        raise WireError(f"{event} got no answer in {GIVE_UP_S:g} s")
+
+    async def _request(self, wire: Wire, event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        sent_at = self._loop.time()
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                ack = await wire.request(event, dict(payload))
+        except TimeoutError:
+            if wire.heard_at < sent_at:
+                wire.abort()  # the node is silent
+            raise
+        if not ack["ok"]:
+            raise Refusal(ack["error"])
+        return ack
+
+    async def create(self, conversation_id: str, **settings: Any) -> None:
+        """Create a conversation and follow it."""
+        await self._follow("conversation:create", {"conversation_id": conversation_id, **settings})
+
+    async def join(self, conversation_id: str) -> None:
+        """Become a member and follow the conversation, from where the device has come to."""
+        room = self.rooms.setdefault(conversation_id, RawRoom(conversation_id))
+        if not room.member:
+            self._recorder.join_again(self.name, conversation_id)
+        room.member = room.joining = True  # as far as it can know from now on
+        try:
+            await self._follow(
+                "conversation:join", {"conversation_id": conversation_id, "position": room.position}
+            )
+        except Refusal:
+            self._is_no_member(room)
+            raise
+        finally:
+            room.joining = False
+
+    async def leave(self, conversation_id: str) -> None:
+        """Be a member no more; the device hears nothing until it joins again."""
+        self._is_no_member(self.rooms[conversation_id])
+        await self.ask("conversation:leave", {"conversation_id": conversation_id})
+
+    async def send(self, conversation_id: str, text: str) -> None:
+        """Send a message until it is acked. Raises Refusal or WireError."""
+        client_id = uuid.uuid4().hex
+        payload = {"conversation_id": conversation_id, "client_id": client_id, "text": text}
+        self._recorder.begin_send(conversation_id, client_id, self.name, text, self._loop.time())
+        try:
+            ack = await self.ask("message:send", payload)
+        except Refusal:
+            self._recorder.end_send(client_id, "failed", self._loop.time())
+            raise
+        except WireError:
+            self._recorder.end_send(client_id, "unknown", self._loop.time())
+            raise
+        position = (ack["epoch"], ack["seq"])
+        self._recorder.end_send(client_id, "ok", self._loop.time(), position, ack["run_id"])
+
+    async def invite(self, conversation_id: str, user_id: str) -> None:
+        """Invite a user."""
+        self._recorder.invite(conversation_id, user_id)
+        await self.ask("conversation:invite", {"conversation_id": conversation_id, "user_ids": [user_id]})
+
+    async def sign_out(self, other: RawDevice) -> None:
+        """Sign another device of the same user out."""
+        invoked = self._loop.time()
+        try:
+            await self.ask("device:sign_out", {"device_id": other.device_id})
+        except WireError:
+            self._recorder.sign_out(other.name, invoked, None)
+            raise
+        self._recorder.sign_out(other.name, invoked, self._loop.time())
+
+    async def reaches(self, conversation_id: str, seq: int, timeout: float) -> bool:
+        """Wait until it has shown the entry `seq`; False when it has not in time."""
+        room = self.rooms[conversation_id]
+        try:
+            async with asyncio.timeout(timeout), self._came:
+                await self._came.wait_for(lambda: room.seq >= seq and not room.syncing)
+        except TimeoutError:
+            return False
+        return True
+
+    # Following
+
+    def _is_no_member(self, room: RawRoom) -> None:
+        """From now on it should hear nothing."""
+        self._recorder.leave(self.name, room.conversation_id, self.user_id)
+        room.member = False
+
+    async def _follow(self, event: str, request: dict[str, Any]) -> None:
+        conversation_id = request["conversation_id"]
+        room = self.rooms.setdefault(conversation_id, RawRoom(conversation_id))
+        result = await self.ask(event, request)
+        room.member = True
+        self._take_result(room, result)
+        await self._tell()
+
+    async def _catch_up(self, wire: Wire) -> None:
+        positions = {room.conversation_id: room.position for room in self.rooms.values() if room.member}
+        if not positions:
+            return
+        answer = await self._request(wire, "session:sync", {"positions": positions})
+        for conversation_id, result in answer["conversations"].items():
+            room = self.rooms[conversation_id]
+            if "error" not in result and room.member:
+                self._take_result(room, result)
+            elif "error" in result and room.member and not room.joining:
+                self._is_no_member(room)
+        await self._tell()
+
+    def _take_result(self, room: RawRoom, result: Mapping[str, Any]) -> None:
+        where = room.conversation_id
+        if room.epoch is not None and result["verdict"] == "snapshot":
+            return  # this request had to be repeated, and a catch-up was quicker
+        if room.epoch is None:
+            self._recorder.open_view(self.name, where, whole=result["after"] == 0)
+        elif result["verdict"] == "reset":
+            epoch, head = result["position"]["epoch"], result["head"]
+            self._recorder.reset(self.name, where, result["reason"], epoch, head=head)
+        self._show(room, room.caught_up(result))
+
+    def _show(self, room: RawRoom, entries: Sequence[Envelope]) -> None:
+        """Entries are shown; then it asks for what is missing, if anything is."""
+        self._recorder.saw(self.name, room.conversation_id, *map(seen_in, entries))
+        if entries:
+            self._spawn(self._tell())
+        wanted, room.next = room.next, Next.NOTHING
+        if wanted != Next.NOTHING and room.member and self._wire is not None:
+            room.reading = wanted == Next.READ
+            self._spawn(self._ask_for(room, wanted, self._wire))
+
+    async def _ask_for(self, room: RawRoom, wanted: Next, wire: Wire) -> None:
+        where = room.conversation_id
+        try:
+            if wanted == Next.SYNC:
+                await self._catch_up(wire)
+            elif not room.syncing:
+                request = {"conversation_id": where, "after": room.seq, "limit": 200}
+                self._show(room, room.page(await self._request(wire, "conversation:history", request)))
+        except (WireError, TimeoutError):
+            wire.abort()  # the next session begins with a catch-up
+
+    def _on_event(self, frame: bytes) -> None:
+        event, payload = json.loads(frame[2:])[:2]
+        if event == "conversation:entry":
+            room = self.rooms.get(payload["conversation_id"])
+            if room is not None and room.syncing and not room.member:
+                # It follows this conversation no more, so this should not have come.
+                self._recorder.saw(self.name, room.conversation_id, seen_in(payload))
+            elif room is not None:
+                self._show(room, room.live(payload))
+        elif event == "conversation:reset":
+            room = self.rooms.get(payload["conversation_id"])
+            if room is not None and room.member and self._wire is not None:
+                room.syncing = True
+                self._spawn(self._ask_for(room, Next.SYNC, self._wire))
+        elif event in ("server:draining", "session:ended") and self._wire is not None:
+            self._wire.abort()
+
+    async def _tell(self) -> None:
+        async with self._came:
+            self._came.notify_all()
+
+    def _spawn(self, work: Any) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,48 @@
+"""What the final entry of a run says: an answer, the questions that are open, or why the run failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from langgraph.types import Interrupt
+
+from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.execution import Answer, Questions
+from sio_server.dialog.outcome import Finish
+from sio_server.dialog.reports import plain_json
+from sio_server.protocol.run import agent_id
+
+Said = Answer | Questions | None  # what a graph ended with; None: with nothing that can be told
+
+
+def final_entry(run: ClaimedRun, how: Finish, said: Said) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The data of the entry, and of each interrupt that it tells our id and the graph's own."""
+    data: dict[str, Any] = {"role": "assistant", "user_id": agent_id(run.graph), "name": run.agent_name}
+    if isinstance(said, Answer):
+        return {**data, "text": said.text, "tools": said.tools}, []
+    if isinstance(said, Questions):
+        asked = describe_interrupts(said.interrupts, run.run_id)
+        texts = [said.said, *(question_text(item["value"]) for item in asked)]
+        ids = [(ours["interrupt_id"], its.id) for ours, its in zip(asked, said.interrupts, strict=True)]
+        return {**data, "text": "\n\n".join(text for text in texts if text), "interrupts": asked}, ids
+    return {**data, "code": how.code, "reason": how.reason}, []
+
+
+def describe_interrupts(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:
+    """The interrupts as an entry lists them: `{interrupt_id, value}`."""
+    return [
+        {"interrupt_id": f"{run_id}:{number}", "value": plain_json(interrupt.value)}
+        for number, interrupt in enumerate(interrupts)
+    ]
+
+
+def question_text(value: Any) -> str:
+    """The text of an interrupt for people, or an empty string."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        for name in ("text", "question", "message", "description", "query"):
+            if isinstance(value.get(name), str):
+                return str(value[name])
+    return ""

@@ -1,0 +1,163 @@
+"""The run queue as one node reads it: bells are read, claimed from dead nodes, acknowledged and rung again.
+
+A bell is a message that only names a conversation which has something to do. It stays pending until nothing is
+left to do, so the bell of a node that died is claimed by another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from sio_server.protocol.errors import Unavailable
+from sio_server.store.connection import connect_blocking
+from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
+
+log = logging.getLogger(__name__)
+
+BLOCK_S = 2.0
+CLAIM_EVERY_S = 1.0
+SWEEP_EVERY_S = 60.0  # for consumers of nodes that are gone
+CONSUMER_IDLE_MS = 60_000  # a live node asks for messages, or claims them, each few seconds
+AGAIN_S = 0.5  # after an error of Redis
+
+
+class Bell(NamedTuple):
+    """A message on the run queue."""
+
+    stream: str
+    message_id: str
+    conversation_id: str
+
+
+OnBell = Callable[[Bell], None]
+
+
+class RunQueue:
+    """The streams of all partitions, read in one consumer group by one consumer for each node.
+
+    Errors of Redis pass through, except in `read_bells` and `claim_bells`, which try again.
+    """
+
+    def __init__(self, redis: Redis, redis_url: str, node_id: str) -> None:
+        self._redis = redis
+        self._redis_url = redis_url
+        self._node_id = node_id
+        self._streams = [runs(number) for number in range(PARTITIONS)]
+        self._claimed: dict[str, str] = {}  # stream -> where to look for bells of dead nodes
+
+    async def read_bells(self, on_bell: OnBell, has_room: Callable[[], Awaitable[None]]) -> None:
+        """Give each new bell to `on_bell`, until cancelled. Before each reading `has_room` is waited for."""
+        while True:
+            async with self._trying_again():
+                await self._read(on_bell, has_room)
+
+    async def claim_bells(self, on_bell: OnBell) -> None:
+        """Give bells that have been pending for LEASE_MS to `on_bell`, until cancelled; sweep dead consumers."""
+        loop = asyncio.get_running_loop()
+        swept = loop.time()
+        while True:
+            await asyncio.sleep(CLAIM_EVERY_S)
+            async with self._trying_again():
+                await self._claim(on_bell)
+                if loop.time() - swept > SWEEP_EVERY_S:
+                    swept = loop.time()
+                    await self.remove_dead_consumers()
+
+    async def acknowledge(self, bells: Iterable[Bell]) -> None:
+        """What these bells announced is done."""
+        pipe = self._redis.pipeline(transaction=True)
+        for stream, message_id, _ in bells:
+            pipe.xack(stream, WORKERS, message_id)
+            pipe.xdel(stream, message_id)
+        await pipe.execute()
+
+    async def ring(self, stream: str, conversation_id: str) -> None:
+        """Ring a new bell, for whichever node is the first to read it."""
+        await self._redis.xadd(stream, {"conversation_id": conversation_id})
+
+    async def remove_own_consumer(self) -> None:
+        """Leave no trace in Redis, unless something is pending for this node, which others claim."""
+        await self._remove_consumers(self._node_id, 0)
+
+    async def remove_dead_consumers(self, idle_ms: int = CONSUMER_IDLE_MS) -> None:
+        """Remove consumers that have asked for nothing for `idle_ms` and have nothing pending.
+
+        One of a node that was only paused comes back with its next reading.
+        """
+        await self._remove_consumers("", idle_ms)
+
+    async def _remove_consumers(self, name: str, idle_ms: int) -> None:
+        script = self._redis.register_script(_source("remove_consumers"))
+        for stream in self._streams:
+            await script(keys=[stream], args=[WORKERS, name, idle_ms])
+
+    @contextlib.asynccontextmanager
+    async def _trying_again(self) -> Any:
+        try:
+            yield
+        except ResponseError as exc:
+            if not str(exc).startswith("NOGROUP"):
+                log.warning("the run queue refused a command: error=%s", exc)
+                await asyncio.sleep(AGAIN_S)
+            with contextlib.suppress(RedisError, OSError):
+                await self._create_groups()
+        except (RedisError, OSError, Unavailable) as exc:
+            log.warning("the run queue cannot be reached, trying again: error=%s", exc)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _create_groups(self) -> None:
+        for stream in self._streams:
+            try:
+                await self._redis.xgroup_create(stream, WORKERS, id="0", mkstream=True)
+            except ResponseError as exc:
+                if not str(exc).startswith("BUSYGROUP"):
+                    raise
+
+    async def _read(self, on_bell: OnBell, has_room: Callable[[], Awaitable[None]]) -> None:
+        client = connect_blocking(self._redis_url, BLOCK_S)
+        try:
+            # What was delivered to this node in a reply that it never got comes first.
+            missed: Any = await client.xreadgroup(WORKERS, self._node_id, dict.fromkeys(self._streams, "0"))
+            self._tell(missed, on_bell)
+            while True:
+                await has_room()
+                found: Any = await client.xreadgroup(
+                    WORKERS,
+                    self._node_id,
+                    dict.fromkeys(self._streams, ">"),
+                    count=1,
+                    block=int(BLOCK_S * 1000),
+                )
+                self._tell(found, on_bell)
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await client.aclose()
+
+    async def _claim(self, on_bell: OnBell) -> None:
+        for stream in self._streams:
+            # From where the last reply ended: bells that are held must not hide those behind them.
+            reply: Any = await self._redis.xautoclaim(
+                stream, WORKERS, self._node_id, LEASE_MS, start_id=self._claimed.get(stream, "0-0"), count=10
+            )
+            self._claimed[stream] = reply[0]
+            self._tell([(stream, reply[1])], on_bell)
+
+    def _tell(self, found: Any, on_bell: OnBell) -> None:
+        for stream, messages in found or []:
+            for message_id, fields in messages:
+                if fields:  # it may have been deleted since
+                    on_bell(Bell(stream, message_id, fields["conversation_id"]))
+
+
+@cache
+def _source(name: str) -> str:
+    return (resources.files("sio_server.dialog") / "lua" / f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,117 @@
+"""The checkpoint store: chooses the saver for this Redis, prepares Redis for it, and holds its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import NoPermissionError, ResponseError
+
+from sio_server.dialog.savers.errors import WrongSaver, is_store_error
+from sio_server.dialog.savers.plain import PlainRedisSaver
+from sio_server.dialog.savers.redis_modules import RedisSaver
+from sio_server.protocol.errors import Unavailable
+from sio_server.store.connection import with_our_connections
+
+log = logging.getLogger(__name__)
+
+SETUP_ATTEMPTS = 20  # while other nodes create the same indexes
+SETUP_WAIT_S = 60.0  # for a Redis that cannot be reached
+SETUP_PAUSE_S = 0.1
+
+Saver = RedisSaver | PlainRedisSaver
+
+
+class CheckpointStore:
+    """A LangGraph checkpointer with its connection.
+
+    `kind`: `redis` is langgraph-checkpoint-redis, which needs the JSON and Search of Redis 8; `plain` is our own
+    saver, for any Redis; `auto` is `redis` where Redis can, otherwise `plain`.
+    """
+
+    def __init__(self, redis_url: str, kind: Literal["auto", "redis", "plain"]) -> None:
+        # The savers' writes have the same effect once or twice, so a command may be repeated; and connections
+        # that were lost while they lay in the pool must not cost a run. A command that finds all of them in use
+        # waits: a graph may write many things at once.
+        pool = BlockingConnectionPool.from_url(
+            redis_url,
+            max_connections=64,
+            timeout=10.0,
+            socket_timeout=2.0,
+            socket_connect_timeout=1.0,
+            health_check_interval=5,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
+        )
+        self._redis = with_our_connections(Redis.from_pool(pool))
+        self._kind = kind
+        self.saver: Saver = PlainRedisSaver(self._redis)
+
+    async def set_up(self, wait_s: float = SETUP_WAIT_S) -> None:
+        """Choose the saver and prepare Redis for it; other nodes may be doing the same at this moment.
+
+        While Redis cannot be reached it is tried again, for at most `wait_s` seconds. Raises WrongSaver or
+        Unavailable.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        elsewhere = 0
+        while True:
+            try:
+                self.saver = await self._prepared_saver()
+                return
+            except WrongSaver:
+                raise
+            except Exception as exc:  # redisvl wraps Redis' errors in its own
+                if is_store_error(exc) or isinstance(exc, OSError):
+                    log.info("the checkpoint store cannot be reached, trying again: error=%s", exc)
+                elif isinstance(exc, ResponseError) or "already exists" in str(exc).lower():
+                    # "Index already exists": another node was faster between our look and our create.
+                    elsewhere += 1
+                    log.info("the indexes are being created elsewhere: attempt=%d error=%s", elsewhere, exc)
+                else:
+                    raise
+                if elsewhere == SETUP_ATTEMPTS or loop.time() > deadline:
+                    raise Unavailable("the checkpoint store could not be set up") from exc
+            await asyncio.sleep(SETUP_PAUSE_S)
+
+    async def delete_threads(self, thread_ids: Sequence[str]) -> None:
+        """Drop all checkpoints of these threads."""
+        for thread_id in thread_ids:
+            await self.saver.adelete_thread(thread_id)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.aclose()
+
+    async def _prepared_saver(self) -> Saver:
+        if self._kind == "plain" or not await self._has_modules():
+            if self._kind == "redis":
+                raise WrongSaver(
+                    "CHECKPOINTER=redis: this Redis has no JSON and Search. CHECKPOINTER: write "
+                    "CHECKPOINTER=auto for checkpoints in plain keys, or use a Redis 8."
+                )
+            if self._kind == "auto":
+                log.warning(
+                    "this Redis has no JSON and Search: checkpoints are kept by the plain saver, "
+                    "which needs neither"
+                )
+            return PlainRedisSaver(self._redis)
+        saver = RedisSaver(redis_client=self._redis)
+        await saver.asetup()
+        return saver
+
+    async def _has_modules(self) -> bool:
+        command: Any = self._redis.execute_command  # untyped in the library
+        for probe in (("JSON.GET", "rg:no-such-key"), ("FT._LIST",)):
+            try:
+                await command(*probe)
+            except ResponseError as exc:
+                if "unknown command" in str(exc).lower() or isinstance(exc, NoPermissionError):
+                    return False
+                raise
+        return True

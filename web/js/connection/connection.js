@@ -1,0 +1,108 @@
+// The socket: connects, to another node when its own is gone; each request has one answer or one error.
+
+import { io } from "/vendor/socket.io.esm.min.js";
+import { changed, state, wait } from "../state.js";
+import { stored } from "../storage.js";
+import { Route } from "./retry.js";
+
+const CONNECT_MS = 6000;
+const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
+const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
+
+// `retryable`: the outcome is unknown or the server is busy.
+const failure = ({ code, message, retryable = true }) => Object.assign(new Error(message), { code, retryable });
+
+const offline = () => failure({ code: "offline" });
+
+export class Connection {
+  ready = null; // session:ready, while the connection lives
+  #socket;
+  #since;
+  #timer;
+
+  // handlers: ready(payload), event(name, payload), refused({code, message}): for good, failed()
+  constructor(nodes, auth, handlers) {
+    Object.assign(this, { auth, handlers, route: new Route(nodes) });
+    for (const event of ["online", "offline"]) addEventListener(event, () => this.#checkNetwork());
+    document.addEventListener("visibilitychange", () => this.#checkNetwork());
+    this.reconnect();
+  }
+
+  async request(event, payload) {
+    const socket = this.#socket;
+    if (!this.ready) throw offline();
+    const ack = await socket.timeout(ANSWER_MS).emitWithAck(event, payload).catch(() => {
+      this.#lost(socket, true);
+      throw offline();
+    });
+    if (!ack?.ok) throw failure(ack?.error ?? { code: "internal" });
+    return ack;
+  }
+
+  // Repeated while this connection lives, as every request may be.
+  async insist(event, payload) {
+    const session = this.ready;
+    for (let ms = 500; ; ms = Math.min(2 * ms, 4000)) {
+      try {
+        return await this.request(event, payload);
+      } catch (error) {
+        if (!error.retryable || !session || this.ready !== session) throw error;
+      }
+      await wait(ms);
+      if (this.ready !== session) throw offline();
+    }
+  }
+
+  ask(c, event, fields) {
+    return this.insist(event, { conversation_id: c.id, ...fields });
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+    const socket = this.#socket;
+    this.ready = this.#socket = null;
+    state.retryAt = 0;
+    socket?.disconnect();
+  }
+
+  reconnect() {
+    this.close();
+    const options = { transports: ["websocket"], auth: this.auth(), forceNew: true, reconnection: false };
+    const socket = (this.#socket = io(this.route.url, options));
+    socket.onAny((name, payload) => {
+      if (this.#socket !== socket) return;
+      if (name === "session:ready") {
+        clearTimeout(this.#timer);
+        this.ready = payload;
+        this.#since = performance.now();
+        if (!stored.nodes) this.route.learn(payload.nodes); // a stage's devices stay behind their proxies
+        this.handlers.ready(payload);
+      } else if (name === "server:draining") this.#lost(socket, true);
+      else this.handlers.event(name, payload);
+    });
+    socket.on("disconnect", () => this.#lost(socket));
+    socket.on("connect_error", ({ data }) => {
+      if (NO_ENTRY.test(data?.code)) this.handlers.refused(data);
+      else this.#lost(socket);
+    });
+    this.#timer = setTimeout(() => this.#lost(socket), CONNECT_MS);
+    changed();
+  }
+
+  #lost(socket, gone) {
+    if (this.#socket !== socket) return;
+    if (!this.ready && this.route.allTried) this.handlers.failed();
+    const pause = this.route.next(this.ready ? performance.now() - this.#since : 0, gone);
+    this.close();
+    state.retryAt = Date.now() + pause;
+    this.#timer = setTimeout(() => this.reconnect(), pause);
+    changed();
+  }
+
+  // The network may have changed: a hint only, since a node may be on this machine.
+  #checkNetwork() {
+    if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
+    else if (state.retryAt && navigator.onLine) this.reconnect();
+    changed();
+  }
+}

@@ -1,0 +1,33 @@
+// How this page's session ends for good: signed out here or elsewhere, or by its token.
+
+import { wait } from "../state.js";
+import { deviceId, stored } from "../storage.js";
+
+let leaving = false; // the person is signing out here
+
+// Back to the sign-in page, which shows `notice` and has forgotten this guest.
+function leavePage(notice = null) {
+  Object.assign(stored, { token: null, notice, [`guest ${deviceId()}`]: null });
+  location.reload();
+}
+
+export async function signOut(connection, outbox) {
+  leaving = true;
+  const answered = connection.request("device:sign_out", { device_id: deviceId() });
+  await Promise.allSettled([forgetUnsent(outbox), Promise.race([answered, wait(1000)])]);
+  leavePage();
+  stored.device = null;
+}
+
+// A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
+export async function endSession(outbox, error) {
+  if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
+  await forgetUnsent(outbox);
+  leavePage(leaving ? null : error);
+  stored.device = null;
+}
+
+export const forgetUnsent = ({ device: own, store }) =>
+  store.step((records, table) => {
+    for (const { client_id, device } of records) if (device === own) table.delete(client_id);
+  });

@@ -1,0 +1,52 @@
+// Opening, joining and creating a conversation, and sending. requests.js has the rest.
+
+import { lazy } from "../lazy.js";
+import { changed, state } from "../state.js";
+
+export class Actions {
+  constructor(connection, following, outbox) {
+    Object.assign(this, { connection, following, outbox });
+  }
+
+  // Show a conversation, joined first if need be. Rejects when refused.
+  async open(id) {
+    lazy.typing.loaded?.setTyping(false);
+    state.open?.draft.flush();
+    const known = state.conversations.get(id);
+    if (known) known.divider = null;
+    const member = known?.role && known.role !== "invited";
+    state.open = member ? known : null;
+    state.opening = member ? "" : id;
+    changed();
+    if (!id || !this.connection.ready) return;
+    try {
+      if (!member) await this.enter(id, "conversation:join");
+      else if (!known.loaded) await this.following.sync([known]);
+    } finally {
+      if (state.opening === id) state.opening = "";
+      changed();
+    }
+    const c = state.conversations.get(id);
+    if (c === state.open) c?.divide(Math.max(c.read, c.first - 1), c.head);
+  }
+
+  send(c, text) {
+    this.outbox.add(c.id, text);
+    c.draft.clear();
+    c.divider = null;
+    lazy.typing.loaded?.setTyping(false);
+  }
+
+  // Join or create.
+  async enter(id, event, fields) {
+    const c = this.following.add(id);
+    try {
+      const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
+      if (state.opening === id) state.open = c;
+      this.following.apply(c, result);
+    } catch (error) {
+      if (!c.role) state.conversations.delete(id);
+      throw error;
+    }
+  }
+}

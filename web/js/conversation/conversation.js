@@ -1,0 +1,93 @@
+// What this page knows of one conversation; it never asks for anything itself.
+
+import { state } from "../state.js";
+import { Answer } from "./answer.js";
+
+const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
+
+export class Conversation {
+  // And title, access, agent, graph, strategy, approvals, owner
+  title = "";
+  role = ""; // "" until it is known; "invited", owner or member
+  members = null; // once they are asked for
+  lastActivity = "";
+  delivery = null; // set while it is followed
+  loaded = false; // entries are kept; otherwise only counted
+  entries = []; // without gaps, up to delivery.position
+  first = 1; // the oldest seq that the log still holds
+  read = 0; // this user's read mark
+  reads = {}; // everyone's
+  delivered = new Map(); // "user_id device_id" -> seq up to which it has everything
+  answer = new Answer();
+  asked = new Set(); // interrupts that wait for an answer
+  resolved = new Map(); // interrupt -> data of the entry that resolves it
+  divider = null; // {after, upTo} of what was missed
+  syncing = null; // this and the next two: a request is on its way
+  paging = false;
+  marking = false;
+  early = []; // events that came during a catch-up
+  followedAt = 0;
+  typing = new Map(); // user id -> when to stop showing it
+
+  constructor(id, draft) {
+    Object.assign(this, { id, draft });
+  }
+
+  get head() {
+    return this.delivery?.position.seq ?? 0;
+  }
+
+  get unread() {
+    return Math.max(0, this.head - Math.max(this.read, this.first - 1));
+  }
+
+  get hasOlder() {
+    return this.entries[0]?.seq > this.first;
+  }
+
+  // Entries that follow without a gap.
+  add(entries) {
+    for (const { ts, type, data } of entries) {
+      this.lastActivity = ts;
+      if (FINAL.has(type)) this.answer.onFinalEntry(data.run_id);
+      if (type === "interrupt") this.ask(data.interrupts);
+      if (type === "interrupt_resolved") this.resolve(data);
+      this.typing.delete(data.user_id);
+    }
+    if (this.loaded) this.entries.push(...entries);
+  }
+
+  // Exactly these interrupts are open, but for those that were answered meanwhile.
+  ask(interrupts) {
+    this.asked = new Set(interrupts.map((one) => one.interrupt_id).filter((id) => !this.resolved.has(id)));
+  }
+
+  resolve(data) {
+    this.resolved.set(data.interrupt_id, data);
+    this.asked.delete(data.interrupt_id);
+  }
+
+  startOver() {
+    this.entries = [];
+    this.resolved.clear();
+    this.delivered.clear();
+    this.loaded = true;
+    this.divider = null;
+    this.draft.startOver();
+  }
+
+  // Marks never go back.
+  mark(userId, seq) {
+    this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
+    this.read = this.reads[state.me] ?? 0;
+  }
+
+  markDelivered(userId, deviceId, seq) {
+    const key = `${userId} ${deviceId}`;
+    this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
+  }
+
+  divide(after, upTo) {
+    if (upTo > after) this.divider = { after, upTo };
+  }
+}

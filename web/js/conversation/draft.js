@@ -1,0 +1,72 @@
+// One conversation's unsent text, kept in step with the person's other devices.
+
+const QUIET_MS = 300;
+const AGAIN_MS = 2000;
+
+export class Draft {
+  text = "";
+  #rev = 0; // the highest that `text` includes
+  #dirty = false; // edited here and not yet saved
+  #saving = false;
+  #newer = null; // came from elsewhere while being edited here
+  #timer = 0;
+
+  // `save(text)` resolves with the revision.
+  constructor(save, changed) {
+    Object.assign(this, { save, changed });
+  }
+
+  edit(text) {
+    this.text = text;
+    this.#dirty = true;
+    this.#later(QUIET_MS);
+  }
+
+  // The text was sent: empty everywhere, at once.
+  clear() {
+    this.edit("");
+    this.flush();
+  }
+
+  // The draft of another device, or the server's at catch-up.
+  onRemote({ rev, text }) {
+    if (rev <= this.#rev) return;
+    // An emptied field gives way: its text may have been sent, offline, long before the other was written.
+    if (this.#saving || (this.#dirty && this.text)) {
+      if (rev > (this.#newer?.rev ?? 0)) this.#newer = { rev, text };
+    } else {
+      this.#dirty = false;
+      this.#rev = rev;
+      this.text = text;
+      this.changed();
+    }
+  }
+
+  // With a new epoch revisions start over.
+  startOver() {
+    this.#rev = 0;
+    this.#newer = null;
+  }
+
+  async flush() {
+    clearTimeout(this.#timer);
+    if (!this.#dirty || this.#saving) return;
+    this.#saving = true;
+    this.#dirty = false;
+    try {
+      this.#rev = Math.max(this.#rev, await this.save(this.text));
+    } catch (error) {
+      this.#dirty ||= error.retryable;
+    }
+    this.#saving = false;
+    const newer = this.#newer;
+    if (this.#dirty) return this.#later(AGAIN_MS);
+    this.#newer = null;
+    if (newer) this.onRemote(newer);
+  }
+
+  #later(delay) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.flush(), delay);
+  }
+}

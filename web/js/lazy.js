@@ -1,0 +1,67 @@
+// Modules that come after the start: fetched when first needed, or when the page is online and idle, so that none is
+// missing when the node or the network is lost.
+
+import { changed, wait } from "./state.js";
+
+let context; // what the modules' `begin` is given
+let idle;
+
+class Lazy {
+  loaded = null; // the module, once it has arrived
+  #loading;
+
+  // `fetch(q)` imports it. A retry has another query: some browsers remember that an address has failed.
+  constructor(fetch) {
+    this.fetch = fetch;
+  }
+
+  // Never rejects: tries until it is there.
+  load() {
+    return (this.#loading ??= this.#load());
+  }
+
+  async #load() {
+    for (let tries = 0; !this.loaded; tries++) {
+      const fetched = this.fetch(tries ? `?${tries}` : "");
+      this.loaded = await fetched.catch(() => wait(Math.min(30_000, 1000 * 2 ** tries)));
+    }
+    this.loaded.begin?.(context);
+    changed();
+    return this.loaded;
+  }
+}
+
+export const lazy = {
+  list: new Lazy((q) => import(`./conversation/list.js${q}`)),
+  deliveryMarks: new Lazy((q) => import(`./conversation/delivery_marks.js${q}`)),
+  entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
+  listView: new Lazy((q) => import(`./view/list.js${q}`)),
+  newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
+  outboxTakeover: new Lazy((q) => import(`./connection/outbox_takeover.js${q}`)),
+  people: new Lazy((q) => import(`./view/people.js${q}`)),
+  requests: new Lazy((q) => import(`./conversation/requests.js${q}`)),
+  search: new Lazy((q) => import(`./view/search.js${q}`)),
+  shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
+  signOut: new Lazy((q) => import(`./connection/sign_out.js${q}`)),
+  typing: new Lazy((q) => import(`./view/typing.js${q}`)),
+};
+
+export const provide = (given) => (context = given);
+
+export function loadWhenIdle() {
+  const load = () => Object.values(lazy).forEach((module) => module.load());
+  idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
+}
+
+// Clicks and submits whose module (`data-by`) is not there yet are repeated when it is.
+for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {
+  document.addEventListener(type, async (event) => {
+    const part = event.target.closest(`${tag}[data-by]`);
+    const module = lazy[part?.dataset.by];
+    if (!module || module.loaded) return;
+    event.preventDefault();
+    await module.load();
+    if (tag === "form") part.requestSubmit();
+    else part.click();
+  });
+}

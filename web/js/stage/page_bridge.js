@@ -1,0 +1,40 @@
+// In a frame of the stage: tells the stage what happens on this page, and does what it asks for.
+
+import { respond, stop } from "../conversation/requests.js";
+import { hooks, onChange, state } from "../state.js";
+
+const staged = parent !== window;
+
+function report(roomgraph, facts) {
+  const at = performance.timeOrigin + performance.now();
+  if (staged) parent.postMessage({ roomgraph, ...facts, at }, location.origin);
+}
+
+Object.assign(hooks, {
+  onEntry: (conversation_id, { seq, type, data: { client_id, user_id } }) =>
+    report("entry", { conversation_id, seq, type, client_id, user_id }),
+  onSent: (conversation_id, client_id) => report("sent", { client_id, conversation_id }),
+  onAcked: (client_id, seq) => report("acked", { client_id, seq }),
+});
+
+let reported = "";
+
+function reportLink() {
+  const { link, node } = state;
+  if (reported !== (reported = link + node)) report("link", { link, node });
+}
+
+// Commands are taken from the stage only.
+export function obey(connection, actions) {
+  if (!staged) return;
+  onChange(reportLink);
+  const commands = {
+    send: ({ text }) => actions.send(state.open, text),
+    draft: ({ text }) => state.open.draft.edit(text),
+    respond: ({ value }) => respond(connection, state.open, [...state.open.asked][0], value),
+    stop: () => stop(connection, state.open),
+  };
+  addEventListener("message", ({ source, origin, data }) => {
+    if (source === parent && origin === location.origin && Object.hasOwn(commands, data?.do)) commands[data.do](data);
+  });
+}

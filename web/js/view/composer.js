@@ -1,0 +1,85 @@
+// Where a message is written: the draft, Enter to send, and a field that grows with its text.
+
+import { $, onClick, onSubmit, toast, write } from "../dom.js";
+import { t } from "../i18n.js";
+import { lazy } from "../lazy.js";
+import { state } from "../state.js";
+
+const MAX_BYTES = 16 * 1024;
+
+export function composer(actions, sent) {
+  const field = $("text");
+  let editing = null; // the entry that is edited; its text is not a draft
+  let composing = false; // an input method is at work in the field: it is left alone
+  let of;
+
+  function put(value) {
+    if (field.value !== value) field.value = value;
+    const { parentNode: form } = field;
+    form.style.height = `${form.offsetHeight}px`; // the log must not move while the field is measured
+    field.style.height = "auto";
+    field.style.height = `${field.scrollHeight}px`;
+    form.style.height = "";
+    $("send").disabled = !value.trim();
+  }
+
+  function edit(entry) {
+    if (!entry && !editing) return;
+    editing = entry;
+    $("editing").hidden = !entry;
+    put((entry?.data ?? state.open?.draft)?.text ?? "");
+    field.focus();
+  }
+
+  function send() {
+    const c = state.open;
+    const entry = editing;
+    const text = field.value.trim().toWellFormed();
+    if (!text) return;
+    if (new TextEncoder().encode(text).length > MAX_BYTES) {
+      toast(t("tooLong"));
+      return;
+    }
+    edit(null);
+    if (!entry) actions.send(c, text);
+    else if (text !== entry.data.text) actions.outbox.add(c.id, text, entry.seq);
+    draw();
+    field.focus();
+    sent();
+  }
+
+  function draw() {
+    const c = state.open;
+    if (c !== of) {
+      edit(null);
+      composing = false;
+      if (c && matchMedia("(hover: hover)").matches) field.focus();
+      of = c;
+    }
+    if (c && !editing && !composing && field.value !== c.draft.text) put(c.draft.text);
+    write({ hint: /online|catching/.test(state.link) ? "" : t("waitingHint") });
+  }
+
+  field.oninput = () => {
+    const { value } = field;
+    if (!editing) state.open?.draft.edit(value);
+    put(value);
+    lazy.typing.loaded?.setTyping(value !== "");
+  };
+  field.onkeydown = (event) => {
+    const { key, shiftKey, isComposing, keyCode } = event;
+    if (isComposing || keyCode === 229) return; // Safari sends the key that ends a composition after its end
+    if (key === "Escape") edit(null);
+    const act = { Enter: !shiftKey && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
+    if (act) act(event.preventDefault());
+  };
+  field.addEventListener("compositionstart", () => (composing = true));
+  field.addEventListener("compositionend", () => {
+    composing = false;
+    field.oninput();
+  });
+  onSubmit($("composer"), send);
+  onClick({ "cancel-edit": () => edit(null) });
+  put("");
+  return { draw, edit };
+}

@@ -1,0 +1,116 @@
+// The lines of a stretch of a conversation: entries, the answer being written, and messages on their way.
+
+import { copy } from "../dom.js";
+import { clock, day, explain, t } from "../i18n.js";
+import { lazy } from "../lazy.js";
+import { nameOf, state } from "../state.js";
+
+const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
+
+// Entries with text or questions are shown as messages, the others in one line.
+const isMessage = ({ data }) => data.user_id && (data.text || data.interrupts);
+const isFinal = ({ data }) => data.run_id && data.user_id;
+const isMine = ({ data }) => data.client_id && data.user_id === state.me;
+export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
+
+// The same before and after it is in the log.
+export const runKey = ({ run_id }) => `run ${run_id}`;
+const sentKey = ({ user_id, client_id }) => `${user_id} ${client_id}`;
+export const keyOf = ({ seq, data }) => (data.client_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
+
+// Without messages that were edited, answers that were replaced, and resolutions, which are shown with their question.
+export function current(entries, waiting = []) {
+  const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
+  const answered = new Set(); // messages with a later answer
+  const isCurrent = ({ seq, type, data }) => {
+    const gone = type === "interrupt_resolved" || edited.has(seq) || answered.has(data.input_seq);
+    edited.add(data.edits);
+    if (data.edits ?? data.replaces) answered.add(data.edits ?? data.input_seq);
+    return !gone;
+  };
+  return [...entries].reverse().filter(isCurrent).reverse();
+}
+
+// The items to show for these entries, and at the end for what follows them.
+export function lines(c, entries, atEnd, { connection, outbox, edit }) {
+  const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
+  const run = c.answer.current;
+  const shown = current(entries, waiting);
+  const { after, upTo } = c.divider ?? {};
+  const news = shown.filter((entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry));
+  const final = !run && shown.findLast(isFinal);
+  const last = !waiting.length && shown.findLast(({ type }) => type === "message");
+  const newest = waiting.at(-1) ?? shown.findLast(isMine);
+  const items = [];
+  const content = lazy.entryContent.loaded;
+  if (!content) lazy.entryContent.load();
+  let before = {}; // the message above
+  const line = (key, kind, textContent) => {
+    items.push({ is: "line", key, set: { className: `line ${kind}`, textContent } });
+    before = {};
+  };
+  // `far`: how far a message has come; `mark`: in words.
+  const message = (key, ts, data, more, one, [far = "", mark] = []) => {
+    const { user_id, name = nameOf(user_id), text, interrupts = [] } = data;
+    const agent = user_id.startsWith("agent:");
+    const side = user_id === state.me ? "mine" : agent ? "agent" : "";
+    const when = new Date(ts);
+    const joined = !agent && before.user_id === user_id && when - before.when < TOGETHER_MS;
+    before = { user_id, when };
+    const writing = one === run;
+    items.push({
+      is: "message",
+      key,
+      set: { className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`, ariaBusy: writing },
+      face: [...name][0].toUpperCase(),
+      name,
+      time: clock(when),
+      steps: content && agent,
+      text: Boolean(text || writing),
+      asks: interrupts.map(({ interrupt_id: id }) => `${c.asked.has(id)} ${c.resolved.has(id)}`).join(),
+      mark,
+      ...more,
+      rich: Boolean(content),
+      dress(node, had) {
+        if (content) return content.dress(node, had, { ...data, agent, writing }, c, connection);
+        node.grow = (soFar) => node.querySelector(".text")?.replaceChildren(soFar);
+        node.grow(text);
+      },
+    });
+  };
+  const older = entries[0]?.seq > c.entries[0]?.seq || c.hasOlder;
+  line("top", "", t(older ? "older" : c.first > 1 ? "lost" : "start"));
+  let date;
+  for (const entry of shown) {
+    const { seq, ts, type, data } = entry;
+    if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
+    if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
+    const event = t(`entry_${type}`, { ...data, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
+    if (!isMessage(entry)) {
+      line(seq, type, event ?? t("unknownEntry", { type }));
+      continue;
+    }
+    const extras = {
+      actions: entry === final,
+      copy: () => copy(data.text, t("copied")),
+      regenerate: () => connection.ask(c, "run:regenerate", { seq }),
+      note: data.edits ? t("edited") : event,
+      edit: isMine(entry) && entry === last && (() => edit(entry)),
+    };
+    message(keyOf(entry), ts, data, extras, entry, content && isMine(entry) ? content.receipt(c, entry) : []);
+  }
+  if (!atEnd) return items;
+  if (run) message(runKey(run), new Date(), { user_id: `agent:${c.graph}`, text: run.text }, { attempt: run.attempt, time: "" }, run);
+  for (const item of waiting) {
+    const { client_id, error, ts, text } = item;
+    const data = { user_id: state.me, client_id, text };
+    const failed = error && {
+      why: t("refused", { why: explain(error) }),
+      again: () => outbox.retry(item),
+      drop: () => outbox.remove((other) => other === item),
+    };
+    const far = item.state === "sent" ? "sent" : "pending";
+    message(sentKey(data), ts, data, { failed: Boolean(error), ...failed }, item, error ? [] : [far, t(far)]);
+  }
+  return items;
+}

@@ -1,0 +1,59 @@
+// Markdown, steps and questions of an entry. Until this module is loaded its text is shown as plain text.
+
+import { deliveredTo } from "../conversation/delivery_marks.js";
+import { t } from "../i18n.js";
+import { nameOf, state } from "../state.js";
+import { runKey } from "./entries.js";
+import { markdown, plain } from "./markdown.js";
+import { question } from "./question.js";
+import { showSteps, stepsOf } from "./steps.js";
+
+const SHARE = 4; // drawing a stream may take a fifth of the time
+
+// `node.grow` shows more of an answer that is being written.
+export function dress(node, had, { agent, text, tools = [], interrupts = [], writing }, c, connection) {
+  const part = (name, of = node) => of?.querySelector(name) ?? "";
+  const body = part(".text");
+  const keep = had?.grow === null;
+  if (keep) body.replaceWith?.(part(".text", had));
+  else if (agent && body) (node.grow = markdown(body))(text);
+  else if (body) body.append(...plain(text));
+  const steps = agent && part(".steps", had);
+  if (steps) part(".steps").replaceWith(steps);
+  if (agent && !keep) showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
+  if (!writing) node.grow = null;
+  part(".asks").replaceChildren?.(...interrupts.map((ask) => question(c, ask, interrupts[1] || !text, connection)));
+}
+
+let frame = 0;
+let rested = 0; // when the stream may be drawn again
+
+// The text so far, at most once in a frame; `grown` is called after it.
+export function stream(log, grown) {
+  frame ||= requestAnimationFrame((began) => {
+    frame = 0;
+    const c = state.open;
+    const run = c?.answer.current;
+    const node = run && log.shown.get(runKey(run))?.node;
+    if (!node?.grow) return;
+    if (began < rested) {
+      stream(log, grown);
+      return;
+    }
+    const body = node.querySelector(".text");
+    body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
+    node.grow(run.text);
+    node.updates = stepsOf(run);
+    showSteps(node.querySelector(".steps"), node.updates, true);
+    grown();
+    rested = began + SHARE * (performance.now() - began);
+  });
+}
+
+// How far a message of this user's has come, and in words.
+export function receipt(c, { seq, data }) {
+  const readers = Object.entries(c.reads).filter(([userId, read]) => userId !== state.me && read >= seq);
+  const n = deliveredTo(c, { seq, data });
+  const far = readers.length ? "read" : n ? "delivered" : "sent";
+  return [far, t(far, { n, names: readers.map(([userId]) => nameOf(userId)).join(", ") })];
+}

@@ -1,0 +1,31 @@
+// The dialog in which a conversation is created or joined.
+
+import { $, h, onSubmit } from "../dom.js";
+import { state } from "../state.js";
+import { random } from "../storage.js";
+import { addressed } from "./header.js";
+import { address } from "./list.js";
+
+export function begin({ actions }) {
+  const dialog = $("new-dialog");
+  const enter = (id, act) =>
+    onSubmit($(id), async (fields) => {
+      location.hash = address(await act(fields));
+      dialog.close();
+      $(id).reset();
+    });
+  // The id is chosen here, so that a repeated request creates one conversation.
+  enter("create-form", async (settings) => {
+    const id = `c-${random(3)}`;
+    await actions.enter(id, "conversation:create", settings);
+    return id;
+  });
+  enter("join-form", ({ where }) => addressed(where) || where.trim());
+  for (const button of document.querySelectorAll("[data-by=newConversation]")) {
+    button.onclick = () => {
+      $("which-graph").hidden = !state.graphs[1];
+      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", name)));
+      dialog.showModal();
+    };
+  }
+}

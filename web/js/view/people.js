@@ -1,0 +1,85 @@
+// The panels of the conversation's members and of this person's devices.
+
+import { signOut } from "../connection/sign_out.js";
+import { behindOf } from "../conversation/delivery_marks.js";
+import { leave, loadMembers } from "../conversation/requests.js";
+import { $, copy, onClick, onSubmit, show, toast, write } from "../dom.js";
+import { t } from "../i18n.js";
+import { onChange, state } from "../state.js";
+import { deviceName, stored } from "../storage.js";
+import { briefly } from "./list.js";
+
+const joined = (...parts) => parts.filter(Boolean).join(" · ");
+
+export function begin({ connection, outbox }) {
+  let asked;
+  onSubmit($("invite"), async ({ who }) => {
+    const user_ids = who.trim().split(/[\s,，]+/);
+    const { invited } = await connection.ask(state.open, "conversation:invite", { user_ids });
+    toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
+    $("invite").reset();
+  });
+  onClick({
+    "copy-link": () => copy(location.href, t("copied")),
+    "copy-id": () => copy(state.me, t("copied")),
+    "copy-token": () => copy(stored.token, t("copied")),
+    "sign-out": () => signOut(connection, outbox),
+    leave() {
+      $("people").hidePopover();
+      return leave(connection, outbox, state.open);
+    },
+  });
+
+  const member = ({ user_id: id, name, role, online }) => ({
+    is: "member",
+    key: id,
+    set: { className: online && "online" },
+    face: [...name][0].toUpperCase(),
+    name,
+    about: joined(id === state.me && t("you"), role === "owner" && t("owner")),
+    id,
+    here: t(online ? "here" : "away"),
+  });
+
+  // "this device · online on node 9001", "last seen 10:42 · 2 entries behind"; the name is edited in place.
+  const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
+    const n = !here && state.open && behindOf(state.open, key);
+    const now = online ? t("onNode", sessions[0]) : t("lastSeen", { when: briefly(new Date(last_seen)) });
+    return {
+      is: "device",
+      key,
+      set: { className: online && "online" },
+      name,
+      where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
+      out: !here && (() => connection.insist("device:sign_out", { device_id: key })),
+      dress(node) {
+        const field = node.querySelector("input");
+        field.value = name || key;
+        field.onkeydown = (event) => event.key !== "Enter" || field.blur();
+        field.onchange = () => {
+          field.value = field.value.trim() || (here && deviceName()) || name || key;
+          return connection.insist("device:rename", { device_id: key, device_name: field.value });
+        };
+      },
+    };
+  };
+
+  onChange(() => {
+    const { open: c, devices, link } = state;
+    if (c?.loaded && link === "online" && asked !== c) loadMembers(connection, (asked = c));
+    const members = c?.members ?? [];
+    const n = members.length;
+    write({
+      subtitle: n ? t("peopleHere", { n, here: members.filter(({ online }) => online).length }) : "",
+      "my-devices": t("deviceCount", { n: devices.length }),
+    });
+    show($("members"), members.map(member));
+    show($("devices"), devices.map(device));
+  });
+}
+
+export function setOnline(userId, online) {
+  for (const { members } of state.conversations.values()) {
+    for (const member of members ?? []) if (member.user_id === userId) member.online = online;
+  }
+}

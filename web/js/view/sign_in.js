@@ -1,0 +1,82 @@
+// The sign-in page: become a guest, continue as a guest of this browser, or use a token.
+
+import { $, h, onSubmit } from "../dom.js";
+import { explain, t } from "../i18n.js";
+import { onChange } from "../state.js";
+import { deviceId, frame, stored } from "../storage.js";
+
+const GUEST = "roomgraph.guest ";
+
+// Show the page until there is a token, then call `enter`.
+export async function signIn(enter) {
+  const { notice } = stored;
+  const guests = await guestsHere();
+  // The only guest, all of whose tabs are closed, continues on the same device; otherwise the page asks.
+  const [only, other] = guests;
+  if (only && !other && !only.open && !notice) {
+    Object.assign(stored, { device: only.device, token: only.token });
+    enter();
+    return;
+  }
+  $("signin").hidden = false;
+  const showError = (error) => ($("signin-error").textContent = error ? explain(error) : "");
+  showError(notice);
+  stored.notice = null;
+
+  const enterWith = (token, guest) => {
+    if (guest) stored[`guest ${deviceId()}`] = { ...guest, token };
+    stored.token = token;
+    $("signin").hidden = true;
+    enter();
+    $("new").focus();
+  };
+  const onEnter = (id, act) =>
+    onSubmit($(id), async (fields) => {
+      const button = $(id).querySelector("button");
+      button.disabled = true;
+      showError(null);
+      await act(fields);
+      button.disabled = false;
+    });
+
+  const continueAs = ({ device, token, open, ...guest }) => {
+    if (!open) stored.device = device;
+    enterWith(token, guest);
+  };
+  const named = (guest) => Object.assign(h("button", t("continueAs", guest)), { onclick: () => continueAs(guest) });
+  const draw = () => $("guests").replaceChildren(...guests.map(named));
+  onChange(draw); // in another language
+  draw();
+  onEnter("with-token", ({ token }) => enterWith(token.trim()));
+  onEnter("as-guest", async (form) => {
+    const name = form.name.trim();
+    if (!name) return showError({ code: "no_name" });
+    try {
+      const body = JSON.stringify({ name });
+      const headers = { "Content-Type": "application/json" };
+      const { token, error, expires_in } = await (await fetch("/api/guest", { method: "POST", body, headers })).json();
+      if (token) enterWith(token, { name, until: Date.now() + 1000 * expires_in });
+      else showError(error);
+    } catch {
+      showError({ code: "unavailable" });
+    }
+  });
+}
+
+// {device, name, token, until, open: has an open tab}, each once. Without locks every tab counts as open.
+async function guestsHere() {
+  const guests = new Map();
+  try {
+    const held = (await navigator.locks?.query())?.held.map(({ name }) => name);
+    for (const key of frame ? [] : Object.keys(localStorage).filter((key) => key.startsWith(GUEST))) {
+      const device = key.slice(GUEST.length);
+      const guest = JSON.parse(localStorage.getItem(key));
+      const open = !held || held.includes(`roomgraph ${device}`);
+      if (!(guest?.until > Date.now())) localStorage.removeItem(key);
+      else if (open || !guests.get(guest.token)?.open) guests.set(guest.token, { ...guest, device, open });
+    }
+  } catch {
+    // Storage is forbidden: no guest is remembered.
+  }
+  return [...guests.values()];
+}

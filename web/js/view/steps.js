@@ -1,0 +1,43 @@
+// The steps of an answer: tools with their arguments and results, and the graph's reports.
+
+import { upwards } from "../conversation/answer.js";
+import { show } from "../dom.js";
+import { t } from "../i18n.js";
+
+// What a run has reported, in order: one step for each tool that was called.
+export function stepsOf({ reports }) {
+  const tools = new Map();
+  const steps = [];
+  for (const number of upwards(reports)) {
+    const { tool, path, ...update } = reports.get(number);
+    const called = tools.get(tool?.id);
+    if (called) Object.assign(called, tool);
+    else steps.push({ ...update, node: path?.join("/"), tool: tool && { ...tool } });
+    if (tool && !called) tools.set(tool.id, steps.at(-1).tool);
+  }
+  return steps;
+}
+
+// The tool, or what the graph says it does, and how far it is.
+function summaryOf({ tool, data }) {
+  const words = tool?.name ?? data?.text ?? data;
+  return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
+}
+
+const json = (value) => value !== undefined && JSON.stringify(value, null, 2);
+
+// Show the steps in their fold, whose heading is the latest one while the agent is writing.
+export function showSteps(fold, updates, running) {
+  const steps = updates.filter(summaryOf);
+  const n = steps.length;
+  const [summary, list] = fold.children;
+  fold.hidden = !n;
+  fold.dataset.running = running;
+  summary.textContent = n && running ? summaryOf(steps[n - 1]) : t("steps", { n });
+  show(list, steps.map((step, key) => {
+    const { id, name, status = "", args, result } = step.tool ?? {};
+    const dress = (node, had) => (node.firstElementChild.open = had?.firstElementChild.open);
+    const values = { summary: summaryOf(step), status: t(status), args: json(args), answered: result !== undefined, result: json(result) };
+    return { is: name ? "tool" : "step", key: id ?? key, set: { className: status }, ...values, dress };
+  }));
+}
