@@ -80,7 +80,7 @@ local function settle(interrupt_id, outcome)
   return seq
 end
 
--- Open interrupts lose their meaning when the dialog goes on without an answer.
+-- Open interrupts lose their meaning when the dialog continues without an answer.
 local function supersede_interrupts()
   for _, id in ipairs(redis.call('HKEYS', interrupts)) do settle(id, object('outcome', 'superseded')) end
   redis.call('DEL', interrupts, answers)
