@@ -38,7 +38,7 @@ LISTED: dict[str, Sequence[str]] = {
     "check": list(AnomalyKind),
 }
 # Functions that are given the name of a text, by the position of that argument.
-NAMED_AT = {"texts": 0, "say": 0, "tick": 0, "warn": 0, "seconds": 1, "verdict": 1, "ClusterError": 0}
+NAMED_AT = {"texts": 0, "say": 0, "tick": 0, "tell": 0, "seconds": 1, "verdict": 1, "ClusterError": 0}
 CJK = re.compile(r"[\u4e00-\u9fff]")
 # What is the same in every language: mentions, units and markup.
 NEUTRAL = re.compile(r"@\w+|\[[^\]]*\]|\{[^}]*\}", re.ASCII)
