@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from roomgraph.cli.app import app
-from sio_server.settings import DEFAULT_REDIS_PORT
+from sio_server.settings import DEFAULT_REDIS_PORT, hide_password
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("langgraph", "langchain_core", "redis", "redisvl", "socketio", "aiohttp", "pydantic", "roomgraph.tour")
@@ -92,4 +92,4 @@ def test_a_file_that_cannot_be_written_is_shown_as_it_was_given(value: str) -> N
 def test_a_redis_url_that_cannot_be_read_is_named_without_a_traceback(command: tuple[str, ...], url: str) -> None:
     status, output = invoke(*command, REDIS_URL=url)
     assert status == 2
-    assert f"REDIS_URL={url}" in output
+    assert f"REDIS_URL={hide_password(url)}" in output
