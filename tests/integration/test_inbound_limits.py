@@ -99,7 +99,7 @@ async def test_the_pings_of_an_ordinary_client_are_answered(cluster):
         _, token = await guest_token(cluster.urls[0], "Ordinary")
         await client.open(token, "ordinary")
         await client.write(b"".join(frame(bytes([number]), PING) for number in range(20)))
-        pongs = []
+        pongs: list[bytes] = []
         while len(pongs) < 20:
             opcode, payload = await client.receive()
             pongs += [payload] if opcode == PONG else []

@@ -234,8 +234,8 @@ async def test_what_a_guest_has_expires_after_the_last_session_and_not_before(pl
         await devices.close(place.ann.user_id, "s")
         for key in user_keys(place.ann.user_id):
             assert await place.redis.pttl(key) != -1, key
-    for key in (user_conversations, user_signed_out, user_reserved, user_devices):
-        assert await place.redis.exists(key(place.ann.user_id))
+    for key_of in (user_conversations, user_signed_out, user_reserved, user_devices):
+        assert await place.redis.exists(key_of(place.ann.user_id))
 
 
 def own_keys(conversation_id: str) -> list[str]:

@@ -33,7 +33,7 @@ ANN = Author("ann", "Ann", "laptop", "Laptop")
 FINAL = ("answer", "interrupt", "stopped", "failed")
 WAIT_S = 20.0
 
-NodeFunction = Callable[[MessagesState], Any]
+NodeFunction = Any  # of the state, as LangGraph takes it
 
 
 def graph_of(function: NodeFunction) -> StateGraph[Any]:
@@ -151,7 +151,10 @@ class Dialogs:
             queue = RunQueue(redis, url, node)
             return DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4), close
 
-        host = DialogHost(build, lambda name: here.call_soon_threadsafe(self.failures.put_nowait, name))
+        def failed(name: str) -> None:
+            here.call_soon_threadsafe(self.failures.put_nowait, name)
+
+        host = DialogHost(build, failed)
         await host.start()
         self._closing.append(lambda: host.stop(0.0))
         return host
@@ -161,8 +164,8 @@ class Dialogs:
     async def record(self, conversation_id: str, run_id: str) -> Mapping[str, str]:
         """The record of a run."""
         key = ConversationKeys(conversation_id).run_prefix + run_id
-        found: dict[str, str] = await self.redis.hgetall(key)  # type: ignore[misc]
-        return found
+        found: Any = await self.redis.hgetall(key)
+        return dict(found)
 
     async def close(self) -> None:
         for close in reversed(self._closing):

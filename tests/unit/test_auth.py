@@ -86,7 +86,7 @@ def test_a_token_that_was_made_elsewhere_tells_its_age_by_its_claims(
     assert TOKENS.check(signed(**claims)).issued_ms == issued_ms
 
 
-NOT_TIMES = [
+NOT_TIMES: list[Any] = [
     *(True, None, "soon", "1700000000", [], {}, -1, -0.5, -(10**400), 10**400, MAX_TIME + 1, 1e300),
     *(math.nan, math.inf, -math.inf),
 ]
@@ -102,7 +102,8 @@ def test_a_claim_that_is_no_time_makes_a_token_invalid_and_is_named(claim: str, 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
 def test_a_time_after_the_allowed_clock_skew_makes_a_token_invalid(claim: str) -> None:
-    error = refused(signed(**{claim: time.time() + CLOCK_SKEW_S + 10}))
+    late: dict[str, Any] = {claim: time.time() + CLOCK_SKEW_S + 10}
+    error = refused(signed(**late))
     assert error.code == ErrorCode.TOKEN_INVALID
     assert f"not valid yet ({claim})" in error.message
 

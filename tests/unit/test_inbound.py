@@ -38,7 +38,8 @@ def test_every_head_is_found_however_the_bytes_are_cut(frames: list[tuple], cuts
     data = b"".join(
         frame(b"\x89" * size, opcode, final=final, masked=masked) for opcode, final, masked, size in frames
     )
-    heads, found = FrameHeads(), []
+    heads = FrameHeads()
+    found: list[FrameHead] = []
     for cut in cuts:
         found += heads.feed(data[:cut])
         data = data[cut:]
