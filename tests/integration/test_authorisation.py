@@ -216,7 +216,7 @@ async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient
     await must(insider, E.READ_UPDATE, {**here, "seq": 1})
 
 
-def test_each_event_has_one_rule() -> None:
+def test_each_event_has_one_rule_of_who_may_send_it() -> None:
     assert set(RULES) | set(OTHERS) == set(REQUESTS)
     assert not set(RULES) & set(OTHERS)
 
@@ -283,7 +283,7 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
 
 
 @pytest.mark.parametrize("access", ACCESS)
-async def test_a_session_that_has_ended_may_nothing(raw_client, new_id, access):
+async def test_an_ended_session_can_do_nothing_more(raw_client, new_id, access):
     """Signed out, told so, and not yet closed: all events at once, on what is left of its connection."""
     laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
     phone = await raw_client(1, token=token_of(new_id), device_id="phone")
@@ -363,7 +363,7 @@ ROUTES = {
 }
 
 
-def test_each_route_has_a_rule() -> None:
+def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
     application = make_application(
         [
             HealthRoutes("n", Mock()),
@@ -380,7 +380,7 @@ def test_each_route_has_a_rule() -> None:
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)
 
 
-async def test_routes_answer_whom_they_may(cluster, new_id):
+async def test_http_routes_answer_only_those_who_may_ask(cluster, new_id):
     tokens = {
         "none": ("", "token_missing"),
         "basic": ("Basic YTpi", "token_missing"),

@@ -115,7 +115,7 @@ async def test_a_delay_is_measured_on_the_way_there_and_back(stage):
         ({**BEARER, "Host": "127.0.0.1.evil.example:80"}, 403),
     ],
 )
-async def test_who_has_no_key_or_comes_from_elsewhere_changes_nothing(stage, headers, status):
+async def test_the_controller_does_nothing_without_the_key_or_for_a_foreign_origin(stage, headers, status):
     for method, path in (("GET", "/state"), ("POST", f"/nodes/{stage.cluster.ports[0]}/kill"), ("POST", "/x")):
         answered, answer = await stage.ask(method, path, headers=headers)
         assert (answered, answer["ok"]) == (status, False)
@@ -154,6 +154,6 @@ async def test_a_page_of_the_cluster_may_ask_and_a_foreign_one_is_not_told_so(st
         ("/devices/phone/delay", {"ms": 1, "more": "x" * 5000}, 413),
     ],
 )
-async def test_what_does_not_exist_or_is_out_of_bounds_is_refused(stage, path, body, status):
+async def test_the_controller_refuses_what_does_not_exist_or_is_out_of_bounds(stage, path, body, status):
     answered, answer = await stage.ask("POST", path, body=body)
     assert (answered, answer["ok"]) == (status, False)

@@ -57,7 +57,7 @@ async def test_every_session_of_a_device_is_listed_and_it_is_online_until_the_la
     assert online(one) == {"laptop"}
 
 
-async def test_the_list_after_every_event_is_what_a_new_look_says(raw_client):
+async def test_the_device_list_after_every_event_is_what_a_new_request_returns(raw_client):
     laptop = await raw_client(0, device_id="laptop")
     for number in range(6):
         other = await raw_client(number % 3, token=laptop.token, device_id=f"other-{number % 2}")
@@ -74,7 +74,7 @@ async def test_the_list_after_every_event_is_what_a_new_look_says(raw_client):
     assert shape(listed(laptop)) == shape((await laptop.call("device:list", {}))["devices"])
 
 
-async def test_a_session_is_told_where_the_nodes_are(cluster, raw_client):
+async def test_session_ready_names_the_addresses_of_the_nodes(cluster, raw_client):
     client = await raw_client(1)
     assert sorted(client.named("session:ready")[0]["nodes"]) == cluster.urls
 
@@ -145,7 +145,7 @@ async def test_a_rename_that_the_bus_lost_is_taken_over_when_it_is_back(start_cl
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 61, 7, None])
-async def test_a_name_that_is_none_is_refused(raw_client, name):
+async def test_an_empty_too_long_or_untyped_device_name_is_refused(raw_client, name):
     client = await raw_client(device_id="laptop", device_name="Laptop")
     ack = await client.call("device:rename", {"device_id": "laptop", "device_name": name})
     assert ack["error"]["code"] == "invalid_payload"

@@ -235,7 +235,7 @@ async def test_malformed_frames_end_at_most_their_own_connection_and_leave_no_tr
         assert "Traceback" not in lines.read()
 
 
-async def test_who_asks_and_does_not_read_the_answers_is_not_read_from(start_cluster):
+async def test_a_client_that_does_not_read_its_answers_is_not_read_from(start_cluster):
     cluster = await start_cluster(nodes=1)
     pid = json.loads((cluster.data_dir / "processes.json").read_text())[f"node-{cluster.ports[0]}"]
 
@@ -281,7 +281,7 @@ async def test_a_mistake_of_a_client_is_no_error_in_the_log_of_the_node(cluster)
     assert log.stat().st_size == before
 
 
-async def test_polling_is_not_served(cluster):
+async def test_the_polling_transport_is_refused(cluster):
     async with aiohttp.ClientSession() as http:
         async with http.get(cluster.urls[0] + "/socket.io/?EIO=4&transport=polling") as response:
             assert response.status == 400

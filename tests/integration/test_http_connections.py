@@ -147,7 +147,7 @@ async def test_a_connection_whose_requests_are_all_being_served_is_not_closed_fo
         assert await answered(busy)
 
 
-async def test_streams_do_not_count(serve):
+async def test_open_streams_do_not_count_as_idle_connections(serve):
     port, connections = await serve(2)
     with ExitStack() as stack:
         streams = []

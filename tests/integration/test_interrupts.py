@@ -178,7 +178,7 @@ async def test_of_six_devices_that_answer_at_once_on_three_nodes_exactly_one_win
     assert loser.named("interrupt:resolved")[-1]["by"]["device_id"] == winner.client.device_id
 
 
-async def test_who_is_no_member_cannot_answer(devices):
+async def test_a_non_member_cannot_answer_a_question(devices):
     ann = await devices.start("asker")
     entry = await asked(ann, "ask 1")
     eve = await devices.connect("Eve", node=1)
@@ -364,7 +364,7 @@ async def test_a_stop_leaves_an_open_question_open(devices):
     ],
     ids=repr,
 )
-async def test_a_value_arrives_at_the_graph_as_it_was_given(devices, value):
+async def test_the_value_of_an_answer_arrives_at_the_graph_as_it_was_given(devices, value):
     ann = await devices.start("asker")
     entry = await asked(ann, "ask 2")
     ack = await ann.conversation.respond(ids(entry)[0], value)
@@ -441,7 +441,7 @@ async def test_a_number_of_any_size_is_answered_or_refused_and_never_fails_the_r
     ["[" * 20_000 + "]" * 20_000, "9" * 5000, '{"a":' * 8000 + "1" + "}" * 8000],
     ids=["deep list", "long number", "deep object"],
 )
-async def test_what_cannot_even_be_read_harms_nobody_else(devices, served, text):
+async def test_an_answer_that_cannot_be_parsed_harms_no_other_client(devices, served, text):
     ann = await devices.start("asker", node=0)
     entry = await asked(ann, "ask 1")
     eve = await devices.join(ann, "Eve", node=0)

@@ -152,7 +152,7 @@ async def test_the_sdk_waits_and_each_message_counts_once(cluster, new_id):
         assert limited[0].retry_after_ms > 0
 
 
-async def test_reading_is_counted_as_events_only(connect, new_id):
+async def test_reading_uses_up_the_limit_of_events_and_not_that_of_writes(connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     reads = [await ann.call("conversation:history", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
@@ -276,7 +276,7 @@ async def test_a_session_follows_so_many_conversations(connect, new_id):
     assert (await ann.call("conversation:join", {"conversation_id": f"{new_id}-3"}))["ok"]
 
 
-async def test_what_is_nested_too_deep_is_refused_before_it_is_read(connect, new_id):
+async def test_a_payload_nested_too_deep_is_refused_before_it_is_parsed(connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     deep: object = "x"

@@ -71,7 +71,7 @@ async def test_client_ids_of_two_users_do_not_meet(log, members, new_id):
     assert ann["seq"] != bob["seq"]
 
 
-async def test_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
+async def test_a_non_member_can_neither_append_nor_read(log, members, new_id):
     await members.create(ANN, request(new_id))
     for work in (append(log, new_id, BOB, "c1"), log.page(new_id, "bob", limit=10), log.get_view(new_id, "bob")):
         with pytest.raises(Refused) as refused:
@@ -79,7 +79,7 @@ async def test_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
         assert refused.value.code == "not_a_member"
 
 
-async def test_a_conversation_by_invitation_looks_to_strangers_as_if_it_did_not_exist(log, members, new_id):
+async def test_a_conversation_by_invitation_looks_to_non_members_as_if_it_did_not_exist(log, members, new_id):
     await members.create(ANN, request(new_id, access="invitation"))
     for work in (
         append(log, new_id, BOB, "c1"),
@@ -235,7 +235,7 @@ async def test_a_repeated_creation_or_invitation_still_lists_it_for_the_invited(
         assert [(item["conversation_id"], item["role"]) for item in items] == [(new_id, "invited")]
 
 
-async def test_only_members_count_as_such_whatever_the_index_says(members, new_id):
+async def test_membership_is_decided_by_the_conversation_and_not_by_the_users_index(members, new_id):
     stranger, invited = Author("s" + new_id, "S", "d"), Author("i" + new_id, "I", "d")
     await members.create(ANN, request(new_id, access="invitation", invite=[invited.user_id]))
     with pytest.raises(Refused):
@@ -246,7 +246,7 @@ async def test_only_members_count_as_such_whatever_the_index_says(members, new_i
     assert await members.ids(invited.user_id, 10) == [new_id]
 
 
-async def test_a_drafts_revision_goes_on_after_leaving(log, members, new_id):
+async def test_the_revision_of_a_draft_counts_on_after_leaving_and_joining_again(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
     first = await log.marks.save_draft(new_id, "bob", "d", "a")

@@ -15,7 +15,7 @@ def of(client, conversation_id: str) -> list[tuple[str, dict]]:
     ]
 
 
-async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
+async def test_a_non_member_receives_nothing_and_cannot_tell_what_exists(raw_client, new_id):
     ann, eve = await raw_client(0), await raw_client(1, name="Eve")
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     attempts: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
     assert of(eve, new_id) == []
 
 
-async def test_who_left_gets_nothing_later_on_any_device(raw_client, new_id):
+async def test_a_user_who_has_left_receives_nothing_later_on_any_device(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     phone = await raw_client(2, token=bob.token)
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})

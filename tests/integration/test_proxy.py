@@ -112,7 +112,7 @@ async def nothing_comes(reader: asyncio.StreamReader) -> None:
         await asyncio.wait_for(reader.read(1), SETTLE_S)
 
 
-async def test_what_passes_is_whole_and_in_order_and_an_end_is_passed_on(bench):
+async def test_what_passes_the_proxy_is_whole_and_in_order_and_an_end_is_passed_on(bench):
     server = await bench.server()
     client = await bench.client(await bench.proxy(server))
     sent = bytes(range(256)) * 8192
@@ -133,7 +133,7 @@ async def test_a_delay_counts_in_each_direction_and_may_be_changed_while_it_is_o
     assert await round_trip(client) < 0.1
 
 
-async def test_a_delay_does_not_hold_up_what_comes_behind(bench):
+async def test_a_delay_of_the_proxy_does_not_add_up_over_what_comes_behind(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     proxy.up.delay_s = 0.3
@@ -160,7 +160,7 @@ async def test_jitter_changes_when_something_comes_and_never_the_order(bench):
     assert max(gaps) > 0.005
 
 
-async def test_a_rate_holds_over_time(bench):
+async def test_the_proxy_keeps_its_rate_over_any_length_of_time(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     proxy.down.rate = 50_000
@@ -193,7 +193,7 @@ async def test_nothing_passes_a_blackhole_in_its_direction_and_it_comes_when_it_
     assert await asyncio.wait_for(client[0].readexactly(6), 5) == b"re:one"
 
 
-async def test_not_even_the_end_of_a_peer_passes_a_blackhole(bench):
+async def test_the_end_of_a_peer_does_not_pass_a_blackhole_of_the_proxy(bench):
     async def break_off(reader, writer):
         await reader.readexactly(2)
         writer.transport.abort()
@@ -227,7 +227,7 @@ async def test_a_reset_breaks_all_connections_off_on_both_sides_and_new_ones_are
     assert proxy.connections == 1
 
 
-async def test_a_reply_is_cut_once_after_so_many_bytes(bench):
+async def test_the_proxy_cuts_a_reply_once_after_the_given_number_of_bytes(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     await round_trip(client, b"before the cut was asked for")
@@ -289,7 +289,7 @@ async def test_a_client_is_refused_when_no_target_takes_it(bench):
         await proxy.close()
 
 
-async def test_who_sends_more_than_the_other_side_takes_is_held_up(bench):
+async def test_the_proxy_holds_up_a_sender_that_is_faster_than_the_receiver(bench):
     read_on = asyncio.Event()
 
     async def slow(reader, writer):

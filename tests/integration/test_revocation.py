@@ -49,7 +49,7 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
     assert await listed(other) == {"tablet": True, "phone": False}
 
 
-async def test_the_sdk_says_so_or_goes_on_with_another_token(cluster, new_id):
+async def test_an_sdk_client_with_an_expired_token_ends_or_continues_with_another(cluster, new_id):
     async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 2), device_id="phone") as client:
         conversation = await client.create(conversation_id=new_id, agent="off")
         asked: Inbox[int] = Inbox()
@@ -114,7 +114,7 @@ async def test_a_revoked_user_is_closed_on_every_node_and_comes_back_with_a_newe
     assert not bystander.named("session:ended")
 
 
-async def test_of_one_device_the_others_are_left_alone(cluster, raw_client, new_id):
+async def test_revoking_one_device_leaves_the_users_other_devices_alone(cluster, raw_client, new_id):
     token = token_of(new_id)
     phone = await raw_client(0, token=token, device_id="phone")
     laptop = await raw_client(1, token=token, device_id="laptop")
@@ -140,7 +140,7 @@ async def test_a_revocation_is_not_weakened_by_many_sign_outs_later(cluster, raw
 
 
 @pytest.mark.parametrize("arguments", [("no good",), ("ann", "--device", "no good")])
-async def test_what_cannot_be_revoked_is_named(cluster, arguments):
+async def test_revoke_names_an_id_that_cannot_exist(cluster, arguments):
     status, said = await revoke(cluster.redis_url, *arguments)
     assert status == 2
     assert "no good" in said
@@ -162,7 +162,7 @@ async def test_where_the_bus_has_lost_the_news_a_revocation_counts_within_five_s
     assert time.monotonic() - began < LIMIT_S
 
 
-async def test_false_news_of_an_end_ends_nothing(raw_client, redis, new_id):
+async def test_a_forged_session_end_on_the_bus_ends_no_session(raw_client, redis, new_id):
     ann = await raw_client(0)
     sid = ann.named("session:ready")[0]["session_id"]
     forged = {

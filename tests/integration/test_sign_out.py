@@ -110,7 +110,7 @@ async def test_a_device_that_is_offline_is_signed_out_all_the_same(cluster, raw_
     assert await refusal(cluster.urls[1], token, "phone") == "token_revoked"
 
 
-async def test_who_signs_itself_out_gets_the_ack_and_then_its_end(cluster, raw_client, new_id):
+async def test_a_device_that_signs_itself_out_gets_the_ack_and_then_its_end(cluster, raw_client, new_id):
     token = token_of(new_id)
     laptop = await raw_client(0, token=token, device_id="laptop")
     tab = await raw_client(0, token=token, device_id="laptop")
@@ -191,7 +191,7 @@ async def test_no_session_slips_through_while_its_device_is_signed_out(cluster, 
         assert await redis.hlen(user_sessions(new_id)) == 1
 
 
-async def test_what_a_signed_out_device_had_sent_after_it_is_not_done(raw_client, new_id):
+async def test_a_request_sent_after_the_sign_out_of_its_device_is_not_carried_out(raw_client, new_id):
     token = token_of(new_id)
     laptop = await raw_client(0, token=token, device_id="laptop")
     await laptop.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
@@ -318,7 +318,7 @@ async def test_a_sign_out_reaches_a_node_that_dies_sleeps_or_has_lost_the_bus(st
     await redis.aclose()
 
 
-async def test_without_redis_nobody_is_let_in_and_told_to_come_again(start_cluster):
+async def test_without_redis_a_handshake_is_refused_as_retryable(start_cluster):
     cluster = await start_cluster(nodes=1)
     laptop, token = RawClient(), token_of("ann")
     await laptop.connect(cluster.urls[0], {"token": token, "device_id": "laptop"})

@@ -45,7 +45,7 @@ def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[d
     return lost
 
 
-async def test_who_joins_in_the_middle_has_the_text_so_far_and_then_the_rest_on_any_node(devices, gate):
+async def test_a_device_that_joins_in_the_middle_has_the_text_so_far_and_then_the_rest_on_any_node(devices, gate):
     ann = await devices.start("teller", node=0)
     before = " ".join(f"before{n}" for n in range(10))
     after = " ".join(f"after{n}" for n in range(20))
@@ -64,7 +64,7 @@ async def test_who_joins_in_the_middle_has_the_text_so_far_and_then_the_rest_on_
         assert device.conversation.live.runs == {}
 
 
-async def test_who_joins_while_words_come_misses_none(devices):
+async def test_a_device_that_joins_while_words_come_misses_none(devices):
     ann = await devices.start("teller", node=0)
     words = " ".join(f"word{n}" for n in range(80))
     ack = await ann.conversation.send(words)
@@ -78,7 +78,7 @@ async def test_who_joins_while_words_come_misses_none(devices):
         assert texts[-1] == answer.text == f"{words} "
 
 
-async def test_who_was_away_while_the_agent_spoke_has_all_of_it_on_return(devices, gate):
+async def test_a_device_that_was_away_while_the_agent_spoke_has_all_of_it_on_return(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
     other = gate.with_name("other")
@@ -107,7 +107,7 @@ async def test_a_lost_delta_is_noticed_and_filled(devices, gate):
     assert (await bob.ended(ack.run_id)).text == texts[-1]
 
 
-async def test_every_second_delta_may_be_lost(devices, gate):
+async def test_a_text_is_complete_although_every_second_delta_is_lost(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
     count = iter(range(10_000))
@@ -179,7 +179,7 @@ async def test_texts_of_two_messages_of_one_run_are_set_apart(devices, gate):
     assert (await ann.ended(ack.run_id)).text == "Then that. "
 
 
-async def test_who_joins_later_sees_what_the_run_has_reported(devices, gate):
+async def test_a_device_that_joins_later_sees_what_the_run_has_reported(devices, gate):
     ann = await devices.start("reporter", node=0)
     ack = await ann.conversation.send(f"gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")
@@ -200,7 +200,7 @@ async def test_a_report_that_is_too_large_is_cut_and_the_run_goes_on(devices):
     assert report["truncated"] == '{"much":"' + "x" * (4096 - len('{"much":"'))
 
 
-async def test_of_very_many_reports_all_are_shown_and_the_last_kept_for_who_joins(devices, gate):
+async def test_of_very_many_reports_all_are_shown_and_the_last_are_kept_for_devices_that_join(devices, gate):
     ann = await devices.start("reporter", node=0)
     ack = await ann.conversation.send(f"many gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")

@@ -125,7 +125,7 @@ async def test_of_many_stops_at_once_on_all_nodes_one_ends_the_run(devices, gate
     assert len(ann.of_type("stopped")) == 1
 
 
-async def test_who_is_no_member_cannot_stop_regenerate_or_edit(devices, gate):
+async def test_a_non_member_cannot_stop_regenerate_or_edit(devices, gate):
     ann = await devices.start("teller")
     eve = await devices.connect("Eve", node=1)
     ack = await ann.conversation.send(f"one gate:{gate} two")
@@ -300,7 +300,7 @@ async def test_a_failed_turn_is_tried_again_by_regenerate(devices, gate):
     assert await memory(ann) == {"heard": ["before", f"needs {gate}"], "said": ["before", f"needs {gate}"]}
 
 
-async def test_a_stopped_turn_can_be_done_anew(devices, gate):
+async def test_a_stopped_turn_can_be_regenerated(devices, gate):
     ann = await devices.start("teller")
     ack = await ann.conversation.send(f"one gate:{gate} two")
     await ann.says(ack.run_id, "one")
@@ -313,7 +313,7 @@ async def test_a_stopped_turn_can_be_done_anew(devices, gate):
     assert (len(known["heard"]), len(known["said"])) == (1, 1)
 
 
-async def test_a_turn_that_ended_with_a_question_is_done_anew_and_its_old_question_is_void(devices):
+async def test_a_turn_that_ended_with_a_question_is_answered_again_and_its_old_question_is_void(devices):
     ann = await devices.start("asker")
     asked = await ann.ended((await ann.conversation.send("ask 1")).run_id)
     old = asked.data["interrupts"][0]["interrupt_id"]
