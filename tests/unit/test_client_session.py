@@ -117,7 +117,7 @@ def test_a_device_that_missed_nothing_gets_nothing() -> None:
         ({"head": 8}, "ahead_of_log"),
     ],
 )
-def test_a_reset_after_something_was_seen_gives_the_reason_and_begins_anew(
+def test_a_reset_after_something_was_seen_gives_the_reason_and_starts_over(
     log: dict[str, Any], reason: str
 ) -> None:
     following = joined(10)
@@ -193,7 +193,7 @@ def test_early_entries_of_a_lost_connection_are_forgotten() -> None:
     assert following.level
 
 
-def test_an_entry_of_another_life_of_the_log_asks_for_a_sync_and_nothing_is_handed_on_until_then() -> None:
+def test_an_entry_of_another_epoch_asks_for_a_sync_and_nothing_is_delivered_until_then() -> None:
     following = joined(3)
     assert following.heard(entry(1, "e2")) == Outcome(sync=True)
     assert not following.level
@@ -202,7 +202,7 @@ def test_an_entry_of_another_life_of_the_log_asks_for_a_sync_and_nothing_is_hand
     assert (outcome.reset, seqs(outcome)) == ("new_epoch", [1, 2])
 
 
-def test_an_early_entry_of_another_life_asks_for_a_sync_and_keeps_what_the_answer_brought() -> None:
+def test_an_early_entry_of_another_epoch_asks_for_a_sync_and_keeps_what_the_answer_brought() -> None:
     following = Following("c")
     following.heard(entry(1, "e2"))
     following.heard(entry(4))

@@ -63,7 +63,7 @@ def test_our_own_checks_speak_without_a_prefix() -> None:
         (ClientEvent.MESSAGE_SEND, "hunter2"),
     ],
 )
-def test_what_was_sent_is_not_repeated(event: ClientEvent, payload: Any) -> None:
+def test_a_refusal_does_not_repeat_what_was_sent(event: ClientEvent, payload: Any) -> None:
     assert "hunter2" not in refusal(event, payload).message
 
 

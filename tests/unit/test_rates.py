@@ -57,7 +57,7 @@ def test_in_no_stretch_of_time_is_more_let_through_than_was_earned(pauses: list[
                 assert last - first + 1 <= earned + 1e-3
 
 
-def test_at_once_as_many_as_the_rate_and_then_one_each_time_it_is_earned() -> None:
+def test_a_rate_admits_its_number_at_once_and_then_one_each_time_it_is_earned() -> None:
     limited = Limit((Rate(10, 1),), "")
     assert [limited.spend("ann", 1, 50.0) for _ in range(10)] == [0.0] * 10
     assert limited.spend("ann", 1, 50.0) == pytest.approx(0.1)

@@ -96,7 +96,7 @@ async def test_a_report_that_the_server_could_not_take_is_repeated(monkeypatch: 
 
 
 @pytest.mark.parametrize("failure", [ConnectionLost(), Refused("not_a_member", "no")])
-async def test_a_report_that_was_lost_or_refused_is_made_anew_only_when_there_is_news(failure: Exception) -> None:
+async def test_a_report_that_was_lost_or_refused_is_made_again_only_when_there_is_news(failure: Exception) -> None:
     server = Server()
     server.answers = asyncio.Semaphore(99)
     server.failure = failure

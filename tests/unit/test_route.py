@@ -29,7 +29,7 @@ def test_those_of_a_lost_node_spread_over_the_others_and_over_time() -> None:
     assert max(tenths.values()) < 300
 
 
-def test_who_fails_tries_every_node_with_growing_pauses() -> None:
+def test_a_client_that_cannot_connect_tries_every_node_with_growing_pauses() -> None:
     route = Route(URLS, random.Random(1))
     tried, pauses = [route.url], []
     for _ in range(11):
@@ -55,7 +55,7 @@ def test_a_client_with_one_node_comes_back_to_it() -> None:
     assert route.url == "a"
 
 
-def test_a_node_can_be_chosen() -> None:
+def test_the_sdk_connects_to_the_node_that_was_chosen() -> None:
     route = Route(URLS)
     route.take("c")
     assert route.url == "c"
