@@ -595,7 +595,7 @@ async def test_a_graph_that_fails_twice_answers_in_its_third_attempt(site):
     await site.settled(ack.conversation_id)
 
 
-async def test_what_a_node_has_written_and_nobody_has_merged_is_gone_on_from(site):
+async def test_pending_writes_of_a_dead_attempt_are_continued_from(site):
     devices = await site.devices()
     ack = await devices[0].conversation.send("fail@merge")
     answer = await devices[0].final_of(ack.seq)
