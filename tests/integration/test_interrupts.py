@@ -445,7 +445,7 @@ async def test_an_answer_that_cannot_be_parsed_harms_no_other_client(devices, se
     ann = await devices.start("asker", node=0)
     entry = await asked(ann, "ask 1")
     eve = await devices.join(ann, "Eve", node=0)
-    sio = eve.client._transport._sio
+    sio = eve.client._connection._transport._sio
     request = f'{{"conversation_id":"{ann.conversation.id}","interrupt_id":"{ids(entry)[0]}","value":{text}}}'
     await sio.eio.send(f'27["interrupt:respond",{request}]')
     # On the same node, and for the same user, life goes on.

@@ -273,7 +273,7 @@ async def test_a_step_carried_out_twice_would_be_noticed_by_the_comparison(tmp_p
     original = script_files._source
 
     def source(name: str) -> str:
-        if name in ("take_run.lua", "hand_over.lua"):  # without these two the scene would end early
+        if name in ("claim_run.lua", "hand_over.lua"):  # without these two the scene would end early
             return original(name)
         return original(name).replace("return once(", "return (function(step) return step() end)(")
 

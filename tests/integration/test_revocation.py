@@ -1,4 +1,4 @@
-"""A token that has expired or was revoked closes what was opened with it, on every node, and says why."""
+"""A token that expires or is revoked ends the sessions that it opened, on every node, and they are told why."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
     assert await listed(other) == {"tablet": True, "phone": False}
 
 
-async def test_an_sdk_client_with_an_expired_token_ends_or_continues_with_another(cluster, new_id):
+async def test_an_sdk_client_whose_token_expires_ends_or_continues_with_a_new_token(cluster, new_id):
     async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 2), device_id="phone") as client:
         conversation = await client.create(conversation_id=new_id, agent="off")
         asked: Inbox[int] = Inbox()
@@ -73,7 +73,7 @@ async def test_an_sdk_client_with_an_expired_token_ends_or_continues_with_anothe
             assert (await followed.send("still here")).seq == 2
 
 
-async def test_a_provider_without_a_token_or_with_an_old_one_ends_the_client(cluster, new_id):
+async def test_an_sdk_client_ends_when_its_token_provider_has_no_new_token(cluster, new_id):
     def none() -> str:
         raise OSError("no such service")
 
@@ -85,7 +85,7 @@ async def test_a_provider_without_a_token_or_with_an_old_one_ends_the_client(clu
     assert refused.value.code == "token_expired"
 
 
-async def test_a_revoked_user_is_closed_on_every_node_and_comes_back_with_a_newer_token(
+async def test_a_revoked_user_is_disconnected_on_every_node_and_returns_with_a_newer_token(
     cluster, raw_client, new_id
 ):
     token = token_of(new_id)
@@ -114,7 +114,7 @@ async def test_a_revoked_user_is_closed_on_every_node_and_comes_back_with_a_newe
     assert not bystander.named("session:ended")
 
 
-async def test_revoking_one_device_leaves_the_users_other_devices_alone(cluster, raw_client, new_id):
+async def test_revoking_one_device_leaves_the_others_connected(cluster, raw_client, new_id):
     token = token_of(new_id)
     phone = await raw_client(0, token=token, device_id="phone")
     laptop = await raw_client(1, token=token, device_id="laptop")
@@ -140,13 +140,13 @@ async def test_a_revocation_is_not_weakened_by_many_sign_outs_later(cluster, raw
 
 
 @pytest.mark.parametrize("arguments", [("no good",), ("ann", "--device", "no good")])
-async def test_revoke_names_an_id_that_cannot_exist(cluster, arguments):
+async def test_revoke_names_what_it_cannot_revoke(cluster, arguments):
     status, said = await revoke(cluster.redis_url, *arguments)
     assert status == 2
     assert "no good" in said
 
 
-async def test_where_the_bus_has_lost_the_news_a_revocation_counts_within_five_seconds(cluster, raw_client, redis):
+async def test_a_revocation_that_the_bus_has_lost_takes_effect_within_five_seconds(cluster, raw_client, redis):
     """As if its message had never come: what a revocation leaves in Redis, without the publication."""
     users = [f"{user}-{time.monotonic_ns()}" for user in ("ann", "bob")]
     sessions = [await raw_client(node, token=token_of(user)) for node, user in enumerate(users)]
@@ -162,7 +162,7 @@ async def test_where_the_bus_has_lost_the_news_a_revocation_counts_within_five_s
     assert time.monotonic() - began < LIMIT_S
 
 
-async def test_a_forged_session_end_on_the_bus_ends_no_session(raw_client, redis, new_id):
+async def test_a_forged_session_ended_on_the_bus_ends_no_session(raw_client, redis, new_id):
     ann = await raw_client(0)
     sid = ann.named("session:ready")[0]["session_id"]
     forged = {

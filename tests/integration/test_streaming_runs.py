@@ -32,7 +32,7 @@ def record_text(device: Device) -> list[str]:
 def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """Let the network lose such events on their way to a device."""
     lost: list[dict[str, Any]] = []
-    receive = device.client._received
+    receive = device.client._connection._on_event
 
     def received(event: str, payload: Any) -> None:
         if loses(event, payload):
@@ -40,8 +40,9 @@ def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[d
         else:
             receive(event, payload)
 
-    assert device.client._transport is not None
-    device.client._transport._on_event = received
+    transport = device.client._connection._transport
+    assert transport is not None
+    transport._on_event = received
     return lost
 
 

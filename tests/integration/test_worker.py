@@ -67,8 +67,8 @@ def quick_worker(dialogs: Dialogs) -> tuple[DialogWorker, Queue, Quick]:
 async def rung(dialogs: Dialogs, conversation_id: str) -> list[Bell]:
     """All bells on the queue."""
     stream = ConversationKeys(conversation_id).runs
-    rung: Any = await dialogs.redis.xrange(stream)
-    return [Bell(stream, number, conversation_id) for number, _ in rung]
+    entries: Any = await dialogs.redis.xrange(stream)
+    return [Bell(stream, number, conversation_id) for number, _ in entries]
 
 
 async def consumers(dialogs: Dialogs, conversation_id: str) -> set[str]:

@@ -33,7 +33,7 @@ ANN = Author("ann", "Ann", "laptop", "Laptop")
 FINAL = ("answer", "interrupt", "stopped", "failed")
 WAIT_S = 20.0
 
-NodeFunction = Any  # of the state, as LangGraph takes it
+NodeFunction = Any  # a function of the state; LangGraph's own type of it is a union of twelve
 
 
 def graph_of(function: NodeFunction) -> StateGraph[Any]:
@@ -151,10 +151,10 @@ class Dialogs:
             queue = RunQueue(redis, url, node)
             return DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4), close
 
-        def failed(name: str) -> None:
+        def on_failure(name: str) -> None:
             here.call_soon_threadsafe(self.failures.put_nowait, name)
 
-        host = DialogHost(build, failed)
+        host = DialogHost(build, on_failure)
         await host.start()
         self._closing.append(lambda: host.stop(0.0))
         return host

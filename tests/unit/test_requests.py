@@ -230,6 +230,37 @@ async def test_a_node_that_is_cut_off_sends_its_sessions_away_after_a_check_that
     assert failed == [part]
 
 
+async def test_a_session_that_cannot_be_told_to_leave_keeps_no_other_from_leaving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CHECK_S", "NOTICE_S"):
+        monkeypatch.setattr(readiness_module, name, 0.001)
+    bad, good = Session("bad", "ann", "Ann", "a", ""), Session("good", "ann", "Ann", "b", "")
+    closed: set[str] = set()
+    all_closed = asyncio.Event()
+
+    async def another_is_well() -> bool:
+        return True
+
+    def deliver(sid: str, event: str, payload: Any) -> int:
+        if sid == bad.sid:
+            raise RuntimeError("nothing can be put into its queue")
+        return 1
+
+    async def close(sid: str) -> None:
+        closed.add(sid)
+        if closed == {bad.sid, good.sid}:
+            all_closed.set()
+
+    node = readiness(another_is_well=another_is_well, deliver=deliver, close=close)
+    monkeypatch.setattr(Sessions, "all", lambda self: [bad, good])
+    watching = asyncio.create_task(node.watch())
+    try:
+        await asyncio.wait_for(all_closed.wait(), 5)
+    finally:
+        await end_tasks([watching])
+
+
 async def test_a_node_with_a_failing_background_task_is_not_ready() -> None:
     failing: list[str] = []
     node = readiness(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from string import Formatter
@@ -27,7 +27,7 @@ SECTIONS = {
     "check": ("roomgraph/words", ["roomgraph/check", "roomgraph", "roomgraph/cli"]),
 }
 # Names that code takes from the members of a list: they must all be there.
-LISTED: dict[str, list[str]] = {
+LISTED: dict[str, Sequence[str]] = {
     "up": [],
     "tour": [*SCENES, *SPARE_SCENES, *(f"fault.{kind}" for kind in FaultKind)],
     "check": list(AnomalyKind),
