@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +14,7 @@ from sio_clients import ChatClient, Device, Refused, guest_token
 from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
 from sio_server.store.keys import DEVICES_KEPT_MS, user_devices
 from tests.conftest import RawClient
+from tests.waiting import Inbox
 
 
 def listed(client: RawClient) -> list[dict]:
@@ -226,16 +228,14 @@ async def test_sessions_of_a_dead_node_leave_the_list_and_the_device_stays(start
             ("laptop", True),
             ("phone", True),
         ]
-        gone = asyncio.Event()
-
-        def hear(payload: dict) -> None:
-            devices = {device["device_id"]: device for device in payload["devices"]}
-            if not devices["phone"]["online"]:
-                gone.set()
-
-        laptop.on("device:updated", hear)
+        updates: Inbox[dict[str, Any]] = Inbox()
+        laptop.on("device:updated", updates)
         await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
-        await asyncio.wait_for(gone.wait(), 15)
+        await updates.first(
+            lambda update: not {d["device_id"]: d["online"] for d in update["devices"]}["phone"],
+            "the phone's going",
+            15,
+        )
         first, second = await laptop.devices()
         assert (first.device_id, [session.node for session in first.sessions]) == (
             "laptop",
