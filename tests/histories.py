@@ -378,3 +378,4 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
         case K.TEXT_DIFFERS:
             at = pick([n for n, state in enumerate(shown) if state.chars])
             return edit_states(history, FLOOR_RUN, [*shown[:at], shown[at]._replace(digest="x"), *shown[at + 1 :]])
+    raise ValueError(f"{kind} is planted elsewhere")

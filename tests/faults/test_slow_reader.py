@@ -149,7 +149,9 @@ class Round:
 
 
 @pytest.mark.parametrize(("rate", "reason"), [(90, "too_far_behind"), (20, "not_reading")])
-async def test_who_does_not_read_is_ended_soon_and_costs_nobody_anything(start_cluster, rate, reason):
+async def test_a_client_that_does_not_read_is_disconnected_soon_and_costs_nobody_anything(
+    start_cluster, rate, reason
+):
     cluster = await start_cluster(nodes=2)
     port = cluster.ports[0]
     now = asyncio.get_running_loop().time

@@ -281,7 +281,7 @@ async def test_a_mistake_of_a_client_is_no_error_in_the_log_of_the_node(cluster)
     assert log.stat().st_size == before
 
 
-async def test_polling_is_not_served(cluster):
+async def test_the_polling_transport_is_refused(cluster):
     async with aiohttp.ClientSession() as http:
         async with http.get(cluster.urls[0] + "/socket.io/?EIO=4&transport=polling") as response:
             assert response.status == 400

@@ -25,7 +25,7 @@ async def http(cluster):
         yield session
 
 
-async def test_health_and_readiness(http, cluster):
+async def test_health_is_told_always_and_readiness_with_what_is_reached(http, cluster):
     async with http.get("/healthz") as response:
         assert (response.status, (await response.json())["ok"]) == (200, True)
     async with http.get("/ready") as response:
@@ -98,7 +98,7 @@ async def test_the_metrics_count_sends_and_deliveries(http, raw_client, new_id):
     assert after["roomgraph_sessions"] >= 1
 
 
-async def test_the_page_and_its_policy(http):
+async def test_the_page_is_served_with_its_content_security_policy(http):
     async with http.get("/") as response:
         assert response.status == 200
         assert response.content_type == "text/html"
@@ -133,7 +133,7 @@ async def test_a_page_may_connect_to_its_own_node_and_those_that_are_listed_and_
         assert connectable(policy) == {"'self'", f"ws://{own}", f"wss://{own}", *listed}
 
 
-async def test_a_host_that_is_none_gets_into_no_policy(http):
+async def test_an_invalid_host_header_gets_into_no_content_security_policy(http):
     for host in ("evil; script-src *", "a b", "*", ""):
         async with http.get("/", headers={"Host": host}) as response:
             policy = response.headers["Content-Security-Policy"]

@@ -15,6 +15,7 @@ from sio_server.gateway.transport import http_connections
 from sio_server.gateway.transport.http_connections import HttpConnections, HttpRunner, uncounted
 from sio_server.tasks import end_tasks
 from tests.faults.raw_websocket import RawWebSocket
+from tests.waiting import poll, within
 
 LIMIT = 12
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -109,7 +110,7 @@ async def answered(client: RawWebSocket, request: bytes = GET) -> bool:
 async def closed(client: RawWebSocket) -> None:
     """Wait until the node closes the connection."""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(5):
+        async with within(5, "the end of the connection"):
             while await client.read(65536):
                 pass
 
@@ -171,7 +172,7 @@ async def test_a_connection_whose_requests_are_all_being_served_is_not_closed_fo
         assert await answered(busy)
 
 
-async def test_streams_do_not_count(serve):
+async def test_open_streams_do_not_count_as_idle_connections(serve):
     port, connections = await serve(2)
     with ExitStack() as stack:
         streams = []
@@ -237,9 +238,7 @@ async def test_a_client_that_does_not_read_an_answer_is_disconnected(serve, fast
     with RawWebSocket(port, receive_buffer=4096) as client:
         await client.connect()
         await client.write(LARGE)
-        async with asyncio.timeout(5):
-            while not client.disconnected:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await poll(lambda: client.disconnected, "the end of the connection", 5)
         assert len(connections) == 0
 
 

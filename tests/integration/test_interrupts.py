@@ -364,7 +364,7 @@ async def test_a_stop_leaves_an_open_question_open(devices):
     ],
     ids=repr,
 )
-async def test_a_value_arrives_at_the_graph_as_it_was_given(devices, value):
+async def test_the_value_of_an_answer_arrives_at_the_graph_as_it_was_given(devices, value):
     ann = await devices.start("asker")
     entry = await asked(ann, "ask 2")
     ack = await ann.conversation.respond(ids(entry)[0], value)

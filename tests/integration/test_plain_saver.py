@@ -125,7 +125,7 @@ async def ids(saver: PlainRedisSaver, config: Any, **how: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("capability", list(Capability))
-async def test_it_passes_the_conformance_suite_of_langgraph(plain_port, store, capability):
+async def test_the_plain_saver_passes_the_conformance_suite_of_langgraph(plain_port, store, capability):
     @checkpointer_test(name="PlainRedisSaver")
     async def factory():
         async with Redis(port=plain_port) as client:
@@ -168,7 +168,7 @@ def test_the_keys_of_a_thread_share_the_slot_of_its_conversation(thread_id):
     assert {key_slot(key.encode()) for key in CheckpointKeys(thread_id).all} == {key_slot(lease.encode())}
 
 
-async def test_each_read_and_write_is_one_script(saver, store):
+async def test_each_read_and_write_of_the_plain_saver_is_one_script(saver, store):
     async def once() -> list[int]:
         counts = [await scripts_run(store)]
         await put(saver, "1", a=1, b=2)
@@ -237,7 +237,7 @@ async def test_each_namespace_has_its_own_latest_checkpoint(saver):
     assert await ids(saver, {"configurable": {"thread_id": THREAD}}) == ["9", "2", "1"]
 
 
-async def test_without_a_config_all_threads_are_listed(saver):
+async def test_the_plain_saver_lists_all_threads_without_a_config(saver):
     for number, thread_id in enumerate(("a@1", "b@1", "c@1")):
         await put(saver, str(number), at(thread_id=thread_id))
     assert await ids(saver, None) == ["2", "1", "0"]
@@ -298,7 +298,7 @@ async def test_a_write_whose_reply_is_lost_is_repeated_by_the_client_and_done_on
     assert (latest.checkpoint["id"], latest.pending_writes) == ("5", [("task", "n", 5)])
 
 
-async def test_what_a_task_wrote_first_stays_but_its_interrupt_is_replaced(saver):
+async def test_the_first_writes_of_a_task_stay_but_its_interrupt_is_replaced(saver):
     await put(saver, "1")
     await saver.aput_writes(at("1"), [("a", "first"), (INTERRUPT, "first")], "t")
     await saver.aput_writes(at("1"), [("a", "second"), (INTERRUPT, "second"), ("b", "new")], "t")
@@ -318,7 +318,7 @@ async def test_pending_writes_come_in_the_order_in_which_they_apply(saver):
 
 
 @pytest.mark.parametrize("lease", ["8", None])
-async def test_a_stale_token_changes_nothing(saver, store, lease):
+async def test_a_stale_fencing_token_changes_nothing(saver, store, lease):
     await store.hset(ConversationKeys(CONVERSATION).lease, "token", "7")
     await put(saver, "1", at(fencing_token="7"), n=1)
     await saver.aput_writes(at("1", fencing_token="7"), [("n", 2)], "task")

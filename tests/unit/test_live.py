@@ -134,7 +134,7 @@ def test_any_order_loss_and_repetition_ends_with_the_true_text() -> None:
     run_state_machine_as_test(Network, settings=settings(max_examples=200, stateful_step_count=30, deadline=None))
 
 
-def test_deltas_join_on() -> None:
+def test_streamed_deltas_join_on_to_each_other() -> None:
     live = Live()
     assert hear(live, started(), delta(0, "one "), delta(4, "two")) == [False] * 3
     assert live.runs["r"].text == "one two"
@@ -233,7 +233,7 @@ def test_questions_are_open_until_they_are_resolved() -> None:
     assert live.interrupts == {}
 
 
-def test_who_joins_learns_of_open_questions_by_looking() -> None:
+def test_a_device_that_joins_learns_of_open_questions_from_the_catch_up() -> None:
     live = Live()
     live.on_view(None, asked("a"))
     assert live.interrupts == {"a": "value of a"}
