@@ -16,7 +16,7 @@ from rich.text import Text
 
 from roomgraph.check.checker import Report
 from roomgraph.tour.actions import Actions, Asking
-from roomgraph.tour.chaos_nodes import STEPS, can_jump, executions
+from roomgraph.tour.chaos_nodes import STEPS, executions
 from roomgraph.tour.faults import Faults
 from roomgraph.tour.figures import percentiles, recovery
 from roomgraph.tour.player import Happening
@@ -42,9 +42,6 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     traffic, people = Traffic(stage), RawPeople(cluster, stage.recorder)
     clients = len(devices) + len(people.devices)
     stage.say("chaos.plan", clients=clients, nodes=len(cluster.ports), duration=f"{duration:g}", seed=seed)
-    if not can_jump(cluster):
-        planned = tuple(fault for fault in planned if fault.kind != FaultKind.CLOCK_JUMP)
-        stage.say("chaos.no_clock")
     faults = Faults(cluster, devices)
     tasks: list[asyncio.Task[None]] = []
     over = asyncio.Event()

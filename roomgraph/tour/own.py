@@ -38,6 +38,7 @@ class OwnCluster(Protocol):
     data_dir: Path
     settings: dict[str, str]
     node_settings: dict[int, dict[str, str]]
+    node_command: list[str]
 
     @property
     def urls(self) -> list[str]: ...
