@@ -46,7 +46,9 @@ from sio_server.dialog.graphs import concierge
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.requests.runs import new_run_id
-from sio_server.local.cluster import REDIS_PORT_OFFSET, ClusterError, LocalCluster, is_free
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.errors import ClusterError
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.local.redis import NoEmbeddedRedis
 from sio_server.protocol.events import ConversationCreate
 from sio_server.settings import Settings

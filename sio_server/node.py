@@ -18,22 +18,22 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
-from sio_server.gateway.transport.request_timeouts import IDLE_S, LINGER_S
+from sio_server.gateway.transport.http_connections import HttpRunner
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings, SettingsError, hide_password
 from sio_server.store.connection import redis_errors
+from sio_server.store.failures import explain
 from sio_server.store.keys import GUEST_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
-from sio_server.wiring import Core, Dialog, Http, Presence, Records, Sockets, wire_gatekeeping
+from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 REDIS_AGAIN_S = 0.2
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
@@ -65,14 +65,13 @@ class Node:
             await self._dialog.host.start()
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
-        self._presence = Presence(core, records)
-        self._gatekeeping = wire_gatekeeping(core, self._presence, secret)
-        self._sockets = Sockets(core, records, self._dialog, self._presence, self._gatekeeping)
+        self._limiting = Limiting(core, secret)
+        self._sockets = Sockets(core, records, self._dialog, self._limiting)
         if settings.stage_key:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        self._http = Http(core, records, self._sockets, self._gatekeeping, self._feed)
+        self._http = Http(core, records, self._sockets, self._limiting, self._feed)
         self._start_background_work()
         await self._listen()
         core.trace.tell(TraceKind.NODE_UP)
@@ -82,7 +81,7 @@ class Node:
 
         Takes DRAIN_GRACE + STOP_S at most: what has not been done by then other nodes do.
         """
-        core, sockets, presence = self._core, self._sockets, self._presence
+        core, sockets, presence = self._core, self._sockets, self._sockets.presence
         grace_s = self._settings.drain_grace
         self._stop_by = time.monotonic() + grace_s + STOP_S
         sockets.readiness.stopping = True
@@ -97,9 +96,11 @@ class Node:
         await self._step(sockets.server.close_all())
         await self._step(self._dialog.host.stop(grace_s), grace_s + HAND_OVER_S)
         await self._step(core.supervisor.stop())
-        for part in (sockets.resync, sockets.fanout, sockets.endings, sockets.drops):
-            await self._step(part.close())
-        await self._step(presence.sessions.stop(), STEP_S + 1)
+        await self._step(sockets.resync.close())
+        await self._step(sockets.fanout.close())
+        await self._step(sockets.sign_outs.stop())
+        await self._step(sockets.disconnects.stop())
+        await self._step(presence.mirror.stop(), STEP_S + 1)
         if self._runner is not None:
             await self._step(self._runner.cleanup())
         await self._step(sockets.server.shutdown())
@@ -109,31 +110,25 @@ class Node:
         await self._step(core.redis.aclose())
 
     def _start_background_work(self) -> None:
-        supervisor, sockets, presence = self._core.supervisor, self._sockets, self._presence
+        supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence
         supervisor.start(
             "bus", lambda: presence.bus.listen(sockets.dispatch.on_bus_event, sockets.on_resubscribed)
         )
         supervisor.start("heartbeats", presence.heartbeats.run)
         supervisor.start("readiness", sockets.readiness.watch)
         supervisor.start("leases", self._dialog.leases.renew_leases)
-        supervisor.start("session-ends", sockets.endings.watch)
-        supervisor.start("limits", self._gatekeeping.limits.share)
+        supervisor.start("sign-outs", sockets.sign_outs.watch)
+        supervisor.start("session-mirror", presence.mirror.run_reconciles)
+        supervisor.start("admission", sockets.server.admission.run)
+        supervisor.start("watchdog", sockets.server.watchdog.run)
+        supervisor.start("http-connections", self._http.connections.run)
+        supervisor.start("limits", self._limiting.limits.share)
 
     async def _listen(self) -> None:
         """Accept connections."""
         settings = self._settings
-        self._runner = web.AppRunner(
-            self._http.application,
-            handle_signals=False,
-            shutdown_timeout=1.0,
-            access_log=None,
-            keepalive_timeout=IDLE_S,
-            lingering_time=LINGER_S,
-        )
+        self._runner = HttpRunner(self._http.application, self._http.connections, shutdown_timeout=1.0)
         await self._runner.setup()
-        server = self._runner.server
-        assert server is not None
-        self._core.supervisor.start("request-timeouts", lambda: self._http.timeouts.watch(server))
         site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
             await site.start()
@@ -162,8 +157,8 @@ class Node:
     async def _sign_off(self) -> None:
         """Remove what this node has in Redis."""
         try:
-            await self._presence.sessions.bury(self.node_id)
-            await self._presence.nodes.forget(self.node_id)
+            await self._sockets.presence.mirror.reap(self.node_id)
+            await self._sockets.presence.nodes.forget(self.node_id)
             self._core.trace.tell(TraceKind.NODE_GONE, gone=self._settings.name)
         except Unavailable:
             log.warning("Redis is away: other nodes will remove this node's sessions")
@@ -194,7 +189,8 @@ class Node:
                     return await ask()
             except Unavailable as exc:
                 problem = exc.__cause__
-                if isinstance(problem, (AuthenticationError, ResponseError)):
+                # What passes by itself, such as loading or a failover, is waited for; a refusal is not.
+                if isinstance(problem, (AuthenticationError, ResponseError)) and not explain(problem).passes:
                     raise SettingsError(
                         f"REDIS_URL={url}: Redis refuses: {problem}. "
                         "REDIS_URL: write the right user, password and database."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,7 +17,8 @@ _RATE_HINT = "write off, or how many are allowed in a second, minute or hour, su
 _RATE = r" *[1-9]\d{0,5} */ *(second|minute|hour) *"
 
 _HINTS = {
-    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0",
+    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0, in which "
+    "characters of the password other than letters and digits are percent-encoded",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
     "NODE_NAME": "write a short name for this node, such as web-1",
@@ -33,10 +35,22 @@ _HINTS = {
     "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
     "CONVERSATIONS_PER_SESSION": "write how many conversations a session may follow, 0 (no limit) to 1000000",
+    "QUOTA_CONVERSATIONS": "write in how many conversations a user may be, 0 (no limit) to 1000000",
+    "QUOTA_BYTES": "write how many bytes of messages and drafts a user may have stored, or 0 (no limit)",
+    "QUOTA_INVITATIONS": "write how many invitations a user may have made that hold, 0 (no limit) to 1000000",
+    "INVITATIONS_KEPT": "write for how many days an invitation holds, from 1 to 3650",
+    "ABANDONED_KEPT": "write for how many days a conversation that nobody can reach is kept, 0 (for ever) to 3650",
+    "GUESTS_KEPT": "write for how many days what a guest has is kept after the last session, 0 (for ever) to 3650",
     "ALLOWED_ORIGINS": "write the pages' origins with commas between, such as https://chat.example.com",
+    "ALLOWED_HOSTS": "write the names under which this server is reached, without port and with commas between, "
+    "such as chat.example.com or .example.com for all names in a domain, or * for any name",
+    "METRICS_TOKEN": "write at least 16 letters, digits, - and _ that nobody can guess, which Prometheus sends as "
+    "bearer token, or nothing: then only this machine and private networks read the metrics",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com",
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
+    "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
+    "from 8 to 100000",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -56,7 +70,7 @@ _HINTS = {
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
 
-_SECRETS = {"AUTH_SECRET", "STAGE_KEY"}  # never shown, however wrong they are
+_SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "STAGE_KEY"}  # never shown, however wrong they are
 
 
 class SettingsError(ValueError):
@@ -68,7 +82,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True)
 
-    redis_url: str = f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0"
+    redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
     node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")] = ""
@@ -77,7 +91,10 @@ class Settings(BaseSettings):
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
+    max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     rate_limit_user: str = "20/second;600/minute"
     rate_limit_marks: str = "60/second;2400/minute"
@@ -87,6 +104,12 @@ class Settings(BaseSettings):
     connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     conversations_per_session: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    quota_conversations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    quota_bytes: Annotated[int, Field(ge=0)] = 100_000_000
+    quota_invitations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    invitations_kept: Annotated[int, Field(ge=1, le=3650)] = 30
+    abandoned_kept: Annotated[int, Field(ge=0, le=3650)] = 7
+    guests_kept: Annotated[int, Field(ge=0, le=3650)] = 90
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -107,16 +130,23 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_scheme(cls, value: str) -> str:
-        if not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("not a Redis URL")
+        check_redis_url(value)
         return value
 
-    @field_validator("allowed_origins", "node_urls", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", "node_urls", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
+                raise ValueError(f"{name} is not the name of a host")
+        return value
 
     @field_validator("node_urls")
     @classmethod
@@ -154,6 +184,16 @@ class Settings(BaseSettings):
         """The node's name as people see it: its port, unless it was given one."""
         return self.node_name or str(self.port)
 
+    @property
+    def users_kept_s(self) -> int:
+        """How long what a user has is kept after the last session, in seconds; 0: for ever.
+
+        Only guests are forgotten, and not before their tokens, which a sign-out has to refuse.
+        """
+        if self.auth_mode != "guest" or not self.guests_kept:
+            return 0
+        return max(self.guests_kept * 86_400, self.token_ttl)
+
 
 def _secret_problem(auth_mode: str, secret: str) -> str:
     if auth_mode == "token" and not secret:
@@ -161,9 +201,66 @@ def _secret_problem(auth_mode: str, secret: str) -> str:
     return "AUTH_SECRET is too short" if secret and len(secret) < 32 else ""
 
 
+_SEEN_IN_URLS = r"[A-Za-z0-9._:,\[\]-]*(/[A-Za-z0-9._,:%~/-]*)?"  # servers, and the database or the socket
+
+
 def hide_password(url: str) -> str:
-    """A URL as it may be shown: without its password."""
-    return re.sub(r":[^:@]*@", ":***@", url)
+    """A URL, or several, as it may be shown: nothing of a user, a password or a query, well-formed or not."""
+    scheme, rest = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*:/+)?(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
+    user, at, tail = rest.rpartition("@")
+    if not scheme and not at:
+        return url
+    tail, question, _ = tail.partition("?")
+    ports = re.findall(r":([^:/,]*)", re.sub(r"\[[0-9A-Fa-f:.]*\]", "", tail).replace("://", ""))
+    # A `?` before the last `@`, or a port that is none, is part of a password that was not percent-encoded.
+    is_plain = re.fullmatch(_SEEN_IN_URLS, tail) and all(re.fullmatch("[0-9]{0,5}", port) for port in ports)
+    if "?" in user or not is_plain:
+        return f"{scheme or ''}***"
+    return f"{scheme or ''}{'***@' if at else ''}{tail}{'?***' if question else ''}"
+
+
+_URL_OPTIONS = ("db", "username", "password", "client_name", "socket_keepalive", "health_check_interval")
+
+
+def check_redis_url(url: str) -> None:
+    """Raise ValueError, which says what is wrong, for a URL at which no Redis can be reached."""
+    scheme, separator, rest = url.partition("://")
+    if "sentinel" in scheme:
+        raise ValueError("Redis Sentinel is not supported yet; name the primary itself, or a proxy in front of it")
+    if "cluster" in scheme:
+        raise ValueError("Redis Cluster is not supported yet; name a single Redis")
+    if not separator or scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("not a Redis URL")
+    if "#" in url:
+        raise ValueError("a # is written %23")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        options = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise ValueError(
+            _several(rest) or "the port or an option is wrong, or a password is not encoded"
+        ) from None
+    if "@" in parts.query:
+        raise ValueError("a ? in a password is written %3F, and a @ is written %40")
+    if several := _several(parts.netloc):
+        raise ValueError(several)
+    if port == 0 or (scheme != "unix" and re.search(r"[^A-Za-z0-9._:%\[\]-]", parts.netloc.rpartition("@")[2])):
+        raise ValueError("the host or the port is wrong")
+    if scheme == "unix" and not parts.path:
+        raise ValueError("the path of the socket is missing")
+    databases = [*options.get("db", []), *([parts.path.strip("/")] if scheme != "unix" else [])]
+    if any(database and not re.fullmatch(r"[0-9]{1,5}", database) for database in databases):
+        raise ValueError("the database is not a number, or a / in a password is not written %2F")
+    for name in options:
+        if name not in _URL_OPTIONS and not name.startswith("ssl_"):
+            raise ValueError(f"there is no option {name[:40]!r}")
+
+
+def _several(servers: str) -> str:
+    if "," not in servers.rpartition("@")[2]:
+        return ""
+    return "several servers are named: Redis Sentinel and Redis Cluster are not supported yet; name one"
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -175,7 +272,10 @@ def load_settings(**overrides: Any) -> Settings:
         for error in exc.errors(include_url=False):
             name = str(error["loc"][0]).upper() if error["loc"] else "AUTH_SECRET"
             problem = error["msg"].removeprefix("Value error, ")
-            given = "" if name in _SECRETS else f"{name}={hide_password(str(error.get('input')))}: "
+            value = str(error.get("input"))
+            if name == "REDIS_URL" or "@" in value:
+                value = hide_password(value)
+            given = "" if name in _SECRETS else f"{name}={value}: "
             problems[name] = given + problem
         # The check of the secret comes last and is left out when a field before it is wrong.
         secret = overrides.get("auth_secret") or os.environ.get("AUTH_SECRET", "")

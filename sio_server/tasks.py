@@ -75,7 +75,7 @@ class Supervisor:
                 log.error("a background task ended, starting it again: task=%s", name)
             except BaseException as exc:
                 # A cancellation that nobody has asked for is a failure like any other.
-                if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+                if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                     raise
                 log.error("a background task failed, starting it again: task=%s", name, exc_info=exc)
             finally:
@@ -85,7 +85,7 @@ class Supervisor:
             await asyncio.sleep(min(FIRST_BACK_OFF_S * 2 ** min(failures - 1, 6), MAX_BACK_OFF_S))
 
 
-def is_cancelled() -> bool:
+def is_being_cancelled() -> bool:
     """Whether the current task has been asked to end: otherwise a CancelledError is an error like any other."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

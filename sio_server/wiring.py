@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from aiohttp import web
 
 from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
@@ -15,6 +12,7 @@ from sio_server.cluster.peers import Peers
 from sio_server.cluster.status import read_status
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
@@ -25,22 +23,41 @@ from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.fanout.bus import Bus
-from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
+from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Resync
-from sio_server.gateway.http.api import HttpApi, Stage
+from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.health import HealthRoutes
+from sio_server.gateway.http.hosts import AllowedHosts
+from sio_server.gateway.http.metrics import MetricsRoutes
+from sio_server.gateway.http.page import PagePolicy, PageRoutes
+from sio_server.gateway.http.request_limits import RequestLimits
+from sio_server.gateway.http.stage import Stage, StageRoutes
+from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
-from sio_server.gateway.requests.namespace import Gateway
+from sio_server.gateway.requests.conversations import ConversationRequests
+from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.messages import MessageRequests
+from sio_server.gateway.requests.namespace import Gateway, handlers_of
+from sio_server.gateway.requests.runs import RunRequests
+from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
-from sio_server.gateway.sessions.disconnects import Drops
+from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, parse_rates
+from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.sessions.sign_out import Endings
-from sio_server.gateway.transport.request_timeouts import Strangers
-from sio_server.gateway.transport.server import SocketServer
+from sio_server.gateway.sessions.session import Session
+from sio_server.gateway.sessions.session_ready import SessionReady
+from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
+from sio_server.gateway.transport.engine import ConnectionLimits
+from sio_server.gateway.transport.http_connections import HttpConnections
+from sio_server.gateway.transport.inbound import InboundLimits
+from sio_server.gateway.transport.origins import AllowedOrigins
+from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.events import ServerEvent
 from sio_server.settings import Settings
@@ -53,7 +70,9 @@ from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
 
-SPARE_FILES = 256  # of those a process may open: for Redis, the page's files, requests that are no websockets
+REDIS_WAIT_S = 60.0  # for Redis, when the node starts
+SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
+HTTP_SHARE = 8  # of them, at most an eighth is for HTTP connections that are no websockets
 
 
 class Core:
@@ -67,16 +86,27 @@ class Core:
         self.clock = Clock()
         self.trace = Trace(settings.name)
         self.metrics = Metrics()
-        self.supervisor = Supervisor()
+        self.supervisor = Supervisor(self.metrics.task_failed)
+        self.open_files = raise_open_files()
 
 
 class Records:
     """What Redis keeps, as the parts of the event loop that serves clients see it."""
 
     def __init__(self, core: Core) -> None:
-        self.conversations = ConversationLog(core.scripts, core.trace)
-        self.members = Members(core.redis, core.scripts, self.conversations, retention=core.settings.log_retention)
-        self.devices = Devices(core.redis, core.scripts, self.members)
+        settings = core.settings
+        quotas = Quotas(
+            conversations=settings.quota_conversations,
+            bytes=settings.quota_bytes,
+            invitations=settings.quota_invitations,
+            invitations_kept_ms=settings.invitations_kept * DAY_MS,
+            abandoned_kept_ms=settings.abandoned_kept * DAY_MS,
+        )
+        self.conversations = ConversationLog(core.scripts, core.trace, quotas)
+        self.members = Members(
+            core.redis, core.scripts, self.conversations, retention=settings.log_retention, quotas=quotas
+        )
+        self.devices = Devices(core.redis, core.scripts, self.members, users_kept_ms=settings.users_kept_s * 1000)
         self.turns = Turns(core.scripts)
 
 
@@ -86,7 +116,7 @@ class Dialog:
     def __init__(self, core: Core) -> None:
         self._core = core
         self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
-        self.host = DialogHost(self._build)
+        self.host = DialogHost(self._build, core.metrics.task_failed)
         self.graphs: list[str] = []  # their names, the default one first; known when the host has started
 
     async def _build(self) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
@@ -103,7 +133,7 @@ class Dialog:
             await redis.aclose()
 
         try:
-            await checkpoints.set_up()
+            await checkpoints.set_up(REDIS_WAIT_S)
             graphs = await load_graphs(
                 graph=settings.graph,
                 langgraph_json=settings.langgraph_json,
@@ -140,20 +170,23 @@ class Dialog:
 
 
 class Presence:
-    """The sessions of this node, and what the cluster knows of them: the bus, heartbeats, who is deaf."""
+    """The sessions of this node, what the cluster knows of them and of its nodes, and the bus between them."""
 
-    def __init__(self, core: Core, records: Records) -> None:
+    def __init__(
+        self, core: Core, records: Records, on_signed_out: Callable[[Session, dict[str, str] | None], None]
+    ) -> None:
         settings = core.settings
         self.bus = Bus(settings.redis_url, core.node_id)
-        self.sessions = Sessions(
+        self.mirror = SessionMirror(
             core.redis,
             records.devices,
             core.node_id,
             settings.name,
-            core.metrics,
-            core.trace,
+            on_signed_out=on_signed_out,
             per_user=settings.connections_per_user,
-            per_address=settings.connections_per_address,
+        )
+        self.sessions = Sessions(
+            self.mirror, core.metrics, core.trace, per_address=settings.connections_per_address
         )
         description = {
             "name": settings.name,
@@ -171,7 +204,7 @@ class Presence:
 
         self.heartbeats = Heartbeats(
             self.nodes,
-            self.sessions,
+            self.mirror,
             self.peers,
             core.clock,
             beat_bus=self.bus.publish_heartbeat,
@@ -179,124 +212,142 @@ class Presence:
         )
 
 
-@dataclass
-class Gatekeeping:
-    """What decides whether a client is let in."""
+class Limiting:
+    """Tokens, and how much a user, an event and an address may spend."""
 
-    tokens: Tokens
-    limits: Limits
-    handshakes: Handshakes
-
-
-def wire_gatekeeping(core: Core, presence: Presence, secret: str) -> Gatekeeping:
-    """Tokens, rates and handshakes."""
-    settings = core.settings
-    tokens = Tokens(secret, settings.auth_audience, core.clock.now)
-    limits = Limits(
-        core.scripts,
-        user=parse_rates(settings.rate_limit_user),
-        events=parse_rates(settings.rate_limit_events),
-        marks=parse_rates(settings.rate_limit_marks),
-        address=parse_rates(settings.rate_limit_address),
-    )
-    handshakes = Handshakes(tokens, presence.sessions, limits, settings.trusted_proxies)
-    return Gatekeeping(tokens, limits, handshakes)
+    def __init__(self, core: Core, secret: str) -> None:
+        settings = core.settings
+        self.tokens = Tokens(secret, settings.auth_audience, core.clock.now)
+        self.limits = Limits(
+            core.scripts,
+            user=parse_rates(settings.rate_limit_user),
+            events=parse_rates(settings.rate_limit_events),
+            marks=parse_rates(settings.rate_limit_marks),
+            address=parse_rates(settings.rate_limit_address),
+        )
 
 
 class Sockets:
     """The Socket.IO server with what it serves: fan-out, the end of sessions, and the requests of clients."""
 
-    def __init__(
-        self, core: Core, records: Records, dialog: Dialog, presence: Presence, gatekeeping: Gatekeeping
-    ) -> None:
-        settings, bus, sessions = core.settings, presence.bus, presence.sessions
+    def __init__(self, core: Core, records: Records, dialog: Dialog, limiting: Limiting) -> None:
+        self._core = core
+        self._dialog = dialog
+        # A session that is written again may turn out to be signed out: then it is ended.
+        presence = self.presence = Presence(
+            core, records, lambda session, by: self.sign_outs.end(session.sid, signed_out(by))
+        )
+        bus, sessions = presence.bus, presence.sessions
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
         self.resync = Resync(bus, self.fanout, records.conversations, records.members, records.devices)
-        # None: the page's own origin only.
-        max_connections = min(settings.max_connections, raise_open_files() - SPARE_FILES)
-        self.server = SocketServer(bus, list(settings.allowed_origins) or None, max_connections)
-        self.endings = Endings(bus, sessions, records.devices, self.fanout, self.server.end_session)
-        self.drops = Drops(bus, sessions, core.metrics)
+        self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
+        self.server = SocketServer(bus, self._connection_limits(), self.disconnects.on_disconnected)
+        self.sign_outs = SignOuts(
+            bus, sessions, presence.mirror, records.devices, self.fanout, self.server.end_session
+        )
         self.readiness = Readiness(
-            settings.name,
-            bus,
+            core.settings.name,
             sessions,
             redis_heard_at=lambda: max(presence.heartbeats.heard_at, core.redis.answered_at),
+            bus_heard_at=lambda: bus.heard_at,
             another_is_well=presence.peers.one_is_well,
+            deliver=bus.deliver,
             close=self.server.close,
+            failing_tasks=lambda: [*core.supervisor.failing, *dialog.host.failing],
         )
-        gateway = Gateway(
-            handshakes=gatekeeping.handshakes,
-            limits=gatekeeping.limits,
-            sessions=sessions,
-            members=records.members,
-            conversations=records.conversations,
-            fanout=self.fanout,
-            bus=bus,
-            metrics=core.metrics,
-            node_name=settings.name,
-            turns=records.turns,
-            graphs=dialog.graphs,
-            devices=records.devices,
-            endings=self.endings,
-            drops=self.drops,
-            node_urls=settings.node_urls,
-            admit=self.readiness.admit,
-            conversations_per_session=settings.conversations_per_session,
-        )
-        self.server.register_namespace(gateway)
-        self.server.on_dropped = self.drops.dropped
-        self.server.after_connect = gateway.after_connect
+        self.server.register_namespace(self._namespace(records, limiting))
         self.dispatch = Dispatch(
             bus,
             self.fanout,
-            internal={
-                ServerEvent.SESSION_ENDED: self.endings.hear,
-                SESSION_DROPPED: lambda payload, room: self.drops.hear(payload),
-            },
+            internal={ServerEvent.SESSION_ENDED: self.sign_outs.on_session_ended},
             observers={
                 ServerEvent.RUN_FINISHED: lambda run, room: dialog.host.on_run_finished(
                     run["run_id"], run["status"]
                 ),
-                ServerEvent.DEVICE_UPDATED: lambda payload, room: sessions.renamed(room, payload["devices"]),
+                ServerEvent.DEVICE_UPDATED: lambda user, room: sessions.rename_devices(room, user["devices"]),
             },
         )
-        self._presence = presence
 
     def on_resubscribed(self) -> None:
         """The bus is back: anything may have been missed."""
-        self._presence.heartbeats.beat_now()
+        self.presence.heartbeats.beat_now()
         self.resync.start()
         if not self.readiness.stopping:
-            self._presence.sessions.doubt()
+            self.presence.mirror.request_reconcile()
+
+    def _connection_limits(self) -> ConnectionLimits:
+        settings, files = self._core.settings, self._core.open_files
+        event_rates = parse_rates(settings.rate_limit_events)
+        return ConnectionLimits(
+            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
+            AllowedOrigins(settings.allowed_origins),
+            InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+        )
+
+    def _namespace(self, records: Records, limiting: Limiting) -> Gateway:
+        core, settings, graphs = self._core, self._core.settings, self._dialog.graphs
+        bus, sessions = self.presence.bus, self.presence.sessions
+        handshakes = Handshakes(
+            limiting.tokens,
+            sessions,
+            limiting.limits,
+            trusted_proxies=settings.trusted_proxies,
+            admit=self.readiness.admit,
+            now=core.clock.now,
+        )
+        session_ready = SessionReady(
+            bus,
+            sessions,
+            records.devices,
+            self.disconnects,
+            node_name=settings.name,
+            node_urls=settings.node_urls,
+            graphs=graphs,
+        )
+        catch_up = CatchUp(
+            records.conversations,
+            self.fanout,
+            is_live=lambda sid: sessions.get(sid) is not None,
+            max_followed=settings.conversations_per_session,
+        )
+        handlers = handlers_of(
+            ConversationRequests(records.members, records.conversations, catch_up, bus, limiting.limits, graphs),
+            MessageRequests(records.conversations, self.fanout, bus, core.metrics),
+            RunRequests(records.turns, bus),
+            DeviceRequests(records.devices, self.sign_outs),
+        )
+        return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)
 
 
 class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
     def __init__(
-        self, core: Core, records: Records, sockets: Sockets, gatekeeping: Gatekeeping, feed: TraceFeed | None
+        self, core: Core, records: Records, sockets: Sockets, limiting: Limiting, feed: TraceFeed | None
     ) -> None:
         settings = core.settings
+        limits = RequestLimits(limiting.limits, settings.trusted_proxies)
+        guests = settings.auth_mode == "guest"
+        page_origins = (*settings.allowed_origins, *settings.node_urls)
         stage = None
         if feed is not None:
-            stage = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
-        api = HttpApi(
-            tokens=gatekeeping.tokens,
-            devices=records.devices,
-            limits=gatekeeping.limits,
-            trusted_proxies=settings.trusted_proxies,
-            guests=settings.auth_mode == "guest",
-            token_ttl_s=settings.token_ttl,
-            metrics=core.metrics,
-            node_name=settings.name,
-            readiness=sockets.readiness.report,
-            status=lambda: read_status(core.redis),
-            page_origins=settings.allowed_origins,
-            node_urls=settings.node_urls,
+            control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
+            stage = StageRoutes(control, settings.name, settings.allowed_origins)
+        self.application = make_application(
+            [
+                HealthRoutes(settings.name, sockets.readiness.report),
+                MetricsRoutes(core.metrics, settings.metrics_token),
+                GuestRoutes(limiting.tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
+                StatusRoutes(limiting.tokens, records.devices, limits, lambda: read_status(core.redis)),
+                PageRoutes(),
+            ],
+            hosts=AllowedHosts((*settings.allowed_hosts, settings.host), page_origins),
+            policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
         )
-        self.application: web.Application = api.application()
-        self.timeouts = Strangers()
-        self.application.middlewares.insert(0, self.timeouts.greet)
+        self.connections = HttpConnections(
+            min(settings.max_http_connections, core.open_files // HTTP_SHARE),
+            # Behind proxies of ours every connection comes from one of them.
+            lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
+        )
         sockets.server.attach(self.application)

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 import socketio
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from sio_clients import ChatClient, guest_token
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster, is_free
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
-from tests.waiting import Changes
+from tests.waiting import Changes, poll
 
 SECRET = "a-secret-that-only-these-tests-use-0123456789"
 NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}
@@ -47,6 +49,19 @@ async def cluster_in(folder: Path, settings: Mapping[str, str]) -> AsyncIterator
         yield running
     finally:
         await running.stop()
+
+
+async def redis_answers(url: str, timeout: float = 20.0) -> None:
+    """Wait until a Redis that has been started serves."""
+
+    async def is_serving() -> bool:
+        try:
+            return bool(await client.ping())
+        except (RedisError, OSError):
+            return False
+
+    async with Redis.from_url(url) as client:
+        await poll(is_serving, f"Redis at {url}", timeout)
 
 
 ClusterFactory = Callable[..., Awaitable[LocalCluster]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import combinations, pairwise
 from random import Random
 from typing import Any
@@ -127,7 +128,7 @@ def play_text(
     for attempt in range(1, attempts + 1):
         text = f"attempt {attempt} says more and more"
         cuts = [*range(0, len(text), 9), len(text)]
-        happens = [("run:started", {}, 0)]
+        happens: list[tuple[str, dict[str, Any], int]] = [("run:started", {}, 0)]
         happens += [("run:delta", {"offset": a, "text": text[a:b]}, b) for a, b in pairwise(cuts)]
         if attempt < attempts:
             happens.append(("run:superseded", {"withdrawn_chars": len(text)}, 0))
@@ -183,7 +184,7 @@ def play_run(
     for device in DEVICES:
         fates = [""] if run_id == FLOOR_RUN else [LOST, LATER, "", "", ""]
         whole = run_id == FLOOR_RUN or settled[device, room] or random.random() < 0.5
-        play_text(recorder, end, attempts, device, lambda fates=fates: random.choice(fates), whole)
+        play_text(recorder, end, attempts, device, partial(random.choice, fates), whole)
     play_steps(recorder, run_id, attempts, random)
     if kind == "interrupt" and random.random() < 0.5:
         resumed = f"{run_id}-on"

@@ -80,7 +80,9 @@ async def _play_on_own_cluster(
     """Start a cluster for scenes on ports that are free, play them, and stop it; returns the exit status."""
     from roomgraph.tour.play import BAD_NETWORKS, prepare_cluster
     from sio_server.language import load_texts
-    from sio_server.local.cluster import ClusterError, LocalCluster, find_ports
+    from sio_server.local.cluster import LocalCluster
+    from sio_server.local.errors import ClusterError
+    from sio_server.local.ports import find_ports
     from sio_server.local.up import up
 
     texts = load_texts(language, "sio_server.local", "up")

@@ -30,9 +30,9 @@ class _Sessions(Protocol):
 
     async def register_again(self) -> None: ...
 
-    async def tidy(self) -> None: ...
+    async def clean_up(self) -> None: ...
 
-    async def bury(self, node_id: str) -> None: ...
+    async def reap(self, node_id: str) -> None: ...
 
 
 class Heartbeats:
@@ -149,14 +149,14 @@ class Heartbeats:
             except BaseException:
                 self._unregistered = True
                 raise
-        await self._sessions.tidy()
+        await self._sessions.clean_up()
 
     async def _bury(self, dead: list[str]) -> None:
         """Remove what dead nodes left. Other nodes may be doing the same at this moment."""
         for node_id in dead:
             log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
             try:
-                await self._sessions.bury(node_id)
+                await self._sessions.reap(node_id)
                 await self._nodes.forget(node_id)
                 await self._on_gone(node_id)
             except Unavailable as exc:

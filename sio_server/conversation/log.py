@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sio_server.conversation.marks import Marks
+from sio_server.conversation.quotas import Allowances, Quotas
 from sio_server.conversation.view import View, get_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
@@ -65,9 +66,10 @@ class ConversationLog:
     request cannot be served and Unavailable when the outcome is unknown.
     """
 
-    def __init__(self, scripts: Scripts, trace: Trace | None = None) -> None:
+    def __init__(self, scripts: Scripts, trace: Trace | None = None, quotas: Quotas | None = None) -> None:
         self._scripts = scripts
-        self.marks = Marks(scripts)
+        self._allowances = Allowances(scripts, quotas or Quotas())
+        self.marks = Marks(scripts, self._allowances)
         self._trace = trace or Trace("")
 
     async def append_message(
@@ -102,10 +104,10 @@ class ConversationLog:
         began = time.monotonic()
         body = text if edits is None else f"{edits} {text}"
         digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
-        reply = await self._scripts.conversation(
+        reply = await self._allowances.write(
             "append",
             conversation_id,
-            user_id=author.user_id,
+            author.user_id,
             data=to_json(data),
             client_id=client_id,
             digest=digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sio_server.conversation.quotas import Allowances
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Scripts
 
@@ -12,8 +13,9 @@ class Marks:
     Raises Refused for a user who is not a member, and Unavailable when the outcome is unknown.
     """
 
-    def __init__(self, scripts: Scripts) -> None:
+    def __init__(self, scripts: Scripts, allowances: Allowances) -> None:
         self._scripts = scripts
+        self._allowances = allowances
 
     async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:
         """Move the user's read mark up to `seq`; return where it is now."""
@@ -32,8 +34,8 @@ class Marks:
         return int(reply["mark"])
 
     async def save_draft(self, conversation_id: str, user_id: str, device_id: str, text: str) -> int:
-        """Keep the user's unsent text; return its revision."""
-        reply = await self._scripts.conversation(
-            "save_draft", conversation_id, user_id=user_id, device_id=device_id, text=to_json(text)
+        """Keep the user's unsent text; return its revision. Raises Refused with `quota_exceeded`."""
+        reply = await self._allowances.write(
+            "save_draft", conversation_id, user_id, device_id=device_id, text=to_json(text)
         )
         return int(reply["rev"])

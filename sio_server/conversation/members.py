@@ -10,6 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from sio_server.conversation.log import Author, ConversationLog, new_epoch
+from sio_server.conversation.quotas import Quotas
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import ConversationCreate
 from sio_server.protocol.run import agent_name
@@ -26,14 +27,25 @@ class Members:
     before joining and cleared after leaving, so it may name too many, never too few; reads skip the surplus.
     """
 
-    def __init__(self, redis: Redis, scripts: Scripts, log: ConversationLog, *, retention: int) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        log: ConversationLog,
+        *,
+        retention: int,
+        quotas: Quotas | None = None,
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._log = log
         self._retention = retention
+        self._quotas = quotas or Quotas()
 
     async def create(self, author: Author, request: ConversationCreate) -> tuple[str, bool]:
         """Create a conversation owned by the author; return its id and whether it is new.
+
+        Raises Refused with `quota_exceeded` when the author has as many conversations, or invitations, as allowed.
 
         The same request with the same `conversation_id` may be repeated; another one is refused with
         `conversation_exists`.
@@ -60,6 +72,7 @@ class Members:
             "approvals": request.approvals,
         }
         settings["agent_name"] = agent_name(graph)
+        await self._reserve_invitations(author.user_id, conversation_id, request.invite)
         await self._index(author.user_id, conversation_id)
         # A refusal may leave the index naming too many, which is harmless: the author may be invited there.
         reply = await self._scripts.conversation(
@@ -72,9 +85,9 @@ class Members:
             data=to_json(data),
             settings=settings,
             user_ids=request.invite,
+            invitations_kept_ms=self._quotas.invitations_kept_ms,
         )
-        for invited in request.invite:
-            await self._index(invited, conversation_id)
+        await self._list_invitations(conversation_id, request.invite)
         return conversation_id, reply["new"] == "1"
 
     async def join(self, author: Author, conversation_id: str) -> bool:
@@ -94,19 +107,27 @@ class Members:
         """End the author's membership; return whether there was one."""
         data = {"user_id": author.user_id, "name": author.name}
         reply = await self._scripts.conversation(
-            "leave", conversation_id, user_id=author.user_id, data=to_json(data)
+            "leave",
+            conversation_id,
+            user_id=author.user_id,
+            data=to_json(data),
+            abandoned_kept_ms=self._quotas.abandoned_kept_ms,
         )
         await self._unindex(author.user_id, conversation_id)
         return bool(reply["left"] == "1")
 
     async def invite(self, author: Author, conversation_id: str, user_ids: list[str]) -> list[str]:
-        """Invite users; return those for whom it is new."""
+        """Invite users; return those for whom it is new. Raises Refused with `quota_exceeded`."""
+        await self._reserve_invitations(author.user_id, conversation_id, user_ids)
         reply = await self._scripts.conversation(
-            "invite", conversation_id, user_id=author.user_id, user_ids=user_ids
+            "invite",
+            conversation_id,
+            user_id=author.user_id,
+            user_ids=user_ids,
+            invitations_kept_ms=self._quotas.invitations_kept_ms,
         )
         # For all of them, also when this is a repetition: the first time may have ended here.
-        for user_id in user_ids:
-            await self._index(user_id, conversation_id)
+        await self._list_invitations(conversation_id, user_ids)
         return list(reply["new"])
 
     async def conversations(self, user_id: str, after: str | None, limit: int) -> tuple[list[Any], str | None]:
@@ -176,16 +197,48 @@ class Members:
             return {user_id: bool(there) for user_id, there in zip(user_ids, await pipe.execute(), strict=True)}
 
     async def _invitation(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
-        keys = ConversationKeys(conversation_id)
-        with redis_errors():
-            if not await self._redis.sismember(keys.invited, user_id):
-                return None
-            title = await self._redis.hget(keys.meta, "title")
-        return {"conversation_id": conversation_id, "title": title, "role": "invited"}
+        reply = await self._scripts.conversation("get_invitation", conversation_id, user_id=user_id)
+        if reply["invited"] != "1":
+            return None
+        return {"conversation_id": conversation_id, "title": reply["title"], "role": "invited"}
+
+    async def _reserve_invitations(self, user_id: str, conversation_id: str, user_ids: list[str]) -> None:
+        if user_ids and self._quotas.invitations:
+            await self._scripts.user(
+                "reserve_invitations",
+                user_id,
+                conversation_id=conversation_id,
+                user_ids=user_ids,
+                kept_ms=self._quotas.invitations_kept_ms,
+                quota=self._quotas.invitations,
+            )
+
+    async def _list_invitations(self, conversation_id: str, user_ids: list[str]) -> None:
+        for user_id in user_ids:
+            await self._scripts.user(
+                "list_invitation",
+                user_id,
+                conversation_id=conversation_id,
+                kept_ms=self._quotas.invitations_kept_ms,
+            )
 
     async def _index(self, user_id: str, conversation_id: str) -> None:
+        """Put a conversation into the list of a user who is about to be a member."""
+        key, quota = user_conversations(user_id), self._quotas.conversations
         with redis_errors():
-            await self._redis.zadd(user_conversations(user_id), {conversation_id: 0})
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.zadd(key, {conversation_id: 0})
+            pipe.zcard(key)
+            added, listed = await pipe.execute()
+        # Of two at the same time each counts the other. What is listed may be an invitation, or have been left.
+        if quota and listed > quota:
+            belongs = await self.ids(user_id, listed)
+            if conversation_id not in belongs and len(belongs) >= quota:
+                if added:
+                    await self._unindex(user_id, conversation_id)
+                raise Refused(
+                    ErrorCode.QUOTA_EXCEEDED, f"a user may be in {quota} conversations; leave one of them first"
+                )
 
     async def _unindex(self, user_id: str, conversation_id: str) -> None:
         with redis_errors():

@@ -1,4 +1,4 @@
-"""Runs and their leases: taken, renewed, streamed and ended by the scripts, each step fenced."""
+"""Runs and their leases as executors use them: claimed, renewed, streamed and ended, each step fenced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sio_server.protocol.run import RunStatus, final_entry_type, transition
+from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Argument, Reply, Scripts
 
@@ -24,7 +24,7 @@ class ClaimedRun:
     failures: int  # how many attempts before this one ended in an error of the graph
     token: str
     input_seq: int
-    input: dict[str, Any] | None  # the envelope of the message to answer; None when retention took it
+    input: dict[str, Any] | None  # the envelope of the message to answer; None when the log no longer keeps it
     source: str  # the thread whose latest checkpoint this attempt begins from; empty: from nothing
     began_from: str  # the thread from which the first attempt began; for answers: that of the interrupts
     answers: dict[str, Any]  # the graph's interrupt id -> value
@@ -47,11 +47,11 @@ class LeaseHeld:
 
 @dataclass(frozen=True)
 class NothingToDo:
-    """There is nothing to do."""
+    """The conversation has nothing to do."""
 
 
 class LeaseLost(Exception):
-    """The run is another node's now, or has been ended: nothing more may be done for it here."""
+    """The run is another node's now, or has ended: nothing more may be written for it here."""
 
 
 class Runs:
@@ -67,11 +67,11 @@ class Runs:
     ) -> ClaimedRun | LeaseHeld | NothingToDo:
         """Take the lease of a conversation with its first unfinished run.
 
-        `holding` is a fencing token whose lease is given up for it; `failed` is the id of
-        the run whose attempt under it has failed: the failure is counted for this run, whichever comes next.
+        `holding` is a fencing token whose lease is given up for it. `failed` is the id of the run whose attempt
+        under that token has failed: the failure is counted for that run, whichever is claimed.
         """
         reply = await self._scripts.conversation(
-            "take_run",
+            "claim_run",
             conversation_id,
             node_id=self._node_id,
             node_name=self._node_name,
@@ -101,7 +101,7 @@ class Runs:
         )
 
     async def adopt_thread(self, run: ClaimedRun) -> None:
-        """From now on the run goes on from this attempt's checkpoints, whoever executes it."""
+        """From now on the run continues from this attempt's checkpoints, whichever node executes it."""
         await self._fenced("adopt", run, run_id=run.run_id, thread_id=run.thread_id)
 
     async def renew_lease(self, run: ClaimedRun) -> None:
@@ -109,7 +109,7 @@ class Runs:
         await self._fenced("renew_lease", run)
 
     async def hand_over_run(self, run: ClaimedRun) -> None:
-        """Let go of an unfinished run: whoever takes it next makes the next attempt."""
+        """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
         await self._fenced("hand_over", run)
 
     async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
@@ -133,11 +133,10 @@ class Runs:
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
     ) -> list[str]:
-        """End the run with its one final entry, and give the lease back; return threads to delete.
+        """End the run with its one final entry, and give up the lease; return threads to delete.
 
         `interrupts` are pairs of our id and the graph's.
         """
-        transition(RunStatus.RUNNING, status)
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
@@ -154,11 +153,11 @@ class Runs:
         return list(reply["retired"])
 
     async def retire_thread(self, run: ClaimedRun) -> None:
-        """This attempt's thread is nobody's any more: have it deleted when the run has ended."""
+        """Have this attempt's thread deleted when the run has ended, unless the run continues from it."""
         await self._scripts.conversation("retire", run.conversation_id, run_id=run.run_id, thread_id=run.thread_id)
 
     async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
-        """These threads have been deleted."""
+        """Record that these threads have been deleted."""
         await self._scripts.conversation("forget_threads", conversation_id, thread_ids=list(thread_ids))
 
     async def _fenced(self, script: str, run: ClaimedRun, **arguments: Argument) -> Reply:

@@ -149,7 +149,7 @@ class Attempts:
         finally:
             if not isinstance(decision, TryAgain):
                 self._leases.release_lease(run)
-            stream.end()
+            stream.close()
             # A graph that will not end does no harm: it has lost its lease then.
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
             if await end_tasks((graph, pump, *flags), patience_s=patience_s):
@@ -186,7 +186,7 @@ class Attempts:
         limit = asyncio.timeout(self._limits.timeout_s)
         try:
             async with limit:
-                said = await execution()
+                said = await execution.run_graph()
         except GeneratorExit:
             raise
         except BaseException as exc:
@@ -205,7 +205,7 @@ class Attempts:
 
     async def _show_the_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> None:
         """Show what the graph said last, before its final entry, which says it all: a failure costs nothing."""
-        stream.end()
+        stream.close()
         await asyncio.wait({pump})
         if _stream_ended(pump, run) is None:
             try:

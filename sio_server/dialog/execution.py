@@ -1,4 +1,4 @@
-"""One attempt at a run: the graph starts, or goes on from an earlier attempt, until it ends or asks."""
+"""One attempt at a run: the graph starts, or continues from an earlier attempt, until it ends or asks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from sio_server.conversation.runs import ClaimedRun, Runs
-from sio_server.dialog.reports import bounded, outcome, tool_calls, whole_unicode
+from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome, valid_unicode
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
@@ -27,7 +27,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the graph said, and the tools it called for it."""
+    """The text of the graph's answer, and the tools it called for it."""
 
     text: str
     tools: list[dict[str, Any]] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Questions:
-    """The graph waits for answers; `said` is what it has said in this attempt."""
+    """The graph waits for answers to its interrupts; `said` is its text in this attempt."""
 
     interrupts: list[Interrupt]
     said: str
@@ -68,7 +68,7 @@ class Execution:
         self._checkpoints = 0
         self._ran: list[str] = []  # nodes of the graph whose step has no checkpoint yet
 
-    async def __call__(self) -> Answer | Questions:
+    async def run_graph(self) -> Answer | Questions:
         """Execute until the graph ends or asks. Raises NoAnswer, LeaseLost, and whatever the graph raises."""
         config = config_of(self._run)
         if "recursion_limit" not in (self._graph.config or {}):
@@ -77,7 +77,7 @@ class Execution:
         if given != {}:
             parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")
             async for namespace, mode, part in parts:
-                self._take_in(namespace, mode, part)
+                self._on_part(namespace, mode, part)
         if self._interrupts:
             return Questions(self._interrupts, self._stream.said)
         answer = self._answer()
@@ -86,16 +86,16 @@ class Execution:
         return answer
 
     async def _begin(self, config: RunnableConfig) -> dict[str, Any] | Command[Any] | None:
-        """Copy the dialog's state and say what the graph is given: a message, answers, or nothing to go on.
+        """Copy the state of the dialog; return the graph's input: a message, answers, or None to continue.
 
-        An empty dictionary says that an earlier attempt has brought the graph to its end.
+        An empty dictionary means that an earlier attempt has brought the graph to its end.
         """
         run, saver = self._run, self._saver
         has_subgraphs = any(True for _ in self._graph.get_subgraphs())
-        goes_on = run.attempt > 1 or run.kind == "resume"
+        continues = run.attempt > 1 or run.kind == "resume"
         copied = []
         if run.source:
-            copied = await copy_tip(saver, run, whole=goes_on, subgraphs=goes_on or has_subgraphs)
+            copied = await copy_tip(saver, run, whole=continues, subgraphs=continues or has_subgraphs)
         await self._runs.adopt_thread(run)
         tip = tip_of(copied)
         start = Tip()
@@ -123,13 +123,13 @@ class Execution:
         """Made of the message's place in the log, so that it is the same in every attempt."""
         return f"{self._run.conversation_id}:{self._run.input_seq}"
 
-    def _take_in(self, namespace: Any, mode: Any, part: Any) -> None:
+    def _on_part(self, namespace: Any, mode: Any, part: Any) -> None:
         if mode == "messages":
             message = part[0]
             if isinstance(message, (AIMessage, AIMessageChunk)):
-                self._stream.say(message.id, whole_unicode(str(message.text)))
+                self._stream.add_text(message.id, valid_unicode(str(message.text)))
         elif mode == "custom":
-            self._stream.report({"kind": "custom", "data": bounded(part)})
+            self._stream.add_report({"kind": "custom", "data": bounded_json(part)})
         elif mode == "updates":
             for node, update in part.items():
                 if node == "__interrupt__":
@@ -141,7 +141,7 @@ class Execution:
                 if not namespace:
                     self._ran.append(node)
                 names = [name.split(":")[0] for name in namespace]
-                self._stream.report({"kind": "node", "path": [*names, node], "data": bounded(update)})
+                self._stream.add_report({"kind": "node", "path": [*names, node], "data": bounded_json(update)})
         elif mode == "values" and not namespace:
             self._values = part
             if self._ran:
@@ -151,27 +151,27 @@ class Execution:
                 self._ran.clear()
 
     def _report_tools(self, update: Any) -> None:
-        """Tell of tool calls and their results, each once: a subgraph's come again from the graph around it."""
+        """Report tool calls and their results, each once: those of a subgraph come again from its parent graph."""
         updates = update if isinstance(update, list) else [update]
         for message in (m for item in updates for m in _messages(item)):
             news = []
             if isinstance(message, AIMessage):
                 news = tool_calls([message])
             elif isinstance(message, ToolMessage):
-                news = [{"id": message.tool_call_id, "name": message.name, **outcome(message)}]
+                news = [{"id": message.tool_call_id, "name": message.name, **tool_outcome(message)}]
             for tool in news:
                 if (tool["id"], tool["status"]) not in self._reported:
                     self._reported.add((tool["id"], tool["status"]))
-                    self._stream.report({"kind": "tool", "tool": tool})
+                    self._stream.add_report({"kind": "tool", "tool": tool})
 
     def _answer(self) -> Answer:
-        """The last thing the assistant said since the message of this run, or a tool that answers for it."""
+        """The last text of the assistant since the message of this run, or of a tool that answers for it."""
         messages = list(_messages(self._values))
         asked_at = next((n for n, item in enumerate(messages) if item.id == self._message_id), -1)
         since = messages[asked_at + 1 :]
         spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
         spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
-        return Answer(whole_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
+        return Answer(valid_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
 
 
 def _messages(state: Any) -> list[BaseMessage]:

@@ -10,7 +10,7 @@ from langgraph.types import Interrupt
 from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.execution import Answer, Questions
 from sio_server.dialog.outcome import Finish
-from sio_server.dialog.reports import plain
+from sio_server.dialog.reports import plain_json
 from sio_server.protocol.run import agent_id
 
 Said = Answer | Questions | None  # what a graph ended with; None: with nothing that can be told
@@ -30,15 +30,15 @@ def final_entry(run: ClaimedRun, how: Finish, said: Said) -> tuple[dict[str, Any
 
 
 def describe_interrupts(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:
-    """The interrupts as an entry tells them: `{interrupt_id, value}`."""
+    """The interrupts as an entry lists them: `{interrupt_id, value}`."""
     return [
-        {"interrupt_id": f"{run_id}:{number}", "value": plain(interrupt.value)}
+        {"interrupt_id": f"{run_id}:{number}", "value": plain_json(interrupt.value)}
         for number, interrupt in enumerate(interrupts)
     ]
 
 
 def question_text(value: Any) -> str:
-    """The words of an interrupt for people, where it has any."""
+    """The text of an interrupt for people, or an empty string."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

@@ -14,7 +14,7 @@ from sio_server.dialog.worker import HAND_OVER_S, DialogWorker
 log = logging.getLogger(__name__)
 
 THREAD = "dialog"  # its name, and what `failing` and `on_failure` say when it has died
-CLOSE_S = 2.0  # for connections to be closed
+CLOSE_S = 1.0  # for connections to be closed
 
 Build = Callable[[], Awaitable[tuple[DialogWorker, Callable[[], Awaitable[None]]]]]
 
@@ -81,7 +81,7 @@ class DialogHost:
     def _main(self, new_loop: Callable[[], asyncio.AbstractEventLoop], ready: Future[None]) -> None:
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
-                _run_whatever_happens(runner.get_loop(), self._serve(ready))
+                run_whatever_happens(runner.get_loop(), self._serve(ready))
         except BaseException as exc:
             if not ready.done():
                 # In the caller's thread a SystemExit would end the node without a message.
@@ -106,11 +106,11 @@ class DialogHost:
         self._done.set_result(None)
 
 
-def _run_whatever_happens(loop: asyncio.AbstractEventLoop, main: Awaitable[None]) -> None:
+def run_whatever_happens(loop: asyncio.AbstractEventLoop, main: Awaitable[None]) -> None:
     """Run `main` to its end, though other code in the loop tries to end it.
 
-    asyncio lets SystemExit and KeyboardInterrupt of any task or callback through to whoever runs the loop, and a
-    graph may also stop it. The loop is as it was, so it is run again.
+    asyncio lets SystemExit and KeyboardInterrupt of any task or callback through to the caller that runs the loop,
+    and a graph may also stop it. The loop is as it was, so it is run again.
     """
     task = asyncio.ensure_future(main, loop=loop)
     while not task.done():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.keys import LEASE_MS
-from sio_server.tasks import is_cancelled
+from sio_server.tasks import is_being_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class LeaseKeeper:
         try:
             await self._renew(lease)
         except BaseException as exc:
-            if isinstance(exc, asyncio.CancelledError) and is_cancelled():
+            if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                 raise
             log.error("a lease could not be renewed: run=%s", lease.run.run_id, exc_info=exc)
 

@@ -14,14 +14,14 @@ from pydantic import BaseModel, TypeAdapter
 
 from sio_server.store.json_text import to_json
 
-MAX_REPORT_CHARS = 4096  # of JSON; what is longer is cut and marked
+MAX_REPORT_CHARS = 4096  # of JSON; a longer report is cut and marked
 MAX_TOOLS = 50  # tool calls named in an answer
 MAX_DEPTH = 40
-MAX_ITEMS = 100  # of what can be read only once, such as a generator
+MAX_ITEMS = 100  # of an iterator, such as a generator, which can be read only once
 _ANYTHING = TypeAdapter[Any](Any)
 
 
-def plain(value: Any, depth: int = 0) -> Any:
+def plain_json(value: Any, depth: int = 0) -> Any:
     """A value as plain JSON: messages by role and text, objects by their fields, the rest by its text.
 
     Never raises: a graph may report anything.
@@ -29,13 +29,13 @@ def plain(value: Any, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         return "…"
     try:
-        return _plain(value, depth + 1)
+        return _plain_json(value, depth + 1)
     except Exception:
         return f"<{type(value).__name__}>"
 
 
-def whole_unicode(text: str) -> str:
-    """A text without halves of surrogate pairs, which no log and no socket can carry."""
+def valid_unicode(text: str) -> str:
+    """The text with each unpaired surrogate replaced: no log and no socket can carry one."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -43,15 +43,15 @@ def whole_unicode(text: str) -> str:
     return text
 
 
-def bounded(value: Any) -> Any:
+def bounded_json(value: Any) -> Any:
     """A plain value, or the beginning of its JSON as `{truncated}` when it is too long."""
-    shown = plain(value)
+    shown = plain_json(value)
     text = to_json(shown)
     return shown if len(text) <= MAX_REPORT_CHARS else {"truncated": text[:MAX_REPORT_CHARS]}
 
 
 def tool_calls(messages: list[BaseMessage]) -> list[dict[str, Any]]:
-    """The tools called in some messages: `{id, name, args, status}`, and `result` when it is there.
+    """The tools called in these messages: `{id, name, args, status}`, and `result` once there is one.
 
     `status` is `called`, `done` or `failed`.
     """
@@ -59,24 +59,24 @@ def tool_calls(messages: list[BaseMessage]) -> list[dict[str, Any]]:
     tools = []
     for message in messages:
         for call in message.tool_calls if isinstance(message, AIMessage) else ():
-            tool = {"id": call["id"], "name": call["name"], "args": bounded(call["args"]), "status": "called"}
+            tool = {"id": call["id"], "name": call["name"], "args": bounded_json(call["args"]), "status": "called"}
             result = results.get(call["id"] or "")
-            tools.append(tool if result is None else tool | outcome(result))
+            tools.append(tool if result is None else tool | tool_outcome(result))
     return tools[-MAX_TOOLS:]
 
 
-def outcome(message: ToolMessage) -> dict[str, Any]:
+def tool_outcome(message: ToolMessage) -> dict[str, Any]:
     """How a tool call ended."""
-    return {"status": "failed" if message.status == "error" else "done", "result": bounded(message.text)}
+    return {"status": "failed" if message.status == "error" else "done", "result": bounded_json(message.text)}
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _plain_json(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
-        return plain(value.value, depth)
+        return plain_json(value.value, depth)
     if isinstance(value, str):
-        return whole_unicode(str(value))
+        return valid_unicode(str(value))
     if isinstance(value, int):
         return int(value) if value.bit_length() < 1000 else f"<a number of {value.bit_length()} bits>"
     if isinstance(value, float):
@@ -87,23 +87,23 @@ def _plain(value: Any, depth: int) -> Any:
         except UnicodeDecodeError:
             return f"<{len(value)} bytes>"
     if isinstance(value, BaseMessage):
-        return {"role": value.type, "text": whole_unicode(str(value.text))}
+        return {"role": value.type, "text": valid_unicode(str(value.text))}
     if isinstance(value, BaseModel):
         value = {name: getattr(value, name) for name in type(value).model_fields}
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {_key(key): plain(item, depth) for key, item in value.items()}
+        return {_key(key): plain_json(item, depth) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, depth) for item in value]
+        return [plain_json(item, depth) for item in value]
     if isinstance(value, Iterator):
-        return [plain(item, depth) for item in islice(value, MAX_ITEMS)]
+        return [plain_json(item, depth) for item in islice(value, MAX_ITEMS)]
     shown = _ANYTHING.dump_python(value, mode="json", fallback=str, warnings=False)
-    return whole_unicode(shown) if isinstance(shown, str) else plain(shown, depth)
+    return valid_unicode(shown) if isinstance(shown, str) else plain_json(shown, depth)
 
 
 def _key(key: Any) -> str:
     try:
-        return whole_unicode(str(key))
+        return valid_unicode(str(key))
     except Exception:
         return f"<{type(key).__name__}>"

@@ -1,4 +1,4 @@
-"""What a run says and reports, on its way to devices: collected for some milliseconds, then shown in one delta."""
+"""Text and reports of a run on their way to devices: collected for some milliseconds, then shown in one delta."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.protocol.errors import Unavailable
 
-COALESCE_S = 0.045  # people see no difference to word by word; the bus sees twenty deltas a second at most
+COALESCE_S = 0.045  # people see no difference from word by word; the bus carries at most 22 deltas a second
 BETWEEN_MESSAGES = "\n\n"
 
 
 class RunStream:
-    """Streams one attempt. Deltas join on to each other by offset; their cost is linear in the text.
+    """Streams one attempt. Each delta begins at the offset where the last one ended: the cost is linear.
 
-    Text and updates are shown in the order in which the graph gave them.
+    Text and reports are shown in the order in which the graph gave them.
     """
 
     def __init__(self, runs: Runs, run: ClaimedRun) -> None:
@@ -30,8 +30,8 @@ class RunStream:
         self._changed = asyncio.Event()
         self._ended = False
 
-    def say(self, message_id: str | None, text: str) -> None:
-        """The graph said something more, in the message of that id."""
+    def add_text(self, message_id: str | None, text: str) -> None:
+        """Add text of the message with that id."""
         if not text:
             return
         if self._message_id not in (None, message_id):
@@ -41,26 +41,26 @@ class RunStream:
         self._waiting.append(text)
         self._changed.set()
 
-    def report(self, update: dict[str, Any]) -> None:
-        """The graph reported something: `{kind, ...}`."""
+    def add_report(self, update: dict[str, Any]) -> None:
+        """Add a report: `{kind, ...}`."""
         self._waiting.append(update)
         self._changed.set()
 
     async def pump(self) -> None:
-        """Show what is added, until `end`. Raises LeaseLost."""
+        """Show what is added, until `close`. Raises LeaseLost."""
         while not self._ended:
             await self._changed.wait()
             if not self._ended:
                 await asyncio.sleep(COALESCE_S)
             await self.flush()
 
-    def end(self) -> None:
-        """Nothing more will be added. A flag, since the Redis client may swallow a cancellation."""
+    def close(self) -> None:
+        """Say that nothing more will be added. A flag, since the Redis client may swallow a cancellation."""
         self._ended = True
         self._changed.set()
 
     async def flush(self) -> None:
-        """Show what has not been shown. While Redis is away nothing is lost: it is shown later."""
+        """Show what has not been shown yet. While Redis cannot be reached nothing is lost: it is shown later."""
         self._changed.clear()
         while self._unsent or self._waiting:
             if not self._unsent:
@@ -73,7 +73,7 @@ class RunStream:
                     await self._runs.add_update(self._run, self._updates + 1, self._unsent)
                     self._updates += 1
             except Unavailable:
-                # It may have arrived all the same: the very same delta must be sent again, no longer one.
+                # It may have arrived all the same: the very same delta must be sent again, and not a longer one.
                 self._changed.set()
                 return
             self._unsent = ""

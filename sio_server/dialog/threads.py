@@ -1,7 +1,7 @@
-"""The threads of checkpoints: each attempt at a run has its own, begun as a copy of where the dialog stands.
+"""Threads of checkpoints: each attempt at a run has its own, which begins as a copy of the latest checkpoints.
 
-An owner that was paused and wakes, or any other that lost its lease, can write to its own thread only. Which
-thread counts is said in the run's record and in the conversation, by fenced scripts.
+An owner that was paused and wakes, or any other that lost its lease, can write to its own thread only. The run's
+record and the conversation name the thread that counts; only fenced scripts write them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Tip:
     asked: dict[str, tuple[str, str]] = field(default_factory=dict)  # interrupt id -> the task that raised it
 
     def is_beyond(self, start: Tip) -> bool:
-        """Whether an earlier attempt has brought the graph further, be it only by taking in the message.
+        """Whether an earlier attempt has brought the graph further, if only by reading the message.
 
         Not every checkpointer keeps metadata of ours, but all keep the ids of checkpoints.
         """
@@ -44,13 +44,13 @@ class Tip:
 
     @property
     def step(self) -> int:
-        """LangGraph's number of the checkpoint: it counts on through a dialog, and is -1 for the first input."""
+        """LangGraph's number of the checkpoint: it counts through the dialog, and is -1 for the first input."""
         return int(self.root.metadata.get("step", _NONE)) if self.root else _NONE
 
     def unused(self, answers: dict[str, Any], asked: Tip) -> dict[str, Any]:
-        """Those answers that no earlier attempt has handed to the graph.
+        """Those answers that no earlier attempt has given to the graph.
 
-        The graph's node would take an answer given twice for the answer to its next question.
+        A node of the graph would take an answer given twice for the answer to its next question.
         """
         return {
             interrupt_id: value
@@ -63,7 +63,7 @@ class Tip:
 def config_of(run: ClaimedRun) -> RunnableConfig:
     """How the graph is called in this attempt.
 
-    The run's id is metadata only: LangGraph takes `run_id` in `configurable` for a sign to ignore the input.
+    The run's id is metadata only: with `run_id` in `configurable` LangGraph ignores the input.
     """
     configurable = {
         "thread_id": run.thread_id,
@@ -74,10 +74,10 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
 
 
 async def read_tip(saver: Saver, thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
-    """The latest checkpoint of the root, and before it those of the subgraphs that it can enter again."""
+    """The latest checkpoint of the root, preceded by those of the subgraphs that can be entered again."""
 
     async def latest(namespace: str) -> CheckpointTuple | None:
-        # Asked for one by one: the latest is the one written last, whatever the clocks in the ids say.
+        # One by one: the latest is the one written last, whatever the clocks in the ids say.
         return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
 
     root = await latest("")
@@ -89,7 +89,7 @@ async def read_tip(saver: Saver, thread_id: str, *, subgraphs: bool) -> list[Che
 
 
 def tip_of(latest: list[CheckpointTuple]) -> Tip:
-    """What has to be known of them to go on."""
+    """What is needed to continue from these checkpoints."""
     resumes: dict[tuple[str, str], int] = {}
     asked: dict[str, tuple[str, str]] = {}
     for item in latest:
@@ -108,10 +108,10 @@ def tip_of(latest: list[CheckpointTuple]) -> Tip:
 
 
 async def copy_tip(saver: Saver, run: ClaimedRun, *, whole: bool, subgraphs: bool) -> list[CheckpointTuple]:
-    """Begin the attempt's thread from the latest checkpoints of its source; return what was copied.
+    """Begin the attempt's thread with the latest checkpoints of its source; return what was copied.
 
-    `whole`: with what the tasks of the last step have written, so that it can go on in the middle of a step.
-    Ids are kept: the names of tasks are made of them.
+    `whole`: with what the tasks of the last step have written, so that it can continue in the middle of a step.
+    Ids are kept, since the names of tasks are made from them.
     """
     latest = await read_tip(saver, run.source, subgraphs=subgraphs)
     for item in latest:

@@ -1,4 +1,4 @@
-"""What a node measures of itself, for Prometheus."""
+"""The metrics of a node, for Prometheus."""
 
 from __future__ import annotations
 
@@ -41,19 +41,29 @@ class Metrics:
             registry=self.registry,
         )
         self.drops = Counter(
-            "roomgraph_drops", "Connections ended without a word, by reason", ["reason"], registry=self.registry
+            "roomgraph_drops", "Connections that the node ended, by reason", ["reason"], registry=self.registry
+        )
+        self._task_failures = Counter(
+            "roomgraph_background_task_failures",
+            "Times that a background task ended by itself and was started again, by task",
+            ["task"],
+            registry=self.registry,
         )
         tasks = Gauge("roomgraph_tasks", "Tasks of the event loop that serves clients", registry=self.registry)
         tasks.set_function(lambda: len(asyncio.all_tasks()))
         self._appended: dict[tuple[str, int], float] = {}
 
-    def appending(self, conversation_id: str, seq: int, began: float) -> None:
-        """An append of this node that began at `began` got `seq`; `heard` will end the measurement."""
+    def append_pending(self, conversation_id: str, seq: int, began: float) -> None:
+        """An append of this node that began at `began` got `seq`; `append_returned` ends the measurement."""
         if len(self._appended) < _IN_FLIGHT_LIMIT:
             self._appended[conversation_id, seq] = began
 
-    def heard(self, conversation_id: str, seq: int) -> None:
-        """The entry came back over the bus."""
+    def task_failed(self, name: str) -> None:
+        """A supervised task has ended by itself: for `Supervisor(on_failure=...)`."""
+        self._task_failures.labels(name).inc()
+
+    def append_returned(self, conversation_id: str, seq: int) -> None:
+        """The entry of an append has come back over the bus."""
         began = self._appended.pop((conversation_id, seq), None)
         if began is not None:
             self.fanout_latency.observe(time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""The life of a run: one execution of the graph for one message, or for the answers to its questions."""
+"""The statuses of a run, one execution of the graph for a message or for the answers to its questions."""
 
 from __future__ import annotations
 
@@ -21,26 +21,18 @@ class RunStatus(StrEnum):
 
 FINAL = frozenset({RunStatus.ANSWERED, RunStatus.INTERRUPTED, RunStatus.STOPPED, RunStatus.FAILED})
 
-# A running run may be taken again (RUNNING -> RUNNING) when its node died: the attempt counts up.
-_NEXT: dict[RunStatus, frozenset[RunStatus]] = {
+# Where a run may go from each status (None: it is not on record yet). The scripts do just these.
+# A running run is claimed again when its node has died, and is pending again when its node has handed it over.
+TRANSITIONS: dict[RunStatus | None, frozenset[RunStatus]] = {
+    None: frozenset({RunStatus.PENDING}),
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.STOPPED}),
-    RunStatus.RUNNING: FINAL | {RunStatus.RUNNING},
+    RunStatus.RUNNING: FINAL | {RunStatus.RUNNING, RunStatus.PENDING},
+    **dict.fromkeys(FINAL, frozenset[RunStatus]()),
 }
 
 
-class IllegalTransition(ValueError):
-    """A run cannot go from one status to the other."""
-
-
-def transition(current: RunStatus, new: RunStatus) -> RunStatus:
-    """Return `new` when a run may go there from `current`; otherwise raise IllegalTransition."""
-    if new not in _NEXT.get(current, frozenset()):
-        raise IllegalTransition(f"a run that is {current} cannot become {new}")
-    return new
-
-
 def final_entry_type(status: RunStatus) -> str:
-    """The type of the entry that ends a run with this status."""
+    """The type of the entry that ends a run with this status. Raises KeyError for one that is not final."""
     types = {
         RunStatus.ANSWERED: "answer",
         RunStatus.INTERRUPTED: "interrupt",

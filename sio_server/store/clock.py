@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+
+
+def iso_time(seconds: float, timespec: str = "milliseconds") -> str:
+    """A time in seconds since 1970 as ISO 8601 UTC, such as 2026-11-23T07:12:00.844Z."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 class Clock:

@@ -21,9 +21,11 @@ WORKERS = "workers"  # the consumer group on every run queue
 
 CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
 RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
+ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
 UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
+LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 
 
@@ -67,6 +69,11 @@ def user_signed_out(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:signed-out"
 
 
+def user_last_end(user_id: str, device_id: str) -> str:
+    """String: why the device's last session was disconnected (JSON), until it has been told. Expires."""
+    return f"{{rg:u:{user_id}}}:last-end:{device_id}"
+
+
 def user_call(user_id: str, call_id: str) -> str:
     """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
     return f"{{rg:u:{user_id}}}:call:{call_id}"
@@ -75,6 +82,16 @@ def user_call(user_id: str, call_id: str) -> str:
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"
+
+
+def user_reserved(user_id: str) -> str:
+    """Hash: conversation id -> bytes that the user may write there; "" -> their sum."""
+    return f"{{rg:u:{user_id}}}:reserved"
+
+
+def user_inviting(user_id: str) -> str:
+    """Sorted set: "<conversation id> <user id>" of invitations by this user -> until when (ms) they hold."""
+    return f"{{rg:u:{user_id}}}:inviting"
 
 
 def runs(partition_number: int) -> str:
@@ -123,7 +140,7 @@ class ConversationKeys:
         base = f"{tag}:conv:{conversation_id}"
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
-        self.invited = f"{base}:invited"  # set of user ids
+        self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
         self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
         self.sent = f"{base}:sent"  # hash: "<user id> <client_id>" -> "<digest> <ack>", as long as its entry
         self.reads = f"{base}:reads"  # hash: user id -> seq
@@ -135,6 +152,8 @@ class ConversationKeys:
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
         self.resolved = f"{base}:resolved"  # hash: interrupt id -> "<digest> <ack>", until others are asked
         self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
+        # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
+        self.usage = f"{base}:usage"
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
         # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
         self.run_prefix = f"{tag}:run:"
@@ -185,16 +204,19 @@ META_FIELDS = {
 
 # The names by which scripts know the keys of a conversation, and those of a user, in this order.
 CONVERSATION_KEYS = (
-    *("meta", "members", "invited", "log", "sent", "reads", "drafts", "delivered"),
-    *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired"),
+    *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
+    *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("run_prefix", "runs", "stats"),
 )
-USER_KEYS = ("sessions", "devices", "signed_out")
+USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting")
 
 
 def user_keys(user_id: str) -> list[str]:
     """The keys of a user in the order of USER_KEYS, as scripts get them."""
-    return [user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)]
+    return [
+        *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
+        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id)),
+    ]
 
 
 # Rooms.

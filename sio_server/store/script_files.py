@@ -28,6 +28,7 @@ CONSTANTS: dict[str, str | int] = {
     "USER_ROOM": keys.USER_ROOM,
     "CALL_KEPT_MS": keys.CALL_KEPT_MS,
     "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,
+    "ENTRY_BYTES": keys.ENTRY_BYTES,
     "LEASE_MS": keys.LEASE_MS,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "UPDATES_KEPT": keys.UPDATES_KEPT,

@@ -19,12 +19,13 @@ from sio_server.store.script_files import ScriptFile, load_script
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
     "not_a_member": "you are not a member of this conversation; join it first",
-    "conversation_exists": "a conversation with this id exists already",
+    "conversation_exists": "this id is taken: join the conversation, or take another id",
     "client_id_reused": "this client_id was used for another message",
     "not_allowed": "this is for somebody else to do",
     "not_latest": "something newer has been said since",
     "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",
     "too_many_connections": "this user has as many connections as one may have; close one, or try again later",
+    "quota_exceeded": "this user has as much stored here as one may have; leave or delete something first",
     "unknown_device": "you have no such device",
     "unknown_interrupt": "there is no such open question; the dialog may have continued without it",
 }
@@ -48,7 +49,7 @@ class Scripts:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self.redis = redis
         self._loaded: dict[str, tuple[ScriptFile, AsyncScript]] = {}
 
     async def conversation(self, name: str, conversation_id: str, **arguments: Argument) -> Reply:
@@ -73,7 +74,7 @@ class Scripts:
         """
         file, script = self._script(name)
         with redis_errors():
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self.redis.pipeline(transaction=False)
             for keys, arguments in calls:
                 await script(keys=keys, args=_in_order(file, arguments), client=pipe)
             return [Reply(flat) for flat in await pipe.execute()]
@@ -82,7 +83,7 @@ class Scripts:
         """Which start of Redis this is; empty when it does not say so."""
         with redis_errors():
             try:
-                return str((await self._redis.info("server")).get("run_id", ""))
+                return str((await self.redis.info("server")).get("run_id", ""))
             except ResponseError:  # not everyone may ask
                 return ""
 
@@ -102,7 +103,7 @@ class Scripts:
         found = self._loaded.get(name)
         if found is None:
             file = load_script(name)
-            found = self._loaded[name] = (file, self._redis.register_script(file.source))
+            found = self._loaded[name] = (file, self.redis.register_script(file.source))
         return found
 
 

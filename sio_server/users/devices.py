@@ -61,8 +61,10 @@ class Devices:
     Every change is one step with its publication, so the last `device:updated` that a session hears is true.
     """
 
-    def __init__(self, redis: Redis, scripts: Scripts, members: Members) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, members: Members, *, users_kept_ms: int = 0) -> None:
+        """`users_kept_ms`: what a user has is forgotten so long after the last session (0: never)."""
         self._redis = redis
+        self._kept_ms = users_kept_ms
         self._scripts = scripts
         self._members = members
 
@@ -89,7 +91,13 @@ class Devices:
 
     async def close(self, user_id: str, session_id: str) -> None:
         """Remove a session that has ended; one that is gone already changes nothing."""
-        await self._scripts.user("close_session", user_id, rooms=await self._rooms(user_id), session_id=session_id)
+        await self._scripts.user(
+            "close_session",
+            user_id,
+            rooms=await self._rooms(user_id),
+            session_id=session_id,
+            user_kept_ms=self._kept_ms,
+        )
 
     async def listed(self, user_id: str) -> list[dict[str, Any]]:
         """The user's devices, those online first: `{device_id, device_name, online, sessions, last_seen}`."""
@@ -128,6 +136,7 @@ class Devices:
             session_id=session_id,
             device_id=device_id,
             by={"device_id": by.device_id, "device_name": by.device_name},
+            user_kept_ms=self._kept_ms,
         )
         _check(reply)
         return int(reply["ended"])
@@ -137,7 +146,13 @@ class Devices:
 
         Returns how many sessions were ended. Nodes hear of it over the bus, and from the count of revocations.
         """
-        reply = await self._scripts.user("revoke", user_id, rooms=await self._rooms(user_id), device_id=device_id)
+        reply = await self._scripts.user(
+            "revoke",
+            user_id,
+            rooms=await self._rooms(user_id),
+            device_id=device_id,
+            user_kept_ms=self._kept_ms,
+        )
         with redis_errors():
             await self._redis.incr(REVOCATIONS)
         return int(reply["ended"])

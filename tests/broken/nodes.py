@@ -17,7 +17,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
-from sio_server.gateway.transport.server import SocketServer
+from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
 from sio_server.store import script_files
 

@@ -54,7 +54,7 @@ async (count) => {
       const rows = () => [...document.querySelectorAll(".message")];
       const top = (row) => row.getBoundingClientRect().top;
       let jumps = 0;
-      while (!document.querySelector("#log").innerText.startsWith("The beginning")) {
+      while (!document.querySelector("#log").innerText.startsWith("Start of the conversation")) {
         const row = rows().find((one) => top(one) > 150);
         const by = Math.min(600, scroller.scrollTop);
         const expected = top(row) + by;

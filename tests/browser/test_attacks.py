@@ -86,8 +86,8 @@ class Watched:
 async def mallory(cluster: LocalCluster) -> AsyncIterator[ChatClient]:
     """Who attacks: the name and the device are attacks as well."""
     _, token = await guest_token(cluster.urls[1], "<img src=x onerror=hit(1)>")
-    device = {"device_id": "mallorys", "device_name": "<svg onload=hit(2)>"}
-    async with ChatClient([cluster.urls[1]], token, **device) as client:
+    name = "<svg onload=hit(2)>"
+    async with ChatClient([cluster.urls[1]], token, device_id="mallorys", device_name=name) as client:
         yield client
 
 

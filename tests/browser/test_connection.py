@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, WebSocketRoute
+from playwright.async_api import Browser, Page, WebSocketRoute, expect
 
+from sio_clients import guest_token
 from sio_clients.conversation import Conversation
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.local.cluster import LocalCluster
@@ -96,7 +97,7 @@ async def test_a_node_that_hangs_is_noticed_by_a_message_without_an_answer(
     assert await log_of(plans) == ["hello?"]
 
 
-async def test_offline_is_said_and_what_is_written_then_is_sent_once_when_the_network_is_back(
+async def test_messages_written_offline_are_sent_once_when_the_network_is_back(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
@@ -140,7 +141,7 @@ class Wire:
 
 
 @pytest.mark.parametrize("lost", ["send", "answer"])
-async def test_what_a_closed_tab_has_left_is_sent_once_by_another_tab(
+async def test_messages_that_a_closed_tab_left_are_sent_once_by_another_tab(
     open_page: PageFactory, plans: Conversation, lost: str
 ) -> None:
     wire = Wire(lost)
@@ -158,7 +159,7 @@ async def test_what_a_closed_tab_has_left_is_sent_once_by_another_tab(
     assert first.data["client_id"] in wire.sent[0]
 
 
-async def test_a_tab_that_lives_is_known_to_the_others(open_page: PageFactory, plans: Conversation) -> None:
+async def test_open_tabs_know_of_each_other_by_their_locks(open_page: PageFactory, plans: Conversation) -> None:
     first = await open_page(0, "Ann", conversation=plans.id)
     second = await open_page(0, token=first.token, conversation=plans.id, beside=first)  # type: ignore[attr-defined]
     held = "(await navigator.locks.query()).held.map((lock) => lock.name)"
@@ -170,9 +171,7 @@ async def test_a_tab_that_lives_is_known_to_the_others(open_page: PageFactory, p
     await until(second, f"JSON.stringify({held}) === JSON.stringify([{json.dumps(devices[1])}])")
 
 
-async def test_a_page_that_is_loaded_again_sends_what_it_had_not(
-    open_page: PageFactory, plans: Conversation
-) -> None:
+async def test_a_reloaded_page_sends_its_unsent_messages(open_page: PageFactory, plans: Conversation) -> None:
     wire = Wire("send")
     page = await open_page(0, "Ann", conversation=plans.id, prepare=wire.prepare)
     device = await look(page, "state.devices.find((d) => d.here).device_id")
@@ -187,7 +186,7 @@ async def test_a_page_that_is_loaded_again_sends_what_it_had_not(
 
 
 @pytest.mark.parametrize("missing", ["indexedDB", "locks"])
-async def test_a_browser_without_a_database_or_locks_sends_all_the_same(
+async def test_messages_are_sent_in_a_browser_without_a_database_or_locks(
     open_page: PageFactory, plans: Conversation, missing: str
 ) -> None:
     where = {"indexedDB": "window", "locks": "Navigator.prototype"}[missing]
@@ -198,7 +197,7 @@ async def test_a_browser_without_a_database_or_locks_sends_all_the_same(
     assert await log_of(plans) == ["one"]
 
 
-async def test_a_token_does_not_stay_in_the_address_nor_go_anywhere_but_this_tab(
+async def test_a_token_is_removed_from_the_address_and_kept_in_its_tab_only(
     cluster: LocalCluster, open_page: PageFactory
 ) -> None:
     page = await open_page(0, "Ann")
@@ -208,7 +207,7 @@ async def test_a_token_does_not_stay_in_the_address_nor_go_anywhere_but_this_tab
 
 
 @pytest.mark.parametrize("link", ["online", "offline"])
-async def test_a_device_that_is_signed_out_elsewhere_is_out_with_nothing_left(
+async def test_a_device_that_is_signed_out_elsewhere_keeps_nothing_of_its_user(
     open_page: PageFactory, raw_client: Callable[..., Awaitable[RawClient]], plans: Conversation, link: str
 ) -> None:
     wire = Wire("send")
@@ -230,7 +229,7 @@ async def test_a_device_that_is_signed_out_elsewhere_is_out_with_nothing_left(
 
 
 @pytest.mark.parametrize("reason", ["token_expired", "token_revoked"])
-async def test_a_token_that_serves_no_more_leads_to_the_sign_in_which_says_why(
+async def test_an_expired_or_revoked_token_leads_to_the_sign_in_page_which_says_why(
     cluster: LocalCluster, open_page: PageFactory, plans: Conversation, new_id: str, reason: str
 ) -> None:
     wire = Wire("send")
@@ -243,7 +242,42 @@ async def test_a_token_that_serves_no_more_leads_to_the_sign_in_which_says_why(
     await page.wait_for_selector("#signin:visible")
     said = await page.inner_text("#signin-error")
     assert (
-        said == {"token_expired": "The token has expired.", "token_revoked": "This device was signed out."}[reason]
+        said
+        == {
+            "token_expired": "Your sign-in has expired. Sign in again.",
+            "token_revoked": "The server's operator has revoked your access. Sign in with a new token.",
+        }[reason]
     )
-    # Who was shut out leaves nothing; who signs in again in time finds what was not sent.
+    # After a revocation nothing is kept; after expiry the unsent message waits for the next sign-in.
     await until(page, KEPT.replace("COUNT", "1" if reason == "token_expired" else "0"))
+
+
+@pytest.mark.parametrize(
+    ("locale", "words"), [("en-GB", "is not allowed by the server"), ("zh-CN", "服务器不允许")]
+)
+async def test_a_page_whose_origin_is_refused_says_so_and_offers_to_try_again(
+    cluster: LocalCluster, browser: Browser, locale: str, words: str
+) -> None:
+    """The nodes do not allow page.localhost: under this name they serve the page and refuse its socket."""
+    context = await browser.new_context(locale=locale)
+    page = await context.new_page()
+    sockets = 0
+
+    def count(socket: object) -> None:
+        nonlocal sockets
+        sockets += 1
+
+    page.on("websocket", count)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    await page.goto(f"http://page.localhost:{cluster.ports[0]}/?token={token}")
+    await expect(page.locator("#refusal")).to_be_visible()
+    await expect(page.locator("#why")).to_contain_text(words)
+    await expect(page.locator("#why")).to_contain_text("ALLOWED_ORIGINS")
+    async with page.expect_event("websocket"):
+        before = sockets
+        await page.click("#reconnect")
+    assert sockets > before
+    await page.goto(f"{cluster.urls[0]}/?token={token}")
+    await until(page, "state.link === 'online'")
+    await expect(page.locator("#refusal")).to_be_hidden()
+    await context.close()

@@ -56,13 +56,18 @@ async def test_axe_finds_nothing_serious_in_any_state(
         await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
 
     await check("nothing yet")
+    refuse = "({ state, changed }) => { state.refusal = CODE && { code: CODE }; changed(); }"
+    await page.evaluate(f"import('/js/state.js').then({refuse.replace('CODE', repr('origin_not_allowed'))})")
+    await page.wait_for_selector("#refusal:visible")
+    await check("refused")
+    await page.evaluate(f"import('/js/state.js').then({refuse.replace('CODE', 'null')})")
     await create("Rooms", graph="teller")
     gate = tmp_path / "open"
     await say(page, f"{MARKDOWN} gate:{gate} the end")
     await page.wait_for_selector("[aria-busy=true] blockquote")
     await check("streaming")
     gate.touch()
-    await page.wait_for_selector(".doing")
+    await page.wait_for_selector(".actions")
     await check("an answer")
     await page.click(".edit")
     await check("editing")
@@ -84,7 +89,7 @@ async def test_axe_finds_nothing_serious_in_any_state(
 
     await create("Reports", graph="reporter")
     await say(page, "find it")
-    await page.wait_for_selector(".doing")
+    await page.wait_for_selector(".actions")
     await page.click(".steps > summary")
     await page.click(".steps li.done summary")
     await check("tools")
@@ -111,7 +116,9 @@ async def test_axe_finds_nothing_serious_in_any_state(
     assert {what: list_ for what, list_ in found.items() if list_} == {}
 
 
-async def test_the_sign_in_page_has_nothing_serious(cluster: LocalCluster, open_page: PageFactory) -> None:
+async def test_axe_finds_nothing_serious_on_the_sign_in_page(
+    cluster: LocalCluster, open_page: PageFactory
+) -> None:
     page = await open_page(0, "Ann")
     await page.evaluate("sessionStorage.clear()")
     await page.goto(cluster.urls[0])
@@ -137,13 +144,13 @@ async def test_a_new_message_is_read_out_once_and_not_each_word(
         ".observe(document.querySelector('#announced'), { childList: true, characterData: true, subtree: true })"
     )
     await say(page, "one two three four")
-    await page.wait_for_selector(".doing")
+    await page.wait_for_selector(".actions")
     assert [text.strip() for text in await page.evaluate("read") if ":" in text] == ["Teller: one two three four"]
     assert await page.evaluate("document.querySelector('#log').closest('[aria-live], [role=log]')") is None
 
 
 @pytest.mark.parametrize("width", [320, 390])
-async def test_on_a_phone_nothing_is_cut_off_and_what_is_touched_is_large_enough(
+async def test_on_a_phone_nothing_is_cut_off_and_controls_are_large_enough_to_touch(
     cluster: LocalCluster, open_page: PageFactory, width: int
 ) -> None:
     page = await open_page(0, "Ann", **{**PHONE, "viewport": {"width": width, "height": 640}})
@@ -174,7 +181,7 @@ async def test_on_a_phone_nothing_is_cut_off_and_what_is_touched_is_large_enough
     await page.click("#create-form .primary")
     await page.wait_for_selector("#chat:not(.empty)")
     await say(page, MARKDOWN + "\n\n" + "unbroken" * 20)
-    await page.wait_for_selector(".doing")
+    await page.wait_for_selector(".actions")
     await check()
     await page.click("[popovertarget=people]")
     await check()

@@ -26,7 +26,7 @@ async def plans(new_client: ClientFactory, new_id: str) -> Conversation:
     return await bob.create("Plans", conversation_id=new_id, access="open", agent="off")
 
 
-async def test_all_devices_of_a_person_are_known_with_how_far_they_are_behind(
+async def test_the_devices_of_a_user_are_listed_with_how_far_each_is_behind(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     laptop = await open_page(0, "Ann", conversation=plans.id)
@@ -55,7 +55,7 @@ async def test_all_devices_of_a_person_are_known_with_how_far_they_are_behind(
     await until(laptop, f"{MARKS}.behindOf(state.open, '{there}') === 0")
 
 
-async def test_marks_are_told_for_conversations_that_are_followed_but_not_open(
+async def test_delivery_marks_are_sent_for_conversations_that_are_followed_but_not_open(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
@@ -94,7 +94,7 @@ async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(
 STAGE = """<!doctype html><title>stage</title><iframe id="phone"></iframe>"""
 
 
-async def test_a_page_in_a_frame_tells_its_stage_what_happens_and_does_what_it_asks(
+async def test_a_page_in_a_frame_reports_to_its_stage_and_obeys_it(
     cluster: LocalCluster, open_page: PageFactory, plans: Conversation
 ) -> None:
     async def serve(page: Page) -> None:

@@ -38,7 +38,7 @@ async def at_the_end(page: Page, head: int) -> None:
     await until(page, "state.open.read === state.open.head")
 
 
-async def test_who_joins_a_new_conversation_follows_it_however_long_it_becomes(
+async def test_a_new_member_stays_at_the_end_of_a_conversation_however_long_it_becomes(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
@@ -53,7 +53,7 @@ async def test_who_joins_a_new_conversation_follows_it_however_long_it_becomes(
     await at_the_end(page, 300)
 
 
-async def test_a_log_of_which_little_still_stands_is_scrolled_both_ways(open_page: PageFactory) -> None:
+async def test_a_log_with_few_current_entries_scrolls_both_ways(open_page: PageFactory) -> None:
     """Both ends of what is drawn are near then, and each wants more."""
     page = await open_page(0, "Ann")
     await page.click("#new")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+
 import pytest
 from playwright.async_api import Page, Route, expect
 
@@ -66,7 +67,7 @@ async def all_there(page: Page) -> None:
     await page.evaluate(f"async (names) => {{ {load} }}", list(REST))
 
 
-async def test_all_that_comes_later_is_fetched_without_being_asked_for_and_then_nothing_more_is(
+async def test_all_lazy_modules_are_fetched_when_idle_and_nothing_is_fetched_after_that(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     later = Later()
@@ -89,7 +90,7 @@ async def test_all_that_comes_later_is_fetched_without_being_asked_for_and_then_
     assert asked == []
 
 
-async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_when_it_has_come(
+async def test_clicks_and_formatting_that_need_a_missing_module_happen_when_it_is_loaded(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     await plans.send("see https://example.org/plan")
@@ -115,7 +116,7 @@ async def test_what_is_said_and_done_before_a_module_is_there_is_shown_and_done_
     await until(page, f"{MARKS}.behindOf(state.open, state.devices[0].device_id) === 0")
 
 
-async def test_what_could_not_be_fetched_is_fetched_later_and_meanwhile_messages_are_sent(
+async def test_a_module_that_could_not_be_fetched_is_fetched_later_and_messages_are_sent_meanwhile(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     later = Later(broken=True)

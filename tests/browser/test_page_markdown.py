@@ -104,7 +104,7 @@ async def made(page: Page, *pieces: str) -> dict[str, Any]:
     return answer
 
 
-async def test_what_is_written_is_shown_with_its_form(page: Page) -> None:
+async def test_markdown_is_shown_formatted(page: Page) -> None:
     answer = await made(page, TEXT)
     html = answer["html"]
     for part in (
@@ -129,14 +129,14 @@ async def test_what_is_written_is_shown_with_its_form(page: Page) -> None:
     ]
 
 
-async def test_a_text_that_grows_ends_as_one_that_comes_at_once(page: Page) -> None:
+async def test_a_growing_text_ends_as_one_that_comes_at_once(page: Page) -> None:
     whole = await made(page, TEXT)
     for size in (1, 7, 50):
         grown = await made(page, *[TEXT[at : at + size] for at in range(0, len(TEXT), size)])
         assert grown["html"] == whole["html"]
 
 
-async def test_blocks_that_stand_are_not_made_anew_while_the_text_grows(page: Page) -> None:
+async def test_finished_blocks_are_not_built_again_while_the_text_grows(page: Page) -> None:
     kept = await page.evaluate(
         """async (text) => {
           const { markdown } = await import('/js/view/markdown.js');
@@ -176,7 +176,7 @@ async def test_only_links_to_the_web_and_mailboxes_are_links(page: Page, address
     assert answer["links"] == []
 
 
-async def test_a_link_that_pretends_shows_where_it_leads(page: Page) -> None:
+async def test_a_link_with_a_misleading_text_shows_where_it_leads(page: Page) -> None:
     answer = await made(
         page,
         "[https://good.example](https://evil.example/?https://good.example) [a](https://good.example@evil.example)",
@@ -228,7 +228,7 @@ DEPTH = """() => {
 }"""
 
 
-async def test_nesting_and_tables_without_end_are_cut(page: Page) -> None:
+async def test_excessive_nesting_and_tables_are_cut_off(page: Page) -> None:
     deep = "\n".join(" " * (2 * level) + "- x" for level in range(150))
     wide = "|" + "a|" * 400 + "\n|" + "-|" * 400 + "\n" + ("|" + "b|" * 400 + "\n") * 30
     for text in (deep, wide, "> " * 60 + "x"):
@@ -238,7 +238,7 @@ async def test_nesting_and_tables_without_end_are_cut(page: Page) -> None:
         assert nodes < 12_000
 
 
-async def test_what_people_write_is_shown_as_it_is_with_its_addresses_as_links(page: Page) -> None:
+async def test_texts_of_people_are_shown_as_written_with_addresses_as_links(page: Page) -> None:
     links = await page.evaluate(
         """async (text) => {
           const { plain } = await import('/js/view/markdown.js');

@@ -1,4 +1,4 @@
-"""What a person relies on: to come back as who they were, focus, input methods, and being told what is true."""
+"""Guests who return, focus, input methods, and the names of devices and facts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def arrive(context: BrowserContext, address: str, name: str = "") -> Page:
     return page
 
 
-async def test_a_guest_who_closed_every_tab_comes_back_and_what_waited_is_sent(
+async def test_a_guest_who_closed_every_tab_returns_and_unsent_messages_are_sent(
     open_page: PageFactory, cluster: LocalCluster, plans: Conversation
 ) -> None:
     context = (await open_page(0, "Eve")).context
@@ -50,7 +50,7 @@ async def test_a_guest_who_closed_every_tab_comes_back_and_what_waited_is_sent(
     assert await look(ann, f"[state.me, {DEVICE}]") == was
 
 
-async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
+async def test_each_tab_may_be_another_guest_and_a_guest_who_signs_out_is_forgotten(
     open_page: PageFactory, cluster: LocalCluster
 ) -> None:
     context = (await open_page(0, "Eve")).context
@@ -58,16 +58,16 @@ async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
     await until(ann, "state.link === 'online'")
     assert await look(ann, FOCUSED) == "new"
     bob = await arrive(context, cluster.urls[0])
-    await expect(bob.locator("#guests button")).to_have_text(["Go on as Ann"])
+    await expect(bob.locator("#guests button")).to_have_text(["Continue as Ann"])
     await bob.fill("#as-guest input", " \u3000")
     await bob.press("#as-guest input", "Enter")
-    await expect(bob.locator("#signin-error")).to_have_text("Please say your name.")
+    await expect(bob.locator("#signin-error")).to_have_text("Enter your name.")
     await bob.fill("#as-guest input", "Bob")
     await bob.press("#as-guest input", "Enter")
     await until(bob, "state.link === 'online' && state.name === 'Bob'")
 
     again = await arrive(context, cluster.urls[0])
-    await again.get_by_role("button", name="Go on as Ann").click()
+    await again.get_by_role("button", name="Continue as Ann").click()
     await until(again, "state.link === 'online' && state.devices.length === 2")
     assert await look(again, "state.me") == await look(ann, "state.me")
     assert await look(again, DEVICE) != await look(ann, DEVICE)
@@ -76,7 +76,7 @@ async def test_every_tab_may_be_another_guest_and_who_signs_out_is_forgotten(
         await page.click("#sign-out")
         await expect(page.locator("#as-guest")).to_be_visible()
         await expect(page.locator("#signin-error")).to_be_empty()
-    await expect(ann.locator("#guests button")).to_have_text(["Go on as Bob"])
+    await expect(ann.locator("#guests button")).to_have_text(["Continue as Bob"])
 
 
 async def test_focus_stays_in_the_page_when_a_question_is_answered_with_the_keyboard(
@@ -95,7 +95,7 @@ async def test_focus_stays_in_the_page_when_a_question_is_answered_with_the_keyb
     assert await look(page, FOCUSED) == "scroller"
 
 
-async def test_what_an_input_method_composes_is_neither_sent_nor_replaced(
+async def test_text_that_an_input_method_composes_is_neither_sent_nor_replaced(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     ann = await open_page(0, "Ann", conversation=plans.id)
@@ -122,7 +122,7 @@ async def test_what_an_input_method_composes_is_neither_sent_nor_replaced(
     await expect(phone.locator(".mine .text")).to_have_text(["你"])
 
 
-async def test_a_device_without_a_name_goes_by_what_it_is_and_an_invitation_waits_for_who_has_the_id(
+async def test_a_device_without_a_name_has_its_browser_s_and_invitations_wait_for_the_user_id(
     open_page: PageFactory, plans: Conversation
 ) -> None:
     page = await open_page(0, "Ann", conversation=plans.id)
@@ -139,11 +139,11 @@ async def test_a_device_without_a_name_goes_by_what_it_is_and_an_invitation_wait
     await page.fill("#invite input", "nobody-123")
     await page.press("#invite input", "Enter")
     await expect(page.locator("#toast")).to_have_text(
-        "Invited: nobody-123. Whoever has this id finds the invitation."
+        "Invited: nobody-123. The invitation appears for the user with this id."
     )
 
 
-async def test_a_question_says_what_its_facts_are_called_in_its_own_language(open_page: PageFactory) -> None:
+async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
     names = await page.evaluate(
         """async () => {

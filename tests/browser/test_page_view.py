@@ -55,7 +55,7 @@ async def test_a_message_tells_how_far_it_has_come(open_page: PageFactory) -> No
     await expect(ann.locator(".mine.newest .mark")).to_have_text("Read by Bob")
 
 
-async def test_what_is_written_offline_waits_and_is_sent_when_the_connection_is_back(
+async def test_messages_written_offline_are_shown_as_waiting_until_they_are_sent(
     open_page: PageFactory,
 ) -> None:
     page = await open_page(0, "Ann")
@@ -82,7 +82,7 @@ async def test_a_refused_message_can_be_tried_again_or_discarded(open_page: Page
     await expect(page.locator(".message .error")).to_have_count(2)
     await page.locator(".message .error").last.get_by_role("button", name="Discard").click()
     (tmp_path / "gate").touch()
-    await expect(page.locator(".doing")).to_be_visible()
+    await expect(page.locator(".actions")).to_be_visible()
     await page.locator(".message .error").get_by_role("button", name="Try again").click()
     await expect(page.locator(".agent .text").last).to_have_text("second")
     await expect(page.locator(".message .error")).to_have_count(0)
@@ -108,7 +108,7 @@ async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFac
     await create(page, graph="teller")
     for number in range(3):
         await say(page, "\n".join(f"{number} line {line}" for line in range(30)))
-        await expect(page.locator(".doing")).to_have_count(1)
+        await expect(page.locator(".actions")).to_have_count(1)
         await expect(page.locator(".agent")).to_have_count(number + 1)
     # The page may draw before it is told of the scrolling.
     scroll = "document.querySelector('#scroller').scrollTop = 500; changed();"
@@ -124,18 +124,18 @@ async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFac
     other = await open_page(1, "Bob", conversation=await look(page, "state.open.id"))
     await say(other, "# title\n\ntext text\n\n- a\n- b\n\n" + "word " * 60)
     await expect(page.locator(".agent")).to_have_count(4)
-    await expect(page.locator(".doing")).to_have_count(1)
+    await expect(page.locator(".actions")).to_have_count(1)
     assert await page.evaluate("document.querySelectorAll('.message')[2].getBoundingClientRect().top === stood")
     assert sum(await page.evaluate("shifts")) < 0.001  # the button that counts is as wide as its words
 
 
-async def test_the_last_answer_can_be_made_anew_and_the_last_message_said_anew(open_page: PageFactory) -> None:
+async def test_the_last_answer_can_be_regenerated_and_the_last_message_edited(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
     await create(page, graph="teller")
     await say(page, "first words")
-    await expect(page.locator(".doing")).to_be_visible()
+    await expect(page.locator(".actions")).to_be_visible()
     was = await look(page, "state.open.entries.at(-1).seq")
-    await page.get_by_role("button", name="Answer anew").click()
+    await page.get_by_role("button", name="Answer again").click()
     await until(page, f"state.open.entries.at(-1).data.replaces === {was}")
     await expect(page.locator(".agent")).to_have_count(1)
 
@@ -151,9 +151,7 @@ async def test_the_last_answer_can_be_made_anew_and_the_last_message_said_anew(o
     await expect(page.locator(".mine .note")).to_have_text("Edited")
 
 
-async def test_tools_fold_open_with_what_they_were_given_and_gave_back(
-    open_page: PageFactory, tmp_path: Path
-) -> None:
+async def test_tools_unfold_with_their_arguments_and_results(open_page: PageFactory, tmp_path: Path) -> None:
     page = await open_page(0, "Ann")
     await create(page, graph="reporter")
     await say(page, f"find gate:{tmp_path / 'gate'} it")
@@ -162,7 +160,7 @@ async def test_tools_fold_open_with_what_they_were_given_and_gave_back(
     await fold.locator("> summary").click()
     await expect(fold.locator("li")).to_have_count(3)
     (tmp_path / "gate").touch()
-    await expect(page.locator(".doing")).to_be_visible()
+    await expect(page.locator(".actions")).to_be_visible()
     # What was open stays so when the answer is final.
     await expect(fold.locator("> summary")).to_have_text("3 steps")
     await expect(fold.locator("li")).to_contain_text(["halfway", "find", "lose"])
@@ -192,16 +190,16 @@ async def test_questions_are_answered_on_any_device_and_show_who_and_where(open_
     await expect(bob.locator(".agent .text").last).to_have_text('{"left": ["approve"], "right": ["reject"]}')
 
 
-async def test_a_question_that_is_the_owner_s_shows_others_no_buttons(open_page: PageFactory) -> None:
+async def test_a_question_for_the_owner_has_no_buttons_for_other_members(open_page: PageFactory) -> None:
     ann = await open_page(0, "Ann")
     conversation = await create(ann, graph="pair", approvals="owner")
     bob = await open_page(1, "Bob", conversation=conversation)
     await say(ann, "ask both")
     await expect(ann.locator("fieldset button")).to_have_count(4)
-    await expect(bob.locator("fieldset .note")).to_have_text(["Only the owner may answer this."] * 2)
+    await expect(bob.locator("fieldset .note")).to_have_text(["Only the owner can answer this."] * 2)
 
 
-async def test_who_is_there_and_typing_is_shown_and_people_are_invited_by_id(open_page: PageFactory) -> None:
+async def test_presence_and_typing_are_shown_and_people_are_invited_by_id(open_page: PageFactory) -> None:
     ann = await open_page(0, "Ann")
     conversation = await create(ann, access="invitation", agent="off")
     bob = await open_page(1, "Bob")
@@ -212,13 +210,13 @@ async def test_who_is_there_and_typing_is_shown_and_people_are_invited_by_id(ope
     await expect(bob.locator("#list .count")).to_have_text("Invitation")
     await bob.click("#list a")
     await expect(bob.locator("#title")).to_have_text("Plans")
-    await expect(ann.locator("#subtitle")).to_have_text("2 people, 2 here")
-    await expect(ann.locator("#members li")).to_contain_text(["you, owner", "Bob"])
+    await expect(ann.locator("#subtitle")).to_have_text("2 members, 2 online")
+    await expect(ann.locator("#members li")).to_contain_text(["you · owner", "Bob"])
     await ann.keyboard.press("Escape")
     await bob.locator("#text").press_sequentially("h")
     await expect(ann.locator("#typing")).to_have_text("Bob is typing…")
     await bob.context.close()
-    await expect(ann.locator("#subtitle")).to_have_text("2 people, 1 here")
+    await expect(ann.locator("#subtitle")).to_have_text("2 members, 1 online")
     assert await look(ann, "state.open.id") == conversation
 
 
@@ -240,7 +238,7 @@ async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: Pag
     rows = ann.locator("#devices li")
     await expect(rows).to_have_count(2)
     node = await look(phone, "state.node")
-    await expect(rows.filter(has_text=f"node {node} · now")).to_have_count(1)
+    await expect(rows.filter(has_text=f"online on node {node}")).to_have_count(1)
     await expect(rows.filter(has_text="this device")).to_have_count(1)
     other = rows.filter(has_text=f"node {node}").locator("input")
     await other.fill("Phone")
@@ -251,7 +249,7 @@ async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: Pag
     await expect(rows).to_have_count(1)
 
 
-async def test_what_was_missed_has_a_mark_and_a_button_leads_to_the_latest(open_page: PageFactory) -> None:
+async def test_missed_messages_are_marked_and_a_button_leads_to_the_latest(open_page: PageFactory) -> None:
     ann = await open_page(0, "Ann")
     conversation = await create(ann, agent="off")
     await say(ann, "\n".join(["tall"] * 60))
@@ -293,7 +291,7 @@ async def test_search_goes_through_the_hits_and_marks_them(open_page: PageFactor
     await expect(page.locator("#hits")).to_have_text("1 / 2")
     await expect(page.locator(".hit")).to_contain_text("an apple")
     await page.fill("#query", "plum")
-    await expect(page.locator("#hits")).to_have_text("Nothing found")
+    await expect(page.locator("#hits")).to_have_text("No results")
     await page.keyboard.press("Escape")
     await expect(page.locator("#search")).to_be_hidden()
     assert await page.evaluate("CSS.highlights.get('found').size") == 0
@@ -331,7 +329,7 @@ async def test_the_language_is_switched_for_the_whole_page(open_page: PageFactor
     await page.click("#mine .language")
     await expect(page.locator("#devices")).to_contain_text("本设备")
     await page.keyboard.press("Escape")
-    for what, words in ((".status", "在线"), ("#log", "今天"), (".mine .mark", "已"), ("#subtitle", "1 人")):
+    for what, words in ((".status", "在线"), ("#log", "今天"), (".mine .mark", "已"), ("#subtitle", "1 位成员")):
         await expect(page.locator(what).first).to_contain_text(words)
     assert await page.get_attribute("#text", "placeholder") == "输入消息"
     assert await page.get_attribute("html", "lang") == "zh-CN"
@@ -339,12 +337,12 @@ async def test_the_language_is_switched_for_the_whole_page(open_page: PageFactor
     await expect(page.locator("#side .status")).to_contain_text("在线")
 
 
-async def test_a_refusal_of_what_a_person_did_is_told(open_page: PageFactory) -> None:
+async def test_a_refused_request_is_explained(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
     await page.click("#new")
     await page.fill("#join-form input", "no-such-conversation")
     await page.press("#join-form input", "Enter")
-    await expect(page.locator("#toast")).to_contain_text("There is no such conversation")
+    await expect(page.locator("#toast")).to_contain_text("This conversation does not exist")
 
 
 LONG_LOG = (Path(__file__).parent / "long_log.js").read_text().partition("\n")[2].rstrip(";\n")
@@ -375,6 +373,6 @@ async def test_ten_thousand_entries_open_at_once_scroll_without_a_jump_and_cost_
     jumps, rows = await page.evaluate("long.up()")
     assert jumps == 0
     assert rows <= 240
-    await expect(page.locator("#log")).to_contain_text("The beginning")
+    await expect(page.locator("#log")).to_contain_text("Start of the conversation")
     await page.click("#to-end")
     await expect(page.locator("#log").get_by_text("10020")).to_be_in_viewport()

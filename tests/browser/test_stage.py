@@ -132,7 +132,7 @@ async def witness(staged: Page, stage_url: str) -> AsyncIterator[Witness]:
     await listening
 
 
-async def test_the_seven_parts_hold_and_the_figures_are_what_another_client_was_given(
+async def test_the_seven_parts_hold_and_the_figures_match_what_another_client_received(
     staged: Page, witness: Witness
 ) -> None:
     given = witness[1]
@@ -154,7 +154,7 @@ async def test_the_seven_parts_hold_and_the_figures_are_what_another_client_was_
 
 
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
-async def test_axe_finds_nothing_serious_while_it_plays_and_at_the_end(
+async def test_axe_finds_nothing_serious_on_the_stage_while_it_plays_and_at_the_end(
     browser: Browser, stage_url: str, scheme: Any, locale: str
 ) -> None:
     page = await browser.new_page(
@@ -173,7 +173,7 @@ async def test_axe_finds_nothing_serious_while_it_plays_and_at_the_end(
     assert {state: said for state, said in found.items() if said} == {}
 
 
-async def test_nothing_moves_when_no_traffic_flows(staged: Page) -> None:
+async def test_the_stage_moves_nothing_without_traffic(staged: Page) -> None:
     await until(staged, f"{MOVING} === 0")
     still = "document.getElementById('drawing').outerHTML + document.getAnimations().length"
     await until(staged, "document.getAnimations().length === 0")
@@ -220,7 +220,7 @@ async def test_the_button_kills_the_node_that_is_answering_and_the_takeover_is_s
     await until(staged, f"!{dead}")
 
 
-async def test_without_a_key_or_with_a_wrong_one_the_page_says_what_to_do(page: Page, stage_url: str) -> None:
+async def test_the_stage_says_what_to_do_when_the_key_is_missing_or_wrong(page: Page, stage_url: str) -> None:
     address = stage_url.partition("#")[0]
     await page.goto(address)
     await until(page, "!document.getElementById('closed').hidden")
@@ -232,7 +232,7 @@ async def test_without_a_key_or_with_a_wrong_one_the_page_says_what_to_do(page: 
     assert page.url == address
 
 
-async def test_without_a_controller_there_are_no_buttons_that_break_things(page: Page, stage_url: str) -> None:
+async def test_the_stage_has_no_fault_buttons_without_a_controller(page: Page, stage_url: str) -> None:
     node = stage_url.partition("/stage")[0]
     hello = f'{{"kind": "hello", "node": "9000", "control": null, "nodes": ["{node}"]}}\n'
     await page.route("**/api/trace", lambda route: route.fulfill(body=hello))

@@ -48,7 +48,9 @@ async def shown(page: Page) -> list[str]:
     return texts
 
 
-async def test_all_see_the_same_messages_in_the_same_order(program: ChatClient, open_page: PageFactory) -> None:
+async def test_pages_and_programs_show_the_same_messages_in_the_same_order(
+    program: ChatClient, open_page: PageFactory
+) -> None:
     conversation = await program.create("Plans", access="open", agent="off")
     pages = await pages_in(open_page, conversation)
 
@@ -88,7 +90,7 @@ async def test_a_page_that_is_refreshed_in_the_middle_of_an_answer_has_the_words
         await expect(page.locator("#log [aria-busy=true]")).to_have_count(0)
 
 
-async def test_when_the_answering_node_is_killed_its_words_vanish_and_the_answer_comes_once(
+async def test_when_the_answering_node_is_killed_its_text_is_withdrawn_and_the_answer_comes_once(
     cluster: LocalCluster, program: ChatClient, open_page: PageFactory, tmp_path: Path
 ) -> None:
     started: dict[int, asyncio.Future[str]] = {1: asyncio.Future(), 2: asyncio.Future()}

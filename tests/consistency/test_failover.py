@@ -24,6 +24,7 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry
 from sio_server.store.connection import connect, connect_blocking
 from sio_server.store.keys import BUS, ConversationKeys
+from tests.barrier import settled
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
 from tests.waiting import Changes, first_of, poll
@@ -576,6 +577,7 @@ async def test_a_graph_that_blocks_its_loop_keeps_its_lease_and_holds_nobody_up(
     answer = await devices[0].final_of(ack.seq)
     assert answer.data["attempt"] == 1
     assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abc"
+    await settled(devices[0].client)
     assert devices[0].named("run:superseded", ack.run_id) == []
     await assert_all_agree(site, devices)
     await assert_the_dialog_goes_on(site, devices, [ack])

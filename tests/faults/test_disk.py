@@ -16,7 +16,9 @@ from redis.asyncio import Redis
 
 from sio_clients import ChatClient, ConversationReset, guest_token
 from sio_server.cluster.status import read_status
-from sio_server.local.cluster import ClusterError, LocalCluster
+from sio_server.language import load_texts
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.restarts import Restarts
 from sio_server.protocol.events import Entry
 from sio_server.store.connection import connect
 from tests.conftest import NODE_SETTINGS, RawClient, free_ports
@@ -105,31 +107,17 @@ def fill(folder: Path, leave: int) -> Path:
     return filler
 
 
-async def keep_redis_running(cluster: LocalCluster, wanted: asyncio.Event) -> int:
-    """What a service manager does: start Redis again when it has ended. Returns how often that was."""
-    again = 0
-    while not wanted.is_set():
-        name, _, _ = await cluster.ended.get()
-        assert name == "redis"
-        again += 1
-        await asyncio.sleep(0.5)  # as a service manager waits
-        try:
-            await cluster.start_redis()
-        except ClusterError:
-            continue  # it has ended at its start: it will be in the queue
-    return again
-
-
 @pytest.mark.parametrize("fsync", ["always", "everysec"])
 async def test_sends_are_refused_while_the_disk_is_full_and_go_on_when_it_is_not(small_disk, fsync):
     cluster = LocalCluster(free_ports(2), 2, small_disk.parent, settings=NODE_SETTINGS)
-    over = asyncio.Event()
-    keeper: asyncio.Task[int] | None = None
+    said: list[str] = []
+    restarts = Restarts(cluster, load_texts("en", "sio_server.local", "up"), lambda ok, line: said.append(line))
+    keeper: asyncio.Task[None] | None = None
     try:
         await cluster.start()
         async with Redis.from_url(cluster.redis_url) as redis:
             await redis.config_set("appendfsync", fsync)
-        keeper = asyncio.create_task(keep_redis_running(cluster, over))
+        keeper = asyncio.create_task(restarts.keep())
         _, token = await guest_token(cluster.urls[0], "Ann")
         raw = RawClient()
         await raw.connect(cluster.urls[0], {"token": token})
@@ -148,10 +136,11 @@ async def test_sends_are_refused_while_the_disk_is_full_and_go_on_when_it_is_not
             await load.until_acked(20)
             await load.stop()
             await load.judge()
-        over.set()
+        if fsync == "always":  # then Redis ends when it cannot write
+            assert cluster.unexpected_ends
+            assert said[-1] == "redis was restarted and is ready"
         await raw.sio.disconnect()
         # The log is whole in its file as well.
-        cluster._watchers["redis"].cancel()
         await cluster.signal_redis(signal.SIGKILL)
         await cluster.start_redis()
         async with Redis.from_url(cluster.redis_url, decode_responses=True) as redis:

@@ -63,7 +63,7 @@ class Attacker:
     async def _bad_request(self, client: RawWebSocket) -> None:
         self.frames += 1
         await client.write(self.chance.request(self.port))
-        with contextlib.suppress(TimeoutError):  # an unfinished one has its time; see test_strangers
+        with contextlib.suppress(TimeoutError):  # an unfinished one has its time; see test_request_timeouts
             async with asyncio.timeout(0.2):
                 while await client.read(65536):
                     pass

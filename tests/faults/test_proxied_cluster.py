@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from sio_server.local.cluster import ClusterError, LocalCluster
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.errors import ClusterError
 
 pytestmark = pytest.mark.faults
 
@@ -28,7 +29,7 @@ async def test_a_stopped_node_stands_still_when_the_signal_has_been_sent(start_c
     cluster = await start_cluster(nodes=1)
     for _ in range(20):
         await cluster.signal_node(cluster.ports[0], signal.SIGSTOP)
-        pid = cluster._processes[f"node-{cluster.ports[0]}"].pid
+        pid = cluster.pids[f"node-{cluster.ports[0]}"]
         states = {
             task.joinpath("stat").read_text().rpartition(")")[2].split()[0]
             for task in Path(f"/proc/{pid}/task").iterdir()  # noqa: ASYNC240

@@ -15,6 +15,7 @@ import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -22,13 +23,15 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from sio_clients import ChatClient, SessionEnded
 from sio_server.cluster.status import read_status
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.store.keys import BUS, ConversationKeys
-from tests.conftest import NODE_SETTINGS, free_ports
+from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
 from tests.integration.test_dialog import ask, next_of
 from tests.integration.test_revocation import revoke
 from tests.integration.test_sign_out import token_of
+from tests.waiting import poll
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 ACL = re.search(r"```acl\n(.*?)```", OPERATIONS, re.DOTALL)[1]  # type: ignore[index]
@@ -48,15 +51,7 @@ async def redis_server(port: int, folder: Path, *arguments: str, ready: str) -> 
     environment = {**os.environ, **REDIS_ENVIRONMENT}
     server = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL, env=environment)
     try:
-        client = Redis.from_url(ready)
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await client.ping()
-                    break
-                except (RedisError, OSError):
-                    await asyncio.sleep(0.02)
-        await client.aclose()
+        await redis_answers(ready)
         yield
     finally:
         server.terminate()
@@ -97,26 +92,29 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         await conversation.respond(interrupt_id, "approve")
         assert "Booked" in (await next_of(conversation, "answer")).text
         in_it = {"conversation_id": conversation.id}
-        for event, fields in {
+        requests: dict[str, dict[str, Any]] = {
             "read:update": {"seq": 3},
             "draft:update": {"text": "hel"},
             "typing:update": {"typing": True},
             "conversation:members": {},
             "conversation:history": {},
             "run:stop": {},
-            "run:regenerate": {"seq": conversation.position.seq},
-        }.items():
+            "run:regenerate": {"seq": conversation.position.seq if conversation.position else 0},
+        }
+        for event, fields in requests.items():
             await client.request(event, {**in_it, **fields})
         await next_of(conversation, "interrupt")
         await client.rename_device("phone", "Pocket")
         assert await client.sign_out_device("phone") == 1
 
-        async def ask_on() -> None:  # its node hears of it over the bus, maybe after the next request
-            while True:
+        async def is_ended() -> bool:  # its node hears of it over the bus, maybe after the next request
+            try:
                 await phone.devices()
+            except SessionEnded:
+                return True
+            return False
 
-        with pytest.raises(SessionEnded):
-            await asyncio.wait_for(ask_on(), 10)
+        await poll(is_ended, "the end of the phone's session", 10)
         assert await client.conversations()
         await bob.request("conversation:leave", in_it)
 
@@ -138,7 +136,8 @@ async def test_nodes_do_all_they_must_with_the_documented_rights_and_no_more(acl
         await cluster.stop()
     refused = [(entry["username"], entry["object"]) for entry in await operator.acl_log()]
     assert refused == [], "nothing was tried that is not allowed"
-    prefixes = {re.match(r"\{?(rg:|checkpoint|write_keys_zset)", key) for key in await operator.keys("*")}
+    stored: Any = await operator.keys("*")
+    prefixes = {re.match(r"\{?(rg:|checkpoint|write_keys_zset)", key) for key in stored}
     assert None not in prefixes, "all keys are of the documented kinds"
     for log in (tmp_path / "cluster" / "logs").glob("node-*.log"):
         assert "NOPERM" not in log.read_text()

@@ -10,10 +10,10 @@ from itertools import count
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command, Interrupt, StreamMode
 
 from sio_server.dialog.graphs.assistant import builder, chat_model
 from sio_server.dialog.graphs.assistant.history import for_model, name_for_model
@@ -57,8 +57,9 @@ class Dialog:
     async def goes_on(self, given: Any = None) -> str:
         self.chunks.clear()
         self.questions.clear()
-        modes = ["messages", "updates", "values"]
-        async for mode, part in self.graph.astream(given, THREAD, stream_mode=modes, durability="sync"):
+        modes: list[StreamMode] = ["messages", "updates", "values"]
+        stream: Any = self.graph.astream(given, THREAD, stream_mode=modes, durability="sync")
+        async for mode, part in stream:
             if mode == "messages" and isinstance(part[0], AIMessage) and part[0].text:
                 self.chunks.append(part[0].text)
             elif mode == "updates":
@@ -231,7 +232,7 @@ async def test_a_run_that_breaks_after_the_approval_and_goes_on_books_once(serve
 def test_a_booking_that_is_made_again_is_the_one_that_is_there():
     made = Booking(key="m:1", number="R-1", user="ann", what="x", when="y", how_many=1)
     assert merge_bookings([made], [made]) == [made]
-    more = [Booking(**{**made, "key": f"m:{n}"}) for n in range(2, 2 * BOOKINGS_KEPT)]  # type: ignore[typeddict-item]
+    more = [Booking(**{**made, "key": f"m:{n}"}) for n in range(2, 2 * BOOKINGS_KEPT)]
     assert merge_bookings([made], more) == more[-BOOKINGS_KEPT:]
 
 
@@ -363,7 +364,7 @@ def call(call_id: str, name: str = "current_time") -> dict[str, Any]:
 
 
 def test_results_stand_behind_their_calls_and_those_of_no_call_are_left_out():
-    messages = [
+    messages: list[AnyMessage] = [
         ToolMessage("lost", tool_call_id="0"),
         HumanMessage("hi"),
         AIMessage("", tool_calls=[call("1"), call("2")]),

@@ -1,4 +1,4 @@
-"""Every event x every relation to a conversation x every kind of conversation: who may, and who is told.
+"""Every event x every relation to a conversation x every kind of conversation: what is allowed, and who sees it.
 
 The cells are generated from the events of the protocol, so a new event without a rule fails here. Each has a
 conversation of its own on a real cluster. All that outsiders are sent meanwhile is recorded: it must be nothing.
@@ -16,13 +16,20 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 
-from sio_server.gateway.http.api import TRACE_PATH, HttpApi, Stage
+from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.health import HealthRoutes
+from sio_server.gateway.http.hosts import AllowedHosts
+from sio_server.gateway.http.metrics import MetricsRoutes
+from sio_server.gateway.http.page import PagePolicy, PageRoutes
+from sio_server.gateway.http.stage import TRACE_PATH, Stage, StageRoutes
+from sio_server.gateway.http.status import StatusRoutes
 from sio_server.protocol.events import REQUESTS, ClientEvent
 from tests.conftest import RawClient
 from tests.integration.test_sign_out import TOKENS, token_of
 
 E = ClientEvent
-ROLES = ("owner", "member", "invited", "stranger", "left")
+ROLES = ("owner", "member", "invited", "outsider", "left")
 ACCESS = ("invitation", "open")
 OUTSIDE = {"invitation": "unknown_conversation", "open": "not_a_member"}
 
@@ -55,12 +62,12 @@ RULES: dict[ClientEvent, Rule] = {
 
 
 def joining(role: str, access: str) -> str:
-    """Who is inside may, and who is invited; everybody, where it is open."""
+    """Members and invited users may; anybody may join an open conversation."""
     return "ok" if role in ("owner", "member", "invited") or access == "open" else "unknown_conversation"
 
 
 def creating(role: str, access: str) -> str:
-    """The owner's repetition is recognised; for everybody else the id is taken."""
+    """The owner's repeated request is recognised; for anybody else the id is taken."""
     return "ok" if role == "owner" else "conversation_exists"
 
 
@@ -148,7 +155,7 @@ async def set_up(cell: Cell, owner: RawClient, member: RawClient, actor: RawClie
     """A conversation in which the actor has the role, with SEQ entries, the last one the owner's message."""
     here = {"conversation_id": cell.conversation_id}
     await must(owner, E.CONVERSATION_CREATE, settings(**here, access=cell.access))
-    guests = [member] if cell.role in ("owner", "member", "stranger") else [member, actor]
+    guests = [member] if cell.role in ("owner", "member", "outsider") else [member, actor]
     if cell.access == "invitation":
         await must(owner, E.CONVERSATION_INVITE, {**here, "user_ids": [guest.user_id for guest in guests]})
     elif cell.role == "invited":
@@ -229,7 +236,7 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
     member = await raw_client(1, token=token_of(f"{new_id}-member"), device_id="actor")
     member.user_id = f"{new_id}-member"
     actors = {"owner": owner, "member": member}
-    for node, role in enumerate(("invited", "stranger", "left")):
+    for node, role in enumerate(("invited", "outsider", "left")):
         actors[role] = await raw_client(node, token=token_of(f"{new_id}-{role}"), device_id="actor")
         actors[role].user_id = f"{new_id}-{role}"
     cells = [
@@ -265,9 +272,9 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
         )
     for cell in cells:
         for watcher in watchers:
-            assert heard_of(watcher, cell.conversation_id) == [], (cell, "a stranger was told")
+            assert heard_of(watcher, cell.conversation_id) == [], (cell, "an outsider was told")
         joined = cell.event == E.CONVERSATION_JOIN and expected(*cell[:3]) == "ok"
-        if cell.role in ("invited", "stranger", "left") and not joined:
+        if cell.role in ("invited", "outsider", "left") and not joined:
             heard = heard_of(actors[cell.role], cell.conversation_id)
             assert set(heard) <= allowed(cell), (cell, heard)
     for watcher in watchers:
@@ -276,7 +283,7 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
 
 
 @pytest.mark.parametrize("access", ACCESS)
-async def test_a_session_that_has_ended_may_nothing(raw_client, new_id, access):
+async def test_requests_of_a_session_that_has_ended_are_not_carried_out(raw_client, new_id, access):
     """Signed out, told so, and not yet closed: all events at once, on what is left of its connection."""
     laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
     phone = await raw_client(1, token=token_of(new_id), device_id="phone")
@@ -317,7 +324,9 @@ async def test_a_session_that_has_ended_may_nothing(raw_client, new_id, access):
 
 
 @pytest.mark.parametrize("handshake", ["2", '40{"token":"wrong"}'], ids=["none", "refused"])
-async def test_without_a_session_nothing_is_answered_or_done(cluster, raw_client, new_id, handshake):
+async def test_requests_without_a_session_are_neither_answered_nor_carried_out(
+    cluster, raw_client, new_id, handshake
+):
     owner = await raw_client(0)
     await must(owner, E.CONVERSATION_CREATE, settings(new_id, "open"))
     address = cluster.urls[1].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
@@ -357,15 +366,23 @@ ROUTES = {
 
 
 def test_each_route_has_a_rule() -> None:
-    stage = Stage("k" * 16, None, (), Mock())
-    names = ("tokens", "devices", "limits", "metrics", "readiness", "status")
-    settings = {"trusted_proxies": 0, "guests": True, "token_ttl_s": 60, "node_name": "n", "page_origins": ()}
-    application = HttpApi(**{name: Mock() for name in names}, **settings, stage=stage).application()
-    found = {(route.method, route.resource.canonical) for route in application.router.routes()}
+    application = make_application(
+        [
+            HealthRoutes("n", Mock()),
+            MetricsRoutes(Mock(), ""),
+            GuestRoutes(Mock(), Mock(), allowed=True, token_ttl_s=60),
+            StatusRoutes(Mock(), Mock(), Mock(), Mock()),
+            PageRoutes(),
+        ],
+        hosts=AllowedHosts(()),
+        policy=PagePolicy((), stage=True),
+        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n", ()),
+    )
+    found = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)
 
 
-async def test_routes_answer_whom_they_may(cluster, new_id):
+async def test_each_route_answers_only_those_that_its_rule_allows(cluster, new_id):
     tokens = {
         "none": ("", "token_missing"),
         "basic": ("Basic YTpi", "token_missing"),

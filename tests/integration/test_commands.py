@@ -11,8 +11,10 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import jwt
@@ -22,7 +24,9 @@ from rich.console import Console
 from roomgraph.chat import read_answer
 from roomgraph.tour.play import play
 from sio_clients import connect_guest
+from sio_server.local.cluster import LocalCluster
 from tests.conftest import SECRET, free_ports
+from tests.waiting import Inbox, first_of, poll
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ("REDIS_URL", "PORT", "AUTH_MODE", "AUTH_SECRET", "LOG_LEVEL", "TOKEN_TTL")
@@ -43,7 +47,7 @@ async def _end_processes() -> AsyncIterator[None]:
             await process.communicate()
 
 
-async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **env: str) -> Process:
+async def start(*args: str, cwd: Path = ROOT, program: Sequence[str] = (), **env: Any) -> Process:
     clean = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     command = program or (sys.executable, "-m", "roomgraph")
     process = await asyncio.create_subprocess_exec(
@@ -57,6 +61,12 @@ async def start(*args: str, cwd: Path = ROOT, program: tuple[str, ...] = (), **e
     )
     _started.append(process)
     return process
+
+
+async def shows(process: Process, words: str, timeout: float = 30) -> str:
+    """Read what a command prints up to a line with these words."""
+    assert process.stdout is not None
+    return (await first_of(process.stdout, lambda line: words in line.decode(), words, timeout)).decode()
 
 
 async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str, str]:
@@ -75,7 +85,7 @@ async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str,
         ("echo-bot",),
     ],
 )
-async def test_every_command_explains_itself(command):
+async def test_every_command_has_help(command):
     status, output, _ = await roomgraph(*command, "--help")
     assert status == 0
     assert "Usage" in output
@@ -116,7 +126,7 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
         (("chat", "--url", "foo"), {}, ["--url foo", "http://127.0.0.1:9000"]),
     ],
 )
-async def test_a_mistake_is_named_with_what_to_write_instead(args, env, said):
+async def test_a_wrong_option_or_setting_is_named_with_what_to_write_instead(args, env, said):
     status, _, errors = await roomgraph(*args, **env)
     assert status != 0
     for words in said:
@@ -133,7 +143,7 @@ async def test_the_status_is_read_from_redis(cluster, new_client):
     assert facts["active_sessions"] >= 1
 
 
-async def test_up_plays_the_tour_and_leaves_its_facts_and_nothing_running(tmp_path):
+async def test_up_plays_the_tour_writes_its_facts_and_leaves_no_process_behind(tmp_path):
     port = free_ports(3)
     facts_file = tmp_path / "facts.json"
     arguments = (
@@ -178,7 +188,7 @@ async def test_up_plays_the_tour_and_leaves_its_facts_and_nothing_running(tmp_pa
             assert probe.connect_ex(("127.0.0.1", number)) != 0, f"{number} is still served"
 
 
-async def test_the_tour_holds_on_a_cluster_that_others_use_and_of_which_it_knows_one_node(cluster, new_client):
+async def test_the_tour_passes_on_a_shared_cluster_of_which_it_knows_one_node(cluster, new_client):
     await new_client("Uncounted")
     arguments = ("tour", "--url", cluster.urls[0], "--scene", "status", "--clients", "3")
     status, output, _ = await roomgraph(*arguments, LANG="en_US.UTF-8")
@@ -186,7 +196,7 @@ async def test_the_tour_holds_on_a_cluster_that_others_use_and_of_which_it_knows
     assert "≥ 3" in output
 
 
-async def test_the_tour_kills_no_node_that_was_not_started_for_it_and_says_so(cluster, tmp_path):
+async def test_the_tour_does_not_kill_nodes_that_it_did_not_start(cluster, tmp_path):
     facts = tmp_path / "facts.json"
     urls = [argument for url in cluster.urls for argument in ("--url", url)]
     status, output, _ = await roomgraph("tour", *urls, "--scene", "recovery", "--lang", "en", "--json", str(facts))
@@ -209,8 +219,10 @@ async def test_the_tour_fails_when_no_other_node_completes_the_answer(cluster, t
 
         async def start_node(self, port: int) -> None: ...
 
-    nodes, facts = Immortal(), tmp_path / "facts.json"
-    screen = Console(file=io.StringIO())
+    nodes: Any = Immortal()
+    facts = tmp_path / "facts.json"
+    output = io.StringIO()
+    screen = Console(file=output)
     held = await play(
         cluster.urls,
         console=screen,
@@ -224,7 +236,7 @@ async def test_the_tour_fails_when_no_other_node_completes_the_answer(cluster, t
     assert not held
     scenes = json.loads(facts.read_text())["scenes"]
     assert (scenes["recovery"]["ok"], scenes["failover"]["ok"]) == (True, False)
-    assert "Scenes that did not pass: failover" in screen.file.getvalue()
+    assert "Scenes that did not pass: failover" in output.getvalue()
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -240,7 +252,7 @@ async def test_a_question_that_is_asked_on_one_node_is_answered_once_on_another(
     assert json.loads(facts.read_text())["scenes"] == {"approval": told}
 
 
-async def test_the_tour_fails_when_what_it_shows_does_not_hold(cluster, start_cluster, tmp_path):
+async def test_the_tour_fails_when_messages_do_not_reach_every_node(cluster, start_cluster, tmp_path):
     # Two clusters that know nothing of each other: what is written on one does not come to the other.
     other = await start_cluster(nodes=1)
     urls = ("--url", cluster.urls[0], "--url", other.urls[0])
@@ -252,42 +264,41 @@ async def test_the_tour_fails_when_what_it_shows_does_not_hold(cluster, start_cl
     assert json.loads(facts.read_text())["ok"] is False
 
 
-async def test_a_tour_that_is_interrupted_does_not_look_as_if_it_had_held(tmp_path):
+async def test_an_interrupted_tour_does_not_exit_with_success(tmp_path):
     port = free_ports(1)
     arguments = ("--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
     process = await start("up", "--tour", "--once", *arguments)
-    assert process.stdout is not None
-    while b"Scene 1" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "Scene 1", 60)
     process.send_signal(signal.SIGTERM)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 130
     assert "All processes are stopped" in output.decode()
 
 
-async def test_up_tells_of_a_process_that_ends_by_itself(tmp_path):
+async def test_up_restarts_a_node_and_redis_that_exit_unexpectedly_and_says_so(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
-    assert process.stdout is not None
-    while b"Ctrl-C stops" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
-    os.kill(json.loads((tmp_path / "processes.json").read_text())[f"node-{port}"], signal.SIGKILL)
-    line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-    assert f"node-{port} exited unexpectedly" in line
+    await shows(process, "Ctrl-C stops", 60)
+    for name in (f"node-{port}", "redis"):
+        os.kill(json.loads((tmp_path / "processes.json").read_text())[name], signal.SIGKILL)
+        assert "exit status -9" in await shows(process, f"{name} exited unexpectedly")
+        await shows(process, f"{name} was restarted and is ready")
+    async with connect_guest(f"http://127.0.0.1:{port}", "Ann") as ann:
+        await (await ann.create("After", agent="off")).send("still here")
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
 
 
-async def test_up_prints_the_address_of_its_stage_whose_buttons_do_not_look_like_accidents(tmp_path):
+async def test_up_prints_the_stage_url_and_does_not_report_nodes_killed_there_as_unexpected(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "zh")
-    line = await _shows(process, "/stage#key=")
+    line = await shows(process, "/stage#key=")
     assert "演示台" in line
     url, _, key = line[line.index("http") :].strip().partition("/stage#key=")
     assert url == f"http://127.0.0.1:{port}"
     assert len(key) >= 32
-    await _shows(process, "Ctrl-C")
+    await shows(process, "Ctrl-C")
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http:
         async with http.get(f"{url}/api/trace") as trace:
             control = json.loads(await trace.content.readline())["control"]
@@ -310,7 +321,7 @@ async def test_up_prints_the_address_of_its_stage_whose_buttons_do_not_look_like
     assert errors == b""
 
 
-async def test_a_redis_that_refuses_is_named_at_once(cluster):
+async def test_a_redis_that_refuses_access_is_reported_at_once(cluster):
     for url in (cluster.redis_url[:-1] + "99", cluster.redis_url.replace("//", "//somebody:hunter2@")):
         status, _, errors = await asyncio.wait_for(roomgraph("node", AUTH_MODE="guest", REDIS_URL=url), 15)
         assert status == 2
@@ -318,14 +329,14 @@ async def test_a_redis_that_refuses_is_named_at_once(cluster):
         assert "hunter2" not in errors
 
 
-async def test_an_address_that_is_not_of_this_machine_is_named_as_such(cluster):
+async def test_a_host_that_is_not_of_this_machine_is_named(cluster):
     env = {"AUTH_MODE": "guest", "REDIS_URL": cluster.redis_url, "HOST": "192.0.2.1", "PORT": str(free_ports(1))}
     status, _, errors = await asyncio.wait_for(roomgraph("node", **env), 15)
     assert status == 2
     assert "HOST=192.0.2.1" in errors.replace("\n", " ")
 
 
-async def test_chat_shows_the_answer_to_what_was_piped_into_it(cluster, new_id):
+async def test_chat_shows_the_answer_to_piped_input(cluster, new_id):
     process = await start("chat", new_id, "--url", cluster.urls[0], "--name", "Ann")
     output, _ = await asyncio.wait_for(process.communicate(b"book a room for a workshop\n"), 40)
     lines = output.decode().splitlines()
@@ -333,7 +344,7 @@ async def test_chat_shows_the_answer_to_what_was_piped_into_it(cluster, new_id):
     assert "Concierge: When do you need it?" in lines[-1]
 
 
-async def test_what_is_piped_into_chat_is_said_line_by_line_so_that_a_line_can_answer_a_question(cluster, new_id):
+async def test_chat_sends_piped_input_line_by_line_so_that_a_line_can_answer_a_question(cluster, new_id):
     process = await start("chat", new_id, "--url", cluster.urls[0], "--name", "Ann")
     piped = b"book a room for a workshop tomorrow at 10 for 6 people\nbook it\nsummary\n"
     output, _ = await asyncio.wait_for(process.communicate(piped), 60)
@@ -341,15 +352,6 @@ async def test_what_is_piped_into_chat_is_said_line_by_line_so_that_a_line_can_a
     assert "Ann answered: approve" in told
     assert "Ann: book it" not in told
     assert told.index("Booked: a workshop") < told.index("Ann: summary") < told.index("Confirmed bookings (1)")
-
-
-async def _shows(process: Process, words: str) -> str:
-    """Read what a command prints up to a line with these words."""
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        while words not in (line := (await process.stdout.readline()).decode()):
-            assert line, f"it ended without: {words}"
-    return line
 
 
 def _type(process: Process, line: str) -> None:
@@ -361,14 +363,14 @@ async def test_chat_shows_a_question_with_its_options_and_answers_it_by_number(c
     ann = await new_client("Ann")
     conversation = await ann.create(conversation_id=new_id, access="open")
     process = await start("chat", new_id, "--url", cluster.urls[1], "--name", "Bob")
-    await _shows(process, "Ctrl-D ends")
+    await shows(process, "Ctrl-D ends")
     _type(process, "book a room for a workshop tomorrow at 10 for 6 people")
-    await _shows(process, "Concierge: So that is: a workshop, tomorrow at 10, 6 people. Shall I book it?")
-    await _shows(process, "1 Book it")
-    await _shows(process, "2 Not yet")
+    await shows(process, "Concierge: So that is: a workshop, tomorrow at 10, 6 people. Shall I book it?")
+    await shows(process, "1 Book it")
+    await shows(process, "2 Not yet")
     _type(process, "1")
-    assert "Bob answered: approve · terminal" in await _shows(process, "answered")
-    await _shows(process, "Concierge: Booked: a workshop, tomorrow at 10, 6 people.")
+    assert "Bob answered: approve · terminal" in await shows(process, "answered")
+    await shows(process, "Concierge: Booked: a workshop, tomorrow at 10, 6 people.")
     messages = [entry.text for entry in await conversation.log() if entry.type == "message"]
     assert messages == ["book a room for a workshop tomorrow at 10 for 6 people"]
     assert process.stdin is not None
@@ -379,28 +381,28 @@ async def test_chat_shows_a_question_with_its_options_and_answers_it_by_number(c
 async def test_chat_stops_edits_and_regenerates_and_names_its_commands(start_cluster, new_id):
     cluster = await start_cluster(nodes=1, WORD_DELAY="0.3")
     process = await start("chat", new_id, "--url", cluster.urls[0], "--name", "Bob")
-    await _shows(process, "Ctrl-D ends")
+    await shows(process, "Ctrl-D ends")
     _type(process, "/regenerate")
-    await _shows(process, "nothing has been answered yet")
+    await shows(process, "nothing has been answered yet")
     _type(process, "/nonsense at all")
-    await _shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT")
+    await shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT")
     async with connect_guest(cluster.urls[0], "Ann") as ann:
         conversation = await ann.join(new_id)
-        said = asyncio.Event()
-        ann.on("run:delta", lambda payload: said.set())
+        deltas: Inbox[Any] = Inbox()
+        ann.on("run:delta", deltas)
         _type(process, "hello")
-        await asyncio.wait_for(said.wait(), 30)
+        await deltas.first(what="a delta")
         _type(process, "/stop")
-        line = await _shows(process, "stopped by Bob")
+        line = await shows(process, "stopped by Bob")
         assert "Concierge: I " in line
         assert "6 people" not in line
         _type(process, "/stop")
-        await _shows(process, "nothing is being answered")
+        await shows(process, "nothing is being answered")
         _type(process, "/edit book a room")
-        await _shows(process, "Bob: book a room")
-        await _shows(process, "Concierge: What is the room for?")
+        await shows(process, "Bob: book a room")
+        await shows(process, "Concierge: What is the room for?")
         _type(process, "/regenerate")
-        await _shows(process, "Concierge: What is the room for?")
+        await shows(process, "Concierge: What is the room for?")
         log = [entry for entry in await conversation.log() if entry.type in ("message", "stopped", "answer")]
         assert [entry.type for entry in log] == ["message", "stopped", "message", "answer", "answer"]
         assert (log[2].data["edits"], log[4].data["replaces"]) == (log[0].seq, log[3].seq)
@@ -430,7 +432,7 @@ def test_a_line_answers_the_first_open_question_by_value_label_or_number(line, i
     assert read_answer(line, interrupts) == answer
 
 
-async def test_a_taken_port_and_a_left_over_process_are_named_with_what_to_do(tmp_path):
+async def test_a_taken_or_claimed_port_and_a_left_over_process_are_named_with_what_to_do(tmp_path):
     port = free_ports(3)
     arguments = ("up", "--port", str(port), "--data-dir", str(tmp_path), "--lang", "en")
     with socket.socket() as taken:
@@ -440,10 +442,14 @@ async def test_a_taken_port_and_a_left_over_process_are_named_with_what_to_do(tm
     assert status == 1
     assert f"port {port + 1}" in output.replace("\n", " ")
     assert "--port" in output
+    starting = LocalCluster(port, 1, tmp_path / "other")
+    starting.claim()  # as another start does that has got no further yet
+    status, output, _ = await roomgraph(*arguments)
+    await starting.stop()
+    assert status == 1
+    assert f"another start of Roomgraph has claimed port {port}" in output.replace("\n", " ")
     process = await start(*arguments)
-    assert process.stdout is not None
-    while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "ready", 60)
     status, output, _ = await roomgraph(*arguments)
     assert status == 1
     assert "kill " in output
@@ -454,15 +460,11 @@ async def test_a_taken_port_and_a_left_over_process_are_named_with_what_to_do(tm
 async def test_nodes_and_redis_end_with_the_command_however_it_ends(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
-    assert process.stdout is not None
-    while b"ready" not in await asyncio.wait_for(process.stdout.readline(), 60):
-        pass
+    await shows(process, "ready", 60)
     pids = json.loads((tmp_path / "processes.json").read_text()).values()
     process.kill()
     await process.wait()
-    async with asyncio.timeout(15):
-        while any(_lives(pid) for pid in pids):  # noqa: ASYNC110 - they are not our children
-            await asyncio.sleep(0.05)
+    await poll(lambda: not any(_lives(pid) for pid in pids), "the end of its processes")
 
 
 def _lives(pid: int) -> bool:
@@ -477,16 +479,10 @@ async def test_chat_sends_what_is_typed_and_shows_what_others_say(cluster, new_c
     conversation = await ann.create("Lobby", conversation_id=new_id, access="open", agent="off")
     process = await start("chat", new_id, "--url", cluster.urls[1], "--name", "Bob")
     assert process.stdin is not None
-    assert process.stdout is not None
     process.stdin.write(b"hello from the terminal\n")
-    async with asyncio.timeout(20):
-        async for entry in conversation.entries():
-            if entry.text == "hello from the terminal":
-                break
+    await first_of(conversation.entries(), lambda entry: entry.text == "hello from the terminal")
     await conversation.send("hello [bold]Bob[/]")
-    async with asyncio.timeout(20):
-        while b"Ann: hello [bold]Bob[/]" not in await process.stdout.readline():
-            pass
+    await shows(process, "Ann: hello [bold]Bob[/]")
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 20) == 0
 
@@ -503,21 +499,26 @@ async def test_chat_ends_and_says_why_when_its_device_is_signed_out_elsewhere(cl
     assert "this device was signed out on Laptop" in (await process.stderr.read()).decode()
 
 
-async def test_the_echo_bot_says_again_what_people_say(cluster, new_client, new_id):
+async def test_the_echo_bot_repeats_what_people_say(cluster, new_client, new_id):
     ann = await new_client("Ann")
     conversation = await ann.create(conversation_id=new_id, access="open", agent="off")
     process = await start("echo-bot", new_id, "--url", cluster.urls[2])
     try:
-        async with asyncio.timeout(20):
-            async for entry in conversation.entries():
-                if entry.type == "member_joined":
-                    await conversation.send("is there an echo?")
-                if entry.text == "echo: is there an echo?":
-                    break
+        await first_of(conversation.entries(), lambda entry: entry.type == "member_joined")
+        await conversation.send("is there an echo?")
+        await first_of(conversation.entries(), lambda entry: entry.text == "echo: is there an echo?")
     finally:
         # Not SIGINT, which a shell's background jobs, and so their children, ignore.
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), 20)
+
+
+async def _is_ready(http: aiohttp.ClientSession, port: int) -> bool:
+    try:
+        async with http.get(f"http://127.0.0.1:{port}/ready") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
 
 
 async def test_the_procfile_runs_nodes_and_redis(tmp_path):
@@ -534,16 +535,9 @@ async def test_the_procfile_runs_nodes_and_redis(tmp_path):
     program = (sys.executable, "-m", "honcho", "-f", str(tmp_path / "Procfile"), "-e", str(tmp_path / ".env"))
     process = await start("start", "-c", "web=2,redis=1", "-p", str(port), program=program)
     try:
-        async with aiohttp.ClientSession() as http, asyncio.timeout(60):
+        async with aiohttp.ClientSession() as http:
             for number in (port, port + 1):
-                while True:
-                    try:
-                        async with http.get(f"http://127.0.0.1:{number}/ready") as response:
-                            if response.status == 200:
-                                break
-                    except aiohttp.ClientError:
-                        pass
-                    await asyncio.sleep(0.1)
+                await poll(partial(_is_ready, http, number), f"readiness on port {number}", 60)
     finally:
         process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.communicate(), 30)

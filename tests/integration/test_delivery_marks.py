@@ -9,6 +9,7 @@ import pytest
 
 from sio_server.conversation.log import Author
 from sio_server.protocol.events import DELIVERY_SESSIONS, MAX_DELIVERED, ConversationCreate
+from tests.waiting import Inbox
 
 OPEN = {"access": "open", "agent": "off"}
 
@@ -73,8 +74,9 @@ async def test_strangers_neither_set_nor_see_marks_and_cannot_tell_what_exists(r
     ack = await owner.call("delivery:update", {"conversation_id": new_id, "seq": 3})
     await owner.until(lambda: any(mark["seq"] == 3 for mark in owner.named("delivery:updated")))
     for client in (eve, invited):
-        await client.call("conversation:list", {})
+        await client.settled()
         assert not client.named("delivery:updated")
+    await gone.settled()
     assert [mark["seq"] for mark in gone.named("delivery:updated")] == [2]
     # Who has left has left no marks.
     join = await owner.call("conversation:join", {"conversation_id": new_id})
@@ -124,31 +126,22 @@ async def test_of_very_many_devices_the_highest_marks_are_kept(new_id, members, 
 async def test_an_sdk_client_reports_what_it_has_received_only_when_it_was_asked_to(new_client, new_id):
     ann = await new_client("Ann", device_id="laptop")
     mine = await ann.create(conversation_id=new_id, **OPEN)
-    marks: list[tuple[str, int]] = []
-    came = asyncio.Event()
-
-    def hear(mark: dict) -> None:
-        marks.append((mark["device_id"], mark["seq"]))
-        came.set()
-
-    ann.on("delivery:updated", hear)
+    marks: Inbox[tuple[str, int]] = Inbox()
+    ann.on("delivery:updated", lambda mark: marks((mark["device_id"], mark["seq"])))
     silent = await new_client("Bot", node=1, device_id="silent")
     phone = await new_client("Bob", node=2, device_id="phone", report_delivery=True)
     await silent.join(new_id)
     theirs = await phone.join(new_id)
 
     async def until(seq: int) -> None:
-        async with asyncio.timeout(5):
-            while ("phone", seq) not in marks:
-                came.clear()
-                await came.wait()
+        await marks.first(lambda mark: mark == ("phone", seq), f"the phone's mark {seq}", 5)
 
     await until(3)
     acks = await asyncio.gather(*(mine.send(f"message {number}") for number in range(30)))
     await until(acks[-1].seq)
-    assert {device for device, _ in marks} == {"phone"}
-    assert marks == sorted(set(marks))
-    assert len(marks) < 10, "what came at once is reported at once"
+    assert {device for device, _ in marks.items} == {"phone"}
+    assert marks.items == sorted(set(marks.items))
+    assert len(marks.items) < 10, "what came at once is reported at once"
     # What it misses it reports when it is back.
     await phone.go_offline()
     await mine.send("missed")

@@ -163,12 +163,14 @@ async def test_another_users_device_is_as_unknown_as_one_that_does_not_exist(raw
     assert [d["device_id"] for d in (await eve.call("device:list", {}))["devices"]] == ["evil"]
     (device,) = (await ann.call("device:list", {}))["devices"]
     assert (device["device_name"], device["online"]) == ("Laptop", True)
+    await ann.settled()
     assert not ann.named("session:ended")
     # Two users may have devices of the same id: each has its own.
     twin = await raw_client(1, token=eve.token, device_id="laptop", device_name="Eve's")
     await eve.call(event, {"device_id": "laptop", **rest})
     (device,) = (await ann.call("device:list", {}))["devices"]
     assert (device["device_name"], device["online"]) == ("Laptop", True)
+    await ann.settled()
     assert not ann.named("session:ended")
     assert len(ann.named("device:updated")) <= 1
     await twin.sio.disconnect()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any
 
 from sio_clients import ChatClient, guest_token
 from sio_server.protocol.events import EntryType
 from sio_server.store.connection import connect
+from tests.barrier import settled
+from tests.waiting import Inbox, first_of
 
 
 async def next_of(conversation, *types: str, timeout: float = 30):
     """The next entry of these types."""
-    async with asyncio.timeout(timeout):
-        async for entry in conversation.entries():
-            if entry.type in types:
-                return entry
-    raise AssertionError("the conversation ended")
+    return await first_of(conversation.entries(), lambda entry: entry.type in types, " or ".join(types), timeout)
 
 
 async def ask(conversation, text: str):
@@ -45,9 +44,9 @@ async def test_the_concierge_books_a_room_over_several_turns_while_the_client_ch
 
 async def test_an_answer_is_streamed_in_deltas_that_join_on_and_make_the_final_text(new_client):
     client = await new_client("Ann")
-    started: list[dict] = []
-    deltas: list[dict] = []
-    finished: list[dict] = []
+    started: list[dict[str, Any]] = []
+    deltas: list[dict[str, Any]] = []
+    finished: list[dict[str, Any]] = []
     client.on("run:started", started.append)
     client.on("run:delta", deltas.append)
     client.on("run:finished", finished.append)
@@ -61,7 +60,7 @@ async def test_an_answer_is_streamed_in_deltas_that_join_on_and_make_the_final_t
     assert text == answer.text
     assert len(deltas) > 1, "word by word, not at once"
     assert [run["run_id"] for run in started] == [answer.data["run_id"]]
-    await conversation.mark_read(1)  # its ack comes after what was published before
+    await settled(client)
     assert [(run["run_id"], run["status"], run["seq"]) for run in finished] == [
         (answer.data["run_id"], "answered", answer.seq)
     ]
@@ -77,7 +76,7 @@ async def test_runs_of_one_conversation_go_one_after_another_in_order(new_client
     answers = [await next_of(conversation, EntryType.ANSWER) for _ in acks]
     assert [answer.data["input_seq"] for answer in answers] == [ack.seq for ack in acks]
     assert [answer.data["run_id"] for answer in answers] == [ack.run_id for ack in acks]
-    await conversation.mark_read(1)
+    await settled(client)
     expected = [(what, ack.run_id) for ack in acks for what in ("started", "finished")]
     assert events == expected
 
@@ -113,13 +112,14 @@ async def test_a_device_that_returns_in_the_middle_of_an_answer_is_told_of_the_r
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.4")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as client:
-        said = asyncio.Event()
-        client.on("run:delta", lambda delta: said.set())
+        deltas: Inbox[Any] = Inbox()
+        client.on("run:delta", deltas)
         conversation = await client.create(agent="always")
         ack = await conversation.send("book a room for a workshop")
-        await asyncio.wait_for(said.wait(), 10)
+        await deltas.first(what="a delta", timeout=10)
         await client.go_offline()
         await client.go_online(cluster.urls[1])
+        assert conversation.card is not None
         run = conversation.card.unfinished_run
         assert run is not None
         assert run["updates"], "what the graph has reported"
@@ -138,17 +138,12 @@ async def test_a_run_whose_node_is_killed_is_ended_once_by_another(start_cluster
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.2")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as client:
-        running_on: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-        def started(run: dict) -> None:
-            if not running_on.done():
-                running_on.set_result(run["node"])
-
+        started: Inbox[dict[str, Any]] = Inbox()
         client.on("run:started", started)
         conversation = await client.create(agent="always")
         ack = await conversation.send("book a room for a workshop")
-        node = await asyncio.wait_for(running_on, 10)
-        await cluster.signal_node(int(node), signal.SIGKILL)
+        run = await started.first(what="the run's start", timeout=10)
+        await cluster.signal_node(int(run["node"]), signal.SIGKILL)
         answer = await next_of(conversation, EntryType.ANSWER)
         assert (answer.data["run_id"], answer.data["attempt"]) == (ack.run_id, 2)
         # The dialog stands where the dead node had brought it: the workshop is known.

@@ -13,6 +13,7 @@ import pytest
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import ClientEvent, EntryType, ServerEvent
 from sio_server.settings import Settings
+from tests.waiting import first_of, within
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -33,7 +34,7 @@ def test_no_event_is_in_the_protocol_that_does_not_exist():
 
 
 @pytest.mark.parametrize("setting", Settings.model_fields)
-def test_every_setting_is_in_the_operations(setting):
+def test_every_setting_is_documented_in_operations(setting):
     assert f"`{setting.upper()}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
@@ -45,7 +46,8 @@ async def test_the_shortest_client_of_the_readme_is_under_15_lines_and_runs(clus
         code = code.replace(f"http://127.0.0.1:900{number}", url)
     assert "900" not in code.replace(cluster.urls[0], "").replace(cluster.urls[1], "")
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT, stdout=PIPE, stderr=PIPE)
-    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    async with within(30, "the end of the client"):
+        output, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
     assert "agent:concierge" in output.decode().splitlines()[-1]
 
@@ -53,12 +55,7 @@ async def test_the_shortest_client_of_the_readme_is_under_15_lines_and_runs(clus
 async def line_with(process: Process, text: str) -> str:
     """The next line of the output that holds `text`."""
     assert process.stdout is not None
-    async with asyncio.timeout(20):
-        while True:
-            line = (await process.stdout.readline()).decode()
-            assert line, (await process.stderr.read()).decode() if process.stderr else ""
-            if text in line:
-                return line
+    return (await first_of(process.stdout, lambda line: text in line.decode(), text)).decode()
 
 
 async def test_a_client_written_from_the_protocol_alone_follows_and_catches_up(start_cluster, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from sio_server.conversation.log import Handed
 from sio_server.store.keys import BUS, conversation_room, user_room
 from tests.integration.test_dialog import next_of
+from tests.waiting import Inbox
 
 
 def forged(event: str, payload: Any, room: Any) -> str:
@@ -152,12 +153,11 @@ async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
 async def test_false_news_of_a_run_s_end_ends_no_run(new_client, redis, new_id):
     client = await new_client()
     conversation = await client.create(conversation_id=new_id, agent="always", graph="echo")
-    began = asyncio.Event()
-    deltas: list[dict] = []
-    client.on("run:delta", lambda delta: (deltas.append(delta), began.set()))
+    deltas: Inbox[Any] = Inbox()
+    client.on("run:delta", deltas)
     text = " ".join(f"word{n}" for n in range(150))
     ack = await conversation.send(text)
-    await asyncio.wait_for(began.wait(), 10)
+    await deltas.first(what="a delta")
     for status in ("stopped", "answered"):
         end = {"conversation_id": new_id, "run_id": ack.run_id, "attempt": 1, "status": status, "seq": 3}
         await redis.publish(BUS, forged("run:finished", end, conversation_room(new_id)))

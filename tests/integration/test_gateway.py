@@ -7,22 +7,34 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import jwt
 import pytest
 import socketio
 
-from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_TEXT_BYTES, REQUESTS
+from sio_server.conversation.log import Author
+from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_PAGE_BYTES, MAX_TEXT_BYTES, REQUESTS
+from sio_server.store.json_text import to_json
 from tests.conftest import SECRET, RawClient
 from tests.faults.raw_websocket import RawWebSocket, upgrade_request
+from tests.waiting import Inbox, within
 
 ROOM = {"access": "open", "agent": "off"}
 
 
 async def test_wrong_payloads_get_an_ack_with_a_code_for_every_event(raw_client):
     client = await raw_client()
-    wrong = ([], "text", 7, None, {"conversation_id": 7}, {"nonsense": True}, {"conversation_id": "{x}"})
+    wrong: tuple[Any, ...] = (
+        [],
+        "text",
+        7,
+        None,
+        {"conversation_id": 7},
+        {"nonsense": True},
+        {"conversation_id": "{x}"},
+    )
     for event in REQUESTS:
         for payload in wrong:
             ack = await client.call(event, payload) if payload is not None else await client.call(event)
@@ -57,9 +69,32 @@ async def test_too_long_a_text_and_too_large_a_frame_are_refused_with_an_ack(raw
     assert (ack["ok"], ack["seq"]) == (True, 2)
 
 
+@pytest.mark.parametrize("letter", ["x", "你"])
+async def test_a_sync_of_many_conversations_stays_within_its_bytes_in_every_language(
+    raw_client, log, new_id, letter
+):
+    client = await raw_client()
+    author = Author(client.user_id, "Raw", "device")
+    text = letter * (MAX_TEXT_BYTES // len(letter.encode()))
+    ids = [f"{new_id}-{number}" for number in range(8)]
+    for conversation_id in ids:
+        await client.call("conversation:create", {"conversation_id": conversation_id, **ROOM})
+        sends = [log.append_message(conversation_id, author, f"m{n}", text, run_id="r") for n in range(6)]
+        await asyncio.gather(*sends)
+    sync = await client.call("session:sync", {"positions": dict.fromkeys(ids)})
+    sizes = [
+        sum(len(to_json(entry).encode()) for entry in sync["conversations"][conversation_id]["entries"])
+        for conversation_id in ids
+    ]
+    in_all = len(ids) * 6 * MAX_TEXT_BYTES
+    most = MAX_PAGE_BYTES + len(ids) * (MAX_TEXT_BYTES + 1024)  # each holds one entry at least
+    assert MAX_PAGE_BYTES / 2 < sum(sizes) <= most < in_all
+    assert sync["conversations"][ids[-1]]["more"]
+
+
 async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
     client = await raw_client()
-    payloads = {
+    payloads: dict[str, dict[str, Any]] = {
         "conversation:join": {},
         "conversation:history": {},
         "conversation:members": {},
@@ -86,19 +121,12 @@ async def test_half_a_surrogate_pair_is_refused_and_the_connection_goes_on(raw_c
 async def test_messages_sent_in_a_row_without_waiting_are_logged_in_that_order(raw_client, new_id):
     client = await raw_client()
     await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
-    acks: list[int] = []
-    done = asyncio.Event()
-
-    def acked(ack: dict) -> None:
-        acks.append(ack["seq"])
-        if len(acks) == 100:
-            done.set()
-
+    acks: Inbox[dict[str, Any]] = Inbox()
     for number in range(100):
         send = {"conversation_id": new_id, "client_id": f"c{number}", "text": str(number)}
-        await client.sio.emit("message:send", send, callback=acked)
-    await asyncio.wait_for(done.wait(), 20)
-    assert acks == list(range(2, 102))
+        await client.sio.emit("message:send", send, callback=acks)
+    await acks.until(lambda acks: len(acks) == 100, "100 acks")
+    assert [ack["seq"] for ack in acks.items] == list(range(2, 102))
     page = await client.call("conversation:history", {"conversation_id": new_id, "after": 1, "limit": 200})
     assert [entry["data"]["text"] for entry in page["entries"]] == [str(number) for number in range(100)]
 
@@ -118,6 +146,8 @@ def token(**claims: object) -> str:
         ({"token": 7}, "invalid_payload"),
         ({"token": "nonsense"}, "token_invalid"),
         ({"token": token(exp=1)}, "token_expired"),
+        ({"token": token(exp=10**400)}, "token_invalid"),
+        ({"token": token(iat=10**400)}, "token_invalid"),
         ({"token": token(aud="another")}, "token_invalid"),
         ({"token": token(sub="agent:concierge")}, "token_invalid"),
         ({"token": token(), "device_id": "not an id"}, "invalid_payload"),
@@ -144,7 +174,7 @@ async def test_a_refused_handshake_closes_the_connection(cluster):
             await ws.receive_str()
             await ws.send_str('40{"token":"nonsense"}')
             assert (await ws.receive_str()).startswith("44")
-            async with asyncio.timeout(5):
+            async with within(5, "the end of the connection"):
                 while (await ws.receive()).type == aiohttp.WSMsgType.TEXT:
                     pass
             assert ws.closed
@@ -225,7 +255,8 @@ async def test_who_asks_and_does_not_read_the_answers_is_not_read_from(start_clu
         await ws.receive()
         await ws.send_str(f'40{{"token":"{token()}"}}')
         await ws.receive()
-        ws._response.connection.transport.pause_reading()
+        connection: Any = ws._response.connection
+        connection.transport.pause_reading()
         for number in range(200):  # answers of a quarter of a megabyte each
             await ws.send_str(
                 f'42{number}["conversation:history",{{"conversation_id":"big","after":0,"limit":200}}]'
@@ -237,7 +268,7 @@ async def test_who_asks_and_does_not_read_the_answers_is_not_read_from(start_clu
             page = await user.call("conversation:history", {"conversation_id": "big", "limit": 1})
             assert page["entries"][0]["data"]["text"] != "got here"
         assert megabytes() - before < 60
-        ws._response.connection.transport.abort()
+        connection.transport.abort()
     await user.sio.disconnect()
 
 
@@ -246,9 +277,7 @@ async def test_a_mistake_of_a_client_is_no_error_in_the_log_of_the_node(cluster)
     before = log.stat().st_size
     async with aiohttp.ClientSession() as http:
         await http.get(cluster.urls[2] + "/socket.io/?EIO=4&transport=polling")
-        await http.get(
-            cluster.urls[2] + "/socket.io/?EIO=4&transport=websocket", headers={"Origin": "http://evil"}
-        )
+        await http.get(cluster.urls[2] + "/socket.io/?EIO=3&transport=websocket")
     assert log.stat().st_size == before
 
 
@@ -263,7 +292,9 @@ async def test_a_request_that_half_opens_a_websocket_is_refused_and_no_error_of_
     log = cluster.data_dir / "logs" / f"node-{port}.log"
     before = log.stat().st_size
     good = upgrade_request(port)
-    key = re.search(rb"Key: (\S+)", good)[1]
+    found = re.search(rb"Key: (\S+)", good)
+    assert found is not None
+    key = found[1]
     for bad in (
         good.replace(b"Connection: Upgrade\r\n", b""),
         good.replace(b"Version: 13", b"Version: 1"),
@@ -277,14 +308,24 @@ async def test_a_request_that_half_opens_a_websocket_is_refused_and_no_error_of_
     assert log.stat().st_size == before
 
 
-async def test_an_origin_that_is_not_listed_is_refused(cluster):
-    address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
+async def test_a_page_whose_origin_is_not_listed_is_refused_and_both_it_and_the_operator_learn_why(cluster):
+    address, origin = cluster.urls[0] + "/socket.io/?EIO=4&transport=websocket", "https://evil.example"
     async with aiohttp.ClientSession() as http:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await http.ws_connect(address, headers={"Origin": "https://evil.example"})
-        assert refused.value.status == 400
-        async with http.ws_connect(address, headers={"Origin": cluster.urls[1]}) as ws:
+        for _ in range(3):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await http.ws_connect(address.replace("http", "ws"), headers={"Origin": origin})
+            assert refused.value.status == 403
+        # A page cannot read the answer to a websocket's request; it may ask again, and read this one.
+        async with http.post(address, headers={"Origin": origin}) as response:
+            assert response.headers["Access-Control-Allow-Origin"] == origin
+            assert (await response.json())["error"]["code"] == "origin_not_allowed"
+        async with http.post(address, headers={"Origin": cluster.urls[1]}) as response:
+            assert (response.status, "Access-Control-Allow-Origin" in response.headers) == (400, False)
+        async with http.ws_connect(address.replace("http", "ws"), headers={"Origin": cluster.urls[1]}) as ws:
             assert (await ws.receive_str()).startswith("0")
+    log = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
+    (line,) = [line for line in log.splitlines() if origin in line]
+    assert f"write ALLOWED_ORIGINS={','.join([*cluster.origins, origin])}" in line
 
 
 def test_no_node_has_written_a_traceback(cluster):

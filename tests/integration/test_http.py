@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import uuid
+from typing import Any
+
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from prometheus_client import generate_latest
 
-from sio_server.gateway.http.api import VENDORED, WEB
+from sio_server.gateway.http.errors import errors_as_json
+from sio_server.gateway.http.metrics import MetricsRoutes
+from sio_server.gateway.http.page import VENDORED, WEB
+from sio_server.gateway.metrics import Metrics
 
 
 @pytest.fixture
@@ -115,7 +125,7 @@ def connectable(policy: str) -> set[str]:
 async def test_a_page_may_connect_to_its_own_node_and_those_that_are_listed_and_nowhere_else(http, cluster):
     hosts = [f"{host}:{port}" for port in cluster.ports for host in ("127.0.0.1", "localhost")]
     listed = {f"{scheme}://{host}" for scheme in ("http", "ws") for host in hosts}
-    for own in ("chat.example.com", "chat.example.com:8443", "[::1]:9000"):
+    for own in ("localhost", "chat.localhost:8443", "[::1]:9000"):
         async with http.get("/", headers={"Host": own}) as response:
             policy = response.headers["Content-Security-Policy"]
         # 'self' does not cover websockets in every browser.
@@ -128,6 +138,65 @@ async def test_a_host_that_is_none_gets_into_no_policy(http):
             policy = response.headers["Content-Security-Policy"]
         assert policy.count("script-src") == 1
         assert not {"*", "ws://*", "ws://a", "b"} & connectable(policy)
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/api/guest", "/socket.io/?EIO=4&transport=websocket"])
+async def test_a_name_that_is_not_of_this_node_is_refused_also_when_the_origin_is_the_same(cluster, http, path):
+    """DNS rebinding: to the browser the node is a part of the other site."""
+    host = f"evil-{uuid.uuid4().hex[:8]}.example:{cluster.ports[0]}"
+    for _ in range(3):
+        async with http.get(path, headers={"Host": host, "Origin": f"http://{host}"}) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (403, "host_not_allowed")
+    log = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
+    (line,) = [line for line in log.splitlines() if host.partition(":")[0] in line]
+    assert "write ALLOWED_HOSTS=" in line
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/ready"])
+async def test_a_load_balancer_may_ask_for_the_health_under_any_name(http, path):
+    async with http.get(path, headers={"Host": "backend"}) as response:
+        assert response.status == 200
+
+
+async def test_metrics_are_not_for_clients_that_come_through_a_proxy(http):
+    for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
+        async with http.get("/metrics", headers={header: "127.0.0.1"}) as response:
+            assert (response.status, (await response.json())["error"]["code"]) == (403, "not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("token", "peer", "authorization", "code"),
+    [
+        ("", "127.0.0.1", None, None),
+        ("", "::1", None, None),
+        ("", "10.20.30.40", None, None),
+        ("", "::ffff:192.168.0.7", None, None),
+        ("", "8.8.8.8", None, "not_allowed"),
+        ("", "2600::1", None, "not_allowed"),
+        ("", "8.8.8.8", "Bearer ", "not_allowed"),
+        ("t" * 16, "127.0.0.1", None, "token_missing"),
+        ("t" * 16, "127.0.0.1", "Bearer wrong", "token_invalid"),
+        ("t" * 16, "127.0.0.1", "Basic " + "t" * 16, "token_invalid"),
+        ("t" * 16, "8.8.8.8", "Bearer " + "t" * 16, None),
+    ],
+)
+async def test_metrics_are_for_clients_with_the_token_or_without_one_for_near_ones(
+    token, peer, authorization, code
+):
+    app = web.Application(middlewares=[errors_as_json])
+    app.add_routes(MetricsRoutes(Metrics(), token).routes())
+    (route,) = [route for route in app.router.routes() if route.method == "GET"]
+    headers = {"Authorization": authorization} if authorization else {}
+    request = make_mocked_request("GET", "/metrics", headers=headers).clone(remote=peer)
+    response: Any = await errors_as_json(request, route.handler)
+    assert (None if response.status == 200 else json.loads(response.text or "")["error"]["code"]) == code
+
+
+async def test_failures_of_background_tasks_are_counted_by_task():
+    metrics = Metrics()
+    metrics.task_failed("leases")
+    counted = 'roomgraph_background_task_failures_total{task="leases"} 1.0'
+    assert counted in generate_latest(metrics.registry).decode()
 
 
 @pytest.mark.parametrize("name", ["package.json", "..%2Fpackage.json", "marked", "socket.io.esm.min.js.map"])

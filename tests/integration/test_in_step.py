@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
+from typing import Any
 
 from sio_server.store.keys import user_sessions
+from tests.waiting import Inbox
 
 
 async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(raw_client, new_id):
@@ -80,6 +81,7 @@ async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
     assert online(phone.named("session:ready")[0]["devices"]) == 2
     await bob.sio.disconnect()
     await phone.until(lambda: any(online(p["devices"]) == 1 for p in phone.named("device:updated")))
+    await ann.settled()
     assert told(bob.user_id) == []
     await phone.sio.disconnect()
     await ann.until(lambda: told(bob.user_id) == [False])
@@ -104,19 +106,14 @@ async def test_a_dead_nodes_sessions_vanish_by_themselves(start_cluster):
     async with ChatClient(cluster.urls[0], ann_token) as ann, ChatClient(cluster.urls[1], bob_token) as bob:
         conversation = await ann.create(access="open", agent="off")
         await bob.join(conversation.id)
-        offline: list[dict] = []
-        came = asyncio.Event()
-
-        def hear(payload: dict) -> None:
-            if payload["user_id"] == bob_id and not payload["online"]:
-                offline.append(payload)
-                came.set()
-
-        ann.on("presence:update", hear)
+        presence: Inbox[dict[str, Any]] = Inbox()
+        ann.on("presence:update", presence)
         assert await redis.hlen(user_sessions(bob_id)) == 1
         await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
-        await asyncio.wait_for(came.wait(), 15)
-        assert offline == [{"user_id": bob_id, "online": False}]
+        await presence.first(lambda told: told["user_id"] == bob_id and not told["online"], "Bob's going", 15)
+        assert [told for told in presence.items if told["user_id"] == bob_id] == [
+            {"user_id": bob_id, "online": False}
+        ]
         assert await redis.hlen(user_sessions(bob_id)) == 0
         assert await redis.hlen(user_sessions(ann_id)) == 1
         assert len(await redis.keys("rg:node:*:sessions")) == 1

@@ -1,8 +1,9 @@
-"""Who asks for too much is told so with a stable code, on whatever node, and nobody else notices."""
+"""Clients that exceed a limit are told so with a stable code, on whatever node, and others do not notice."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -16,6 +17,7 @@ from sio_clients import ChatClient, NotConnected, RateLimited, guest_token
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
+from tests.faults.raw_websocket import CLOSE, RawWebSocket, frame
 
 TOKENS = Tokens(SECRET, "roomgraph")
 PER_SECOND = 10
@@ -32,13 +34,13 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 async def cluster(tmp_path_factory):
-    """A cluster with low limits. Who names no address in X-Forwarded-For is on loopback and not counted by it."""
+    """A cluster with low limits. Clients without X-Forwarded-For are on loopback, and not counted by address."""
     async with cluster_in(tmp_path_factory.mktemp("limits"), {**NODE_SETTINGS, **LIMITS}) as running:
         yield running
 
 
 async def opened(cluster, user_id: str, node: int = 0, *, address: str = "") -> RawClient:
-    """A handshake of the user, from an address: with what came of it in `refusals`."""
+    """A handshake of the user, from an address: its refusal, if any, is in `refusals`."""
     client = RawClient()
     auth = {"token": TOKENS.issue(user_id, "Ann", 3600)}
     headers = {"X-Forwarded-For": address} if address else {}
@@ -102,7 +104,7 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     async def talk() -> None:
         for turn in range(8):
             send = {"conversation_id": f"{new_id}-bob", "client_id": f"m{turn}", "text": "x"}
-            assert (await bob.call("message:send", send))["ok"], "Bob is not to suffer for it"
+            assert (await bob.call("message:send", send))["ok"], "another user is not limited"
             await asyncio.sleep(0.2)
 
     await asyncio.gather(talk(), *(flood(device, number) for number, device in enumerate(devices)))
@@ -111,7 +113,7 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     assert PER_SECOND * 2 < len(accepted) <= PER_SECOND * (1 + took) + 2 * PER_SECOND, (len(accepted), took)
     assert {(error["code"], error["retryable"]) for error in refused} == {("rate_limited", True)}
     assert all(0 < error["retry_after_ms"] <= 2000 for error in refused)
-    # What was refused was not done, and is done when it is sent again in time.
+    # What was refused was not done; after a while it is accepted.
     await asyncio.sleep(2)
     again = {"conversation_id": new_id, "client_id": "again", "text": "x"}
     assert (await devices[1].call("message:send", again))["ok"]
@@ -119,8 +121,7 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     assert page["head"] == len(accepted) + 2
 
 
-async def test_other_nodes_know_what_was_spent_on_one(connect, new_id):
-    """To go to another node with the next message helps nobody: it has heard of it."""
+async def test_a_limit_that_was_reached_on_one_node_holds_on_the_others(connect, new_id):
     first, second = await connect(new_id, 0), await connect(new_id, 1)
     await first.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     while True:
@@ -135,7 +136,7 @@ async def test_other_nodes_know_what_was_spent_on_one(connect, new_id):
     assert "rate_limited" in codes
 
 
-async def test_the_sdk_waits_and_each_message_counts_once(cluster, new_id):
+async def test_the_sdk_waits_for_the_limit_and_each_message_counts_once(cluster, new_id):
     async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 3600)) as client:
         conversation = await client.create(conversation_id=new_id, agent="off")
         began = time.monotonic()
@@ -150,7 +151,7 @@ async def test_the_sdk_waits_and_each_message_counts_once(cluster, new_id):
         assert limited[0].retry_after_ms > 0
 
 
-async def test_reading_is_counted_as_events_only(connect, new_id):
+async def test_requests_that_only_read_are_counted_as_events_only(connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     reads = [await ann.call("conversation:history", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
@@ -161,7 +162,28 @@ async def test_reading_is_counted_as_events_only(connect, new_id):
     assert ack["error"]["code"] == "rate_limited"
 
 
-async def test_while_redis_is_away_limits_hold_and_nothing_waits_for_them(cluster, connect, new_id):
+async def test_the_id_of_a_private_conversation_is_expensive_to_guess(connect, new_id):
+    ann, eve, bob = [await connect(f"{new_id}-{name}") for name in ("ann", "eve", "bob")]
+    for conversation_id, access in ((f"{new_id}-private", "invitation"), (f"{new_id}-open", "open")):
+        settings = {"conversation_id": conversation_id, "agent": "off", "access": access}
+        assert (await ann.call("conversation:create", settings))["created"]
+
+    async def guess(client: RawClient, conversation_id: str) -> str:
+        ack = await client.call("conversation:create", {"conversation_id": conversation_id, "agent": "off"})
+        return "ok" if ack["ok"] else ack["error"]["code"]
+
+    assert await guess(eve, f"{new_id}-private") == "conversation_exists"
+    assert await guess(eve, f"{new_id}-another") == "rate_limited"
+    # An open conversation is known to all, and one's own to oneself: these cost what any create does.
+    assert await guess(bob, f"{new_id}-open") == "conversation_exists"
+    assert await guess(bob, f"{new_id}-another") == "ok"
+    assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-private", "title": "x"}))[
+        "error"
+    ]["code"] == "conversation_exists"
+    assert (await ann.call("conversation:leave", {"conversation_id": f"{new_id}-private"}))["left"]
+
+
+async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(cluster, connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     await cluster.signal_redis(signal.SIGSTOP)
@@ -195,11 +217,11 @@ async def test_handshakes_and_guests_are_limited_by_address(cluster, connect, ne
     assert body["error"]["retry_after_ms"] > 0
     assert answers[0][0] == 200
     for n in range(40):
-        stranger = await opened(cluster, f"{new_id}-{n}", address=address)
-        if not stranger.sio.connected:
+        client = await opened(cluster, f"{new_id}-{n}", address=address)
+        if not client.sio.connected:
             break
-        await stranger.sio.disconnect()
-    error = stranger.refusals[0]["data"]
+        await client.sio.disconnect()
+    error = client.refusals[0]["data"]
     assert (error["code"], error["retryable"]) == ("rate_limited", True)
     assert error["retry_after_ms"] > 0
     # Another address is served at the same time.
@@ -209,7 +231,7 @@ async def test_handshakes_and_guests_are_limited_by_address(cluster, connect, ne
             assert response.status == 200
 
 
-async def test_a_user_has_so_many_connections_on_all_nodes(cluster, connect, new_id):
+async def test_the_connections_of_a_user_are_limited_on_all_nodes_together(cluster, connect, new_id):
     sessions = [await connect(new_id, node % 3) for node in range(4)]
     for node in range(3):
         assert await refusal(cluster, new_id, node) == ("too_many_connections", True)
@@ -223,7 +245,7 @@ async def test_a_user_has_so_many_connections_on_all_nodes(cluster, connect, new
         assert client.online
 
 
-async def test_an_address_has_so_many_connections_on_a_node(cluster, connect, new_id):
+async def test_the_connections_of_an_address_are_limited_on_each_node(cluster, connect, new_id):
     address = "93.184.216.99"
     sessions = [await connect(f"{new_id}-{n}", address=address) for n in range(3)]
     assert await refusal(cluster, f"{new_id}-4", address=address) == ("too_many_connections", True)
@@ -235,7 +257,7 @@ async def test_an_address_has_so_many_connections_on_a_node(cluster, connect, ne
     await again.sio.disconnect()
 
 
-async def test_a_session_follows_so_many_conversations(connect, new_id):
+async def test_the_conversations_that_a_session_follows_are_limited(connect, new_id):
     ann, phone = await connect(new_id), await connect(new_id, 1)
     for n in range(3):
         assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-{n}", "agent": "off"}))["ok"]
@@ -253,7 +275,7 @@ async def test_a_session_follows_so_many_conversations(connect, new_id):
     assert (await ann.call("conversation:join", {"conversation_id": f"{new_id}-3"}))["ok"]
 
 
-async def test_what_is_nested_too_deep_is_refused_before_it_is_read(connect, new_id):
+async def test_a_frame_that_is_nested_too_deep_is_refused_before_it_is_parsed(connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     deep: object = "x"
@@ -279,9 +301,29 @@ async def test_what_is_nested_too_deep_is_refused_before_it_is_read(connect, new
     ]
 
 
-async def test_over_http_nothing_deep_is_read_either(cluster):
+async def test_a_body_that_is_nested_too_deep_is_refused(cluster):
     async with aiohttp.ClientSession() as http:
         body = '{"name":' + "[" * 8000 + "]" * 8000 + "}"
         async with http.post(f"{cluster.urls[0]}/api/guest", data=body) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_payload")
     assert (await guest_token(cluster.urls[0], "Ann"))[1]
+
+
+async def test_a_client_that_sends_on_though_it_is_refused_is_closed(cluster, new_id):
+    event = frame(b'42["typing:update",{"conversation_id":"none","typing":true}]')
+    with RawWebSocket(cluster.ports[0]) as client:
+        await client.open(TOKENS.issue(new_id, "Ann", 3600), "flood")
+        closing = b""
+
+        async def send() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    await client.write(event * 100)
+
+        sending = asyncio.create_task(send())
+        with contextlib.suppress(ConnectionError):
+            while True:
+                opcode, payload = await client.receive()
+                closing = payload if opcode == CLOSE else closing
+        await sending
+        assert closing == (1008).to_bytes(2, "big") + b"too many messages"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from roomgraph.load import Figures, Fleet, Wire, WireError
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import ClusterFactory
+from tests.waiting import Inbox
 
 
 @pytest.fixture
@@ -44,22 +45,14 @@ async def test_devices_that_were_cut_off_come_back_elsewhere_and_miss_nothing(fl
     await fleet.grow(12)
     away, writer = fleet.devices[:6], fleet.devices[7]
     before = {device.device_id: device.node for device in away}
-    come = asyncio.Event()
-    back = set()
+    back: Inbox[str] = Inbox()
     for device in away:
-
-        def note(name: str = device.device_id) -> None:
-            back.add(name)
-            if len(back) == len(away):
-                come.set()
-
-        device.returned = note
+        device.returned = partial(back, device.device_id)
         device.cut()
     for conversation_id in writer.places:
         for number in range(3):
             assert await writer.send(conversation_id, f"while they are away {number}")
-    async with asyncio.timeout(10):
-        await come.wait()
+    await back.until(lambda names: len(set(names)) == len(away), "the return of all", 10)
     assert await fleet.settle(5) == 0
     assert all(device.node != before[device.device_id] for device in away)
     figures = fleet.take_figures()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -127,11 +128,11 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
         await pubsub.subscribe(BUS)
         await members.create(ANN, request(new_id))
         await asyncio.gather(*(append(log, new_id, ANN, f"c{n}", f"text {n}") for n in range(50)))
-        heard = []
+        heard: list[Any] = []
         while len(heard) < 51:
-            message = await pubsub.get_message(timeout=5)
+            message: Any = await pubsub.get_message(timeout=5)
             assert message is not None, "the bus fell silent"
-            event = json.loads(message["data"]) if message["type"] == "message" else {"event": None}
+            event: dict[str, Any] = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
             if event["event"] == "conversation:entry" and event["room"] == f"conversation:{new_id}":
                 heard.append(event["data"][0])
     page = await log.page(new_id, "ann", after=0, limit=200)

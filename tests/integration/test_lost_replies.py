@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.log import Author, ConversationLog, Handed
 from sio_server.conversation.members import Members
+from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
@@ -54,9 +55,10 @@ class NotingScripts(Scripts):
 async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     """Every step there is, in an order in which it does something; returns what each answered."""
     scripts = NotingScripts(redis, ran)
-    log = ConversationLog(scripts)
-    members = Members(redis, scripts, log, retention=100)
-    devices = Devices(redis, scripts, members)
+    quotas = Quotas(conversations=5, bytes=200_000, invitations=10)
+    log = ConversationLog(scripts, None, quotas)
+    members = Members(redis, scripts, log, retention=100, quotas=quotas)
+    devices = Devices(redis, scripts, members, users_kept_ms=DAY_MS)
     turns = Turns(scripts)
     runs = Runs(scripts, "n1-abc", "n1")
     nodes = Nodes(redis, scripts, "n1-abc", {"name": "n1", "host": "h", "port": "1", "started": "s"})
@@ -127,12 +129,23 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))
     await do(members.conversations("ann", None, 10))
+    await do(members.conversations("dora", None, 10))
+    # What was reserved for a conversation that is gone is needed elsewhere.
+    await scripts.user("reserve_bytes", "ann", conversation_id="gone", wanted=190_000, ahead=0, quota=300_000)
+    for number in range(5):
+        await send(ANN, f"long{number}", "x" * 15_000, run_id=f"r-long{number}")
+    await do(turns.stop(ROOM, ANN, None))
     # The log is found to have lost its end, by a node and by a device.
     await do(log.verify(ROOM, Handed(ack["epoch"], ack["seq"], "1970-01-01T00:00:00.000Z")))
     epoch = (await log.get_view(ROOM, "ann")).bounds.epoch
     await do(log.report_ahead(ROOM, Position(epoch, 999)))
     await send(ANN, "c4", "after", run_id="r6")
     await do(members.leave(BOB, ROOM))
+    private = ConversationCreate(conversation_id="private", access="invitation", invite=["bob"])
+    await do(members.create(ANN, private))
+    await do(members.leave(ANN, "private"))
+    await do(members.join(BOB, "private"))
+    await do(members.leave(BOB, "private"))
     await do(devices.close("bob", "s2"))
     await do(devices.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
     await do(devices.sign_out("s1", ANN, "tablet"))
@@ -160,23 +173,22 @@ async def dump(redis: Redis) -> dict[str, Any]:
         if kind == "hash":
             value: Any = sorted((await redis.hgetall(key)).items())
         elif kind == "zset":
-            value = [
-                [member, score if score < 1e12 else "<ms>"]
-                for member, score in sorted(await redis.zrange(key, 0, -1, withscores=True))
-            ]
+            scored: Any = await redis.zrange(key, 0, -1, withscores=True)
+            value = [[member, score if score < 1e12 else "<ms>"] for member, score in sorted(scored)]
         elif kind == "set":
             value = sorted(await redis.smembers(key))
         elif kind == "list":
             value = await redis.lrange(key, 0, -1)
         elif kind == "stream":
-            value = [[i if ":log" in key else "", fields] for i, fields in await redis.xrange(key)]
+            entries: Any = await redis.xrange(key)
+            value = [[i if ":log" in key else "", fields] for i, fields in entries]
         else:
             value = await redis.get(key)
         found[key] = [kind, value, await redis.ttl(key) >= 0]
     return dict(sorted(found.items()))
 
 
-def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
+def cut_every_reply(client: Any, proxy: Proxy) -> list[int]:
     """Have the reply to every command of the client cut off once; returns a list that counts them."""
     count = [0]
 
@@ -195,15 +207,15 @@ def cut_every_reply(client: Redis, proxy: Proxy) -> list[int]:
 
         return with_cut
 
-    client.execute_command = cutting(client.execute_command)  # type: ignore[method-assign]
+    client.execute_command = cutting(client.execute_command)
     make_pipeline = client.pipeline
 
     def pipeline(**options: Any) -> Any:
-        pipe = make_pipeline(**options)
-        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)  # type: ignore[method-assign]
+        pipe: Any = make_pipeline(**options)
+        pipe.execute = cutting(pipe.execute, lambda: pipe.command_stack)
         return pipe
 
-    client.pipeline = pipeline  # type: ignore[method-assign]
+    client.pipeline = pipeline
     return count
 
 
@@ -261,7 +273,7 @@ async def test_steps_that_were_carried_out_twice_would_be_noticed(tmp_path: Path
     original = script_files._source
 
     def source(name: str) -> str:
-        if name in ("take_run.lua", "hand_over.lua"):  # without these two the scene would end early
+        if name in ("claim_run.lua", "hand_over.lua"):  # without these two the scene would end early
             return original(name)
         return original(name).replace("return once(", "return (function(step) return step() end)(")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from operator import add
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
@@ -18,7 +19,7 @@ from langgraph.checkpoint.conformance.capabilities import Capability
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.graph import START, StateGraph
-from langgraph.types import Command, Send, interrupt
+from langgraph.types import Command, Send, StateSnapshot, interrupt
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -31,6 +32,7 @@ from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.store.keys import CheckpointKeys, ConversationKeys
 from tests.conftest import free_ports
+from tests.waiting import poll
 
 THREAD = "c1@e1#7"
 CONVERSATION = "c1"
@@ -46,9 +48,8 @@ async def plain_port(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         *command, env={**os.environ, **REDIS_ENVIRONMENT}, stdout=asyncio.subprocess.DEVNULL
     )
     try:
-        async with asyncio.timeout(20), Redis(port=port) as client:
-            while not await is_ready(client):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+        async with Redis(port=port) as client:
+            await poll(partial(is_ready, client), "the cluster of one Redis")
         yield port
     finally:
         process.terminate()
@@ -100,13 +101,14 @@ async def put(saver: PlainRedisSaver, checkpoint_id: str, config: Any = None, **
 
 async def everything(store: Redis) -> dict[bytes, Any]:
     """All that is stored."""
-    read: dict[bytes, Any] = {
+    read: dict[Any, Any] = {
         b"hash": store.hgetall,
         b"list": lambda key: store.lrange(key, 0, -1),
         b"zset": lambda key: store.zrange(key, 0, -1, withscores=True),
         b"set": store.smembers,
     }
-    return {key: await read[await store.type(key)](key) for key in await store.keys("*")}
+    keys: Any = await store.keys("*")
+    return {key: await read[await store.type(key)](key) for key in keys}
 
 
 async def scripts_run(store: Redis) -> int:
@@ -151,7 +153,7 @@ async def test_a_client_that_decodes_replies_is_refused_at_once(plain_port):
 
 
 async def test_an_error_of_redis_comes_as_it_is():
-    async with Redis(port=1, retry=None) as client:
+    async with Redis(port=1, retry=Retry(NoBackoff(), 0)) as client:
         with pytest.raises(RedisConnectionError):
             await PlainRedisSaver(client).aget_tuple(at())
 
@@ -411,7 +413,9 @@ async def test_any_node_goes_on_where_another_stopped(plain_port, saver):
 
         state = await here.aget_state(at(), subgraphs=True)
         assert state.next == ("inner",)
-        assert state.tasks[0].state.values["said"][-1] == "prepare"
+        inner = state.tasks[0].state
+        assert isinstance(inner, StateSnapshot)
+        assert inner.values["said"][-1] == "prepare"
 
         done = await here.ainvoke(Command(resume="yes"), at(), durability="sync")
         assert workshop.ran[5:] == ["ask", "last"]
@@ -419,7 +423,7 @@ async def test_any_node_goes_on_where_another_stopped(plain_port, saver):
             ["in", "work 0", "work 1", "work 2"],
             ["ask: yes", "last"],
         )
-        history = [item.metadata["step"] async for item in there.aget_state_history(at())]
+        history = [(item.metadata or {})["step"] async for item in there.aget_state_history(at())]
         assert history == [3, 2, 1, 0, -1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 
 def of(client, conversation_id: str) -> list[tuple[str, dict]]:
@@ -14,10 +15,10 @@ def of(client, conversation_id: str) -> list[tuple[str, dict]]:
     ]
 
 
-async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
+async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversation_exists(raw_client, new_id):
     ann, eve = await raw_client(0), await raw_client(1, name="Eve")
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    attempts = {
+    attempts: dict[str, dict[str, Any]] = {
         "conversation:join": {},
         "conversation:history": {},
         "conversation:members": {},
@@ -42,7 +43,7 @@ async def test_a_stranger_gets_nothing_and_is_told_nothing(raw_client, new_id):
     assert of(eve, new_id) == []
 
 
-async def test_who_left_gets_nothing_later_on_any_device(raw_client, new_id):
+async def test_a_member_who_left_receives_nothing_later_on_any_device(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     phone = await raw_client(2, token=bob.token)
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
@@ -79,7 +80,7 @@ async def test_leaving_while_another_device_joins_leaks_nothing(raw_client, new_
             assert after["seq"] not in got, turn
 
 
-async def test_drafts_are_shown_to_nobody_else(raw_client, new_id):
+async def test_a_draft_is_shown_on_the_users_own_devices_only(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     laptop = await raw_client(2, token=ann.token)
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})

@@ -29,9 +29,11 @@ async def test_runs_and_what_is_shown_of_them_are_recorded(new_client, tmp_path)
     await bob.client.go_offline()  # it looks anew when it comes back
     second = await ann.send(conversation_id, "what can you do?")
     await bob.client.go_online()
+    assert first.run_id is not None
+    assert second.run_id is not None
     for device in (ann, bob):
         for ack in (first, second):
-            assert await device.ended(conversation_id, ack.run_id, 20)
+            assert await device.ended(conversation_id, str(ack.run_id), 20)
     final = next(e for e in reversed(ann.entries[conversation_id]) if e.data.get("run_id") == second.run_id)
     again = await ann.regenerate(conversation_id, final.seq)
     assert await ann.ended(conversation_id, again, 20)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+from typing import Any
 
 import pytest
 
-from sio_clients import ConversationReset, Position, Refused, guest_token
+from sio_clients import ChatClient, ConversationReset, Position, Refused, guest_token
 from sio_server.conversation.log import Author
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import ConversationCreate
 from tests.conftest import SECRET
+from tests.waiting import Inbox, within
 
 
 async def collect(conversation, head: int) -> list[int]:
     """The seqs of entries as they come, up to `head`."""
     seqs: list[int] = []
-    async with asyncio.timeout(20):
+    async with within(20, f"entry {head}", lambda: seqs):
         async for entry in conversation.entries():
             seqs.append(entry.seq)
             if entry.seq >= head:
-                return seqs
+                break
     return seqs
 
 
@@ -31,9 +34,7 @@ async def test_a_client_that_dropped_gets_exactly_what_it_missed_on_another_node
     await mine.send("before")
     assert await collect(theirs, 3) == [1, 2, 3]
     await bob.go_offline()
-    last = None
-    for number in range(7):
-        last = await mine.send(f"missed {number}")
+    last = [await mine.send(f"missed {number}") for number in range(7)][-1]
     await bob.go_online(cluster.urls[2])
     assert bob.node == str(cluster.ports[2])
     assert await collect(theirs, last.seq) == list(range(4, 11))
@@ -147,20 +148,16 @@ async def test_a_send_that_was_repeated_after_a_lost_connection_is_in_the_log_on
 
 
 async def test_a_stopped_node_tells_its_clients_and_they_move_within_a_second_or_two(start_cluster):
-    import signal
-
-    from sio_clients import ChatClient
-
     cluster = await start_cluster(nodes=2)
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as client:
         conversation = await client.create(access="open", agent="off")
-        told: list[dict] = []
+        told: list[dict[str, Any]] = []
         client.on("server:draining", told.append)
-        moved = asyncio.Event()
-        client.on("session:ready", lambda ready: moved.set())
+        sessions: Inbox[Any] = Inbox()
+        client.on("session:ready", sessions)
         await cluster.signal_node(cluster.ports[0], signal.SIGTERM)
-        await asyncio.wait_for(moved.wait(), 5)
+        await sessions.first(what="a session on another node", timeout=5)
         assert told == [{"node": str(cluster.ports[0])}]
         assert (await conversation.send("still here")).seq == 2
 

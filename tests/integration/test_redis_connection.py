@@ -1,14 +1,35 @@
-"""The connections to Redis: what is broken is lost, whichever event loop says so."""
+"""The connections to Redis: a broken one is noticed in every event loop, and all leave a demoted primary."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import uvloop
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sio_server.store.connection import connect
+from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.local.ports import REDIS_PORT_OFFSET
+from sio_server.local.proxy import Proxy
+from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.events import ConversationCreate
+from sio_server.store.connection import cannot_write, connect, connect_blocking, redis_errors
+from sio_server.store.scripts import Scripts
+from tests.conftest import free_ports
+
+ANN = Author("ann", "Ann", "d-ann")
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
@@ -21,14 +42,134 @@ async def test_a_connection_that_has_just_broken_is_lost_and_the_command_is_repe
     async def scene() -> None:
         client = connect(cluster.redis_url)
         connection = await client.connection_pool.get_connection()
-        connection._writer.transport.abort()  # type: ignore[union-attr]
+        connection._writer.transport.abort()
         with pytest.raises(RedisConnectionError):
             await ping(connection)
         await client.connection_pool.release(connection)
         assert await client.ping() is True
-        connection = client.connection_pool._available_connections[0]  # type: ignore[attr-defined]
+        connection = client.connection_pool._available_connections[0]
+        assert connection._writer is not None
         connection._writer.transport.abort()
         assert await client.echo("again") == "again"
         await client.aclose()
 
     await asyncio.to_thread(run, scene())
+
+
+# A primary that becomes a replica
+
+
+@asynccontextmanager
+async def bare_redis(folder: Path, *arguments: str) -> AsyncIterator[Redis]:
+    """A server of one's own without modules and files, which is killed afterwards; gives a client of it."""
+    port = free_ports(1) + REDIS_PORT_OFFSET
+    server = await asyncio.create_subprocess_exec(
+        *(str(find_embedded_redis().server), "--bind", "127.0.0.1", "--port", str(port)),
+        *("--dir", str(folder), "--save", "", "--repl-diskless-sync-delay", "0", *arguments),
+        env={**os.environ, **REDIS_ENVIRONMENT},
+        stdout=DEVNULL,
+    )
+    client = Redis(port=port, decode_responses=True, retry=Retry(ConstantBackoff(0.02), 500))
+    try:
+        await client.ping()
+        yield client
+    finally:
+        await client.aclose()
+        server.kill()
+        await server.wait()
+
+
+@asynccontextmanager
+async def redis_pair(folder: Path) -> AsyncIterator[tuple[Redis, Redis, Proxy]]:
+    """A primary, its replica, and a proxy in front of the primary."""
+    async with bare_redis(folder) as primary:
+        port = port_of(primary)
+        async with bare_redis(folder, "--replicaof", "127.0.0.1", str(port)) as replica:
+            await until(lambda: is_in_step(replica))
+            proxy = Proxy([("127.0.0.1", port)])
+            await proxy.start()
+            yield primary, replica, proxy
+            await proxy.close()
+
+
+def port_of(client: Redis) -> int:
+    return int(client.connection_pool.connection_kwargs["port"])
+
+
+async def is_in_step(replica: Redis) -> bool:
+    return "connected" in await replica.execute_command("ROLE")
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until Redis, which tells of no change, says that it holds."""
+    async with asyncio.timeout(20):
+        while not await holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def read_on(pubsub: PubSub) -> None:
+    while True:
+        await pubsub.get_message(timeout=1.0)
+
+
+async def test_a_planned_failover_is_survived_and_every_connection_leaves_the_old_primary(tmp_path):
+    async with redis_pair(tmp_path) as (primary, replica, proxy):
+        url = f"redis://127.0.0.1:{proxy.port}/0"
+        client, elsewhere, listener = connect(url), connect(url), connect_blocking(url, 1.0)
+        log = ConversationLog(Scripts(client))
+        members = Members(client, Scripts(client), log, retention=100)
+        await members.create(ANN, ConversationCreate(conversation_id="plans", access="open", agent="off"))
+        await asyncio.gather(*(elsewhere.ping() for _ in range(5)))  # lie idle in the pool
+        pubsub = listener.pubsub()
+        await pubsub.subscribe("news")
+        failed_at: list[float] = []
+        acked = 0
+
+        async def send() -> None:
+            nonlocal acked
+            try:
+                await log.append_message("plans", ANN, f"c{acked}", "hello", run_id="r")
+                acked += 1
+            except Unavailable:
+                failed_at.append(time.monotonic())
+
+        for _ in range(20):
+            await send()
+        proxy.targets = [("127.0.0.1", port_of(replica))]
+        await primary.execute_command("FAILOVER", "TO", "127.0.0.1", port_of(replica))
+        goal = acked + 20
+        async with asyncio.timeout(10):
+            while acked < goal:
+                await send()
+        assert not failed_at or failed_at[-1] - failed_at[0] < 2
+        assert client.demoted is False
+        assert client.answered_at > max(failed_at, default=0)
+        # Nobody but this test, and the new primary, is connected to the old one; the listener as well has left.
+        await until(lambda: only_the_test_is_connected_to(primary))
+        with pytest.raises((RedisConnectionError, OSError)):
+            await asyncio.wait_for(read_on(pubsub), 5)
+        assert (await log.page("plans", "ann", limit=100)).bounds.head == acked + 1
+        for one in (client, elsewhere, listener):
+            await one.aclose()
+
+
+async def only_the_test_is_connected_to(server: Redis) -> bool:
+    return len(await server.client_list(_type="normal")) == 1 and not await server.client_list(_type="pubsub")
+
+
+async def test_a_replica_is_not_taken_for_a_redis_that_answers(tmp_path):
+    async with redis_pair(tmp_path) as (_, replica, _proxy):
+        client = connect(f"redis://127.0.0.1:{port_of(replica)}/0")
+        answered = client.answered_at
+        with pytest.raises(Unavailable, match="REDIS_URL must name the primary") as caught, redis_errors():
+            await client.set("k", "v")
+        assert not cannot_write(caught.value.__cause__), "not as a full Redis, with which reading is of use"
+        assert await client.get("k") is None
+        assert (client.demoted, client.answered_at) == (True, answered)
+        await replica.replicaof("NO", "ONE")
+        await client.ping()
+        assert client.demoted is True
+        await client.set("k", "v")
+        assert client.demoted is False
+        assert client.answered_at > answered
+        await client.aclose()

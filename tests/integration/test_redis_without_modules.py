@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from sio_clients import ChatClient, guest_token
-from sio_server.local.cluster import REDIS_PORT_OFFSET, LocalCluster
+from sio_server.local.cluster import LocalCluster
+from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from tests.conftest import NODE_SETTINGS, free_ports
+from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
 from tests.integration.test_dialog import ask, next_of
+from tests.waiting import within
 
 
 @pytest.fixture
@@ -30,15 +30,7 @@ async def plain_cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
         *command, stdout=DEVNULL, stderr=DEVNULL, env={**os.environ, **REDIS_ENVIRONMENT}
     )
     url = f"redis://127.0.0.1:{port + REDIS_PORT_OFFSET}/0"
-    client = Redis.from_url(url)
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await client.ping()
-                break
-            except (RedisError, OSError):
-                await asyncio.sleep(0.02)
-    await client.aclose()
+    await redis_answers(url)
     cluster = LocalCluster(port, 2, tmp_path / "cluster", redis_url=url, settings=NODE_SETTINGS)
     try:
         await cluster.start()
@@ -76,7 +68,8 @@ async def test_a_saver_that_this_redis_cannot_serve_is_named_at_start(plain_clus
     node = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "roomgraph", "node", env=environment, stdout=PIPE, stderr=PIPE
     )
-    _, errors = await asyncio.wait_for(node.communicate(), 20)
+    async with within(20, "the end of the node"):
+        _, errors = await node.communicate()
     assert node.returncode == 2
     assert "CHECKPOINTER=redis: this Redis has no JSON and Search" in errors.decode()
     assert "CHECKPOINTER=auto" in errors.decode()

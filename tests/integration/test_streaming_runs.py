@@ -32,7 +32,7 @@ def record_text(device: Device) -> list[str]:
 def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[dict[str, Any]]:
     """Let the network lose such events on their way to a device."""
     lost: list[dict[str, Any]] = []
-    receive = device.client._received
+    receive = device.client._connection._on_event
 
     def received(event: str, payload: Any) -> None:
         if loses(event, payload):
@@ -40,7 +40,9 @@ def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[d
         else:
             receive(event, payload)
 
-    device.client._transport._on_event = received
+    transport = device.client._connection._transport
+    assert transport is not None
+    transport._on_event = received
     return lost
 
 
@@ -236,5 +238,5 @@ async def test_nothing_of_a_run_comes_to_a_device_that_has_left(devices, gate):
     heard = len(bob.events)
     gate.touch()
     await ann.ended(ack.run_id)
-    await bob.client.conversations()
+    await bob.settled()
     assert bob.events[heard:] == []

@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import time
+from typing import Any
 
 import aiohttp
 import pytest
@@ -37,7 +38,7 @@ async def held_on(stage: Staged, conversation_id: str) -> int:
     """The port of the node on which the conversation's graph waits."""
     redis = connect_blocking(stage.cluster.redis_url, 20)
     try:
-        found = await redis.blpop([held_key(conversation_id)], timeout=20)
+        found: Any = await redis.blpop([held_key(conversation_id)], timeout=20)
         return int(found[1])
     finally:
         await redis.aclose()
@@ -275,12 +276,14 @@ async def test_telling_never_waits_and_what_finds_no_room_is_lost_and_counted():
     trace.tell(TraceKind.NODE_UP)
     assert not trace.on
     trace.start("redis://127.0.0.1:1/0")  # where nobody answers
+
+    def tell_many() -> None:
+        for seq in range(WAITING_MAX):
+            trace.tell(TraceKind.HEARD, seq=seq)
+
     began = time.monotonic()
     await asyncio.gather(
-        *(
-            asyncio.to_thread(lambda: [trace.tell(TraceKind.HEARD, seq=n) for n in range(WAITING_MAX)])
-            for _ in "ab"
-        ),
+        *(asyncio.to_thread(tell_many) for _ in "ab"),
     )
     assert time.monotonic() - began < 2
     assert trace.lost >= WAITING_MAX / 2

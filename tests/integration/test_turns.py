@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,6 +198,7 @@ async def test_interrupt_ends_the_run_keeps_its_text_and_the_dialog_knows_what_w
     assert stopped.seq < second.seq, "the run ends before the message that ended it"
     assert (await ann.ended(second.run_id)).text == "second "
     assert await memory(ann) == {"heard": [f"one two gate:{gate} three", "second"], "said": ["second"]}
+    await ann.settled()
     assert ann.named("run:superseded") == []
 
 
@@ -432,7 +434,8 @@ async def test_a_cancellation_that_comes_while_a_command_is_sent_is_not_lost(ser
     await redis.ping()
     cancelled = went_on = 0
     for number in range(600):
-        task = asyncio.create_task(redis.get("nothing"))
+        command: Any = redis.get("nothing")
+        task = asyncio.create_task(command)
         for _ in range(number % 6):
             await asyncio.sleep(0)
         if task.cancel():

@@ -67,7 +67,8 @@ def quick_worker(dialogs: Dialogs) -> tuple[DialogWorker, Queue, Quick]:
 async def rung(dialogs: Dialogs, conversation_id: str) -> list[Bell]:
     """All bells on the queue."""
     stream = ConversationKeys(conversation_id).runs
-    return [Bell(stream, number, conversation_id) for number, _ in await dialogs.redis.xrange(stream)]
+    entries: Any = await dialogs.redis.xrange(stream)
+    return [Bell(stream, number, conversation_id) for number, _ in entries]
 
 
 async def consumers(dialogs: Dialogs, conversation_id: str) -> set[str]:

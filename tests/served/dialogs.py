@@ -11,6 +11,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
+from redis.asyncio import Redis
 
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
@@ -32,7 +33,7 @@ ANN = Author("ann", "Ann", "laptop", "Laptop")
 FINAL = ("answer", "interrupt", "stopped", "failed")
 WAIT_S = 20.0
 
-NodeFunction = Callable[[MessagesState], Any]
+NodeFunction = Any  # a function of the state; LangGraph's own type of it is a union of twelve
 
 
 def graph_of(function: NodeFunction) -> StateGraph[Any]:
@@ -53,7 +54,8 @@ class Dialogs:
 
     def __init__(self, redis_url: str) -> None:
         self.redis_url = redis_url
-        self.redis = connect(redis_url)
+        # As patient as the tests: these are not the clients of a node.
+        self.redis = Redis.from_url(redis_url, decode_responses=True, socket_timeout=WAIT_S)
         self.blocking = connect_blocking(redis_url, WAIT_S)
         self.scripts = Scripts(self.redis)
         self.log = ConversationLog(self.scripts)
@@ -149,7 +151,10 @@ class Dialogs:
             queue = RunQueue(redis, url, node)
             return DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4), close
 
-        host = DialogHost(build, lambda name: here.call_soon_threadsafe(self.failures.put_nowait, name))
+        def on_failure(name: str) -> None:
+            here.call_soon_threadsafe(self.failures.put_nowait, name)
+
+        host = DialogHost(build, on_failure)
         await host.start()
         self._closing.append(lambda: host.stop(0.0))
         return host
@@ -159,8 +164,8 @@ class Dialogs:
     async def record(self, conversation_id: str, run_id: str) -> Mapping[str, str]:
         """The record of a run."""
         key = ConversationKeys(conversation_id).run_prefix + run_id
-        found: dict[str, str] = await self.redis.hgetall(key)  # type: ignore[misc]
-        return found
+        found: Any = await self.redis.hgetall(key)
+        return dict(found)
 
     async def close(self) -> None:
         for close in reversed(self._closing):

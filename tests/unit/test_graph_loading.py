@@ -114,10 +114,8 @@ async def test_the_echo_says_back_what_was_said_word_by_word_and_keeps_no_more_t
     graphs = await load("echo")
     echo = graphs.compile(InMemorySaver())["echo"]
     for text in ("first", "one two 三四五六"):
-        parts = [
-            part[0]
-            async for part in echo.astream({"messages": [HumanMessage(text)]}, THREAD, stream_mode="messages")
-        ]
+        stream: Any = echo.astream({"messages": [HumanMessage(text)]}, THREAD, stream_mode="messages")
+        parts = [part[0] async for part in stream]
     pieces = [part.text for part in parts if isinstance(part, AIMessageChunk) and part.text]
     assert pieces == ["one ", "two ", "三四", "五六"]
     assert [item.text for item in (await echo.aget_state(THREAD)).values["messages"]] == [text, text]
@@ -651,7 +649,8 @@ async def test_the_example_of_a_project_serves_both_graphs_and_reports_how_far_i
     assert await reply(served["guide"]) == "Welcome to the Lakeside office. Ask the planner for a room."
     assert await reply(served["planner"], "a room for 99") == "There is no room for 99."
     given = {"messages": [HumanMessage("a room for 10, please")]}
-    parts = [part async for part in served["planner"].astream(given, THREAD, stream_mode="custom", subgraphs=True)]
+    stream: Any = served["planner"].astream(given, THREAD, stream_mode="custom", subgraphs=True)
+    parts = [part async for part in stream]
     assert [part["text"] for _, part in parts] == ["Looking on floor 1", "Looking on floor 2"]
     state = await served["planner"].aget_state(THREAD)
     assert state.values["messages"][-1].text == "The red room takes 10."

@@ -13,7 +13,7 @@ from sio_server import logs
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(logs.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("sio_server.logs.time.monotonic", lambda: now[0])
     return now
 
 

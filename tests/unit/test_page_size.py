@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from sio_server.protocol.errors import ErrorCode
+from sio_server.protocol.events import EntryType
+from sio_server.protocol.run import RunStatus
+
 WEB = Path(__file__).parents[2] / "web"
 PAGE = (WEB / "index.html").read_text()
 WORDS = {language: json.loads((WEB / "words" / f"{language}.json").read_text()) for language in ("en", "zh")}
+STAGE_WORDS = {
+    language: json.loads((WEB / "words" / f"stage.{language}.json").read_text()) for language in ("en", "zh")
+}
+# What a server may answer a handshake with, and the reasons of `session:ended` (docs/protocol.md).
+REFUSALS = {"origin_not_allowed", "host_not_allowed"}
+SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 LIMIT = 60_000  # of what is loaded before the page can be used
 LIMIT_OF_ALL = 95_000
 
@@ -40,7 +50,9 @@ JS = WEB / "js"
 AT_START = loaded(JS / "main.js")
 LAZY_JS = (JS / "lazy.js").read_text()
 LATER = {name: JS / module for name, module in LAZY.findall(LAZY_JS)}
-ONCE_NEEDED = {(module.parent / name).resolve() for module in AT_START for name in ONCE.findall(module.read_text())}
+ONCE_NEEDED = {
+    (module.parent / name).resolve() for module in AT_START for name in ONCE.findall(module.read_text())
+}
 ON_DEMAND = loaded(*LATER.values(), *ONCE_NEEDED)
 CODE = {module: module.read_text() for module in sorted(AT_START | ON_DEMAND)}
 
@@ -52,45 +64,58 @@ def test_the_page_s_own_javascript_is_below_its_limits() -> None:
     assert sum(sizes.values()) < LIMIT_OF_ALL, sizes
 
 
-def test_every_module_is_used_and_says_first_what_it_is_for() -> None:
+def test_every_module_of_the_page_is_used_and_starts_with_its_purpose() -> None:
     stage = JS / "stage"
     assert set(CODE) == {path.resolve() for path in JS.rglob("*.js") if stage not in path.parents}
     for module, code in CODE.items():
         assert code.startswith("// "), module
 
 
-def test_what_comes_later_is_not_loaded_at_the_start_and_is_fetched_when_idle() -> None:
-    """Otherwise it is missing when the node dies. The others are fetched before, or not needed by this page."""
+def test_lazy_modules_are_not_loaded_at_the_start() -> None:
+    """Otherwise it is missing when the node dies. What is needed once is fetched while the server answers."""
     assert not {*LATER.values(), *ONCE_NEEDED} & AT_START
     assert LAZY_JS.count("import(") == len(LATER), "each is declared in the same form"
-    assert {module.name for module in ONCE_NEEDED} == {"sign_in.js"}
+    assert {module.name for module in ONCE_NEEDED} == {"sign_in.js", "refusal.js"}
 
 
-def test_a_module_that_comes_later_is_called_by_its_declared_name() -> None:
+def test_every_lazy_module_is_used_by_its_declared_name() -> None:
     used = {name for code in CODE.values() for name in re.findall(r"\blazy\.(\w+)\.load", code)}
     used |= set(re.findall(r'data-by="(\w+)"', PAGE))
     assert used == set(LATER)
 
 
-def test_both_languages_have_the_same_words_with_the_same_values() -> None:
-    en, zh = WORDS["en"], WORDS["zh"]
+@pytest.mark.parametrize("catalogue", [WORDS, STAGE_WORDS], ids=["page", "stage"])
+def test_both_languages_have_the_same_words_with_the_same_values(catalogue: dict[str, dict[str, str]]) -> None:
+    en, zh = catalogue["en"], catalogue["zh"]
     assert list(en) == list(zh)
     for key, text in en.items():
-        assert text.strip(), key
-        assert zh[key].strip(), key
+        assert bool(text.strip()) == bool(zh[key].strip()) == (key != "run_running"), key
         assert set(VALUE.findall(zh[key])) <= set(VALUE.findall(text)), key
-    assert all(CJK.search(text) for key, text in zh.items() if key not in ("locale", "language"))
+    same = {"locale", "language", "p50", "p99", "line", "run_running"}
+    assert all(CJK.search(text) for key, text in zh.items() if key not in same)
     assert not any(CJK.search(text) for key, text in en.items() if key != "language")
 
 
-def test_every_word_that_is_used_exists_and_every_word_is_used() -> None:
+def test_every_word_of_the_page_exists_and_is_used() -> None:
     code = "\n".join(CODE.values())
     used = set(re.findall(r"\bt\(\s*\"(\w+)\"", code)) | set(re.findall(r'data-(?:t|label)="(\w+)"', PAGE))
     assert used <= set(WORDS["en"]), used - set(WORDS["en"])
-    # The others are named by what is told: settings, states, kinds of entries and codes of errors.
+    # The others are named by values: settings, states, types of entries and codes of errors.
     quoted = used | set(re.findall(r"[\"'`](\w+)[\"'`]", code)) | set(re.findall(r'value="(\w+)"', PAGE))
-    unused = {key for key in WORDS["en"] if key not in quoted and not key.startswith(("entry_", "error_"))}
-    assert unused <= {"called", "done", "failed", "locale"}, unused
+    codes = {*quoted, *ErrorCode, *REFUSALS, *(f"session_{reason}" for reason in SESSION_ENDS)}
+    known = quoted | {f"error_{code}" for code in codes} | {f"entry_{kind}" for kind in EntryType}
+    assert set(WORDS["en"]) - known <= {"called", "done", "failed", "locale"}
+
+
+def test_every_word_of_the_stage_exists_and_is_used() -> None:
+    page = (WEB / "stage.html").read_text()
+    code = "\n".join(module.read_text() for module in sorted((JS / "stage").glob("*.js")))
+    used = set(re.findall(r'data-(?:t|label)="(\w+)"', page)) | set(re.findall(r"\bt\(\s*\"(\w+)\"", code))
+    assert used <= set(STAGE_WORDS["en"]), used - set(STAGE_WORDS["en"])
+    quoted = used | set(re.findall(r"[\"'`](\w+)[\"'`]", code))
+    numbered = {f"{name}{part}" for name in ("part", "title", "text") for part in range(7)}
+    states = {f"run_{status}" for status in RunStatus} | {"run_asked", "run_lost"}
+    assert set(STAGE_WORDS["en"]) <= quoted | numbered | states
 
 
 @pytest.mark.parametrize(
@@ -105,7 +130,7 @@ def test_every_word_that_is_used_exists_and_every_word_is_used() -> None:
         r"DOMParser",
     ],
 )
-def test_nothing_makes_nodes_or_code_of_text(forbidden: str) -> None:
+def test_no_text_becomes_html_or_code(forbidden: str) -> None:
     for path in [*JS.rglob("*.js"), WEB / "index.html"]:
         assert not re.search(forbidden, path.read_text()), path
 
@@ -119,7 +144,7 @@ def test_the_page_has_no_inline_script_or_style_and_each_id_once() -> None:
             assert name in ids, (user, name)
 
 
-def test_what_the_page_asks_for_by_id_is_there() -> None:
+def test_every_element_that_the_page_gets_by_id_exists() -> None:
     ids = set(re.findall(r'\bid="([^"]+)"', PAGE))
     for module, code in CODE.items():
         assert set(re.findall(r'(?<![\w$])\$\("([^"]+)"\)', code)) <= ids, module

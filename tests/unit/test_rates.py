@@ -27,7 +27,7 @@ PUBLIC = "93.184.216.34"
 OTHER = "1.1.1.1"
 
 
-def test_rates_are_read_and_off_is_none() -> None:
+def test_the_text_of_a_setting_is_parsed_into_rates_and_off_into_none() -> None:
     assert parse_rates("off") == ()
     assert parse_rates("20/second") == (Rate(20, 1),)
     assert parse_rates("5/second; 100 / minute;1000/hour") == (Rate(5, 1), Rate(100, 60), Rate(1000, 3600))
@@ -37,7 +37,9 @@ def test_rates_are_read_and_off_is_none() -> None:
     st.lists(st.floats(0, 0.2), min_size=1, max_size=300),
     st.lists(st.builds(Rate, st.integers(1, 20), st.sampled_from([1, 2])), min_size=1, max_size=2),
 )
-def test_in_no_stretch_of_time_is_more_let_through_than_was_earned(pauses: list[float], rates: list[Rate]) -> None:
+def test_no_more_is_let_through_in_any_stretch_of_time_than_was_earned(
+    pauses: list[float], rates: list[Rate]
+) -> None:
     limited = Limit(tuple(rates), "")
     now, let_through = 1000.0, []
     for pause in pauses:
@@ -57,7 +59,7 @@ def test_in_no_stretch_of_time_is_more_let_through_than_was_earned(pauses: list[
                 assert last - first + 1 <= earned + 1e-3
 
 
-def test_at_once_as_many_as_the_rate_and_then_one_each_time_it_is_earned() -> None:
+def test_a_rate_lets_its_count_through_at_once_and_then_evenly() -> None:
     limited = Limit((Rate(10, 1),), "")
     assert [limited.spend("ann", 1, 50.0) for _ in range(10)] == [0.0] * 10
     assert limited.spend("ann", 1, 50.0) == pytest.approx(0.1)
@@ -72,7 +74,7 @@ def test_what_costs_more_than_the_rate_holds_is_let_through_when_it_is_full() ->
     assert limited.spend("ann", 1, 1.0) > 0
 
 
-def test_what_is_charged_afterwards_is_waited_for() -> None:
+def test_later_requests_wait_for_what_was_charged_afterwards() -> None:
     limited = Limit((Rate(10, 1),), "")
     for _ in range(3):
         limited.charge("ann", 10, 50.0)
@@ -84,8 +86,8 @@ def test_every_event_is_counted_in_a_class() -> None:
     assert set(EVENT_CLASSES) == set(REQUESTS)
 
 
-class Redis:
-    """Scripts that count nothing elsewhere; the first calls raise `errors`."""
+class SharedWithNobody:
+    """The scripts of a cluster in which nobody else spends anything; the first calls raise `errors`."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
@@ -112,24 +114,24 @@ def accepted(limits: Limits, event: ClientEvent, tries: int) -> int:
 
 @pytest.mark.parametrize("event", list(ClientEvent))
 def test_writes_and_marks_have_limits_of_their_own_beside_that_of_all_events(event: ClientEvent) -> None:
-    limits = Limits(Redis(), user=(Rate(2, 3600),), marks=(Rate(5, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
+    limits = Limits(SharedWithNobody(), user=(Rate(2, 3600),), marks=(Rate(5, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
     most = {EventClass.WRITE: 2, EventClass.MARK: 5, EventClass.READ: 9}[EVENT_CLASSES[event]]
     assert accepted(limits, event, 20) == most
 
 
 def test_drafts_are_writes_and_marks_do_not_use_up_what_sends_may() -> None:
-    limits = Limits(Redis(), user=(Rate(3, 3600),), marks=(Rate(5, 3600),))  # type: ignore[arg-type]
+    limits = Limits(SharedWithNobody(), user=(Rate(3, 3600),), marks=(Rate(5, 3600),))  # type: ignore[arg-type]
     assert accepted(limits, ClientEvent.READ_UPDATE, 9) == 5
     assert accepted(limits, ClientEvent.DRAFT_UPDATE, 2) == 2
     assert accepted(limits, ClientEvent.MESSAGE_SEND, 9) == 1
 
 
 def test_by_default_ordinary_typing_is_never_limited() -> None:
-    """For an hour two devices save a draft each 300 ms, a message is sent each second, and marks are reported."""
+    """For ten minutes two devices save a draft each 300 ms, one sends each second, and marks are reported."""
     defaults = Settings(auth_mode="guest")
     writes = Limit(parse_rates(defaults.rate_limit_user), "")
     marks = Limit(parse_rates(defaults.rate_limit_marks), "")
-    for step in range(3600 * 10 // 3):
+    for step in range(600 * 10 // 3):
         now = step * 0.3
         count = 2 + (step % 3 == 0)
         assert all(writes.spend("ann", 1, now) == 0 for _ in range(count)), now
@@ -139,7 +141,7 @@ def test_by_default_ordinary_typing_is_never_limited() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), Unavailable("away"), TypeError("bad reply")])
 async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -> None:
-    redis = Redis(error)
+    redis = SharedWithNobody(error)
     limits = Limits(redis, user=(Rate(2, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
     sharing = asyncio.create_task(limits.share())
     try:
@@ -180,7 +182,7 @@ async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -
         (None, [], 0, ""),
     ],
 )
-def test_an_address_is_the_one_that_our_own_proxies_have_seen(
+def test_a_client_address_is_the_one_that_the_trusted_proxies_have_seen(
     peer: str | None, forwarded: list[str], proxies: int, address: str
 ) -> None:
     assert client_address(peer, forwarded, proxies) == address

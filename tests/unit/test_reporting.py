@@ -1,4 +1,4 @@
-"""A device reports at once, then once in a while, always the latest, and nothing twice."""
+"""A device reports at once, then at most once in a pause, always its latest position, and none twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sio_server.protocol.position import Position
 
 
 class Server:
-    """Takes reports one after another, each when the test lets it."""
+    """Receives reports one after another, each when the test allows it."""
 
     def __init__(self) -> None:
         self.got: list[tuple[str, int]] = []
@@ -41,7 +41,7 @@ def at(seq: int, epoch: str = "e1") -> Position:
     return Position(epoch, seq)
 
 
-async def test_what_comes_while_a_report_is_under_way_is_reported_in_one() -> None:
+async def test_positions_reached_during_a_report_are_reported_together() -> None:
     server = Server()
     reports = DeliveryReports(server.report, pause_s=0)
     reports.reached("a", at(1))
@@ -83,7 +83,7 @@ async def test_nothing_is_reported_twice_and_an_unchanged_position_costs_no_requ
     assert server.got == [("a", 1), ("a", 2)]
 
 
-async def test_a_report_that_the_server_could_not_take_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_report_that_the_server_refused_for_now_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "AGAIN_S", 0.01)
     server = Server()
     server.answers = asyncio.Semaphore(99)
@@ -96,7 +96,9 @@ async def test_a_report_that_the_server_could_not_take_is_repeated(monkeypatch: 
 
 
 @pytest.mark.parametrize("failure", [ConnectionLost(), Refused("not_a_member", "no")])
-async def test_a_report_that_was_lost_or_refused_is_made_anew_only_when_there_is_news(failure: Exception) -> None:
+async def test_a_report_that_was_lost_or_refused_is_repeated_only_with_a_newer_position(
+    failure: Exception,
+) -> None:
     server = Server()
     server.answers = asyncio.Semaphore(99)
     server.failure = failure
@@ -110,7 +112,7 @@ async def test_a_report_that_was_lost_or_refused_is_made_anew_only_when_there_is
     await reports.close()
 
 
-async def test_a_conversation_that_is_followed_no_more_is_not_reported_and_a_new_log_is() -> None:
+async def test_a_forgotten_conversation_is_not_reported_and_one_with_a_new_epoch_is() -> None:
     server = Server()
     reports = DeliveryReports(server.report, pause_s=0)
     reports.reached("a", at(5))

@@ -15,10 +15,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel
 
-from sio_server.dialog.reports import MAX_REPORT_CHARS, MAX_TOOLS, bounded, outcome, plain, tool_calls
+from sio_server.dialog.reports import (
+    MAX_REPORT_CHARS,
+    MAX_TOOLS,
+    bounded_json,
+    plain_json,
+    tool_calls,
+    tool_outcome,
+)
 from sio_server.store.json_text import to_json
 
 
@@ -39,12 +46,12 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_plain_json_stays_as_it_is(value: Any) -> None:
-    assert plain(value) == value
+    assert plain_json(value) == value
 
 
 @given(JSON)
 def test_a_report_is_whole_or_the_beginning_of_its_json(value: Any) -> None:
-    shown = sent(bounded(value))
+    shown = sent(bounded_json(value))
     whole = to_json(value)
     if len(whole) <= MAX_REPORT_CHARS:
         assert shown == value
@@ -54,8 +61,8 @@ def test_a_report_is_whole_or_the_beginning_of_its_json(value: Any) -> None:
 
 def test_a_report_at_the_limit_is_whole_and_one_beyond_is_cut() -> None:
     fits = "x" * (MAX_REPORT_CHARS - 2)
-    assert bounded(fits) == fits
-    assert bounded(fits + "x") == {"truncated": '"' + "x" * (MAX_REPORT_CHARS - 1)}
+    assert bounded_json(fits) == fits
+    assert bounded_json(fits + "x") == {"truncated": '"' + "x" * (MAX_REPORT_CHARS - 1)}
 
 
 class Colour(enum.Enum):
@@ -128,7 +135,7 @@ def deep() -> list[Any]:
     ids=lambda value: type(value).__name__,
 )
 def test_objects_are_told_by_their_fields_or_their_text(value: Any, expected: Any) -> None:
-    assert sent(bounded(value)) == expected
+    assert sent(bounded_json(value)) == expected
 
 
 @pytest.mark.parametrize(
@@ -153,7 +160,7 @@ def test_objects_are_told_by_their_fields_or_their_text(value: Any, expected: An
     ],
 )
 def test_no_object_fails_the_run_that_reports_it(value: Any) -> None:
-    shown = bounded(value)
+    shown = bounded_json(value)
     sent(shown)
     assert len(to_json(shown)) <= 2 * MAX_REPORT_CHARS + 100
 
@@ -187,15 +194,17 @@ def test_arguments_and_results_of_tools_are_bounded() -> None:
 
 
 def test_of_very_many_tool_calls_the_last_are_told() -> None:
-    messages = [AIMessage("", tool_calls=[{"id": str(n), "name": "t", "args": {}}]) for n in range(MAX_TOOLS + 5)]
+    messages: list[BaseMessage] = [
+        AIMessage("", tool_calls=[{"id": str(n), "name": "t", "args": {}}]) for n in range(MAX_TOOLS + 5)
+    ]
     assert [tool["id"] for tool in tool_calls(messages)] == [str(n) for n in range(5, MAX_TOOLS + 5)]
 
 
 def test_messages_without_tools_tell_none() -> None:
-    assert tool_calls([HumanMessage("a"), AIMessage("b"), AIMessageChunk("c")]) == []
+    assert tool_calls([HumanMessage("a"), AIMessage("b"), AIMessageChunk(content="c")]) == []
     assert tool_calls([]) == []
 
 
 def test_a_result_in_parts_is_told_by_its_text() -> None:
     message = ToolMessage([{"type": "text", "text": "found"}], tool_call_id="1")
-    assert outcome(message) == {"status": "done", "result": "found"}
+    assert tool_outcome(message) == {"status": "done", "result": "found"}

@@ -1,10 +1,20 @@
 """A node starts with sensible settings, and a wrong one is named together with what to write instead."""
 
 import os
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import ConnectionPool
 
-from sio_server.settings import Settings, SettingsError, load_settings
+from sio_server.settings import (
+    Settings,
+    SettingsError,
+    check_redis_url,
+    hide_password,
+    load_settings,
+)
 
 SECRET = "k9-" + "f00d" * 10
 
@@ -55,7 +65,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "AUTH_AUDIENCE": "chat",
         "TOKEN_TTL": "60",
         "ALLOWED_ORIGINS": " https://a.example , https://b.example,",
+        "ALLOWED_HOSTS": "chat.example, .b.example",
         "NODE_URLS": "http://127.0.0.1:9000, https://b.example/",
+        "METRICS_TOKEN": "the-token-of-prometheus_0",
+        "MAX_HTTP_CONNECTIONS": "300",
         "MAX_CONNECTIONS": "500",
         "RATE_LIMIT_USER": "off",
         "RATE_LIMIT_MARKS": "9/second",
@@ -65,6 +78,12 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "CONNECTIONS_PER_USER": "3",
         "CONNECTIONS_PER_ADDRESS": "0",
         "CONVERSATIONS_PER_SESSION": "7",
+        "QUOTA_CONVERSATIONS": "10",
+        "QUOTA_BYTES": "0",
+        "QUOTA_INVITATIONS": "5",
+        "INVITATIONS_KEPT": "1",
+        "ABANDONED_KEPT": "0",
+        "GUESTS_KEPT": "2",
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
         "RUN_ATTEMPTS": "1",
@@ -93,7 +112,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "auth_audience": "chat",
         "token_ttl": 60,
         "allowed_origins": ("https://a.example", "https://b.example"),
+        "allowed_hosts": ("chat.example", ".b.example"),
         "node_urls": ("http://127.0.0.1:9000", "https://b.example"),
+        "metrics_token": "the-token-of-prometheus_0",
+        "max_http_connections": 300,
         "max_connections": 500,
         "rate_limit_user": "off",
         "rate_limit_marks": "9/second",
@@ -103,6 +125,12 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "connections_per_user": 3,
         "connections_per_address": 0,
         "conversations_per_session": 7,
+        "quota_conversations": 10,
+        "quota_bytes": 0,
+        "quota_invitations": 5,
+        "invitations_kept": 1,
+        "abandoned_kept": 0,
+        "guests_kept": 2,
         "run_concurrency": 0,
         "run_timeout": 1,
         "run_attempts": 1,
@@ -146,8 +174,24 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("CONNECTIONS_PER_USER", "-1", "0 (no limit)"),
         ("CONNECTIONS_PER_ADDRESS", "many", "on a node"),
         ("CONVERSATIONS_PER_SESSION", "-1", "a session may follow"),
+        ("QUOTA_CONVERSATIONS", "-1", "in how many conversations"),
+        ("QUOTA_BYTES", "100 MB", "or 0 (no limit)"),
+        ("QUOTA_INVITATIONS", "many", "0 (no limit)"),
+        ("INVITATIONS_KEPT", "0", "from 1 to 3650"),
+        ("ABANDONED_KEPT", "-1", "0 (for ever)"),
+        ("GUESTS_KEPT", "4000", "0 (for ever)"),
         ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
         ("REDIS_URL", "http://localhost", "rediss://"),
+        ("REDIS_URL", "redis://a:1,b:2", "several servers are named: Redis Sentinel and Redis Cluster are not"),
+        ("REDIS_URL", "redis+sentinel://a:26379,b:26379/main", "Redis Sentinel is not supported yet"),
+        ("REDIS_URL", "redis+cluster://a:7000", "Redis Cluster is not supported yet"),
+        ("REDIS_URL", "redis://a:70000", "the port or an option is wrong"),
+        ("REDIS_URL", "redis://a:1/main", "the database is not a number"),
+        ("REDIS_URL", "unix://", "the path of the socket is missing"),
+        ("ALLOWED_HOSTS", "https://a.example", "without port"),
+        ("ALLOWED_HOSTS", "a.example:9000", "without port"),
+        ("ALLOWED_HOSTS", "*.a.example", "or .example.com for all names"),
+        ("MAX_HTTP_CONNECTIONS", "7", "from 8 to 100000"),
         ("NODE_URLS", "a.example", "https://a.example.com"),
         ("NODE_URLS", "https://a.example/chat", "https://a.example.com"),
         ("NODE_URLS", "https://a.example; script-src *", "https://a.example.com"),
@@ -209,26 +253,37 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
     assert SECRET not in "\n".join(problems())
 
 
+@pytest.mark.parametrize("name", ["METRICS_TOKEN", "STAGE_KEY"])
 @pytest.mark.parametrize("key", ["fifteen-letters", "seventeen letters", "sixteen-letters;"])
-def test_a_wrong_key_of_the_stage_is_named_and_not_shown(env: pytest.MonkeyPatch, key: str) -> None:
-    env.setenv("STAGE_KEY", key)
+def test_a_wrong_key_is_named_and_not_shown(env: pytest.MonkeyPatch, name: str, key: str) -> None:
+    env.setenv(name, key)
     (line,) = problems()
-    assert "STAGE_KEY: write at least 16 letters" in line
+    assert f"{name}: write at least 16 letters" in line
     assert key not in line
 
 
 def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
     env.setenv("AUTH_SECRET", SECRET)
     env.setenv("STAGE_KEY", SECRET)
+    env.setenv("METRICS_TOKEN", SECRET)
     settings = load_settings()
-    assert settings.auth_secret == settings.stage_key == SECRET
+    assert settings.auth_secret == settings.stage_key == settings.metrics_token == SECRET
     assert SECRET not in f"{settings!r} {settings}"
+
+
+@pytest.mark.parametrize(
+    ("mode", "days", "ttl_s", "kept_s"),
+    [("guest", 2, 60, 172_800), ("guest", 2, 600_000, 600_000), ("guest", 0, 60, 0), ("token", 2, 60, 0)],
+)
+def test_guests_are_forgotten_and_not_before_their_tokens(mode: str, days: int, ttl_s: int, kept_s: int) -> None:
+    settings = load_settings(auth_mode=mode, auth_secret=SECRET, guests_kept=days, token_ttl=ttl_s)
+    assert settings.users_kept_s == kept_s
 
 
 def test_settings_do_not_change_once_they_are_read(env: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.port = 1  # type: ignore[misc]
+        settings.port = 1
 
 
 def test_a_missing_secret_is_named_beside_another_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,3 +309,79 @@ def test_the_password_of_a_wrong_redis_url_is_not_shown(monkeypatch: pytest.Monk
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
+
+
+# Alphabets without letters that appear in the rest of a URL: a Z is always part of a secret.
+secrets = st.text("Z:@/?#%&=,[]. \n\\", min_size=1, max_size=12).map(lambda text: f"Z{text}Z")
+hosts = st.sampled_from(["h", "redis.example", "127.0.0.1", "[::1]", ""])
+schemes = st.sampled_from(["redis://", "rediss://", "unix://", "redis:/", "redis+sentinel://", "http://"])
+rests = st.sampled_from(["", ":6379", ":6379/0", "/run/redis.sock", "/0"])
+users = st.one_of(
+    st.just(""),
+    secrets.map(lambda password: f":{password}@"),
+    secrets.map(lambda user: f"{user}@"),
+    st.tuples(secrets, secrets).map(lambda pair: f"{pair[0]}:{pair[1]}@"),
+    secrets.map(lambda password: f":{quote(password)}@"),
+)
+queries = st.one_of(
+    st.just(""),
+    secrets.map(lambda password: f"?password={password}"),
+    secrets.map(lambda password: f"?db=1&username=u&password={quote(password)}"),
+)
+one_url = st.tuples(schemes, users, hosts, rests, queries).map("".join)
+
+
+@given(st.lists(one_url, min_size=1, max_size=3).map(",".join))
+def test_no_part_of_a_user_or_password_is_shown_of_any_url(url: str) -> None:
+    assert "Z" not in hide_password(url)
+
+
+@given(one_url)
+def test_no_part_of_a_password_is_shown_when_a_redis_url_is_refused(url: str) -> None:
+    said = ""
+    try:
+        load_settings(auth_mode="guest", redis_url=url)
+    except SettingsError as exc:
+        said = str(exc)
+    assert "Z" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+        ("redis://:a:b@c@host:6379/0", "redis://***@host:6379/0"),
+        ("rediss://[::1]:6380/0?password=x", "rediss://[::1]:6380/0?***"),
+        ("unix://user:pw@/run/redis.sock?db=1", "unix://***@/run/redis.sock?***"),
+        ("redis://:forgotten", "redis://***"),
+        ("localhost:6379", "localhost:6379"),
+    ],
+)
+def test_of_a_url_the_server_and_the_database_are_shown(url: str, shown: str) -> None:
+    assert hide_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("redis://127.0.0.1:6379", "redis://host/3", "redis://[::1]:6379/0", "redis://user:p%2Fw@host:6379/0?"),
+        *("rediss://:a,b@host:6380/0?ssl_ca_certs=/etc/ca.crt&ssl_cert_reqs=none", "unix:///run/redis.sock?db=2"),
+    ],
+)
+def test_a_redis_url_that_can_be_used_is_accepted(url: str) -> None:
+    check_redis_url(url)
+    ConnectionPool.from_url(url).make_connection()
+
+
+@given(one_url)
+def test_a_redis_url_that_is_accepted_gives_a_connection(url: str) -> None:
+    try:
+        check_redis_url(url)
+    except ValueError:
+        return
+    ConnectionPool.from_url(url).make_connection()
+
+
+def test_the_redis_url_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
+    env.setenv("REDIS_URL", "redis://:hunter2@host/0")
+    assert "hunter2" not in f"{load_settings()!r}"

@@ -95,10 +95,10 @@ def stream(store: Store) -> RunStream:
 async def test_text_added_after_a_lost_reply_follows_what_was_shown() -> None:
     store = Store()
     streamed = stream(store)
-    streamed.say("m", "How many ")
+    streamed.add_text("m", "How many ")
     store.faults = ["unanswered"]
     await streamed.flush()
-    streamed.say("m", "people?")
+    streamed.add_text("m", "people?")
     await streamed.flush()
     assert store.text == streamed.said == "How many people?"
 
@@ -108,7 +108,7 @@ async def test_text_added_while_the_store_is_away_is_shown_when_it_is_back() -> 
     streamed = stream(store)
     store.faults = ["lost"] * 3
     for word in ("one ", "two ", "three"):
-        streamed.say("m", word)
+        streamed.add_text("m", word)
         await streamed.flush()
     assert store.text == ""
     await streamed.flush()
@@ -119,7 +119,7 @@ async def test_text_that_came_together_is_shown_together() -> None:
     store = Store()
     streamed = stream(store)
     for word in ("one ", "two ", "three"):
-        streamed.say("m", word)
+        streamed.add_text("m", word)
     await streamed.flush()
     assert store.shown == ["one two three"]
 
@@ -128,7 +128,7 @@ async def test_texts_of_two_messages_are_set_apart_and_those_of_one_are_not() ->
     store = Store()
     streamed = stream(store)
     for message_id, text in (("a", "One "), ("a", "two."), ("b", ""), ("b", "Three."), ("b", " Four.")):
-        streamed.say(message_id, text)
+        streamed.add_text(message_id, text)
     await streamed.flush()
     assert store.text == "One two.\n\nThree. Four."
 
@@ -136,12 +136,12 @@ async def test_texts_of_two_messages_are_set_apart_and_those_of_one_are_not() ->
 async def test_what_a_graph_reports_stays_between_the_texts_it_stood_between() -> None:
     store = Store()
     streamed = stream(store)
-    streamed.report({"kind": "a"})
-    streamed.say("m", "one ")
-    streamed.say("m", "two ")
-    streamed.report({"kind": "b"})
-    streamed.report({"kind": "c"})
-    streamed.say("m", "three")
+    streamed.add_report({"kind": "a"})
+    streamed.add_text("m", "one ")
+    streamed.add_text("m", "two ")
+    streamed.add_report({"kind": "b"})
+    streamed.add_report({"kind": "c"})
+    streamed.add_text("m", "three")
     await streamed.flush()
     assert store.shown == [{"kind": "a"}, "one two ", {"kind": "b"}, {"kind": "c"}, "three"]
 
@@ -165,7 +165,7 @@ async def test_whatever_the_store_loses_everything_is_shown_once_and_in_order(st
     for what, *details in steps:
         if what == "say":
             before = len(streamed.said)
-            streamed.say(*details)
+            streamed.add_text(*details)
             said = streamed.said[before:]
             assert said.endswith(details[1])
             if said and expected and isinstance(expected[-1], str):
@@ -175,7 +175,7 @@ async def test_whatever_the_store_loses_everything_is_shown_once_and_in_order(st
         elif what == "report":
             reports += 1
             update = {"kind": "custom", "data": reports}
-            streamed.report(update)
+            streamed.add_report(update)
             expected.append(update)
         else:
             store.faults = list(details[0])
@@ -192,10 +192,10 @@ async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatc
     streamed = stream(store)
     pump = asyncio.create_task(streamed.pump())
     store.faults = ["lost", "unanswered", "lost"]
-    streamed.say("m", "hello")
+    streamed.add_text("m", "hello")
     async with asyncio.timeout(5):
         await store.has_shown(1)
-        streamed.report({"kind": "custom"})
+        streamed.add_report({"kind": "custom"})
         await store.has_shown(2)
     assert store.shown == ["hello", {"kind": "custom"}]
     assert store.faults == []
@@ -209,7 +209,7 @@ async def test_a_stream_without_a_lease_ends(monkeypatch: pytest.MonkeyPatch) ->
     store = Store()
     streamed = stream(store)
     store.stale = True
-    streamed.say("m", "too late")
+    streamed.add_text("m", "too late")
     with pytest.raises(LeaseLost):
         async with asyncio.timeout(5):
             await streamed.pump()
@@ -219,7 +219,7 @@ async def test_the_cost_of_streaming_is_linear_in_the_text() -> None:
     store = Store()
     streamed = stream(store)
     for number in range(2000):
-        streamed.say("m", "word ")
+        streamed.add_text("m", "word ")
         if number % 10 == 0:
             await streamed.flush()
     await streamed.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from string import Formatter
@@ -27,7 +27,7 @@ SECTIONS = {
     "check": ("roomgraph/words", ["roomgraph/check", "roomgraph", "roomgraph/cli"]),
 }
 # Names that code takes from the members of a list: they must all be there.
-LISTED = {
+LISTED: dict[str, Sequence[str]] = {
     "up": [],
     "tour": [*SCENES, *SPARE_SCENES, *(f"fault.{kind}" for kind in FaultKind)],
     "check": list(AnomalyKind),
@@ -69,7 +69,7 @@ def strings(node: ast.AST) -> set[str]:
 def patterns(node: ast.AST) -> set[str]:
     """The f-strings in a piece of code, with `*` for what is filled in."""
     return {
-        "".join(part.value if isinstance(part, ast.Constant) else "*" for part in n.values)
+        "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in n.values)
         for n in ast.walk(node)
         if isinstance(n, ast.JoinedStr)
     }

@@ -12,9 +12,9 @@ from rich.console import Console
 from roomgraph.check.checker import check
 from roomgraph.check.file import read_history
 from roomgraph.tour.chaos import timeline
-from roomgraph.tour.faults import Happening
 from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
-from roomgraph.tour.schedule import Fault, FaultKind
+from roomgraph.tour.player import Happening
+from roomgraph.tour.schedule import FaultKind
 from roomgraph.tour.stage import Stage
 from sio_server.language import load_texts
 
@@ -67,12 +67,9 @@ def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(la
     one = stage(language)
     one.duration = 36.0
     kinds = list(FaultKind)
-    happened = [
-        Happening(Fault(number, 2.0, kind), 100.0 + number, ended=102.0 + number)
-        for number, kind in enumerate(kinds)
-    ]
-    happened.append(Happening(Fault(30.0, 9.0, FaultKind.NODE_KILL), 130.0))  # still on
-    one.console.print(timeline(one, happened, began=100.0, now=133.5))
+    happened = [Happening(kind, 100.0 + number, ended=102.0 + number) for number, kind in enumerate(kinds)]
+    happened.append(Happening(FaultKind.NODE_KILL, 130.0))  # still on
+    one.console.print(timeline(one, [happened], began=100.0, now=133.5))
     assert isinstance(one.console.file, io.StringIO)
     lines = [line for line in one.console.file.getvalue().splitlines() if "█" in line]
     assert len(lines) == len(kinds)

@@ -44,7 +44,7 @@ test("pages that lose the same node at the same moment do not come back at the s
   assert.ok(new Set(pauses).size > 40);
 });
 
-test("a session that ends at once is no success: the pauses go on growing", () => {
+test("a session that ends at once is not a success: the pauses keep growing", () => {
   const route = new Route([A], most);
   for (let round = 0; round < 5; round++) route.next(100);
   assert.ok(route.next(100) > 4000);
@@ -91,7 +91,7 @@ test("a draining node is left for another one within a second", () => {
   assert.equal(sockets[0].connected, false);
 });
 
-test("nothing is heard of a connection that was left", () => {
+test("events of a connection that was left are ignored", () => {
   connect();
   latest().hear("session:ready", { nodes: [A, B] });
   latest().hear("server:draining", {});
@@ -103,7 +103,7 @@ test("nothing is heard of a connection that was left", () => {
   assert.equal(sockets.length, 2);
 });
 
-test("a connect that is not answered is given up for the next node", () => {
+test("a connect without an answer is given up for the next node", () => {
   connect([A, B]);
   mock.timers.tick(6000);
   mock.timers.tick(250);
@@ -146,7 +146,7 @@ test("insisting repeats what the server could not do, and reports what it refuse
 });
 
 for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_payload"]) {
-  test(`${code} ends it: there is no other try`, () => {
+  test(`${code} is final: the page does not connect again`, () => {
     connect();
     latest().refuse({ code });
     mock.timers.tick(60_000);
@@ -171,7 +171,7 @@ test("an unavailable server and a broken network are tried again, and from the s
   assert.deepEqual(events.slice(1).map(([kind]) => kind), ["ready"], "a session in between starts the count again");
 });
 
-test("when the network comes back a page that waits tries at once", () => {
+test("when the network is back a waiting page connects at once", () => {
   connect();
   for (let round = 0; round < 6; round++) {
     latest().refuse();
@@ -187,7 +187,7 @@ test("when the network comes back a page that waits tries at once", () => {
   assert.equal(sockets.length, before + 1);
 });
 
-test("when the network may have gone a connection is asked whether it lives, and kept if it does", async () => {
+test("when the network may be gone the connection is probed, and kept if it answers", async () => {
   const connection = connect();
   latest().hear("session:ready", { nodes: [A, B] });
   happen("offline");

@@ -45,7 +45,7 @@ test("how far a device is behind is known from its mark, or not at all", () => {
   assert.equal(behindOf(c, "phone"), 0);
 });
 
-test("an answer to a question that came before the question is asked again settles it", () => {
+test("a question that was resolved stays resolved when a catch-up names it as open", () => {
   const c = conversation([entry(1, "interrupt", { run_id: "r", interrupts: [{ interrupt_id: "i" }, { interrupt_id: "j" }] })]);
   assert.deepEqual([...c.asked], ["i", "j"]);
   c.resolve({ interrupt_id: "i", by: {} });
@@ -81,7 +81,7 @@ test("of many reports the last hundred are kept", () => {
   assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [100, 151, 250]);
 });
 
-test("what a run has said stays until its entry is there, although it has ended", () => {
+test("the text of a finished run stays until its final entry is delivered", () => {
   const answer = new Answer();
   answer.onEvent("run:delta", { run_id: "r", attempt: 1, offset: 0, text: "done" });
   answer.onEvent("run:finished", { run_id: "r", attempt: 1 });

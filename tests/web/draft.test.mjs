@@ -1,4 +1,4 @@
-// A draft is the same on all devices, whichever of them was cut off meanwhile.
+// A draft is the same on all devices, whichever of them was disconnected meanwhile.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { Draft } from "../../web/js/conversation/draft.js";
 
 const failing = () => Promise.reject(Object.assign(new Error("offline"), { retryable: true }));
 
-test("what another device writes is not lost to a text that was sent while cut off", async (t) => {
+test("another device's draft is not lost to a text that was sent while disconnected", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const saved = [];
   const draft = new Draft(failing, () => {});
@@ -21,7 +21,7 @@ test("what another device writes is not lost to a text that was sent while cut o
   assert.deepEqual(saved, []);
 });
 
-test("what is being written here is not taken back by what another device wrote", async (t) => {
+test("a draft being written here is not replaced by another device's", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const draft = new Draft(async () => 8, () => {});
   draft.edit("mine");

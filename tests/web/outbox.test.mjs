@@ -123,7 +123,7 @@ test("an edit is on its way like a message", async () => {
   assert.deepEqual([event, seq, text], ["message:edit", 4, "edited"]);
 });
 
-test("what the log has delivered is no longer on its way", async () => {
+test("a message that the log has delivered leaves the outbox", async () => {
   const outbox = await page("d1");
   outbox.add("plans", "a");
   await settle();
@@ -134,7 +134,7 @@ test("what the log has delivered is no longer on its way", async () => {
   assert.equal(outbox.items.length, 0);
 });
 
-test("a page that is loaded again goes on with its own messages, in their order", async () => {
+test("a reloaded page continues with its own messages, in their order", async () => {
   const before = await page("d1", { online: false });
   for (const text of ["a", "b", "c"]) before.add("plans", text);
   await settle();
@@ -153,7 +153,7 @@ test("two pages at once do not send each other's messages", async () => {
   assert.equal(store.records.size, 1);
 });
 
-test("of the pages that live exactly one takes over what a closed one has left, with its client ids", async () => {
+test("exactly one open page takes over the messages of a closed one, with their client ids", async () => {
   const closed = await page("d1", { online: false });
   const others = [await page("d2"), await page("d3"), await page("d4")];
   closed.add("plans", "a");
@@ -193,7 +193,7 @@ test("the messages of another user are left alone", async () => {
   assert.deepEqual(server.texts, ["a"]);
 });
 
-test("who signs out leaves nothing of this page's behind", async () => {
+test("signing out removes this page's messages from the store", async () => {
   const here = await page("d1", { online: false });
   const other = await page("d2", { online: false });
   here.add("plans", "a");
@@ -214,7 +214,7 @@ test("messages that nobody has sent for a month are not sent any more", async ()
   assert.equal(store.records.size, 0);
 });
 
-test("without locks a page that is still heard of keeps its messages, and one that is silent loses them", async () => {
+test("without locks an active page keeps its messages, and a silent one loses them", async () => {
   const silent = await page("d1", { online: false, shared: null });
   silent.add("plans", "a");
   await settle();

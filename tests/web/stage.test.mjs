@@ -5,14 +5,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const { Figures } = await import("../../web/js/stage/figures.js");
-const { Picture } = await import("../../web/js/stage/picture.js");
-const { Script } = await import("../../web/js/stage/script.js");
+const { DrawingState } = await import("../../web/js/stage/drawing_state.js");
+const { Playback } = await import("../../web/js/stage/playback.js");
 
 const DEVICES = ["laptop", "phone", "terminal"];
 
 function counted() {
   const figures = new Figures(DEVICES);
-  const say = (device, roomgraph, facts) => figures.hear(device, { roomgraph, ...facts });
+  const say = (device, roomgraph, facts) => figures.onReport(device, { roomgraph, ...facts });
   return {
     figures,
     send: (device, client_id, at) => say(device, "sent", { client_id, at }),
@@ -80,7 +80,7 @@ test("an entry shown twice is a duplicate, and one shown after a later one is ou
   assert.equal(all.figures.summary(200).duplicated, 0);
 });
 
-test("a device that begins anew is shown entries again, and that is no duplicate", () => {
+test("entries shown again after a device starts over are not duplicates", () => {
   const all = well();
   all.figures.forget("phone");
   all.show("phone", 2, "b", 300);
@@ -105,13 +105,13 @@ const IDS = { l: "laptop", p: "phone", t: "terminal" };
 const seen = (kind, facts) => ({ kind, node: "9000", ...facts });
 
 test("a message goes from its device through its node and the log to every node and device", () => {
-  const picture = new Picture(IDS);
+  const picture = new DrawingState(IDS);
   const hops = [
     seen("received", { device_id: "l" }),
     seen("appended", { seq: 7, device_id: "l" }),
     seen("heard", { seq: 7, type: "message", node: "9001" }),
     seen("delivered", { seq: 7, node: "9001", device_ids: ["p", "t", "someone else's"] }),
-  ].flatMap((event) => picture.hear(event));
+  ].flatMap((event) => picture.onTrace(event));
   assert.deepEqual(
     hops.map(({ from, to, leg }) => `${leg} ${from} > ${to}`),
     ["0 laptop > node 9000", "1 node 9000 > log", "2 log > node 9001", "3 node 9001 > phone", "3 node 9001 > terminal"],
@@ -120,25 +120,25 @@ test("a message goes from its device through its node and the log to every node 
   assert.deepEqual(picture.log, [{ seq: 7, by: "laptop" }]);
 });
 
-test("who wrote an entry is known even if a node hears it before the ack is back", () => {
-  const picture = new Picture(IDS);
-  picture.hear(seen("heard", { seq: 7, type: "message" }));
+test("an entry's author is known even if a node receives the entry before the ack", () => {
+  const picture = new DrawingState(IDS);
+  picture.onTrace(seen("heard", { seq: 7, type: "message" }));
   assert.deepEqual(picture.log, [{ seq: 7, by: "" }]);
-  picture.hear(seen("appended", { seq: 7, device_id: "p" }));
+  picture.onTrace(seen("appended", { seq: 7, device_id: "p" }));
   assert.deepEqual(picture.log, [{ seq: 7, by: "phone" }]);
 });
 
-test("what the trace has missed, while its node was gone, is known from the devices", () => {
-  const picture = new Picture(IDS);
-  picture.report("laptop", { roomgraph: "sent", client_id: "a" });
-  picture.report("phone", { roomgraph: "entry", seq: 7, type: "message", client_id: "a" });
-  picture.report("phone", { roomgraph: "entry", seq: 8, type: "answer" });
+test("entries that the trace lost while its node was gone are known from the devices", () => {
+  const picture = new DrawingState(IDS);
+  picture.onReport("laptop", { roomgraph: "sent", client_id: "a" });
+  picture.onReport("phone", { roomgraph: "entry", seq: 7, type: "message", client_id: "a" });
+  picture.onReport("phone", { roomgraph: "entry", seq: 8, type: "answer" });
   assert.deepEqual(picture.log, [{ seq: 7, by: "laptop" }, { seq: 8, by: "agent" }]);
 });
 
 test("the log's end is in its order, and bounded", () => {
-  const picture = new Picture(IDS);
-  for (let seq = 40; seq > 0; seq--) picture.hear(seen("heard", { seq, type: "message" }));
+  const picture = new DrawingState(IDS);
+  for (let seq = 40; seq > 0; seq--) picture.onTrace(seen("heard", { seq, type: "message" }));
   const seqs = picture.log.map((cell) => cell.seq);
   assert.deepEqual(seqs, [...seqs].sort((a, b) => a - b));
   assert.equal(seqs.at(-1), 40);
@@ -146,82 +146,82 @@ test("the log's end is in its order, and bounded", () => {
 });
 
 test("beats, hellos and what is unknown move nothing", () => {
-  const picture = new Picture(IDS);
-  for (const kind of ["beat", "hello", "something new"]) assert.deepEqual(picture.hear({ kind, node: "9000" }), []);
+  const picture = new DrawingState(IDS);
+  for (const kind of ["beat", "hello", "something new"]) assert.deepEqual(picture.onTrace({ kind, node: "9000" }), []);
 });
 
 const run = (kind, facts) => ({ kind, run_id: "r", ...facts });
 
 test("a run shows on its node with its checkpoints, and on another one when that takes it over", () => {
-  const picture = new Picture(IDS);
-  picture.hear(run("run_started", { node: "9000", attempt: 1, at: 10 }));
-  const [hop] = picture.hear(run("run_step", { node: "9000", attempt: 1, step: "understand", checkpoint: 1 }));
+  const picture = new DrawingState(IDS);
+  picture.onTrace(run("run_started", { node: "9000", attempt: 1, at: 10 }));
+  const [hop] = picture.onTrace(run("run_step", { node: "9000", attempt: 1, step: "understand", checkpoint: 1 }));
   assert.deepEqual([hop.from, hop.to], ["node 9000", "saved"]);
   picture.known("9000", false);
   assert.equal(picture.nodes.get("9000").alive, false);
 
-  const [taken] = picture.hear(run("run_taken_over", { node: "9002", attempt: 2, at: 20 }));
+  const [taken] = picture.onTrace(run("run_taken_over", { node: "9002", attempt: 2, at: 20 }));
   assert.deepEqual([taken.from, taken.to], ["saved", "node 9002"]);
-  picture.hear(run("run_started", { node: "9002", attempt: 2, at: 21 }));
+  picture.onTrace(run("run_started", { node: "9002", attempt: 2, at: 21 }));
   assert.deepEqual([picture.run.from, picture.run.node, picture.run.at], ["9000", "9002", 20]);
   assert.equal(picture.run.steps.length, 1, "what was saved is kept");
 
-  picture.hear(run("run_step", { node: "9000", attempt: 1, step: "speak", checkpoint: 2 }));
+  picture.onTrace(run("run_step", { node: "9000", attempt: 1, step: "speak", checkpoint: 2 }));
   assert.equal(picture.run.steps.length, 1, "a dead attempt changes nothing");
-  picture.hear(run("run_ended", { node: "9002", attempt: 2, status: "answered" }));
+  picture.onTrace(run("run_ended", { node: "9002", attempt: 2, status: "answered" }));
   assert.equal(picture.run.status, "answered");
 });
 
-test("a killed node stays dead when its last words come late, until it is up again", () => {
-  const picture = new Picture(IDS);
+test("a killed node stays dead when its last events come late, until it is up again", () => {
+  const picture = new DrawingState(IDS);
   picture.known("9000", true);
   picture.known("9000", false);
-  picture.hear(seen("heard", { seq: 1, type: "message" }));
+  picture.onTrace(seen("heard", { seq: 1, type: "message" }));
   assert.equal(picture.nodes.get("9000").alive, false);
-  picture.hear(seen("node_up"));
+  picture.onTrace(seen("node_up"));
   assert.equal(picture.nodes.get("9000").alive, true);
 });
 
 test("a device says where it is connected and how far it has come", () => {
-  const picture = new Picture(IDS);
-  picture.report("phone", { roomgraph: "link", link: "online", node: "9001", at: 5 });
-  picture.report("phone", { roomgraph: "entry", seq: 3 });
-  picture.report("phone", { roomgraph: "link", link: "reconnecting", node: "", at: 6 });
+  const picture = new DrawingState(IDS);
+  picture.onReport("phone", { roomgraph: "link", link: "online", node: "9001", at: 5 });
+  picture.onReport("phone", { roomgraph: "entry", seq: 3 });
+  picture.onReport("phone", { roomgraph: "link", link: "reconnecting", node: "", at: 6 });
   assert.deepEqual(picture.device("phone"), { name: "phone", node: "9001", link: "reconnecting", since: 6, seq: 3 });
 });
 
 test("parts are played one after the other, with a pause where one is asked for", () => {
-  const script = new Script(3);
-  assert.equal(script.play(), true);
-  assert.equal(script.pause(), false);
-  assert.equal(script.play(), false, "the part goes on, it does not begin again");
-  assert.equal(script.ended(script.turn, "first"), true);
-  assert.equal(script.goOn(script.turn), true);
-  assert.deepEqual([script.part, script.results], [1, ["first", null, null]]);
-  script.pause();
-  script.ended(script.turn, "second");
-  assert.equal(script.goOn(script.turn), false, "not while it is paused");
-  assert.equal(script.play(), true);
-  assert.equal(script.part, 2);
+  const playback = new Playback(3);
+  assert.equal(playback.play(), true);
+  assert.equal(playback.pause(), false);
+  assert.equal(playback.play(), false, "the part continues, it does not start again");
+  assert.equal(playback.ended(playback.turn, "first"), true);
+  assert.equal(playback.advance(playback.turn), true);
+  assert.deepEqual([playback.part, playback.results], [1, ["first", null, null]]);
+  playback.pause();
+  playback.ended(playback.turn, "second");
+  assert.equal(playback.advance(playback.turn), false, "not while it is paused");
+  assert.equal(playback.play(), true);
+  assert.equal(playback.part, 2);
 });
 
-test("next and a direct choice leave a part that is being played; what comes of it has no say any more", () => {
-  const script = new Script(3);
-  script.play();
-  const left = script.turn;
-  assert.equal(script.next(), true);
-  assert.equal(script.ended(left, "too late"), false);
-  assert.equal(script.goOn(left), false);
-  assert.deepEqual(script.results, [null, null, null]);
-  assert.equal(script.choose(0), true);
-  assert.deepEqual([script.part, script.running], [0, true]);
+test("next and a direct choice leave the part being played, and its result is ignored", () => {
+  const playback = new Playback(3);
+  playback.play();
+  const left = playback.turn;
+  assert.equal(playback.next(), true);
+  assert.equal(playback.ended(left, "too late"), false);
+  assert.equal(playback.advance(left), false);
+  assert.deepEqual(playback.results, [null, null, null]);
+  assert.equal(playback.choose(0), true);
+  assert.deepEqual([playback.part, playback.running], [0, true]);
 });
 
-test("the end: nothing is next, and playing again begins at the first part", () => {
-  const script = new Script(2);
-  script.choose(1);
-  script.ended(script.turn, "held");
-  assert.deepEqual([script.last, script.playing, script.next(), script.goOn(script.turn)], [true, false, false, false]);
-  assert.equal(script.play(), true);
-  assert.equal(script.part, 0);
+test("after the last part nothing is next, and playing again starts with the first", () => {
+  const playback = new Playback(2);
+  playback.choose(1);
+  playback.ended(playback.turn, "held");
+  assert.deepEqual([playback.last, playback.playing, playback.next(), playback.advance(playback.turn)], [true, false, false, false]);
+  assert.equal(playback.play(), true);
+  assert.equal(playback.part, 0);
 });

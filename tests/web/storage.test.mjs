@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 let pages = 0;
 
-// Load the module anew, as a page at this address does.
+// Load the module again, as a page at this address does.
 async function load(address, blocked = false) {
   const replaced = [];
   globalThis.location = new URL(address);
@@ -43,7 +43,7 @@ test("a stage may have written token, device and nodes before", async () => {
   assert.deepEqual(stored.nodes, ["http://127.0.0.1:9001"]);
 });
 
-test("a page that is loaded again is the same device, a duplicated tab is another one", async () => {
+test("a reloaded page is the same device, a duplicated tab is another one", async () => {
   const first = await load("http://127.0.0.1:9000/");
   const device = first.deviceId();
   assert.equal((await load("http://127.0.0.1:9000/")).deviceId(), device);

@@ -20,8 +20,8 @@ export const onSubmit = (form, act) =>
     return act(Object.fromEntries(new FormData(form)));
   });
 
-// A copy of the template `is`. Parts with data-is get the values of these names: what a click does, or text and nodes;
-// those without a value are removed. `set` are properties of the whole.
+// A copy of the template `is`. Parts with data-is get the value of that name: what a click does, or text and nodes;
+// parts without a value are removed. `set` are properties of the whole.
 export function fill({ is, set, ...values }) {
   const node = $(`t-${is}`).content.firstElementChild.cloneNode(true);
   for (const part of node.querySelectorAll("[data-is]")) {
@@ -34,8 +34,8 @@ export function fill({ is, set, ...values }) {
   return Object.assign(node, set);
 }
 
-// Make `parent` hold a copy for each item {is, key, ...}, in order. It is built again only when its values have changed;
-// `dress(node, had)` adds what is not a value, given the node that is replaced.
+// Make `parent` hold a copy for each item {is, key, ...}, in order, built again only when its values have changed.
+// `dress(node, had)` adds what is not a value; `had` is replaced.
 export function show(parent, items) {
   const had = parent.shown ?? new Map();
   parent.shown = new Map();

@@ -1,4 +1,4 @@
-// The page's language: the browser's at first, switched by the person, used for every text and time.
+// The page's language, of every text and time: the browser's, until the person switches it.
 
 import { stored } from "./storage.js";
 

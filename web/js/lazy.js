@@ -1,5 +1,5 @@
-// Modules that the page shows and sends messages without. Each is fetched when it is first needed, or when the page is
-// online and idle, so that none is missing when the node or the network is lost.
+// Modules that come after the start: fetched when first needed, or when the page is online and idle, so that none is
+// missing when the node or the network is lost.
 
 import { changed, wait } from "./state.js";
 
@@ -10,12 +10,12 @@ class Lazy {
   loaded = null; // the module, once it has arrived
   #loading;
 
-  // `fetch(q)` imports it; with another query when it has failed, which some browsers remember of an address.
+  // `fetch(q)` imports it. A retry has another query: some browsers remember that an address has failed.
   constructor(fetch) {
     this.fetch = fetch;
   }
 
-  // Never rejects: a module that could not be fetched is fetched again later.
+  // Never rejects: tries until it is there.
   load() {
     return (this.#loading ??= this.#load());
   }
@@ -37,10 +37,8 @@ export const lazy = {
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
-  outboxStore: new Lazy((q) => import(`./connection/outbox_store.js${q}`)),
   outboxTakeover: new Lazy((q) => import(`./connection/outbox_takeover.js${q}`)),
   people: new Lazy((q) => import(`./view/people.js${q}`)),
-  refusal: new Lazy((q) => import(`./connection/refusal.js${q}`)),
   requests: new Lazy((q) => import(`./conversation/requests.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
@@ -55,7 +53,7 @@ export function loadWhenIdle() {
   idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
 }
 
-// A click or a submit whose module (`data-by`) has not arrived is repeated when it has.
+// Clicks and submits whose module (`data-by`) is not there yet are repeated when it is.
 for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {
   document.addEventListener(type, async (event) => {
     const part = event.target.closest(`${tag}[data-by]`);

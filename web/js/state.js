@@ -1,4 +1,4 @@
-// What the whole page shows, and the one way to have it drawn again.
+// What the page shows, and how it is drawn again.
 
 export const state = {
   me: "", // this user's id
@@ -16,7 +16,7 @@ export const state = {
   devices: [], // this user's; `here`: this page
 };
 
-// What a stage is told when it shows this page.
+// Reports to the stage, when it shows this page.
 export const hooks = { onEntry() {}, onSent() {}, onAcked() {} };
 
 const drawers = [];
@@ -26,7 +26,7 @@ export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export const onChange = (drawer) => drawers.push(drawer);
 
-// Draw once, soon, however often this is called.
+// Draw soon, once for all calls until then.
 export function changed() {
   if (due) return;
   due = true;
@@ -43,6 +43,6 @@ export function learnNames(entries, older) {
   }
 }
 
-// An agent that has not written anything yet has its graph's name.
+// An agent that has not written yet has its graph's name.
 export const nameOf = (userId) =>
   state.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());

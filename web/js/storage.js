@@ -1,5 +1,5 @@
-// What this tab remembers, in memory and sessionStorage: every tab is a device. The whole browser's are the language, and
-// its guests: a tab that was closed may have left messages, and nobody else has the token to send them with.
+// What this tab remembers, in memory and sessionStorage: every tab is a device. The language and the guests are the whole
+// browser's: a closed tab may have left messages, and only its guest's token can send them.
 
 const query = new URLSearchParams(location.search);
 const memory = {};
@@ -7,7 +7,7 @@ const memory = {};
 // The frame in which a stage shows this page: frames of one tab share its storage.
 export const frame = query.get("frame");
 
-// It may be full or forbidden: the page works on, and forgets with the tab.
+// It may be full or forbidden: then memory is all there is.
 function storage(key, act) {
   try {
     const shared = /^(lang|guest)/.test(key);
@@ -17,7 +17,7 @@ function storage(key, act) {
   }
 }
 
-// token, lang, device, device_name, nodes, in_use, notice: why one must sign in; and of each device `guest ${device}`.
+// token, lang, device, device_name, nodes, in_use, notice (why to sign in), and `guest ${device}` of each device.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
@@ -27,14 +27,14 @@ export const stored = new Proxy(memory, {
   },
 });
 
-// Addresses are kept, shown and copied: a token is taken out before anything else happens.
+// Addresses are kept, shown and copied: the token is taken out first.
 if (query.has("token")) {
   stored.token = query.get("token").trim();
   query.delete("token");
   history.replaceState(null, "", `${location.pathname}?${query}`.replace(/\?$/, "") + location.hash);
 }
 
-// A duplicated tab begins with a copy of a storage that is in use: it is another device.
+// A duplicated tab has a copy of a storage that is in use: it is another device.
 if (stored.in_use && !frame) stored.device = null;
 addEventListener("pageshow", () => (stored.in_use = true));
 addEventListener("pagehide", () => (stored.in_use = false));

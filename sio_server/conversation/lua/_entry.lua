@@ -9,6 +9,40 @@ local function refuse_non_member(user_id)
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
 end
 
+-- Whether a user who writes `bytes` more exceeds what was granted to the user in this conversation: then the reply
+-- that says how much is wanted in all, or nil. `quota` is '' when bytes are not limited.
+local function refuse_ungranted(user_id, bytes, quota)
+  if quota == '' then return nil end
+  local known = redis.call('HMGET', usage, user_id, 'granted ' .. user_id)
+  local wanted = tonumber(known[1] or '0') + bytes
+  if wanted <= tonumber(known[2] or '0') then return nil end
+  return {'grant_needed', 'wanted', wanted}
+end
+
+-- Until when (ms) a user is invited, or nil.
+local function invited_until(user_id)
+  local until_ms = tonumber(redis.call('ZSCORE', invitations, user_id) or '0')
+  return until_ms > milliseconds() and until_ms or nil
+end
+
+-- All keys that only this conversation has.
+local own_keys = {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers,
+  resolved, threads, retired, usage}
+
+-- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
+-- milliseconds (0: for ever), after the last invitation if there is one. Run records expire by themselves.
+local function expire_if_unreachable(kept_ms)
+  if kept_ms == '0' or redis.call('EXISTS', members) == 1 or redis.call('HGET', meta, 'access') == 'open' then return end
+  local last = redis.call('ZREVRANGE', invitations, 0, 0, 'WITHSCORES')[2]
+  local still_ms = math.max(0, tonumber(last or '0') - milliseconds())
+  for _, key in ipairs(own_keys) do redis.call('PEXPIRE', key, still_ms + kept_ms) end
+end
+
+-- A member came back: nothing expires any more.
+local function keep()
+  for _, key in ipairs(own_keys) do redis.call('PERSIST', key) end
+end
+
 -- The id of the log's entry with this seq.
 local function entry_id(seq)
   return string.format('%.0f-0', seq)
@@ -42,11 +76,15 @@ local function append_entry(entry_type, data, sent_field)
     local keep_from = seq - retention + 1
     -- A send is remembered exactly as long as its entry is.
     for _, old in ipairs(redis.call('XRANGE', log, '-', entry_id(keep_from - 1))) do
-      if old[2][4] ~= '' then redis.call('HDEL', sent, old[2][4]) end
+      if old[2][4] ~= '' then
+        redis.call('HDEL', sent, old[2][4])
+        redis.call('HINCRBY', usage, string.match(old[2][4], '^%S+'), -#old[2][2])
+      end
     end
     redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
     redis.call('HSET', meta, 'first', keep_from)
   end
+  if sent_field then redis.call('HINCRBY', usage, string.match(sent_field, '^%S+'), #envelope) end
   redis.call('HINCRBY', stats, 'entries', 1)
   publish('conversation:entry', conversation_room, envelope)
   return seq, epoch, ts

@@ -7,10 +7,13 @@
 --   by              who writes (JSON), for runs that this stops
 --   seen_epoch, seen_seq, seen_ts   the last entry that the node has delivered here, or ''
 --   new_epoch       used if the log has lost that entry
+--   quota           '' if the bytes that a user writes are not limited
+-- Returns grant_needed: wanted (bytes), when more has to be granted to the user first.
 -- Returns ok: ack (JSON), new ('1' or '0'); or an error code.
 -- keys: conversation
 -- include: run
-local user_id, data, client_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch
+local user_id, data, client_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
+  quota
   = unpack(ARGV)
 
 -- Dedupe comes before membership: a user who has left since still gets the ack of what was accepted.
@@ -22,6 +25,8 @@ if before then
 end
 
 local refusal = refuse_non_member(user_id)
+if refusal then return refusal end
+refusal = refuse_ungranted(user_id, #data + ENTRY_BYTES, quota)
 if refusal then return refusal end
 
 if seen_seq ~= '' then

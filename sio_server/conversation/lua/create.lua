@@ -4,10 +4,11 @@
 --   data            of the first entry (JSON)
 --   settings        of the conversation (JSON object of strings)
 --   user_ids        of invited users (JSON array)
+--   invitations_kept_ms   how long their invitations hold
 -- Returns ok: new ('1' or '0'); or an error code.
 -- keys: conversation
 -- include: entry once
-local user_id, epoch, retention, digest, data, settings, user_ids = unpack(ARGV)
+local user_id, epoch, retention, digest, data, settings, user_ids, invitations_kept_ms = unpack(ARGV)
 return once(function()
   local known = redis.call('HMGET', meta, 'owner', 'digest')
   if known[1] then
@@ -18,7 +19,8 @@ return once(function()
     'owner', user_id)
   for name, value in pairs(cjson.decode(settings)) do redis.call('HSET', meta, name, value) end
   redis.call('HSET', members, user_id, 'owner')
-  for _, guest in ipairs(cjson.decode(user_ids)) do redis.call('SADD', invited, guest) end
+  local until_ms = milliseconds() + invitations_kept_ms
+  for _, guest in ipairs(cjson.decode(user_ids)) do redis.call('ZADD', invitations, until_ms, guest) end
   redis.call('HINCRBY', stats, 'conversations', 1)
   append_entry('conversation_created', data)
   return {'ok', 'new', '1'}

@@ -1,14 +1,16 @@
--- Invite users (`user_ids`, a JSON array); any member may invite.
--- Returns ok: new (ids of the users newly invited); or an error code.
+-- Invite users (`user_ids`, a JSON array) for `invitations_kept_ms`; any member may invite. An invitation that holds already
+-- is renewed. Returns ok: new (ids of the users newly invited); or an error code.
 -- keys: conversation
 -- include: entry once
-local user_id, user_ids = unpack(ARGV)
+local user_id, user_ids, invitations_kept_ms = unpack(ARGV)
 return once(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
-  local new = {}
+  local now_ms, new = milliseconds(), {}
+  redis.call('ZREMRANGEBYSCORE', invitations, '-inf', now_ms)
   for _, guest in ipairs(cjson.decode(user_ids)) do
-    if redis.call('HEXISTS', members, guest) == 0 and redis.call('SADD', invited, guest) == 1 then
+    if redis.call('HEXISTS', members, guest) == 0
+      and redis.call('ZADD', invitations, now_ms + invitations_kept_ms, guest) == 1 then
       new[#new + 1] = guest
     end
   end

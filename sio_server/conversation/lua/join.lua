@@ -6,11 +6,10 @@ local user_id, data = unpack(ARGV)
 return once(function()
   if redis.call('EXISTS', meta) == 0 then return {'unknown_conversation'} end
   if redis.call('HEXISTS', members, user_id) == 1 then return {'ok', 'new', '0'} end
-  if redis.call('HGET', meta, 'access') ~= 'open' and redis.call('SISMEMBER', invited, user_id) == 0 then
-    return {'unknown_conversation'}
-  end
+  if redis.call('HGET', meta, 'access') ~= 'open' and not invited_until(user_id) then return {'unknown_conversation'} end
   redis.call('HSET', members, user_id, 'member')
-  redis.call('SREM', invited, user_id)
+  redis.call('ZREM', invitations, user_id)
+  keep()
   append_entry('member_joined', data)
   return {'ok', 'new', '1'}
 end)

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from redis.exceptions import (
-    ClusterDownError,
-    MasterDownError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-    TryAgainError,
-)
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from sio_server.store.connection import NOT_NOW
-
-# redis-py removes the code from the text of those that it has classes for.
-_AWAY = (
-    RedisConnectionError,
-    RedisTimeoutError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ClusterDownError,
-    MasterDownError,
-    TryAgainError,
-)
+from sio_server.store.failures import explain
 
 
 class WrongSaver(ValueError):
@@ -41,9 +23,9 @@ class StaleOwner(Exception):
 def is_store_error(error: BaseException | None) -> bool:
     """Whether an exception, or one that caused it, says that Redis cannot be reached, or cannot write now."""
     while error is not None:
-        if isinstance(error, _AWAY):
+        if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
             return True
-        if isinstance(error, ResponseError) and str(error).startswith(NOT_NOW):
+        if isinstance(error, ResponseError) and explain(error).passes:
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -112,7 +112,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
             if reply == b"ok":
                 break
         place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
-        # Where LangGraph goes on from this config, what it writes stays fenced.
+        # LangGraph continues from this config: what it writes then stays fenced.
         return {"configurable": place if token is None else {**place, FENCING_TOKEN: token}}
 
     async def aput_writes(

@@ -16,7 +16,7 @@ from sio_server.dialog.savers.errors import WrongSaver, is_store_error
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import cancellable
+from sio_server.store.connection import with_our_connections
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class CheckpointStore:
             health_check_interval=5,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
         )
-        self._redis = cancellable(Redis.from_pool(pool))
+        self._redis = with_our_connections(Redis.from_pool(pool))
         self._kind = kind
         self.saver: Saver = PlainRedisSaver(self._redis)
 

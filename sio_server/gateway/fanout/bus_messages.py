@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 from sio_server.protocol.events import EntryType, ServerEvent
 from sio_server.store.keys import conversation_room
 
-SESSION_DROPPED = "session:dropped"  # from node to node only
-
 # Without those that a node sends to its own sessions only.
-_PUBLISHED: frozenset[str] = frozenset({*ServerEvent, SESSION_DROPPED}) - {
+_PUBLISHED: frozenset[str] = frozenset(ServerEvent) - {
     ServerEvent.SESSION_READY,
     ServerEvent.SERVER_DRAINING,
 }
@@ -35,7 +33,6 @@ _FIELDS: dict[str, dict[str, type]] = {
     ServerEvent.RUN_FINISHED: {"run_id": str, "status": str},
     ServerEvent.DEVICE_UPDATED: {"devices": list},
     ServerEvent.SESSION_ENDED: {"reason": str},
-    SESSION_DROPPED: {"user_id": str, "device_id": str, "end": dict},
 }
 # Events of one conversation, whose room must be that of the conversation they name.
 _OF_CONVERSATION = {ServerEvent.CONVERSATION_ENTRY, ServerEvent.CONVERSATION_RESET}

@@ -111,7 +111,11 @@ class Fanout:
     def leave_all(self, sid: str) -> None:
         """Let a session no longer follow anything: it has ended."""
         for conversation_id in list(self._following.get(sid, ())):
-            self.leave(sid, conversation_id)
+            try:
+                self.leave(sid, conversation_id)
+            except Exception:
+                # The session gets nothing of the others, whatever is wrong with this one.
+                log.exception("a session could not leave a conversation: conversation_id=%s", conversation_id)
 
     def follows(self, sid: str, conversation_id: str) -> bool:
         """Whether the session follows the conversation."""
@@ -155,7 +159,7 @@ class Fanout:
         followed = self._followed.get(conversation_id)
         if followed is None:
             return
-        self._metrics.heard(conversation_id, seq)
+        self._metrics.append_returned(conversation_id, seq)
         self._carry_out(conversation_id, followed, followed.delivery.hear(envelope["epoch"], seq, envelope))
 
     def on_reset(self, conversation_id: str, epoch: str) -> None:

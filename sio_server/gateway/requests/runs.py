@@ -1,30 +1,26 @@
-"""What a client may ask about the agent's runs: stop, answer, regenerate, edit."""
+"""Requests about the agent's runs: stop, answer a question, regenerate."""
 
 from __future__ import annotations
 
 import secrets
 from typing import Any
 
-from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.turns import AlreadyResolved, Turns
 from sio_server.gateway.fanout.bus import Bus
-from sio_server.gateway.fanout.fanout import Fanout
-from sio_server.gateway.sessions.registry import Session
+from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.events import ServerEvent
 
 
 def new_run_id() -> str:
-    """An id for a run that may be begun."""
+    """An id for a run that a request may begin."""
     return f"r-{secrets.token_hex(8)}"
 
 
 class RunRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, conversations: ConversationLog, turns: Turns, bus: Bus, fanout: Fanout) -> None:
-        self._log = conversations
-        self._fanout = fanout
+    def __init__(self, turns: Turns, bus: Bus) -> None:
         self._turns = turns
         self._bus = bus
 
@@ -51,15 +47,3 @@ class RunRequests:
             request.conversation_id, session.author, request.seq, run_id=new_run_id()
         )
         return {"conversation_id": request.conversation_id, "run_id": run_id}
-
-    async def edit(self, session: Session, request: events.MessageEdit) -> dict[str, Any]:
-        ack, _ = await self._log.append_message(
-            request.conversation_id,
-            session.author,
-            request.client_id,
-            request.text,
-            run_id=new_run_id(),
-            edits=request.seq,
-            handed=self._fanout.handed(request.conversation_id),
-        )
-        return ack

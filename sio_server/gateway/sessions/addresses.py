@@ -1,23 +1,23 @@
-"""Whose connection it is: the address of a client, also behind proxies."""
+"""The address to which a client is counted, also behind proxies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-# Of a client's addresses under IPv6 the network part counts: the rest it may change as it likes.
+# Of an IPv6 address the network part counts: a client can choose the rest.
 IPV6_PREFIX = 64
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxies: int) -> str:
-    """The address to which a request is counted; '' for one that must not be limited by it.
+    """The address to which a request is counted; '' for one that must not be limited by its address.
 
     `forwarded_for`: the X-Forwarded-For headers. Each proxy adds the address of its own peer at the end; what
-    comes before the entries of the `trusted_proxies` is what the client says, and worth nothing. Who reached us
-    without so many of them is counted by its own address.
+    comes before the entries of the `trusted_proxies` is written by the client, and not trusted. A request that
+    came through fewer proxies is counted to the peer's address.
 
-    A peer on loopback or in a private network is not counted: it is a proxy that nobody has told us of, and all
-    its clients would share one limit.
+    A peer on loopback or in a private network is not counted: most likely it is a proxy that TRUSTED_PROXIES
+    does not count, and all its clients would share one limit.
     """
     hops = [hop.strip() for header in forwarded_for for hop in header.split(",")]
     if trusted_proxies and len(hops) >= trusted_proxies:
@@ -29,7 +29,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxi
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """An address, which some proxies write with a port."""
+    """Parse an address, which some proxies write with a port; None for what is no address."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

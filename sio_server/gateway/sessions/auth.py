@@ -20,7 +20,7 @@ CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
 MAX_TIME = 2**53 - 1  # of a claim, in seconds or milliseconds: what every JSON number holds exactly
 MAX_NAME = 200  # characters of a name that are kept
 
-# What a library raises over claims that nobody foresaw: nested too deep, a number beyond every range, not Unicode.
+# What the library raises for what it does not expect: nested too deep, a number out of range, not Unicode.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 

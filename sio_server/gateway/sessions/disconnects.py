@@ -1,74 +1,86 @@
-"""Sessions that were ended without a word, since who does not read cannot be told: why, on their return."""
+"""Why the server has disconnected a session that could not be told: kept until its device returns."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-import time
-from collections import OrderedDict
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
-from sio_server.gateway.fanout.bus import Bus
-from sio_server.gateway.fanout.bus_messages import SESSION_DROPPED
+from redis.asyncio import Redis
+
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.transport.server import DropReason
-from sio_server.store.keys import user_room
+from sio_server.gateway.transport.websocket import DropReason
+from sio_server.protocol.errors import Unavailable
+from sio_server.store.clock import iso_time
+from sio_server.store.connection import redis_errors
+from sio_server.store.keys import LAST_END_MS, user_last_end
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-KEPT_S = 300.0
-KEPT = 10_000  # devices
 
+class DisconnectReasons:
+    """Counts and logs disconnects, and keeps the last reason of each device in Redis.
 
-class Drops:
-    """Counts and logs them, and lets all nodes know, since a device may return to any of them.
-
-    The bus may lose the news, and then the device is told nothing: it is caught up all the same.
+    A device may return to any node, and is told once: reading a reason removes it. When Redis is away it may be
+    lost, and the device is told nothing: it is caught up all the same.
     """
 
-    def __init__(self, bus: Bus, sessions: Sessions, metrics: Metrics) -> None:
-        self._bus = bus
+    def __init__(self, redis: Redis, sessions: Sessions, metrics: Metrics, now: Callable[[], float]) -> None:
+        """`now` returns the time by Redis' clock, in seconds since 1970."""
+        self._redis = redis
         self._sessions = sessions
         self._metrics = metrics
-        self._last: OrderedDict[tuple[str, str], tuple[float, dict[str, Any]]] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._now = now
+        self._writing: dict[str, asyncio.Task[None]] = {}  # by the key in Redis
 
-    def dropped(self, sid: str | None, reason: DropReason) -> None:
-        """A connection of this node was ended."""
+    def on_disconnected(self, sid: str | None, reason: DropReason) -> None:
+        """The server has ended a connection of this node; `sid` is None when it had no session."""
         self._metrics.drops.labels(reason).inc()
         session = self._sessions.get(sid) if sid is not None else None
         if session is None:
             return
-        log.warning("a session was ended: reason=%s user=%s device=%s", reason, session.user_id, session.device_id)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        news = {
-            "user_id": session.user_id,
-            "device_id": session.device_id,
-            "end": {"session_id": session.sid, "reason": reason, "ts": now},
-        }
-        self.hear(news)
-        task = asyncio.create_task(
-            self._bus.emit(SESSION_DROPPED, news, room=user_room(session.user_id)), name="drop-news"
+        log.warning(
+            "a session was disconnected: reason=%s user=%s device=%s", reason, session.user_id, session.device_id
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        key = user_last_end(session.user_id, session.device_id)
+        last_end = {"session_id": session.sid, "reason": reason, "ts": iso_time(self._now())}
+        task = asyncio.create_task(self._write(key, last_end, self._writing.get(key)), name="last-end")
+        self._writing[key] = task
+        task.add_done_callback(lambda done: self._on_written(key, done))
 
-    def hear(self, news: dict[str, Any]) -> None:
-        """A session of some node was ended."""
-        device = news["user_id"], news["device_id"]
-        self._last[device] = time.monotonic(), news["end"]
-        self._last.move_to_end(device)
-        while len(self._last) > KEPT:
-            self._last.popitem(last=False)
+    async def pop_last_end(self, user_id: str, device_id: str) -> dict[str, Any] | None:
+        """Why the device's last session was disconnected, if that is known and has not been told on any node.
 
-    def last_end(self, user_id: str, device_id: str) -> dict[str, Any] | None:
-        """How the device's last session was ended, if that was here known, not long ago, and not told yet."""
-        at, end = self._last.pop((user_id, device_id), (-KEPT_S, None))
-        return end if time.monotonic() - at < KEPT_S else None
+        `{session_id, reason, ts}`; it is forgotten. Raises Unavailable.
+        """
+        key = user_last_end(user_id, device_id)
+        writing = self._writing.get(key)
+        if writing is not None:  # the device is back before Redis knows
+            await asyncio.wait({writing})
+        with redis_errors():
+            value = await self._redis.getdel(key)
+        last_end: dict[str, Any] | None = json.loads(value) if value is not None else None
+        return last_end
 
-    async def close(self) -> None:
-        """Tell nobody any more."""
-        await end_tasks(self._tasks)
+    async def stop(self) -> None:
+        """Stop writing."""
+        await end_tasks(list(self._writing.values()))
+
+    async def _write(self, key: str, last_end: dict[str, Any], before: asyncio.Task[None] | None) -> None:
+        if before is not None:  # the latest one counts
+            await asyncio.wait({before})
+        try:
+            with redis_errors():
+                await self._redis.set(key, json.dumps(last_end), px=LAST_END_MS)
+        except Unavailable as exc:
+            log.info("why a session was disconnected was lost: %s", exc)
+
+    def _on_written(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._writing.get(key) is task:
+            del self._writing[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("why a session was disconnected could not be kept", exc_info=error)

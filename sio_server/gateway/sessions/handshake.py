@@ -1,8 +1,10 @@
-"""The handshake: who connects, from where, and whether there is room."""
+"""The handshake: which user connects, from which address, and whether there is room."""
 
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,23 +12,54 @@ from pydantic import ValidationError
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.limits import Limits
-from sio_server.gateway.sessions.registry import Session, Sessions
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.gateway.sessions.refusals import RefusalLog
+from sio_server.gateway.sessions.registry import Sessions
+from sio_server.gateway.sessions.session import Session
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import HandshakeAuth
 from sio_server.protocol.validation import explain
+from sio_server.store.clock import iso_time
+from sio_server.tasks import is_being_cancelled
 
 
 class Handshakes:
-    """Checks a handshake and begins the session."""
+    """Checks handshakes and begins sessions."""
 
-    def __init__(self, tokens: Tokens, sessions: Sessions, limits: Limits, trusted_proxies: int) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        sessions: Sessions,
+        limits: Limits,
+        *,
+        trusted_proxies: int,
+        admit: Callable[[], None],
+        now: Callable[[], float],
+    ) -> None:
+        """`admit` raises Unavailable while this node takes no sessions. `now` returns the time by Redis' clock."""
         self._tokens = tokens
         self._sessions = sessions
         self._limits = limits
         self._trusted_proxies = trusted_proxies
+        self._admit = admit
+        self._now = now
+        self._refusals = RefusalLog()
 
     async def open(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
-        """Begin the session `sid`. Raises RoomgraphError, and then there is none."""
+        """Begin the session `sid`. Raises RoomgraphError, whatever goes wrong, and then there is none."""
+        try:
+            self._admit()
+            await self._open(sid, environ, auth)
+        except RoomgraphError as exc:
+            self._refusals.add(exc, time.monotonic())
+            raise
+        except BaseException as exc:
+            if is_being_cancelled():
+                raise
+            error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
+            self._refusals.add(error, time.monotonic(), cause=exc)
+            raise error from None
+
+    async def _open(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
         request = environ["aiohttp.request"]
         forwarded_for = request.headers.getall("X-Forwarded-For", [])
         address = client_address(request.remote, forwarded_for, self._trusted_proxies)
@@ -47,6 +80,7 @@ class Handshakes:
             device_name=handshake.device_name,
             issued_ms=identity.issued_ms,
             expires_at=identity.expires_at,
+            since=iso_time(self._now(), "seconds"),
             address=address,
         )
         await self._sessions.open(session)

@@ -1,4 +1,4 @@
-"""Handshakes take turns: all devices of another node may come at once."""
+"""The admission queue of a node: all devices of another node may connect at once."""
 
 from __future__ import annotations
 
@@ -7,64 +7,67 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from sio_server.tasks import end_tasks
-
-AT_ONCE = 16
-INSIDE = 48
+CONCURRENT = 16
+MAX_PENDING = 48
 PACE_S = 0.002
 
 
-class Turnstile:
-    """Lets connections in one by one, in the order in which they came, and serves some handshakes at a time.
+class AdmissionQueue:
+    """Admits connections one by one, in the order in which they came, and bounds concurrent handshakes.
 
-    All served at the same time, each would take as long as all of them together, most would have given up by
-    then, and come again. So a connection waits, at next to no cost, while many handshakes are to be done; and
-    who has gone away meanwhile is not served at all. Who is let in and never shakes hands holds up nobody.
+    If all were served at once, each would take as long as all of them together; most clients would have given up
+    by then, and come again. So a connection waits, at next to no cost, while many handshakes are pending, and a
+    handshake whose client has gone meanwhile is not served. A connection that is admitted and begins no handshake
+    delays no other.
     """
 
-    def __init__(self, at_once: int = AT_ONCE, inside: int = INSIDE) -> None:
-        self._serving = asyncio.Semaphore(at_once)
-        self._inside = 0  # handshakes that have begun
-        self._most = inside
+    def __init__(self, concurrent: int = CONCURRENT, max_pending: int = MAX_PENDING) -> None:
+        self._serving = asyncio.Semaphore(concurrent)
+        self._pending = 0  # handshakes that have begun
+        self._max_pending = max_pending
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
-        self._letting_in: asyncio.Task[None] | None = None
+        self._closed = False
 
     @property
     def waiting(self) -> int:
-        """How many connections wait to be let in."""
+        """How many connections wait to be admitted."""
         return len(self._waiting)
 
     async def enter(self) -> None:
         """A new connection: wait until there is time for its handshake."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        if self._letting_in is None or self._letting_in.done():
-            self._letting_in = asyncio.create_task(self._let_in(), name="turnstile")
+        self._arrived.set()
         await turn
 
     @asynccontextmanager
-    async def turn(self, gone: Callable[[], bool]) -> AsyncIterator[bool]:
-        """A handshake: wait for its turn; yields whether to serve it: False when `gone()` by then."""
-        self._inside += 1
+    async def handshake(self, gone: Callable[[], bool]) -> AsyncIterator[bool]:
+        """A handshake: wait for its turn; yields whether to serve it: False if `gone()` by then."""
+        self._pending += 1
         try:
             async with self._serving:
                 yield not gone()
         finally:
-            self._inside -= 1
+            self._pending -= 1
             self._has_room.set()
 
-    async def close(self) -> None:
-        """Let nobody in any more."""
-        await end_tasks([self._letting_in])
+    def close(self) -> None:
+        """Admit no further connection."""
+        self._closed = True
 
-    async def _let_in(self) -> None:
-        while self._waiting:
-            while self._inside >= self._most:
+    async def run(self) -> None:
+        """Admit connections, until cancelled."""
+        while True:
+            while self._closed or not self._waiting:
+                self._arrived.clear()
+                await self._arrived.wait()
+            while self._pending >= self._max_pending:
                 self._has_room.clear()
                 await self._has_room.wait()
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
-                # Until then it may have shaken hands, and be counted.
+                # By then its handshake may have begun, and be counted.
                 await asyncio.sleep(PACE_S)

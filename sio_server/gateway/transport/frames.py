@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a request may hold: the list of the event, its payload, and the answer to an interrupt with its own limit.
+# Enough for the list of an event, its payload, and the answer to an interrupt, which has a limit of its own.
 MAX_DEPTH = 16
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)

@@ -1,4 +1,4 @@
-"""What waits for one client: counted in bytes, bounded, and looked at for whether it moves."""
+"""What waits for one client: counted in bytes, bounded, and checked for progress."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from engineio.packet import MESSAGE
 from engineio.packet import Packet as EnginePacket
 
-MAX_EVENT_BYTES = 1024 * 1024  # of events that a client has not taken yet
-MAX_ANSWER_BYTES = 256 * 1024  # of answers; while there are more, the client is asked for nothing
+MAX_EVENT_BYTES = 1024 * 1024  # of events that the transport has not accepted yet
+MAX_ANSWER_BYTES = 256 * 1024  # of answers; while more wait, nothing is read from the client
 MAX_ANSWERS = 100
-MIN_RATE = 1024  # bytes a second that a client must take while something waits for it
+MIN_RATE = 1024  # bytes a second that a client must read while something waits for it
 STALL_S = 3.0  # over how long that is measured
 
 
@@ -25,30 +25,32 @@ def event_frame(text: str) -> EnginePacket:
 
 
 class Outbound:
-    """The queue between the engine and the websocket of one client; it takes the place of the engine's own.
+    """The queue between the engine and the websocket of one client; it replaces the engine's own.
 
-    Events (bytes) are bounded: `on_full` is called when there are too many, and from then on nothing is taken.
-    Answers, and the engine's own packets (text), are always taken: whoever reads requests looks at `unread`
-    first. A packet counts until the transport has it, which `sent` says.
+    Events (bytes) are bounded: `on_full` is called when there are too many, and is expected to end the queue.
+    Answers, and the engine's own packets (text), are always accepted: code that reads requests checks `unread`
+    first. A packet counts until the transport has accepted it, which `sent` reports.
     """
 
-    def __init__(self) -> None:
-        self.on_full: Callable[[], None] = lambda: None
+    def __init__(self, on_full: Callable[[Outbound], None] = lambda queue: None) -> None:
+        self._on_full = on_full
         self._packets: deque[EnginePacket | None] = deque()
         self._event_bytes = 0
         self._answers = 0
         self._answer_bytes = 0
         self._total = 0
-        self._over = False
+        self._ended = False
         self._getter: asyncio.Future[None] | None = None
         self._watchers: list[asyncio.Future[None]] = []
-        self._stall: tuple[float, int, int] | None = None  # since when; sent until then; what must be sent more
+        self._stall: tuple[float, int, int] | None = None  # since when; sent until then; what must be sent besides
 
     def put_event(self, frame: EnginePacket) -> bool:
-        """Put an event frame; False when it is not taken."""
+        """Put an event frame; False when it is not accepted."""
         size = len(frame.encode_cache)
-        if self._over or (self._event_bytes and self._event_bytes + size > MAX_EVENT_BYTES):
-            self._refuse()
+        if self._ended:
+            return False
+        if self._event_bytes and self._event_bytes + size > MAX_EVENT_BYTES:
+            self._on_full(self)
             return False
         self._event_bytes += size
         self._total += size
@@ -60,7 +62,7 @@ class Outbound:
 
     @property
     def waiting(self) -> int:
-        """Bytes that the transport has not got."""
+        """Bytes that the transport has not accepted yet."""
         return self._event_bytes + self._answer_bytes
 
     @property
@@ -70,12 +72,12 @@ class Outbound:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is taken any more."""
-        return self._over
+        """Whether nothing is accepted any more."""
+        return self._ended
 
     def sent(self, message: str | bytes) -> None:
-        """The transport has got it."""
-        if self._over:
+        """The transport has accepted a message."""
+        if self._ended:
             return
         if isinstance(message, bytes):
             self._event_bytes -= len(message)
@@ -85,35 +87,31 @@ class Outbound:
         self._changed()
 
     async def change(self) -> None:
-        """Wait until something has been sent, or it is over."""
+        """Wait until something has been sent, or the queue has ended."""
         watcher = asyncio.get_running_loop().create_future()
         self._watchers.append(watcher)
         await watcher
 
     def stalled(self, buffered: int, now: float) -> bool:
-        """Whether the client has taken next to nothing for STALL_S, though something waited all the time.
+        """Whether the client has read next to nothing for STALL_S, though something waited all the time.
 
-        To be asked often. `buffered` is what the transport has and the system does not take.
+        Call it often. `buffered`: bytes that the transport has accepted and the system has not.
         """
         left = self.waiting + buffered
         sent = self._total - left
         if not left:
             self._stall = None
         elif self._stall is None or sent >= self._stall[1] + self._stall[2]:
-            # What little there is need not be sent as a whole: the transport counts headers as well.
+            # Half of a small rest is enough: the transport counts the heads of frames as well.
             self._stall = now, sent, min(int(MIN_RATE * STALL_S), left // 2 + 1)
         return self._stall is not None and now - self._stall[0] >= STALL_S
 
     def end(self) -> None:
-        """Forget everything, and take nothing any more."""
-        self._over = True
+        """Forget everything, and accept nothing any more."""
+        self._ended = True
         self._packets.clear()
         self._event_bytes = self._answers = self._answer_bytes = 0
         self._changed()
-
-    def _refuse(self) -> None:
-        if not self._over:
-            self.on_full()
 
     def _changed(self) -> None:
         for watcher in self._watchers:
@@ -121,12 +119,12 @@ class Outbound:
                 watcher.set_result(None)
         self._watchers.clear()
 
-    # What the engine asks of a queue
+    # What the engine calls
 
     def put_nowait(self, packet: EnginePacket | None) -> None:
         """Put an answer; None ends the writer."""
         if packet is not None:
-            if self._over:
+            if self._ended:
                 return
             size = len(packet.encode())
             self._answers += 1
@@ -155,9 +153,9 @@ class Outbound:
         return self._packets.popleft()
 
     def task_done(self) -> Any:
-        """Taken from the queue is not sent: `sent` counts."""
+        """Does nothing: a packet that has left the queue counts until it is `sent`."""
 
     async def join(self) -> None:
-        """Wait until the transport has everything."""
+        """Wait until the transport has accepted everything."""
         while self.waiting:
             await self.change()

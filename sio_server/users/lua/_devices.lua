@@ -62,10 +62,15 @@ local function publish_presence(rooms, online)
   publish('presence:update', cjson.decode(rooms), object('user_id', user_id, 'online', online))
 end
 
--- After sessions have ended: was it the last one?
-local function publish_ended(rooms)
+-- After sessions have ended: was it the last one? What else the user has then expires in `user_kept_ms` (0: never).
+local function publish_ended(rooms, user_kept_ms)
   local online = redis.call('EXISTS', sessions) == 1
-  if not online then redis.call('PEXPIRE', devices, DEVICES_KEPT_MS) end
+  if not online then
+    redis.call('PEXPIRE', devices, DEVICES_KEPT_MS)
+    if user_kept_ms ~= '0' then
+      for _, key in ipairs({signed_out, conversations, reserved}) do redis.call('PEXPIRE', key, user_kept_ms) end
+    end
+  end
   publish_devices()
   if not online then publish_presence(rooms, false) end
 end

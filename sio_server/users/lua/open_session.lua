@@ -20,7 +20,7 @@ if known and (known.named or device_name == '') then device_name = known.name en
 local ms = milliseconds()
 local answer = {'ok', 'device_name', device_name, 'ms', string.format('%.0f', ms)}
 write_device(device_id, ms, known and known.named, device_name)
-redis.call('PERSIST', devices)
+for _, key in ipairs({devices, signed_out, conversations, reserved}) do redis.call('PERSIST', key) end
 if redis.call('HSET', sessions, session_id, device_id .. ' ' .. session) == 0 then return answer end
 local all = all_devices()
 for i = #all, MAX_DEVICES + 1, -1 do

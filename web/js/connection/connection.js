@@ -1,4 +1,4 @@
-// The socket: connects, to another node when its own is gone, and turns each request into one answer or one error.
+// The socket: connects, to another node when its own is gone; each request has one answer or one error.
 
 import { io } from "/vendor/socket.io.esm.min.js";
 import { changed, state, wait } from "../state.js";
@@ -28,7 +28,6 @@ export class Connection {
     this.reconnect();
   }
 
-  // Rejects with a failure.
   async request(event, payload) {
     const socket = this.#socket;
     if (!this.ready) throw offline();
@@ -40,7 +39,7 @@ export class Connection {
     return ack;
   }
 
-  // Repeated for as long as this connection lives: every request may be repeated unchanged.
+  // Repeated while this connection lives, as every request may be.
   async insist(event, payload) {
     const session = this.ready;
     for (let ms = 500; ; ms = Math.min(2 * ms, 4000)) {
@@ -54,7 +53,6 @@ export class Connection {
     }
   }
 
-  // A request about a conversation.
   ask(c, event, fields) {
     return this.insist(event, { conversation_id: c.id, ...fields });
   }
@@ -67,7 +65,6 @@ export class Connection {
     socket?.disconnect();
   }
 
-  // Connect now, whatever was planned.
   reconnect() {
     this.close();
     const options = { transports: ["websocket"], auth: this.auth(), forceNew: true, reconnection: false };
@@ -102,7 +99,7 @@ export class Connection {
     changed();
   }
 
-  // The network may have come or gone: a hint only, since a node may be on this machine.
+  // The network may have changed: a hint only, since a node may be on this machine.
   #checkNetwork() {
     if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
     else if (state.retryAt && navigator.onLine) this.reconnect();

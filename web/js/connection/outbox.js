@@ -1,5 +1,5 @@
-// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. When their tab is
-// closed, another tab of the same user takes them over with their client ids, so each counts once.
+// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. Those of a closed
+// tab are taken over by another tab of the user, with their client ids, so each counts once.
 
 import { lazy } from "../lazy.js";
 import { changed, hooks, state, wait } from "../state.js";
@@ -7,13 +7,13 @@ import { deviceId, random } from "../storage.js";
 
 const REPEAT_MS = 1500;
 
-const step = async (act) => (await lazy.outboxStore.load()).step(act);
+const step = async (act) => (await lazy.outboxTakeover.load()).step(act);
 
 export class Outbox {
   // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
   #pumping = new Set();
-  alive; // resolves when this tab holds its lock, which tells others that it lives
+  alive; // resolves with this tab's lock, which tells others that it lives
 
   constructor(connection, device = deviceId(), store = { step }, locks = navigator.locks) {
     Object.assign(this, { connection, device, store, locks });
@@ -40,7 +40,7 @@ export class Outbox {
     this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // Put it at the end of the line; a refused one keeps its client_id, since nothing was done with it.
+  // Queue it last; a refused one keeps its client_id, since nothing was done with it.
   retry(item) {
     this.items = this.items.filter((other) => other !== item);
     item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
@@ -58,7 +58,7 @@ export class Outbox {
     changed();
   }
 
-  // Entries that the log holds are no longer on their way.
+  // What is in the log is no longer on its way.
   delivered(c, entries) {
     const logged = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
     const seen = (item) => logged.has(item.client_id) || item.seq <= c.head;
@@ -69,7 +69,7 @@ export class Outbox {
     for (const id of new Set(this.items.map((item) => item.conversation_id))) this.pump(id);
   }
 
-  // Send what waits. Without an answer the same client_id is sent again: it counts once.
+  // Send what waits. Without an answer the same client_id is sent again.
   async pump(conversation_id) {
     if (this.#pumping.has(conversation_id)) return;
     this.#pumping.add(conversation_id);
@@ -91,7 +91,7 @@ export class Outbox {
     this.#pumping.delete(conversation_id);
   }
 
-  // The store has what has not been acked.
+  // The store holds what is not acked.
   async #keep(item) {
     changed();
     await this.alive;

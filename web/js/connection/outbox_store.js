@@ -1,4 +1,4 @@
-// The outbox's records in IndexedDB, which outlive their tab. Where the browser has none, nothing is kept.
+// The outbox's records in IndexedDB, which outlive their tab; without IndexedDB nothing is kept.
 
 const settled = (request) =>
   new Promise((done, fail) => {
@@ -14,7 +14,7 @@ async function open() {
 
 const opened = open().catch(() => null);
 
-// One transaction, `act(records, table)`, given all records; those of other tabs come before or after it.
+// One transaction: `act(records, table)` is given all records; other tabs' come before or after it.
 export async function step(act) {
   try {
     const transaction = (await opened).transaction("outbox", "readwrite");

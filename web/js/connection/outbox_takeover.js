@@ -1,13 +1,15 @@
-// Claims the messages that closed tabs have left in the outbox's store, each by one page only. A page that gets a tab's
-// lock knows that the tab is closed, and keeps it so until it is done.
+// Takes over the messages that closed tabs have left in the store, each on one page only: the one that gets the tab's
+// lock, which also keeps the tab closed meanwhile.
 
 import { changed, state, wait } from "../state.js";
 
+export { step } from "./outbox_store.js";
+
 const LOOK_MS = 5000;
-const SILENT_MS = 90_000; // without locks: a tab not heard of for so long is closed; hidden ones are slow
+const SILENT_MS = 90_000; // without locks: a tab silent for so long is closed; hidden ones are slow
 const OLD_MS = 30 * 86_400_000;
 
-// First this page's own messages, of before it was loaded again; then forever those of closed tabs.
+// First this page's own, from before it was reloaded; then, again and again, those of closed tabs.
 export async function run(outbox) {
   await outbox.alive;
   await claim(outbox, ({ device }) => device === outbox.device);
@@ -17,7 +19,7 @@ export async function run(outbox) {
   }
 }
 
-// Make the user's records that are `wanted` this page's own, in one step, and give up those that another page claimed.
+// Make the user's `wanted` records this page's, in one step, and give up those that another page has claimed.
 async function claim(outbox, wanted) {
   const { device: own, store } = outbox;
   await store.step((records, table) => {

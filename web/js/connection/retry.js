@@ -12,12 +12,10 @@ export class Route {
     Object.assign(this, { nodes, random, url: nodes[0] });
   }
 
-  // The page stays at its node.
   learn(nodes) {
     if (nodes?.length) this.nodes = nodes.includes(this.url) ? nodes : [this.url, ...nodes];
   }
 
-  // No node is left that may be well.
   get allTried() {
     return this.#tries >= this.nodes.length;
   }

@@ -1,4 +1,4 @@
-// One person's session on this page: connection, outbox and conversations wired together, and each event to its handler.
+// Wires connection, outbox and conversations together, and gives each event to its handler.
 
 import { Actions } from "../conversation/actions.js";
 import { Following } from "../conversation/following.js";
@@ -20,7 +20,7 @@ export function begin(openAddressed) {
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
     refused: end,
     async failed() {
-      const refusal = await (await lazy.refusal.load()).diagnose();
+      const refusal = await import("./refusal.js").then(({ diagnose }) => diagnose(), () => ({ code: "unreachable" }));
       if (!connection.ready) state.refusal = refusal;
       changed();
     },

@@ -5,7 +5,7 @@ import { deviceId, stored } from "../storage.js";
 
 let leaving = false; // the person is signing out here
 
-// Back to the sign-in page, which shows `notice` and does not remember this guest either.
+// Back to the sign-in page, which shows `notice` and has forgotten this guest.
 function leavePage(notice = null) {
   Object.assign(stored, { token: null, notice, [`guest ${deviceId()}`]: null });
   location.reload();
@@ -19,8 +19,7 @@ export async function signOut(connection, outbox) {
   stored.device = null;
 }
 
-// The server has ended it. A device that was signed out or shut out keeps nothing of its user; when only the token has
-// expired, what was not sent is kept.
+// A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
 export async function endSession(outbox, error) {
   if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
   await forgetUnsent(outbox);

@@ -1,4 +1,4 @@
-// What a person does with a conversation: open it, write in it, join or create it. requests.js has the rest.
+// Opening, joining and creating a conversation, and sending. requests.js has the rest.
 
 import { lazy } from "../lazy.js";
 import { changed, state } from "../state.js";
@@ -8,7 +8,7 @@ export class Actions {
     Object.assign(this, { connection, following, outbox });
   }
 
-  // Show a conversation; one that the user is not in yet is joined. Rejects when refused.
+  // Show a conversation, joined first if need be. Rejects when refused.
   async open(id) {
     lazy.typing.loaded?.setTyping(false);
     state.open?.draft.flush();

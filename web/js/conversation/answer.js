@@ -36,7 +36,7 @@ class Run {
     return true;
   }
 
-  // They may come in any order, and more than once.
+  // In any order, and perhaps more than once.
   report(updates) {
     for (const update of updates) if (update.attempt === this.attempt) this.reports.set(update.number, update);
     for (const number of upwards(this.reports).slice(0, -KEPT)) this.reports.delete(number);
@@ -44,15 +44,15 @@ class Run {
 }
 
 export class Answer {
-  runs = new Map(); // run id -> Run, in the order of their first events
+  runs = new Map(); // run id -> Run, oldest first
   #ended = new Set(); // ids of the latest runs that have ended
 
-  // The run that is being written; its text stays until its final entry is delivered.
+  // The run being written; its text stays until its final entry is delivered.
   get current() {
     return [...this.runs.values()].reverse().find((run) => run.attempt) ?? null;
   }
 
-  // A run:* event; false: text before it was missed, so the session card must be asked for.
+  // A run:* event; false: text before it was missed, ask for the session card.
   onEvent(event, payload) {
     const { run_id, attempt, offset, text } = payload;
     if (event === "run:finished") this.#setEnded(run_id);
@@ -64,8 +64,7 @@ export class Answer {
     return event !== "run:delta" || run.add(offset, text);
   }
 
-  // The session card; false: a gap remains. It may be older than the events, so it takes nothing back, unless the
-  // conversation starts over.
+  // The session card; false: a gap remains. It may be older than the events, and takes nothing back.
   onCard(unfinished, startsOver) {
     if (startsOver) this.runs.clear();
     if (!unfinished || this.#ended.has(unfinished.run_id)) return true;
@@ -76,7 +75,6 @@ export class Answer {
     return run.add(0, unfinished.text);
   }
 
-  // The run's final entry has been delivered.
   onFinalEntry(run_id) {
     this.runs.delete(run_id);
     this.#setEnded(run_id);

@@ -1,4 +1,4 @@
-// What this page knows of one conversation. It is given what comes, and never asks for anything itself.
+// What this page knows of one conversation; it never asks for anything itself.
 
 import { state } from "../state.js";
 import { Answer } from "./answer.js";
@@ -6,7 +6,7 @@ import { Answer } from "./answer.js";
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 
 export class Conversation {
-  // As the server says: title, access, agent, graph, strategy, approvals, owner
+  // And title, access, agent, graph, strategy, approvals, owner
   title = "";
   role = ""; // "" until it is known; "invited", owner or member
   members = null; // once they are asked for
@@ -45,7 +45,7 @@ export class Conversation {
     return this.entries[0]?.seq > this.first;
   }
 
-  // Entries that follow the ones before without a gap.
+  // Entries that follow without a gap.
   add(entries) {
     for (const { ts, type, data } of entries) {
       this.lastActivity = ts;
@@ -57,7 +57,7 @@ export class Conversation {
     if (this.loaded) this.entries.push(...entries);
   }
 
-  // These interrupts are open, and no others; an answer to one may have come before.
+  // Exactly these interrupts are open, but for those that were answered meanwhile.
   ask(interrupts) {
     this.asked = new Set(interrupts.map((one) => one.interrupt_id).filter((id) => !this.resolved.has(id)));
   }
@@ -67,7 +67,6 @@ export class Conversation {
     this.asked.delete(data.interrupt_id);
   }
 
-  // A snapshot follows.
   startOver() {
     this.entries = [];
     this.resolved.clear();

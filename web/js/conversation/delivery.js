@@ -22,7 +22,6 @@ export class Delivery {
     return this.#highest - this.position.seq;
   }
 
-  // A live entry.
   onEntry(epoch, seq, item) {
     if (epoch !== this.position.epoch) return step([], null, true);
     if (seq <= this.position.seq) return step();
@@ -31,8 +30,7 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The answer to a read: ascending [seq, item] pairs, and the log's head at that time. When they leave a gap, the
-  // missing entries are no longer kept.
+  // The answer to a read: ascending [seq, item] pairs, and the log's head then. What they leave out is no longer kept.
   onPage(epoch, head, items) {
     this.#reading = false;
     if (epoch !== this.position.epoch || head < this.#readAfter) return step([], null, true);
@@ -42,7 +40,7 @@ export class Delivery {
     return this.#advance();
   }
 
-  // The next entry asks for it again.
+  // The next entry asks again.
   readFailed() {
     this.#reading = false;
   }

@@ -1,9 +1,9 @@
-// Delivery marks: up to which entry each device has received a conversation. This page sends its own.
+// Delivery marks: up to which entry each device has a conversation. This page sends its own.
 
 import { state } from "../state.js";
 import { deviceId } from "../storage.js";
 
-const TOGETHER_MS = 250; // at most one mark of a conversation in this time
+const TOGETHER_MS = 250; // between marks of a conversation
 const AT_ONCE = 20;
 
 let due = 0;
@@ -14,7 +14,7 @@ export function sendSoon(connection, unmarked) {
   due ||= setTimeout(() => send(connection, unmarked), TOGETHER_MS);
 }
 
-// This page has each conversation up to its head. A mark that is lost is sent after the next catch-up.
+// What is lost is sent after the next catch-up.
 function send(connection, unmarked) {
   const here = deviceId();
   due = 0;

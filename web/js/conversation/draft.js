@@ -31,7 +31,7 @@ export class Draft {
   // The draft of another device, or the server's at catch-up.
   onRemote({ rev, text }) {
     if (rev <= this.#rev) return;
-    // An emptied field gives way: its text may have been sent while disconnected, long before the other was written.
+    // An emptied field gives way: its text may have been sent, offline, long before the other was written.
     if (this.#saving || (this.#dirty && this.text)) {
       if (rev > (this.#newer?.rev ?? 0)) this.#newer = { rev, text };
     } else {
@@ -42,7 +42,7 @@ export class Draft {
     }
   }
 
-  // The log has a new epoch, and revisions start over with it.
+  // With a new epoch revisions start over.
   startOver() {
     this.#rev = 0;
     this.#newer = null;

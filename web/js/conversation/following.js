@@ -50,7 +50,7 @@ export class Following {
     }
   }
 
-  // Follow these conversations, and catch up in each from its position here.
+  // Follow these, and catch up in each from its position here.
   async sync(conversations) {
     const waiting = conversations.filter((c) => !c.syncing);
     while (waiting.length) {
@@ -63,7 +63,7 @@ export class Following {
     }
   }
 
-  // Events that come during a catch-up wait for its end. A catch-up of an earlier connection does not count.
+  // Events that come during a catch-up wait for its end; one of an earlier connection does not count.
   async during(conversations, ask) {
     const syncing = {};
     for (const c of conversations) Object.assign(c, { syncing, early: [] });
@@ -95,7 +95,7 @@ export class Following {
     } else if (c.loaded) {
       c.divide(c.head, head);
     } else {
-      // A conversation whose entries are only counted is not read.
+      // Entries that are only counted are not read.
       c.delivery = new Delivery({ epoch: position.epoch, seq: head });
       c.lastActivity = card.last_activity;
     }
@@ -128,7 +128,6 @@ export class Following {
     changed();
   }
 
-  // The list of conversations has changed on the server.
   async readListSoon() {
     (await lazy.list.load()).readSoon(this);
   }
@@ -138,7 +137,6 @@ export class Following {
     await loadMembers(this.connection, c).catch(() => {});
   }
 
-  // Carry out what the delivery says.
   #deliver(c, { entries, readAfter, reset }) {
     learnNames(entries);
     c.add(entries);

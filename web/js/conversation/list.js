@@ -1,4 +1,4 @@
-// Which conversations the person has: reads the server's list, and adds and removes what it says.
+// Which conversations the person has: reads the server's list.
 
 import { toast } from "../dom.js";
 import { t } from "../i18n.js";

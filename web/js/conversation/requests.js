@@ -1,4 +1,4 @@
-// The requests about a conversation and its people that are made less often than sending.
+// Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
 import { complain } from "../dom.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
@@ -9,10 +9,6 @@ export async function leave(connection, outbox, c) {
   remove(outbox, c);
 }
 
-// Have the last turn, whose final entry is `seq`, answered again.
-export const regenerate = (connection, c, seq) => connection.ask(c, "run:regenerate", { seq });
-
-// Stop the answer that is being written.
 export async function stop(connection, c) {
   const { run_id } = c.answer.current ?? {};
   if (run_id) await connection.ask(c, "run:stop", { run_id });
@@ -28,22 +24,13 @@ export async function respond(connection, c, interrupt_id, value) {
   changed();
 }
 
-// The members, and which of them are online at this moment.
 export async function loadMembers(connection, c) {
   const { members } = await connection.ask(c, "conversation:members");
   c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
   changed();
 }
 
-export const invite = (connection, c, user_ids) => connection.ask(c, "conversation:invite", { user_ids });
-
-export const renameDevice = (connection, device_id, device_name) =>
-  connection.insist("device:rename", { device_id, device_name });
-
-// End another device's sessions; its token is void from then on.
-export const signOutDevice = (connection, device_id) => connection.insist("device:sign_out", { device_id });
-
-// Load the page of entries before the oldest loaded one.
+// The page before the oldest loaded entry.
 export const loadOlder = (connection, c) =>
   c.hasOlder &&
   oneAtATime(c, "paging", async () => {

@@ -1,6 +1,6 @@
-// The architecture as SVG: devices above, nodes, Redis below; dots travel along its edges when they are told to.
+// The architecture as SVG: devices above, nodes, Redis below; dots travel along its edges when messages do.
 
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 const WIDTH = 1200;
 const TOP = 52; // of the nodes
@@ -147,8 +147,8 @@ export class Drawing {
     state.textContent = alive ? "" : t("dead");
     const own = here || lost ? run.steps.filter((one) => one.node === name) : [];
     steps.replaceChildren(...own.map((_, at) => s("circle.step", { cx: 66 + at * 22, cy: 53, r: 6 })));
-    const told = here ? [t("attempt", { n: run.attempt }), own.at(-1)?.step, t(`run_${run.status}`)] : lost ? [t("attempt", { n: run.attempt - 1 }), t("run_lost")] : [t("idle")];
-    doing.textContent = told.filter(Boolean).join(" · ");
+    const words = here ? [t("attempt", { n: run.attempt }), own.at(-1)?.step, t(`run_${run.status}`)] : lost ? [t("attempt", { n: run.attempt - 1 }), t("run_lost")] : [t("idle")];
+    doing.textContent = words.filter(Boolean).join(" · ");
   }
 
   // The line between a device and the node that it says it is connected to.

@@ -1,4 +1,4 @@
-// Counts what the frames report: what was sent, and what each device was shown of it, in which order. No clock, no DOM.
+// Counts what the frames report: what was sent, what each device showed, and in which order. No clock, no DOM.
 
 const percentile = (sorted, p) => (sorted.length ? sorted[Math.ceil(sorted.length * p) - 1] : null);
 
@@ -12,7 +12,7 @@ export class Figures {
     for (const device of devices) this.forget(device);
   }
 
-  // A device begins anew, with a page that has shown nothing yet.
+  // A device starts over, with a page that has shown nothing yet.
   forget(device) {
     this.#views.set(device, { first: 0, last: 0, entries: new Map() });
   }
@@ -22,7 +22,7 @@ export class Figures {
     return this.#views.get(device).last;
   }
 
-  hear(device, { roomgraph: kind, client_id, seq, type, at }) {
+  onReport(device, { roomgraph: kind, client_id, seq, type, at }) {
     if (kind === "sent" && !this.#sent.has(client_id)) {
       this.#sent.set(client_id, { from: device, at, seq: 0, shown: new Map() });
     } else if (kind === "acked") {
@@ -84,7 +84,7 @@ export class Figures {
     };
   }
 
-  // From the sending on one device to the showing on the others, in ms; only between those that `fits` takes.
+  // From sending on one device to showing on the others, in ms; only between those that fit.
   latency(since = 0, fits = () => true) {
     const times = [];
     for (const { from, at, shown } of this.#sent.values()) {

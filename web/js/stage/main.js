@@ -1,20 +1,20 @@
-// The stage: signs two people in on three devices, follows the trace, plays the parts, and draws what really happens.
+// The stage: signs two people in on three devices, follows the trace, plays the parts and draws what happens.
 
 import { io } from "/vendor/socket.io.esm.min.js";
 
-import { Control } from "./control.js";
+import { ClusterControl } from "./cluster_control.js";
+import { PARTS } from "./demo_parts.js";
+import { command as commandPage, DEVICES, onReports, openFrame, query } from "./device_frames.js";
 import { Drawing } from "./drawing.js";
+import { DrawingState } from "./drawing_state.js";
 import { Figures } from "./figures.js";
-import { DEVICES, listen, look, open, tell } from "./frames.js";
+import { language, speak, t, wantedLanguage } from "./i18n.js";
 import { Panel } from "./panel.js";
-import { PARTS } from "./parts.js";
-import { Picture } from "./picture.js";
-import { Script } from "./script.js";
-import { follow } from "./trace.js";
-import { language, speak, t, wantedLanguage } from "./words.js";
+import { Playback } from "./playback.js";
+import { followTrace } from "./trace_stream.js";
 
-const HOLD_MS = 4500; // a result is read before the next part begins
-const LOOK_MS = 60; // conditions on what frames show are looked at this often
+const HOLD_MS = 4500; // a result is shown before the next part begins
+const CHECK_MS = 60; // between checks of what frames show
 const RETURN_MS = 8000;
 const DRAW_MS = 40;
 const STATUS_MS = 2000;
@@ -25,18 +25,18 @@ const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 const state = { key: "", hello: null, control: null, conversation: "", users: null, live: false, status: null, doing: null, since: 0 };
 const ids = Object.fromEntries(DEVICES.map((name) => [name, random(name)]));
 const figures = new Figures(DEVICES);
-const picture = new Picture(Object.fromEntries(DEVICES.map((name) => [ids[name], name])));
-const script = new Script(PARTS.length);
+const picture = new DrawingState(Object.fromEntries(DEVICES.map((name) => [ids[name], name])));
+const playback = new Playback(PARTS.length);
 const drawing = new Drawing($("drawing"), picture);
-const waiting = new Set(); // looked at whenever something happened
+const waiting = new Set(); // conditions, checked whenever something happens
 
-const panel = new Panel(state, { picture, figures, script, act: command });
+const panel = new Panel(state, { picture, figures, playback, act: command });
 
 let due = false;
 
-// Something happened: look whether it was waited for, and draw once, soon.
+// Something happened: check what waits for it, and draw soon, once for all.
 function changed() {
-  for (const look of waiting) look();
+  for (const check of waiting) check();
   if (due) return;
   due = true;
   setTimeout(() => {
@@ -46,40 +46,40 @@ function changed() {
   }, DRAW_MS);
 }
 
-// What a part may use. Everything waits while the script is paused, and throws when another part was begun.
+// What a part may use. Everything waits while the playback is paused, and throws when another part has begun.
 function actions(turn) {
   const undo = [];
   const here = () => {
-    if (turn !== script.turn) throw new Aborted();
+    if (turn !== playback.turn) throw new Aborted();
   };
   const until = (holds, limit = 10_000) =>
     new Promise((done, fail) => {
       const end = (value, error) => {
         clearInterval(ticking);
         clearTimeout(timer);
-        waiting.delete(look);
+        waiting.delete(check);
         if (error) fail(error);
         else done(value);
       };
-      const look = () => {
-        if (turn !== script.turn) end(false, new Aborted());
+      const check = () => {
+        if (turn !== playback.turn) end(false, new Aborted());
         else if (holds()) end(true);
       };
       const timer = setTimeout(() => end(Boolean(holds())), limit);
-      const ticking = setInterval(look, LOOK_MS);
-      waiting.add(look);
-      look();
+      const ticking = setInterval(check, CHECK_MS);
+      waiting.add(check);
+      check();
     });
   const rest = async (ms) => {
     await wait(ms);
     here();
-    if (!script.playing) await until(() => script.playing, 2 ** 31 - 1);
+    if (!playback.playing) await until(() => playback.playing, 2 ** 31 - 1);
   };
   return {
-    picture, figures, look, until, rest, tell,
+    picture, figures, query, until, rest, command: commandPage,
     control: state.control,
     say: (key, values) => (here(), (state.doing = [key, values]), changed()),
-    send: (name, text) => (here(), tell(name, { do: "send", text })),
+    send: (name, text) => (here(), commandPage(name, { do: "send", text })),
     open: (name) => openDevice(name),
     undoing: (back) => undo.push(back),
     undo: () => Promise.allSettled(undo.splice(0).map((back) => back())),
@@ -90,20 +90,20 @@ class Aborted extends Error {}
 
 let performing = Promise.resolve();
 
-// Play the part that the script names, once the one before has put back what it had disturbed.
+// Play the current part, once the one before has restored what it disturbed.
 function begin() {
-  const { turn, part } = script;
+  const { turn, part } = playback;
   state.doing = null;
   changed();
   performing = performing.then(async () => {
-    if (turn !== script.turn) return;
+    if (turn !== playback.turn) return;
     const act = actions(turn);
     state.since = Date.now();
-    // A device may still be where begins what it has missed.
-    for (const name of DEVICES) look(name, "#to-end:not([hidden])")[0]?.click();
+    // A device may still be scrolled to the first message that it missed.
+    for (const name of DEVICES) query(name, "#to-end:not([hidden])")[0]?.click();
     let result = null;
     try {
-      // What the part before has disturbed may still be on its way back.
+      // What the part before has disturbed may not have recovered yet.
       await act.until(() => DEVICES.every((name) => picture.device(name).link === "online"), RETURN_MS);
       result = await PARTS[part](act);
       await act.rest(0);
@@ -113,9 +113,9 @@ function begin() {
       await act.undo();
     }
     state.doing = null;
-    if (!result || !script.ended(turn, result)) return;
+    if (!result || !playback.ended(turn, result)) return;
     changed();
-    setTimeout(() => script.goOn(turn) && begin(), HOLD_MS);
+    setTimeout(() => playback.advance(turn) && begin(), HOLD_MS);
   });
 }
 
@@ -125,7 +125,7 @@ const doing = (move) => () => {
   changed();
 };
 
-// A button of the panel: the controller does it, and its refusal is said.
+// A button of the panel: the controller does it, and a refusal is shown.
 async function command(act) {
   try {
     await act(state.control);
@@ -143,7 +143,7 @@ async function guest(name) {
   return made;
 }
 
-// Create the conversation as one of Ann's devices; the frames join it by its address.
+// Create the conversation as one of Ann's devices; the frames join it.
 function create(token) {
   const conversation_id = random("stage");
   const socket = io({ transports: ["websocket"], auth: { token, device_id: ids.laptop }, forceNew: true });
@@ -165,7 +165,7 @@ function openDevice(name) {
   const proxy = state.control?.devices.get(name)?.url;
   figures.forget(name);
   picture.device(name).link = "connecting";
-  open(name, state.conversation, {
+  openFrame(name, state.conversation, {
     token: state.users[name].token,
     device: ids[name],
     device_name: t(name),
@@ -179,7 +179,7 @@ async function start(hello) {
   state.hello = hello;
   sessionStorage.setItem("roomgraph.stage", JSON.stringify({ key: state.key, nodes: hello.nodes }));
   if (hello.control) {
-    state.control = new Control(hello.control, state.key, (nodes) => {
+    state.control = new ClusterControl(hello.control, state.key, (nodes) => {
       for (const { port, running } of nodes) picture.known(String(port), running);
       changed();
     });
@@ -208,11 +208,11 @@ async function readStatus(token) {
   }
 }
 
-function hear(event) {
+function onTrace(event) {
   if (event.kind === "hello" && !state.hello) return start(event).catch((error) => close("failed", error.message));
   if (event.kind === "beat" || event.kind === "hello") return;
   if (event.conversation_id && event.conversation_id !== state.conversation) return;
-  for (const hop of picture.hear(event)) drawing.move(hop);
+  for (const hop of picture.onTrace(event)) drawing.move(hop);
   changed();
 }
 
@@ -221,14 +221,14 @@ function close(why, reason) {
   panel.draw();
 }
 
-// The key comes in the address and does not stay there.
+// The key comes in the address and is removed from it.
 function takeKey() {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
   let kept = null;
   try {
     kept = JSON.parse(sessionStorage.getItem("roomgraph.stage"));
   } catch {
-    // Not ours: as if there were none.
+    // Not the stage's: as if there were none.
   }
   if (given) history.replaceState(null, "", location.pathname);
   return { nodes: [], ...kept, ...(given && { key: given }) };
@@ -242,25 +242,25 @@ async function main() {
   const urls = () => [...new Set([location.origin, ...(state.hello?.nodes ?? nodes)])];
   const connected = (live) => ((state.live = live), changed());
   const refused = (status) => close(status === 404 ? "notHere" : "wrongKey");
-  listen((name, report) => {
+  onReports((name, report) => {
     if (report.conversation_id && report.conversation_id !== state.conversation) return;
-    figures.hear(name, report);
-    picture.report(name, report);
+    figures.onReport(name, report);
+    picture.onReport(name, report);
     changed();
   });
-  $("play").onclick = doing(() => (script.playing ? script.pause() : script.play()));
-  $("next").onclick = doing(() => script.next());
+  $("play").onclick = doing(() => (playback.playing ? playback.pause() : playback.play()));
+  $("next").onclick = doing(() => playback.next());
   $("language").onclick = async () => {
     await speak(language() === "zh" ? "en" : "zh");
     for (const name of DEVICES) {
-      const [root] = look(name, ":root");
-      if (root?.lang && root.lang.slice(0, 2) !== language()) look(name, ".language")[0]?.click();
+      const [root] = query(name, ":root");
+      if (root?.lang && root.lang.slice(0, 2) !== language()) query(name, ".language")[0]?.click();
     }
     changed();
   };
-  panel.build((part) => doing(() => script.choose(part)));
+  panel.build((part) => doing(() => playback.choose(part)));
   changed();
-  follow({ key, nodes: urls, hear, connected, refused });
+  followTrace({ key, nodes: urls, onTrace, connected, refused });
 }
 
 main();

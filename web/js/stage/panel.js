@@ -1,7 +1,7 @@
-// Everything around the drawing: captions and results, figures, the devices' heads, and the buttons that disturb.
+// Everything around the drawing: captions and results, figures, the devices' headings, and the buttons that disturb.
 
-import { DEVICES } from "./frames.js";
-import { language, t } from "./words.js";
+import { DEVICES } from "./device_frames.js";
+import { language, t } from "./i18n.js";
 
 const $ = (id) => document.getElementById(id);
 const DELAYS = [0, 100, 200, 400, 800, 1500];
@@ -12,21 +12,21 @@ function h(tag, properties = {}, ...children) {
   return node;
 }
 
-// Change a node's text only when it is another.
+// Set a node's text, if it differs.
 const say = (node, text) => node.textContent === String(text) || (node.textContent = text);
 
 const ms = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)} ms`);
 
 export class Panel {
-  #signs = new Map(); // id of a list -> what it was made for
+  #signs = new Map(); // id of a list -> what it was built for
   #busy = new Set(); // ports of nodes that are being started
 
-  constructor(state, { picture, figures, script, act }) {
-    Object.assign(this, { state, picture, figures, script, act });
+  constructor(state, { picture, figures, playback, act }) {
+    Object.assign(this, { state, picture, figures, playback, act });
   }
 
   build(choose) {
-    this.script.results.forEach((_, part) => {
+    this.playback.results.forEach((_, part) => {
       const button = h("button", { onclick: choose(part) }, h("b", {}, part + 1), h("span"));
       $("parts").append(h("li", {}, button));
     });
@@ -44,7 +44,7 @@ export class Panel {
   }
 
   #captions() {
-    const { part, playing, running, results, last } = this.script;
+    const { part, playing, running, results, last } = this.playback;
     const result = results[part];
     [...$("parts").children].forEach((item, at) => {
       const button = item.firstChild;
@@ -60,14 +60,14 @@ export class Panel {
     $("play").disabled = $("next").disabled = !this.state.users;
     $("next").disabled ||= last;
     $("outcome").className = result ? marks(result) : running ? "running" : "";
-    say($("doing"), this.#told(result, running && !playing));
+    say($("doing"), this.#outcome(result, running && !playing));
     this.#list("facts", result?.facts ?? [], ([key, value]) => {
       const zero = ["lost", "duplicated", "disordered"].includes(key) ? (value === 0 ? "zero" : "bad") : "";
       return h("div", { className: zero }, h("dt", {}, t(key)), h("dd", {}, value));
     });
   }
 
-  #told(result, paused) {
+  #outcome(result, paused) {
     const { doing } = this.state;
     if (result?.why) return `${t(marks(result))}. ${t(result.why, result)}`;
     if (result) return t(marks(result));
@@ -75,7 +75,7 @@ export class Panel {
     return doing ? t(...doing) : t("ready");
   }
 
-  // A list is made anew when its items, or the language, are others.
+  // A list is built again only when its items or the language have changed.
   #list(id, items, make) {
     const sign = JSON.stringify([language(), items]);
     if (this.#signs.get(id) === sign) return;

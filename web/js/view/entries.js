@@ -18,11 +18,10 @@ export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, client_id }) => `${user_id} ${client_id}`;
 export const keyOf = ({ seq, data }) => (data.client_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
-// The entries that are current: without edited messages and their answers, and without answers that were regenerated.
-// How a question was resolved is shown where it was asked.
+// Without messages that were edited, answers that were replaced, and resolutions, which are shown with their question.
 export function current(entries, waiting = []) {
   const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
-  const answered = new Set(); // messages whose earlier final entries are void
+  const answered = new Set(); // messages with a later answer
   const isCurrent = ({ seq, type, data }) => {
     const gone = type === "interrupt_resolved" || edited.has(seq) || answered.has(data.input_seq);
     edited.add(data.edits);
@@ -32,7 +31,7 @@ export function current(entries, waiting = []) {
   return [...entries].reverse().filter(isCurrent).reverse();
 }
 
-// The items to show for these entries, and at the end for what comes after them.
+// The items to show for these entries, and at the end for what follows them.
 export function lines(c, entries, atEnd, { connection, outbox, edit }) {
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
   const run = c.answer.current;
@@ -94,7 +93,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit }) {
     const extras = {
       actions: entry === final,
       copy: () => copy(data.text, t("copied")),
-      regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
+      regenerate: () => connection.ask(c, "run:regenerate", { seq }),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
     };

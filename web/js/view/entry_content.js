@@ -1,4 +1,4 @@
-// What an entry holds: Markdown, steps and questions. Until this module is loaded it is shown as plain text.
+// Markdown, steps and questions of an entry. Until this module is loaded its text is shown as plain text.
 
 import { deliveredTo } from "../conversation/delivery_marks.js";
 import { t } from "../i18n.js";
@@ -10,7 +10,7 @@ import { showSteps, stepsOf } from "./steps.js";
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
-// `had`: the node that is replaced. `node.grow` shows more of an answer that is being written.
+// `node.grow` shows more of an answer that is being written.
 export function dress(node, had, { agent, text, tools = [], interrupts = [], writing }, c, connection) {
   const part = (name, of = node) => of?.querySelector(name) ?? "";
   const body = part(".text");

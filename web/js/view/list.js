@@ -5,7 +5,6 @@ import { clock, day, format, t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 import { titleOf } from "./header.js";
 
-// The time of today, or the day.
 export const briefly = (date) =>
   day(date) === t("today") ? clock(date) : format(date, "date", { day: "numeric", month: "short" });
 

@@ -1,4 +1,4 @@
-// Shows Markdown as nodes. marked only splits the text; every node is made here, so nothing else can come in.
+// Shows Markdown as nodes. marked only parses; every node is made here, so nothing else can come in.
 
 import { Lexer } from "/vendor/marked.esm.js";
 import { copy, fill, h } from "../dom.js";
@@ -9,12 +9,12 @@ const MAX_NODES = 5000; // at once
 const MAX_DEPTH = 12;
 const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // an attack
 const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
-// Ends with no sign that ends a sentence, and with a bracket only where it was opened in it.
+// Ends before punctuation, and with a bracket only if it was opened inside.
 const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
 
 let left;
 
-// Shows a text that grows. Only its last block is parsed and built again; the blocks before it stay as they are.
+// Shows a growing text. Only its last block is parsed and built again.
 export function markdown(parent) {
   let done = 0; // characters in blocks that no longer change
   let last = []; // the nodes of what comes after
@@ -62,7 +62,7 @@ function nodesOf(tokens, depth = 0) {
   return tokens.flatMap((token) => KINDS[token.type]?.(token, (inner) => nodesOf(inner, depth + 1)) ?? token.raw);
 }
 
-// A link shows where it leads; an address that is neither of the web nor a mailbox does not become one.
+// A link shows where it leads: to the web or a mailbox, nowhere else.
 function link(address, text) {
   const { protocol, href } = URL.canParse(address) && new URL(address);
   if (!/^(https?|mailto):$/.test(protocol)) return [...text, ` (${address})`];

@@ -2,19 +2,20 @@
 
 import { signOut } from "../connection/sign_out.js";
 import { behindOf } from "../conversation/delivery_marks.js";
-import { invite, leave, loadMembers, renameDevice, signOutDevice } from "../conversation/requests.js";
+import { leave, loadMembers } from "../conversation/requests.js";
 import { $, copy, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 import { deviceName, stored } from "../storage.js";
 import { briefly } from "./list.js";
 
-const joined = (separator, ...parts) => parts.filter(Boolean).join(separator);
+const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
 export function begin({ connection, outbox }) {
   let asked;
   onSubmit($("invite"), async ({ who }) => {
-    const { invited } = await invite(connection, state.open, who.trim().split(/[\s,，]+/));
+    const user_ids = who.trim().split(/[\s,，]+/);
+    const { invited } = await connection.ask(state.open, "conversation:invite", { user_ids });
     toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
     $("invite").reset();
   });
@@ -35,12 +36,12 @@ export function begin({ connection, outbox }) {
     set: { className: online && "online" },
     face: [...name][0].toUpperCase(),
     name,
-    about: joined(", ", id === state.me && t("you"), role === "owner" && t("owner")),
+    about: joined(id === state.me && t("you"), role === "owner" && t("owner")),
     id,
     here: t(online ? "here" : "away"),
   });
 
-  // "this device · node 9001 · now", "last seen 10:42 · 2 entries behind"; the name is edited where it stands.
+  // "this device · online on node 9001", "last seen 10:42 · 2 entries behind"; the name is edited in place.
   const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
     const n = !here && state.open && behindOf(state.open, key);
     const now = online ? t("onNode", sessions[0]) : t("lastSeen", { when: briefly(new Date(last_seen)) });
@@ -49,15 +50,15 @@ export function begin({ connection, outbox }) {
       key,
       set: { className: online && "online" },
       name,
-      where: joined(" · ", here && t("thisDevice"), now, n && t("behind", { n })),
-      out: !here && (() => signOutDevice(connection, key)),
+      where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
+      out: !here && (() => connection.insist("device:sign_out", { device_id: key })),
       dress(node) {
         const field = node.querySelector("input");
         field.value = name || key;
         field.onkeydown = (event) => event.key !== "Enter" || field.blur();
         field.onchange = () => {
           field.value = field.value.trim() || (here && deviceName()) || name || key;
-          return renameDevice(connection, key, field.value);
+          return connection.insist("device:rename", { device_id: key, device_name: field.value });
         };
       },
     };
@@ -77,7 +78,6 @@ export function begin({ connection, outbox }) {
   });
 }
 
-// Presence of a user, who may be a member of several conversations.
 export function setOnline(userId, online) {
   for (const { members } of state.conversations.values()) {
     for (const member of members ?? []) if (member.user_id === userId) member.online = online;

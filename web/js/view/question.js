@@ -1,4 +1,4 @@
-// The agent's question: buttons or a field to answer it, or how it was answered, by whom and on which device.
+// The agent's question: buttons or a field to answer it, or how it was answered, by whom and where.
 
 import { respond } from "../conversation/requests.js";
 import { $, fill, h, onSubmit } from "../dom.js";
@@ -9,9 +9,9 @@ const WORDS = ["text", "question", "message", "description", "query"]; // fields
 
 const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
 
-// `words`: show the question's text, which is not shown above it.
+// `words`: show the question's text, which is not above it.
 export function question(c, { interrupt_id: id, value }, words, connection) {
-  const text = plain(WORDS.map((key) => value?.[key]).find((said) => typeof said === "string") ?? value);
+  const text = plain(WORDS.map((key) => value?.[key]).find((one) => typeof one === "string") ?? value);
   const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
   const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", value.labels?.[name] ?? name.replaceAll("_", " ")), h("dd", plain(fact))]);
   const { by, value: given } = c.resolved.get(id) ?? {};

@@ -20,7 +20,6 @@ export function begin(page) {
   onClick({ "next-hit": () => go(1), find: () => toggle(form.hidden), "end-search": () => toggle(false) });
 }
 
-// Open or close the field.
 export function toggle(open) {
   const form = $("search");
   if (form.hidden !== open) return;

@@ -1,4 +1,4 @@
-// Keyboard shortcuts: arrows in the list, and the buttons that name a key. The page's help lists them.
+// Keyboard shortcuts, as the page's help lists them: arrows in the list, and buttons that name a key.
 
 import { $ } from "../dom.js";
 

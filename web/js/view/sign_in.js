@@ -1,4 +1,4 @@
-// The sign-in page: start as a guest with a name, continue as a guest of this browser, or use a token.
+// The sign-in page: become a guest, continue as a guest of this browser, or use a token.
 
 import { $, h, onSubmit } from "../dom.js";
 import { explain, t } from "../i18n.js";
@@ -11,7 +11,7 @@ const GUEST = "roomgraph.guest ";
 export async function signIn(enter) {
   const { notice } = stored;
   const guests = await guestsHere();
-  // The only guest, with all tabs closed, continues on the same device; beside an open tab the page asks.
+  // The only guest, all of whose tabs are closed, continues on the same device; otherwise the page asks.
   const [only, other] = guests;
   if (only && !other && !only.open && !notice) {
     Object.assign(stored, { device: only.device, token: only.token });
@@ -63,7 +63,7 @@ export async function signIn(enter) {
   });
 }
 
-// {device, name, token, until, open: one of their tabs is}, each once. Without locks every tab counts as open.
+// {device, name, token, until, open: has an open tab}, each once. Without locks every tab counts as open.
 async function guestsHere() {
   const guests = new Map();
   try {

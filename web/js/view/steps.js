@@ -18,7 +18,7 @@ export function stepsOf({ reports }) {
   return steps;
 }
 
-// A step in a few words: the tool, or what the graph says it does, and how far it is.
+// The tool, or what the graph says it does, and how far it is.
 function summaryOf({ tool, data }) {
   const words = tool?.name ?? data?.text ?? data;
   return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
@@ -26,7 +26,7 @@ function summaryOf({ tool, data }) {
 
 const json = (value) => value !== undefined && JSON.stringify(value, null, 2);
 
-// Show the steps in their fold; while the agent is writing, its heading is the latest step.
+// Show the steps in their fold, whose heading is the latest one while the agent is writing.
 export function showSteps(fold, updates, running) {
   const steps = updates.filter(summaryOf);
   const n = steps.length;

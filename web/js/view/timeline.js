@@ -1,4 +1,4 @@
-// The open conversation's log on the screen: a stretch of what is loaded, at its end unless the person scrolled up.
+// The open conversation's log on the screen: a stretch of the loaded entries, at its end unless scrolled up.
 
 import { $, show } from "../dom.js";
 import { t } from "../i18n.js";
@@ -30,7 +30,7 @@ export function timeline(able) {
   const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter(byOthers);
   const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
   const note = () => ([top, tall] = [scroller.scrollTop, scroller.scrollHeight]);
-  // Whether the person has scrolled up since then: in a window that became taller the log moves by itself.
+  // Whether the person has scrolled up since; in a taller window the log moves by itself.
   const left = () => scroller.scrollTop < Math.min(top, tall - scroller.clientHeight) - 1 && below() > NEAR;
   const keepEnd = () => {
     if (left()) atEnd = false;
@@ -50,8 +50,7 @@ export function timeline(able) {
       top = 0;
     }
     if (!c?.loaded) return;
-    // A person at the end is taken to the first missed message, once it is loaded: once for each divider, not while they
-    // read above, and only to what others wrote.
+    // A person at the end is taken to the first message of others that was missed, once for each divider.
     const { after, upTo } = c.divider ?? {};
     const missed = (entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry);
     const begins = atEnd && c.divider !== divider && current(c.entries).find(missed);
@@ -74,7 +73,7 @@ export function timeline(able) {
     settle();
   }
 
-  // Shows the stretch, with what is in sight left in its place.
+  // Show the stretch; what is in sight keeps its place.
   function paint() {
     const first = c.entries[0]?.seq ?? 1;
     const head = headOf();
@@ -90,7 +89,7 @@ export function timeline(able) {
     keepEnd();
   }
 
-  // Moves the stretch to where the person is. It goes one way; where it would turn it becomes longer, so this ends.
+  // Move the stretch to where the person is. Where it would turn back it becomes longer, so this ends.
   function move() {
     for (let went = 0, way; ; went = way) {
       if (scroller.scrollTop < EARLY && low > c.entries[0].seq) way = -STEP;

@@ -1,4 +1,4 @@
-// Who is typing: sent to the other members, and shown of them. Nothing depends on it.
+// Who is typing: sent, and shown of others. Nothing depends on it.
 
 import { write } from "../dom.js";
 import { t } from "../i18n.js";

@@ -1,13 +1,13 @@
-// The demonstration's seven parts: real actions on devices and nodes, then a wait for real events, then the figures.
+// The demonstration's seven parts: each acts on real devices and nodes, waits for real events, and counts.
 
-import { DEVICES } from "./frames.js";
-import { t } from "./words.js";
+import { DEVICES } from "./device_frames.js";
+import { t } from "./i18n.js";
 
 const MESSAGES_EACH = 4;
 const BURST_EACH = 25;
 const BURST_REST_MS = 50;
 const SLOW_MS = 400;
-const ENOUGH = 12; // characters that every device shows of an answer before its node is killed
+const ENOUGH = 12; // characters of an answer that every device shows before its node is killed
 const TRIES = 4; // an answer may be complete before its node is dead
 const SILENT_MS = 5000; // of delay: a new connection does not get through while the others write
 
@@ -91,14 +91,14 @@ export async function recovery(act) {
 }
 
 export async function inStep(act) {
-  const { picture, figures, say, rest, until, look } = act;
+  const { picture, figures, say, rest, until, query } = act;
   const written = t("draftText");
-  const shown = (text) => look("phone", "#text").some((field) => field.value === text);
+  const shown = (text) => query("phone", "#text").some((field) => field.value === text);
   say("now_draft");
   let drafted = Date.now();
   for (const share of [0.4, 0.7, 1]) {
     drafted = Date.now();
-    act.tell("laptop", { do: "draft", text: written.slice(0, written.length * share) });
+    act.command("laptop", { do: "draft", text: written.slice(0, written.length * share) });
     if (share < 1) await rest(350);
   }
   const followed = await until(() => shown(written));
@@ -107,14 +107,14 @@ export async function inStep(act) {
   say("now_read");
   act.send("laptop", written);
   const result = await settle(act, since, 1);
-  const seen = await until(() => ["laptop", "phone"].every((name) => look(name, ".read, .mine:has(.seen)").some((node) => node.textContent.includes(written))));
+  const seen = await until(() => ["laptop", "phone"].every((name) => query(name, ".read, .mine:has(.seen)").some((node) => node.textContent.includes(written))));
   const asked = picture.head;
   say("now_ask");
   act.send("laptop", t("book"));
   const askedOn = await until(() => figures.shows("interrupt", asked) === 3, 20_000);
   await rest(1200);
   say("now_answer");
-  act.tell("phone", { do: "respond", value: "approve" });
+  act.command("phone", { do: "respond", value: "approve" });
   await until(() => figures.shows("interrupt_resolved", asked) === 3);
   const booked = await until(() => figures.shows("answer", asked) === 3, 20_000);
   const once = figures.most("answer", asked) === 1 && figures.most("interrupt_resolved", asked) === 1;
@@ -136,7 +136,7 @@ export async function load(act) {
 }
 
 // How much of an unfinished answer a device shows.
-const preview = ({ look }, name) => look(name, "[aria-busy=true] .text").reduce((sum, node) => sum + node.textContent.length, 0);
+const preview = ({ query }, name) => query(name, "[aria-busy=true] .text").reduce((sum, node) => sum + node.textContent.length, 0);
 
 export async function nodeFailure(act) {
   const { control, picture, figures, say, until } = act;
@@ -164,9 +164,9 @@ export async function nodeFailure(act) {
     say("now_killed", { node });
     const had = Object.fromEntries(DEVICES.map((name) => [name, preview(act, name)]));
     const withdrawn = new Set();
-    const look = () => DEVICES.forEach((name) => preview(act, name) < had[name] && withdrawn.add(name));
+    const watch = () => DEVICES.forEach((name) => preview(act, name) < had[name] && withdrawn.add(name));
     const taken = () => picture.run.run_id === run_id && picture.run.attempt > 1 && picture.run.node !== node;
-    await until(() => (look(), taken() || answers() === 3), 20_000);
+    await until(() => (watch(), taken() || answers() === 3), 20_000);
     if (!taken()) {
       await restart();
       continue;
@@ -174,7 +174,7 @@ export async function nodeFailure(act) {
     const takeover = picture.run.at - killed;
     const by = picture.run.node;
     say("now_taken", { node: by });
-    const ended = await until(() => (look(), answers() === 3), 20_000);
+    const ended = await until(() => (watch(), answers() === 3), 20_000);
     const result = await settle(act, since, 2);
     say("now_start", { node });
     await restart();

@@ -1,8 +1,8 @@
-// Where the demonstration stands: which part, whether it plays, and what came of each. No clock, no DOM.
+// Where the demonstration is: which part, whether it plays, and the results. No clock, no DOM.
 
-export class Script {
+export class Playback {
   part = 0;
-  turn = 0; // counts the beginnings: what belongs to an earlier one has no say any more
+  turn = 0; // counts the starts of parts: work of an earlier one is void
   playing = false;
   running = false;
 
@@ -36,7 +36,7 @@ export class Script {
     return this.#begin(part);
   }
 
-  // A part has come to its end; false when another was begun meanwhile.
+  // A part has ended; false when another has begun meanwhile.
   ended(turn, result) {
     if (turn !== this.turn) return false;
     this.running = false;
@@ -46,7 +46,7 @@ export class Script {
   }
 
   // The result has been shown for long enough.
-  goOn(turn) {
+  advance(turn) {
     return turn === this.turn && this.playing && !this.running && !this.last && this.#begin(this.part + 1);
   }
 

@@ -1,9 +1,9 @@
-// What the drawing shows, told by trace events and reports alone: without them nothing changes and nothing moves.
+// What the drawing shows. Only trace events and reports change it: without them nothing moves.
 
 const CELLS = 13; // of the log's end
 const STEPS = 7; // of a run
 
-export class Picture {
+export class DrawingState {
   nodes = new Map(); // name -> {alive, run}
   devices = new Map(); // device_id -> {name, node, link, seq}
   log = []; // the newest entries {seq, by}
@@ -21,7 +21,7 @@ export class Picture {
   byOf = (seq) => this.#by.get(seq) ?? "";
 
   // One trace event; returns the hops {from, to, leg, by, seq} that are drawn for it. `leg` counts from the device.
-  hear(event) {
+  onTrace(event) {
     const { kind, node, device_id, seq, type } = event;
     const here = `node ${node}`;
     if (node && kind !== "hello" && kind !== "beat") this.#alive(node, kind !== "node_draining", kind === "node_up");
@@ -44,14 +44,14 @@ export class Picture {
   }
 
   // A frame's report.
-  report(name, { roomgraph: kind, client_id, link, node, seq, type, at }) {
+  onReport(name, { roomgraph: kind, client_id, link, node, seq, type, at }) {
     const device = this.device(name);
     if (kind === "link") Object.assign(device, { link, node: node || device.node, since: at });
     if (kind === "link" && link === "online") this.#alive(device.node, true);
     if (kind === "sent") this.#authors.set(client_id, name);
     if (kind !== "entry") return;
     device.seq = Math.max(device.seq, seq);
-    this.#append(seq, AGENTS.has(type) ? "agent" : (this.#authors.get(client_id) ?? "")); // the trace may have missed it
+    this.#append(seq, AGENTS.has(type) ? "agent" : (this.#authors.get(client_id) ?? "")); // the trace may have lost it
   }
 
   // What the controller says of a node.
@@ -61,7 +61,7 @@ export class Picture {
 
   #alive(name, alive, sure = false) {
     const node = this.nodes.get(name);
-    // What a killed node has said last may come after its death.
+    // The last events of a killed node may come after its end.
     if (!node) this.nodes.set(name, { alive });
     else if (sure || !alive) node.alive = alive;
   }

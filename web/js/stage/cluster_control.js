@@ -1,18 +1,18 @@
-// Commands to the local cluster's controller, where there is one: kill and start nodes, drop and slow down devices.
+// Commands to the local cluster's controller: kill and start nodes, disconnect and delay devices.
 
-export class Control {
+export class ClusterControl {
   nodes = []; // {port, url, running}
   devices = new Map(); // name -> {url, node, delay_ms, jitter_ms}
 
-  // `told` is given the nodes, whenever it is known how they are.
-  constructor(url, key, told) {
-    Object.assign(this, { url, key, told });
+  // `onNodes` is called with the nodes after each refresh.
+  constructor(url, key, onNodes) {
+    Object.assign(this, { url, key, onNodes });
   }
 
   async refresh() {
     const { nodes, devices } = await this.#ask("GET", "/state");
     this.nodes = nodes;
-    this.told(nodes);
+    this.onNodes(nodes);
     this.devices = new Map(devices.map((device) => [device.name, device]));
   }
 

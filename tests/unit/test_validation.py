@@ -35,18 +35,18 @@ def test_the_wrong_field_is_named_by_its_path(event: ClientEvent, payload: Any, 
 
 
 @pytest.mark.parametrize("payload", [None, [], "text", 3])
-def test_a_payload_that_is_no_object_is_told_so(payload: Any) -> None:
+def test_a_payload_that_is_no_object_says_so(payload: Any) -> None:
     assert refusal(ClientEvent.MESSAGE_SEND, payload).message == "the payload: should be one object"
 
 
-def test_a_text_over_the_limit_has_a_code_of_its_own_and_is_told_the_limit() -> None:
+def test_a_text_over_the_limit_has_a_code_of_its_own_and_names_the_limit() -> None:
     payload = {"conversation_id": "c", "client_id": "1", "text": "x" * (MAX_TEXT_BYTES + 1)}
     error = refusal(ClientEvent.MESSAGE_SEND, payload)
     assert error.code == ErrorCode.PAYLOAD_TOO_LARGE
     assert error.message == f"text: longer than {MAX_TEXT_BYTES} bytes of UTF-8"
 
 
-def test_our_own_checks_speak_without_a_prefix() -> None:
+def test_messages_of_our_own_checks_have_no_prefix() -> None:
     payload = {"conversation_id": "c", "text": "\ud83d"}
     message = refusal(ClientEvent.DRAFT_UPDATE, payload).message
     assert message == "text: not valid Unicode: half of a surrogate pair"
@@ -63,7 +63,7 @@ def test_our_own_checks_speak_without_a_prefix() -> None:
         (ClientEvent.MESSAGE_SEND, "hunter2"),
     ],
 )
-def test_what_was_sent_is_not_repeated(event: ClientEvent, payload: Any) -> None:
+def test_a_refusal_does_not_repeat_what_was_sent(event: ClientEvent, payload: Any) -> None:
     assert "hunter2" not in refusal(event, payload).message
 
 

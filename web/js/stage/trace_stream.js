@@ -1,13 +1,13 @@
-// The stream of what the nodes do, read from any node that lives: when one falls silent, the next is asked.
+// The trace of all nodes, streamed from one of them; when it falls silent, from the next.
 
 const SILENCE_MS = 3500; // a node sends a beat each second
 
-// Reads for ever. `nodes()` are URLs, the page's own first; `hear` gets each event; `refused` ends it: a wrong key.
-export async function follow({ key, nodes, hear, connected, refused }) {
+// Reads for ever. `nodes()` are URLs, the page's own first; onTrace(event); refused(status) ends it: a wrong key.
+export async function followTrace({ key, nodes, onTrace, connected, refused }) {
   for (let tries = 0; ; tries++) {
     const urls = nodes();
     try {
-      await read(urls[tries % urls.length], key, hear, connected);
+      await read(urls[tries % urls.length], key, onTrace, connected);
     } catch (error) {
       if (error.refused) return refused(error.refused);
     }
@@ -16,7 +16,7 @@ export async function follow({ key, nodes, hear, connected, refused }) {
   }
 }
 
-async function read(url, key, hear, connected) {
+async function read(url, key, onTrace, connected) {
   const quiet = new AbortController();
   let timer = setTimeout(() => quiet.abort(), SILENCE_MS);
   const headers = { Authorization: `Bearer ${key}` };
@@ -33,7 +33,7 @@ async function read(url, key, hear, connected) {
       timer = setTimeout(() => quiet.abort(), SILENCE_MS);
       const lines = (rest + value).split("\n");
       rest = lines.pop();
-      for (const line of lines) if (line) hear(JSON.parse(line));
+      for (const line of lines) if (line) onTrace(JSON.parse(line));
     }
   } finally {
     clearTimeout(timer);

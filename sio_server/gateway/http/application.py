@@ -1,0 +1,37 @@
+"""The aiohttp application of a node, put together from its groups of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from aiohttp import web
+
+from sio_server.gateway.http.errors import errors_as_json
+from sio_server.gateway.http.hosts import AllowedHosts
+from sio_server.gateway.http.page import PagePolicy
+from sio_server.gateway.http.stage import StageRoutes
+
+MAX_BODY_BYTES = 16 * 1024
+
+
+class Routes(Protocol):
+    """A group of routes."""
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """The routes of the group."""
+        ...
+
+
+def make_application(
+    groups: Iterable[Routes], *, hosts: AllowedHosts, policy: PagePolicy, stage: StageRoutes | None = None
+) -> web.Application:
+    """The application, to which the Socket.IO server is attached: `hosts` and `policy` hold for it as well."""
+    app = web.Application(middlewares=[errors_as_json, hosts.check], client_max_size=MAX_BODY_BYTES)
+    for group in groups:
+        app.add_routes(group.routes())
+    app.on_response_prepare.append(policy.apply)
+    if stage is not None:
+        app.add_routes(stage.routes())
+        app.on_response_prepare.append(stage.allow_origin)
+    return app

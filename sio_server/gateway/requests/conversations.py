@@ -1,0 +1,154 @@
+"""Requests about conversations: create, join, leave, invite, list, read, and catch up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.fanout.catch_up import CatchUp
+from sio_server.gateway.sessions.limits import Limits
+from sio_server.gateway.sessions.session import Session
+from sio_server.protocol import events
+from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
+from sio_server.store.json_text import to_json
+from sio_server.store.keys import user_room
+
+MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
+GUESS_WRITES = 20  # what it costs to meet the id of a conversation that the user may not know of
+
+
+class ConversationRequests:
+    """The handlers of these events; each returns its ack."""
+
+    def __init__(
+        self,
+        members: Members,
+        conversations: ConversationLog,
+        catch_up: CatchUp,
+        bus: Bus,
+        limits: Limits,
+        graphs: Sequence[str],
+    ) -> None:
+        """`graphs`: the names of those that this server runs, the default's first."""
+        self._members = members
+        self._log = conversations
+        self._catch_up = catch_up
+        self._bus = bus
+        self._limits = limits
+        self._graphs = graphs
+
+    async def create(self, session: Session, request: events.ConversationCreate) -> dict[str, Any]:
+        graph = request.graph or self._graphs[0]
+        if graph not in self._graphs:
+            known = ", ".join(self._graphs)
+            raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
+        self._catch_up.check_limit(session, request.conversation_id)
+        named = request.model_copy(update={"graph": graph})
+        try:
+            conversation_id, created = await self._members.create(session.author, named)
+        except Refused as exc:
+            if exc.code == ErrorCode.CONVERSATION_EXISTS and request.conversation_id is not None:
+                await self._charge_guess(session, request.conversation_id)
+            raise
+        result = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
+        if created:
+            await self._notify_user(session.user_id, conversation_id, "joined", request.title, session)
+            await self._notify_invited(conversation_id, request.invite, request.title, session)
+        return {"created": created, **result}
+
+    async def join(self, session: Session, request: events.ConversationJoin) -> dict[str, Any]:
+        self._catch_up.check_limit(session, request.conversation_id)
+        joined = await self._members.join(session.author, request.conversation_id)
+        position = request.position.to_position() if request.position else None
+        result = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
+        if joined:
+            await self._notify_user(session.user_id, request.conversation_id, "joined", result["title"], session)
+        return {"joined": joined, **result}
+
+    async def leave(self, session: Session, request: events.ConversationLeave) -> dict[str, Any]:
+        left = await self._members.leave(session.author, request.conversation_id)
+        if left:
+            await self._notify_user(session.user_id, request.conversation_id, "left", "", session)
+        return {"conversation_id": request.conversation_id, "left": left}
+
+    async def list(self, session: Session, request: events.ConversationList) -> dict[str, Any]:
+        items, cursor = await self._members.conversations(session.user_id, request.after, request.limit)
+        return {"conversations": items, "next": cursor}
+
+    async def history(self, session: Session, request: events.ConversationHistory) -> dict[str, Any]:
+        if request.after is not None and request.before is not None:
+            raise Refused(ErrorCode.INVALID_PAYLOAD, "after, before: give one of them, not both")
+        page = await self._log.page(
+            request.conversation_id,
+            session.user_id,
+            limit=request.limit,
+            after=request.after,
+            before=request.before,
+        )
+        return {
+            "conversation_id": request.conversation_id,
+            "epoch": page.bounds.epoch,
+            "first": page.bounds.first,
+            "head": page.bounds.head,
+            "entries": [envelope for _, envelope in page.entries],
+        }
+
+    async def invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
+        invited = await self._members.invite(session.author, request.conversation_id, request.user_ids)
+        view = await self._log.get_view(request.conversation_id, session.user_id)
+        await self._notify_invited(request.conversation_id, invited, view.title, session)
+        return {"conversation_id": request.conversation_id, "invited": invited}
+
+    async def members(self, session: Session, request: events.ConversationMembers) -> dict[str, Any]:
+        members = await self._members.members(request.conversation_id, session.user_id)
+        return {"conversation_id": request.conversation_id, "members": members}
+
+    async def sync(self, session: Session, request: events.SessionSync) -> dict[str, Any]:
+        budget = MAX_PAGE_BYTES
+        results: dict[str, Any] = {}
+        for conversation_id, position in request.positions.items():
+            try:
+                result = await self._catch_up.follow(
+                    session,
+                    conversation_id,
+                    position.to_position() if position else None,
+                    max(budget, MIN_SYNC_BYTES),
+                )
+            except Refused as exc:
+                results[conversation_id] = {"error": exc.to_wire()}
+                continue
+            # As Redis counts a page: bytes of UTF-8, of the entries as they are stored.
+            budget -= sum(len(to_json(envelope).encode()) for envelope in result["entries"])
+            results[conversation_id] = result
+        return {"conversations": results}
+
+    async def _charge_guess(self, session: Session, conversation_id: str) -> None:
+        """An id that is taken cannot be given, which tells that it is taken: make it expensive to guess.
+
+        Ids that the user may know of anyway cost nothing: of open conversations, and of the user's own.
+        """
+        try:
+            await self._log.get_view(conversation_id, session.user_id)
+        except Refused as exc:
+            if exc.code == ErrorCode.UNKNOWN_CONVERSATION:
+                self._limits.charge_user(session.user_id, GUESS_WRITES)
+
+    async def _notify_user(self, user_id: str, conversation_id: str, change: str, title: str, by: Session) -> None:
+        updated = {
+            "conversation_id": conversation_id,
+            "change": change,
+            "title": title,
+            "by": by.user_id,
+            "device_id": by.device_id,
+        }
+        await self._bus.emit(ServerEvent.CONVERSATION_UPDATED, updated, room=user_room(user_id))
+
+    async def _notify_invited(
+        self, conversation_id: str, user_ids: Sequence[str], title: str, by: Session
+    ) -> None:
+        for user_id in user_ids:
+            await self._notify_user(user_id, conversation_id, "invited", title, by)

@@ -1,0 +1,98 @@
+"""Requests about messages: send, edit, and what is marked or shown beside them (reads, drafts, typing)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sio_server.conversation.log import ConversationLog
+from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.requests.runs import new_run_id
+from sio_server.gateway.sessions.session import Session
+from sio_server.protocol import events
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError
+from sio_server.protocol.events import DELIVERY_SESSIONS, ServerEvent
+from sio_server.store.keys import conversation_room
+
+
+class MessageRequests:
+    """The handlers of these events; each returns its ack."""
+
+    def __init__(self, conversations: ConversationLog, fanout: Fanout, bus: Bus, metrics: Metrics) -> None:
+        self._log = conversations
+        self._fanout = fanout
+        self._bus = bus
+        self._metrics = metrics
+
+    async def send(self, session: Session, request: events.MessageSend) -> dict[str, Any]:
+        began = time.monotonic()
+        try:
+            ack, new = await self._log.append_message(
+                request.conversation_id,
+                session.author,
+                request.client_id,
+                request.text,
+                run_id=new_run_id(),
+                handed=self._fanout.handed(request.conversation_id),
+            )
+        except RoomgraphError as exc:
+            self._metrics.sends.labels(exc.code).inc()
+            raise
+        self._metrics.append_latency.observe(time.monotonic() - began)
+        self._metrics.sends.labels("new" if new else "repeated").inc()
+        if new and self._fanout.follows(session.sid, request.conversation_id):
+            # The entry may have come over the bus before the ack.
+            if self._fanout.has_delivered(request.conversation_id, ack["seq"]):
+                self._metrics.fanout_latency.observe(time.monotonic() - began)
+            else:
+                self._metrics.append_pending(request.conversation_id, ack["seq"], began)
+        return ack
+
+    async def edit(self, session: Session, request: events.MessageEdit) -> dict[str, Any]:
+        ack, _ = await self._log.append_message(
+            request.conversation_id,
+            session.author,
+            request.client_id,
+            request.text,
+            run_id=new_run_id(),
+            edits=request.seq,
+            handed=self._fanout.handed(request.conversation_id),
+        )
+        return ack
+
+    async def mark_read(self, session: Session, request: events.ReadUpdate) -> dict[str, Any]:
+        seq = await self._log.marks.mark_read(
+            request.conversation_id, session.user_id, session.device_id, request.seq
+        )
+        return {"conversation_id": request.conversation_id, "seq": seq}
+
+    async def mark_delivered(self, session: Session, request: events.DeliveryUpdate) -> dict[str, Any]:
+        # In a large room each entry would make as many events as there are sessions, for every one of them.
+        seq = await self._log.marks.mark_delivered(
+            request.conversation_id,
+            session.user_id,
+            session.device_id,
+            request.seq,
+            tell=self._fanout.follower_count(request.conversation_id) <= DELIVERY_SESSIONS,
+        )
+        return {"conversation_id": request.conversation_id, "seq": seq}
+
+    async def save_draft(self, session: Session, request: events.DraftUpdate) -> dict[str, Any]:
+        rev = await self._log.marks.save_draft(
+            request.conversation_id, session.user_id, session.device_id, request.text
+        )
+        return {"conversation_id": request.conversation_id, "rev": rev}
+
+    async def show_typing(self, session: Session, request: events.TypingUpdate) -> dict[str, Any]:
+        if not self._fanout.follows(session.sid, request.conversation_id):
+            raise Refused(ErrorCode.NOT_A_MEMBER, "this session does not follow the conversation; join it first")
+        typing = {
+            "conversation_id": request.conversation_id,
+            "user_id": session.user_id,
+            "device_id": session.device_id,
+            "typing": request.typing,
+        }
+        await self._bus.emit(ServerEvent.TYPING_UPDATED, typing, room=conversation_room(request.conversation_id))
+        return {}

@@ -1,0 +1,249 @@
+"""The HTTP connections of a node: bounded in number, and in the time that each step of a request may take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket as sockets
+import struct
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+from aiohttp import hdrs, web
+
+HEADER_S = 5.0  # from the connection, or the first byte of a later request, to the end of the request's header
+BODY_S = 5.0
+REQUEST_S = 60.0  # until the client has read the answer
+IDLE_S = 75  # between two requests of one connection; longer than browsers and proxies keep one
+BUSY_IDLE_S = 5.0  # the same when many connections are open
+BUSY_FROM = 0.75  # of the limit
+ADDRESS_SHARE = 4  # an address may have a quarter of the limit
+LINGER_S = 1.0  # for the rest of a body that is not wanted
+CHECK_S = 0.5
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class HttpConnections:
+    """Bounds the connections that are no websockets: kept-alive ones that are idle make room for new ones.
+
+    Without room for a new connection, the one that has been idle for longest is closed; then one that has not made
+    its first request yet; if all are busy, the new one. So connections that do nothing shut nobody out.
+    """
+
+    def __init__(self, limit: int, address_of: Callable[[str | None], str] = lambda peer: "") -> None:
+        """`address_of`: the address to which a peer is counted; "" if it must not be limited by it."""
+        self._limit = limit
+        self._address_limit = max(1, limit // ADDRESS_SHARE)
+        self._address_of = address_of
+        self._open: dict[HttpConnection, str] = {}  # with the address, oldest first
+        self._of_address: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, connection: HttpConnection) -> None:
+        """Count a connection from now on; close it, or another one, when there are too many."""
+        peer = connection.peername
+        address = self._address_of(peer[0] if isinstance(peer, tuple) else None)
+        self._open[connection] = address
+        self._of_address[address] += 1
+        if address and self._of_address[address] > self._address_limit:
+            self._make_room([one for one, its in self._open.items() if its == address])
+        elif len(self._open) > self._limit:
+            self._make_room(list(self._open))
+
+    def discount(self, connection: HttpConnection) -> None:
+        """It counts no longer."""
+        address = self._open.pop(connection, None)
+        if address is not None:
+            self._of_address[address] -= 1
+            if not self._of_address[address]:
+                del self._of_address[address]
+
+    async def run(self) -> None:
+        """Close connections that take too long, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(CHECK_S)
+            now = loop.time()
+            idle_s = BUSY_IDLE_S if len(self._open) > BUSY_FROM * self._limit else IDLE_S
+            for connection in list(self._open):
+                if connection.overdue(now, idle_s):
+                    self._end(connection)
+
+    def _make_room(self, candidates: list[HttpConnection]) -> None:
+        *others, newest = candidates
+        idle = [one for one in others if one.idle]
+        kept_alive = [one for one in idle if one.has_asked]
+        self._end(min(kept_alive or idle or [newest], key=lambda one: one.active_at))
+
+    def _end(self, connection: HttpConnection) -> None:
+        self.discount(connection)
+        connection.end()
+
+
+class HttpConnection(web.RequestHandler):
+    """aiohttp's connection, which also knows what it waits for."""
+
+    def __init__(self, server: web.Server, connections: HttpConnections, **options: Any) -> None:
+        super().__init__(server, **options)
+        self.connections = connections
+        self.check_frames: Callable[[bytes], bool] | None = None
+        self._request_since: float | None = None
+        self._header_since: float | None = None
+        self.active_at = self._loop.time()
+        self.has_asked = False  # a whole header has come
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being served: it waits for one, or for the rest of a header."""
+        return not self._messages and not self._request_in_progress
+
+    def overdue(self, now: float, idle_s: float) -> bool:
+        """Whether a step of a request takes too long; `idle_s`: how long none needs to begin."""
+        if not self.idle:
+            self.active_at = now
+            self._header_since = None
+            self._request_since = self._request_since or now
+            return now - self._request_since >= REQUEST_S
+        self._request_since = None
+        if not self.has_asked:
+            return now - self.active_at >= HEADER_S - CHECK_S
+        if self._header_since is not None:
+            return now - self._header_since >= HEADER_S - CHECK_S
+        return now - self.active_at >= idle_s
+
+    def end(self) -> None:
+        """Close the connection, also when its client does not read."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            abort_connection(self.transport)
+        self.force_close()
+
+    # What asyncio and aiohttp call
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.connections.admit(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.connections.discount(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.idle:
+            self.has_asked = True
+            self._header_since = None
+            self.active_at = self._loop.time()
+        elif self.has_asked and data and self._header_since is None:
+            self._header_since = self._loop.time()
+
+    def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
+        if self.check_frames is not None:
+            parser = _CheckedParser(parser, self.check_frames)
+        super().set_parser(parser, data_received_cb)
+
+
+@contextlib.contextmanager
+def uncounted(request: web.Request) -> Iterator[None]:
+    """Neither count the request's connection nor limit its time meanwhile: it becomes a websocket or a stream."""
+    connection = _connection(request)
+    connection.connections.discount(connection)
+    try:
+        yield
+    finally:
+        if connection.transport is not None:
+            connection.connections.admit(connection)
+
+
+def check_frames(request: web.Request, check: Callable[[bytes], bool]) -> None:
+    """Call `check` with what the websocket receives that the request opens; it is parsed if that returns True."""
+    _connection(request).check_frames = check
+
+
+def abort_connection(transport: asyncio.Transport | None) -> None:
+    """End a connection with RST: otherwise the system would keep what a client does not read, for minutes."""
+    if transport is None:
+        return
+    with contextlib.suppress(OSError):
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+    transport.abort()
+
+
+def _connection(request: web.Request) -> HttpConnection:
+    connection = request.protocol
+    assert isinstance(connection, HttpConnection), "the application is not served by an HttpRunner"
+    return connection
+
+
+class _CheckedParser:
+    """The parser of a websocket, which gets only what was checked."""
+
+    def __init__(self, parser: Any, check: Callable[[bytes], bool]) -> None:
+        self._parser = parser
+        self._check = check
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        if self._check(data):
+            end, rest = self._parser.feed_data(data)
+            return bool(end), bytes(rest)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._parser.feed_eof()
+
+
+class _Request(web.Request):
+    """A request whose answers do not name the server's software and its versions."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        await super()._prepare_hook(response)
+        response.headers.pop(hdrs.SERVER, None)
+
+
+class _Server(web.Server):
+    """aiohttp's server, with connections of ours."""
+
+    def __init__(self, server: web.Server, connections: HttpConnections, **options: Any) -> None:
+        request_factory = partial(server.request_factory, _cls=_Request)  # type: ignore[call-arg]
+        super().__init__(server.request_handler, request_factory=request_factory)
+        self._make_connection = partial(HttpConnection, self, connections, loop=self._loop, **options)
+
+    def __call__(self) -> web.RequestHandler:
+        return self._make_connection()
+
+
+class HttpRunner(web.AppRunner):
+    """Serves an application on bounded connections; `connections.run` is for the caller to keep running."""
+
+    def __init__(self, app: web.Application, connections: HttpConnections, *, shutdown_timeout: float) -> None:
+        app.middlewares.insert(0, _read_body)
+        super().__init__(
+            app,
+            handle_signals=False,
+            shutdown_timeout=shutdown_timeout,
+            access_log=None,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+        )
+        self._connections = connections
+
+    async def _make_server(self) -> web.Server:
+        return _Server(await super()._make_server(), self._connections, **self._kwargs)
+
+
+@web.middleware
+async def _read_body(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Read the body, where there is one, in bounded time."""
+    if request.can_read_body:
+        try:
+            async with asyncio.timeout(BODY_S):
+                await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the body did not come") from None
+    return await handler(request)

@@ -1,0 +1,48 @@
+"""Which pages may connect: those of ALLOWED_ORIGINS, or else the node's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from sio_server.gateway.transport.refusal_log import RefusalLog
+from sio_server.protocol.errors import ErrorCode, Refused
+
+log = logging.getLogger(__name__)
+
+
+class AllowedOrigins:
+    """Checks the Origin header, which browsers send with each websocket and a page cannot change."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        """`allowed`: origins, or `*` for all; with none of them a page may connect to the host it came from."""
+        self._allowed = frozenset(allowed)
+        setting = ",".join([*allowed, "%s"])
+        self._refusals = RefusalLog(log, f"a page was refused. To allow it, write ALLOWED_ORIGINS={setting}")
+
+    def check(self, request: web.Request) -> None:
+        """Raise Refused if the request is of a page that may not connect; programs send no origin."""
+        origin = request.headers.get("Origin")
+        if origin is None or "*" in self._allowed or origin in (self._allowed or _own(request)):
+            return
+        self._refusals.warn(origin)
+        raise Refused(
+            ErrorCode.ORIGIN_NOT_ALLOWED,
+            "pages of this origin may not connect to this server; its operator can add it to ALLOWED_ORIGINS",
+        )
+
+
+def _own(request: web.Request) -> set[str]:
+    """The origin of the node's own page, also behind a proxy; no page can set these headers."""
+    host = request.headers.get("Host", "")
+    own = {f"{scheme}://{host}" for scheme in (request.scheme, _first(request, "X-Forwarded-Proto")) if scheme}
+    forwarded_host = _first(request, "X-Forwarded-Host")
+    if forwarded_host:
+        own.add(f"{_first(request, 'X-Forwarded-Proto') or request.scheme}://{forwarded_host}")
+    return own
+
+
+def _first(request: web.Request, header: str) -> str:
+    return request.headers.get(header, "").partition(",")[0].strip()

@@ -1,0 +1,144 @@
+"""The websocket of one client: uncompressed, checked before it is parsed, and ended for good when it must be."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket as sockets
+import struct
+from enum import StrEnum
+from typing import Any
+
+from aiohttp import WSMsgType, web
+from engineio.async_drivers import aiohttp as engineio_aiohttp
+
+from sio_server.gateway.transport.http_connections import abort_connection, check_frames
+from sio_server.gateway.transport.inbound import POLICY_VIOLATION, Fault, Inbound
+from sio_server.gateway.transport.outbound import Outbound
+
+# What the system may hold of a connection beyond what is on its way: the rest stays where it is counted.
+UNSENT_BYTES = 64 * 1024
+CLOSE_TIMEOUT_S = 1.0
+FAULT_NOTICE_S = 0.2  # between the close frame and the end of a connection that is not read from any more
+
+# Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
+_PACKET = re.compile(r"[123]|4[0123]")
+
+
+class DropReason(StrEnum):
+    """Why the node has ended a connection."""
+
+    TOO_FAR_BEHIND = "too_far_behind"  # more waits for the client than is kept for one
+    NOT_READING = "not_reading"  # something waits for the client, and it reads next to nothing
+    NO_CONNECT = "no_connect"  # the connection has no session, and the client does not ask for one
+    FLOODING = "flooding"  # the client sends more frames or bytes than any client needs
+
+
+class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
+    """The engine's websocket, without compression (90 kB a connection), that ends on what is no packet of ours.
+
+    `has_session` is set by the Socket.IO server: more is accepted then.
+    """
+
+    has_session = False
+    _ended = False
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        self._request: web.Request = environ["aiohttp.request"]
+        self._loop = asyncio.get_running_loop()
+        # The engine's socket does not know its websocket, but closing one for good needs both.
+        self._socket = self.handler.__self__
+        self._queue: Outbound = self._socket.queue
+        self._inbound = Inbound(self.server.inbound_limits, self._loop.time())
+        # Pings are answered here and not by aiohttp, which would answer any number of them without yielding.
+        self._sock = web.WebSocketResponse(
+            max_msg_size=self.server.max_http_buffer_size, compress=False, autoping=False
+        )
+        check_frames(self._request, self._received)
+        await self._sock.prepare(self._request)
+        if self._request.transport is not None and hasattr(sockets, "TCP_NOTSENT_LOWAT"):
+            connection = self._request.transport.get_extra_info("socket")
+            connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        self._socket.websocket = self
+        try:
+            await self.handler(self)
+        finally:
+            # The engine may keep the last socket that it checked: it must not keep what a client that did not
+            # read has left in its queue, and the two must not keep each other.
+            self._socket.websocket = None
+            self._queue.end()
+        return self._sock
+
+    @property
+    def eio_sid(self) -> str:
+        """The engine's id of the connection."""
+        return str(self._socket.sid)
+
+    def abort(self) -> None:
+        """End the connection at once, also when the client does not read; forget what waits for it."""
+        self._ended = True
+        self._queue.end()
+        abort_connection(self._request.transport)
+
+    def stalled(self, now: float) -> bool:
+        """Whether the client does not read what waits for it."""
+        transport = self._request.transport
+        return transport is not None and self._queue.stalled(transport.get_write_buffer_size(), now)
+
+    async def refuse(self, reason: str) -> None:
+        """End the connection, with the reason in the close frame, which a client is given time to answer."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._sock.close(code=POLICY_VIOLATION, message=reason.encode())
+        self.abort()
+
+    async def end(self, fault: Fault) -> None:
+        """End the connection of a client that is not read from any more, with the reason in the close frame."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.pause_reading()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(FAULT_NOTICE_S):
+                    await self._sock.send_frame(
+                        struct.pack("!H", fault.code) + fault.reason.encode(), WSMsgType.CLOSE
+                    )
+            # A reset that overtakes the close frame would take it from the client.
+            await asyncio.sleep(FAULT_NOTICE_S)
+        self.abort()
+
+    async def send(self, message: str | bytes) -> None:
+        data = message if isinstance(message, bytes) else message.encode()
+        await self._sock.send_frame(data, WSMsgType.TEXT)
+        self._queue.sent(message)
+
+    async def wait(self) -> str:
+        """The next packet of the client. Raises OSError at the end, and then the engine ends in order."""
+        while True:
+            message = await self._sock.receive()
+            if message.type is WSMsgType.TEXT and not self._ended:
+                if not _PACKET.match(message.data):
+                    break  # the engine would raise outside of every handler
+                fault = self._inbound.message(message.data, session=self.has_session, now=self._loop.time())
+                if fault is None:
+                    return str(message.data)
+                self._fail(fault)
+            elif message.type is WSMsgType.PING and not self._ended:
+                await self._sock.pong(message.data)
+            elif message.type not in (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG):
+                break
+            await asyncio.sleep(0)  # one buffer may hold many, and then nothing else would yield
+        raise OSError("no packet of Socket.IO")
+
+    def _received(self, data: bytes) -> bool:
+        """Bytes have arrived: whether they are to be parsed."""
+        if self._ended:
+            return False
+        fault = self._inbound.received(data, self._loop.time())
+        if fault is not None:
+            self._fail(fault)
+        return fault is None
+
+    def _fail(self, fault: Fault) -> None:
+        self._ended = True
+        self.server.on_fault(self, fault)

@@ -1,0 +1,117 @@
+"""The dialog's thread: what ends it is seen, what tries to end it does not, and it is stopped in time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import pytest
+import uvloop
+from langgraph.graph import MessagesState
+
+from sio_server.dialog import host as host_module
+from sio_server.dialog.host import DialogHost, run_whatever_happens
+from sio_server.dialog.savers.errors import WrongSaver
+from tests.served.dialogs import graph_of, said
+
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_event_loop_outlives_whatever_tries_to_end_it(new_loop, caplog):
+    async def exit_now(error: BaseException) -> None:
+        raise error
+
+    steps: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        tasks = [asyncio.create_task(exit_now(error)) for error in (SystemExit(3), KeyboardInterrupt())]
+        loop.call_soon(sys.exit, 4)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)
+        steps.append("after exits")
+        loop.stop()
+        await asyncio.sleep(0.001)
+        steps.append("after a stop")
+        assert [repr(task.exception()) for task in tasks] == ["SystemExit(3)", "KeyboardInterrupt()"]
+
+    loop = new_loop()
+    try:
+        run_whatever_happens(loop, main())
+    finally:
+        loop.close()
+    assert steps == ["after exits", "after a stop"]
+    assert "SystemExit: 4" in caplog.text
+    assert "stopped before Future completed" in caplog.text
+
+
+async def test_a_dialog_thread_that_dies_is_seen_and_told(dialogs, caplog):
+    host = await dialogs.serve(graph_of(lambda state: said("well")))
+    assert host.failing == []
+    loop = host._loop
+    assert loop is not None
+    loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+    async with asyncio.timeout(5):
+        assert await dialogs.failures.get() == "dialog"
+    assert host._thread is not None
+    await asyncio.to_thread(host._thread.join, 5)
+    assert host.failing == ["dialog"]
+    assert "the dialog has ended: this node takes no more runs" in caplog.text
+
+
+async def test_a_background_task_of_the_dialog_that_fails_is_seen_from_the_nodes_thread(dialogs, monkeypatch):
+    host = await dialogs.serve(graph_of(lambda state: said("well")))
+    assert host._worker is not None
+    errors = [SystemExit(3)]
+    claim = host._worker._queue._claim
+
+    async def fail_once(*args: Any) -> None:
+        if errors:
+            raise errors.pop()
+        await claim(*args)
+
+    monkeypatch.setattr(host._worker._queue, "_claim", fail_once)
+    async with asyncio.timeout(5):
+        assert await dialogs.failures.get() == "run-claims"
+    assert host.failing == ["run-claims"]
+    conversation = await dialogs.conversation()
+    answer = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert answer.type == "answer"
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(WrongSaver("not here"), WrongSaver), (SystemExit(3), RuntimeError), (KeyboardInterrupt(), RuntimeError)],
+    ids=repr,
+)
+async def test_what_keeps_the_dialog_from_starting_is_raised_to_the_node(error, raised):
+    async def build() -> Any:
+        raise error
+
+    with pytest.raises(raised, match=r"not here|the dialog cannot start"):
+        await DialogHost(build).start()
+
+
+async def test_a_graph_that_blocks_the_thread_does_not_hold_up_the_nodes_end(dialogs, monkeypatch):
+    monkeypatch.setattr(host_module, "HAND_OVER_S", 0.1)
+    monkeypatch.setattr(host_module, "CLOSE_S", 0.1)
+    blocking = asyncio.Event()
+    here = asyncio.get_running_loop()
+
+    async def work(state: MessagesState) -> Any:
+        here.call_soon_threadsafe(blocking.set)
+        time.sleep(2)  # noqa: ASYNC251
+        return said("late")
+
+    host = await dialogs.serve(graph_of(work))
+    await dialogs.send(await dialogs.conversation())
+    await asyncio.wait_for(blocking.wait(), 5)
+    began = time.monotonic()
+    await host.stop(0.1)
+    assert time.monotonic() - began < 1.0
+    assert host._thread is not None
+    monkeypatch.undo()
+    await asyncio.to_thread(host._thread.join, 10)

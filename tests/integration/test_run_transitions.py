@@ -1,0 +1,153 @@
+"""The transitions of runs that the scripts make are those of the protocol's table, each of them and no others."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sio_server.conversation.runs import ClaimedRun, LeaseLost
+from sio_server.protocol.errors import Refused
+from sio_server.protocol.run import TRANSITIONS, RunStatus
+from sio_server.store.keys import ConversationKeys
+from tests.served.dialogs import ANN, Dialogs
+from tests.unit.test_run_states import LUA
+
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
+BY_A_GRAPH = (RunStatus.ANSWERED, RunStatus.INTERRUPTED, RunStatus.FAILED)
+# What scripts change the status of a run with.
+CHANGES = re.compile(r"'status',|\b(begin_run|end_run|stop_run)\(")
+
+
+@dataclass
+class Case:
+    """A conversation whose first run has some status."""
+
+    dialogs: Dialogs
+    conversation: str
+    run_id: str
+    claimed: ClaimedRun | None = None
+
+    async def status(self) -> tuple[RunStatus | None, int]:
+        """The status of the run, and its attempt."""
+        record = await self.dialogs.record(self.conversation, self.run_id)
+        return (RunStatus(record["status"]) if record else None), int(record.get("attempt", 0))
+
+    async def claim(self, holding: str = "") -> None:
+        claimed = await self.dialogs.runs().claim_run(self.conversation, holding=holding)
+        if isinstance(claimed, ClaimedRun):
+            self.claimed = claimed
+            await self.dialogs.runs().adopt_thread(claimed)
+
+    async def finish(self, status: RunStatus) -> None:
+        if self.claimed is not None:
+            interrupts = [("i-1", "its-1")] if status is RunStatus.INTERRUPTED else []
+            data = {"text": "x", **({"interrupts": []} if interrupts else {})}
+            await self.dialogs.runs().finish_run(self.claimed, status, data, threads_kept=1, interrupts=interrupts)
+
+    async def stop(self) -> None:
+        await self.dialogs.turns.stop(self.conversation, ANN, None)
+
+    async def final_seq(self) -> int:
+        record = await self.dialogs.record(self.conversation, self.run_id)
+        return int(record.get("final_seq", 0))
+
+
+async def begin(case: Case) -> None:
+    case.run_id = await case.dialogs.send(case.conversation)
+
+
+async def claim_first(case: Case) -> None:
+    await case.claim()
+
+
+async def claim_again(case: Case) -> None:
+    await case.claim(case.claimed.token if case.claimed else "")
+
+
+async def claim_of_a_dead_node(case: Case) -> None:
+    await case.dialogs.redis.delete(ConversationKeys(case.conversation).lease)
+    await case.claim()
+
+
+async def hand_over(case: Case) -> None:
+    if case.claimed is not None:
+        await case.dialogs.runs().hand_over_run(case.claimed)
+
+
+async def edit(case: Case) -> None:
+    await case.dialogs.send(case.conversation, "edited", edits=2)
+
+
+async def regenerate(case: Case) -> None:
+    run_id = f"{case.run_id}-again"
+    final_seq = await case.final_seq()
+    case.run_id = await case.dialogs.turns.regenerate(case.conversation, ANN, final_seq, run_id=run_id)
+
+
+async def respond(case: Case) -> None:
+    run_id = f"{case.run_id}-resumed"
+    await case.dialogs.turns.respond(case.conversation, ANN, "i-1", "yes", run_id=run_id)
+    case.run_id = run_id
+
+
+Step = Callable[[Case], Awaitable[None]]
+
+
+def finish_with(status: RunStatus) -> Step:
+    async def finish(case: Case) -> None:
+        await case.finish(status)
+
+    return finish
+
+
+async def stop(case: Case) -> None:
+    await case.stop()
+
+
+# How a run comes to each status.
+WAYS: dict[RunStatus | None, list[Step]] = {
+    None: [],
+    RunStatus.PENDING: [begin],
+    RunStatus.RUNNING: [begin, claim_first],
+    **{status: [begin, claim_first, finish_with(status)] for status in BY_A_GRAPH},
+    RunStatus.STOPPED: [begin, claim_first, stop],
+}
+STEPS: list[Step] = [
+    *(claim_first, claim_again, claim_of_a_dead_node, hand_over, stop, edit, regenerate, respond),
+    *(finish_with(status) for status in BY_A_GRAPH),
+]
+
+
+async def transition_made(dialogs: Dialogs, way: list[Step], step: Step) -> set[tuple[Any, Any]]:
+    """The transition that a step makes with a run that has come this way, if any."""
+    case = Case(dialogs, await dialogs.conversation(), "none")
+    for earlier in way:
+        await earlier(case)
+    run_id, before = case.run_id, await case.status()
+    with suppress(LeaseLost, Refused):
+        await step(case)
+    if case.run_id != run_id:
+        before = (None, 0)
+    after = await case.status()
+    return {(before[0], after[0])} if after != before else set()
+
+
+async def test_the_scripts_make_the_transitions_of_the_table_and_no_others(dialogs, monkeypatch):
+    called: set[str] = set()
+    conversation = dialogs.scripts.conversation
+
+    async def noting(name: str, conversation_id: str, **arguments: Any) -> Any:
+        called.add(name)
+        return await conversation(name, conversation_id, **arguments)
+
+    monkeypatch.setattr(dialogs.scripts, "conversation", noting)
+    cases = [(way, step) for status, way in WAYS.items() for step in STEPS if status is not None]
+    made = set().union(*await asyncio.gather(*(transition_made(dialogs, *case) for case in [([], begin), *cases])))
+    assert made == {(old, new) for old, onward in TRANSITIONS.items() for new in onward}
+    changing = {path.stem for path in LUA.glob("[!_]*.lua") if CHANGES.search(path.read_text())}
+    assert changing <= called, "a script that changes a run was not tried"

@@ -1,0 +1,338 @@
+"""Whatever a handler, a handshake or a check raises is answered and logged, and ends nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import socketio
+from multidict import CIMultiDict
+
+from sio_server.conversation.log import Handed
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.requests.namespace import Gateway
+from sio_server.gateway.sessions import readiness as readiness_module
+from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.handshake import Handshakes
+from sio_server.gateway.sessions.limits import Limits
+from sio_server.gateway.sessions.readiness import Readiness
+from sio_server.gateway.sessions.refusals import ADVICE, PERIOD_S, RefusalLog
+from sio_server.gateway.sessions.session import Session
+from sio_server.gateway.sessions.session_ready import SessionReady
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
+from sio_server.protocol.events import ClientEvent
+from sio_server.tasks import end_tasks
+from tests.conftest import SECRET
+
+SESSION = Session("s", "ann", "Ann", "phone", "Phone")
+TOKENS = Tokens(SECRET, "roomgraph")
+# What a part of the server may raise without anybody having planned it.
+UNPLANNED: list[BaseException] = [
+    RuntimeError("a bug"),
+    SystemExit(1),
+    KeyboardInterrupt(),
+    GeneratorExit(),
+    asyncio.CancelledError(),
+    BaseExceptionGroup("several", [SystemExit(1)]),
+]
+each_unplanned = pytest.mark.parametrize("error", UNPLANNED, ids=lambda error: type(error).__name__)
+
+
+class Sessions:
+    """The sessions of a node: SESSION, and those that are opened; opening raises `error`."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+        self.opened: list[Session] = []
+        self.closed: list[str] = []
+
+    def get(self, sid: str) -> Session | None:
+        return SESSION if sid == SESSION.sid else None
+
+    def all(self) -> list[Session]:
+        return [SESSION]
+
+    async def open(self, session: Session) -> None:
+        if self.error is not None:
+            raise self.error
+        self.opened.append(session)
+
+    def close(self, sid: str) -> None:
+        self.closed.append(sid)
+
+
+def limits() -> Limits:
+    return Limits(None)  # type: ignore[arg-type]
+
+
+def gateway(sessions: Sessions, handler: Any = None, fanout: Any = None) -> Gateway:
+    made: Any = handshakes(sessions)
+    return Gateway(made, None, sessions, limits(), fanout, {ClientEvent.DEVICE_LIST: handler})  # type: ignore[arg-type]
+
+
+def handshakes(sessions: Sessions) -> Handshakes:
+    made: Any = sessions
+    return Handshakes(TOKENS, made, limits(), trusted_proxies=0, admit=lambda: None, now=lambda: 1_800_000_000.9)
+
+
+ENVIRON = {"aiohttp.request": SimpleNamespace(headers=CIMultiDict(), remote="127.0.0.1")}
+AUTH = {"token": TOKENS.issue("ann", "Ann", 3600), "device_id": "phone"}
+
+
+@each_unplanned
+async def test_whatever_a_handler_raises_is_answered_as_internal(error: BaseException) -> None:
+    async def handler(session: Session, request: Any) -> dict[str, Any]:
+        raise error
+
+    answer = await gateway(Sessions(), handler).trigger_event("device:list", "s", {})
+    assert answer["ok"] is False
+    assert (answer["error"]["code"], answer["error"]["retryable"]) == ("internal", True)
+
+
+async def test_a_request_whose_connection_ends_is_cancelled() -> None:
+    begun = asyncio.Event()
+
+    async def handler(session: Session, request: Any) -> dict[str, Any]:
+        begun.set()
+        await asyncio.Event().wait()
+        return {}
+
+    handling = asyncio.create_task(gateway(Sessions(), handler).trigger_event("device:list", "s", {}))
+    await begun.wait()
+    handling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+
+
+@each_unplanned
+async def test_whatever_a_handshake_raises_is_refused_as_internal(error: BaseException) -> None:
+    with pytest.raises(socketio.exceptions.ConnectionRefusedError) as refused:
+        await gateway(Sessions(error)).on_connect("new", ENVIRON, AUTH)
+    assert refused.value.error_args["data"]["code"] == "internal"
+
+
+async def test_a_session_begins_at_the_time_of_redis() -> None:
+    sessions = Sessions()
+    await handshakes(sessions).open("new", ENVIRON, AUTH)
+    assert [session.since for session in sessions.opened] == ["2027-01-15T08:00:00Z"]
+
+
+async def test_a_session_is_closed_though_its_rooms_cannot_be_left() -> None:
+    class BrokenFanout:
+        def leave_all(self, sid: str) -> None:
+            raise KeyError(sid)
+
+    sessions = Sessions()
+    with pytest.raises(KeyError):
+        await gateway(sessions, fanout=BrokenFanout()).on_disconnect("s", "transport close")
+    assert sessions.closed == ["s"]
+
+
+def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() -> None:
+    class Rooms:
+        def basic_enter_room(self, sid: str, namespace: str, room: str) -> None: ...
+
+        def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
+            if room == "conversation:broken":
+                raise KeyError(room)
+
+    rooms: Any = Rooms()
+    fanout = Fanout(rooms, None, None, None)  # type: ignore[arg-type]
+    for conversation_id in ("one", "broken", "two"):
+        assert fanout.enter("s", "ann", "phone", conversation_id, Handed("e", 1, "t"))
+    fanout.leave_all("s")
+    assert not fanout.follows("s", "one")
+    assert not fanout.follows("s", "two")
+
+
+class Devices:
+    """One device, unless `error` is raised."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    async def listed(self, user_id: str) -> list[str]:
+        if self.error is not None:
+            raise self.error
+        return ["phone"]
+
+    async def pop_last_end(self, user_id: str, device_id: str) -> dict[str, Any] | None:
+        raise Unavailable("Redis is away")
+
+
+@pytest.mark.parametrize("error", [None, Unavailable("away"), *UNPLANNED], ids=lambda error: type(error).__name__)
+async def test_a_new_session_is_ready_whatever_cannot_be_read(error: BaseException | None) -> None:
+    sent: list[tuple[str, dict[str, Any]]] = []
+    bus: Any = SimpleNamespace(
+        basic_enter_room=lambda sid, namespace, room: None,
+        deliver=lambda sid, event, payload: sent.append((event, payload)),
+    )
+    devices: Any = Devices(error)
+    ready = SessionReady(bus, Sessions(), devices, devices, node_name="n", node_urls=(), graphs=["echo"])  # type: ignore[arg-type]
+    await ready.send("s")
+    ((event, payload),) = sent
+    assert event == "session:ready"
+    assert payload["devices"] == ([] if error else ["phone"])
+    assert payload["last_end"] is None
+
+
+# Readiness
+
+
+def readiness(**options: Any) -> Readiness:
+    made: Any = {
+        "redis_heard_at": lambda: float("-inf"),
+        "bus_heard_at": lambda: float("-inf"),
+        "deliver": lambda sid, event, payload: 1,
+        "close": lambda sid: asyncio.sleep(0),
+        **options,
+    }
+    return Readiness("n", Sessions(), **made)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("part", ["another_is_well", "deliver", "close"])
+async def test_a_node_that_is_cut_off_sends_its_sessions_away_after_a_check_that_failed(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CHECK_S", "NOTICE_S", "ASK_EVERY_S"):
+        monkeypatch.setattr(readiness_module, name, 0.001)
+    closed = asyncio.Event()
+    failed: list[str] = []
+
+    def fail_once(name: str) -> None:
+        if name == part and not failed:
+            failed.append(name)
+            raise RuntimeError("a bug")
+
+    async def another_is_well() -> bool:
+        fail_once("another_is_well")
+        return True
+
+    def deliver(sid: str, event: str, payload: Any) -> int:
+        fail_once("deliver")
+        return 1
+
+    async def close(sid: str) -> None:
+        fail_once("close")
+        closed.set()
+
+    watching = asyncio.create_task(
+        readiness(another_is_well=another_is_well, deliver=deliver, close=close).watch()
+    )
+    try:
+        await asyncio.wait_for(closed.wait(), 5)
+    finally:
+        await end_tasks([watching])
+    assert failed == [part]
+
+
+async def test_a_session_that_cannot_be_told_to_leave_keeps_no_other_from_leaving(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CHECK_S", "NOTICE_S"):
+        monkeypatch.setattr(readiness_module, name, 0.001)
+    bad, good = Session("bad", "ann", "Ann", "a", ""), Session("good", "ann", "Ann", "b", "")
+    closed: set[str] = set()
+    all_closed = asyncio.Event()
+
+    async def another_is_well() -> bool:
+        return True
+
+    def deliver(sid: str, event: str, payload: Any) -> int:
+        if sid == bad.sid:
+            raise RuntimeError("nothing can be put into its queue")
+        return 1
+
+    async def close(sid: str) -> None:
+        closed.add(sid)
+        if closed == {bad.sid, good.sid}:
+            all_closed.set()
+
+    node = readiness(another_is_well=another_is_well, deliver=deliver, close=close)
+    monkeypatch.setattr(Sessions, "all", lambda self: [bad, good])
+    watching = asyncio.create_task(node.watch())
+    try:
+        await asyncio.wait_for(all_closed.wait(), 5)
+    finally:
+        await end_tasks([watching])
+
+
+async def test_a_node_with_a_failing_background_task_is_not_ready() -> None:
+    failing: list[str] = []
+    node = readiness(
+        redis_heard_at=time.monotonic,
+        bus_heard_at=time.monotonic,
+        another_is_well=None,
+        failing_tasks=lambda: failing,
+    )
+    assert node.report()["ready"]
+    failing.append("leases")
+    report = node.report()
+    assert (report["ready"], report["failing_tasks"]) == (False, ["leases"])
+
+
+# Refused handshakes in the log
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_a_refused_handshake_is_logged_once_per_reason_and_minute_with_a_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refusals = RefusalLog()
+    expired, invalid = (Refused(code, "no") for code in (ErrorCode.TOKEN_EXPIRED, ErrorCode.TOKEN_INVALID))
+    for second in range(30):
+        for error in (expired, expired, invalid):
+            refusals.add(error, 1000.0 + second)
+    assert [line.split(";")[0] for line in lines(caplog)] == [
+        "handshakes are refused: code=token_expired count=1 message='no'",
+        "handshakes are refused: code=token_invalid count=1 message='no'",
+    ]
+    refusals.add(expired, 1000.0 + PERIOD_S)
+    assert "code=token_expired count=60" in lines(caplog)[-1]
+
+
+@pytest.mark.parametrize(
+    ("auth", "code", "change"),
+    [
+        (None, "token_missing", "put a token"),
+        ({"token": "x.y.z"}, "token_invalid", "AUTH_SECRET"),
+        ({"token": TOKENS.issue("ann", "Ann", -5)}, "token_expired", "TOKEN_TTL"),
+        ({"token": "x", "colour": 1}, "invalid_payload", "docs/protocol.md"),
+    ],
+)
+async def test_many_refused_clients_make_one_line_that_says_what_to_change(
+    caplog: pytest.LogCaptureFixture, auth: Any, code: str, change: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    checked = handshakes(Sessions())
+    for _ in range(50):
+        with pytest.raises(RoomgraphError):
+            await checked.open("new", ENVIRON, auth)
+    (line,) = lines(caplog)
+    assert f"code={code}" in line
+    assert change in line
+
+
+async def test_a_fault_of_the_server_in_a_handshake_is_logged_once_with_its_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    checked = handshakes(Sessions(RuntimeError("a bug")))
+    for _ in range(50):
+        with pytest.raises(Unavailable):
+            await checked.open("new", ENVIRON, AUTH)
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert "RuntimeError" in (record.exc_text or str(record.exc_info))
+
+
+def test_there_is_advice_for_every_code_with_which_a_handshake_is_refused() -> None:
+    kinds = {"token", "invalid", "rate", "too", "unavailable", "internal"}
+    refusing = {code for code in ErrorCode if code.value.partition("_")[0] in kinds}
+    assert refusing - {ErrorCode.TOO_MANY_CONVERSATIONS} == set(ADVICE)

@@ -1,0 +1,42 @@
+// What the page says when no connection is made: the server's reason when it tells one, otherwise what can be seen.
+
+import "./browser.mjs";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+const { diagnose } = await import("../../web/js/connection/refusal.js");
+
+// A server that answers the handshake with this, and `/ready` with that status.
+function server(handshake, ready = 200) {
+  const asked = [];
+  globalThis.fetch = async (path, { method = "GET" } = {}) => {
+    asked.push(`${method} ${path}`);
+    if (!handshake) throw new TypeError("Failed to fetch");
+    return path === "/ready" ? new Response("{}", { status: ready }) : new Response(...handshake);
+  };
+  return asked;
+}
+
+test("the code of the server's error is taken, and its message for codes that the page does not know", async () => {
+  const error = { code: "host_not_allowed", message: "not under this name", retryable: false };
+  server([JSON.stringify({ ok: false, error }), { status: 403 }]);
+  assert.deepEqual(await diagnose(), error);
+});
+
+test("the handshake is asked for with POST, because a GET to the page's own server has no origin", async () => {
+  const asked = server(['"http://chat.test is not an accepted origin."', { status: 400 }]);
+  assert.deepEqual(await diagnose(), { code: "origin_not_allowed" });
+  assert.deepEqual(asked, ["POST /socket.io/?EIO=4&transport=websocket"]);
+});
+
+for (const [ready, code] of [[503, "not_ready"], [200, "no_websocket"]]) {
+  test(`a server that refuses nothing and answers /ready with ${ready} is told as ${code}`, async () => {
+    server(["<html>Bad Request</html>", { status: 400 }], ready);
+    assert.deepEqual(await diagnose(), { code });
+  });
+}
+
+test("a server without an answer is told as unreachable", async () => {
+  server(null);
+  assert.deepEqual(await diagnose(), { code: "unreachable" });
+});
