@@ -11,7 +11,8 @@ from sio_clients import ChatClient, guest_token
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.integration.test_dialog import ask
-from tests.integration.test_redis_connection import port_of, redis_pair, until
+from tests.integration.test_redis_connection import port_of, redis_pair
+from tests.waiting import poll
 
 pytestmark = pytest.mark.faults
 
@@ -40,14 +41,14 @@ async def test_sends_and_runs_continue_on_the_new_primary_and_no_node_stays_on_t
                         assert time.monotonic() - began < SWITCH_S
 
                 async def phone_has_all() -> bool:
-                    return bool(followed.position.seq >= ack.seq)
+                    return followed.position is not None and followed.position.seq >= ack.seq
 
                 async def only_the_test_is_connected() -> bool:
                     clients = await primary.client_list()
                     return [client["flags"] for client in clients if client["flags"] not in ("M", "S")] == ["N"]
 
-                await until(phone_has_all)
-                await until(only_the_test_is_connected)
+                await poll(phone_has_all)
+                await poll(only_the_test_is_connected)
                 assert (await ask(conversation, "@concierge what can you do?")).type == "answer"
                 async with aiohttp.ClientSession() as http:
                     for node in cluster.urls:
