@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,23 @@ def test_no_help_text_has_brackets_that_rich_would_take_for_markup() -> None:
     for command in group.commands.values():  # type: ignore[attr-defined]
         texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
         assert not [text for text in texts if text and "[" in text], command.name
+
+
+def printed_strings(path: Path) -> list[int]:
+    """The lines on which a string goes to a console as it is: Rich would parse it."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "print"
+        if any(isinstance(argument, ast.JoinedStr | ast.Constant) for argument in call.args)
+    ]
+
+
+def test_no_command_prints_a_string_that_rich_would_parse() -> None:
+    folders = (ROOT / "roomgraph" / "cli", ROOT / "sio_server" / "local")
+    files = [ROOT / "roomgraph" / "chat.py", *(path for folder in folders for path in folder.glob("*.py"))]
+    assert {path.name: lines for path in files if (lines := printed_strings(path))} == {}
 
 
 @pytest.mark.parametrize("value", MARKUP)
