@@ -160,7 +160,7 @@ def uncounted(request: web.Request) -> Iterator[None]:
     try:
         yield
     finally:
-        if connection.transport is not None:
+        if connection.transport is not None and not connection.transport.is_closing():
             connection.connections.admit(connection)
 
 
