@@ -54,8 +54,8 @@ class HttpConnections:
         elif len(self._open) > self._limit:
             self._make_room(list(self._open))
 
-    def discount(self, connection: HttpConnection) -> None:
-        """It counts no longer."""
+    def release(self, connection: HttpConnection) -> None:
+        """Count a connection no longer."""
         address = self._open.pop(connection, None)
         if address is not None:
             self._of_address[address] -= 1
@@ -80,7 +80,7 @@ class HttpConnections:
         self._end(min(kept_alive or idle or [newest], key=lambda one: one.active_at))
 
     def _end(self, connection: HttpConnection) -> None:
-        self.discount(connection)
+        self.release(connection)
         connection.end()
 
 
@@ -134,7 +134,7 @@ class HttpConnection(web.RequestHandler):
         self.connections.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.connections.discount(self)
+        self.connections.release(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -156,11 +156,11 @@ class HttpConnection(web.RequestHandler):
 def uncounted(request: web.Request) -> Iterator[None]:
     """Neither count the request's connection nor limit its time meanwhile: it becomes a websocket or a stream."""
     connection = _connection(request)
-    connection.connections.discount(connection)
+    connection.connections.release(connection)
     try:
         yield
     finally:
-        if connection.transport is not None:
+        if connection.transport is not None and not connection.transport.is_closing():
             connection.connections.admit(connection)
 
 
