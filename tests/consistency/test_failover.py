@@ -27,7 +27,7 @@ from sio_server.store.keys import BUS, ConversationKeys
 from tests.barrier import settled
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
-from tests.waiting import Changes, first_of, poll
+from tests.waiting import Changes, first_of, poll, within
 
 pytestmark = pytest.mark.faults
 
@@ -515,7 +515,7 @@ async def test_a_stopped_node_hands_its_run_over_at_once_and_its_clients_move_wi
         assert answer.data["attempt"] == 2
         assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abbc"
     finally:
-        async with asyncio.timeout(10):
+        async with within(10, "the end of the node"):
             await stopping
         site.start_again(port)
     every = [*devices, local]
@@ -537,10 +537,10 @@ async def test_a_stopped_node_ends_a_short_run_by_itself(site):
         answer = await local.final_of(ack.seq)
         assert answer.data["attempt"] == 1
         assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abc"
-        async with asyncio.timeout(4):
+        async with within(4, "the end of the node, which waits for the run and for no more"):
             await stopping  # it waits for the run, and for no more
     finally:
-        async with asyncio.timeout(10):
+        async with within(10, "the end of the node"):
             await asyncio.gather(stopping, return_exceptions=True)
         site.start_again(port)
     every = [*devices, local]

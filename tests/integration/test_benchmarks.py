@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.turn_cost import DIALOG, LIMIT, exceeded, points_of
 from tests.conftest import free_ports
+from tests.waiting import within
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
@@ -26,7 +27,7 @@ async def run_benchmark(*args: str) -> tuple[int, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(100):
+        async with within(100, "the end of the benchmark"):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:

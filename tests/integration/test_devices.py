@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import uuid
 from typing import Any
@@ -14,7 +13,7 @@ from sio_clients import ChatClient, Device, Refused, guest_token
 from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
 from sio_server.store.keys import DEVICES_KEPT_MS, user_devices
 from tests.conftest import RawClient
-from tests.waiting import Inbox
+from tests.waiting import Inbox, within
 
 
 def listed(client: RawClient) -> list[dict]:
@@ -137,7 +136,7 @@ async def test_a_rename_that_the_bus_lost_is_taken_over_when_it_is_back(start_cl
     async with Redis.from_url(cluster.redis_url) as redis:
         await redis.client_kill_filter(_type="pubsub")
     assert (await laptop.call("device:rename", {"device_id": "phone", "device_name": "Pocket"}))["ok"]
-    async with asyncio.timeout(10):
+    async with within(10, "the new name"):
         while (await stopped_by(phone, "plans"))["device_name"] != "Pocket":
             pass
     # It is told again, as it is now.

@@ -14,6 +14,7 @@ from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.dialog import streaming as module
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
+from tests.waiting import within
 
 RUN = ClaimedRun(
     conversation_id="c",
@@ -193,7 +194,7 @@ async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatc
     pump = asyncio.create_task(streamed.pump())
     store.faults = ["lost", "unanswered", "lost"]
     streamed.add_text("m", "hello")
-    async with asyncio.timeout(5):
+    async with within(5, "what is shown"):
         await store.has_shown(1)
         streamed.add_report({"kind": "custom"})
         await store.has_shown(2)
@@ -211,7 +212,7 @@ async def test_a_stream_whose_lease_is_lost_raises_it(monkeypatch: pytest.Monkey
     store.stale = True
     streamed.add_text("m", "too late")
     with pytest.raises(LeaseLost):
-        async with asyncio.timeout(5):
+        async with within(5, "the end of the pump"):
             await streamed.pump()
 
 
