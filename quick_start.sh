@@ -7,16 +7,16 @@ usage() {
 Usage: ./quick_start.sh [options]      set up, start Redis and the nodes, play the tour, stay up until Ctrl-C
        ./quick_start.sh test [pytest options]     set up and run the test suite
 
-  --once          stop after the tour: exit status 0 when every scene held, otherwise 1
-                  (so it is, too, when the output is not a terminal)
+  --once          stop after the tour: exit status 0 if every scene passed, otherwise 1
+                  (the default when the output is not a terminal)
   --port PORT     port of the first node; the others follow it, Redis is on PORT + 379 (default 9000)
   --nodes N       how many nodes (default 3)        --clients N   how many clients (default 5)
-  --scene NAME    this scene only: consistency, recovery, devices, approval, status; may be given again
+  --scene NAME    this scene only: consistency, recovery, devices, approval, status; may be given again;
                   or a spare one, played only when it is named: load, node-failure, latency, chaos
   --duration S    how long the chaos lasts, in seconds (default 30)
-  --seed N        what the chaos is drawn from: the same seed, the same faults
+  --seed N        seed of the chaos: the same seed gives the same faults
   --json FILE     write the facts to a file         --lang en|zh  language (default: from the locale)
-  --keep-data     keep the data of earlier runs, which is removed otherwise
+  --keep-data     keep the data of earlier runs (removed otherwise)
   --graph M:A     serve your own LangGraph graph, attribute A of module M; or assistant, echo, concierge
   --langgraph-json FILE     serve all graphs of a LangGraph project
   REDIS_URL       set it to use a Redis or Valkey of your own (6.2 or newer) instead of the bundled one
@@ -35,7 +35,7 @@ if [ "${1:-}" = test ]; then
   MODE=test
   shift
 fi
-# All options are roomgraph's own; only those that matter here are read here as well.
+# Options are passed on to roomgraph; those that matter here are read here as well.
 REST=("$@")
 for ((i = 0; i < ${#REST[@]}; i++)); do
   case "${REST[i]}" in
@@ -61,14 +61,14 @@ fail() {
   printf '%s%s✘%s %s\n' "$CLEAR" "$RED" "$OFF" "$(say "$1" "$2")" >&2
   exit 1
 }
-# Runs a step with its output in the log; when it fails, its last lines and the advice are shown.
+# Runs a step with its output in the log; if it fails, shows the last lines and the advice.
 logged() {
   local advice_en="$1" advice_zh="$2"
   shift 2
   if ! "$@" >>"$LOG" 2>&1; then
     printf '%s' "$CLEAR" >&2
     tail -n 5 "$LOG" >&2
-    fail "$advice_en (all of it: $LOG)" "$advice_zh（完整日志：$LOG）"
+    fail "$advice_en (full log: $LOG)" "$advice_zh（完整日志：$LOG）"
   fi
 }
 
@@ -93,10 +93,10 @@ fi
 tick "Python $PY_VERSION" "Python $PY_VERSION"
 
 if ! mkdir -p "$ROOT/.data" 2>/dev/null || ! : >>"$LOG" 2>/dev/null; then
-  fail "$ROOT cannot be written to: copy the project to a folder of your own" "无法写入 $ROOT：请把项目复制到自己的目录"
+  fail "$ROOT is not writable: copy the project to a folder of your own" "无法写入 $ROOT：请把项目复制到自己的目录"
 fi
 
-# The virtual environment, with what the lock file pins; the stamp says what it was made from.
+# The virtual environment, with the versions of the lock file; the stamp says what it was made from.
 WANTED="$PY_VERSION $ROOT $(cksum <"$ROOT/pyproject.toml") $(cksum <"$ROOT/requirements.lock")"
 MADE="$VENV/.made-from"
 EXTRAS=embedded,procfile
@@ -142,7 +142,7 @@ else
 fi
 
 if [ "$MODE" = test ]; then
-  # The browser of the page's tests: one that is there, or Debian's.
+  # The browser of the page's tests: an installed one, or Debian's.
   find_browser() {
     for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
       if [ -n "$candidate" ] && CHROMIUM="$(command -v "$candidate")"; then return 0; fi
@@ -163,7 +163,7 @@ if [ "$MODE" = test ]; then
   fi
   export CHROMIUM
   tick "Chromium: $CHROMIUM" "Chromium：$CHROMIUM"
-  # A node whose clock is wrong needs libfaketime; where it cannot be had, its tests are skipped.
+  # Tests of a node whose clock is wrong need libfaketime; without it they are skipped.
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && ! compgen -G "/usr/lib/*/faketime/*.so.1" >/dev/null; then
     { apt-get update && apt-get install -y --no-install-recommends faketime; } >>"$LOG" 2>&1 || true
   fi

@@ -14,14 +14,15 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from sio_clients.client import ChatClient, guest_token
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
+from sio_clients.guests import guest_token
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import Entry, EntryType
 from sio_server.tasks import end_tasks
 
-ANSWER_S = 30.0  # how long a program that has no more to say waits for the agent
+ANSWER_S = 30.0  # how long to wait for the agent when the input has ended
 COMMANDS = "/stop, /regenerate, /edit TEXT"
 ENDINGS = (EntryType.ANSWER, EntryType.INTERRUPT, EntryType.STOPPED, EntryType.FAILED)
 
@@ -39,7 +40,7 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
             conversation = await client.create(conversation_id, conversation_id=conversation_id, access="open")
         title = _clean(conversation.title or conversation.id)
         console.print(Text(f"{title} · node {client.node} · {COMMANDS} · Ctrl-D ends", style="dim"))
-        # On a terminal what is typed stands there already.
+        # A terminal shows what is typed by itself.
         hidden = client.device_id if sys.stdin.isatty() else None
         screen = _Screen(conversation, client.user_id, console, hidden)
         showing = asyncio.create_task(screen.show())
@@ -49,15 +50,15 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
                 if not line.strip():
                     continue
                 if hidden is None and line.strip() != "/stop":
-                    await screen.finish()  # a program's next line may be for the question that comes now
-                await screen.take(line.strip())
+                    await screen.finish()  # the next piped line may answer the question that comes now
+                await screen.run_line(line.strip())
             await screen.finish()
         finally:
             await end_tasks([showing])
 
 
 async def _next_line(lines: asyncio.Queue[str | None], showing: asyncio.Task[None]) -> str | None:
-    """What is typed next; raises when nothing is shown any more, as after a sign-out on another device."""
+    """The next line; raises when `showing` has ended, as after a sign-out on another device."""
     typed = asyncio.ensure_future(lines.get())
     try:
         await asyncio.wait({typed, showing}, return_when=asyncio.FIRST_COMPLETED)
@@ -69,7 +70,7 @@ async def _next_line(lines: asyncio.Queue[str | None], showing: asyncio.Task[Non
 
 
 class _Screen:
-    """Sends lines and shows entries, and knows when all that was sent has been shown and answered."""
+    """Sends lines, shows entries, and knows when everything sent has been shown and answered."""
 
     def __init__(self, conversation: Conversation, user_id: str, console: Console, hidden: str | None) -> None:
         self._conversation = conversation
@@ -84,57 +85,57 @@ class _Screen:
         self._ended: set[str] = set()  # run ids
         self._changed = asyncio.Event()
 
-    async def take(self, line: str) -> None:
-        """Do what a line says: a command, the answer to an open question, or a message; a refusal is told."""
+    async def run_line(self, line: str) -> None:
+        """Run a command, answer the open question, or send a message; a refusal is shown."""
         try:
             if line.startswith("/"):
-                await self._obey(*line[1:].partition(" ")[::2])
+                await self._run_command(*line[1:].partition(" ")[::2])
             elif (answer := read_answer(line, self._conversation.live.interrupts)) is not None:
-                self._awaits((await self._conversation.respond(*answer))["run_id"])
+                self._expect((await self._conversation.respond(*answer))["run_id"])
             else:
-                self._said(await self._conversation.send(line))
+                self._on_sent(await self._conversation.send(line))
         except RoomgraphError as exc:
-            self._tell(f"not done: {exc.message}", "red")
+            self._note(f"not done: {exc.message}", "red")
 
-    async def _obey(self, command: str, rest: str) -> None:
+    async def _run_command(self, command: str, rest: str) -> None:
         conversation, text = self._conversation, rest.strip()
         if command == "stop":
             if not await conversation.stop():
-                self._tell("nothing is being answered")
+                self._note("nothing is being answered")
         elif command == "regenerate" and self._ending:
-            self._awaits(await conversation.regenerate(self._ending))
+            self._expect(await conversation.regenerate(self._ending))
         elif command == "regenerate":
-            self._tell("nothing has been answered yet")
+            self._note("nothing has been answered yet")
         elif command == "edit" and text and self._own:
-            self._said(await conversation.edit(self._own, text))
+            self._on_sent(await conversation.edit(self._own, text))
         elif command == "edit":
-            self._tell("nothing has been said yet" if text else "/edit TEXT: write what to say instead")
+            self._note("you have not sent a message yet" if text else "/edit TEXT: write the new text")
         else:
-            self._tell(f"there is no /{command}; there are {COMMANDS}")
+            self._note(f"there is no /{command}; there are {COMMANDS}")
 
-    def _said(self, ack: Ack) -> None:
+    def _on_sent(self, ack: Ack) -> None:
         self._sent = self._own = ack.seq
-        self._awaits(ack.run_id)
+        self._expect(ack.run_id)
 
-    def _awaits(self, run_id: str | None) -> None:
+    def _expect(self, run_id: str | None) -> None:
         if run_id is not None and run_id not in self._ended:
             self._unanswered.add(run_id)
 
-    def _tell(self, what: str, style: str = "yellow") -> None:
+    def _note(self, what: str, style: str = "yellow") -> None:
         self._console.print(Text(_clean(what), style=style), soft_wrap=True)
 
     async def finish(self) -> None:
-        """Wait until the latest message has been shown and the agent has answered, as far as it does in time."""
+        """Wait, at most ANSWER_S, until the latest message has been shown and the agent has answered."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 while self._seen < self._sent or self._unanswered:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            self._tell("the agent has not answered yet")
+            self._note("the agent has not answered yet")
 
     async def show(self) -> None:
-        """Show entries as they come."""
+        """Show entries as they arrive."""
         while True:
             try:
                 async for entry in self._conversation.entries():
@@ -151,11 +152,11 @@ class _Screen:
                     self._changed.set()
                 return
             except ConversationReset as exc:
-                self._tell(exc.message)
+                self._note(exc.message)
 
 
 def _read_lines() -> asyncio.Queue[str | None]:
-    """The lines of the standard input as they are typed, and None at its end."""
+    """The lines of the standard input as they arrive, and None at its end."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[str | None] = asyncio.Queue()
 
@@ -164,7 +165,7 @@ def _read_lines() -> asyncio.Queue[str | None]:
             loop.call_soon_threadsafe(lines.put_nowait, line)
         loop.call_soon_threadsafe(lines.put_nowait, None)
 
-    # A daemon, since nothing can wake a thread that waits for the keyboard when Ctrl-C ends the program.
+    # A daemon: nothing can wake a thread that waits for the keyboard when Ctrl-C ends the program.
     threading.Thread(target=read, daemon=True, name="keyboard").start()
     return lines
 
@@ -174,7 +175,7 @@ _UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def describe(entry: Entry, own_user_id: str) -> Text | None:
-    """An entry as a line, exactly as it was written but for control characters; None for one that is not shown."""
+    """An entry as a line, with control characters replaced; None for one that is not shown."""
     when = (f"{entry.ts[11:16]} ", "dim")
     name = _clean(str(entry.data.get("name", entry.author)))
     if entry.type in (EntryType.MESSAGE, EntryType.ANSWER):
@@ -191,7 +192,7 @@ def describe(entry: Entry, own_user_id: str) -> Text | None:
     if entry.type == EntryType.INTERRUPT_RESOLVED:
         by, value = entry.data.get("by"), entry.data.get("value")
         if not by:
-            return Text.assemble(when, ("the question is not open any more", "dim"))
+            return Text.assemble(when, ("the question is no longer open", "dim"))
         answer = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         told = f"{by['name']} answered: {answer} · {by['device_name'] or by['device_id']}"
         return Text.assemble(when, (_clean(told), "yellow"))
@@ -210,7 +211,7 @@ def describe(entry: Entry, own_user_id: str) -> Text | None:
 
 
 def _options(value: Any) -> list[tuple[Any, str]]:
-    """What a question offers: values and their labels; none where any words will do."""
+    """The options of a question: values and their labels; empty if any text is an answer."""
     given = value.get("options") if isinstance(value, Mapping) else None
     options = []
     for option in given if isinstance(given, list) else ():

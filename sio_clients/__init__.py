@@ -1,6 +1,6 @@
-"""The Roomgraph SDK for Python, and what is built on it: bots, the history checker and the tour."""
+"""The Roomgraph SDK for Python: a chat client, and bots built on it."""
 
-from sio_clients.client import ChatClient, connect_guest, guest_token
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
 from sio_clients.devices import Device, DeviceSession
 from sio_clients.errors import (
@@ -12,6 +12,7 @@ from sio_clients.errors import (
     SessionEnded,
     Unavailable,
 )
+from sio_clients.guests import connect_guest, guest_token
 from sio_clients.session import SessionCard
 from sio_server.protocol.events import Entry
 from sio_server.protocol.position import Position

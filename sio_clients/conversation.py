@@ -17,7 +17,7 @@ from sio_server.protocol.position import Position
 
 @dataclass(frozen=True)
 class Ack:
-    """The server's word that a message is in the log, at this position."""
+    """The server's confirmation that a message is in the log, at this position."""
 
     conversation_id: str
     epoch: str
@@ -45,35 +45,35 @@ class Conversation:
         self.id = following.conversation_id
         self.title = ""
         self.following = following
-        self.live = Live()  # runs that go on, with their text so far, and open interrupts
-        # Called when `live` may have changed without an event: after a join, a return or a gap.
-        self.on_look: Callable[[], None] = lambda: None
+        self.live = Live()  # unfinished runs, with their text so far, and open interrupts
+        # Called when `live` may have changed without an event: after a join, a reconnect or a gap.
+        self.on_live_changed: Callable[[], None] = lambda: None
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
         self._sending = asyncio.Lock()
 
     @property
     def position(self) -> Position | None:
-        """Up to where entries have come here: keep it to `join` from there another time."""
+        """The position of the latest entry received here: keep it to `join` from there another time."""
         return self.following.position
 
     @property
     def card(self) -> SessionCard | None:
-        """The session card of the latest join or return."""
+        """The session card of the latest join or reconnect."""
         return self.following.card
 
     async def send(self, text: str, *, client_id: str | None = None) -> Ack:
-        """Send a message; returns when it is in the log. One at a time, so that they are logged in this order."""
+        """Send a message; returns when it is in the log. Messages are logged in the order of the calls."""
         request = {"conversation_id": self.id, "client_id": client_id or uuid.uuid4().hex, "text": text}
         async with self._sending:
             ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
             return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
-        """Entries as they come, in the order of the log, each once; ends when the client is closed.
+        """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
 
-        Raises ConversationReset when what was seen is not the log any more; iterate again for the snapshot.
-        Raises Refused when this user is not a member any more.
+        Raises ConversationReset when the entries seen before are void; iterate again for the snapshot.
+        Raises Refused when this user is no longer a member.
         """
         while True:
             item = await self._queue.get()
@@ -117,7 +117,7 @@ class Conversation:
         self._client.forget(self)
 
     async def edit(self, seq: int, text: str, *, client_id: str | None = None) -> Ack:
-        """Say one's own message `seq` anew, the last one here; the dialog forgets what came of it."""
+        """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
         request = {
             "conversation_id": self.id,
             "client_id": client_id or uuid.uuid4().hex,
@@ -134,7 +134,7 @@ class Conversation:
         return list((await self._client.request(ClientEvent.RUN_STOP, request))["stopped"])
 
     async def regenerate(self, seq: int) -> str:
-        """Have the last turn answered anew, whose final entry is `seq`; returns the id of the new run."""
+        """Answer the last turn, whose final entry is `seq`, again; returns the id of the new run."""
         request = {"conversation_id": self.id, "seq": seq}
         return str((await self._client.request(ClientEvent.RUN_REGENERATE, request))["run_id"])
 
@@ -144,7 +144,7 @@ class Conversation:
         return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
 
     async def mark_read(self, seq: int) -> None:
-        """This user has read up to `seq`."""
+        """Set this user's read mark to `seq`."""
         await self._client.request(ClientEvent.READ_UPDATE, {"conversation_id": self.id, "seq": seq})
 
     async def save_draft(self, text: str) -> None:
@@ -152,22 +152,23 @@ class Conversation:
         await self._client.request(ClientEvent.DRAFT_UPDATE, {"conversation_id": self.id, "text": text})
 
     async def typing(self, typing: bool) -> None:
-        """Show the others that this user is typing, or no more."""
+        """Show the other members whether this user is typing."""
         await self._client.request(ClientEvent.TYPING_UPDATE, {"conversation_id": self.id, "typing": typing})
 
     def synced(self, result: Mapping[str, Any]) -> Outcome:
-        """The answer to a join or a sync came."""
+        """Apply the answer to a join or a sync."""
         outcome = self.following.synced(result)
-        anew = result["verdict"] != "resumed"
-        self.live.look(result["card"]["unfinished_run"], result["interrupts"], anew=anew)
-        self.on_look()
+        self.live.on_view(
+            result["card"]["unfinished_run"], result["interrupts"], starts_over=result["verdict"] != "resumed"
+        )
+        self.on_live_changed()
         return outcome
 
     def _receive(self, outcome: Outcome) -> None:
         if outcome.reset is not None:
             self._queue.put_nowait(ConversationReset(outcome.reset))
         for entry in outcome.entries:
-            self.live.entry(entry)
+            self.live.on_entry(entry)
             self._queue.put_nowait(entry)
 
     def _end(self, error: RoomgraphError | None = None) -> None:

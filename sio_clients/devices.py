@@ -1,4 +1,4 @@
-"""A user's devices, as a program sees them."""
+"""A user's devices and their live connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Device:
 
     @classmethod
     def from_wire(cls, item: Mapping[str, Any]) -> Device:
-        """Read one of the `devices` that the server lists; a newer server may say more."""
+        """Read one of the `devices` that the server lists; unknown fields of a newer server are ignored."""
         sessions = tuple(
             DeviceSession(session["session_id"], session["node"], session["since"]) for session in item["sessions"]
         )

@@ -1,12 +1,12 @@
 """The SDK's errors: those of the protocol, and those that only a client can have.
 
 RoomgraphError
-├── Refused             the server said no; nothing was done
-│   └── RateLimited         too much was asked for, and the SDK has given up waiting
+├── Refused             the server refused; nothing was done
+│   └── RateLimited         a rate limit was exceeded, and the SDK has given up waiting
 ├── Unavailable         the outcome is unknown, and the SDK has given up repeating
-├── SessionEnded        this device was signed out, or its token serves no more: the client is closed for good
-├── NotConnected        there is no connection, and no node could be reached in time
-└── ConversationReset   what was seen is not the log any more: drop it and read on from a snapshot
+├── SessionEnded        this device was signed out, or its token is no longer accepted: the client is closed
+├── NotConnected        no node could be reached in time, or the client is closed
+└── ConversationReset   the entries seen before are no longer the log: drop them and continue from a snapshot
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class SessionEnded(RoomgraphError):
-    """The server has ended this session for good. Its token is refused from now on: it takes a newer one.
+    """The server has ended this session. Its token is refused from now on; a newer token is accepted.
 
     `reason`: `signed_out` (by the device `by`), `token_expired`, or `token_revoked` by the operator.
     """
@@ -54,7 +54,7 @@ class NotConnected(RoomgraphError):
 
 
 class ConversationReset(RoomgraphError):
-    """Raised once by `Conversation.entries()`: begin again with an empty view; the next entries are a snapshot."""
+    """Raised once by `Conversation.entries()`: clear the view; the next entries are a snapshot."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("conversation_reset", f"the log is not the one that was seen before: {reason}")

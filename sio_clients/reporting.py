@@ -1,4 +1,4 @@
-"""Tells the server what this device has received, at most once in a while for each conversation."""
+"""Delivery reports: tell the server what this device has received, each conversation at most once in a pause."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ AGAIN_S = 1.0  # until a report that the server could not take is repeated
 
 
 class DeliveryReports:
-    """`send(conversation id, seq)` reports; the first at once, what comes soon after in one.
+    """Reports by `send(conversation_id, seq)`: the first at once, later ones together after each pause.
 
-    A report that was lost with its connection is not repeated: the next connection reports anew.
+    A report that was lost with its connection is not repeated: the next connection reports the latest position.
     """
 
     def __init__(self, send: Callable[[str, int], Awaitable[None]], pause_s: float = DELIVERY_PAUSE_S) -> None:
@@ -34,12 +34,12 @@ class DeliveryReports:
             self._tasks[conversation_id] = asyncio.create_task(self._report(conversation_id))
 
     def forget(self, conversation_id: str) -> None:
-        """The conversation is followed no more."""
+        """The conversation is no longer followed."""
         self._reached.pop(conversation_id, None)
         self._reported.pop(conversation_id, None)
 
     async def close(self) -> None:
-        """Report nothing any more."""
+        """Stop reporting."""
         await end_tasks(list(self._tasks.values()))
 
     async def _report(self, conversation_id: str) -> None:

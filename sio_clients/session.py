@@ -1,4 +1,4 @@
-"""The core of a client: what it has seen of each conversation, and what to ask for next. No I/O, no clock."""
+"""What a client has seen of each conversation, and what to request next. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sio_server.protocol.position import Position
 
 @dataclass(frozen=True)
 class SessionCard:
-    """What the server says about a return: verdict, why, and what happened meanwhile."""
+    """What the server says after a join or a reconnect: the verdict, its reason, and what happened meanwhile."""
 
     user_id: str
     verdict: str
@@ -26,9 +26,9 @@ class SessionCard:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the application gets and what to read next.
+    """What the application gets, and what to read next.
 
-    `reset` is the reason why everything seen before is void; the entries then begin a new view.
+    `reset`: why all entries seen before are void; the entries then begin a new view.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Outcome:
 class Following:
     """One conversation that a device follows, across all its connections.
 
-    Entries that come live before the answer to a join or sync are kept and dropped or handed on after it.
+    Live entries that arrive before the answer to a join or sync are kept; after it they are delivered or dropped.
     """
 
     def __init__(self, conversation_id: str, position: Position | None = None) -> None:
@@ -53,7 +53,7 @@ class Following:
 
     @property
     def position(self) -> Position | None:
-        """Up to where entries have been handed to the application; None before the first answer."""
+        """The position of the latest entry delivered to the application; None before the first answer."""
         return self._delivery.position if self._delivery else self._position
 
     @property
@@ -68,12 +68,12 @@ class Following:
         if self._delivery is not None:
             self._delivery.read_failed()
 
-    def heard(self, entry: Entry) -> Outcome:
-        """An entry came live."""
+    def on_entry(self, entry: Entry) -> Outcome:
+        """A live entry arrived."""
         if self._syncing or self._delivery is None:
             self._early.append(entry)
             return Outcome()
-        return self._outcome(self._delivery.hear(entry.epoch, entry.seq, entry))
+        return self._outcome(self._delivery.on_entry(entry.epoch, entry.seq, entry))
 
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """The answer to a join or a sync came: the verdict, the card and the first page."""
@@ -86,12 +86,12 @@ class Following:
             self._delivery = Delivery(Position(epoch, after))
         self._syncing = False
         entries = [Entry.model_validate(item) for item in result["entries"]]
-        outcome = self._outcome(self._delivery.read(epoch, head, [(entry.seq, entry) for entry in entries]))
+        outcome = self._outcome(self._delivery.on_page(epoch, head, [(entry.seq, entry) for entry in entries]))
         early, self._early = self._early, []
         for entry in early:
             if outcome.sync:
                 break
-            more = self.heard(entry)
+            more = self.on_entry(entry)
             read_after = more.read_after if more.read_after is not None else outcome.read_after
             outcome = Outcome(outcome.entries + more.entries, read_after, None, more.sync)
         return Outcome(outcome.entries, outcome.read_after, reset, outcome.sync)
@@ -100,7 +100,7 @@ class Following:
         """The answer to a read of history above the position."""
         if self._syncing or self._delivery is None:
             return Outcome()
-        return self._outcome(self._delivery.read(epoch, head, [(entry.seq, entry) for entry in entries]))
+        return self._outcome(self._delivery.on_page(epoch, head, [(entry.seq, entry) for entry in entries]))
 
     def read_failed(self) -> Outcome:
         """A read got no answer: what to read now."""

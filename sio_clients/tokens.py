@@ -10,7 +10,7 @@ TokenProvider = Callable[[], str | Awaitable[str]]
 
 
 class Token:
-    """A token, or the last one of a provider, which is asked again when that one has expired."""
+    """A token, or the latest one of a provider, which is asked again when that one has expired."""
 
     def __init__(self, given: str | TokenProvider) -> None:
         self._provider = None if isinstance(given, str) else given
@@ -31,11 +31,11 @@ class Token:
         return self._token
 
     def accepted(self) -> None:
-        """A node has let the client in with it."""
+        """A node has accepted the token."""
         self._was_good = True
 
     def renews(self, why: RoomgraphError) -> bool:
-        """Whether there may be another token, after the client was ended. One that was never good is the last."""
+        """Whether to ask the provider again, after `why` ended the client: if an accepted token has expired."""
         said = why.reason if isinstance(why, SessionEnded) else why.code
         if self._provider is None or not self._was_good or said != ErrorCode.TOKEN_EXPIRED:
             return False

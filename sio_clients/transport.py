@@ -39,7 +39,7 @@ class Transport:
         self._lost = False
         self._heard_at = 0.0
 
-    async def open(self, url: str, auth: dict[str, Any]) -> dict[str, Any]:
+    async def connect(self, url: str, auth: dict[str, Any]) -> dict[str, Any]:
         """Connect and return the payload of `session:ready`. Raises Refused, also RateLimited, or NotConnected."""
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from roomgraph.check.history import CREATED, FINAL_TYPES, JOINED, LEFT, RESOLVED, Seen
 from roomgraph.check.recorder import Recorder
-from sio_clients.client import RUN_EVENTS, ChatClient
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
+from sio_clients.followed import RUN_EVENTS
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, AgentMode, ClientEvent, Entry, EntryType
 
 ENVELOPE = ("v", "conversation_id", "epoch", "seq", "type", "ts", "data")
@@ -185,7 +186,7 @@ class RecordedDevice:
         card = conversation.card
         whole = card is None or card.replayed == card.history
         self.recorder.open_view(self.name, conversation.id, whole=whole)
-        conversation.on_look = lambda: self._look(conversation.id)
+        conversation.on_live_changed = lambda: self._look(conversation.id)
         self._look(conversation.id)
         self._readers.append(asyncio.create_task(self._read(conversation)))
         return conversation

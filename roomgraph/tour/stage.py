@@ -23,9 +23,10 @@ from roomgraph.check.recorder import Recorder
 from roomgraph.check.recording import RecordedDevice, seen
 from roomgraph.tour.own import OwnCluster
 from sio_clients.bots.personas import Persona, personas
-from sio_clients.client import ChatClient, guest_token
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Conversation
 from sio_clients.errors import NotConnected
+from sio_clients.guests import guest_token
 from sio_server.language import Texts
 from sio_server.protocol.events import AgentMode
 

@@ -1,25 +1,26 @@
-"""A bot that says again what people say."""
+"""A bot that repeats what people say."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sio_clients.client import ChatClient, guest_token
+from sio_clients.client import ChatClient
 from sio_clients.conversation import Conversation
+from sio_clients.guests import guest_token
 from sio_server.protocol.events import Entry, EntryType
 
 
 async def echo(conversation: Conversation, own_user_id: str) -> None:
     """Answer every message that others have sent since the bot joined with the same text, each once.
 
-    The `client_id` of an answer is made of the message's seq: a bot that is started again may answer what it
-    has answered before, and the log keeps one.
+    The `client_id` of an answer is made of the message's seq: a bot that is restarted may answer a message
+    again, and the log keeps one answer.
     """
     still_history = conversation.card.replayed if conversation.card else 0
     waiting: list[Entry] = []
     async for entry in conversation.entries():
         if entry.type == EntryType.MEMBER_JOINED and entry.author == own_user_id:
-            waiting.clear()  # what was said before is none of its business
+            waiting.clear()  # only messages after its join are answered
         elif entry.type == EntryType.MESSAGE and entry.author != own_user_id:
             waiting.append(entry)
         still_history -= 1

@@ -1,4 +1,4 @@
-"""Runs and their leases: taken, renewed, streamed and ended by the scripts, each step fenced."""
+"""Runs and their leases as executors use them: claimed, renewed, streamed and ended, each step fenced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ClaimedRun:
     failures: int  # how many attempts before this one ended in an error of the graph
     token: str
     input_seq: int
-    input: dict[str, Any] | None  # the envelope of the message to answer; None when retention took it
+    input: dict[str, Any] | None  # the envelope of the message to answer; None when the log no longer keeps it
     source: str  # the thread whose latest checkpoint this attempt begins from; empty: from nothing
     began_from: str  # the thread from which the first attempt began; for answers: that of the interrupts
     answers: dict[str, Any]  # the graph's interrupt id -> value
@@ -47,11 +47,11 @@ class LeaseHeld:
 
 @dataclass(frozen=True)
 class NothingToDo:
-    """There is nothing to do."""
+    """The conversation has nothing to do."""
 
 
 class LeaseLost(Exception):
-    """The run is another node's now, or has been ended: nothing more may be done for it here."""
+    """The run is another node's now, or has ended: nothing more may be written for it here."""
 
 
 class Runs:
@@ -67,11 +67,11 @@ class Runs:
     ) -> ClaimedRun | LeaseHeld | NothingToDo:
         """Take the lease of a conversation with its first unfinished run.
 
-        `holding` is a fencing token whose lease is given up for it; `failed` is the id of
-        the run whose attempt under it has failed: the failure is counted for this run, whichever comes next.
+        `holding` is a fencing token whose lease is given up for it. `failed` is the id of the run whose attempt
+        under that token has failed: the failure is counted for that run, whichever is claimed.
         """
         reply = await self._scripts.conversation(
-            "take_run",
+            "claim_run",
             conversation_id,
             node_id=self._node_id,
             node_name=self._node_name,
@@ -133,7 +133,7 @@ class Runs:
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
     ) -> list[str]:
-        """End the run with its one final entry, and give the lease back; return threads to delete.
+        """End the run with its one final entry, and give up the lease; return threads to delete.
 
         `interrupts` are pairs of our id and the graph's.
         """

@@ -14,7 +14,7 @@ from sio_server.dialog.worker import HAND_OVER_S, DialogWorker
 log = logging.getLogger(__name__)
 
 THREAD = "dialog"  # its name, and what `failing` and `on_failure` say when it has died
-CLOSE_S = 2.0  # for connections to be closed
+CLOSE_S = 1.0  # for connections to be closed
 
 Build = Callable[[], Awaitable[tuple[DialogWorker, Callable[[], Awaitable[None]]]]]
 

@@ -18,7 +18,7 @@ from sio_server.tasks import Supervisor, end_tasks
 
 log = logging.getLogger(__name__)
 
-HAND_OVER_S = 5.0  # for graphs to end, and for Redis to know of it
+HAND_OVER_S = 4.0  # for graphs to end, and for Redis to know of it
 AGAIN_S = 0.5  # after an error of Redis
 
 

@@ -1,7 +1,7 @@
 """The stage's controller: kills and starts nodes of a local cluster, and drops and delays its devices.
 
-It listens on loopback only, and does nothing without the stage's key. A page may ask only when it is one of the
-cluster's own: neither a foreign page nor a foreign name for this machine gets in.
+It listens on loopback only, and does nothing without the stage's key. Only pages of the cluster may use it: other
+origins, and other host names for this machine, are refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Delay(BaseModel):
-    """The body of a delay: milliseconds in each direction, and at most so many more for each chunk of bytes."""
+    """The body of a delay: milliseconds in each direction, and the most that is added to each chunk of bytes."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -53,7 +53,7 @@ class Controller:
             self.proxies[name] = Proxy([("127.0.0.1", port) for port in ports])
 
     async def start(self) -> None:
-        """Begin to listen, on ports that are free."""
+        """Start listening, on ports that are free."""
         for proxy in self.proxies.values():
             await proxy.start()
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
@@ -73,14 +73,14 @@ class Controller:
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:
-        """Stop listening, and starting nodes; end what goes through the proxies."""
+        """Stop listening, cancel starts of nodes, and end the proxies."""
         await end_tasks(list(self._starting.values()))
         if self._runner is not None:
             await self._runner.cleanup()
         for proxy in self.proxies.values():
             await proxy.close()
 
-    # Who may ask
+    # Access
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -109,12 +109,12 @@ class Controller:
         response.headers["Cache-Control"] = "no-store"
         return response
 
-    # What may be asked; each answer is the state that it led to
+    # The requests; each is answered with the state after it
 
     async def _state(self, request: web.Request) -> web.Response:
-        return self._told()
+        return self._state_response()
 
-    def _told(self, **more: Any) -> web.Response:
+    def _state_response(self, **more: Any) -> web.Response:
         nodes = [
             {"port": port, "url": url, "running": self._cluster.is_running(port) and port not in self._starting}
             for port, url in zip(self._cluster.ports, self._cluster.urls, strict=True)
@@ -135,10 +135,10 @@ class Controller:
         port = self._port(request)
         if self._cluster.is_running(port):
             await self._cluster.signal_node(port, signal.SIGKILL)
-        return self._told()
+        return self._state_response()
 
     async def _start(self, request: web.Request) -> web.Response:
-        """Answers when the node is ready; asked twice, it is started once."""
+        """Answer when the node is ready. A node that is starting already is not started a second time."""
         port = self._port(request)
         task = self._starting.get(port)
         if task is None and not self._cluster.is_running(port):
@@ -148,15 +148,15 @@ class Controller:
             await asyncio.wait([task])
             if task.cancelled() or task.exception() is not None:
                 return _refusal(503, "unavailable", f"node {port} did not start")
-        return self._told()
+        return self._state_response()
 
     def _started(self, port: int, task: asyncio.Task[None]) -> None:
         del self._starting[port]
         if not task.cancelled():
-            task.exception()  # whoever asked for the start is told
+            task.exception()  # the request for the start is answered with it
 
     async def _drop(self, request: web.Request) -> web.Response:
-        return self._told(dropped=self._proxy(request).reset())
+        return self._state_response(dropped=self._proxy(request).reset())
 
     async def _delay(self, request: web.Request) -> web.Response:
         proxy = self._proxy(request)
@@ -166,7 +166,7 @@ class Controller:
             return _refusal(400, "invalid_payload", 'send {"ms": 0..5000, "jitter_ms": 0..5000}')
         for direction in (proxy.up, proxy.down):
             direction.delay_s, direction.jitter_s = delay.ms / 1000, delay.jitter_ms / 1000
-        return self._told()
+        return self._state_response()
 
     def _port(self, request: web.Request) -> int:
         port = int(request.match_info["port"])

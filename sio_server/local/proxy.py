@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a network bad on demand: slow, unsteady, narrow, silent, broken off."""
+"""A TCP proxy that degrades a network on demand: delay, jitter, low bandwidth, silence, resets."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from sio_server.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 16 * 1024
-LINE_BYTES = 256 * 1024  # on their way in one direction of a connection; then its sender is not read from
+LINE_BYTES = 256 * 1024  # in flight in one direction of a connection; above it the sender is not read from
 DIAL_TIMEOUT_S = 1.0
 _NO_LINGER = struct.pack("ii", 1, 0)  # closing sends RST, not FIN
-_SLICE_S = 0.02  # of a narrow line: bytes of so long are sent at once
+_SLICE_S = 0.02  # at a limited rate, the bytes of this time are sent at once
 
 Address = tuple[str, int]
 
 
 class Direction:
-    """What happens to the bytes of all connections on their way in one direction. May be changed at any time.
+    """What happens to the bytes of all connections in one direction. May be changed at any time.
 
-    Whatever it is, bytes keep their order. A changed delay holds for bytes that come after it.
+    Bytes keep their order. A changed delay applies to bytes that arrive after the change.
     """
 
     def __init__(self) -> None:
         self.delay_s = 0.0
-        self.jitter_s = 0.0  # added to the delay of each chunk: from 0 to so much
-        self.rate: float | None = None  # bytes a second of each connection; None: as fast as it goes
+        self.jitter_s = 0.0  # added to the delay of each chunk: from 0 to this
+        self.rate: float | None = None  # bytes a second of each connection; None: no limit
         self._passes = asyncio.Event()
         self._passes.set()
         self._cut: _Cut | None = None
 
     @property
     def blackhole(self) -> bool:
-        """Nothing passes, not even an end. It comes when this is over, as TCP would send it again."""
+        """Nothing passes, not even the end of a connection, which is delivered afterwards, as TCP would."""
         return not self._passes.is_set()
 
     @blackhole.setter
@@ -51,7 +51,7 @@ class Direction:
             self._passes.set()
 
     def cut(self, after: int | None) -> None:
-        """Once: reset the first connection for which `after` more bytes have passed. None: not any more."""
+        """Reset, once, the first connection on which `after` more bytes have passed. None: cancel this."""
         self._cut = None if after is None else _Cut(after)
 
 
@@ -64,9 +64,9 @@ class _Cut(Exception):
 
 
 class _Line:
-    """One direction of one connection: bytes that are on their way, each with the time when it arrives.
+    """One direction of one connection: bytes in flight, each chunk with the time when it arrives.
 
-    That the source broke off is on its way as well; that the target did goes `back`, in the other direction.
+    An error of the source is in flight as well; an error of the target goes `back`, in the other direction.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class _Line:
         self._back = back
         self._source = source
         self._target = target
-        self._under_way: deque[tuple[float, bytes | OSError]] = deque()  # empty bytes: the end
+        self._in_flight: deque[tuple[float, bytes | OSError]] = deque()  # empty bytes: the end
         self._bytes = 0
         self._changed = asyncio.Event()
         self._due = 0.0
         self._cut: _Cut | None = None  # as it was known last
         self._passed = 0  # bytes since that was known
 
-    async def take_in(self) -> None:
-        """Read from the source, as long as there is room."""
+    async def read_source(self) -> None:
+        """Read from the source while there is room in flight."""
         loop = asyncio.get_running_loop()
         data: bytes | OSError = b"-"
         while isinstance(data, bytes) and data:
@@ -100,17 +100,17 @@ class _Line:
                 data = exc
             delay = self._direction.delay_s + random.uniform(0, self._direction.jitter_s)
             self._due = max(self._due, loop.time() + delay)  # nothing overtakes
-            self._under_way.append((self._due, data))
+            self._in_flight.append((self._due, data))
             self._bytes += len(data) if isinstance(data, bytes) else 0
             self._changed.set()
 
-    async def give_out(self) -> None:
+    async def write_target(self) -> None:
         """Write to the target what has arrived. Raises _Cut, or the OSError that ends the connection."""
         loop = asyncio.get_running_loop()
         while True:
-            while not self._under_way:
+            while not self._in_flight:
                 await self._change()
-            due, data = self._under_way[0]
+            due, data = self._in_flight[0]
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
             if isinstance(data, OSError) or not data:
@@ -125,7 +125,7 @@ class _Line:
             except OSError:
                 await self._back._passes.wait()
                 raise
-            self._under_way.popleft()
+            self._in_flight.popleft()
             self._bytes -= len(data)
             self._changed.set()
 
@@ -162,10 +162,10 @@ class _Line:
 
 
 class Proxy:
-    """Listens on loopback and connects each client to the first of `targets` that takes it.
+    """Listens on loopback and connects each client to the first of `targets` that accepts it.
 
-    `up` is the direction from the clients to the target, `down` that of the replies. `targets` may be changed as
-    well; it holds for new connections. Buffers are bounded: who sends faster than the other side takes is held up.
+    `up` is the direction from the clients to the target, `down` that of the replies. A change of `targets` applies
+    to new connections. Buffers are bounded: a sender faster than the other side is slowed down.
     """
 
     def __init__(self, targets: Sequence[Address], *, port: int = 0) -> None:
@@ -182,19 +182,19 @@ class Proxy:
         return len(self._connections)
 
     async def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def reset(self) -> int:
-        """Break all connections off with RST, on both sides, whatever is under way; return how many."""
+        """Reset all connections (RST) on both sides, whatever is in flight; return how many."""
         for task, writers in self._connections.items():
             _reset(writers)
             task.cancel()
         return len(self._connections)
 
     async def close(self) -> None:
-        """Stop listening, break all connections off, and leave no task behind."""
+        """Stop listening, reset all connections, and leave no task behind."""
         if self._server is not None:
             self._server.close()
         self.reset()
@@ -221,7 +221,9 @@ class Proxy:
                 _Line(self.up, self.down, client, target[1]),
                 _Line(self.down, self.up, target[0], writers[0]),
             )
-            tasks = [asyncio.create_task(work) for line in lines for work in (line.take_in(), line.give_out())]
+            tasks = [
+                asyncio.create_task(work) for line in lines for work in (line.read_source(), line.write_target())
+            ]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             broken = [error for task in tasks if task.done() and (error := task.exception())]
             for error in broken:

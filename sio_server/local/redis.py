@@ -17,7 +17,7 @@ class NoEmbeddedRedis(RuntimeError):
 
 @dataclass(frozen=True)
 class EmbeddedRedis:
-    """How to start the server: its binary and its modules."""
+    """The binary of the server, and its modules."""
 
     server: Path
     modules: tuple[Path, ...]

@@ -56,6 +56,11 @@ async def test_axe_finds_nothing_serious_in_any_state(
         await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
 
     await check("nothing yet")
+    refuse = "({ state, changed }) => { state.refusal = CODE && { code: CODE }; changed(); }"
+    await page.evaluate(f"import('/js/state.js').then({refuse.replace('CODE', repr('origin_not_allowed'))})")
+    await page.wait_for_selector("#refusal:visible")
+    await check("refused")
+    await page.evaluate(f"import('/js/state.js').then({refuse.replace('CODE', 'null')})")
     await create("Rooms", graph="teller")
     gate = tmp_path / "open"
     await say(page, f"{MARKDOWN} gate:{gate} the end")

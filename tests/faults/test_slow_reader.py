@@ -139,7 +139,7 @@ class Round:
             while slow and now() - self.began < 2 * CLOSED_WITHIN_S:
                 await asyncio.sleep(0.02)  # the resolution of what is measured
                 self.peak = max(self.peak, self.memory())
-                for name in [name for name, client in slow.items() if client.broken_off]:
+                for name in [name for name, client in slow.items() if client.disconnected]:
                     self.closed_after.append(now() - stopped[name])
                     del slow[name]
             self.ended = now()
@@ -149,7 +149,9 @@ class Round:
 
 
 @pytest.mark.parametrize(("rate", "reason"), [(90, "too_far_behind"), (20, "not_reading")])
-async def test_who_does_not_read_is_ended_soon_and_costs_nobody_anything(start_cluster, rate, reason):
+async def test_a_client_that_does_not_read_is_disconnected_soon_and_costs_nobody_anything(
+    start_cluster, rate, reason
+):
     cluster = await start_cluster(nodes=2)
     port = cluster.ports[0]
     now = asyncio.get_running_loop().time

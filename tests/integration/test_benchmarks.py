@@ -81,7 +81,9 @@ def test_what_costs_too_much_in_the_end_is_named_with_its_saver() -> None:
     ("turns", "points"),
     [(500, (10, 100, 500)), (200, (10, 100, 200)), (100, (10, 50, 100)), (40, (10, 20, 40)), (30, (10, 20, 30))],
 )
-def test_all_points_are_at_the_same_place_in_the_dialog(turns: int, points: tuple[int, ...]) -> None:
+def test_the_benchmark_measures_each_point_at_the_same_place_in_the_dialog(
+    turns: int, points: tuple[int, ...]
+) -> None:
     assert points_of(turns) == points
     assert {point % len(DIALOG) for point in points} == {0}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import aiohttp
 import pytest
 
 from sio_clients import ChatClient, guest_token
 from tests.served.stage import BEARER
+from tests.waiting import Inbox, first_of
 
 pytest_plugins = ["tests.served.stage_fixtures"]
 
@@ -52,7 +54,7 @@ async def test_a_node_is_killed_and_started_and_its_device_goes_to_the_next_one_
     assert stage.cluster.ended.empty()
 
 
-async def test_a_node_that_is_killed_while_it_starts_is_not_said_to_have_started(stage):
+async def test_the_start_of_a_node_that_is_killed_meanwhile_is_reported_as_failed(stage):
     port = stage.cluster.ports[1]
     await stage.ask("POST", f"/nodes/{port}/kill")
     starting = asyncio.create_task(stage.ask("POST", f"/nodes/{port}/start"))
@@ -65,26 +67,23 @@ async def test_a_node_that_is_killed_while_it_starts_is_not_said_to_have_started
     assert stage.cluster.ended.empty()
 
 
-async def test_a_dropped_device_comes_back_and_has_missed_nothing(stage):
+async def test_a_dropped_device_reconnects_and_misses_nothing(stage):
     phone = await device_url(stage, "phone")
     _, token = await guest_token(stage.cluster.urls[0], "Ann")
-    dropped = asyncio.Event()
+    sessions: Inbox[Any] = Inbox()
     async with ChatClient([phone], token) as behind, ChatClient(stage.cluster.urls, token) as direct:
-        behind.on("session:ready", lambda payload: dropped.set())
+        behind.on("session:ready", sessions)
         conversation = await direct.create(access="open", agent="off")
         entries = (await behind.join(conversation.id)).entries()
-        dropped.clear()
+        before = len(sessions.items)
         status, answer = await stage.ask("POST", "/devices/phone/drop")
         assert (status, answer["dropped"] >= 1) == (200, True)
         await conversation.send("while it was away")
-        await asyncio.wait_for(dropped.wait(), 20)
-        async with asyncio.timeout(20):
-            async for entry in entries:
-                if entry.text == "while it was away":
-                    break
+        await sessions.until(lambda items: len(items) > before, "another session")
+        await first_of(entries, lambda entry: entry.text == "while it was away")
 
 
-async def test_a_delay_is_measured_on_the_way_there_and_back(stage):
+async def test_a_delay_applies_in_both_directions(stage):
     laptop = await device_url(stage, "laptop")
     async with aiohttp.ClientSession(laptop) as http:
 
@@ -115,14 +114,14 @@ async def test_a_delay_is_measured_on_the_way_there_and_back(stage):
         ({**BEARER, "Host": "127.0.0.1.evil.example:80"}, 403),
     ],
 )
-async def test_who_has_no_key_or_comes_from_elsewhere_changes_nothing(stage, headers, status):
+async def test_a_request_without_the_key_or_from_another_origin_changes_nothing(stage, headers, status):
     for method, path in (("GET", "/state"), ("POST", f"/nodes/{stage.cluster.ports[0]}/kill"), ("POST", "/x")):
         answered, answer = await stage.ask(method, path, headers=headers)
         assert (answered, answer["ok"]) == (status, False)
     assert stage.cluster.is_running(stage.cluster.ports[0])
 
 
-async def test_a_page_of_the_cluster_may_ask_and_a_foreign_one_is_not_told_so(stage):
+async def test_only_pages_of_the_cluster_get_cors_headers(stage):
     async with aiohttp.ClientSession() as http:
         for origin in (stage.cluster.urls[1], f"http://localhost:{stage.cluster.ports[0]}"):
             asking = {"Origin": origin, "Access-Control-Request-Headers": "authorization,content-type"}
@@ -154,6 +153,6 @@ async def test_a_page_of_the_cluster_may_ask_and_a_foreign_one_is_not_told_so(st
         ("/devices/phone/delay", {"ms": 1, "more": "x" * 5000}, 413),
     ],
 )
-async def test_what_does_not_exist_or_is_out_of_bounds_is_refused(stage, path, body, status):
+async def test_an_unknown_node_or_device_and_a_delay_out_of_bounds_are_refused(stage, path, body, status):
     answered, answer = await stage.ask("POST", path, body=body)
     assert (answered, answer["ok"]) == (status, False)

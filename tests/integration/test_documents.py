@@ -34,7 +34,7 @@ def test_no_event_is_in_the_protocol_that_does_not_exist():
 
 
 @pytest.mark.parametrize("setting", Settings.model_fields)
-def test_every_setting_is_in_the_operations(setting):
+def test_every_setting_is_documented_in_operations(setting):
     assert f"`{setting.upper()}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
 from tests.faults.raw_websocket import CLOSE, RawWebSocket, frame
+from tests.waiting import poll
 
 TOKENS = Tokens(SECRET, "roomgraph")
 PER_SECOND = 10
@@ -182,9 +183,11 @@ async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(clu
         assert "invalid_payload" in codes
     finally:
         await cluster.signal_redis(signal.SIGCONT)
-    async with asyncio.timeout(10):
-        while not (ack := await ann.call("message:send", send))["ok"]:  # noqa: ASYNC110
-            await asyncio.sleep(ack["error"].get("retry_after_ms", 100) / 1000)
+
+    async def is_accepted() -> bool:
+        return bool((await ann.call("message:send", send))["ok"])
+
+    await poll(is_accepted, "an accepted message", 10)
 
 
 async def test_handshakes_and_guests_are_limited_by_address(cluster, connect, new_id):
@@ -236,9 +239,15 @@ async def test_the_connections_of_an_address_are_limited_on_each_node(cluster, c
     assert await refusal(cluster, f"{new_id}-4", address=address) == ("too_many_connections", True)
     assert (await connect(f"{new_id}-4", address="93.184.216.98")).sio.connected
     await sessions[0].sio.disconnect()
-    async with asyncio.timeout(20):
-        while not (again := await opened(cluster, f"{new_id}-5", address=address)).sio.connected:  # noqa: ASYNC110
-            await asyncio.sleep(0.5)  # each try is counted
+
+    async def connected() -> RawClient | None:
+        again = await opened(cluster, f"{new_id}-5", address=address)
+        if again.sio.connected:
+            return again
+        await asyncio.sleep(0.5)  # each try is counted
+        return None
+
+    again = await poll(connected, "a place for another connection", 20)
     await again.sio.disconnect()
 
 

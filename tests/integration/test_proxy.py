@@ -1,4 +1,4 @@
-"""The proxy makes a network bad, and nothing else: what passes is whole and in order."""
+"""The proxy degrades a network and changes nothing else: bytes that pass are whole and in order."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SETTLE_S = 0.15  # for what must not come
 
 
 class Server:
-    """A target that keeps what it hears; `answer` is called with its side of each connection."""
+    """A target that counts its connections; `answer` is called with its side of each connection."""
 
     def __init__(self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
         self._answer = answer
         self.served = 0
-        self.broken = asyncio.Event()  # a connection was broken off
+        self.broken = asyncio.Event()  # a connection was reset
         self.ended = asyncio.Event()  # a connection was ended in order
 
     async def start(self, port: int = 0) -> None:
@@ -99,7 +99,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 async def round_trip(streams: Streams, data: bytes = b"ping") -> float:
-    """Seconds until the same comes back."""
+    """Seconds until the same bytes come back."""
     began = time.monotonic()
     streams[1].write(data)
     async with asyncio.timeout(10):
@@ -112,7 +112,7 @@ async def nothing_comes(reader: asyncio.StreamReader) -> None:
         await asyncio.wait_for(reader.read(1), SETTLE_S)
 
 
-async def test_what_passes_is_whole_and_in_order_and_an_end_is_passed_on(bench):
+async def test_bytes_pass_whole_and_in_order_and_so_does_the_end_of_a_connection(bench):
     server = await bench.server()
     client = await bench.client(await bench.proxy(server))
     sent = bytes(range(256)) * 8192
@@ -123,7 +123,7 @@ async def test_what_passes_is_whole_and_in_order_and_an_end_is_passed_on(bench):
     await asyncio.wait_for(server.ended.wait(), 5)
 
 
-async def test_a_delay_counts_in_each_direction_and_may_be_changed_while_it_is_open(bench):
+async def test_a_delay_applies_to_each_direction_and_can_change_during_a_connection(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     assert await round_trip(client) < 0.1
@@ -133,7 +133,7 @@ async def test_a_delay_counts_in_each_direction_and_may_be_changed_while_it_is_o
     assert await round_trip(client) < 0.1
 
 
-async def test_a_delay_does_not_hold_up_what_comes_behind(bench):
+async def test_a_delay_does_not_limit_throughput(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     proxy.up.delay_s = 0.3
@@ -145,7 +145,7 @@ async def test_a_delay_does_not_hold_up_what_comes_behind(bench):
     assert 0.35 < time.monotonic() - began < 0.8  # ten in a row would take 3 s
 
 
-async def test_jitter_changes_when_something_comes_and_never_the_order(bench):
+async def test_jitter_never_changes_the_order_of_bytes(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     proxy.up.jitter_s = 0.05
@@ -160,7 +160,7 @@ async def test_jitter_changes_when_something_comes_and_never_the_order(bench):
     assert max(gaps) > 0.005
 
 
-async def test_a_rate_holds_over_time(bench):
+async def test_a_rate_limit_holds_over_time(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     proxy.down.rate = 50_000
@@ -170,12 +170,12 @@ async def test_a_rate_holds_over_time(bench):
     assert await round_trip(client, b"x" * 20_000) < 0.2
 
 
-async def test_nothing_passes_a_blackhole_in_its_direction_and_it_comes_when_it_is_over(bench):
-    heard = []
+async def test_bytes_held_by_a_blackhole_arrive_when_it_is_over(bench):
+    received = []
 
     async def keep(reader, writer):
         while data := await reader.read(100):
-            heard.append(data)
+            received.append(data)
             writer.write(b"re:" + data)
 
     proxy = await bench.proxy(await bench.server(keep))
@@ -184,16 +184,16 @@ async def test_nothing_passes_a_blackhole_in_its_direction_and_it_comes_when_it_
     proxy.up.blackhole = True
     client[1].write(b"one")
     await nothing_comes(client[0])
-    assert heard == []
+    assert received == []
     proxy.down.blackhole = True
     proxy.up.blackhole = False
     await nothing_comes(client[0])
-    assert heard == [b"one"]  # the request has come, its answer has not
+    assert received == [b"one"]  # the request has come, its answer has not
     proxy.down.blackhole = False
     assert await asyncio.wait_for(client[0].readexactly(6), 5) == b"re:one"
 
 
-async def test_not_even_the_end_of_a_peer_passes_a_blackhole(bench):
+async def test_a_blackhole_holds_the_end_of_a_connection_too(bench):
     async def break_off(reader, writer):
         await reader.readexactly(2)
         writer.transport.abort()
@@ -212,7 +212,7 @@ async def test_not_even_the_end_of_a_peer_passes_a_blackhole(bench):
             assert await asyncio.wait_for(client[0].read(), 5) == b""
 
 
-async def test_a_reset_breaks_all_connections_off_on_both_sides_and_new_ones_are_served(bench):
+async def test_a_reset_ends_all_connections_on_both_sides_and_new_ones_are_served(bench):
     server = await bench.server()
     proxy = await bench.proxy(server)
     clients = [await bench.client(proxy) for _ in range(3)]
@@ -227,7 +227,7 @@ async def test_a_reset_breaks_all_connections_off_on_both_sides_and_new_ones_are
     assert proxy.connections == 1
 
 
-async def test_a_reply_is_cut_once_after_so_many_bytes(bench):
+async def test_a_reply_is_cut_once_after_the_given_number_of_bytes(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     await round_trip(client, b"before the cut was asked for")
@@ -241,7 +241,7 @@ async def test_a_reply_is_cut_once_after_so_many_bytes(bench):
     await round_trip(await bench.client(proxy), b"0123456789")
 
 
-async def test_a_cut_after_nothing_swallows_the_whole_reply_and_one_that_is_called_off_cuts_nothing(bench):
+async def test_a_cut_after_zero_bytes_drops_the_whole_reply_and_a_cancelled_cut_drops_nothing(bench):
     proxy = await bench.proxy(await bench.server())
     client = await bench.client(proxy)
     proxy.down.cut(3)
@@ -253,7 +253,7 @@ async def test_a_cut_after_nothing_swallows_the_whole_reply_and_one_that_is_call
         await asyncio.wait_for(client[0].read(1), 5)
 
 
-async def test_the_first_target_that_takes_the_connection_gets_it(bench):
+async def test_a_client_is_connected_to_the_first_target_that_accepts(bench):
     async def name(reader, writer):
         writer.write(b"%d" % writer.get_extra_info("sockname")[1])
 
@@ -278,7 +278,7 @@ async def test_the_first_target_that_takes_the_connection_gets_it(bench):
         await proxy.close()
 
 
-async def test_a_client_is_refused_when_no_target_takes_it(bench):
+async def test_a_client_is_refused_when_no_target_accepts(bench):
     proxy = Proxy([("127.0.0.1", free_ports(1))])
     await proxy.start()
     try:
@@ -289,7 +289,7 @@ async def test_a_client_is_refused_when_no_target_takes_it(bench):
         await proxy.close()
 
 
-async def test_who_sends_more_than_the_other_side_takes_is_held_up(bench):
+async def test_a_sender_faster_than_its_receiver_is_slowed_down(bench):
     read_on = asyncio.Event()
 
     async def slow(reader, writer):
@@ -317,7 +317,7 @@ async def test_who_sends_more_than_the_other_side_takes_is_held_up(bench):
     assert came == sent
 
 
-async def test_nothing_is_left_when_the_proxy_is_closed(bench):
+async def test_closing_the_proxy_leaves_no_task_or_connection_behind(bench):
     before = asyncio.all_tasks()
     proxy = await bench.proxy(await bench.server())
     clients = [await bench.client(proxy) for _ in range(5)]

@@ -145,7 +145,7 @@ async def test_a_run_that_somebody_stops_is_told_of_as_ended_once(stage, people)
     assert told(reader.named("run_ended", run_id=sent.run_id)) == [("run_ended", 1, "stopped")]
 
 
-async def test_sessions_are_told_of(stage, people):
+async def test_the_trace_tells_of_each_session_from_its_opening_to_its_end(stage, people):
     reader = await stage.reader()
     ann = await people.connect("Ann", node=1)
     opened = await reader.event("session_opened", device_id=ann.client.device_id)
@@ -174,7 +174,7 @@ async def test_the_stream_begins_with_who_speaks_and_beats_each_second(stage):
         ({"Authorization": "Bearer \udcff"}, "token_invalid"),
     ],
 )
-async def test_the_trace_needs_the_key(stage, headers, code):
+async def test_the_trace_is_read_only_with_the_stage_key(stage, headers, code):
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{stage.cluster.urls[0]}/api/trace", headers=headers) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (401, code)

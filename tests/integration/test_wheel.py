@@ -58,7 +58,7 @@ def test_a_wheel_built_from_the_sdist_without_npm_has_the_page_with_its_packages
     inside = "sio_server/web/node_modules/"
     assert {name.removeprefix(inside) for name in names if name.startswith(inside)} == set(NPM)
     assert set(names) >= LOCAL_WORDS
-    assert not [name for name in names if name.startswith(("tests/", "docs/", "packaging/"))]
+    assert not [name for name in names if name.startswith(("tests/", "docs/", "distribution/"))]
 
 
 def test_the_wheel_has_every_file_of_the_packages_that_it_installs(wheel: Path) -> None:

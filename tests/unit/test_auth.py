@@ -185,7 +185,7 @@ def test_a_token_without_a_name_shows_the_user_id() -> None:
     assert TOKENS.check(signed(drop="name")).name == "ann-1"
 
 
-def test_a_very_long_name_is_cut() -> None:
+def test_a_very_long_name_is_cut_in_a_line_of_the_terminal() -> None:
     assert TOKENS.check(signed(name="x" * 1000)).name == "x" * 200
 
 

@@ -58,7 +58,7 @@ def joined(head: int) -> Following:
     return following
 
 
-def test_before_the_first_answer_there_is_no_position_and_nothing_is_level() -> None:
+def test_before_the_first_answer_a_conversation_has_no_position_and_is_not_level() -> None:
     following = Following("c")
     assert following.position is None
     assert following.card is None
@@ -74,7 +74,7 @@ def test_a_first_join_gives_the_snapshot_and_is_no_reset() -> None:
     assert following.level
 
 
-def test_the_card_tells_what_the_server_said() -> None:
+def test_the_session_card_holds_what_the_server_said() -> None:
     following = Following("c", Position("e1", 90))
     following.synced(answer(following.position, 120))
     assert following.card is not None
@@ -82,16 +82,16 @@ def test_the_card_tells_what_the_server_said() -> None:
     assert (following.card.replayed, following.card.history) == (30, 120)
 
 
-def test_live_entries_before_the_answer_wait_for_it_and_come_once() -> None:
+def test_live_entries_before_the_answer_are_delivered_once_after_it() -> None:
     following = Following("c")
-    assert [following.heard(entry(seq)) for seq in (4, 5, 6)] == [Outcome()] * 3
+    assert [following.on_entry(entry(seq)) for seq in (4, 5, 6)] == [Outcome()] * 3
     assert seqs(following.synced(answer(None, 5))) == [1, 2, 3, 4, 5, 6]
     assert following.level
 
 
-def test_an_early_entry_beyond_a_gap_is_kept_and_the_gap_is_read() -> None:
+def test_an_early_entry_after_a_gap_is_kept_while_the_gap_is_read() -> None:
     following = Following("c")
-    following.heard(entry(5))
+    following.on_entry(entry(5))
     outcome = following.synced(answer(None, 3))
     assert (seqs(outcome), outcome.read_after) == ([1, 2, 3], 3)
     assert seqs(following.page("e1", 5, entries([4]))) == [4, 5]
@@ -117,9 +117,7 @@ def test_a_device_that_missed_nothing_gets_nothing() -> None:
         ({"head": 8}, "ahead_of_log"),
     ],
 )
-def test_a_reset_after_something_was_seen_gives_the_reason_and_begins_anew(
-    log: dict[str, Any], reason: str
-) -> None:
+def test_a_reset_gives_the_reason_and_starts_over_with_the_snapshot(log: dict[str, Any], reason: str) -> None:
     following = joined(10)
     following.disconnected()
     result = answer(following.position, **{"head": 30, **log})
@@ -128,7 +126,7 @@ def test_a_reset_after_something_was_seen_gives_the_reason_and_begins_anew(
     assert seqs(outcome) == list(range(log.get("first", 1), log.get("head", 30) + 1))
     assert following.level
     head, epoch = result["head"], log.get("epoch", "e1")
-    assert seqs(following.heard(entry(head + 1, epoch))) == [head + 1]
+    assert seqs(following.on_entry(entry(head + 1, epoch))) == [head + 1]
 
 
 def test_a_kept_position_that_cannot_be_served_is_a_reset_even_on_a_new_object() -> None:
@@ -149,26 +147,26 @@ def test_what_does_not_fit_one_page_is_read_page_by_page() -> None:
 
 def test_a_gap_is_noticed_and_read_once() -> None:
     following = joined(3)
-    assert following.heard(entry(5)) == Outcome(read_after=3)
-    assert following.heard(entry(6)) == Outcome()
+    assert following.on_entry(entry(5)) == Outcome(read_after=3)
+    assert following.on_entry(entry(6)) == Outcome()
     assert not following.level
     assert seqs(following.page("e1", 6, entries([4, 5, 6]))) == [4, 5, 6]
 
 
-def test_an_entry_that_comes_again_is_dropped() -> None:
+def test_an_entry_that_arrives_twice_is_delivered_once() -> None:
     following = joined(3)
-    assert following.heard(entry(3)) == Outcome()
+    assert following.on_entry(entry(3)) == Outcome()
 
 
-def test_a_failed_read_is_asked_for_again() -> None:
+def test_a_failed_read_is_repeated() -> None:
     following = joined(3)
-    following.heard(entry(5))
+    following.on_entry(entry(5))
     assert following.read_failed() == Outcome(read_after=3)
 
 
-def test_after_a_disconnect_a_late_page_is_ignored_and_the_sync_brings_it_all() -> None:
+def test_a_page_that_arrives_after_a_disconnect_is_ignored_and_the_sync_delivers_its_entries() -> None:
     following = joined(3)
-    following.heard(entry(6))
+    following.on_entry(entry(6))
     following.disconnected()
     assert following.page("e1", 6, entries([4, 5, 6])) == Outcome()
     assert following.read_failed() == Outcome()
@@ -177,9 +175,9 @@ def test_after_a_disconnect_a_late_page_is_ignored_and_the_sync_brings_it_all() 
     assert following.level
 
 
-def test_a_read_cut_off_by_a_disconnect_does_not_keep_the_next_from_being_asked() -> None:
+def test_a_read_interrupted_by_a_disconnect_does_not_block_the_next_read() -> None:
     following = joined(3)
-    following.heard(entry(6))
+    following.on_entry(entry(6))
     following.disconnected()
     outcome = following.synced(answer(following.position, 7, page=1))
     assert (seqs(outcome), outcome.read_after) == ([4], 4)
@@ -187,32 +185,32 @@ def test_a_read_cut_off_by_a_disconnect_does_not_keep_the_next_from_being_asked(
 
 def test_early_entries_of_a_lost_connection_are_forgotten() -> None:
     following = Following("c")
-    following.heard(entry(9, "e0"))
+    following.on_entry(entry(9, "e0"))
     following.disconnected()
     assert seqs(following.synced(answer(None, 2))) == [1, 2]
     assert following.level
 
 
-def test_an_entry_of_another_life_of_the_log_asks_for_a_sync_and_nothing_is_handed_on_until_then() -> None:
+def test_an_entry_of_another_epoch_triggers_a_sync_before_anything_else_is_delivered() -> None:
     following = joined(3)
-    assert following.heard(entry(1, "e2")) == Outcome(sync=True)
+    assert following.on_entry(entry(1, "e2")) == Outcome(sync=True)
     assert not following.level
-    assert following.heard(entry(2, "e2")) == Outcome()
+    assert following.on_entry(entry(2, "e2")) == Outcome()
     outcome = following.synced(answer(following.position, 2, epoch="e2"))
     assert (outcome.reset, seqs(outcome)) == ("new_epoch", [1, 2])
 
 
-def test_an_early_entry_of_another_life_asks_for_a_sync_and_keeps_what_the_answer_brought() -> None:
+def test_an_early_entry_of_another_epoch_triggers_a_sync_and_keeps_the_delivered_entries() -> None:
     following = Following("c")
-    following.heard(entry(1, "e2"))
-    following.heard(entry(4))
+    following.on_entry(entry(1, "e2"))
+    following.on_entry(entry(4))
     outcome = following.synced(answer(None, 3))
     assert (seqs(outcome), outcome.sync) == ([1, 2, 3], True)
 
 
-def test_a_page_that_does_not_join_on_asks_for_a_sync() -> None:
+def test_a_page_that_does_not_follow_the_position_triggers_a_sync() -> None:
     following = joined(3)
-    following.heard(entry(9))
+    following.on_entry(entry(9))
     assert following.page("e1", 9, entries([7, 8, 9])) == Outcome(sync=True)
     assert following.position == Position("e1", 3)
 
@@ -247,7 +245,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule()
     def the_next_entry_comes_live(self) -> None:
-        self.take(self.following.heard(entry(self.live.pop(0))))
+        self.take(self.following.on_entry(entry(self.live.pop(0))))
 
     @precondition(lambda self: self.live)
     @rule(data=st.data(), again=st.booleans())
@@ -255,7 +253,7 @@ class Life(RuleBasedStateMachine):
         seq = data.draw(st.sampled_from(self.live))
         if not again:
             self.live.remove(seq)
-        self.take(self.following.heard(entry(seq)))
+        self.take(self.following.on_entry(entry(seq)))
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
@@ -312,5 +310,5 @@ class Life(RuleBasedStateMachine):
         assert self.following.level
 
 
-def test_in_any_interleaving_of_live_entries_syncs_reads_and_connections_each_entry_comes_once_in_order() -> None:
+def test_in_any_interleaving_of_events_and_connections_each_entry_is_delivered_once_in_order() -> None:
     run_state_machine_as_test(Life, settings=settings(deadline=None, max_examples=250, stateful_step_count=40))

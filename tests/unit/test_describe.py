@@ -78,7 +78,7 @@ def printed(text: Text) -> str:
             {"by": {"name": "Bob", "device_id": "d1", "device_name": ""}, "value": {"ok": True}},
             '14:05 Bob answered: {"ok": true} · d1',
         ),
-        ("interrupt_resolved", {"outcome": "superseded"}, "14:05 the question is not open any more"),
+        ("interrupt_resolved", {"outcome": "superseded"}, "14:05 the question is no longer open"),
         (
             "stopped",
             {"name": "Concierge", "text": "I was ", "by": {"name": "Bob"}},

@@ -1,4 +1,4 @@
-"""A device reports at once, then once in a while, always the latest, and nothing twice."""
+"""A device reports at once, then at most once in a pause, always its latest position, and none twice."""
 
 from __future__ import annotations
 
@@ -11,37 +11,34 @@ from sio_clients.errors import Refused, Unavailable
 from sio_clients.reporting import DeliveryReports
 from sio_clients.transport import ConnectionLost
 from sio_server.protocol.position import Position
+from tests.waiting import Inbox
 
 
 class Server:
-    """Takes reports one after another, each when the test lets it."""
+    """Receives reports one after another, each when the test allows it."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[str, int]] = []
+        self._got: Inbox[tuple[str, int]] = Inbox()
+        self.got = self._got.items
         self.failure: Exception | None = None
-        self.came = asyncio.Event()
         self.answers = asyncio.Semaphore(0)
 
     async def report(self, conversation_id: str, seq: int) -> None:
-        self.got.append((conversation_id, seq))
-        self.came.set()
+        self._got((conversation_id, seq))
         await self.answers.acquire()
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.got) < count:
-                self.came.clear()
-                await self.came.wait()
+        await self._got.until(lambda got: len(got) >= count, f"{count} reports", 5)
 
 
 def at(seq: int, epoch: str = "e1") -> Position:
     return Position(epoch, seq)
 
 
-async def test_what_comes_while_a_report_is_under_way_is_reported_in_one() -> None:
+async def test_positions_reached_during_a_report_are_reported_together() -> None:
     server = Server()
     reports = DeliveryReports(server.report, pause_s=0)
     reports.reached("a", at(1))
@@ -83,7 +80,7 @@ async def test_nothing_is_reported_twice_and_an_unchanged_position_costs_no_requ
     assert server.got == [("a", 1), ("a", 2)]
 
 
-async def test_a_report_that_the_server_could_not_take_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_report_that_the_server_refused_for_now_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "AGAIN_S", 0.01)
     server = Server()
     server.answers = asyncio.Semaphore(99)
@@ -96,7 +93,9 @@ async def test_a_report_that_the_server_could_not_take_is_repeated(monkeypatch: 
 
 
 @pytest.mark.parametrize("failure", [ConnectionLost(), Refused("not_a_member", "no")])
-async def test_a_report_that_was_lost_or_refused_is_made_anew_only_when_there_is_news(failure: Exception) -> None:
+async def test_a_report_that_was_lost_or_refused_is_repeated_only_with_a_newer_position(
+    failure: Exception,
+) -> None:
     server = Server()
     server.answers = asyncio.Semaphore(99)
     server.failure = failure
@@ -110,7 +109,7 @@ async def test_a_report_that_was_lost_or_refused_is_made_anew_only_when_there_is
     await reports.close()
 
 
-async def test_a_conversation_that_is_followed_no_more_is_not_reported_and_a_new_log_is() -> None:
+async def test_a_forgotten_conversation_is_not_reported_and_one_with_a_new_epoch_is() -> None:
     server = Server()
     reports = DeliveryReports(server.report, pause_s=0)
     reports.reached("a", at(5))

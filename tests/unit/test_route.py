@@ -1,4 +1,4 @@
-"""Where clients go when their node is gone: not all to the same one, and not all at the same moment."""
+"""Clients whose node is gone spread over the other nodes and over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_first_try_is_at_the_first_node() -> None:
     assert Route(URLS).url == "a"
 
 
-def test_those_of_a_lost_node_spread_over_the_others_and_over_time() -> None:
+def test_clients_of_a_lost_node_spread_over_the_other_nodes_and_over_time() -> None:
     places, pauses = Counter[str](), []
     for seed in range(2000):
         route = Route(URLS, random.Random(seed))
@@ -29,7 +29,7 @@ def test_those_of_a_lost_node_spread_over_the_others_and_over_time() -> None:
     assert max(tenths.values()) < 300
 
 
-def test_who_fails_tries_every_node_with_growing_pauses() -> None:
+def test_a_client_that_cannot_connect_tries_every_node_with_growing_pauses() -> None:
     route = Route(URLS, random.Random(1))
     tried, pauses = [route.url], []
     for _ in range(11):
@@ -41,7 +41,7 @@ def test_who_fails_tries_every_node_with_growing_pauses() -> None:
     assert min(pauses[-3:]) >= 0.5 * LONGEST_S
 
 
-def test_a_connection_that_served_makes_the_pauses_short_again() -> None:
+def test_a_successful_connection_resets_the_pauses() -> None:
     route = Route(URLS)
     for _ in range(8):
         route.failed()
@@ -49,15 +49,15 @@ def test_a_connection_that_served_makes_the_pauses_short_again() -> None:
     assert route.failed() <= 1.5 * FIRST_S
 
 
-def test_a_client_with_one_node_comes_back_to_it() -> None:
+def test_a_client_with_one_node_reconnects_to_it() -> None:
     route = Route(["a"])
     assert route.lost() <= RETURN_S
     assert route.url == "a"
 
 
-def test_a_node_can_be_chosen() -> None:
+def test_the_sdk_connects_to_the_node_that_was_chosen() -> None:
     route = Route(URLS)
-    route.take("c")
+    route.choose("c")
     assert route.url == "c"
     with pytest.raises(ValueError, match="not in list"):
-        route.take("d")
+        route.choose("d")

@@ -42,6 +42,7 @@ export const lazy = {
   requests: new Lazy((q) => import(`./conversation/requests.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
+  signOut: new Lazy((q) => import(`./connection/sign_out.js${q}`)),
   typing: new Lazy((q) => import(`./view/typing.js${q}`)),
 };
 

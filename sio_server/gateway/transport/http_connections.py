@@ -29,7 +29,7 @@ class HttpConnections:
     """Bounds the connections that are no websockets: kept-alive ones that are idle make room for new ones.
 
     Without room for a new connection, the one that has been idle for longest is closed; then one that has not made
-    its first request yet; if all are busy, the new one. So connections that do nothing shut nobody out.
+    its first request yet; if all are busy, the new one. So idle connections shut out no new one.
     """
 
     def __init__(self, limit: int, address_of: Callable[[str | None], str] = lambda peer: "") -> None:
@@ -117,9 +117,15 @@ class HttpConnection(web.RequestHandler):
 
     def end(self) -> None:
         """Close the connection, also when its client does not read."""
-        if self.transport is not None and self.transport.get_write_buffer_size():
-            abort_connection(self.transport)
-        self.force_close()
+        transport, serving = self.transport, self._task_handler
+        if self.idle or serving is None:
+            if transport is not None and transport.get_write_buffer_size():
+                abort_connection(transport)
+            self.force_close()
+            return
+        # The handler must end before its transport does: asyncio's sendfile would never end otherwise.
+        serving.add_done_callback(lambda done: abort_connection(transport))
+        serving.cancel()
 
     # What asyncio and aiohttp call
 
@@ -167,7 +173,7 @@ def abort_connection(transport: asyncio.Transport | None) -> None:
     """End a connection with RST: otherwise the system would keep what a client does not read, for minutes."""
     if transport is None:
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # what uvloop says of a connection that has ended
         connection = transport.get_extra_info("socket")
         connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
     transport.abort()

@@ -15,7 +15,7 @@ export function begin(openAddressed) {
   const setDevices = (devices) => (state.devices = devices.map((one) => ({ ...one, here: one.device_id === deviceId() })));
   const end = async (error) => {
     connection.close();
-    (await import("./sign_out.js")).endSession(outbox, error);
+    (await lazy.signOut.load()).endSession(outbox, error);
   };
   const connection = new Connection(stored.nodes ?? [location.origin], auth, {
     refused: end,

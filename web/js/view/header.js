@@ -19,8 +19,9 @@ export function drawHeader() {
   const { dataset } = document.body;
   if (dataset.link && dataset.link !== link) write({ announced: text });
   dataset.link = link;
-  $("refusal").hidden = !refusal;
-  write({ why: refusal ? explain(refusal) : "" });
+  const why = refusal && link !== "offline" ? explain(refusal) : "";
+  $("refusal").hidden = !why;
+  if ($("why").textContent !== why) write({ why }); // a screen reader reads it out each time
   for (const status of document.querySelectorAll(".status")) status.textContent = text;
 }
 

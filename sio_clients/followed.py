@@ -1,0 +1,213 @@
+"""The conversations that a device follows: events go to them, and each is caught up after a return or a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from sio_clients.connection import BACKOFF_FIRST_S, REQUEST_TIMEOUT_S, spread
+from sio_clients.conversation import Conversation
+from sio_clients.errors import RateLimited, Refused, RoomgraphError, Unavailable, from_wire
+from sio_clients.reporting import DeliveryReports
+from sio_clients.session import Outcome
+from sio_clients.transport import ConnectionLost, Transport
+from sio_server.protocol.events import (
+    MAX_PAGE_ENTRIES,
+    MAX_SYNC_CONVERSATIONS,
+    ClientEvent,
+    Entry,
+    EntryType,
+    ServerEvent,
+)
+from sio_server.tasks import end_tasks
+
+log = logging.getLogger(__name__)
+
+RUN_EVENTS = (
+    ServerEvent.RUN_STARTED,
+    ServerEvent.RUN_DELTA,
+    ServerEvent.RUN_UPDATE,
+    ServerEvent.RUN_SUPERSEDED,
+    ServerEvent.RUN_FINISHED,
+)
+_FIRST_SYNC = Outcome(sync=True)
+
+
+class FollowedConversations:
+    """Conversations by id, each with what it is owed of the log; the user of a Connection.
+
+    Every event also goes to the listeners of its name. `report_delivery`: tell the members what has come here.
+    """
+
+    def __init__(self, *, report_delivery: bool) -> None:
+        self._conversations: dict[str, Conversation] = {}
+        self._listeners: dict[str, list[Callable[[Any], None]]] = {}
+        self._transport: Transport | None = None  # the live connection
+        self._user_id = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reports = DeliveryReports(self._report_delivery) if report_delivery else None
+
+    def listen(self, event: str, listener: Callable[[Any], None]) -> None:
+        """Call `listener(payload)` for every such server event."""
+        self._listeners.setdefault(event, []).append(listener)
+
+    def get(self, conversation_id: str) -> Conversation | None:
+        """A conversation that is followed."""
+        return self._conversations.get(conversation_id)
+
+    def add(self, conversation: Conversation) -> None:
+        """Follow a conversation from now on: what comes live is kept until the answer to its join."""
+        self._conversations[conversation.id] = conversation
+
+    def withdraw(self, conversation: Conversation) -> None:
+        """Its join was refused: it was never followed."""
+        self._conversations.pop(conversation.id, None)
+
+    def forget(self, conversation: Conversation, error: RoomgraphError | None = None) -> None:
+        """Stop following a conversation; its `entries()` end, or raise the error."""
+        if self._conversations.get(conversation.id) is conversation:
+            del self._conversations[conversation.id]
+            if self._reports is not None:
+                self._reports.forget(conversation.id)
+        conversation._end(error)
+
+    def on_joined(self, conversation: Conversation, result: dict[str, Any]) -> None:
+        """The answer to its join came."""
+        self._carry_out(conversation, conversation.synced(result))
+
+    def resync(self, conversation: Conversation) -> None:
+        """Ask the server where the conversation stands. Events before the answer wait for it."""
+        conversation.following.disconnected()
+        self._carry_out(conversation, _FIRST_SYNC)
+
+    async def close(self) -> None:
+        """End what is under way, and the iterators over entries."""
+        await end_tasks(list(self._tasks))
+        if self._reports is not None:
+            await self._reports.close()
+        for conversation in self._conversations.values():
+            conversation._end()
+
+    # What the connection says
+
+    async def catch_up(self, transport: Transport, user_id: str) -> None:
+        """Give every conversation what it missed, before anything else is asked for on this connection."""
+        self._transport, self._user_id = transport, user_id
+        waiting = [c for c in self._conversations.values() if c.following.position is not None]
+        for start in range(0, len(waiting), MAX_SYNC_CONVERSATIONS):
+            await self._sync(transport, waiting[start : start + MAX_SYNC_CONVERSATIONS])
+
+    def on_event(self, event: str, payload: Any) -> None:
+        """Give an event to its conversation, then to the listeners."""
+        if event in (ServerEvent.CONVERSATION_ENTRY, ServerEvent.CONVERSATION_RESET, *RUN_EVENTS):
+            conversation = self._conversations.get(payload["conversation_id"])
+            if conversation is not None:
+                self._on_conversation_event(conversation, event, payload)
+        for listener in self._listeners.get(event, ()):
+            listener(payload)
+
+    def on_disconnect(self) -> None:
+        """Events of the next connection wait for its sync."""
+        self._transport = None
+        for conversation in self._conversations.values():
+            conversation.following.disconnected()
+
+    def on_end(self, error: RoomgraphError) -> None:
+        """Nothing comes any more."""
+        for conversation in list(self._conversations.values()):
+            self.forget(conversation, error)
+
+    def _on_conversation_event(self, conversation: Conversation, event: str, payload: Any) -> None:
+        if event == ServerEvent.CONVERSATION_ENTRY:
+            entry = Entry.model_validate(payload)
+            self._carry_out(conversation, conversation.following.on_entry(entry))
+            if entry.type == EntryType.MEMBER_LEFT and entry.author == self._user_id:
+                # Left on another device. It may be an old entry and the user a member again: a sync tells.
+                self.resync(conversation)
+        elif event == ServerEvent.CONVERSATION_RESET:
+            self.resync(conversation)
+        elif conversation.live.on_event(event, payload):
+            # A delta was lost on its way: the text so far is in the answer to a sync.
+            self._carry_out(conversation, Outcome(sync=True))
+
+    # Catching up
+
+    async def _sync(self, transport: Transport, batch: list[Conversation]) -> None:
+        positions = {}
+        for conversation in batch:
+            position = conversation.following.position
+            positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
+        answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions})
+        for conversation in batch:
+            result = answer["conversations"][conversation.id]
+            if "error" in result:
+                self.forget(conversation, from_wire(result["error"]))
+                continue
+            outcome = conversation.synced(result)
+            self._deliver(conversation, outcome)
+            await self._follow_up(transport, conversation, outcome)
+
+    def _carry_out(self, conversation: Conversation, outcome: Outcome) -> None:
+        self._deliver(conversation, outcome)
+        # Without a connection nothing need be read: the next one begins with a sync.
+        if self._transport is not None and (outcome.sync or outcome.read_after is not None):
+            self._spawn(self._level(self._transport, conversation, outcome))
+
+    def _deliver(self, conversation: Conversation, outcome: Outcome) -> None:
+        conversation._receive(outcome)
+        if self._reports is not None and conversation.position is not None:
+            self._reports.reached(conversation.id, conversation.position)
+
+    async def _level(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
+        try:
+            await self._follow_up(transport, conversation, outcome)
+        except (Unavailable, TimeoutError):
+            await transport.close()  # the next connection begins with a sync
+        except ConnectionLost:
+            pass
+
+    async def _follow_up(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
+        """Sync or read, as the outcome says, until the conversation is level."""
+        while outcome.read_after is not None:
+            request = {"conversation_id": conversation.id, "after": outcome.read_after, "limit": MAX_PAGE_ENTRIES}
+            try:
+                page = await _ask(transport, ClientEvent.CONVERSATION_HISTORY, request)
+            except Refused as exc:
+                self.forget(conversation, exc)  # left on another device meanwhile
+                return
+            except (Unavailable, TimeoutError):
+                await asyncio.sleep(BACKOFF_FIRST_S)
+                outcome = conversation.following.read_failed()
+            else:
+                entries = [Entry.model_validate(item) for item in page["entries"]]
+                outcome = conversation.following.page(page["epoch"], page["head"], entries)
+            self._deliver(conversation, outcome)
+        if outcome.sync:
+            await self._sync(transport, [conversation])
+
+    async def _report_delivery(self, conversation_id: str, seq: int) -> None:
+        if self._transport is None:
+            raise ConnectionLost
+        request = {"conversation_id": conversation_id, "seq": seq}
+        await self._transport.request(ClientEvent.DELIVERY_UPDATE, request, REQUEST_TIMEOUT_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the client could not catch up", exc_info=error)
+
+
+async def _ask(transport: Transport, event: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """A request on this connection, repeated while the server says that the user asks too often."""
+    while True:
+        try:
+            return await transport.request(event, payload, REQUEST_TIMEOUT_S)
+        except RateLimited as exc:
+            await asyncio.sleep(spread(exc))
