@@ -122,7 +122,7 @@ def play_text(
         recorder.run_event(device, end.conversation_id, run_id, event, of, shows)
 
     def look(attempt: int, text: str) -> None:
-        live.look({"run_id": run_id, "attempt": attempt, "text": text, "updates": []}, [])
+        live.on_view({"run_id": run_id, "attempt": attempt, "text": text, "updates": []}, [])
         note("", attempt)
 
     for attempt in range(1, attempts + 1):
@@ -139,16 +139,16 @@ def play_text(
             now = attempt + (event == "run:superseded")
             if how == LATER:
                 look(now, text[:so_far])
-            behind = live.hear(event, {"run_id": run_id, "attempt": attempt, **payload})
+            behind = live.on_event(event, {"run_id": run_id, "attempt": attempt, **payload})
             note(event, attempt)
             if behind:
                 look(now, text[:so_far])
     if not whole:
         return
     if fate() != LOST:
-        live.hear("run:finished", {"run_id": run_id, "attempt": attempts})
+        live.on_event("run:finished", {"run_id": run_id, "attempt": attempts})
         note("run:finished", attempts)
-    live.entry(end)
+    live.on_entry(end)
     note("entry", attempts)
 
 

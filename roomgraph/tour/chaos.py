@@ -16,7 +16,7 @@ from rich.text import Text
 
 from roomgraph.check.checker import Report
 from roomgraph.tour.actions import Actions, Asking
-from roomgraph.tour.chaos_nodes import STEPS, can_jump, executions
+from roomgraph.tour.chaos_nodes import STEPS, executions
 from roomgraph.tour.faults import Faults
 from roomgraph.tour.figures import percentiles, recovery
 from roomgraph.tour.player import Happening
@@ -42,10 +42,8 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     traffic, people = Traffic(stage), RawPeople(cluster, stage.recorder)
     clients = len(devices) + len(people.devices)
     stage.say("chaos.plan", clients=clients, nodes=len(cluster.ports), duration=f"{duration:g}", seed=seed)
-    if not can_jump(cluster):
-        planned = tuple(fault for fault in planned if fault.kind != FaultKind.CLOCK_JUMP)
-        stage.say("chaos.no_clock")
     faults = Faults(cluster, devices)
+    ended_before = len(cluster.unexpected_ends)
     tasks: list[asyncio.Task[None]] = []
     over = asyncio.Event()
     try:
@@ -69,7 +67,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         unended = await traffic.runs_end()
         level = await traffic.level()
         late = await people.level(WAIT_S)
-        dead = [port for port in cluster.ports if not cluster.is_running(port)]
+        ended = [end.process for end in cluster.unexpected_ends[ended_before:]]
     finally:
         await traffic.cancel()
         await end_tasks(tasks)
@@ -77,7 +75,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     stage.recorder.execution(*executions(cluster))
     report = stage.judge()
     stage.console.print(shown(began + duration))
-    return _tell(stage, report, _Outcome(faults, actions, traffic, level and not late, unended, late, dead))
+    return _tell(stage, report, _Outcome(faults, actions, traffic, level and not late, unended, late, ended))
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class _Outcome:
     level: bool
     unended: int
     late: list[str]
-    dead: list[int]
+    ended: list[str]  # processes that ended by themselves
 
 
 def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
@@ -109,9 +107,9 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         stage.say("unended", count=outcome.unended)
     if outcome.late:
         stage.say("chaos.late", names=", ".join(outcome.late))
-    if outcome.dead:
-        stage.say("chaos.dead", nodes=", ".join(map(str, outcome.dead)))
-    ok = report.ok and outcome.level and not (outcome.unended or outcome.dead) and longest is not None
+    if outcome.ended:
+        stage.say("chaos.ended", processes=", ".join(outcome.ended))
+    ok = report.ok and outcome.level and not (outcome.unended or outcome.ended) and longest is not None
     counts = {"faults": len(happened), "actions": len(outcome.actions.happened)}
     stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", **counts, **facts)
     told = {
@@ -123,6 +121,7 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         "actions": outcome.actions.counts(),
         "recovery_s": longest and round(longest, 2),
         "latency_ms": latency,
+        "unexpected_ends": outcome.ended,
         "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
     if ok:

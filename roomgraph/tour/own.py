@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from sio_server.local.processes import UnexpectedEnd
 
 
 class OwnDirection(Protocol):
@@ -38,6 +40,10 @@ class OwnCluster(Protocol):
     data_dir: Path
     settings: dict[str, str]
     node_settings: dict[int, dict[str, str]]
+    node_command: list[str]
+
+    @property
+    def unexpected_ends(self) -> Sequence[UnexpectedEnd]: ...
 
     @property
     def urls(self) -> list[str]: ...

@@ -16,6 +16,7 @@ from sio_server.gateway.http.errors import errors_as_json
 from sio_server.gateway.http.metrics import MetricsRoutes
 from sio_server.gateway.http.page import VENDORED, WEB
 from sio_server.gateway.metrics import Metrics
+from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 
 
 @pytest.fixture
@@ -150,6 +151,19 @@ async def test_a_name_that_is_not_of_this_node_is_refused_also_when_the_origin_i
     log = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
     (line,) = [line for line in log.splitlines() if host.partition(":")[0] in line]
     assert "write ALLOWED_HOSTS=" in line
+
+
+async def test_no_answer_names_the_software_of_the_node(cluster, http):
+    port = cluster.ports[0]
+    for path in ("/", "/js/main.js", "/none", "/api/status"):
+        async with http.get(path) as response:
+            assert "Server" not in response.headers, path
+    with RawWebSocket(port) as client:
+        await client.connect()
+        await client.write(upgrade_request(port))
+        head = await client.read(65536)
+        assert head.startswith(b"HTTP/1.1 101")
+        assert b"server:" not in head.lower()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/ready"])

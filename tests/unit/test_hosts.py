@@ -9,7 +9,9 @@ import pytest
 from sio_server.gateway.http.hosts import AllowedHosts
 
 HOSTS = AllowedHosts(
-    ("Chat.example.com", ".example.org"), ("https://pages.example.net", "http://10.1.2.3:9000", "*", "null")
+    ("Chat.example.com", ".example.org"),
+    origins=("https://pages.example.net", "http://10.1.2.3:9000", "*", "null"),
+    listens_on="node-7",
 )
 
 
@@ -31,6 +33,7 @@ HOSTS = AllowedHosts(
         "example.org",
         "a.b.example.org:1",
         "pages.example.net",
+        "node-7:9000",
     ],
 )
 def test_an_address_a_name_of_the_machine_and_a_listed_name_are_served(host: str) -> None:

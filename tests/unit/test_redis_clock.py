@@ -12,11 +12,11 @@ from sio_server.store.clock import Clock
 from tests.conftest import SECRET
 
 
-def test_until_redis_has_answered_the_clock_is_the_machines():
+def test_until_redis_has_told_the_time_it_is_the_machines():
     assert Clock().now() == pytest.approx(time.time(), abs=1)
 
 
-def test_once_redis_has_answered_the_clock_is_its_time_with_half_of_the_round_trip():
+def test_the_time_that_redis_told_is_taken_at_half_of_the_round_trip():
     clock = Clock()
     clock.heard(1_000_000, time.monotonic() - 4)
     assert clock.now() == pytest.approx(1002, abs=0.5)
