@@ -19,10 +19,12 @@ from roomgraph.check import (
     History,
     Recorder,
     Report,
+    Run,
     Seen,
     Send,
     Shown,
 )
+from roomgraph.check.history import BY_INVITATION, CREATED, JOINED, LEFT
 from sio_server.protocol.events import Entry
 from sio_server.protocol.live import Live
 
@@ -30,9 +32,10 @@ E, ROOM = "e1", "room"
 Edit = Callable[[History], History]
 K = AnomalyKind
 ABOUT_RUNS = {
-    *(K.RUN_NOT_ENDED, K.RUN_ENDED_TWICE, K.STALE_END, K.STEP_REPEATED),
+    *(K.RUN_NOT_ENDED, K.RUN_ENDED_TWICE, K.STALE_END, K.STEP_REPEATED, K.REPLACES_OTHER, K.ANSWERED_TWICE),
     *(K.DEAD_TEXT, K.TEXT_LEFT, K.TEXT_DIFFERS),
 }
+ABOUT_MEMBERS = {K.HEARD_AFTER_LEAVING, K.UNINVITED, K.SIGNED_OUT_SERVED, K.SHUT_OUT}
 
 
 def entry(seq: int, client_id: str | None, text: str = "") -> Seen:
@@ -252,6 +255,8 @@ def correct_histories(draw: st.DrawFn) -> History:
             play_run(recorder, log, run_id, attempts, room=room, settled=settled, random=random)
     if draw(st.booleans()):
         play_new_epoch(recorder, random, draw(st.booleans()))
+    play_members(recorder, random)
+    play_sessions(recorder, random)
     for room, log in logs.items():
         recorder.log(room, *log[:3])
         recorder.log(room, *log[3:])
@@ -266,6 +271,47 @@ def correct_histories(draw: st.DrawFn) -> History:
             if complete:
                 recorder.settle(device, room)
     return recorder.history()
+
+
+def play_members(recorder: Recorder, random: Random) -> None:
+    """In c4, by invitation, a guest is invited, joins, leaves and is gone for a while, some times."""
+    log = [Seen(E, 1, CREATED, None, "", "1", about=BY_INVITATION)]
+
+    def append(kind: str, about: str | None = None) -> None:
+        log.append(Seen(E, len(log) + 1, kind, None, "", f"{len(log) + 1}", about=about))
+
+    recorder.open_view("guest", "c4", whole=True)
+    handed = 0
+    for time in range(random.randint(1, 3)):
+        recorder.invite("c4", "g")
+        append(JOINED, "g")
+        for _ in range(random.randint(0, 3)):
+            append("topic")
+        if time:
+            recorder.join_again("guest", "c4")
+        recorder.saw("guest", "c4", *log[handed:])
+        handed = len(log)
+        recorder.leave("guest", "c4", "g")
+        append(LEFT, "g")
+        if random.random() < 0.5:
+            recorder.saw("guest", "c4", log[-1])
+            handed += 1
+        append("topic")
+    recorder.log("c4", *log)
+
+
+def play_sessions(recorder: Recorder, random: Random) -> None:
+    """A phone is signed out some times, tries its old token again now and then, and comes back with a new one."""
+    now = issued = 0.0
+    for _ in range(random.randint(1, 3)):
+        number = recorder.begin_session("phone", issued, now + 1)
+        recorder.open_session(number, now + 2)
+        recorder.sign_out("phone", now + 3, now + 5 if random.random() < 0.8 else None)
+        recorder.end_session(number, now + random.choice([4, 6]))
+        again = recorder.begin_session("phone", issued, now + 7)
+        recorder.end_session(again, now + 8, "token_revoked")
+        now, issued = now + 10, now + 10
+    recorder.open_session(recorder.begin_session("phone", issued, now + 1), now + 2)
 
 
 def edit_log(history: History, log: tuple[Seen, ...]) -> History:
@@ -375,6 +421,40 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
         case K.TEXT_LEFT:
             left = pick([state for state in shown if state.attempt is not None])
             return edit_states(history, FLOOR_RUN, [*shown, left._replace(event="")])
+        case K.REPLACES_OTHER:
+            one = pick(finals)
+            asked = Run("c1", str(one.run_id), one.seq + draw(st.integers(1, 5)))
+            return replace(history, runs=(*(r for r in history.runs if r.run_id != asked.run_id), asked))
+        case K.ANSWERED_TWICE:
+            settled = Seen(log[-1].epoch, len(log) + 1, "interrupt_resolved", None, "", "x", about="q")
+            return edit_log(history, (*log, settled, replace(settled, seq=len(log) + 2)))
+        case K.HEARD_AFTER_LEAVING:
+            absence = pick(list(history.absences))
+            later = history.logs["c4"][-1]
+            views = (
+                replace(v, entries=(*v.entries[: absence.after], later, *v.entries[absence.after :]))
+                if v.conversation_id == "c4"
+                else v
+                for v in history.views
+            )
+            until = None if absence.until is None else absence.until + 1
+            others = (one for one in history.absences if one.after < absence.after)
+            return replace(history, views=tuple(views), absences=(*others, replace(absence, until=until)))
+        case K.UNINVITED:
+            return replace(history, invitations=history.invitations[1:])
+        case K.SIGNED_OUT_SERVED:
+            old = pick([one for one in history.sessions if one.refused])
+            sign_outs = tuple(replace(one, completed=one.invoked + 2) for one in history.sign_outs)
+            sessions = tuple(
+                replace(one, opened=one.began + 0.5, refused=None) if one is old else one
+                for one in history.sessions
+            )
+            return replace(history, sessions=sessions, sign_outs=sign_outs)
+        case K.SHUT_OUT:
+            last = history.sessions[-1]
+            refused = replace(last, opened=None, ended=last.began + 1, refused="token_revoked")
+            sign_outs = tuple(replace(one, completed=one.invoked + 2) for one in history.sign_outs)
+            return replace(history, sessions=(*history.sessions[:-1], refused), sign_outs=sign_outs)
         case K.TEXT_DIFFERS:
             at = pick([n for n, state in enumerate(shown) if state.chars])
             return edit_states(history, FLOOR_RUN, [*shown[:at], shown[at]._replace(digest="x"), *shown[at + 1 :]])

@@ -1,7 +1,9 @@
 """What is promised of runs: one end, no step twice, and no text of a dead attempt left anywhere."""
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
+from math import inf
 
 from roomgraph.check.anomalies import Anomaly, AnomalyKind, of_entry
 from roomgraph.check.history import RESOLVED, Execution, RunView, Seen
@@ -10,6 +12,7 @@ from roomgraph.check.index import Index
 # Events that come only when the attempt that they are about exists.
 _OF_AN_ATTEMPT = frozenset({"run:started", "run:delta", "run:update"})
 _SUPERSEDED = "run:superseded"
+_COPY_S = 1.0  # at the most, from when an attempt copies what is committed until it begins its first step
 
 
 def accepted_runs(index: Index) -> dict[tuple[str, str], int | None]:
@@ -117,29 +120,42 @@ def answered_twice(index: Index) -> Iterator[Anomaly]:
 
 
 def step_repeated(index: Index) -> Iterator[Anomaly]:
-    """A step that was finished and committed is not executed again."""
+    """A step that was finished and committed is not executed again.
+
+    What an attempt commits after a later one began is void: its node had lost the run, and may not know it yet.
+    """
     executed: defaultdict[str, list[Execution]] = defaultdict(list)
     for execution in index.history.executions:
         executed[execution.run_id].append(execution)
     where_of = {run_id: where for where, run_id in accepted_runs(index)}
     for run_id, executions in executed.items():
         executions.sort(key=lambda one: (one.attempt, one.started))
-        began_last: dict[int, float] = {}
+        starts: defaultdict[int, list[float]] = defaultdict(list)
         for one in executions:
-            began_last[one.attempt] = max(one.started, began_last.get(one.attempt, one.started))
-        committed: dict[str, Execution] = {}
+            starts[one.attempt].append(one.started)
+        committed: dict[str, tuple[Execution, float]] = {}
         for one in executions:
-            if before := committed.get(one.step):
+            before, at = committed.get(one.step, (one, inf))
+            in_time = at < one.started if before.attempt == one.attempt else at + _COPY_S < starts[one.attempt][0]
+            if in_time:
                 detail = (
                     f"Step {one.step} of {run_id} was finished in attempt {before.attempt} "
                     f"and executed again in attempt {one.attempt}."
                 )
                 where = where_of.get(run_id, "")
                 yield Anomaly(AnomalyKind.STEP_REPEATED, where, None, None, None, detail, run_id)
-            if one.finished is None or one.committed is False:
-                continue
-            if one.committed or began_last[one.attempt] > one.finished:
-                committed.setdefault(one.step, one)
+            if (at := _committed_at(one, starts[one.attempt])) < inf:
+                committed.setdefault(one.step, (one, at))
+
+
+def _committed_at(one: Execution, starts: list[float]) -> float:
+    """When its result was known to be kept: when its attempt began the next step. -inf: it is; inf: it is not."""
+    if one.finished is None or one.committed is False:
+        return inf
+    if one.committed:
+        return -inf
+    following = bisect_right(starts, one.finished)
+    return starts[following] if following < len(starts) else inf
 
 
 def dead_text(index: Index) -> Iterator[Anomaly]:

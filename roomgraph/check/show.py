@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from roomgraph.check.checker import PROMISES, Report
-from roomgraph.check.history import History
+from roomgraph.check.history import RESOLVED, History
 from sio_server.language import Texts
 
 
@@ -79,6 +79,16 @@ def _untold(promise: str, history: History, report: Report) -> bool:
     match promise:
         case "run_not_ended" | "run_ended_twice" | "stale_end":
             return not report.runs
+        case "replaces_other":
+            return not any(run.replaces is not None for run in history.runs)
+        case "answered_twice":
+            return not any(entry.type == RESOLVED for log in history.logs.values() for entry in log)
+        case "heard_after_leaving":
+            return not history.absences
+        case "uninvited":
+            return not history.invitations
+        case "signed_out_served" | "shut_out":
+            return not history.sign_outs
         case "step_repeated":
             return not history.executions
         case "dead_text" | "text_left" | "text_differs":

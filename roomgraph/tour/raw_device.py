@@ -260,12 +260,14 @@ class RawDevice:
         positions = {room.conversation_id: room.position for room in self.rooms.values() if room.member}
         if not positions:
             return
+        for conversation_id in positions:
+            self.rooms[conversation_id].asked = True
         answer = await self._request(wire, "session:sync", {"positions": positions})
         for conversation_id, result in answer["conversations"].items():
             room = self.rooms[conversation_id]
-            if "error" not in result and room.member:
+            if "error" not in result:  # also when it has asked to leave since
                 self._take_result(room, result)
-            elif "error" in result and room.member and not room.joining:
+            elif room.member and not room.joining:  # otherwise the answer to its join tells
                 self._is_no_member(room)
         await self._tell()
 
@@ -305,7 +307,7 @@ class RawDevice:
         event, payload = json.loads(frame[2:])[:2]
         if event == "conversation:entry":
             room = self.rooms.get(payload["conversation_id"])
-            if room is not None and room.syncing and not room.member:
+            if room is not None and room.syncing and not (room.member or room.asked):
                 # It follows this conversation no more, so this should not have come.
                 self._recorder.saw(self.name, room.conversation_id, seen_in(payload))
             elif room is not None:

@@ -29,6 +29,7 @@ class RawRoom:
     member: bool = True  # False: it has left, or the node said that it is no member
     joining: bool = False  # it has asked to join, and has no answer yet
     next: Next = Next.NOTHING
+    asked: bool = False  # a catch-up is on its way
     reading: bool = False  # a page is on its way: one at a time
     _buffer: dict[int, Envelope] = field(default_factory=dict)
 
@@ -39,7 +40,7 @@ class RawRoom:
 
     def disconnected(self) -> None:
         """The session has ended: the next one begins with a catch-up."""
-        self.syncing, self.reading, self.next = True, False, Next.NOTHING
+        self.syncing, self.asked, self.reading, self.next = True, False, False, Next.NOTHING
         self._buffer.clear()
 
     def live(self, entry: Envelope) -> list[Envelope]:
@@ -61,7 +62,7 @@ class RawRoom:
             self.epoch, self.seq = result["position"]["epoch"], result["after"]
             self._buffer = {seq: e for seq, e in self._buffer.items() if e["epoch"] == self.epoch}
         self._add(result["entries"])
-        self.syncing = False
+        self.syncing = self.asked = False
         return self._deliver(result["head"])
 
     def page(self, page: Mapping[str, Any]) -> list[Envelope]:

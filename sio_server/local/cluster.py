@@ -257,12 +257,15 @@ class LocalCluster:
             "HOST": "127.0.0.1",
             "ALLOWED_ORIGINS": ",".join(self.origins),
             "NODE_URLS": ",".join(self.urls),
-            # Clients on this machine may be as quick as they can: the scenes and measurements are.
+            # Clients on this machine may write as fast and as much as they can: the scenes and measurements do.
             "RATE_LIMIT_USER": "off",
             "RATE_LIMIT_MARKS": "off",
             "RATE_LIMIT_EVENTS": "off",
             "RATE_LIMIT_ADDRESS": "off",
             "CONNECTIONS_PER_ADDRESS": "0",
+            "QUOTA_CONVERSATIONS": "0",
+            "QUOTA_BYTES": "0",
+            "QUOTA_INVITATIONS": "0",
             **self.settings,
             **self.node_settings.get(port, {}),
             "PORT": str(port),

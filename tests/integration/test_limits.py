@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,7 +27,7 @@ EVENTS = 300
 LIMITS = {
     "RATE_LIMIT_USER": f"{PER_SECOND}/second",
     "RATE_LIMIT_EVENTS": f"{EVENTS}/minute",
-    "RATE_LIMIT_ADDRESS": "15/second",
+    "RATE_LIMIT_ADDRESS": "40/minute",
     "TRUSTED_PROXIES": "1",
     "CONNECTIONS_PER_USER": "4",
     "CONNECTIONS_PER_ADDRESS": "3",
@@ -111,7 +112,7 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
                 "message:send", {"conversation_id": new_id, "client_id": client_id, "text": "x"}
             )
             accepted.append(client_id) if ack["ok"] else refused.append(ack["error"])
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)  # fewer than the limit of all events
 
     async def talk() -> None:
         for turn in range(8):
@@ -124,11 +125,14 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     # Each node may let through a burst before it has heard of the others'; that is paid back.
     assert PER_SECOND * 2 < len(accepted) <= PER_SECOND * (1 + took) + 2 * PER_SECOND, (len(accepted), took)
     assert {(error["code"], error["retryable"]) for error in refused} == {("rate_limited", True)}
-    assert all(0 < error["retry_after_ms"] <= 2000 for error in refused)
+    # Twice the period at most, but for what a slow machine takes to exchange it.
+    waits = [error["retry_after_ms"] for error in refused]
+    assert all(0 < wait <= 2000 + 1000 * took for wait in waits), waits
     # What was refused was not done; after a while it is accepted.
-    await asyncio.sleep(2)
     again = {"conversation_id": new_id, "client_id": "again", "text": "x"}
-    assert (await devices[1].call("message:send", again))["ok"]
+    async with asyncio.timeout(10):
+        while not (ack := await devices[1].call("message:send", again))["ok"]:  # noqa: ASYNC110
+            await asyncio.sleep(ack["error"]["retry_after_ms"] / 1000)
     page = await devices[2].call("conversation:history", {"conversation_id": new_id, "limit": 200})
     assert page["head"] == len(accepted) + 2
 
@@ -191,15 +195,16 @@ async def test_handshakes_and_guests_are_limited_by_address(cluster, connect, ne
     assert (await connect(new_id, address=address)).sio.connected
     async with aiohttp.ClientSession(headers={"X-Forwarded-For": f"8.8.8.8, {address}"}) as http:
         # What the client itself puts in front of the list does not matter.
-        answers = []
-        for _ in range(6):
+        for guests in range(100):  # noqa: B007
             async with http.post(f"{cluster.urls[0]}/api/guest", json={"name": "Ann"}) as response:
-                answers.append((response.status, response.headers.get("Retry-After"), await response.json()))
-    status, later, body = answers[-1]
-    assert (status, later, body["error"]["code"]) == (429, "1", "rate_limited")
-    assert body["error"]["retry_after_ms"] > 0
-    assert answers[0][0] == 200
-    for n in range(40):
+                body = await response.json()
+                if response.status != 200:
+                    break
+    assert guests > 0
+    assert (response.status, body["error"]["code"]) == (429, "rate_limited")
+    wait_s = body["error"]["retry_after_ms"] / 1000
+    assert int(response.headers["Retry-After"]) == math.ceil(wait_s) > 0
+    for n in range(100):
         client = await opened(cluster, f"{new_id}-{n}", address=address)
         if not client.sio.connected:
             break
@@ -239,7 +244,8 @@ async def test_the_connections_of_an_address_are_limited_on_each_node(cluster, c
         again = await opened(cluster, f"{new_id}-5", address=address)
         return again if again.sio.connected else None
 
-    again = await poll(connected, "a place for another connection", 5)
+    # Each try is counted, so they are few.
+    again = await poll(connected, "a place for another connection", 20, every=0.5)
     await again.sio.disconnect()
 
 

@@ -386,3 +386,17 @@ async def test_an_sdk_client_can_sign_itself_out(new_client, new_id):
         assert await client.sign_out_device("laptop") == 1
         with pytest.raises(SessionEnded):
             await client.devices()
+
+
+async def test_a_second_sign_out_holds_for_a_token_that_has_not_been_used_yet(cluster, raw_client, new_id):
+    """From the ack on a handshake is refused unless its token was issued later, whether the device came meanwhile."""
+    laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
+    await raw_client(1, token=token_of(new_id), device_id="phone")
+    assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 1
+    await asyncio.sleep(0.002)  # a token of the same millisecond would be refused for the first sign-out
+    between = token_of(new_id)
+    await asyncio.sleep(0.002)
+    assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 0
+    assert await refusal(cluster.urls[1], between, "phone") == "token_revoked"
+    await asyncio.sleep(0.002)
+    assert await refusal(cluster.urls[1], token_of(new_id), "phone") == ""

@@ -15,6 +15,7 @@ from roomgraph.check import (
     History,
     Recorder,
     Report,
+    Run,
     RunView,
     Seen,
     Shown,
@@ -77,10 +78,14 @@ def with_steps(history: History, *more: Execution) -> History:
     return replace(history, executions=(*history.executions, *more))
 
 
+def resolved(seq: int, question: str) -> Seen:
+    return Seen(E, seq, "interrupt_resolved", None, "", str(seq), about=question)
+
+
 L = good().logs[ROOM]
 Edit = Callable[[History], History]
 # kind, what went wrong, (device, seq, run) it is named with
-OF_RUNS: list[tuple[AnomalyKind, Edit, tuple[str | None, int | None, str]]] = [
+OF_RUNS: list[tuple[AnomalyKind, Edit, tuple[str | None, int | None, str | None]]] = [
     (K.RUN_NOT_ENDED, lambda h: with_log(h, *L[:4]), (None, 4, "r2")),
     (K.RUN_NOT_ENDED, lambda h: with_log(h, *L[:2], entry(3, None), *L[3:]), (None, 2, "r1")),
     (K.RUN_ENDED_TWICE, lambda h: with_log(h, *L, final(6, "r1", 2)), (None, 6, "r1")),
@@ -92,6 +97,16 @@ OF_RUNS: list[tuple[AnomalyKind, Edit, tuple[str | None, int | None, str]]] = [
         K.STEP_REPEATED,
         lambda h: with_steps(h, Execution("r2", "a", 7, 1.0, 2.0, True), Execution("r2", "a", 9, 1.5)),
         (None, None, "r2"),
+    ),
+    (
+        K.REPLACES_OTHER,
+        lambda h: replace(h, runs=(Run(ROOM, "r2", replaces=3),)),
+        (None, 5, "r2"),
+    ),
+    (
+        K.ANSWERED_TWICE,
+        lambda h: with_log(h, *L, resolved(6, "q"), resolved(7, "q")),
+        (None, 7, None),
     ),
     (K.DEAD_TEXT, lambda h: with_states(h, "ann", lambda s: [*s[:5], s[1], *s[5:]]), ("ann", None, "r1")),
     (
@@ -119,7 +134,7 @@ def test_a_good_history_of_runs_is_not_accused_of_anything() -> None:
 
 @pytest.mark.parametrize(("kind", "edit", "named"), OF_RUNS)
 def test_a_broken_promise_about_a_run_is_named_exactly(
-    kind: AnomalyKind, edit: Edit, named: tuple[str | None, int | None, str]
+    kind: AnomalyKind, edit: Edit, named: tuple[str | None, int | None, str | None]
 ) -> None:
     report = check(edit(good()))
     assert kinds(report) == {kind}
@@ -149,11 +164,11 @@ def test_what_was_said_before_a_question_may_wait_with_it() -> None:
     asked = final(5, "r1", 2, "interrupt")
     waits = with_log(good(), L[0], L[1], entry(3, None), L[3], asked)
     assert check(waits).ok
-    resolved = Seen(E, 6, "interrupt_resolved", None, "", "x", "r3")
-    assert [(a.kind, a.run_id) for a in check(with_log(good(), *waits.logs[ROOM], resolved)).anomalies] == [
+    settled = Seen(E, 6, "interrupt_resolved", None, "", "x", "r3")
+    assert [(a.kind, a.run_id) for a in check(with_log(good(), *waits.logs[ROOM], settled)).anomalies] == [
         (K.RUN_NOT_ENDED, "r3")
     ]
-    goes_on = (*waits.logs[ROOM], resolved, final(7, "r3"))
+    goes_on = (*waits.logs[ROOM], settled, final(7, "r3"))
     assert [(a.kind, a.run_id) for a in check(with_log(good(), *goes_on)).anomalies] == [(K.RUN_NOT_ENDED, "r2")]
     assert check(with_log(good(), *goes_on, final(8, "r2"))).ok
 
@@ -165,6 +180,19 @@ def test_a_repeated_send_gets_the_same_run() -> None:
     )
     report = check(replace(history, sends=(again, history.sends[1])))
     assert {K.ACK_CHANGED} < kinds(report)
+
+
+def test_a_regenerated_run_that_replaces_the_right_entry_is_not_accused() -> None:
+    ended = replace(L[4], replaces=3)
+    history = replace(with_log(good(), *L[:4], ended), runs=(Run(ROOM, "r2", replaces=3),))
+    assert check(history).ok
+
+
+def test_what_a_node_commits_after_it_has_lost_the_run_does_not_count() -> None:
+    late = (Execution("r2", "a", 1, 1.0, 9.0), Execution("r2", "b", 1, 9.1))  # it was paused within a
+    assert check(with_steps(good(), *late, Execution("r2", "a", 2, 5.0, 6.0))).ok
+    in_time = (Execution("r2", "a", 1, 1.0, 2.0), Execution("r2", "b", 1, 2.1))
+    assert kinds(check(with_steps(good(), *in_time, Execution("r2", "a", 2, 5.0)))) == {K.STEP_REPEATED}
 
 
 def test_steps_may_be_executed_again_until_they_are_kept() -> None:

@@ -23,11 +23,14 @@ local function forget_oldest_sign_out()
 end
 
 return once(function()
+  local asks = redis.call('HEXISTS', sessions, session_id) == 1
   if redis.call('HEXISTS', devices, device_id) == 0 and redis.call('HEXISTS', signed_out, device_id) == 1 then
-    return {'ok', 'ended', 0}  -- a repetition, or the other of two at once
+    -- A repetition, or the other of two at once; or the device has a newer token, and has not connected with it yet.
+    if asks then redis.call('HSET', signed_out, device_id, string.format('%.0f ', milliseconds()) .. by) end
+    return {'ok', 'ended', 0}
   end
   -- A session that was signed out a moment ago signs out nobody any more.
-  if redis.call('HEXISTS', sessions, session_id) == 0 then return {'session_ended'} end
+  if not asks then return {'session_ended'} end
   if redis.call('HEXISTS', devices, device_id) == 0 then return {'unknown_device'} end
 
   local ended = end_sessions(device_id)
