@@ -110,7 +110,7 @@ def test_a_time_after_the_allowed_clock_skew_makes_a_token_invalid(claim: str) -
 
 @pytest.mark.parametrize(
     "iat_ms",
-    [10**400, MAX_TIME + 1, -1, (int(time.time()) + CLOCK_SKEW_S + 10) * 1000],
+    [10**400, MAX_TIME + 1, -1, (int(time.time()) + 86_400) * 1000],
     ids=["huge", "too-large", "negative", "ahead-of-the-skew"],
 )
 def test_no_token_is_newer_than_now_so_that_a_sign_out_ends_it(iat_ms: int) -> None:
