@@ -40,7 +40,7 @@ class Bounded(logging.Filter):
 
 
 def not_http(record: logging.LogRecord) -> bool:
-    """False for what somebody sent who does not speak HTTP: aiohttp logs it as an error of the server."""
+    """False for a request that is not HTTP: aiohttp logs it as an error of the server."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 

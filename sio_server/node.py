@@ -65,6 +65,9 @@ class Node:
             await self._dialog.host.start()
         except (BadGraph, WrongSaver) as exc:
             raise SettingsError(str(exc)) from None
+        except Unavailable as exc:
+            url = hide_password(settings.redis_url)
+            raise SettingsError(f"REDIS_URL={url}: the checkpoints cannot be set up: {exc.message}") from None
         self._limiting = Limiting(core, secret)
         self._sockets = Sockets(core, records, self._dialog, self._limiting)
         if settings.stage_key:
@@ -74,7 +77,7 @@ class Node:
         self._http = Http(core, records, self._sockets, self._limiting, self._feed)
         self._start_background_work()
         await self._listen()
-        core.trace.tell(TraceKind.NODE_UP)
+        core.trace.record(TraceKind.NODE_UP)
 
     async def stop(self) -> None:
         """Tell the clients, close their sockets, let runs end or hand them over, and sign off.
@@ -85,7 +88,7 @@ class Node:
         grace_s = self._settings.drain_grace
         self._stop_by = time.monotonic() + grace_s + STOP_S
         sockets.readiness.stopping = True
-        core.trace.tell(TraceKind.NODE_DRAINING)
+        core.trace.record(TraceKind.NODE_DRAINING)
         if self._site is not None:
             await self._step(self._site.stop())  # no client comes back to this node
         for session in presence.sessions.all():
@@ -159,7 +162,7 @@ class Node:
         try:
             await self._sockets.presence.mirror.reap(self.node_id)
             await self._sockets.presence.nodes.forget(self.node_id)
-            self._core.trace.tell(TraceKind.NODE_GONE, gone=self._settings.name)
+            self._core.trace.record(TraceKind.NODE_GONE, gone=self._settings.name)
         except Unavailable:
             log.warning("Redis is away: other nodes will remove this node's sessions")
 

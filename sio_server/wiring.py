@@ -202,7 +202,7 @@ class Presence:
         async def on_reaped(node_id: str) -> None:
             name = node_id.rpartition("-")[0]
             if core.trace.on and name not in await self.nodes.names():  # it may have been started again
-                core.trace.tell(TraceKind.NODE_GONE, gone=name)
+                core.trace.record(TraceKind.NODE_GONE, gone=name)
 
         self.heartbeats = Heartbeats(
             self.nodes,

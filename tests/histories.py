@@ -116,7 +116,7 @@ LATER, LOST = "later", "lost"  # what a device may do instead of hearing an even
 def play_text(
     recorder: Recorder, end: Entry, attempts: int, device: str, fate: Callable[[], str], whole: bool
 ) -> None:
-    """A device follows a run as the SDK does, while events are lost and it looks anew now and then."""
+    """A device follows a run as the SDK does, while events are lost and it gets another view now and then."""
     live, run_id = Live(), end.data["run_id"]
 
     def note(event: str, of: int) -> None:
@@ -196,7 +196,7 @@ def play_run(
 
 
 def play_new_epoch(recorder: Recorder, random: Random, damaged: bool) -> None:
-    """The log of c3 begins anew without its end, of which nothing was acked, or the store was damaged."""
+    """The log of c3 starts over without its end, of which nothing was acked, or the store was damaged."""
     kept, gone, more = random.randint(0, 3), random.randint(0, 3), random.randint(1, 3)
     old = [replace(entry(seq, f"o{seq}", "old"), epoch="old") for seq in range(1, kept + gone + 1)]
     renamed = random.random() < 0.5

@@ -95,7 +95,7 @@ class Figures:
     gaps: int = 0  # entries that came live while an earlier one was missing; it was read from the log
     differing: int = 0  # an entry that is not what other devices got at the same position
     misplaced: int = 0  # a message that is not at the position of its ack
-    resets: int = 0  # a device was told to begin anew
+    resets: int = 0  # a device was told to start over
     lost_connections: int = 0
     failed_connects: int = 0
     refused_connects: int = 0  # the node had no room, or another reason to send the device on

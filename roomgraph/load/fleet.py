@@ -150,7 +150,7 @@ class Fleet:
         return behind + sum(device.unseen for device in self.devices)
 
     def take_figures(self) -> Figures:
-        """The figures since the last call; counting begins anew."""
+        """The figures since the last call; counting starts over."""
         taken, self.figures = self.figures, Figures()
         for device in self.devices:
             device.figures = self.figures

@@ -198,7 +198,7 @@ def _tell(stage: Stage, step: Step) -> None:
 
 
 class _Chart:
-    """What goes on, drawn anew twice a second on a terminal; elsewhere it only looks."""
+    """What goes on, drawn again twice a second on a terminal; elsewhere it only looks."""
 
     def __init__(self, stage: Stage, fleet: Fleet) -> None:
         own = {THIS: os.getpid()}

@@ -1,4 +1,4 @@
-"""Heartbeats: a node says that it lives, hears itself on the bus, and clears away what dead nodes left."""
+"""Heartbeats: a node reports that it lives, hears itself on the bus, and reaps what dead nodes left."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class _Sessions(Protocol):
 
 
 class Heartbeats:
-    """Beats each second for as long as `run` runs, and sooner when Redis may be back.
+    """Sends a heartbeat each second for as long as `run` runs, and sooner when Redis may be back.
 
-    Who was silent itself does not judge others: when Redis hangs, all nodes are silent and none is dead.
+    A node that was silent itself does not judge others: when Redis hangs, all nodes are silent and none is dead.
     """
 
     def __init__(
@@ -104,14 +104,14 @@ class Heartbeats:
         self._beat_at = now
         if silent_for > 3 * HEARTBEAT_S:
             self._steady_since = now
-        # The first heartbeat, or this node was silent for so long that it has been buried.
+        # The first heartbeat, or this node was silent for so long that others have reaped it.
         self._unregistered = self._unregistered or beat.unknown or silent_for > NODE_TTL_MS / 1000
         if self._failing_since is not None:
             log.warning("Redis is back: it was away for %.1f s", now - self._failing_since)
             self._failing_since = None
-        self._do_beside("tidying", self._tidy())
+        self._do_beside("clean-up", self._clean_up())
         if beat.dead and now - self._steady_since >= NODE_TTL_MS / 1000:
-            self._do_beside("burial", self._bury(beat.dead))
+            self._do_beside("reaping", self._reap(beat.dead))
         if now - self._peers_asked_at > PEERS_EVERY_S:
             self._peers_asked_at = now
             self._do_beside("peers", self._ask_for_peers())
@@ -135,12 +135,12 @@ class Heartbeats:
         self._peers.learn(await self._nodes.addresses())
 
     def _failed(self, began: float, error: Unavailable) -> None:
-        """Said once, however long it lasts."""
+        """Logged once, however long it lasts."""
         if self._failing_since is None:
             self._failing_since = began
             log.warning("a heartbeat failed: %s (%s)", error, error.__cause__)
 
-    async def _tidy(self) -> None:
+    async def _clean_up(self) -> None:
         """Write and remove in Redis what could not be while it was away."""
         if self._unregistered:
             self._unregistered = False
@@ -151,7 +151,7 @@ class Heartbeats:
                 raise
         await self._sessions.clean_up()
 
-    async def _bury(self, dead: list[str]) -> None:
+    async def _reap(self, dead: list[str]) -> None:
         """Remove what dead nodes left. Other nodes may be doing the same at this moment."""
         for node_id in dead:
             log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)

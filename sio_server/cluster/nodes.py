@@ -32,7 +32,7 @@ class Nodes:
         self._description: Any = description  # redis-py's type for mappings admits no mapping of str to str
 
     async def heartbeat(self) -> Beat:
-        """Say that this node lives."""
+        """Record that this node lives."""
         reply = await self._scripts.plain("heartbeat", [NODES], node_id=self._node_id, silent_ms=NODE_TTL_MS)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
@@ -47,7 +47,7 @@ class Nodes:
         return {str(described["name"]) for _, described in await self._described()}
 
     async def addresses(self) -> list[str]:
-        """Where the other nodes that live are reached over HTTP, as they say themselves."""
+        """Where the other live nodes are reached over HTTP, as they say themselves."""
         return [
             f"http://{described['host']}:{described['port']}"
             for node_id, described in await self._described()
@@ -55,7 +55,7 @@ class Nodes:
         ]
 
     async def forget(self, node_id: str) -> None:
-        """Strike a node off, after what it left behind has been removed."""
+        """Remove a node, after what it left behind has been removed."""
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
             pipe.zrem(NODES, node_id)

@@ -16,28 +16,28 @@ log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 0.8
 ASKED_AT_ONCE = 10
-# Who has heard Redis so lately heard it when whoever asks had lost it long ago. When Redis is gone for all, nodes
-# notice at different moments, and those that have not noticed yet must not be taken for well.
+# A node that heard Redis within this time heard it after the asking node had lost it. When Redis is gone for all,
+# nodes notice at different moments, and those that have not noticed yet must not count as well.
 LATELY_MS = 2_400
 
 
 class Peers:
-    """Where other nodes may be reached: by their own words, kept from when Redis was there, and by the settings.
+    """Where other nodes may be reached: as they say in Redis, kept from when it could be read, and by settings.
 
-    An address may be a load balancer's: then whoever answers there is asked. Without any address nobody is known.
+    An address may be a load balancer's: then any node may answer. Without any address no other node is known.
     """
 
     def __init__(self, urls: Iterable[str]) -> None:
         self._urls = tuple(urls)
-        self._told: tuple[str, ...] = ()
+        self._addresses: tuple[str, ...] = ()
 
     def learn(self, addresses: Iterable[str]) -> None:
-        """The nodes have said that they are reached here."""
-        self._told = tuple(addresses)
+        """The nodes are reached here, as they say in Redis."""
+        self._addresses = tuple(addresses)
 
     async def one_is_well(self) -> bool:
         """Whether some node is ready and has heard Redis and the bus lately. Takes ASK_TIMEOUT_S at most."""
-        urls = list(dict.fromkeys((*self._told, *self._urls)))
+        urls = list(dict.fromkeys((*self._addresses, *self._urls)))
         if not urls:
             return False
         chosen = random.sample(urls, min(len(urls), ASKED_AT_ONCE))

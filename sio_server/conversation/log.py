@@ -100,7 +100,7 @@ class ConversationLog:
         if edits is not None:
             data["edits"] = edits
         where = {"conversation_id": conversation_id, "device_id": author.device_id}
-        self._trace.tell(TraceKind.RECEIVED, user_id=author.user_id, **where)
+        self._trace.record(TraceKind.RECEIVED, user_id=author.user_id, **where)
         began = time.monotonic()
         body = text if edits is None else f"{edits} {text}"
         digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
@@ -122,7 +122,7 @@ class ConversationLog:
         )
         ack, new = json.loads(reply["ack"]), reply["new"] == "1"
         took_ms = round((time.monotonic() - began) * 1000, 3)
-        self._trace.tell(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
+        self._trace.record(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
         return ack, new
 
     async def page(

@@ -274,7 +274,7 @@ class Attempts:
 
     def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
         about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
-        self._trace.tell(kind, **about, **fields)
+        self._trace.record(kind, **about, **fields)
 
 
 def _graph_ended(graph: asyncio.Task[tuple[GraphEnd, Said]], run: ClaimedRun) -> tuple[GraphEnd | None, Said]:

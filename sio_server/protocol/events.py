@@ -258,7 +258,7 @@ class MessageSend(_Wire):
 
 
 class MessageEdit(_Wire):
-    """Say the conversation's last message, one's own, anew: the dialog forgets what came of the old one."""
+    """Replace the conversation's last message, one's own: the dialog forgets what came of the old one."""
 
     conversation_id: Id
     client_id: Id
@@ -274,7 +274,7 @@ class RunStop(_Wire):
 
 
 class RunRegenerate(_Wire):
-    """Answer the message of the last turn anew; `seq` is the entry that ended the turn."""
+    """Answer the message of the last turn again; `seq` is the entry that ended the turn."""
 
     conversation_id: Id
     seq: Seq

@@ -10,7 +10,7 @@ from typing import NamedTuple
 class Position(NamedTuple):
     """A place in one conversation's log: `seq` entries of the life `epoch` have been seen (seq 0: none).
 
-    The epoch changes when a log begins anew, so that a lost log is noticed and not guessed.
+    The epoch changes when a log starts over, so that a lost log is noticed and not guessed.
     """
 
     epoch: str

@@ -1,4 +1,4 @@
-"""The stage's contract: what nodes tell of their work, and the key that it takes to hear it."""
+"""The stage's contract: what nodes report of their work, and the key that opens it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TraceKind(StrEnum):
     RESUMED = "resumed"  # conversation_id, run_id: the answers' run; before its run_started
 
 
-# What a reader is told besides: first who speaks, then each second that the stream lives.
+# What a reader gets besides: first the name of the node, then each second that the stream still runs.
 HELLO = "hello"
 BEAT = "beat"
 

@@ -1,6 +1,6 @@
 """The trace events of all nodes, as an endless stream for each reader of the stage.
 
-Every node hears every node's events, so a stage whose node has died reads on from another one.
+Every node receives every node's events, so a stage whose node has died continues to read from another one.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Reader:
 
 
 class TraceFeed:
-    """Hears the trace on one connection and hands each event on to all readers, waiting for none of them."""
+    """Receives the trace on one connection and passes each event on to all readers, waiting for none of them."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
@@ -84,7 +84,7 @@ class TraceFeed:
 
     @contextlib.contextmanager
     def reading(self, drop: Callable[[], None]) -> Iterator[Reader]:
-        """Read what is heard from now on, as lines of JSON; `drop` is called when that is done too slowly."""
+        """Read the events from now on, as lines of JSON; `drop` is called when that is done too slowly."""
         reader = Reader(drop)
         self._readers.add(reader)
         if self._stopped:
@@ -94,7 +94,7 @@ class TraceFeed:
         finally:
             self._readers.discard(reader)
 
-    def _hand_on(self, line: str) -> None:
+    def _pass_on(self, line: str) -> None:
         encoded = line.encode() + b"\n"
         for reader in self._readers:
             reader.put(encoded)
@@ -102,7 +102,7 @@ class TraceFeed:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT_S)
-            self._hand_on(json.dumps({"kind": BEAT, "at": round(time.time() * 1000, 3)}))
+            self._pass_on(json.dumps({"kind": BEAT, "at": round(time.time() * 1000, 3)}))
 
     async def _listen_forever(self) -> None:
         while True:
@@ -113,7 +113,7 @@ class TraceFeed:
                     while True:
                         message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=BEAT_S)
                         if message is not None:
-                            self._hand_on(message["data"])
+                            self._pass_on(message["data"])
             except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as exc:
                 log.info("the trace is lost, trying again: error=%s", exc)
             finally:

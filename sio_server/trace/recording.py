@@ -1,6 +1,6 @@
-"""Trace events: what a node tells the stage of its work, without ever waiting for anyone.
+"""Recording: what a node does, as trace events for the stage, without ever waiting for a reader.
 
-Here, below gateway and dialog, since both tell of what they do and must not know each other.
+Below gateway and dialog, since both record what they do and must not know each other.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ FAREWELL_S = 0.5  # for the last events when the node stops, and for the task to
 
 
 class Trace:
-    """Publishes trace events. Before `start`, and so on nodes without a stage, telling does nothing.
+    """Publishes trace events. Before `start`, and so on nodes without a stage, recording does nothing.
 
-    `tell` may be called from any thread. It takes a place in a bounded queue and returns; one task, in the loop
-    that called `start`, publishes what waits there. An event that cannot be published is lost.
+    `record` may be called from any thread. It puts the event into a bounded queue and returns; one task, in the
+    loop that called `start`, publishes what waits there. An event that cannot be published is lost.
     """
 
     def __init__(self, node_name: str) -> None:
@@ -45,11 +45,11 @@ class Trace:
 
     @property
     def on(self) -> bool:
-        """Whether anything is told: for callers to whom gathering what to tell is work."""
+        """Whether events are recorded: for callers to whom collecting the fields is work."""
         return self._loop is not None
 
-    def tell(self, kind: TraceKind, **fields: Any) -> None:
-        """Something has happened now."""
+    def record(self, kind: TraceKind, **fields: Any) -> None:
+        """Something has just happened."""
         if self._loop is None:
             return
         if len(self._waiting) >= WAITING_MAX:
@@ -62,12 +62,12 @@ class Trace:
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     def start(self, redis_url: str) -> None:
-        """Begin to tell."""
+        """Begin to record."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._publish_forever(redis_url), name="trace")
 
     async def stop(self) -> None:
-        """Tell what waits, if that takes no time, and be silent from now on."""
+        """Publish what waits, if that takes no time, and record nothing from now on."""
         self._loop = None
         if self._task is None:
             return
@@ -85,7 +85,7 @@ class Trace:
                 await self._wake.wait()
                 if self._loop is not None:
                     self._wake.clear()
-                # Before the queue is read: what is told after this wakes us again.
+                # Before the queue is read: what is recorded after this wakes the task again.
                 self._woken = False
                 while self._waiting:
                     pipe = redis.pipeline(transaction=False)

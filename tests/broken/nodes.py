@@ -95,7 +95,7 @@ def one_at_a_time() -> None:
 
 
 def checkpoints() -> None:
-    """Nobody remembers how far an attempt came: the next one begins anew."""
+    """Nothing records how far an attempt came: the next one starts over."""
 
     async def adopt_thread(self: Runs, run: ClaimedRun) -> None:
         await asyncio.sleep(0)

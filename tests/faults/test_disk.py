@@ -181,7 +181,7 @@ async def until_nobody_is_there(cluster: LocalCluster) -> None:
 
 
 class Follower:
-    """A device's view of a conversation: what it has been handed since it last began anew."""
+    """A device's view of a conversation: what it has received since it last started over."""
 
     def __init__(self, conversation) -> None:
         self.conversation = conversation

@@ -281,8 +281,8 @@ async def test_nodes_speak_tls_with_certificates_of_ones_own_and_to_nobody_else(
         assert "ssl_ca_certs" in errors.decode()
         assert USERS["node"] not in errors.decode()
         # Who has no certificate of the authority's does not get in.
-        stranger = Redis.from_url(url("ca", "other"))
+        unknown_client = Redis.from_url(url("ca", "other"))
         with pytest.raises((RedisError, OSError)):
-            await stranger.ping()
-        await stranger.aclose()
+            await unknown_client.ping()
+        await unknown_client.aclose()
     await operator.aclose()

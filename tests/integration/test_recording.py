@@ -1,4 +1,4 @@
-"""What a recorded device writes down of a real cluster: runs, long logs, and a log that began anew."""
+"""What a recorded device writes down of a real cluster: runs, long logs, and a log that started over."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_runs_and_what_is_shown_of_them_are_recorded(new_client, tmp_path)
     conversation_id = (await ann.create("runs", agent="always")).id
     await bob.join(conversation_id)
     first = await ann.send(conversation_id, "hello there")
-    await bob.client.go_offline()  # it looks anew when it comes back
+    await bob.client.go_offline()  # it gets another view when it comes back
     second = await ann.send(conversation_id, "what can you do?")
     await bob.client.go_online()
     assert first.run_id is not None

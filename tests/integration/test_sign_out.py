@@ -276,7 +276,7 @@ async def test_a_sign_out_reaches_a_node_that_dies_is_paused_or_has_lost_the_bus
     await deaf.closed()
     assert deaf.named("session:ended")[0]["by"]["device_id"] == "laptop"
 
-    # It sleeps, shorter than it takes to be buried.
+    # It sleeps, for less time than it takes until its sessions are reaped.
     asleep, _ = await phone()
     await cluster.signal_node(cluster.ports[1], signal.SIGSTOP)
     assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 1
@@ -292,13 +292,13 @@ async def test_a_sign_out_reaches_a_node_that_dies_is_paused_or_has_lost_the_bus
         devices = laptop.named("device:updated")[-1]["devices"]
         return any(device["device_id"] == "tablet" and device["online"] for device in devices)
 
-    buried, _ = await phone()
+    back, _ = await phone()
     await cluster.signal_node(cluster.ports[1], signal.SIGSTOP)
     assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 1
     await redis.client_kill_filter(_type="pubsub")  # what the sleeping node would have heard is lost, too
     await laptop.until(lambda: not tablet_online(), 20)
     await cluster.signal_node(cluster.ports[1], signal.SIGCONT)
-    await buried.until(lambda: buried.named("session:ended"), 10)
+    await back.until(lambda: back.named("session:ended"), 10)
     await laptop.until(tablet_online)
     await tablet.sio.disconnect()
 

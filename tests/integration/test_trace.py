@@ -274,13 +274,13 @@ async def test_without_a_key_there_is_no_stage_and_nothing_is_published(cluster,
 
 async def test_telling_never_waits_and_what_finds_no_room_is_lost_and_counted():
     trace = Trace("node")
-    trace.tell(TraceKind.NODE_UP)
+    trace.record(TraceKind.NODE_UP)
     assert not trace.on
     trace.start("redis://127.0.0.1:1/0")  # where nobody answers
 
     def tell_many() -> None:
         for seq in range(WAITING_MAX):
-            trace.tell(TraceKind.HEARD, seq=seq)
+            trace.record(TraceKind.HEARD, seq=seq)
 
     began = time.monotonic()
     await asyncio.gather(
@@ -290,5 +290,5 @@ async def test_telling_never_waits_and_what_finds_no_room_is_lost_and_counted():
     assert trace.lost >= WAITING_MAX / 2
     await asyncio.wait_for(trace.stop(), 3)
     lost = trace.lost
-    trace.tell(TraceKind.NODE_UP)
+    trace.record(TraceKind.NODE_UP)
     assert (trace.on, trace.lost) == (False, lost)

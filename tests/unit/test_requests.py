@@ -20,7 +20,7 @@ from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.readiness import Readiness
-from sio_server.gateway.sessions.refusals import ADVICE, PERIOD_S, RefusalLog
+from sio_server.gateway.sessions.refusals import ADVICE, PERIOD_S, HandshakeRefusals
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
@@ -285,7 +285,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_refused_handshake_is_logged_once_per_reason_and_minute_with_a_count(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    refusals = RefusalLog()
+    refusals = HandshakeRefusals()
     expired, invalid = (Refused(code, "no") for code in (ErrorCode.TOKEN_EXPIRED, ErrorCode.TOKEN_INVALID))
     for second in range(30):
         for error in (expired, expired, invalid):

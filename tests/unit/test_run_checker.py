@@ -1,4 +1,4 @@
-"""Proves that the checker judges runs, live text, and logs that began anew, and forgives only what it must."""
+"""Proves that the checker judges runs, live text, and logs that started over, and forgives only what it must."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.histories import ABOUT_RUNS, ROOM, E, K, entry, final, kinds
 
 
 def good(**more: Any) -> History:
-    """A run of two attempts and one of one, followed by two devices; the second looked anew in the middle."""
+    """A run of two attempts and one of one, followed by two devices; the second got another view in the middle."""
     recorder = Recorder()
     for number, (client_id, seq, run_id) in enumerate((("a0", 2, "r1"), ("a1", 4, "r2"))):
         recorder.begin_send(ROOM, client_id, "ann", "hi", float(number))
@@ -213,7 +213,7 @@ def test_a_device_that_left_before_the_end_may_show_what_it_last_heard() -> None
     assert check(replace(history, views=left)).ok
 
 
-# Logs that begin anew
+# Logs that start over
 
 OLD_LOG = [replace(entry(n, f"o{n}", "old"), epoch="e1") for n in range(1, 5)]
 

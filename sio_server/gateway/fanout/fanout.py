@@ -155,7 +155,7 @@ class Fanout:
     def on_entry(self, envelope: Envelope) -> None:
         """An entry came over the bus."""
         conversation_id, seq = envelope["conversation_id"], envelope["seq"]
-        self._trace.tell(TraceKind.HEARD, type=envelope["type"], conversation_id=conversation_id, seq=seq)
+        self._trace.record(TraceKind.HEARD, type=envelope["type"], conversation_id=conversation_id, seq=seq)
         followed = self._followed.get(conversation_id)
         if followed is None:
             return
@@ -216,7 +216,7 @@ class Fanout:
     def _trace_delivered(self, conversation_id: str, seq: int, followed: Followed) -> None:
         followers = islice(followed.followers.values(), TRACED_DEVICES)
         device_ids = list(dict.fromkeys(follower.device_id for follower in followers))
-        self._trace.tell(TraceKind.DELIVERED, conversation_id=conversation_id, seq=seq, device_ids=device_ids)
+        self._trace.record(TraceKind.DELIVERED, conversation_id=conversation_id, seq=seq, device_ids=device_ids)
 
     def _evict(self, conversation_id: str, followed: Followed, user_id: str, seq: int) -> None:
         followed.left_at[user_id] = seq

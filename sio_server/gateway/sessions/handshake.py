@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.limits import Limits
-from sio_server.gateway.sessions.refusals import RefusalLog
+from sio_server.gateway.sessions.refusals import HandshakeRefusals
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
@@ -42,7 +42,7 @@ class Handshakes:
         self._trusted_proxies = trusted_proxies
         self._admit = admit
         self._now = now
-        self._refusals = RefusalLog()
+        self._refusals = HandshakeRefusals()
 
     async def open(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
         """Begin the session `sid`. Raises RoomgraphError, whatever goes wrong, and then there is none."""

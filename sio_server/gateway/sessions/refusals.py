@@ -35,7 +35,7 @@ class _Reason:
     unlogged: int = 0  # refusals since
 
 
-class RefusalLog:
+class HandshakeRefusals:
     """Logs why handshakes are refused, however many clients are. Times are monotonic, in seconds."""
 
     def __init__(self) -> None:

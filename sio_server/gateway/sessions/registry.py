@@ -93,7 +93,7 @@ class Sessions:
             session.device_name = names.get(session.device_id, session.device_name)
 
     def _record(self, kind: TraceKind, session: Session) -> None:
-        self._trace.tell(
+        self._trace.record(
             kind,
             user_id=session.user_id,
             device_id=session.device_id,

@@ -52,7 +52,7 @@ def next_tasks(state: AssistantState) -> list[Send] | str:
     return [
         Send(
             "act" if acts(call) else "look_up",
-            # Some providers number their calls anew in each message, so the message's id goes with it.
+            # Some providers number their calls from the start in each message, so the message's id goes with it.
             Task(call=call, key=f"{said.id}:{call['id']}", user=user, language=language),
         )
         for call in said.tool_calls

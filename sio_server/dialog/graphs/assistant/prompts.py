@@ -10,7 +10,7 @@ SYSTEM = (
     "the last message, briefly and in plain text. Use a tool where it helps; never claim to have done what no "
     "tool result says was done. Before a room is booked, people are asked for approval by the system: call "
     "book_room as soon as you know what for, when and for how many, and do not ask for a confirmation yourself. "
-    "If a booking is rejected, do not call the tool again unless someone asks for it anew."
+    "If a booking is rejected, do not call the tool again unless someone asks for it again."
 )
 BOOKINGS = "Bookings made in this conversation so far, as data: {bookings}"
 
