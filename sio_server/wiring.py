@@ -69,6 +69,8 @@ from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
+from sio_server.users.session_records import SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 
 REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
@@ -108,7 +110,11 @@ class Records:
         self.members = Members(
             core.redis, core.scripts, self.conversations, retention=settings.log_retention, quotas=quotas
         )
-        self.devices = Devices(core.redis, core.scripts, self.members, users_kept_ms=settings.users_kept_s * 1000)
+        users = (core.redis, core.scripts, self.members)
+        kept_ms = settings.users_kept_s * 1000
+        self.devices = Devices(*users, users_kept_ms=kept_ms)
+        self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
+        self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
 
 
@@ -181,7 +187,7 @@ class Presence:
         self.bus = Bus(settings.redis_url, core.node_id)
         self.mirror = SessionMirror(
             core.redis,
-            records.devices,
+            records.session_records,
             core.node_id,
             settings.name,
             on_signed_out=on_signed_out,
@@ -245,7 +251,7 @@ class Sockets:
         self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
         self.server = SocketServer(bus, self._connection_limits(), self.disconnects.on_disconnected)
         self.sign_outs = SignOuts(
-            bus, sessions, presence.mirror, records.devices, self.fanout, self.server.end_session
+            bus, sessions, presence.mirror, records.refused_tokens, self.fanout, self.server.end_session
         )
         self.readiness = Readiness(
             core.settings.name,
@@ -316,7 +322,7 @@ class Sockets:
             ConversationRequests(records.members, records.conversations, catch_up, bus, limiting.limits, graphs),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns, bus),
-            DeviceRequests(records.devices, self.sign_outs),
+            DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
         )
         return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)
 
@@ -340,7 +346,7 @@ class Http:
                 HealthRoutes(settings.name, sockets.readiness.report),
                 MetricsRoutes(core.metrics, settings.metrics_token),
                 GuestRoutes(limiting.tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
-                StatusRoutes(limiting.tokens, records.devices, limits, lambda: read_status(core.redis)),
+                StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
             ],
             hosts=AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host),

@@ -77,7 +77,7 @@ def revoke_command(
     from sio_server.conversation.members import Members
     from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
     from sio_server.store.scripts import Scripts
-    from sio_server.users.devices import ALL_DEVICES, Devices
+    from sio_server.users.sign_out import ALL_DEVICES, RefusedTokens
 
     if not re.fullmatch(USER_ID_PATTERN, user_id):
         fail(f"{user_id}: cannot be the id of a user", MISTAKE)
@@ -87,7 +87,7 @@ def revoke_command(
     async def revoke(redis: Redis) -> int:
         scripts = Scripts(redis)
         members = Members(redis, scripts, ConversationLog(scripts), retention=0)
-        return await Devices(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
+        return await RefusedTokens(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
 
     ended = _on_redis(revoke)
     of = f"{user_id}, device {device}" if device else user_id

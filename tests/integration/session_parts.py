@@ -16,6 +16,8 @@ from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.store.scripts import Scripts
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
+from sio_server.users.session_records import SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 
 
 def session_of(user_id: str, name: str = "Phone") -> Session:
@@ -58,20 +60,27 @@ class SessionParts:
     """One node's sessions, their copy in Redis, and what ends them."""
 
     def __init__(
-        self, redis: Redis, members: Members, node_id: str, make: Callable[..., Devices] = Devices
+        self,
+        redis: Redis,
+        members: Members,
+        node_id: str,
+        make_records: Callable[..., Any] = SessionRecords,
+        make_refused_tokens: Callable[..., Any] = RefusedTokens,
     ) -> None:
         self.edge = Edge()
-        self.devices = make(redis, Scripts(redis), members)
+        self.devices = Devices(redis, Scripts(redis), members)
+        self.records = make_records(redis, Scripts(redis), members)
+        self.refused_tokens = make_refused_tokens(redis, Scripts(redis), members)
         self.mirror = SessionMirror(
             redis,
-            self.devices,
+            self.records,
             node_id,
             "n",
             on_signed_out=lambda session, by: self.sign_outs.end(session.sid, signed_out(by)),
         )
         self.sessions = Sessions(self.mirror, Metrics(), Trace("n"))
         edge: Any = self.edge
-        self.sign_outs = SignOuts(edge, self.sessions, self.mirror, self.devices, edge, edge.disconnect)
+        self.sign_outs = SignOuts(edge, self.sessions, self.mirror, self.refused_tokens, edge, edge.disconnect)
 
     async def stop(self) -> None:
         await self.sign_outs.stop()

@@ -32,7 +32,9 @@ from sio_server.store import script_files
 from sio_server.store.connection import connect
 from sio_server.store.keys import BUS, REVOCATIONS
 from sio_server.store.scripts import Scripts
-from sio_server.users.devices import Devices, LiveSession
+from sio_server.users.devices import Devices
+from sio_server.users.session_records import LiveSession, SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 from tests.conftest import free_ports
 
 ANN = Author("ann", "Ann", "laptop", "Laptop")
@@ -59,6 +61,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     log = ConversationLog(scripts, None, quotas)
     members = Members(redis, scripts, log, retention=100, quotas=quotas)
     devices = Devices(redis, scripts, members, users_kept_ms=DAY_MS)
+    records = SessionRecords(redis, scripts, members, users_kept_ms=DAY_MS)
+    refused_tokens = RefusedTokens(redis, scripts, members, users_kept_ms=DAY_MS)
     turns = Turns(scripts)
     runs = Runs(scripts, "n1-abc", "n1")
     nodes = Nodes(redis, scripts, "n1-abc", {"name": "n1", "host": "h", "port": "1", "started": "s"})
@@ -89,12 +93,12 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     beat = await nodes.heartbeat()
     answers.append(beat.dead)
     await do(nodes.names())
-    await do(devices.open(session(1, ANN)))
+    await do(records.open(session(1, ANN)))
     create = ConversationCreate(conversation_id=ROOM, agent="always", invite=["carl"])
     await do(members.create(ANN, create))
     await do(members.invite(ANN, ROOM, ["bob", "dora"]))
     await do(members.join(BOB, ROOM))
-    await do(devices.open(session(2, BOB)))
+    await do(records.open(session(2, BOB)))
     await do(devices.rename("s2", "bob", "phone", "My phone"))
     await do(devices.listed("bob"))
     await send(ANN, "c1", "hello", run_id="r1")
@@ -146,10 +150,10 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(members.leave(ANN, "private"))
     await do(members.join(BOB, "private"))
     await do(members.leave(BOB, "private"))
-    await do(devices.close("bob", "s2"))
-    await do(devices.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
-    await do(devices.sign_out("s1", ANN, "tablet"))
-    await do(devices.revoke("ann", "laptop"))
+    await do(records.close("bob", "s2"))
+    await do(records.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
+    await do(refused_tokens.sign_out("s1", ANN, "tablet"))
+    await do(refused_tokens.revoke("ann", "laptop"))
     await do(nodes.forget("n1-abc"))
     return answers
 

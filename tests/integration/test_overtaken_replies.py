@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -12,27 +12,34 @@ from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import DeviceSignOut
 from sio_server.store.keys import node_sessions, user_room, user_sessions
-from sio_server.users.devices import Devices, LiveSession
+from sio_server.users.session_records import LiveSession, SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 from tests.integration.session_parts import SessionParts, session_of
 from tests.waiting import within
 
 ENDED = {"reason": "signed_out", "by": {"device_id": "laptop", "device_name": "Laptop"}}
 
 
-class Overtaken(Devices):
-    """Devices in a real Redis, whose replies come after `on_bus` was called."""
+class OvertakenRecords(SessionRecords):
+    """Session records in a real Redis, whose replies come after `on_bus` was called."""
 
     on_bus: Callable[[], None] = staticmethod(lambda: None)
-    revoked = False  # meanwhile, each session that is opened
+    revoke: Callable[[str, str], Awaitable[int]] | None = None  # meanwhile, each session that is opened
 
     async def open(self, session: LiveSession, *, max_sessions: int = 0) -> tuple[str, int]:
         opened = await super().open(session, max_sessions=max_sessions)
-        if self.revoked:
+        if self.revoke:
             await self.revoke(session.user_id, session.device_id)
         self.on_bus()
-        for _ in range(10 if self.revoked else 0):  # what that has set off may go on
+        for _ in range(10 if self.revoke else 0):  # what that has set off may go on
             await asyncio.sleep(0.001)
         return opened
+
+
+class OvertakenSignOut(RefusedTokens):
+    """Sign-outs in a real Redis, whose replies come after `on_bus` was called."""
+
+    on_bus: Callable[[], None] = staticmethod(lambda: None)
 
     async def sign_out(self, session_id: str, by: Author, device_id: str) -> int:
         count = await super().sign_out(session_id, by, device_id)
@@ -44,15 +51,15 @@ class Overtaken(Devices):
 
 @pytest.fixture
 async def parts(redis, members, new_id) -> AsyncIterator[SessionParts]:
-    made = SessionParts(redis, members, f"node-{new_id}", Overtaken)
+    made = SessionParts(redis, members, f"node-{new_id}", OvertakenRecords, OvertakenSignOut)
     yield made
     await made.stop()
 
 
 async def test_a_session_does_not_begin_when_the_bus_says_first_that_it_has_ended(redis, parts, new_id):
     session = session_of(new_id)
-    parts.devices.revoked = True
-    parts.devices.on_bus = lambda: parts.sign_outs.on_session_ended(ENDED, [session.sid])
+    parts.records.revoke = parts.refused_tokens.revoke
+    parts.records.on_bus = lambda: parts.sign_outs.on_session_ended(ENDED, [session.sid])
     with pytest.raises(Unavailable):
         await parts.sessions.open(session)
     assert parts.sessions.get(session.sid) is None
@@ -63,7 +70,7 @@ async def test_a_session_does_not_begin_when_the_bus_says_first_that_it_has_ende
 async def test_a_rename_that_the_bus_brings_before_the_reply_is_not_undone_by_the_reply(parts, new_id):
     session = session_of(new_id)
     listed = {"device_id": "phone", "device_name": "Pocket"}
-    parts.devices.on_bus = lambda: parts.sessions.rename_devices(user_room(new_id), [listed])
+    parts.records.on_bus = lambda: parts.sessions.rename_devices(user_room(new_id), [listed])
     await parts.sessions.open(session)
     assert session.device_name == "Pocket"
 
@@ -71,8 +78,8 @@ async def test_a_rename_that_the_bus_brings_before_the_reply_is_not_undone_by_th
 async def test_a_session_that_signs_itself_out_is_acked_before_its_end_though_the_bus_is_faster(parts, new_id):
     session, edge = session_of(new_id), parts.edge
     await parts.sessions.open(session)
-    parts.devices.on_bus = lambda: parts.sign_outs.on_session_ended(ENDED, [session.sid, "of-another-node"])
-    requests = DeviceRequests(parts.devices, parts.sign_outs)
+    parts.refused_tokens.on_bus = lambda: parts.sign_outs.on_session_ended(ENDED, [session.sid, "of-another-node"])
+    requests = DeviceRequests(parts.devices, parts.refused_tokens, parts.sign_outs)
     ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}

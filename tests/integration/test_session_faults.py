@@ -16,35 +16,49 @@ from sio_server.gateway.transport.websocket import DropReason
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.keys import LAST_END_MS, node_sessions, user_last_end, user_sessions
 from sio_server.tasks import Supervisor
-from sio_server.users.devices import Devices
+from sio_server.users.session_records import SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 from tests.integration.session_parts import SessionParts, session_of
 from tests.waiting import poll
 
 
-class Failing(Devices):
-    """Devices in a real Redis; each call of `names` and `revocations` first raises one of `errors`."""
+class Errors:
+    """Each call first raises one of `errors`."""
 
-    errors: list[BaseException]
-    calls = 0
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+        self.calls = 0
 
-    async def names(self, sessions: Iterable[tuple[str, str, str]]) -> list[str | None]:
-        self._fail()
-        return await super().names(sessions)
-
-    async def revocations(self) -> str:
-        self._fail()
-        return await super().revocations()
-
-    def _fail(self) -> None:
+    def fail(self) -> None:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)
 
 
+class FailingRecords(SessionRecords):
+    """Session records in a real Redis; `names` may fail first."""
+
+    failures: Errors
+
+    async def names(self, sessions: Iterable[tuple[str, str, str]]) -> list[str | None]:
+        self.failures.fail()
+        return await super().names(sessions)
+
+
+class FailingTokens(RefusedTokens):
+    """Refused tokens in a real Redis; `revocations` may fail first."""
+
+    failures: Errors
+
+    async def revocations(self) -> str:
+        self.failures.fail()
+        return await super().revocations()
+
+
 @pytest.fixture
 async def parts(redis, members, new_id) -> AsyncIterator[SessionParts]:
-    made = SessionParts(redis, members, f"node-{new_id}", Failing)
-    made.devices.errors = []  # type: ignore[attr-defined]
+    made = SessionParts(redis, members, f"node-{new_id}", FailingRecords, FailingTokens)
+    made.records.failures = made.refused_tokens.failures = Errors()
     yield made
     await made.stop()
 
@@ -108,10 +122,14 @@ async def test_a_requested_reconcile_is_done_after_one_that_failed(
     monkeypatch.setattr(mirror_module, "AGAIN_S", 0.01)
     (session,) = await opened(parts, new_id)
     await redis.delete(user_sessions(new_id))
-    parts.devices.errors = [error]
+    parts.records.failures.errors = [error]
     supervisor.start("mirror", parts.mirror.run_reconciles)
     parts.mirror.request_reconcile()
-    await poll(lambda: parts.devices.calls >= 2 or (parts.devices.calls and isinstance(error, RuntimeError)))
+    await poll(
+        lambda: (
+            parts.records.failures.calls >= 2 or (parts.records.failures.calls and isinstance(error, RuntimeError))
+        )
+    )
     parts.mirror.request_reconcile()
     await poll(lambda: redis.hexists(user_sessions(new_id), session.sid))
     assert supervisor.failing == ([] if isinstance(error, Exception) else ["mirror"])
@@ -127,15 +145,15 @@ async def test_expired_sessions_end_and_revocations_are_noticed_after_a_look_tha
 ):
     monkeypatch.setattr(sign_out_module, "WATCH_S", 0.01)
     (session,) = await opened(parts, new_id)
-    parts.devices.errors = [error]
+    parts.records.failures.errors = [error]
     supervisor.start("watch", parts.sign_outs.watch)
     supervisor.start("mirror", parts.mirror.run_reconciles)
-    await poll(lambda: parts.devices.calls >= 2)
+    await poll(lambda: parts.records.failures.calls >= 2)
     other = session_of(f"{new_id}-other")
     await parts.sessions.open(other)
     other.ends_at = 0
     await poll(lambda: parts.sessions.get(other.sid) is None)
-    await parts.devices.revoke(new_id)
+    await parts.refused_tokens.revoke(new_id)
     await poll(lambda: parts.sessions.get(session.sid) is None)
     assert supervisor.failing == ([] if isinstance(error, Exception) else ["watch"])
 

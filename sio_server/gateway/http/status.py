@@ -10,7 +10,7 @@ from aiohttp import web
 from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.errors import ErrorCode, Refused
-from sio_server.users.devices import Devices
+from sio_server.users.sign_out import RefusedTokens
 
 
 class StatusRoutes:
@@ -19,12 +19,12 @@ class StatusRoutes:
     def __init__(
         self,
         tokens: Tokens,
-        devices: Devices,
+        refused_tokens: RefusedTokens,
         request_limits: RequestLimits,
         read_status: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._tokens = tokens
-        self._devices = devices
+        self._refused_tokens = refused_tokens
         self._request_limits = request_limits
         self._read_status = read_status
 
@@ -38,5 +38,5 @@ class StatusRoutes:
             raise Refused(ErrorCode.TOKEN_MISSING, "no token: send it as `Authorization: Bearer ...`")
         self._request_limits.count(request)
         identity = self._tokens.check(token.strip())
-        await self._devices.check(identity.user_id, identity.issued_ms)
+        await self._refused_tokens.check(identity.user_id, identity.issued_ms)
         return web.json_response(await self._read_status())

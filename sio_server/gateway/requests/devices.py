@@ -9,13 +9,15 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.protocol import events
 from sio_server.users.devices import Devices
+from sio_server.users.sign_out import RefusedTokens
 
 
 class DeviceRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, devices: Devices, sign_outs: SignOuts) -> None:
+    def __init__(self, devices: Devices, refused_tokens: RefusedTokens, sign_outs: SignOuts) -> None:
         self._devices = devices
+        self._refused_tokens = refused_tokens
         self._sign_outs = sign_outs
 
     async def list(self, session: Session, request: events.DeviceList) -> dict[str, Any]:
@@ -31,7 +33,7 @@ class DeviceRequests:
         if itself:
             session.acked = loop.create_future()
         try:
-            count = await self._devices.sign_out(session.sid, session.author, request.device_id)
+            count = await self._refused_tokens.sign_out(session.sid, session.author, request.device_id)
             if itself:  # at once: its next request may be here before the bus brings the news
                 by = {"device_id": session.device_id, "device_name": session.device_name}
                 self._sign_outs.end(session.sid, signed_out(by))

@@ -15,7 +15,8 @@ from sio_server.protocol.errors import ErrorCode, Unavailable
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import node_sessions
 from sio_server.tasks import end_tasks
-from sio_server.users.devices import Devices, LiveSession, SignedOut
+from sio_server.users.session_records import LiveSession, SessionRecords
+from sio_server.users.sign_out import SignedOut
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class SessionMirror:
     def __init__(
         self,
         redis: Redis,
-        devices: Devices,
+        records: SessionRecords,
         node_id: str,
         node_name: str,
         *,
@@ -48,7 +49,7 @@ class SessionMirror:
         `per_user`: how many sessions a user may have on all nodes; 0: any number.
         """
         self._redis = redis
-        self._devices = devices
+        self._records = records
         self._node_id = node_id
         self._node_name = node_name
         self._on_signed_out = on_signed_out
@@ -169,7 +170,7 @@ class SessionMirror:
         await end_tasks(list(self._removing))
 
     async def _names(self, sessions: Sequence[Session]) -> list[str | None]:
-        return await self._devices.names((s.user_id, s.sid, s.device_id) for s in sessions)
+        return await self._records.names((s.user_id, s.sid, s.device_id) for s in sessions)
 
     async def _compare(self, sessions: Sequence[Session]) -> None:
         try:
@@ -214,7 +215,7 @@ class SessionMirror:
         own_name = session.device_name
         with redis_errors():
             await self._redis.hset(node_sessions(self._node_id), session.sid, session.user_id)
-        name, now_ms = await self._devices.open(
+        name, now_ms = await self._records.open(
             LiveSession(
                 session_id=session.sid,
                 user_id=session.user_id,
@@ -232,7 +233,7 @@ class SessionMirror:
             session.device_name = name
 
     async def _remove(self, node_id: str, sid: str, user_id: str) -> None:
-        await self._devices.close(user_id, sid)
+        await self._records.close(user_id, sid)
         with redis_errors():
             await self._redis.hdel(node_sessions(node_id), sid)
 

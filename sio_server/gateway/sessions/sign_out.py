@@ -17,7 +17,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
 from sio_server.store.keys import user_room
 from sio_server.tasks import end_tasks
-from sio_server.users.devices import Devices
+from sio_server.users.sign_out import RefusedTokens
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class SignOuts:
         bus: Bus,
         sessions: Sessions,
         mirror: SessionMirror,
-        devices: Devices,
+        refused_tokens: RefusedTokens,
         fanout: Fanout,
         disconnect: Callable[[str], Awaitable[None]],
     ) -> None:
@@ -52,7 +52,7 @@ class SignOuts:
         self._bus = bus
         self._sessions = sessions
         self._mirror = mirror
-        self._devices = devices
+        self._refused_tokens = refused_tokens
         self._fanout = fanout
         self._disconnect = disconnect
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +100,7 @@ class SignOuts:
                     log.exception("an expired session could not be ended: session_id=%s", session.sid)
 
     async def _look_for_revocations(self) -> None:
-        revocations = await self._devices.revocations()
+        revocations = await self._refused_tokens.revocations()
         if revocations != self._revocations:
             self._mirror.request_reconcile()
         self._revocations = revocations
