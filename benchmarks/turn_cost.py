@@ -35,6 +35,7 @@ from redis.asyncio import Redis
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
@@ -499,7 +500,7 @@ async def main(options: argparse.Namespace) -> int:
         console.print(f"Turn {last} with redis: {', '.join(parts)} of plain.", highlight=False)
     problems = exceeded(summaries)
     for problem in problems:
-        console.print(f"[red]✘[/] {problem}", highlight=False)
+        console.print(Text.assemble(("✘", "red"), " ", problem))
     return 1 if problems else 0
 
 

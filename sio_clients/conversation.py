@@ -158,7 +158,9 @@ class Conversation:
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """Apply the answer to a join or a sync."""
         outcome = self.following.synced(result)
-        self.live.look(result["card"]["unfinished_run"], result["interrupts"], anew=result["verdict"] != "resumed")
+        self.live.on_view(
+            result["card"]["unfinished_run"], result["interrupts"], starts_over=result["verdict"] != "resumed"
+        )
         self.on_live_changed()
         return outcome
 
@@ -166,7 +168,7 @@ class Conversation:
         if outcome.reset is not None:
             self._queue.put_nowait(ConversationReset(outcome.reset))
         for entry in outcome.entries:
-            self.live.entry(entry)
+            self.live.on_entry(entry)
             self._queue.put_nowait(entry)
 
     def _end(self, error: RoomgraphError | None = None) -> None:

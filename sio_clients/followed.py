@@ -128,7 +128,7 @@ class FollowedConversations:
                 self.resync(conversation)
         elif event == ServerEvent.CONVERSATION_RESET:
             self.resync(conversation)
-        elif conversation.live.hear(event, payload):
+        elif conversation.live.on_event(event, payload):
             # A delta was lost on its way: the text so far is in the answer to a sync.
             self._carry_out(conversation, Outcome(sync=True))
 

@@ -73,7 +73,7 @@ class Following:
         if self._syncing or self._delivery is None:
             self._early.append(entry)
             return Outcome()
-        return self._outcome(self._delivery.hear(entry.epoch, entry.seq, entry))
+        return self._outcome(self._delivery.on_entry(entry.epoch, entry.seq, entry))
 
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """The answer to a join or a sync came: the verdict, the card and the first page."""
@@ -86,7 +86,7 @@ class Following:
             self._delivery = Delivery(Position(epoch, after))
         self._syncing = False
         entries = [Entry.model_validate(item) for item in result["entries"]]
-        outcome = self._outcome(self._delivery.read(epoch, head, [(entry.seq, entry) for entry in entries]))
+        outcome = self._outcome(self._delivery.on_page(epoch, head, [(entry.seq, entry) for entry in entries]))
         early, self._early = self._early, []
         for entry in early:
             if outcome.sync:
@@ -100,7 +100,7 @@ class Following:
         """The answer to a read of history above the position."""
         if self._syncing or self._delivery is None:
             return Outcome()
-        return self._outcome(self._delivery.read(epoch, head, [(entry.seq, entry) for entry in entries]))
+        return self._outcome(self._delivery.on_page(epoch, head, [(entry.seq, entry) for entry in entries]))
 
     def read_failed(self) -> Outcome:
         """A read got no answer: what to read now."""

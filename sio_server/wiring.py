@@ -87,7 +87,9 @@ class Core:
         self.trace = Trace(settings.name)
         self.metrics = Metrics()
         self.supervisor = Supervisor(self.metrics.task_failed)
-        self.open_files = raise_open_files()
+        files = raise_open_files()
+        self.max_http_connections = min(settings.max_http_connections, files // HTTP_SHARE)
+        self.max_connections = min(settings.max_connections, files - self.max_http_connections - SPARE_FILES)
 
 
 class Records:
@@ -276,10 +278,10 @@ class Sockets:
             self.presence.mirror.request_reconcile()
 
     def _connection_limits(self) -> ConnectionLimits:
-        settings, files = self._core.settings, self._core.open_files
+        settings = self._core.settings
         event_rates = parse_rates(settings.rate_limit_events)
         return ConnectionLimits(
-            min(settings.max_connections, files - files // HTTP_SHARE - SPARE_FILES),
+            self._core.max_connections,
             AllowedOrigins(settings.allowed_origins),
             InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
         )
@@ -341,12 +343,12 @@ class Http:
                 StatusRoutes(limiting.tokens, records.devices, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
             ],
-            hosts=AllowedHosts((*settings.allowed_hosts, settings.host), page_origins),
+            hosts=AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
         )
         self.connections = HttpConnections(
-            min(settings.max_http_connections, core.open_files // HTTP_SHARE),
+            core.max_http_connections,
             # Behind proxies of ours every connection comes from one of them.
             lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
         )

@@ -125,7 +125,7 @@ def play_text(
         recorder.run_event(device, end.conversation_id, run_id, event, of, shows)
 
     def look(attempt: int, text: str) -> None:
-        live.look({"run_id": run_id, "attempt": attempt, "text": text, "updates": []}, [])
+        live.on_view({"run_id": run_id, "attempt": attempt, "text": text, "updates": []}, [])
         note("", attempt)
 
     for attempt in range(1, attempts + 1):
@@ -142,16 +142,16 @@ def play_text(
             now = attempt + (event == "run:superseded")
             if how == LATER:
                 look(now, text[:so_far])
-            behind = live.hear(event, {"run_id": run_id, "attempt": attempt, **payload})
+            behind = live.on_event(event, {"run_id": run_id, "attempt": attempt, **payload})
             note(event, attempt)
             if behind:
                 look(now, text[:so_far])
     if not whole:
         return
     if fate() != LOST:
-        live.hear("run:finished", {"run_id": run_id, "attempt": attempts})
+        live.on_event("run:finished", {"run_id": run_id, "attempt": attempts})
         note("run:finished", attempts)
-    live.entry(end)
+    live.on_entry(end)
     note("entry", attempts)
 
 
@@ -458,3 +458,4 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
         case K.TEXT_DIFFERS:
             at = pick([n for n, state in enumerate(shown) if state.chars])
             return edit_states(history, FLOOR_RUN, [*shown[:at], shown[at]._replace(digest="x"), *shown[at + 1 :]])
+    raise ValueError(f"{kind} is planted elsewhere")

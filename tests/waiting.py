@@ -98,8 +98,10 @@ async def poll(
     what: str = "",
     timeout: float = WAIT_S,
     came: Callable[[], object] | None = None,
+    *,
+    every: float = POLL_S,
 ) -> Any:
-    """Ask a foreign process, which does not tell, until the answer is true; returns the answer."""
+    """Ask a foreign process, which sends no events, until the answer is true; returns the answer."""
     answer: Any = None
     async with within(timeout, what or _source(holds), came or (lambda: answer)):
         while True:
@@ -108,7 +110,7 @@ async def poll(
                 answer = await answer
             if answer:
                 return answer
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(every)
 
 
 def _failure(what: str, seconds: float, came: Callable[[], object] | None) -> str:

@@ -87,7 +87,7 @@ class ConversationLog:
 
         `run_id` is used when the conversation's agent must answer, in the same step. A message that `edits`
         the author's last one takes back what the agent made of that one. `handed` is what this node knows to have
-        been in the log: a seq that somebody has seen is not given to another entry, should the log have lost it.
+        been in the log: a seq that a device has seen is not given to another entry, should the log have lost it.
         """
         data: dict[str, Any] = {
             "role": "user",

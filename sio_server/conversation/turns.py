@@ -40,7 +40,7 @@ class Turns:
     ) -> dict[str, Any]:
         """Answer an interrupt; return the ack. The same answer from the same device may be repeated.
 
-        When it was the last open one, the run goes on as `run_id`. Raises AlreadyResolved.
+        When it was the last open one, the dialog continues in the run `run_id`. Raises AlreadyResolved.
         """
         answer = to_json(value)
         same = f"{author.user_id} {author.device_id} {answer}".encode()
@@ -60,7 +60,7 @@ class Turns:
         return ack
 
     async def regenerate(self, conversation_id: str, author: Author, seq: int, *, run_id: str) -> str:
-        """Answer the message of the last turn anew, whose final entry is `seq`; return the run that does it."""
+        """Answer the message of the last turn again, whose final entry is `seq`; return the run that does it."""
         reply = await self._scripts.conversation(
             "regenerate", conversation_id, user_id=author.user_id, seq=seq, run_id=run_id
         )

@@ -21,7 +21,7 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, Claims, is_free
 from sio_server.local.processes import Processes, UnexpectedEnd
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from sio_server.settings import hide_password
+from sio_server.settings import check_redis_url, hide_password
 
 READY_TIMEOUT_S = 60.0
 MIN_FREE_BYTES = 200 * 1024 * 1024
@@ -99,7 +99,7 @@ class LocalCluster:
         if self.ports[-1] > 65535 or (self._own_redis and self.redis_port > 65535):
             raise ClusterError("port_too_high", port=self.ports[0], count=len(self.ports))
         try:
-            Redis.from_url(self.redis_url)
+            check_redis_url(self.redis_url)
         except ValueError as exc:
             raise ClusterError("bad_redis_url", url=hide_password(self.redis_url), reason=exc) from None
         other = self.ports[0] + 1000
@@ -257,12 +257,15 @@ class LocalCluster:
             "HOST": "127.0.0.1",
             "ALLOWED_ORIGINS": ",".join(self.origins),
             "NODE_URLS": ",".join(self.urls),
-            # Clients on this machine may be as quick as they can: the scenes and measurements are.
+            # Clients on this machine may write as fast and as much as they can: the scenes and measurements do.
             "RATE_LIMIT_USER": "off",
             "RATE_LIMIT_MARKS": "off",
             "RATE_LIMIT_EVENTS": "off",
             "RATE_LIMIT_ADDRESS": "off",
             "CONNECTIONS_PER_ADDRESS": "0",
+            "QUOTA_CONVERSATIONS": "0",
+            "QUOTA_BYTES": "0",
+            "QUOTA_INVITATIONS": "0",
             **self.settings,
             **self.node_settings.get(port, {}),
             "PORT": str(port),

@@ -1,12 +1,12 @@
 """Delivery of one conversation's entries: in order, each once, with every gap noticed.
 
 The same object serves on both sides of the wire: a node holds one for each room it fans out to, and a
-client holds one for each conversation it follows. It is told what was heard live and what was read from
+client holds one for each conversation it follows. It is given what came live and what was read from
 the log, and answers with what to hand on and what to read. No I/O, no clock.
 
-    state      hear(next)   hear(beyond)          hear(older)   read(entries)
-    level      hand on      keep, ask for a read  drop          hand on
-    behind     hand on      keep                  drop          hand on, then level or ask again
+    state      on_entry(next)  on_entry(beyond)      on_entry(older)  on_page(entries)
+    level      hand on         keep, ask for a read  drop             hand on
+    behind     hand on         keep                  drop             hand on, then level or ask again
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Delivery(Generic[T]):
         """True while entries are known to exist that have not been handed on."""
         return self._highest > self.position.seq
 
-    def hear(self, epoch: str, seq: int, item: T) -> Step[T]:
+    def on_entry(self, epoch: str, seq: int, item: T) -> Step[T]:
         """An entry came over the bus or the socket."""
         if epoch != self.position.epoch:
             return Step(reset=True)
@@ -70,7 +70,7 @@ class Delivery(Generic[T]):
         self._highest = max(self._highest, head)
         return self._advance()
 
-    def read(self, epoch: str, head: int, items: Sequence[tuple[int, T]]) -> Step[T]:
+    def on_page(self, epoch: str, head: int, items: Sequence[tuple[int, T]]) -> Step[T]:
         """The answer to a read: entries in ascending order, and the log's head when it was read.
 
         A page that does not join on to the position means the missing entries are older than the

@@ -1,7 +1,7 @@
-"""What goes on in a conversation beside its entries: the text so far of runs, and questions that are open.
+"""What a conversation shows beside its entries: the text of runs so far, and open questions.
 
 The same rules hold on every device. Deltas may be lost, come twice, or come before the answer to a join; a
-gap is noticed, and looking at the conversation again fills it. No I/O, no clock.
+gap is noticed, and another view of the conversation fills it. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ENDED_KEPT = 100
 
 @dataclass
 class LiveRun:
-    """A run that has not ended: what its latest attempt has said, and what it has reported."""
+    """A run that has not ended: the text and the reports of its latest attempt."""
 
     run_id: str
     attempt: int = 0
@@ -26,7 +26,7 @@ class LiveRun:
     _waiting: dict[int, str] = field(default_factory=dict)  # deltas beyond a gap, by offset
 
     def begin(self, attempt: int) -> None:
-        """A later attempt: what earlier ones have said is void."""
+        """A later attempt: the text of earlier ones is void."""
         if attempt > self.attempt:
             self.attempt, self.text = attempt, ""
             self._waiting.clear()
@@ -60,8 +60,8 @@ class Live:
         self._ended: dict[str, None] = {}  # runs, of late
         self._resolved: dict[str, None] = {}  # interrupts, of late
 
-    def hear(self, event: str, payload: Mapping[str, Any]) -> bool:
-        """A `run:*` event came; returns whether the conversation has to be looked at again."""
+    def on_event(self, event: str, payload: Mapping[str, Any]) -> bool:
+        """A `run:*` event came; returns whether another view of the conversation is needed."""
         run_id = payload["run_id"]
         if event == ServerEvent.RUN_FINISHED:
             self._end(run_id)
@@ -78,7 +78,7 @@ class Live:
                 run.report(payload)
         return False
 
-    def entry(self, entry: Entry) -> None:
+    def on_entry(self, entry: Entry) -> None:
         """An entry was handed on, in its order."""
         if "run_id" in entry.data and entry.type in (
             EntryType.ANSWER,
@@ -93,19 +93,19 @@ class Live:
             self.interrupts.pop(entry.data["interrupt_id"], None)
             _remember(self._resolved, entry.data["interrupt_id"])
 
-    def look(
+    def on_view(
         self,
         unfinished: Mapping[str, Any] | None,
         interrupts: Sequence[Mapping[str, Any]],
         *,
-        anew: bool = False,
+        starts_over: bool = False,
     ) -> None:
         """The answer to a join or sync: the unfinished run, and the open interrupts.
 
-        It may be older than what has been heard since, so it takes nothing back; what ended meanwhile is
-        told by entries. Only a view that begins `anew`, with a snapshot, forgets what was before it.
+        It may be older than the events that came since, so it takes nothing back; entries say what has ended
+        meanwhile. Only a view that `starts_over`, with a snapshot, drops what was before it.
         """
-        if anew:
+        if starts_over:
             self.runs.clear()
             self.interrupts.clear()
         for item in interrupts:

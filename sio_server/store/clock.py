@@ -1,4 +1,4 @@
-"""The time by Redis' clock, which is the same for all nodes, however wrong their own clocks are."""
+"""Redis' time, which is the same on all nodes, however wrong their own clocks are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ def iso_time(seconds: float, timespec: str = "milliseconds") -> str:
 
 
 class Clock:
-    """Tells the time by Redis' clock, as far as it has been heard; until then by this machine's.
+    """Tells Redis' time once Redis has told it; until then this machine's.
 
-    Between two hearings it goes on with the machine's steady clock: setting the machine's time changes nothing.
+    Between two answers of Redis it follows the machine's monotonic clock: setting the machine's time changes
+    nothing.
     """
 
     def __init__(self) -> None:

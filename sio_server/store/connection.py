@@ -67,7 +67,7 @@ class _OurConnection(AbstractConnection):
             await self.disconnect(nowait=True)
             raise RedisConnectionError(f"the connection is broken: {exc}") from exc
         if task and task.cancelling() > before:
-            await self.disconnect(nowait=True)  # its reply is nobody's
+            await self.disconnect(nowait=True)  # nothing waits for its reply any more
             raise asyncio.CancelledError
 
     async def read_response(self, *args: Any, **options: Any) -> Any:

@@ -69,7 +69,7 @@ class Devices:
         self._members = members
 
     async def open(self, session: LiveSession, *, max_sessions: int = 0) -> tuple[str, int]:
-        """Write a session, anew if need be; return the device's name, and Redis' time in milliseconds.
+        """Write a session, or write it again; return the device's name, and Redis' time in milliseconds.
 
         Raises SignedOut, or Refused when the user has `max_sessions` already (0: as many as wanted).
         """

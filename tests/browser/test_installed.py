@@ -16,6 +16,7 @@ from playwright.async_api import Browser, expect
 from sio_clients import ChatClient, guest_token
 from tests.conftest import free_ports
 from tests.installed import ROOT, Environment, build
+from tests.waiting import first_of
 
 
 @asynccontextmanager
@@ -42,13 +43,8 @@ async def up(environment: Environment, folder: Path) -> AsyncIterator[str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
-    said = ""
     try:
-        async with asyncio.timeout(90):
-            while "Ctrl-C stops" not in said:
-                line = (await process.stdout.readline()).decode()
-                said += line
-                assert line, said
+        await first_of(process.stdout, lambda line: b"Ctrl-C stops" in line, "the program's address", 90)
         yield f"http://127.0.0.1:{port}"
     finally:
         if process.returncode is None:

@@ -17,6 +17,7 @@ from sio_clients.conversation import Conversation
 from sio_server.protocol.events import EntryType
 from tests.browser.pages import problems
 from tests.conftest import free_ports
+from tests.waiting import Inbox, first_of, within
 
 READY_S = 60.0
 PARTS = 7
@@ -33,18 +34,11 @@ class Given:
     """The client_ids of the messages that a client was given, in their order."""
 
     def __init__(self) -> None:
-        self.ids: list[str] = []
-        self._came = asyncio.Event()
-
-    def take(self, client_id: str) -> None:
-        self.ids.append(client_id)
-        self._came.set()
+        self.take: Inbox[str] = Inbox()
+        self.ids = self.take.items
 
     async def reach(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.ids) < count:
-                self._came.clear()
-                await self._came.wait()
+        await self.take.until(lambda ids: len(ids) >= count, f"{count} messages", 5)
 
 
 Witness = tuple[Conversation, Given]
@@ -60,12 +54,12 @@ async def stage_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[s
         *command, "--lang", "en", stdout=asyncio.subprocess.PIPE, env={**os.environ, **ENVIRONMENT}
     )
     assert process.stdout is not None
-    said = ""
-    async with asyncio.timeout(READY_S):
-        while not (found := re.search(r"http\S+/stage#key=[\w-]+(?=\s)", said)):
-            line = await process.stdout.readline()
-            assert line, said
-            said += line.decode()
+
+    def address_in(line: bytes) -> re.Match[str] | None:
+        return re.search(r"http\S+/stage#key=[\w-]+(?=\s)", line.decode())
+
+    found = address_in(await first_of(process.stdout, address_in, "the stage's address", READY_S))
+    assert found is not None
     yield found[0]
     process.terminate()
     await process.communicate()
@@ -90,7 +84,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 async def until(page: Page, holds: str, seconds: float = 20.0) -> None:
     """Wait until an expression holds. Playwright evaluates text in the page for this, which its policy forbids."""
-    async with asyncio.timeout(seconds):
+    async with within(seconds, holds):
         await page.evaluate(f"() => new Promise((done) => {{ {LOOK.format(holds=holds)} }})")
 
 

@@ -300,14 +300,16 @@ WORKLOADS = list(dict.fromkeys([*(workload for workload, _ in BROKEN.values()), 
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-async def test_the_whole_build_keeps_every_promise(whole: LocalCluster, workload: Workload) -> None:
+async def test_the_unbroken_build_keeps_every_promise_under_each_workload(
+    whole: LocalCluster, workload: Workload
+) -> None:
     report = await play(whole, workload)
     assert report.anomalies == ()
     assert report.acked == report.sent > 0
     assert (report.lost, report.duplicated, report.reordered) == (0, 0, 0)
 
 
-def test_every_break_has_a_workload() -> None:
+def test_every_guarantee_that_can_be_switched_off_has_a_workload() -> None:
     assert set(BROKEN) == set(BREAKS)
 
 

@@ -27,7 +27,7 @@ from sio_server.store.keys import BUS, ConversationKeys
 from tests.barrier import settled
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
-from tests.waiting import Changes, first_of, poll
+from tests.waiting import Changes, first_of, poll, within
 
 pytestmark = pytest.mark.faults
 
@@ -151,7 +151,7 @@ class Site:
         await starting
 
     def start_again(self, port: int) -> None:
-        """Start a node that was ended, beside whatever goes on."""
+        """Start a node that was ended, while the test continues."""
         self._starting[port] = asyncio.create_task(self._start_node(port))
 
     async def whole(self, but: int = 0) -> None:
@@ -209,7 +209,7 @@ class Site:
         await self.redis.rpush(go_key(conversation_id), how)
 
     async def place(self, commands: str, allowed: set[int]) -> tuple[list[Device], Any, int]:
-        """A run that waits where the message says, on one of these nodes, and which; who takes it is chance."""
+        """A run that waits where the message says, on one of these nodes, and which; chance decides."""
         for _ in range(40):
             devices = await self.devices()
             ack = await devices[0].conversation.send(commands)
@@ -407,7 +407,7 @@ async def test_a_killed_nodes_run_is_finished_by_another_within_five_seconds(sit
     await site.settled(conversation_id)
 
 
-async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_to_do_again(site):
+async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_to_repeat(site):
     devices = await site.devices()
     conversation_id = devices[0].conversation.id
     first = await devices[0].conversation.send("hello")
@@ -444,7 +444,7 @@ async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_t
 
 async def test_a_node_that_was_paused_changes_nothing_when_it_wakes(site):
     await site.whole()
-    # On one node, four conversations are in the midst of a turn. When it wakes, the graph goes on in one of its
+    # On one node, four conversations are in the midst of a turn. When it wakes, the graph continues in one of its
     # nodes, as the owner that the node takes itself for; or it fails, as one does whose own connections are lost.
     sleeper = -1
     paused: list[tuple[str, str, list[Device], Any]] = []
@@ -515,7 +515,7 @@ async def test_a_stopped_node_hands_its_run_over_at_once_and_its_clients_move_wi
         assert answer.data["attempt"] == 2
         assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abbc"
     finally:
-        async with asyncio.timeout(10):
+        async with within(10, "the end of the node"):
             await stopping
         site.start_again(port)
     every = [*devices, local]
@@ -537,10 +537,10 @@ async def test_a_stopped_node_ends_a_short_run_by_itself(site):
         answer = await local.final_of(ack.seq)
         assert answer.data["attempt"] == 1
         assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abc"
-        async with asyncio.timeout(4):
+        async with within(4, "the end of the node, which waits for the run and for no more"):
             await stopping  # it waits for the run, and for no more
     finally:
-        async with asyncio.timeout(10):
+        async with within(10, "the end of the node"):
             await asyncio.gather(stopping, return_exceptions=True)
         site.start_again(port)
     every = [*devices, local]
@@ -554,7 +554,7 @@ async def test_a_stopped_node_ends_a_short_run_by_itself(site):
 # --- graphs that misbehave
 
 
-async def test_a_graph_that_blocks_its_loop_keeps_its_lease_and_holds_nobody_up(site):
+async def test_a_graph_that_blocks_its_loop_keeps_its_lease_and_delays_no_socket(site):
     devices = await site.devices()
     ack = await devices[0].conversation.send("block@b")
     node = site.cluster.ports.index(int((await devices[0].started(ack.run_id))["node"]))
@@ -595,7 +595,7 @@ async def test_a_graph_that_fails_twice_answers_in_its_third_attempt(site):
     await site.settled(ack.conversation_id)
 
 
-async def test_what_a_node_has_written_and_nobody_has_merged_is_gone_on_from(site):
+async def test_a_run_continues_from_writes_that_are_stored_but_not_merged_yet(site):
     devices = await site.devices()
     ack = await devices[0].conversation.send("fail@merge")
     answer = await devices[0].final_of(ack.seq)

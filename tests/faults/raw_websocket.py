@@ -1,4 +1,4 @@
-"""A websocket by hand: it reads only when it is told to, and sends whatever bytes it is given."""
+"""A websocket client that reads only when it is told to, and sends whatever bytes it is given."""
 
 from __future__ import annotations
 
@@ -137,8 +137,8 @@ class RawWebSocket:
         return await asyncio.get_running_loop().sock_recv(self._socket, size)
 
     @property
-    def broken_off(self) -> bool:
-        """Whether the other side has broken the connection off; seen without reading."""
+    def disconnected(self) -> bool:
+        """Whether the other side has ended the connection; seen without reading."""
         return any(event & (select.POLLERR | select.POLLHUP) for _, event in self._poll.poll(0))
 
     def close(self) -> None:

@@ -100,7 +100,7 @@ async def test_a_node_whose_clock_is_an_hour_wrong_is_as_good_as_any(start_clust
         await asyncio.gather(*(client.close() for client in clients))
 
 
-async def test_the_agent_goes_on_from_where_a_node_with_another_clock_has_brought_it(start_cluster):
+async def test_the_agent_continues_from_where_a_node_with_another_clock_has_brought_it(start_cluster):
     library = faketime()
     # The concierge asks over several turns; each is executed by the one node that may execute runs.
     cluster = await start_cluster(nodes=2, RUN_CONCURRENCY="0")

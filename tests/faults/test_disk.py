@@ -280,7 +280,7 @@ async def test_acked_entries_that_the_file_has_lost_are_told_to_every_device(sta
         await asyncio.gather(*(client.close() for client in clients))
 
 
-async def test_a_device_that_has_seen_more_than_a_log_that_nobody_holds_begins_its_new_life(start_cluster):
+async def test_a_device_that_has_seen_more_than_the_log_holds_begins_its_new_epoch(start_cluster):
     cluster = await start_cluster(nodes=2)
     _, token = await guest_token(cluster.urls[0], "Ann")
     _, other = await guest_token(cluster.urls[0], "Bob")

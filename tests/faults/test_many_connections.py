@@ -1,4 +1,4 @@
-"""Connections that do nothing shut nobody out of a node that may open few files."""
+"""Idle connections shut no client out of a node that may open few files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.mark.parametrize("ask", [True, False], ids=["kept alive after a request", "without a request"])
-async def test_more_idle_connections_than_a_node_may_have_files_shut_nobody_out(tmp_path, ask):
+async def test_more_idle_connections_than_a_node_may_open_files_shut_no_client_out(tmp_path, ask):
     cluster = LocalCluster(free_ports(1), 1, tmp_path, settings=NODE_SETTINGS)
     cluster.node_command = ["sh", "-c", f'ulimit -n {FILES}; exec "$0" "$@"', *cluster.node_command]
     (port,) = cluster.ports

@@ -32,7 +32,7 @@ async def devices_on(cluster, node: int, count: int, recorder: Recorder) -> list
     return devices
 
 
-async def test_the_devices_of_nodes_that_are_cut_off_go_on_elsewhere(start_cluster):
+async def test_the_devices_of_nodes_that_are_cut_off_continue_on_another_node(start_cluster):
     # Each in its own way: nothing gets to Redis, nothing comes from it, neither. The last one is well.
     ways = ["up", "down", "both"]
     cluster = await start_cluster(nodes=len(ways) + 1, proxied=True)
@@ -95,7 +95,7 @@ async def start_of(started: Inbox[dict[str, Any]], run_id: str | None) -> dict[s
     return await started.first(lambda run: run["run_id"] == run_id, f"the start of {run_id}")
 
 
-async def test_a_run_of_a_node_that_is_cut_off_is_another_nodes_and_what_it_still_says_is_nobodys(start_cluster):
+async def test_a_run_of_a_node_that_is_cut_off_is_taken_over_and_the_stale_owner_writes_nothing(start_cluster):
     # Words come so slowly that the run lasts longer than a lease.
     cluster = await start_cluster(nodes=2, proxied=True, WORD_DELAY="0.5")
     _, token = await guest_token(cluster.urls[1], "Ann")

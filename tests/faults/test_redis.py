@@ -144,7 +144,7 @@ async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not
         await redis.aclose()
 
 
-async def test_redis_is_killed_and_comes_back_under_load(start_cluster):
+async def test_a_redis_that_is_killed_and_comes_back_under_load_loses_nothing_acked(start_cluster):
     cluster = await start_cluster(nodes=3)
     redis = connect(cluster.redis_url)
     async with loaded(cluster, 6) as load, requests_timed() as took:
@@ -176,7 +176,7 @@ async def test_redis_is_killed_and_comes_back_under_load(start_cluster):
         await load.judge()
 
 
-async def test_the_bus_is_cut_and_replies_are_lost_under_load(start_cluster):
+async def test_a_bus_that_is_cut_and_replies_that_are_lost_under_load_lose_nothing(start_cluster):
     cluster = await start_cluster(nodes=3, proxied=True)
     chance = random.Random(7)
     redis = connect(cluster.redis_url)

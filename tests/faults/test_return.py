@@ -66,7 +66,9 @@ async def all_level(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("how", ["killed", "cut off"])
-async def test_all_devices_of_a_node_return_at_once(cluster: LocalCluster, fleet: Fleet, how: str) -> None:
+async def test_all_devices_of_a_lost_node_return_spread_over_time_and_nodes(
+    cluster: LocalCluster, fleet: Fleet, how: str
+) -> None:
     home, *others = cluster.ports
     await fleet.grow(DEVICES)
     assert Counter(device.node for device in fleet.devices) == {str(home): DEVICES}

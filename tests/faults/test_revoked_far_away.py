@@ -22,7 +22,7 @@ async def phone_with(token: str, cluster: LocalCluster) -> RawClient:
     return client
 
 
-async def test_a_node_that_sleeps_or_is_cut_off_ends_them_when_it_is_back(start_cluster):
+async def test_a_node_that_slept_or_was_cut_off_ends_revoked_sessions_when_it_is_back(start_cluster):
     cluster = await start_cluster(nodes=2, proxied=True)
     token = token_of("carl")
     asleep = await phone_with(token_of("ann"), cluster)

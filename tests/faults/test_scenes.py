@@ -52,7 +52,7 @@ def assert_nothing_is_lost(facts: dict[str, Any]) -> None:
     assert facts["acked"] == facts["sent"] > 50
 
 
-async def test_a_node_dies_under_load(tmp_path):
+async def test_the_scene_in_which_a_node_dies_under_load_holds(tmp_path):
     status, told, facts = await play(tmp_path, "node-failure", "--lang", "en")
     assert status == 0, told
     assert facts["ok"] is True
@@ -66,7 +66,7 @@ async def test_a_node_dies_under_load(tmp_path):
     assert f"Node {facts['node']}, with" in told
 
 
-async def test_a_slow_network_and_a_node_that_is_cut_off(tmp_path):
+async def test_the_scene_with_a_slow_network_and_a_node_that_is_cut_off_holds(tmp_path):
     status, told, facts = await play(tmp_path, "latency", "--lang", "zh")
     assert status == 0, told
     assert facts["ok"] is True
@@ -108,7 +108,7 @@ def assert_nothing_is_lost_of_what_was_acked(facts: dict[str, Any]) -> None:
 @pytest.mark.skipif(not SOAK, reason="ten minutes each: SOAK=1")
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [1, 7, 42])
-async def test_chaos_of_ten_minutes(tmp_path, seed):
+async def test_a_chaos_of_ten_minutes_breaks_no_promise(tmp_path, seed):
     options = ("--seed", str(seed), "--duration", "600", "--lang", "en")
     status, told, facts = await play(tmp_path, "chaos", *options, timeout=1100)
     assert status == 0, told

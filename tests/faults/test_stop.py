@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.node import LAST_S, STOP_S
 from tests.faults.networks import cut_off
 from tests.faults.test_clock import faketime
-from tests.waiting import Inbox, poll
+from tests.waiting import Inbox, poll, within
 
 pytestmark = pytest.mark.faults
 
@@ -25,7 +24,7 @@ SPARE_S = 2  # for the interpreter to end, on a busy machine
 async def seconds_to_stop(cluster: LocalCluster, port: int) -> float:
     """Send SIGTERM and wait for the end of the process."""
     began = time.monotonic()
-    async with asyncio.timeout(60):
+    async with within(60, "the end of the node"):
         await cluster.signal_node(port, signal.SIGTERM)
     return time.monotonic() - began
 

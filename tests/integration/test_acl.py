@@ -145,7 +145,7 @@ async def test_nodes_do_all_they_must_with_the_documented_rights_and_no_more(acl
     await operator.aclose()
 
 
-async def test_who_may_only_look_reads_figures_and_can_neither_write_nor_publish(acl_port):
+async def test_the_redis_user_for_the_status_reads_figures_and_can_neither_write_nor_publish(acl_port):
     operator = Redis.from_url(url_of("operator", acl_port), decode_responses=True)
     await operator.zadd("rg:nodes", {"n-1": 1})
     log_key = ConversationKeys("plans").log

@@ -28,6 +28,7 @@ from sio_server.dialog.graphs.assistant.state import (
     merge_bookings,
 )
 from tests.model_server import ModelServer, breaks_off, calls, cuts, refuses, says, stalls
+from tests.waiting import within
 
 SILENCE = 0.3
 THREAD: RunnableConfig = {"configurable": {"thread_id": "room"}}
@@ -271,7 +272,7 @@ async def test_the_model_is_told_what_has_been_booked(server, dialog):
 @pytest.mark.parametrize("part", [stalls(), stalls("I am"), stalls("I am", keep_alive=SILENCE / 3)])
 async def test_a_model_that_falls_silent_is_given_up_in_time_and_hung_up_on(server, dialog, part):
     server.plays(part)
-    async with asyncio.timeout(SILENCE + 2):
+    async with within(SILENCE + 2, "the end of a silent model"):
         with pytest.raises(ModelStalled, match=r"nothing for 0\.3 s"):
             await dialog.says("hello")
         await server.hung_up.wait()

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.turn_cost import DIALOG, LIMIT, exceeded, points_of
 from tests.conftest import free_ports
+from tests.waiting import within
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
@@ -26,7 +27,7 @@ async def run_benchmark(*args: str) -> tuple[int, str]:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(100):
+        async with within(100, "the end of the benchmark"):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:
@@ -81,7 +82,9 @@ def test_what_costs_too_much_in_the_end_is_named_with_its_saver() -> None:
     ("turns", "points"),
     [(500, (10, 100, 500)), (200, (10, 100, 200)), (100, (10, 50, 100)), (40, (10, 20, 40)), (30, (10, 20, 30))],
 )
-def test_all_points_are_at_the_same_place_in_the_dialog(turns: int, points: tuple[int, ...]) -> None:
+def test_the_benchmark_measures_each_point_at_the_same_place_in_the_dialog(
+    turns: int, points: tuple[int, ...]
+) -> None:
     assert points_of(turns) == points
     assert {point % len(DIALOG) for point in points} == {0}
 

@@ -72,7 +72,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
     await redis.aclose()
 
 
-async def test_an_old_leave_that_is_read_late_does_not_put_out_who_has_come_back(start_cluster):
+async def test_an_old_leave_that_is_read_late_does_not_put_out_a_member_who_has_come_back(start_cluster):
     cluster = await start_cluster(nodes=1)
     redis: Redis = connect(cluster.redis_url)
     people = []

@@ -317,7 +317,7 @@ async def test_up_prints_the_stage_url_and_does_not_report_nodes_killed_there_as
     process.send_signal(signal.SIGINT)
     output, errors = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
-    assert "已自行退出" not in output.decode()
+    assert "意外退出" not in output.decode()
     assert errors == b""
 
 

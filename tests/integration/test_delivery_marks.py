@@ -57,7 +57,7 @@ async def test_a_mark_never_goes_back_nor_beyond_the_head_in_whatever_order_it_c
     assert again["seq"] == 20
 
 
-async def test_strangers_neither_set_nor_see_marks_and_cannot_tell_what_exists(raw_client, new_id):
+async def test_non_members_neither_set_nor_see_marks_and_cannot_tell_what_exists(raw_client, new_id):
     owner, eve = await raw_client(0), await raw_client(1, name="Eve")
     invited, gone = await raw_client(2, name="Ina"), await raw_client(0, name="Gus", device_id="gone")
     invite = {"agent": "off", "invite": [invited.user_id, gone.user_id]}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import uuid
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from sio_clients import ChatClient, Device, Refused, guest_token
 from sio_server.protocol.events import MAX_DEVICE_SESSIONS, MAX_DEVICES
 from sio_server.store.keys import DEVICES_KEPT_MS, user_devices
 from tests.conftest import RawClient
+from tests.waiting import Inbox, within
 
 
 def listed(client: RawClient) -> list[dict]:
@@ -57,7 +58,7 @@ async def test_every_session_of_a_device_is_listed_and_it_is_online_until_the_la
     assert online(one) == {"laptop"}
 
 
-async def test_the_list_after_every_event_is_what_a_new_look_says(raw_client):
+async def test_the_device_list_after_every_event_is_what_a_new_request_returns(raw_client):
     laptop = await raw_client(0, device_id="laptop")
     for number in range(6):
         other = await raw_client(number % 3, token=laptop.token, device_id=f"other-{number % 2}")
@@ -74,7 +75,7 @@ async def test_the_list_after_every_event_is_what_a_new_look_says(raw_client):
     assert shape(listed(laptop)) == shape((await laptop.call("device:list", {}))["devices"])
 
 
-async def test_a_session_is_told_where_the_nodes_are(cluster, raw_client):
+async def test_session_ready_names_the_addresses_of_the_nodes(cluster, raw_client):
     client = await raw_client(1)
     assert sorted(client.named("session:ready")[0]["nodes"]) == cluster.urls
 
@@ -135,7 +136,7 @@ async def test_a_rename_that_the_bus_lost_is_taken_over_when_it_is_back(start_cl
     async with Redis.from_url(cluster.redis_url) as redis:
         await redis.client_kill_filter(_type="pubsub")
     assert (await laptop.call("device:rename", {"device_id": "phone", "device_name": "Pocket"}))["ok"]
-    async with asyncio.timeout(10):
+    async with within(10, "the new name"):
         while (await stopped_by(phone, "plans"))["device_name"] != "Pocket":
             pass
     # It is told again, as it is now.
@@ -145,7 +146,7 @@ async def test_a_rename_that_the_bus_lost_is_taken_over_when_it_is_back(start_cl
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 61, 7, None])
-async def test_a_name_that_is_none_is_refused(raw_client, name):
+async def test_an_empty_too_long_or_untyped_device_name_is_refused(raw_client, name):
     client = await raw_client(device_id="laptop", device_name="Laptop")
     ack = await client.call("device:rename", {"device_id": "laptop", "device_name": name})
     assert ack["error"]["code"] == "invalid_payload"
@@ -226,16 +227,14 @@ async def test_sessions_of_a_dead_node_leave_the_list_and_the_device_stays(start
             ("laptop", True),
             ("phone", True),
         ]
-        gone = asyncio.Event()
-
-        def hear(payload: dict) -> None:
-            devices = {device["device_id"]: device for device in payload["devices"]}
-            if not devices["phone"]["online"]:
-                gone.set()
-
-        laptop.on("device:updated", hear)
+        updates: Inbox[dict[str, Any]] = Inbox()
+        laptop.on("device:updated", updates)
         await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
-        await asyncio.wait_for(gone.wait(), 15)
+        await updates.first(
+            lambda update: not {d["device_id"]: d["online"] for d in update["devices"]}["phone"],
+            "the phone's going",
+            15,
+        )
         first, second = await laptop.devices()
         assert (first.device_id, [session.node for session in first.sessions]) == (
             "laptop",

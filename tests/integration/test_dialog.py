@@ -42,7 +42,7 @@ async def test_the_concierge_books_a_room_over_several_turns_while_the_client_ch
     assert "workshop" in (await ask(conversation, "summary")).text
 
 
-async def test_an_answer_is_streamed_in_deltas_that_join_on_and_make_the_final_text(new_client):
+async def test_the_deltas_of_an_answer_joined_by_their_offsets_are_the_final_text(new_client):
     client = await new_client("Ann")
     started: list[dict[str, Any]] = []
     deltas: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ async def test_runs_of_one_conversation_go_one_after_another_in_order(new_client
     assert events == expected
 
 
-async def test_the_agent_answers_always_when_mentioned_or_never_as_the_conversation_says(new_client):
+async def test_the_agent_answers_always_when_mentioned_or_never_as_the_conversation_is_set(new_client):
     client = await new_client("Ann")
     for agent, text, answered in (
         ("off", "@concierge hello", False),
@@ -108,7 +108,7 @@ async def test_each_persons_booking_in_a_group_is_their_own(new_client, new_id):
     assert "interview, Friday 15:00, 2 people" in (await ask(his, "@concierge 2")).text
 
 
-async def test_a_device_that_returns_in_the_middle_of_an_answer_is_told_of_the_run(start_cluster):
+async def test_a_device_that_returns_while_an_answer_streams_is_shown_the_run(start_cluster):
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.4")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as client:

@@ -15,6 +15,7 @@ from sio_server.dialog import host as host_module
 from sio_server.dialog.host import DialogHost, run_whatever_happens
 from sio_server.dialog.savers.errors import WrongSaver
 from tests.served.dialogs import graph_of, said
+from tests.waiting import within
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
 
@@ -54,7 +55,7 @@ async def test_a_dialog_thread_that_dies_is_seen_and_told(dialogs, caplog):
     loop = host._loop
     assert loop is not None
     loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
-    async with asyncio.timeout(5):
+    async with within(5, "the dialog's failure"):
         assert await dialogs.failures.get() == "dialog"
     assert host._thread is not None
     await asyncio.to_thread(host._thread.join, 5)
@@ -74,7 +75,7 @@ async def test_a_background_task_of_the_dialog_that_fails_is_seen_from_the_nodes
         await claim(*args)
 
     monkeypatch.setattr(host._worker._queue, "_claim", fail_once)
-    async with asyncio.timeout(5):
+    async with within(5, "the failure of the claims"):
         assert await dialogs.failures.get() == "run-claims"
     assert host.failing == ["run-claims"]
     conversation = await dialogs.conversation()

@@ -1,4 +1,4 @@
-"""The gateway: every event gets exactly one ack, and nothing a client sends makes it fall over."""
+"""The gateway: every event gets exactly one ack, and no client can crash it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
     assert (await client.call("conversation:list", {}))["conversations"] == []
 
 
-async def test_half_a_surrogate_pair_is_refused_and_the_connection_goes_on(raw_client, new_id):
+async def test_half_a_surrogate_pair_is_refused_and_the_connection_continues(raw_client, new_id):
     client = await raw_client()
     await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
     ack = await client.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "\ud800"})
@@ -235,7 +235,7 @@ async def test_malformed_frames_end_at_most_their_own_connection_and_leave_no_tr
         assert "Traceback" not in lines.read()
 
 
-async def test_who_asks_and_does_not_read_the_answers_is_not_read_from(start_cluster):
+async def test_a_client_that_does_not_read_its_answers_is_not_read_from(start_cluster):
     cluster = await start_cluster(nodes=1)
     pid = json.loads((cluster.data_dir / "processes.json").read_text())[f"node-{cluster.ports[0]}"]
 
@@ -281,7 +281,7 @@ async def test_a_mistake_of_a_client_is_no_error_in_the_log_of_the_node(cluster)
     assert log.stat().st_size == before
 
 
-async def test_polling_is_not_served(cluster):
+async def test_the_polling_transport_is_refused(cluster):
     async with aiohttp.ClientSession() as http:
         async with http.get(cluster.urls[0] + "/socket.io/?EIO=4&transport=polling") as response:
             assert response.status == 400

@@ -16,6 +16,7 @@ from sio_server.gateway.http.errors import errors_as_json
 from sio_server.gateway.http.metrics import MetricsRoutes
 from sio_server.gateway.http.page import VENDORED, WEB
 from sio_server.gateway.metrics import Metrics
+from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ async def http(cluster):
         yield session
 
 
-async def test_health_and_readiness(http, cluster):
+async def test_health_is_told_always_and_readiness_with_what_is_reached(http, cluster):
     async with http.get("/healthz") as response:
         assert (response.status, (await response.json())["ok"]) == (200, True)
     async with http.get("/ready") as response:
@@ -97,7 +98,7 @@ async def test_the_metrics_count_sends_and_deliveries(http, raw_client, new_id):
     assert after["roomgraph_sessions"] >= 1
 
 
-async def test_the_page_and_its_policy(http):
+async def test_the_page_is_served_with_its_content_security_policy(http):
     async with http.get("/") as response:
         assert response.status == 200
         assert response.content_type == "text/html"
@@ -132,7 +133,7 @@ async def test_a_page_may_connect_to_its_own_node_and_those_that_are_listed_and_
         assert connectable(policy) == {"'self'", f"ws://{own}", f"wss://{own}", *listed}
 
 
-async def test_a_host_that_is_none_gets_into_no_policy(http):
+async def test_an_invalid_host_header_gets_into_no_content_security_policy(http):
     for host in ("evil; script-src *", "a b", "*", ""):
         async with http.get("/", headers={"Host": host}) as response:
             policy = response.headers["Content-Security-Policy"]
@@ -150,6 +151,19 @@ async def test_a_name_that_is_not_of_this_node_is_refused_also_when_the_origin_i
     log = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
     (line,) = [line for line in log.splitlines() if host.partition(":")[0] in line]
     assert "write ALLOWED_HOSTS=" in line
+
+
+async def test_no_answer_names_the_software_of_the_node(cluster, http):
+    port = cluster.ports[0]
+    for path in ("/", "/js/main.js", "/none", "/api/status"):
+        async with http.get(path) as response:
+            assert "Server" not in response.headers, path
+    with RawWebSocket(port) as client:
+        await client.connect()
+        await client.write(upgrade_request(port))
+        head = await client.read(65536)
+        assert head.startswith(b"HTTP/1.1 101")
+        assert b"server:" not in head.lower()
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/ready"])

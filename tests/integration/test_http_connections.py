@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -14,6 +15,7 @@ from sio_server.gateway.transport import http_connections
 from sio_server.gateway.transport.http_connections import HttpConnections, HttpRunner, uncounted
 from sio_server.tasks import end_tasks
 from tests.faults.raw_websocket import RawWebSocket
+from tests.waiting import poll, within
 
 LIMIT = 12
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -23,12 +25,26 @@ LARGE = b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"
 Serve = Callable[..., Awaitable[tuple[int, HttpConnections]]]
 
 
+FILE = web.AppKey("file", Path)
+FILE_ENDED = web.AppKey("file_ended", asyncio.Event)
+
+
 async def hello(request: web.Request) -> web.Response:
     return web.Response(text="hello")
 
 
 async def large(request: web.Request) -> web.Response:
     return web.Response(body=b"x" * LARGE_BYTES)
+
+
+async def large_file(request: web.Request) -> web.StreamResponse:
+    """Says when it has ended."""
+    try:
+        response = web.FileResponse(request.app[FILE])
+        await response.prepare(request)
+    finally:
+        request.app[FILE_ENDED].set()
+    return response
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -44,14 +60,23 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
+def file_ended() -> asyncio.Event:
+    """Set when the handler of `/file` has ended."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, file_ended: asyncio.Event) -> AsyncIterator[Serve]:
     """A server on loopback: its port and its connections, of which `limit` may be open."""
     runners: list[HttpRunner] = []
     tasks: list[asyncio.Task[None]] = []
 
     async def start(limit: int = LIMIT, *, of_address: str = "") -> tuple[int, HttpConnections]:
         app = web.Application()
+        app[FILE], app[FILE_ENDED] = tmp_path / "large", file_ended
+        app[FILE].write_bytes(b"x" * LARGE_BYTES)
         app.add_routes([web.get("/", hello), web.get("/large", large), web.get("/stream", stream)])
+        app.add_routes([web.get("/file", large_file)])
         connections = HttpConnections(limit, lambda peer: of_address)
         runner = HttpRunner(app, connections, shutdown_timeout=0.1)
         runners.append(runner)
@@ -85,7 +110,7 @@ async def answered(client: RawWebSocket, request: bytes = GET) -> bool:
 async def closed(client: RawWebSocket) -> None:
     """Wait until the node closes the connection."""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(5):
+        async with within(5, "the end of the connection"):
             while await client.read(65536):
                 pass
 
@@ -113,7 +138,7 @@ async def test_a_new_connection_replaces_the_one_that_has_been_idle_for_longest(
         assert await answered(kept_alive[4])
 
 
-async def test_connections_that_say_nothing_shut_nobody_out(serve):
+async def test_connections_that_send_nothing_shut_out_no_new_one(serve):
     port, connections = await serve()
     with ExitStack() as stack:
         await opened(stack, port, 5 * LIMIT)
@@ -147,7 +172,7 @@ async def test_a_connection_whose_requests_are_all_being_served_is_not_closed_fo
         assert await answered(busy)
 
 
-async def test_streams_do_not_count(serve):
+async def test_open_streams_do_not_count_as_idle_connections(serve):
     port, connections = await serve(2)
     with ExitStack() as stack:
         streams = []
@@ -213,9 +238,18 @@ async def test_a_client_that_does_not_read_an_answer_is_disconnected(serve, fast
     with RawWebSocket(port, receive_buffer=4096) as client:
         await client.connect()
         await client.write(LARGE)
-        async with asyncio.timeout(5):
-            while not client.broken_off:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await poll(lambda: client.disconnected, "the end of the connection", 5)
+        assert len(connections) == 0
+
+
+async def test_the_handler_of_a_file_ends_with_the_connection_of_a_client_that_does_not_read(
+    serve, fast, file_ended
+):
+    port, connections = await serve()
+    with RawWebSocket(port, receive_buffer=4096) as client:
+        await client.connect()
+        await client.write(LARGE.replace(b"/large", b"/file"))
+        await asyncio.wait_for(file_ended.wait(), 10)
         assert len(connections) == 0
 
 

@@ -1,4 +1,4 @@
-"""Questions of the agent: asked on every device, answered once by whoever is first, and kept over any restart."""
+"""Questions of the agent: shown on every device, answered once by the first answer, and kept over any restart."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ async def test_of_six_devices_that_answer_at_once_on_three_nodes_exactly_one_win
     assert loser.named("interrupt:resolved")[-1]["by"]["device_id"] == winner.client.device_id
 
 
-async def test_who_is_no_member_cannot_answer(devices):
+async def test_a_non_member_cannot_answer_a_question(devices):
     ann = await devices.start("asker")
     entry = await asked(ann, "ask 1")
     eve = await devices.connect("Eve", node=1)
@@ -202,7 +202,7 @@ async def test_only_the_owner_answers_where_approvals_are_the_owners(devices):
 # Several questions
 
 
-async def test_of_two_questions_at_once_both_are_answered_before_the_run_goes_on(devices):
+async def test_a_run_that_asked_two_questions_at_once_continues_when_both_are_answered(devices):
     ann = await devices.start("pair")
     bob = await devices.join(ann, node=1)
     entry = await asked(ann, "go")
@@ -261,7 +261,7 @@ async def test_one_question_after_another_gets_the_answers_in_their_order(device
     assert (await values_told(ann, run_id))["values"] == ["answer 1", "answer 2", "answer 3"]
 
 
-async def test_a_question_inside_a_subgraph_goes_on_inside_it(devices):
+async def test_a_run_that_asked_inside_a_subgraph_continues_inside_it(devices):
     ann = await devices.start("nested")
     entry = await asked(ann, "go")
     assert texts(entry) == ["inside?"]
@@ -364,7 +364,7 @@ async def test_a_stop_leaves_an_open_question_open(devices):
     ],
     ids=repr,
 )
-async def test_a_value_arrives_at_the_graph_as_it_was_given(devices, value):
+async def test_the_value_of_an_answer_arrives_at_the_graph_as_it_was_given(devices, value):
     ann = await devices.start("asker")
     entry = await asked(ann, "ask 2")
     ack = await ann.conversation.respond(ids(entry)[0], value)
@@ -441,14 +441,14 @@ async def test_a_number_of_any_size_is_answered_or_refused_and_never_fails_the_r
     ["[" * 20_000 + "]" * 20_000, "9" * 5000, '{"a":' * 8000 + "1" + "}" * 8000],
     ids=["deep list", "long number", "deep object"],
 )
-async def test_what_cannot_even_be_read_harms_nobody_else(devices, served, text):
+async def test_a_value_that_cannot_be_parsed_affects_no_other_connection(devices, served, text):
     ann = await devices.start("asker", node=0)
     entry = await asked(ann, "ask 1")
     eve = await devices.join(ann, "Eve", node=0)
     sio = eve.client._connection._transport._sio
     request = f'{{"conversation_id":"{ann.conversation.id}","interrupt_id":"{ids(entry)[0]}","value":{text}}}'
     await sio.eio.send(f'27["interrupt:respond",{request}]')
-    # On the same node, and for the same user, life goes on.
+    # On the same node, and for the same user, everything else works.
     again = await devices.connect("Eve", node=0, of=eve)
     assert await again.client.conversations()
     ack = await ann.conversation.respond(ids(entry)[0], "approve")

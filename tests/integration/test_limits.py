@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,13 +19,15 @@ from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.transport.frames import MAX_DEPTH
 from tests.conftest import NODE_SETTINGS, SECRET, RawClient, cluster_in
 from tests.faults.raw_websocket import CLOSE, RawWebSocket, frame
+from tests.waiting import poll
 
 TOKENS = Tokens(SECRET, "roomgraph")
 PER_SECOND = 10
+EVENTS = 300
 LIMITS = {
     "RATE_LIMIT_USER": f"{PER_SECOND}/second",
-    "RATE_LIMIT_EVENTS": "60/second",
-    "RATE_LIMIT_ADDRESS": "15/second",
+    "RATE_LIMIT_EVENTS": f"{EVENTS}/minute",
+    "RATE_LIMIT_ADDRESS": "40/minute",
     "TRUSTED_PROXIES": "1",
     "CONNECTIONS_PER_USER": "4",
     "CONNECTIONS_PER_ADDRESS": "3",
@@ -80,6 +83,16 @@ async def refusal(cluster, user_id: str, node: int = 0, *, address: str = "") ->
     return refused["data"]["code"], refused["data"]["retryable"]
 
 
+async def until_limited(client: RawClient) -> int:
+    """Make requests until one is refused; how many were not. How long it takes is the machine's affair."""
+    for count in range(100_000):
+        ack = await client.call("conversation:list", {})
+        if not ack["ok"]:
+            assert ack["error"]["code"] == "rate_limited"
+            return count
+    raise AssertionError("nothing was refused")
+
+
 async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_id):
     devices = [await connect(new_id, node) for node in range(3)]
     bob = await connect(f"{new_id}-bob")
@@ -99,7 +112,7 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
                 "message:send", {"conversation_id": new_id, "client_id": client_id, "text": "x"}
             )
             accepted.append(client_id) if ack["ok"] else refused.append(ack["error"])
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)  # fewer than the limit of all events
 
     async def talk() -> None:
         for turn in range(8):
@@ -112,11 +125,14 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     # Each node may let through a burst before it has heard of the others'; that is paid back.
     assert PER_SECOND * 2 < len(accepted) <= PER_SECOND * (1 + took) + 2 * PER_SECOND, (len(accepted), took)
     assert {(error["code"], error["retryable"]) for error in refused} == {("rate_limited", True)}
-    assert all(0 < error["retry_after_ms"] <= 2000 for error in refused)
+    # Twice the period at most, but for what a slow machine takes to exchange it.
+    waits = [error["retry_after_ms"] for error in refused]
+    assert all(0 < wait <= 2000 + 1000 * took for wait in waits), waits
     # What was refused was not done; after a while it is accepted.
-    await asyncio.sleep(2)
     again = {"conversation_id": new_id, "client_id": "again", "text": "x"}
-    assert (await devices[1].call("message:send", again))["ok"]
+    async with asyncio.timeout(10):
+        while not (ack := await devices[1].call("message:send", again))["ok"]:  # noqa: ASYNC110
+            await asyncio.sleep(ack["error"]["retry_after_ms"] / 1000)
     page = await devices[2].call("conversation:history", {"conversation_id": new_id, "limit": 200})
     assert page["head"] == len(accepted) + 2
 
@@ -124,16 +140,9 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
 async def test_a_limit_that_was_reached_on_one_node_holds_on_the_others(connect, new_id):
     first, second = await connect(new_id, 0), await connect(new_id, 1)
     await first.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    while True:
-        ack = await first.call("typing:update", {"conversation_id": new_id, "typing": True})
-        if not ack["ok"]:
-            break
-    spent = time.monotonic()
-    codes = []
-    while time.monotonic() < spent + 0.6:
-        ack = await second.call("typing:update", {"conversation_id": new_id, "typing": True})
-        codes.append(ack.get("error", {}).get("code"))
-    assert "rate_limited" in codes
+    await until_limited(first)
+    # Without a word from the first node the second would let through as many again.
+    assert await until_limited(second) < EVENTS / 2
 
 
 async def test_the_sdk_waits_for_the_limit_and_each_message_counts_once(cluster, new_id):
@@ -156,31 +165,7 @@ async def test_requests_that_only_read_are_counted_as_events_only(connect, new_i
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     reads = [await ann.call("conversation:history", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
     assert all(ack["ok"] for ack in reads)
-    async with asyncio.timeout(20):
-        while (ack := await ann.call("conversation:list", {}))["ok"]:
-            pass
-    assert ack["error"]["code"] == "rate_limited"
-
-
-async def test_the_id_of_a_private_conversation_is_expensive_to_guess(connect, new_id):
-    ann, eve, bob = [await connect(f"{new_id}-{name}") for name in ("ann", "eve", "bob")]
-    for conversation_id, access in ((f"{new_id}-private", "invitation"), (f"{new_id}-open", "open")):
-        settings = {"conversation_id": conversation_id, "agent": "off", "access": access}
-        assert (await ann.call("conversation:create", settings))["created"]
-
-    async def guess(client: RawClient, conversation_id: str) -> str:
-        ack = await client.call("conversation:create", {"conversation_id": conversation_id, "agent": "off"})
-        return "ok" if ack["ok"] else ack["error"]["code"]
-
-    assert await guess(eve, f"{new_id}-private") == "conversation_exists"
-    assert await guess(eve, f"{new_id}-another") == "rate_limited"
-    # An open conversation is known to all, and one's own to oneself: these cost what any create does.
-    assert await guess(bob, f"{new_id}-open") == "conversation_exists"
-    assert await guess(bob, f"{new_id}-another") == "ok"
-    assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-private", "title": "x"}))[
-        "error"
-    ]["code"] == "conversation_exists"
-    assert (await ann.call("conversation:leave", {"conversation_id": f"{new_id}-private"}))["left"]
+    assert await until_limited(ann) > EVENTS / 2
 
 
 async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(cluster, connect, new_id):
@@ -198,9 +183,11 @@ async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(clu
         assert "invalid_payload" in codes
     finally:
         await cluster.signal_redis(signal.SIGCONT)
-    async with asyncio.timeout(10):
-        while not (ack := await ann.call("message:send", send))["ok"]:  # noqa: ASYNC110
-            await asyncio.sleep(ack["error"].get("retry_after_ms", 100) / 1000)
+
+    async def is_accepted() -> bool:
+        return bool((await ann.call("message:send", send))["ok"])
+
+    await poll(is_accepted, "an accepted message", 10)
 
 
 async def test_handshakes_and_guests_are_limited_by_address(cluster, connect, new_id):
@@ -208,15 +195,16 @@ async def test_handshakes_and_guests_are_limited_by_address(cluster, connect, ne
     assert (await connect(new_id, address=address)).sio.connected
     async with aiohttp.ClientSession(headers={"X-Forwarded-For": f"8.8.8.8, {address}"}) as http:
         # What the client itself puts in front of the list does not matter.
-        answers = []
-        for _ in range(6):
+        for guests in range(100):  # noqa: B007
             async with http.post(f"{cluster.urls[0]}/api/guest", json={"name": "Ann"}) as response:
-                answers.append((response.status, response.headers.get("Retry-After"), await response.json()))
-    status, later, body = answers[-1]
-    assert (status, later, body["error"]["code"]) == (429, "1", "rate_limited")
-    assert body["error"]["retry_after_ms"] > 0
-    assert answers[0][0] == 200
-    for n in range(40):
+                body = await response.json()
+                if response.status != 200:
+                    break
+    assert guests > 0
+    assert (response.status, body["error"]["code"]) == (429, "rate_limited")
+    wait_s = body["error"]["retry_after_ms"] / 1000
+    assert int(response.headers["Retry-After"]) == math.ceil(wait_s) > 0
+    for n in range(100):
         client = await opened(cluster, f"{new_id}-{n}", address=address)
         if not client.sio.connected:
             break
@@ -251,9 +239,13 @@ async def test_the_connections_of_an_address_are_limited_on_each_node(cluster, c
     assert await refusal(cluster, f"{new_id}-4", address=address) == ("too_many_connections", True)
     assert (await connect(f"{new_id}-4", address="93.184.216.98")).sio.connected
     await sessions[0].sio.disconnect()
-    async with asyncio.timeout(5):
-        while not (again := await opened(cluster, f"{new_id}-5", address=address)).sio.connected:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+
+    async def connected() -> RawClient | None:
+        again = await opened(cluster, f"{new_id}-5", address=address)
+        return again if again.sio.connected else None
+
+    # Each try is counted, so they are few.
+    again = await poll(connected, "a place for another connection", 20, every=0.5)
     await again.sio.disconnect()
 
 

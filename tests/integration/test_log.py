@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.log import Author, ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
@@ -63,7 +63,7 @@ async def test_a_client_id_used_for_another_body_is_refused_and_changes_nothing(
     assert (await log.page(new_id, "ann", after=0, limit=10)).bounds.head == 2
 
 
-async def test_client_ids_of_two_users_do_not_meet(log, members, new_id):
+async def test_client_ids_of_two_users_do_not_collide(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
     ann, _ = await append(log, new_id, ANN, "same", "from ann")
@@ -71,7 +71,7 @@ async def test_client_ids_of_two_users_do_not_meet(log, members, new_id):
     assert ann["seq"] != bob["seq"]
 
 
-async def test_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
+async def test_a_user_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
     await members.create(ANN, request(new_id))
     for work in (append(log, new_id, BOB, "c1"), log.page(new_id, "bob", limit=10), log.get_view(new_id, "bob")):
         with pytest.raises(Refused) as refused:
@@ -79,7 +79,7 @@ async def test_who_is_not_a_member_cannot_append_or_read(log, members, new_id):
         assert refused.value.code == "not_a_member"
 
 
-async def test_a_conversation_by_invitation_looks_to_strangers_as_if_it_did_not_exist(log, members, new_id):
+async def test_a_conversation_by_invitation_looks_to_non_members_as_if_it_did_not_exist(log, members, new_id):
     await members.create(ANN, request(new_id, access="invitation"))
     for work in (
         append(log, new_id, BOB, "c1"),
@@ -139,6 +139,37 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
     assert heard == [envelope for _, envelope in page.entries]
 
 
+async def test_a_new_epoch_is_published_to_the_room_with_the_fields_that_nodes_act_on(
+    redis: Redis, log, members, new_id
+):
+    async with redis.pubsub() as pubsub:
+        await pubsub.subscribe(BUS)
+        await members.create(ANN, request(new_id))
+        old = (await log.get_view(new_id, "ann")).bounds.epoch
+        epoch = await log.verify(new_id, Handed(old, 5, "2026-01-01T00:00:00.000Z"))
+        assert epoch != old
+        while True:
+            message = await pubsub.get_message(timeout=5)
+            assert message is not None, "the bus fell silent"
+            if (
+                message["type"] == "message"
+                and "conversation:reset" in message["data"]
+                and new_id in message["data"]
+            ):
+                break
+    assert json.loads(message["data"]) == {
+        "method": "emit",
+        "event": "conversation:reset",
+        "data": [{"conversation_id": new_id, "epoch": epoch}],
+        "binary": False,
+        "namespace": "/",
+        "room": f"conversation:{new_id}",
+        "skip_sid": None,
+        "callback": None,
+        "host_id": "log",
+    }
+
+
 async def test_text_comes_back_from_the_log_exactly_as_it_was_sent(log, members, new_id):
     await members.create(ANN, request(new_id))
     texts = [
@@ -177,7 +208,7 @@ async def test_a_page_ends_before_it_is_too_large_but_holds_at_least_one_entry(l
     assert [seq for seq, _ in tiny.entries] == [2]
 
 
-async def test_pages_backwards_are_ascending_and_join_on_to_each_other(log, members, new_id):
+async def test_pages_backwards_are_ascending_and_have_no_gap_between_them(log, members, new_id):
     await members.create(ANN, request(new_id))
     for number in range(24):
         await append(log, new_id, ANN, f"c{number}")
@@ -235,18 +266,18 @@ async def test_a_repeated_creation_or_invitation_still_lists_it_for_the_invited(
         assert [(item["conversation_id"], item["role"]) for item in items] == [(new_id, "invited")]
 
 
-async def test_only_members_count_as_such_whatever_the_index_says(members, new_id):
-    stranger, invited = Author("s" + new_id, "S", "d"), Author("i" + new_id, "I", "d")
+async def test_a_conversation_in_a_users_list_is_a_membership_only_if_the_conversation_says_so(members, new_id):
+    outsider, invited = Author("s" + new_id, "S", "d"), Author("i" + new_id, "I", "d")
     await members.create(ANN, request(new_id, access="invitation", invite=[invited.user_id]))
     with pytest.raises(Refused):
-        await members.create(stranger, request(new_id, access="invitation"))
-    for who in (stranger, invited):
+        await members.create(outsider, request(new_id, access="invitation"))
+    for who in (outsider, invited):
         assert await members.ids(who.user_id, 10) == []
     await members.join(invited, new_id)
     assert await members.ids(invited.user_id, 10) == [new_id]
 
 
-async def test_a_drafts_revision_goes_on_after_leaving(log, members, new_id):
+async def test_a_drafts_revision_continues_after_leaving_and_joining_again(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
     first = await log.marks.save_draft(new_id, "bob", "d", "a")
@@ -255,7 +286,7 @@ async def test_a_drafts_revision_goes_on_after_leaving(log, members, new_id):
     assert await log.marks.save_draft(new_id, "bob", "d", "b") > first
 
 
-async def test_leaving_takes_marks_and_drafts_along(log, members, new_id):
+async def test_leaving_deletes_the_users_marks_and_draft(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
     await log.marks.mark_read(new_id, "bob", "d", 1)

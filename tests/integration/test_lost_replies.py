@@ -269,7 +269,7 @@ async def test_every_step_has_the_same_effect_when_every_reply_is_lost_once(tmp_
     assert ran == steps, "a script is missing here"
 
 
-async def test_steps_that_were_carried_out_twice_would_be_noticed(tmp_path: Path, monkeypatch):
+async def test_a_step_carried_out_twice_would_be_noticed_by_the_comparison(tmp_path: Path, monkeypatch):
     original = script_files._source
 
     def source(name: str) -> str:
@@ -283,5 +283,5 @@ async def test_steps_that_were_carried_out_twice_would_be_noticed(tmp_path: Path
 
 
 @pytest.mark.parametrize("given", ["1764000000000", "2026-11-23T07:12:00.844Z", "3.0123456789ab"])
-def test_what_differs_between_runs_is_left_out_of_the_comparison(given):
+def test_what_differs_between_two_runs_is_left_out_of_the_comparison_of_stores(given):
     assert given not in plain([given, 7])

@@ -14,6 +14,7 @@ from sio_server.protocol.events import DeviceSignOut
 from sio_server.store.keys import node_sessions, user_room, user_sessions
 from sio_server.users.devices import Devices, LiveSession
 from tests.integration.session_parts import SessionParts, session_of
+from tests.waiting import within
 
 ENDED = {"reason": "signed_out", "by": {"device_id": "laptop", "device_name": "Laptop"}}
 
@@ -77,6 +78,6 @@ async def test_a_session_that_signs_itself_out_is_acked_before_its_end_though_th
     assert ack == {"device_id": "phone", "sessions": 1}
     assert edge.done == ["left its conversations", f"left user:{new_id}", "acked"]
     assert parts.sessions.get(session.sid) is None
-    async with asyncio.timeout(5):
+    async with within(5, "the end of the session"):
         await asyncio.gather(*parts.sign_outs._tasks)
     assert edge.done[3:] == ["session:ended", "closed"]

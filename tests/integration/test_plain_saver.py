@@ -125,7 +125,7 @@ async def ids(saver: PlainRedisSaver, config: Any, **how: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("capability", list(Capability))
-async def test_it_passes_the_conformance_suite_of_langgraph(plain_port, store, capability):
+async def test_the_plain_saver_passes_the_conformance_suite_of_langgraph(plain_port, store, capability):
     @checkpointer_test(name="PlainRedisSaver")
     async def factory():
         async with Redis(port=plain_port) as client:
@@ -152,7 +152,7 @@ async def test_a_client_that_decodes_replies_is_refused_at_once(plain_port):
             PlainRedisSaver(client)
 
 
-async def test_an_error_of_redis_comes_as_it_is():
+async def test_errors_of_redis_pass_through_the_saver():
     async with Redis(port=1, retry=Retry(NoBackoff(), 0)) as client:
         with pytest.raises(RedisConnectionError):
             await PlainRedisSaver(client).aget_tuple(at())
@@ -168,7 +168,7 @@ def test_the_keys_of_a_thread_share_the_slot_of_its_conversation(thread_id):
     assert {key_slot(key.encode()) for key in CheckpointKeys(thread_id).all} == {key_slot(lease.encode())}
 
 
-async def test_each_read_and_write_is_one_script(saver, store):
+async def test_each_read_and_write_of_the_plain_saver_is_one_script(saver, store):
     async def once() -> list[int]:
         counts = [await scripts_run(store)]
         await put(saver, "1", a=1, b=2)
@@ -202,7 +202,7 @@ async def test_a_value_that_did_not_change_is_sent_and_stored_once(saver, store)
     assert await received() < sent + 20_000
 
 
-async def test_a_checkpoint_is_whole_even_when_what_it_builds_on_was_deleted(saver):
+async def test_a_checkpoint_is_complete_though_its_parent_was_deleted(saver):
     first = checkpoint("1", kept="as it was", n=1)
     await saver.aput(at(), first, {}, first["channel_versions"])
     await saver.adelete_thread(THREAD)
@@ -214,7 +214,7 @@ async def test_a_checkpoint_is_whole_even_when_what_it_builds_on_was_deleted(sav
 # The order of writing
 
 
-async def test_the_latest_is_what_was_written_last_and_not_the_greatest_id(saver):
+async def test_the_latest_checkpoint_is_the_one_written_last_and_not_the_greatest_id(saver):
     now = uuid6()
     an_hour_ago = str(UUID(int=now.int - (3600 * 10**7 << 68)))  # the time stands in the upper bits
     await put(saver, str(now), n=1)
@@ -228,7 +228,7 @@ async def test_the_latest_is_what_was_written_last_and_not_the_greatest_id(saver
     assert await ids(saver, at()) == [an_hour_ago]
 
 
-async def test_each_namespace_has_its_own_latest(saver):
+async def test_each_namespace_has_its_own_latest_checkpoint(saver):
     await put(saver, "1")
     await put(saver, "9", at(namespace="child:x"))
     await put(saver, "2", at("1"))
@@ -237,7 +237,7 @@ async def test_each_namespace_has_its_own_latest(saver):
     assert await ids(saver, {"configurable": {"thread_id": THREAD}}) == ["9", "2", "1"]
 
 
-async def test_without_a_config_all_threads_are_listed(saver):
+async def test_the_plain_saver_lists_all_threads_without_a_config(saver):
     for number, thread_id in enumerate(("a@1", "b@1", "c@1")):
         await put(saver, str(number), at(thread_id=thread_id))
     assert await ids(saver, None) == ["2", "1", "0"]
@@ -298,7 +298,7 @@ async def test_a_write_whose_reply_is_lost_is_repeated_by_the_client_and_done_on
     assert (latest.checkpoint["id"], latest.pending_writes) == ("5", [("task", "n", 5)])
 
 
-async def test_what_a_task_wrote_first_stays_but_its_interrupt_is_replaced(saver):
+async def test_the_first_writes_of_a_task_stay_but_its_interrupt_is_replaced(saver):
     await put(saver, "1")
     await saver.aput_writes(at("1"), [("a", "first"), (INTERRUPT, "first")], "t")
     await saver.aput_writes(at("1"), [("a", "second"), (INTERRUPT, "second"), ("b", "new")], "t")
@@ -318,7 +318,7 @@ async def test_pending_writes_come_in_the_order_in_which_they_apply(saver):
 
 
 @pytest.mark.parametrize("lease", ["8", None])
-async def test_a_stale_token_changes_nothing(saver, store, lease):
+async def test_a_stale_fencing_token_changes_nothing(saver, store, lease):
     await store.hset(ConversationKeys(CONVERSATION).lease, "token", "7")
     await put(saver, "1", at(fencing_token="7"), n=1)
     await saver.aput_writes(at("1", fencing_token="7"), [("n", 2)], "task")
@@ -335,7 +335,7 @@ async def test_a_stale_token_changes_nothing(saver, store, lease):
     assert await everything(store) == before
 
 
-async def test_a_token_is_kept_in_what_the_config_goes_on_with_and_never_stored(saver, store):
+async def test_a_fencing_token_stays_in_the_returned_config_and_is_never_stored(saver, store):
     await store.hset(ConversationKeys(CONVERSATION).lease, "token", "token-of-the-lease")
     config = await put(saver, "1", at(fencing_token="token-of-the-lease", user="ann"))
     assert config == at("1", fencing_token="token-of-the-lease")
@@ -396,7 +396,7 @@ class Workshop:
         return {"said": [f"ask: {answer}"]}
 
 
-async def test_any_node_goes_on_where_another_stopped(plain_port, saver):
+async def test_any_node_continues_from_the_checkpoints_of_another(plain_port, saver):
     workshop = Workshop()
     async with Redis(port=plain_port) as other_client:
         here = workshop.builder.compile(checkpointer=saver)
@@ -473,7 +473,7 @@ async def test_a_deleted_thread_leaves_no_key(saver, store):
     assert await store.keys("*") == []
 
 
-async def test_a_copy_goes_on_like_its_source_and_on_its_own(saver):
+async def test_a_copied_thread_continues_like_its_source_and_independently_of_it(saver):
     workshop = Workshop()
     graph = workshop.builder.compile(checkpointer=saver)
     await graph.ainvoke({"said": ["in"]}, at(), durability="sync")
@@ -530,7 +530,7 @@ class Deltas(TypedDict, total=False):
     said: Annotated[list[str], DeltaChannel(join, list, snapshot_frequency=5)]
 
 
-async def test_pruning_keeps_what_delta_channels_are_put_together_from(saver):
+async def test_pruning_keeps_the_checkpoints_that_delta_channels_are_built_from(saver):
     async def conversation(checkpointer: Any) -> list[str]:
         builder = StateGraph(Deltas).add_node("echo", lambda state: {"said": state["said"][-1:]})
         graph = builder.add_edge(START, "echo").compile(checkpointer=checkpointer)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
+
+from sio_server.gateway.requests.conversations import GUESS_WRITES, ConversationRequests
+from sio_server.gateway.sessions.limits import Limits, Rate
+from sio_server.gateway.sessions.session import Session
+from sio_server.protocol.errors import RateLimited, Refused
+from sio_server.protocol.events import ClientEvent, ConversationCreate
 
 
 def of(client, conversation_id: str) -> list[tuple[str, dict]]:
@@ -91,3 +100,27 @@ async def test_a_draft_is_shown_on_the_users_own_devices_only(raw_client, new_id
     await laptop.until(lambda: laptop.named("draft:updated"))
     join = await bob.call("conversation:join", {"conversation_id": new_id})
     assert join["draft"] is None
+
+
+@pytest.mark.parametrize(
+    ("creator", "access", "charged"),
+    [("eve", "invitation", GUESS_WRITES), ("eve", "open", 0), ("ann", "invitation", 0)],
+)
+async def test_the_id_of_a_private_conversation_is_expensive_to_guess(
+    members: Any, log: Any, new_id: str, creator: str, access: Any, charged: int
+) -> None:
+    """Of open conversations everybody may know, and of the own ones their members."""
+    scripts: Any = None
+    limits = Limits(scripts, user=(Rate(100, 3600),))
+    catch_up: Any = SimpleNamespace(check_limit=lambda session, conversation_id: None)
+    bus: Any = None
+    requests = ConversationRequests(members, log, catch_up, bus, limits, ["echo"])
+    ann, session = (Session("s", f"{new_id}-{name}", name, "d", "") for name in ("ann", creator))
+    await members.create(ann.author, ConversationCreate(conversation_id=new_id, access=access, graph="echo"))
+    with pytest.raises(Refused) as refused:
+        await requests.create(session, ConversationCreate(conversation_id=new_id, title="a guess"))
+    assert refused.value.code == "conversation_exists"
+    for _ in range(100 - charged):
+        limits.spend_event(ClientEvent.MESSAGE_SEND, session.user_id)
+    with pytest.raises(RateLimited):
+        limits.spend_event(ClientEvent.MESSAGE_SEND, session.user_id)

@@ -12,6 +12,7 @@ import pytest
 
 from sio_server.local.proxy import LINE_BYTES, Proxy
 from tests.conftest import free_ports
+from tests.waiting import within
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SETTLE_S = 0.15  # for what must not come
@@ -102,7 +103,7 @@ async def round_trip(streams: Streams, data: bytes = b"ping") -> float:
     """Seconds until the same bytes come back."""
     began = time.monotonic()
     streams[1].write(data)
-    async with asyncio.timeout(10):
+    async with within(10, "all bytes back"):
         assert await streams[0].readexactly(len(data)) == data
     return time.monotonic() - began
 
@@ -311,7 +312,7 @@ async def test_a_sender_faster_than_its_receiver_is_slowed_down(bench):
     read_on.set()
     client[1].write_eof()
     came = 0
-    async with asyncio.timeout(20):
+    async with within(20, "all bytes"):
         while data := await client[0].read(65536):
             came += len(data)
     assert came == sent

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from sio_clients import ChatClient, guest_token
 from sio_server.conversation.log import Author, ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import AHEAD_BYTES, Quotas
@@ -202,6 +203,24 @@ async def test_inviting_users_who_do_not_exist_leaves_no_key_for_ever(place, new
     for user_id in invented:
         (key,) = [key async for key in place.redis.scan_iter(f"*{user_id}*")]
         assert 29 * DAY_MS < await place.redis.pttl(key) <= 30 * DAY_MS
+
+
+async def test_a_client_that_exceeds_a_quota_is_told_so_with_a_code_of_its_own(start_cluster, new_id):
+    cluster = await start_cluster(nodes=1, QUOTA_CONVERSATIONS="2", QUOTA_BYTES="20000", QUOTA_INVITATIONS="1")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    async with ChatClient(cluster.urls, token) as ann:
+        plans = await ann.create(conversation_id=new_id, agent="off")
+        await ann.create(conversation_id=f"{new_id}-2", agent="off", invite=["bob"])
+        await plans.send("x" * 15_000)
+        in_it = {"conversation_id": new_id}
+        for event, fields in {
+            "message:send": in_it | {"client_id": "c1", "text": TEXT},
+            "draft:update": in_it | {"text": TEXT},
+            "conversation:create": {"conversation_id": f"{new_id}-3", "agent": "off"},
+            "conversation:invite": in_it | {"user_ids": ["carl"]},
+        }.items():
+            await refused(ann.request(event, fields))
+        await plans.send("a short message is accepted")
 
 
 # What expires

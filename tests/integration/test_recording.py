@@ -58,7 +58,7 @@ async def test_runs_and_what_is_shown_of_them_are_recorded(new_client, tmp_path)
     assert AnomalyKind.RUN_NOT_ENDED in {anomaly.kind for anomaly in check(unended.history()).anomalies}
 
 
-async def test_who_joins_a_long_conversation_begins_with_its_snapshot(new_client):
+async def test_a_user_who_joins_a_long_conversation_begins_with_its_snapshot(new_client):
     recorder = Recorder()
     ann = RecordedDevice("ann", await new_client("Ann"), recorder)
     conversation_id = (await ann.create("long", agent="off")).id
@@ -73,7 +73,7 @@ async def test_who_joins_a_long_conversation_begins_with_its_snapshot(new_client
     assert {view.device: len(view.entries) for view in history.views} == {"ann": 62, "bob": 50}
 
 
-async def test_a_log_that_lost_its_end_and_began_anew_is_recorded_and_judged(new_client, redis):
+async def test_a_log_that_lost_its_end_and_started_over_is_recorded_and_judged(new_client, redis):
     recorder = Recorder()
     ann = RecordedDevice("ann", await new_client("Ann", node=0), recorder)
     bob = RecordedDevice("bob", await new_client("Bob", node=1), recorder)

@@ -162,7 +162,7 @@ async def test_a_stopped_node_tells_its_clients_and_they_move_within_a_second_or
         assert (await conversation.send("still here")).seq == 2
 
 
-async def test_who_leaves_and_joins_again_goes_on_and_their_other_device_is_told(new_client, new_id):
+async def test_a_user_who_leaves_and_joins_again_continues_and_their_other_device_is_told(new_client, new_id):
     ann, bob = await new_client("Ann", node=0), await new_client("Bob", node=1)
     mine = await ann.create(conversation_id=new_id, access="open", agent="off")
     theirs = await bob.join(new_id)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from sio_server.protocol.events import ConversationCreate
 from sio_server.store.connection import cannot_write, connect, connect_blocking, redis_errors
 from sio_server.store.scripts import Scripts
 from tests.conftest import free_ports
+from tests.waiting import poll, within
 
 ANN = Author("ann", "Ann", "d-ann")
 
@@ -85,7 +86,7 @@ async def redis_pair(folder: Path) -> AsyncIterator[tuple[Redis, Redis, Proxy]]:
     async with bare_redis(folder) as primary:
         port = port_of(primary)
         async with bare_redis(folder, "--replicaof", "127.0.0.1", str(port)) as replica:
-            await until(lambda: is_in_step(replica))
+            await poll(lambda: is_in_step(replica))
             proxy = Proxy([("127.0.0.1", port)])
             await proxy.start()
             yield primary, replica, proxy
@@ -98,13 +99,6 @@ def port_of(client: Redis) -> int:
 
 async def is_in_step(replica: Redis) -> bool:
     return "connected" in await replica.execute_command("ROLE")
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait until Redis, which tells of no change, says that it holds."""
-    async with asyncio.timeout(20):
-        while not await holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def read_on(pubsub: PubSub) -> None:
@@ -138,14 +132,14 @@ async def test_a_planned_failover_is_survived_and_every_connection_leaves_the_ol
         proxy.targets = [("127.0.0.1", port_of(replica))]
         await primary.execute_command("FAILOVER", "TO", "127.0.0.1", port_of(replica))
         goal = acked + 20
-        async with asyncio.timeout(10):
+        async with within(10, "more acks from the new primary", lambda: acked):
             while acked < goal:
                 await send()
         assert not failed_at or failed_at[-1] - failed_at[0] < 2
         assert client.demoted is False
         assert client.answered_at > max(failed_at, default=0)
         # Nobody but this test, and the new primary, is connected to the old one; the listener as well has left.
-        await until(lambda: only_the_test_is_connected_to(primary))
+        await poll(lambda: only_the_test_is_connected_to(primary))
         with pytest.raises((RedisConnectionError, OSError)):
             await asyncio.wait_for(read_on(pubsub), 5)
         assert (await log.page("plans", "ann", limit=100)).bounds.head == acked + 1

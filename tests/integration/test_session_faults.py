@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from inspect import isawaitable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -20,6 +18,7 @@ from sio_server.store.keys import LAST_END_MS, node_sessions, user_last_end, use
 from sio_server.tasks import Supervisor
 from sio_server.users.devices import Devices
 from tests.integration.session_parts import SessionParts, session_of
+from tests.waiting import poll
 
 
 class Failing(Devices):
@@ -63,13 +62,6 @@ async def opened(parts: SessionParts, *user_ids: str) -> list[Session]:
     for session in sessions:
         await parts.sessions.open(session)
     return sessions
-
-
-async def until(holds: Callable[[], Any]) -> None:
-    """Wait until `holds()` is true; it may be a coroutine function."""
-    async with asyncio.timeout(5):
-        while not (held := holds()) or (isawaitable(held) and not await held):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 async def test_ended_sessions_are_removed_though_redis_refuses_to_remove_one(redis, parts, new_id):
@@ -119,9 +111,9 @@ async def test_a_requested_reconcile_is_done_after_one_that_failed(
     parts.devices.errors = [error]
     supervisor.start("mirror", parts.mirror.run_reconciles)
     parts.mirror.request_reconcile()
-    await until(lambda: parts.devices.calls >= 2 or (parts.devices.calls and isinstance(error, RuntimeError)))
+    await poll(lambda: parts.devices.calls >= 2 or (parts.devices.calls and isinstance(error, RuntimeError)))
     parts.mirror.request_reconcile()
-    await until(lambda: redis.hexists(user_sessions(new_id), session.sid))
+    await poll(lambda: redis.hexists(user_sessions(new_id), session.sid))
     assert supervisor.failing == ([] if isinstance(error, Exception) else ["mirror"])
 
 
@@ -138,13 +130,13 @@ async def test_expired_sessions_end_and_revocations_are_noticed_after_a_look_tha
     parts.devices.errors = [error]
     supervisor.start("watch", parts.sign_outs.watch)
     supervisor.start("mirror", parts.mirror.run_reconciles)
-    await until(lambda: parts.devices.calls >= 2)
+    await poll(lambda: parts.devices.calls >= 2)
     other = session_of(f"{new_id}-other")
     await parts.sessions.open(other)
     other.ends_at = 0
-    await until(lambda: parts.sessions.get(other.sid) is None)
+    await poll(lambda: parts.sessions.get(other.sid) is None)
     await parts.devices.revoke(new_id)
-    await until(lambda: parts.sessions.get(session.sid) is None)
+    await poll(lambda: parts.sessions.get(session.sid) is None)
     assert supervisor.failing == ([] if isinstance(error, Exception) else ["watch"])
 
 
@@ -154,7 +146,7 @@ async def test_a_session_whose_end_fails_keeps_no_other_from_ending(redis, parts
     parts.edge.fails = {bad.sid}
     bad.ends_at = good.ends_at = 0
     watching = asyncio.create_task(parts.sign_outs.watch())
-    await until(lambda: parts.edge.done.count("closed") == 2)
+    await poll(lambda: parts.edge.done.count("closed") == 2)
     watching.cancel()
     assert parts.sessions.all() == []
     await asyncio.gather(*parts.sign_outs._tasks, return_exceptions=True)

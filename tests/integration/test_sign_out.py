@@ -389,7 +389,7 @@ async def test_an_sdk_client_can_sign_itself_out(new_client, new_id):
 
 
 async def test_a_second_sign_out_holds_for_a_token_that_has_not_been_used_yet(cluster, raw_client, new_id):
-    """From the ack on a handshake is refused unless its token was issued later, also if the device stayed away."""
+    """From the ack on a handshake is refused unless its token was issued later."""
     laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
     await raw_client(1, token=token_of(new_id), device_id="phone")
     assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 1

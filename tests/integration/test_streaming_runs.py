@@ -1,4 +1,4 @@
-"""What a run says and reports while it goes on: shown on every device, from whenever it follows, without gaps."""
+"""Text and reports of a run: shown on every device without gaps, whenever the device begins to follow it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gate(tmp_path: Path) -> Path:
 
 
 def record_text(device: Device) -> list[str]:
-    """The text so far of the run that goes on, after each delta, as this device shows it."""
+    """The text so far of the run, after each delta, as this device shows it."""
     shown: list[str] = []
     device.client.on("run:delta", lambda payload: shown.append(device.text_of(payload["run_id"])))
     return shown
@@ -46,7 +46,7 @@ def lose(device: Device, loses: Callable[[str, dict[str, Any]], bool]) -> list[d
     return lost
 
 
-async def test_who_joins_in_the_middle_has_the_text_so_far_and_then_the_rest_on_any_node(devices, gate):
+async def test_a_device_that_joins_mid_stream_gets_the_text_so_far_and_then_the_rest_on_any_node(devices, gate):
     ann = await devices.start("teller", node=0)
     before = " ".join(f"before{n}" for n in range(10))
     after = " ".join(f"after{n}" for n in range(20))
@@ -65,7 +65,7 @@ async def test_who_joins_in_the_middle_has_the_text_so_far_and_then_the_rest_on_
         assert device.conversation.live.runs == {}
 
 
-async def test_who_joins_while_words_come_misses_none(devices):
+async def test_a_device_that_joins_while_words_are_streamed_misses_none(devices):
     ann = await devices.start("teller", node=0)
     words = " ".join(f"word{n}" for n in range(80))
     ack = await ann.conversation.send(words)
@@ -79,7 +79,7 @@ async def test_who_joins_while_words_come_misses_none(devices):
         assert texts[-1] == answer.text == f"{words} "
 
 
-async def test_who_was_away_while_the_agent_spoke_has_all_of_it_on_return(devices, gate):
+async def test_a_device_that_was_offline_while_the_agent_spoke_gets_the_whole_text_on_return(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
     other = gate.with_name("other")
@@ -108,7 +108,7 @@ async def test_a_lost_delta_is_noticed_and_filled(devices, gate):
     assert (await bob.ended(ack.run_id)).text == texts[-1]
 
 
-async def test_every_second_delta_may_be_lost(devices, gate):
+async def test_a_text_is_whole_though_every_second_delta_is_lost(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
     count = iter(range(10_000))
@@ -123,7 +123,7 @@ async def test_every_second_delta_may_be_lost(devices, gate):
     assert bob.conversation.live.runs == {}
 
 
-async def test_deltas_cost_as_much_as_the_text_and_join_on_to_each_other(devices):
+async def test_deltas_continue_each_other_and_cost_as_much_as_the_text(devices):
     ann = await devices.start("teller")
     words = " ".join(f"Wörter-{n}-词" for n in range(100))
     ack = await ann.conversation.send(words)
@@ -170,17 +170,17 @@ async def test_reports_tools_and_nodes_are_shown_on_every_device_in_their_order(
     ]
 
 
-async def test_texts_of_two_messages_of_one_run_are_set_apart(devices, gate):
+async def test_texts_of_two_messages_of_one_run_are_separated_by_a_blank_line(devices, gate):
     ann = await devices.start("reporter")
     ack = await ann.conversation.send(f"gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")
     assert ann.text_of(ack.run_id) == "First this. \n\nThen that. "
     gate.touch()
-    # The answer is the last message; what was said on the way to it was for those who read along.
+    # The answer is the last message; the texts before it were only for devices that followed the run.
     assert (await ann.ended(ack.run_id)).text == "Then that. "
 
 
-async def test_who_joins_later_sees_what_the_run_has_reported(devices, gate):
+async def test_a_device_that_joins_later_is_shown_what_the_run_has_reported(devices, gate):
     ann = await devices.start("reporter", node=0)
     ack = await ann.conversation.send(f"gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")
@@ -192,7 +192,7 @@ async def test_who_joins_later_sees_what_the_run_has_reported(devices, gate):
     await bob.ended(ack.run_id)
 
 
-async def test_a_report_that_is_too_large_is_cut_and_the_run_goes_on(devices):
+async def test_a_report_that_is_too_large_is_cut_and_the_run_continues(devices):
     ann = await devices.start("reporter")
     ack = await ann.conversation.send("too much")
     assert (await ann.ended(ack.run_id)).type == "answer"
@@ -201,7 +201,7 @@ async def test_a_report_that_is_too_large_is_cut_and_the_run_goes_on(devices):
     assert report["truncated"] == '{"much":"' + "x" * (4096 - len('{"much":"'))
 
 
-async def test_of_very_many_reports_all_are_shown_and_the_last_kept_for_who_joins(devices, gate):
+async def test_very_many_reports_are_all_shown_and_the_last_hundred_kept_for_devices_that_join(devices, gate):
     ann = await devices.start("reporter", node=0)
     ack = await ann.conversation.send(f"many gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")
@@ -221,7 +221,7 @@ async def test_an_agent_may_report_what_is_neither_text_nor_json(devices):
     assert len([item for item in ann.named("run:update") if item["kind"] == "custom"]) == 4
 
 
-async def test_words_that_are_not_valid_unicode_do_not_keep_a_run_from_its_end(devices):
+async def test_a_run_ends_though_its_text_is_not_valid_unicode(devices):
     ann = await devices.start("reporter")
     ack = await ann.conversation.send("half")
     ended = await ann.ended(ack.run_id)
@@ -229,7 +229,7 @@ async def test_words_that_are_not_valid_unicode_do_not_keep_a_run_from_its_end(d
     assert ended.data["attempt"] == 1
 
 
-async def test_nothing_of_a_run_comes_to_a_device_that_has_left(devices, gate):
+async def test_a_device_that_has_left_receives_nothing_of_a_run(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
     ack = await ann.conversation.send(f"one gate:{gate} two three")

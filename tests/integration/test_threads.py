@@ -49,7 +49,9 @@ async def bytes_to_read_tip(store: CheckpointStore, redis: Redis, thread_id: str
     return await sent_by(redis) - before
 
 
-async def test_reading_where_a_run_stands_moves_as_many_bytes_after_many_steps_as_after_few(store, redis, request):
+async def test_reading_the_latest_checkpoint_moves_as_many_bytes_after_many_steps_as_after_few(
+    store, redis, request
+):
     costs = []
     for steps in (5, 150):
         thread = f"{request.node.name}-{steps}"
@@ -61,7 +63,7 @@ async def test_reading_where_a_run_stands_moves_as_many_bytes_after_many_steps_a
     assert costs[1] < costs[0] + 145 * 400
 
 
-async def test_only_the_subgraph_that_waits_is_gone_on_from_not_those_of_earlier_steps(store, request):
+async def test_a_run_continues_from_the_subgraph_that_waits_and_not_from_those_of_earlier_steps(store, request):
     inner = StateGraph(MessagesState)
     inner.add_node("asks", lambda state: {"messages": [AIMessage(str(interrupt("well?")))]})
     inner.add_edge(START, "asks")

@@ -18,6 +18,7 @@ from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import WAITING_MAX, Trace
 from tests.graphs.steps import held_key
 from tests.served.stage import BEARER, Staged
+from tests.waiting import within
 
 pytest_plugins = ["tests.served.stage_fixtures"]
 
@@ -145,7 +146,7 @@ async def test_a_run_that_somebody_stops_is_told_of_as_ended_once(stage, people)
     assert told(reader.named("run_ended", run_id=sent.run_id)) == [("run_ended", 1, "stopped")]
 
 
-async def test_sessions_are_told_of(stage, people):
+async def test_the_trace_tells_of_each_session_from_its_opening_to_its_end(stage, people):
     reader = await stage.reader()
     ann = await people.connect("Ann", node=1)
     opened = await reader.event("session_opened", device_id=ann.client.device_id)
@@ -174,7 +175,7 @@ async def test_the_stream_begins_with_who_speaks_and_beats_each_second(stage):
         ({"Authorization": "Bearer \udcff"}, "token_invalid"),
     ],
 )
-async def test_the_trace_needs_the_key(stage, headers, code):
+async def test_the_trace_is_read_only_with_the_stage_key(stage, headers, code):
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{stage.cluster.urls[0]}/api/trace", headers=headers) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (401, code)
@@ -220,7 +221,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(stage
             reader.events.clear()
             came = 0
         # What the system has kept for it comes; then it is over, though the node goes on.
-        async with asyncio.timeout(20):
+        async with within(20, "the end of the stream"):
             try:
                 while await loop.sock_recv(idle, 2**20):
                     pass
@@ -256,13 +257,13 @@ async def test_without_a_key_there_is_no_stage_and_nothing_is_published(cluster,
             ann = await new_client("Ann")
             conversation = await ann.create(conversation_id=new_id, access="open", agent="always")
             await conversation.send("hello")
-            async with asyncio.timeout(20):
+            async with within(20, "something on the bus"):
                 async for entry in conversation.entries():
                     if entry.type == "answer":
                         break
             await ann.close()
             await redis.publish(TRACE, "the test")
-            async with asyncio.timeout(10):
+            async with within(10, "the marker on the bus"):
                 async for message in pubsub.listen():
                     if message["type"] == "message":
                         assert message["data"] == "the test"

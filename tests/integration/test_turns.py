@@ -1,4 +1,4 @@
-"""Turns: stopped from anywhere, done anew, edited, and what a message does while the agent is still at work."""
+"""Turns: stopped from any device, regenerated, edited, and what a message does during a run."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_a_run_is_stopped_at_once_by_another_device_on_another_node_and_ke
     assert data["by"]["device_id"] == bob.client.device_id
     finished = await ann.event("run:finished", run_id=ack.run_id)
     assert (finished["status"], finished["seq"]) == ("stopped", stopped.seq)
-    # What waited goes on promptly, though the gate of the stopped run has never opened.
+    # The waiting run starts promptly, though the gate of the stopped run has never opened.
     answer = await ann.entry("answer", run_id=waiting.run_id)
     assert ann.time_of(answer) - began < 2.0
 
@@ -88,7 +88,7 @@ async def test_the_owner_of_a_stopped_run_shows_and_logs_nothing_more(devices, g
     assert ann.events[place][0] == "run:finished"
 
 
-async def test_a_run_that_waits_its_turn_can_be_stopped_and_is_never_begun(devices, gate):
+async def test_a_run_that_is_stopped_while_it_waits_never_starts(devices, gate):
     ann = await devices.start("teller")
     first = await ann.conversation.send(f"first gate:{gate} done")
     await ann.says(first.run_id, "first")
@@ -125,7 +125,7 @@ async def test_of_many_stops_at_once_on_all_nodes_one_ends_the_run(devices, gate
     assert len(ann.of_type("stopped")) == 1
 
 
-async def test_who_is_no_member_cannot_stop_regenerate_or_edit(devices, gate):
+async def test_a_non_member_cannot_stop_regenerate_or_edit(devices, gate):
     ann = await devices.start("teller")
     eve = await devices.connect("Eve", node=1)
     ack = await ann.conversation.send(f"one gate:{gate} two")
@@ -154,7 +154,7 @@ async def test_a_run_whose_owner_is_paused_is_stopped_at_once_and_stays_so_when_
         owner = int((await ann.event("run:started", run_id=ack.run_id))["node"])
         other = bob if owner == cluster.ports[0] else ann
         await cluster.signal_node(owner, signal.SIGSTOP)
-        # The graph goes on at the very moment when its owner wakes.
+        # The graph continues at the very moment when its owner wakes.
         gate.touch()
         began = asyncio.get_running_loop().time()
         try:
@@ -230,7 +230,7 @@ async def test_of_a_burst_of_messages_only_the_last_is_answered(devices, gate, s
     assert {(await ann.ended(ack.run_id)).type for ack in acks[:-1]} == {"stopped"}
 
 
-async def test_reject_refuses_a_message_while_a_run_is_on_and_logs_nothing(devices, gate):
+async def test_reject_refuses_a_message_during_a_run_and_logs_nothing(devices, gate):
     ann = await devices.start("teller", multitask_strategy="reject")
     bob = await devices.join(ann, node=1)
     first = await ann.conversation.send(f"one gate:{gate}", client_id="first")
@@ -262,7 +262,7 @@ async def test_a_regenerated_answer_takes_the_place_of_the_old_one(devices):
     assert await memory(ann) == {"heard": ["before", "hello"], "said": ["before", "hello"]}
 
 
-async def test_the_same_regenerate_again_is_the_same_run_also_of_two_devices_at_once(devices, gate):
+async def test_regenerating_the_same_answer_twice_gives_one_run_also_from_two_devices_at_once(devices, gate):
     ann = await devices.start("teller")
     bob = await devices.join(ann, node=1)
     gate.touch()
@@ -276,7 +276,7 @@ async def test_the_same_regenerate_again_is_the_same_run_also_of_two_devices_at_
     assert await ann.conversation.regenerate(new.seq) != run_ids[0]
 
 
-async def test_regenerate_is_refused_for_an_older_turn_and_while_a_run_is_on(devices, gate):
+async def test_regenerate_is_refused_for_an_older_turn_and_during_a_run(devices, gate):
     ann = await devices.start("teller")
     old = await ann.ended((await ann.conversation.send("old")).run_id)
     latest = await ann.ended((await ann.conversation.send("latest")).run_id)
@@ -300,7 +300,7 @@ async def test_a_failed_turn_is_tried_again_by_regenerate(devices, gate):
     assert await memory(ann) == {"heard": ["before", f"needs {gate}"], "said": ["before", f"needs {gate}"]}
 
 
-async def test_a_stopped_turn_can_be_done_anew(devices, gate):
+async def test_a_stopped_turn_can_be_regenerated(devices, gate):
     ann = await devices.start("teller")
     ack = await ann.conversation.send(f"one gate:{gate} two")
     await ann.says(ack.run_id, "one")
@@ -313,7 +313,7 @@ async def test_a_stopped_turn_can_be_done_anew(devices, gate):
     assert (len(known["heard"]), len(known["said"])) == (1, 1)
 
 
-async def test_a_turn_that_ended_with_a_question_is_done_anew_and_its_old_question_is_void(devices):
+async def test_regenerating_a_turn_that_ended_with_a_question_voids_the_old_question(devices):
     ann = await devices.start("asker")
     asked = await ann.ended((await ann.conversation.send("ask 1")).run_id)
     old = asked.data["interrupts"][0]["interrupt_id"]
@@ -354,7 +354,7 @@ async def test_a_message_is_edited_while_its_answer_streams(devices, gate):
     assert await memory(ann) == {"heard": ["before", "new words"], "said": ["before", "new words"]}
 
 
-async def test_a_message_that_waits_is_edited_and_the_running_one_goes_on(devices, gate):
+async def test_editing_a_message_that_waits_leaves_the_running_run_alone(devices, gate):
     ann = await devices.start("teller")
     first = await ann.conversation.send(f"first gate:{gate}")
     await ann.says(first.run_id, "first")
@@ -366,7 +366,7 @@ async def test_a_message_that_waits_is_edited_and_the_running_one_goes_on(device
     assert await memory(ann) == {"heard": [f"first gate:{gate}", "better"], "said": ["first", "better"]}
 
 
-async def test_only_ones_own_last_message_of_the_conversation_can_be_edited(devices):
+async def test_only_the_last_message_of_a_conversation_can_be_edited_and_only_by_its_author(devices):
     ann = await devices.start("teller")
     bob = await devices.join(ann, node=1)
     older = await ann.conversation.send("older")
@@ -419,7 +419,15 @@ async def test_editing_the_message_that_led_to_a_question_takes_the_question_bac
     assert json.loads(recalled.text)["heard"] == ["no question", "recall"]
 
 
-async def test_no_message_waits_for_a_lease_that_an_ended_run_had(devices):
+async def test_a_graph_that_exits_fails_its_own_run_and_the_agent_answers_as_before(devices):
+    ann = await devices.start("teller")
+    for _ in range(4):  # more often than there are nodes
+        failed = await ann.ended((await ann.conversation.send("exit")).run_id)
+        assert (failed.type, failed.data["code"]) == ("failed", "graph_failed")
+    assert await told(ann, "hello") == "hello"
+
+
+async def test_a_message_does_not_wait_for_the_lease_of_an_ended_run(devices):
     ann = await devices.start("teller")
     slowest = 0.0
     for number in range(60):

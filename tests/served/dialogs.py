@@ -28,6 +28,7 @@ from sio_server.store.connection import connect, connect_blocking
 from sio_server.store.keys import ConversationKeys
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
+from tests.waiting import within
 
 ANN = Author("ann", "Ann", "laptop", "Laptop")
 FINAL = ("answer", "interrupt", "stopped", "failed")
@@ -87,7 +88,7 @@ class Dialogs:
     async def ended_with(self, conversation_id: str, run_id: str, timeout: float = WAIT_S) -> Entry:
         """The final entry of a run, come already or to come."""
         key, last = ConversationKeys(conversation_id).log, "0"
-        async with asyncio.timeout(timeout):
+        async with within(timeout, "the final entry"):
             while True:
                 found: Any = await self.blocking.xread({key: last}, block=int(WAIT_S * 1000))
                 for seq, fields in found[0][1] if found else []:

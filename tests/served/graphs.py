@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,17 @@ def memory(messages: list[AnyMessage]) -> str:
     return json.dumps({"heard": heard, "said": said}, ensure_ascii=False)
 
 
-# The teller says back what it is told; `recall` makes it say what it knows; `needs <path>` fails without the file.
+# The teller says back what it is told; `recall` makes it say what it knows; `needs <path>` fails without the
+# file; `exit` tries to end the process.
 
 
 async def tell(state: MessagesState) -> MessagesState:
     text = last_heard(state)
     if text == "recall":
         return {"messages": [AIMessage(content=memory(state["messages"]))]}
+    if text == "exit":
+        asyncio.get_running_loop().call_soon(sys.exit, 4)
+        sys.exit(3)
     if text.startswith("needs ") and not exists(text.removeprefix("needs ")):
         raise RuntimeError("what is needed is not there")
     return {"messages": [await speak(text)]}

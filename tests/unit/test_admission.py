@@ -9,6 +9,7 @@ import pytest
 
 from sio_server.gateway.transport.admission import AdmissionQueue
 from sio_server.tasks import end_tasks
+from tests.waiting import within
 
 Make = Callable[..., AdmissionQueue]
 
@@ -87,7 +88,7 @@ async def test_new_connections_wait_while_many_handshakes_are_pending(running: M
 
 async def test_connections_that_begin_no_handshake_hold_up_no_other(running: Make) -> None:
     queue = running(max_pending=2)
-    async with asyncio.timeout(5):
+    async with within(5, "50 admissions"):
         for _ in range(50):
             await queue.enter()
 

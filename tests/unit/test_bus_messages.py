@@ -68,7 +68,7 @@ def test_a_message_with_an_event_of_ours_is_parsed() -> None:
         message("session:ended", {}, ["sid"]),
     ],
 )
-def test_what_is_no_event_of_ours_is_not(forged: Any) -> None:
+def test_a_bus_message_that_is_no_event_of_ours_is_dropped(forged: Any) -> None:
     assert parse_bus_message(forged) is None
 
 
@@ -87,7 +87,7 @@ _json = st.recursive(
 
 
 @given(_json, st.sampled_from(["conversation:entry", "run:finished", "device:updated", "session:ended"]))
-def test_no_message_at_all_makes_it_stumble(value: Any, event: str) -> None:
+def test_no_bus_message_whatsoever_raises(value: Any, event: str) -> None:
     parse_bus_message(json.dumps(value))
     parse_bus_message(message(event, value, "conversation:plans"))
     parse_bus_message(message(event, {**ENTRY, "devices": value, "run_id": value, "data": value}, value))

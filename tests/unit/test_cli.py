@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from roomgraph.cli.app import app
-from sio_server.settings import DEFAULT_REDIS_PORT
+from sio_server.settings import DEFAULT_REDIS_PORT, hide_password
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("langgraph", "langchain_core", "redis", "redisvl", "socketio", "aiohttp", "pydantic", "roomgraph.tour")
@@ -48,6 +49,23 @@ def test_no_help_text_has_brackets_that_rich_would_take_for_markup() -> None:
     for command in group.commands.values():  # type: ignore[attr-defined]
         texts = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
         assert not [text for text in texts if text and "[" in text], command.name
+
+
+def printed_strings(path: Path) -> list[int]:
+    """The lines on which a string goes to a console as it is: Rich would parse it."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "print"
+        if any(isinstance(argument, ast.JoinedStr | ast.Constant) for argument in call.args)
+    ]
+
+
+def test_no_command_prints_a_string_that_rich_would_parse() -> None:
+    folders = (ROOT / "roomgraph" / "cli", ROOT / "sio_server" / "local")
+    files = [ROOT / "roomgraph" / "chat.py", *(path for folder in folders for path in folder.glob("*.py"))]
+    assert {path.name: lines for path in files if (lines := printed_strings(path))} == {}
 
 
 @pytest.mark.parametrize("value", MARKUP)
@@ -92,4 +110,4 @@ def test_a_file_that_cannot_be_written_is_shown_as_it_was_given(value: str) -> N
 def test_a_redis_url_that_cannot_be_read_is_named_without_a_traceback(command: tuple[str, ...], url: str) -> None:
     status, output = invoke(*command, REDIS_URL=url)
     assert status == 2
-    assert f"REDIS_URL={url}" in output
+    assert f"REDIS_URL={hide_password(url)}" in output

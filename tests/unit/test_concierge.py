@@ -360,7 +360,7 @@ NO_ZH = ["不", "不是", "否", "先不订", "不同意", "拒绝", "修改"]
 
 @pytest.mark.parametrize("text", [ALL_IN_ONE, ALL_IN_ONE_ZH])
 @pytest.mark.parametrize("value", [True, *YES, *YES_ZH])
-def test_an_approval_books(dialog: Dialog, text: str, value: Any) -> None:
+def test_an_approval_books_the_room(dialog: Dialog, text: str, value: Any) -> None:
     dialog.says(text)
     reply = dialog.answers(value)
     booked = BOOKED.fullmatch(reply) or BOOKED_ZH.fullmatch(reply)
@@ -835,7 +835,7 @@ def tabled(**cases: dict[str, Any]) -> Callable[[Any], Any]:
     },
     when={"now": "now", "10": None, "noon": "noon", "soon": None},
 )
-def test_times_are_read_in_the_users_own_words(asked: Any, text: str, expected: str | None) -> None:
+def test_the_concierge_reads_times_in_the_users_own_words(asked: Any, text: str, expected: str | None) -> None:
     assert read(text, Booking(asked=asked)).slots.get("when") == expected
 
 
@@ -974,7 +974,7 @@ def test_a_new_time_of_day_keeps_the_day_and_the_other_way_round(old: str, new: 
     assert merge_when(old, new) == merged
 
 
-def test_numbers_are_read_in_digits_and_in_words() -> None:
+def test_the_concierge_reads_numbers_in_digits_and_in_words() -> None:
     assert [number(text) for text in ("12", "-3", "Twelve", "十", "十二", "二十", "一百零五")] == [
         12,
         -3,

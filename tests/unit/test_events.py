@@ -136,7 +136,9 @@ def test_a_field_of_the_wrong_type_is_refused(event: ClientEvent, field: str, wr
         (E.CONVERSATION_JOIN, "position", ["e1", 3]),
     ],
 )
-def test_nothing_is_turned_into_another_type(event: ClientEvent, field: str, wrong: Any) -> None:
+def test_a_field_of_an_event_is_never_converted_to_another_type(
+    event: ClientEvent, field: str, wrong: Any
+) -> None:
     assert not accepted(event, FULL[event] | {field: wrong})
 
 

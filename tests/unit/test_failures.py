@@ -52,7 +52,7 @@ def test_only_a_replica_makes_connections_leave(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", SAID)
-def test_what_passes_by_itself_is_told_from_what_the_operator_must_change(text: str) -> None:
+def test_errors_that_pass_by_themselves_are_told_from_those_the_operator_must_correct(text: str) -> None:
     by_itself = ("READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY")
     assert explain(parsed(text)).passes == any(code in text for code in by_itself)
 

@@ -19,7 +19,7 @@ def test_a_device_is_level_when_it_has_what_was_news_after_the_moment() -> None:
     assert level_at({"Ann": ANN, "Bob": bob}, 2.5) == {"Ann": 3.0, "Bob": 5.1}
 
 
-def test_what_somebody_had_before_the_moment_is_no_news() -> None:
+def test_a_device_is_level_by_what_it_got_after_the_moment_only() -> None:
     bob = [(1, 1.1), (2, 5.0), (3, 5.1)]
     assert level_at({"Ann": ANN, "Bob": bob}, 2.0)["Bob"] == 5.1
 

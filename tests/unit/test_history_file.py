@@ -112,7 +112,7 @@ WRONG: list[tuple[str, str, Callable[[dict[str, Any]], Any], str]] = [
 
 
 @pytest.mark.parametrize(("kind", "change", "reason"), [one[1:] for one in WRONG], ids=[one[0] for one in WRONG])
-def test_a_wrong_line_is_named(
+def test_a_wrong_line_of_a_history_file_is_named(
     tmp_path: Path, kind: str, change: Callable[[dict[str, Any]], Any], reason: str
 ) -> None:
     lines = lines_of(tmp_path)
@@ -126,7 +126,7 @@ def test_a_wrong_line_is_named(
 
 
 @pytest.mark.parametrize("kind", ["conversation", "send", "view"])
-def test_nothing_is_there_twice(tmp_path: Path, kind: str) -> None:
+def test_a_history_file_that_holds_something_twice_is_refused(tmp_path: Path, kind: str) -> None:
     lines = lines_of(tmp_path)
     again = at(lines, kind)
     lines.insert(again + 1, lines[again])

@@ -9,7 +9,9 @@ import pytest
 from sio_server.gateway.http.hosts import AllowedHosts
 
 HOSTS = AllowedHosts(
-    ("Chat.example.com", ".example.org"), ("https://pages.example.net", "http://10.1.2.3:9000", "*", "null")
+    ("Chat.example.com", ".example.org"),
+    origins=("https://pages.example.net", "http://10.1.2.3:9000", "*", "null"),
+    listens_on="node-7",
 )
 
 
@@ -31,6 +33,7 @@ HOSTS = AllowedHosts(
         "example.org",
         "a.b.example.org:1",
         "pages.example.net",
+        "node-7:9000",
     ],
 )
 def test_an_address_a_name_of_the_machine_and_a_listed_name_are_served(host: str) -> None:
@@ -56,9 +59,9 @@ def test_an_address_a_name_of_the_machine_and_a_listed_name_are_served(host: str
         "",
     ],
 )
-def test_any_other_name_is_refused(host: str) -> None:
+def test_a_host_name_that_is_not_allowed_is_refused(host: str) -> None:
     assert not HOSTS.allows(host)
 
 
-def test_every_name_is_served_where_the_operator_wants_it() -> None:
+def test_every_host_name_is_served_when_the_setting_allows_all() -> None:
     assert AllowedHosts(("*",)).allows("evil.example")

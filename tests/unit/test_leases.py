@@ -15,6 +15,7 @@ from sio_server.dialog.leases import LeaseKeeper
 from sio_server.protocol.errors import Unavailable
 from sio_server.tasks import end_tasks
 from tests.unit.test_streaming import RUN
+from tests.waiting import Changes
 
 ERRORS: list[Any] = [
     ValueError("a bug"),
@@ -31,19 +32,16 @@ class Renewals:
     def __init__(self) -> None:
         self.errors: dict[str, BaseException] = {}
         self.renewed: Counter[str] = Counter()
-        self._changed = asyncio.Event()
+        self._changes = Changes(lambda: self.renewed)
 
     async def renew_lease(self, run: ClaimedRun) -> None:
         self.renewed[run.run_id] += 1
-        self._changed.set()
+        self._changes.changed()
         if run.run_id in self.errors:
             raise self.errors[run.run_id]
 
     async def until(self, run_id: str, count: int) -> None:
-        async with asyncio.timeout(5):
-            while self.renewed[run_id] < count:
-                self._changed.clear()
-                await self._changed.wait()
+        await self._changes.until(lambda: self.renewed[run_id] >= count, f"{count} renewals of {run_id}", 5)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)

@@ -53,7 +53,7 @@ def wrong(device: LightDevice) -> dict[str, int]:
     return {name: value for name in names if (value := getattr(device.figures, name))}
 
 
-async def test_entries_in_order_are_right(device: LightDevice) -> None:
+async def test_a_device_of_the_load_finds_no_fault_with_entries_in_order(device: LightDevice) -> None:
     for seq in (4, 5, 6):
         device._hear(frame(seq))
     assert device.places["c"].seq == 6
@@ -131,7 +131,7 @@ async def test_an_own_message_that_is_in_the_log_twice_is_a_duplicate(device: Li
     assert wrong(device) == {"duplicated": 1}
 
 
-async def test_a_reset_is_counted_and_begins_anew(device: LightDevice) -> None:
+async def test_a_reset_is_counted_and_starts_the_conversation_over(device: LightDevice) -> None:
     place = device.places["c"]
     device._hear(frame(1, epoch="e2"))
     assert place.syncing

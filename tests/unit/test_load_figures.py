@@ -29,7 +29,7 @@ def test_a_quantile_is_at_most_a_few_per_cent_too_high(values: list[float], shar
 
 
 @given(values=times, at=st.integers(min_value=0, max_value=200))
-def test_two_processes_count_as_one_does(values: list[float], at: int) -> None:
+def test_histograms_of_two_processes_merge_to_that_of_one(values: list[float], at: int) -> None:
     mine, theirs = of(values[:at]), of(values[at:])
     mine.merge(Histogram.from_wire(json.loads(json.dumps(theirs.to_wire()))))
     assert mine.to_wire() == of(values).to_wire()
@@ -37,7 +37,7 @@ def test_two_processes_count_as_one_does(values: list[float], at: int) -> None:
     assert mine.quantile(0.9) == of(values).quantile(0.9)
 
 
-def test_nothing_counted_has_no_times() -> None:
+def test_an_empty_histogram_has_percentiles_of_zero() -> None:
     assert Histogram().percentiles_ms() == {"p50": 0.0, "p99": 0.0, "p99_9": 0.0}
 
 
@@ -48,7 +48,7 @@ def test_times_below_zero_and_above_all_bounds_are_counted() -> None:
     assert histogram.highest == 1e9
 
 
-def test_shares_count_by_bounds() -> None:
+def test_a_histogram_counts_its_shares_by_bounds() -> None:
     assert of([0.1, 0.2, 0.7, 5.0, 9.0]).shares([0, 0.5, 1, 6]) == [2, 1, 1, 1]
 
 
@@ -59,7 +59,7 @@ def test_a_million_times_take_no_more_room_than_one() -> None:
     assert histogram.percentiles_ms()["p50"] == pytest.approx(6.93, rel=0.05)
 
 
-def test_figures_add_up_and_travel() -> None:
+def test_load_figures_of_two_processes_add_up_over_the_wire() -> None:
     mine, theirs = Figures(sent=2, acked=1), Figures(sent=3, acked=3, duplicated=1)
     theirs.latency.add(0.25)
     mine.merge(Figures.from_wire(json.loads(json.dumps(theirs.to_wire()))))

@@ -42,7 +42,7 @@ def test_messages_that_differ_each_time_do_not_pile_up(clock):
     assert len(bounded._kinds) <= logs.KINDS
 
 
-def test_who_does_not_speak_http_is_no_error_of_the_server():
+def test_a_client_that_does_not_speak_http_is_no_error_in_the_log():
     def failed(error: Exception) -> logging.LogRecord:
         return logging.LogRecord("aiohttp.server", logging.ERROR, "f", 1, "m", (), (type(error), error, None))
 

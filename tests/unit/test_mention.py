@@ -49,7 +49,7 @@ def test_a_text_that_names_the_agent_mentions_it(text: str) -> None:
         "@agen",
     ],
 )
-def test_a_text_that_only_looks_like_it_does_not(text: str) -> None:
+def test_a_text_that_only_looks_like_a_mention_does_not_mention_the_agent(text: str) -> None:
     assert not mentions_agent(text)
 
 

@@ -60,7 +60,7 @@ async def test_a_node_is_well_if_it_is_ready_and_has_heard_redis_and_the_bus_of_
     assert await asked(*answers) is well
 
 
-async def test_who_does_not_answer_is_not_waited_for():
+async def test_a_peer_that_does_not_answer_is_not_waited_for():
     began = time.monotonic()
     assert await Peers(["http://127.0.0.1:1"]).one_is_well() is False
     assert time.monotonic() - began < 1

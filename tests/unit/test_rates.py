@@ -22,6 +22,7 @@ from sio_server.protocol.errors import RateLimited, Unavailable
 from sio_server.protocol.events import REQUESTS, ClientEvent
 from sio_server.settings import Settings
 from sio_server.tasks import end_tasks
+from tests.waiting import within
 
 PUBLIC = "93.184.216.34"
 OTHER = "1.1.1.1"
@@ -146,7 +147,7 @@ async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -
     sharing = asyncio.create_task(limits.share())
     try:
         limits.spend_event(ClientEvent.MESSAGE_SEND, "ann")
-        async with asyncio.timeout(5):
+        async with within(5, "an exchange of Bob's handshakes"):
             while not any("bob" in key for key in redis.told):
                 limits.spend_handshake("bob")
                 await asyncio.sleep(0.01)

@@ -12,11 +12,11 @@ from sio_server.store.clock import Clock
 from tests.conftest import SECRET
 
 
-def test_until_redis_is_heard_it_is_the_machines_time():
+def test_until_redis_has_told_the_time_it_is_the_machines():
     assert Clock().now() == pytest.approx(time.time(), abs=1)
 
 
-def test_then_it_is_redis_time_and_half_of_the_round_trip_is_taken_into_account():
+def test_the_time_that_redis_told_is_taken_at_half_of_the_round_trip():
     clock = Clock()
     clock.heard(1_000_000, time.monotonic() - 4)
     assert clock.now() == pytest.approx(1002, abs=0.5)

@@ -11,30 +11,27 @@ from sio_clients.errors import Refused, Unavailable
 from sio_clients.reporting import DeliveryReports
 from sio_clients.transport import ConnectionLost
 from sio_server.protocol.position import Position
+from tests.waiting import Inbox
 
 
 class Server:
     """Receives reports one after another, each when the test allows it."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[str, int]] = []
+        self._got: Inbox[tuple[str, int]] = Inbox()
+        self.got = self._got.items
         self.failure: Exception | None = None
-        self.came = asyncio.Event()
         self.answers = asyncio.Semaphore(0)
 
     async def report(self, conversation_id: str, seq: int) -> None:
-        self.got.append((conversation_id, seq))
-        self.came.set()
+        self._got((conversation_id, seq))
         await self.answers.acquire()
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(5):
-            while len(self.got) < count:
-                self.came.clear()
-                await self.came.wait()
+        await self._got.until(lambda got: len(got) >= count, f"{count} reports", 5)
 
 
 def at(seq: int, epoch: str = "e1") -> Position:

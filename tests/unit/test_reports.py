@@ -134,7 +134,7 @@ def deep() -> list[Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_objects_are_told_by_their_fields_or_their_text(value: Any, expected: Any) -> None:
+def test_objects_are_reported_by_their_fields_or_their_text(value: Any, expected: Any) -> None:
     assert sent(bounded_json(value)) == expected
 
 
@@ -165,7 +165,7 @@ def test_no_object_fails_the_run_that_reports_it(value: Any) -> None:
     assert len(to_json(shown)) <= 2 * MAX_REPORT_CHARS + 100
 
 
-def test_tool_calls_are_told_with_their_results() -> None:
+def test_tool_calls_are_reported_with_their_results() -> None:
     calls = [
         {"id": "1", "name": "find", "args": {"where": "here"}},
         {"id": "2", "name": "lose", "args": {}},
@@ -193,18 +193,18 @@ def test_arguments_and_results_of_tools_are_bounded() -> None:
     assert tool["result"]["truncated"].startswith('"yyy')
 
 
-def test_of_very_many_tool_calls_the_last_are_told() -> None:
+def test_the_last_of_very_many_tool_calls_are_reported() -> None:
     messages: list[BaseMessage] = [
         AIMessage("", tool_calls=[{"id": str(n), "name": "t", "args": {}}]) for n in range(MAX_TOOLS + 5)
     ]
     assert [tool["id"] for tool in tool_calls(messages)] == [str(n) for n in range(5, MAX_TOOLS + 5)]
 
 
-def test_messages_without_tools_tell_none() -> None:
+def test_messages_without_tools_report_no_tool_calls() -> None:
     assert tool_calls([HumanMessage("a"), AIMessage("b"), AIMessageChunk(content="c")]) == []
     assert tool_calls([]) == []
 
 
-def test_a_result_in_parts_is_told_by_its_text() -> None:
+def test_a_result_in_parts_is_reported_by_its_text() -> None:
     message = ToolMessage([{"type": "text", "text": "found"}], tool_call_id="1")
     assert tool_outcome(message) == {"status": "done", "result": "found"}

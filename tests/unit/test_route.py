@@ -55,7 +55,7 @@ def test_a_client_with_one_node_reconnects_to_it() -> None:
     assert route.url == "a"
 
 
-def test_a_node_can_be_chosen() -> None:
+def test_the_sdk_connects_to_the_node_that_was_chosen() -> None:
     route = Route(URLS)
     route.choose("c")
     assert route.url == "c"

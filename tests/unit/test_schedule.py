@@ -88,12 +88,12 @@ def test_what_a_seed_gives_does_not_change_with_the_versions_of_python() -> None
     ]
 
 
-def test_other_seeds_give_other_faults() -> None:
+def test_other_seeds_give_other_faults_of_a_chaos() -> None:
     assert len({draw(seed) for seed in SEEDS}) == len(SEEDS)
 
 
 @pytest.mark.parametrize("duration", [5.0, 12.0, 30.0, 120.0])
-def test_all_is_over_before_the_end_and_nothing_begins_before_everyone_is_there(duration: float) -> None:
+def test_faults_begin_when_all_devices_are_there_and_are_over_before_the_end(duration: float) -> None:
     for seed in SEEDS:
         faults = draw(seed, duration)
         assert faults
@@ -122,12 +122,12 @@ def test_faults_overlap_and_one_node_is_always_left_alone() -> None:
             assert len(out) == 1 if rolling else len(out) <= 2
 
 
-def test_every_kind_comes_in_a_minute() -> None:
+def test_every_kind_of_fault_comes_in_a_chaos_of_a_minute() -> None:
     missing = Counter(kind for seed in SEEDS for kind in set(FaultKind) - {fault.kind for fault in draw(seed, 60)})
     assert not missing
 
 
-def test_in_a_long_chaos_no_kind_is_left_behind() -> None:
+def test_in_a_long_chaos_every_kind_of_fault_comes_again_and_again() -> None:
     counts = Counter(fault.kind for fault in draw(7, 600))
     assert counts.pop(FaultKind.ROLLING_RESTART) >= 8
     assert min(counts.values()) >= 12

@@ -255,7 +255,7 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
 
 @pytest.mark.parametrize("name", ["METRICS_TOKEN", "STAGE_KEY"])
 @pytest.mark.parametrize("key", ["fifteen-letters", "seventeen letters", "sixteen-letters;"])
-def test_a_wrong_key_is_named_and_not_shown(env: pytest.MonkeyPatch, name: str, key: str) -> None:
+def test_a_wrong_stage_key_is_named_and_not_shown(env: pytest.MonkeyPatch, name: str, key: str) -> None:
     env.setenv(name, key)
     (line,) = problems()
     assert f"{name}: write at least 16 letters" in line

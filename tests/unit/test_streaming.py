@@ -14,6 +14,7 @@ from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.dialog import streaming as module
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
+from tests.waiting import within
 
 RUN = ClaimedRun(
     conversation_id="c",
@@ -124,7 +125,7 @@ async def test_text_that_came_together_is_shown_together() -> None:
     assert store.shown == ["one two three"]
 
 
-async def test_texts_of_two_messages_are_set_apart_and_those_of_one_are_not() -> None:
+async def test_texts_of_two_messages_are_separated_and_those_of_one_are_not() -> None:
     store = Store()
     streamed = stream(store)
     for message_id, text in (("a", "One "), ("a", "two."), ("b", ""), ("b", "Three."), ("b", " Four.")):
@@ -133,7 +134,7 @@ async def test_texts_of_two_messages_are_set_apart_and_those_of_one_are_not() ->
     assert store.text == "One two.\n\nThree. Four."
 
 
-async def test_what_a_graph_reports_stays_between_the_texts_it_stood_between() -> None:
+async def test_a_report_is_shown_between_the_texts_before_and_after_it() -> None:
     store = Store()
     streamed = stream(store)
     streamed.add_report({"kind": "a"})
@@ -193,7 +194,7 @@ async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatc
     pump = asyncio.create_task(streamed.pump())
     store.faults = ["lost", "unanswered", "lost"]
     streamed.add_text("m", "hello")
-    async with asyncio.timeout(5):
+    async with within(5, "what is shown"):
         await store.has_shown(1)
         streamed.add_report({"kind": "custom"})
         await store.has_shown(2)
@@ -204,14 +205,14 @@ async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatc
         await pump
 
 
-async def test_a_stream_without_a_lease_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_whose_lease_is_lost_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COALESCE_S", 0.001)
     store = Store()
     streamed = stream(store)
     store.stale = True
     streamed.add_text("m", "too late")
     with pytest.raises(LeaseLost):
-        async with asyncio.timeout(5):
+        async with within(5, "the end of the pump"):
             await streamed.pump()
 
 

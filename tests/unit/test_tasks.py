@@ -9,6 +9,7 @@ import pytest
 
 from sio_server import tasks
 from sio_server.tasks import Supervisor, end_tasks
+from tests.waiting import within
 
 
 async def test_a_task_that_forgets_a_cancellation_is_cancelled_again():
@@ -72,7 +73,7 @@ async def test_a_background_task_that_ends_is_counted_named_and_started_again(er
 
     supervisor.start("leases", work)
     assert supervisor.failing == []
-    async with asyncio.timeout(10):
+    async with within(10, "a second beginning"):
         await began.get()
         await began.get()
     assert failed == ["leases"]
@@ -94,7 +95,7 @@ async def test_a_background_task_that_runs_steadily_again_is_healthy(monkeypatch
         await asyncio.Event().wait()
 
     supervisor.start("endings", work)
-    async with asyncio.timeout(10):
+    async with within(10, "steady work"):
         await steady.wait()
         assert supervisor.failing == ["endings"]
         # Its turn comes after the timer that clears the failure, which was started before.

@@ -14,7 +14,7 @@ import pytest
 
 from roomgraph.check.anomalies import AnomalyKind
 from roomgraph.tour.play import SCENES, SPARE_SCENES
-from roomgraph.tour.schedule import FaultKind
+from roomgraph.tour.schedule import ActionKind, FaultKind
 from sio_clients.bots.personas import personas
 from sio_server.language import LANGUAGES, Texts, detect_language, load_texts
 
@@ -29,11 +29,16 @@ SECTIONS = {
 # Names that code takes from the members of a list: they must all be there.
 LISTED: dict[str, Sequence[str]] = {
     "up": [],
-    "tour": [*SCENES, *SPARE_SCENES, *(f"fault.{kind}" for kind in FaultKind)],
+    "tour": [
+        *SCENES,
+        *SPARE_SCENES,
+        *(f"fault.{kind}" for kind in FaultKind),
+        *(f"action.{kind}" for kind in ActionKind),
+    ],
     "check": list(AnomalyKind),
 }
 # Functions that are given the name of a text, by the position of that argument.
-NAMED_AT = {"texts": 0, "say": 0, "tick": 0, "warn": 0, "seconds": 1, "verdict": 1, "ClusterError": 0}
+NAMED_AT = {"texts": 0, "say": 0, "tick": 0, "tell": 0, "seconds": 1, "verdict": 1, "ClusterError": 0}
 CJK = re.compile(r"[\u4e00-\u9fff]")
 # What is the same in every language: mentions, units and markup.
 NEUTRAL = re.compile(r"@\w+|\[[^\]]*\]|\{[^}]*\}", re.ASCII)

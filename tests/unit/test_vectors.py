@@ -105,7 +105,9 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize(("name", "broken"), [(name, broken) for name in MUTATIONS for broken in MUTATIONS[name]])
-def test_the_vectors_notice_when(name: str, broken: str, node: str, tmp_path: Path) -> None:
+def test_the_vectors_fail_for_a_page_with_one_rule_broken(
+    name: str, broken: str, node: str, tmp_path: Path
+) -> None:
     """A core with one rule broken does not pass."""
     rule, change = MUTATIONS[name][broken]
     shutil.copytree(JS, tmp_path / "js")

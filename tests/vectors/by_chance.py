@@ -13,7 +13,7 @@ CASES = 40
 
 
 def random_deliveries(rng: random.Random) -> Iterator[Case]:
-    """A log that grows or begins anew, a bus that loses, repeats and reorders, a store that answers late."""
+    """A log that grows or starts over, a bus that loses, repeats and reorders, a store that answers late."""
     for number in range(CASES):
         start = rng.randrange(20)
         head, epoch, asked = start, "e1", None
@@ -30,11 +30,11 @@ def random_deliveries(rng: random.Random) -> Iterator[Case]:
                 entry = on_the_way[0] if rng.random() < 0.7 else rng.choice(on_the_way)
                 if rng.random() < 0.85:
                     on_the_way.remove(entry)
-                do: list[Any] = ["hear", *entry]
+                do: list[Any] = ["entry", *entry]
             elif asked is not None and luck < 0.95:
                 seen = max(asked, head - rng.randrange(4))  # the store was read some time ago
                 last = min(seen, asked + rng.randrange(1, 8))
-                do = ["read", epoch, seen, asked + 1, last] if last > asked else ["read", epoch, seen]
+                do = ["page", epoch, seen, asked + 1, last] if last > asked else ["page", epoch, seen]
                 asked = None
                 if rng.random() < 0.1:
                     do = ["read_failed"]
@@ -55,7 +55,7 @@ WORDS = ["I ", "can ", "book ", "a room", "好", "的，", "😀", "👩‍👧"
 
 
 def random_lives(rng: random.Random) -> Iterator[Case]:
-    """Runs that are taken over and end, on a bus that loses, repeats and delays; now and then a late look."""
+    """Runs that are taken over and end, on a bus that loses, repeats and delays; now and then a late view."""
     for number in range(CASES):
         case = live_case(f"random {number}")
         on_the_way: list[list[Any]] = []
@@ -64,7 +64,7 @@ def random_lives(rng: random.Random) -> Iterator[Case]:
         run_id, runs = "", 0
 
         def tell(kind: str, on_the_way: list[list[Any]] = on_the_way, **payload: Any) -> None:
-            on_the_way.append(["hear", f"run:{kind}", payload])
+            on_the_way.append(["event", f"run:{kind}", payload])
 
         for _ in range(70):
             luck = rng.random()
@@ -82,7 +82,7 @@ def random_lives(rng: random.Random) -> Iterator[Case]:
             elif run is not None and luck < 0.4:
                 update = told(run_id, run["attempt"], len(run["updates"]) + 1)
                 run["updates"] = [*run["updates"], update]
-                on_the_way.append(["hear", "run:update", update])
+                on_the_way.append(["event", "run:update", update])
             elif run is not None and luck < 0.45:
                 tell("superseded", run_id=run_id, attempt=run["attempt"], withdrawn_chars=len(run["text"]))
                 run.update(attempt=run["attempt"] + 1, text="", updates=[])
@@ -92,12 +92,12 @@ def random_lives(rng: random.Random) -> Iterator[Case]:
                 on_the_way.append(["entry", rng.choice(["answer", "stopped", "failed", "interrupt"]), run_id])
                 truth.pop(run_id)
             elif luck < 0.56:
-                on_the_way.append(["look", dict(run) if run else None, rng.random() < 0.2])
+                on_the_way.append(["view", dict(run) if run else None, rng.random() < 0.2])
             elif on_the_way:
                 do = on_the_way.pop(0 if rng.random() < 0.8 else rng.randrange(len(on_the_way)))
-                if do[0] == "hear" and rng.random() < 0.15:
+                if do[0] == "event" and rng.random() < 0.15:
                     continue  # lost
-                if do[0] == "hear" and rng.random() < 0.15:
+                if do[0] == "event" and rng.random() < 0.15:
                     on_the_way.insert(rng.randrange(len(on_the_way) + 1), do)
                 case["steps"].append({"do": do})
         steps = replay_live(case)

@@ -20,109 +20,109 @@ E = "e1"
 DELIVERY = [
     delivery_case(
         "entries in order are handed on at once",
-        did("hear", E, 8, hand_on=[8, 8], seq=8),
-        did("hear", E, 9, hand_on=[9, 9], seq=9),
+        did("entry", E, 8, hand_on=[8, 8], seq=8),
+        did("entry", E, 9, hand_on=[9, 9], seq=9),
         seq=7,
     ),
     delivery_case(
         "an entry that was handed on before is dropped",
-        did("hear", E, 7, seq=7),
-        did("hear", E, 3, seq=7),
-        did("hear", E, 8, hand_on=[8, 8], seq=8),
-        did("hear", E, 8, seq=8),
+        did("entry", E, 7, seq=7),
+        did("entry", E, 3, seq=7),
+        did("entry", E, 8, hand_on=[8, 8], seq=8),
+        did("entry", E, 8, seq=8),
         seq=7,
     ),
     delivery_case(
         "a gap is noticed and read once",
-        did("hear", E, 9, read_after=7, seq=7, behind=True),
-        did("hear", E, 11, seq=7, behind=True),
-        did("read", E, 11, 8, 11, hand_on=[8, 11], seq=11),
+        did("entry", E, 9, read_after=7, seq=7, behind=True),
+        did("entry", E, 11, seq=7, behind=True),
+        did("page", E, 11, 8, 11, hand_on=[8, 11], seq=11),
         seq=7,
     ),
     delivery_case(
         "an entry that was only late closes the gap without the answer",
-        did("hear", E, 2, read_after=0, seq=0, behind=True),
-        did("hear", E, 1, hand_on=[1, 2], seq=2),
-        did("read", E, 2, 1, 2, seq=2),
+        did("entry", E, 2, read_after=0, seq=0, behind=True),
+        did("entry", E, 1, hand_on=[1, 2], seq=2),
+        did("page", E, 2, 1, 2, seq=2),
     ),
     delivery_case(
         "a page that is not the last asks for the next",
-        did("hear", E, 5, read_after=0, seq=0, behind=True),
-        did("read", E, 5, 1, 2, hand_on=[1, 2], read_after=2, seq=2, behind=True),
-        did("read", E, 6, 3, 4, hand_on=[3, 5], read_after=5, seq=5, behind=True),
-        did("read", E, 6, 6, 6, hand_on=[6, 6], seq=6),
+        did("entry", E, 5, read_after=0, seq=0, behind=True),
+        did("page", E, 5, 1, 2, hand_on=[1, 2], read_after=2, seq=2, behind=True),
+        did("page", E, 6, 3, 4, hand_on=[3, 5], read_after=5, seq=5, behind=True),
+        did("page", E, 6, 6, 6, hand_on=[6, 6], seq=6),
     ),
     delivery_case(
         "entries kept while reading save the next read",
-        did("hear", E, 3, read_after=0, seq=0, behind=True),
-        did("read", E, 3, 1, 2, hand_on=[1, 3], seq=3),
+        did("entry", E, 3, read_after=0, seq=0, behind=True),
+        did("page", E, 3, 1, 2, hand_on=[1, 3], seq=3),
     ),
     delivery_case(
         "a page brings nothing twice",
-        did("hear", E, 4, read_after=2, seq=2, behind=True),
-        did("hear", E, 3, hand_on=[3, 4], seq=4),
-        did("read", E, 5, 3, 5, hand_on=[5, 5], seq=5),
+        did("entry", E, 4, read_after=2, seq=2, behind=True),
+        did("entry", E, 3, hand_on=[3, 4], seq=4),
+        did("page", E, 5, 3, 5, hand_on=[5, 5], seq=5),
         seq=2,
     ),
     delivery_case(
         "after a failed read the next entry asks again, from where the delivery is then",
-        did("hear", E, 3, read_after=0, seq=0, behind=True),
-        did("hear", E, 1, hand_on=[1, 1], seq=1, behind=True),
+        did("entry", E, 3, read_after=0, seq=0, behind=True),
+        did("entry", E, 1, hand_on=[1, 1], seq=1, behind=True),
         did("read_failed", seq=1, behind=True),
-        did("hear", E, 4, read_after=1, seq=1, behind=True),
-        did("read", E, 4, 2, 2, hand_on=[2, 4], seq=4),
+        did("entry", E, 4, read_after=1, seq=1, behind=True),
+        did("page", E, 4, 2, 2, hand_on=[2, 4], seq=4),
     ),
     delivery_case(
         "a head above the last entry of the page is read on",
-        did("read", E, 9, 1, 4, hand_on=[1, 4], read_after=4, seq=4, behind=True),
-        did("read", E, 9, 5, 9, hand_on=[5, 9], seq=9),
+        did("page", E, 9, 1, 4, hand_on=[1, 4], read_after=4, seq=4, behind=True),
+        did("page", E, 9, 5, 9, hand_on=[5, 9], seq=9),
     ),
     delivery_case(
         "a flood beyond the buffer is bounded, and read from the log instead",
         did("flood", E, 2, 1500, read_after=0, seq=0, behind=True),
-        did("read", E, 1500, 1, 1, hand_on=[1, 1001], read_after=1001, seq=1001, behind=True),
-        did("read", E, 1500, 1002, 1500, hand_on=[1002, 1500], seq=1500),
+        did("page", E, 1500, 1, 1, hand_on=[1, 1001], read_after=1001, seq=1001, behind=True),
+        did("page", E, 1500, 1002, 1500, hand_on=[1002, 1500], seq=1500),
     ),
     delivery_case(
         "the next entry is handed on even when the buffer is full",
         did("flood", E, 2, 1200, read_after=0, seq=0, behind=True),
-        did("hear", E, 1, hand_on=[1, 1001], seq=1001, behind=True),
+        did("entry", E, 1, hand_on=[1, 1001], seq=1001, behind=True),
     ),
     delivery_case(
         "what a page brings again takes no room in the buffer",
-        did("read", E, 1000, 1, 1000, seq=1000),
-        did("hear", E, 1002, read_after=1000, seq=1000, behind=True),
-        did("read", E, 1002, 1001, 1001, hand_on=[1001, 1002], seq=1002),
+        did("page", E, 1000, 1, 1000, seq=1000),
+        did("entry", E, 1002, read_after=1000, seq=1000, behind=True),
+        did("page", E, 1002, 1001, 1001, hand_on=[1001, 1002], seq=1002),
         seq=1000,
     ),
-    delivery_case("an entry of another epoch means start over", did("hear", "e2", 4, reset=True, seq=3), seq=3),
+    delivery_case("an entry of another epoch means start over", did("entry", "e2", 4, reset=True, seq=3), seq=3),
     delivery_case(
         "an entry of another epoch means start over even if its seq is known",
-        did("hear", "e2", 1, reset=True, seq=3),
+        did("entry", "e2", 1, reset=True, seq=3),
         seq=3,
     ),
     delivery_case(
-        "a page of another epoch means start over", did("read", "e2", 9, 4, 9, reset=True, seq=3), seq=3
+        "a page of another epoch means start over", did("page", "e2", 9, 4, 9, reset=True, seq=3), seq=3
     ),
     delivery_case(
         "a log that ends below what was seen before the read means start over",
-        did("read", E, 2, reset=True, seq=3),
+        did("page", E, 2, reset=True, seq=3),
         seq=3,
     ),
     delivery_case(
         "a page that does not join on means start over, and moves nothing",
-        did("hear", E, 9, read_after=3, seq=3, behind=True),
-        did("read", E, 9, 5, 9, reset=True, seq=3, behind=True),
+        did("entry", E, 9, read_after=3, seq=3, behind=True),
+        did("page", E, 9, 5, 9, reset=True, seq=3, behind=True),
         seq=3,
     ),
     delivery_case(
         "a page older than what came live meanwhile is no reason to start over",
-        did("hear", E, 2, read_after=0, seq=0, behind=True),
-        did("hear", E, 1, hand_on=[1, 2], seq=2),
-        did("hear", E, 3, hand_on=[3, 3], seq=3),
-        did("read", E, 2, 1, 2, seq=3),
+        did("entry", E, 2, read_after=0, seq=0, behind=True),
+        did("entry", E, 1, hand_on=[1, 2], seq=2),
+        did("entry", E, 3, hand_on=[3, 3], seq=3),
+        did("page", E, 2, 1, 2, seq=3),
     ),
-    delivery_case("a page of a log that has nothing more asks for nothing", did("read", E, 3, seq=3), seq=3),
+    delivery_case("a page of a log that has nothing more asks for nothing", did("page", E, 3, seq=3), seq=3),
 ]
 
 
@@ -132,11 +132,11 @@ def live_case(name: str, *steps: Step) -> Case:
 
 def heard(kind: str, run_id: str, attempt: int, *, runs: list[Any], missing: bool = False, **fields: Any) -> Step:
     payload = {"run_id": run_id, "attempt": attempt, **fields}
-    return {"do": ["hear", f"run:{kind}", payload], "missing": missing, "runs": runs}
+    return {"do": ["event", f"run:{kind}", payload], "missing": missing, "runs": runs}
 
 
-def looked(unfinished: dict[str, Any] | None, *, runs: list[Any], anew: bool = False) -> Step:
-    return {"do": ["look", unfinished, anew], "runs": runs}
+def looked(unfinished: dict[str, Any] | None, *, runs: list[Any], starts_over: bool = False) -> Step:
+    return {"do": ["view", unfinished, starts_over], "runs": runs}
 
 
 def ended(kind: str, run_id: str, *, runs: list[Any]) -> Step:
@@ -160,7 +160,7 @@ def told(run_id: str, attempt: int, number: int) -> dict[str, Any]:
 
 
 def report(attempt: int, number: int, *, runs: list[Any]) -> Step:
-    return {"do": ["hear", "run:update", told("r", attempt, number)], "missing": False, "runs": runs}
+    return {"do": ["event", "run:update", told("r", attempt, number)], "missing": False, "runs": runs}
 
 
 LIVE = [
@@ -208,10 +208,10 @@ LIVE = [
         looked(None, runs=[["r", 1, "abc", []]]),
     ),
     live_case(
-        "what begins anew forgets what was before",
+        "what begins starts_over forgets what was before",
         heard("delta", "q", 1, offset=0, text="abc", runs=[["q", 1, "abc", []]]),
-        looked(card("r", 2, "x"), anew=True, runs=[["r", 2, "x", []]]),
-        looked(None, anew=True, runs=[]),
+        looked(card("r", 2, "x"), starts_over=True, runs=[["r", 2, "x", []]]),
+        looked(None, starts_over=True, runs=[]),
     ),
     live_case(
         "a run that has not begun is known, and says nothing",

@@ -1,4 +1,4 @@
-"""Makes the vectors that the Python cores and their twins in the page are both held to.
+"""Makes the vectors that both the Python cores and their twins in the page must match.
 
     python -m tests.vectors.make
 
@@ -7,11 +7,11 @@ The Python side is the reference; where a case by hand expects otherwise, nothin
 A case has steps. `do` is a call, and what it gives stands beside it where it is not nothing:
 
 - delivery: `hand_on` [first, last] of the entries handed on, `read_after`, `reset`; then `seq` of the position,
-  and `behind`. Calls: hear epoch seq; flood epoch first last (hears them all); read epoch head first last (a page,
-  empty without first and last); read_failed.
-- live: `missing` (the conversation has to be looked at again; of `hear` only), and `runs` that are on: [run id,
-  attempt, text, numbers of its attempt's reports]. Calls: hear event payload; look unfinished anew; entry type
-  run_id.
+  and `behind`. Calls: entry epoch seq; flood epoch first last (all of them); page epoch head first last (empty
+  without first and last); read_failed.
+- live: `missing` (another view of the conversation is needed; of `event` only), and `runs` that are on: [run id,
+  attempt, text, numbers of its attempt's reports]. Calls: event name payload; view unfinished starts_over; entry
+  type run_id.
 """
 
 from __future__ import annotations

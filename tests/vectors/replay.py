@@ -20,14 +20,14 @@ def replay_delivery(case: dict[str, Any]) -> list[dict[str, Any]]:
     for step in case["steps"]:
         given: list[Given[int]] = []
         match step["do"]:
-            case ["hear", epoch, seq]:
-                given = [delivery.hear(epoch, seq, seq)]
+            case ["entry", epoch, seq]:
+                given = [delivery.on_entry(epoch, seq, seq)]
             case ["flood", epoch, first, last]:
-                given = [delivery.hear(epoch, seq, seq) for seq in range(first, last + 1)]
-            case ["read", epoch, head]:
-                given = [delivery.read(epoch, head, [])]
-            case ["read", epoch, head, first, last]:
-                given = [delivery.read(epoch, head, [(seq, seq) for seq in range(first, last + 1)])]
+                given = [delivery.on_entry(epoch, seq, seq) for seq in range(first, last + 1)]
+            case ["page", epoch, head]:
+                given = [delivery.on_page(epoch, head, [])]
+            case ["page", epoch, head, first, last]:
+                given = [delivery.on_page(epoch, head, [(seq, seq) for seq in range(first, last + 1)])]
             case ["read_failed"]:
                 delivery.read_failed()
         entries = [entry for one in given for entry in one.entries]
@@ -52,14 +52,14 @@ def replay_live(case: dict[str, Any]) -> list[dict[str, Any]]:
     for step in case["steps"]:
         gives: dict[str, Any] = {"do": step["do"]}
         match step["do"]:
-            case ["hear", event, payload]:
-                gives["missing"] = live.hear(event, payload)
-            case ["look", unfinished, anew]:
-                live.look(unfinished, [], anew=anew)
+            case ["event", event, payload]:
+                gives["missing"] = live.on_event(event, payload)
+            case ["view", unfinished, starts_over]:
+                live.on_view(unfinished, [], starts_over=starts_over)
             case ["entry", kind, run_id]:
                 data = {"run_id": run_id, "interrupts": []}
                 where = {"v": 1, "conversation_id": "c", "epoch": "e1", "seq": 1}
-                live.entry(Entry.model_validate({**where, "type": kind, "ts": TS, "data": data}))
+                live.on_entry(Entry.model_validate({**where, "type": kind, "ts": TS, "data": data}))
         gives["runs"] = [
             [run.run_id, run.attempt, run.text, [u["number"] for u in run.updates if u["attempt"] == run.attempt]]
             for run in live.runs.values()

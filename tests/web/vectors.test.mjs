@@ -15,9 +15,9 @@ const cases = (name) => JSON.parse(readFileSync(new URL(`../vectors/${name}.json
 const range = (first, last) => Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => first + index);
 
 function deliver(delivery, [call, epoch, ...rest]) {
-  if (call === "hear") return [delivery.onEntry(epoch, rest[0], rest[0])];
+  if (call === "entry") return [delivery.onEntry(epoch, rest[0], rest[0])];
   if (call === "flood") return range(...rest).map((seq) => delivery.onEntry(epoch, seq, seq));
-  if (call === "read") return [delivery.onPage(epoch, rest[0], range(rest[1] ?? 1, rest[2] ?? 0).map((seq) => [seq, seq]))];
+  if (call === "page") return [delivery.onPage(epoch, rest[0], range(rest[1] ?? 1, rest[2] ?? 0).map((seq) => [seq, seq]))];
   delivery.readFailed();
   return [];
 }
@@ -47,11 +47,11 @@ for (const { name, steps } of cases("live")) {
     const { answer } = conversation;
     const over = new Map(); // run:finished came: the text stays as it is until the entry is there
     steps.forEach(({ do: [call, ...about], missing, runs }, number) => {
-      if (call === "hear") {
+      if (call === "event") {
         assert.equal(answer.onEvent(...about), !missing, `step ${number}`);
         const run = about[0] === "run:finished" && answer.runs.get(about[1].run_id);
         if (run && !over.has(run.run_id)) over.set(run.run_id, run.text);
-      } else if (call === "look") {
+      } else if (call === "view") {
         answer.onCard(...about);
       } else {
         conversation.add([{ seq: 1, ts: "", type: about[0], data: { run_id: about[1], interrupts: [] } }]);

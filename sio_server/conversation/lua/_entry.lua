@@ -26,8 +26,10 @@ local function invited_until(user_id)
 end
 
 -- All keys that only this conversation has.
-local own_keys = {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers,
-  resolved, threads, retired, usage}
+local function own_keys()
+  return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
+    threads, retired, usage}
+end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
 -- milliseconds (0: for ever), after the last invitation if there is one. Run records expire by themselves.
@@ -35,12 +37,12 @@ local function expire_if_unreachable(kept_ms)
   if kept_ms == '0' or redis.call('EXISTS', members) == 1 or redis.call('HGET', meta, 'access') == 'open' then return end
   local last = redis.call('ZREVRANGE', invitations, 0, 0, 'WITHSCORES')[2]
   local still_ms = math.max(0, tonumber(last or '0') - milliseconds())
-  for _, key in ipairs(own_keys) do redis.call('PEXPIRE', key, still_ms + kept_ms) end
+  for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, still_ms + kept_ms) end
 end
 
 -- A member came back: nothing expires any more.
 local function keep()
-  for _, key in ipairs(own_keys) do redis.call('PERSIST', key) end
+  for _, key in ipairs(own_keys()) do redis.call('PERSIST', key) end
 end
 
 -- The id of the log's entry with this seq.

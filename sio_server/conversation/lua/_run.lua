@@ -43,7 +43,7 @@ local function end_run(run_id, status, entry_type, data, moves)
   -- What was written just now expires with the rest of a conversation that nobody can reach.
   local still_ms = redis.call('PTTL', meta)
   if still_ms > 0 then
-    for _, key in ipairs(own_keys) do redis.call('PEXPIRE', key, still_ms) end
+    for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, still_ms) end
   end
   publish('run:finished', conversation_room, object('conversation_id', conversation_id, 'run_id', run_id,
     'attempt', tonumber(known[1]), 'status', status, 'seq', seq))
@@ -80,7 +80,7 @@ local function settle(interrupt_id, outcome)
   return seq
 end
 
--- Open interrupts lose their meaning when the dialog goes on without an answer.
+-- Open interrupts lose their meaning when the dialog continues without an answer.
 local function supersede_interrupts()
   for _, id in ipairs(redis.call('HKEYS', interrupts)) do settle(id, object('outcome', 'superseded')) end
   redis.call('DEL', interrupts, answers)

@@ -160,7 +160,7 @@ class Fanout:
         if followed is None:
             return
         self._metrics.append_returned(conversation_id, seq)
-        self._carry_out(conversation_id, followed, followed.delivery.hear(envelope["epoch"], seq, envelope))
+        self._carry_out(conversation_id, followed, followed.delivery.on_entry(envelope["epoch"], seq, envelope))
 
     def on_reset(self, conversation_id: str, epoch: str) -> None:
         """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
@@ -249,7 +249,7 @@ class Fanout:
                 followed.delivery = Delivery(followed.delivery.position)
                 # What came over the bus during the reading was dropped with the old delivery.
                 self._spawn(self.read_all(conversation_id, followed))
-            step = followed.delivery.read(page.bounds.epoch, page.bounds.head, page.entries)
+            step = followed.delivery.on_page(page.bounds.epoch, page.bounds.head, page.entries)
             self._carry_out(conversation_id, followed, step)
             return
 

@@ -31,7 +31,7 @@ _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d*)?")
 class AllowedHosts:
     """Names that are listed or belong to listed origins, IP addresses, localhost and this machine's name."""
 
-    def __init__(self, listed: Iterable[str], origins: Iterable[str] = ()) -> None:
+    def __init__(self, listed: Iterable[str], *, origins: Iterable[str] = (), listens_on: str = "") -> None:
         """`listed`: names, `.example.com` for all names in a domain and itself, `*` for all names at all."""
         listed = [name.lower() for name in listed]
         machine = socket.gethostname().lower()
@@ -41,7 +41,7 @@ class AllowedHosts:
             *listed,
             *(name[1:] for name in self._domains),
             *(urlsplit(origin).hostname or "" for origin in origins),
-            *("localhost", machine, f"{machine}.local"),
+            *("localhost", machine, f"{machine}.local", listens_on.lower()),
         } - {""}
         setting = ",".join([*listed, "%s"])
         self._refusals = RefusalLog(log, f"a request was refused. To serve it, write ALLOWED_HOSTS={setting}")

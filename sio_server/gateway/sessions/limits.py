@@ -234,11 +234,12 @@ class Limits:
             # Nodes together may overdraw once; nobody waits longer than twice the period for it.
             spent = [[round(cost * rate.each_s * 1e6), round(2 * rate.period_s * 1e6)] for rate in rates]
             calls.append(([limit(kind, key)], {"rates": spent}))
+        asked_at = time.monotonic()
         replies = await self._scripts.many("spend", calls)
-        now = time.monotonic()
+        midway = (asked_at + time.monotonic()) / 2  # about when Redis has counted it
         for (_, account), reply in zip(accounts, replies, strict=True):
             # What was spent since is not in the reply.
             account.reach = [
-                max(until, now + int(ahead) / 1e6 + account.unshared * rate.each_s)
+                max(until, midway + int(ahead) / 1e6 + account.unshared * rate.each_s)
                 for until, ahead, rate in zip(account.reach, reply["ahead"], rates, strict=True)
             ]

@@ -39,7 +39,7 @@ engine_log.addFilter(_OurMistakes())
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """Who may connect to this node, how many, and what each may send."""
+    """How many clients this node serves, from which pages, and what each may send."""
 
     max_connections: int
     origins: AllowedOrigins
@@ -96,7 +96,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             with uncounted(request):  # it is counted here
                 await self._admission.enter()
                 if is_gone(request):
-                    return web.Response(status=503)  # nobody reads it
+                    return web.Response(status=503)  # its client has gone
                 if request.method == "GET" and not _opens_websocket(request):
                     # The engine would begin a connection and fail over it: it checks some of these headers only.
                     return web.Response(status=400, text="this is served to websockets only")

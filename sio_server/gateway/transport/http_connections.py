@@ -29,7 +29,7 @@ class HttpConnections:
     """Bounds the connections that are no websockets: kept-alive ones that are idle make room for new ones.
 
     Without room for a new connection, the one that has been idle for longest is closed; then one that has not made
-    its first request yet; if all are busy, the new one. So connections that do nothing shut nobody out.
+    its first request yet; if all are busy, the new one. So idle connections shut out no new one.
     """
 
     def __init__(self, limit: int, address_of: Callable[[str | None], str] = lambda peer: "") -> None:
@@ -54,8 +54,8 @@ class HttpConnections:
         elif len(self._open) > self._limit:
             self._make_room(list(self._open))
 
-    def discount(self, connection: HttpConnection) -> None:
-        """It counts no longer."""
+    def release(self, connection: HttpConnection) -> None:
+        """Count a connection no longer."""
         address = self._open.pop(connection, None)
         if address is not None:
             self._of_address[address] -= 1
@@ -80,7 +80,7 @@ class HttpConnections:
         self._end(min(kept_alive or idle or [newest], key=lambda one: one.active_at))
 
     def _end(self, connection: HttpConnection) -> None:
-        self.discount(connection)
+        self.release(connection)
         connection.end()
 
 
@@ -117,9 +117,15 @@ class HttpConnection(web.RequestHandler):
 
     def end(self) -> None:
         """Close the connection, also when its client does not read."""
-        if self.transport is not None and self.transport.get_write_buffer_size():
-            abort_connection(self.transport)
-        self.force_close()
+        transport, serving = self.transport, self._task_handler
+        if self.idle or serving is None:
+            if transport is not None and transport.get_write_buffer_size():
+                abort_connection(transport)
+            self.force_close()
+            return
+        # The handler must end before its transport does: asyncio's sendfile would never end otherwise.
+        serving.add_done_callback(lambda done: abort_connection(transport))
+        serving.cancel()
 
     # What asyncio and aiohttp call
 
@@ -128,7 +134,7 @@ class HttpConnection(web.RequestHandler):
         self.connections.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self.connections.discount(self)
+        self.connections.release(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -150,11 +156,11 @@ class HttpConnection(web.RequestHandler):
 def uncounted(request: web.Request) -> Iterator[None]:
     """Neither count the request's connection nor limit its time meanwhile: it becomes a websocket or a stream."""
     connection = _connection(request)
-    connection.connections.discount(connection)
+    connection.connections.release(connection)
     try:
         yield
     finally:
-        if connection.transport is not None:
+        if connection.transport is not None and not connection.transport.is_closing():
             connection.connections.admit(connection)
 
 
@@ -167,7 +173,7 @@ def abort_connection(transport: asyncio.Transport | None) -> None:
     """End a connection with RST: otherwise the system would keep what a client does not read, for minutes."""
     if transport is None:
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # what uvloop says of a connection that has ended
         connection = transport.get_extra_info("socket")
         connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
     transport.abort()

@@ -205,7 +205,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         while socket is not None and not socket.closed and socket.queue.unread:
             await socket.queue.change()  # a client that does not read its answers is not read from either
         if socket is not None and socket.queue.ended:
-            return  # it was disconnected for that, and nobody waits for the answers
+            return  # it was disconnected for that: its requests need no answer any more
         try:
             await super()._handle_eio_message(eio_sid, data)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:

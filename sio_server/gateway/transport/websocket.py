@@ -97,12 +97,12 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         """End the connection of a client that is not read from any more, with the reason in the close frame."""
         transport = self._request.transport
         if transport is not None:
-            transport.pause_reading()
-            with contextlib.suppress(OSError, TimeoutError):
+            # uvloop raises RuntimeError for a connection that has just ended.
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                transport.pause_reading()
                 async with asyncio.timeout(FAULT_NOTICE_S):
-                    await self._sock.send_frame(
-                        struct.pack("!H", fault.code) + fault.reason.encode(), WSMsgType.CLOSE
-                    )
+                    closing = struct.pack("!H", fault.code) + fault.reason.encode()
+                    await self._sock.send_frame(closing, WSMsgType.CLOSE)
             # A reset that overtakes the close frame would take it from the client.
             await asyncio.sleep(FAULT_NOTICE_S)
         self.abort()

@@ -13,9 +13,12 @@ end
 
 -- The members of an object, `name, value, name, value, ...`, without the braces. No value may be nil.
 local function fields(...)
-  local flat, parts = {...}, {}
-  for i = 1, #flat, 2 do parts[#parts + 1] = '"' .. flat[i] .. '":' .. json(flat[i + 1]) end
-  return table.concat(parts, ',')
+  local parts = {...}
+  for i = 1, #parts, 2 do
+    parts[i] = (i > 1 and ',"' or '"') .. parts[i] .. '":'
+    parts[i + 1] = json(parts[i + 1])
+  end
+  return table.concat(parts)
 end
 
 local function object(...)

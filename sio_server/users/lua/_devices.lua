@@ -3,7 +3,7 @@
 local user_id = string.match(sessions, '^{rg:u:(.*)}:sessions$')
 local user_room = USER_ROOM .. user_id
 
--- A device is stored as "<last seen, ms> <1: somebody has named it> <name>".
+-- A device is stored as "<last seen, ms> <1: a user has named it> <name>".
 local function read_device(device_id)
   local value = redis.call('HGET', devices, device_id)
   if not value then return nil end
