@@ -194,5 +194,6 @@ def timeline(stage: Stage, happened: Sequence[Sequence[Happening]], began: float
             first = min(TIMELINE - 1, int((happening.began - began) / duration * TIMELINE))
             last = min(TIMELINE - 1, int(ended / duration * TIMELINE))
             line = line[:first] + Text("█" * (last - first + 1), style=colour) + line[last + 1 :]
-        table.add_row(texts(f"{'action' if action else 'fault'}.{kind}"), str(len(of_kind)), line)
+        name = texts(f"action.{kind}") if action else texts(f"fault.{kind}")
+        table.add_row(name, str(len(of_kind)), line)
     return table

@@ -7,6 +7,7 @@ a process's time, but it breaks timed waits of threads by the monotonic clock, a
 from __future__ import annotations
 
 import os
+import runpy
 import time
 
 FILE = "ROOMGRAPH_CLOCK_FILE"  # the environment variable that names the file
@@ -42,6 +43,4 @@ def move_clock(path: str) -> None:
 
 if __name__ == "__main__":
     move_clock(os.environ[FILE])
-    from roomgraph.__main__ import main  # after that: modules may take the functions by name
-
-    main()
+    runpy.run_module("roomgraph", run_name="__main__")  # after that: modules may take the functions by name

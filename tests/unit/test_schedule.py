@@ -9,7 +9,18 @@ from collections import Counter
 
 import pytest
 
-from roomgraph.tour.schedule import CALM_S, FIRST_S, RESTART_S, RULES, Fault, FaultKind, schedule
+from roomgraph.tour.schedule import (
+    CALM_S,
+    FIRST_S,
+    RESTART_S,
+    RULES,
+    Action,
+    ActionKind,
+    Fault,
+    FaultKind,
+    schedule,
+    schedule_actions,
+)
 
 SEEDS = range(200)
 OUT = {kind for kind, rule in RULES.items() if rule.to in ("node", "nodes")}
@@ -17,6 +28,10 @@ OUT = {kind for kind, rule in RULES.items() if rule.to in ("node", "nodes")}
 
 def draw(seed: int, duration: float = 30.0) -> tuple[Fault, ...]:
     return schedule(seed, duration, nodes=3, devices=5)
+
+
+def draw_actions(seed: int, duration: float = 30.0) -> tuple[Action, ...]:
+    return schedule_actions(seed, duration, targets=dict.fromkeys(ActionKind, 2))
 
 
 def places(fault: Fault) -> set[str]:
@@ -53,12 +68,23 @@ def test_what_a_seed_gives_does_not_change_with_the_versions_of_python() -> None
     drawn = [(fault.at, fault.seconds, fault.kind.value, fault.target, fault.amount) for fault in draw(7, 10)]
     assert drawn == [
         (1.0, 0.69, "node_kill", 1, 0),
-        (1.71, 0.0, "bus_cut", 0, 0),
-        (2.56, 4.75, "partition", 2, 0),
+        (1.71, 0.9, "reply_cut", 0, 570),
+        (2.56, 0.0, "bus_cut", 0, 0),
         (3.73, 0.82, "redis_kill", 0, 0),
-        (5.95, 3.05, "commands_lost", 0, 0),
-        (6.91, 1.98, "slow", 2, 83),
-        (8.07, 0.0, "reset", 0, 0),
+        (4.8, 4.2, "clock_jump", 0, -1230),
+        (5.83, 3.17, "slow", 2, 217),
+        (6.61, 0.0, "reset", 0, 0),
+        (7.28, 0.76, "cut", 0, 31),
+        (8.4, 0.0, "node_restart", 2, 0),
+    ]
+    acts = [(action.at, action.seconds, action.kind.value, action.target) for action in draw_actions(7, 10)]
+    assert acts == [
+        (1.0, 0.0, "stop", 0),
+        (2.95, 0.64, "invite", 1),
+        (4.37, 0.0, "regenerate", 1),
+        (5.08, 0.45, "leave", 0),
+        (6.96, 0.0, "edit", 1),
+        (8.29, 0.59, "sign_out", 1),
     ]
 
 
@@ -130,3 +156,19 @@ def test_two_nodes_and_three_devices_are_enough() -> None:
     faults = [fault for seed in SEEDS for fault in schedule(seed, 60, nodes=2, devices=3)]
     assert all(fault.target < (3 if RULES[fault.kind].to == "device" else 2) for fault in faults)
     assert {fault.kind for fault in faults} == set(FaultKind)
+
+
+def test_every_action_comes_in_half_a_minute_and_none_is_left_behind() -> None:
+    for seed in SEEDS:
+        actions = draw_actions(seed)
+        assert {action.kind for action in actions} == set(ActionKind)
+        assert [action.at for action in actions] == sorted(action.at for action in actions)
+        assert all(FIRST_S <= action.at < 30.0 - CALM_S and action.target < 2 for action in actions)
+    assert min(Counter(action.kind for action in draw_actions(7, 600)).values()) >= 60
+
+
+def test_an_action_without_a_target_is_left_out_and_changes_no_other() -> None:
+    without = {**dict.fromkeys(ActionKind, 2), ActionKind.OUTRUN: 0}
+    assert schedule_actions(7, 30, targets=without) == tuple(
+        action for action in draw_actions(7) if action.kind != ActionKind.OUTRUN
+    )

@@ -14,7 +14,7 @@ from roomgraph.check.file import read_history
 from roomgraph.tour.chaos import timeline
 from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
 from roomgraph.tour.player import Happening
-from roomgraph.tour.schedule import FaultKind
+from roomgraph.tour.schedule import ActionKind, FaultKind
 from roomgraph.tour.stage import Stage
 from sio_server.language import load_texts
 
@@ -63,13 +63,14 @@ def test_spare_scenes_are_played_only_when_they_are_named() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_the_timeline_of_a_chaos_shows_when_what_was_broken_within_80_columns(language: str) -> None:
+def test_the_timeline_of_a_chaos_shows_every_fault_and_action_within_80_columns(language: str) -> None:
     one = stage(language)
     one.duration = 36.0
-    kinds = list(FaultKind)
+    kinds = [*FaultKind, *ActionKind]
     happened = [Happening(kind, 100.0 + number, ended=102.0 + number) for number, kind in enumerate(kinds)]
-    happened.append(Happening(FaultKind.NODE_KILL, 130.0))  # still on
-    one.console.print(timeline(one, [happened], began=100.0, now=133.5))
+    faults = [*happened[: len(FaultKind)], Happening(FaultKind.NODE_KILL, 130.0)]  # the last one is still on
+    actions = happened[len(FaultKind) :]
+    one.console.print(timeline(one, [faults, actions], began=100.0, now=133.5))
     assert isinstance(one.console.file, io.StringIO)
     lines = [line for line in one.console.file.getvalue().splitlines() if "█" in line]
     assert len(lines) == len(kinds)
