@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from roomgraph.check.history import Execution
-from roomgraph.tour import clock_node, step_graph
+from roomgraph.tour import moved_clock, step_graph
 from roomgraph.tour.own import OwnCluster
 from roomgraph.tour.step_graph import read_executions
 from sio_server.gateway.sessions.auth import Tokens
@@ -18,6 +18,8 @@ GRAPH = "roomgraph.tour.step_graph:steps"
 STEPS = "steps"  # the name under which that is served
 RETAINED = 100  # entries that are kept of conversations which the last node creates
 TOKEN_S = 7 * 86_400
+# By its name: what imports the program imports the tour.
+NODE_PROGRAM = "roomgraph.clock_node"
 
 
 def prepare(cluster: OwnCluster) -> None:
@@ -30,10 +32,10 @@ def prepare(cluster: OwnCluster) -> None:
     cluster.settings["AUTH_SECRET"] = os.environ.get("AUTH_SECRET") or secrets.token_hex(32)
     if not {"GRAPH", "LANGGRAPH_JSON"} & ({*cluster.settings} | {*os.environ}):
         cluster.settings |= {"GRAPH": GRAPH, step_graph.FILE: str(_steps_file(cluster).resolve())}
-    cluster.node_command = [sys.executable, "-m", clock_node.__name__, "node"]
+    cluster.node_command = [sys.executable, "-m", NODE_PROGRAM, "node"]
     for port in cluster.ports:
         set_clock(cluster, port, 0)
-        cluster.node_settings[port] = {clock_node.FILE: str(_clock_file(cluster, port).resolve())}
+        cluster.node_settings[port] = {moved_clock.FILE: str(_clock_file(cluster, port).resolve())}
     cluster.node_settings[cluster.ports[-1]]["LOG_RETENTION"] = str(RETAINED)
 
 

@@ -1,4 +1,4 @@
-"""A node whose clock can be moved while it runs: `python -m roomgraph.tour.clock_node node`.
+"""A clock that can be moved while its process runs, for the nodes of a chaos (`roomgraph/clock_node.py`).
 
 What Python's `time.time` and `time.time_ns` say is so many seconds ahead as a file says. (libfaketime moves all of
 a process's time, but it breaks timed waits of threads by the monotonic clock, and with them Python's global lock.)
@@ -6,8 +6,6 @@ a process's time, but it breaks timed waits of threads by the monotonic clock, a
 
 from __future__ import annotations
 
-import os
-import runpy
 import time
 
 FILE = "ROOMGRAPH_CLOCK_FILE"  # the environment variable that names the file
@@ -39,8 +37,3 @@ def move_clock(path: str) -> None:
     clock, right_time, right_time_ns = Clock(path), time.time, time.time_ns
     time.time = lambda: right_time() + clock.ahead_s()
     time.time_ns = lambda: right_time_ns() + clock.ahead_s() * 10**9
-
-
-if __name__ == "__main__":
-    move_clock(os.environ[FILE])
-    runpy.run_module("roomgraph", run_name="__main__")  # after that: modules may take the functions by name
