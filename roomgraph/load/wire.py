@@ -25,7 +25,12 @@ class WireError(Exception):
 
 
 class Refusal(WireError):
-    """The node has refused the handshake; `error` is what it said: `{code, message, retryable}`."""
+    """The node has refused the handshake; `error` is what it said: `{code, message, retryable}`.
+
+    `certain` says that the request was not carried out: false when an earlier try of it may have been.
+    """
+
+    certain = True
 
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(str(error.get("message", "")))

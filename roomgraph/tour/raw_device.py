@@ -148,6 +148,7 @@ class RawDevice:
     async def ask(self, event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Send an event until it is answered; return its ack. Raises Refusal, or WireError without an answer."""
         give_up_at = self._loop.time() + GIVE_UP_S
+        repeated = False
         while self._loop.time() < give_up_at:
             try:
                 async with asyncio.timeout_at(give_up_at):
@@ -156,9 +157,12 @@ class RawDevice:
                     return await self._request(self._wire, event, payload)
             except Refusal as exc:
                 if not exc.error.get("retryable"):
+                    # An earlier try may still lie at a paused node, and be carried out there later.
+                    exc.certain = not repeated
                     raise
             except (WireError, TimeoutError):
                 pass
+            repeated = True
             await asyncio.sleep(self._chance.uniform(*PAUSE_S))
         raise WireError(f"{event} got no answer in {GIVE_UP_S:g} s")
 
@@ -207,8 +211,8 @@ class RawDevice:
         self._recorder.begin_send(conversation_id, client_id, self.name, text, self._loop.time())
         try:
             ack = await self.ask("message:send", payload)
-        except Refusal:
-            self._recorder.end_send(client_id, "failed", self._loop.time())
+        except Refusal as exc:
+            self._recorder.end_send(client_id, "failed" if exc.certain else "unknown", self._loop.time())
             raise
         except WireError:
             self._recorder.end_send(client_id, "unknown", self._loop.time())
