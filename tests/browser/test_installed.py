@@ -18,6 +18,9 @@ from tests.conftest import free_ports
 from tests.installed import ROOT, Environment, build
 from tests.waiting import first_of
 
+# They build and install: seconds of CPU each.
+pytestmark = pytest.mark.faults
+
 
 @asynccontextmanager
 async def up(environment: Environment, folder: Path) -> AsyncIterator[str]:
@@ -82,7 +85,6 @@ async def test_the_page_of_an_installed_wheel_sends_a_message_and_shows_the_answ
         await talk(url, browser)
 
 
-@pytest.mark.faults
 @pytest.mark.timeout(900)
 async def test_the_wheel_with_all_that_pip_installs_for_it_serves_the_page(
     browser: Browser, tmp_path: Path

@@ -13,6 +13,9 @@ import pytest
 
 from tests.installed import ROOT, build
 
+# They build and install: seconds of CPU each.
+pytestmark = pytest.mark.faults
+
 # The page's own folders, and what it loads from npm, with the licences of all code inside.
 PAGE = ("index.html", "stage.html", "js/", "css/", "words/en.json", "words/zh.json")
 NPM = (
