@@ -80,7 +80,7 @@ async def test_the_scene_with_a_slow_network_and_a_node_that_is_cut_off_holds(tm
     assert facts["not_ready_s"] <= 5
     assert facts["was_ready"] is True
     assert facts["moved_s"] <= 6
-    assert "网络恢复" in told
+    assert "网络已恢复" in told
 
 
 async def test_chaos_holds_and_its_seed_repeats_it(tmp_path):
