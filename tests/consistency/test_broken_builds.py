@@ -36,7 +36,7 @@ pytestmark = pytest.mark.faults
 
 K = AnomalyKind
 LEVEL_S = 8.0  # for what takes a second in the whole build, and never happens in a broken one
-OVER = "a run goes on elsewhere, or has been ended"
+OVER = "a run is another node's, or has ended"
 
 
 class Stage:
