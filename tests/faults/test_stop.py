@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from roomgraph.tour.moved_clock import FILE as CLOCK_FILE
 from sio_clients import ChatClient, guest_token
 from sio_server.local.cluster import LocalCluster
 from sio_server.node import LAST_S, STOP_S
 from tests.faults.networks import cut_off
-from tests.faults.test_clock import faketime
 from tests.waiting import Inbox, poll, within
 
 pytestmark = pytest.mark.faults
@@ -31,17 +32,18 @@ async def seconds_to_stop(cluster: LocalCluster, port: int) -> float:
 
 async def test_a_cut_off_node_whose_clock_was_set_back_stops_in_time(start_cluster, tmp_path: Path):
     clock = tmp_path / "clock"
-    clock.write_text("+0")
+    clock.write_text("0")
     cluster = await start_cluster(
         nodes=2,
         proxied=True,
         DRAIN_GRACE=str(GRACE_S),
         WORD_DELAY="0.5",
-        LD_PRELOAD=faketime(),
-        FAKETIME_TIMESTAMP_FILE=str(clock),
-        FAKETIME_NO_CACHE="1",
-        FAKETIME_DONT_FAKE_MONOTONIC="1",
+        **{CLOCK_FILE: str(clock)},
     )
+    cluster.node_command = [sys.executable, "-m", "roomgraph.clock_node", "node"]
+    for port in cluster.ports:
+        await cluster.signal_node(port, signal.SIGTERM)
+        await cluster.start_node(port)
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls[0], token) as client:
         deltas = Inbox[dict]()
