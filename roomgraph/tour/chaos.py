@@ -43,7 +43,6 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     clients = len(devices) + len(people.devices)
     stage.say("chaos.plan", clients=clients, nodes=len(cluster.ports), duration=f"{duration:g}", seed=seed)
     faults = Faults(cluster, devices)
-    ended_before = len(cluster.unexpected_ends)
     tasks: list[asyncio.Task[None]] = []
     over = asyncio.Event()
     try:
@@ -67,7 +66,6 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         unended = await traffic.runs_end()
         level = await traffic.level()
         late = await people.level(WAIT_S)
-        ended = [end.process for end in cluster.unexpected_ends[ended_before:]]
     finally:
         await traffic.cancel()
         await end_tasks(tasks)
@@ -75,7 +73,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     stage.recorder.execution(*executions(cluster))
     report = stage.judge()
     stage.console.print(shown(began + duration))
-    return _tell(stage, report, _Outcome(faults, actions, traffic, level and not late, unended, late, ended))
+    return _tell(stage, report, _Outcome(faults, actions, traffic, level and not late, unended, late))
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,6 @@ class _Outcome:
     level: bool
     unended: int
     late: list[str]
-    ended: list[str]  # processes that ended by themselves
 
 
 def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
@@ -107,9 +104,7 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         stage.say("unended", count=outcome.unended)
     if outcome.late:
         stage.say("chaos.late", names=", ".join(outcome.late))
-    if outcome.ended:
-        stage.say("chaos.ended", processes=", ".join(outcome.ended))
-    ok = report.ok and outcome.level and not (outcome.unended or outcome.ended) and longest is not None
+    ok = report.ok and outcome.level and not outcome.unended and longest is not None
     counts = {"faults": len(happened), "actions": len(outcome.actions.happened)}
     stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", **counts, **facts)
     told = {
@@ -121,7 +116,6 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         "actions": outcome.actions.counts(),
         "recovery_s": longest and round(longest, 2),
         "latency_ms": latency,
-        "unexpected_ends": outcome.ended,
         "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
     if ok:

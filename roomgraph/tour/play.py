@@ -77,9 +77,11 @@ async def play(
     seed: int | None = None,
     duration: float = 30.0,
 ) -> bool:
-    """Play `scenes` on the nodes `urls`; return whether all held. Raises NotConnected when nobody is there.
+    """Play `scenes` on the nodes `urls`; return whether all passed. Raises NotConnected when no node answers.
 
-    `alone`: nobody else uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
+    A scene in which a process exited unexpectedly does not pass, whatever the scene itself found.
+
+    `alone`: no other client uses the cluster and `urls` are all its nodes, so its figures can be known exactly.
     `nodes`: they may be killed and started again. `seed` and `duration` are those of the chaos;
     without a seed it is another one each time.
     """
@@ -96,11 +98,16 @@ async def play(
             console.print(Rule(texts("scene", number=number, name=texts(name)), align="left", style="blue"))
             stage.new_recording()
             for part, act in _ALL[name].items():
+                ended_before = len(nodes.unexpected_ends) if nodes else 0
                 try:
                     facts = await act(stage)
                 except (RoomgraphError, RuntimeError) as exc:
                     stage.verdict(False, "crashed", reason=exc)
                     facts = {"ok": False, "error": str(exc)}
+                ended = [end.process for end in nodes.unexpected_ends[ended_before:]] if nodes else []
+                if ended:
+                    stage.verdict(False, "ended", processes=", ".join(ended))
+                    facts = {**(facts or {}), "ok": False, "unexpected_ends": ended}
                 if facts is not None:
                     results[part] = facts
     ok = all(result["ok"] for result in results.values())

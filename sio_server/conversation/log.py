@@ -51,6 +51,7 @@ class Page:
 
     bounds: LogBounds
     entries: Sequence[tuple[int, dict[str, Any]]]
+    size: int  # of the entries as they are stored, in bytes
 
 
 def new_epoch() -> str:
@@ -152,7 +153,8 @@ class ConversationLog:
         epoch, flat = str(reply["epoch"]), reply["entries"]
         # Entries that are older than the log's epoch belong to it as well.
         entries = [(int(s), {**json.loads(e), "epoch": epoch}) for s, e in zip(flat[::2], flat[1::2], strict=True)]
-        return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries)
+        size = sum(len(str(e).encode()) for e in flat[1::2])
+        return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries, size)
 
     async def get_view(self, conversation_id: str, user_id: str) -> View:
         """What `user_id`, a member, may know of the conversation now."""

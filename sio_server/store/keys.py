@@ -184,7 +184,7 @@ META_FIELDS = {
     "graph": "setting: which agent",
     "agent_name": "its name, as people see it",
     "multitask": "setting: what a second message does to a run",
-    "approvals": "setting: who may answer interrupts",
+    "approvals": "setting: which members may answer interrupts",
     "fence": "the count in the last fencing token",
     "thread": "the thread of checkpoints at which the dialog stands",
     "draft_rev": "the revision of the newest draft",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
@@ -12,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from roomgraph.tour import play as tour
 from roomgraph.tour.schedule import schedule
+from tests.waiting import poll
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
@@ -114,3 +119,29 @@ async def test_a_chaos_of_ten_minutes_breaks_no_promise(tmp_path, seed):
     assert status == 0, told
     assert_nothing_is_lost_of_what_was_acked(facts)
     assert facts["anomalies"] == []
+
+
+async def test_a_scene_in_which_a_node_exits_unexpectedly_does_not_pass(start_cluster, tmp_path, monkeypatch):
+    cluster = await start_cluster(nodes=2)
+
+    async def looks_well(stage: Any) -> dict[str, Any]:
+        os.kill(cluster.pids[f"node-{cluster.ports[1]}"], signal.SIGKILL)
+        await poll(lambda: cluster.unexpected_ends)
+        return {"ok": True}
+
+    monkeypatch.setitem(tour._ALL, "status", {"status": looks_well})
+    output, facts = io.StringIO(), tmp_path / "facts.json"
+    passed = await tour.play(
+        cluster.urls[:1],
+        console=Console(file=output),
+        language="en",
+        clients=3,
+        scenes=["status"],
+        json_file=facts,
+        alone=False,
+        nodes=cluster,
+    )
+    assert not passed
+    ended = f"node-{cluster.ports[1]}"
+    assert json.loads(facts.read_text())["scenes"]["status"] == {"ok": False, "unexpected_ends": [ended]}
+    assert f"Processes exited unexpectedly: {ended}." in output.getvalue()

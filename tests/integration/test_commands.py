@@ -211,6 +211,7 @@ async def test_the_tour_fails_when_no_other_node_completes_the_answer(cluster, t
         """Nodes that answer on, whatever is done to them."""
 
         ports = cluster.ports
+        unexpected_ends = ()
         killed = 0
 
         async def signal_node(self, port: int, number: signal.Signals) -> None:

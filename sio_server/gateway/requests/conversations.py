@@ -14,7 +14,6 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
-from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
@@ -54,7 +53,7 @@ class ConversationRequests:
             if exc.code == ErrorCode.CONVERSATION_EXISTS and request.conversation_id is not None:
                 await self._charge_guess(session, request.conversation_id)
             raise
-        result = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
+        result, _ = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
         if created:
             await self._notify_user(session.user_id, conversation_id, "joined", request.title, session)
             await self._notify_invited(conversation_id, request.invite, request.title, session)
@@ -64,7 +63,7 @@ class ConversationRequests:
         self._catch_up.check_limit(session, request.conversation_id)
         joined = await self._members.join(session.author, request.conversation_id)
         position = request.position.to_position() if request.position else None
-        result = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
+        result, _ = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
         if joined:
             await self._notify_user(session.user_id, request.conversation_id, "joined", result["title"], session)
         return {"joined": joined, **result}
@@ -112,7 +111,7 @@ class ConversationRequests:
         results: dict[str, Any] = {}
         for conversation_id, position in request.positions.items():
             try:
-                result = await self._catch_up.follow(
+                result, size = await self._catch_up.follow(
                     session,
                     conversation_id,
                     position.to_position() if position else None,
@@ -121,8 +120,7 @@ class ConversationRequests:
             except Refused as exc:
                 results[conversation_id] = {"error": exc.to_wire()}
                 continue
-            # As Redis counts a page: bytes of UTF-8, of the entries as they are stored.
-            budget -= sum(len(to_json(envelope).encode()) for envelope in result["entries"])
+            budget -= size  # as Redis counts a page: bytes of the entries as they are stored
             results[conversation_id] = result
         return {"conversations": results}
 

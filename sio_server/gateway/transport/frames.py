@@ -11,6 +11,11 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
+def utf8_size(text: str) -> int:
+    """How many bytes the text takes; most frames are ASCII, and need no copy to be measured."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
 def is_too_deep(frame: str) -> bool:
     """Whether lists and objects are nested deeper than MAX_DEPTH; decided without recursion, in one pass."""
     if frame.count("[") + frame.count("{") <= MAX_DEPTH:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sio_server.gateway.transport.frame_heads import FrameHeads
+from sio_server.gateway.transport.frames import utf8_size
 
 PROTOCOL_ERROR, POLICY_VIOLATION = 1002, 1008  # close codes of websockets
 
@@ -102,7 +103,7 @@ class Inbound:
 
     def message(self, text: str, *, session: bool, now: float) -> Fault | None:
         """A text message is about to be handled, on a connection that has a session or not."""
-        size = len(text) if text.isascii() else len(text.encode(errors="replace"))
+        size = utf8_size(text)
         if session:
             within_bytes = self._bytes.spend(size, now)
             within_count = (self._events if text.startswith(EVENT) else self._control).spend(1, now)

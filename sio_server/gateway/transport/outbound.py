@@ -34,6 +34,7 @@ class Outbound:
 
     def __init__(self, on_full: Callable[[Outbound], None] = lambda queue: None) -> None:
         self._on_full = on_full
+        self.eio_sid = ""  # of its connection, once the engine has told it
         self._packets: deque[EnginePacket | None] = deque()
         self._event_bytes = 0
         self._answers = 0

@@ -13,7 +13,7 @@ import socketio
 
 from sio_server.gateway.transport.admission import AdmissionQueue
 from sio_server.gateway.transport.engine import ConnectionLimits, Engine, engine_log, is_gone
-from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep
+from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep, utf8_size
 from sio_server.gateway.transport.inbound import POLICY_VIOLATION, Fault
 from sio_server.gateway.transport.outbound import Outbound
 from sio_server.gateway.transport.watchdog import Watchdog
@@ -101,10 +101,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     # Ending connections
 
     def _on_queue_full(self, queue: Outbound) -> None:
-        for eio_sid, socket in self.eio.sockets.items():
-            if socket.queue is queue:
-                self._drop(eio_sid, DropReason.TOO_FAR_BEHIND)
-                return
+        self._drop(queue.eio_sid, DropReason.TOO_FAR_BEHIND)
 
     def _on_fault(self, websocket: ClientWebSocket, fault: Fault) -> None:
         if fault.code == POLICY_VIOLATION:
@@ -159,6 +156,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
+        self.eio.sockets[eio_sid].queue.eio_sid = eio_sid
         self.watchdog.watch_for_session(eio_sid)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
@@ -193,7 +191,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             await self._close(eio_sid)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
-        if isinstance(data, str) and (len(data) > MAX_FRAME_BYTES or len(data.encode()) > MAX_FRAME_BYTES):
+        if isinstance(data, str) and utf8_size(data) > MAX_FRAME_BYTES:
             what = f"a frame may hold {MAX_FRAME_BYTES} bytes at most"
             await self._refuse_unread(eio_sid, data, ErrorCode.PAYLOAD_TOO_LARGE, what)
             return
