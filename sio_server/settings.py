@@ -257,6 +257,16 @@ def check_redis_url(url: str) -> None:
             raise ValueError(f"there is no option {name[:40]!r}")
 
 
+def redis_url_or_default() -> str:
+    """REDIS_URL, or the URL of the bundled Redis. Raises SettingsError, as `load_settings` does."""
+    url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+    try:
+        check_redis_url(url)
+    except ValueError as exc:
+        raise SettingsError(f"REDIS_URL={hide_password(url)}: {exc}. REDIS_URL: {_HINTS['REDIS_URL']}.") from None
+    return url
+
+
 def _several(servers: str) -> str:
     if "," not in servers.rpartition("@")[2]:
         return ""
@@ -271,7 +281,8 @@ def load_settings(**overrides: Any) -> Settings:
         problems = {}
         for error in exc.errors(include_url=False):
             name = str(error["loc"][0]).upper() if error["loc"] else "AUTH_SECRET"
-            problem = error["msg"].removeprefix("Value error, ")
+            mismatch = error["type"] == "string_pattern_mismatch"  # its message shows a regular expression
+            problem = "not of this form" if mismatch else error["msg"].removeprefix("Value error, ")
             value = str(error.get("input"))
             if name == "REDIS_URL" or "@" in value:
                 value = hide_password(value)

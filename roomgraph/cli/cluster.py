@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from roomgraph.cli.console import console, run
+from roomgraph.cli.console import MISTAKE, console, fail, run
 from roomgraph.cli.options import (
     Clients,
     Duration,
@@ -58,14 +58,19 @@ def up_command(
     from sio_server.language import load_texts
     from sio_server.local.cluster import LocalCluster
     from sio_server.local.up import up
+    from sio_server.settings import SettingsError, redis_url_or_default
 
     language = language_or_fail(lang)
     scenes = scenes_or_fail(scene, json_file)
+    try:
+        redis_url = redis_url_or_default() if "REDIS_URL" in os.environ else None
+    except SettingsError as exc:
+        fail(str(exc), MISTAKE)
     cluster = LocalCluster(
         port,
         nodes,
         data_dir or Path(".data") / str(port),
-        redis_url=os.environ.get("REDIS_URL"),
+        redis_url=redis_url,
         settings=_graph_settings(graph, langgraph_json),
         proxied=tour and needs_proxies_or_fail(scenes, nodes),
     )

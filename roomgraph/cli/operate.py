@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -97,10 +96,13 @@ def revoke_command(
 def _on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
     """What `work` returns, given the Redis of REDIS_URL; a Redis that does not answer becomes a message."""
     from sio_server.protocol.errors import RoomgraphError
-    from sio_server.settings import DEFAULT_REDIS_PORT, hide_password
+    from sio_server.settings import SettingsError, hide_password, redis_url_or_default
     from sio_server.store.connection import connect
 
-    url = os.environ.get("REDIS_URL", f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0")
+    try:
+        url = redis_url_or_default()
+    except SettingsError as exc:
+        fail(str(exc), MISTAKE)
 
     async def main() -> T:
         redis = connect(url)
@@ -114,5 +116,3 @@ def _on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
     except RoomgraphError as exc:
         advice = "a cluster of `roomgraph up` has it on its port + 379"
         fail(f"{exc.message}. REDIS_URL is {hide_password(url)}; {advice}")
-    except ValueError as exc:
-        fail(f"REDIS_URL={hide_password(url)}: {exc}", MISTAKE)

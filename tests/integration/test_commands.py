@@ -107,6 +107,16 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
         (("node",), {"AUTH_MODE": "open"}, ["AUTH_MODE=open", "write token", "or guest"]),
         (("node",), {"AUTH_MODE": "guest", "PORT": "eighty"}, ["PORT=eighty", "such as 9000"]),
         (("node",), {"AUTH_MODE": "guest", "REDIS_URL": "localhost"}, ["REDIS_URL=localhost", "redis://"]),
+        *(
+            (command, {"REDIS_URL": url}, [*said, "REDIS_URL: write a URL"])
+            for command in (("status",), ("revoke", "ann"), ("up",))
+            for url, said in (
+                ("redis://a:1,b:2", ["several servers are named"]),
+                ("redis://h:6379/0?password=secret&x=1", ["redis://h:6379/0?***", "no option 'x'"]),
+                ("redis+sentinel://h:1/x", ["Redis Sentinel is not supported yet"]),
+            )
+        ),
+        (("node",), {"AUTH_MODE": "guest", "METRICS_TOKEN": "short"}, ["METRICS_TOKEN: write at least 16"]),
         (("token", "ann"), {}, ["AUTH_SECRET is not set"]),
         (("token", "agent:x"), {"AUTH_SECRET": SECRET}, ["cannot be a user id"]),
         (

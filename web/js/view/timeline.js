@@ -111,7 +111,9 @@ export function timeline(able) {
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
     if (atEnd && c.head > c.read && document.visibilityState === "visible") lazy.requests.loaded?.markRead(able.connection, c);
-    if (scroller.scrollTop < EARLY && low === c.entries[0].seq) lazy.requests.loaded?.loadOlder(able.connection, c);
+    // Before the entries have their content they are low, and the end seems near the beginning.
+    const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
+    if (early && low === c.entries[0].seq) lazy.requests.loaded?.loadOlder(able.connection, c);
   }
 
   function toEnd() {
