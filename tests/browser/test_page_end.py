@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import look, say, until
+from tests.browser.pages import say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -29,11 +29,16 @@ async def flood(conversation: Conversation, start: int, count: int) -> None:
 
 
 async def at_the_end(page: Page, head: int) -> None:
-    """Wait until everything up to this entry is there, and the newest in sight."""
-    await until(page, f"state.open.entries.at(-1).seq >= {head}")
+    """Wait until everything up to this entry is there, and the newest in sight.
+
+    Both are looked at in one step: joins take positions too, so another message may come after this entry.
+    """
+    shown = "[...document.querySelectorAll('.message .text')].at(-1)?.innerText.trim()"
+    await until(
+        page,
+        f"state.open.entries.at(-1).seq >= {head} && state.open.entries.at(-1).data.text.trim() === {shown}",
+    )
     await expect(page.locator("#to-end")).to_be_hidden()
-    newest = await look(page, "state.open.entries.at(-1).data.text")
-    await expect(page.locator(".message").last.locator(".text")).to_have_text(newest, use_inner_text=True)
     await expect(page.locator(".message").last).to_be_in_viewport(ratio=0.1)
     await until(page, "state.open.read === state.open.head")
 
