@@ -188,7 +188,7 @@ class ChatClient:
         return int((await self.request(ClientEvent.DEVICE_SIGN_OUT, {"device_id": device_id}))["sessions"])
 
     def on(self, event: str, listener: Callable[[Any], None]) -> None:
-        """Call `listener(payload)` for every such server event, such as `draft:updated`. It must not block."""
+        """Call `listener(payload)` for every such server event, such as `draft:changed`. It must not block."""
         self._followed.listen(event, listener)
 
     async def request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:

@@ -62,9 +62,9 @@ class Conversation:
         """The session card of the latest join or reconnect."""
         return self.following.card
 
-    async def send(self, text: str, *, client_id: str | None = None) -> Ack:
+    async def send(self, text: str, *, request_id: str | None = None) -> Ack:
         """Send a message; returns when it is in the log. Messages are logged in the order of the calls."""
-        request = {"conversation_id": self.id, "client_id": client_id or uuid.uuid4().hex, "text": text}
+        request = {"conversation_id": self.id, "request_id": request_id or uuid.uuid4().hex, "text": text}
         async with self._sending:
             ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
             return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
@@ -88,7 +88,7 @@ class Conversation:
         request: dict[str, Any] = {"conversation_id": self.id, "limit": limit}
         if before is not None:
             request["before"] = before
-        page = await self._client.request(ClientEvent.CONVERSATION_HISTORY, request)
+        page = await self._client.request(ClientEvent.HISTORY_READ, request)
         return [Entry.model_validate(item) for item in page["entries"]]
 
     async def log(self) -> list[Entry]:
@@ -96,14 +96,14 @@ class Conversation:
         entries: list[Entry] = []
         while True:
             request = {"conversation_id": self.id, "after": entries[-1].seq if entries else 0, "limit": 200}
-            page = await self._client.request(ClientEvent.CONVERSATION_HISTORY, request)
+            page = await self._client.request(ClientEvent.HISTORY_READ, request)
             entries += [Entry.model_validate(item) for item in page["entries"]]
             if not page["entries"] or entries[-1].seq >= page["head"]:
                 return entries
 
     async def members(self) -> list[dict[str, Any]]:
         """The members: `{user_id, role, online}`."""
-        answer = await self._client.request(ClientEvent.CONVERSATION_MEMBERS, {"conversation_id": self.id})
+        answer = await self._client.request(ClientEvent.MEMBERS_LIST, {"conversation_id": self.id})
         return list(answer["members"])
 
     async def invite(self, *user_ids: str) -> None:
@@ -116,11 +116,11 @@ class Conversation:
         await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})
         self._client.forget(self)
 
-    async def edit(self, seq: int, text: str, *, client_id: str | None = None) -> Ack:
+    async def edit(self, seq: int, text: str, *, request_id: str | None = None) -> Ack:
         """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
         request = {
             "conversation_id": self.id,
-            "client_id": client_id or uuid.uuid4().hex,
+            "request_id": request_id or uuid.uuid4().hex,
             "seq": seq,
             "text": text,
         }
@@ -149,11 +149,11 @@ class Conversation:
 
     async def save_draft(self, text: str) -> None:
         """Show this unsent text on the user's other devices."""
-        await self._client.request(ClientEvent.DRAFT_UPDATE, {"conversation_id": self.id, "text": text})
+        await self._client.request(ClientEvent.DRAFT_SAVE, {"conversation_id": self.id, "text": text})
 
     async def typing(self, typing: bool) -> None:
         """Show the other members whether this user is typing."""
-        await self._client.request(ClientEvent.TYPING_UPDATE, {"conversation_id": self.id, "typing": typing})
+        await self._client.request(ClientEvent.TYPING_SET, {"conversation_id": self.id, "typing": typing})
 
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """Apply the answer to a join or a sync."""

@@ -101,7 +101,7 @@ class FollowedConversations:
 
     def on_event(self, event: str, payload: Any) -> None:
         """Give an event to its conversation, then to the listeners."""
-        if event in (ServerEvent.CONVERSATION_ENTRY, ServerEvent.CONVERSATION_RESET, *RUN_EVENTS):
+        if event in (ServerEvent.ENTRY_APPENDED, ServerEvent.CONVERSATION_RESET, *RUN_EVENTS):
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 self._on_conversation_event(conversation, event, payload)
@@ -120,7 +120,7 @@ class FollowedConversations:
             self.forget(conversation, error)
 
     def _on_conversation_event(self, conversation: Conversation, event: str, payload: Any) -> None:
-        if event == ServerEvent.CONVERSATION_ENTRY:
+        if event == ServerEvent.ENTRY_APPENDED:
             entry = Entry.model_validate(payload)
             self._carry_out(conversation, conversation.following.on_entry(entry))
             if entry.type == EntryType.MEMBER_LEFT and entry.author == self._user_id:
@@ -173,7 +173,7 @@ class FollowedConversations:
         while outcome.read_after is not None:
             request = {"conversation_id": conversation.id, "after": outcome.read_after, "limit": MAX_PAGE_ENTRIES}
             try:
-                page = await _ask(transport, ClientEvent.CONVERSATION_HISTORY, request)
+                page = await _ask(transport, ClientEvent.HISTORY_READ, request)
             except Refused as exc:
                 self.forget(conversation, exc)  # left on another device meanwhile
                 return

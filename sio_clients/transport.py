@@ -40,7 +40,7 @@ class Transport:
         self._heard_at = 0.0
 
     async def connect(self, url: str, auth: dict[str, Any]) -> dict[str, Any]:
-        """Connect and return the payload of `session:ready`. Raises Refused, also RateLimited, or NotConnected."""
+        """Connect; return the payload of `session:opened`. Raises Refused, also RateLimited, or NotConnected."""
         loop = asyncio.get_running_loop()
         self._ready = loop.create_future()
         self._http = aiohttp.ClientSession(
@@ -135,7 +135,7 @@ class Transport:
         self._heard_at = asyncio.get_running_loop().time()
         ready = self._ready
         if (
-            event == ServerEvent.SESSION_READY
+            event == ServerEvent.SESSION_OPENED
             and isinstance(payload, dict)
             and ready is not None
             and not ready.done()

@@ -272,7 +272,7 @@ class Sockets:
                 ServerEvent.RUN_FINISHED: lambda run, room: dialog.host.on_run_finished(
                     run["run_id"], run["status"]
                 ),
-                ServerEvent.DEVICE_UPDATED: lambda user, room: sessions.rename_devices(room, user["devices"]),
+                ServerEvent.DEVICES_CHANGED: lambda user, room: sessions.rename_devices(room, user["devices"]),
             },
         )
 

@@ -202,11 +202,11 @@ class RawClient:
         """
         marker = f"marker-{uuid.uuid4().hex}"
         await self.call("conversation:create", {"conversation_id": marker, "agent": "off"})
-        ack = await self.call("message:send", {"conversation_id": marker, "client_id": "marker", "text": "marker"})
-        own = marker, ack["seq"]
-        await self.until(
-            lambda: own in {(e["conversation_id"], e["seq"]) for e in self.named("conversation:entry")}
+        ack = await self.call(
+            "message:send", {"conversation_id": marker, "request_id": "marker", "text": "marker"}
         )
+        own = marker, ack["seq"]
+        await self.until(lambda: own in {(e["conversation_id"], e["seq"]) for e in self.named("entry:appended")})
 
     def named(self, event: str) -> list[Any]:
         return [payload for name, payload in self.events if name == event]
@@ -227,7 +227,7 @@ async def raw_client(cluster: LocalCluster) -> AsyncIterator[Callable[..., Await
         client.token = token
         clients.append(client)
         await client.connect(cluster.urls[node], {"token": token, **auth})
-        await client.event("session:ready")
+        await client.event("session:opened")
         return client
 
     yield make

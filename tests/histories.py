@@ -38,9 +38,9 @@ ABOUT_RUNS = {
 ABOUT_MEMBERS = {K.HEARD_AFTER_LEAVING, K.UNINVITED, K.SIGNED_OUT_SERVED, K.SHUT_OUT}
 
 
-def entry(seq: int, client_id: str | None, text: str = "") -> Seen:
-    kind = "message" if client_id else "member_joined"
-    return Seen(E, seq, kind, client_id, text, f"{seq}/{client_id}/{text}")
+def entry(seq: int, request_id: str | None, text: str = "") -> Seen:
+    kind = "message" if request_id else "member_joined"
+    return Seen(E, seq, kind, request_id, text, f"{seq}/{request_id}/{text}")
 
 
 def final(seq: int, run_id: str, attempt: int = 1, kind: str = "answer") -> Seen:
@@ -75,8 +75,8 @@ def good() -> History:
     )
 
 
-def with_send(history: History, client_id: str, **changes: Any) -> History:
-    sends = (replace(s, **changes) if s.client_id == client_id else s for s in history.sends)
+def with_send(history: History, request_id: str, **changes: Any) -> History:
+    sends = (replace(s, **changes) if s.request_id == request_id else s for s in history.sends)
     return replace(history, sends=tuple(sends))
 
 
@@ -203,9 +203,9 @@ def play_new_epoch(recorder: Recorder, random: Random, damaged: bool) -> None:
     new = [replace(one, epoch="new") if renamed else one for one in old[:kept]]
     new += [replace(entry(kept + n, f"n{n}", "new"), epoch="new") for n in range(1, more + 1)]
     for number, one in enumerate([*old, *new[kept:]]):
-        recorder.begin_send("c3", str(one.client_id), "d0", one.text, float(number))
+        recorder.begin_send("c3", str(one.request_id), "d0", one.text, float(number))
         if damaged or one not in old[kept:]:
-            recorder.end_send(str(one.client_id), "ok", number + 0.5, (one.epoch, one.seq))
+            recorder.end_send(str(one.request_id), "ok", number + 0.5, (one.epoch, one.seq))
     if damaged:
         recorder.damage("c3", "old", kept)
     for device in DEVICES:
@@ -225,31 +225,31 @@ def correct_histories(draw: st.DrawFn) -> History:
     # What devices heard is by chance: hundreds of choices, each as good as the other.
     random = Random(draw(st.integers(0, 2**32)))
     for number, (room, device, fate, before, after) in enumerate(FLOOR + draw(STEPS)):
-        log, now, client_id = logs[room], number * 10.0, f"m{number}"
+        log, now, request_id = logs[room], number * 10.0, f"m{number}"
         here = (E + room, len(log) + 1)
         if fate not in ("not logged", "failed"):
-            log.append(replace(entry(here[1], None if fate == "notice" else client_id, "hi"), epoch=here[0]))
+            log.append(replace(entry(here[1], None if fate == "notice" else request_id, "hi"), epoch=here[0]))
         if fate == "notice":
             continue
         run_id = f"r{number}" if fate == "run" else None
         # A device may have several sends under way, but it begins them in their order.
         begun[device] = max(begun.get(device, 0.0), now - before)
-        recorder.begin_send(room, client_id, device, "hi", begun[device])
+        recorder.begin_send(room, request_id, device, "hi", begun[device])
         if fate in ("retried", "moved on"):
-            recorder.end_send(client_id, "unknown", now)
+            recorder.end_send(request_id, "unknown", now)
         if fate == "moved on":
             # What it sent next overtakes what it gave up: both are kept, in this order, and that is fair.
-            recorder.begin_send(room, f"{client_id}+", device, "next", now)
-            recorder.end_send(f"{client_id}+", "ok", now + after, here)
-            log.insert(len(log) - 1, replace(entry(here[1], f"{client_id}+", "next"), epoch=here[0]))
+            recorder.begin_send(room, f"{request_id}+", device, "next", now)
+            recorder.end_send(f"{request_id}+", "ok", now + after, here)
+            log.insert(len(log) - 1, replace(entry(here[1], f"{request_id}+", "next"), epoch=here[0]))
             here = (here[0], len(log))
             log[-1] = replace(log[-1], seq=here[1])
         if fate in ("ok", "retried", "moved on", "run"):
             for times in range(draw(st.integers(1, 3))):
-                recorder.begin_send(room, client_id, device, "hi", now)
-                recorder.end_send(client_id, "ok", now + after + times, here, run_id)
+                recorder.begin_send(room, request_id, device, "hi", now)
+                recorder.end_send(request_id, "ok", now + after + times, here, run_id)
         if fate == "failed":
-            recorder.end_send(client_id, "failed", now + after)
+            recorder.end_send(request_id, "failed", now + after)
         if run_id is not None:
             attempts = 3 if run_id == FLOOR_RUN else random.randint(1, 3)
             play_run(recorder, log, run_id, attempts, room=room, settled=settled, random=random)
@@ -340,8 +340,8 @@ def edit_states(history: History, run_id: str, states: list[Shown]) -> History:
 def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> History:
     """Break one promise at a random place of conversation c1, as its log, its watcher or its senders see it."""
     log, seen = history.logs["c1"], list(next(filter(is_watcher, history.views)).entries)
-    logged = {e.client_id: e.seq for e in log if e.client_id}
-    sends = [send for send in history.sends if send.client_id in logged and send.conversation_id == "c1"]
+    logged = {e.request_id: e.seq for e in log if e.request_id}
+    sends = [send for send in history.sends if send.request_id in logged and send.conversation_id == "c1"]
     acked = [send for send in sends if send.outcome == "ok"]
 
     def pick(items: list[Any]) -> Any:
@@ -353,21 +353,21 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
     inner = draw(st.integers(1, len(log) - 2))
     match kind:
         case K.LOST_ACKED:
-            at = logged[pick(acked).client_id] - 1
+            at = logged[pick(acked).request_id] - 1
             return edit_log(history, (*log[:at], *log[at + 1 :]))
         case K.ACK_CHANGED:
             send = pick(acked)
             moved = Acked(send.acks[0].epoch, send.acks[0].seq + draw(st.integers(1, 5)))
-            return with_send(history, send.client_id, acks=(*send.acks, moved))
+            return with_send(history, send.request_id, acks=(*send.acks, moved))
         case K.PHANTOM:
-            return with_send(history, pick(sends).client_id, outcome="failed")
+            return with_send(history, pick(sends).request_id, outcome="failed")
         case K.NOT_DENSE:
             broken = pick([(), (replace(log[inner], epoch="x"),), (log[inner], log[inner])])
             return edit_log(history, (*log[:inner], *broken, *log[inner + 1 :]))
         case K.DUPLICATE_IN_LOG:
-            return edit_log(history, (*log, replace(log[logged[pick(sends).client_id] - 1], seq=len(log) + 1)))
+            return edit_log(history, (*log, replace(log[logged[pick(sends).request_id] - 1], seq=len(log) + 1)))
         case K.INVENTED:
-            forged = replace(seen[index], type="message", client_id=pick(["zz", *logged]), text="forged")
+            forged = replace(seen[index], type="message", request_id=pick(["zz", *logged]), text="forged")
             if draw(st.booleans()):
                 return edit_log(history, (*log[:index], forged, *log[index + 1 :]))
             return edit_view(history, [*seen[:index], forged, *seen[index + 1 :]])
@@ -385,12 +385,14 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
             return edit_view(history, [*seen[:index], replace(seen[index], digest="x"), *seen[index + 1 :]])
         case K.SEND_ORDER:
             one, two = pick([(a, b) for a, b in combinations(acked, 2) if a.device == b.device])
-            return with_send(with_send(history, one.client_id, order=two.order), two.client_id, order=one.order)
+            return with_send(with_send(history, one.request_id, order=two.order), two.request_id, order=one.order)
         case K.REAL_TIME:
-            early, done = pick([(a, b) for a in sends for b in acked if logged[a.client_id] < logged[b.client_id]])
+            early, done = pick(
+                [(a, b) for a in sends for b in acked if logged[a.request_id] < logged[b.request_id]]
+            )
             began = done.completed + 0.1
             ended = None if early.completed is None else max(early.completed, began)
-            return with_send(history, early.client_id, invoked=began, completed=ended)
+            return with_send(history, early.request_id, invoked=began, completed=ended)
         case K.RESET_IN_VAIN:
             again = DeviceView("watcher", "c1", log[index:], True, False, 1, log[0].epoch, "new_epoch")
             return replace(history, views=(*history.views, again))

@@ -46,16 +46,16 @@ class Anomaly:
     conversation_id: str
     device: str | None
     seq: int | None
-    client_id: str | None
+    request_id: str | None
     detail: str
     run_id: str | None = None
 
 
 def of_send(kind: AnomalyKind, send: Send, seq: int | None, detail: str) -> Anomaly:
     """It is about a send."""
-    return Anomaly(kind, send.conversation_id, send.device, seq, send.client_id, detail)
+    return Anomaly(kind, send.conversation_id, send.device, seq, send.request_id, detail)
 
 
 def of_entry(kind: AnomalyKind, where: str, device: str | None, entry: Seen, detail: str) -> Anomaly:
     """It is about an entry, in the log or on a device."""
-    return Anomaly(kind, where, device, entry.seq, entry.client_id, detail, entry.run_id)
+    return Anomaly(kind, where, device, entry.seq, entry.request_id, detail, entry.run_id)

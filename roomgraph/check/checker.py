@@ -61,7 +61,7 @@ class Report:
     message) pairs where the log holds the message in the stretch the device should have been handed (from
     where it began to the end of the log if its view is complete, else to the last seq it was handed) and the
     device, the sender's own included, was never handed that very entry.
-    duplicated: every handing of a seq beyond its first on a device, plus every copy of a client_id beyond
+    duplicated: every handing of a seq beyond its first on a device, plus every copy of a request_id beyond
     its first in the log, and every further end of a run.
     reordered: every handing of a new seq after a higher one, plus distinct messages that the log has before
     one that was sent earlier (by the same device, or finished before this one began).
@@ -96,12 +96,12 @@ def _count_received(index: Index) -> int:
     received: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for view in index.views:
         for entry in view.entries:
-            if entry.client_id is not None and index.is_sent(view.conversation_id, entry):
-                received[view.device, view.conversation_id].add(entry.client_id)
+            if entry.request_id is not None and index.is_sent(view.conversation_id, entry):
+                received[view.device, view.conversation_id].add(entry.request_id)
     return sum(
-        index.sent[client_id].device != device
-        for (device, _), client_ids in received.items()
-        for client_id in client_ids
+        index.sent[request_id].device != device
+        for (device, _), request_ids in received.items()
+        for request_id in request_ids
     )
 
 
@@ -130,7 +130,7 @@ def check(history: History) -> Report:
     index = Index(history)
     anomalies = tuple(anomaly for promise in PROMISES for anomaly in promise(index))
     kinds = Counter(anomaly.kind for anomaly in anomalies)
-    late = {a.client_id for a in anomalies if a.kind in (AnomalyKind.SEND_ORDER, AnomalyKind.REAL_TIME)}
+    late = {a.request_id for a in anomalies if a.kind in (AnomalyKind.SEND_ORDER, AnomalyKind.REAL_TIME)}
     doubled = (AnomalyKind.DELIVERED_TWICE, AnomalyKind.DUPLICATE_IN_LOG, AnomalyKind.RUN_ENDED_TWICE)
     return Report(
         anomalies=anomalies,

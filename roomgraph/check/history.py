@@ -34,7 +34,7 @@ class Send:
     """
 
     conversation_id: str
-    client_id: str
+    request_id: str
     device: str
     text: str
     order: int
@@ -58,7 +58,7 @@ class Seen:
     epoch: str
     seq: int
     type: str
-    client_id: str | None
+    request_id: str | None
     text: str
     digest: str
     run_id: str | None = None
@@ -68,8 +68,8 @@ class Seen:
 
     @property
     def is_message(self) -> bool:
-        """Somebody must have sent it; one that lost its client_id is still a message."""
-        return self.type == "message" or self.client_id is not None
+        """Somebody must have sent it; one that lost its request_id is still a message."""
+        return self.type == "message" or self.request_id is not None
 
     @property
     def is_final(self) -> bool:
@@ -249,10 +249,10 @@ class History:
     retentions: tuple[Retention, ...] = ()
 
     def __post_init__(self) -> None:
-        # The checker finds sends by client_id and counts (device, message) pairs: both need one owner each.
-        for client_id, times in Counter(send.client_id for send in self.sends).items():
+        # The checker finds sends by request_id and counts (device, message) pairs: both need one owner each.
+        for request_id, times in Counter(send.request_id for send in self.sends).items():
             if times > 1:
-                raise ValueError(f"client_id {client_id} belongs to {times} sends; a retry is the same send")
+                raise ValueError(f"request_id {request_id} belongs to {times} sends; a retry is the same send")
         for (device, where, _), times in Counter(
             (v.device, v.conversation_id, v.part) for v in self.views
         ).items():

@@ -8,19 +8,19 @@ from roomgraph.check.history import Acked, DeviceView, History, Seen, Send
 
 
 class Index:
-    """What is where. Of a client_id or a seq that the log has twice the first one counts."""
+    """What is where. Of a request_id or a seq that the log has twice the first one counts."""
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.sends, self.views, self.logs = history.sends, history.views, history.logs
-        self.sent = {send.client_id: send for send in history.sends}
+        self.sent = {send.request_id: send for send in history.sends}
         self.log_at: defaultdict[str, dict[int, Seen]] = defaultdict(dict)
         self.seq_of: dict[tuple[str, str], int] = {}
         for where, log in history.logs.items():
             for entry in log:
                 self.log_at[where].setdefault(entry.seq, entry)
-                if entry.client_id is not None:
-                    self.seq_of.setdefault((where, entry.client_id), entry.seq)
+                if entry.request_id is not None:
+                    self.seq_of.setdefault((where, entry.request_id), entry.seq)
         self.kept = {one.conversation_id: one.entries for one in history.retentions}
         self._read_trimmed()
         self.seqs = defaultdict[str, list[int]](list, {at: sorted(log) for at, log in self.log_at.items()})
@@ -40,15 +40,15 @@ class Index:
         """Where the log holds this send just as one of its acks says."""
         for ack in send.acks:
             entry = self.log_at[send.conversation_id].get(ack.seq)
-            if entry is None or (entry.client_id, entry.text) != (send.client_id, send.text):
+            if entry is None or (entry.request_id, entry.text) != (send.request_id, send.text):
                 continue
             if entry.epoch == ack.epoch or entry.epoch in self.later(send.conversation_id, ack.epoch):
                 return ack.seq
         return None
 
     def is_sent(self, where: str, entry: Seen) -> bool:
-        """Somebody sent this text under this client_id to this conversation, as an edit of the same message."""
-        send = self.sent.get(entry.client_id) if entry.client_id is not None else None
+        """Somebody sent this text under this request_id to this conversation, as an edit of the same message."""
+        send = self.sent.get(entry.request_id) if entry.request_id is not None else None
         said = (where, entry.text, entry.replaces)
         return send is not None and (send.conversation_id, send.text, send.edits) == said
 
@@ -122,8 +122,8 @@ class Index:
             for entry in view.entries:
                 if entry.seq < first and entry.seq not in known:
                     known[entry.seq] = entry
-                    if entry.client_id is not None:
-                        self.seq_of.setdefault((where, entry.client_id), entry.seq)
+                    if entry.request_id is not None:
+                        self.seq_of.setdefault((where, entry.request_id), entry.seq)
 
     def _read_past(self) -> dict[tuple[str, str], dict[int, Seen]]:
         """What was in each epoch of each log as far as it is known: from the log, or from the first device."""

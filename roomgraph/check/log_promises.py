@@ -9,25 +9,25 @@ from roomgraph.check.index import Index
 
 
 def lost_acked(index: Index) -> Iterator[Anomaly]:
-    """An acked send is in the log at a position it was acked at, with its client_id and its text.
+    """An acked send is in the log at a position it was acked at, with its request_id and its text.
 
     Also when the log has started over: that devices are told of a loss makes it no smaller. Nothing is known of
     what is not kept any more and was handed to no device.
     """
     for send in index.sends:
         if send.acks and index.acked_seq(send) is None and not (index.is_forgiven(send) or index.is_trimmed(send)):
-            ack, now = send.acks[0], index.seq_of.get((send.conversation_id, send.client_id))
+            ack, now = send.acks[0], index.seq_of.get((send.conversation_id, send.request_id))
             found = "nowhere in the log" if now is None else f"at seq {now} in the log, not as acked"
-            detail = f"{send.client_id} of {send.device} was acked at seq {ack.seq} but is {found}."
+            detail = f"{send.request_id} of {send.device} was acked at seq {ack.seq} but is {found}."
             yield of_send(AnomalyKind.LOST_ACKED, send, ack.seq, detail)
 
 
 def ack_changed(index: Index) -> Iterator[Anomaly]:
-    """Every ack of one client_id names the same position and the same run."""
+    """Every ack of one request_id names the same position and the same run."""
     for send in index.sends:
         for ack in send.acks[1:]:
             if ack != send.acks[0] and not index.is_forgiven_at(send, send.acks[0]):
-                detail = f"{send.client_id} was acked with {tuple(send.acks[0])}, then with {tuple(ack)}."
+                detail = f"{send.request_id} was acked with {tuple(send.acks[0])}, then with {tuple(ack)}."
                 yield of_send(AnomalyKind.ACK_CHANGED, send, ack.seq, detail)
                 break
 
@@ -35,9 +35,9 @@ def ack_changed(index: Index) -> Iterator[Anomaly]:
 def phantom(index: Index) -> Iterator[Anomaly]:
     """A send that definitely failed is not in the log."""
     for send in index.sends:
-        seq = index.seq_of.get((send.conversation_id, send.client_id))
+        seq = index.seq_of.get((send.conversation_id, send.request_id))
         if send.outcome == "failed" and seq is not None:
-            detail = f"{send.device} was told that {send.client_id} failed, yet the log has it at seq {seq}."
+            detail = f"{send.device} was told that {send.request_id} failed, yet the log has it at seq {seq}."
             yield of_send(AnomalyKind.PHANTOM, send, seq, detail)
 
 
@@ -45,26 +45,26 @@ def send_order(index: Index) -> Iterator[Anomaly]:
     """The acked sends of one device to one conversation are in the log in the order it sent them."""
     latest: dict[tuple[str, str], tuple[int, str]] = {}
     for send in sorted(index.sends, key=lambda send: send.order):
-        seq = index.seq_of.get((send.conversation_id, send.client_id))
+        seq = index.seq_of.get((send.conversation_id, send.request_id))
         if send.outcome != "ok" or seq is None:
             continue
         whose = (send.conversation_id, send.device)
-        top, earlier = latest.get(whose, (seq, send.client_id))
+        top, earlier = latest.get(whose, (seq, send.request_id))
         if seq < top:
-            detail = f"{send.device} sent {earlier} first, but it is at {top} and {send.client_id} at {seq}."
+            detail = f"{send.device} sent {earlier} first, but it is at {top} and {send.request_id} at {seq}."
             yield of_send(AnomalyKind.SEND_ORDER, send, seq, detail)
-        latest[whose] = max((seq, send.client_id), (top, earlier))
+        latest[whose] = max((seq, send.request_id), (top, earlier))
 
 
 def real_time(index: Index) -> Iterator[Anomaly]:
     """A send that began after another was acked, on any device, is after it in the log."""
     logged: defaultdict[str, list[tuple[Send, int]]] = defaultdict(list)
     for send in index.sends:
-        if (seq := index.seq_of.get((send.conversation_id, send.client_id))) is not None:
+        if (seq := index.seq_of.get((send.conversation_id, send.request_id))) is not None:
             logged[send.conversation_id].append((send, seq))
     for sends in logged.values():
         done = sorted(
-            (send.completed, seq, send.client_id)
+            (send.completed, seq, send.request_id)
             for send, seq in sends
             if send.outcome == "ok" and send.completed is not None
         )
@@ -74,7 +74,7 @@ def real_time(index: Index) -> Iterator[Anomaly]:
                 top, earlier = max((top, earlier), done[taken][1:])
                 taken += 1
             if seq < top:
-                detail = f"{send.client_id} began after {earlier} was acked at {top}, but is at {seq}."
+                detail = f"{send.request_id} began after {earlier} was acked at {top}, but is at {seq}."
                 yield of_send(AnomalyKind.REAL_TIME, send, seq, detail)
 
 
@@ -94,16 +94,16 @@ def not_dense(index: Index) -> Iterator[Anomaly]:
 
 
 def duplicate_in_log(index: Index) -> Iterator[Anomaly]:
-    """A client_id is in the log at most once."""
+    """A request_id is in the log at most once."""
     for where, log in index.logs.items():
         first: dict[str, int] = {}
         for entry in log:
-            if entry.client_id is None:
+            if entry.request_id is None:
                 continue
-            if entry.client_id in first:
-                detail = f"{entry.client_id} is in the log at {first[entry.client_id]} and at {entry.seq}."
+            if entry.request_id in first:
+                detail = f"{entry.request_id} is in the log at {first[entry.request_id]} and at {entry.seq}."
                 yield of_entry(AnomalyKind.DUPLICATE_IN_LOG, where, None, entry, detail)
-            first.setdefault(entry.client_id, entry.seq)
+            first.setdefault(entry.request_id, entry.seq)
 
 
 def invented(index: Index) -> Iterator[Anomaly]:
@@ -111,7 +111,7 @@ def invented(index: Index) -> Iterator[Anomaly]:
     for where, log in index.logs.items():
         for entry in log:
             if entry.is_message and not index.is_sent(where, entry):
-                detail = f"The log has {entry.client_id} at seq {entry.seq}, which no device sent like that."
+                detail = f"The log has {entry.request_id} at seq {entry.seq}, which no device sent like that."
                 yield of_entry(AnomalyKind.INVENTED, where, None, entry, detail)
     for view in index.views:
         where = view.conversation_id
@@ -120,5 +120,5 @@ def invented(index: Index) -> Iterator[Anomaly]:
                 continue
             # What the log invented is named once, not once more for every device that was handed it.
             if entry != index.log_at[where].get(entry.seq):
-                detail = f"{view.device} was handed {entry.client_id}, which no device sent like that."
+                detail = f"{view.device} was handed {entry.request_id}, which no device sent like that."
                 yield of_entry(AnomalyKind.INVENTED, where, view.device, entry, detail)

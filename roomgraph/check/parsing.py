@@ -185,8 +185,8 @@ class HistoryReader:
                 acks = tuple(_made(Acked, ack) for ack in _listed(line, "acks"))
                 send = _made(Send, line, acks=acks)
                 _check_possible(send)
-                if self._sends.setdefault(send.client_id, send) is not send:
-                    raise _Wrong(f"client_id {_short(send.client_id)} is there twice; a retry is the same send")
+                if self._sends.setdefault(send.request_id, send) is not send:
+                    raise _Wrong(f"request_id {_short(send.request_id)} is there twice; a retry is the same send")
             case "view":
                 view = _made(DeviceView, line, entries=())
                 if not _fits(line.get("entries"), int):

@@ -48,7 +48,7 @@ class _OpenSend:
     failed_at: float | None = None
     acks: tuple[Acked, ...] = ()
 
-    def closed(self, client_id: str) -> Send:
+    def closed(self, request_id: str) -> Send:
         """Sum up the attempts; it failed only if every one of them definitely did."""
         outcome: Outcome = "unknown"
         completed = self.ok_at
@@ -58,7 +58,7 @@ class _OpenSend:
             outcome, completed = "failed", self.failed_at
         return Send(
             conversation_id=self.conversation_id,
-            client_id=client_id,
+            request_id=request_id,
             device=self.device,
             text=self.text,
             order=self.order,
@@ -108,7 +108,7 @@ class Recorder:
     """Collects a history while the system runs.
 
     It never waits and reads no clock, so the clients of one event loop can share it: a client passes
-    `loop.time()` as `at`. Its calls are keyed by client_id or by (device, conversation), so a callback needs
+    `loop.time()` as `at`. Its calls are keyed by request_id or by (device, conversation), so a callback needs
     to keep nothing between them. Each costs the same, however long the history is; what many devices get alike is
     kept once, and costs each of them 8 bytes.
     """
@@ -133,24 +133,24 @@ class Recorder:
     # What clients do
 
     def begin_send(
-        self, conversation_id: str, client_id: str, device: str, text: str, at: float, *, edits: int | None = None
+        self, conversation_id: str, request_id: str, device: str, text: str, at: float, *, edits: int | None = None
     ) -> None:
-        """Note an attempt just before it leaves; the same client_id again is a retry of the same send."""
-        send = self._sends.get(client_id)
+        """Note an attempt just before it leaves; the same request_id again is a retry of the same send."""
+        send = self._sends.get(request_id)
         if send is None:
             order = self._begun[device, conversation_id]
             self._begun[device, conversation_id] += 1
-            self._sends[client_id] = _OpenSend(conversation_id, device, text, order, at, edits)
+            self._sends[request_id] = _OpenSend(conversation_id, device, text, order, at, edits)
             return
         if (send.conversation_id, send.device, send.text, send.edits) != (conversation_id, device, text, edits):
-            raise ValueError(f"client_id {client_id} is already another send, by {send.device}")
+            raise ValueError(f"request_id {request_id} is already another send, by {send.device}")
         # A retry without a word on the attempt before it: nobody knows what became of that one.
         send.in_doubt = send.in_doubt or send.pending
         send.pending = True
 
     def end_send(
         self,
-        client_id: str,
+        request_id: str,
         outcome: Outcome,
         at: float,
         ack: tuple[str, int] | None = None,
@@ -162,7 +162,7 @@ class Recorder:
         """
         if (outcome == "ok") != (ack is not None):
             raise ValueError("an ok send has an ack, and no other has")
-        send = self._sends[client_id]
+        send = self._sends[request_id]
         if ack is not None:
             send.acks = (*send.acks, Acked(*ack, run_id))
             # A device that gave up and went on to its next send has let go of the order between the two.
@@ -178,7 +178,7 @@ class Recorder:
 
     def sends(self) -> Iterator[Send]:
         """The sends up to now; one without an answer is "unknown"."""
-        return (send.closed(client_id) for client_id, send in self._sends.items())
+        return (send.closed(request_id) for request_id, send in self._sends.items())
 
     def accept_run(self, conversation_id: str, run_id: str, *, replaces: int | None = None) -> None:
         """Note that a run was promised otherwise than by the ack of a send; again changes nothing.

@@ -32,14 +32,14 @@ def seen(entry: Entry) -> Seen:
 def seen_in(envelope: Mapping[str, Any]) -> Seen:
     """The entry of an envelope, as it is on the wire, as the checker knows it."""
     kind, data = envelope["type"], envelope["data"]
-    client_id = data.get("client_id")
+    request_id = data.get("request_id")
     of_run = data if kind in FINAL_TYPES or kind == RESOLVED else {}
     whole = json.dumps({name: envelope[name] for name in ENVELOPE}, sort_keys=True, ensure_ascii=False)
     return Seen(
         epoch=envelope["epoch"],
         seq=envelope["seq"],
         type=kind,
-        client_id=str(client_id) if client_id is not None else None,
+        request_id=str(request_id) if request_id is not None else None,
         text=str(data.get("text", "")),
         digest=hashlib.sha1(whole.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:20],
         run_id=of_run.get("run_id"),
@@ -83,7 +83,7 @@ class RecordedDevice:
         self.messages: dict[str, list[Message]] = {}  # of each conversation, in the order in which they came
         self.finals: dict[str, dict[str, list[Final]]] = {}  # conversation, run -> its ends, which should be one
         self.answered: dict[str, set[int]] = {}  # conversation -> the seqs of messages whose run has ended
-        self.arrived: dict[str, float] = {}  # client_id of a message -> when it came here
+        self.arrived: dict[str, float] = {}  # request_id of a message -> when it came here
         self.resets: list[str] = []
         self.recorder = recorder
         self._conversations: dict[str, Conversation] = {}
@@ -109,14 +109,17 @@ class RecordedDevice:
         """Send and record how it ended; raises what the client raises."""
         conversation = self._conversations[conversation_id]
         return await self._record_send(
-            conversation_id, text, lambda client_id: conversation.send(text, client_id=client_id)
+            conversation_id, text, lambda request_id: conversation.send(text, request_id=request_id)
         )
 
     async def edit(self, conversation_id: str, seq: int, text: str) -> Ack:
         """Replace the device's own message `seq` and record how that ended: it is a message as any other."""
         conversation = self._conversations[conversation_id]
         return await self._record_send(
-            conversation_id, text, lambda client_id: conversation.edit(seq, text, client_id=client_id), edits=seq
+            conversation_id,
+            text,
+            lambda request_id: conversation.edit(seq, text, request_id=request_id),
+            edits=seq,
         )
 
     async def regenerate(self, conversation_id: str, seq: int) -> str:
@@ -160,7 +163,7 @@ class RecordedDevice:
         after, head = 0, 1
         while after < head:
             request = {"conversation_id": conversation_id, "after": after, "limit": MAX_PAGE_ENTRIES}
-            answer = await self.client.request(ClientEvent.CONVERSATION_HISTORY, request)
+            answer = await self.client.request(ClientEvent.HISTORY_READ, request)
             page = [Entry.model_validate(item) for item in answer["entries"]]
             if not page:
                 return
@@ -170,7 +173,7 @@ class RecordedDevice:
     async def head(self, conversation_id: str) -> int:
         """The newest seq of the log."""
         request = {"conversation_id": conversation_id, "limit": 1}
-        return int((await self.client.request(ClientEvent.CONVERSATION_HISTORY, request))["head"])
+        return int((await self.client.request(ClientEvent.HISTORY_READ, request))["head"])
 
     async def close(self) -> None:
         """Disconnect."""
@@ -199,15 +202,15 @@ class RecordedDevice:
         *,
         edits: int | None = None,
     ) -> Ack:
-        client_id = uuid.uuid4().hex
+        request_id = uuid.uuid4().hex
         now = asyncio.get_running_loop().time
-        self.recorder.begin_send(conversation_id, client_id, self.name, text, now(), edits=edits)
+        self.recorder.begin_send(conversation_id, request_id, self.name, text, now(), edits=edits)
         try:
-            ack = await call(client_id)
+            ack = await call(request_id)
         except Refused:
-            self.recorder.end_send(client_id, "failed", now())
+            self.recorder.end_send(request_id, "failed", now())
             raise
-        self.recorder.end_send(client_id, "ok", now(), ack.position, ack.run_id)
+        self.recorder.end_send(request_id, "ok", now(), ack.position, ack.run_id)
         return ack
 
     async def _read(self, conversation: Conversation) -> None:
@@ -239,8 +242,8 @@ class RecordedDevice:
             final = Final(entry.type, entry.seq, attempt, entry.data["input_seq"])
             self.finals[conversation_id].setdefault(run_id, []).append(final)
             self.answered[conversation_id].add(final.input_seq)
-        if "client_id" in entry.data:
-            self.arrived[entry.data["client_id"]] = now
+        if "request_id" in entry.data:
+            self.arrived[entry.data["request_id"]] = now
         if entry.type == EntryType.MESSAGE:
             self.messages[conversation_id].append(Message(entry.seq, now, sys.intern(entry.author)))
         kept = self.entries[conversation_id]

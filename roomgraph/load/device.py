@@ -23,7 +23,7 @@ PACE_KEPT_S = 30.0  # a send is due so long at most before it is left out
 DEVICE_PREFIX = "light-"
 SILENCE_S = 10.0  # the node pings every 4 s and waits 4 s for the pong; 2 s more on a busy machine
 
-_ENTRY = b'42["conversation:entry",'
+_ENTRY = b'42["entry:appended",'
 _RESET = f'42["{ServerEvent.CONVERSATION_RESET}",'.encode()
 _LEAVE = (f'42["{ServerEvent.SERVER_DRAINING}",'.encode(), f'42["{ServerEvent.SESSION_ENDED}",'.encode())
 
@@ -35,7 +35,7 @@ class Heard(NamedTuple):
     epoch: str
     seq: int
     device_id: str
-    client_id: str  # of light devices: "<device id>.<number>.<when it was due, in microseconds>"
+    request_id: str  # of light devices: "<device id>.<number>.<when it was due, in microseconds>"
     due: float  # 0.0: not a light device's message
     digest: int
 
@@ -51,7 +51,7 @@ class Entries:
         self._digests: dict[tuple[str, str, int], int] = {}
 
     def of_frame(self, frame: bytes) -> Heard:
-        """The entry in a frame of `conversation:entry`."""
+        """The entry in a frame of `entry:appended`."""
         heard = self._read.get(frame)
         if heard is None:
             if len(self._read) > 4096:
@@ -63,11 +63,11 @@ class Entries:
         """The entry of an envelope in a page."""
         data = envelope["data"]
         digest = hash((envelope["type"], envelope["ts"], json.dumps(data, sort_keys=True)))
-        device_id, client_id = str(data.get("device_id", "")), str(data.get("client_id", ""))
-        light = device_id.startswith(DEVICE_PREFIX) and client_id.startswith(f"{device_id}.")
-        due = int(client_id.rpartition(".")[2]) / 1e6 if light else 0.0
+        device_id, request_id = str(data.get("device_id", "")), str(data.get("request_id", ""))
+        light = device_id.startswith(DEVICE_PREFIX) and request_id.startswith(f"{device_id}.")
+        due = int(request_id.rpartition(".")[2]) / 1e6 if light else 0.0
         where = envelope["conversation_id"], envelope["epoch"], envelope["seq"]
-        return Heard(*where, device_id, client_id, due, digest)
+        return Heard(*where, device_id, request_id, due, digest)
 
     def same(self, heard: Heard) -> bool:
         """Whether the entry is the one that was heard first at its position, as far back as that is known."""
@@ -196,14 +196,14 @@ class LightDevice:
             if time.monotonic() - due > PACE_KEPT_S:
                 return False
             self._number += 1
-            client_id = f"{self.device_id}.{self._number}.{int(due * 1e6)}"
-            request = {"conversation_id": conversation_id, "client_id": client_id, "text": text}
-            self._unseen[client_id] = None
+            request_id = f"{self.device_id}.{self._number}.{int(due * 1e6)}"
+            request = {"conversation_id": conversation_id, "request_id": request_id, "text": text}
+            self._unseen[request_id] = None
             self.figures.sent += 1
             try:
                 ack = await self.ask(ClientEvent.MESSAGE_SEND, request)
             except WireError as exc:
-                del self._unseen[client_id]
+                del self._unseen[request_id]
                 if isinstance(exc, Refusal):
                     self.figures.refused += 1
                 else:
@@ -211,11 +211,11 @@ class LightDevice:
                 return False
             self.figures.acked += 1
             self.figures.acks.add(time.monotonic() - due)
-            came = self._unseen.get(client_id)
+            came = self._unseen.get(request_id)
             if came is None:
-                self._unseen[client_id] = ack["seq"]
+                self._unseen[request_id] = ack["seq"]
             else:
-                del self._unseen[client_id]
+                del self._unseen[request_id]
                 self.figures.misplaced += came != -ack["seq"]
             return True
 
@@ -334,7 +334,7 @@ class LightDevice:
         """Read what is missing; the page says whether to go on."""
         request = {"conversation_id": place.conversation_id, "after": place.seq, "limit": MAX_PAGE_ENTRIES}
         try:
-            page = await self._request(ClientEvent.CONVERSATION_HISTORY, request)
+            page = await self._request(ClientEvent.HISTORY_READ, request)
         except (WireError, TimeoutError):
             self.cut()  # the next connection begins with a sync
             return
@@ -405,18 +405,18 @@ class LightDevice:
             self._take_own(place, heard)
 
     def _take_own(self, place: Place, heard: Heard) -> None:
-        number = int(heard.client_id.split(".")[1])
+        number = int(heard.request_id.split(".")[1])
         last = self._last_own.get(place.conversation_id, 0)
         self._last_own[place.conversation_id] = max(last, number)
         if number <= last:
             self.figures.duplicated += 1
             return
-        acked = self._unseen.get(heard.client_id)
+        acked = self._unseen.get(heard.request_id)
         if acked is not None:
-            del self._unseen[heard.client_id]
+            del self._unseen[heard.request_id]
             self.figures.misplaced += acked != heard.seq
-        elif heard.client_id in self._unseen:
-            self._unseen[heard.client_id] = -heard.seq  # the ack is still to come
+        elif heard.request_id in self._unseen:
+            self._unseen[heard.request_id] = -heard.seq  # the ack is still to come
 
     def _note_return(self) -> None:
         if self._lost_at is not None and self.level:

@@ -106,7 +106,7 @@ class Figures:
     attempts: Histogram = field(default_factory=Histogram)  # from a lost connection to each try to connect
     returns: Histogram = field(default_factory=Histogram)  # from a lost connection to the next one
     behind: Histogram = field(default_factory=Histogram)  # from a lost connection to having all that was missed
-    connects: Histogram = field(default_factory=Histogram)  # from a connect's beginning to its `session:ready`
+    connects: Histogram = field(default_factory=Histogram)  # from a connect's beginning to its `session:opened`
 
     def merge(self, other: Figures) -> None:
         """Add those of other devices."""

@@ -199,7 +199,7 @@ class Fleet:
 
         async def read(conversation_id: str, device: LightDevice) -> None:
             request = {"conversation_id": conversation_id, "limit": 1}
-            page = await device.ask("conversation:history", request)
+            page = await device.ask("history:read", request)
             self.heads[conversation_id] = page["head"]
 
         await self._at_once(read(name, device) for name, device in members.items())

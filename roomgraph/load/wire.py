@@ -57,7 +57,7 @@ class Wire(asyncio.Protocol):
         self._lost = False
 
     async def open(self, url: str, auth: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Connect; return the payload of `session:ready`. Raises Refusal, WireError, OSError or TimeoutError."""
+        """Connect; return the payload of `session:opened`. Raises Refusal, WireError, OSError or TimeoutError."""
         at = urlsplit(url)
         host, secure = at.hostname or "127.0.0.1", at.scheme == "https"
         key = base64.b64encode(os.urandom(16)).decode()
@@ -166,7 +166,7 @@ class Wire(asyncio.Protocol):
     def _message(self, message: bytes) -> None:
         kind = message[:2]
         if kind == b"42":
-            if not self.ready.done() and message.startswith(b'42["session:ready",'):
+            if not self.ready.done() and message.startswith(b'42["session:opened",'):
                 self.ready.set_result(json.loads(message[2:])[1])
             else:
                 self._on_event(message)
@@ -178,7 +178,7 @@ class Wire(asyncio.Protocol):
         elif message == b"2":
             self._say(b"3")
         elif kind == b"40":
-            pass  # `session:ready` comes next
+            pass  # `session:opened` comes next
         elif kind == b"44":
             said = json.loads(message[2:])
             self._fail(Refusal(said.get("data") or {"message": said.get("message", ""), "retryable": True}))

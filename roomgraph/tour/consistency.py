@@ -65,7 +65,7 @@ async def play_consistency(stage: Stage) -> dict[str, Any]:
     stage.console.print(table)
 
     latency = percentiles(
-        device.arrived[entry.data["client_id"]] - began[f"{entry.data['name']} {entry.seq}"]
+        device.arrived[entry.data["request_id"]] - began[f"{entry.data['name']} {entry.seq}"]
         for device in devices
         for entry in device.entries[conversation.id]
         if entry.type == EntryType.MESSAGE and entry.author != device.client.user_id

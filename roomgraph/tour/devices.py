@@ -38,7 +38,7 @@ async def play_devices(stage: Stage) -> dict[str, Any]:
             came.set()
 
         device.client.on("read:updated", read)
-        device.client.on("draft:updated", draft)
+        device.client.on("draft:changed", draft)
 
     last = 0
     for number in range(MESSAGES_EACH):

@@ -206,19 +206,19 @@ class RawDevice:
 
     async def send(self, conversation_id: str, text: str) -> None:
         """Send a message until it is acked. Raises Refusal or WireError."""
-        client_id = uuid.uuid4().hex
-        payload = {"conversation_id": conversation_id, "client_id": client_id, "text": text}
-        self._recorder.begin_send(conversation_id, client_id, self.name, text, self._loop.time())
+        request_id = uuid.uuid4().hex
+        payload = {"conversation_id": conversation_id, "request_id": request_id, "text": text}
+        self._recorder.begin_send(conversation_id, request_id, self.name, text, self._loop.time())
         try:
             ack = await self.ask("message:send", payload)
         except Refusal as exc:
-            self._recorder.end_send(client_id, "failed" if exc.certain else "unknown", self._loop.time())
+            self._recorder.end_send(request_id, "failed" if exc.certain else "unknown", self._loop.time())
             raise
         except WireError:
-            self._recorder.end_send(client_id, "unknown", self._loop.time())
+            self._recorder.end_send(request_id, "unknown", self._loop.time())
             raise
         position = (ack["epoch"], ack["seq"])
-        self._recorder.end_send(client_id, "ok", self._loop.time(), position, ack["run_id"])
+        self._recorder.end_send(request_id, "ok", self._loop.time(), position, ack["run_id"])
 
     async def invite(self, conversation_id: str, user_id: str) -> None:
         """Invite a user."""
@@ -303,13 +303,13 @@ class RawDevice:
                 await self._catch_up(wire)
             elif not room.syncing:
                 request = {"conversation_id": where, "after": room.seq, "limit": 200}
-                self._show(room, room.page(await self._request(wire, "conversation:history", request)))
+                self._show(room, room.page(await self._request(wire, "history:read", request)))
         except (WireError, TimeoutError):
             wire.abort()  # the next session begins with a catch-up
 
     def _on_event(self, frame: bytes) -> None:
         event, payload = json.loads(frame[2:])[:2]
-        if event == "conversation:entry":
+        if event == "entry:appended":
             room = self.rooms.get(payload["conversation_id"])
             if room is not None and room.syncing and not (room.member or room.asked):
                 # It follows this conversation no more, so this should not have come.

@@ -115,7 +115,7 @@ class RawPeople:
     async def _settle(self, device: RawDevice, conversation_id: str, timeout: float) -> str:
         request = {"conversation_id": conversation_id, "limit": 1}
         try:
-            head = (await device.ask("conversation:history", request))["head"]
+            head = (await device.ask("history:read", request))["head"]
         except WireError:
             return device.name
         if not await device.reaches(conversation_id, head, timeout):
@@ -127,7 +127,7 @@ class RawPeople:
         after, head = 0, 1
         while after < head:
             request = {"conversation_id": conversation_id, "after": after, "limit": 200}
-            page = await device.ask("conversation:history", request)
+            page = await device.ask("history:read", request)
             self._recorder.log(conversation_id, *map(seen_in, page["entries"]))
             after, head = page["entries"][-1]["seq"], page["head"]
 

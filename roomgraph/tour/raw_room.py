@@ -15,7 +15,7 @@ class Next(StrEnum):
 
     NOTHING = "nothing"
     SYNC = "sync"
-    READ = "read"  # `conversation:history` after the position
+    READ = "read"  # `history:read` after the position
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class RawRoom:
         return self._deliver(result["head"])
 
     def page(self, page: Mapping[str, Any]) -> list[Envelope]:
-        """A page of `conversation:history` above the position came."""
+        """A page of `history:read` above the position came."""
         self.reading = False
         if self.syncing:
             return []

@@ -178,10 +178,10 @@ class Traffic:
             and since <= send.invoked < until
         ]
         return [
-            device.arrived[send.client_id] - send.invoked
+            device.arrived[send.request_id] - send.invoked
             for device in among
             for send in sent
-            if send.device != device.name and send.client_id in device.arrived
+            if send.device != device.name and send.request_id in device.arrived
         ]
 
     async def _write(self, device: RecordedDevice, index: int) -> None:

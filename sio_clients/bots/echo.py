@@ -13,7 +13,7 @@ from sio_server.protocol.events import Entry, EntryType
 async def echo(conversation: Conversation, own_user_id: str) -> None:
     """Answer every message that others have sent since the bot joined with the same text, each once.
 
-    The `client_id` of an answer is made of the message's seq: a bot that is restarted may answer a message
+    The `request_id` of an answer is made of the message's seq: a bot that is restarted may answer a message
     again, and the log keeps one answer.
     """
     still_history = conversation.card.replayed if conversation.card else 0
@@ -26,7 +26,7 @@ async def echo(conversation: Conversation, own_user_id: str) -> None:
         still_history -= 1
         if still_history <= 0:
             for message in waiting:
-                await conversation.send(f"echo: {message.text}", client_id=f"echo-{message.seq}")
+                await conversation.send(f"echo: {message.text}", request_id=f"echo-{message.seq}")
             waiting.clear()
 
 

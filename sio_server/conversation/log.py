@@ -62,7 +62,7 @@ def new_epoch() -> str:
 class ConversationLog:
     """The logs of all conversations in one Redis.
 
-    Promises: an acked append is in the log; the same `client_id` again gives the same ack; seq is dense from
+    Promises: an acked append is in the log; the same `request_id` again gives the same ack; seq is dense from
     1; every read is checked for membership in the same atomic step. Raises Refused with a code when the
     request cannot be served and Unavailable when the outcome is unknown.
     """
@@ -77,7 +77,7 @@ class ConversationLog:
         self,
         conversation_id: str,
         author: Author,
-        client_id: str,
+        request_id: str,
         text: str,
         *,
         run_id: str,
@@ -95,7 +95,7 @@ class ConversationLog:
             "user_id": author.user_id,
             "name": author.name,
             "device_id": author.device_id,
-            "client_id": client_id,
+            "request_id": request_id,
             "text": text,
         }
         if edits is not None:
@@ -110,7 +110,7 @@ class ConversationLog:
             conversation_id,
             author.user_id,
             data=to_json(data),
-            client_id=client_id,
+            request_id=request_id,
             digest=digest,
             run_id=run_id,
             mentioned=f" {' '.join(mentions(text))} ",

@@ -30,7 +30,7 @@ class ErrorCode(StrEnum):
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     HOST_NOT_ALLOWED = "host_not_allowed"
     CONVERSATION_EXISTS = "conversation_exists"
-    CLIENT_ID_REUSED = "client_id_reused"
+    REQUEST_ID_REUSED = "request_id_reused"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_CONVERSATIONS = "too_many_conversations"
@@ -46,7 +46,7 @@ class ErrorCode(StrEnum):
 
 
 # With these the outcome is unknown. Every request may be repeated as it was: a send carries its
-# `client_id`, and all other requests have the same effect once or twice.
+# `request_id`, and all other requests have the same effect once or twice.
 UNKNOWN_OUTCOME = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL})
 # With the others of these nothing was done, and the same request may be accepted later.
 RETRYABLE = UNKNOWN_OUTCOME | {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}

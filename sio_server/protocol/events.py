@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import AGENT_PREFIX
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 MAX_FRAME_BYTES = 64 * 1024  # a larger frame is answered with `payload_too_large`
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, in one message or draft
@@ -47,17 +47,17 @@ class ClientEvent(StrEnum):
     CONVERSATION_JOIN = "conversation:join"
     CONVERSATION_LEAVE = "conversation:leave"
     CONVERSATION_LIST = "conversation:list"
-    CONVERSATION_HISTORY = "conversation:history"
+    HISTORY_READ = "history:read"
     CONVERSATION_INVITE = "conversation:invite"
-    CONVERSATION_MEMBERS = "conversation:members"
+    MEMBERS_LIST = "members:list"
     MESSAGE_SEND = "message:send"
     MESSAGE_EDIT = "message:edit"
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
     READ_UPDATE = "read:update"
-    DRAFT_UPDATE = "draft:update"
-    TYPING_UPDATE = "typing:update"
+    DRAFT_SAVE = "draft:save"
+    TYPING_SET = "typing:set"
     SESSION_SYNC = "session:sync"
     DEVICE_LIST = "device:list"
     DEVICE_RENAME = "device:rename"
@@ -68,10 +68,10 @@ class ClientEvent(StrEnum):
 class ServerEvent(StrEnum):
     """Server to client."""
 
-    SESSION_READY = "session:ready"
+    SESSION_OPENED = "session:opened"
     SESSION_ENDED = "session:ended"
-    CONVERSATION_ENTRY = "conversation:entry"
-    CONVERSATION_UPDATED = "conversation:updated"
+    ENTRY_APPENDED = "entry:appended"
+    CONVERSATION_CHANGED = "conversation:changed"
     CONVERSATION_RESET = "conversation:reset"
     RUN_STARTED = "run:started"
     RUN_DELTA = "run:delta"
@@ -80,12 +80,12 @@ class ServerEvent(StrEnum):
     RUN_FINISHED = "run:finished"
     INTERRUPT_REQUESTED = "interrupt:requested"
     INTERRUPT_RESOLVED = "interrupt:resolved"
-    PRESENCE_UPDATE = "presence:update"
-    DEVICE_UPDATED = "device:updated"
+    PRESENCE_CHANGED = "presence:changed"
+    DEVICES_CHANGED = "devices:changed"
     DELIVERY_UPDATED = "delivery:updated"
     READ_UPDATED = "read:updated"
-    DRAFT_UPDATED = "draft:updated"
-    TYPING_UPDATED = "typing:updated"
+    DRAFT_CHANGED = "draft:changed"
+    TYPING_CHANGED = "typing:changed"
     SERVER_DRAINING = "server:draining"
 
 
@@ -227,7 +227,7 @@ class ConversationList(_Wire):
     limit: Annotated[int, Field(ge=1, le=100)] = 100
 
 
-class ConversationHistory(_Wire):
+class HistoryRead(_Wire):
     """One page of ascending entries: those just above `after`, or just below `before` (default: the end)."""
 
     conversation_id: Id
@@ -243,17 +243,17 @@ class ConversationInvite(_Wire):
     user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MAX_INVITES)]
 
 
-class ConversationMembers(_Wire):
+class MembersList(_Wire):
     """The members, with who is online."""
 
     conversation_id: Id
 
 
 class MessageSend(_Wire):
-    """Append a message. `client_id` is the sender's own unique id: the same one again yields the same ack."""
+    """Append a message. `request_id` is the sender's own unique id: the same one again yields the same ack."""
 
     conversation_id: Id
-    client_id: Id
+    request_id: Id
     text: Annotated[Text, Field(min_length=1)]
 
 
@@ -261,7 +261,7 @@ class MessageEdit(_Wire):
     """Replace the conversation's last message, one's own: the dialog forgets what came of the old one."""
 
     conversation_id: Id
-    client_id: Id
+    request_id: Id
     seq: Seq
     text: Annotated[Text, Field(min_length=1)]
 
@@ -295,14 +295,14 @@ class ReadUpdate(_Wire):
     seq: Seq
 
 
-class DraftUpdate(_Wire):
+class DraftSave(_Wire):
     """This user's unsent text in a conversation; an empty text clears it."""
 
     conversation_id: Id
     text: Text
 
 
-class TypingUpdate(_Wire):
+class TypingSet(_Wire):
     """This user began or stopped typing. May be lost."""
 
     conversation_id: Id
@@ -344,17 +344,17 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_JOIN: ConversationJoin,
     ClientEvent.CONVERSATION_LEAVE: ConversationLeave,
     ClientEvent.CONVERSATION_LIST: ConversationList,
-    ClientEvent.CONVERSATION_HISTORY: ConversationHistory,
+    ClientEvent.HISTORY_READ: HistoryRead,
     ClientEvent.CONVERSATION_INVITE: ConversationInvite,
-    ClientEvent.CONVERSATION_MEMBERS: ConversationMembers,
+    ClientEvent.MEMBERS_LIST: MembersList,
     ClientEvent.MESSAGE_SEND: MessageSend,
     ClientEvent.MESSAGE_EDIT: MessageEdit,
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,
     ClientEvent.READ_UPDATE: ReadUpdate,
-    ClientEvent.DRAFT_UPDATE: DraftUpdate,
-    ClientEvent.TYPING_UPDATE: TypingUpdate,
+    ClientEvent.DRAFT_SAVE: DraftSave,
+    ClientEvent.TYPING_SET: TypingSet,
     ClientEvent.SESSION_SYNC: SessionSync,
     ClientEvent.DEVICE_LIST: DeviceList,
     ClientEvent.DEVICE_RENAME: DeviceRename,
@@ -372,7 +372,7 @@ class HandshakeAuth(_Wire):
 
 
 class Entry(BaseModel):
-    """One record of the log: the envelope of `conversation:entry` and of every page of history."""
+    """One record of the log: the envelope of `entry:appended` and of every page of history."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -142,7 +142,7 @@ class ConversationKeys:
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
         self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
-        self.sent = f"{base}:sent"  # hash: "<user id> <client_id>" -> "<digest> <ack>", as long as its entry
+        self.sent = f"{base}:sent"  # hash: "<user id> <request_id>" -> "<digest> <ack>", as long as its entry
         self.reads = f"{base}:reads"  # hash: user id -> seq
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq

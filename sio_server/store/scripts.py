@@ -20,7 +20,7 @@ _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
     "not_a_member": "you are not a member of this conversation; join it first",
     "conversation_exists": "this id is taken: join the conversation, or take another id",
-    "client_id_reused": "this client_id was used for another message",
+    "request_id_reused": "this request_id was used for another message",
     "not_allowed": "another user has to do this",
     "not_latest": "something newer has been said since",
     "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",

@@ -14,7 +14,7 @@ PRESENCE_ROOMS = 200
 
 
 class UserSteps:
-    """Runs steps on users. Each is one with its publication, so the last `device:updated` that comes is true."""
+    """Runs steps on users. Each is one with its publication, so the last `devices:changed` that comes is true."""
 
     def __init__(self, redis: Redis, scripts: Scripts, members: Members, *, users_kept_ms: int = 0) -> None:
         """`users_kept_ms`: what a user has is forgotten so long after the last session (0: never)."""

@@ -7,7 +7,7 @@ async (count) => {
   const text = (n) => "lorem ipsum dolor sit amet ".repeat(1 + (n % 9)) + n;
   const entry = (seq, type, data) => ({ epoch, seq, type, ts: new Date(Date.now() - (count - seq) * 30000).toISOString(), data });
   const message = (seq, user_id) =>
-    entry(seq, "message", { role: "user", user_id, name: user_id, device_id: "d", client_id: `c${seq}`, text: text(seq) });
+    entry(seq, "message", { role: "user", user_id, name: user_id, device_id: "d", request_id: `c${seq}`, text: text(seq) });
   const answer = (seq) => {
     const agent = { role: "assistant", user_id: "agent:teller", name: "Teller", run_id: `r${seq}`, input_seq: seq - 1 };
     return entry(seq, "answer", { ...agent, tools: [], text: `**${text(seq)}**\n\n- a\n- b\n\n\`\`\`\nc\n\`\`\`` });

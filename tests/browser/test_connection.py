@@ -156,7 +156,7 @@ async def test_messages_that_a_closed_tab_left_are_sent_once_by_another_tab(
     assert await log_of(plans) == ["one", "two"]
     await until(other, KEPT.replace("COUNT", "0"))
     first = next(entry for entry in await plans.log() if entry.type == "message")
-    assert first.data["client_id"] in wire.sent[0]
+    assert first.data["request_id"] in wire.sent[0]
 
 
 async def test_open_tabs_know_of_each_other_by_their_locks(open_page: PageFactory, plans: Conversation) -> None:

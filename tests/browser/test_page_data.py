@@ -138,8 +138,8 @@ async def test_a_page_in_a_frame_reports_to_its_stage_and_obeys_it(
     await told("entry", type="member_joined")
     await stage.evaluate("frames[0].postMessage({ do: 'send', text: 'from the stage' }, location.origin)")
     sent = await told("sent")
-    acked = await told("acked", client_id=sent["client_id"])
-    entry = await told("entry", client_id=sent["client_id"], seq=acked["seq"], type="message")
+    acked = await told("acked", request_id=sent["request_id"])
+    entry = await told("entry", request_id=sent["request_id"], seq=acked["seq"], type="message")
     assert sent["at"] <= min(acked["at"], entry["at"])
     assert sent["conversation_id"] == entry["conversation_id"] == plans.id
     written = [(one.data["text"], one.data["device_id"]) for one in await plans.log() if one.type == "message"]

@@ -31,7 +31,7 @@ MOVING = "Number(document.getElementById('drawing').dataset.moving ?? 0)"
 
 
 class Given:
-    """The client_ids of the messages that a client was given, in their order."""
+    """The request_ids of the messages that a client was given, in their order."""
 
     def __init__(self) -> None:
         self.take: Inbox[str] = Inbox()
@@ -119,7 +119,7 @@ async def witness(staged: Page, stage_url: str) -> AsyncIterator[Witness]:
         async def listen() -> None:
             async for entry in conversation.entries():
                 if entry.type == EntryType.MESSAGE:
-                    given.take(entry.data["client_id"])
+                    given.take(entry.data["request_id"])
 
         listening = asyncio.create_task(listen())
         yield conversation, given

@@ -196,15 +196,15 @@ async def the_way_to_redis_is_unsteady(stage: Stage) -> None:
     proxy.up.jitter_s = 0.05
     try:
         for number in range(30):
-            client_id, text = uuid.uuid4().hex, f"in a row {number}"
+            request_id, text = uuid.uuid4().hex, f"in a row {number}"
 
-            def acked(ack: dict[str, Any], client_id: str = client_id) -> None:
+            def acked(ack: dict[str, Any], request_id: str = request_id) -> None:
                 assert ack["ok"], ack
-                stage.recorder.end_send(client_id, "ok", loop.time(), (ack["epoch"], ack["seq"]), ack["run_id"])
+                stage.recorder.end_send(request_id, "ok", loop.time(), (ack["epoch"], ack["seq"]), ack["run_id"])
                 acks.put_nowait(None)
 
-            request = {"conversation_id": stage.conversation_id, "client_id": client_id, "text": text}
-            stage.recorder.begin_send(stage.conversation_id, client_id, "Raw", text, loop.time())
+            request = {"conversation_id": stage.conversation_id, "request_id": request_id, "text": text}
+            stage.recorder.begin_send(stage.conversation_id, request_id, "Raw", text, loop.time())
             await raw.sio.emit("message:send", request, callback=acked)
         async with within(WAIT_S, "30 acks"):
             for _ in range(30):

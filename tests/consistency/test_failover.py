@@ -55,7 +55,7 @@ class Device:
         self._changes = Changes(self._seen)
         for name in ("run:started", "run:delta", "run:superseded", "run:finished", "server:draining"):
             client.on(name, partial(self._heard, name))
-        client.on("session:ready", partial(self._heard, "session:ready"))
+        client.on("session:opened", partial(self._heard, "session:opened"))
         self._reading = asyncio.create_task(self._read())
 
     def _heard(self, name: str, payload: dict[str, Any]) -> None:

@@ -70,11 +70,11 @@ class RawWebSocket:
         await asyncio.get_running_loop().sock_connect(self._socket, ("127.0.0.1", self.port))
 
     async def open(self, token: str, device_id: str) -> dict[str, Any]:
-        """Connect, begin a session and return the payload of `session:ready`."""
+        """Connect, begin a session and return the payload of `session:opened`."""
         await self.connect()
         await self.upgrade()
         await self.say("40" + json.dumps({"token": token, "device_id": device_id}))
-        while not (text := await self.hear()).startswith('42["session:ready"'):
+        while not (text := await self.hear()).startswith('42["session:opened"'):
             assert not text.startswith("44"), text
         ready: dict[str, Any] = json.loads(text[2:])[1]
         return ready

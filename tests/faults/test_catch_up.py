@@ -30,11 +30,11 @@ async def write(conversation_id: str, author: Author, log: ConversationLog) -> N
     some = asyncio.Semaphore(32)
 
     async def one(number: int) -> None:
-        client_id, text = uuid.uuid4().hex, f"missed {number} " + "word " * 12
+        request_id, text = uuid.uuid4().hex, f"missed {number} " + "word " * 12
         async with some:
             while True:
                 try:
-                    await log.append_message(conversation_id, author, client_id, text, run_id="")
+                    await log.append_message(conversation_id, author, request_id, text, run_id="")
                     return
                 except Unavailable:  # the disk may be slow for a moment, and the same again makes no second entry
                     pass

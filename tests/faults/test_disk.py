@@ -41,7 +41,7 @@ async def refused_sends(client: RawClient, prefix: str) -> None:
     loop = asyncio.get_running_loop()
     async with within(60, "a send that is refused"):
         for number in range(100_000):
-            request = {"conversation_id": "c", "client_id": f"{prefix}{number}", "text": "x" * 16_000}
+            request = {"conversation_id": "c", "request_id": f"{prefix}{number}", "text": "x" * 16_000}
             began = loop.time()
             ack = await client.call("message:send", request)
             assert loop.time() - began < ANSWERED_S
@@ -66,7 +66,7 @@ async def test_sends_are_refused_while_redis_has_no_memory_and_go_on_when_it_has
         await redis.config_set("maxmemory", used + 200_000)
         await refused_sends(raw, "m")
         # What is there can be read meanwhile, and leases are kept.
-        page = await raw.call("conversation:history", {"conversation_id": "c", "limit": 1})
+        page = await raw.call("history:read", {"conversation_id": "c", "limit": 1})
         assert page["ok"] is True
         assert (await ready(cluster.urls[0]))[0] == 200
         await asyncio.sleep(10 if SOAK else 3)  # longer than a lease; the length of the fault

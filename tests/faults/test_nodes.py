@@ -155,7 +155,7 @@ class Load:
             for entry in device.entries[self.conversation_id]:
                 sender, sent_at, _ = self.sent.get(entry.text, ("", 0.0, 0.0))
                 if sender in names and began <= sent_at < ended:
-                    times.append(device.arrived[entry.data["client_id"]] - sent_at)
+                    times.append(device.arrived[entry.data["request_id"]] - sent_at)
         return times
 
     async def _write(self, device: RecordedDevice) -> None:

@@ -134,7 +134,7 @@ async def test_devices_stay_when_redis_is_away_for_all_nodes(start_cluster):
             await device.join(conversation.id)
         moved: list[object] = []
         for device in devices:
-            for event in ("server:draining", "session:ready"):
+            for event in ("server:draining", "session:opened"):
                 device.client.on(event, moved.append)
         for number in range(3):
             cut_off(cluster, number, "both")

@@ -41,17 +41,17 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.CONVERSATION_JOIN: room,
         ClientEvent.CONVERSATION_LEAVE: {"conversation_id": "other"},
         ClientEvent.CONVERSATION_LIST: {},
-        ClientEvent.CONVERSATION_HISTORY: room,
+        ClientEvent.HISTORY_READ: room,
         ClientEvent.CONVERSATION_INVITE: {**room, "user_ids": ["dora"]},
-        ClientEvent.CONVERSATION_MEMBERS: room,
-        ClientEvent.MESSAGE_SEND: {**room, "client_id": f"m{number}", "text": "hello"},
-        ClientEvent.MESSAGE_EDIT: {**room, "client_id": f"e{number}", "seq": 2, "text": "hello"},
+        ClientEvent.MEMBERS_LIST: room,
+        ClientEvent.MESSAGE_SEND: {**room, "request_id": f"m{number}", "text": "hello"},
+        ClientEvent.MESSAGE_EDIT: {**room, "request_id": f"e{number}", "seq": 2, "text": "hello"},
         ClientEvent.RUN_STOP: room,
         ClientEvent.RUN_REGENERATE: {**room, "seq": 2},
         ClientEvent.INTERRUPT_RESPOND: {**room, "interrupt_id": "r:0", "value": "yes"},
         ClientEvent.READ_UPDATE: {**room, "seq": 1},
-        ClientEvent.DRAFT_UPDATE: {**room, "text": "dra"},
-        ClientEvent.TYPING_UPDATE: {**room, "typing": True},
+        ClientEvent.DRAFT_SAVE: {**room, "text": "dra"},
+        ClientEvent.TYPING_SET: {**room, "typing": True},
         ClientEvent.SESSION_SYNC: {"positions": {"c": None, "other": None}},
         ClientEvent.DEVICE_LIST: {},
         ClientEvent.DEVICE_RENAME: {"device_id": "d", "device_name": "My device"},
@@ -73,10 +73,10 @@ async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not
     try:
         for client in clients.values():
             await client.connect(url, {"token": token})
-            await client.event("session:ready")
+            await client.event("session:opened")
         first = clients[ClientEvent.MESSAGE_SEND]
         await first.call("conversation:create", {"conversation_id": "c", "access": "open", "agent": "off"})
-        await clients[ClientEvent.TYPING_UPDATE].call("conversation:join", {"conversation_id": "c"})
+        await clients[ClientEvent.TYPING_SET].call("conversation:join", {"conversation_id": "c"})
 
         if how == "stopped":
             await cluster.signal_redis(signal.SIGSTOP)
@@ -90,7 +90,7 @@ async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not
                 asked_at = time.monotonic()
                 ack = await clients[event].call(event, requests(turn)[event])
                 took[f"{event} {turn}"] = time.monotonic() - asked_at
-                if event == ClientEvent.TYPING_UPDATE:
+                if event == ClientEvent.TYPING_SET:
                     assert ack == {"ok": True}, "typing may be lost"
                 else:
                     assert ack["error"]["code"] == "unavailable", (event, ack)
@@ -136,7 +136,7 @@ async def test_while_redis_hangs_nothing_waits_for_two_seconds_and_nodes_are_not
         for node in cluster.urls:
             await until_ready(node, 200, LEVEL_S + 1)
         assert all(client.sio.connected for client in clients.values()), "nobody was sent away"
-        ack = await first.call("message:send", {"conversation_id": "c", "client_id": "m0", "text": "hello"})
+        ack = await first.call("message:send", {"conversation_id": "c", "request_id": "m0", "text": "hello"})
         assert ack["ok"] is True
     finally:
         await cluster.signal_redis(signal.SIGCONT)
@@ -150,7 +150,7 @@ async def test_a_redis_that_is_killed_and_comes_back_under_load_loses_nothing_ac
     async with loaded(cluster, 6) as load, requests_timed() as took:
         moved: list[object] = []
         for device in load.devices:
-            device.client.on("session:ready", moved.append)
+            device.client.on("session:opened", moved.append)
         load.start()
         level = []
         for turn in range(10 if SOAK else 3):
@@ -226,7 +226,13 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
         mine = await ann.create(access="open", agent="mention", graph="echo")
         theirs = await bob.join(mine.id)
         heard: Inbox[tuple[str, dict[str, Any]]] = Inbox()
-        for event in ("presence:update", "read:updated", "delivery:updated", "device:updated", "server:draining"):
+        for event in (
+            "presence:changed",
+            "read:updated",
+            "delivery:updated",
+            "devices:changed",
+            "server:draining",
+        ):
             ann.on(event, partial(_keep, heard, event))
 
         silent = await silence_the_bus(cluster, 0)
@@ -238,13 +244,13 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             await bob.close()
             await first_of(mine.entries(), lambda entry: entry.seq >= ack.seq, "the missed entry", FILLED_S)
             filled = time.monotonic() - began
-            offline = "presence:update", {"user_id": bob_id, "online": False}
+            offline = "presence:changed", {"user_id": bob_id, "online": False}
             await heard.first(lambda event: event == offline, "Bob's going", FILLED_S)
             kinds = ("read:updated", "delivery:updated")
             marks = [payload for name, payload in heard.items if name in kinds and payload["seq"] == ack.seq]
             assert {mark["user_id"] for mark in marks} == {bob_id}
             assert len(marks) >= 2
-            await heard.first(lambda event: event[0] == "device:updated", "the devices", FILLED_S)
+            await heard.first(lambda event: event[0] == "devices:changed", "the devices", FILLED_S)
             assert not any(name == "server:draining" for name, _ in heard.items)
             print(f"silent bus: made good after {filled:.1f} s")
         finally:

@@ -66,7 +66,7 @@ class Traffic:
             for entry in device.entries[self.conversation_id]:
                 sent = self._sent.get(entry.text)
                 if sent is not None and began <= sent < ended:
-                    times.append(device.arrived[entry.data["client_id"]] - sent)
+                    times.append(device.arrived[entry.data["request_id"]] - sent)
         return times
 
 
@@ -209,7 +209,7 @@ async def test_a_device_whose_line_stands_still_catches_up_when_it_moves_again(s
             _, token = await guest_token(url, "Behind")
             async with ChatClient(url, token) as client:
                 ends: list[dict[str, Any]] = []
-                client.on("session:ready", lambda ready: ends.append(ready["last_end"]))
+                client.on("session:opened", lambda ready: ends.append(ready["last_end"]))
                 device = RecordedDevice("behind", client, recorder)
                 await device.join(busy.conversation_id)
                 line.down.blackhole = True

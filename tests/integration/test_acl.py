@@ -94,10 +94,10 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         in_it = {"conversation_id": conversation.id}
         requests: dict[str, dict[str, Any]] = {
             "read:update": {"seq": 3},
-            "draft:update": {"text": "hel"},
-            "typing:update": {"typing": True},
-            "conversation:members": {},
-            "conversation:history": {},
+            "draft:save": {"text": "hel"},
+            "typing:set": {"typing": True},
+            "members:list": {},
+            "history:read": {},
             "run:stop": {},
             "run:regenerate": {"seq": conversation.position.seq if conversation.position else 0},
         }

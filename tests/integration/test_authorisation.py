@@ -46,18 +46,18 @@ class Rule(NamedTuple):
 # In each conversation the owner's message is entry SEQ, the last one, and no run was ever begun.
 SEQ = 4
 RULES: dict[ClientEvent, Rule] = {
-    E.CONVERSATION_HISTORY: Rule({}),
+    E.HISTORY_READ: Rule({}),
     E.CONVERSATION_INVITE: Rule({"user_ids": ["somebody"]}),
-    E.CONVERSATION_MEMBERS: Rule({}),
-    E.MESSAGE_SEND: Rule({"client_id": "cell", "text": "cell"}),
-    E.MESSAGE_EDIT: Rule({"client_id": "cell", "text": "cell", "seq": SEQ}, member="not_allowed"),
+    E.MEMBERS_LIST: Rule({}),
+    E.MESSAGE_SEND: Rule({"request_id": "cell", "text": "cell"}),
+    E.MESSAGE_EDIT: Rule({"request_id": "cell", "text": "cell", "seq": SEQ}, member="not_allowed"),
     E.RUN_STOP: Rule({}),
     E.RUN_REGENERATE: Rule({"seq": SEQ}, owner="not_latest", member="not_latest"),
     E.INTERRUPT_RESPOND: Rule(
         {"interrupt_id": "i", "value": 1}, owner="unknown_interrupt", member="unknown_interrupt"
     ),
     E.READ_UPDATE: Rule({"seq": SEQ}),
-    E.DRAFT_UPDATE: Rule({"text": "cell"}),
+    E.DRAFT_SAVE: Rule({"text": "cell"}),
     E.DELIVERY_UPDATE: Rule({"seq": SEQ}),
 }
 
@@ -86,7 +86,7 @@ OTHERS = {
     E.CONVERSATION_JOIN: joining,
     E.CONVERSATION_CREATE: creating,
     E.CONVERSATION_LEAVE: anybody,
-    E.TYPING_UPDATE: following,
+    E.TYPING_SET: following,
     E.CONVERSATION_LIST: anybody,
     E.SESSION_SYNC: anybody,
     E.DEVICE_LIST: anybody,
@@ -106,7 +106,7 @@ def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, 
     match event:
         case E.CONVERSATION_CREATE:
             return settings(conversation_id, access)
-        case E.TYPING_UPDATE:
+        case E.TYPING_SET:
             return {"conversation_id": conversation_id, "typing": True}
         case E.CONVERSATION_LIST:
             return {"after": conversation_id[:-1], "limit": 10}
@@ -169,7 +169,7 @@ async def set_up(cell: Cell, owner: RawClient, member: RawClient, actor: RawClie
         entries = 4
     while entries < SEQ:  # but where somebody has left, which is then the last one
         entries += 1
-        await must(owner, E.MESSAGE_SEND, {**here, "client_id": f"m{entries}", "text": "secret"})
+        await must(owner, E.MESSAGE_SEND, {**here, "request_id": f"m{entries}", "text": "secret"})
 
 
 async def judge(cell: Cell, actor: RawClient, ack: dict[str, Any], none: dict[str, Any]) -> None:
@@ -196,9 +196,9 @@ async def judge(cell: Cell, actor: RawClient, ack: dict[str, Any], none: dict[st
 
 def allowed(cell: Cell) -> set[str]:
     """What the actor may be sent of the conversation, being outside of it."""
-    own = {"left": {"conversation:entry member_joined", "conversation:entry member_left"}}.get(cell.role, set())
+    own = {"left": {"entry:appended member_joined", "entry:appended member_left"}}.get(cell.role, set())
     if cell.role in ("invited", "left"):
-        own = own | {"conversation:updated invited", "conversation:updated joined", "conversation:updated left"}
+        own = own | {"conversation:changed invited", "conversation:changed joined", "conversation:changed left"}
     return own
 
 
@@ -212,8 +212,8 @@ async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient
     await judge(cell, actor, ack, none)
     # Then things happen of which outsiders must hear nothing.
     here = {"conversation_id": conversation_id}
-    await must(insider, E.MESSAGE_SEND, {**here, "client_id": "after", "text": "secret"})
-    await must(insider, E.TYPING_UPDATE, {**here, "typing": True})
+    await must(insider, E.MESSAGE_SEND, {**here, "request_id": "after", "text": "secret"})
+    await must(insider, E.TYPING_SET, {**here, "typing": True})
     await must(insider, E.READ_UPDATE, {**here, "seq": 1})
 
 
@@ -262,13 +262,13 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
     listeners = [*watchers, *actors.values()]
     for number, client in enumerate(listeners):
         await must(client, E.CONVERSATION_JOIN, {"conversation_id": last})
-        await must(client, E.MESSAGE_SEND, {"conversation_id": last, "client_id": f"l{number}", "text": "x"})
-    head = (await must(owner, E.CONVERSATION_HISTORY, {"conversation_id": last}))["head"]
+        await must(client, E.MESSAGE_SEND, {"conversation_id": last, "request_id": f"l{number}", "text": "x"})
+    head = (await must(owner, E.HISTORY_READ, {"conversation_id": last}))["head"]
     for client in listeners:
         await client.until(
             lambda client=client: any(
                 entry["conversation_id"] == last and entry["seq"] == head
-                for entry in client.named("conversation:entry")
+                for entry in client.named("entry:appended")
             )
         )
     for cell in cells:
@@ -279,8 +279,8 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
             heard = heard_of(actors[cell.role], cell.conversation_id)
             assert set(heard) <= allowed(cell), (cell, heard)
     for watcher in watchers:
-        about = {name for name, said in watcher.events if name not in ("conversation:updated", "device:updated")}
-        assert about <= {"session:ready", "conversation:entry", "presence:update"}, about
+        about = {name for name, said in watcher.events if name not in ("conversation:changed", "devices:changed")}
+        assert about <= {"session:opened", "entry:appended", "presence:changed"}, about
 
 
 @pytest.mark.parametrize("access", ACCESS)
@@ -291,7 +291,7 @@ async def test_requests_of_a_session_that_has_ended_are_not_carried_out(raw_clie
     await raw_client(2, token=token_of(new_id), device_id="other")
     await must(laptop, E.CONVERSATION_CREATE, settings(new_id, access))
     for turn in range(2, SEQ + 1):
-        await must(laptop, E.MESSAGE_SEND, {"conversation_id": new_id, "client_id": f"m{turn}", "text": "x"})
+        await must(laptop, E.MESSAGE_SEND, {"conversation_id": new_id, "request_id": f"m{turn}", "text": "x"})
     await must(phone, E.CONVERSATION_JOIN, {"conversation_id": new_id})
     told = asyncio.Event()
     frames = [
@@ -316,11 +316,11 @@ async def test_requests_of_a_session_that_has_ended_are_not_carried_out(raw_clie
     await phone.closed()
     acks = [data for data in received if data.startswith("3")]
     assert all('"code":"unavailable"' in ack for ack in acks), acks
-    page = await must(laptop, E.CONVERSATION_HISTORY, {"conversation_id": new_id})
+    page = await must(laptop, E.HISTORY_READ, {"conversation_id": new_id})
     assert page["head"] == SEQ
     devices = (await must(laptop, E.DEVICE_LIST, {}))["devices"]
     assert {(d["device_id"], d["device_name"]) for d in devices} == {("laptop", ""), ("other", "")}
-    members = (await must(laptop, E.CONVERSATION_MEMBERS, {"conversation_id": new_id}))["members"]
+    members = (await must(laptop, E.MEMBERS_LIST, {"conversation_id": new_id}))["members"]
     assert [member["user_id"] for member in members] == [new_id]
 
 
@@ -350,7 +350,7 @@ async def test_requests_without_a_session_are_neither_answered_nor_carried_out(
     acks = [answer for answer in answers if answer.startswith("43") and not answer.startswith("43999")]
     assert not acks
     assert not [answer for answer in answers if new_id in answer and answer.startswith('42["conversation:')]
-    page = await must(owner, E.CONVERSATION_HISTORY, {"conversation_id": new_id})
+    page = await must(owner, E.HISTORY_READ, {"conversation_id": new_id})
     assert page["head"] == 1
 
 

@@ -90,13 +90,13 @@ async def test_an_old_leave_that_is_read_late_does_not_put_out_a_member_who_has_
         await redis.client_kill_filter(_type="pubsub", skipme=False)
         await bob.call("conversation:leave", room)
         await bob.call("conversation:join", room)
-        ack = await ann.call("message:send", {**room, "client_id": f"m{turn}", "text": "still there?"})
+        ack = await ann.call("message:send", {**room, "request_id": f"m{turn}", "text": "still there?"})
 
         def has_it(seq: int = ack["seq"]) -> bool:
-            return any(entry["seq"] == seq for entry in bob.named("conversation:entry"))
+            return any(entry["seq"] == seq for entry in bob.named("entry:appended"))
 
         await bob.until(has_it)
-        assert (await bob.call("typing:update", {**room, "typing": True}))["ok"] is True
+        assert (await bob.call("typing:set", {**room, "typing": True}))["ok"] is True
     for person in people:
         await person.sio.disconnect()
     await redis.aclose()
@@ -136,7 +136,7 @@ async def test_a_redis_that_hung_for_long_makes_nobody_look_offline(start_cluste
         await bob.join(conversation.id)
         await carl.call("conversation:join", {"conversation_id": conversation.id})
         presence: Inbox[dict[str, Any]] = Inbox()
-        ann.on("presence:update", presence)
+        ann.on("presence:changed", presence)
         await cluster.signal_redis(signal.SIGSTOP)
         await asyncio.sleep(7)  # longer than a node may be silent: the length of the pause is the fault itself
         await cluster.signal_redis(signal.SIGCONT)
@@ -179,7 +179,7 @@ async def test_a_send_during_a_hung_redis_is_answered_with_a_retryable_error_in_
     await cluster.signal_redis(signal.SIGSTOP)
     try:
         began = time.monotonic()
-        ack = await client.call("message:send", {"conversation_id": "c", "client_id": "m", "text": "hi"})
+        ack = await client.call("message:send", {"conversation_id": "c", "request_id": "m", "text": "hi"})
         took = time.monotonic() - began
     finally:
         await cluster.signal_redis(signal.SIGCONT)

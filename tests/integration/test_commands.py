@@ -97,7 +97,7 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
     claims = jwt.decode(output.strip(), SECRET, algorithms=["HS256"], audience="roomgraph")
     assert (claims["sub"], claims["name"], claims["exp"] - claims["iat"]) == ("ann@example.com", "Ann", 86_400)
     client = await raw_client(token=output.strip())
-    assert client.named("session:ready")[0]["user_id"] == "ann@example.com"
+    assert client.named("session:opened")[0]["user_id"] == "ann@example.com"
 
 
 @pytest.mark.parametrize(

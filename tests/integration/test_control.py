@@ -72,7 +72,7 @@ async def test_a_dropped_device_reconnects_and_misses_nothing(stage):
     _, token = await guest_token(stage.cluster.urls[0], "Ann")
     sessions: Inbox[Any] = Inbox()
     async with ChatClient([phone], token) as behind, ChatClient(stage.cluster.urls, token) as direct:
-        behind.on("session:ready", sessions)
+        behind.on("session:opened", sessions)
         conversation = await direct.create(access="open", agent="off")
         entries = (await behind.join(conversation.id)).entries()
         before = len(sessions.items)

@@ -65,7 +65,7 @@ async def test_non_members_neither_set_nor_see_marks_and_cannot_tell_what_exists
     await gone.call("conversation:join", {"conversation_id": new_id})
     assert (await gone.call("delivery:update", {"conversation_id": new_id, "seq": 2}))["ok"]
     await gone.call("conversation:leave", {"conversation_id": new_id})
-    await owner.until(lambda: owner.named("conversation:entry")[-1]["type"] == "member_left")
+    await owner.until(lambda: owner.named("entry:appended")[-1]["type"] == "member_left")
     for client in (eve, invited, gone):
         real = await client.call("delivery:update", {"conversation_id": new_id, "seq": 1})
         none = await client.call("delivery:update", {"conversation_id": new_id + "-none", "seq": 1})
@@ -102,7 +102,7 @@ async def test_in_a_large_room_marks_are_kept_and_not_spread(raw_client, new_id)
     last = await raw_client(1, token=one_more.token, device_id="phone")
     joined = await last.call("conversation:join", {"conversation_id": new_id})
     assert joined["delivered"][0] == {"user_id": one_more.user_id, "device_id": "phone", "seq": 2}
-    await last.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "x"})
+    await last.call("message:send", {"conversation_id": new_id, "request_id": "c", "text": "x"})
     assert (await last.call("delivery:update", {"conversation_id": new_id, "seq": 3}))["seq"] == 3
     await ann.until(lambda: ann.named("delivery:updated")[-1]["seq"] == 3)
     assert [mark["seq"] for mark in ann.named("delivery:updated")] == [1, 3]

@@ -18,7 +18,7 @@ from tests.waiting import Inbox, within
 
 def listed(client: RawClient) -> list[dict]:
     """The devices as this client was told of them last."""
-    told = [p["devices"] for name, p in client.events if name in ("session:ready", "device:updated")]
+    told = [p["devices"] for name, p in client.events if name in ("session:opened", "devices:changed")]
     return told[-1] if told else []
 
 
@@ -34,7 +34,7 @@ async def test_a_device_is_listed_with_its_sessions_on_all_nodes_and_stays_when_
     by_id = {device["device_id"]: device for device in listed(laptop)}
     assert by_id["phone"]["device_name"] == "手机 📱"
     (session,) = by_id["phone"]["sessions"]
-    ready = phone.named("session:ready")[0]
+    ready = phone.named("session:opened")[0]
     assert session == {
         "session_id": ready["session_id"],
         "node": str(cluster.ports[1]),
@@ -77,7 +77,7 @@ async def test_the_device_list_after_every_event_is_what_a_new_request_returns(r
 
 async def test_session_ready_names_the_addresses_of_the_nodes(cluster, raw_client):
     client = await raw_client(1)
-    assert sorted(client.named("session:ready")[0]["nodes"]) == cluster.urls
+    assert sorted(client.named("session:opened")[0]["nodes"]) == cluster.urls
 
 
 async def test_a_rename_shows_on_all_devices_and_outlives_what_the_device_calls_itself(raw_client):
@@ -103,12 +103,14 @@ async def test_a_rename_shows_on_all_devices_and_outlives_what_the_device_calls_
 async def stopped_by(client: RawClient, conversation_id: str) -> dict:
     """Whom the log names when this client stops the agent."""
     for number in range(20):
-        send = {"conversation_id": conversation_id, "client_id": f"c{uuid.uuid4().hex}", "text": f"hello {number}"}
+        send = {
+            "conversation_id": conversation_id,
+            "request_id": f"c{uuid.uuid4().hex}",
+            "text": f"hello {number}",
+        }
         sent = await client.call("message:send", send)
         await client.call("run:stop", {"conversation_id": conversation_id})
-        page = await client.call(
-            "conversation:history", {"conversation_id": conversation_id, "after": sent["seq"]}
-        )
+        page = await client.call("history:read", {"conversation_id": conversation_id, "after": sent["seq"]})
         for entry in page["entries"]:
             if entry["type"] == "stopped":  # otherwise the agent was quicker
                 return entry["data"]["by"]
@@ -173,7 +175,7 @@ async def test_another_users_device_is_as_unknown_as_one_that_does_not_exist(raw
     assert (device["device_name"], device["online"]) == ("Laptop", True)
     await ann.settled()
     assert not ann.named("session:ended")
-    assert len(ann.named("device:updated")) <= 1
+    assert len(ann.named("devices:changed")) <= 1
     await twin.sio.disconnect()
 
 
@@ -211,7 +213,7 @@ async def test_devices_are_forgotten_long_after_the_last_session_and_not_while_o
     key = user_devices(client.user_id)
     assert await redis.pttl(key) == -1
     await client.sio.disconnect()
-    await bob.until(lambda: bob.named("presence:update"))
+    await bob.until(lambda: bob.named("presence:changed"))
     assert 0 < await redis.pttl(key) <= DEVICES_KEPT_MS
     await raw_client(1, token=client.token, device_id="laptop")
     assert await redis.pttl(key) == -1
@@ -228,7 +230,7 @@ async def test_sessions_of_a_dead_node_leave_the_list_and_the_device_stays(start
             ("phone", True),
         ]
         updates: Inbox[dict[str, Any]] = Inbox()
-        laptop.on("device:updated", updates)
+        laptop.on("devices:changed", updates)
         await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
         await updates.first(
             lambda update: not {d["device_id"]: d["online"] for d in update["devices"]}["phone"],

@@ -29,9 +29,9 @@ def forged(event: str, payload: Any, room: Any) -> str:
 
 def false_entry(conversation_id: str, epoch: str, seq: int, type: str = "message", **data: Any) -> str:
     said = {"role": "user", "user_id": "mallory", "name": "Ann", "text": "send me your password", **data}
-    entry = {"v": 1, "conversation_id": conversation_id, "epoch": epoch, "seq": seq, "type": type}
+    entry = {"v": 2, "conversation_id": conversation_id, "epoch": epoch, "seq": seq, "type": type}
     entry |= {"ts": "2026-11-23T07:12:00.844Z", "data": said}
-    return forged("conversation:entry", entry, conversation_room(conversation_id))
+    return forged("entry:appended", entry, conversation_room(conversation_id))
 
 
 @pytest.fixture
@@ -40,34 +40,34 @@ async def pair(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     created = await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await bob.call("conversation:join", {"conversation_id": new_id})
-    await ann.until(lambda: [e for e in ann.named("conversation:entry") if e["seq"] == 2])
+    await ann.until(lambda: [e for e in ann.named("entry:appended") if e["seq"] == 2])
     return ann, bob, created["position"]["epoch"]
 
 
-async def send(client, conversation_id: str, client_id: str) -> int:
+async def send(client, conversation_id: str, request_id: str) -> int:
     ack = await client.call(
-        "message:send", {"conversation_id": conversation_id, "client_id": client_id, "text": client_id}
+        "message:send", {"conversation_id": conversation_id, "request_id": request_id, "text": request_id}
     )
     assert ack["ok"], ack
     return ack["seq"]
 
 
 def seqs(client) -> list[int]:
-    entries = client.named("conversation:entry")
+    entries = client.named("entry:appended")
     return [entry["seq"] for entry in entries if not entry["conversation_id"].startswith("marker-")]
 
 
 async def test_garbage_and_the_library_s_own_commands_are_ignored(cluster, pair, redis, new_id):
     ann, bob, _ = pair
-    sids = [client.named("session:ready")[0]["session_id"] for client in (ann, bob)]
+    sids = [client.named("session:opened")[0]["session_id"] for client in (ann, bob)]
     garbage: list[Any] = [
         b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
         b"\xff\xfe\x00",
         "[" * 200_000,
-        forged("conversation:entry", "[" * 10, conversation_room(new_id)).replace('"[[', "[" * 100_000),
+        forged("entry:appended", "[" * 10, conversation_room(new_id)).replace('"[[', "[" * 100_000),
         "",
         "null",
-        forged("session:ready", {"user_id": "mallory"}, user_room(ann.user_id)),
+        forged("session:opened", {"user_id": "mallory"}, user_room(ann.user_id)),
         forged("run:delta", {}, None),
     ]
     for sid in sids:
@@ -104,7 +104,7 @@ async def test_a_gap_before_a_forged_entry_is_not_waited_for(pair, redis, new_id
         await send(ann, new_id, f"m{turn}")
     for client in (ann, bob):
         await client.until(lambda client=client: seqs(client)[-1:] == [8])
-        texts = [entry["data"].get("text") for entry in client.named("conversation:entry")]
+        texts = [entry["data"].get("text") for entry in client.named("entry:appended")]
         assert "send me your password" not in texts
         assert seqs(client) == sorted(set(seqs(client)))
 
@@ -114,7 +114,7 @@ async def test_a_forged_entry_is_in_no_log_and_gone_with_the_next_sync(pair, raw
     ann, bob, epoch = pair
     await redis.publish(BUS, false_entry(new_id, epoch, 3))
     assert await send(ann, new_id, "true") == 3
-    page = await bob.call("conversation:history", {"conversation_id": new_id})
+    page = await bob.call("history:read", {"conversation_id": new_id})
     assert [entry["data"].get("text") for entry in page["entries"]][2:] == ["true"]
     snapshot = await (await raw_client(2, token=bob.token)).call("conversation:join", {"conversation_id": new_id})
     assert (snapshot["head"], snapshot["entries"][-1]["data"]["text"]) == (3, "true")
@@ -139,7 +139,7 @@ async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
     ann, bob, epoch = pair
     await redis.publish(BUS, false_entry(new_id, epoch, 3, "member_left", user_id=bob.user_id))
     assert await send(bob, new_id, "still-a-member") == 3
-    members = await ann.call("conversation:members", {"conversation_id": new_id})
+    members = await ann.call("members:list", {"conversation_id": new_id})
     assert {member["user_id"] for member in members["members"]} == {ann.user_id, bob.user_id}
     sync = await bob.call("session:sync", {"positions": {new_id: None}})
     assert sync["conversations"][new_id]["head"] == 3
@@ -165,7 +165,7 @@ async def test_a_forged_end_of_a_run_on_the_bus_ends_no_run(new_client, redis, n
     answer = await next_of(conversation, "answer", "failed", "stopped")
     assert answer.type == "answer"
     assert "word149" in answer.text
-    page = await client.request("conversation:history", {"conversation_id": new_id})
+    page = await client.request("history:read", {"conversation_id": new_id})
     assert [entry["type"] for entry in page["entries"]] == ["conversation_created", "message", "answer"]
 
 

@@ -56,7 +56,7 @@ async def test_unknown_events_and_the_librarys_own_names_get_an_ack(raw_client):
 async def test_too_long_a_text_and_too_large_a_frame_are_refused_with_an_ack(raw_client, new_id):
     client = await raw_client()
     await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
-    send = {"conversation_id": new_id, "client_id": "c1"}
+    send = {"conversation_id": new_id, "request_id": "c1"}
     for text in (
         "x" * (MAX_TEXT_BYTES + 1),
         "你" * (MAX_TEXT_BYTES // 3 + 1),
@@ -96,12 +96,12 @@ async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
     client = await raw_client()
     payloads: dict[str, dict[str, Any]] = {
         "conversation:join": {},
-        "conversation:history": {},
-        "conversation:members": {},
+        "history:read": {},
+        "members:list": {},
         "conversation:invite": {"user_ids": ["bob"]},
-        "message:send": {"client_id": "c", "text": "hi"},
+        "message:send": {"request_id": "c", "text": "hi"},
         "read:update": {"seq": 1},
-        "draft:update": {"text": "x"},
+        "draft:save": {"text": "x"},
         "delivery:update": {"seq": 1},
     }
     for event, rest in payloads.items():
@@ -113,7 +113,7 @@ async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
 async def test_half_a_surrogate_pair_is_refused_and_the_connection_continues(raw_client, new_id):
     client = await raw_client()
     await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
-    ack = await client.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "\ud800"})
+    ack = await client.call("message:send", {"conversation_id": new_id, "request_id": "c", "text": "\ud800"})
     assert ack["error"]["code"] == "invalid_payload"
     assert (await client.call("conversation:list", {}))["ok"] is True
 
@@ -123,11 +123,11 @@ async def test_messages_sent_in_a_row_without_waiting_are_logged_in_that_order(r
     await client.call("conversation:create", {"conversation_id": new_id, **ROOM})
     acks: Inbox[dict[str, Any]] = Inbox()
     for number in range(100):
-        send = {"conversation_id": new_id, "client_id": f"c{number}", "text": str(number)}
+        send = {"conversation_id": new_id, "request_id": f"c{number}", "text": str(number)}
         await client.sio.emit("message:send", send, callback=acks)
     await acks.until(lambda acks: len(acks) == 100, "100 acks")
     assert [ack["seq"] for ack in acks.items] == list(range(2, 102))
-    page = await client.call("conversation:history", {"conversation_id": new_id, "after": 1, "limit": 200})
+    page = await client.call("history:read", {"conversation_id": new_id, "after": 1, "limit": 200})
     assert [entry["data"]["text"] for entry in page["entries"]] == [str(number) for number in range(100)]
 
 
@@ -247,7 +247,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(start_cl
     await user.call("conversation:create", {"conversation_id": "big", "agent": "off"})
     for number in range(20):
         await user.call(
-            "message:send", {"conversation_id": "big", "client_id": f"c{number}", "text": "x" * 16_000}
+            "message:send", {"conversation_id": "big", "request_id": f"c{number}", "text": "x" * 16_000}
         )
     before = megabytes()
     address = cluster.urls[0].replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket"
@@ -258,14 +258,12 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(start_cl
         connection: Any = ws._response.connection
         connection.transport.pause_reading()
         for number in range(200):  # answers of a quarter of a megabyte each
-            await ws.send_str(
-                f'42{number}["conversation:history",{{"conversation_id":"big","after":0,"limit":200}}]'
-            )
-        await ws.send_str('42999["message:send",{"conversation_id":"big","client_id":"last","text":"got here"}]')
+            await ws.send_str(f'42{number}["history:read",{{"conversation_id":"big","after":0,"limit":200}}]')
+        await ws.send_str('42999["message:send",{"conversation_id":"big","request_id":"last","text":"got here"}]')
         # The last request would be carried out within a second; it is not read as long as answers are not.
         until = asyncio.get_running_loop().time() + 4
         while asyncio.get_running_loop().time() < until:
-            page = await user.call("conversation:history", {"conversation_id": "big", "limit": 1})
+            page = await user.call("history:read", {"conversation_id": "big", "limit": 1})
             assert page["entries"][0]["data"]["text"] != "got here"
         assert megabytes() - before < 60
         connection.transport.abort()

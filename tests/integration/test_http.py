@@ -78,12 +78,12 @@ async def test_the_metrics_count_sends_and_deliveries(http, raw_client, new_id):
     client = await raw_client(node=0)
     await client.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     before = await figures()
-    send = {"conversation_id": new_id, "client_id": "c1", "text": "hi"}
+    send = {"conversation_id": new_id, "request_id": "c1", "text": "hi"}
     for _ in range(2):
         await client.call("message:send", send)
     # The answer to a later event comes after the entry: this client's queue is in order.
     await client.call("conversation:list", {})
-    while not client.named("conversation:entry"):
+    while not client.named("entry:appended"):
         await client.call("conversation:list", {})
     after = await figures()
 

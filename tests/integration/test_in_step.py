@@ -13,29 +13,29 @@ async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(ra
     phone = await raw_client(0)
     laptop = await raw_client(1, token=phone.token)
     await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    await laptop.until(lambda: laptop.named("conversation:updated"))
-    news = laptop.named("conversation:updated")[0]
+    await laptop.until(lambda: laptop.named("conversation:changed"))
+    news = laptop.named("conversation:changed")[0]
     assert (news["conversation_id"], news["change"]) == (new_id, "joined")
     sync = await laptop.call("session:sync", {"positions": {new_id: None}})
     assert sync["conversations"][new_id]["verdict"] == "snapshot"
 
-    await phone.call("message:send", {"conversation_id": new_id, "client_id": "c1", "text": "hi"})
-    await laptop.until(lambda: laptop.named("conversation:entry"))
-    assert laptop.named("conversation:entry")[0]["data"]["text"] == "hi"
+    await phone.call("message:send", {"conversation_id": new_id, "request_id": "c1", "text": "hi"})
+    await laptop.until(lambda: laptop.named("entry:appended"))
+    assert laptop.named("entry:appended")[0]["data"]["text"] == "hi"
 
     await phone.call("read:update", {"conversation_id": new_id, "seq": 2})
     await laptop.until(lambda: laptop.named("read:updated"))
     assert laptop.named("read:updated")[0]["seq"] == 2
 
-    await phone.call("draft:update", {"conversation_id": new_id, "text": "not yet"})
-    await laptop.until(lambda: laptop.named("draft:updated"))
-    assert laptop.named("draft:updated")[0]["draft"]["text"] == "not yet"
+    await phone.call("draft:save", {"conversation_id": new_id, "text": "not yet"})
+    await laptop.until(lambda: laptop.named("draft:changed"))
+    assert laptop.named("draft:changed")[0]["draft"]["text"] == "not yet"
     sync = await laptop.call("session:sync", {"positions": {new_id: None}})
     result = sync["conversations"][new_id]
     assert (result["draft"]["text"], list(result["reads"].values())) == ("not yet", [2])
 
-    await phone.call("typing:update", {"conversation_id": new_id, "typing": True})
-    await laptop.until(lambda: laptop.named("typing:updated"))
+    await phone.call("typing:set", {"conversation_id": new_id, "typing": True})
+    await laptop.until(lambda: laptop.named("typing:changed"))
 
 
 async def test_leaving_on_one_device_ends_it_on_all(raw_client, new_id):
@@ -44,7 +44,7 @@ async def test_leaving_on_one_device_ends_it_on_all(raw_client, new_id):
     await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     await laptop.call("session:sync", {"positions": {new_id: None}})
     await phone.call("conversation:leave", {"conversation_id": new_id})
-    await laptop.until(lambda: any(e["type"] == "member_left" for e in laptop.named("conversation:entry")))
+    await laptop.until(lambda: any(e["type"] == "member_left" for e in laptop.named("entry:appended")))
     assert (await laptop.call("conversation:list", {}))["conversations"] == []
 
 
@@ -54,8 +54,8 @@ async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw
         "conversation:create",
         {"conversation_id": new_id, "title": "Plans", "agent": "off", "invite": [bob.user_id]},
     )
-    await bob.until(lambda: bob.named("conversation:updated"))
-    assert bob.named("conversation:updated")[0]["change"] == "invited"
+    await bob.until(lambda: bob.named("conversation:changed"))
+    assert bob.named("conversation:changed")[0]["change"] == "invited"
     item = {"conversation_id": new_id, "title": "Plans", "role": "invited"}
     assert (await bob.call("conversation:list", {}))["conversations"] == [item]
     await bob.call("conversation:join", {"conversation_id": new_id})
@@ -72,25 +72,25 @@ async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
     await bob.call("conversation:join", {"conversation_id": new_id})
 
     def told(user_id: str) -> list[bool]:
-        return [p["online"] for p in ann.named("presence:update") if p["user_id"] == user_id]
+        return [p["online"] for p in ann.named("presence:changed") if p["user_id"] == user_id]
 
     def online(devices: list[dict]) -> int:
         return sum(device["online"] for device in devices)
 
     phone = await raw_client(2, token=bob.token)
-    assert online(phone.named("session:ready")[0]["devices"]) == 2
+    assert online(phone.named("session:opened")[0]["devices"]) == 2
     await bob.sio.disconnect()
-    await phone.until(lambda: any(online(p["devices"]) == 1 for p in phone.named("device:updated")))
+    await phone.until(lambda: any(online(p["devices"]) == 1 for p in phone.named("devices:changed")))
     await ann.settled()
     assert told(bob.user_id) == []
     await phone.sio.disconnect()
     await ann.until(lambda: told(bob.user_id) == [False])
-    roles = (await ann.call("conversation:members", {"conversation_id": new_id}))["members"]
+    roles = (await ann.call("members:list", {"conversation_id": new_id}))["members"]
     assert {m["user_id"]: m["online"] for m in roles} == {ann.user_id: True, bob.user_id: False}
     back = await raw_client(0, token=bob.token)
     await ann.until(lambda: told(bob.user_id) == [False, True])
-    device, *others = back.named("session:ready")[0]["devices"]
-    assert [s["session_id"] for s in device["sessions"]] == [back.named("session:ready")[0]["session_id"]]
+    device, *others = back.named("session:opened")[0]["devices"]
+    assert [s["session_id"] for s in device["sessions"]] == [back.named("session:opened")[0]["session_id"]]
     assert online(others) == 0
 
 
@@ -107,7 +107,7 @@ async def test_a_dead_nodes_sessions_vanish_by_themselves(start_cluster):
         conversation = await ann.create(access="open", agent="off")
         await bob.join(conversation.id)
         presence: Inbox[dict[str, Any]] = Inbox()
-        ann.on("presence:update", presence)
+        ann.on("presence:changed", presence)
         assert await redis.hlen(user_sessions(bob_id)) == 1
         await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
         await presence.first(lambda told: told["user_id"] == bob_id and not told["online"], "Bob's going", 15)

@@ -53,7 +53,7 @@ async def opened(cluster, user_id: str, node: int = 0, *, address: str = "") -> 
         )
     except socketio.exceptions.ConnectionError:
         return client
-    await client.until(lambda: client.named("session:ready"))
+    await client.until(lambda: client.named("session:opened"))
     return client
 
 
@@ -107,16 +107,16 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
         for turn in range(10_000):
             if time.monotonic() > began + 2:
                 return
-            client_id = f"m-{number}-{turn}"
+            request_id = f"m-{number}-{turn}"
             ack = await device.call(
-                "message:send", {"conversation_id": new_id, "client_id": client_id, "text": "x"}
+                "message:send", {"conversation_id": new_id, "request_id": request_id, "text": "x"}
             )
-            accepted.append(client_id) if ack["ok"] else refused.append(ack["error"])
+            accepted.append(request_id) if ack["ok"] else refused.append(ack["error"])
             await asyncio.sleep(0.05)  # fewer than the limit of all events
 
     async def talk() -> None:
         for turn in range(8):
-            send = {"conversation_id": f"{new_id}-bob", "client_id": f"m{turn}", "text": "x"}
+            send = {"conversation_id": f"{new_id}-bob", "request_id": f"m{turn}", "text": "x"}
             assert (await bob.call("message:send", send))["ok"], "another user is not limited"
             await asyncio.sleep(0.2)
 
@@ -129,11 +129,11 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     waits = [error["retry_after_ms"] for error in refused]
     assert all(0 < wait <= 2000 + 1000 * took for wait in waits), waits
     # What was refused was not done; after a while it is accepted.
-    again = {"conversation_id": new_id, "client_id": "again", "text": "x"}
+    again = {"conversation_id": new_id, "request_id": "again", "text": "x"}
     async with asyncio.timeout(10):
         while not (ack := await devices[1].call("message:send", again))["ok"]:  # noqa: ASYNC110
             await asyncio.sleep(ack["error"]["retry_after_ms"] / 1000)
-    page = await devices[2].call("conversation:history", {"conversation_id": new_id, "limit": 200})
+    page = await devices[2].call("history:read", {"conversation_id": new_id, "limit": 200})
     assert page["head"] == len(accepted) + 2
 
 
@@ -163,7 +163,7 @@ async def test_the_sdk_waits_for_the_limit_and_each_message_counts_once(cluster,
 async def test_requests_that_only_read_are_counted_as_events_only(connect, new_id):
     ann = await connect(new_id)
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    reads = [await ann.call("conversation:history", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
+    reads = [await ann.call("history:read", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
     assert all(ack["ok"] for ack in reads)
     assert await until_limited(ann) > EVENTS / 2
 
@@ -173,7 +173,7 @@ async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(clu
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     await cluster.signal_redis(signal.SIGSTOP)
     try:
-        send = {"conversation_id": new_id, "client_id": "c", "text": "x"}
+        send = {"conversation_id": new_id, "request_id": "c", "text": "x"}
         began = time.monotonic()
         assert (await ann.call("message:send", send))["error"]["code"] == "unavailable"
         assert time.monotonic() - began < 4
@@ -263,7 +263,7 @@ async def test_the_conversations_that_a_session_follows_are_limited(connect, new
     assert sync["conversations"][f"{new_id}-3"]["error"]["code"] == "too_many_conversations"
     assert sync["conversations"][f"{new_id}-0"]["verdict"] == "snapshot"
     await ann.call("conversation:leave", {"conversation_id": f"{new_id}-0"})
-    await ann.until(lambda: [e for e in ann.named("conversation:entry") if e["type"] == "member_left"])
+    await ann.until(lambda: [e for e in ann.named("entry:appended") if e["type"] == "member_left"])
     assert (await ann.call("conversation:join", {"conversation_id": f"{new_id}-3"}))["ok"]
 
 
@@ -288,7 +288,7 @@ async def test_a_frame_that_is_nested_too_deep_is_refused_before_it_is_parsed(co
         "interrupt:respond", {"conversation_id": new_id, "interrupt_id": "i", "value": [[[[[[[[[1]]]]]]]]]}
     )
     assert "value: nested deeper than 8 levels" in ack["error"]["message"]
-    assert (await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "[[[[" * 99}))[
+    assert (await ann.call("message:send", {"conversation_id": new_id, "request_id": "c", "text": "[[[[" * 99}))[
         "ok"
     ]
 
@@ -302,7 +302,7 @@ async def test_a_body_that_is_nested_too_deep_is_refused(cluster):
 
 
 async def test_a_client_that_sends_on_though_it_is_refused_is_closed(cluster, new_id):
-    event = frame(b'42["typing:update",{"conversation_id":"none","typing":true}]')
+    event = frame(b'42["typing:set",{"conversation_id":"none","typing":true}]')
     with RawWebSocket(cluster.ports[0]) as client:
         await client.open(TOKENS.issue(new_id, "Ann", 3600), "flood")
         closing = b""

@@ -25,8 +25,8 @@ def request(conversation_id: str, **settings: object) -> ConversationCreate:
     )
 
 
-async def append(log: ConversationLog, conversation_id: str, author: Author, client_id: str, text: str = "hi"):
-    return await log.append_message(conversation_id, author, client_id, text, run_id=f"r-{client_id}")
+async def append(log: ConversationLog, conversation_id: str, author: Author, request_id: str, text: str = "hi"):
+    return await log.append_message(conversation_id, author, request_id, text, run_id=f"r-{request_id}")
 
 
 async def test_seq_is_dense_from_one_under_concurrent_sends(log, members, new_id):
@@ -38,7 +38,7 @@ async def test_seq_is_dense_from_one_under_concurrent_sends(log, members, new_id
     assert page.bounds.head == 91
 
 
-async def test_the_same_client_id_again_gives_the_same_ack_and_no_second_entry(log, members, new_id):
+async def test_the_same_request_id_again_gives_the_same_ack_and_no_second_entry(log, members, new_id):
     await members.create(ANN, request(new_id))
     first, new = await append(log, new_id, ANN, "c1")
     again, new_again = await append(log, new_id, ANN, "c1")
@@ -47,23 +47,23 @@ async def test_the_same_client_id_again_gives_the_same_ack_and_no_second_entry(l
     assert (await log.page(new_id, "ann", after=0, limit=10)).bounds.head == 2
 
 
-async def test_the_same_client_id_at_the_same_time_yields_one_entry(log, members, new_id):
+async def test_the_same_request_id_at_the_same_time_yields_one_entry(log, members, new_id):
     await members.create(ANN, request(new_id))
     acks = await asyncio.gather(*(append(log, new_id, ANN, "c1") for _ in range(20)))
     assert len({json.dumps(ack) for ack, _ in acks}) == 1
     assert sum(new for _, new in acks) == 1
 
 
-async def test_a_client_id_used_for_another_body_is_refused_and_changes_nothing(log, members, new_id):
+async def test_a_request_id_used_for_another_body_is_refused_and_changes_nothing(log, members, new_id):
     await members.create(ANN, request(new_id))
     await append(log, new_id, ANN, "c1", "one")
     with pytest.raises(Refused) as refused:
         await append(log, new_id, ANN, "c1", "two")
-    assert refused.value.code == "client_id_reused"
+    assert refused.value.code == "request_id_reused"
     assert (await log.page(new_id, "ann", after=0, limit=10)).bounds.head == 2
 
 
-async def test_client_ids_of_two_users_do_not_collide(log, members, new_id):
+async def test_request_ids_of_two_users_do_not_collide(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
     ann, _ = await append(log, new_id, ANN, "same", "from ann")
@@ -133,7 +133,7 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
             message: Any = await pubsub.get_message(timeout=5)
             assert message is not None, "the bus fell silent"
             event: dict[str, Any] = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
-            if event["event"] == "conversation:entry" and event["room"] == f"conversation:{new_id}":
+            if event["event"] == "entry:appended" and event["room"] == f"conversation:{new_id}":
                 heard.append(event["data"][0])
     page = await log.page(new_id, "ann", after=0, limit=200)
     assert heard == [envelope for _, envelope in page.entries]

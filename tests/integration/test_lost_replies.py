@@ -75,9 +75,9 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     def session(number: int, author: Author) -> LiveSession:
         return LiveSession(f"s{number}", author.user_id, author.device_id, author.device_name, "n1", "t", 1)
 
-    async def send(author: Author, client_id: str, text: str, **more: Any) -> dict[str, Any]:
+    async def send(author: Author, request_id: str, text: str, **more: Any) -> dict[str, Any]:
         # Whether it is new says the last try only, and is for counting.
-        ack, _ = await log.append_message(ROOM, author, client_id, text, **more)
+        ack, _ = await log.append_message(ROOM, author, request_id, text, **more)
         answers.append(ack)
         return ack
 

@@ -29,12 +29,12 @@ async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversat
     await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     attempts: dict[str, dict[str, Any]] = {
         "conversation:join": {},
-        "conversation:history": {},
-        "conversation:members": {},
+        "history:read": {},
+        "members:list": {},
         "conversation:invite": {"user_ids": [eve.user_id]},
-        "message:send": {"client_id": "c", "text": "hi"},
+        "message:send": {"request_id": "c", "text": "hi"},
         "read:update": {"seq": 1},
-        "draft:update": {"text": "x"},
+        "draft:save": {"text": "x"},
         "delivery:update": {"seq": 1},
     }
     for event, rest in attempts.items():
@@ -44,10 +44,10 @@ async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversat
         assert real["error"]["code"] == "unknown_conversation"
     sync = await eve.call("session:sync", {"positions": {new_id: None}})
     assert sync["conversations"][new_id]["error"]["code"] == "unknown_conversation"
-    typing = await eve.call("typing:update", {"conversation_id": new_id, "typing": True})
+    typing = await eve.call("typing:set", {"conversation_id": new_id, "typing": True})
     assert typing["error"]["code"] == "not_a_member"
-    await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "secret"})
-    await ann.call("typing:update", {"conversation_id": new_id, "typing": True})
+    await ann.call("message:send", {"conversation_id": new_id, "request_id": "c", "text": "secret"})
+    await ann.call("typing:set", {"conversation_id": new_id, "typing": True})
     await eve.settled()
     assert of(eve, new_id) == []
 
@@ -59,14 +59,14 @@ async def test_a_member_who_left_receives_nothing_later_on_any_device(raw_client
     for device in (bob, phone):
         await device.call("conversation:join", {"conversation_id": new_id})
     await bob.call("conversation:leave", {"conversation_id": new_id})
-    secret = await ann.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "secret"})
-    await ann.call("typing:update", {"conversation_id": new_id, "typing": True})
+    secret = await ann.call("message:send", {"conversation_id": new_id, "request_id": "c", "text": "secret"})
+    await ann.call("typing:set", {"conversation_id": new_id, "typing": True})
     for device in (bob, phone):
         await device.settled()
-        seqs = [p["seq"] for name, p in of(device, new_id) if name == "conversation:entry"]
+        seqs = [p["seq"] for name, p in of(device, new_id) if name == "entry:appended"]
         assert seqs[-1] == secret["seq"] - 1, "its own leaving is the last thing it sees"
-        assert not [name for name, _ in of(device, new_id) if name == "typing:updated"]
-    assert (await bob.call("conversation:history", {"conversation_id": new_id}))["error"]["code"] == "not_a_member"
+        assert not [name for name, _ in of(device, new_id) if name == "typing:changed"]
+    assert (await bob.call("history:read", {"conversation_id": new_id}))["error"]["code"] == "not_a_member"
 
 
 async def test_leaving_while_another_device_joins_leaks_nothing(raw_client, new_id):
@@ -78,14 +78,14 @@ async def test_leaving_while_another_device_joins_leaks_nothing(raw_client, new_
         await asyncio.gather(
             bob.call("conversation:leave", {"conversation_id": new_id}),
             phone.call("session:sync", {"positions": {new_id: None}}),
-            ann.call("message:send", {"conversation_id": new_id, "client_id": f"x{turn}", "text": "between"}),
+            ann.call("message:send", {"conversation_id": new_id, "request_id": f"x{turn}", "text": "between"}),
         )
         after = await ann.call(
-            "message:send", {"conversation_id": new_id, "client_id": f"c{turn}", "text": "secret"}
+            "message:send", {"conversation_id": new_id, "request_id": f"c{turn}", "text": "secret"}
         )
         for device in (bob, phone):
             await device.settled()
-            got = [p["seq"] for name, p in of(device, new_id) if name == "conversation:entry"]
+            got = [p["seq"] for name, p in of(device, new_id) if name == "entry:appended"]
             assert after["seq"] not in got, turn
 
 
@@ -94,10 +94,10 @@ async def test_a_draft_is_shown_on_the_users_own_devices_only(raw_client, new_id
     laptop = await raw_client(2, token=ann.token)
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await bob.call("conversation:join", {"conversation_id": new_id})
-    await ann.call("draft:update", {"conversation_id": new_id, "text": "private"})
+    await ann.call("draft:save", {"conversation_id": new_id, "text": "private"})
     await bob.settled()
-    assert not bob.named("draft:updated")
-    await laptop.until(lambda: laptop.named("draft:updated"))
+    assert not bob.named("draft:changed")
+    await laptop.until(lambda: laptop.named("draft:changed"))
     join = await bob.call("conversation:join", {"conversation_id": new_id})
     assert join["draft"] is None
 

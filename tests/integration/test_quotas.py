@@ -215,8 +215,8 @@ async def test_a_client_that_exceeds_a_quota_is_told_so_with_a_code_of_its_own(s
         await plans.send("x" * 15_000)
         in_it = {"conversation_id": new_id}
         for event, fields in {
-            "message:send": in_it | {"client_id": "c1", "text": TEXT},
-            "draft:update": in_it | {"text": TEXT},
+            "message:send": in_it | {"request_id": "c1", "text": TEXT},
+            "draft:save": in_it | {"text": TEXT},
             "conversation:create": {"conversation_id": f"{new_id}-3", "agent": "off"},
             "conversation:invite": in_it | {"user_ids": ["carl"]},
         }.items():

@@ -155,7 +155,7 @@ async def test_a_stopped_node_tells_its_clients_and_they_move_within_a_second_or
         told: list[dict[str, Any]] = []
         client.on("server:draining", told.append)
         sessions: Inbox[Any] = Inbox()
-        client.on("session:ready", sessions)
+        client.on("session:opened", sessions)
         await cluster.signal_node(cluster.ports[0], signal.SIGTERM)
         await sessions.first(what="a session on another node", timeout=5)
         assert told == [{"node": str(cluster.ports[0])}]

@@ -44,8 +44,8 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
     assert phone.events[-1][0] == "session:ended"
     assert await refusal(cluster.urls[0], phone.token, "phone") == "token_expired"
     # The user's other session has another token.
-    assert (await other.call("message:send", {"conversation_id": new_id, "client_id": "c", "text": "x"}))["ok"]
-    await other.until(lambda: not other.named("device:updated")[-1]["devices"][-1]["online"])
+    assert (await other.call("message:send", {"conversation_id": new_id, "request_id": "c", "text": "x"}))["ok"]
+    await other.until(lambda: not other.named("devices:changed")[-1]["devices"][-1]["online"])
     assert await listed(other) == {"tablet": True, "phone": False}
 
 
@@ -108,7 +108,7 @@ async def test_a_revoked_user_is_disconnected_on_every_node_and_returns_with_a_n
     assert await refusal(cluster.urls[0], foreign_token(new_id), "d0") == "token_revoked", "without iat, for good"
     back = await raw_client(1, token=token_of(new_id), device_id="d0")
     assert await listed(back) == {"d0": True, "d1": False, "d2": False}, "the devices keep their names"
-    assert (await back.call("conversation:history", {"conversation_id": new_id}))["ok"]
+    assert (await back.call("history:read", {"conversation_id": new_id}))["ok"]
     await bystander.settled()
     assert bystander.sio.connected
     assert not bystander.named("session:ended")
@@ -164,7 +164,7 @@ async def test_a_revocation_that_the_bus_has_lost_takes_effect_within_five_secon
 
 async def test_a_forged_session_ended_on_the_bus_ends_no_session(raw_client, redis, new_id):
     ann = await raw_client(0)
-    sid = ann.named("session:ready")[0]["session_id"]
+    sid = ann.named("session:opened")[0]["session_id"]
     forged = {
         "method": "emit",
         "event": "session:ended",

@@ -106,7 +106,7 @@ async def test_a_device_that_is_offline_can_be_signed_out(cluster, raw_client, n
     laptop = await raw_client(0, token=token, device_id="laptop")
     phone = await raw_client(1, token=token, device_id="phone")
     await phone.sio.disconnect()
-    await laptop.until(lambda: not laptop.named("device:updated")[-1]["devices"][1]["online"])
+    await laptop.until(lambda: not laptop.named("devices:changed")[-1]["devices"][1]["online"])
     assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 0
     assert await listed(laptop) == {"laptop": True}
     assert await refusal(cluster.urls[1], token, "phone") == "token_revoked"
@@ -139,10 +139,10 @@ async def test_requests_that_a_device_sends_after_its_own_sign_out_are_not_carri
     for turn in range(5):
         laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
         await laptop.sio.emit("device:sign_out", {"device_id": "laptop"})
-        send = {"conversation_id": new_id, "client_id": f"late-{turn}", "text": "too late"}
+        send = {"conversation_id": new_id, "request_id": f"late-{turn}", "text": "too late"}
         await laptop.sio.emit("message:send", send)
         await laptop.closed()
-    assert (await tablet.call("conversation:history", {"conversation_id": new_id}))["head"] == 1
+    assert (await tablet.call("history:read", {"conversation_id": new_id}))["head"] == 1
 
 
 async def test_of_two_simultaneous_sign_outs_of_a_device_one_ends_its_sessions(raw_client, new_id):
@@ -201,16 +201,16 @@ async def test_requests_of_a_signed_out_device_are_not_carried_out(raw_client, n
         phone = await raw_client(1, token=token_of(new_id), device_id="phone")
         await phone.call("session:sync", {"positions": {new_id: None}})
         await laptop.call("device:sign_out", {"device_id": "phone"})
-        head = (await laptop.call("conversation:history", {"conversation_id": new_id}))["head"]
+        head = (await laptop.call("history:read", {"conversation_id": new_id}))["head"]
         await phone.until(lambda phone=phone: phone.named("session:ended"))
-        send = {"conversation_id": new_id, "client_id": f"late-{turn}", "text": "too late"}
+        send = {"conversation_id": new_id, "request_id": f"late-{turn}", "text": "too late"}
         if phone.sio.connected:
             await phone.sio.emit("message:send", send)
         await phone.closed()
-        page = await laptop.call("conversation:history", {"conversation_id": new_id})
+        page = await laptop.call("history:read", {"conversation_id": new_id})
         assert page["head"] == head
         # And it is shown nothing more.
-        assert not [e for e in phone.named("conversation:entry") if e["seq"] > head]
+        assert not [e for e in phone.named("entry:appended") if e["seq"] > head]
 
 
 async def test_signing_out_an_unknown_device_is_refused_and_a_repeated_sign_out_is_not(raw_client, new_id):
@@ -228,10 +228,10 @@ async def test_a_user_whose_only_device_was_signed_out_goes_offline_for_others(r
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await bob.call("conversation:join", {"conversation_id": new_id})
     await bob.call("device:sign_out", {"device_id": "phone"})
-    await ann.until(lambda: {"user_id": bob.user_id, "online": False} in ann.named("presence:update"))
+    await ann.until(lambda: {"user_id": bob.user_id, "online": False} in ann.named("presence:changed"))
     await ann.settled()
     assert not ann.named("session:ended")
-    assert all("devices" not in told for told in ann.named("presence:update"))
+    assert all("devices" not in told for told in ann.named("presence:changed"))
 
 
 async def test_however_many_sign_outs_there_are_no_old_token_is_accepted_again(cluster, raw_client, new_id, redis):
@@ -289,7 +289,7 @@ async def test_a_sign_out_reaches_a_node_that_dies_is_paused_or_has_lost_the_bus
     await tablet.connect(cluster.urls[1], {"token": token_of("ann"), "device_id": "tablet"})
 
     def tablet_online() -> bool:
-        devices = laptop.named("device:updated")[-1]["devices"]
+        devices = laptop.named("devices:changed")[-1]["devices"]
         return any(device["device_id"] == "tablet" and device["online"] for device in devices)
 
     back, _ = await phone()
@@ -348,7 +348,7 @@ async def test_a_signed_out_sdk_client_ends_with_an_error_and_does_not_reconnect
     phone = await new_client(token=token, node=1, device_id="phone")
     conversation = await phone.create(conversation_id=new_id, agent="off")
     connects: list[dict] = []
-    phone.on("session:ready", connects.append)
+    phone.on("session:opened", connects.append)
     assert await laptop.sign_out_device("phone") == 1
     with pytest.raises(SessionEnded, match="signed out on Laptop") as ended:
         async for _ in conversation.entries():

@@ -133,7 +133,7 @@ async def test_a_non_member_cannot_stop_regenerate_or_edit(devices, gate):
     there = {"conversation_id": ann.conversation.id}
     assert await refusal(eve.client.request("run:stop", {**there, "run_id": ack.run_id})) == "not_a_member"
     assert await refusal(eve.client.request("run:regenerate", {**there, "seq": ack.seq})) == "not_a_member"
-    edit = {**there, "client_id": "e", "seq": ack.seq, "text": "mine"}
+    edit = {**there, "request_id": "e", "seq": ack.seq, "text": "mine"}
     assert await refusal(eve.client.request("message:edit", edit)) == "not_a_member"
     hidden = {"conversation_id": "no-such-conversation"}
     assert await refusal(eve.client.request("run:stop", hidden)) == "unknown_conversation"
@@ -233,14 +233,14 @@ async def test_of_a_burst_of_messages_only_the_last_is_answered(devices, gate, s
 async def test_reject_refuses_a_message_during_a_run_and_logs_nothing(devices, gate):
     ann = await devices.start("teller", multitask_strategy="reject")
     bob = await devices.join(ann, node=1)
-    first = await ann.conversation.send(f"one gate:{gate}", client_id="first")
+    first = await ann.conversation.send(f"one gate:{gate}", request_id="first")
     await bob.says(first.run_id, "one")
-    assert await refusal(bob.conversation.send("too early", client_id="mine")) == "run_in_progress"
+    assert await refusal(bob.conversation.send("too early", request_id="mine")) == "run_in_progress"
     # What was accepted before is acknowledged again all the same.
-    assert await ann.conversation.send(f"one gate:{gate}", client_id="first") == first
+    assert await ann.conversation.send(f"one gate:{gate}", request_id="first") == first
     gate.touch()
     await bob.ended(first.run_id)
-    again = await bob.conversation.send("too early", client_id="mine")
+    again = await bob.conversation.send("too early", request_id="mine")
     assert (await bob.ended(again.run_id)).text == "too early "
     messages = [e.text for e in await bob.conversation.log() if e.type == "message"]
     assert messages == [f"one gate:{gate}", "too early"]
@@ -382,16 +382,16 @@ async def test_only_the_last_message_of_a_conversation_can_be_edited_and_only_by
     assert [e.text for e in ann.of_type("message")] == ["older", "latest", "bob's"]
 
 
-async def test_an_edit_repeated_with_its_client_id_gives_the_same_ack_and_edits_once(devices):
+async def test_an_edit_repeated_with_its_request_id_gives_the_same_ack_and_edits_once(devices):
     ann = await devices.start("teller")
     old = await ann.conversation.send("old")
     await ann.ended(old.run_id)
-    ack = await ann.conversation.edit(old.seq, "new", client_id="e-1")
-    assert await ann.conversation.edit(old.seq, "new", client_id="e-1") == ack
+    ack = await ann.conversation.edit(old.seq, "new", request_id="e-1")
+    assert await ann.conversation.edit(old.seq, "new", request_id="e-1") == ack
     await ann.ended(ack.run_id)
-    assert await ann.conversation.edit(old.seq, "new", client_id="e-1") == ack
-    assert await refusal(ann.conversation.edit(old.seq, "other", client_id="e-1")) == "client_id_reused"
-    assert await refusal(ann.conversation.send("new", client_id="e-1")) == "client_id_reused"
+    assert await ann.conversation.edit(old.seq, "new", request_id="e-1") == ack
+    assert await refusal(ann.conversation.edit(old.seq, "other", request_id="e-1")) == "request_id_reused"
+    assert await refusal(ann.conversation.send("new", request_id="e-1")) == "request_id_reused"
     assert [e.text for e in await ann.conversation.log() if e.type == "message"] == ["old", "new"]
     assert (await memory(ann))["heard"] == ["new"]
 

@@ -81,8 +81,8 @@ class Dialogs:
     async def send(self, conversation_id: str, text: str = "go", **more: Any) -> str:
         """Send a message; return the run that answers it."""
         run_id = f"r-{uuid.uuid4().hex[:10]}"
-        client_id = f"m-{next(self._numbers)}"
-        await self.log.append_message(conversation_id, ANN, client_id, text, run_id=run_id, **more)
+        request_id = f"m-{next(self._numbers)}"
+        await self.log.append_message(conversation_id, ANN, request_id, text, run_id=run_id, **more)
         return run_id
 
     async def ended_with(self, conversation_id: str, run_id: str, timeout: float = WAIT_S) -> Entry:

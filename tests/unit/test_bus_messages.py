@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sio_server.gateway.fanout.bus_messages import parse_bus_message
 from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep
 
-ENTRY = {"v": 1, "conversation_id": "plans", "epoch": "e", "seq": 3, "type": "message", "ts": "t", "data": {}}
+ENTRY = {"v": 2, "conversation_id": "plans", "epoch": "e", "seq": 3, "type": "message", "ts": "t", "data": {}}
 
 
 def message(event: str, payload: Any, room: Any, **more: Any) -> str:
@@ -20,9 +20,9 @@ def message(event: str, payload: Any, room: Any, **more: Any) -> str:
 
 
 def test_a_message_with_an_event_of_ours_is_parsed() -> None:
-    event = parse_bus_message(message("conversation:entry", ENTRY, "conversation:plans"))
-    assert event == ("conversation:entry", ENTRY, "conversation:plans")
-    assert parse_bus_message(message("presence:update", {}, ["conversation:a", "conversation:b"]))
+    event = parse_bus_message(message("entry:appended", ENTRY, "conversation:plans"))
+    assert event == ("entry:appended", ENTRY, "conversation:plans")
+    assert parse_bus_message(message("presence:changed", {}, ["conversation:a", "conversation:b"]))
     assert parse_bus_message(
         message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:plans")
     )
@@ -42,18 +42,18 @@ def test_a_message_with_an_event_of_ours_is_parsed() -> None:
         json.dumps({"method": "disconnect", "sid": "x", "namespace": "/"}),
         json.dumps({"method": "close_room", "room": "conversation:plans"}),
         json.dumps({"method": "callback", "host_id": "h", "sid": "x", "namespace": "/", "id": 1, "args": []}),
-        message("conversation:entry", ENTRY, "conversation:plans", method="enter_room"),
-        message("conversation:entry", ENTRY, "conversation:other"),
-        message("conversation:entry", ENTRY, ["conversation:plans", "conversation:other"]),
-        message("conversation:entry", ENTRY, None),
+        message("entry:appended", ENTRY, "conversation:plans", method="enter_room"),
+        message("entry:appended", ENTRY, "conversation:other"),
+        message("entry:appended", ENTRY, ["conversation:plans", "conversation:other"]),
+        message("entry:appended", ENTRY, None),
         message("conversation:reset", {"conversation_id": "plans"}, "conversation:plans"),
         message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:other"),
-        message("conversation:entry", {**ENTRY, "seq": True}, "conversation:plans"),
-        message("conversation:entry", {**ENTRY, "seq": 0}, "conversation:plans"),
-        message("conversation:entry", {**ENTRY, "seq": "4"}, "conversation:plans"),
-        message("conversation:entry", {**ENTRY, "epoch": None}, "conversation:plans"),
-        message("conversation:entry", {**ENTRY, "type": "member_left"}, "conversation:plans"),
-        message("session:ready", {}, "user:ann"),
+        message("entry:appended", {**ENTRY, "seq": True}, "conversation:plans"),
+        message("entry:appended", {**ENTRY, "seq": 0}, "conversation:plans"),
+        message("entry:appended", {**ENTRY, "seq": "4"}, "conversation:plans"),
+        message("entry:appended", {**ENTRY, "epoch": None}, "conversation:plans"),
+        message("entry:appended", {**ENTRY, "type": "member_left"}, "conversation:plans"),
+        message("session:opened", {}, "user:ann"),
         message("server:draining", {"node": "9000"}, "user:ann"),
         message("run:delta", {}, None),
         message("run:delta", {}, []),
@@ -62,8 +62,8 @@ def test_a_message_with_an_event_of_ours_is_parsed() -> None:
         message("run:delta", {}, "sid-of-a-session"),
         message("run:delta", [], "conversation:plans"),
         message("run:finished", {"run_id": 7, "status": "answered"}, "conversation:plans"),
-        message("device:updated", {"devices": [{"device_id": "d"}]}, "user:ann"),
-        message("device:updated", {"devices": [7]}, "user:ann"),
+        message("devices:changed", {"devices": [{"device_id": "d"}]}, "user:ann"),
+        message("devices:changed", {"devices": [7]}, "user:ann"),
         message(["run:delta"], {}, "conversation:plans"),  # type: ignore[arg-type]
         message("session:ended", {}, ["sid"]),
     ],
@@ -86,7 +86,7 @@ _json = st.recursive(
 )
 
 
-@given(_json, st.sampled_from(["conversation:entry", "run:finished", "device:updated", "session:ended"]))
+@given(_json, st.sampled_from(["entry:appended", "run:finished", "devices:changed", "session:ended"]))
 def test_no_bus_message_whatsoever_raises(value: Any, event: str) -> None:
     parse_bus_message(json.dumps(value))
     parse_bus_message(message(event, value, "conversation:plans"))

@@ -35,17 +35,17 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.CONVERSATION_JOIN: {"conversation_id": "c-1", "position": POSITION},
     E.CONVERSATION_LEAVE: {"conversation_id": "c-1"},
     E.CONVERSATION_LIST: {"after": "c-1", "limit": 10},
-    E.CONVERSATION_HISTORY: {"conversation_id": "c-1", "after": 0, "before": 9, "limit": 200},
+    E.HISTORY_READ: {"conversation_id": "c-1", "after": 0, "before": 9, "limit": 200},
     E.CONVERSATION_INVITE: {"conversation_id": "c-1", "user_ids": ["ann"]},
-    E.CONVERSATION_MEMBERS: {"conversation_id": "c-1"},
-    E.MESSAGE_SEND: {"conversation_id": "c-1", "client_id": "m-1", "text": "hello 你好 😀"},
-    E.MESSAGE_EDIT: {"conversation_id": "c-1", "client_id": "m-2", "seq": 3, "text": "hello"},
+    E.MEMBERS_LIST: {"conversation_id": "c-1"},
+    E.MESSAGE_SEND: {"conversation_id": "c-1", "request_id": "m-1", "text": "hello 你好 😀"},
+    E.MESSAGE_EDIT: {"conversation_id": "c-1", "request_id": "m-2", "seq": 3, "text": "hello"},
     E.RUN_STOP: {"conversation_id": "c-1", "run_id": "r-1"},
     E.RUN_REGENERATE: {"conversation_id": "c-1", "seq": 4},
     E.INTERRUPT_RESPOND: {"conversation_id": "c-1", "interrupt_id": "r-1:0", "value": {"a": [1, "x", True]}},
     E.READ_UPDATE: {"conversation_id": "c-1", "seq": 2**53 - 1},
-    E.DRAFT_UPDATE: {"conversation_id": "c-1", "text": ""},
-    E.TYPING_UPDATE: {"conversation_id": "c-1", "typing": True},
+    E.DRAFT_SAVE: {"conversation_id": "c-1", "text": ""},
+    E.TYPING_SET: {"conversation_id": "c-1", "typing": True},
     E.SESSION_SYNC: {"positions": {"c-1": POSITION, "c-2": None}},
     E.DEVICE_LIST: {},
     E.DEVICE_RENAME: {"device_id": "d-1", "device_name": "安的手机"},
@@ -55,17 +55,17 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
 REQUIRED = {
     E.CONVERSATION_JOIN: {"conversation_id"},
     E.CONVERSATION_LEAVE: {"conversation_id"},
-    E.CONVERSATION_HISTORY: {"conversation_id"},
+    E.HISTORY_READ: {"conversation_id"},
     E.CONVERSATION_INVITE: {"conversation_id", "user_ids"},
-    E.CONVERSATION_MEMBERS: {"conversation_id"},
-    E.MESSAGE_SEND: {"conversation_id", "client_id", "text"},
-    E.MESSAGE_EDIT: {"conversation_id", "client_id", "seq", "text"},
+    E.MEMBERS_LIST: {"conversation_id"},
+    E.MESSAGE_SEND: {"conversation_id", "request_id", "text"},
+    E.MESSAGE_EDIT: {"conversation_id", "request_id", "seq", "text"},
     E.RUN_STOP: {"conversation_id"},
     E.RUN_REGENERATE: {"conversation_id", "seq"},
     E.INTERRUPT_RESPOND: {"conversation_id", "interrupt_id", "value"},
     E.READ_UPDATE: {"conversation_id", "seq"},
-    E.DRAFT_UPDATE: {"conversation_id", "text"},
-    E.TYPING_UPDATE: {"conversation_id", "typing"},
+    E.DRAFT_SAVE: {"conversation_id", "text"},
+    E.TYPING_SET: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
     E.DEVICE_RENAME: {"device_id", "device_name"},
     E.DEVICE_SIGN_OUT: {"device_id"},
@@ -129,8 +129,8 @@ def test_a_field_of_the_wrong_type_is_refused(event: ClientEvent, field: str, wr
         (E.READ_UPDATE, "seq", "3"),
         (E.READ_UPDATE, "seq", True),
         (E.READ_UPDATE, "seq", 3.0),
-        (E.TYPING_UPDATE, "typing", 1),
-        (E.TYPING_UPDATE, "typing", "true"),
+        (E.TYPING_SET, "typing", 1),
+        (E.TYPING_SET, "typing", "true"),
         (E.MESSAGE_SEND, "text", 7),
         (E.CONVERSATION_INVITE, "user_ids", "ann"),
         (E.CONVERSATION_JOIN, "position", ["e1", 3]),
@@ -162,7 +162,7 @@ def test_a_good_id_is_accepted(good: str) -> None:
         (E.CONVERSATION_LEAVE, lambda bad: {"conversation_id": bad}),
         (E.CONVERSATION_CREATE, lambda bad: {"conversation_id": bad}),
         (E.CONVERSATION_LIST, lambda bad: {"after": bad}),
-        (E.MESSAGE_SEND, lambda bad: message("x") | {"client_id": bad}),
+        (E.MESSAGE_SEND, lambda bad: message("x") | {"request_id": bad}),
         (E.DEVICE_SIGN_OUT, lambda bad: {"device_id": bad}),
         (E.CONVERSATION_JOIN, lambda bad: {"conversation_id": "c", "position": {"epoch": bad, "seq": 1}}),
         (E.SESSION_SYNC, lambda bad: {"positions": {bad: None}}),
@@ -188,7 +188,7 @@ def test_a_bad_user_id_is_refused(event: ClientEvent, field: str, bad: str) -> N
     ("event", "field"),
     [
         (E.MESSAGE_SEND, "text"),
-        (E.DRAFT_UPDATE, "text"),
+        (E.DRAFT_SAVE, "text"),
         (E.CONVERSATION_CREATE, "title"),
         (E.DEVICE_RENAME, "device_name"),
     ],
@@ -200,14 +200,14 @@ def test_half_a_surrogate_pair_is_refused_in_every_text(event: ClientEvent, fiel
 @pytest.mark.parametrize("letter", ["x", "é", "会", "😀"])
 def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
     most = MAX_TEXT_BYTES // len(letter.encode())
-    for event in (E.MESSAGE_SEND, E.DRAFT_UPDATE):
+    for event in (E.MESSAGE_SEND, E.DRAFT_SAVE):
         assert accepted(event, FULL[event] | {"text": letter * most})
         assert not accepted(event, FULL[event] | {"text": letter * (most + 1)})
 
 
 def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
     assert not accepted(E.MESSAGE_SEND, message(""))
-    assert accepted(E.DRAFT_UPDATE, {"conversation_id": "c", "text": ""})
+    assert accepted(E.DRAFT_SAVE, {"conversation_id": "c", "text": ""})
 
 
 def ids(count: int) -> list[str]:
@@ -223,9 +223,9 @@ def ids(count: int) -> list[str]:
         (E.CONVERSATION_INVITE, "user_ids", ids(1), []),
         (E.CONVERSATION_LIST, "limit", 100, 101),
         (E.CONVERSATION_LIST, "limit", 1, 0),
-        (E.CONVERSATION_HISTORY, "limit", MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1),
-        (E.CONVERSATION_HISTORY, "limit", 1, 0),
-        (E.CONVERSATION_HISTORY, "after", 0, -1),
+        (E.HISTORY_READ, "limit", MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1),
+        (E.HISTORY_READ, "limit", 1, 0),
+        (E.HISTORY_READ, "after", 0, -1),
         (E.READ_UPDATE, "seq", 2**53 - 1, 2**53),
         (E.READ_UPDATE, "seq", 0, 10**400),
         (E.DELIVERY_UPDATE, "seq", 0, -1),

@@ -22,7 +22,7 @@ from tests.histories import (
 )
 
 L = good().logs[ROOM]
-# kind, what went wrong, (device, seq, client_id) it is named with, (lost, duplicated, reordered)
+# kind, what went wrong, (device, seq, request_id) it is named with, (lost, duplicated, reordered)
 BAD: list[tuple[AnomalyKind, Edit, tuple[str | None, int, str | None], tuple[int, int, int]]] = [
     (K.LOST_ACKED, lambda h: with_log(h, *L[:3], entry(4, None), *L[4:]), ("bob", 4, "b0"), (1, 0, 0)),
     (K.LOST_ACKED, lambda h: with_send(h, "b0", acks=(Acked("e0", 4),)), ("bob", 4, "b0"), (1, 0, 0)),
@@ -97,7 +97,7 @@ def test_a_broken_promise_is_named_exactly_and_counted(
     assert not report.ok
     assert kinds(report) == {kind}
     first = report.anomalies[0]
-    assert (first.conversation_id, first.device, first.seq, first.client_id) == (ROOM, *named)
+    assert (first.conversation_id, first.device, first.seq, first.request_id) == (ROOM, *named)
     assert first.detail.endswith(".")
     assert (report.lost, report.duplicated, report.reordered) == counts
     # Named once for each time it happened, however many devices were handed what the log has wrong.
@@ -121,9 +121,9 @@ def test_a_message_of_another_conversation_is_invented_here() -> None:
 
 def test_every_send_that_is_logged_before_an_earlier_one_is_named() -> None:
     history, orders = good(), {"a0": 1, "a1": 2, "b0": 0}
-    for client_id, order in orders.items():
-        history = with_send(history, client_id, device="ann", order=order)
-    assert [(a.kind, a.client_id) for a in check(history).anomalies] == [
+    for request_id, order in orders.items():
+        history = with_send(history, request_id, device="ann", order=order)
+    assert [(a.kind, a.request_id) for a in check(history).anomalies] == [
         (K.SEND_ORDER, "a0"),
         (K.SEND_ORDER, "a1"),
     ]
@@ -138,7 +138,7 @@ def test_sends_that_touch_in_time_may_be_logged_either_way() -> None:
     assert check(with_send(good(), "a1", invoked=6.0, completed=7.0)).ok
 
 
-def test_one_client_id_has_one_send_and_one_device_has_one_view() -> None:
+def test_one_request_id_has_one_send_and_one_device_has_one_view() -> None:
     with pytest.raises(ValueError, match="a retry is the same send"):
         replace(good(), sends=good().sends * 2)
     with pytest.raises(ValueError, match="needs a name"):

@@ -54,10 +54,10 @@ def record(messages: int) -> Recorder:
     recorder = Recorder()
     log: list[Seen] = []
     for number in range(messages):
-        client_id, run_id, at = f"m{number}", f"r{number}", float(number)
-        recorder.begin_send(ROOM, client_id, "d0", "hi", at)
-        log.append(Seen(E, Counted(len(log) + 1), "message", client_id, "hi", client_id))
-        recorder.end_send(client_id, "ok", at + 0.5, (E, len(log)), run_id)
+        request_id, run_id, at = f"m{number}", f"r{number}", float(number)
+        recorder.begin_send(ROOM, request_id, "d0", "hi", at)
+        log.append(Seen(E, Counted(len(log) + 1), "message", request_id, "hi", request_id))
+        recorder.end_send(request_id, "ok", at + 0.5, (E, len(log)), run_id)
         log.append(Seen(E, Counted(len(log) + 1), "answer", None, "", run_id, run_id, 1))
         for device in ("d0", "d1", "d2"):
             recorder.run_event(device, ROOM, run_id, "run:started", 1, (1, ""))

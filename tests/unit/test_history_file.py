@@ -45,10 +45,10 @@ def test_a_history_that_was_written_is_read_as_it_was(
 
 
 @SAME_FOLDER
-@given(text=st.text(), client_id=st.text(min_size=1))
-def test_whatever_people_write_fits_into_one_line(tmp_path: Path, text: str, client_id: str) -> None:
-    one = replace(entry(1, client_id, text), digest=text)
-    send = replace(good().sends[0], text=text, client_id=client_id)
+@given(text=st.text(), request_id=st.text(min_size=1))
+def test_whatever_people_write_fits_into_one_line(tmp_path: Path, text: str, request_id: str) -> None:
+    one = replace(entry(1, request_id, text), digest=text)
+    send = replace(good().sends[0], text=text, request_id=request_id)
     view = DeviceView("ann", ROOM, (replace(one, text=text + "!"),), complete=False, whole=False)
     history = History((send,), (view,), {ROOM: (one,), text: ()})
     write_history(tmp_path / "h.jsonl", history)
@@ -208,7 +208,7 @@ def test_a_program_gets_the_report_as_json(tmp_path: Path) -> None:
     assert status == 1
     facts = json.loads(output)
     assert (facts["ok"], facts["sent"], facts["lost"], facts["runs"]) == (False, 5, 0, 0)
-    assert [(a["kind"], a["seq"], a["client_id"]) for a in facts["anomalies"]] == [("phantom", 6, "b1")]
+    assert [(a["kind"], a["seq"], a["request_id"]) for a in facts["anomalies"]] == [("phantom", 6, "b1")]
     write_history(tmp_path / "h.jsonl", good())
     status, output, _ = run(tmp_path / "h.jsonl", "--json")
     assert (status, json.loads(output)["anomalies"]) == (0, [])

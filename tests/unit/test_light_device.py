@@ -15,8 +15,8 @@ OWN = "light-x-1"
 
 
 def frame(seq: int, *, epoch: str = EPOCH, text: str = "hi", device: str = "light-x-2", number: int = 0) -> bytes:
-    data = {"device_id": device, "client_id": f"{device}.{number or seq}.1000000", "text": text}
-    return b'42["conversation:entry",' + json.dumps(envelope(seq, epoch=epoch, data=data)).encode() + b"]"
+    data = {"device_id": device, "request_id": f"{device}.{number or seq}.1000000", "text": text}
+    return b'42["entry:appended",' + json.dumps(envelope(seq, epoch=epoch, data=data)).encode() + b"]"
 
 
 def envelope(seq: int, *, epoch: str = EPOCH, data: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def envelope(seq: int, *, epoch: str = EPOCH, data: dict[str, Any] | None = None
         "seq": seq,
         "type": "message",
         "ts": "2026-11-23T07:12:00.844Z",
-        "data": data or {"device_id": "light-x-2", "client_id": f"light-x-2.{seq}.1000000", "text": "hi"},
+        "data": data or {"device_id": "light-x-2", "request_id": f"light-x-2.{seq}.1000000", "text": "hi"},
     }
 
 

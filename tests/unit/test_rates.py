@@ -123,7 +123,7 @@ def test_writes_and_marks_have_limits_of_their_own_beside_that_of_all_events(eve
 def test_drafts_are_writes_and_marks_do_not_use_up_what_sends_may() -> None:
     limits = Limits(SharedWithNobody(), user=(Rate(3, 3600),), marks=(Rate(5, 3600),))  # type: ignore[arg-type]
     assert accepted(limits, ClientEvent.READ_UPDATE, 9) == 5
-    assert accepted(limits, ClientEvent.DRAFT_UPDATE, 2) == 2
+    assert accepted(limits, ClientEvent.DRAFT_SAVE, 2) == 2
     assert accepted(limits, ClientEvent.MESSAGE_SEND, 9) == 1
 
 

@@ -175,7 +175,7 @@ async def test_a_new_session_is_ready_whatever_cannot_be_read(error: BaseExcepti
     ready = SessionReady(bus, Sessions(), devices, devices, node_name="n", node_urls=(), graphs=["echo"])  # type: ignore[arg-type]
     await ready.send("s")
     ((event, payload),) = sent
-    assert event == "session:ready"
+    assert event == "session:opened"
     assert payload["devices"] == ([] if error else ["phone"])
     assert payload["last_end"] is None
 

@@ -27,9 +27,9 @@ from tests.histories import ABOUT_RUNS, ROOM, E, K, entry, final, kinds
 def good(**more: Any) -> History:
     """A run of two attempts and one of one, followed by two devices; the second got another view in the middle."""
     recorder = Recorder()
-    for number, (client_id, seq, run_id) in enumerate((("a0", 2, "r1"), ("a1", 4, "r2"))):
-        recorder.begin_send(ROOM, client_id, "ann", "hi", float(number))
-        recorder.end_send(client_id, "ok", number + 0.5, (E, seq), run_id)
+    for number, (request_id, seq, run_id) in enumerate((("a0", 2, "r1"), ("a1", 4, "r2"))):
+        recorder.begin_send(ROOM, request_id, "ann", "hi", float(number))
+        recorder.end_send(request_id, "ok", number + 0.5, (E, seq), run_id)
     log = (entry(1, None), entry(2, "a0", "hi"), final(3, "r1", 2), entry(4, "a1", "hi"), final(5, "r2"))
     for device in ("ann", "bob"):
         recorder.open_view(device, ROOM, whole=True)
@@ -224,9 +224,9 @@ def began_anew(
     """A log of four entries, of which `acked` were acked, came back with `kept` of them and a new one."""
     recorder = Recorder()
     for number, old in enumerate(OLD_LOG, 1):
-        recorder.begin_send(ROOM, str(old.client_id), "ann", "old", float(number))
+        recorder.begin_send(ROOM, str(old.request_id), "ann", "old", float(number))
         if number <= acked:
-            recorder.end_send(str(old.client_id), "ok", number + 0.5, ("e1", number))
+            recorder.end_send(str(old.request_id), "ok", number + 0.5, ("e1", number))
     recorder.begin_send(ROOM, "n", "ann", "new", 10.0)
     recorder.end_send("n", "ok", 10.5, ("e2", kept + 1))
     log = [replace(old, epoch="e2") if renamed else old for old in OLD_LOG[:kept]]
@@ -256,7 +256,7 @@ def test_a_log_that_began_anew_without_losing_anything_acked_is_fine(renamed: bo
 @pytest.mark.parametrize("renamed", [False, True])
 def test_what_was_acked_in_an_old_epoch_and_is_gone_is_lost_though_devices_were_told(renamed: bool) -> None:
     report = check(began_anew(2, acked=4, renamed=renamed))
-    assert [(a.kind, a.client_id) for a in report.anomalies] == [(K.LOST_ACKED, "o3"), (K.LOST_ACKED, "o4")]
+    assert [(a.kind, a.request_id) for a in report.anomalies] == [(K.LOST_ACKED, "o3"), (K.LOST_ACKED, "o4")]
     assert report.lost == 2
 
 
@@ -265,7 +265,7 @@ def test_a_loss_is_forgiven_when_the_store_was_destroyed_above_that_place(rename
     report = check(began_anew(2, acked=4, damage=2, renamed=renamed))
     assert (report.anomalies, report.lost, report.forgiven) == ((), 0, 2)
     report = check(began_anew(2, acked=4, damage=3, renamed=renamed))
-    assert [(a.kind, a.client_id) for a in report.anomalies] == [(K.LOST_ACKED, "o3")]
+    assert [(a.kind, a.request_id) for a in report.anomalies] == [(K.LOST_ACKED, "o3")]
 
 
 def test_a_loss_is_not_forgiven_when_nobody_was_told() -> None:
@@ -307,7 +307,7 @@ def test_before_and_after_a_reset_order_holds_and_nothing_is_skipped() -> None:
 def test_a_run_of_a_message_that_is_lost_is_not_named_as_well() -> None:
     history = began_anew(2, acked=4)
     sends = tuple(
-        replace(s, acks=(s.acks[0]._replace(run_id="r1"),)) if s.client_id == "o4" else s for s in history.sends
+        replace(s, acks=(s.acks[0]._replace(run_id="r1"),)) if s.request_id == "o4" else s for s in history.sends
     )
     views = (RunView("ann", ROOM, "r1", (Shown("run:started", 1, 1, 0, ""), Shown("", 1, None, 0, ""))),)
     lost = replace(history, sends=sends)

@@ -40,7 +40,7 @@ def test_a_payload_that_is_no_object_says_so(payload: Any) -> None:
 
 
 def test_a_text_over_the_limit_has_a_code_of_its_own_and_names_the_limit() -> None:
-    payload = {"conversation_id": "c", "client_id": "1", "text": "x" * (MAX_TEXT_BYTES + 1)}
+    payload = {"conversation_id": "c", "request_id": "1", "text": "x" * (MAX_TEXT_BYTES + 1)}
     error = refusal(ClientEvent.MESSAGE_SEND, payload)
     assert error.code == ErrorCode.PAYLOAD_TOO_LARGE
     assert error.message == f"text: longer than {MAX_TEXT_BYTES} bytes of UTF-8"
@@ -48,7 +48,7 @@ def test_a_text_over_the_limit_has_a_code_of_its_own_and_names_the_limit() -> No
 
 def test_messages_of_our_own_checks_have_no_prefix() -> None:
     payload = {"conversation_id": "c", "text": "\ud83d"}
-    message = refusal(ClientEvent.DRAFT_UPDATE, payload).message
+    message = refusal(ClientEvent.DRAFT_SAVE, payload).message
     assert message == "text: not valid Unicode: half of a surrogate pair"
 
 

@@ -65,8 +65,8 @@ export class SharedStore {
   async step(act) {
     await null;
     const table = {
-      put: (record) => this.records.set(record.client_id, structuredClone(record)),
-      delete: (clientId) => this.records.delete(clientId),
+      put: (record) => this.records.set(record.request_id, structuredClone(record)),
+      delete: (requestId) => this.records.delete(requestId),
     };
     act([...this.records.values()].map((record) => structuredClone(record)), table);
   }

@@ -81,7 +81,7 @@ beforeEach(() => {
 
 test("a draining node is left for another one within a second", () => {
   const connection = connect();
-  latest().hear("session:ready", { nodes: [A, B] });
+  latest().hear("session:opened", { nodes: [A, B] });
   latest().hear("server:draining", { node: "9000" });
   assert.equal(connection.ready, null);
   assert.ok(state.retryAt > 0 && state.retryAt <= Date.now() + 250);
@@ -93,10 +93,10 @@ test("a draining node is left for another one within a second", () => {
 
 test("events of a connection that was left are ignored", () => {
   connect();
-  latest().hear("session:ready", { nodes: [A, B] });
+  latest().hear("session:opened", { nodes: [A, B] });
   latest().hear("server:draining", {});
   events = [];
-  sockets[0].hear("conversation:entry", {});
+  sockets[0].hear("entry:appended", {});
   sockets[0].lose("transport close");
   mock.timers.tick(250);
   assert.deepEqual(events, []);
@@ -114,7 +114,7 @@ test("a connect without an answer is given up for the next node", () => {
 
 test("a request without an answer means that the connection is dead: another node is tried", async () => {
   const connection = connect();
-  latest().hear("session:ready", { nodes: [A, B] });
+  latest().hear("session:opened", { nodes: [A, B] });
   const refused = assert.rejects(connection.request("message:send", {}), { code: "offline", retryable: true });
   mock.timers.tick(8000);
   await refused;
@@ -124,7 +124,7 @@ test("a request without an answer means that the connection is dead: another nod
 
 test("requests whose connection is lost are rejected at once, as repeatable", async () => {
   const connection = connect();
-  latest().hear("session:ready", {});
+  latest().hear("session:opened", {});
   const refused = assert.rejects(connection.insist("read:update", {}), { code: "offline", retryable: true });
   sockets[0].lose("transport close");
   await refused;
@@ -133,7 +133,7 @@ test("requests whose connection is lost are rejected at once, as repeatable", as
 
 test("insisting repeats what the server could not do, and reports what it refused", async () => {
   const connection = connect();
-  latest().hear("session:ready", {});
+  latest().hear("session:opened", {});
   const { said } = latest();
   const asked = connection.insist("run:stop", { n: 1 });
   said[0][2]({ ok: false, error: { code: "unavailable", message: "", retryable: true } });
@@ -164,7 +164,7 @@ test("an unavailable server and a broken network are tried again, and from the s
   mock.timers.tick(8000);
   assert.equal(sockets.length, 3);
   assert.deepEqual(events, [["failed"]]);
-  latest().hear("session:ready", {});
+  latest().hear("session:opened", {});
   latest().lose("transport close");
   mock.timers.tick(250);
   latest().refuse(undefined);
@@ -189,7 +189,7 @@ test("when the network is back a waiting page connects at once", () => {
 
 test("when the network may be gone the connection is probed, and kept if it answers", async () => {
   const connection = connect();
-  latest().hear("session:ready", { nodes: [A, B] });
+  latest().hear("session:opened", { nodes: [A, B] });
   happen("offline");
   const [event, payload, answer] = latest().said[0];
   assert.deepEqual([event, payload], ["session:sync", { positions: {} }]);

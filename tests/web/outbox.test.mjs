@@ -10,7 +10,7 @@ const { forgetUnsent } = await import("../../web/js/connection/sign_out.js");
 await lazy.outboxTakeover.load(); // fetching it takes more than the turns that a test waits
 const { state } = await import("../../web/js/state.js");
 
-// A log that takes each client_id once, and may be told not to answer.
+// A log that takes each request_id once, and may be told not to answer.
 class Server {
   log = [];
   sends = 0;
@@ -19,12 +19,12 @@ class Server {
     return { ready, request: (event, payload) => this.#take(event, payload) };
   }
 
-  async #take(event, { client_id, text, ...rest }) {
+  async #take(event, { request_id, text, ...rest }) {
     this.sends += 1;
     await null;
     if (text === "no") throw Object.assign(new Error("refused"), { code: "not_a_member", retryable: false });
-    let seq = this.log.findIndex((entry) => entry.client_id === client_id) + 1;
-    if (!seq) seq = this.log.push({ event, client_id, text, ...rest });
+    let seq = this.log.findIndex((entry) => entry.request_id === request_id) + 1;
+    if (!seq) seq = this.log.push({ event, request_id, text, ...rest });
     if (this.silent) throw Object.assign(new Error("no answer"), { code: "offline", retryable: true });
     return { ok: true, seq };
   }
@@ -81,7 +81,7 @@ test("messages are sent one at a time, in their order, and leave the store with 
   assert.equal(store.records.size, 0);
 });
 
-test("a message without an answer is sent again with its client_id, and those behind it wait", async () => {
+test("a message without an answer is sent again with its request_id, and those behind it wait", async () => {
   const outbox = await page("d1");
   server.silent = true;
   outbox.add("plans", "a");
@@ -102,7 +102,7 @@ test("a refused message lets the others pass, is kept, and can be sent again or 
   const [refused] = outbox.of("plans");
   assert.equal(refused.state, "refused");
   assert.equal(refused.error.code, "not_a_member");
-  assert.equal(store.records.get(refused.client_id).state, "refused");
+  assert.equal(store.records.get(refused.request_id).state, "refused");
   assert.deepEqual(server.texts, ["b"]);
   refused.text = "yes";
   outbox.retry(refused);
@@ -127,10 +127,10 @@ test("a message that the log has delivered leaves the outbox", async () => {
   const outbox = await page("d1");
   outbox.add("plans", "a");
   await settle();
-  const [{ client_id }] = outbox.items;
-  outbox.delivered({ id: "plans", head: 0 }, [{ data: { user_id: "eve", client_id } }]);
+  const [{ request_id }] = outbox.items;
+  outbox.delivered({ id: "plans", head: 0 }, [{ data: { user_id: "eve", request_id } }]);
   assert.equal(outbox.items.length, 1);
-  outbox.delivered({ id: "plans", head: 0 }, [{ data: { user_id: "ann", client_id } }]);
+  outbox.delivered({ id: "plans", head: 0 }, [{ data: { user_id: "ann", request_id } }]);
   assert.equal(outbox.items.length, 0);
 });
 
@@ -158,10 +158,10 @@ test("exactly one open page takes over the messages of a closed one, with their 
   const others = [await page("d2"), await page("d3"), await page("d4")];
   closed.add("plans", "a");
   closed.add("plans", "b");
-  const ids = closed.items.map((item) => item.client_id);
+  const ids = closed.items.map((item) => item.request_id);
   await close(closed);
   await pass(5000);
-  assert.deepEqual(server.log.map((entry) => entry.client_id), ids);
+  assert.deepEqual(server.log.map((entry) => entry.request_id), ids);
   assert.equal(server.sends, 2);
   assert.deepEqual(others.map((outbox) => outbox.items.length).sort(), [0, 0, 2]);
   await pass(5000);

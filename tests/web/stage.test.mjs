@@ -15,9 +15,9 @@ function counted() {
   const say = (device, roomgraph, facts) => figures.onReport(device, { roomgraph, ...facts });
   return {
     figures,
-    send: (device, client_id, at) => say(device, "sent", { client_id, at }),
-    ack: (device, client_id, seq) => say(device, "acked", { client_id, seq }),
-    show: (device, seq, client_id, at) => say(device, "entry", { seq, client_id, type: "message", at }),
+    send: (device, request_id, at) => say(device, "sent", { request_id, at }),
+    ack: (device, request_id, seq) => say(device, "acked", { request_id, seq }),
+    show: (device, seq, request_id, at) => say(device, "entry", { seq, request_id, type: "message", at }),
   };
 }
 
@@ -130,8 +130,8 @@ test("an entry's author is known even if a node receives the entry before the ac
 
 test("entries that the trace lost while its node was gone are known from the devices", () => {
   const picture = new DrawingState(IDS);
-  picture.onReport("laptop", { roomgraph: "sent", client_id: "a" });
-  picture.onReport("phone", { roomgraph: "entry", seq: 7, type: "message", client_id: "a" });
+  picture.onReport("laptop", { roomgraph: "sent", request_id: "a" });
+  picture.onReport("phone", { roomgraph: "entry", seq: 7, type: "message", request_id: "a" });
   picture.onReport("phone", { roomgraph: "entry", seq: 8, type: "answer" });
   assert.deepEqual(picture.log, [{ seq: 7, by: "laptop" }, { seq: 8, by: "agent" }]);
 });

@@ -69,7 +69,7 @@ local function append_entry(entry_type, data, sent_field)
   local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention')
   local seq, epoch = tonumber(known[1]) + 1, known[2]
   local ts = now()
-  local envelope = object('v', 1, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts,
+  local envelope = object('v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts,
     'data', raw(data))
   redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', sent_field or '')
   redis.call('HSET', meta, 'seq', seq, 'ts', ts)
@@ -88,6 +88,6 @@ local function append_entry(entry_type, data, sent_field)
   end
   if sent_field then redis.call('HINCRBY', usage, string.match(sent_field, '^%S+'), #envelope) end
   redis.call('HINCRBY', stats, 'entries', 1)
-  publish('conversation:entry', conversation_room, envelope)
+  publish('entry:appended', conversation_room, envelope)
   return seq, epoch, ts
 end

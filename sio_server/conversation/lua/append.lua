@@ -12,15 +12,15 @@
 -- Returns ok: ack (JSON), new ('1' or '0'); or an error code.
 -- keys: conversation
 -- include: run
-local user_id, data, client_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
+local user_id, data, request_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
   quota
   = unpack(ARGV)
 
 -- Dedupe comes before membership: a user who has left since still gets the ack of what was accepted.
-local field = user_id .. ' ' .. client_id
+local field = user_id .. ' ' .. request_id
 local before = redis.call('HGET', sent, field)
 if before then
-  if string.sub(before, 1, 40) ~= digest then return {'client_id_reused'} end
+  if string.sub(before, 1, 40) ~= digest then return {'request_id_reused'} end
   return {'ok', 'ack', string.sub(before, 42), 'new', '0'}
 end
 

@@ -15,6 +15,6 @@ return once(function()
   local draft = object('rev', rev, 'device_id', device_id, 'text', raw(text))
   redis.call('HSET', drafts, user_id, draft)
   redis.call('HINCRBY', usage, user_id, #draft - #before)
-  publish('draft:updated', USER_ROOM .. user_id, object('conversation_id', conversation_id, 'draft', raw(draft)))
+  publish('draft:changed', USER_ROOM .. user_id, object('conversation_id', conversation_id, 'draft', raw(draft)))
   return {'ok', 'rev', rev}
 end)

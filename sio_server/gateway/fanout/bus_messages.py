@@ -15,13 +15,13 @@ from sio_server.store.keys import conversation_room
 
 # Without those that a node sends to its own sessions only.
 _PUBLISHED: frozenset[str] = frozenset(ServerEvent) - {
-    ServerEvent.SESSION_READY,
+    ServerEvent.SESSION_OPENED,
     ServerEvent.SERVER_DRAINING,
 }
 _ROOMS = ("conversation:", "user:")
 # Fields on which the node itself acts.
 _FIELDS: dict[str, dict[str, type]] = {
-    ServerEvent.CONVERSATION_ENTRY: {
+    ServerEvent.ENTRY_APPENDED: {
         "conversation_id": str,
         "epoch": str,
         "seq": int,
@@ -31,11 +31,11 @@ _FIELDS: dict[str, dict[str, type]] = {
     },
     ServerEvent.CONVERSATION_RESET: {"conversation_id": str, "epoch": str},
     ServerEvent.RUN_FINISHED: {"run_id": str, "status": str},
-    ServerEvent.DEVICE_UPDATED: {"devices": list},
+    ServerEvent.DEVICES_CHANGED: {"devices": list},
     ServerEvent.SESSION_ENDED: {"reason": str},
 }
 # Events of one conversation, whose room must be that of the conversation they name.
-_OF_CONVERSATION = {ServerEvent.CONVERSATION_ENTRY, ServerEvent.CONVERSATION_RESET}
+_OF_CONVERSATION = {ServerEvent.ENTRY_APPENDED, ServerEvent.CONVERSATION_RESET}
 
 
 class BusEvent(NamedTuple):
@@ -73,10 +73,10 @@ def _has_form_of(name: str, payload: dict[str, Any], room: Any) -> bool:
         return False
     if name in _OF_CONVERSATION and room != conversation_room(payload["conversation_id"]):
         return False
-    if name == ServerEvent.CONVERSATION_ENTRY:
+    if name == ServerEvent.ENTRY_APPENDED:
         left = payload["type"] == EntryType.MEMBER_LEFT
         return payload["seq"] >= 1 and (not left or isinstance(payload["data"]["user_id"], str))
-    if name == ServerEvent.DEVICE_UPDATED:
+    if name == ServerEvent.DEVICES_CHANGED:
         devices = payload["devices"]
         return all(isinstance(d["device_id"], str) and isinstance(d["device_name"], str) for d in devices)
     return True

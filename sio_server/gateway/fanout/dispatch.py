@@ -31,7 +31,7 @@ class Dispatch:
     def on_bus_event(self, event: BusEvent) -> None:
         """Route one event."""
         name, payload, room = event
-        if name == ServerEvent.CONVERSATION_ENTRY:
+        if name == ServerEvent.ENTRY_APPENDED:
             self._fanout.on_entry(payload)
         elif name == ServerEvent.CONVERSATION_RESET:
             self._fanout.on_reset(payload["conversation_id"], payload["epoch"])

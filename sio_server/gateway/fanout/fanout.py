@@ -202,7 +202,7 @@ class Fanout:
         for envelope in step.entries:
             followed.handed_ts = envelope["ts"]
             room = conversation_room(conversation_id)
-            count = self._rooms.deliver(room, ServerEvent.CONVERSATION_ENTRY, envelope)
+            count = self._rooms.deliver(room, ServerEvent.ENTRY_APPENDED, envelope)
             self._metrics.deliveries.inc(count)
             if self._trace.on and count:
                 self._trace_delivered(conversation_id, envelope["seq"], followed)

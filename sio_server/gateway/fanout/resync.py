@@ -98,12 +98,12 @@ class Resync:
         self._fanout.on_head(conversation_id, followed, view.bounds.epoch, view.bounds.head)
         if view.draft is not None:
             draft = {"conversation_id": conversation_id, "draft": view.draft}
-            self._rooms.deliver(user_room(user_id), ServerEvent.DRAFT_UPDATED, draft)
+            self._rooms.deliver(user_room(user_id), ServerEvent.DRAFT_CHANGED, draft)
         return view
 
     async def _repeat_devices(self, user_id: str) -> None:
         devices = await self._devices.listed(user_id)
-        self._rooms.deliver(user_room(user_id), ServerEvent.DEVICE_UPDATED, {"devices": devices})
+        self._rooms.deliver(user_room(user_id), ServerEvent.DEVICES_CHANGED, {"devices": devices})
 
     async def _repeat_room(self, conversation_id: str, views: Sequence[View | None]) -> None:
         """Send the whole room marks, the run's text so far, and presence, as one member's view has them."""
@@ -123,7 +123,7 @@ class Resync:
             delta = {"run_id": run["run_id"], "attempt": run["attempt"], "offset": 0, "text": run["text"]}
             self._rooms.deliver(room, ServerEvent.RUN_DELTA, {**where, **delta})
         for member, online in (await self._members.presence(conversation_id, PRESENCE_MEMBERS)).items():
-            self._rooms.deliver(room, ServerEvent.PRESENCE_UPDATE, {"user_id": member, "online": online})
+            self._rooms.deliver(room, ServerEvent.PRESENCE_CHANGED, {"user_id": member, "online": online})
 
     def _on_compared(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -78,7 +78,7 @@ class ConversationRequests:
         items, cursor = await self._members.conversations(session.user_id, request.after, request.limit)
         return {"conversations": items, "next": cursor}
 
-    async def history(self, session: Session, request: events.ConversationHistory) -> dict[str, Any]:
+    async def history(self, session: Session, request: events.HistoryRead) -> dict[str, Any]:
         if request.after is not None and request.before is not None:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "after, before: give one of them, not both")
         page = await self._log.page(
@@ -102,7 +102,7 @@ class ConversationRequests:
         await self._notify_invited(request.conversation_id, invited, view.title, session)
         return {"conversation_id": request.conversation_id, "invited": invited}
 
-    async def members(self, session: Session, request: events.ConversationMembers) -> dict[str, Any]:
+    async def members(self, session: Session, request: events.MembersList) -> dict[str, Any]:
         members = await self._members.members(request.conversation_id, session.user_id)
         return {"conversation_id": request.conversation_id, "members": members}
 
@@ -143,7 +143,7 @@ class ConversationRequests:
             "by": by.user_id,
             "device_id": by.device_id,
         }
-        await self._bus.emit(ServerEvent.CONVERSATION_UPDATED, updated, room=user_room(user_id))
+        await self._bus.emit(ServerEvent.CONVERSATION_CHANGED, updated, room=user_room(user_id))
 
     async def _notify_invited(
         self, conversation_id: str, user_ids: Sequence[str], title: str, by: Session

@@ -32,7 +32,7 @@ class MessageRequests:
             ack, new = await self._log.append_message(
                 request.conversation_id,
                 session.author,
-                request.client_id,
+                request.request_id,
                 request.text,
                 run_id=new_run_id(),
                 handed=self._fanout.handed(request.conversation_id),
@@ -54,7 +54,7 @@ class MessageRequests:
         ack, _ = await self._log.append_message(
             request.conversation_id,
             session.author,
-            request.client_id,
+            request.request_id,
             request.text,
             run_id=new_run_id(),
             edits=request.seq,
@@ -79,13 +79,13 @@ class MessageRequests:
         )
         return {"conversation_id": request.conversation_id, "seq": seq}
 
-    async def save_draft(self, session: Session, request: events.DraftUpdate) -> dict[str, Any]:
+    async def save_draft(self, session: Session, request: events.DraftSave) -> dict[str, Any]:
         rev = await self._log.marks.save_draft(
             request.conversation_id, session.user_id, session.device_id, request.text
         )
         return {"conversation_id": request.conversation_id, "rev": rev}
 
-    async def show_typing(self, session: Session, request: events.TypingUpdate) -> dict[str, Any]:
+    async def show_typing(self, session: Session, request: events.TypingSet) -> dict[str, Any]:
         if not self._fanout.follows(session.sid, request.conversation_id):
             raise Refused(ErrorCode.NOT_A_MEMBER, "this session does not follow the conversation; join it first")
         typing = {
@@ -94,5 +94,5 @@ class MessageRequests:
             "device_id": session.device_id,
             "typing": request.typing,
         }
-        await self._bus.emit(ServerEvent.TYPING_UPDATED, typing, room=conversation_room(request.conversation_id))
+        await self._bus.emit(ServerEvent.TYPING_CHANGED, typing, room=conversation_room(request.conversation_id))
         return {}

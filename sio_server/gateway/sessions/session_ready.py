@@ -1,4 +1,4 @@
-"""The first event of a session: `session:ready`, which tells it its user, its device and the nodes."""
+"""The first event of a session: `session:opened`, which tells it its user, its device and the nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class SessionReady:
-    """Lets new sessions into their users' rooms and sends them `session:ready`."""
+    """Lets new sessions into their users' rooms and sends them `session:opened`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class SessionReady:
             "graphs": list(self._graphs),
             **known,
         }
-        self._bus.deliver(sid, ServerEvent.SESSION_READY, ready)
+        self._bus.deliver(sid, ServerEvent.SESSION_OPENED, ready)
 
     async def _look_up(self, session: Session, known: dict[str, Any]) -> None:
         known["devices"] = await self._devices.listed(session.user_id)

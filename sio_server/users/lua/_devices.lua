@@ -53,13 +53,13 @@ end
 
 -- The change and its publication are one step, so the last list that a device receives is the true one.
 local function publish_devices()
-  publish('device:updated', user_room, object('devices', raw(list_devices())))
+  publish('devices:changed', user_room, object('devices', raw(list_devices())))
 end
 
 -- Other people are told only whether the user is online. `rooms` are those of the user's conversations (JSON array).
 local function publish_presence(rooms, online)
   if rooms == '[]' then return end
-  publish('presence:update', cjson.decode(rooms), object('user_id', user_id, 'online', online))
+  publish('presence:changed', cjson.decode(rooms), object('user_id', user_id, 'online', online))
 end
 
 -- After sessions have ended: was it the last one? What else the user has then expires in `user_kept_ms` (0: never).

@@ -15,7 +15,7 @@ const failure = ({ code, message, retryable = true }) => Object.assign(new Error
 const offline = () => failure({ code: "offline" });
 
 export class Connection {
-  ready = null; // session:ready, while the connection lives
+  ready = null; // session:opened, while the connection lives
   #socket;
   #since;
   #timer;
@@ -71,7 +71,7 @@ export class Connection {
     const socket = (this.#socket = io(this.route.url, options));
     socket.onAny((name, payload) => {
       if (this.#socket !== socket) return;
-      if (name === "session:ready") {
+      if (name === "session:opened") {
         clearTimeout(this.#timer);
         this.ready = payload;
         this.#since = performance.now();

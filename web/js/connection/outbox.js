@@ -10,7 +10,7 @@ const REPEAT_MS = 1500;
 const step = async (act) => (await lazy.outboxTakeover.load()).step(act);
 
 export class Outbox {
-  // {client_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
+  // {request_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
   #pumping = new Set();
   alive; // resolves with this tab's lock, which tells others that it lives
@@ -34,13 +34,13 @@ export class Outbox {
 
   // `edits`: the seq of the message that this one replaces.
   add(conversation_id, text, edits) {
-    const client_id = `m-${random(4)}`;
+    const request_id = `m-${random(4)}`;
     const ts = new Date().toISOString();
-    hooks.onSent(conversation_id, client_id);
-    this.retry({ client_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
+    hooks.onSent(conversation_id, request_id);
+    this.retry({ request_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
   }
 
-  // Queue it last; a refused one keeps its client_id, since nothing was done with it.
+  // Queue it last; a refused one keeps its request_id, since nothing was done with it.
   retry(item) {
     this.items = this.items.filter((other) => other !== item);
     item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
@@ -54,14 +54,14 @@ export class Outbox {
     const gone = this.items.filter(unwanted);
     if (!gone.length) return;
     this.items = this.items.filter((item) => !gone.includes(item));
-    this.store.step((_, table) => gone.forEach(({ client_id }) => table.delete(client_id)));
+    this.store.step((_, table) => gone.forEach(({ request_id }) => table.delete(request_id)));
     changed();
   }
 
   // What is in the log is no longer on its way.
   delivered(c, entries) {
-    const logged = new Set(entries.map(({ data }) => data.user_id === state.me && data.client_id));
-    const seen = (item) => logged.has(item.client_id) || item.seq <= c.head;
+    const logged = new Set(entries.map(({ data }) => data.user_id === state.me && data.request_id));
+    const seen = (item) => logged.has(item.request_id) || item.seq <= c.head;
     this.remove((item) => item.conversation_id === c.id && seen(item));
   }
 
@@ -69,19 +69,19 @@ export class Outbox {
     for (const id of new Set(this.items.map((item) => item.conversation_id))) this.pump(id);
   }
 
-  // Send what waits. Without an answer the same client_id is sent again.
+  // Send what waits. Without an answer the same request_id is sent again.
   async pump(conversation_id) {
     if (this.#pumping.has(conversation_id)) return;
     this.#pumping.add(conversation_id);
     let item;
     const next = () => this.of(conversation_id).find((one) => one.state === "waiting");
     while (this.connection.ready && (item = next())) {
-      const { client_id, text, edits } = item;
+      const { request_id, text, edits } = item;
       const [event, more] = edits ? ["message:edit", { seq: edits }] : ["message:send"];
       try {
-        const { seq } = await this.connection.request(event, { conversation_id, client_id, text, ...more });
+        const { seq } = await this.connection.request(event, { conversation_id, request_id, text, ...more });
         Object.assign(item, { state: "sent", seq });
-        hooks.onAcked(client_id, seq);
+        hooks.onAcked(request_id, seq);
       } catch ({ code, message, retryable }) {
         if (retryable) await wait(REPEAT_MS);
         else Object.assign(item, { state: "refused", error: { code, message } });
@@ -96,7 +96,7 @@ export class Outbox {
     changed();
     await this.alive;
     this.store.step((_, table) => {
-      if (item.state === "sent") table.delete(item.client_id);
+      if (item.state === "sent") table.delete(item.request_id);
       else if (this.items.includes(item)) table.put({ ...item, beat: Date.now() });
     });
   }

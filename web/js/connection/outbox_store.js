@@ -8,7 +8,7 @@ const settled = (request) =>
 
 async function open() {
   const opening = indexedDB.open("roomgraph", 1);
-  opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "client_id" });
+  opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "request_id" });
   return settled(opening);
 }
 

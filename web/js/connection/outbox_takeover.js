@@ -24,7 +24,7 @@ async function claim(outbox, wanted) {
   const { device: own, store } = outbox;
   await store.step((records, table) => {
     for (const record of records) {
-      const had = outbox.items.findIndex(({ client_id }) => client_id === record.client_id);
+      const had = outbox.items.findIndex(({ request_id }) => request_id === record.request_id);
       if (had >= 0 && record.device !== own) outbox.items.splice(had, 1);
       if (had >= 0 || record.user !== state.me || !wanted(record)) continue;
       Object.assign(record, { device: own, beat: Date.now() });
@@ -44,7 +44,7 @@ async function takeOver(outbox) {
   await store.step((records, table) => {
     for (const record of records) {
       devices.add(record.device);
-      if (record.order < now - OLD_MS) table.delete(record.client_id);
+      if (record.order < now - OLD_MS) table.delete(record.request_id);
       else if (!locks && record.device === own) table.put({ ...record, beat: now });
     }
   });

@@ -35,9 +35,9 @@ export function begin(openAddressed) {
       });
     },
     event(name, payload) {
-      if (name === "conversation:updated") following.readListSoon();
-      else if (name === "device:updated") setDevices(payload.devices);
-      else if (name === "presence:update") lazy.people.loaded?.setOnline(payload.user_id, payload.online);
+      if (name === "conversation:changed") following.readListSoon();
+      else if (name === "devices:changed") setDevices(payload.devices);
+      else if (name === "presence:changed") lazy.people.loaded?.setOnline(payload.user_id, payload.online);
       else if (name === "session:ended") end({ code: `session_${payload.reason}` });
       else if (payload?.conversation_id) following.onEvent(name, payload);
       changed();

@@ -29,5 +29,5 @@ export async function endSession(outbox, error) {
 
 export const forgetUnsent = ({ device: own, store }) =>
   store.step((records, table) => {
-    for (const { client_id, device } of records) if (device === own) table.delete(client_id);
+    for (const { request_id, device } of records) if (device === own) table.delete(request_id);
   });

@@ -23,7 +23,7 @@ export class Following {
   }
 
   add(id) {
-    const save = async (text) => (await this.connection.request("draft:update", { conversation_id: id, text })).rev;
+    const save = async (text) => (await this.connection.request("draft:save", { conversation_id: id, text })).rev;
     const { conversations } = state;
     if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
     return conversations.get(id);
@@ -115,7 +115,7 @@ export class Following {
     const c = state.conversations.get(payload.conversation_id);
     if (!c) return;
     if (c.syncing) c.early.push([event, payload]);
-    else if (event === "conversation:entry") {
+    else if (event === "entry:appended") {
       if (c.delivery) this.#deliver(c, c.delivery.onEntry(payload.epoch, seq, payload));
     } else if (event === "conversation:reset") this.#syncSoon(c);
     else if (event.startsWith("run:")) {
@@ -123,8 +123,8 @@ export class Following {
     } else if (event === "interrupt:resolved") c.resolve(payload);
     else if (event === "read:updated") c.mark(user_id, seq);
     else if (event === "delivery:updated") c.markDelivered(user_id, payload.device_id, seq);
-    else if (event === "draft:updated") c.draft.onRemote(payload.draft);
-    else if (event === "typing:updated") lazy.typing.loaded?.onTyping(c, payload);
+    else if (event === "draft:changed") c.draft.onRemote(payload.draft);
+    else if (event === "typing:changed") lazy.typing.loaded?.onTyping(c, payload);
     changed();
   }
 
@@ -154,7 +154,7 @@ export class Following {
 
   async #readGap(c, delivery, after) {
     try {
-      const page = await this.connection.ask(c, "conversation:history", { after, limit: PAGE });
+      const page = await this.connection.ask(c, "history:read", { after, limit: PAGE });
       if (c.delivery !== delivery) return;
       this.#deliver(c, delivery.onPage(page.epoch, page.head, pairs(page.entries)));
     } catch (error) {

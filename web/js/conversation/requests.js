@@ -25,7 +25,7 @@ export async function respond(connection, c, interrupt_id, value) {
 }
 
 export async function loadMembers(connection, c) {
-  const { members } = await connection.ask(c, "conversation:members");
+  const { members } = await connection.ask(c, "members:list");
   c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
   changed();
 }
@@ -34,7 +34,7 @@ export async function loadMembers(connection, c) {
 export const loadOlder = (connection, c) =>
   c.hasOlder &&
   oneAtATime(c, "paging", async () => {
-    const { entries, epoch, first } = await connection.ask(c, "conversation:history", { before: c.entries[0].seq });
+    const { entries, epoch, first } = await connection.ask(c, "history:read", { before: c.entries[0].seq });
     if (epoch !== c.delivery.position.epoch) return;
     learnNames(entries, true);
     const top = c.entries[0].seq;

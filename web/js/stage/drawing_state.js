@@ -9,7 +9,7 @@ export class DrawingState {
   log = []; // the newest entries {seq, by}
   run = null; // the latest run {run_id, attempt, node, from, steps: [{step, checkpoint, node}], status}
   head = 0;
-  #authors = new Map(); // client_id -> the name of the device that sent it
+  #authors = new Map(); // request_id -> the name of the device that sent it
   #by = new Map(); // seq -> who wrote it: a device's name, "agent" or ""
 
   constructor(devices) {
@@ -44,14 +44,14 @@ export class DrawingState {
   }
 
   // A frame's report.
-  onReport(name, { roomgraph: kind, client_id, link, node, seq, type, at }) {
+  onReport(name, { roomgraph: kind, request_id, link, node, seq, type, at }) {
     const device = this.device(name);
     if (kind === "link") Object.assign(device, { link, node: node || device.node, since: at });
     if (kind === "link" && link === "online") this.#alive(device.node, true);
-    if (kind === "sent") this.#authors.set(client_id, name);
+    if (kind === "sent") this.#authors.set(request_id, name);
     if (kind !== "entry") return;
     device.seq = Math.max(device.seq, seq);
-    this.#append(seq, AGENTS.has(type) ? "agent" : (this.#authors.get(client_id) ?? "")); // the trace may have lost it
+    this.#append(seq, AGENTS.has(type) ? "agent" : (this.#authors.get(request_id) ?? "")); // the trace may have lost it
   }
 
   // What the controller says of a node.

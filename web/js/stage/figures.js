@@ -3,8 +3,8 @@
 const percentile = (sorted, p) => (sorted.length ? sorted[Math.ceil(sorted.length * p) - 1] : null);
 
 export class Figures {
-  #sent = new Map(); // client_id -> {from, at, seq, shown: Map(device -> at)}
-  #views = new Map(); // device -> {first, last, entries: Map(seq -> {type, client_id})}
+  #sent = new Map(); // request_id -> {from, at, seq, shown: Map(device -> at)}
+  #views = new Map(); // device -> {first, last, entries: Map(seq -> {type, request_id})}
   #duplicated = [];
   #disordered = [];
 
@@ -22,15 +22,15 @@ export class Figures {
     return this.#views.get(device).last;
   }
 
-  onReport(device, { roomgraph: kind, client_id, seq, type, at }) {
-    if (kind === "sent" && !this.#sent.has(client_id)) {
-      this.#sent.set(client_id, { from: device, at, seq: 0, shown: new Map() });
+  onReport(device, { roomgraph: kind, request_id, seq, type, at }) {
+    if (kind === "sent" && !this.#sent.has(request_id)) {
+      this.#sent.set(request_id, { from: device, at, seq: 0, shown: new Map() });
     } else if (kind === "acked") {
-      const message = this.#sent.get(client_id);
+      const message = this.#sent.get(request_id);
       if (message) message.seq = seq;
     } else if (kind === "entry") {
-      this.#show(device, { seq, type, client_id, at });
-      const shown = this.#sent.get(client_id)?.shown;
+      this.#show(device, { seq, type, request_id, at });
+      const shown = this.#sent.get(request_id)?.shown;
       if (shown && !shown.has(device)) shown.set(device, at);
     }
   }
@@ -49,17 +49,17 @@ export class Figures {
 
   // How many devices show the messages sent since then in the same order as the first device.
   inOneOrder(since) {
-    const recent = ([, { client_id }]) => this.#sent.get(client_id)?.at >= since;
-    const orders = [...this.#views.values()].map(({ entries }) => [...entries].filter(recent).map(([, e]) => e.client_id));
+    const recent = ([, { request_id }]) => this.#sent.get(request_id)?.at >= since;
+    const orders = [...this.#views.values()].map(({ entries }) => [...entries].filter(recent).map(([, e]) => e.request_id));
     return orders.filter((order) => order.join() === orders[0].join()).length;
   }
 
-  #show(device, { seq, type, client_id, at }) {
+  #show(device, { seq, type, request_id, at }) {
     const view = this.#views.get(device);
     view.first ||= seq;
     if (view.entries.has(seq)) this.#duplicated.push(at);
     else if (seq < view.last) this.#disordered.push(at);
-    view.entries.set(seq, { type, client_id });
+    view.entries.set(seq, { type, request_id });
     view.last = Math.max(view.last, seq);
   }
 

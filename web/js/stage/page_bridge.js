@@ -11,10 +11,10 @@ function report(roomgraph, facts) {
 }
 
 Object.assign(hooks, {
-  onEntry: (conversation_id, { seq, type, data: { client_id, user_id } }) =>
-    report("entry", { conversation_id, seq, type, client_id, user_id }),
-  onSent: (conversation_id, client_id) => report("sent", { client_id, conversation_id }),
-  onAcked: (client_id, seq) => report("acked", { client_id, seq }),
+  onEntry: (conversation_id, { seq, type, data: { request_id, user_id } }) =>
+    report("entry", { conversation_id, seq, type, request_id, user_id }),
+  onSent: (conversation_id, request_id) => report("sent", { request_id, conversation_id }),
+  onAcked: (request_id, seq) => report("acked", { request_id, seq }),
 });
 
 let reported = "";

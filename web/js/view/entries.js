@@ -10,13 +10,13 @@ const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share
 // Entries with text or questions are shown as messages, the others in one line.
 const isMessage = ({ data }) => data.user_id && (data.text || data.interrupts);
 const isFinal = ({ data }) => data.run_id && data.user_id;
-const isMine = ({ data }) => data.client_id && data.user_id === state.me;
+const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
 
 // The same before and after it is in the log.
 export const runKey = ({ run_id }) => `run ${run_id}`;
-const sentKey = ({ user_id, client_id }) => `${user_id} ${client_id}`;
-export const keyOf = ({ seq, data }) => (data.client_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
+const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
+export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
 // Without messages that were edited, answers that were replaced, and resolutions, which are shown with their question.
 export function current(entries, waiting = []) {
@@ -102,8 +102,8 @@ export function lines(c, entries, atEnd, { connection, outbox, edit }) {
   if (!atEnd) return items;
   if (run) message(runKey(run), new Date(), { user_id: `agent:${c.graph}`, text: run.text }, { attempt: run.attempt, time: "" }, run);
   for (const item of waiting) {
-    const { client_id, error, ts, text } = item;
-    const data = { user_id: state.me, client_id, text };
+    const { request_id, error, ts, text } = item;
+    const data = { user_id: state.me, request_id, text };
     const failed = error && {
       why: t("refused", { why: explain(error) }),
       again: () => outbox.retry(item),

@@ -24,7 +24,7 @@ export function setTyping(typing) {
   if (typing ? now - typedAt < REPEAT_MS : !typedAt) return;
   typedAt = typing ? now : 0;
   const payload = { conversation_id: state.open?.id, typing };
-  if (state.open) connection.request("typing:update", payload).catch(() => {});
+  if (state.open) connection.request("typing:set", payload).catch(() => {});
 }
 
 export function onTyping({ typing: typists }, { user_id, typing }) {
