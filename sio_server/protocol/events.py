@@ -73,6 +73,10 @@ class ServerEvent(StrEnum):
     ENTRY_APPENDED = "entry:appended"
     CONVERSATION_CHANGED = "conversation:changed"
     CONVERSATION_RESET = "conversation:reset"
+    CONVERSATION_SYNCED = "conversation:synced"
+    RUN_CHANGED = "run:changed"
+    RUN_WRITTEN = "run:written"
+    RUN_REPORTED = "run:reported"
     RUN_STARTED = "run:started"
     RUN_DELTA = "run:delta"
     RUN_UPDATE = "run:update"
@@ -383,6 +387,9 @@ class Entry(BaseModel):
     type: str  # an EntryType, or one that a newer server knows
     ts: str  # ISO 8601 UTC, milliseconds, by Redis' clock
     data: dict[str, Any]
+    turn_id: int | None = None  # seq of the message that began the turn
+    hides: list[int] = []  # entries that are no longer current from this one on
+    hidden_by: int | None = None  # in pages: the entry from which on this one is no longer current
 
     @property
     def position(self) -> Position:
