@@ -1,8 +1,8 @@
 """One conversation as a client follows it: its entries in order, what is hidden, unfinished runs, open interrupts.
 
 A conversation's events are numbered by `n` without a gap. A client that has applied number n applies n + 1, drops
-what is older, and syncs when a number is missing. While a sync is on its way, and until an answer says that there is
-no `more`, events are kept; the answer is applied, then the kept events above its `n`. No I/O, no clock.
+what is older, and syncs when a number is missing. While a sync is on its way, events are kept, also as long as the
+answers say that there is `more`; the answer is applied, then the kept events above its `n`. No I/O, no clock.
 
     state     event n+1  event above n+1       event to n  answer to a sync
     in step   apply      keep, ask for a sync  drop        apply when above n
