@@ -11,7 +11,7 @@ answers say that there is `more`; the answer is applied, then the kept events ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sio_server.protocol.events import Entry, EntryType, ServerEvent
 from sio_server.protocol.position import Position, Verdict
 
-STREAM_EVENTS = frozenset(
-    {ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED}
-)
 # Events kept while a sync is on its way. Above this they are dropped, and a second sync brings what they said.
 KEPT_LIMIT = 1000
 
@@ -193,7 +190,7 @@ class Stream:
             return True
         self.position = entry.position
         step.entries.append(entry)
-        self._hide(step, entry.hides if entry.hidden_by is None else [*entry.hides, entry.seq])
+        self._hide(step, entry.hides if entry.hidden_by is None else (*entry.hides, entry.seq))
         run_id = str(entry.data.get("run_id"))
         if entry.type in _FINAL and run_id in self.runs:
             del self.runs[run_id]
@@ -269,7 +266,7 @@ class Stream:
             step.runs.append(run.run_id)
         step.runs += before
 
-    def _hide(self, step: Step, seqs: list[int]) -> None:
+    def _hide(self, step: Step, seqs: Iterable[int]) -> None:
         for seq in seqs:
             if seq not in self.hidden:
                 self.hidden.add(seq)
