@@ -103,7 +103,7 @@ class Load:
             device.settle(conversation_id)
             log = await device.record_log(conversation_id)
             assert device.entries[conversation_id] == log
-            assert [entry.type for entry in log if entry.data.get("run_id") == run_id] == ["answer"]
+            assert [entry.type for entry in log if entry.data.get("run_id") == run_id] == ["message", "answer"]
         head = (await self.devices[0].conversation(self.conversation_id).log())[-1].seq
         for device in self.devices:
             assert await device.reaches(self.conversation_id, head, 20), device.name
