@@ -80,16 +80,17 @@ class Load:
     async def ask(self, conversations: int) -> None:
         """Begin a run in each of some conversations, and wait until some node has taken it."""
         for device in self.devices[-conversations:]:
-            device.client.on("run:started", self._runs_on)
-            started: Inbox[dict[str, Any]] = Inbox()
-            device.client.on("run:started", started)
+            device.client.on("run:changed", self._runs_on)
+            changed: Inbox[dict[str, Any]] = Inbox()
+            device.client.on("run:changed", changed)
             conversation = await device.create("asks", agent="always")
             ack = await device.send(conversation.id, "What can you do?")
             assert ack.run_id is not None
             self.runs.append((device, conversation.id, ack.run_id))
-            await started.first(what="the run's start", timeout=10)
+            await changed.first(lambda told: told["run"]["status"] == "running", "the run's start", 10)
 
-    def _runs_on(self, run: dict[str, Any]) -> None:
+    def _runs_on(self, told: dict[str, Any]) -> None:
+        run = told["run"]
         nodes = self.run_nodes.setdefault(run["run_id"], [])
         if run["attempt"] > len(nodes):
             nodes.append(run["node"])
