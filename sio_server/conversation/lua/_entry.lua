@@ -3,6 +3,9 @@
 local conversation_id = string.match(meta, ':conv:(.*):meta$')
 local conversation_room = CONVERSATION_ROOM .. conversation_id
 
+-- What this step makes: `by` is the request that it carries out (see `_request.lua`), `seq` that of the last entry.
+local made = {}
+
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
@@ -64,29 +67,36 @@ local function begin_epoch(epoch)
 end
 
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
--- XADD comes first: should it fail, nothing has been changed yet.
-local function append_entry(entry_type, data, sent_field)
+-- XADD comes first: should it fail, nothing has been changed yet. The bytes count for the user `counts_for`, if given.
+local function append_entry(entry_type, data, counts_for)
   local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention')
   local seq, epoch = tonumber(known[1]) + 1, known[2]
   local ts = now()
   local envelope = object('v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts,
     'data', raw(data))
-  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', sent_field or '')
+  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'u', counts_for or '')
+  made.seq = seq
   redis.call('HSET', meta, 'seq', seq, 'ts', ts)
   local first, retention = tonumber(known[3]), tonumber(known[4])
   if retention > 0 and seq - first + 1 > retention then
     local keep_from = seq - retention + 1
-    -- A send is remembered exactly as long as its entry is.
+    -- The result of a request is kept exactly as long as the last entry that it made. Which message of a user was
+    -- dropped last is known, since the user's next one may say that it comes `after` it.
     for _, old in ipairs(redis.call('XRANGE', log, '-', entry_id(keep_from - 1))) do
-      if old[2][4] ~= '' then
-        redis.call('HDEL', sent, old[2][4])
-        redis.call('HINCRBY', usage, string.match(old[2][4], '^%S+'), -#old[2][2])
+      local by, counted_for = old[2][4], old[2][6]
+      local record = by ~= '' and redis.call('HGET', sent, by)
+      if record and string.match(record, '^%x+ %x+ (%d+)') .. '-0' == old[1] then
+        redis.call('HDEL', sent, by)
+      end
+      if counted_for ~= '' then
+        redis.call('HSET', sent, string.match(by, '^(%S+) (%S+)$'))
+        redis.call('HINCRBY', usage, counted_for, -#old[2][2])
       end
     end
     redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
     redis.call('HSET', meta, 'first', keep_from)
   end
-  if sent_field then redis.call('HINCRBY', usage, string.match(sent_field, '^%S+'), #envelope) end
+  if counts_for then redis.call('HINCRBY', usage, counts_for, #envelope) end
   redis.call('HINCRBY', stats, 'entries', 1)
   publish('entry:appended', conversation_room, envelope)
   return seq, epoch, ts

@@ -7,6 +7,7 @@ from typing import Any
 
 from sio_server.conversation.turns import AlreadyResolved, Turns
 from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.events import ServerEvent
@@ -25,7 +26,9 @@ class RunRequests:
         self._bus = bus
 
     async def stop(self, session: Session, request: events.RunStop) -> dict[str, Any]:
-        stopped = await self._turns.stop(request.conversation_id, session.author, request.run_id)
+        stopped = await self._turns.stop(
+            request.conversation_id, session.author, request.run_id, request=identify(session, request)
+        )
         return {"conversation_id": request.conversation_id, "stopped": stopped}
 
     async def respond(self, session: Session, request: events.InterruptRespond) -> dict[str, Any]:
@@ -36,6 +39,7 @@ class RunRequests:
                 request.interrupt_id,
                 request.value,
                 run_id=new_run_id(),
+                request=identify(session, request),
             )
         except AlreadyResolved as exc:
             # The session may have missed who answered, or not follow the conversation.
@@ -44,6 +48,10 @@ class RunRequests:
 
     async def regenerate(self, session: Session, request: events.RunRegenerate) -> dict[str, Any]:
         run_id = await self._turns.regenerate(
-            request.conversation_id, session.author, request.seq, run_id=new_run_id()
+            request.conversation_id,
+            session.author,
+            request.seq,
+            run_id=new_run_id(),
+            request=identify(session, request),
         )
         return {"conversation_id": request.conversation_id, "run_id": run_id}
