@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from sio_clients.errors import ConversationReset, RoomgraphError
+from sio_clients.sending import Pipeline
 from sio_clients.session import Following, Outcome, SessionCard
 from sio_server.protocol.events import ClientEvent, Entry
 from sio_server.protocol.live import Live
@@ -50,7 +50,7 @@ class Conversation:
         self.on_live_changed: Callable[[], None] = lambda: None
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
-        self._sending = asyncio.Lock()
+        self._pipeline = Pipeline(client.request)
 
     @property
     def position(self) -> Position | None:
@@ -63,11 +63,14 @@ class Conversation:
         return self.following.card
 
     async def send(self, text: str, *, request_id: str | None = None) -> Ack:
-        """Send a message; returns when it is in the log. Messages are logged in the order of the calls."""
-        request = {"conversation_id": self.id, "request_id": request_id or uuid.uuid4().hex, "text": text}
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        """Send a message; returns when it is in the log.
+
+        Messages are logged in the order of the calls, which need not wait for each other: send many with
+        `asyncio.gather`.
+        """
+        request = {"conversation_id": self.id, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_SEND, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
@@ -118,15 +121,9 @@ class Conversation:
 
     async def edit(self, seq: int, text: str, *, request_id: str | None = None) -> Ack:
         """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
-        request = {
-            "conversation_id": self.id,
-            "request_id": request_id or uuid.uuid4().hex,
-            "seq": seq,
-            "text": text,
-        }
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_EDIT, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        request = {"conversation_id": self.id, "seq": seq, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sio_server.conversation.quotas import Allowances
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Request, Scripts
 
 
 class Marks:
@@ -33,9 +33,16 @@ class Marks:
         )
         return int(reply["mark"])
 
-    async def save_draft(self, conversation_id: str, user_id: str, device_id: str, text: str) -> int:
+    async def save_draft(
+        self, conversation_id: str, user_id: str, device_id: str, text: str, *, request: Request | None = None
+    ) -> int:
         """Keep the user's unsent text; return its revision. Raises Refused with `quota_exceeded`."""
         reply = await self._allowances.write(
-            "save_draft", conversation_id, user_id, device_id=device_id, text=to_json(text)
+            "save_draft",
+            conversation_id,
+            user_id,
+            request=request or Request.unrepeated(user_id),
+            device_id=device_id,
+            text=to_json(text),
         )
         return int(reply["rev"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from enum import StrEnum
@@ -199,13 +200,29 @@ class WirePosition(_Wire):
         return Position(self.epoch, self.seq)
 
 
+class _Change(_Wire):
+    """A request that changes something: the same `request_id` with the same body again yields the first ack."""
+
+    request_id: Id
+
+    @property
+    def digest(self) -> str:
+        """Of the body: of all that may not differ in a repetition, 40 hexadecimal digits.
+
+        A repeated join may begin at a later position, and a message may have lost the one before it.
+        """
+        body = self.model_dump(mode="json", exclude={"request_id", "after", "position"})
+        text = json.dumps([type(self).__name__, body], sort_keys=True)
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 Access = Literal["open", "invitation"]
 AgentMode = Literal["always", "mention", "off"]
 MultitaskStrategy = Literal["enqueue", "interrupt", "rollback", "reject"]
 Approvals = Literal["members", "owner"]
 
 
-class ConversationCreate(_Wire):
+class ConversationCreate(_Change):
     """Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice."""
 
     conversation_id: Id | None = None
@@ -218,14 +235,14 @@ class ConversationCreate(_Wire):
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
 
 
-class ConversationJoin(_Wire):
+class ConversationJoin(_Change):
     """Become a member (of an open conversation, or when invited) and follow it on this session."""
 
     conversation_id: Id
     position: WirePosition | None = None
 
 
-class ConversationLeave(_Wire):
+class ConversationLeave(_Change):
     """Stop being a member; all this user's sessions stop following."""
 
     conversation_id: Id
@@ -247,7 +264,7 @@ class HistoryRead(_Wire):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ENTRIES)] = 50
 
 
-class ConversationInvite(_Wire):
+class ConversationInvite(_Change):
     """Invite users to a conversation one is a member of."""
 
     conversation_id: Id
@@ -260,38 +277,38 @@ class MembersList(_Wire):
     conversation_id: Id
 
 
-class MessageSend(_Wire):
-    """Append a message. `request_id` is the sender's own unique id: the same one again yields the same ack."""
+class MessageSend(_Change):
+    """Append a message; `after` is the request_id of the one that must be in the log before it."""
 
     conversation_id: Id
-    request_id: Id
+    after: Id | None = None
     text: Annotated[Text, Field(min_length=1)]
 
 
-class MessageEdit(_Wire):
+class MessageEdit(_Change):
     """Replace the conversation's last message, one's own: the dialog forgets what came of the old one."""
 
     conversation_id: Id
-    request_id: Id
+    after: Id | None = None
     seq: Seq
     text: Annotated[Text, Field(min_length=1)]
 
 
-class RunStop(_Wire):
+class RunStop(_Change):
     """End a run now, or all unfinished runs of the conversation; the text so far is kept."""
 
     conversation_id: Id
     run_id: Id | None = None
 
 
-class RunRegenerate(_Wire):
+class RunRegenerate(_Change):
     """Answer the message of the last turn again; `seq` is the entry that ended the turn."""
 
     conversation_id: Id
     seq: Seq
 
 
-class InterruptRespond(_Wire):
+class InterruptRespond(_Change):
     """Answer an interrupt: the graph is resumed with `value` when all of its interrupts are answered."""
 
     conversation_id: Id
@@ -306,7 +323,7 @@ class ReadUpdate(_Wire):
     seq: Seq
 
 
-class DraftSave(_Wire):
+class DraftSave(_Change):
     """This user's unsent text in a conversation; an empty text clears it."""
 
     conversation_id: Id
@@ -330,14 +347,14 @@ class DeviceList(_Wire):
     """This user's devices, online or not."""
 
 
-class DeviceRename(_Wire):
+class DeviceRename(_Change):
     """Call a device of one's own otherwise; it keeps the name, whatever it calls itself later."""
 
     device_id: Id
     device_name: DeviceName
 
 
-class DeviceSignOut(_Wire):
+class DeviceSignOut(_Change):
     """End all sessions of a device of one's own; its tokens are not accepted any more."""
 
     device_id: Id
@@ -372,6 +389,7 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
     ClientEvent.DELIVERY_UPDATE: DeliveryUpdate,
 }
+CHANGES = frozenset(event for event, model in REQUESTS.items() if issubclass(model, _Change))
 
 
 class HandshakeAuth(_Wire):
