@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from sio_clients.errors import ConversationReset, RoomgraphError
+from sio_clients.errors import ConversationReset, RoomgraphError, from_wire
 from sio_clients.session import Following, Outcome, SessionCard
 from sio_server.protocol.events import ClientEvent, Entry
 from sio_server.protocol.live import Live
@@ -144,8 +144,10 @@ class Conversation:
         return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
 
     async def mark_read(self, seq: int) -> None:
-        """Set this user's read mark to `seq`."""
-        await self._client.request(ClientEvent.READ_UPDATE, {"conversation_id": self.id, "seq": seq})
+        """Set this user's read mark to `seq`. Raises Refused for a user who is not a member."""
+        answer = await self._client.request(ClientEvent.MARKS_SET, {"marks": {self.id: {"read": seq}}})
+        if "error" in answer["marks"][self.id]:
+            raise from_wire(answer["marks"][self.id]["error"])
 
     async def save_draft(self, text: str) -> None:
         """Show this unsent text on the user's other devices."""

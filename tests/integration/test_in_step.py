@@ -23,9 +23,9 @@ async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(ra
     await laptop.until(lambda: laptop.named("entry:appended"))
     assert laptop.named("entry:appended")[0]["data"]["text"] == "hi"
 
-    await phone.call("read:update", {"conversation_id": new_id, "seq": 2})
-    await laptop.until(lambda: laptop.named("read:updated"))
-    assert laptop.named("read:updated")[0]["seq"] == 2
+    await phone.mark(new_id, read=2)
+    await laptop.until(lambda: laptop.named("marks:moved"))
+    assert laptop.named("marks:moved")[0]["read"] == 2
 
     await phone.call("draft:save", {"conversation_id": new_id, "text": "not yet"})
     await laptop.until(lambda: laptop.named("draft:changed"))
@@ -61,7 +61,7 @@ async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw
     await bob.call("conversation:join", {"conversation_id": new_id})
     (item,) = (await bob.call("conversation:list", {}))["conversations"]
     assert (item["role"], item["position"]["seq"], item["unread"]) == ("member", 2, 2)
-    await bob.call("read:update", {"conversation_id": new_id, "seq": 2})
+    await bob.mark(new_id, read=2)
     (item,) = (await bob.call("conversation:list", {}))["conversations"]
     assert item["unread"] == 0
 

@@ -58,7 +58,7 @@ def test_messages_of_our_own_checks_have_no_prefix() -> None:
         (ClientEvent.CONVERSATION_LEAVE, {"conversation_id": "!hunter2!"}),
         (ClientEvent.CONVERSATION_CREATE, {"title": "hunter2" * 100}),
         (ClientEvent.CONVERSATION_CREATE, {"access": "hunter2"}),
-        (ClientEvent.READ_UPDATE, {"conversation_id": "c", "seq": "hunter2"}),
+        (ClientEvent.MARKS_SET, {"marks": {"c": {"read": "hunter2"}}}),
         (ClientEvent.CONVERSATION_LEAVE, {"conversation_id": "c", "colour": "hunter2"}),
         (ClientEvent.MESSAGE_SEND, "hunter2"),
     ],

@@ -113,10 +113,11 @@ class Resync:
         room = conversation_room(conversation_id)
         where = {"conversation_id": conversation_id}
         for reader, seq in view.reads.items():
-            mark = {**where, "user_id": reader, "device_id": None, "seq": seq}
-            self._rooms.deliver(room, ServerEvent.READ_UPDATED, mark)
-        for delivered in view.delivered:
-            self._rooms.deliver(room, ServerEvent.DELIVERY_UPDATED, {**where, **delivered})
+            moved = {"user_id": reader, "device_id": None, "session_id": None, "read": seq}
+            self._rooms.deliver(room, ServerEvent.MARKS_MOVED, {**where, **moved})
+        for mark in view.delivered:
+            device = {"user_id": mark["user_id"], "device_id": mark["device_id"], "session_id": None}
+            self._rooms.deliver(room, ServerEvent.MARKS_MOVED, {**where, **device, "delivered": mark["seq"]})
         run = view.unfinished_run
         if run is not None and run["status"] == RunStatus.RUNNING:
             # All the text of the attempt as one delta: a device that has a part of it takes the rest.

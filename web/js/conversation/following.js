@@ -111,7 +111,7 @@ export class Following {
   }
 
   onEvent(event, payload) {
-    const { user_id, seq } = payload;
+    const { seq } = payload;
     const c = state.conversations.get(payload.conversation_id);
     if (!c) return;
     if (c.syncing) c.early.push([event, payload]);
@@ -121,11 +121,15 @@ export class Following {
     else if (event.startsWith("run:")) {
       if (c.loaded && !c.answer.onEvent(event, payload)) this.#syncSoon(c);
     } else if (event === "interrupt:resolved") c.resolve(payload);
-    else if (event === "read:updated") c.mark(user_id, seq);
-    else if (event === "delivery:updated") c.markDelivered(user_id, payload.device_id, seq);
+    else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
     else if (event === "typing:changed") lazy.typing.loaded?.onTyping(c, payload);
     changed();
+  }
+
+  #move(c, { user_id, device_id, read, delivered }) {
+    if (read !== undefined) c.mark(user_id, read);
+    if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
   async readListSoon() {
