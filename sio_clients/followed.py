@@ -105,6 +105,8 @@ class FollowedConversations:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 self._on_conversation_event(conversation, event, payload)
+        elif event == ServerEvent.DRAFT_CHANGED and payload["conversation_id"] in self._conversations:
+            self._conversations[payload["conversation_id"]].on_draft(payload["draft"])
         for listener in self._listeners.get(event, ()):
             listener(payload)
 

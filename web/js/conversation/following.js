@@ -7,6 +7,7 @@ import { changed, hooks, learnNames, state, wait } from "../state.js";
 import { Conversation } from "./conversation.js";
 import { Delivery } from "./delivery.js";
 import { Draft } from "./draft.js";
+import { keepDraft, keptDraft } from "./kept_drafts.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -25,7 +26,10 @@ export class Following {
   add(id) {
     const save = async (text) => (await this.connection.request("draft:save", { conversation_id: id, text })).rev;
     const { conversations } = state;
-    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    if (!conversations.has(id)) {
+      const draft = new Draft(save, changed, (kept) => keepDraft(id, kept), keptDraft(id));
+      conversations.set(id, new Conversation(id, draft));
+    }
     return conversations.get(id);
   }
 
@@ -89,7 +93,7 @@ export class Following {
     const startsOver = result.verdict !== "resumed" || !c.delivery;
     if (startsOver) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
-      c.startOver();
+      c.startOver(position.epoch);
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
       c.reads = {};
     } else if (c.loaded) {
