@@ -94,6 +94,11 @@ class ChatClient:
         return self._connection.user_id
 
     @property
+    def session_id(self) -> str:
+        """The session of the latest connection: events that it has caused carry it."""
+        return self._connection.session_id
+
+    @property
     def node(self) -> str:
         """The name of the node that it is, or was last, connected to."""
         return self._connection.node

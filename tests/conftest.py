@@ -176,6 +176,11 @@ class RawClient:
             args = ({"request_id": uuid.uuid4().hex, **args[0]},)
         return await self.sio.call(event, args if len(args) != 1 else args[0], timeout=5)
 
+    async def mark(self, conversation_id: str, **marks: Any) -> dict[str, Any]:
+        """Move marks of one conversation: where they are now, or the refusal as an ack carries it."""
+        ack = await self.call("marks:set", {"marks": {conversation_id: marks}})
+        return dict(ack["marks"][conversation_id] if ack["ok"] else ack)
+
     def _receive(self, event: str, *args: Any) -> None:
         self.events.append((event, args[0] if args else None))
         self._changes.changed()

@@ -26,9 +26,10 @@ MAX_DEVICES = 50  # of a user that are remembered; the oldest that are offline a
 MAX_DEVICE_SESSIONS = 20  # of a device that are listed, the newest
 MAX_DEVICE_NAME = 60
 MAX_SIGN_OUTS = 200  # of a user's devices that are told apart; see the script
+MAX_MARKED = 100  # conversations in one `marks:set`
 MAX_DELIVERED = 200  # delivery marks of a conversation, the highest
 DELIVERY_SESSIONS = 24  # while more sessions of a node follow a conversation, it spreads no delivery marks
-DELIVERY_PAUSE_S = 0.25  # a client reports once in so long for each conversation
+DELIVERY_PAUSE_S = 0.25  # a client reports once in so long
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
 
@@ -56,14 +57,13 @@ class ClientEvent(StrEnum):
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
-    READ_UPDATE = "read:update"
+    MARKS_SET = "marks:set"
     DRAFT_SAVE = "draft:save"
     TYPING_SET = "typing:set"
     SESSION_SYNC = "session:sync"
     DEVICE_LIST = "device:list"
     DEVICE_RENAME = "device:rename"
     DEVICE_SIGN_OUT = "device:sign_out"
-    DELIVERY_UPDATE = "delivery:update"
 
 
 class ServerEvent(StrEnum):
@@ -88,8 +88,7 @@ class ServerEvent(StrEnum):
     INTERRUPT_RESOLVED = "interrupt:resolved"
     PRESENCE_CHANGED = "presence:changed"
     DEVICES_CHANGED = "devices:changed"
-    DELIVERY_UPDATED = "delivery:updated"
-    READ_UPDATED = "read:updated"
+    MARKS_MOVED = "marks:moved"
     DRAFT_CHANGED = "draft:changed"
     TYPING_CHANGED = "typing:changed"
     SERVER_DRAINING = "server:draining"
@@ -316,11 +315,17 @@ class InterruptRespond(_Change):
     value: Annotated[Any, AfterValidator(_is_answer)]
 
 
-class ReadUpdate(_Wire):
-    """This user has read up to `seq`; a mark never goes back."""
+class Mark(_Wire):
+    """How far a conversation has come: up to `read` for this user, up to `delivered` for this device."""
 
-    conversation_id: Id
-    seq: Seq
+    read: Seq | None = None
+    delivered: Seq | None = None
+
+
+class MarksSet(_Wire):
+    """Move marks up, each to the seq that is named at most; a mark never goes back."""
+
+    marks: Annotated[dict[Id, Mark], Field(max_length=MAX_MARKED)]
 
 
 class DraftSave(_Change):
@@ -360,13 +365,6 @@ class DeviceSignOut(_Change):
     device_id: Id
 
 
-class DeliveryUpdate(_Wire):
-    """This device has received everything up to `seq`; a mark never goes back."""
-
-    conversation_id: Id
-    seq: Seq
-
-
 REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_CREATE: ConversationCreate,
     ClientEvent.CONVERSATION_JOIN: ConversationJoin,
@@ -380,14 +378,13 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,
-    ClientEvent.READ_UPDATE: ReadUpdate,
+    ClientEvent.MARKS_SET: MarksSet,
     ClientEvent.DRAFT_SAVE: DraftSave,
     ClientEvent.TYPING_SET: TypingSet,
     ClientEvent.SESSION_SYNC: SessionSync,
     ClientEvent.DEVICE_LIST: DeviceList,
     ClientEvent.DEVICE_RENAME: DeviceRename,
     ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
-    ClientEvent.DELIVERY_UPDATE: DeliveryUpdate,
 }
 CHANGES = frozenset(event for event, model in REQUESTS.items() if issubclass(model, _Change))
 

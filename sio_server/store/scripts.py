@@ -83,6 +83,17 @@ class Scripts:
         kept_at = keys.request(request.user_id, request.request_id) if request else ""
         return await self._run(name, keys.all(), keys.call, arguments, request, kept_at)
 
+    async def conversations(
+        self, name: str, calls: Sequence[tuple[str, Mapping[str, Argument]]]
+    ) -> list[Reply | Refused]:
+        """Run a script on many conversations in one round trip; the refusal of one does not concern the others.
+
+        It must not be one that runs once (`_once.lua`). Raises Unavailable when one of them failed.
+        """
+        with_keys = [(ConversationKeys(conversation_id).all(), arguments) for conversation_id, arguments in calls]
+        replies = await self.many(name, with_keys) if calls else []
+        return [Refused(r.status, _REFUSALS[r.status]) if r.status in _REFUSALS else r for r in replies]
+
     async def user(
         self, name: str, user_id: str, request: Request | None = None, /, **arguments: Argument
     ) -> Reply:
@@ -99,7 +110,7 @@ class Scripts:
             return Reply(await script[1](keys=keys, args=_in_order(script[0], arguments)))
 
     async def many(self, name: str, calls: Sequence[tuple[list[str], Mapping[str, Argument]]]) -> list[Reply]:
-        """Run a plain script many times in one round trip, each time on keys (and with arguments) of its own.
+        """Run a script many times in one round trip, each time on keys (and with arguments) of its own.
 
         Raises Unavailable when one of them failed: the others may have been carried out.
         """

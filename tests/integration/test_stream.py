@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from sio_server.protocol.events import STREAM_EVENTS
 from tests.conftest import RawClient
 from tests.waiting import WAIT_S

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from sio_server.protocol.events import (
     CHANGES,
     MAX_INVITES,
+    MAX_MARKED,
     MAX_PAGE_ENTRIES,
     MAX_SYNC_CONVERSATIONS,
     MAX_TEXT_BYTES,
@@ -51,14 +52,13 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "interrupt_id": "r-1:0",
         "value": {"a": [1, "x", True]},
     },
-    E.READ_UPDATE: {"conversation_id": "c-1", "seq": 2**53 - 1},
+    E.MARKS_SET: {"marks": {"c-1": {"read": 2**53 - 1, "delivered": 0}, "c-2": {"read": 1, "delivered": None}}},
     E.DRAFT_SAVE: {**REQUEST, "conversation_id": "c-1", "text": ""},
     E.TYPING_SET: {"conversation_id": "c-1", "typing": True},
     E.SESSION_SYNC: {"positions": {"c-1": POSITION, "c-2": None}},
     E.DEVICE_LIST: {},
     E.DEVICE_RENAME: {**REQUEST, "device_id": "d-1", "device_name": "安的手机"},
     E.DEVICE_SIGN_OUT: {**REQUEST, "device_id": "d-1"},
-    E.DELIVERY_UPDATE: {"conversation_id": "c-1", "seq": 0},
 }
 REQUIRED = {
     E.CONVERSATION_CREATE: {"request_id"},
@@ -72,13 +72,12 @@ REQUIRED = {
     E.RUN_STOP: {"request_id", "conversation_id"},
     E.RUN_REGENERATE: {"request_id", "conversation_id", "seq"},
     E.INTERRUPT_RESPOND: {"request_id", "conversation_id", "interrupt_id", "value"},
-    E.READ_UPDATE: {"conversation_id", "seq"},
+    E.MARKS_SET: {"marks"},
     E.DRAFT_SAVE: {"request_id", "conversation_id", "text"},
     E.TYPING_SET: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
     E.DEVICE_RENAME: {"request_id", "device_id", "device_name"},
     E.DEVICE_SIGN_OUT: {"request_id", "device_id"},
-    E.DELIVERY_UPDATE: {"conversation_id", "seq"},
 }
 # The answer to an interrupt may be of any type.
 FIELDS = [(event, field) for event, payload in FULL.items() for field in payload if field != "value"]
@@ -135,9 +134,11 @@ def test_a_field_of_the_wrong_type_is_refused(event: ClientEvent, field: str, wr
 @pytest.mark.parametrize(
     ("event", "field", "wrong"),
     [
-        (E.READ_UPDATE, "seq", "3"),
-        (E.READ_UPDATE, "seq", True),
-        (E.READ_UPDATE, "seq", 3.0),
+        (E.MARKS_SET, "marks", {"c": {"read": "3"}}),
+        (E.MARKS_SET, "marks", {"c": {"read": True}}),
+        (E.MARKS_SET, "marks", {"c": {"delivered": 3.0}}),
+        (E.MARKS_SET, "marks", {"c": 3}),
+        (E.MARKS_SET, "marks", [["c", {"read": 3}]]),
         (E.TYPING_SET, "typing", 1),
         (E.TYPING_SET, "typing", "true"),
         (E.MESSAGE_SEND, "text", 7),
@@ -220,6 +221,10 @@ def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
     assert accepted(E.DRAFT_SAVE, {**REQUEST, "conversation_id": "c", "text": ""})
 
 
+def marks(count: int) -> dict[str, dict[str, int]]:
+    return {conversation_id: {"read": 1} for conversation_id in ids(count)}
+
+
 def ids(count: int) -> list[str]:
     return [f"id-{number}" for number in range(count)]
 
@@ -236,9 +241,10 @@ def ids(count: int) -> list[str]:
         (E.HISTORY_READ, "limit", MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1),
         (E.HISTORY_READ, "limit", 1, 0),
         (E.HISTORY_READ, "after", 0, -1),
-        (E.READ_UPDATE, "seq", 2**53 - 1, 2**53),
-        (E.READ_UPDATE, "seq", 0, 10**400),
-        (E.DELIVERY_UPDATE, "seq", 0, -1),
+        (E.MARKS_SET, "marks", {"c": {"read": 2**53 - 1}}, {"c": {"read": 2**53}}),
+        (E.MARKS_SET, "marks", {"c": {"read": 0}}, {"c": {"read": 10**400}}),
+        (E.MARKS_SET, "marks", {"c": {"delivered": 0}}, {"c": {"delivered": -1}}),
+        (E.MARKS_SET, "marks", marks(MAX_MARKED), marks(MAX_MARKED + 1)),
         (E.DEVICE_RENAME, "device_name", "x" * 60, "x" * 61),
         (E.DEVICE_RENAME, "device_name", "x", " "),
         (

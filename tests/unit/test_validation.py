@@ -60,7 +60,7 @@ def test_messages_of_our_own_checks_have_no_prefix() -> None:
         (ClientEvent.CONVERSATION_LEAVE, IN_IT | {"conversation_id": "!hunter2!"}),
         (ClientEvent.CONVERSATION_CREATE, {"request_id": "r", "title": "hunter2" * 100}),
         (ClientEvent.CONVERSATION_CREATE, {"request_id": "r", "access": "hunter2"}),
-        (ClientEvent.READ_UPDATE, {"conversation_id": "c", "seq": "hunter2"}),
+        (ClientEvent.MARKS_SET, {"marks": {"c": {"read": "hunter2"}}}),
         (ClientEvent.HISTORY_READ, {"conversation_id": "c", "colour": "hunter2"}),
         (ClientEvent.MESSAGE_SEND, "hunter2"),
     ],

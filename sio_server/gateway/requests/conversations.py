@@ -142,8 +142,7 @@ class ConversationRequests:
             "conversation_id": conversation_id,
             "change": change,
             "title": title,
-            "by": by.user_id,
-            "device_id": by.device_id,
+            "by": {"user_id": by.user_id, "device_id": by.device_id, "session_id": by.sid},
         }
         await self._bus.emit(ServerEvent.CONVERSATION_CHANGED, updated, room=user_room(user_id))
 
