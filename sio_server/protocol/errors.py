@@ -10,6 +10,7 @@ Tree:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -56,12 +57,16 @@ MAX_WAIT_MS = 3_600_000  # the longest `retry_after_ms`
 
 
 class RoomgraphError(Exception):
-    """An error with a stable code; `retryable` is True when repeating the request unchanged may help."""
+    """An error with a stable code; `retryable` is True when repeating the request unchanged may help.
 
-    def __init__(self, code: ErrorCode | str, message: str) -> None:
+    `details`: what a client needs to act on this code, such as the answer that came first; plain JSON values.
+    """
+
+    def __init__(self, code: ErrorCode | str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = str(code)
         self.message = message
+        self.details: dict[str, Any] = dict(details or {})
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -71,8 +76,9 @@ class RoomgraphError(Exception):
         return self.code in RETRYABLE
 
     def to_wire(self) -> dict[str, Any]:
-        """The `error` object of an ack: `{code, message, retryable}`."""
-        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+        """The `error` object of an ack: `{code, message, retryable}`, and `details` when there are any."""
+        error = {"code": self.code, "message": self.message, "retryable": self.retryable}
+        return {**error, "details": self.details} if self.details else error
 
 
 class Refused(RoomgraphError):
@@ -107,4 +113,5 @@ def from_wire(error: Any) -> RoomgraphError:
     if code == ErrorCode.RATE_LIMITED:
         wait = error.get("retry_after_ms")
         return RateLimited(message, wait if isinstance(wait, int) and 0 <= wait <= MAX_WAIT_MS else 1000)
-    return Refused(code, message)
+    details = error.get("details")
+    return Refused(code, message, details if isinstance(details, dict) else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -45,7 +46,7 @@ class Scripts:
     """Runs scripts on one Redis.
 
     Arguments are passed by the names that the script gives them: None as an empty string, a boolean as 1 or 0, a
-    list or dict as JSON. A refusal is raised as Refused, a lost reply as Unavailable.
+    list or dict as JSON. A refusal is raised as Refused, with the reply's `details`, a lost reply as Unavailable.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -96,7 +97,9 @@ class Scripts:
         with redis_errors():
             reply = Reply(await script(keys=keys, args=_in_order(file, arguments)))
         if reply.status in _REFUSALS:
-            raise Refused(reply.status, _REFUSALS[reply.status])
+            # A script that refuses may name `details`: one JSON object.
+            details = json.loads(reply["details"]) if reply.get("details") else None
+            raise Refused(reply.status, _REFUSALS[reply.status], details)
         return reply
 
     def _script(self, name: str) -> tuple[ScriptFile, AsyncScript]:
