@@ -24,6 +24,9 @@ class ErrorCode(StrEnum):
     TOKEN_REVOKED = "token_revoked"
     INVALID_PAYLOAD = "invalid_payload"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    NOT_SUPPORTED = "not_supported"  # another transport, protocol version or namespace than the one served
+    NOT_FOUND = "not_found"  # over HTTP: no such path
+    METHOD_NOT_ALLOWED = "method_not_allowed"  # over HTTP: the path is there, for other methods
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_CONVERSATION = "unknown_conversation"
     NOT_A_MEMBER = "not_a_member"

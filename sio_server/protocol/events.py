@@ -11,11 +11,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.text import is_blank
 
 PROTOCOL_VERSION = 2
 
-MAX_FRAME_BYTES = 64 * 1024  # a larger frame is answered with `payload_too_large`
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, in one message or draft
+# A larger frame is answered with `payload_too_large`. Any legal text fits: JSON takes at most 6 bytes for each one
+# of UTF-8 (as for U+0001), and the other fields get as much as two texts.
+MAX_FRAME_BYTES = 8 * MAX_TEXT_BYTES
 MAX_PAGE_ENTRIES = 200
 MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at least one entry
 SNAPSHOT_ENTRIES = 50
@@ -116,6 +119,12 @@ def _is_unicode(text: str) -> str:
     return text
 
 
+def _shows_something(text: str) -> str:
+    if text and is_blank(text):
+        raise ValueError("shows nothing: only white space, controls or characters of zero width")
+    return text
+
+
 def _is_no_agent(user_id: str) -> str:
     if user_id.startswith(AGENT_PREFIX):
         raise ValueError(f"ids beginning with {AGENT_PREFIX!r} belong to agents")
@@ -163,11 +172,13 @@ def _fits_text_limit(text: str) -> str:
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_no_agent)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
+MessageText = Annotated[Text, Field(min_length=1), AfterValidator(_shows_something)]
 Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
 DeviceName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DEVICE_NAME),
     AfterValidator(_is_unicode),
+    AfterValidator(_shows_something),
 ]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
@@ -254,7 +265,7 @@ class MessageSend(_Wire):
 
     conversation_id: Id
     request_id: Id
-    text: Annotated[Text, Field(min_length=1)]
+    text: MessageText
 
 
 class MessageEdit(_Wire):
@@ -263,7 +274,7 @@ class MessageEdit(_Wire):
     conversation_id: Id
     request_id: Id
     seq: Seq
-    text: Annotated[Text, Field(min_length=1)]
+    text: MessageText
 
 
 class RunStop(_Wire):
@@ -368,7 +379,7 @@ class HandshakeAuth(_Wire):
 
     token: str
     device_id: Id | None = None
-    device_name: Annotated[Title, StringConstraints(max_length=100)] = ""
+    device_name: Annotated[Title, StringConstraints(max_length=100), AfterValidator(_shows_something)] = ""
 
 
 class Entry(BaseModel):
