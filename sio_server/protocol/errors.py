@@ -10,6 +10,7 @@ Tree:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +24,9 @@ class ErrorCode(StrEnum):
     TOKEN_REVOKED = "token_revoked"
     INVALID_PAYLOAD = "invalid_payload"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    NOT_SUPPORTED = "not_supported"  # another transport, protocol version or namespace than the one served
+    NOT_FOUND = "not_found"  # over HTTP: no such path
+    METHOD_NOT_ALLOWED = "method_not_allowed"  # over HTTP: the path is there, for other methods
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_CONVERSATION = "unknown_conversation"
     NOT_A_MEMBER = "not_a_member"
@@ -57,12 +61,16 @@ MAX_WAIT_MS = 3_600_000  # the longest `retry_after_ms`
 
 
 class RoomgraphError(Exception):
-    """An error with a stable code; `retryable` is True when repeating the request unchanged may help."""
+    """An error with a stable code; `retryable` is True when repeating the request unchanged may help.
 
-    def __init__(self, code: ErrorCode | str, message: str) -> None:
+    `details`: what a client needs to act on this code, such as the answer that came first; plain JSON values.
+    """
+
+    def __init__(self, code: ErrorCode | str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = str(code)
         self.message = message
+        self.details: dict[str, Any] = dict(details or {})
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -72,8 +80,9 @@ class RoomgraphError(Exception):
         return self.code in RETRYABLE
 
     def to_wire(self) -> dict[str, Any]:
-        """The `error` object of an ack: `{code, message, retryable}`."""
-        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+        """The `error` object of an ack: `{code, message, retryable}`, and `details` when there are any."""
+        error = {"code": self.code, "message": self.message, "retryable": self.retryable}
+        return {**error, "details": self.details} if self.details else error
 
 
 class Refused(RoomgraphError):

@@ -12,11 +12,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.text import is_blank
 
 PROTOCOL_VERSION = 2
 
-MAX_FRAME_BYTES = 64 * 1024  # a larger frame is answered with `payload_too_large`
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, in one message or draft
+# A larger frame is answered with `payload_too_large`. Any legal text fits: JSON takes at most 6 bytes for each one
+# of UTF-8 (as for U+0001), and the other fields get as much as two texts.
+MAX_FRAME_BYTES = 8 * MAX_TEXT_BYTES
 MAX_PAGE_ENTRIES = 200
 MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at least one entry
 SNAPSHOT_ENTRIES = 50
@@ -127,6 +130,12 @@ def _is_unicode(text: str) -> str:
     return text
 
 
+def _shows_something(text: str) -> str:
+    if text and is_blank(text):
+        raise ValueError("shows nothing: only white space, controls or characters of zero width")
+    return text
+
+
 def _is_no_agent(user_id: str) -> str:
     if user_id.startswith(AGENT_PREFIX):
         raise ValueError(f"ids beginning with {AGENT_PREFIX!r} belong to agents")
@@ -174,11 +183,13 @@ def _fits_text_limit(text: str) -> str:
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_no_agent)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
+MessageText = Annotated[Text, Field(min_length=1), AfterValidator(_shows_something)]
 Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
 DeviceName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DEVICE_NAME),
     AfterValidator(_is_unicode),
+    AfterValidator(_shows_something),
 ]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
@@ -281,7 +292,7 @@ class MessageSend(_Change):
 
     conversation_id: Id
     after: Id | None = None
-    text: Annotated[Text, Field(min_length=1)]
+    text: MessageText
 
 
 class MessageEdit(_Change):
@@ -290,7 +301,7 @@ class MessageEdit(_Change):
     conversation_id: Id
     after: Id | None = None
     seq: Seq
-    text: Annotated[Text, Field(min_length=1)]
+    text: MessageText
 
 
 class RunStop(_Change):
@@ -394,7 +405,7 @@ class HandshakeAuth(_Wire):
 
     token: str
     device_id: Id | None = None
-    device_name: Annotated[Title, StringConstraints(max_length=100)] = ""
+    device_name: Annotated[Title, StringConstraints(max_length=100), AfterValidator(_shows_something)] = ""
 
 
 class Entry(BaseModel):

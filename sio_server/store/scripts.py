@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class Scripts:
     """Runs scripts on one Redis.
 
     Arguments are passed by the names that the script gives them: None as an empty string, a boolean as 1 or 0, a
-    list or dict as JSON. A refusal is raised as Refused, a lost reply as Unavailable.
+    list or dict as JSON. A refusal is raised as Refused, with the reply's `details`, a lost reply as Unavailable.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -150,7 +151,9 @@ class Scripts:
         with redis_errors():
             reply = Reply(await script(keys=keys, args=args))
         if reply.status in _REFUSALS:
-            raise Refused(reply.status, _REFUSALS[reply.status])
+            # A script that refuses may name `details`: one JSON object.
+            details = json.loads(reply["details"]) if reply.get("details") else None
+            raise Refused(reply.status, _REFUSALS[reply.status], details)
         return reply
 
     def _script(self, name: str) -> tuple[ScriptFile, AsyncScript]:

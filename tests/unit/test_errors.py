@@ -52,6 +52,18 @@ def test_the_wire_form_holds_plain_values_only() -> None:
     assert type(wire["code"]) is str
 
 
+def test_a_refusal_carries_the_details_that_a_client_needs() -> None:
+    winner = {"seq": 8, "value": "approve", "by": {"user_id": "ann"}}
+    sent = Refused(ErrorCode.ALREADY_RESOLVED, "answered", winner)
+    assert sent.to_wire()["details"] == winner
+    assert from_wire(sent.to_wire()).details == winner
+
+
+@pytest.mark.parametrize("details", [None, 7, "soon", ["seq"]])
+def test_details_that_are_no_object_count_as_none(details: Any) -> None:
+    assert from_wire({"code": "already_resolved", "message": "", "details": details}).details == {}
+
+
 def test_unavailable_has_its_own_code_unless_told_otherwise() -> None:
     assert Unavailable("later").code == "unavailable"
 

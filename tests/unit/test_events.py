@@ -1,5 +1,6 @@
 """Every request is checked strictly at the door: what is good passes, anything else is refused."""
 
+from json import dumps
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from sio_server.protocol.events import (
     CHANGES,
+    MAX_FRAME_BYTES,
     MAX_INVITES,
     MAX_MARKED,
     MAX_PAGE_ENTRIES,
@@ -214,6 +216,28 @@ def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
     for event in (E.MESSAGE_SEND, E.DRAFT_SAVE):
         assert accepted(event, FULL[event] | {"text": letter * most})
         assert not accepted(event, FULL[event] | {"text": letter * (most + 1)})
+
+
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (E.MESSAGE_SEND, "text"),
+        (E.MESSAGE_EDIT, "text"),
+        (E.DEVICE_RENAME, "device_name"),
+    ],
+)
+@pytest.mark.parametrize("blank", [" ", "\n\n", "\u200b", "\u3000", "\x00", "\u2800\ufe0f"])
+def test_what_shows_nothing_is_refused(event: ClientEvent, field: str, blank: str) -> None:
+    assert not accepted(event, FULL[event] | {field: blank})
+
+
+def test_a_legal_text_fits_into_a_frame_however_json_writes_it() -> None:
+    for letter in ("\x01", "é", "你", "😀"):
+        text = "x" + letter * ((MAX_TEXT_BYTES - 1) // len(letter.encode()))
+        assert accepted(E.MESSAGE_SEND, message(text))
+        payload = dict.fromkeys(("conversation_id", "request_id", "after"), "i" * 64)
+        frame = "421" + dumps(["message:send", {**payload, "text": text}])
+        assert len(frame) <= MAX_FRAME_BYTES, letter
 
 
 def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
