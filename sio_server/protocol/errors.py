@@ -86,14 +86,7 @@ class RoomgraphError(Exception):
 
 
 class Refused(RoomgraphError):
-    """The server said no, and nothing was done. `details`: what a client needs to know of the reason."""
-
-    def __init__(self, code: ErrorCode | str, message: str, details: dict[str, Any] | None = None) -> None:
-        super().__init__(code, message)
-        self.details = details
-
-    def to_wire(self) -> dict[str, Any]:
-        return super().to_wire() if self.details is None else {**super().to_wire(), "details": self.details}
+    """The server said no, and nothing was done."""
 
 
 class RateLimited(Refused):
