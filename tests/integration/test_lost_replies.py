@@ -106,7 +106,7 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(runs.adopt_thread(run))
     await do(runs.add_text(run, 0, "Hi"))
     await do(runs.add_text(run, 2, " there"))
-    await do(runs.add_update(run, 1, {"kind": "custom", "data": 1}))
+    await do(runs.add_report(run, 1, {"kind": "custom", "data": 1}))
     await do(runs.renew_lease(run))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
     await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2"))
