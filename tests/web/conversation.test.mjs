@@ -142,6 +142,13 @@ test("a page of a catch-up that has more is followed by the next, from the posit
   assert.deepEqual([c.stream.n, c.stream.syncing], [9, false]);
 });
 
+test("a view that begins beyond what the page has is not taken, though it is empty", () => {
+  const c = conversation([entry(1)]);
+  const beyond = view(5, [], { verdict: "resumed", after: 3, position: { epoch: "e1", seq: 3 }, head: 3 });
+  assert.equal(c.stream.on("conversation:synced", beyond).sync, true);
+  assert.deepEqual([c.head, c.stream.syncing], [1, true]);
+});
+
 test("after a gap the page asks once, and shows every entry once and in order", async () => {
   const { page, c, asked, answer } = await following();
   const first = page.sync([c]);

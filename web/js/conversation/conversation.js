@@ -81,7 +81,7 @@ export class Conversation {
     this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
   }
 
-  // What was missed; a catch-up of several pages is one.
+  // A catch-up of several pages is one.
   divide(after, upTo) {
     if (after < this.divider?.upTo) ({ after } = this.divider);
     if (upTo > after) this.divider = { after, upTo };

@@ -1,7 +1,7 @@
 // One conversation's stream: its entries in order, each once, what is hidden, unfinished runs, and open interrupts.
 // No I/O, no clock. The same rules as sio_server/protocol/stream.py.
 
-const KEPT = 1000; // events kept while a view is on its way; above this another view brings what they said
+const KEPT = 1000; // events kept while a view is on its way; what is dropped is brought by another view
 const REPORTS = 100;
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 
@@ -34,14 +34,14 @@ export class Stream {
     this.#named = 0;
   }
 
-  // An event, or "answer" with a view. Returns the entries to hand on, and whether a view is to be asked for.
+  // An event of the conversation, or "answer" with a view. Returns the entries to hand on, and whether a view is to be asked for.
   on(name, payload) {
     this.#step = { entries: [], sync: false };
-    if (name === "answer") {
-      if (this.syncing || payload.n > this.n || payload.position.epoch !== this.position.epoch) this.#take(payload);
-    } else if (name === "conversation:synced") this.#onSynced(payload);
+    if (name === "answer") this.#onView(payload);
     else if (name === "conversation:reset") this.#onReset();
-    else this.#onNumber(name, payload);
+    else if (name !== "conversation:synced") this.#onNumber(name, payload);
+    else if (this.syncing) this.#named = Math.max(this.#named, payload.n);
+    else this.#onView(payload);
     return this.#step;
   }
 
@@ -54,14 +54,6 @@ export class Stream {
 
   #ask() {
     this.syncing = this.#step.sync = true;
-  }
-
-  // A node that has missed something sends a view by itself.
-  #onSynced(view) {
-    const { epoch, seq } = this.position ?? {};
-    if (this.syncing) this.#named = Math.max(this.#named, view.n);
-    else if (view.position.epoch !== epoch || view.after > seq) this.#ask();
-    else if (view.n > this.n) this.#take(view);
   }
 
   // The log has started over. An answer that is on its way may be from before.
@@ -78,10 +70,7 @@ export class Stream {
       if (n === this.n + 1 && this.#apply(name, payload)) return (this.n = n);
       this.#ask();
     }
-    if (this.#kept.length >= KEPT) {
-      this.#named = Math.max(this.#named, ...this.#kept.map(([, one]) => one.n));
-      this.#kept = [];
-    }
+    if (this.#kept.length >= KEPT) this.#kept = [];
     this.#kept.push([name, payload]);
   }
 
@@ -122,8 +111,9 @@ export class Stream {
   }
 
   // What a view says of runs and interrupts counts with its last page.
-  #take(view) {
+  #onView(view) {
     const { epoch } = view.position;
+    if (!this.syncing && view.n <= this.n && epoch === this.position.epoch) return;
     if (!this.position || view.verdict !== "resumed") {
       this.position = { epoch, seq: view.after };
       this.n = 0;

@@ -6,7 +6,7 @@ import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 
-const QUOTED = 80; // characters of the message that a queued run is for
+const QUOTED = 80; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries with text or questions are shown as messages, the others in one line.
