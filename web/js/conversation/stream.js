@@ -22,7 +22,7 @@ export class Stream {
   #named = 0; // the highest n that is known to exist and not kept
   #step;
 
-  // The run that is being written, or is next.
+  // The run being written, or the next.
   get current() {
     return this.runs.values().next().value;
   }

@@ -70,9 +70,9 @@ export function timeline(able) {
     if (latest) $("announced").textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500)}`;
     drawn = headOf();
     const run = c.stream.current;
-    const note = run && noteOf(run);
-    if (note && note !== noted) $("announced").textContent = note;
-    noted = note;
+    const now = run && noteOf(run);
+    if (now && now !== noted) $("announced").textContent = now;
+    noted = now;
     $("stop").hidden = !run;
     lazy.entryContent.loaded?.stream(log, keepEnd);
     settle();
