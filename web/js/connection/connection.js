@@ -10,8 +10,7 @@ const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
 // `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
-const failure = ({ code, message, retryable = true, details = {} }) =>
-  Object.assign(new Error(message), { code, retryable, details });
+const failure = (error) => Object.assign(new Error(), { retryable: true, details: {}, ...error });
 
 const offline = () => failure({ code: "offline" });
 

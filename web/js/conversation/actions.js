@@ -41,9 +41,9 @@ export class Actions {
   async enter(id, event, fields) {
     const c = this.following.add(id);
     try {
-      const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
+      const view = await this.following.during([c], event, { conversation_id: id, ...fields });
       if (state.opening === id) state.open = c;
-      this.following.apply(c, result);
+      if (this.following.apply(c, view)) await this.following.sync([c]);
     } catch (error) {
       if (!c.role) state.conversations.delete(id);
       throw error;
