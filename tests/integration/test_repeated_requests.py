@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import Any
 
@@ -10,11 +11,12 @@ from redis.asyncio import Redis
 
 from sio_clients import Refused
 from sio_server.conversation.log import Author
-from sio_server.protocol.events import CHANGES, ConversationCreate
+from sio_server.protocol.events import CHANGES, MAX_TEXT_BYTES, ConversationCreate
 from sio_server.store.keys import REQUEST_KEPT_MS, ConversationKeys, user_request
 from sio_server.store.scripts import Request
 from tests.conftest import RawClient
 from tests.served.devices import Device, Devices
+from tests.waiting import within
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -103,7 +105,7 @@ async def test_a_stop_that_is_repeated_stops_nothing_that_was_begun_later(
     assert await turns.stop(new_id, ANN, None, request=stop) == [f"r1-{new_id}", f"r2-{new_id}"]
     await log.append_message(new_id, ANN, "m3", "three", run_id=f"r3-{new_id}")
     assert await turns.stop(new_id, ANN, None, request=stop) == [f"r1-{new_id}", f"r2-{new_id}"]
-    assert (await log.get_view(new_id, "ann")).unfinished_run["run_id"] == f"r3-{new_id}"
+    assert await redis.zrange(ConversationKeys(new_id).unfinished, 0, -1) == [f"r3-{new_id}"]
     with pytest.raises(Refused) as refused:
         await turns.stop(new_id, ANN, None, request=Request("ann", "stop", "6" * 40))
     assert refused.value.code == "request_id_reused"
@@ -307,3 +309,43 @@ async def test_a_message_whose_predecessor_retention_has_dropped_is_not_refused_
     assert new
     await log.append_message(new_id, ANN, "a4", "four", run_id="", after="a3")
     assert (await log.append_message(new_id, ANN, "a3", "three", run_id=""))[0] == ack
+
+
+async def test_messages_that_are_sent_at_once_keep_their_order_over_lost_connections(new_client, cluster) -> None:
+    ann = await new_client(node=0)
+    conversation = await ann.create(agent="off")
+    acked = 0
+    enough = asyncio.Event()
+
+    async def send(number: int) -> int:
+        nonlocal acked
+        ack = await conversation.send(f"{number}")
+        acked += 1
+        if acked % 20 == 0:
+            enough.set()
+        return ack.seq
+
+    sends = [asyncio.create_task(send(number)) for number in range(100)]
+    for node in (1, 2, 0):
+        async with within(10, "acks"):
+            await enough.wait()
+        enough.clear()
+        await ann.go_offline()  # acks of what is on its way are lost
+        await ann.go_online(cluster.urls[node])
+    seqs = await asyncio.gather(*sends)
+    assert seqs == sorted(seqs)
+    texts = [entry.text for entry in await conversation.log() if entry.type == "message"]
+    assert texts == [str(number) for number in range(100)]
+
+
+async def test_messages_that_are_sent_at_once_keep_their_order_when_one_in_the_middle_is_refused(
+    new_client,
+) -> None:
+    ann = await new_client(node=0)
+    conversation = await ann.create(agent="off")
+    texts = [str(number) for number in range(20)]
+    texts[5] = texts[6] = "x" * (MAX_TEXT_BYTES + 1)
+    results = await asyncio.gather(*map(conversation.send, texts), return_exceptions=True)
+    assert [getattr(result, "code", "") for result in results[5:7]] == ["payload_too_large"] * 2
+    logged = [entry.text for entry in await conversation.log() if entry.type == "message"]
+    assert logged == texts[:5] + texts[7:]
