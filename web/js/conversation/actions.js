@@ -2,6 +2,7 @@
 
 import { lazy } from "../lazy.js";
 import { changed, state } from "../state.js";
+import { random } from "../storage.js";
 
 export class Actions {
   constructor(connection, following, outbox) {
@@ -41,7 +42,8 @@ export class Actions {
   async enter(id, event, fields) {
     const c = this.following.add(id);
     try {
-      const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
+      const request = { request_id: random(4), ...fields };
+      const result = await this.following.during([c], () => this.connection.ask(c, event, request));
       if (state.opening === id) state.open = c;
       this.following.apply(c, result);
     } catch (error) {

@@ -5,19 +5,19 @@ import { changed, learnNames, nameOf, state } from "../state.js";
 import { remove } from "./list.js";
 
 export async function leave(connection, outbox, c) {
-  await connection.ask(c, "conversation:leave");
+  await connection.change("conversation:leave", { conversation_id: c.id });
   remove(outbox, c);
 }
 
 export async function stop(connection, c) {
   const { run_id } = c.answer.current ?? {};
-  if (run_id) await connection.ask(c, "run:stop", { run_id });
+  if (run_id) await connection.change("run:stop", { conversation_id: c.id, run_id });
 }
 
 // Answer the agent's question. When somebody else was first, the log says who.
 export async function respond(connection, c, interrupt_id, value) {
   try {
-    c.resolve(await connection.ask(c, "interrupt:respond", { interrupt_id, value }));
+    c.resolve(await connection.change("interrupt:respond", { conversation_id: c.id, interrupt_id, value }));
   } catch (error) {
     if (error.code !== "already_resolved") complain(error);
   }
