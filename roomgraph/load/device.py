@@ -7,6 +7,7 @@ import json
 import math
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from roomgraph.load.figures import Figures
 from roomgraph.load.wire import Refusal, Wire, WireError
 from sio_clients.route import Route
-from sio_server.protocol.events import MAX_SYNC_CONVERSATIONS, STREAM_EVENTS, ClientEvent, ServerEvent
+from sio_server.protocol.events import CHANGES, MAX_SYNC_CONVERSATIONS, STREAM_EVENTS, ClientEvent, ServerEvent
 from sio_server.protocol.stream import KEPT_LIMIT
 
 CONNECT_TIMEOUT_S = 5.0
@@ -237,6 +238,8 @@ class LightDevice:
 
     async def ask(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Send an event until it is answered, on new connections if need be. Raises Refusal or WireError."""
+        if event in CHANGES:
+            payload = {"request_id": uuid.uuid4().hex, **payload}
         give_up_at = time.monotonic() + GIVE_UP_S
         while True:
             try:

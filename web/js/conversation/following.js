@@ -4,6 +4,7 @@ import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, hooks, learnNames, state, wait } from "../state.js";
+import { random } from "../storage.js";
 import { Conversation } from "./conversation.js";
 import { Draft } from "./draft.js";
 import { keepDraft, keptDraft } from "./kept_drafts.js";
@@ -25,7 +26,8 @@ export class Following {
   }
 
   add(id) {
-    const save = async (text) => (await this.connection.request("draft:save", { conversation_id: id, text })).rev;
+    const save = async (text) =>
+      (await this.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
     const { conversations } = state;
     if (!conversations.has(id)) {
       const draft = new Draft(save, changed, (kept) => keepDraft(id, kept), keptDraft(id));

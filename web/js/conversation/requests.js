@@ -6,16 +6,18 @@ import { setMarks } from "./delivery_marks.js";
 import { remove } from "./list.js";
 
 export async function leave(connection, outbox, c) {
-  await connection.ask(c, "conversation:leave");
+  await connection.change("conversation:leave", { conversation_id: c.id });
   remove(outbox, c);
 }
 
-export const stop = (connection, c, run = c.stream.current) => run && connection.ask(c, "run:stop", { run_id: run.run_id });
+export const stop = (connection, c, run = c.stream.current) =>
+  run && connection.change("run:stop", { conversation_id: c.id, run_id: run.run_id });
 
 // Answer the agent's question. When somebody else was first, the refusal says who.
 export async function respond(connection, c, interrupt_id, value) {
   try {
-    c.resolved.set(interrupt_id, await connection.ask(c, "interrupt:respond", { interrupt_id, value }));
+    const answer = { conversation_id: c.id, interrupt_id, value };
+    c.resolved.set(interrupt_id, await connection.change("interrupt:respond", answer));
   } catch (error) {
     if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
     else complain(error);
