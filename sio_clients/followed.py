@@ -141,7 +141,7 @@ class FollowedConversations:
         for conversation in batch:
             position = conversation.following.position
             positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
-        answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions})
+        answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions, "marks": False})
         for conversation in batch:
             result = answer["conversations"][conversation.id]
             if "error" in result:
