@@ -354,9 +354,18 @@ class TypingSet(_Wire):
 
 
 class SessionSync(_Wire):
-    """Follow conversations on this session and be caught up in each from its position (None: a snapshot)."""
+    """Follow conversations on this session and be caught up in each from its position (None: a snapshot).
 
-    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)]
+    `positions` None: all conversations of which the user is a member, each with a snapshot; `limit` at a time, in
+    the order of their ids, from above `after`. The answer holds at most `entries` entries of each conversation.
+    """
+
+    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)] | None
+    after: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_SYNC_CONVERSATIONS)] = MAX_SYNC_CONVERSATIONS
+    entries: Annotated[int, Field(ge=0, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
+    members: bool = False  # with the members, as `members:list` gives them
+    marks: bool = True  # with everybody's read and delivery marks
 
 
 class DeviceList(_Wire):
