@@ -35,6 +35,7 @@ class ErrorCode(StrEnum):
     HOST_NOT_ALLOWED = "host_not_allowed"
     CONVERSATION_EXISTS = "conversation_exists"
     REQUEST_ID_REUSED = "request_id_reused"
+    OUT_OF_ORDER = "out_of_order"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_CONVERSATIONS = "too_many_conversations"
@@ -49,11 +50,11 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
 
 
-# With these the outcome is unknown. Every request may be repeated as it was: a send carries its
-# `request_id`, and all other requests have the same effect once or twice.
+# With these the outcome is unknown. Every request may be repeated as it was: one that changes something carries
+# its `request_id`, and all others have the same effect once or twice.
 UNKNOWN_OUTCOME = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL})
 # With the others of these nothing was done, and the same request may be accepted later.
-RETRYABLE = UNKNOWN_OUTCOME | {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}
+RETRYABLE = UNKNOWN_OUTCOME | {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.OUT_OF_ORDER}
 
 
 MAX_WAIT_MS = 3_600_000  # the longest `retry_after_ms`

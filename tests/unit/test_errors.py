@@ -34,7 +34,7 @@ def test_every_error_comes_back_from_the_wire_as_what_it_was(code: ErrorCode) ->
 
 def test_only_errors_with_an_unknown_outcome_and_those_that_pass_are_retryable() -> None:
     retryable = {code for code in ErrorCode if an_error(code, "").retryable}
-    passing = {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}
+    passing = {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.OUT_OF_ORDER}
     assert retryable == {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL} | passing
     assert all(isinstance(an_error(code, ""), Refused) for code in passing), "nothing was done"
 
