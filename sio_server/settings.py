@@ -185,6 +185,14 @@ class Settings(BaseSettings):
         return self.node_name or str(self.port)
 
     @property
+    def features(self) -> list[str]:
+        """What clients may count on here, and not on every server; told in `session:opened`."""
+        return [
+            *(["guests"] if self.auth_mode == "guest" else []),
+            *(["stage"] if self.stage_key else []),
+        ]
+
+    @property
     def users_kept_s(self) -> int:
         """How long what a user has is kept after the last session, in seconds; 0: for ever.
 
