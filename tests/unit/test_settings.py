@@ -153,7 +153,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
-    assert load_settings(auth_secret=SECRET).features == []
+    assert load_settings(auth_mode="token", auth_secret=SECRET).features == []
     for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_STATE": "on"}.items():
         env.setenv(name, value)
     assert load_settings().features == ["guests", "stage", "state_reports"]
