@@ -324,7 +324,7 @@ class RawDevice:
             if room is not None and room.member and self._wire is not None:
                 room.syncing = True
                 self._spawn(self._ask_for(room, Next.SYNC, self._wire))
-        elif event in ("server:draining", "session:ended") and self._wire is not None:
+        elif event == "session:ended" and self._wire is not None:
             self._wire.abort()
 
     async def _tell(self) -> None:

@@ -94,13 +94,22 @@ class ServerEvent(StrEnum):
     MARKS_MOVED = "marks:moved"
     DRAFT_CHANGED = "draft:changed"
     TYPING_CHANGED = "typing:changed"
-    SERVER_DRAINING = "server:draining"
 
 
 # The events of a conversation's stream, numbered by `n` in one order.
 STREAM_EVENTS = frozenset(
     {ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED}
 )
+
+
+class SessionEnd(StrEnum):
+    """Why the server has ended a session; after the last two its client comes back, to another node."""
+
+    SIGNED_OUT = "signed_out"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_REVOKED = "token_revoked"
+    NODE_STOPPING = "node_stopping"
+    CUT_OFF = "cut_off"
 
 
 class EntryType(StrEnum):

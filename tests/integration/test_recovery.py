@@ -13,6 +13,7 @@ from sio_server.conversation.log import Author
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import ConversationCreate
 from tests.conftest import SECRET
+from tests.faults.raw_websocket import CLOSE, RawWebSocket
 from tests.waiting import Inbox, within
 
 
@@ -155,12 +156,27 @@ async def test_a_stopped_node_tells_its_clients_and_they_move_within_a_second_or
     async with ChatClient(cluster.urls, token) as client:
         conversation = await client.create(access="open", agent="off")
         told: list[dict[str, Any]] = []
-        client.on("server:draining", told.append)
+        plain = RawWebSocket(cluster.ports[0])
+        await plain.open(token, "plain")
+        client.on("session:ended", told.append)
         sessions: Inbox[Any] = Inbox()
         client.on("session:opened", sessions)
         await cluster.signal_node(cluster.ports[0], signal.SIGTERM)
         await sessions.first(what="a session on another node", timeout=5)
-        assert told == [{"node": str(cluster.ports[0])}]
+        (ended,) = told
+        assert {**ended, "after_ms": 0, "nodes": set(ended["nodes"])} == {
+            "reason": "node_stopping",
+            "reconnect": True,
+            "after_ms": 0,
+            "nodes": set(cluster.urls),
+            "by": None,
+        }
+        assert 0 <= ended["after_ms"] < 500
+        with plain:
+            opcode, payload = 0, b""
+            while opcode != CLOSE:
+                opcode, payload = await plain.receive()
+        assert payload == (1001).to_bytes(2, "big") + b"go to another node"
         assert (await conversation.send("still here")).seq == 2
 
 
