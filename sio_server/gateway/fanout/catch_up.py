@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sio_server.conversation.log import ConversationLog, Handed
+from sio_server.conversation.log import ConversationLog, Handed, Page
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sync_result import own_result, room_result
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
