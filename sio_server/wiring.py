@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
@@ -60,6 +61,7 @@ from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
 from sio_server.store.clock import Clock
 from sio_server.store.connection import BoundedRedis, connect
@@ -126,6 +128,11 @@ class Dialog:
         self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
         self.host = DialogHost(self._build, core.metrics.task_failed)
         self.graphs: list[str] = []  # their names, the default one first; known when the host has started
+
+    def on_entry(self, entry: dict[str, Any]) -> None:
+        """An entry came over the bus. When it ends a run that is executed here, the execution stops at once."""
+        if (status := ENDED_BY.get(entry["type"])) is not None:
+            self.host.on_run_ended(str(entry["data"].get("run_id")), status)
 
     async def _build(self) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
         """The worker with connections of its own; called in the dialog's event loop."""
@@ -247,7 +254,7 @@ class Sockets:
         )
         bus, sessions = presence.bus, presence.sessions
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
-        self.resync = Resync(bus, self.fanout, records.conversations, records.members, records.devices)
+        self.resync = Resync(bus, self.fanout, records.members, records.devices)
         self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
         self.server = SocketServer(bus, self._connection_limits(), self.disconnects.on_disconnected)
         self.sign_outs = SignOuts(
@@ -269,9 +276,7 @@ class Sockets:
             self.fanout,
             internal={ServerEvent.SESSION_ENDED: self.sign_outs.on_session_ended},
             observers={
-                ServerEvent.RUN_FINISHED: lambda run, room: dialog.host.on_run_finished(
-                    run["run_id"], run["status"]
-                ),
+                ServerEvent.ENTRY_APPENDED: lambda entry, room: dialog.on_entry(entry),
                 ServerEvent.DEVICES_CHANGED: lambda user, room: sessions.rename_devices(room, user["devices"]),
             },
         )
@@ -321,7 +326,7 @@ class Sockets:
         handlers = handlers_of(
             ConversationRequests(records.members, records.conversations, catch_up, bus, limiting.limits, graphs),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
-            RunRequests(records.turns, bus),
+            RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
         )
         return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)

@@ -6,13 +6,13 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
-from sio_server.conversation.view import View, get_view
+from sio_server.conversation.view import RoomView, View, get_room_view, get_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentions
 from sio_server.protocol.position import LogBounds, Position
@@ -30,9 +30,10 @@ class Author:
     name: str
     device_id: str
     device_name: str = ""
+    session_id: str = ""
 
     def to_json(self) -> str:
-        """The author as entries and events say it: `{user_id, name, device_id, device_name}`."""
+        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id}`."""
         return to_json(asdict(self))
 
 
@@ -134,9 +135,13 @@ class ConversationLog:
         limit: int,
         after: int | None = None,
         before: int | None = None,
+        up_to: int | None = None,
         max_bytes: int = MAX_PAGE_BYTES,
     ) -> Page:
         """Entries just above `after`, or just below `before` (default: the end of the log).
+
+        With `after`, nothing above `up_to` is read, nor told of. An entry that is not current any more has
+        `hidden_by`, the seq of the entry that made it so.
 
         An empty `user_id` reads for the node itself, which checks who may get the entries.
         """
@@ -147,18 +152,28 @@ class ConversationLog:
             user_id=user_id,
             direction=direction,
             seq=seq,
+            up_to=up_to,
             limit=limit,
             max_bytes=max_bytes,
         )
         epoch, flat = str(reply["epoch"]), reply["entries"]
         # Entries that are older than the log's epoch belong to it as well.
-        entries = [(int(s), {**json.loads(e), "epoch": epoch}) for s, e in zip(flat[::2], flat[1::2], strict=True)]
-        size = sum(len(str(e).encode()) for e in flat[1::2])
+        entries = []
+        for entry_seq, envelope, hidden_by in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            entry = {**json.loads(envelope), "epoch": epoch}
+            if hidden_by:
+                entry["hidden_by"] = int(hidden_by)
+            entries.append((int(entry_seq), entry))
+        size = sum(len(str(envelope).encode()) for envelope in flat[1::3])
         return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries, size)
 
     async def get_view(self, conversation_id: str, user_id: str) -> View:
         """What `user_id`, a member, may know of the conversation now."""
         return await get_view(self._scripts, conversation_id, user_id)
+
+    async def get_room_view(self, conversation_id: str, user_ids: Iterable[str]) -> RoomView:
+        """What the members among these users may know of the conversation now, and who of them is none."""
+        return await get_room_view(self._scripts, conversation_id, user_ids)
 
     async def verify(self, conversation_id: str, handed: Handed) -> str:
         """Make sure that the log still holds what was delivered; return its epoch.

@@ -79,6 +79,7 @@ class Members:
             "create",
             conversation_id,
             user_id=author.user_id,
+            session_id=author.session_id,
             epoch=new_epoch(),
             retention=self._retention,
             digest=hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
@@ -96,7 +97,11 @@ class Members:
         data = {"user_id": author.user_id, "name": author.name}
         try:
             reply = await self._scripts.conversation(
-                "join", conversation_id, user_id=author.user_id, data=to_json(data)
+                "join",
+                conversation_id,
+                user_id=author.user_id,
+                session_id=author.session_id,
+                data=to_json(data),
             )
         except Refused:
             await self._unindex(author.user_id, conversation_id)
@@ -110,6 +115,7 @@ class Members:
             "leave",
             conversation_id,
             user_id=author.user_id,
+            session_id=author.session_id,
             data=to_json(data),
             abandoned_kept_ms=self._quotas.abandoned_kept_ms,
         )

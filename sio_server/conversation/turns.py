@@ -13,13 +13,13 @@ from sio_server.store.scripts import Scripts
 
 
 class AlreadyResolved(Refused):
-    """Another answer came first; `event` is the `interrupt:resolved` that tells whose."""
+    """Another answer came first; the details tell which, whose, and the seq of its entry."""
 
-    def __init__(self, event: dict[str, Any]) -> None:
-        by = event["by"]
+    def __init__(self, winner: dict[str, Any]) -> None:
+        by = winner["by"]
         where = by["device_name"] or by["device_id"]
-        super().__init__(ErrorCode.ALREADY_RESOLVED, f"{by['name']} has answered already, on {where}")
-        self.event = event
+        details = {name: winner[name] for name in ("seq", "value", "by")}
+        super().__init__(ErrorCode.ALREADY_RESOLVED, f"{by['name']} has answered already, on {where}", details)
 
 
 class Turns:
@@ -55,13 +55,18 @@ class Turns:
             run_id=run_id,
         )
         if reply.status == "already_resolved":
-            raise AlreadyResolved(json.loads(reply["event"]))
+            raise AlreadyResolved(json.loads(reply["ack"]))
         ack: dict[str, Any] = json.loads(reply["ack"])
         return ack
 
     async def regenerate(self, conversation_id: str, author: Author, seq: int, *, run_id: str) -> str:
         """Answer the message of the last turn again, whose final entry is `seq`; return the run that does it."""
         reply = await self._scripts.conversation(
-            "regenerate", conversation_id, user_id=author.user_id, seq=seq, run_id=run_id
+            "regenerate",
+            conversation_id,
+            user_id=author.user_id,
+            session_id=author.session_id,
+            seq=seq,
+            run_id=run_id,
         )
         return str(reply["run_id"])

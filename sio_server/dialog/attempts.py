@@ -83,7 +83,7 @@ class Attempts:
         self._stopping = asyncio.Event()
         self._deleting: set[asyncio.Task[None]] = set()
 
-    def on_run_finished(self, run_id: str, status: str) -> None:
+    def on_run_ended(self, run_id: str, status: str) -> None:
         """A run has ended, on whichever node: if it is executed here, that stops at once."""
         executing = self._executing.get(run_id)
         if executing is not None:

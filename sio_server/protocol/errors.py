@@ -76,7 +76,14 @@ class RoomgraphError(Exception):
 
 
 class Refused(RoomgraphError):
-    """The server said no, and nothing was done."""
+    """The server said no, and nothing was done. `details`: what a client needs to know of the reason."""
+
+    def __init__(self, code: ErrorCode | str, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(code, message)
+        self.details = details
+
+    def to_wire(self) -> dict[str, Any]:
+        return super().to_wire() if self.details is None else {**super().to_wire(), "details": self.details}
 
 
 class RateLimited(Refused):
@@ -107,4 +114,5 @@ def from_wire(error: Any) -> RoomgraphError:
     if code == ErrorCode.RATE_LIMITED:
         wait = error.get("retry_after_ms")
         return RateLimited(message, wait if isinstance(wait, int) and 0 <= wait <= MAX_WAIT_MS else 1000)
-    return Refused(code, message)
+    details = error.get("details")
+    return Refused(code, message, details if isinstance(details, dict) else None)

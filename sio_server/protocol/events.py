@@ -72,7 +72,12 @@ class ServerEvent(StrEnum):
     SESSION_ENDED = "session:ended"
     ENTRY_APPENDED = "entry:appended"
     CONVERSATION_CHANGED = "conversation:changed"
+    CONVERSATION_SYNCED = "conversation:synced"
     CONVERSATION_RESET = "conversation:reset"
+    RUN_CHANGED = "run:changed"
+    RUN_WRITTEN = "run:written"
+    RUN_REPORTED = "run:reported"
+    # Not sent any more; the Python SDK still names them.
     RUN_STARTED = "run:started"
     RUN_DELTA = "run:delta"
     RUN_UPDATE = "run:update"
@@ -87,6 +92,12 @@ class ServerEvent(StrEnum):
     DRAFT_CHANGED = "draft:changed"
     TYPING_CHANGED = "typing:changed"
     SERVER_DRAINING = "server:draining"
+
+
+# The events of a conversation's stream, numbered by `n` in one order.
+STREAM_EVENTS = frozenset(
+    {ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED}
+)
 
 
 class EntryType(StrEnum):
@@ -383,6 +394,10 @@ class Entry(BaseModel):
     type: str  # an EntryType, or one that a newer server knows
     ts: str  # ISO 8601 UTC, milliseconds, by Redis' clock
     data: dict[str, Any]
+    turn_id: int | None = None  # seq of the message that began the turn to which the entry belongs
+    hides: tuple[int, ...] = ()  # entries that are not current from this one on
+    hidden_by: int | None = None  # pages only: the entry since which this one is not current
+    session_id: str | None = None  # live only: the session that caused it
 
     @property
     def position(self) -> Position:

@@ -22,11 +22,12 @@ WORKERS = "workers"  # the consumer group on every run queue
 CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
 RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
 ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
-UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
+REPORTS_KEPT = 100  # of a run's reports, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
+STALLED_MS = 1_500  # a run whose lease has not been renewed for so long is stalled; an owner renews it each second
 
 
 def partition(conversation_id: str) -> int:
@@ -155,7 +156,11 @@ class ConversationKeys:
         # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
         self.usage = f"{base}:usage"
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
-        # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
+        self.turns = (
+            f"{base}:turns"  # sorted set: seq of a current entry -> that of the message its turn began with
+        )
+        self.hidden = f"{base}:hidden"  # hash: seq of an entry that is not current -> seq of the one that hides it
+        # + run id: hash, the run record; + ":text": its text so far; + ":reports": list of what it reported
         self.run_prefix = f"{tag}:run:"
         self._call_prefix = f"{base}:call:"
         self.runs = runs(partition(conversation_id))
@@ -173,6 +178,7 @@ class ConversationKeys:
 META_FIELDS = {
     "epoch": "of the log",
     "seq": "of the last entry",
+    "n": "of the last event in the conversation's stream",
     "ts": "of the last entry",
     "first": "seq of the oldest entry that is kept",
     "retention": "how many entries are kept, 0: all",
@@ -206,7 +212,7 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("run_prefix", "runs", "stats"),
+    *("turns", "hidden", "run_prefix", "runs", "stats"),
 )
 USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting")
 

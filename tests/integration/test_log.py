@@ -136,6 +136,7 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
             if event["event"] == "entry:appended" and event["room"] == f"conversation:{new_id}":
                 heard.append(event["data"][0])
     page = await log.page(new_id, "ann", after=0, limit=200)
+    assert [envelope.pop("n") for envelope in heard] == list(range(1, 52))
     assert heard == [envelope for _, envelope in page.entries]
 
 

@@ -2,6 +2,8 @@
 -- include: time bus json
 local conversation_id = string.match(meta, ':conv:(.*):meta$')
 local conversation_room = CONVERSATION_ROOM .. conversation_id
+-- The session whose request this step carries out: devices are told with the entries that it causes. '' for none.
+local acting_session = ''
 
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
@@ -28,7 +30,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage}
+    threads, retired, usage, turns, hidden}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -63,16 +65,40 @@ local function begin_epoch(epoch)
   publish('conversation:reset', conversation_room, object('conversation_id', conversation_id, 'epoch', epoch))
 end
 
+-- Publish the next event of the conversation's stream, other than an entry: its number and its members.
+local function publish_next(event, ...)
+  local n = redis.call('HINCRBY', meta, 'n', 1)
+  publish(event, conversation_room, object('conversation_id', conversation_id, 'n', n, ...))
+end
+
+-- The entries of a turn that are current.
+local function current_entries(turn_id)
+  return redis.call('ZRANGEBYSCORE', turns, turn_id, turn_id)
+end
+
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
+-- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, sent_field.
 -- XADD comes first: should it fail, nothing has been changed yet.
-local function append_entry(entry_type, data, sent_field)
-  local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention')
-  local seq, epoch = tonumber(known[1]) + 1, known[2]
+local function append_entry(entry_type, data, about)
+  about = about or {}
+  local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n')
+  local seq, epoch, n = tonumber(known[1]) + 1, known[2], tonumber(known[5]) + 1
   local ts = now()
-  local envelope = object('v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts,
-    'data', raw(data))
+  local turn_id = entry_type == 'message' and seq or tonumber(about.turn_id)
+  local hides, sent_field = about.hides or {}, about.sent_field
+  if about.hides_itself then hides[#hides + 1] = seq end
+  local told = {'v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts}
+  if turn_id then told[#told + 1], told[#told + 2] = 'turn_id', turn_id end
+  if #hides > 0 then told[#told + 1], told[#told + 2] = 'hides', raw('[' .. table.concat(hides, ',') .. ']') end
+  told[#told + 1], told[#told + 2] = 'data', raw(data)
+  local envelope = object(unpack(told))
   redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', sent_field or '')
-  redis.call('HSET', meta, 'seq', seq, 'ts', ts)
+  redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n)
+  if turn_id and not about.hides_itself then redis.call('ZADD', turns, turn_id, seq) end
+  for _, other in ipairs(hides) do
+    redis.call('HSET', hidden, other, seq)
+    redis.call('ZREM', turns, other)
+  end
   local first, retention = tonumber(known[3]), tonumber(known[4])
   if retention > 0 and seq - first + 1 > retention then
     local keep_from = seq - retention + 1
@@ -82,12 +108,18 @@ local function append_entry(entry_type, data, sent_field)
         redis.call('HDEL', sent, old[2][4])
         redis.call('HINCRBY', usage, string.match(old[2][4], '^%S+'), -#old[2][2])
       end
+      local old_seq = string.match(old[1], '^%d+')
+      if redis.call('ZREM', turns, old_seq) == 0 then redis.call('HDEL', hidden, old_seq) end
     end
     redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
     redis.call('HSET', meta, 'first', keep_from)
   end
   if sent_field then redis.call('HINCRBY', usage, string.match(sent_field, '^%S+'), #envelope) end
   redis.call('HINCRBY', stats, 'entries', 1)
-  publish('entry:appended', conversation_room, envelope)
+  if acting_session == '' then
+    publish('entry:appended', conversation_room, with_fields(envelope, 'n', n))
+  else
+    publish('entry:appended', conversation_room, with_fields(envelope, 'n', n, 'session_id', acting_session))
+  end
   return seq, epoch, ts
 end

@@ -4,7 +4,7 @@
 --   run_id          used if the agent answers
 --   mentioned       the names that the text mentions, with a space before and after each
 --   edits           seq of the message that this one edits, or ''
---   by              who writes (JSON), for runs that this stops
+--   by              who writes (JSON)
 --   seen_epoch, seen_seq, seen_ts   the last entry that the node has delivered here, or ''
 --   new_epoch       used if the log has lost that entry
 --   quota           '' if the bytes that a user writes are not limited
@@ -15,6 +15,7 @@
 local user_id, data, request_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
   quota
   = unpack(ARGV)
+acting_session = cjson.decode(by).session_id
 
 -- Dedupe comes before membership: a user who has left since still gets the ack of what was accepted.
 local field = user_id .. ' ' .. request_id
@@ -57,7 +58,14 @@ for _, other in ipairs(waiting) do
   end
 end
 
-local seq, epoch, ts = append_entry('message', data, field)
+local hides = nil
+if edits ~= '' then
+  -- What came of the old message goes with it, its open questions included.
+  if redis.call('HGET', meta, 'asked_for') == edits then supersede_interrupts() end
+  hides = current_entries(edits)
+end
+if answered then data = with_fields(data, 'run_id', run_id) end
+local seq, epoch, ts = append_entry('message', data, {sent_field = field, hides = hides})
 local ack = object('conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'ts', ts,
   'run_id', answered and run_id or null)
 redis.call('HSET', sent, field, digest .. ' ' .. ack)

@@ -2,7 +2,8 @@
 -- Returns ok: new ('1' or '0'); or an error code. A conversation that the user may not join looks as if it did not exist.
 -- keys: conversation
 -- include: entry once
-local user_id, data = unpack(ARGV)
+local user_id, session_id, data = unpack(ARGV)
+acting_session = session_id
 return once(function()
   if redis.call('EXISTS', meta) == 0 then return {'unknown_conversation'} end
   if redis.call('HEXISTS', members, user_id) == 1 then return {'ok', 'new', '0'} end

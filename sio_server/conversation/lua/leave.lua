@@ -3,7 +3,8 @@
 -- Returns ok: left ('1' if the user was a member, or '0').
 -- keys: conversation
 -- include: entry once
-local user_id, data, abandoned_kept_ms = unpack(ARGV)
+local user_id, session_id, data, abandoned_kept_ms = unpack(ARGV)
+acting_session = session_id
 return once(function()
   local declined = redis.call('ZREM', invitations, user_id) == 1
   if redis.call('HDEL', members, user_id) == 0 then

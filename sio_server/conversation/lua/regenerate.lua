@@ -2,7 +2,8 @@
 -- used for the new run. Returns ok: run_id; or an error code. The same seq again returns the same run.
 -- keys: conversation
 -- include: run
-local user_id, seq, run_id = unpack(ARGV)
+local user_id, session_id, seq, run_id = unpack(ARGV)
+acting_session = session_id
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end
 local known = redis.call('HMGET', meta, 'regenerated', 'regenerated_by', 'turn_final', 'turn_seq', 'turn_base')

@@ -2,16 +2,17 @@
 --   value, by       the answer, and who gives it (JSON)
 --   digest          of user, device and value, 40 hexadecimal digits
 --   run_id          used if this was the last open interrupt
--- Returns ok: ack (JSON); already_resolved: event (JSON); or an error code.
+-- Returns ok: ack (JSON); already_resolved: ack (JSON) of the answer that won; or an error code.
 -- keys: conversation
 -- include: run
 local user_id, interrupt_id, value, by, digest, run_id = unpack(ARGV)
+acting_session = cjson.decode(by).session_id
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end
 local before = redis.call('HGET', resolved, interrupt_id)
 if before then
   if string.sub(before, 1, 40) == digest then return {'ok', 'ack', string.sub(before, 42)} end
-  return {'already_resolved', 'event', string.sub(before, 42)}
+  return {'already_resolved', 'ack', string.sub(before, 42)}
 end
 local asked_as = redis.call('HGET', interrupts, interrupt_id)
 if not asked_as then return {'unknown_interrupt'} end

@@ -3,6 +3,7 @@
 -- keys: conversation
 -- include: run once
 local user_id, run_id, by = unpack(ARGV)
+acting_session = cjson.decode(by).session_id
 return once(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
