@@ -46,7 +46,7 @@ class ConnectionUser(Protocol):
 class Connection:
     """Keeps one connection to some node of `urls`; another node of the list when one is gone.
 
-    `user_id`, `node` and `graphs` are those of the latest connection.
+    `user_id`, `session_id`, `node` and `graphs` are those of the latest connection.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Connection:
         give_up_after: float,
     ) -> None:
         self.user_id = ""
+        self.session_id = ""
         self.node = ""
         self.graphs: list[str] = []
         self.give_up_after = give_up_after
@@ -159,7 +160,8 @@ class Connection:
                 if not self._allowed.is_set():
                     raise ConnectionLost
                 self._transport = transport
-                self.user_id, self.node, self.graphs = ready["user_id"], ready["node"], ready["graphs"]
+                self.user_id, self.session_id = ready["user_id"], ready["session_id"]
+                self.node, self.graphs = ready["node"], ready["graphs"]
                 if ready.get("last_end"):
                     log.warning(
                         "the last connection was ended by its node: reason=%s", ready["last_end"]["reason"]

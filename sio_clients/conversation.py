@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from sio_clients.errors import ConversationReset, RoomgraphError
+from sio_clients.errors import ConversationReset, RoomgraphError, from_wire
+from sio_clients.sending import Pipeline
 from sio_clients.session import Following, Outcome, SessionCard
 from sio_server.protocol.events import ClientEvent, Entry
 from sio_server.protocol.live import Live
@@ -48,9 +48,11 @@ class Conversation:
         self.live = Live()  # unfinished runs, with their text so far, and open interrupts
         # Called when `live` may have changed without an event: after a join, a reconnect or a gap.
         self.on_live_changed: Callable[[], None] = lambda: None
+        self.draft = ""  # this user's unsent text, as the latest of the user's sessions has saved it
+        self._draft_rev = 0
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
-        self._sending = asyncio.Lock()
+        self._pipeline = Pipeline(client.request)
 
     @property
     def position(self) -> Position | None:
@@ -63,11 +65,14 @@ class Conversation:
         return self.following.card
 
     async def send(self, text: str, *, request_id: str | None = None) -> Ack:
-        """Send a message; returns when it is in the log. Messages are logged in the order of the calls."""
-        request = {"conversation_id": self.id, "request_id": request_id or uuid.uuid4().hex, "text": text}
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        """Send a message; returns when it is in the log.
+
+        Messages are logged in the order of the calls, which need not wait for each other: send many with
+        `asyncio.gather`.
+        """
+        request = {"conversation_id": self.id, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_SEND, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
@@ -118,15 +123,9 @@ class Conversation:
 
     async def edit(self, seq: int, text: str, *, request_id: str | None = None) -> Ack:
         """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
-        request = {
-            "conversation_id": self.id,
-            "request_id": request_id or uuid.uuid4().hex,
-            "seq": seq,
-            "text": text,
-        }
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_EDIT, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        request = {"conversation_id": self.id, "seq": seq, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""
@@ -144,12 +143,20 @@ class Conversation:
         return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
 
     async def mark_read(self, seq: int) -> None:
-        """Set this user's read mark to `seq`."""
-        await self._client.request(ClientEvent.READ_UPDATE, {"conversation_id": self.id, "seq": seq})
+        """Set this user's read mark to `seq`. Raises Refused for a user who is not a member."""
+        answer = await self._client.request(ClientEvent.MARKS_SET, {"marks": {self.id: {"read": seq}}})
+        if "error" in answer["marks"][self.id]:
+            raise from_wire(answer["marks"][self.id]["error"])
 
     async def save_draft(self, text: str) -> None:
-        """Show this unsent text on the user's other devices."""
-        await self._client.request(ClientEvent.DRAFT_SAVE, {"conversation_id": self.id, "text": text})
+        """Show this unsent text on the user's other devices, and on this one after a restart."""
+        ack = await self._client.request(ClientEvent.DRAFT_SAVE, {"conversation_id": self.id, "text": text})
+        self.on_draft({"rev": ack["rev"], "text": text})
+
+    def on_draft(self, draft: Mapping[str, Any]) -> None:
+        """A draft of any session of this user: the one with the highest revision is the latest."""
+        if draft["rev"] > self._draft_rev:
+            self._draft_rev, self.draft = draft["rev"], draft["text"]
 
     async def typing(self, typing: bool) -> None:
         """Show the other members whether this user is typing."""
@@ -158,6 +165,10 @@ class Conversation:
     def synced(self, result: Mapping[str, Any]) -> Outcome:
         """Apply the answer to a join or a sync."""
         outcome = self.following.synced(result)
+        if result["verdict"] != "resumed":
+            self._draft_rev, self.draft = 0, ""  # of another epoch, maybe
+        if result["draft"] is not None:
+            self.on_draft(result["draft"])
         self.live.on_view(
             result["card"]["unfinished_run"], result["interrupts"], starts_over=result["verdict"] != "resumed"
         )

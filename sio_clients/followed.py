@@ -105,6 +105,8 @@ class FollowedConversations:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 self._on_conversation_event(conversation, event, payload)
+        elif event == ServerEvent.DRAFT_CHANGED and payload["conversation_id"] in self._conversations:
+            self._conversations[payload["conversation_id"]].on_draft(payload["draft"])
         for listener in self._listeners.get(event, ()):
             listener(payload)
 
@@ -187,11 +189,11 @@ class FollowedConversations:
         if outcome.sync:
             await self._sync(transport, [conversation])
 
-    async def _report_delivery(self, conversation_id: str, seq: int) -> None:
+    async def _report_delivery(self, seqs: dict[str, int]) -> None:
         if self._transport is None:
             raise ConnectionLost
-        request = {"conversation_id": conversation_id, "seq": seq}
-        await self._transport.request(ClientEvent.DELIVERY_UPDATE, request, REQUEST_TIMEOUT_S)
+        marks = {conversation_id: {"delivered": seq} for conversation_id, seq in seqs.items()}
+        await self._transport.request(ClientEvent.MARKS_SET, {"marks": marks}, REQUEST_TIMEOUT_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -74,7 +74,7 @@ class Node:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        self._http = Http(core, records, self._sockets, self._limiting, self._feed)
+        self._http = Http(core, records, self._sockets, self._dialog, self._limiting, self._feed)
         self._start_background_work()
         await self._listen()
         core.trace.record(TraceKind.NODE_UP)

@@ -29,6 +29,7 @@ from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -61,6 +62,7 @@ from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
 from sio_server.store.clock import Clock
@@ -304,6 +306,7 @@ class Sockets:
             limiting.tokens,
             sessions,
             limiting.limits,
+            agents=AgentNames(graphs),
             trusted_proxies=settings.trusted_proxies,
             admit=self.readiness.admit,
             now=core.clock.now,
@@ -336,7 +339,13 @@ class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
     def __init__(
-        self, core: Core, records: Records, sockets: Sockets, limiting: Limiting, feed: TraceFeed | None
+        self,
+        core: Core,
+        records: Records,
+        sockets: Sockets,
+        dialog: Dialog,
+        limiting: Limiting,
+        feed: TraceFeed | None,
     ) -> None:
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
@@ -345,16 +354,23 @@ class Http:
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
-            stage = StageRoutes(control, settings.name, settings.allowed_origins)
+            stage = StageRoutes(control, settings.name)
         self.application = make_application(
             [
                 HealthRoutes(settings.name, sockets.readiness.report),
                 MetricsRoutes(core.metrics, settings.metrics_token),
-                GuestRoutes(limiting.tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
+                GuestRoutes(
+                    limiting.tokens,
+                    limits,
+                    AgentNames(dialog.graphs),
+                    allowed=guests,
+                    token_ttl_s=settings.token_ttl,
+                ),
                 StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
             ],
             hosts=AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host),
+            cors=Cors(AllowedOrigins(settings.allowed_origins)),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
         )

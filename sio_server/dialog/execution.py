@@ -12,10 +12,11 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from sio_server.conversation.runs import ClaimedRun, Runs
-from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome, valid_unicode
+from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
+from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
 MODES: list[Literal["messages", "updates", "custom", "values"]] = ["messages", "updates", "custom", "values"]

@@ -19,6 +19,7 @@ GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no sec
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
+REQUEST_KEPT_MS = 24 * 3600 * 1000  # the result of a request that has made no entry is kept so long
 CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
 RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
 ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
@@ -78,6 +79,11 @@ def user_last_end(user_id: str, device_id: str) -> str:
 def user_call(user_id: str, call_id: str) -> str:
     """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
     return f"{{rg:u:{user_id}}}:call:{call_id}"
+
+
+def user_request(user_id: str, request_id: str) -> str:
+    """The result of a request that has changed a device of the user, or the id chosen for a new conversation."""
+    return f"{{rg:u:{user_id}}}:request:{request_id}"
 
 
 def user_conversations(user_id: str) -> str:
@@ -142,8 +148,11 @@ class ConversationKeys:
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
-        self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
-        self.sent = f"{base}:sent"  # hash: "<user id> <request_id>" -> "<digest> <ack>", as long as its entry
+        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, u: the user for whom its bytes count
+        self.log = f"{base}:log"
+        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
+        # user id -> request_id of the user's message that retention has dropped last
+        self.sent = f"{base}:sent"
         self.reads = f"{base}:reads"  # hash: user id -> seq
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
@@ -151,7 +160,9 @@ class ConversationKeys:
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
-        self.resolved = f"{base}:resolved"  # hash: interrupt id -> "<digest> <ack>", until others are asked
+        self.resolved = (
+            f"{base}:resolved"  # hash: interrupt id -> how it was resolved (JSON), until others are asked
+        )
         self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
         # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
         self.usage = f"{base}:usage"
@@ -163,6 +174,7 @@ class ConversationKeys:
         # + run id: hash, the run record; + ":text": its text so far; + ":reports": list of what it reported
         self.run_prefix = f"{tag}:run:"
         self._call_prefix = f"{base}:call:"
+        self._request_prefix = f"{tag}:request:{conversation_id} "
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 
@@ -173,6 +185,10 @@ class ConversationKeys:
     def call(self, call_id: str) -> str:
         """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
         return f"{self._call_prefix}{call_id}"
+
+    def request(self, user_id: str, request_id: str) -> str:
+        """The result of a request that has made no entry, for REQUEST_KEPT_MS."""
+        return f"{self._request_prefix}{user_id} {request_id}"
 
 
 META_FIELDS = {

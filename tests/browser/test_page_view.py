@@ -230,6 +230,32 @@ async def test_drafts_are_the_same_on_all_devices(open_page: PageFactory) -> Non
     await expect(phone.locator("#text")).to_have_value("")
 
 
+async def test_two_tabs_of_one_device_have_the_same_draft_and_a_reload_gets_it_back(
+    open_page: PageFactory,
+) -> None:
+    same = """sessionStorage.setItem("roomgraph.device", '"one-device"')"""
+    ann = await open_page(0, "Ann", script=same)
+    conversation = await create(ann, agent="off")
+    token: str = ann.token  # type: ignore[attr-defined]
+    tab = await open_page(1, token=token, beside=ann, script=same, conversation=conversation)
+    await until(tab, "state.devices.length === 1 && state.devices[0].sessions.length === 2")
+    for writer, reader, text in ((ann, tab, "half a th"), (tab, ann, "half a thought")):
+        await writer.fill("#text", text)
+        await expect(reader.locator("#text")).to_have_value(text)
+    # Both have it from the server; what comes last is not even sent before the reload.
+    await ann.evaluate(
+        "() => { const field = document.querySelector('#text'); field.value = 'and the rest';"
+        "field.dispatchEvent(new Event('input')); location.reload(); }"
+    )
+    await expect(tab.locator("#text")).to_have_value("and the rest")
+    await until(ann, "state.open?.loaded")
+    await expect(ann.locator("#text")).to_have_value("and the rest")
+    await tab.reload()
+    await expect(tab.locator("#text")).to_have_value("and the rest")
+    await say(ann, "and the rest")
+    await expect(tab.locator("#text")).to_have_value("")
+
+
 async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: PageFactory) -> None:
     ann = await open_page(0, "Ann")
     await create(ann, agent="off")

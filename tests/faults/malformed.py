@@ -17,7 +17,7 @@ VALID: dict[str, dict[str, Any]] = {
     "history:read": {"conversation_id": "m", "after": 1, "limit": 5},
     "message:send": {"conversation_id": "m", "request_id": "c", "text": "hello"},
     "message:edit": {"conversation_id": "m", "request_id": "c", "seq": 3, "text": "hello"},
-    "read:update": {"conversation_id": "m", "seq": 3},
+    "marks:set": {"marks": {"m": {"read": 3, "delivered": 3}}},
     "draft:save": {"conversation_id": "m", "text": "x"},
     "typing:set": {"conversation_id": "m", "typing": True},
     "session:sync": {"positions": {"m": {"epoch": "e", "seq": 1}}},

@@ -184,7 +184,7 @@ async def test_a_failure_is_counted_for_the_run_whose_attempt_failed_whichever_i
 class BrokenStream(Runs):
     """Cannot show any report."""
 
-    async def add_update(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
+    async def add_report(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
         raise ValueError("it cannot be shown")
 
 

@@ -18,6 +18,7 @@ from sio_server.conversation.log import Author, ConversationLog
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.conftest import RawClient
+from tests.marking import mark_read
 from tests.waiting import Inbox, first_of, poll, within
 
 pytestmark = pytest.mark.faults
@@ -56,7 +57,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
         conversation = await zero.create(access="open", agent="off")
         views = [conversation, await one.join(conversation.id)]
         marks: Inbox[dict[str, Any]] = Inbox()
-        one.on("read:updated", marks)
+        one.on("marks:moved", marks)
         head = 1
         for turn in range(10):
             # What is appended right after the kill is published to nobody: no later entry shows the gap.
@@ -64,11 +65,11 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
             for number in range(3):
                 ack, _ = await log.append_message(conversation.id, author, f"c{turn}-{number}", "x", run_id="r")
                 head = ack["seq"]
-            await log.marks.mark_read(conversation.id, user_id, "elsewhere", head)
+            await mark_read(log, conversation.id, user_id, head)
             for view in views:
                 await first_of(view.entries(), partial(_is_at, head), f"entry {head}", 5)
         assert head == 31
-        await marks.first(lambda mark: mark["seq"] == 31, "the last mark", 5)
+        await marks.first(lambda mark: mark.get("read") == 31, "the last mark", 5)
     await redis.aclose()
 
 

@@ -14,6 +14,7 @@ from sio_server.conversation.members import Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.keys import BUS, ConversationKeys, user_conversations
+from tests.marking import mark_read, save_draft
 
 ANN = Author("ann", "Ann", "d-ann")
 BOB = Author("bob", "Bob", "d-bob")
@@ -86,8 +87,8 @@ async def test_a_conversation_by_invitation_looks_to_non_members_as_if_it_did_no
         log.page(new_id, "bob", limit=10),
         members.join(BOB, new_id),
         members.invite(BOB, new_id, ["bob"]),
-        log.marks.mark_read(new_id, "bob", "d", 1),
-        log.marks.save_draft(new_id, "bob", "d", "x"),
+        mark_read(log, new_id, "bob", 1),
+        save_draft(log, new_id, "bob", "x"),
     ):
         with pytest.raises(Refused) as refused:
             await work
@@ -228,14 +229,14 @@ async def test_a_read_mark_never_goes_back_nor_beyond_the_log(log, members, new_
     await members.create(ANN, request(new_id))
     for number in range(3):
         await append(log, new_id, ANN, f"c{number}")
-    assert await log.marks.mark_read(new_id, "ann", "d", 3) == 3
-    assert await log.marks.mark_read(new_id, "ann", "d", 2) == 3
-    assert await log.marks.mark_read(new_id, "ann", "d", 99) == 4
+    assert await mark_read(log, new_id, "ann", 3) == 3
+    assert await mark_read(log, new_id, "ann", 2) == 3
+    assert await mark_read(log, new_id, "ann", 99) == 4
 
 
 async def test_a_drafts_revision_counts_up(log, members, new_id):
     await members.create(ANN, request(new_id))
-    assert [await log.marks.save_draft(new_id, "ann", "d", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
+    assert [await save_draft(log, new_id, "ann", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
     assert (await log.get_view(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
 
 
@@ -281,17 +282,17 @@ async def test_a_conversation_in_a_users_list_is_a_membership_only_if_the_conver
 async def test_a_drafts_revision_continues_after_leaving_and_joining_again(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
-    first = await log.marks.save_draft(new_id, "bob", "d", "a")
+    first = await save_draft(log, new_id, "bob", "a")
     await members.leave(BOB, new_id)
     await members.join(BOB, new_id)
-    assert await log.marks.save_draft(new_id, "bob", "d", "b") > first
+    assert await save_draft(log, new_id, "bob", "b") > first
 
 
 async def test_leaving_deletes_the_users_marks_and_draft(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
-    await log.marks.mark_read(new_id, "bob", "d", 1)
-    await log.marks.save_draft(new_id, "bob", "d", "secret")
+    await mark_read(log, new_id, "bob", 1)
+    await save_draft(log, new_id, "bob", "secret")
     await members.leave(BOB, new_id)
     await members.join(BOB, new_id)
     view = await log.get_view(new_id, "bob")

@@ -36,6 +36,7 @@ from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from tests.conftest import free_ports
+from tests.marking import mark_delivered, mark_read, save_draft
 
 ANN = Author("ann", "Ann", "laptop", "Laptop")
 BOB = Author("bob", "Bob", "phone", "Phone")
@@ -106,7 +107,7 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(runs.adopt_thread(run))
     await do(runs.add_text(run, 0, "Hi"))
     await do(runs.add_text(run, 2, " there"))
-    await do(runs.add_update(run, 1, {"kind": "custom", "data": 1}))
+    await do(runs.add_report(run, 1, {"kind": "custom", "data": 1}))
     await do(runs.renew_lease(run))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
     await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2"))
@@ -125,10 +126,10 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     ack = await send(BOB, "c2", "wrong", run_id="r4")
     handed = Handed(ack["epoch"], ack["seq"], ack["ts"])
     await send(BOB, "c3", "right", run_id="r5", edits=ack["seq"], handed=handed)
-    await do(log.marks.mark_read(ROOM, "ann", "laptop", 4))
-    await do(log.marks.mark_delivered(ROOM, "bob", "phone", 4, tell=True))
-    await do(log.marks.save_draft(ROOM, "ann", "laptop", "dra"))
-    await do(log.marks.save_draft(ROOM, "ann", "laptop", "draft"))
+    await do(mark_read(log, ROOM, "ann", 4))
+    await do(mark_delivered(log, ROOM, "bob", "phone", 4))
+    await do(save_draft(log, ROOM, "ann", "dra"))
+    await do(save_draft(log, ROOM, "ann", "draft"))
     await do(log.page(ROOM, "ann", limit=5))
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))

@@ -26,6 +26,7 @@ from sio_server.store.keys import (
 from sio_server.store.scripts import Scripts
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
+from tests.marking import mark_read, save_draft
 
 DAY_MS = 24 * 3600 * 1000
 TEXT = "x" * 10_000
@@ -111,10 +112,10 @@ async def test_a_send_that_was_accepted_is_acked_again_when_the_quota_is_used_up
 async def test_a_draft_counts_as_long_as_it_is_kept(place, new_id):
     await place.create(new_id)
     for _ in range(50):  # one draft in place of another
-        await place.log.marks.save_draft(new_id, place.ann.user_id, "d", TEXT)
+        await save_draft(place.log, new_id, place.ann.user_id, TEXT)
     with_draft = await place.fill(new_id)
-    await refused(place.log.marks.save_draft(new_id, place.ann.user_id, "d", TEXT * 2))
-    await place.log.marks.save_draft(new_id, place.ann.user_id, "d", "")
+    await refused(save_draft(place.log, new_id, place.ann.user_id, TEXT * 2))
+    await save_draft(place.log, new_id, place.ann.user_id, "")
     assert await place.fill(new_id) == 1
     assert with_draft > 10
 
@@ -272,7 +273,7 @@ async def lifetimes(redis: Redis, conversation_id: str) -> set[str]:
 async def test_a_conversation_that_nobody_can_reach_expires_with_all_its_keys(place, new_id):
     await place.create(new_id, access="invitation")
     await place.send(new_id)
-    await place.log.marks.mark_read(new_id, place.ann.user_id, "d", 2)
+    await mark_read(place.log, new_id, place.ann.user_id, 2)
     assert await lifetimes(place.redis, new_id) == {"no"}
     await place.members.leave(place.ann, new_id)
     assert await lifetimes(place.redis, new_id) == {"yes"}

@@ -25,6 +25,7 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import ClientEvent
+from sio_server.protocol.names import AgentNames
 from sio_server.tasks import end_tasks
 from tests.conftest import SECRET
 
@@ -76,7 +77,15 @@ def gateway(sessions: Sessions, handler: Any = None, fanout: Any = None) -> Gate
 
 def handshakes(sessions: Sessions) -> Handshakes:
     made: Any = sessions
-    return Handshakes(TOKENS, made, limits(), trusted_proxies=0, admit=lambda: None, now=lambda: 1_800_000_000.9)
+    return Handshakes(
+        TOKENS,
+        made,
+        limits(),
+        agents=AgentNames(["support_agent"]),
+        trusted_proxies=0,
+        admit=lambda: None,
+        now=lambda: 1_800_000_000.9,
+    )
 
 
 ENVIRON = {"aiohttp.request": SimpleNamespace(headers=CIMultiDict(), remote="127.0.0.1")}

@@ -13,26 +13,19 @@ from typing import Any
 
 import pytest
 
-from tests.vectors.replay import replay_delivery, replay_live
+from tests.vectors.replay import replay
 
 TESTS = Path(__file__).parents[1]
 JS = TESTS.parent / "web" / "js"
 OLDEST_NODE = 20
 
 
-def cases(name: str) -> list[Any]:
-    found = json.loads((TESTS / "vectors" / f"{name}.json").read_text(encoding="utf-8"))
-    return [pytest.param(case, id=case["name"]) for case in found]
+CASES = json.loads((TESTS / "vectors" / "stream.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("case", cases("delivery"))
-def test_delivery_does_what_the_vectors_say(case: dict[str, Any]) -> None:
-    assert replay_delivery(case) == case["steps"]
-
-
-@pytest.mark.parametrize("case", cases("live"))
-def test_live_does_what_the_vectors_say(case: dict[str, Any]) -> None:
-    assert replay_live(case) == case["steps"]
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
+def test_the_stream_does_what_the_vectors_say(case: dict[str, Any]) -> None:
+    assert replay(case) == case
 
 
 @pytest.fixture(scope="module")

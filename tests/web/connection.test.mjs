@@ -125,10 +125,10 @@ test("a request without an answer means that the connection is dead: another nod
 test("requests whose connection is lost are rejected at once, as repeatable", async () => {
   const connection = connect();
   latest().hear("session:opened", {});
-  const refused = assert.rejects(connection.insist("read:update", {}), { code: "offline", retryable: true });
+  const refused = assert.rejects(connection.insist("marks:set", {}), { code: "offline", retryable: true });
   sockets[0].lose("transport close");
   await refused;
-  await assert.rejects(connection.request("read:update", {}), { code: "offline" });
+  await assert.rejects(connection.request("marks:set", {}), { code: "offline" });
 });
 
 test("insisting repeats what the server could not do, and reports what it refused", async () => {

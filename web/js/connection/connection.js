@@ -9,8 +9,9 @@ const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
-// `retryable`: the outcome is unknown or the server is busy.
-const failure = ({ code, message, retryable = true }) => Object.assign(new Error(message), { code, retryable });
+// `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
+const failure = ({ code, message, retryable = true, details = {} }) =>
+  Object.assign(new Error(message), { code, retryable, details });
 
 const offline = () => failure({ code: "offline" });
 

@@ -27,7 +27,9 @@ export async function endSession(outbox, error) {
   stored.device = null;
 }
 
-export const forgetUnsent = ({ device: own, store }) =>
-  store.step((records, table) => {
+export function forgetUnsent({ device: own, store }) {
+  stored.drafts = null;
+  return store.step((records, table) => {
     for (const { request_id, device } of records) if (device === own) table.delete(request_id);
   });
+}

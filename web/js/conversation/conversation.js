@@ -67,13 +67,13 @@ export class Conversation {
     this.asked.delete(data.interrupt_id);
   }
 
-  startOver() {
+  startOver(epoch) {
     this.entries = [];
     this.resolved.clear();
     this.delivered.clear();
     this.loaded = true;
     this.divider = null;
-    this.draft.startOver();
+    this.draft.startOver(epoch);
   }
 
   // Marks never go back.

@@ -7,6 +7,7 @@ import { changed, hooks, learnNames, state, wait } from "../state.js";
 import { Conversation } from "./conversation.js";
 import { Delivery } from "./delivery.js";
 import { Draft } from "./draft.js";
+import { keepDraft, keptDraft } from "./kept_drafts.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -25,7 +26,10 @@ export class Following {
   add(id) {
     const save = async (text) => (await this.connection.request("draft:save", { conversation_id: id, text })).rev;
     const { conversations } = state;
-    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    if (!conversations.has(id)) {
+      const draft = new Draft(save, changed, (kept) => keepDraft(id, kept), keptDraft(id));
+      conversations.set(id, new Conversation(id, draft));
+    }
     return conversations.get(id);
   }
 
@@ -89,7 +93,7 @@ export class Following {
     const startsOver = result.verdict !== "resumed" || !c.delivery;
     if (startsOver) {
       if (result.verdict === "reset" && c.loaded) toast(t("reset"));
-      c.startOver();
+      c.startOver(position.epoch);
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
       c.reads = {};
     } else if (c.loaded) {
@@ -111,7 +115,7 @@ export class Following {
   }
 
   onEvent(event, payload) {
-    const { user_id, seq } = payload;
+    const { seq } = payload;
     const c = state.conversations.get(payload.conversation_id);
     if (!c) return;
     if (c.syncing) c.early.push([event, payload]);
@@ -121,11 +125,15 @@ export class Following {
     else if (event.startsWith("run:")) {
       if (c.loaded && !c.answer.onEvent(event, payload)) this.#syncSoon(c);
     } else if (event === "interrupt:resolved") c.resolve(payload);
-    else if (event === "read:updated") c.mark(user_id, seq);
-    else if (event === "delivery:updated") c.markDelivered(user_id, payload.device_id, seq);
+    else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
     else if (event === "typing:changed") lazy.typing.loaded?.onTyping(c, payload);
     changed();
+  }
+
+  #move(c, { user_id, device_id, read, delivered }) {
+    if (read !== undefined) c.mark(user_id, read);
+    if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
   async readListSoon() {

@@ -2,6 +2,7 @@
 
 import { complain } from "../dom.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
+import { setMarks } from "./delivery_marks.js";
 import { remove } from "./list.js";
 
 export async function leave(connection, outbox, c) {
@@ -48,10 +49,7 @@ export const markRead = (connection, c) =>
   c.head > c.read &&
   !c.syncing &&
   connection.ready &&
-  oneAtATime(c, "marking", async () => {
-    const { seq } = await connection.request("read:update", { conversation_id: c.id, seq: c.head });
-    c.mark(state.me, seq);
-  });
+  oneAtATime(c, "marking", () => setMarks(connection, [[c.id, { read: c.head }]]));
 
 // Scrolling, or the next connection, repeats what has failed.
 async function oneAtATime(c, busy, act) {
