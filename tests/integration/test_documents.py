@@ -1,15 +1,17 @@
-"""The documents: the protocol's client runs as it is printed, and nothing that exists is missing."""
+"""The documents: the protocol's clients run as they are printed, and nothing that exists is missing."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import pytest
 
+from sio_clients import guest_token
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import ClientEvent, EntryType, ServerEvent
 from sio_server.settings import Settings
@@ -19,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 
-def python_blocks(text: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.parametrize("name", [*ClientEvent, *ServerEvent, *EntryType, *ErrorCode])
@@ -40,7 +42,7 @@ def test_every_setting_is_documented_in_operations(setting):
 
 @pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md"])
 async def test_the_shortest_client_of_the_readme_is_under_15_lines_and_runs(cluster, document):
-    (code,) = python_blocks((ROOT / document).read_text(encoding="utf-8"))
+    (code,) = blocks((ROOT / document).read_text(encoding="utf-8"), "python")
     assert len([line for line in code.splitlines() if line.strip()]) < 15
     for number, url in enumerate(cluster.urls[:2]):
         code = code.replace(f"http://127.0.0.1:900{number}", url)
@@ -58,34 +60,51 @@ async def line_with(process: Process, text: str) -> str:
     return (await first_of(process.stdout, lambda line: text in line.decode(), text)).decode()
 
 
-async def test_a_client_written_from_the_protocol_alone_follows_and_catches_up(start_cluster, tmp_path):
-    import signal
+CLIENTS = {"python": ("client.py", [sys.executable, "-u"]), "js": ("client.mjs", ["node"])}
 
-    (code,) = python_blocks(PROTOCOL)
-    program = tmp_path / "client.py"
-    program.write_text(code)
-    cluster = await start_cluster(nodes=2)
-    people = []
-    for name, url in (("Ann", cluster.urls[0]), ("Bob", cluster.urls[1])):
-        command = [sys.executable, str(program), url, "lobby", name]
-        person = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        people.append(person)
-        await line_with(person, "conversation_created")
-    ann, bob = people
+
+@pytest.mark.parametrize("language", CLIENTS)
+def test_a_printed_client_has_at_most_80_lines(language):
+    (code,) = blocks(PROTOCOL, language)
+    assert len(code.splitlines()) <= 80
+
+
+def test_the_protocol_has_at_most_450_lines():
+    assert len(PROTOCOL.splitlines()) <= 450
+
+
+@pytest.mark.parametrize("language", CLIENTS)
+async def test_a_printed_client_streams_answers_a_question_and_survives_its_node(start_cluster, tmp_path, language):
+    (code,) = blocks(PROTOCOL, language)
+    name, command = CLIENTS[language]
+    (tmp_path / name).write_text(code)
+    (tmp_path / "node_modules").symlink_to(ROOT / "web" / "node_modules")
+    cluster = await start_cluster(nodes=2, WORD_DELAY="0.1")
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    client = await asyncio.create_subprocess_exec(
+        *command, name, ",".join(cluster.urls), token, "lobby", cwd=tmp_path, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    assert client.stdin is not None
     try:
-        assert ann.stdin is not None
-        ann.stdin.write("hello 你好\n".encode())
-        lines = [await line_with(person, "hello 你好") for person in people]
-        assert lines[0] == lines[1]
-        # Bob's node dies; what Ann says meanwhile is there when it is back.
-        await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
-        for number in range(5):
-            ann.stdin.write(f"missed {number}\n".encode())
-        await line_with(ann, "missed 4")
-        await cluster.start_node(cluster.ports[1])
-        missed = [await line_with(bob, "message") for _ in range(5)]
-        assert [line.rsplit(" ", 2)[1:] for line in missed] == [["missed", f"{n}\n"] for n in range(5)]
+        await line_with(client, "1 conversation_created Ann")
+        client.stdin.write(b"a workshop room tomorrow at 10 for 6 people\n")
+        await line_with(client, "3 interrupt")
+        client.stdin.write(b"approve\n")
+        assert "approve" in await line_with(client, "4 interrupt_resolved")
+        await line_with(client, "5 answer")
+        client.stdin.write(b"a summary of all bookings, please\n")
+        await line_with(client, "~ 1 running")
+        await line_with(client, "~ 1  Open ")
+        await cluster.signal_node(cluster.ports[0], signal.SIGKILL)
+        # What the dead node has said is withdrawn, and the answer is streamed again, by the other node.
+        await line_with(client, "~ 2 running")
+        await line_with(client, "~ 2  Open ")
+        await line_with(client, "7 answer")
+        client.stdin.write("谢谢\n".encode())
+        assert "谢谢" in await line_with(client, "8 message")
+        await line_with(client, "9 answer")
+        assert client.returncode is None
     finally:
-        for person in people:
-            person.kill()
-            await person.communicate()
+        if client.returncode is None:
+            client.kill()
+        await client.communicate()
