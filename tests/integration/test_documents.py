@@ -73,38 +73,63 @@ def test_the_protocol_has_at_most_450_lines():
     assert len(PROTOCOL.splitlines()) <= 450
 
 
-@pytest.mark.parametrize("language", CLIENTS)
-async def test_a_printed_client_streams_answers_a_question_and_survives_its_node(start_cluster, tmp_path, language):
-    (code,) = blocks(PROTOCOL, language)
-    name, command = CLIENTS[language]
-    (tmp_path / name).write_text(code)
+class PrintedClient:
+    """A client of the protocol's document in a process of its own."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    async def says(self, text: str) -> str:
+        return await line_with(self.process, text)
+
+    async def types(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{text}\n".encode())
+        await self.process.stdin.drain()
+
+    async def books_a_room(self) -> None:
+        await self.says("1 conversation_created Ann")
+        await self.types("a workshop room tomorrow at 10 for 6 people")
+        await self.says("3 interrupt")
+        await self.types("approve")
+        assert "approve" in await self.says("4 interrupt_resolved")
+        await self.says("5 answer")
+
+    async def is_being_answered(self) -> None:
+        await self.types("a summary of all bookings, please")
+        await self.says("~ 1 running")
+        await self.says("~ 1  Open ")
+
+    async def goes_on(self) -> None:
+        # What the dead node has said is withdrawn: the other node gives the answer, as version 2.
+        await self.says("~ 2 running")
+        await self.says("7 answer")
+        await self.types("谢谢 😀")
+        assert "谢谢 😀" in await self.says("8 message")
+        await self.says("9 answer")
+
+
+async def test_the_printed_clients_stream_answer_a_question_and_survive_a_killed_node(start_cluster, tmp_path):
     (tmp_path / "node_modules").symlink_to(ROOT / "web" / "node_modules")
-    cluster = await start_cluster(nodes=2, WORD_DELAY="0.1")
+    cluster = await start_cluster(nodes=2, WORD_DELAY="0.15")
+    first, second = cluster.ports
+    await cluster.signal_node(second, signal.SIGKILL)  # so the first node executes all runs, until it is killed
     _, token = await guest_token(cluster.urls[0], "Ann")
-    client = await asyncio.create_subprocess_exec(
-        *command, name, ",".join(cluster.urls), token, "lobby", cwd=tmp_path, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
-    assert client.stdin is not None
+    clients: list[PrintedClient] = []
     try:
-        await line_with(client, "1 conversation_created Ann")
-        client.stdin.write(b"a workshop room tomorrow at 10 for 6 people\n")
-        await line_with(client, "3 interrupt")
-        client.stdin.write(b"approve\n")
-        assert "approve" in await line_with(client, "4 interrupt_resolved")
-        await line_with(client, "5 answer")
-        client.stdin.write(b"a summary of all bookings, please\n")
-        await line_with(client, "~ 1 running")
-        await line_with(client, "~ 1  Open ")
-        await cluster.signal_node(cluster.ports[0], signal.SIGKILL)
-        # What the dead node has said is withdrawn, and the answer is streamed again, by the other node.
-        await line_with(client, "~ 2 running")
-        await line_with(client, "~ 2  Open ")
-        await line_with(client, "7 answer")
-        client.stdin.write("谢谢\n".encode())
-        assert "谢谢" in await line_with(client, "8 message")
-        await line_with(client, "9 answer")
-        assert client.returncode is None
+        for language, (name, command) in CLIENTS.items():
+            (tmp_path / name).write_text(*blocks(PROTOCOL, language))
+            arguments = [*command, name, ",".join(cluster.urls), token, f"room-{language}"]
+            process = await asyncio.create_subprocess_exec(*arguments, cwd=tmp_path, stdin=PIPE, stdout=PIPE)
+            clients.append(PrintedClient(process))
+        await asyncio.gather(*(client.books_a_room() for client in clients))
+        await asyncio.gather(*(client.is_being_answered() for client in clients))
+        await cluster.signal_node(first, signal.SIGKILL)
+        await cluster.start_node(second)
+        await asyncio.gather(*(client.goes_on() for client in clients))
+        assert [client.process.returncode for client in clients] == [None, None]
     finally:
-        if client.returncode is None:
-            client.kill()
-        await client.communicate()
+        for client in clients:
+            if client.process.returncode is None:
+                client.process.kill()
+            await client.process.communicate()
