@@ -57,8 +57,9 @@ class Conversation:
         self.title = ""
         self.card: SessionCard | None = None  # of the latest join or reconnect
         self.stream = Stream(position)
-        # Called with the ids of the runs that have changed or ended. It must not block.
-        self.on_runs_changed: Callable[[Sequence[str]], None] = lambda run_ids: None
+        # Called with the ids of the runs that have changed or ended, and the name of the event that did it, or
+        # "" for the answer to a sync. It must not block.
+        self.on_runs_changed: Callable[[Sequence[str], str], None] = lambda run_ids, event: None
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
         self._sending = asyncio.Lock()
@@ -181,13 +182,13 @@ class Conversation:
         self.card = SessionCard(**{item.name: result["card"][item.name] for item in fields(SessionCard)})
         return self.stream.on_answer(result)
 
-    def _receive(self, step: Step) -> None:
+    def _receive(self, step: Step, event: str = "") -> None:
         if step.reset is not None:
             self._queue.put_nowait(ConversationReset(step.reset))
         for entry in step.entries:
             self._queue.put_nowait(entry)
         if step.runs:
-            self.on_runs_changed(step.runs)
+            self.on_runs_changed(step.runs, event)
 
     def _end(self, error: RoomgraphError | None = None) -> None:
         self._queue.put_nowait(error)

@@ -119,7 +119,7 @@ class FollowedConversations:
         elif event == ServerEvent.CONVERSATION_SYNCED:
             self._carry_out(conversation, stream.on_synced(payload))
         else:
-            self._carry_out(conversation, stream.on_event(event, payload))
+            self._carry_out(conversation, stream.on_event(event, payload), event)
 
     # Catching up
 
@@ -147,13 +147,13 @@ class FollowedConversations:
         except ConnectionLost:
             pass
 
-    def _carry_out(self, conversation: Conversation, step: Step) -> None:
-        if self._deliver(conversation, step):
+    def _carry_out(self, conversation: Conversation, step: Step, event: str = "") -> None:
+        if self._deliver(conversation, step, event):
             self.sync(conversation)
 
-    def _deliver(self, conversation: Conversation, step: Step) -> bool:
+    def _deliver(self, conversation: Conversation, step: Step, event: str = "") -> bool:
         """Hand on what a step brought; returns whether a sync is to be asked for."""
-        conversation._receive(step)
+        conversation._receive(step, event)
         if self._reports is not None and conversation.position is not None:
             self._reports.reached(conversation.id, conversation.position)
         if any(e.type == EntryType.MEMBER_LEFT and e.author == self._user_id for e in step.entries):
