@@ -26,6 +26,9 @@ UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is exec
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
+UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
+UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
+MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 
 
@@ -82,6 +85,11 @@ def user_call(user_id: str, call_id: str) -> str:
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"
+
+
+def user_unlisted(user_id: str) -> str:
+    """Sorted set: conversation id -> when (ms) it went out of the user's list. Expires UNLISTED_KEPT_MS later."""
+    return f"{{rg:u:{user_id}}}:unlisted"
 
 
 def user_reserved(user_id: str) -> str:
@@ -141,10 +149,14 @@ class ConversationKeys:
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
-        self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
+        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message, answer
+        # or question, m: whom a message mentions, " name name "
+        self.log = f"{base}:log"
         self.sent = f"{base}:sent"  # hash: "<user id> <request_id>" -> "<digest> <ack>", as long as its entry
         self.reads = f"{base}:reads"  # hash: user id -> seq
-        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
+        # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
+        self.touched = f"{base}:touched"
+        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id, session_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
         self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
@@ -187,6 +199,7 @@ META_FIELDS = {
     "approvals": "setting: which members may answer interrupts",
     "fence": "the count in the last fencing token",
     "thread": "the thread of checkpoints at which the dialog stands",
+    "said_seq": "of the last message or answer",
     "draft_rev": "the revision of the newest draft",
     "cut_in": "the start of Redis in which a device has last caused a new epoch",
     "message_seq": "of the last message",
@@ -206,16 +219,16 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("run_prefix", "runs", "stats"),
+    *("touched", "run_prefix", "runs", "stats"),
 )
-USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting")
+USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 
 
 def user_keys(user_id: str) -> list[str]:
     """The keys of a user in the order of USER_KEYS, as scripts get them."""
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
-        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id)),
+        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
     ]
 
 

@@ -28,7 +28,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage}
+    threads, retired, usage, touched}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -56,10 +56,19 @@ local function read_entry(seq)
   return found and found[2][2]
 end
 
+-- What a list of conversations reads of an entry: the author of a message, an answer or a question, and whom a message
+-- mentions. A message is the one entry that a user's request is remembered for.
+local mentioned_people = ''
+local function listed_fields(entry_type, sent_field)
+  if entry_type == 'message' then return string.match(sent_field, '^%S+'), mentioned_people end
+  return (entry_type == 'answer' or entry_type == 'interrupt') and 'agent:' or '', ''
+end
+
 -- The log has lost entries that were delivered (a truncated append-only file, a failover). It gets a new epoch, so that
 -- no position stands for two different entries; nodes and devices start over.
 local function begin_epoch(epoch)
   redis.call('HSET', meta, 'epoch', epoch)
+  redis.call('HSET', touched, '', now())
   publish('conversation:reset', conversation_room, object('conversation_id', conversation_id, 'epoch', epoch))
 end
 
@@ -71,7 +80,8 @@ local function append_entry(entry_type, data, sent_field)
   local ts = now()
   local envelope = object('v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts,
     'data', raw(data))
-  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', sent_field or '')
+  local author, mentioned = listed_fields(entry_type, sent_field)
+  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', sent_field or '', 'a', author, 'm', mentioned)
   redis.call('HSET', meta, 'seq', seq, 'ts', ts)
   local first, retention = tonumber(known[3]), tonumber(known[4])
   if retention > 0 and seq - first + 1 > retention then
@@ -87,6 +97,7 @@ local function append_entry(entry_type, data, sent_field)
     redis.call('HSET', meta, 'first', keep_from)
   end
   if sent_field then redis.call('HINCRBY', usage, string.match(sent_field, '^%S+'), #envelope) end
+  if entry_type == 'message' or entry_type == 'answer' then redis.call('HSET', meta, 'said_seq', seq) end
   redis.call('HINCRBY', stats, 'entries', 1)
   publish('entry:appended', conversation_room, envelope)
   return seq, epoch, ts

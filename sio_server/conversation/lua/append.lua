@@ -3,6 +3,7 @@
 --   digest          of the body, 40 hexadecimal digits
 --   run_id          used if the agent answers
 --   mentioned       the names that the text mentions, with a space before and after each
+--   people          whom the text mentions by name, with a space before and after each, or ''
 --   edits           seq of the message that this one edits, or ''
 --   by              who writes (JSON), for runs that this stops
 --   seen_epoch, seen_seq, seen_ts   the last entry that the node has delivered here, or ''
@@ -12,7 +13,7 @@
 -- Returns ok: ack (JSON), new ('1' or '0'); or an error code.
 -- keys: conversation
 -- include: run
-local user_id, data, request_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
+local user_id, data, request_id, digest, run_id, mentioned, people, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
   quota
   = unpack(ARGV)
 
@@ -57,6 +58,7 @@ for _, other in ipairs(waiting) do
   end
 end
 
+mentioned_people = people
 local seq, epoch, ts = append_entry('message', data, field)
 local ack = object('conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'ts', ts,
   'run_id', answered and run_id or null)
