@@ -2,6 +2,7 @@
 
 import { state } from "../state.js";
 import { Answer } from "./answer.js";
+import { Unread } from "./unread.js";
 
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 
@@ -11,6 +12,9 @@ export class Conversation {
   role = ""; // "" until it is known; "invited", owner or member
   members = null; // once they are asked for
   lastActivity = "";
+  last = null; // the newest message or answer: {seq, user_id, name, text}
+  unread = new Unread();
+  stale = false; // the list has to be read again
   delivery = null; // set while it is followed
   loaded = false; // entries are kept; otherwise only counted
   entries = []; // without gaps, up to delivery.position
@@ -37,24 +41,40 @@ export class Conversation {
     return this.delivery?.position.seq ?? 0;
   }
 
-  get unread() {
-    return Math.max(0, this.head - Math.max(this.read, this.first - 1));
-  }
-
   get hasOlder() {
     return this.entries[0]?.seq > this.first;
   }
 
   // Entries that follow without a gap.
   add(entries) {
-    for (const { ts, type, data } of entries) {
+    for (const entry of entries) {
+      const { seq, ts, type, data } = entry;
       this.lastActivity = ts;
+      if (seq > this.read) this.unread.add(entry, state.me, [state.me, state.name]);
+      if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
       if (FINAL.has(type)) this.answer.onFinalEntry(data.run_id);
       if (type === "interrupt") this.ask(data.interrupts);
       if (type === "interrupt_resolved") this.resolve(data);
       this.typing.delete(data.user_id);
     }
     if (this.loaded) this.entries.push(...entries);
+  }
+
+  sayLast(one) {
+    if (one && one.seq >= (this.last?.seq ?? 0)) this.last = one;
+  }
+
+  // What the server's list says of it.
+  onListed(item) {
+    this.title = item.title;
+    this.role = item.role;
+    if (item.role === "invited") return;
+    this.mark(state.me, item.read);
+    this.unread.onListed(item);
+    this.stale = false;
+    this.sayLast(item.last_entry);
+    if (item.draft) this.draft.onRemote(item.draft);
+    if (item.last_activity > this.lastActivity) this.lastActivity = item.last_activity;
   }
 
   // Exactly these interrupts are open, but for those that were answered meanwhile.
@@ -79,6 +99,7 @@ export class Conversation {
   // Marks never go back.
   mark(userId, seq) {
     this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
+    if (userId === state.me && seq > this.read && !this.unread.onRead(seq)) this.stale = true;
     this.read = this.reads[state.me] ?? 0;
   }
 

@@ -8,6 +8,7 @@ import { Conversation } from "./conversation.js";
 import { Delivery } from "./delivery.js";
 import { Draft } from "./draft.js";
 import { keepDraft, keptDraft } from "./kept_drafts.js";
+import { Unread } from "./unread.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const PAGE = 200;
@@ -67,6 +68,25 @@ export class Following {
     }
   }
 
+  // Follow all of the person's conversations, and these from where the list says that they stand.
+  async followAll(conversations) {
+    const due = new Map(conversations.filter((c) => !c.syncing).map((c) => [c.id, c]));
+    if (!due.size) return;
+    await this.during([...due.values()], async () => {
+      for (let after = null, answer; !answer || after; after = answer.next) {
+        answer = await this.connection.insist("session:sync", { positions: null, after, entries: 0, marks: false });
+        for (const [id, result] of Object.entries(answer.conversations)) {
+          const c = due.get(id);
+          if (!c) continue;
+          // What came since is counted by the list.
+          if (result.head > c.head) this.readListSoon();
+          c.syncing = null;
+          this.apply(c, result.error ? result : { ...result, verdict: "resumed" });
+        }
+      }
+    });
+  }
+
   // Events that come during a catch-up wait for its end; one of an earlier connection does not count.
   async during(conversations, ask) {
     const syncing = {};
@@ -92,7 +112,11 @@ export class Following {
     c.followedAt = performance.now();
     const startsOver = result.verdict !== "resumed" || !c.delivery;
     if (startsOver) {
-      if (result.verdict === "reset" && c.loaded) toast(t("reset"));
+      if (result.verdict === "reset") {
+        if (c.loaded) toast(t("reset"));
+        Object.assign(c, { last: null, unread: new Unread() });
+        this.readListSoon();
+      }
       c.startOver(position.epoch);
       c.delivery = new Delivery({ epoch: position.epoch, seq: after });
       c.reads = {};
@@ -112,6 +136,7 @@ export class Following {
     for (const [event, payload] of c.early.splice(0)) this.onEvent(event, payload);
     if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
     if (c.members) this.#reloadMembers(c);
+    if (c.stale && !this.catchingUp) this.readListSoon();
   }
 
   onEvent(event, payload) {
@@ -133,6 +158,7 @@ export class Following {
 
   #move(c, { user_id, device_id, read, delivered }) {
     if (read !== undefined) c.mark(user_id, read);
+    if (c.stale) this.readListSoon();
     if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
