@@ -77,14 +77,6 @@ class ServerEvent(StrEnum):
     RUN_CHANGED = "run:changed"
     RUN_WRITTEN = "run:written"
     RUN_REPORTED = "run:reported"
-    # Not sent any more; the Python SDK still names them.
-    RUN_STARTED = "run:started"
-    RUN_DELTA = "run:delta"
-    RUN_UPDATE = "run:update"
-    RUN_SUPERSEDED = "run:superseded"
-    RUN_FINISHED = "run:finished"
-    INTERRUPT_REQUESTED = "interrupt:requested"
-    INTERRUPT_RESOLVED = "interrupt:resolved"
     PRESENCE_CHANGED = "presence:changed"
     DEVICES_CHANGED = "devices:changed"
     DELIVERY_UPDATED = "delivery:updated"
@@ -397,7 +389,6 @@ class Entry(BaseModel):
     turn_id: int | None = None  # seq of the message that began the turn to which the entry belongs
     hides: tuple[int, ...] = ()  # entries that are not current from this one on
     hidden_by: int | None = None  # pages only: the entry since which this one is not current
-    session_id: str | None = None  # live only: the session that caused it
 
     @property
     def position(self) -> Position:
