@@ -228,8 +228,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
         heard: Inbox[tuple[str, dict[str, Any]]] = Inbox()
         for event in (
             "presence:changed",
-            "read:updated",
-            "delivery:updated",
+            "conversation:synced",
             "devices:changed",
             "server:draining",
         ):
@@ -246,10 +245,9 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             filled = time.monotonic() - began
             offline = "presence:changed", {"user_id": bob_id, "online": False}
             await heard.first(lambda event: event == offline, "Bob's going", FILLED_S)
-            kinds = ("read:updated", "delivery:updated")
-            marks = [payload for name, payload in heard.items if name in kinds and payload["seq"] == ack.seq]
-            assert {mark["user_id"] for mark in marks} == {bob_id}
-            assert len(marks) >= 2
+            synced = [payload for name, payload in heard.items if name == "conversation:synced"][-1]
+            assert synced["reads"] == {bob_id: ack.seq}
+            assert {(mark["user_id"], mark["seq"]) for mark in synced["delivered"]} >= {(bob_id, ack.seq)}
             await heard.first(lambda event: event[0] == "devices:changed", "the devices", FILLED_S)
             assert not any(name == "server:draining" for name, _ in heard.items)
             print(f"silent bus: made good after {filled:.1f} s")
