@@ -19,7 +19,6 @@ from sio_clients.conversation import Conversation
 from sio_clients.devices import Device
 from sio_clients.errors import RoomgraphError
 from sio_clients.followed import FollowedConversations
-from sio_clients.session import Following
 from sio_clients.tokens import TokenProvider
 from sio_server.protocol.events import CHANGES, Access, AgentMode, Approvals, ClientEvent, MultitaskStrategy
 from sio_server.protocol.position import Position
@@ -213,7 +212,7 @@ class ChatClient:
     async def _follow(self, event: str, request: dict[str, Any], position: Position | None) -> Conversation:
         conversation_id = str(request["conversation_id"])
         known = self._followed.get(conversation_id)
-        conversation = known or Conversation(self, Following(conversation_id, position))
+        conversation = known or Conversation(self, conversation_id, position)
         self._followed.add(conversation)
         try:
             result = await self.request(event, request)
@@ -223,9 +222,9 @@ class ChatClient:
             raise
         if self._followed.get(conversation_id) is not conversation:
             # It was found during the request that the user was no member; now the user is one again.
-            conversation = Conversation(self, Following(conversation_id))
+            conversation = Conversation(self, conversation_id)
             self._followed.add(conversation)
-            self._followed.resync(conversation)
+            self._followed.sync(conversation)
         elif known is None or event == ClientEvent.CONVERSATION_JOIN:
             self._followed.on_joined(conversation, result)
         conversation.title = result["title"]

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from sio_clients import ChatClient, guest_token
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.protocol.events import CHANGES
@@ -111,6 +112,12 @@ def log(redis: Redis) -> ConversationLog:
 def members(redis: Redis, log: ConversationLog) -> Members:
     """The memberships, without any node between; with a retention of 100 entries."""
     return Members(redis, Scripts(redis), log, retention=100)
+
+
+@pytest.fixture
+def turns(redis: Redis) -> Turns:
+    """What members do to runs, without any node between."""
+    return Turns(Scripts(redis))
 
 
 @pytest.fixture

@@ -224,14 +224,20 @@ class ConversationReset(_InConversation):
     epoch: Maybe[str] = None
 
 
+class SessionRef(Sent):
+    """The session that has changed something."""
+
+    user_id: str
+    device_id: str
+    session_id: str
+
+
 class ConversationChanged(_InConversation):
     """The user's list of conversations has changed."""
 
     change: Literal["joined", "left", "invited"]
     title: str
-    by: str
-    device_id: str
-    session_id: str
+    by: SessionRef
 
 
 class PresenceChanged(Sent):

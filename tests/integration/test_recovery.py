@@ -107,7 +107,9 @@ async def test_a_position_that_cannot_be_served_is_reset_with_the_reason(
 ):
     ann = await new_client("Ann")
     author = Author(ann.user_id, "Ann", "elsewhere")
-    await members.create(author, ConversationCreate(conversation_id=new_id, access="open", agent="off"))
+    await members.create(
+        author, ConversationCreate(request_id="create", conversation_id=new_id, access="open", agent="off")
+    )
     for number in range(149):  # of which the retention of these tests keeps 100
         await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
     epoch = (await log.get_view(new_id, ann.user_id)).bounds.epoch

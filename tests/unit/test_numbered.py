@@ -72,15 +72,6 @@ def test_a_false_event_far_ahead_is_read_for_once(stream):
     assert stream.on_event(written(11)) == Step([written(11)])
 
 
-def test_what_may_have_been_missed_during_a_reading_is_read_after_it(stream):
-    assert stream.missed().read
-    stream.begin_reading()
-    assert stream.missed() == Step()
-    assert stream.on_read(Position(EPOCH, 5), 10).read
-    stream.begin_reading()
-    assert stream.on_read(Position(EPOCH, 5), 10) == Step()
-
-
 def test_more_events_than_are_kept_lead_to_another_reading(stream):
     stream.missed()
     stream.begin_reading()

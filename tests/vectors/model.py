@@ -42,10 +42,10 @@ class ModelConversation:
         self.interrupts.pop(data.get("interrupt_id", ""), None)
         return self._publish("entry:appended", **self.log[-1])
 
-    def begin(self) -> Event:
+    def begin(self, run_id: str = "") -> Event:
         """Queue a run."""
         self.names += 1
-        run_id = f"r{self.names}"
+        run_id = run_id or f"r{self.names}"
         self.runs[run_id] = {
             "run_id": run_id,
             "turn_id": 1,

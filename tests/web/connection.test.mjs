@@ -145,6 +145,33 @@ test("insisting repeats what the server could not do, and reports what it refuse
   await assert.rejects(asked, { code: "not_a_member", message: "no", retryable: false });
 });
 
+test("a change is repeated with its request_id, also on the next connection, until it is answered", async () => {
+  const connection = connect();
+  latest().hear("session:opened", {});
+  const asked = connection.change("run:stop", { n: 1 });
+  const [[, first]] = latest().said;
+  latest().lose("transport close");
+  for (let turn = 0; turn < 30; turn++) await null;
+  mock.timers.tick(250);
+  latest().hear("session:opened", {});
+  mock.timers.tick(500);
+  for (let turn = 0; turn < 30; turn++) await null;
+  const [[event, again, answer]] = latest().said;
+  assert.equal(event, "run:stop");
+  assert.deepEqual(again, first);
+  assert.match(again.request_id, /^[\d-]+$/);
+  answer({ ok: true, stopped: [] });
+  assert.deepEqual((await asked).stopped, []);
+});
+
+test("a change that is refused is not repeated", async () => {
+  const connection = connect();
+  latest().hear("session:opened", {});
+  const asked = connection.change("run:stop", {});
+  latest().said[0][2]({ ok: false, error: { code: "not_a_member", message: "no", retryable: false } });
+  await assert.rejects(asked, { code: "not_a_member" });
+});
+
 for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_payload"]) {
   test(`${code} is final: the page does not connect again`, () => {
     connect();

@@ -42,12 +42,13 @@ export type Answered = {
   run_id: string | null;
 };
 
-/** A member, and on which device: the author of a stop or of an answer to a question. */
+/** A member, on which device and in which session: the author of a stop or of an answer to a question. */
 export type By = {
   user_id: string;
   name: string;
   device_id: string;
   device_name: string;
+  session_id: string;
 };
 
 /** What a catch-up found, in figures for people. */
@@ -65,13 +66,12 @@ export type ConversationChanged = {
   conversation_id: string;
   change: "joined" | "left" | "invited";
   title: string;
-  by: string;
-  device_id: string;
-  session_id: string;
+  by: SessionRef;
 };
 
 /** Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice. */
 export type ConversationCreate = {
+  request_id: string;
   conversation_id?: string | null;
   title?: string;
   access?: "open" | "invitation";
@@ -99,18 +99,21 @@ export type ConversationCreatedEntry = {
 
 /** Invite users to a conversation one is a member of. */
 export type ConversationInvite = {
+  request_id: string;
   conversation_id: string;
   user_ids: string[];
 };
 
 /** Become a member (of an open conversation, or when invited) and follow it on this session. */
 export type ConversationJoin = {
+  request_id: string;
   conversation_id: string;
   position?: WirePosition | null;
 };
 
 /** Stop being a member; all this user's sessions stop following. */
 export type ConversationLeave = {
+  request_id: string;
   conversation_id: string;
 };
 
@@ -174,12 +177,6 @@ export type DeliveryMark = {
   seq: number;
 };
 
-/** This device has received everything up to `seq`; a mark never goes back. */
-export type DeliveryUpdate = {
-  conversation_id: string;
-  seq: number;
-};
-
 /** This user's devices, online or not. */
 export type DeviceList = Record<string, never>;
 
@@ -191,6 +188,7 @@ export type DeviceRef = {
 
 /** Call a device of one's own otherwise; it keeps the name, whatever it calls itself later. */
 export type DeviceRename = {
+  request_id: string;
   device_id: string;
   device_name: string;
 };
@@ -204,6 +202,7 @@ export type DeviceSession = {
 
 /** End all sessions of a device of one's own; its tokens are not accepted any more. */
 export type DeviceSignOut = {
+  request_id: string;
   device_id: string;
 };
 
@@ -250,6 +249,7 @@ export type DraftChanged = {
 
 /** This user's unsent text in a conversation; an empty text clears it. */
 export type DraftSave = {
+  request_id: string;
   conversation_id: string;
   text: string;
 };
@@ -374,6 +374,7 @@ export type InterruptResolvedEntry = {
 
 /** Answer an interrupt: the graph is resumed with `value` when all of its interrupts are answered. */
 export type InterruptRespond = {
+  request_id: string;
   conversation_id: string;
   interrupt_id: string;
   value: unknown;
@@ -458,6 +459,12 @@ export type ListedConversation = {
 /** An entry of the log, in a page or in an event. */
 export type LoggedEntry = ConversationCreatedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
+/** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
+export type Mark = {
+  read?: number | null;
+  delivered?: number | null;
+};
+
 /** The user's read mark and this device's delivery mark, as they are now. */
 export type Marks = {
   read?: number;
@@ -478,6 +485,11 @@ export type MarksMoved = {
   session_id: string | null;
   read?: number;
   delivered?: number;
+};
+
+/** Move marks up, each to the seq that is named at most; a mark never goes back. */
+export type MarksSet = {
+  marks: Record<string, never>;
 };
 
 /** A member of a conversation. */
@@ -543,8 +555,9 @@ export type Message = {
 
 /** Replace the conversation's last message, one's own: the dialog forgets what came of the old one. */
 export type MessageEdit = {
-  conversation_id: string;
   request_id: string;
+  conversation_id: string;
+  after?: string | null;
   seq: number;
   text: string;
 };
@@ -564,10 +577,11 @@ export type MessageEntry = {
   data: Message;
 };
 
-/** Append a message. `request_id` is the sender's own unique id: the same one again yields the same ack. */
+/** Append a message; `after` is the request_id of the one that must be in the log before it. */
 export type MessageSend = {
-  conversation_id: string;
   request_id: string;
+  conversation_id: string;
+  after?: string | null;
   text: string;
 };
 
@@ -603,12 +617,6 @@ export type PresenceChanged = {
 export type Question = {
   interrupt_id: string;
   value: unknown;
-};
-
-/** This user has read up to `seq`; a mark never goes back. */
-export type ReadUpdate = {
-  conversation_id: string;
-  seq: number;
 };
 
 /** The ack of a request that was refused, or whose outcome is unknown. */
@@ -699,6 +707,7 @@ export type RunChanged = {
 
 /** Answer the message of the last turn again; `seq` is the entry that ended the turn. */
 export type RunRegenerate = {
+  request_id: string;
   conversation_id: string;
   seq: number;
 };
@@ -714,6 +723,7 @@ export type RunReported = {
 
 /** End a run now, or all unfinished runs of the conversation; the text so far is kept. */
 export type RunStop = {
+  request_id: string;
   conversation_id: string;
   run_id?: string | null;
 };
@@ -761,6 +771,13 @@ export type SessionOpened = {
   graphs: string[];
   devices: DeviceState[];
   last_end: Ended | null;
+};
+
+/** The session that has changed something. */
+export type SessionRef = {
+  user_id: string;
+  device_id: string;
+  session_id: string;
 };
 
 /** Follow conversations on this session and be caught up in each from its position (None: a snapshot). */
@@ -910,14 +927,13 @@ export interface Requests {
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
-  "read:update": ReadUpdate;
+  "marks:set": MarksSet;
   "draft:save": DraftSave;
   "typing:set": TypingSet;
   "session:sync": SessionSync;
   "device:list": DeviceList;
   "device:rename": DeviceRename;
   "device:sign_out": DeviceSignOut;
-  "delivery:update": DeliveryUpdate;
 }
 
 export interface Acks {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -176,7 +178,7 @@ class Fanout:
         """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
         followed = self._followed.get(conversation_id)
         if followed is not None and followed.stream.position.epoch != epoch:
-            self._carry_out(conversation_id, followed, followed.stream.missed())
+            self._spawn(self._verify_epoch(conversation_id, followed))
 
     async def sync_room(self, conversation_id: str, followed: Followed, handed: Handed) -> None:
         """The bus was lost: read the conversation, and tell the room how it is.
@@ -185,7 +187,8 @@ class Fanout:
         """
         while followed.reading is not None and not followed.reading.done():
             await asyncio.wait({followed.reading})  # it may have begun before the loss
-        if self.is_current(conversation_id, followed) and followed.stream.missed().read:
+        if self.is_current(conversation_id, followed):
+            followed.stream.missed()
             await asyncio.wait({self._start_reading(conversation_id, followed, handed)})
 
     def start_over(self, conversation_id: str, followed: Followed) -> None:
@@ -239,11 +242,21 @@ class Fanout:
                 self.leave(sid, conversation_id)
 
     def _start_reading(self, conversation_id: str, followed: Followed, handed: Handed) -> asyncio.Task[None]:
-        task = asyncio.create_task(self._read(conversation_id, followed, handed), name="fanout-read")
-        followed.reading = task
+        followed.reading = self._spawn(self._read(conversation_id, followed, handed))
+        return followed.reading
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="fanout-read")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _verify_epoch(self, conversation_id: str, followed: Followed) -> None:
+        """Start over when the log has another epoch. Should Redis not answer, the bus will be lost as well."""
+        with contextlib.suppress(Unavailable, Refused):
+            epoch = await self._log.verify(conversation_id, followed.handed)
+            if followed.stream.position.epoch != epoch:
+                self.start_over(conversation_id, followed)
 
     async def _read(self, conversation_id: str, followed: Followed, handed: Handed) -> None:
         """Make good what was missed, until the conversation is in step again."""

@@ -41,7 +41,6 @@ class NumberedStream:
         self.position = position  # of the last entry that was delivered
         self.n = n  # of the last event that was delivered
         self._reading = False
-        self._again = False
         self._kept: list[StreamEvent] = []
 
     def on_event(self, event: StreamEvent) -> Step:
@@ -53,25 +52,19 @@ class NumberedStream:
         self._kept.append(event)
         return Step()
 
-    def missed(self) -> Step:
-        """Events may have been missed: a reading is needed that begins after this."""
-        if self._reading:
-            self._again = True
-            return Step()
+    def missed(self) -> None:
+        """Events may have been missed, and no reading is on: one begins now."""
         self._reading = True
-        return Step(read=True)
 
     def begin_reading(self) -> None:
         """The conversation is read from now on: what came before is in what is read, or is false."""
-        self._again = False
         self._kept.clear()
 
     def on_read(self, head: Position, n: int) -> Step:
         """All entries up to `head` have been delivered, with the conversation as it was after its event `n`."""
         self.position, self.n = head, n
-        kept, self._kept, self._reading = self._kept, [], self._again
-        self._again = False
-        return Step(read=True) if self._reading else self._deliver(kept)
+        kept, self._kept, self._reading = self._kept, [], False
+        return self._deliver(kept)
 
     def _deliver(self, events: list[StreamEvent]) -> Step:
         found: list[StreamEvent] = []

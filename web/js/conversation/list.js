@@ -3,7 +3,6 @@
 import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed, state } from "../state.js";
-import { Delivery } from "./delivery.js";
 
 export async function read(following) {
   const began = performance.now();
@@ -16,10 +15,10 @@ export async function read(following) {
       listed.add(c);
       c.title = item.title;
       c.role = item.role;
-      if (item.role === "invited" || c.syncing) continue;
+      if (item.role === "invited" || following.asking.has(c)) continue;
       c.mark(state.me, item.read);
-      if (!c.delivery) {
-        c.delivery = new Delivery(item.position);
+      if (!c.stream.position) {
+        c.stream.position = item.position;
         c.first = item.position.seq - item.unread + 1; // as far as counting needs it
         c.lastActivity = item.last_activity;
       }
@@ -27,9 +26,9 @@ export async function read(following) {
     after = page.next;
   } while (after);
   for (const c of state.conversations.values()) {
-    if (!listed.has(c) && !c.syncing && c.followedAt < began) remove(following.outbox, c);
+    if (!listed.has(c) && !following.asking.has(c) && c.followedAt < began) remove(following.outbox, c);
   }
-  await following.sync([...listed].filter((c) => c.delivery && !c.followedAt));
+  await following.sync([...listed].filter((c) => c.stream.position && !c.followedAt));
   changed();
 }
 

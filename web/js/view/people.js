@@ -15,7 +15,7 @@ export function begin({ connection, outbox }) {
   let asked;
   onSubmit($("invite"), async ({ who }) => {
     const user_ids = who.trim().split(/[\s,，]+/);
-    const { invited } = await connection.ask(state.open, "conversation:invite", { user_ids });
+    const { invited } = await connection.change("conversation:invite", { conversation_id: state.open.id, user_ids });
     toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
     $("invite").reset();
   });
@@ -51,14 +51,14 @@ export function begin({ connection, outbox }) {
       set: { className: online && "online" },
       name,
       where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
-      out: !here && (() => connection.insist("device:sign_out", { device_id: key })),
+      out: !here && (() => connection.change("device:sign_out", { device_id: key })),
       dress(node) {
         const field = node.querySelector("input");
         field.value = name || key;
         field.onkeydown = (event) => event.key !== "Enter" || field.blur();
         field.onchange = () => {
           field.value = field.value.trim() || (here && deviceName()) || name || key;
-          return connection.insist("device:rename", { device_id: key, device_name: field.value });
+          return connection.change("device:rename", { device_id: key, device_name: field.value });
         };
       },
     };
