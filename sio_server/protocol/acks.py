@@ -187,7 +187,7 @@ class SyncAck(Ack):
     """Of `session:sync`; `next` is the cursor of the next page of conversations."""
 
     conversations: dict[str, SyncResult | ItemError]
-    next: str | None
+    next: Maybe[str] = None
 
 
 class DevicesAck(Ack):

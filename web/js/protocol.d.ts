@@ -838,7 +838,7 @@ export type Superseded = {
 export type SyncAck = {
   ok: true;
   conversations: Record<string, SyncResult | ItemError>;
-  next: string | null;
+  next?: string;
 };
 
 /** The answer to create, join and each conversation of a sync. */
