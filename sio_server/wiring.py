@@ -46,6 +46,7 @@ from sio_server.gateway.requests.namespace import Gateway, handlers_of
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, parse_rates
@@ -173,6 +174,7 @@ class Dialog:
                 attempts=settings.run_attempts,
                 steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
+                report_state=settings.report_state == "on",
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
             trace=core.trace,
@@ -271,6 +273,7 @@ class Sockets:
             deliver=bus.deliver,
             close=self.server.close,
             failing_tasks=lambda: [*core.supervisor.failing, *dialog.host.failing],
+            node_urls=core.settings.node_urls,
         )
         self.server.register_namespace(self._namespace(records, limiting))
         self.dispatch = Dispatch(
@@ -319,6 +322,13 @@ class Sockets:
             node_name=settings.name,
             node_urls=settings.node_urls,
             graphs=graphs,
+            about=Description(
+                writes=parse_rates(settings.rate_limit_user),
+                marks=parse_rates(settings.rate_limit_marks),
+                events=parse_rates(settings.rate_limit_events),
+                conversations=settings.conversations_per_session,
+                features=settings.features,
+            ),
         )
         catch_up = CatchUp(
             records.conversations,

@@ -29,7 +29,7 @@ SILENCE_S = 10.0  # the node pings every 4 s and waits 4 s for the pong; 2 s mor
 _STREAM = tuple(f'42["{event}",'.encode() for event in STREAM_EVENTS)
 _RESET = f'42["{ServerEvent.CONVERSATION_RESET}",'.encode()
 _SYNCED = f'42["{ServerEvent.CONVERSATION_SYNCED}",'.encode()
-_LEAVE = (f'42["{ServerEvent.SERVER_DRAINING}",'.encode(), f'42["{ServerEvent.SESSION_ENDED}",'.encode())
+_LEAVE = f'42["{ServerEvent.SESSION_ENDED}",'.encode()
 
 
 class Heard(NamedTuple):

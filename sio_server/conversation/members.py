@@ -219,13 +219,20 @@ class Members:
 
     async def ids(self, user_id: str, limit: int) -> list[str]:
         """Ids of at most `limit` of the user's conversations; only those the user is a member of now."""
+        return (await self.page_of_ids(user_id, None, limit))[0]
+
+    async def page_of_ids(self, user_id: str, after: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Of the next `limit` ids in the user's list those that the user is a member of, and the next cursor."""
+        start = f"({after}" if after is not None else "-"
         with redis_errors():
-            named = [str(item) for item in await self._redis.zrange(user_conversations(user_id), 0, limit - 1)]
+            found = await self._redis.zrangebylex(user_conversations(user_id), start, "+", start=0, num=limit)
+            named = [str(item) for item in found]
             pipe = self._redis.pipeline(transaction=False)
             for conversation_id in named:
                 pipe.hexists(ConversationKeys(conversation_id).members, user_id)
             belongs = await pipe.execute()
-        return [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+        ids = [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+        return ids, named[-1] if len(named) == limit else None
 
     async def _online(self, user_ids: Iterable[str]) -> dict[str, bool]:
         with redis_errors():

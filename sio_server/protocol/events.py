@@ -81,26 +81,27 @@ class ServerEvent(StrEnum):
     RUN_CHANGED = "run:changed"
     RUN_WRITTEN = "run:written"
     RUN_REPORTED = "run:reported"
-    # Not sent any more; the Python SDK still names them.
-    RUN_STARTED = "run:started"
-    RUN_DELTA = "run:delta"
-    RUN_UPDATE = "run:update"
-    RUN_SUPERSEDED = "run:superseded"
-    RUN_FINISHED = "run:finished"
-    INTERRUPT_REQUESTED = "interrupt:requested"
-    INTERRUPT_RESOLVED = "interrupt:resolved"
     PRESENCE_CHANGED = "presence:changed"
     DEVICES_CHANGED = "devices:changed"
     MARKS_MOVED = "marks:moved"
     DRAFT_CHANGED = "draft:changed"
     TYPING_CHANGED = "typing:changed"
-    SERVER_DRAINING = "server:draining"
 
 
 # The events of a conversation's stream, numbered by `n` in one order.
 STREAM_EVENTS = frozenset(
     {ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED}
 )
+
+
+class SessionEnd(StrEnum):
+    """Why the server has ended a session; after the last two its client comes back, to another node."""
+
+    SIGNED_OUT = "signed_out"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_REVOKED = "token_revoked"
+    NODE_STOPPING = "node_stopping"
+    CUT_OFF = "cut_off"
 
 
 class EntryType(StrEnum):
@@ -354,9 +355,18 @@ class TypingSet(_Wire):
 
 
 class SessionSync(_Wire):
-    """Follow conversations on this session and be caught up in each from its position (None: a snapshot)."""
+    """Follow conversations on this session and be caught up in each from its position (None: a snapshot).
 
-    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)]
+    `positions` None: all conversations of which the user is a member, each with a snapshot; `limit` at a time, in
+    the order of their ids, from above `after`. The answer holds at most `entries` entries of each conversation.
+    """
+
+    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)] | None
+    after: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_SYNC_CONVERSATIONS)] = MAX_SYNC_CONVERSATIONS
+    entries: Annotated[int, Field(ge=0, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
+    members: bool = False  # with the members, as `members:list` gives them
+    marks: bool = True  # with everybody's read and delivery marks
 
 
 class DeviceList(_Wire):

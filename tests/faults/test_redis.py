@@ -229,7 +229,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             "presence:changed",
             "marks:moved",
             "devices:changed",
-            "server:draining",
+            "session:ended",
         ):
             ann.on(event, partial(_keep, heard, event))
 
@@ -248,7 +248,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             for kind in ("read", "delivered"):
                 assert {mark["user_id"] for mark in marks if mark.get(kind) == ack.seq} == {bob_id}
             await heard.first(lambda event: event[0] == "devices:changed", "the devices", FILLED_S)
-            assert not any(name == "server:draining" for name, _ in heard.items)
+            assert not any(name == "session:ended" for name, _ in heard.items)
             print(f"silent bus: made good after {filled:.1f} s")
         finally:
             if not silent.is_closing():

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from sio_clients import ChatClient, Refused, SessionEnded
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.session_end import ended_for_good
 from sio_server.protocol.events import MAX_SIGN_OUTS
 from sio_server.store.keys import user_sessions, user_signed_out
 from tests.conftest import SECRET, RawClient
@@ -61,7 +62,7 @@ async def test_every_session_of_the_device_ends_on_every_node_within_a_second(cl
         await phone.until(lambda phone=phone: phone.named("session:ended"))
         await phone.closed()
         by = {"device_id": "laptop", "device_name": "Laptop"}
-        assert phone.named("session:ended") == [{"reason": "signed_out", "by": by}]
+        assert phone.named("session:ended") == [ended_for_good("signed_out", by)]
         assert phone.events[-1][0] == "session:ended", "nothing comes after it"
     assert time.monotonic() - began < 1
     assert await listed(laptop) == {"laptop": True}

@@ -79,12 +79,12 @@ beforeEach(() => {
   navigator.onLine = true;
 });
 
-test("a draining node is left for another one within a second", () => {
+test("a node that sends its sessions away is left for another one within a second", () => {
   const connection = connect();
   latest().hear("session:opened", { nodes: [A, B] });
-  latest().hear("server:draining", { node: "9000" });
+  latest().hear("session:ended", { reason: "node_stopping", reconnect: true, after_ms: 200, nodes: [A, B] });
   assert.equal(connection.ready, null);
-  assert.ok(state.retryAt > 0 && state.retryAt <= Date.now() + 250);
+  assert.ok(state.retryAt >= Date.now() + 200 && state.retryAt <= Date.now() + 250, "not before the node has said");
   mock.timers.tick(250);
   assert.equal(latest().url, B);
   assert.equal(state.retryAt, 0);
@@ -94,7 +94,7 @@ test("a draining node is left for another one within a second", () => {
 test("events of a connection that was left are ignored", () => {
   connect();
   latest().hear("session:opened", { nodes: [A, B] });
-  latest().hear("server:draining", {});
+  latest().hear("session:ended", { reason: "cut_off", reconnect: true, after_ms: 0, nodes: [A, B] });
   events = [];
   sockets[0].hear("entry:appended", {});
   sockets[0].lose("transport close");

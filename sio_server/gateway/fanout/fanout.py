@@ -289,8 +289,10 @@ class Fanout:
         asked = followed.user_ids
         room_view = await self._log.get_room_view(conversation_id, asked)
         view = room_view.view
-        # Fewer events or entries than were delivered: Redis has lost them, or they were false.
-        if not epoch == view.bounds.epoch == stream.position.epoch or view.n < stream.n:
+        if not epoch == view.bounds.epoch == stream.position.epoch:
+            return None
+        # Not more events than were delivered, but other ones: Redis has lost some, or some were false.
+        if view.n < stream.n or (view.n == stream.n and view.bounds.head != stream.position.seq):
             return None
         while True:
             after = stream.position.seq
