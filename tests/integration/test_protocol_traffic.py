@@ -130,7 +130,9 @@ async def test_a_whole_session_is_as_the_schema_says(sessions):
     await talk(ann, bob)
     await live_together(ann, bob)
     await ann.client.settled()
-    await ann.ask("device:sign_out", request_id="end", device_id=ann.client.named("session:opened")[0]["device_id"])
+    await ann.ask(
+        "device:sign_out", request_id="end", device_id=ann.client.named("session:opened")[0]["device_id"]
+    )
     await ann.client.event("session:ended")
     told = [*ann.client.events, *bob.client.events]
     for name, payload in told:

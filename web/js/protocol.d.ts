@@ -149,11 +149,12 @@ export type CreateAck = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
   role: "owner" | "member";
   draft: Draft | null;
+  members?: Member[] | null;
   ok: true;
   created: boolean;
 };
@@ -419,13 +420,24 @@ export type JoinAck = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
   role: "owner" | "member";
   draft: Draft | null;
+  members?: Member[] | null;
   ok: true;
   joined: boolean;
+};
+
+/** The newest message or answer, with the beginning of its text. */
+export type LastEntry = {
+  seq: number;
+  type: "message" | "answer";
+  ts: string;
+  user_id: string;
+  name: string;
+  text: string;
 };
 
 /** Of `conversation:leave`. */
@@ -435,11 +447,27 @@ export type LeaveAck = {
   left: boolean;
 };
 
-/** Of `conversation:list`. */
+/** What the node accepts; `followed_conversations` null: any number. */
+export type Limits = {
+  frame_bytes: number;
+  text_bytes: number;
+  page_entries: number;
+  sync_conversations: number;
+  marked_conversations: number;
+  followed_conversations: number | null;
+  invites: number;
+  device_name_characters: number;
+  rates: Rates;
+};
+
+/** Of `conversation:list`; `complete`: nothing was left out as unchanged. The first page has a `cursor`. */
 export type ListAck = {
   ok: true;
   conversations: (ListedConversation | Invitation)[];
   next: string | null;
+  complete: boolean;
+  left: string[];
+  cursor: string | null;
 };
 
 /** A conversation that the user is a member of. */
@@ -453,6 +481,9 @@ export type ListedConversation = {
   position: EpochSeq;
   read: number;
   unread: number;
+  mentions: number;
+  draft: Draft | null;
+  last_entry: LastEntry | null;
   last_activity: string;
 };
 
@@ -619,6 +650,19 @@ export type Question = {
   value: unknown;
 };
 
+/** So many in so many seconds. */
+export type RateLimit = {
+  count: number;
+  seconds: number;
+};
+
+/** For one user; an empty list: as many as one likes. */
+export type Rates = {
+  writes: RateLimit[];
+  marks: RateLimit[];
+  events: RateLimit[];
+};
+
 /** The ack of a request that was refused, or whose outcome is unknown. */
 export type Refusal = {
   ok: false;
@@ -680,8 +724,8 @@ export type RoomView = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
 };
 
@@ -750,6 +794,12 @@ export type SendAck = {
   run_id: string | null;
 };
 
+/** The software of the node. */
+export type Server = {
+  name: string;
+  version: string;
+};
+
 /** The session has ended: whether to come back, after how long at the least, and to which nodes. */
 export type SessionEnded = {
   reason: "signed_out" | "token_expired" | "token_revoked" | "node_stopping" | "cut_off";
@@ -769,6 +819,9 @@ export type SessionOpened = {
   node: string;
   nodes: string[];
   graphs: string[];
+  server: Server;
+  limits: Limits;
+  features: string[];
   devices: DeviceState[];
   last_end: Ended | null;
 };
@@ -780,9 +833,14 @@ export type SessionRef = {
   session_id: string;
 };
 
-/** Follow conversations on this session and be caught up in each from its position (None: a snapshot). */
+/** Follow conversations on this session and be caught up in each from its position (None: a snapshot). `positions` None: all conversations of which the user is a member, each with a snapshot; `limit` at a time, in the order of their ids, from above `after`. The answer holds at most `entries` entries of each conversation. */
 export type SessionSync = {
-  positions: Record<string, never>;
+  positions: Record<string, never> | null;
+  after?: string | null;
+  limit?: number;
+  entries?: number;
+  members?: boolean;
+  marks?: boolean;
 };
 
 /** Of `device:sign_out`: how many sessions were ended. */
@@ -838,10 +896,10 @@ export type Superseded = {
 export type SyncAck = {
   ok: true;
   conversations: Record<string, SyncResult | ItemError>;
-  next?: string;
+  next: string | null;
 };
 
-/** The answer to create, join and each conversation of a sync. */
+/** The answer to create, join and each conversation of a sync; `members` null: they did not fit, ask. */
 export type SyncResult = {
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
@@ -861,11 +919,12 @@ export type SyncResult = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
   role: "owner" | "member";
   draft: Draft | null;
+  members?: Member[] | null;
 };
 
 /** A tool that the agent has called; `result` when there is one. */
