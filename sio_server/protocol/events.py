@@ -24,6 +24,8 @@ MAX_PAGE_ENTRIES = 200
 MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at least one entry
 SNAPSHOT_ENTRIES = 50
 MAX_SYNC_CONVERSATIONS = 100
+MAX_LIST_TEXT = 200  # characters of the last entry in a list of conversations
+MAX_UNREAD = 100  # a list counts so many unread entries of a conversation
 MAX_INVITES = 100
 MAX_DEVICES = 50  # of a user that are remembered; the oldest that are offline are dropped
 MAX_DEVICE_SESSIONS = 20  # of a device that are listed, the newest
@@ -260,10 +262,14 @@ class ConversationLeave(_Change):
 
 
 class ConversationList(_Wire):
-    """This user's conversations in order of their ids, `limit` at a time, from above `after`."""
+    """This user's conversations in order of their ids, `limit` at a time, from above `after`.
+
+    With `changed_since`, the `cursor` of an earlier answer, only those that have changed since.
+    """
 
     after: Id | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 100
+    changed_since: Id | None = None
 
 
 class HistoryRead(_Wire):

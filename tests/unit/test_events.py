@@ -40,7 +40,7 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     },
     E.CONVERSATION_JOIN: {**REQUEST, "conversation_id": "c-1", "position": POSITION},
     E.CONVERSATION_LEAVE: {**REQUEST, "conversation_id": "c-1"},
-    E.CONVERSATION_LIST: {"after": "c-1", "limit": 10},
+    E.CONVERSATION_LIST: {"after": "c-1", "limit": 10, "changed_since": "1"},
     E.HISTORY_READ: {"conversation_id": "c-1", "after": 0, "before": 9, "limit": 200},
     E.CONVERSATION_INVITE: {**REQUEST, "conversation_id": "c-1", "user_ids": ["ann"]},
     E.MEMBERS_LIST: {"conversation_id": "c-1"},

@@ -76,8 +76,13 @@ class ConversationRequests:
         return {"conversation_id": request.conversation_id, "left": left.done}
 
     async def list(self, session: Session, request: events.ConversationList) -> dict[str, Any]:
-        items, cursor = await self._members.conversations(session.user_id, request.after, request.limit)
-        return {"conversations": items, "next": cursor}
+        return await self._members.listing.read(
+            session.user_id,
+            session.name,
+            after=request.after,
+            limit=request.limit,
+            changed_since=request.changed_since,
+        )
 
     async def history(self, session: Session, request: events.HistoryRead) -> dict[str, Any]:
         if request.after is not None and request.before is not None:
