@@ -117,10 +117,11 @@ export type ConversationLeave = {
   conversation_id: string;
 };
 
-/** This user's conversations in order of their ids, `limit` at a time, from above `after`. */
+/** This user's conversations in order of their ids, `limit` at a time, from above `after`. With `changed_since`, the `cursor` of an earlier answer, only those that have changed since. */
 export type ConversationList = {
   after?: string | null;
   limit?: number;
+  changed_since?: string | null;
 };
 
 /** The log has started over: sync. */
