@@ -439,7 +439,6 @@ class Entry(BaseModel):
     turn_id: int | None = None  # seq of the message that began the turn to which the entry belongs
     hides: tuple[int, ...] = ()  # entries that are not current from this one on
     hidden_by: int | None = None  # pages only: the entry since which this one is not current
-    session_id: str | None = None  # live only: the session that caused it
 
     @property
     def position(self) -> Position:

@@ -80,7 +80,7 @@ async def test_the_owner_of_a_stopped_run_shows_and_logs_nothing_more(devices, g
     gate.touch()
     assert (await memory(ann))["said"] == []
     mine = [e for e in await ann.conversation.log() if e.data.get("run_id") == ack.run_id]
-    assert [(e.type, e.text) for e in mine] == [("stopped", stopped.text)]
+    assert [(e.type, e.text) for e in mine[1:]] == [("stopped", stopped.text)]
     assert "".join(ann.written(ack.run_id)) == stopped.text
     assert [run["status"] for run in ann.told_of(ack.run_id)] == ["queued", "running"]
 
@@ -166,7 +166,7 @@ async def test_a_run_whose_owner_is_paused_is_stopped_at_once_and_stays_so_when_
         assert await told(other, "hello") == "hello"
         assert await memory(other) == {"heard": [f"one gate:{gate} two", "hello"], "said": ["hello"]}
         log = await other.conversation.log()
-        assert [e.type for e in log if e.data.get("run_id") == ack.run_id] == ["stopped"]
+        assert [e.type for e in log if e.data.get("run_id") == ack.run_id] == ["message", "stopped"]
 
 
 # What a message does while a run is on
