@@ -385,7 +385,7 @@ async def test_what_a_node_missed_while_it_had_no_bus_comes_in_pages_with_the_sa
     assert [page["after"] for page in pages[1:]] == [page["position"]["seq"] for page in pages[:-1]]
 
 
-async def test_who_left_while_the_node_had_no_bus_is_told_nothing_of_what_came_after(
+async def test_a_user_who_left_while_the_node_had_no_bus_is_told_nothing_of_what_came_later(
     start, connect_to, redis, log
 ):
     ann = await start("teller", agent="off")
