@@ -20,6 +20,8 @@ from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_clients.guests import guest_token
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import Entry, EntryType
+from sio_server.protocol.run import RunStatus
+from sio_server.protocol.stream import Run
 from sio_server.tasks import end_tasks
 
 ANSWER_S = 30.0  # how long to wait for the agent when the input has ended
@@ -84,13 +86,15 @@ class _Screen:
         self._seen = 0  # seq of the latest entry that was shown
         self._ended: set[str] = set()  # run ids
         self._changed = asyncio.Event()
+        self._told: dict[str, tuple[int, str]] = {}  # run id -> version and status
+        conversation.on_runs_changed = self._on_runs_changed
 
     async def run_line(self, line: str) -> None:
         """Run a command, answer the open question, or send a message; a refusal is shown."""
         try:
             if line.startswith("/"):
                 await self._run_command(*line[1:].partition(" ")[::2])
-            elif (answer := read_answer(line, self._conversation.live.interrupts)) is not None:
+            elif (answer := read_answer(line, self._conversation.interrupts)) is not None:
                 self._expect((await self._conversation.respond(*answer))["run_id"])
             else:
                 self._on_sent(await self._conversation.send(line))
@@ -123,6 +127,16 @@ class _Screen:
 
     def _note(self, what: str, style: str = "yellow") -> None:
         self._console.print(Text(_clean(what), style=style), soft_wrap=True)
+
+    def _on_runs_changed(self, run_ids: Sequence[str], event: str) -> None:
+        """Tell when a run's node is silent, and when another one has taken the run over."""
+        for run_id in run_ids:
+            run, told = self._conversation.runs.get(run_id), self._told.pop(run_id, None)
+            if run is None:
+                continue
+            self._told[run_id] = run.version, run.status
+            if (line := describe_run(run, told)) is not None:
+                self._console.print(line, highlight=False, soft_wrap=True)
 
     async def finish(self) -> None:
         """Wait, at most ANSWER_S, until the latest message has been shown and the agent has answered."""
@@ -207,6 +221,21 @@ def describe(entry: Entry, own_user_id: str) -> Text | None:
         return Text.assemble(
             when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
         )
+    return None
+
+
+def describe_run(run: Run, told: tuple[int, str] | None) -> Text | None:
+    """What is new of a run as lines; `told`: its version and status before. None when it goes on as it should."""
+    version, status = told or (run.version, "")
+    if run.version > version and run.withdrawn_text:
+        lines = Text()
+        for part in run.withdrawn:
+            if part.text.strip():
+                lines.append(f"      {_clean(part.speaker)}: ", "dim")
+                lines.append(f"{_clean(part.text.strip())}\n", "dim strike")
+        return lines.append(f"      begun again on node {_clean(run.node)}", "dim")
+    if run.status == RunStatus.STALLED and status != RunStatus.STALLED:
+        return Text(f"      node {_clean(run.node)} is silent; another one will take over", "dim")
     return None
 
 

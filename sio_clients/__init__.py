@@ -1,7 +1,7 @@
 """The Roomgraph SDK for Python: a chat client, and bots built on it."""
 
 from sio_clients.client import ChatClient
-from sio_clients.conversation import Ack, Conversation
+from sio_clients.conversation import Ack, Conversation, SessionCard
 from sio_clients.devices import Device, DeviceSession
 from sio_clients.errors import (
     ConversationReset,
@@ -13,9 +13,9 @@ from sio_clients.errors import (
     Unavailable,
 )
 from sio_clients.guests import connect_guest, guest_token
-from sio_clients.session import SessionCard
 from sio_server.protocol.events import Entry
 from sio_server.protocol.position import Position
+from sio_server.protocol.stream import Part, Run
 
 __all__ = [
     "Ack",
@@ -26,10 +26,12 @@ __all__ = [
     "DeviceSession",
     "Entry",
     "NotConnected",
+    "Part",
     "Position",
     "RateLimited",
     "Refused",
     "RoomgraphError",
+    "Run",
     "SessionCard",
     "SessionEnded",
     "Unavailable",

@@ -19,9 +19,8 @@ from sio_clients.conversation import Conversation
 from sio_clients.devices import Device
 from sio_clients.errors import RoomgraphError
 from sio_clients.followed import FollowedConversations
-from sio_clients.session import Following
 from sio_clients.tokens import TokenProvider
-from sio_server.protocol.events import Access, AgentMode, Approvals, ClientEvent, MultitaskStrategy
+from sio_server.protocol.events import CHANGES, Access, AgentMode, Approvals, ClientEvent, MultitaskStrategy
 from sio_server.protocol.position import Position
 
 
@@ -140,7 +139,7 @@ class ChatClient:
         approvals: Approvals = "members",
         invite: Sequence[str] = (),
     ) -> Conversation:
-        """Create a conversation and follow it. The id is chosen here, so that a repeated request makes one.
+        """Create a conversation and follow it.
 
         `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
         message does while a run is on. `approvals`: who may answer the agent's questions.
@@ -197,7 +196,13 @@ class ChatClient:
         self._followed.listen(event, listener)
 
     async def request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Send an event and return its ack; repeated until answered, which every event allows."""
+        """Send an event and return its ack; repeated until answered.
+
+        One that changes something gets a `request_id`, unless it has one: however often it is repeated, it has one
+        result.
+        """
+        if event in CHANGES:
+            payload = {"request_id": uuid.uuid4().hex, **payload}
         return await self._connection.request(event, payload)
 
     def forget(self, conversation: Conversation, error: RoomgraphError | None = None) -> None:
@@ -207,7 +212,7 @@ class ChatClient:
     async def _follow(self, event: str, request: dict[str, Any], position: Position | None) -> Conversation:
         conversation_id = str(request["conversation_id"])
         known = self._followed.get(conversation_id)
-        conversation = known or Conversation(self, Following(conversation_id, position))
+        conversation = known or Conversation(self, conversation_id, position)
         self._followed.add(conversation)
         try:
             result = await self.request(event, request)
@@ -217,9 +222,9 @@ class ChatClient:
             raise
         if self._followed.get(conversation_id) is not conversation:
             # It was found during the request that the user was no member; now the user is one again.
-            conversation = Conversation(self, Following(conversation_id))
+            conversation = Conversation(self, conversation_id)
             self._followed.add(conversation)
-            self._followed.resync(conversation)
+            self._followed.sync(conversation)
         elif known is None or event == ClientEvent.CONVERSATION_JOIN:
             self._followed.on_joined(conversation, result)
         conversation.title = result["title"]

@@ -75,6 +75,7 @@ class Connection:
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._return_after: float | None = None  # seconds, as the last node has said with `session:ended`
         self._ended: RoomgraphError | None = None  # why no connection is wanted any more
         self._final: RoomgraphError | None = None  # what every request raises from now on
 
@@ -153,6 +154,7 @@ class Connection:
             await self._allowed.wait()
             await asyncio.sleep(pause)
             url = self._route.url
+            self._return_after = None
             lost = asyncio.Event()
             transport = Transport(self._on_event, lost.set)
             try:
@@ -171,7 +173,10 @@ class Connection:
                 self._online.set()
                 self._changed.set()
                 await lost.wait()
-                pause = self._route.lost() if self._allowed.is_set() else 0.0
+                pause = self._route.lost()
+                if self._return_after is not None:  # the node has said when
+                    pause = self._return_after
+                pause = pause if self._allowed.is_set() else 0.0
             except RateLimited as exc:
                 log.info("no connection to %s: %s", url, exc)
                 pause = max(self._route.failed(), spread(exc)) if self._allowed.is_set() else 0.0
@@ -195,9 +200,12 @@ class Connection:
 
     def _on_event(self, event: str, payload: Any) -> None:
         if event == ServerEvent.SESSION_ENDED:
-            self._ended = SessionEnded(str(payload["reason"]), payload.get("by") or {})
-        if event in (ServerEvent.SESSION_ENDED, ServerEvent.SERVER_DRAINING) and self._transport is not None:
-            closing = asyncio.create_task(self._transport.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            if payload["reconnect"]:
+                self._return_after = float(payload["after_ms"]) / 1000
+            else:
+                self._ended = SessionEnded(str(payload["reason"]), payload.get("by") or {})
+            if self._transport is not None:
+                closing = asyncio.create_task(self._transport.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
         self._user.on_event(event, payload)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from sio_clients.errors import ConversationReset, RoomgraphError, from_wire
-from sio_clients.session import Following, Outcome, SessionCard
+from sio_clients.sending import Pipeline
 from sio_server.protocol.events import ClientEvent, Entry
-from sio_server.protocol.live import Live
 from sio_server.protocol.position import Position
+from sio_server.protocol.stream import Run, Step, Stream
+
+
+@dataclass(frozen=True)
+class SessionCard:
+    """What the server says after a join or a reconnect: the verdict, its reason, and what happened meanwhile."""
+
+    user_id: str
+    verdict: str
+    reason: str
+    replayed: int  # entries that were missed, or that the snapshot holds
+    history: int  # entries in the log
+    last_activity: str
 
 
 @dataclass(frozen=True)
@@ -41,35 +52,48 @@ class _Requester(Protocol):
 class Conversation:
     """A conversation that this device follows."""
 
-    def __init__(self, client: _Requester, following: Following) -> None:
-        self.id = following.conversation_id
+    def __init__(self, client: _Requester, conversation_id: str, position: Position | None = None) -> None:
+        self.id = conversation_id
         self.title = ""
-        self.following = following
-        self.live = Live()  # unfinished runs, with their text so far, and open interrupts
-        # Called when `live` may have changed without an event: after a join, a reconnect or a gap.
-        self.on_live_changed: Callable[[], None] = lambda: None
+        self.card: SessionCard | None = None  # of the latest join or reconnect
+        self.stream = Stream(position)
+        # Called with the ids of the runs that have changed or ended, and the name of the event that did it, or
+        # "" for the answer to a sync. It must not block.
+        self.on_runs_changed: Callable[[Sequence[str], str], None] = lambda run_ids, event: None
         self.draft = ""  # this user's unsent text, as the latest of the user's sessions has saved it
         self._draft_rev = 0
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
-        self._sending = asyncio.Lock()
+        self._pipeline = Pipeline(client.request)
 
     @property
     def position(self) -> Position | None:
         """The position of the latest entry received here: keep it to `join` from there another time."""
-        return self.following.position
+        return self.stream.position
 
     @property
-    def card(self) -> SessionCard | None:
-        """The session card of the latest join or reconnect."""
-        return self.following.card
+    def runs(self) -> Mapping[str, Run]:
+        """The unfinished runs by their ids: status, text so far, parts, reports, and what was withdrawn."""
+        return self.stream.runs
+
+    @property
+    def interrupts(self) -> Mapping[str, Any]:
+        """The agent's open questions: the id of each, for `respond`, and its value."""
+        return self.stream.interrupts
+
+    def current(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of the entries that still hold: not edited, regenerated or rolled back."""
+        return [e for e in entries if e.hidden_by is None and e.seq not in self.stream.hidden]
 
     async def send(self, text: str, *, request_id: str | None = None) -> Ack:
-        """Send a message; returns when it is in the log. Messages are logged in the order of the calls."""
-        request = {"conversation_id": self.id, "request_id": request_id or uuid.uuid4().hex, "text": text}
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        """Send a message; returns when it is in the log.
+
+        Messages are logged in the order of the calls, which need not wait for each other: send many with
+        `asyncio.gather`.
+        """
+        request = {"conversation_id": self.id, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_SEND, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
@@ -120,15 +144,9 @@ class Conversation:
 
     async def edit(self, seq: int, text: str, *, request_id: str | None = None) -> Ack:
         """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
-        request = {
-            "conversation_id": self.id,
-            "request_id": request_id or uuid.uuid4().hex,
-            "seq": seq,
-            "text": text,
-        }
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_EDIT, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        request = {"conversation_id": self.id, "seq": seq, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""
@@ -141,7 +159,7 @@ class Conversation:
         return str((await self._client.request(ClientEvent.RUN_REGENERATE, request))["run_id"])
 
     async def respond(self, interrupt_id: str, value: Any) -> dict[str, Any]:
-        """Answer one of `live.interrupts`; the first answer wins. Raises Refused with `already_resolved`."""
+        """Answer one of `interrupts`; the first answer wins. Raises Refused with `already_resolved`."""
         request = {"conversation_id": self.id, "interrupt_id": interrupt_id, "value": value}
         return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
 
@@ -165,25 +183,23 @@ class Conversation:
         """Show the other members whether this user is typing."""
         await self._client.request(ClientEvent.TYPING_SET, {"conversation_id": self.id, "typing": typing})
 
-    def synced(self, result: Mapping[str, Any]) -> Outcome:
-        """Apply the answer to a join or a sync."""
-        outcome = self.following.synced(result)
+    def _on_answer(self, result: Mapping[str, Any]) -> Step:
+        """The answer to a join or a sync came."""
+        # A newer server may say more.
+        self.card = SessionCard(**{item.name: result["card"][item.name] for item in fields(SessionCard)})
         if result["verdict"] != "resumed":
             self._draft_rev, self.draft = 0, ""  # of another epoch, maybe
         if result["draft"] is not None:
             self.on_draft(result["draft"])
-        self.live.on_view(
-            result["card"]["unfinished_run"], result["interrupts"], starts_over=result["verdict"] != "resumed"
-        )
-        self.on_live_changed()
-        return outcome
+        return self.stream.on_answer(result)
 
-    def _receive(self, outcome: Outcome) -> None:
-        if outcome.reset is not None:
-            self._queue.put_nowait(ConversationReset(outcome.reset))
-        for entry in outcome.entries:
-            self.live.on_entry(entry)
+    def _receive(self, step: Step, event: str = "") -> None:
+        if step.reset is not None:
+            self._queue.put_nowait(ConversationReset(step.reset))
+        for entry in step.entries:
             self._queue.put_nowait(entry)
+        if step.runs:
+            self.on_runs_changed(step.runs, event)
 
     def _end(self, error: RoomgraphError | None = None) -> None:
         self._queue.put_nowait(error)

@@ -7,32 +7,24 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sio_clients.connection import BACKOFF_FIRST_S, REQUEST_TIMEOUT_S, spread
+from sio_clients.connection import REQUEST_TIMEOUT_S, spread
 from sio_clients.conversation import Conversation
-from sio_clients.errors import RateLimited, Refused, RoomgraphError, Unavailable, from_wire
+from sio_clients.errors import RateLimited, RoomgraphError, Unavailable, from_wire
 from sio_clients.reporting import DeliveryReports
-from sio_clients.session import Outcome
 from sio_clients.transport import ConnectionLost, Transport
 from sio_server.protocol.events import (
-    MAX_PAGE_ENTRIES,
     MAX_SYNC_CONVERSATIONS,
+    STREAM_EVENTS,
     ClientEvent,
-    Entry,
     EntryType,
     ServerEvent,
 )
+from sio_server.protocol.stream import Step
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-RUN_EVENTS = (
-    ServerEvent.RUN_STARTED,
-    ServerEvent.RUN_DELTA,
-    ServerEvent.RUN_UPDATE,
-    ServerEvent.RUN_SUPERSEDED,
-    ServerEvent.RUN_FINISHED,
-)
-_FIRST_SYNC = Outcome(sync=True)
+_CONVERSATION_EVENTS = STREAM_EVENTS | {ServerEvent.CONVERSATION_SYNCED, ServerEvent.CONVERSATION_RESET}
 
 
 class FollowedConversations:
@@ -75,12 +67,13 @@ class FollowedConversations:
 
     def on_joined(self, conversation: Conversation, result: dict[str, Any]) -> None:
         """The answer to its join came."""
-        self._carry_out(conversation, conversation.synced(result))
+        self._carry_out(conversation, conversation._on_answer(result))
 
-    def resync(self, conversation: Conversation) -> None:
-        """Ask the server where the conversation stands. Events before the answer wait for it."""
-        conversation.following.disconnected()
-        self._carry_out(conversation, _FIRST_SYNC)
+    def sync(self, conversation: Conversation) -> None:
+        """Ask the server where the conversation stands."""
+        # Without a connection nothing need be asked: the next one begins with a sync.
+        if self._transport is not None:
+            self._spawn(self._sync_one(self._transport, conversation))
 
     async def close(self) -> None:
         """End what is under way, and the iterators over entries."""
@@ -95,13 +88,13 @@ class FollowedConversations:
     async def catch_up(self, transport: Transport, user_id: str) -> None:
         """Give every conversation what it missed, before anything else is asked for on this connection."""
         self._transport, self._user_id = transport, user_id
-        waiting = [c for c in self._conversations.values() if c.following.position is not None]
+        waiting = [c for c in self._conversations.values() if c.position is not None]
         for start in range(0, len(waiting), MAX_SYNC_CONVERSATIONS):
             await self._sync(transport, waiting[start : start + MAX_SYNC_CONVERSATIONS])
 
     def on_event(self, event: str, payload: Any) -> None:
         """Give an event to its conversation, then to the listeners."""
-        if event in (ServerEvent.ENTRY_APPENDED, ServerEvent.CONVERSATION_RESET, *RUN_EVENTS):
+        if event in _CONVERSATION_EVENTS:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 self._on_conversation_event(conversation, event, payload)
@@ -114,7 +107,7 @@ class FollowedConversations:
         """Events of the next connection wait for its sync."""
         self._transport = None
         for conversation in self._conversations.values():
-            conversation.following.disconnected()
+            conversation.stream.disconnected()
 
     def on_end(self, error: RoomgraphError) -> None:
         """Nothing comes any more."""
@@ -122,72 +115,53 @@ class FollowedConversations:
             self.forget(conversation, error)
 
     def _on_conversation_event(self, conversation: Conversation, event: str, payload: Any) -> None:
-        if event == ServerEvent.ENTRY_APPENDED:
-            entry = Entry.model_validate(payload)
-            self._carry_out(conversation, conversation.following.on_entry(entry))
-            if entry.type == EntryType.MEMBER_LEFT and entry.author == self._user_id:
-                # Left on another device. It may be an old entry and the user a member again: a sync tells.
-                self.resync(conversation)
-        elif event == ServerEvent.CONVERSATION_RESET:
-            self.resync(conversation)
-        elif conversation.live.on_event(event, payload):
-            # A delta was lost on its way: the text so far is in the answer to a sync.
-            self._carry_out(conversation, Outcome(sync=True))
+        stream = conversation.stream
+        if event == ServerEvent.CONVERSATION_RESET:
+            self._carry_out(conversation, stream.on_reset())
+        elif event == ServerEvent.CONVERSATION_SYNCED:
+            self._carry_out(conversation, stream.on_synced(payload))
+        else:
+            self._carry_out(conversation, stream.on_event(event, payload), event)
 
     # Catching up
 
     async def _sync(self, transport: Transport, batch: list[Conversation]) -> None:
-        positions = {}
-        for conversation in batch:
-            position = conversation.following.position
-            positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
-        answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions, "marks": False})
-        for conversation in batch:
-            result = answer["conversations"][conversation.id]
-            if "error" in result:
-                self.forget(conversation, from_wire(result["error"]))
-                continue
-            outcome = conversation.synced(result)
-            self._deliver(conversation, outcome)
-            await self._follow_up(transport, conversation, outcome)
+        """Sync these conversations until nothing is known to be missing in any of them."""
+        while batch:
+            positions = {}
+            for conversation in batch:
+                position = conversation.position
+                positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
+            answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions, "marks": False})
+            asked, batch = batch, []
+            for conversation in asked:
+                result = answer["conversations"][conversation.id]
+                if "error" in result:
+                    self.forget(conversation, from_wire(result["error"]))  # left on another device meanwhile
+                elif self._deliver(conversation, conversation._on_answer(result)):
+                    batch.append(conversation)
 
-    def _carry_out(self, conversation: Conversation, outcome: Outcome) -> None:
-        self._deliver(conversation, outcome)
-        # Without a connection nothing need be read: the next one begins with a sync.
-        if self._transport is not None and (outcome.sync or outcome.read_after is not None):
-            self._spawn(self._level(self._transport, conversation, outcome))
-
-    def _deliver(self, conversation: Conversation, outcome: Outcome) -> None:
-        conversation._receive(outcome)
-        if self._reports is not None and conversation.position is not None:
-            self._reports.reached(conversation.id, conversation.position)
-
-    async def _level(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
+    async def _sync_one(self, transport: Transport, conversation: Conversation) -> None:
         try:
-            await self._follow_up(transport, conversation, outcome)
+            await self._sync(transport, [conversation])
         except (Unavailable, TimeoutError):
             await transport.close()  # the next connection begins with a sync
         except ConnectionLost:
             pass
 
-    async def _follow_up(self, transport: Transport, conversation: Conversation, outcome: Outcome) -> None:
-        """Sync or read, as the outcome says, until the conversation is level."""
-        while outcome.read_after is not None:
-            request = {"conversation_id": conversation.id, "after": outcome.read_after, "limit": MAX_PAGE_ENTRIES}
-            try:
-                page = await _ask(transport, ClientEvent.HISTORY_READ, request)
-            except Refused as exc:
-                self.forget(conversation, exc)  # left on another device meanwhile
-                return
-            except (Unavailable, TimeoutError):
-                await asyncio.sleep(BACKOFF_FIRST_S)
-                outcome = conversation.following.read_failed()
-            else:
-                entries = [Entry.model_validate(item) for item in page["entries"]]
-                outcome = conversation.following.page(page["epoch"], page["head"], entries)
-            self._deliver(conversation, outcome)
-        if outcome.sync:
-            await self._sync(transport, [conversation])
+    def _carry_out(self, conversation: Conversation, step: Step, event: str = "") -> None:
+        if self._deliver(conversation, step, event):
+            self.sync(conversation)
+
+    def _deliver(self, conversation: Conversation, step: Step, event: str = "") -> bool:
+        """Hand on what a step brought; returns whether a sync is to be asked for."""
+        conversation._receive(step, event)
+        if self._reports is not None and conversation.position is not None:
+            self._reports.reached(conversation.id, conversation.position)
+        if any(e.type == EntryType.MEMBER_LEFT and e.author == self._user_id for e in step.entries):
+            # Left on another device. It may be an old entry and the user a member again: a sync tells.
+            return conversation.stream.on_reset().sync or step.sync
+        return step.sync
 
     async def _report_delivery(self, seqs: dict[str, int]) -> None:
         if self._transport is None:

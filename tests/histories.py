@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import combinations, pairwise
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -26,7 +26,8 @@ from roomgraph.check import (
 )
 from roomgraph.check.history import BY_INVITATION, CREATED, JOINED, LEFT
 from sio_server.protocol.events import Entry
-from sio_server.protocol.live import Live
+from sio_server.protocol.stream import Stream
+from tests.vectors.model import Event, ModelConversation
 
 E, ROOM = "e1", "room"
 Edit = Callable[[History], History]
@@ -117,42 +118,38 @@ def play_text(
     recorder: Recorder, end: Entry, attempts: int, device: str, fate: Callable[[], str], whole: bool
 ) -> None:
     """A device follows a run as the SDK does, while events are lost and it gets another view now and then."""
-    live, run_id = Live(), end.data["run_id"]
+    server, stream, run_id = ModelConversation(), Stream(), end.data["run_id"]
+    server.append("conversation_created")
+    stream.on_answer(server.result(None))
 
     def note(event: str, of: int) -> None:
-        run = live.runs.get(run_id)
-        shows = (run.attempt, run.text) if run else None
+        run = stream.runs.get(run_id)
+        shows = (run.version, run.text) if run else None
         recorder.run_event(device, end.conversation_id, run_id, event, of, shows)
 
-    def look(attempt: int, text: str) -> None:
-        live.on_view({"run_id": run_id, "attempt": attempt, "text": text, "updates": []}, [])
-        note("", attempt)
+    def sync(version: int) -> None:
+        stream.disconnected()
+        stream.on_answer(server.result(stream.position))
+        note("", version)
 
+    def hear(told: Event, version: int, how: str) -> None:
+        if how == LOST:
+            return
+        if how == LATER or stream.on_event(*told).sync:
+            sync(version)
+        else:
+            note(told[0], version)
+
+    hear(server.begin(run_id), 0, fate())
     for attempt in range(1, attempts + 1):
+        hear(server.claim(run_id), attempt, fate())
         text = f"attempt {attempt} says more and more"
-        cuts = [*range(0, len(text), 9), len(text)]
-        happens: list[tuple[str, dict[str, Any], int]] = [("run:started", {}, 0)]
-        happens += [("run:delta", {"offset": a, "text": text[a:b]}, b) for a, b in pairwise(cuts)]
-        if attempt < attempts:
-            happens.append(("run:superseded", {"withdrawn_chars": len(text)}, 0))
-        for event, payload, so_far in happens:
-            how = fate()
-            if how == LOST:
-                continue
-            now = attempt + (event == "run:superseded")
-            if how == LATER:
-                look(now, text[:so_far])
-            behind = live.on_event(event, {"run_id": run_id, "attempt": attempt, **payload})
-            note(event, attempt)
-            if behind:
-                look(now, text[:so_far])
-    if not whole:
-        return
-    if fate() != LOST:
-        live.on_event("run:finished", {"run_id": run_id, "attempt": attempts})
-        note("run:finished", attempts)
-    live.on_entry(end)
-    note("entry", attempts)
+        for start in range(0, len(text), 9):
+            hear(server.write(run_id, 0, text[start : start + 9]), attempt, fate())
+    if whole:
+        if stream.on_event(*server.append(end.type, run_id=run_id)).sync:
+            sync(attempts)
+        note("entry", attempts)
 
 
 def play_steps(recorder: Recorder, run_id: str, attempts: int, random: Random) -> None:
@@ -417,11 +414,11 @@ def plant(kind: AnomalyKind, history: History, draw: Callable[[Any], Any]) -> Hi
             again = replace(one, attempt=one.attempt + draw(st.integers(0, 2)), started=1e6, finished=None)
             return replace(history, executions=(*history.executions, again))
         case K.DEAD_TEXT:
-            at = pick([n for n, state in enumerate(shown) if state.of + (state.event == "run:superseded") > 1])
+            at = pick([n for n, state in enumerate(shown) if state.of > 1])
             old = Shown(shown[at].event, shown[at].of, 1, draw(st.integers(1, 99)), "old")
             return edit_states(history, FLOOR_RUN, [*shown[:at], old, *shown[at + 1 :]])
         case K.TEXT_LEFT:
-            left = pick([state for state in shown if state.attempt is not None])
+            left = pick([state for state in shown if state.version is not None])
             return edit_states(history, FLOOR_RUN, [*shown, left._replace(event="")])
         case K.REPLACES_OTHER:
             one = pick(finals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.marks import MarkedBy, Moves
 from sio_server.protocol.errors import Refused
+from sio_server.store.scripts import Request
 
 
 def session_of(user_id: str, device_id: str = "d") -> MarkedBy:
@@ -24,9 +25,11 @@ async def mark_delivered(
     return (await _move(log, conversation_id, by, Moves(delivered=seq, tell=tell)))["delivered"]
 
 
-async def save_draft(log: ConversationLog, conversation_id: str, user_id: str, text: str) -> int:
+async def save_draft(
+    log: ConversationLog, conversation_id: str, user_id: str, text: str, *, request: Request | None = None
+) -> int:
     """The draft's revision."""
-    return await log.marks.save_draft(conversation_id, session_of(user_id), text)
+    return await log.marks.save_draft(conversation_id, session_of(user_id), text, request=request)
 
 
 async def _move(log: ConversationLog, conversation_id: str, by: MarkedBy, moves: Moves) -> dict[str, int]:

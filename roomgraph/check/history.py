@@ -138,16 +138,16 @@ class Execution:
 
 
 class Shown(NamedTuple):
-    """What a device shows of a run when it has dealt with something that it heard.
+    """What a device shows of a run when it has applied an event.
 
-    `event` is the wire's name, `entry` for the final entry, or `""` when it looked at the conversation, as at
-    a return; it was about the attempt `of`. `attempt` is the one whose text is shown, None when no text so far
-    is shown (any more); `chars` is its length, and `digest` stands for it.
+    `event` is the wire's name, `entry` for the final entry, or `""` for the answer to a sync; it was about the
+    version `of`. `version` is the one whose text is shown, None when no text so far is shown (any more); `chars`
+    is its length, and `digest` stands for it.
     """
 
     event: str
     of: int
-    attempt: int | None
+    version: int | None
     chars: int
     digest: str
 

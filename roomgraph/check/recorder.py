@@ -265,14 +265,14 @@ class Recorder:
         of: int,
         shows: tuple[int, str] | None,
     ) -> None:
-        """Note that a device has dealt with an event about the attempt `of` of a run, and what it shows now.
+        """Note that a device has applied an event about the version `of` of a run, and what it shows now.
 
-        `event`: `run:started`, `run:delta` and so on, `entry` for the final entry, `""` when it looked at the
-        conversation again. `shows`: an attempt and its text so far, or None when it shows none.
+        `event`: `run:changed`, `run:written` and so on, `entry` for the final entry, `""` for the answer to a
+        sync. `shows`: a version and its text so far, or None when it shows none.
         """
-        attempt, text = shows or (None, "")
+        version, text = shows or (None, "")
         digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:16]
-        state = self._states.number(Shown(event, of, attempt, len(text), digest))
+        state = self._states.number(Shown(event, of, version, len(text), digest))
         whose = (device, conversation_id, run_id)
         if whose not in self._shown:
             self._shown[whose] = _numbers()

@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,10 +16,9 @@ from roomgraph.check.recorder import Recorder
 from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
-from sio_clients.followed import RUN_EVENTS
-from sio_server.protocol.events import MAX_PAGE_ENTRIES, AgentMode, ClientEvent, Entry, EntryType
+from sio_server.protocol.events import MAX_PAGE_ENTRIES, AgentMode, ClientEvent, Entry, EntryType, ServerEvent
 
-ENVELOPE = ("v", "conversation_id", "epoch", "seq", "type", "ts", "data")
+ENVELOPE = ("v", "conversation_id", "epoch", "seq", "type", "ts", "data", "turn_id")
 # Whom or what an entry is about: a field of its data.
 ABOUT = {JOINED: "user_id", LEFT: "user_id", CREATED: "access", RESOLVED: "interrupt_id"}
 
@@ -34,7 +33,8 @@ def seen_in(envelope: Mapping[str, Any]) -> Seen:
     kind, data = envelope["type"], envelope["data"]
     request_id = data.get("request_id")
     of_run = data if kind in FINAL_TYPES or kind == RESOLVED else {}
-    whole = json.dumps({name: envelope[name] for name in ENVELOPE}, sort_keys=True, ensure_ascii=False)
+    fields = {name: envelope.get(name) for name in ENVELOPE} | {"hides": list(envelope.get("hides") or ())}
+    whole = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return Seen(
         epoch=envelope["epoch"],
         seq=envelope["seq"],
@@ -89,9 +89,8 @@ class RecordedDevice:
         self._conversations: dict[str, Conversation] = {}
         self._readers: list[asyncio.Task[None]] = []
         self._came = asyncio.Condition()
-        self._shown: dict[tuple[str, str], tuple[int, str]] = {}  # conversation, run -> attempt and text so far
-        for event in RUN_EVENTS:
-            client.on(event, partial(self._heard, event))
+        self._shown: dict[tuple[str, str], tuple[int, str]] = {}  # conversation, run -> version and text so far
+        client.on(ServerEvent.RUN_CHANGED, self._on_run_changed)
 
     async def create(self, title: str, *, agent: AgentMode) -> Conversation:
         """Create an open conversation and follow it."""
@@ -147,7 +146,7 @@ class RecordedDevice:
 
     def settle(self, conversation_id: str) -> None:
         """Record that it is connected and has everything, and what it shows of runs in the end."""
-        self._look(conversation_id)
+        self._shows_all(conversation_id)
         self.recorder.settle(self.name, conversation_id)
 
     async def record_log(self, conversation_id: str) -> list[Entry]:
@@ -189,8 +188,8 @@ class RecordedDevice:
         card = conversation.card
         whole = card is None or card.replayed == card.history
         self.recorder.open_view(self.name, conversation.id, whole=whole)
-        conversation.on_live_changed = lambda: self._look(conversation.id)
-        self._look(conversation.id)
+        conversation.on_runs_changed = partial(self._on_runs_applied, conversation.id)
+        self._shows_all(conversation.id)
         self._readers.append(asyncio.create_task(self._read(conversation)))
         return conversation
 
@@ -253,26 +252,33 @@ class RecordedDevice:
 
     # What it shows of runs
 
-    def _heard(self, event: str, payload: Mapping[str, Any]) -> None:
-        conversation_id = payload["conversation_id"]
-        if conversation_id in self._conversations:
-            self._shows(conversation_id, payload["run_id"], event, payload["attempt"])
+    def _on_runs_applied(self, conversation_id: str, run_ids: Sequence[str], event: str) -> None:
+        """Runs have changed by an event, or by the answer to a sync."""
+        runs = self._conversations[conversation_id].runs
+        for run_id in run_ids:
+            run = runs.get(run_id)
+            if run is not None or event != ServerEvent.ENTRY_APPENDED:  # its final entry is written down as such
+                of = run.version if run else self._shown.get((conversation_id, run_id), (0, ""))[0]
+                self._shows(conversation_id, run_id, event, of)
 
-    def _shows(self, conversation_id: str, run_id: str, event: str, attempt: int) -> None:
-        run = self._conversations[conversation_id].live.runs.get(run_id)
-        shows = (run.attempt, run.text) if run is not None else None
-        self.recorder.run_event(self.name, conversation_id, run_id, event, attempt, shows)
+    def _on_run_changed(self, payload: Mapping[str, Any]) -> None:
+        """A device in step that has heard of a version shows it."""
+        conversation = self._conversations.get(payload["conversation_id"])
+        if conversation is not None and conversation.stream.in_step:
+            run_id, version = payload["run"]["run_id"], payload["run"]["version"]
+            run = conversation.runs.get(run_id)
+            if run is not None and run.version < version:
+                self._shows(conversation.id, run_id, ServerEvent.RUN_CHANGED, version)
+
+    def _shows(self, conversation_id: str, run_id: str, event: str, of: int) -> None:
+        run = self._conversations[conversation_id].runs.get(run_id)
+        shows = (run.version, run.text) if run is not None else None
+        self.recorder.run_event(self.name, conversation_id, run_id, event, of, shows)
         if shows is None:
             self._shown.pop((conversation_id, run_id), None)
         else:
             self._shown[conversation_id, run_id] = shows
 
-    def _look(self, conversation_id: str) -> None:
-        """Record what has changed without an event of its own, as when the client has looked again."""
-        runs = self._conversations[conversation_id].live.runs
-        known = {run_id for where, run_id in self._shown if where == conversation_id}
-        for run_id in known - runs.keys():
-            self._shows(conversation_id, run_id, "", self._shown[conversation_id, run_id][0])
-        for run_id, run in list(runs.items()):
-            if self._shown.get((conversation_id, run_id)) != (run.attempt, run.text):
-                self._shows(conversation_id, run_id, "", run.attempt)
+    def _shows_all(self, conversation_id: str) -> None:
+        known = [run_id for where, run_id in self._shown if where == conversation_id]
+        self._on_runs_applied(conversation_id, list({*known, *self._conversations[conversation_id].runs}), "")

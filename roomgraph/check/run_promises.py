@@ -9,9 +9,8 @@ from roomgraph.check.anomalies import Anomaly, AnomalyKind, of_entry
 from roomgraph.check.history import RESOLVED, Execution, RunView, Seen
 from roomgraph.check.index import Index
 
-# Events that come only when the attempt that they are about exists.
-_OF_AN_ATTEMPT = frozenset({"run:started", "run:delta", "run:update"})
-_SUPERSEDED = "run:superseded"
+# Events that come only when the version that they are about exists.
+_OF_A_VERSION = frozenset({"run:changed", "run:written", "run:reported"})
 _COPY_S = 1.0  # at the most, from when an attempt copies what is committed until it begins its first step
 
 
@@ -23,7 +22,7 @@ def accepted_runs(index: Index) -> dict[tuple[str, str], int | None]:
     damaged = {damage.conversation_id for damage in index.history.damages}
     for view in index.history.run_views:
         # A device that saw it begin knows of it too, unless it may have gone with the store.
-        if view.conversation_id not in damaged and any(state.event in _OF_AN_ATTEMPT for state in view.states):
+        if view.conversation_id not in damaged and any(state.event in _OF_A_VERSION for state in view.states):
             accepted[view.conversation_id, view.run_id] = None
     for where, log in index.logs.items():
         for entry in log:
@@ -77,7 +76,7 @@ def stale_end(index: Index) -> Iterator[Anomaly]:
     latest: dict[tuple[str, str], int] = {}
     for view in index.history.run_views:
         whose = (view.conversation_id, view.run_id)
-        heard = [state.of for state in view.states if state.event in _OF_AN_ATTEMPT]
+        heard = [state.of for state in view.states if state.event in _OF_A_VERSION]
         latest[whose] = max([latest.get(whose, 0), *heard])
     for where, log in index.logs.items():
         for entry in log:
@@ -159,19 +158,18 @@ def _committed_at(one: Execution, starts: list[float]) -> float:
 
 
 def dead_text(index: Index) -> Iterator[Anomaly]:
-    """When a device has heard that an attempt is void, or of a later one, it shows nothing more of its text."""
+    """When a device has heard of a later version, it shows nothing more of an earlier one's text."""
     for view in index.history.run_views:
         top = 0
         for state in view.states:
-            heard = state.of + 1 if state.event == _SUPERSEDED else state.of
-            # A later attempt begins with an empty text; only a look tells how much it has said already.
-            begins = heard > top and state.event in ("run:started", _SUPERSEDED)
-            top = max(top, heard)
-            if state.attempt is None or not state.chars or (state.attempt >= top and not begins):
+            # A version begins with an empty text; only a sync tells how much it has said already.
+            begins = state.of > top and state.event == "run:changed"
+            top = max(top, state.of)
+            if state.version is None or not state.chars or (state.version >= top and not begins):
                 continue
             detail = (
-                f"{view.device} showed {state.chars} characters of attempt {state.attempt} of {view.run_id} "
-                f"when it had heard {state.event or 'by a look'} that attempt {top} goes on."
+                f"{view.device} showed {state.chars} characters of version {state.version} of {view.run_id} "
+                f"when it had heard {state.event or 'by a sync'} that version {top} continues it."
             )
             yield _of_view(AnomalyKind.DEAD_TEXT, view, detail)
             break
@@ -184,26 +182,26 @@ def text_left(index: Index) -> Iterator[Anomaly]:
     for view in index.history.run_views:
         if (view.device, view.conversation_id) in settled and (view.conversation_id, view.run_id) in ended:
             last = view.states[-1] if view.states else None
-            if last is not None and last.attempt is not None:
+            if last is not None and last.version is not None:
                 detail = (
-                    f"{view.device} shows {last.chars} characters of attempt {last.attempt} of {view.run_id} "
+                    f"{view.device} shows {last.chars} characters of version {last.version} of {view.run_id} "
                     "in the end, though it has ended."
                 )
                 yield _of_view(AnomalyKind.TEXT_LEFT, view, detail)
 
 
 def text_differs(index: Index) -> Iterator[Anomaly]:
-    """Devices that show equally much of an attempt show the same."""
+    """Devices that show equally much of a version show the same."""
     first: dict[tuple[str, str, int, int], tuple[str, str]] = {}
     for view in index.history.run_views:
         for state in view.states:
-            if state.attempt is None:
+            if state.version is None:
                 continue
-            place = (view.conversation_id, view.run_id, state.attempt, state.chars)
+            place = (view.conversation_id, view.run_id, state.version, state.chars)
             device, digest = first.setdefault(place, (view.device, state.digest))
             if digest != state.digest:
                 detail = (
-                    f"{view.device} showed other {state.chars} characters of attempt {state.attempt} "
+                    f"{view.device} showed other {state.chars} characters of version {state.version} "
                     f"of {view.run_id} than {device}."
                 )
                 yield _of_view(AnomalyKind.TEXT_DIFFERS, view, detail)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,7 +15,8 @@ from typing import Any, NamedTuple
 from roomgraph.load.figures import Figures
 from roomgraph.load.wire import Refusal, Wire, WireError
 from sio_clients.route import Route
-from sio_server.protocol.events import MAX_PAGE_ENTRIES, MAX_SYNC_CONVERSATIONS, ClientEvent, ServerEvent
+from sio_server.protocol.events import CHANGES, MAX_SYNC_CONVERSATIONS, STREAM_EVENTS, ClientEvent, ServerEvent
+from sio_server.protocol.stream import KEPT_LIMIT
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 5.0
@@ -23,21 +26,23 @@ PACE_KEPT_S = 30.0  # a send is due so long at most before it is left out
 DEVICE_PREFIX = "light-"
 SILENCE_S = 10.0  # the node pings every 4 s and waits 4 s for the pong; 2 s more on a busy machine
 
-_ENTRY = b'42["entry:appended",'
+_STREAM = tuple(f'42["{event}",'.encode() for event in STREAM_EVENTS)
 _RESET = f'42["{ServerEvent.CONVERSATION_RESET}",'.encode()
-_LEAVE = (f'42["{ServerEvent.SERVER_DRAINING}",'.encode(), f'42["{ServerEvent.SESSION_ENDED}",'.encode())
+_SYNCED = f'42["{ServerEvent.CONVERSATION_SYNCED}",'.encode()
+_LEAVE = f'42["{ServerEvent.SESSION_ENDED}",'.encode()
 
 
 class Heard(NamedTuple):
-    """What a device looks at in an entry."""
+    """What a device looks at in an event of a conversation's stream."""
 
     conversation_id: str
-    epoch: str
+    n: int  # 0: an entry of a page
+    epoch: str  # "" and seq 0: not an entry
     seq: int
-    device_id: str
-    request_id: str  # of light devices: "<device id>.<number>.<when it was due, in microseconds>"
-    due: float  # 0.0: not a light device's message
-    digest: int
+    device_id: str = ""
+    request_id: str = ""  # of light devices: "<device id>.<number>.<when it was due, in microseconds>"
+    due: float = 0.0  # 0.0: not a light device's message
+    digest: int = 0
 
 
 class Entries:
@@ -51,22 +56,27 @@ class Entries:
         self._digests: dict[tuple[str, str, int], int] = {}
 
     def of_frame(self, frame: bytes) -> Heard:
-        """The entry in a frame of `entry:appended`."""
+        """The event in a frame of a conversation's stream."""
         heard = self._read.get(frame)
         if heard is None:
             if len(self._read) > 4096:
                 self._read.clear()
-            heard = self._read[frame] = self.of_envelope(json.loads(frame[2:])[1])
+            payload = json.loads(frame[2:])[1]
+            if "seq" in payload:
+                heard = self.of_envelope(payload)
+            else:
+                heard = Heard(payload["conversation_id"], payload["n"], "", 0)
+            self._read[frame] = heard
         return heard
 
     def of_envelope(self, envelope: Mapping[str, Any]) -> Heard:
-        """The entry of an envelope in a page."""
+        """The entry of an envelope, live or in a page."""
         data = envelope["data"]
         digest = hash((envelope["type"], envelope["ts"], json.dumps(data, sort_keys=True)))
         device_id, request_id = str(data.get("device_id", "")), str(data.get("request_id", ""))
         light = device_id.startswith(DEVICE_PREFIX) and request_id.startswith(f"{device_id}.")
         due = int(request_id.rpartition(".")[2]) / 1e6 if light else 0.0
-        where = envelope["conversation_id"], envelope["epoch"], envelope["seq"]
+        where = envelope["conversation_id"], envelope.get("n", 0), envelope["epoch"], envelope["seq"]
         return Heard(*where, device_id, request_id, due, digest)
 
     def same(self, heard: Heard) -> bool:
@@ -84,14 +94,21 @@ class Place:
     conversation_id: str
     epoch: str = ""
     seq: int = 0
-    paged: int = 0  # what lies below may come live as well: it was in a page
+    n: int = 0
+    synced: int = 0  # events up to this n may come live as well: the latest answer had them
+    highest: float = 0  # the highest n that was heard while syncing
+    behind: bool = False  # because an event is missing; what comes live after it was overtaken
     syncing: bool = True
-    reading: bool = False  # because an entry is missing; what comes live after it was overtaken
-    early: dict[int, Heard] = field(default_factory=dict)
+    kept: dict[int, Heard] = field(default_factory=dict)
 
     @property
     def level(self) -> bool:
-        return not self.syncing and not self.early and not self.reading
+        return not self.syncing
+
+    def lost(self) -> None:
+        """Events are kept for the next answer from now on."""
+        self.syncing, self.behind, self.highest = True, False, 0
+        self.kept.clear()
 
 
 class LightDevice:
@@ -221,6 +238,8 @@ class LightDevice:
 
     async def ask(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Send an event until it is answered, on new connections if need be. Raises Refusal or WireError."""
+        if event in CHANGES:
+            payload = {"request_id": uuid.uuid4().hex, **payload}
         give_up_at = time.monotonic() + GIVE_UP_S
         while True:
             try:
@@ -277,8 +296,7 @@ class LightDevice:
                 self._wire = None
                 wire.abort()
                 for place in self.places.values():
-                    place.syncing, place.reading = True, False
-                    place.early.clear()
+                    place.lost()
 
     async def _request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
         if self._wire is None:
@@ -292,94 +310,112 @@ class LightDevice:
     async def _follow(self, event: str, request: dict[str, Any]) -> None:
         conversation_id = request["conversation_id"]
         place = self.places.setdefault(conversation_id, Place(conversation_id))
-        self._begin(place, await self.ask(event, request))
+        if self._begin(place, await self.ask(event, request)):
+            self._sync_again(place)
 
     async def _sync(self, places: list[Place]) -> None:
-        for start in range(0, len(places), MAX_SYNC_CONVERSATIONS):
-            batch = {place.conversation_id: place for place in places[start : start + MAX_SYNC_CONVERSATIONS]}
+        """Sync until there is no more."""
+        while places:
+            batch = {place.conversation_id: place for place in places[:MAX_SYNC_CONVERSATIONS]}
+            places = places[MAX_SYNC_CONVERSATIONS:]
             positions = {name: {"epoch": place.epoch, "seq": place.seq} for name, place in batch.items()}
             answer = await self._request(ClientEvent.SESSION_SYNC, {"positions": positions})
             for conversation_id, place in batch.items():
                 result = answer["conversations"][conversation_id]
                 if "error" in result:
                     raise WireError(f"{conversation_id}: {result['error']['code']}")
-                self._begin(place, result)
+                if self._begin(place, result):
+                    places.append(place)
 
-    def _begin(self, place: Place, result: Mapping[str, Any]) -> None:
-        """The answer to a join or a sync came: begin where it says."""
+    def _begin(self, place: Place, result: Mapping[str, Any]) -> bool:
+        """The answer to a join or a sync came; returns whether another sync is needed."""
+        if not place.syncing and result["n"] <= place.n:
+            return False  # its request was repeated, and the sync of the new connection was quicker
         if result["verdict"] == "reset" and place.epoch:
             self.figures.resets += 1
         if result["verdict"] != "resumed":
             place.epoch, place.seq = result["position"]["epoch"], result["after"]
-        place.syncing = False
-        self._take_page(place, result["entries"], result["head"])
-
-    def _take_page(self, place: Place, entries: Sequence[Mapping[str, Any]], head: int) -> None:
-        for envelope in entries:
+        for envelope in result["entries"]:
             if envelope["seq"] == place.seq + 1:
                 self.figures.caught_up += 1
                 self._take(place, self._entries.of_envelope(envelope))
-        place.paged = max(place.paged, place.seq, head)
-        place.early = {seq: heard for seq, heard in place.early.items() if seq > place.seq}
-        self._take_early(place)
-        if place.early or head > place.seq:
-            if not place.reading:
-                place.reading = True
-                self._spawn(self._read(place))
-        else:
-            place.reading = False
-            self._note_return()
-
-    async def _read(self, place: Place) -> None:
-        """Read what is missing; the page says whether to go on."""
-        request = {"conversation_id": place.conversation_id, "after": place.seq, "limit": MAX_PAGE_ENTRIES}
-        try:
-            page = await self._request(ClientEvent.HISTORY_READ, request)
-        except (WireError, TimeoutError):
-            self.cut()  # the next connection begins with a sync
-            return
-        place.reading = False
-        self._take_page(place, page["entries"], page["head"])
+        if result["more"]:
+            place.syncing = True
+            return True
+        place.n = place.synced = result["n"]
+        highest, kept = place.highest, sorted(place.kept.items())
+        place.lost()
+        for n, heard in kept:
+            if n > place.n and not self._apply(place, heard):
+                return True
+        if highest > place.n:
+            return True
+        place.syncing = False
+        self._note_return()
+        return False
 
     def _hear(self, frame: bytes) -> None:
-        if frame.startswith(_ENTRY):
+        if frame.startswith(_STREAM):
             heard = self._entries.of_frame(frame)
             place = self.places.get(heard.conversation_id)
             if place is None:
                 return
-            self.figures.delivered += 1
-            if heard.due:
-                self.figures.latency.add(time.monotonic() - heard.due)
-            if heard.seq == place.seq + 1 and not place.syncing and heard.epoch == place.epoch:
-                self.figures.reordered += heard.seq > place.paged and bool(place.early)
-                self._take(place, heard)
-                if place.early:
-                    self._take_early(place)
+            if heard.seq:
+                self.figures.delivered += 1
+                if heard.due:
+                    self.figures.latency.add(time.monotonic() - heard.due)
             else:
-                self._hear_other(place, heard)
+                self.figures.other_events += 1
+            if place.syncing:
+                self._keep(place, heard)
+            elif heard.n <= place.n:
+                self.figures.duplicated += heard.n > place.synced
+            elif not self._apply(place, heard):
+                self.figures.gaps += heard.n > place.n + 1
+                self._sync_again(place)
+                place.behind = True
+                self._keep(place, heard)
         elif frame.startswith(_LEAVE):
             self.cut()
-        elif frame.startswith(_RESET):
-            place = self.places.get(json.loads(frame[2:])[1]["conversation_id"])
-            if place is not None:
-                self._sync_again(place)
+        elif frame.startswith((_RESET, _SYNCED)):
+            payload = json.loads(frame[2:])[1]
+            place = self.places.get(payload["conversation_id"])
+            if place is not None and frame.startswith(_RESET):
+                self._hear_reset(place)
+            elif place is not None:
+                self._hear_synced(place, payload)
         else:
             self.figures.other_events += 1
 
-    def _hear_other(self, place: Place, heard: Heard) -> None:
-        """An entry that is not the next one."""
+    def _keep(self, place: Place, heard: Heard) -> None:
+        self.figures.reordered += place.behind and heard.n < place.highest
+        place.highest = max(place.highest, heard.n)
+        if len(place.kept) < KEPT_LIMIT:
+            place.kept[heard.n] = heard
+
+    def _apply(self, place: Place, heard: Heard) -> bool:
+        """Apply the next event; False when it is not the next one."""
+        if heard.n != place.n + 1 or (heard.seq and (heard.epoch, heard.seq) != (place.epoch, place.seq + 1)):
+            return False
+        place.n = heard.n
+        if heard.seq:
+            self._take(place, heard)
+        return True
+
+    def _hear_reset(self, place: Place) -> None:
         if place.syncing:
-            place.early[heard.seq] = heard
-        elif heard.epoch != place.epoch:
-            self._sync_again(place)
-        elif heard.seq <= place.seq:
-            self.figures.duplicated += heard.seq > place.paged
+            place.highest = math.inf  # the answer on its way may be from before
         else:
-            self.figures.gaps += heard.seq > place.paged and not place.early
-            place.early[heard.seq] = heard
-            if not place.reading:
-                place.reading = True
-                self._spawn(self._read(place))
+            self._sync_again(place)
+
+    def _hear_synced(self, place: Place, result: Mapping[str, Any]) -> None:
+        """The node brings what it has missed itself."""
+        if place.syncing:
+            place.highest = max(place.highest, result["n"])
+        elif result["n"] > place.n:
+            other = result["position"]["epoch"] != place.epoch or result["after"] > place.seq
+            if other or self._begin(place, result):
+                self._sync_again(place)
 
     def _sync_again(self, place: Place) -> None:
         place.syncing = True
@@ -389,12 +425,7 @@ class LightDevice:
         try:
             await self._sync([place])
         except (WireError, TimeoutError):
-            self.cut()
-
-    def _take_early(self, place: Place) -> None:
-        while (heard := place.early.pop(place.seq + 1, None)) is not None:
-            if heard.epoch == place.epoch:
-                self._take(place, heard)
+            self.cut()  # the next connection begins with a sync
 
     def _take(self, place: Place, heard: Heard) -> None:
         """The next entry of the log is here."""

@@ -90,9 +90,9 @@ class Figures:
     given_up: int = 0  # sends without an answer: the outcome is unknown
     delivered: int = 0  # entries that came live, at all devices
     caught_up: int = 0  # entries that came in pages
-    duplicated: int = 0  # an entry that came live twice, or a message that is in the log twice
-    reordered: int = 0  # an entry that came live after a later one
-    gaps: int = 0  # entries that came live while an earlier one was missing; it was read from the log
+    duplicated: int = 0  # an event that came live twice, or a message that is in the log twice
+    reordered: int = 0  # an event that came live after a later one
+    gaps: int = 0  # events that came live while an earlier one was missing; a sync brought it
     differing: int = 0  # an entry that is not what other devices got at the same position
     misplaced: int = 0  # a message that is not at the position of its ack
     resets: int = 0  # a device was told to start over

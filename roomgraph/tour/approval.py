@@ -33,7 +33,7 @@ async def play_approval(stage: Stage) -> dict[str, Any]:
         return {"ok": False, "error": "the question did not come"}
     asked = question.data["interrupts"][0]
     options = asked["value"]["options"]
-    open_on = [asked["interrupt_id"] in device.conversation(conversation_id).live.interrupts for device in both]
+    open_on = [asked["interrupt_id"] in device.conversation(conversation_id).interrupts for device in both]
     buttons = "  ".join(f"[{option['label']}]" for option in options)
     stage.quote("concierge", "magenta", question.text, f" [bold]{escape(buttons)}[/]")
     stage.say("approval.asked", asked_on=asked_on, other=answered_on)
@@ -72,7 +72,7 @@ async def play_approval(stage: Stage) -> dict[str, Any]:
         told = [e.data for e in device.entries[conversation_id] if e.type == EntryType.INTERRUPT_RESOLVED]
         by = told[0].get("by") or {} if told else {}
         same = len(told) == 1 and by.get("device_id") == phone.client.device_id and was_open
-        held.append(same and not device.conversation(conversation_id).live.interrupts)
+        held.append(same and not device.conversation(conversation_id).interrupts)
         mark = "[green]✔[/]" if held[-1] else "[red]✘[/]"
         shown = texts("approval.shown" if was_open else "approval.not_shown")
         who, where = escape(by.get("name", "–")), escape(by.get("device_name", "–"))

@@ -117,7 +117,7 @@ async def _see_it_completed(
     same = 0
     for device, on, had in zip(devices, kill.on, watch.shown(run_id, kill.attempt), strict=True):
         theirs = answers(device.entries[conversation_id])
-        held = theirs == in_log[:1] and not device.conversation(conversation_id).live.runs
+        held = theirs == in_log[:1] and not device.conversation(conversation_id).runs
         same += held
         moved = on if device.client.node == on else f"{on} → {device.client.node}"
         lengths = [len(had), sum(len(entry.text) for entry in theirs)]

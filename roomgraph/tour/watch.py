@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from roomgraph.check.history import FINAL_TYPES
 from roomgraph.check.recording import RecordedDevice
 from roomgraph.tour.stage import WAIT_S
 from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.run import RunStatus
 
 
 class RunWatch:
@@ -19,34 +21,32 @@ class RunWatch:
         self._devices = devices
         self._conversation_ids = frozenset(conversation_ids)
         self.started: dict[tuple[str, int], tuple[str, float]] = {}  # run and attempt -> node, when it was heard
-        self.withdrawn: dict[tuple[str, int], int] = {}  # run and attempt -> characters
+        self.withdrawn: dict[tuple[str, int], int] = {}  # run and attempt that withdrew -> characters
         self.ended: dict[str, int] = {}  # run -> attempt
         self._shown: dict[tuple[str, int, str], str] = {}  # run, attempt and device -> text so far
         self._heard = asyncio.Event()
-        events = (
-            ServerEvent.RUN_STARTED,
-            ServerEvent.RUN_DELTA,
-            ServerEvent.RUN_SUPERSEDED,
-            ServerEvent.RUN_FINISHED,
-        )
         for device in devices:
-            for event in events:
+            for event in (ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.ENTRY_APPENDED):
                 device.client.on(event, partial(self._hear, device, event))
 
     def _hear(self, device: RecordedDevice, event: str, payload: dict[str, Any]) -> None:
         if payload["conversation_id"] not in self._conversation_ids:
             return
-        run_id, attempt = payload["run_id"], payload["attempt"]
-        if event == ServerEvent.RUN_STARTED:
-            self.started.setdefault((run_id, attempt), (payload["node"], self.now()))
-        elif event == ServerEvent.RUN_DELTA:
-            run = device.conversation(payload["conversation_id"]).live.runs.get(run_id)
-            if run is not None and run.attempt == attempt:
-                self._shown[run_id, attempt, device.name] = run.text
-        elif event == ServerEvent.RUN_SUPERSEDED:
-            self.withdrawn[run_id, attempt] = payload["withdrawn_chars"]
-        else:
-            self.ended[run_id] = attempt
+        runs = device.conversation(payload["conversation_id"]).runs
+        if event == ServerEvent.RUN_CHANGED:
+            told = payload["run"]
+            run_id, attempt = told["run_id"], told["attempt"]
+            if told["status"] == RunStatus.RUNNING:
+                self.started.setdefault((run_id, attempt), (told["node"], self.now()))
+            run = runs.get(run_id)
+            if run is not None and run.withdrawn_text:
+                self.withdrawn[run_id, run.attempt] = len(run.withdrawn_text)
+        elif event == ServerEvent.RUN_WRITTEN:
+            run = runs.get(payload["run_id"])
+            if run is not None:
+                self._shown[run.run_id, run.attempt, device.name] = run.text
+        elif payload["type"] in FINAL_TYPES:
+            self.ended[payload["data"]["run_id"]] = payload["data"]["attempt"]
         self._heard.set()
 
     def now(self) -> float:

@@ -6,18 +6,18 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
-from sio_server.conversation.view import View, get_view
+from sio_server.conversation.view import RoomView, View, get_room_view, get_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
@@ -30,9 +30,10 @@ class Author:
     name: str
     device_id: str
     device_name: str = ""
+    session_id: str = ""
 
     def to_json(self) -> str:
-        """The author as entries and events say it: `{user_id, name, device_id, device_name}`."""
+        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id}`."""
         return to_json(asdict(self))
 
 
@@ -82,13 +83,16 @@ class ConversationLog:
         *,
         run_id: str,
         edits: int | None = None,
+        after: str | None = None,
         handed: Handed | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
 
         `run_id` is used when the conversation's agent must answer, in the same step. A message that `edits`
-        the author's last one takes back what the agent made of that one. `handed` is what this node knows to have
-        been in the log: a seq that a device has seen is not given to another entry, should the log have lost it.
+        the author's last one takes back what the agent made of that one. `after` is the request_id of the author's
+        message that must be there already: Refused with `out_of_order` if it is not. `handed` is what this node
+        knows to have been in the log: a seq that a device has seen is not given to another entry, should the log
+        have lost it.
         """
         data: dict[str, Any] = {
             "role": "user",
@@ -103,15 +107,14 @@ class ConversationLog:
         where = {"conversation_id": conversation_id, "device_id": author.device_id}
         self._trace.record(TraceKind.RECEIVED, user_id=author.user_id, **where)
         began = time.monotonic()
-        body = text if edits is None else f"{edits} {text}"
-        digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
+        digest = hashlib.sha1(to_json([edits, text]).encode(), usedforsecurity=False).hexdigest()
         reply = await self._allowances.write(
             "append",
             conversation_id,
             author.user_id,
             data=to_json(data),
-            request_id=request_id,
-            digest=digest,
+            request=Request(author.user_id, request_id, digest),
+            after=after,
             run_id=run_id,
             mentioned=f" {' '.join(mentions(text))} ",
             people=mentioned_people(text),
@@ -122,7 +125,7 @@ class ConversationLog:
             seen_ts=handed.ts if handed else None,
             new_epoch=new_epoch(),
         )
-        ack, new = json.loads(reply["ack"]), reply["new"] == "1"
+        ack, new = json.loads(reply["ack"]), not reply.repeated
         took_ms = round((time.monotonic() - began) * 1000, 3)
         self._trace.record(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
         return ack, new
@@ -135,9 +138,13 @@ class ConversationLog:
         limit: int,
         after: int | None = None,
         before: int | None = None,
+        up_to: int | None = None,
         max_bytes: int = MAX_PAGE_BYTES,
     ) -> Page:
         """Entries just above `after`, or just below `before` (default: the end of the log).
+
+        With `after`, nothing above `up_to` is read, nor told of. An entry that is not current any more has
+        `hidden_by`, the seq of the entry that made it so.
 
         An empty `user_id` reads for the node itself, which checks who may get the entries.
         """
@@ -148,18 +155,28 @@ class ConversationLog:
             user_id=user_id,
             direction=direction,
             seq=seq,
+            up_to=up_to,
             limit=limit,
             max_bytes=max_bytes,
         )
         epoch, flat = str(reply["epoch"]), reply["entries"]
         # Entries that are older than the log's epoch belong to it as well.
-        entries = [(int(s), {**json.loads(e), "epoch": epoch}) for s, e in zip(flat[::2], flat[1::2], strict=True)]
-        size = sum(len(str(e).encode()) for e in flat[1::2])
+        entries = []
+        for entry_seq, envelope, hidden_by in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            entry = {**json.loads(envelope), "epoch": epoch}
+            if hidden_by:
+                entry["hidden_by"] = int(hidden_by)
+            entries.append((int(entry_seq), entry))
+        size = sum(len(str(envelope).encode()) for envelope in flat[1::3])
         return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries, size)
 
     async def get_view(self, conversation_id: str, user_id: str) -> View:
         """What `user_id`, a member, may know of the conversation now."""
         return await get_view(self._scripts, conversation_id, user_id)
+
+    async def get_room_view(self, conversation_id: str, user_ids: Iterable[str]) -> RoomView:
+        """What the members among these users may know of the conversation now, and who of them is none."""
+        return await get_room_view(self._scripts, conversation_id, user_ids)
 
     async def verify(self, conversation_id: str, handed: Handed) -> str:
         """Make sure that the log still holds what was delivered; return its epoch.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sio_server.conversation.quotas import Allowances
 from sio_server.protocol.errors import Refused
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Reply, Scripts
+from sio_server.store.scripts import Reply, Request, Scripts
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,15 @@ class Marks:
             for conversation_id, reply in zip(marks, replies, strict=True)
         }
 
-    async def save_draft(self, conversation_id: str, by: MarkedBy, text: str) -> int:
+    async def save_draft(
+        self, conversation_id: str, by: MarkedBy, text: str, *, request: Request | None = None
+    ) -> int:
         """Keep the user's unsent text; return its revision. Raises Refused with `quota_exceeded`."""
         reply = await self._allowances.write(
             "save_draft",
             conversation_id,
             by.user_id,
+            request=request or Request.unrepeated(by.user_id),
             device_id=by.device_id,
             session_id=by.session_id,
             text=to_json(text),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -17,8 +17,39 @@ from sio_server.protocol.events import ConversationCreate
 from sio_server.protocol.run import agent_name
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import UNLISTED_KEPT_MS, ConversationKeys, user_conversations, user_sessions
-from sio_server.store.scripts import Scripts
+from sio_server.store.keys import (
+    UNLISTED_KEPT_MS,
+    ConversationKeys,
+    user_conversations,
+    user_request,
+    user_sessions,
+)
+from sio_server.store.scripts import Request, Scripts
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a request about membership.
+
+    `done`: whether it changed anything, as it was first answered; `repeated`: that was earlier.
+    """
+
+    done: bool
+    repeated: bool
+
+    @property
+    def is_news(self) -> bool:
+        """Whether others have to be told now."""
+        return self.done and not self.repeated
+
+
+@dataclass(frozen=True)
+class Invited:
+    """The users for whom an invitation was new, as it was first answered; `repeated`: that was earlier."""
+
+    user_ids: list[str]
+    title: str
+    repeated: bool
 
 
 class Members:
@@ -44,16 +75,18 @@ class Members:
         self._quotas = quotas or Quotas()
         self.listing = ConversationList(redis, scripts)
 
-    async def create(self, author: Author, request: ConversationCreate) -> tuple[str, bool]:
-        """Create a conversation owned by the author; return its id and whether it is new.
+    async def create(
+        self, author: Author, request: ConversationCreate, graph: str | None = None
+    ) -> tuple[str, Change]:
+        """Create a conversation owned by the author; return its id. `graph`: the one that is meant by None.
 
         Raises Refused with `quota_exceeded` when the author has as many conversations, or invitations, as allowed.
 
-        The same request with the same `conversation_id` may be repeated; another one is refused with
-        `conversation_exists`.
+        An id that is taken is refused with `conversation_exists`, unless by the author with the same settings.
         """
-        conversation_id = request.conversation_id or f"c-{secrets.token_hex(8)}"
-        graph = request.graph or "agent"
+        asked = Request(author.user_id, request.request_id, request.digest)
+        conversation_id = request.conversation_id or await self._choose_id(asked)
+        graph = request.graph or graph or "agent"
         settings = {
             "title": request.title,
             "access": request.access,
@@ -62,7 +95,6 @@ class Members:
             "multitask": request.multitask_strategy,
             "approvals": request.approvals,
         }
-        named = [settings, sorted(request.invite)]
         data = {
             "user_id": author.user_id,
             "name": author.name,
@@ -80,57 +112,69 @@ class Members:
         reply = await self._scripts.conversation(
             "create",
             conversation_id,
+            asked,
             user_id=author.user_id,
+            session_id=author.session_id,
             epoch=new_epoch(),
             retention=self._retention,
-            digest=hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
             data=to_json(data),
             settings=settings,
             user_ids=request.invite,
             invitations_kept_ms=self._quotas.invitations_kept_ms,
         )
         await self._list_invitations(conversation_id, request.invite)
-        return conversation_id, reply["new"] == "1"
+        return conversation_id, Change(reply["new"] == "1", reply.repeated)
 
-    async def join(self, author: Author, conversation_id: str) -> bool:
-        """Make the author a member; return whether that is new."""
+    async def join(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
+        """Make the author a member."""
         await self._index(author.user_id, conversation_id)
         data = {"user_id": author.user_id, "name": author.name}
         try:
             reply = await self._scripts.conversation(
-                "join", conversation_id, user_id=author.user_id, data=to_json(data)
+                "join",
+                conversation_id,
+                request or Request.unrepeated(author.user_id),
+                user_id=author.user_id,
+                session_id=author.session_id,
+                data=to_json(data),
             )
         except Refused:
             await self._unindex(author.user_id, conversation_id)
             raise
-        return bool(reply["new"] == "1")
+        return Change(reply["new"] == "1", reply.repeated)
 
-    async def leave(self, author: Author, conversation_id: str) -> bool:
-        """End the author's membership; return whether there was one."""
+    async def leave(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
+        """End the author's membership, if there is one."""
         data = {"user_id": author.user_id, "name": author.name}
         reply = await self._scripts.conversation(
             "leave",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
+            session_id=author.session_id,
             data=to_json(data),
             abandoned_kept_ms=self._quotas.abandoned_kept_ms,
         )
-        await self._unindex(author.user_id, conversation_id)
-        return bool(reply["left"] == "1")
+        if not reply.repeated:  # the user may have come back since
+            await self._unindex(author.user_id, conversation_id)
+        return Change(reply["left"] == "1", reply.repeated)
 
-    async def invite(self, author: Author, conversation_id: str, user_ids: list[str]) -> list[str]:
-        """Invite users; return those for whom it is new. Raises Refused with `quota_exceeded`."""
+    async def invite(
+        self, author: Author, conversation_id: str, user_ids: list[str], request: Request | None = None
+    ) -> Invited:
+        """Invite users. Raises Refused with `quota_exceeded`."""
         await self._reserve_invitations(author.user_id, conversation_id, user_ids)
         reply = await self._scripts.conversation(
             "invite",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             user_ids=user_ids,
             invitations_kept_ms=self._quotas.invitations_kept_ms,
         )
         # For all of them, also when this is a repetition: the first time may have ended here.
         await self._list_invitations(conversation_id, user_ids)
-        return list(reply["new"])
+        return Invited(list(reply["new"]), reply["title"], reply.repeated)
 
     async def members(self, conversation_id: str, user_id: str) -> list[dict[str, Any]]:
         """The members with role and whether online; for members only."""
@@ -172,6 +216,12 @@ class Members:
             for user_id in user_ids:
                 pipe.exists(user_sessions(user_id))
             return {user_id: bool(there) for user_id, there in zip(user_ids, await pipe.execute(), strict=True)}
+
+    async def _choose_id(self, request: Request) -> str:
+        """A new id for the conversation that this request creates: the same one for each repetition."""
+        key = user_request(request.user_id, request.request_id)
+        reply = await self._scripts.plain("choose_id", [key], conversation_id=f"c-{secrets.token_hex(8)}")
+        return str(reply["conversation_id"])
 
     async def _reserve_invitations(self, user_id: str, conversation_id: str, user_ids: list[str]) -> None:
         if user_ids and self._quotas.invitations:

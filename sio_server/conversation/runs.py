@@ -40,7 +40,7 @@ class ClaimedRun:
 
 @dataclass(frozen=True)
 class LeaseHeld:
-    """Another worker holds the lease, and will lose it in `seconds` unless it renews it."""
+    """Another worker holds the lease. Unless it is renewed, its run is stalled, or it expires, in `seconds`."""
 
     seconds: float
 
@@ -115,13 +115,13 @@ class Runs:
     async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
         """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
         await self._fenced(
-            "delta", run, run_id=run.run_id, attempt=run.attempt, offset=offset, length=len(text), text=text
+            "add_text", run, run_id=run.run_id, attempt=run.attempt, offset=offset, length=len(text), text=text
         )
 
-    async def add_update(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
-        """Show what the run reports; `number` counts this attempt's updates from 1."""
+    async def add_report(self, run: ClaimedRun, number: int, report: dict[str, Any]) -> None:
+        """Show what the run reports; `number` counts this attempt's reports from 1."""
         await self._fenced(
-            "update", run, run_id=run.run_id, attempt=run.attempt, number=number, report=to_json(update)
+            "add_report", run, run_id=run.run_id, attempt=run.attempt, number=number, report=to_json(report)
         )
 
     async def finish_run(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 from sio_server.conversation.log import Author
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Request, Scripts
 
 
 class AlreadyResolved(Refused):
-    """Another answer came first; `event` is the `interrupt:resolved` that tells whose."""
+    """Another answer came first; the details tell which, whose, and the seq of its entry."""
 
-    def __init__(self, event: dict[str, Any]) -> None:
-        by = event["by"]
+    def __init__(self, winner: dict[str, Any]) -> None:
+        by = winner["by"]
         where = by["device_name"] or by["device_id"]
-        super().__init__(ErrorCode.ALREADY_RESOLVED, f"{by['name']} has answered already, on {where}")
-        self.event = event
+        details = {name: winner[name] for name in ("seq", "value", "by")}
+        super().__init__(ErrorCode.ALREADY_RESOLVED, f"{by['name']} has answered already, on {where}", details)
 
 
 class Turns:
@@ -28,40 +27,60 @@ class Turns:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
-    async def stop(self, conversation_id: str, author: Author, run_id: str | None) -> list[str]:
+    async def stop(
+        self, conversation_id: str, author: Author, run_id: str | None, *, request: Request | None = None
+    ) -> list[str]:
         """End a run now, or all of them, wherever it is executed; return those that this ended."""
         reply = await self._scripts.conversation(
-            "stop", conversation_id, user_id=author.user_id, run_id=run_id, by=author.to_json()
+            "stop",
+            conversation_id,
+            request or Request.unrepeated(author.user_id),
+            user_id=author.user_id,
+            run_id=run_id,
+            by=author.to_json(),
         )
         return list(reply["stopped"])
 
     async def respond(
-        self, conversation_id: str, author: Author, interrupt_id: str, value: Any, *, run_id: str
+        self,
+        conversation_id: str,
+        author: Author,
+        interrupt_id: str,
+        value: Any,
+        *,
+        run_id: str,
+        request: Request | None = None,
     ) -> dict[str, Any]:
-        """Answer an interrupt; return the ack. The same answer from the same device may be repeated.
+        """Answer an interrupt; return the ack.
 
         When it was the last open one, the dialog continues in the run `run_id`. Raises AlreadyResolved.
         """
-        answer = to_json(value)
-        same = f"{author.user_id} {author.device_id} {answer}".encode()
         reply = await self._scripts.conversation(
             "respond",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             interrupt_id=interrupt_id,
-            value=answer,
+            value=to_json(value),
             by=author.to_json(),
-            digest=hashlib.sha1(same, usedforsecurity=False).hexdigest(),
             run_id=run_id,
         )
         if reply.status == "already_resolved":
-            raise AlreadyResolved(json.loads(reply["event"]))
+            raise AlreadyResolved(json.loads(reply["ack"]))
         ack: dict[str, Any] = json.loads(reply["ack"])
         return ack
 
-    async def regenerate(self, conversation_id: str, author: Author, seq: int, *, run_id: str) -> str:
+    async def regenerate(
+        self, conversation_id: str, author: Author, seq: int, *, run_id: str, request: Request | None = None
+    ) -> str:
         """Answer the message of the last turn again, whose final entry is `seq`; return the run that does it."""
         reply = await self._scripts.conversation(
-            "regenerate", conversation_id, user_id=author.user_id, seq=seq, run_id=run_id
+            "regenerate",
+            conversation_id,
+            request or Request.unrepeated(author.user_id),
+            user_id=author.user_id,
+            session_id=author.session_id,
+            seq=seq,
+            run_id=run_id,
         )
         return str(reply["run_id"])

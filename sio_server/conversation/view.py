@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ class View:
     last_activity: str
     reads: dict[str, int]
     draft: dict[str, Any] | None
-    unfinished_run: dict[str, Any] | None
+    n: int  # of the last event in the conversation's stream
+    runs: list[dict[str, Any]]  # the unfinished ones in their order, as `run:changed` tells one
     graph: str
     multitask_strategy: str
     approvals: str
@@ -32,9 +33,28 @@ class View:
     delivered: list[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class RoomView:
+    """The same for those of a node's users that follow the conversation; `view` has no role and no draft."""
+
+    view: View
+    left: set[str]  # those that are not members
+    drafts: dict[str, dict[str, Any]]  # by user id
+
+
 async def get_view(scripts: Scripts, conversation_id: str, user_id: str) -> View:
     """What `user_id` may know of the conversation now. Raises Refused for a user who is not a member."""
-    reply = await scripts.conversation("get_view", conversation_id, user_id=user_id)
+    return _view(await scripts.conversation("get_view", conversation_id, user_id=user_id, user_ids=[]))
+
+
+async def get_room_view(scripts: Scripts, conversation_id: str, user_ids: Iterable[str]) -> RoomView:
+    """What the members among these users may know of the conversation now."""
+    reply = await scripts.conversation("get_view", conversation_id, user_id=None, user_ids=sorted(user_ids))
+    drafts = {user: json.loads(draft) for user, draft in _to_dict(reply["drafts"]).items()}
+    return RoomView(_view(reply), set(reply["left"]), drafts)
+
+
+def _view(reply: Reply) -> View:
     meta = _to_dict(reply["meta"])
     return View(
         bounds=LogBounds(meta["epoch"], int(meta["first"]), int(meta["seq"])),
@@ -46,25 +66,14 @@ async def get_view(scripts: Scripts, conversation_id: str, user_id: str) -> View
         last_activity=meta["ts"],
         reads={user: int(seq) for user, seq in _to_dict(reply["reads"]).items()},
         draft=json.loads(reply["draft"]) if reply["draft"] else None,
-        unfinished_run=_unfinished_run(reply) if reply["run_id"] else None,
+        n=int(meta["n"]),
+        runs=json.loads(reply["runs"]),
         graph=meta.get("graph", "concierge"),
         multitask_strategy=meta.get("multitask", "enqueue"),
         approvals=meta.get("approvals", "members"),
         interrupts=_open_interrupts(json.loads(reply["asked"]), reply["interrupts"]) if reply["asked"] else [],
         delivered=_delivered(reply["delivered"]),
     )
-
-
-def _unfinished_run(reply: Reply) -> dict[str, Any]:
-    record = _to_dict(reply["record"])
-    return {
-        "run_id": reply["run_id"],
-        "status": record["status"],
-        "attempt": int(record["attempt"]),
-        "input_seq": int(record["input_seq"]),
-        "text": reply["text"],
-        "updates": [json.loads(update) for update in reply["updates"]],
-    }
 
 
 def _to_dict(flat: Sequence[str]) -> dict[str, str]:

@@ -72,11 +72,11 @@ class DialogHost:
         elif error := ended.exception():
             log.error("the dialog did not end as it should", exc_info=error)
 
-    def on_run_finished(self, run_id: str, status: str) -> None:
-        """A run has ended, on whichever node: see DialogWorker.on_run_finished."""
+    def on_run_ended(self, run_id: str, status: str) -> None:
+        """A run has ended, on whichever node: see DialogWorker.on_run_ended."""
         if self._loop is not None and self._worker is not None:
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._worker.on_run_finished, run_id, status)
+                self._loop.call_soon_threadsafe(self._worker.on_run_ended, run_id, status)
 
     def _main(self, new_loop: Callable[[], asyncio.AbstractEventLoop], ready: Future[None]) -> None:
         try:

@@ -19,12 +19,15 @@ from redis.exceptions import RedisError, ResponseError
 
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect_blocking
-from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
+from sio_server.store.keys import PARTITIONS, WORKERS, runs
 
 log = logging.getLogger(__name__)
 
 BLOCK_S = 2.0
 CLAIM_EVERY_S = 1.0
+# A bell that has been pending for so long is claimed by other nodes. With CLAIM_EVERY_S it is less than a lease: a
+# run whose node dies in its first second is seen to be stalled before it is taken over.
+BELL_IDLE_MS = 750
 SWEEP_EVERY_S = 60.0  # for consumers of nodes that are gone
 CONSUMER_IDLE_MS = 60_000  # a live node asks for messages, or claims them, each few seconds
 AGAIN_S = 0.5  # after an error of Redis
@@ -61,7 +64,7 @@ class RunQueue:
                 await self._read(on_bell, has_room)
 
     async def claim_bells(self, on_bell: OnBell) -> None:
-        """Give bells that have been pending for LEASE_MS to `on_bell`, until cancelled; sweep dead consumers."""
+        """Give bells that have long been pending to `on_bell`, until cancelled; sweep dead consumers."""
         loop = asyncio.get_running_loop()
         swept = loop.time()
         while True:
@@ -146,7 +149,7 @@ class RunQueue:
         for stream in self._streams:
             # From where the last reply ended: bells that are held must not hide those behind them.
             reply: Any = await self._redis.xautoclaim(
-                stream, WORKERS, self._node_id, LEASE_MS, start_id=self._claimed.get(stream, "0-0"), count=10
+                stream, WORKERS, self._node_id, BELL_IDLE_MS, start_id=self._claimed.get(stream, "0-0"), count=10
             )
             self._claimed[stream] = reply[0]
             self._tell([(stream, reply[1])], on_bell)

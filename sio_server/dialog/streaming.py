@@ -25,7 +25,7 @@ class RunStream:
         self._waiting: list[str | dict[str, Any]] = []
         self._unsent: str | dict[str, Any] = ""  # on its way
         self._shown = 0
-        self._updates = 0
+        self._reports = 0
         self._message_id: str | None = None
         self._changed = asyncio.Event()
         self._ended = False
@@ -41,9 +41,9 @@ class RunStream:
         self._waiting.append(text)
         self._changed.set()
 
-    def add_report(self, update: dict[str, Any]) -> None:
+    def add_report(self, report: dict[str, Any]) -> None:
         """Add a report: `{kind, ...}`."""
-        self._waiting.append(update)
+        self._waiting.append(report)
         self._changed.set()
 
     async def pump(self) -> None:
@@ -70,8 +70,8 @@ class RunStream:
                     await self._runs.add_text(self._run, self._shown, self._unsent)
                     self._shown += len(self._unsent)
                 else:
-                    await self._runs.add_update(self._run, self._updates + 1, self._unsent)
-                    self._updates += 1
+                    await self._runs.add_report(self._run, self._reports + 1, self._unsent)
+                    self._reports += 1
             except Unavailable:
                 # It may have arrived all the same: the very same delta must be sent again, and not a longer one.
                 self._changed.set()
@@ -79,7 +79,7 @@ class RunStream:
             self._unsent = ""
 
     def _next(self) -> str | dict[str, Any]:
-        """All text up to the next update, or the update."""
+        """All text up to the next report, or the report."""
         first = self._waiting.pop(0)
         if not isinstance(first, str):
             return first

@@ -87,9 +87,9 @@ class DialogWorker:
         except TimeoutError:
             log.error("runs could not be handed over in time: others take them when their leases have expired")
 
-    def on_run_finished(self, run_id: str, status: str) -> None:
+    def on_run_ended(self, run_id: str, status: str) -> None:
         """A run has ended, on whichever node: if it is executed here, that stops at once."""
-        self._attempts.on_run_finished(run_id, status)
+        self._attempts.on_run_ended(run_id, status)
 
     def on_bell(self, bell: Bell) -> None:
         """A conversation has something to do."""
@@ -137,8 +137,8 @@ class DialogWorker:
             finally:
                 served.executing = False
         if isinstance(claimed, LeaseHeld):
-            # Should the holder die, the run is claimed the moment its lease has expired. If it has ended and
-            # another message came, that rings.
+            # Should the holder die, the run is stalled, and claimed, the moment that its lease says so. If it has
+            # ended and another message came, that rings.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(claimed.seconds + 0.005):
                     await served.rung.wait()

@@ -19,10 +19,11 @@ GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no sec
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
+REQUEST_KEPT_MS = 24 * 3600 * 1000  # the result of a request that has made no entry is kept so long
 CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
 RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
 ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
-UPDATES_KEPT = 100  # of a run's updates, for devices that join while it is executed
+REPORTS_KEPT = 100  # of a run's reports, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
@@ -30,6 +31,7 @@ UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left 
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
+STALLED_MS = 1_500  # a run whose lease has not been renewed for so long is stalled; an owner renews it each second
 
 
 def partition(conversation_id: str) -> int:
@@ -80,6 +82,11 @@ def user_last_end(user_id: str, device_id: str) -> str:
 def user_call(user_id: str, call_id: str) -> str:
     """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
     return f"{{rg:u:{user_id}}}:call:{call_id}"
+
+
+def user_request(user_id: str, request_id: str) -> str:
+    """The result of a request that has changed a device of the user, or the id chosen for a new conversation."""
+    return f"{{rg:u:{user_id}}}:request:{request_id}"
 
 
 def user_conversations(user_id: str) -> str:
@@ -149,10 +156,12 @@ class ConversationKeys:
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
-        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message, answer
-        # or question, m: whom a message mentions, " name name "
+        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message,
+        # for whom its bytes count, or "agent:" of an answer or question, m: whom a message mentions, " name name "
         self.log = f"{base}:log"
-        self.sent = f"{base}:sent"  # hash: "<user id> <request_id>" -> "<digest> <ack>", as long as its entry
+        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
+        # user id -> request_id of the user's message that retention has dropped last
+        self.sent = f"{base}:sent"
         self.reads = f"{base}:reads"  # hash: user id -> seq
         # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
         self.touched = f"{base}:touched"
@@ -162,14 +171,21 @@ class ConversationKeys:
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
-        self.resolved = f"{base}:resolved"  # hash: interrupt id -> "<digest> <ack>", until others are asked
+        self.resolved = (
+            f"{base}:resolved"  # hash: interrupt id -> how it was resolved (JSON), until others are asked
+        )
         self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
         # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
         self.usage = f"{base}:usage"
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
-        # + run id: hash, the run record; + ":text": its text so far; + ":updates": list of what it reported
+        self.turns = (
+            f"{base}:turns"  # sorted set: seq of a current entry -> that of the message its turn began with
+        )
+        self.hidden = f"{base}:hidden"  # hash: seq of an entry that is not current -> seq of the one that hides it
+        # + run id: hash, the run record; + ":text": its text so far; + ":reports": list of what it reported
         self.run_prefix = f"{tag}:run:"
         self._call_prefix = f"{base}:call:"
+        self._request_prefix = f"{tag}:request:{conversation_id} "
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 
@@ -181,10 +197,15 @@ class ConversationKeys:
         """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
         return f"{self._call_prefix}{call_id}"
 
+    def request(self, user_id: str, request_id: str) -> str:
+        """The result of a request that has made no entry, for REQUEST_KEPT_MS."""
+        return f"{self._request_prefix}{user_id} {request_id}"
+
 
 META_FIELDS = {
     "epoch": "of the log",
     "seq": "of the last entry",
+    "n": "of the last event in the conversation's stream",
     "ts": "of the last entry",
     "first": "seq of the oldest entry that is kept",
     "retention": "how many entries are kept, 0: all",
@@ -219,7 +240,7 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("touched", "run_prefix", "runs", "stats"),
+    *("turns", "hidden", "touched", "run_prefix", "runs", "stats"),
 )
 USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 

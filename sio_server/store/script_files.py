@@ -27,11 +27,13 @@ CONSTANTS: dict[str, str | int] = {
     "CONVERSATION_ROOM": keys.CONVERSATION_ROOM,
     "USER_ROOM": keys.USER_ROOM,
     "CALL_KEPT_MS": keys.CALL_KEPT_MS,
+    "REQUEST_KEPT_MS": keys.REQUEST_KEPT_MS,
     "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,
     "ENTRY_BYTES": keys.ENTRY_BYTES,
     "LEASE_MS": keys.LEASE_MS,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
-    "UPDATES_KEPT": keys.UPDATES_KEPT,
+    "REPORTS_KEPT": keys.REPORTS_KEPT,
+    "STALLED_MS": keys.STALLED_MS,
     "MAX_UNLISTED": keys.MAX_UNLISTED,
     "UNREAD_BYTES": keys.UNREAD_BYTES,
     "MAX_DELIVERED": MAX_DELIVERED,
@@ -55,6 +57,7 @@ class ScriptFile:
     source: str
     arguments: tuple[str, ...]  # the names of ARGV
     once: bool  # its last key is that of one call; see `_once.lua`
+    request: bool  # it carries out a request of a client; see `_request.lua`
 
 
 def load_script(name: str) -> ScriptFile:
@@ -69,6 +72,7 @@ def load_script(name: str) -> ScriptFile:
         "".join(line + "\n" for line in (*_constants(body), *_key_names(text))) + body,
         tuple(re.split(r",\s*", arguments[1])) if arguments else (),
         "once" in included,
+        "request" in included,
     )
 
 

@@ -371,7 +371,6 @@ ROUTES = {
     ("GET", "/words"): PUBLIC,
     ("GET", "/stage"): STAGE,
     ("GET", TRACE_PATH): STAGE,
-    ("OPTIONS", TRACE_PATH): STAGE,
 }
 
 
@@ -380,13 +379,14 @@ def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
         [
             HealthRoutes("n", Mock()),
             MetricsRoutes(Mock(), ""),
-            GuestRoutes(Mock(), Mock(), allowed=True, token_ttl_s=60),
+            GuestRoutes(Mock(), Mock(), Mock(), allowed=True, token_ttl_s=60),
             StatusRoutes(Mock(), Mock(), Mock(), Mock()),
             PageRoutes(),
         ],
         hosts=AllowedHosts(()),
+        cors=Mock(),
         policy=PagePolicy((), stage=True),
-        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n", ()),
+        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n"),
     )
     found = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)

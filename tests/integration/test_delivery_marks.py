@@ -110,7 +110,7 @@ async def test_in_a_large_room_marks_are_kept_and_not_spread(raw_client, new_id)
 
 async def test_of_very_many_devices_the_highest_marks_are_kept(new_id, members, log):
     author = Author("ann", "Ann", "x")
-    await members.create(author, ConversationCreate(conversation_id=new_id, agent="off"))
+    await members.create(author, ConversationCreate(request_id="create", conversation_id=new_id, agent="off"))
     count = MAX_DELIVERED + 20
     for number in range(count - 1):
         await log.append_message(new_id, author, f"c{number}", "x", run_id="r")

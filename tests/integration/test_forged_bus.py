@@ -27,9 +27,13 @@ def forged(event: str, payload: Any, room: Any) -> str:
     return json.dumps({**message, "skip_sid": None, "callback": None, "host_id": "log"})
 
 
-def false_entry(conversation_id: str, epoch: str, seq: int, type: str = "message", **data: Any) -> str:
+def false_entry(
+    conversation_id: str, epoch: str, seq: int, type: str = "message", n: int | None = None, **data: Any
+) -> str:
+    """An entry with the number that its seq has in a conversation without runs, or `n`."""
     said = {"role": "user", "user_id": "mallory", "name": "Ann", "text": "send me your password", **data}
     entry = {"v": 2, "conversation_id": conversation_id, "epoch": epoch, "seq": seq, "type": type}
+    entry["n"] = n or seq
     entry |= {"ts": "2026-11-23T07:12:00.844Z", "data": said}
     return forged("entry:appended", entry, conversation_room(conversation_id))
 
@@ -52,9 +56,17 @@ async def send(client, conversation_id: str, request_id: str) -> int:
     return ack["seq"]
 
 
+def entries_of(client) -> list[dict[str, Any]]:
+    """The entries that were delivered, one by one or because a node had missed them, without those of markers."""
+    found: list[dict[str, Any]] = []
+    for name, payload in client.events:
+        if name in ("entry:appended", "conversation:synced"):
+            found += [payload] if name == "entry:appended" else payload["entries"]
+    return [entry for entry in found if not entry["conversation_id"].startswith("marker-")]
+
+
 def seqs(client) -> list[int]:
-    entries = client.named("entry:appended")
-    return [entry["seq"] for entry in entries if not entry["conversation_id"].startswith("marker-")]
+    return [entry["seq"] for entry in entries_of(client)]
 
 
 async def test_garbage_and_the_library_s_own_commands_are_ignored(cluster, pair, redis, new_id):
@@ -68,7 +80,10 @@ async def test_garbage_and_the_library_s_own_commands_are_ignored(cluster, pair,
         "",
         "null",
         forged("session:opened", {"user_id": "mallory"}, user_room(ann.user_id)),
-        forged("run:delta", {}, None),
+        forged("run:written", {"conversation_id": new_id, "n": 3}, None),
+        forged("run:written", {"conversation_id": new_id, "n": "3"}, conversation_room(new_id)),
+        forged("run:finished", {"conversation_id": new_id, "n": 3}, conversation_room(new_id)),
+        forged("conversation:synced", {"conversation_id": new_id, "n": 3}, conversation_room(new_id)),
     ]
     for sid in sids:
         for method in ("disconnect", "close_room", "leave_room", "enter_room", "callback"):
@@ -92,6 +107,7 @@ async def test_a_gap_before_a_forged_entry_is_not_waited_for(pair, redis, new_id
     ann, bob, epoch = pair
     await redis.publish(BUS, false_entry(new_id, epoch, 10**12))
     await redis.publish(BUS, false_entry(new_id, epoch, 7))
+    await redis.publish(BUS, false_entry(new_id, epoch, 7, n=3))
     await asyncio.gather(ann.settled(), bob.settled())
 
     async def scripts_run() -> int:
@@ -104,7 +120,7 @@ async def test_a_gap_before_a_forged_entry_is_not_waited_for(pair, redis, new_id
         await send(ann, new_id, f"m{turn}")
     for client in (ann, bob):
         await client.until(lambda client=client: seqs(client)[-1:] == [8])
-        texts = [entry["data"].get("text") for entry in client.named("entry:appended")]
+        texts = [entry["data"].get("text") for entry in entries_of(client)]
         assert "send me your password" not in texts
         assert seqs(client) == sorted(set(seqs(client)))
 
@@ -123,16 +139,38 @@ async def test_a_forged_entry_is_in_no_log_and_gone_with_the_next_sync(pair, raw
     ] == "true"
 
 
-async def test_a_false_epoch_makes_devices_sync_and_nothing_else(pair, redis, new_id):
+async def test_a_false_epoch_makes_a_node_ask_the_log_and_nothing_else(pair, redis, new_id):
     ann, bob, epoch = pair
     await redis.publish(BUS, false_entry(new_id, "another", 1))
     for client in (ann, bob):
-        await client.until(lambda client=client: client.named("conversation:reset"))
-        position = {"epoch": epoch, "seq": 2}
-        sync = await client.call("session:sync", {"positions": {new_id: position}})
-        assert sync["conversations"][new_id]["verdict"] == "resumed"
+        synced = await client.event("conversation:synced")
+        assert (synced["position"], synced["entries"]) == ({"epoch": epoch, "seq": 2}, [])
     await send(ann, new_id, "m")
     await bob.until(lambda: seqs(bob)[-1:] == [3])
+    for client in (ann, bob):
+        assert not client.named("conversation:reset")
+
+
+async def test_a_true_entry_whose_number_a_false_event_had_is_not_missed(pair, redis, new_id):
+    ann, bob, _ = pair
+    false = {
+        "conversation_id": new_id,
+        "n": 3,
+        "run_id": "r",
+        "version": 1,
+        "part": 0,
+        "text": "send me your password",
+    }
+    await redis.publish(BUS, forged("run:written", false, conversation_room(new_id)))
+    for client in (ann, bob):
+        await client.event("run:written")
+    assert await send(ann, new_id, "true") == 3
+    for client in (ann, bob):
+        await client.event("conversation:reset")
+        sync = await client.call("session:sync", {"positions": {new_id: None}})
+        assert sync["conversations"][new_id]["entries"][-1]["data"]["text"] == "true"
+    await send(ann, new_id, "next")
+    await bob.until(lambda: seqs(bob)[-1:] == [4])
 
 
 async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
@@ -155,13 +193,13 @@ async def test_a_forged_end_of_a_run_on_the_bus_ends_no_run(new_client, redis, n
     client = await new_client()
     conversation = await client.create(conversation_id=new_id, agent="always", graph="echo")
     deltas: Inbox[Any] = Inbox()
-    client.on("run:delta", deltas)
+    client.on("run:written", deltas)
     text = " ".join(f"word{n}" for n in range(150))
     ack = await conversation.send(text)
     await deltas.first(what="a delta")
-    for status in ("stopped", "answered"):
-        end = {"conversation_id": new_id, "run_id": ack.run_id, "attempt": 1, "status": status, "seq": 3}
-        await redis.publish(BUS, forged("run:finished", end, conversation_room(new_id)))
+    for type in ("stopped", "answer"):
+        end = false_entry(new_id, "e", 3, type, n=10**9, run_id=ack.run_id)
+        await redis.publish(BUS, end)
     answer = await next_of(conversation, "answer", "failed", "stopped")
     assert answer.type == "answer"
     assert "word149" in answer.text
@@ -187,5 +225,6 @@ async def test_a_false_reset_starts_no_conversation_over(pair, redis, new_id):
         seq = await send(ann, new_id, f"m{turn}")
         for client in (ann, bob):
             await client.until(lambda client=client, seq=seq: seqs(client)[-1:] == [seq])
-    assert not ann.named("conversation:reset")
-    assert not bob.named("conversation:reset")
+    for client in (ann, bob):
+        assert not client.named("conversation:reset")
+        assert not client.named("conversation:synced")

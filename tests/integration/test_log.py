@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from sio_server.conversation.log import Author, ConversationLog, Handed
-from sio_server.conversation.members import Members
+from sio_server.conversation.members import Change, Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.keys import BUS, ConversationKeys, user_conversations
@@ -21,9 +22,8 @@ BOB = Author("bob", "Bob", "d-bob")
 
 
 def request(conversation_id: str, **settings: object) -> ConversationCreate:
-    return ConversationCreate.model_validate(
-        {"conversation_id": conversation_id, "access": "open", "agent": "off", **settings}
-    )
+    asked = {"request_id": uuid.uuid4().hex, "conversation_id": conversation_id, "access": "open", "agent": "off"}
+    return ConversationCreate.model_validate(asked | settings)
 
 
 async def append(log: ConversationLog, conversation_id: str, author: Author, request_id: str, text: str = "hi"):
@@ -93,13 +93,13 @@ async def test_a_conversation_by_invitation_looks_to_non_members_as_if_it_did_no
         with pytest.raises(Refused) as refused:
             await work
         assert refused.value.code == "unknown_conversation"
-    assert await members.leave(BOB, new_id) is False
+    assert not (await members.leave(BOB, new_id)).done
 
 
 async def test_an_invited_user_may_join_and_an_invitation_serves_once(log, members, new_id):
     await members.create(ANN, request(new_id, access="invitation", invite=["bob"]))
-    assert await members.join(BOB, new_id) is True
-    assert await members.join(BOB, new_id) is False
+    assert (await members.join(BOB, new_id)).done
+    assert not (await members.join(BOB, new_id)).done
     await members.leave(BOB, new_id)
     with pytest.raises(Refused):
         await members.join(BOB, new_id)
@@ -116,8 +116,8 @@ async def test_joining_and_leaving_twice_make_one_entry_each(log, members, new_i
 
 
 async def test_creating_again_with_the_same_settings_is_the_same_conversation(members, new_id):
-    assert await members.create(ANN, request(new_id)) == (new_id, True)
-    assert await members.create(ANN, request(new_id)) == (new_id, False)
+    assert await members.create(ANN, request(new_id)) == (new_id, Change(True, False))
+    assert await members.create(ANN, request(new_id)) == (new_id, Change(False, False))
     for other, author in ((request(new_id, title="other"), ANN), (request(new_id), BOB)):
         with pytest.raises(Refused) as refused:
             await members.create(author, other)
@@ -137,6 +137,7 @@ async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis
             if event["event"] == "entry:appended" and event["room"] == f"conversation:{new_id}":
                 heard.append(event["data"][0])
     page = await log.page(new_id, "ann", after=0, limit=200)
+    assert [envelope.pop("n") for envelope in heard] == list(range(1, 52))
     assert heard == [envelope for _, envelope in page.entries]
 
 
@@ -196,7 +197,8 @@ async def test_retention_keeps_the_latest_entries_and_forgets_sends_with_their_e
     page = await log.page(new_id, "ann", after=0, limit=200)
     assert (page.bounds.first, page.bounds.head, len(page.entries)) == (52, 151, 100)
     assert page.entries[0][0] == 52
-    assert await redis.hlen(ConversationKeys(new_id).sent) == 100
+    sent = {name for name in await redis.hkeys(ConversationKeys(new_id).sent) if " " in name}
+    assert sent == {f"ann c{number}" for number in range(50, 150)}
 
 
 async def test_a_page_ends_before_it_is_too_large_but_holds_at_least_one_entry(log, members, new_id):

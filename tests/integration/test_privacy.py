@@ -116,9 +116,13 @@ async def test_the_id_of_a_private_conversation_is_expensive_to_guess(
     bus: Any = None
     requests = ConversationRequests(members, log, catch_up, bus, limits, ["echo"])
     ann, session = (Session("s", f"{new_id}-{name}", name, "d", "") for name in ("ann", creator))
-    await members.create(ann.author, ConversationCreate(conversation_id=new_id, access=access, graph="echo"))
+    await members.create(
+        ann.author, ConversationCreate(request_id="create", conversation_id=new_id, access=access, graph="echo")
+    )
     with pytest.raises(Refused) as refused:
-        await requests.create(session, ConversationCreate(conversation_id=new_id, title="a guess"))
+        await requests.create(
+            session, ConversationCreate(request_id="guess", conversation_id=new_id, title="a guess")
+        )
     assert refused.value.code == "conversation_exists"
     for _ in range(100 - charged):
         limits.spend_event(ClientEvent.MESSAGE_SEND, session.user_id)

@@ -47,8 +47,8 @@ class Place:
         self._sent = 0
 
     async def create(self, conversation_id: str, author: Author | None = None, **settings: Any) -> str:
-        request = {"conversation_id": conversation_id, "access": "open", "agent": "off", **settings}
-        await self.members.create(author or self.ann, ConversationCreate.model_validate(request))
+        request = {"request_id": "create", "conversation_id": conversation_id, "access": "open", "agent": "off"}
+        await self.members.create(author or self.ann, ConversationCreate.model_validate(request | settings))
         return conversation_id
 
     async def send(self, conversation_id: str, author: Author | None = None, text: str = TEXT) -> None:
@@ -180,7 +180,7 @@ async def test_a_user_has_so_many_invitations_at_a_time(place, new_id):
     await place.create(f"{new_id}-1", invite=["a", "b"])  # a repetition
     await refused(place.members.invite(place.ann, f"{new_id}-1", ["c", "d"]))
     await refused(place.create(f"{new_id}-2", invite=["c", "d"]))
-    assert await place.members.invite(place.ann, f"{new_id}-1", ["c"]) == ["c"]
+    assert (await place.members.invite(place.ann, f"{new_id}-1", ["c"])).user_ids == ["c"]
     assert await place.redis.pttl(user_inviting(place.ann.user_id)) > 0
 
 
@@ -200,7 +200,7 @@ async def test_an_invitation_ends_after_its_time(redis, new_id):
     with pytest.raises(Refused, match="unknown_conversation"):
         await place.members.join(place.bob, new_id)
     assert await listed() == []
-    assert await place.members.invite(place.ann, new_id, [place.bob.user_id]) == [place.bob.user_id]
+    assert (await place.members.invite(place.ann, new_id, [place.bob.user_id])).user_ids == [place.bob.user_id]
 
 
 async def test_inviting_users_who_do_not_exist_leaves_no_key_for_ever(place, new_id):

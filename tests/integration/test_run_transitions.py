@@ -12,7 +12,7 @@ from typing import Any
 from sio_server.conversation.runs import ClaimedRun, LeaseLost
 from sio_server.protocol.errors import Refused
 from sio_server.protocol.run import TRANSITIONS, RunStatus
-from sio_server.store.keys import ConversationKeys
+from sio_server.store.keys import LEASE_MS, STALLED_MS, ConversationKeys
 from tests.served.dialogs import ANN, Dialogs
 from tests.unit.test_run_states import LUA
 
@@ -74,6 +74,17 @@ async def claim_of_a_dead_node(case: Case) -> None:
     await case.claim()
 
 
+async def claim_of_another_node(case: Case) -> None:
+    if case.claimed is not None:  # one that has been silent
+        await case.dialogs.redis.pexpire(ConversationKeys(case.conversation).lease, LEASE_MS - STALLED_MS - 1)
+    await case.dialogs.runs("n2").claim_run(case.conversation)
+
+
+async def renew(case: Case) -> None:
+    if case.claimed is not None:
+        await case.dialogs.runs().renew_lease(case.claimed)
+
+
 async def hand_over(case: Case) -> None:
     if case.claimed is not None:
         await case.dialogs.runs().hand_over_run(case.claimed)
@@ -112,13 +123,15 @@ async def stop(case: Case) -> None:
 # How a run comes to each status.
 WAYS: dict[RunStatus | None, list[Step]] = {
     None: [],
-    RunStatus.PENDING: [begin],
+    RunStatus.QUEUED: [begin],
     RunStatus.RUNNING: [begin, claim_first],
+    RunStatus.STALLED: [begin, claim_first, claim_of_another_node],
     **{status: [begin, claim_first, finish_with(status)] for status in BY_A_GRAPH},
     RunStatus.STOPPED: [begin, claim_first, stop],
 }
 STEPS: list[Step] = [
-    *(claim_first, claim_again, claim_of_a_dead_node, hand_over, stop, edit, regenerate, respond),
+    *(claim_first, claim_again, claim_of_a_dead_node, claim_of_another_node, renew, hand_over),
+    *(stop, edit, regenerate, respond),
     *(finish_with(status) for status in BY_A_GRAPH),
 ]
 
@@ -141,9 +154,9 @@ async def test_the_scripts_make_the_transitions_of_the_table_and_no_others(dialo
     called: set[str] = set()
     conversation = dialogs.scripts.conversation
 
-    async def noting(name: str, conversation_id: str, **arguments: Any) -> Any:
+    async def noting(name: str, *rest: Any, **arguments: Any) -> Any:
         called.add(name)
-        return await conversation(name, conversation_id, **arguments)
+        return await conversation(name, *rest, **arguments)
 
     monkeypatch.setattr(dialogs.scripts, "conversation", noting)
     cases = [(way, step) for status, way in WAYS.items() for step in STEPS if status is not None]

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from sio_server.gateway.fanout.bus_messages import parse_bus_message
 from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep
 
-ENTRY = {"v": 2, "conversation_id": "plans", "epoch": "e", "seq": 3, "type": "message", "ts": "t", "data": {}}
+ENTRY = {
+    "v": 2,
+    "conversation_id": "plans",
+    "n": 5,
+    "epoch": "e",
+    "seq": 3,
+    "type": "message",
+    "ts": "t",
+    "data": {},
+}
+
+RUN = {"conversation_id": "plans", "n": 6}
 
 
 def message(event: str, payload: Any, room: Any, **more: Any) -> str:
@@ -22,6 +33,8 @@ def message(event: str, payload: Any, room: Any, **more: Any) -> str:
 def test_a_message_with_an_event_of_ours_is_parsed() -> None:
     event = parse_bus_message(message("entry:appended", ENTRY, "conversation:plans"))
     assert event == ("entry:appended", ENTRY, "conversation:plans")
+    for name in ("run:changed", "run:written", "run:reported"):
+        assert parse_bus_message(message(name, RUN, "conversation:plans"))
     assert parse_bus_message(message("presence:changed", {}, ["conversation:a", "conversation:b"]))
     assert parse_bus_message(
         message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:plans")
@@ -48,23 +61,30 @@ def test_a_message_with_an_event_of_ours_is_parsed() -> None:
         message("entry:appended", ENTRY, None),
         message("conversation:reset", {"conversation_id": "plans"}, "conversation:plans"),
         message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:other"),
+        message("entry:appended", {**ENTRY, "n": "5"}, "conversation:plans"),
         message("entry:appended", {**ENTRY, "seq": True}, "conversation:plans"),
         message("entry:appended", {**ENTRY, "seq": 0}, "conversation:plans"),
         message("entry:appended", {**ENTRY, "seq": "4"}, "conversation:plans"),
         message("entry:appended", {**ENTRY, "epoch": None}, "conversation:plans"),
         message("entry:appended", {**ENTRY, "type": "member_left"}, "conversation:plans"),
         message("session:opened", {}, "user:ann"),
-        message("server:draining", {"node": "9000"}, "user:ann"),
-        message("run:delta", {}, None),
-        message("run:delta", {}, []),
-        message("run:delta", {}, {"a": 1}),
-        message("run:delta", {}, [["conversation:plans"]]),
-        message("run:delta", {}, "sid-of-a-session"),
-        message("run:delta", [], "conversation:plans"),
-        message("run:finished", {"run_id": 7, "status": "answered"}, "conversation:plans"),
+        message("conversation:synced", {"conversation_id": "plans"}, "conversation:plans"),
+        message("run:written", RUN, None),
+        message("run:written", RUN, []),
+        message("run:written", RUN, {"a": 1}),
+        message("run:written", RUN, [["conversation:plans"]]),
+        message("run:written", RUN, ["conversation:plans"]),
+        message("run:written", RUN, "conversation:other"),
+        message("run:written", RUN, "sid-of-a-session"),
+        message("run:written", [], "conversation:plans"),
+        message("run:changed", {**RUN, "n": True}, "conversation:plans"),
+        message("run:reported", {"conversation_id": "plans"}, "conversation:plans"),
+        message("run:started", RUN, "conversation:plans"),
+        message("presence:changed", {}, {"a": 1}),
+        message("presence:changed", {}, "sid-of-a-session"),
         message("devices:changed", {"devices": [{"device_id": "d"}]}, "user:ann"),
         message("devices:changed", {"devices": [7]}, "user:ann"),
-        message(["run:delta"], {}, "conversation:plans"),  # type: ignore[arg-type]
+        message(["run:written"], RUN, "conversation:plans"),  # type: ignore[arg-type]
         message("session:ended", {}, ["sid"]),
     ],
 )
@@ -86,7 +106,7 @@ _json = st.recursive(
 )
 
 
-@given(_json, st.sampled_from(["entry:appended", "run:finished", "devices:changed", "session:ended"]))
+@given(_json, st.sampled_from(["entry:appended", "run:changed", "devices:changed", "session:ended"]))
 def test_no_bus_message_whatsoever_raises(value: Any, event: str) -> None:
     parse_bus_message(json.dumps(value))
     parse_bus_message(message(event, value, "conversation:plans"))

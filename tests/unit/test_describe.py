@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from roomgraph.chat import describe
+from roomgraph.chat import describe, describe_run
 from sio_server.protocol.events import Entry
+from sio_server.protocol.stream import Part, Run
 
 STAMP = "2025-03-01T14:05:59.123Z"
 HOSTILE = [
@@ -121,3 +122,32 @@ def test_no_control_character_reaches_the_terminal(control: str) -> None:
     for kind in ("message", "failed", "member_joined"):
         shown = printed(line(kind, name=f"a{control}", text=f"{control}x", reason=control))
         assert control[0] not in shown
+
+
+def run(status: str = "running", version: int = 1, withdrawn: tuple[str, ...] = (), node: str = "9202") -> Run:
+    parts = [Part(part=number, speaker="Concierge", text=text) for number, text in enumerate(withdrawn)]
+    return Run(run_id="r", turn_id=1, status=status, attempt=version, version=version, node=node, withdrawn=parts)
+
+
+def test_a_run_whose_node_is_silent_is_told_once() -> None:
+    assert describe_run(run(), None) is None
+    told = describe_run(run("stalled", node="9201"), (1, "running"))
+    assert told is not None
+    assert told.plain.strip() == "node 9201 is silent; another one will take over"
+    assert describe_run(run("stalled"), (1, "stalled")) is None
+    assert describe_run(run(), (1, "stalled")) is None
+
+
+def test_a_run_that_was_taken_over_shows_what_is_withdrawn_struck_out() -> None:
+    told = describe_run(run(version=2, withdrawn=("I can book\x1b[2J ", "", "Well")), (1, "stalled"))
+    assert told is not None
+    lines = [line.strip() for line in told.plain.splitlines()]
+    assert lines == ["Concierge: I can book\ufffd[2J", "Concierge: Well", "begun again on node 9202"]
+    struck = [told.plain[span.start : span.end].strip() for span in told.spans if "strike" in str(span.style)]
+    assert struck == ["I can book\ufffd[2J", "Well"]
+    assert describe_run(run(version=2, withdrawn=("I can book",)), (2, "running")) is None
+
+
+def test_a_run_that_begins_or_is_begun_again_before_it_said_anything_is_told_by_its_answer_alone() -> None:
+    assert describe_run(run(version=1), (0, "queued")) is None
+    assert describe_run(run(version=2), (1, "running")) is None

@@ -60,7 +60,7 @@ def record(messages: int) -> Recorder:
         recorder.end_send(request_id, "ok", at + 0.5, (E, len(log)), run_id)
         log.append(Seen(E, Counted(len(log) + 1), "answer", None, "", run_id, run_id, 1))
         for device in ("d0", "d1", "d2"):
-            recorder.run_event(device, ROOM, run_id, "run:started", 1, (1, ""))
+            recorder.run_event(device, ROOM, run_id, "run:changed", 1, (1, ""))
             recorder.run_event(device, ROOM, run_id, "entry", 1, None)
             recorder.saw(device, ROOM, *log[-2:])
         recorder.execution(Execution(run_id, "a", 1, at, at + 0.1), Execution(run_id, "b", 1, at + 0.2))

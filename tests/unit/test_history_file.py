@@ -70,7 +70,7 @@ def test_a_large_history_is_written_in_few_bytes_for_each_delivery_and_its_entri
 def lines_of(tmp_path: Path) -> list[dict[str, Any]]:
     strange = replace(good().logs[ROOM][0], digest="x")
     history = with_view(good(), "cat", strange)
-    run_view = RunView("ann", ROOM, "r", (Shown("run:started", 1, 1, 0, ""),))
+    run_view = RunView("ann", ROOM, "r", (Shown("run:changed", 1, 1, 0, ""),))
     write_history(tmp_path / "h.jsonl", replace(history, run_views=(run_view,)))
     return [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
 

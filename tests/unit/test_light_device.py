@@ -14,9 +14,29 @@ EPOCH = "e1"
 OWN = "light-x-1"
 
 
-def frame(seq: int, *, epoch: str = EPOCH, text: str = "hi", device: str = "light-x-2", number: int = 0) -> bytes:
+def frame(
+    seq: int,
+    *,
+    n: int | None = None,
+    epoch: str = EPOCH,
+    text: str = "hi",
+    device: str = "light-x-2",
+    number: int = 0,
+) -> bytes:
+    """A live entry, whose number is its seq unless given."""
     data = {"device_id": device, "request_id": f"{device}.{number or seq}.1000000", "text": text}
-    return b'42["entry:appended",' + json.dumps(envelope(seq, epoch=epoch, data=data)).encode() + b"]"
+    event = {**envelope(seq, epoch=epoch, data=data), "n": seq if n is None else n}
+    return b'42["entry:appended",' + json.dumps(event).encode() + b"]"
+
+
+def written(n: int) -> bytes:
+    """A live event that makes no entry."""
+    event = {"conversation_id": "c", "n": n, "run_id": "r", "version": 1, "part": 0, "text": "hm"}
+    return b'42["run:written",' + json.dumps(event).encode() + b"]"
+
+
+def synced(answer: dict[str, Any]) -> bytes:
+    return b'42["conversation:synced",' + json.dumps({"conversation_id": "c", **answer}).encode() + b"]"
 
 
 def envelope(seq: int, *, epoch: str = EPOCH, data: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -30,12 +50,21 @@ def envelope(seq: int, *, epoch: str = EPOCH, data: dict[str, Any] | None = None
     }
 
 
-def result(after: int, *seqs: int, head: int | None = None, verdict: str = "resumed") -> dict[str, Any]:
+def result(
+    after: int, *seqs: int, n: int | None = None, more: bool = False, verdict: str = "resumed"
+) -> dict[str, Any]:
     entries = [envelope(seq) for seq in seqs]
     last = seqs[-1] if seqs else after
     position = {"epoch": EPOCH, "seq": last}
-    head = head or last
-    return {"verdict": verdict, "position": position, "after": after, "entries": entries, "head": head}
+    number = last if n is None else n
+    return {
+        "verdict": verdict,
+        "position": position,
+        "after": after,
+        "entries": entries,
+        "more": more,
+        "n": number,
+    }
 
 
 @pytest.fixture
@@ -73,39 +102,88 @@ async def test_an_entry_that_comes_live_twice_is_a_duplicate(device: LightDevice
     assert wrong(device) == {"duplicated": 1}
 
 
-async def test_a_missing_entry_is_a_gap_and_is_read(device: LightDevice) -> None:
+async def test_an_event_that_comes_live_twice_is_a_duplicate_whatever_it_says(device: LightDevice) -> None:
+    device._hear(written(4))
+    device._hear(written(4))
+    assert wrong(device) == {"duplicated": 1}
+
+
+async def test_numbers_count_events_that_make_no_entry(device: LightDevice) -> None:
+    device._hear(written(4))
+    device._hear(frame(4, n=5))
+    assert (device.places["c"].n, device.places["c"].seq) == (5, 4)
+    assert device.places["c"].level
+    assert wrong(device) == {}
+
+
+async def test_a_missing_number_is_a_gap_and_the_device_syncs(device: LightDevice) -> None:
     device._hear(frame(5))
     place = device.places["c"]
     assert wrong(device) == {"gaps": 1}
     assert not place.level
     assert place.seq == 3
-    place.reading = False
-    device._take_page(place, [envelope(4), envelope(5)], 5)
-    assert place.seq == 5
+    assert not device._begin(place, result(3, 4, 5))
+    assert (place.seq, place.n) == (5, 5)
     assert place.level
+
+
+async def test_a_gap_that_is_an_event_without_an_entry_is_noticed(device: LightDevice) -> None:
+    device._hear(frame(4, n=5))
+    place = device.places["c"]
+    assert wrong(device) == {"gaps": 1}
+    assert not device._begin(place, result(3, n=4))
+    assert (place.seq, place.n) == (4, 5)
 
 
 async def test_an_entry_that_comes_after_a_later_one_is_out_of_order(device: LightDevice) -> None:
     device._hear(frame(5))
     device._hear(frame(4))
     assert wrong(device) == {"gaps": 1, "reordered": 1}
+    device._begin(device.places["c"], result(3, 4))
     assert device.places["c"].seq == 5
 
 
 async def test_entries_that_come_before_the_answer_to_a_sync_are_kept(device: LightDevice) -> None:
     place = device.places["c"]
-    place.syncing = True
-    device._hear(frame(6))
+    place.lost()
     device._hear(frame(5))
-    device._begin(place, result(3, 4, 5))
+    device._hear(frame(6))
+    assert not device._begin(place, result(3, 4, 5))
     assert place.seq == 6
     assert wrong(device) == {}
+
+
+async def test_an_answer_with_more_or_older_than_what_was_heard_needs_another_sync(device: LightDevice) -> None:
+    place = device.places["c"]
+    place.lost()
+    device._hear(frame(8))
+    assert device._begin(place, result(3, 4, 5, more=True))
+    assert device._begin(place, result(5, 6))
+    assert not place.level
+    assert not device._begin(place, result(6, 7, 8))
+    assert place.level
+    assert wrong(device) == {}
+
+
+async def test_what_a_node_brings_by_itself_is_no_gap_and_no_duplicate(device: LightDevice) -> None:
+    device._hear(synced(result(3, 4, 5)))
+    device._hear(synced(result(3, 4, 5)))
+    device._hear(frame(6))
+    assert device.places["c"].seq == 6
+    assert device.places["c"].level
+    assert wrong(device) == {}
+
+
+async def test_a_device_that_is_behind_what_its_node_has_delivered_syncs(device: LightDevice) -> None:
+    device._hear(synced(result(4, 5)))
+    assert not device.places["c"].level
+    assert device.places["c"].seq == 3
 
 
 async def test_another_entry_at_the_same_position_differs(device: LightDevice) -> None:
     device._hear(frame(4))
     other = LightDevice(["http://127.0.0.1:1"], "token", "light-x-9", Figures(), device._entries)
-    other.places["c"] = Place("c", EPOCH, 3, 3, syncing=False)
+    other.places["c"] = Place("c", EPOCH, 3, 3, 3, syncing=False)
     other._hear(frame(4, text="something else"))
     assert wrong(other) == {"differing": 1}
 
@@ -133,7 +211,7 @@ async def test_an_own_message_that_is_in_the_log_twice_is_a_duplicate(device: Li
 
 async def test_a_reset_is_counted_and_starts_the_conversation_over(device: LightDevice) -> None:
     place = device.places["c"]
-    device._hear(frame(1, epoch="e2"))
+    device._hear(frame(1, n=4, epoch="e2"))
     assert place.syncing
     device._begin(place, result(0, 1, verdict="reset"))
     assert wrong(device) == {"resets": 1}

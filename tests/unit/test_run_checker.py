@@ -38,15 +38,12 @@ def good(**more: Any) -> History:
     recorder.log(ROOM, *log)
 
     heard: list[tuple[str, str, str, int, tuple[int, str] | None]] = [
-        ("ann", "r1", "run:started", 1, (1, "")),
-        ("ann", "r1", "run:delta", 1, (1, "one")),
-        ("bob", "r1", "run:delta", 1, (1, "one")),
-        ("ann", "r1", "run:superseded", 1, (2, "")),
-        ("ann", "r1", "run:started", 2, (2, "")),
+        ("ann", "r1", "run:changed", 1, (1, "")),
+        ("ann", "r1", "run:written", 1, (1, "one")),
+        ("bob", "r1", "run:written", 1, (1, "one")),
+        ("ann", "r1", "run:changed", 2, (2, "")),
         ("bob", "r1", "", 2, (2, "two")),
-        ("bob", "r1", "run:superseded", 1, (2, "two")),  # late: it had looked already
-        ("ann", "r1", "run:delta", 2, (2, "two")),
-        ("ann", "r1", "run:finished", 2, None),
+        ("ann", "r1", "run:written", 2, (2, "two")),
         ("ann", "r1", "entry", 2, None),
         ("bob", "r1", "entry", 2, None),
     ]
@@ -108,13 +105,13 @@ OF_RUNS: list[tuple[AnomalyKind, Edit, tuple[str | None, int | None, str | None]
         lambda h: with_log(h, *L, resolved(6, "q"), resolved(7, "q")),
         (None, 7, None),
     ),
-    (K.DEAD_TEXT, lambda h: with_states(h, "ann", lambda s: [*s[:5], s[1], *s[5:]]), ("ann", None, "r1")),
+    (K.DEAD_TEXT, lambda h: with_states(h, "ann", lambda s: [*s[:3], s[1], *s[3:]]), ("ann", None, "r1")),
     (
         K.DEAD_TEXT,
-        lambda h: with_states(h, "ann", lambda s: [*s[:2], s[1]._replace(event="run:superseded"), *s[3:]]),
+        lambda h: with_states(h, "ann", lambda s: [*s[:2], s[1]._replace(event="run:changed", of=2), *s[3:]]),
         ("ann", None, "r1"),
     ),
-    (  # the attempt is counted up, but the text stays
+    (  # the version is counted up, but the text stays
         K.DEAD_TEXT,
         lambda h: with_states(h, "ann", lambda s: [*s[:2], s[2]._replace(chars=2), *s[3:]]),
         ("ann", None, "r1"),
@@ -153,8 +150,8 @@ def test_a_run_that_was_only_seen_or_promised_by_a_regenerate_must_end_too() -> 
     recorder.log(ROOM, entry(1, None))
     recorder.accept_run(ROOM, "r1")
     recorder.accept_run(ROOM, "r1")
-    recorder.run_event("ann", ROOM, "r2", "run:started", 1, (1, ""))
-    recorder.run_event("ann", ROOM, "r3", "run:superseded", 1, (2, ""))  # it says nothing of an attempt 2
+    recorder.run_event("ann", ROOM, "r2", "run:changed", 1, (1, ""))
+    recorder.run_event("ann", ROOM, "r3", "", 1, None)  # it is not shown any more
     report = check(recorder.history())
     assert [(a.kind, a.run_id) for a in report.anomalies] == [(K.RUN_NOT_ENDED, "r1"), (K.RUN_NOT_ENDED, "r2")]
     assert report.runs == 2
@@ -309,7 +306,7 @@ def test_a_run_of_a_message_that_is_lost_is_not_named_as_well() -> None:
     sends = tuple(
         replace(s, acks=(s.acks[0]._replace(run_id="r1"),)) if s.request_id == "o4" else s for s in history.sends
     )
-    views = (RunView("ann", ROOM, "r1", (Shown("run:started", 1, 1, 0, ""), Shown("", 1, None, 0, ""))),)
+    views = (RunView("ann", ROOM, "r1", (Shown("run:changed", 1, 1, 0, ""), Shown("", 1, None, 0, ""))),)
     lost = replace(history, sends=sends)
     assert kinds(check(lost)) == {K.LOST_ACKED}
     assert kinds(check(replace(lost, run_views=views))) == {K.LOST_ACKED, K.RUN_NOT_ENDED}

@@ -28,7 +28,7 @@ def status_words(source: str) -> Iterator[str]:
 
 def test_every_status_word_of_the_scripts_is_a_status():
     words = {word for path in LUA.glob("*.lua") for word in status_words(path.read_text())}
-    assert {"pending", "running", "stopped", "interrupted", "failed"} <= words <= set(RunStatus)
+    assert {"queued", "running", "stalled", "stopped", "interrupted", "failed"} <= words <= set(RunStatus)
 
 
 @pytest.mark.parametrize(

@@ -95,5 +95,5 @@ def test_scripts_write_no_status_of_a_run_that_the_program_does_not_know() -> No
         written |= set(re.findall(r"'status', '(\w+)'", text))
         written |= set(re.findall(r"end_run\(\w+, '(\w+)'", text))
         written |= set(re.findall(r"status [~=]= '(\w+)'", text))
-    assert written == {"pending", "running", "stopped", "failed", "interrupted"}
+    assert written == {"queued", "running", "stalled", "stopped", "failed", "interrupted"}
     assert written <= set(RunStatus)

@@ -60,7 +60,7 @@ class Store:
         if fault == "unanswered":
             raise Unavailable("the reply was lost")
 
-    async def add_update(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
+    async def add_report(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
         fault = self._fault()
         known = sum(isinstance(item, dict) for item in self.shown)
         assert number in (known, known + 1), "numbers are dense"

@@ -13,26 +13,19 @@ from typing import Any
 
 import pytest
 
-from tests.vectors.replay import replay_delivery, replay_live
+from tests.vectors.replay import replay
 
 TESTS = Path(__file__).parents[1]
 JS = TESTS.parent / "web" / "js"
 OLDEST_NODE = 20
 
 
-def cases(name: str) -> list[Any]:
-    found = json.loads((TESTS / "vectors" / f"{name}.json").read_text(encoding="utf-8"))
-    return [pytest.param(case, id=case["name"]) for case in found]
+CASES = json.loads((TESTS / "vectors" / "stream.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("case", cases("delivery"))
-def test_delivery_does_what_the_vectors_say(case: dict[str, Any]) -> None:
-    assert replay_delivery(case) == case["steps"]
-
-
-@pytest.mark.parametrize("case", cases("live"))
-def test_live_does_what_the_vectors_say(case: dict[str, Any]) -> None:
-    assert replay_live(case) == case["steps"]
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES])
+def test_the_stream_does_what_the_vectors_say(case: dict[str, Any]) -> None:
+    assert replay(case) == case
 
 
 @pytest.fixture(scope="module")
@@ -69,37 +62,46 @@ def test_the_page_s_own_tests_pass(node: str) -> None:
 
 # What is broken: the rule as the file says it, and what is put in its place.
 MUTATIONS = {
-    "conversation/delivery.js": {
-        "dedupe is off": ("if (seq <= this.position.seq) return step();", ""),
-        "what a page brings again fills the buffer": ("if (seq > this.position.seq) this.#buffer", "this.#buffer"),
-        "a gap is skipped": ("while (this.#buffer.has(seq + 1)) {", "while (this.#buffer.size) {"),
-        "a gap is not noticed": ("if (!this.missing || this.#reading)", "if (true)"),
-        "a gap is read again and again": ("if (!this.missing || this.#reading)", "if (!this.missing)"),
-        "the buffer has no bound": ("BUFFER_LIMIT = 1000", "BUFFER_LIMIT = Infinity"),
-        "another epoch's entry is taken": ("if (epoch !== this.position.epoch) return", "if (false) return"),
-        "a page that does not join on is taken": ("items[0][0] > this.position.seq + 1", "false"),
-        "a log that lost entries is taken": ("head < this.#readAfter", "false"),
-        "a late page starts over": ("head < this.#readAfter", "head < this.position.seq"),
-        "a failed read blocks the next": ("readFailed() {\n    this.#reading = false;", "readFailed() {"),
-    },
-    "conversation/answer.js": {
-        "offsets count UTF-16 units": ("this.length += unseen.length", "this.length = this.text.length"),
-        "parts count UTF-16 units": ("[...this.waiting.get(at)].slice(", "this.waiting.get(at).split('').slice("),
-        "overlaps are said twice": (".slice(this.length - at)", ""),
-        "a missing delta is not noticed": ("if (at > this.length) return false;", ""),
-        "the shorter delta wins": ("if (text.length >= ", "if (text.length <= "),
-        "an old attempt goes on": ("if (attempt < run.attempt) return true;", ""),
-        "a later attempt keeps the text": ('this.text = "";', 'this.text ??= "";'),
-        "withdrawn text stays": ('event === "run:superseded" ? attempt + 1 : attempt', "attempt"),
-        "an older card takes text back": ("if (run.attempt > unfinished.attempt) return true;", ""),
-        "what ended begins again": ("if (this.#ended.has(run_id)) return true;", ""),
-        "a late card revives a run": ("!unfinished || this.#ended.has(unfinished.run_id)", "!unfinished"),
-        "a new beginning keeps old runs": ("if (startsOver) this.runs.clear();", ""),
-        "run:finished is not heard": ('if (event === "run:finished") this.#setEnded(run_id);', ""),
-        "reports are in the order of coming": (".sort((a, b) => a - b)", ""),
-    },
-    "conversation/conversation.js": {
+    "conversation/stream.js": {
+        "an event is applied twice": ("if (n <= this.n) return;", ""),
+        "a gap is not noticed": ("if (n === this.n + 1 && this.#apply", "if (this.#apply"),
+        "an entry that is left out is not noticed": (
+            "seq > this.position.seq + 1) return false",
+            "false) return false",
+        ),
+        "another epoch's entry is taken": ("epoch !== this.position.epoch || seq >", "seq >"),
+        "an entry is handed on twice": ("if (seq <= this.position.seq) return true;", ""),
+        "events are dropped during a sync": ("this.#kept.push([name, payload]);", ""),
+        "kept events are applied as they came": (".sort(([, a], [, b]) => a.n - b.n)", ""),
+        "an old answer is taken": ("if (!this.syncing && view.n <= this.n &&", "if (false &&"),
+        "more is not read on": (" || view.more) return this.#ask()", ") return this.#ask()"),
+        "what a node brings is taken during a sync": (
+            "else if (this.syncing) this.#named = Math.max(this.#named, payload.n);\n",
+            "",
+        ),
+        "what a node brings is forgotten during a sync": ("this.#named = Math.max(this.#named, payload.n)", "0"),
+        "a reset during a sync is forgotten": ("if (this.syncing) this.#named = Infinity;\n    else", ""),
+        "a snapshot keeps what was known": ("known.clear();", "0;"),
+        "an old version is taken": ("if (had?.version > run.version) return;", ""),
+        "another status takes the text back": ("had?.version === run.version ? had :", "false ? had :"),
+        "nothing is withdrawn": ("withdrawn: saidBy(had) };", "withdrawn: [] };"),
+        "a version without words takes withdrawn text back": (
+            "(run?.parts.some(({ text }) => text) ? run.parts : (run?.withdrawn ?? []))",
+            "(run?.parts ?? [])",
+        ),
+        "another version's words are taken": (
+            "if (!run || run.version !== version) return true;",
+            "if (!run) return true;",
+        ),
+        "a part begins again": ("if (known) known.text += text;", "if (known) known.text = text;"),
+        "an answer withdraws what it repeats": ("known?.version >= run.version ? known.withdrawn :", ""),
+        "an answer keeps runs that have ended": ("this.runs = new Map();\n    for", "for"),
+        "an answer keeps interrupts": ("this.interrupts.clear();", ""),
+        "an interrupt that was answered stays open": ("this.interrupts.delete(data.interrupt_id)", "0"),
         "a final entry does not end its run": ('"stopped", "failed"', '"stopped"'),
+        "a message ends its run": ("if (FINAL.has(type)) this", "if (data) this"),
+        "what an entry hides stays": ("of hidden_by ? [...hides, seq] : hides)", "of hidden_by ? [seq] : [])"),
+        "what a page hides stays": ("of hidden_by ? [...hides, seq] : hides)", "of hides)"),
     },
 }
 

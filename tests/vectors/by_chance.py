@@ -1,4 +1,4 @@
-"""Cases that a network with a seed happened to make; all that was handed on or shown was true."""
+"""Cases that a network with a seed happened to make: at the end of each the client knows what the server knows."""
 
 from __future__ import annotations
 
@@ -6,101 +6,102 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from tests.vectors.by_hand import Case, card, delivery_case, live_case, told
-from tests.vectors.replay import replay_delivery, replay_live
+from sio_server.protocol.position import Position
+from sio_server.protocol.stream import Stream
+from tests.vectors.model import Event, ModelConversation
+from tests.vectors.replay import Case, perform, replay
 
-CASES = 40
-
-
-def random_deliveries(rng: random.Random) -> Iterator[Case]:
-    """A log that grows or starts over, a bus that loses, repeats and reorders, a store that answers late."""
-    for number in range(CASES):
-        start = rng.randrange(20)
-        head, epoch, asked = start, "e1", None
-        on_the_way: list[tuple[str, int]] = []
-        case = delivery_case(f"random {number}", seq=start)
-        for _ in range(60):
-            luck = rng.random()
-            if luck < 0.3:
-                grown = rng.randrange(1, 6)
-                on_the_way += [(epoch, head + step) for step in range(1, grown + 1) if rng.random() < 0.85]
-                head += grown
-                continue
-            if luck < 0.7 and on_the_way:
-                entry = on_the_way[0] if rng.random() < 0.7 else rng.choice(on_the_way)
-                if rng.random() < 0.85:
-                    on_the_way.remove(entry)
-                do: list[Any] = ["entry", *entry]
-            elif asked is not None and luck < 0.95:
-                seen = max(asked, head - rng.randrange(4))  # the store was read some time ago
-                last = min(seen, asked + rng.randrange(1, 8))
-                do = ["page", epoch, seen, asked + 1, last] if last > asked else ["page", epoch, seen]
-                asked = None
-                if rng.random() < 0.1:
-                    do = ["read_failed"]
-            elif luck > 0.99:
-                epoch, head, on_the_way = f"{epoch}x", rng.randrange(5), []
-                continue
-            else:
-                continue
-            case["steps"].append({"do": do})
-            step = replay_delivery(case)[-1]
-            if step.get("reset"):
-                break
-            asked = step.get("read_after", asked)
-        yield {**case, "steps": replay_delivery(case)}
-
-
+CASES = 25
 WORDS = ["I ", "can ", "book ", "a room", "好", "的，", "😀", "👩‍👧", "é", "\n", "̈", "𝔘"]
 
 
-def random_lives(rng: random.Random) -> Iterator[Case]:
-    """Runs that are taken over and end, on a bus that loses, repeats and delays; now and then a late view."""
+def happen(server: ModelConversation, rng: random.Random) -> Event:
+    """Something happens in the conversation."""
+    run_id = rng.choice([*server.runs, ""])
+    run = server.runs.get(run_id)
+    luck = rng.random()
+    if run is None:
+        if luck < 0.4:
+            return server.begin()
+        if luck < 0.5 and server.interrupts:
+            return server.append("interrupt_resolved", interrupt_id=rng.choice(list(server.interrupts)))
+        if luck < 0.6 and server.head:
+            return server.append(hides=tuple({rng.randint(1, server.head), rng.randint(1, server.head)}))
+        return server.append(text=rng.choice(WORDS))
+    if run["version"] == 0 or luck < 0.1:
+        return server.claim(run_id)
+    if luck < 0.15:
+        return server.stall(run_id)
+    if luck < 0.25:
+        return server.report(run_id)
+    if luck < 0.7:
+        return server.write(run_id, rng.randint(0, len(run["parts"])), rng.choice(WORDS))
+    if luck < 0.8:
+        interrupts = [
+            {"interrupt_id": f"{run_id}:{number}", "value": "ok?"} for number in range(rng.randint(1, 2))
+        ]
+        return server.append("interrupt", run_id=run_id, interrupts=interrupts)
+    return server.append(rng.choice(["answer", "stopped", "failed"]), run_id=run_id)
+
+
+def random_streams(rng: random.Random) -> Iterator[Case]:
+    """A server that is busy, a wire that loses, repeats and reorders, answers that are late, lost connections."""
     for number in range(CASES):
-        case = live_case(f"random {number}")
-        on_the_way: list[list[Any]] = []
-        said: dict[tuple[str, int], str] = {}
-        truth: dict[str, dict[str, Any]] = {}
-        run_id, runs = "", 0
+        server, stream = ModelConversation(), Stream(None)
+        server.append("conversation_created")
+        wire: list[list[Any]] = []  # on the way to the client
+        case: Case = {"name": f"random {number}", "position": None, "steps": []}
+        asked = 1
 
-        def tell(kind: str, on_the_way: list[list[Any]] = on_the_way, **payload: Any) -> None:
-            on_the_way.append(["event", f"run:{kind}", payload])
+        def ask(stream: Stream = stream, server: ModelConversation = server, wire: list[Any] = wire) -> None:
+            wire.append(["answer", server.result(stream.position, rng.randint(1, 4))])
 
-        for _ in range(70):
+        def give(do: list[Any], stream: Stream = stream, case: Case = case) -> bool:
+            case["steps"].append({"do": do})
+            return any(step.sync for step in perform(stream, do))
+
+        for _ in range(60):
             luck = rng.random()
-            run = truth.get(run_id)
-            if run is None and luck < 0.5:
-                runs += 1
-                run_id = f"r{runs}"
-                truth[run_id] = card(run_id, 1, "")
-                tell("started", run_id=run_id, attempt=1)
-            elif run is not None and luck < 0.3:
-                text = "".join(rng.choice(WORDS) for _ in range(rng.randrange(1, 4)))
-                tell("delta", run_id=run_id, attempt=run["attempt"], offset=len(run["text"]), text=text)
-                run["text"] += text
-                said[run_id, run["attempt"]] = run["text"]
-            elif run is not None and luck < 0.4:
-                update = told(run_id, run["attempt"], len(run["updates"]) + 1)
-                run["updates"] = [*run["updates"], update]
-                on_the_way.append(["event", "run:update", update])
-            elif run is not None and luck < 0.45:
-                tell("superseded", run_id=run_id, attempt=run["attempt"], withdrawn_chars=len(run["text"]))
-                run.update(attempt=run["attempt"] + 1, text="", updates=[])
-                tell("started", run_id=run_id, attempt=run["attempt"])
-            elif run is not None and luck < 0.5:
-                tell("finished", run_id=run_id, attempt=run["attempt"], status="answered", seq=9)
-                on_the_way.append(["entry", rng.choice(["answer", "stopped", "failed", "interrupt"]), run_id])
-                truth.pop(run_id)
+            if luck < 0.45:
+                wire.append(["event", *happen(server, rng)])
+            elif luck < 0.5 and asked:
+                asked -= 1
+                ask()
+            elif luck < 0.53:
+                wire.append(["synced", server.result(known(stream, rng), 3)])
+            elif luck < 0.54:
+                wire.append([server.start_over()[0].partition(":")[2]])
             elif luck < 0.56:
-                on_the_way.append(["view", dict(run) if run else None, rng.random() < 0.2])
-            elif on_the_way:
-                do = on_the_way.pop(0 if rng.random() < 0.8 else rng.randrange(len(on_the_way)))
-                if do[0] == "event" and rng.random() < 0.15:
-                    continue  # lost
-                if do[0] == "event" and rng.random() < 0.15:
-                    on_the_way.insert(rng.randrange(len(on_the_way) + 1), do)
-                case["steps"].append({"do": do})
-        steps = replay_live(case)
-        for shown, attempt, text, _ in (run for step in steps for run in step["runs"]):
-            assert said.get((shown, attempt), "").startswith(text)
-        yield {**case, "steps": steps}
+                wire.clear()
+                give(["disconnected"])
+                asked = 1
+            elif wire:
+                do = wire.pop(0 if rng.random() < 0.9 else rng.randrange(len(wire)))
+                if do[0] == "event" and rng.random() < 0.1:
+                    continue
+                if do[0] == "event" and rng.random() < 0.1:
+                    wire.insert(rng.randrange(len(wire) + 1), do)
+                asked += give(do)
+        give(["disconnected"])
+        while give(["answer", server.result(stream.position, 3)]):
+            pass
+        played = replay(case)
+        compare(played["state"], server)
+        yield played
+
+
+def known(stream: Stream, rng: random.Random) -> Position | None:
+    """A position that a node may have delivered up to: the client's, or somewhat off."""
+    position = stream.position
+    return position and Position(position.epoch, max(0, position.seq + rng.choice([-1, 0, 0, 0, 1])))
+
+
+def compare(state: dict[str, Any], server: ModelConversation) -> None:
+    """After the last answer the client has what the server has."""
+    wanted = server.result(None)
+    runs = [{name: value for name, value in run.items() if name != "withdrawn"} for run in state["runs"]]
+    assert state["in_step"]
+    assert (state["n"], runs) == (server.n, wanted["runs"])
+    assert state["position"] == {"epoch": server.epoch, "seq": server.head}
+    assert state["interrupts"] == [[item["interrupt_id"], item["value"]] for item in wanted["interrupts"]]
+    assert set(state["hidden"]) <= set(server.hidden)

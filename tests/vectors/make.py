@@ -1,45 +1,54 @@
-"""Makes the vectors that both the Python cores and their twins in the page must match.
+"""Makes the vectors that both state machines of the stream, the Python one and the page's, must match.
 
     python -m tests.vectors.make
 
 The Python side is the reference; where a case by hand expects otherwise, nothing is written.
 
-A case has steps. `do` is a call, and what it gives stands beside it where it is not nothing:
+`stream.json` is a list of cases `{name, position, steps, state}`. A case begins with a new state machine at
+`position`: `{epoch, seq}` or null. Each step is an object with `do` and its outcome. `do` is one of
 
-- delivery: `hand_on` [first, last] of the entries handed on, `read_after`, `reset`; then `seq` of the position,
-  and `behind`. Calls: entry epoch seq; flood epoch first last (all of them); page epoch head first last (empty
-  without first and last); read_failed.
-- live: `missing` (another view of the conversation is needed; of `event` only), and `runs` that are on: [run id,
-  attempt, text, numbers of its attempt's reports]. Calls: event name payload; view unfinished starts_over; entry
-  type run_id.
+- `["event", name, payload]`: a stream event, with `n` in its payload;
+- `["answer", result]`: the answer to a create, join or sync;
+- `["synced", result]`: `conversation:synced`;
+- `["reset"]`: `conversation:reset`;
+- `["disconnected"]`;
+- `["flood", first, last]`: events "entry:appended" by `flooded(k)`, for k from first to last: n = seq = k.
+
+The outcome, of which what is empty is left out: `entries`, the seqs handed on in order; `hidden`, the seqs hidden
+from now on, ascending; `reset`, the reason; `sync`: true when a sync has to be asked for.
+
+`state`, after the last step: `position`, `n`, `in_step`, `hidden` (ascending), `runs` (a list in order, each as on
+the wire with `withdrawn` beside `parts`), `interrupts` (a list of `[id, value]` in order).
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.vectors.by_chance import random_deliveries, random_lives
-from tests.vectors.by_hand import DELIVERY, LIVE, Case, Step
-from tests.vectors.replay import replay_delivery, replay_live
+from tests.vectors.by_chance import random_streams
+from tests.vectors.by_hand import STREAM
+from tests.vectors.replay import replay
 
-HERE = Path(__file__).parent
-SEED = 20261123
+FILE = Path(__file__).parent / "stream.json"
+SEED = 20261127
 
 
-def write(name: str, replay: Callable[[Case], list[Step]], core: list[Case], others: Iterable[Case]) -> None:
-    for case in core:
-        for wanted, got in zip(case["steps"], replay(case), strict=True):
+def main() -> None:
+    for case in STREAM:
+        played = replay(case)
+        for wanted, got in zip(case["steps"], played["steps"], strict=True):
             if wanted != got:
-                raise SystemExit(f"{name}, {case['name']!r}:\n  expected {wanted}\n  the Python side does {got}")
-    cases = [*core, *others]
+                raise SystemExit(f"{case['name']!r}:\n  expected {wanted}\n  the Python side does {got}")
+        wanted = {**played["state"], **case["state"]}
+        if wanted != played["state"]:
+            raise SystemExit(f"{case['name']!r}:\n  expected {wanted}\n  the Python side has {played['state']}")
+    cases = [*map(replay, STREAM), *random_streams(random.Random(SEED))]
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-    (HERE / name).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    print(f"{name}: {len(core)} cases by hand, {len(cases) - len(core)} by chance")
+    FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    print(f"{FILE.name}: {len(STREAM)} cases by hand, {len(cases) - len(STREAM)} by chance")
 
 
 if __name__ == "__main__":
-    write("delivery.json", replay_delivery, DELIVERY, random_deliveries(random.Random(SEED)))
-    write("live.json", replay_live, LIVE, random_lives(random.Random(SEED)))
+    main()

@@ -4,65 +4,71 @@ from __future__ import annotations
 
 from typing import Any
 
-from sio_server.protocol.delivery import Delivery
-from sio_server.protocol.delivery import Step as Given
-from sio_server.protocol.events import Entry
-from sio_server.protocol.live import Live
 from sio_server.protocol.position import Position
+from sio_server.protocol.stream import Step, Stream
 
+Case = dict[str, Any]
 TS = "2026-11-23T07:12:00.844Z"
 
 
-def replay_delivery(case: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps of a case, each with what it gives."""
-    delivery: Delivery[int] = Delivery(Position(case["epoch"], case["seq"]))
-    steps = []
-    for step in case["steps"]:
-        given: list[Given[int]] = []
-        match step["do"]:
-            case ["entry", epoch, seq]:
-                given = [delivery.on_entry(epoch, seq, seq)]
-            case ["flood", epoch, first, last]:
-                given = [delivery.on_entry(epoch, seq, seq) for seq in range(first, last + 1)]
-            case ["page", epoch, head]:
-                given = [delivery.on_page(epoch, head, [])]
-            case ["page", epoch, head, first, last]:
-                given = [delivery.on_page(epoch, head, [(seq, seq) for seq in range(first, last + 1)])]
-            case ["read_failed"]:
-                delivery.read_failed()
-        entries = [entry for one in given for entry in one.entries]
-        reads = [one.read_after for one in given if one.read_after is not None]
-        assert entries == list(range(entries[0], entries[-1] + 1)) if entries else True
-        assert len(reads) < 2
-        gives: dict[str, Any] = {"do": step["do"]}
-        if entries:
-            gives["hand_on"] = [entries[0], entries[-1]]
-        if reads:
-            gives["read_after"] = reads[0]
-        if any(one.reset for one in given):
-            gives["reset"] = True
-        steps.append({**gives, "seq": delivery.position.seq, "behind": delivery.behind})
-    return steps
+def entry(seq: int, kind: str = "message", epoch: str = "e1", **fields: Any) -> dict[str, Any]:
+    """An entry as pages hold it; `data` and what else it carries are in `fields`."""
+    data = {"text": f"text {seq}"} if kind == "message" else {}
+    envelope = {"v": 2, "conversation_id": "c", "epoch": epoch, "seq": seq, "type": kind, "ts": TS}
+    return {**envelope, "data": data, **fields}
 
 
-def replay_live(case: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps of a case, each with what it gives."""
-    live = Live()
-    steps = []
-    for step in case["steps"]:
-        gives: dict[str, Any] = {"do": step["do"]}
-        match step["do"]:
-            case ["event", event, payload]:
-                gives["missing"] = live.on_event(event, payload)
-            case ["view", unfinished, starts_over]:
-                live.on_view(unfinished, [], starts_over=starts_over)
-            case ["entry", kind, run_id]:
-                data = {"run_id": run_id, "interrupts": []}
-                where = {"v": 1, "conversation_id": "c", "epoch": "e1", "seq": 1}
-                live.on_entry(Entry.model_validate({**where, "type": kind, "ts": TS, "data": data}))
-        gives["runs"] = [
-            [run.run_id, run.attempt, run.text, [u["number"] for u in run.updates if u["attempt"] == run.attempt]]
-            for run in live.runs.values()
-        ]
-        steps.append(gives)
-    return steps
+def flooded(number: int) -> dict[str, Any]:
+    """The event of a flood with this number."""
+    return {**entry(number), "n": number}
+
+
+def perform(stream: Stream, do: list[Any]) -> list[Step]:
+    """Carry out one step."""
+    match do:
+        case ["event", name, payload]:
+            return [stream.on_event(name, payload)]
+        case ["answer", result]:
+            return [stream.on_answer(result)]
+        case ["synced", result]:
+            return [stream.on_synced(result)]
+        case ["reset"]:
+            return [stream.on_reset()]
+        case ["disconnected"]:
+            stream.disconnected()
+            return []
+        case ["flood", first, last]:
+            return [stream.on_event("entry:appended", flooded(n)) for n in range(first, last + 1)]
+    raise ValueError(f"{do} is no step")
+
+
+def outcome(steps: list[Step]) -> dict[str, Any]:
+    """What steps led to, without what is empty."""
+    gives = {
+        "entries": [entry.seq for step in steps for entry in step.entries],
+        "hidden": sorted(seq for step in steps for seq in step.hidden),
+        "reset": next((step.reset for step in steps if step.reset), None),
+        "sync": any(step.sync for step in steps),
+    }
+    return {name: value for name, value in gives.items() if value}
+
+
+def state(stream: Stream) -> dict[str, Any]:
+    """What a client knows of the conversation."""
+    position = stream.position
+    return {
+        "position": position and {"epoch": position.epoch, "seq": position.seq},
+        "n": stream.n,
+        "in_step": stream.in_step,
+        "hidden": sorted(stream.hidden),
+        "runs": [run.model_dump() for run in stream.runs.values()],
+        "interrupts": [[interrupt_id, value] for interrupt_id, value in stream.interrupts.items()],
+    }
+
+
+def replay(case: Case) -> Case:
+    """The case with the outcome of each step, and the state after the last."""
+    at = case["position"]
+    stream = Stream(at and Position(at["epoch"], at["seq"]))
+    steps = [{"do": step["do"], **outcome(perform(stream, step["do"]))} for step in case["steps"]]
+    return {"name": case["name"], "position": at, "steps": steps, "state": state(stream)}

@@ -7,23 +7,45 @@ local function agent_data(...)
   return object('role', 'assistant', 'user_id', 'agent:' .. (known[1] or 'agent'), 'name', known[2] or 'Agent', ...)
 end
 
+-- What an unfinished run is doing, as views and events say it (JSON). `parts` and `reports` are JSON.
+local function run_state(run_id, parts, reports)
+  local known = redis.call('HMGET', run_prefix .. run_id, 'input_seq', 'attempt', 'node', 'replaces', 'status')
+  local attempt, replaces = tonumber(known[2]), known[4] and tonumber(known[4]) or null
+  return object('run_id', run_id, 'turn_id', tonumber(known[1]), 'status', known[5], 'attempt', attempt,
+    'version', attempt, 'node', known[3] or '', 'replaces', replaces,
+    'parts', raw(parts), 'reports', raw(reports))
+end
+
+-- Show that a run is in another status, or a later attempt: what it says in the same version stays.
+local function publish_run(run_id)
+  publish_next('run:changed', 'run', raw(run_state(run_id, '[]', '[]')))
+end
+
 -- Record a run and ring the bell of its queue, before any node may execute it. Runs are taken in the order of `place`.
 local function begin_run(run_id, kind, place, input_seq, ...)
   redis.call('HSET', run_prefix .. run_id, 'conversation_id', conversation_id, 'kind', kind, 'input_seq', input_seq,
-    'status', 'pending', 'attempt', 0, 'chars', 0, 'failures', 0, ...)
+    'status', 'queued', 'attempt', 0, 'chars', 0, 'failures', 0, ...)
   redis.call('ZADD', unfinished, place, run_id)
   redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
   redis.call('HINCRBY', stats, 'runs', 1)
+  publish_run(run_id)
 end
 
--- End a run with its one final entry. Its checkpoints become the conversation's state if `moves`.
-local function end_run(run_id, status, entry_type, data, moves)
+-- End a run with its one final entry. Its checkpoints become the conversation's state if `moves`. What came of the turn
+-- before is current no longer when the run has answered it again; `rolled_back`: nothing is left of the run itself.
+local function end_run(run_id, status, entry_type, data, moves, rolled_back)
   local record = run_prefix .. run_id
-  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'thread', 'base', 'attempts')
-  local seq = append_entry(entry_type, data)
+  local known = redis.call('HMGET', record, 'replaces', 'input_seq', 'thread', 'base', 'attempts')
+  local about = {turn_id = known[2], hides = {}, hides_itself = rolled_back}
+  if known[1] and not rolled_back then
+    for _, seq in ipairs(current_entries(known[2])) do
+      if seq ~= known[2] then about.hides[#about.hides + 1] = seq end
+    end
+  end
+  local seq = append_entry(entry_type, data, about)
   redis.call('HSET', record, 'status', status, 'final_seq', seq)
   redis.call('PEXPIRE', record, RUN_RECORD_KEPT_MS)
-  redis.call('DEL', record .. ':text', record .. ':updates')
+  redis.call('DEL', record .. ':text', record .. ':reports')
   redis.call('ZREM', unfinished, run_id)
   if redis.call('HGET', lease, 'run_id') == run_id then redis.call('DEL', lease) end
   redis.call('HINCRBY', stats, 'runs_finished', 1)
@@ -45,39 +67,28 @@ local function end_run(run_id, status, entry_type, data, moves)
   if still_ms > 0 then
     for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, still_ms) end
   end
-  publish('run:finished', conversation_room, object('conversation_id', conversation_id, 'run_id', run_id,
-    'attempt', tonumber(known[1]), 'status', status, 'seq', seq))
   return seq
-end
-
--- The text of an attempt is void on every device.
-local function withdraw(run_id, attempt, chars)
-  publish('run:superseded', conversation_room, object('conversation_id', conversation_id, 'run_id', run_id,
-    'attempt', tonumber(attempt), 'withdrawn_chars', tonumber(chars)))
 end
 
 -- End a run because a member stops it, or because a newer message takes its place. Its lease is gone with it: the node
 -- that executes it may write no more. The text so far is kept, unless the run is rolled back. `by` is JSON text.
 local function stop_run(run_id, rollback, by)
   local record = run_prefix .. run_id
-  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'chars', 'replaces')
+  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'replaces')
   local text = not rollback and redis.call('GET', record .. ':text') or ''
-  if rollback and known[1] ~= '0' then withdraw(run_id, known[1], known[3]) end
   local stopped = {'text', text, 'run_id', run_id, 'attempt', tonumber(known[1]), 'input_seq', tonumber(known[2]),
     'rolled_back', rollback, 'by', raw(by)}
-  if known[4] then
+  if known[3] then
     stopped[#stopped + 1] = 'replaces'
-    stopped[#stopped + 1] = tonumber(known[4])
+    stopped[#stopped + 1] = tonumber(known[3])
   end
-  end_run(run_id, 'stopped', 'stopped', agent_data(unpack(stopped)), not rollback)
+  end_run(run_id, 'stopped', 'stopped', agent_data(unpack(stopped)), not rollback, rollback)
 end
 
 -- An interrupt is settled: `outcome` is JSON text of an object that says how.
 local function settle(interrupt_id, outcome)
   local data = with_fields(outcome, 'interrupt_id', interrupt_id)
-  local seq = append_entry('interrupt_resolved', data)
-  publish('interrupt:resolved', conversation_room, with_fields(data, 'conversation_id', conversation_id, 'seq', seq))
-  return seq
+  return append_entry('interrupt_resolved', data, {turn_id = redis.call('HGET', meta, 'asked_for')})
 end
 
 -- Open interrupts lose their meaning when the dialog continues without an answer.

@@ -1,7 +1,8 @@
 -- Take the lease of a conversation, and its first unfinished run.
 --   holding         a fencing token that the node holds already, or ''
 --   failed          the run whose attempt under it has failed, or ''
--- Returns idle when nothing is to be done; held: ms, while another node holds the lease for so long; or
+-- Returns idle when nothing is to be done; held: ms, while another node holds the lease: after so long it is stalled, or
+-- expires, unless it is renewed; or
 -- ok: token, run_id, attempt, input_seq, epoch, input (its envelope or ''), kind, failures, source (the thread to begin
 -- from or ''), began_from (the thread from which the first attempt began or ''), answers (JSON or ''), replaces (seq of
 -- the entry that the run's will replace, or ''), graph, agent_name.
@@ -12,13 +13,24 @@ return once(function(call_id)
   local run_id = redis.call('ZRANGE', unfinished, 0, 0)[1]
   if not run_id then return {'idle'} end
   local holder = redis.call('HGET', lease, 'token')
-  if holder and holder ~= holding then return {'held', 'ms', redis.call('PTTL', lease)} end
+  local record = run_prefix .. run_id
+  if not holder or holder ~= holding then
+    -- A node that is silent loses the run soon, or has lost it: devices see so first.
+    local left_ms = holder and redis.call('PTTL', lease) or 0
+    local stalls_ms = left_ms - (LEASE_MS - STALLED_MS)
+    if holder and stalls_ms > 0 then return {'held', 'ms', stalls_ms} end
+    local executed = holder and run_prefix .. redis.call('HGET', lease, 'run_id') or record
+    if redis.call('HGET', executed, 'status') == 'running' then
+      redis.call('HSET', executed, 'status', 'stalled')
+      publish_run(string.sub(executed, #run_prefix + 1))
+    end
+    if holder then return {'held', 'ms', left_ms} end
+  end
   -- The failed run may have been stopped since: then it is not the one that is taken, and nothing is counted.
   if failed ~= '' and redis.call('ZSCORE', unfinished, failed) then
     redis.call('HINCRBY', run_prefix .. failed, 'failures', 1)
   end
-  local record = run_prefix .. run_id
-  local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'chars', 'thread', 'answers', 'replaces')
+  local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'thread', 'answers', 'replaces')
   local kind, input_seq, source = known[1], known[2], known[3]
 
   if kind == 'message' and redis.call('HLEN', interrupts) > 0 then
@@ -40,13 +52,11 @@ return once(function(call_id)
   end
   local now_known = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name')
   local attempts = (redis.call('HGET', record, 'attempts') or '') .. ' ' .. now_known[1] .. '#' .. token
-  redis.call('HSET', record, 'status', 'running', 'node', node_id, 'token', token, 'chars', 0, 'attempts', attempts)
-  redis.call('DEL', record .. ':text')
-  if attempt > 1 then withdraw(run_id, attempt - 1, known[4]) end
-  publish('run:started', conversation_room, object('conversation_id', conversation_id, 'run_id', run_id,
-    'attempt', attempt, 'input_seq', tonumber(input_seq), 'node', node_name))
+  redis.call('HSET', record, 'status', 'running', 'node', node_name, 'token', token, 'chars', 0, 'attempts', attempts)
+  redis.call('DEL', record .. ':text', record .. ':reports')
+  publish_run(run_id)
   return {'ok', 'token', token, 'run_id', run_id, 'attempt', attempt, 'input_seq', input_seq, 'epoch', now_known[1],
     'input', read_entry(input_seq) or '', 'kind', kind, 'failures', redis.call('HGET', record, 'failures'),
-    'source', known[5] or source, 'began_from', source, 'answers', known[6] or '', 'replaces', known[7] or '',
+    'source', known[4] or source, 'began_from', source, 'answers', known[5] or '', 'replaces', known[6] or '',
     'graph', now_known[2], 'agent_name', now_known[3]}
 end)

@@ -14,14 +14,13 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   return {'ok', 'retired', redis.call('SMEMBERS', retired)}
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
-local seq = end_run(run_id, status, entry_type, data, status ~= 'failed')
+local seq = end_run(run_id, status, entry_type, data, status ~= 'failed', false)
 if status == 'interrupted' then
   redis.call('DEL', interrupts, answers, resolved)
   for _, pair in ipairs(cjson.decode(asked)) do redis.call('HSET', interrupts, pair[1], pair[2]) end
   -- Where the turn continues, whatever is stopped or waits meanwhile.
   local turn = redis.call('HMGET', meta, 'thread', 'turn_base', 'turn_seq')
   redis.call('HSET', meta, 'asked_seq', seq, 'asked_in', turn[1], 'asked_base', turn[2], 'asked_for', turn[3])
-  publish('interrupt:requested', conversation_room, with_fields(data, 'conversation_id', conversation_id, 'seq', seq))
 end
 -- The states of earlier turns are kept for a while; the one from which this turn began as long as it may begin again.
 local needed = redis.call('HMGET', meta, 'turn_base', 'thread')

@@ -1,11 +1,13 @@
 -- Let go of a run that has not ended.
 -- Returns ok or stale.
 -- keys: conversation
--- include: once
+-- include: run once
 local token = unpack(ARGV)
 return once(function()
   if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
-  redis.call('HSET', run_prefix .. redis.call('HGET', lease, 'run_id'), 'status', 'pending')
+  local run_id = redis.call('HGET', lease, 'run_id')
+  redis.call('HSET', run_prefix .. run_id, 'status', 'queued', 'node', '')
   redis.call('DEL', lease)
+  publish_run(run_id)
   return {'ok'}
 end)

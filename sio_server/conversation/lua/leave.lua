@@ -2,9 +2,10 @@
 -- A conversation that nobody can reach any more is kept for `abandoned_kept_ms` (0: for ever).
 -- Returns ok: left ('1' if the user was a member, or '0').
 -- keys: conversation
--- include: entry once
-local user_id, data, abandoned_kept_ms = unpack(ARGV)
-return once(function()
+-- include: entry request
+local user_id, session_id, data, abandoned_kept_ms = unpack(ARGV)
+acting_session = session_id
+return request(function()
   local declined = redis.call('ZREM', invitations, user_id) == 1
   if redis.call('HDEL', members, user_id) == 0 then
     if declined then expire_if_unreachable(abandoned_kept_ms) end

@@ -2,9 +2,9 @@
 -- Returns ok: rev; grant_needed: wanted (bytes), when more has to be granted to the user first (`quota` is '' if bytes are
 -- not limited); or an error code. `rev` counts up, so that a device can drop what is older than what it shows.
 -- keys: conversation
--- include: entry once
+-- include: entry request
 local user_id, device_id, session_id, text, quota = unpack(ARGV)
-return once(function()
+return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
   local before = redis.call('HGET', drafts, user_id) or ''

@@ -10,19 +10,20 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from sio_server.protocol.events import EntryType, ServerEvent
+from sio_server.protocol.events import STREAM_EVENTS, EntryType, ServerEvent
 from sio_server.store.keys import conversation_room
 
 # Without those that a node sends to its own sessions only.
 _PUBLISHED: frozenset[str] = frozenset(ServerEvent) - {
     ServerEvent.SESSION_OPENED,
-    ServerEvent.SERVER_DRAINING,
+    ServerEvent.CONVERSATION_SYNCED,
 }
 _ROOMS = ("conversation:", "user:")
 # Fields on which the node itself acts.
 _FIELDS: dict[str, dict[str, type]] = {
     ServerEvent.ENTRY_APPENDED: {
         "conversation_id": str,
+        "n": int,
         "epoch": str,
         "seq": int,
         "type": str,
@@ -30,12 +31,14 @@ _FIELDS: dict[str, dict[str, type]] = {
         "data": dict,
     },
     ServerEvent.CONVERSATION_RESET: {"conversation_id": str, "epoch": str},
-    ServerEvent.RUN_FINISHED: {"run_id": str, "status": str},
+    ServerEvent.RUN_CHANGED: {"conversation_id": str, "n": int},
+    ServerEvent.RUN_WRITTEN: {"conversation_id": str, "n": int},
+    ServerEvent.RUN_REPORTED: {"conversation_id": str, "n": int},
     ServerEvent.DEVICES_CHANGED: {"devices": list},
     ServerEvent.SESSION_ENDED: {"reason": str},
 }
 # Events of one conversation, whose room must be that of the conversation they name.
-_OF_CONVERSATION = {ServerEvent.ENTRY_APPENDED, ServerEvent.CONVERSATION_RESET}
+_OF_CONVERSATION = STREAM_EVENTS | {ServerEvent.CONVERSATION_RESET}
 
 
 class BusEvent(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from sio_server.conversation.log import ConversationLog, Handed, Page
-from sio_server.conversation.view import View
 from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.sync_result import own_result, room_result
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
-from sio_server.protocol.position import Position, Reason, Verdict, judge
+from sio_server.protocol.position import Position, Reason, judge
 
 # The log may be trimmed, or the user leave and come back, between two steps: then the steps are taken again.
 ATTEMPTS = 10
@@ -58,8 +58,8 @@ class CatchUp:
     ) -> tuple[dict[str, Any], int]:
         """Return the first page of what the session missed above `position`, with verdict and card, and its bytes.
 
-        The order matters: check membership, enter the room, then read. What is appended or marked after the
-        reading comes live; what was before it is in what is read; an entry in both has the same seq.
+        The order matters: check membership, enter the room, then read. What is published after the reading comes
+        live; what was before it is in what is read, and comes with a number not above the result's `n`.
         """
         reported = False
         self.check_limit(session, conversation_id)
@@ -79,7 +79,9 @@ class CatchUp:
                 raise Unavailable("the connection was closed meanwhile")
             seen = Handed(checked.epoch, checked.head, first_look.last_activity)
             was_following = self._fanout.follows(session.sid, conversation_id)
-            if not self._fanout.enter(session.sid, session.user_id, session.device_id, conversation_id, seen):
+            if not self._fanout.enter(
+                session.sid, session.user_id, session.device_id, conversation_id, seen, first_look.n
+            ):
                 continue
             try:
                 view = await self._log.get_view(conversation_id, session.user_id)
@@ -90,6 +92,7 @@ class CatchUp:
                         conversation_id,
                         session.user_id,
                         after=judgement.after,
+                        up_to=view.bounds.head,
                         limit=max_entries,
                         max_bytes=max_bytes,
                     )
@@ -101,51 +104,6 @@ class CatchUp:
                 continue
             # The device whose position has just begun the new epoch learns that its position was the reason.
             reason = Reason.AHEAD_OF_LOG if reported and judgement.reason == Reason.NEW_EPOCH else judgement.reason
-            return _answer(
-                session, conversation_id, view, page, judgement.verdict, reason, judgement.after
-            ), page.size
+            result = room_result(conversation_id, view, page, judgement.verdict, reason, judgement.after)
+            return own_result(result, view, session.user_id), page.size
         raise Unavailable("the conversation changes too quickly to catch up; try again")
-
-
-def _answer(
-    session: _Session,
-    conversation_id: str,
-    view: View,
-    page: Page,
-    verdict: Verdict,
-    reason: Reason | None,
-    after: int,
-) -> dict[str, Any]:
-    """What a session is told that follows a conversation from now on."""
-    last = page.entries[-1][0] if page.entries else after
-    return {
-        "conversation_id": conversation_id,
-        "verdict": verdict,
-        "reason": reason,
-        "position": {"epoch": page.bounds.epoch, "seq": last},
-        "after": after,
-        "head": page.bounds.head,
-        "more": last < page.bounds.head,
-        "entries": [envelope for _, envelope in page.entries],
-        "title": view.title,
-        "access": view.access,
-        "agent": view.agent,
-        "graph": view.graph,
-        "multitask_strategy": view.multitask_strategy,
-        "approvals": view.approvals,
-        "owner": view.owner,
-        "role": view.role,
-        "reads": view.reads,
-        "delivered": view.delivered,
-        "draft": view.draft,
-        "interrupts": view.interrupts,
-        "card": {
-            "user_id": session.user_id,
-            "verdict": verdict,
-            "reason": reason,
-            "replayed": page.bounds.head - after,
-            "history": page.bounds.head - page.bounds.first + 1,
-            "last_activity": view.last_activity,
-            "unfinished_run": view.unfinished_run,
-        },
-    }

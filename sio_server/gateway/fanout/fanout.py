@@ -1,65 +1,42 @@
-"""Fan-out: the entries of the log, to the rooms of this node, in the order of the log and without gaps."""
+"""Fan-out: the stream of each conversation, to its room on this node, in its order and without gaps."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
-from sio_server.conversation.log import ConversationLog, Handed
+from sio_server.conversation.log import ConversationLog, Handed, Page
+from sio_server.conversation.view import RoomView
+from sio_server.gateway.fanout.followed import Followed, Follower
+from sio_server.gateway.fanout.numbered import NumberedStream, Step, StreamEvent
 from sio_server.gateway.fanout.rooms import LocalRooms
+from sio_server.gateway.fanout.sync_result import room_result
 from sio_server.gateway.metrics import Metrics
-from sio_server.protocol.delivery import Delivery, Step
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, EntryType, ServerEvent
-from sio_server.protocol.position import Position
-from sio_server.store.keys import conversation_room
+from sio_server.protocol.position import Position, Reason, Verdict
+from sio_server.store.keys import conversation_room, user_room
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
 log = logging.getLogger(__name__)
 
-Envelope = dict[str, Any]
-
 TRACED_DEVICES = 50  # in one trace event
-FIRST_BACK_OFF_S = 0.05  # until a missing page is asked for again: Redis may be back
+FIRST_BACK_OFF_S = 0.05  # until a conversation is read again: Redis may be back
 MAX_BACK_OFF_S = 0.4
-
-
-class Follower(NamedTuple):
-    """A session that follows a conversation."""
-
-    user_id: str
-    device_id: str
-    checked: int  # the seq at which its membership was checked
-
-
-@dataclass
-class Followed:
-    """A conversation that sessions of this node follow, with the position up to which they have been served."""
-
-    delivery: Delivery[Envelope]
-    handed_ts: str  # of the entry at the delivery's position
-    since: int  # the seq at which this node began to follow: it has not met the leaves before that
-    followers: dict[str, Follower] = field(default_factory=dict)  # by session id
-    left_at: dict[str, int] = field(default_factory=dict)  # user id -> seq of the latest `member_left` met here
-
-    @property
-    def handed(self) -> Handed:
-        """The last entry that was delivered to its sessions."""
-        return Handed(*self.delivery.position, self.handed_ts)
 
 
 class Fanout:
     """The conversations that sessions of this node follow.
 
-    A gap makes it read the missing entries from the log. An entry that says that a member has left takes effect
-    in the order of the log: after a member leaves, they receive nothing later.
+    A gap makes it read the conversation, and tell the room how it is (`conversation:synced`). An entry that says
+    that a member has left takes effect in the order of the log: after a member leaves, they receive nothing later.
     """
 
     def __init__(self, rooms: LocalRooms, conversations: ConversationLog, metrics: Metrics, trace: Trace) -> None:
@@ -73,26 +50,27 @@ class Fanout:
 
     # The sessions of a conversation
 
-    def enter(self, sid: str, user_id: str, device_id: str, conversation_id: str, seen: Handed) -> bool:
-        """Let a session follow a conversation, given the log's last entry when its membership was checked.
+    def enter(
+        self, sid: str, user_id: str, device_id: str, conversation_id: str, seen: Handed, seen_n: int
+    ) -> bool:
+        """Let a session follow a conversation, given its last entry and event when the membership was checked.
 
         Returns False when the check is out of date: this node has met a later `member_left` of the user, or
         it began to follow later and cannot know of one.
         Must be called without an await since the session was known to be alive.
         """
         followed = self._followed.get(conversation_id)
-        if followed is not None and followed.delivery.position.epoch != seen.epoch:
+        if followed is not None and followed.stream.position.epoch != seen.epoch:
             self.start_over(conversation_id, followed)
             followed = None
         if followed is None:
-            delivery: Delivery[Envelope] = Delivery(Position(seen.epoch, seen.seq))
-            followed = self._followed[conversation_id] = Followed(delivery, seen.ts, since=seen.seq)
+            stream = NumberedStream(Position(seen.epoch, seen.seq), seen_n)
+            followed = self._followed[conversation_id] = Followed(stream, seen.ts, since=seen.seq)
         elif seen.seq < max(followed.since, followed.left_at.get(user_id, 0)):
             return False
         self._rooms.basic_enter_room(sid, "/", conversation_room(conversation_id))
         followed.followers[sid] = Follower(user_id, device_id, seen.seq)
         self._following.setdefault(sid, set()).add(conversation_id)
-        self.on_head(conversation_id, followed, seen.epoch, max(seen.seq, followed.delivery.position.seq))
         return True
 
     def leave(self, sid: str, conversation_id: str) -> None:
@@ -135,7 +113,7 @@ class Fanout:
     def has_delivered(self, conversation_id: str, seq: int) -> bool:
         """Whether the entry has been delivered to the sessions of this node."""
         followed = self._followed.get(conversation_id)
-        return followed is not None and followed.delivery.position.seq >= seq
+        return followed is not None and followed.stream.position.seq >= seq
 
     def handed(self, conversation_id: str) -> Handed | None:
         """The last entry that was delivered here, if sessions of this node follow the conversation."""
@@ -150,37 +128,38 @@ class Fanout:
         """Whether this is still how the conversation is followed: it may have been left, or started over."""
         return self._followed.get(conversation_id) is followed
 
-    # Events of the bus, and what the log says
+    # Events of the bus, and what Redis says
 
-    def on_entry(self, envelope: Envelope) -> None:
-        """An entry came over the bus."""
-        conversation_id, seq = envelope["conversation_id"], envelope["seq"]
-        self._trace.record(TraceKind.HEARD, type=envelope["type"], conversation_id=conversation_id, seq=seq)
+    def on_stream_event(self, name: str, payload: dict[str, Any]) -> None:
+        """An event of a conversation's stream came over the bus."""
+        conversation_id = payload["conversation_id"]
+        is_entry = name == ServerEvent.ENTRY_APPENDED
+        if is_entry:
+            seq = payload["seq"]
+            self._trace.record(TraceKind.HEARD, type=payload["type"], conversation_id=conversation_id, seq=seq)
         followed = self._followed.get(conversation_id)
         if followed is None:
             return
-        self._metrics.append_returned(conversation_id, seq)
-        self._carry_out(conversation_id, followed, followed.delivery.on_entry(envelope["epoch"], seq, envelope))
+        if is_entry:
+            self._metrics.append_returned(conversation_id, seq)
+        self._carry_out(conversation_id, followed, followed.stream.on_event(StreamEvent(name, payload)))
 
     def on_reset(self, conversation_id: str, epoch: str) -> None:
         """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
         followed = self._followed.get(conversation_id)
-        if followed is not None and followed.delivery.position.epoch != epoch:
-            self._spawn(self._read_missing(conversation_id, followed, followed.delivery.position.seq))
+        if followed is not None and followed.stream.position.epoch != epoch:
+            self._spawn(self._verify_epoch(conversation_id, followed))
 
-    def on_head(self, conversation_id: str, followed: Followed, epoch: str, head: int) -> None:
-        """The log was seen to reach `head`: deliver what is missing."""
-        self._carry_out(conversation_id, followed, followed.delivery.known_head(epoch, head))
+    async def sync_room(self, conversation_id: str, followed: Followed, handed: Handed) -> None:
+        """The bus was lost: read the conversation, and tell the room how it is.
 
-    async def verify_epoch(self, conversation_id: str, followed: Followed, handed: Handed) -> None:
-        """Start over when the log no longer holds what was delivered here. Raises Refused or Unavailable."""
-        epoch = await self._log.verify(conversation_id, handed)
-        if self.is_current(conversation_id, followed) and followed.delivery.position.epoch != epoch:
-            self.start_over(conversation_id, followed)
-
-    async def read_all(self, conversation_id: str, followed: Followed) -> None:
-        """Read and deliver what the log holds above the position, once."""
-        await self._read_missing(conversation_id, followed, followed.delivery.position.seq)
+        `handed` is the last entry that was delivered before the loss; its log may be another one by now.
+        """
+        while followed.reading is not None and not followed.reading.done():
+            await asyncio.wait({followed.reading})  # it may have begun before the loss
+        if self.is_current(conversation_id, followed):
+            followed.stream.missed()
+            await asyncio.wait({self._start_reading(conversation_id, followed, handed)})
 
     def start_over(self, conversation_id: str, followed: Followed) -> None:
         """The log is another one, or older than it can be read: its sessions must sync again."""
@@ -198,20 +177,27 @@ class Fanout:
         """Stop reading."""
         await end_tasks(self._tasks)
 
-    def _carry_out(self, conversation_id: str, followed: Followed, step: Step[Envelope]) -> None:
-        for envelope in step.entries:
-            followed.handed_ts = envelope["ts"]
-            room = conversation_room(conversation_id)
-            count = self._rooms.deliver(room, ServerEvent.ENTRY_APPENDED, envelope)
-            self._metrics.deliveries.inc(count)
-            if self._trace.on and count:
-                self._trace_delivered(conversation_id, envelope["seq"], followed)
-            if envelope["type"] == EntryType.MEMBER_LEFT:
-                self._evict(conversation_id, followed, str(envelope["data"]["user_id"]), envelope["seq"])
-        if step.reset:
-            self.start_over(conversation_id, followed)
-        elif step.read_after is not None:
-            self._spawn(self._read_missing(conversation_id, followed, step.read_after))
+    def _carry_out(self, conversation_id: str, followed: Followed, step: Step) -> None:
+        self._deliver_events(conversation_id, followed, step)
+        if step.read:
+            self._start_reading(conversation_id, followed, followed.handed)
+
+    def _deliver_events(self, conversation_id: str, followed: Followed, step: Step) -> None:
+        for name, payload in step.events:
+            count = self._rooms.deliver(conversation_room(conversation_id), name, payload)
+            if name == ServerEvent.ENTRY_APPENDED:
+                self._on_delivered(conversation_id, followed, payload, count)
+
+    def _on_delivered(
+        self, conversation_id: str, followed: Followed, envelope: dict[str, Any], count: int
+    ) -> None:
+        """An entry has been delivered to `count` sessions."""
+        followed.handed_ts = envelope["ts"]
+        self._metrics.deliveries.inc(count)
+        if self._trace.on and count:
+            self._trace_delivered(conversation_id, envelope["seq"], followed)
+        if envelope["type"] == EntryType.MEMBER_LEFT:
+            self._evict(conversation_id, followed, str(envelope["data"]["user_id"]), envelope["seq"])
 
     def _trace_delivered(self, conversation_id: str, seq: int, followed: Followed) -> None:
         followers = islice(followed.followers.values(), TRACED_DEVICES)
@@ -225,40 +211,89 @@ class Fanout:
             if follower.user_id == user_id and follower.checked < seq:
                 self.leave(sid, conversation_id)
 
-    async def _read_missing(self, conversation_id: str, followed: Followed, after: int) -> None:
-        """Read one page of missing entries; the step that follows may ask for the next."""
-        back_off_s, handed = FIRST_BACK_OFF_S, followed.handed
+    def _start_reading(self, conversation_id: str, followed: Followed, handed: Handed) -> asyncio.Task[None]:
+        followed.reading = self._spawn(self._read(conversation_id, followed, handed))
+        return followed.reading
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name="fanout-read")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _verify_epoch(self, conversation_id: str, followed: Followed) -> None:
+        """Start over when the log has another epoch. Should Redis not answer, the bus will be lost as well."""
+        with contextlib.suppress(Unavailable, Refused):
+            epoch = await self._log.verify(conversation_id, followed.handed)
+            if followed.stream.position.epoch != epoch:
+                self.start_over(conversation_id, followed)
+
+    async def _read(self, conversation_id: str, followed: Followed, handed: Handed) -> None:
+        """Make good what was missed, until the conversation is in step again."""
+        back_off_s = FIRST_BACK_OFF_S
         while self.is_current(conversation_id, followed):
-            claimed = followed.delivery.highest
             try:
-                await self.verify_epoch(conversation_id, followed, handed)
-                page = await self._log.page(conversation_id, "", after=after, limit=MAX_PAGE_ENTRIES)
+                step = await self._read_once(conversation_id, followed, handed)
             except Unavailable:
                 await asyncio.sleep(back_off_s)
                 back_off_s = min(back_off_s * 2, MAX_BACK_OFF_S) * random.uniform(0.5, 1.0)
                 continue
             except Refused:
+                step = None  # the conversation is gone
+            except Exception:
+                log.exception("a conversation could not be read: conversation_id=%s", conversation_id)
+                step = None
+            if step is None:
                 self.start_over(conversation_id, followed)
                 return
-            if not self.is_current(conversation_id, followed):
+            self._deliver_events(conversation_id, followed, step)
+            if not step.read:
                 return
-            self._metrics.gap_entries.inc(len(page.entries))
-            if page.bounds.epoch == followed.delivery.position.epoch and page.bounds.head < claimed:
-                # Every entry is in the log before it is on the bus: that one was published by somebody else.
-                log.warning("the bus named entries that are not in the log: conversation_id=%s", conversation_id)
-                followed.delivery = Delivery(followed.delivery.position)
-                # What came over the bus during the reading was dropped with the old delivery.
-                self._spawn(self.read_all(conversation_id, followed))
-            step = followed.delivery.on_page(page.bounds.epoch, page.bounds.head, page.entries)
-            self._carry_out(conversation_id, followed, step)
-            return
+            handed = followed.handed
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name="fanout-read")
-        self._tasks.add(task)
-        task.add_done_callback(self._on_read)
+    async def _read_once(self, conversation_id: str, followed: Followed, handed: Handed) -> Step | None:
+        """Read the conversation and tell its room; None when its sessions must start over."""
+        stream = followed.stream
+        epoch = await self._log.verify(conversation_id, handed)
+        stream.begin_reading()
+        asked = followed.user_ids
+        room_view = await self._log.get_room_view(conversation_id, asked)
+        view = room_view.view
+        if not epoch == view.bounds.epoch == stream.position.epoch:
+            return None
+        # Not more events than were delivered, but other ones: Redis has lost some, or some were false.
+        if view.n < stream.n or (view.n == stream.n and view.bounds.head != stream.position.seq):
+            return None
+        while True:
+            after = stream.position.seq
+            page = await self._log.page(
+                conversation_id, "", after=after, up_to=view.bounds.head, limit=MAX_PAGE_ENTRIES
+            )
+            if page.bounds.epoch != epoch or page.bounds.first > after + 1:
+                return None
+            if not self.is_current(conversation_id, followed):
+                return Step()
+            if not followed.user_ids <= asked:
+                return Step(read=True)  # of those who entered meanwhile the view does not know whether they may
+            self._deliver_page(conversation_id, followed, room_view, page)
+            if stream.position.seq >= view.bounds.head:
+                break
+        for user_id, draft in room_view.drafts.items():
+            what = {"conversation_id": conversation_id, "draft": draft}
+            self._rooms.deliver(user_room(user_id), ServerEvent.DRAFT_CHANGED, what)
+        return stream.on_read(Position(epoch, view.bounds.head), view.n)
 
-    def _on_read(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("reading from the log failed", exc_info=task.exception())
+    def _deliver_page(self, conversation_id: str, followed: Followed, room_view: RoomView, page: Page) -> None:
+        """Tell the room one page of what was missed, with the conversation as it is."""
+        for sid, follower in list(followed.followers.items()):
+            if follower.user_id in room_view.left:
+                # What came after the leaving is not for them; their devices learn of it when they sync.
+                self._rooms.deliver(sid, ServerEvent.CONVERSATION_RESET, {"conversation_id": conversation_id})
+                self.leave(sid, conversation_id)
+        after, reason = followed.stream.position.seq, Reason.POSITION_VALID
+        result = room_result(conversation_id, room_view.view, page, Verdict.RESUMED, reason, after)
+        count = self._rooms.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_SYNCED, result)
+        self._metrics.gap_entries.inc(len(page.entries))
+        for _, envelope in page.entries:
+            self._on_delivered(conversation_id, followed, envelope, count)
+        followed.stream.position = Position(**result["position"])

@@ -1,20 +1,18 @@
-"""After the bus was lost: every room is compared with its log, and what has no seq is sent again."""
+"""After the bus was lost: every room is told how its conversation is, and presence and devices are sent again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 
-from sio_server.conversation.log import ConversationLog, Handed
+from sio_server.conversation.log import Handed
 from sio_server.conversation.members import Members
-from sio_server.conversation.view import View
-from sio_server.gateway.fanout.fanout import Fanout, Followed
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.followed import Followed
 from sio_server.gateway.fanout.rooms import LocalRooms
-from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent
-from sio_server.protocol.run import RunStatus
 from sio_server.store.keys import conversation_room, user_room
 from sio_server.tasks import end_tasks
 from sio_server.users.devices import Devices
@@ -34,13 +32,11 @@ class Resync:
         self,
         rooms: LocalRooms,
         fanout: Fanout,
-        conversations: ConversationLog,
         members: Members,
         devices: Devices,
     ) -> None:
         self._rooms = rooms
         self._fanout = fanout
-        self._log = conversations
         self._members = members
         self._devices = devices
         self._comparing = asyncio.Semaphore(COMPARED_AT_ONCE)
@@ -67,62 +63,26 @@ class Resync:
         self, conversation_id: str, followed: Followed, handed: Handed, updated_users: set[str]
     ) -> None:
         """`updated_users`: those whose devices have been sent again, of all conversations."""
+        async with self._comparing:
+            await self._fanout.sync_room(conversation_id, followed, handed)
         while self._fanout.is_current(conversation_id, followed):
             try:
-                async with self._comparing:
-                    await self._fanout.verify_epoch(conversation_id, followed, handed)
-                    user_ids = {follower.user_id for follower in followed.followers.values()}
-                    views = [await self._deliver_missed(conversation_id, followed, user) for user in user_ids]
                 async with self._repeating:
+                    user_ids = followed.user_ids
                     for user_id in user_ids - updated_users:
                         await self._repeat_devices(user_id)
                     updated_users |= user_ids
-                    await self._repeat_room(conversation_id, views)
+                    await self._repeat_presence(conversation_id)
                 return
             except Unavailable:
                 await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
-            except Refused:
-                # The conversation is gone.
-                self._fanout.start_over(conversation_id, followed)
-
-    async def _deliver_missed(self, conversation_id: str, followed: Followed, user_id: str) -> View | None:
-        """Get the conversation's view for one of its users, and deliver the entries that were missed."""
-        try:
-            view = await self._log.get_view(conversation_id, user_id)
-        except Refused:
-            # The user has left, which is among the entries to be read.
-            await self._fanout.read_all(conversation_id, followed)
-            return None
-        if not self._fanout.is_current(conversation_id, followed):
-            return None
-        self._fanout.on_head(conversation_id, followed, view.bounds.epoch, view.bounds.head)
-        if view.draft is not None:
-            draft = {"conversation_id": conversation_id, "draft": view.draft}
-            self._rooms.deliver(user_room(user_id), ServerEvent.DRAFT_CHANGED, draft)
-        return view
 
     async def _repeat_devices(self, user_id: str) -> None:
         devices = await self._devices.listed(user_id)
         self._rooms.deliver(user_room(user_id), ServerEvent.DEVICES_CHANGED, {"devices": devices})
 
-    async def _repeat_room(self, conversation_id: str, views: Sequence[View | None]) -> None:
-        """Send the whole room marks, the run's text so far, and presence, as one member's view has them."""
-        view = next((view for view in views if view), None)
-        if view is None:
-            return
+    async def _repeat_presence(self, conversation_id: str) -> None:
         room = conversation_room(conversation_id)
-        where = {"conversation_id": conversation_id}
-        for reader, seq in view.reads.items():
-            moved = {"user_id": reader, "device_id": None, "session_id": None, "read": seq}
-            self._rooms.deliver(room, ServerEvent.MARKS_MOVED, {**where, **moved})
-        for mark in view.delivered:
-            device = {"user_id": mark["user_id"], "device_id": mark["device_id"], "session_id": None}
-            self._rooms.deliver(room, ServerEvent.MARKS_MOVED, {**where, **device, "delivered": mark["seq"]})
-        run = view.unfinished_run
-        if run is not None and run["status"] == RunStatus.RUNNING:
-            # All the text of the attempt as one delta: a device that has a part of it takes the rest.
-            delta = {"run_id": run["run_id"], "attempt": run["attempt"], "offset": 0, "text": run["text"]}
-            self._rooms.deliver(room, ServerEvent.RUN_DELTA, {**where, **delta})
         for member, online in (await self._members.presence(conversation_id, PRESENCE_MEMBERS)).items():
             self._rooms.deliver(room, ServerEvent.PRESENCE_CHANGED, {"user_id": member, "online": online})
 

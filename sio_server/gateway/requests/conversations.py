@@ -9,6 +9,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
@@ -47,33 +48,32 @@ class ConversationRequests:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
         self._catch_up.check_limit(session, request.conversation_id)
-        named = request.model_copy(update={"graph": graph})
         try:
-            conversation_id, created = await self._members.create(session.author, named)
+            conversation_id, created = await self._members.create(session.author, request, graph)
         except Refused as exc:
             if exc.code == ErrorCode.CONVERSATION_EXISTS and request.conversation_id is not None:
                 await self._charge_guess(session, request.conversation_id)
             raise
         result, _ = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
-        if created:
+        if created.is_news:
             await self._notify_user(session.user_id, conversation_id, "joined", request.title, session)
             await self._notify_invited(conversation_id, request.invite, request.title, session)
-        return {"created": created, **result}
+        return {"created": created.done, **result}
 
     async def join(self, session: Session, request: events.ConversationJoin) -> dict[str, Any]:
         self._catch_up.check_limit(session, request.conversation_id)
-        joined = await self._members.join(session.author, request.conversation_id)
+        joined = await self._members.join(session.author, request.conversation_id, identify(session, request))
         position = request.position.to_position() if request.position else None
         result, _ = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
-        if joined:
+        if joined.is_news:
             await self._notify_user(session.user_id, request.conversation_id, "joined", result["title"], session)
-        return {"joined": joined, **result}
+        return {"joined": joined.done, **result}
 
     async def leave(self, session: Session, request: events.ConversationLeave) -> dict[str, Any]:
-        left = await self._members.leave(session.author, request.conversation_id)
-        if left:
+        left = await self._members.leave(session.author, request.conversation_id, identify(session, request))
+        if left.is_news:
             await self._notify_user(session.user_id, request.conversation_id, "left", "", session)
-        return {"conversation_id": request.conversation_id, "left": left}
+        return {"conversation_id": request.conversation_id, "left": left.done}
 
     async def list(self, session: Session, request: events.ConversationList) -> dict[str, Any]:
         return await self._members.listing.read(
@@ -103,10 +103,12 @@ class ConversationRequests:
         }
 
     async def invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
-        invited = await self._members.invite(session.author, request.conversation_id, request.user_ids)
-        view = await self._log.get_view(request.conversation_id, session.user_id)
-        await self._notify_invited(request.conversation_id, invited, view.title, session)
-        return {"conversation_id": request.conversation_id, "invited": invited}
+        invited = await self._members.invite(
+            session.author, request.conversation_id, request.user_ids, identify(session, request)
+        )
+        if not invited.repeated:
+            await self._notify_invited(request.conversation_id, invited.user_ids, invited.title, session)
+        return {"conversation_id": request.conversation_id, "invited": invited.user_ids}
 
     async def members(self, session: Session, request: events.MembersList) -> dict[str, Any]:
         members = await self._members.members(request.conversation_id, session.user_id)

@@ -10,6 +10,7 @@ from sio_server.conversation.marks import MarkedBy, Moves
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.requests.runs import new_run_id
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
@@ -36,6 +37,7 @@ class MessageRequests:
                 request.request_id,
                 request.text,
                 run_id=new_run_id(),
+                after=request.after,
                 handed=self._fanout.handed(request.conversation_id),
             )
         except RoomgraphError as exc:
@@ -58,6 +60,7 @@ class MessageRequests:
             request.request_id,
             request.text,
             run_id=new_run_id(),
+            after=request.after,
             edits=request.seq,
             handed=self._fanout.handed(request.conversation_id),
         )
@@ -82,7 +85,12 @@ class MessageRequests:
         }
 
     async def save_draft(self, session: Session, request: events.DraftSave) -> dict[str, Any]:
-        rev = await self._log.marks.save_draft(request.conversation_id, _marked_by(session), request.text)
+        rev = await self._log.marks.save_draft(
+            request.conversation_id,
+            _marked_by(session),
+            request.text,
+            request=identify(session, request),
+        )
         return {"conversation_id": request.conversation_id, "rev": rev}
 
     async def show_typing(self, session: Session, request: events.TypingSet) -> dict[str, Any]:

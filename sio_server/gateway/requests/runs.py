@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sio_server.conversation.turns import AlreadyResolved, Turns
-from sio_server.gateway.fanout.bus import Bus
+from sio_server.conversation.turns import Turns
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
-from sio_server.protocol.events import ServerEvent
 
 
 def new_run_id() -> str:
@@ -20,30 +19,31 @@ def new_run_id() -> str:
 class RunRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, turns: Turns, bus: Bus) -> None:
+    def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self._bus = bus
 
     async def stop(self, session: Session, request: events.RunStop) -> dict[str, Any]:
-        stopped = await self._turns.stop(request.conversation_id, session.author, request.run_id)
+        stopped = await self._turns.stop(
+            request.conversation_id, session.author, request.run_id, request=identify(session, request)
+        )
         return {"conversation_id": request.conversation_id, "stopped": stopped}
 
     async def respond(self, session: Session, request: events.InterruptRespond) -> dict[str, Any]:
-        try:
-            return await self._turns.respond(
-                request.conversation_id,
-                session.author,
-                request.interrupt_id,
-                request.value,
-                run_id=new_run_id(),
-            )
-        except AlreadyResolved as exc:
-            # The session may have missed who answered, or not follow the conversation.
-            self._bus.deliver(session.sid, ServerEvent.INTERRUPT_RESOLVED, exc.event)
-            raise
+        return await self._turns.respond(
+            request.conversation_id,
+            session.author,
+            request.interrupt_id,
+            request.value,
+            run_id=new_run_id(),
+            request=identify(session, request),
+        )
 
     async def regenerate(self, session: Session, request: events.RunRegenerate) -> dict[str, Any]:
         run_id = await self._turns.regenerate(
-            request.conversation_id, session.author, request.seq, run_id=new_run_id()
+            request.conversation_id,
+            session.author,
+            request.seq,
+            run_id=new_run_id(),
+            request=identify(session, request),
         )
         return {"conversation_id": request.conversation_id, "run_id": run_id}

@@ -27,4 +27,4 @@ class Session:
 
     @property
     def author(self) -> Author:
-        return Author(self.user_id, self.name, self.device_id, self.device_name)
+        return Author(self.user_id, self.name, self.device_id, self.device_name, self.sid)

@@ -1,10 +1,8 @@
 // What this page knows of one conversation; it never asks for anything itself.
 
 import { state } from "../state.js";
-import { Answer } from "./answer.js";
+import { Stream } from "./stream.js";
 import { Unread } from "./unread.js";
-
-const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 
 export class Conversation {
   // And title, access, agent, graph, strategy, approvals, owner
@@ -15,21 +13,15 @@ export class Conversation {
   last = null; // the newest message or answer: {seq, user_id, name, text}
   unread = new Unread();
   stale = false; // the list has to be read again
-  delivery = null; // set while it is followed
+  stream = new Stream();
   loaded = false; // entries are kept; otherwise only counted
-  entries = []; // without gaps, up to delivery.position
+  entries = []; // without gaps, up to stream.position
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
-  reads = {}; // everyone's
+  reads = new Map(); // everyone's
   delivered = new Map(); // "user_id device_id" -> seq up to which it has everything
-  answer = new Answer();
-  asked = new Set(); // interrupts that wait for an answer
-  resolved = new Map(); // interrupt -> data of the entry that resolves it
+  resolved = new Map(); // interrupt -> {value, by}
   divider = null; // {after, upTo} of what was missed
-  syncing = null; // this and the next two: a request is on its way
-  paging = false;
-  marking = false;
-  early = []; // events that came during a catch-up
   followedAt = 0;
   typing = new Map(); // user id -> when to stop showing it
 
@@ -38,12 +30,20 @@ export class Conversation {
   }
 
   get head() {
-    return this.delivery?.position.seq ?? 0;
+    return this.stream.position?.seq ?? 0;
   }
 
   get hasOlder() {
     return this.entries[0]?.seq > this.first;
   }
+
+  // Interrupts that wait for an answer.
+  get asked() {
+    return [...this.stream.interrupts.keys()].filter((id) => !this.resolved.has(id));
+  }
+
+  // Resolutions are shown with their question.
+  isCurrent = ({ seq, type }) => type !== "interrupt_resolved" && !this.stream.hidden.has(seq);
 
   // Entries that follow without a gap.
   add(entries) {
@@ -52,12 +52,15 @@ export class Conversation {
       this.lastActivity = ts;
       if (seq > this.read) this.unread.add(entry, state.me, [state.me, state.name]);
       if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
-      if (FINAL.has(type)) this.answer.onFinalEntry(data.run_id);
-      if (type === "interrupt") this.ask(data.interrupts);
-      if (type === "interrupt_resolved") this.resolve(data);
       this.typing.delete(data.user_id);
     }
+    this.learn(entries);
     if (this.loaded) this.entries.push(...entries);
+  }
+
+  // How questions were answered, also of older entries.
+  learn(entries) {
+    for (const { type, data } of entries) if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
   }
 
   sayLast(one) {
@@ -77,30 +80,21 @@ export class Conversation {
     if (item.last_activity > this.lastActivity) this.lastActivity = item.last_activity;
   }
 
-  // Exactly these interrupts are open, but for those that were answered meanwhile.
-  ask(interrupts) {
-    this.asked = new Set(interrupts.map((one) => one.interrupt_id).filter((id) => !this.resolved.has(id)));
-  }
-
-  resolve(data) {
-    this.resolved.set(data.interrupt_id, data);
-    this.asked.delete(data.interrupt_id);
-  }
-
+  // From a snapshot; in another epoch marks are others, too.
   startOver(epoch) {
     this.entries = [];
-    this.resolved.clear();
-    this.delivered.clear();
     this.loaded = true;
     this.divider = null;
     this.draft.startOver(epoch);
+    if (epoch === this.stream.position?.epoch) return;
+    for (const map of [this.resolved, this.reads, this.delivered]) map.clear();
   }
 
   // Marks never go back.
   mark(userId, seq) {
-    this.reads[userId] = Math.max(this.reads[userId] ?? 0, seq);
+    this.reads.set(userId, Math.max(this.reads.get(userId) ?? 0, seq));
     if (userId === state.me && seq > this.read && !this.unread.onRead(seq)) this.stale = true;
-    this.read = this.reads[state.me] ?? 0;
+    this.read = this.reads.get(state.me) ?? 0;
   }
 
   markDelivered(userId, deviceId, seq) {
@@ -108,7 +102,9 @@ export class Conversation {
     this.delivered.set(key, Math.max(this.delivered.get(key) ?? 0, seq));
   }
 
+  // A catch-up of several pages is one.
   divide(after, upTo) {
+    if (after < this.divider?.upTo) ({ after } = this.divider);
     if (upTo > after) this.divider = { after, upTo };
   }
 }

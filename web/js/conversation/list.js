@@ -3,7 +3,6 @@
 import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed, state } from "../state.js";
-import { Delivery } from "./delivery.js";
 
 let cursor = null; // of the list as this page knows it
 
@@ -19,21 +18,21 @@ export async function read(following) {
     reached ??= page.cursor;
     const again = new Set(page.conversations.map((item) => item.conversation_id)); // joined again since
     for (const c of page.left.filter((id) => !again.has(id)).map((id) => state.conversations.get(id))) {
-      if (c && !c.syncing && c.followedAt < began) remove(following.outbox, c);
+      if (c && !following.asking.has(c) && c.followedAt < began) remove(following.outbox, c);
     }
     for (const item of page.conversations) {
       const c = following.add(item.conversation_id);
       listed.add(c);
       c.onListed(item);
-      if (item.role !== "invited" && !c.syncing) c.delivery ??= new Delivery(item.position);
+      if (item.role !== "invited" && !following.asking.has(c)) c.stream.position ??= item.position;
     }
     request.after = page.next;
   } while (request.after);
   for (const c of complete ? state.conversations.values() : []) {
-    if (!listed.has(c) && !c.syncing && c.followedAt < began) remove(following.outbox, c);
+    if (!listed.has(c) && !following.asking.has(c) && c.followedAt < began) remove(following.outbox, c);
   }
   cursor = reached;
-  const due = [...state.conversations.values()].filter((c) => c.delivery && !c.followedAt);
+  const due = [...state.conversations.values()].filter((c) => c.stream.position && !c.followedAt);
   await (atStart ? following.followAll(due) : following.sync(due));
   changed();
 }
