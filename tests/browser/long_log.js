@@ -1,9 +1,8 @@
 // Puts a log of so many entries into the open conversation, and gives a test `window.long` to act on it.
 async (count) => {
   const { state, changed } = await import("/js/state.js");
-  const { Delivery } = await import("/js/conversation/delivery.js");
   const c = state.open;
-  const { epoch } = c.delivery.position;
+  const { epoch } = c.stream.position;
   const text = (n) => "lorem ipsum dolor sit amet ".repeat(1 + (n % 9)) + n;
   const entry = (seq, type, data) => ({ epoch, seq, type, ts: new Date(Date.now() - (count - seq) * 30000).toISOString(), data });
   const message = (seq, user_id) =>
@@ -14,9 +13,10 @@ async (count) => {
   };
   const made = (seq) => (seq % 3 ? message(seq, seq % 3 > 1 ? state.me : "Bob") : answer(seq));
   c.entries = Array.from({ length: count }, (_, n) => made(n + 1));
-  c.delivery = new Delivery({ epoch, seq: count });
-  Object.assign(c, { first: 1, reads: { Bob: count - 50, [state.me]: count }, read: count });
+  c.stream.position = { epoch, seq: count };
+  Object.assign(c, { first: 1, reads: new Map([["Bob", count - 50], [state.me, count]]), read: count });
 
+  const tell = (name, payload) => c.stream.on(name, { n: c.stream.n + 1, ...payload });
   const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
   const drawn = () => frame(changed());
   window.long = {
@@ -29,23 +29,20 @@ async (count) => {
     async live(times) {
       for (let n = 0; n < times; n++) {
         const seq = c.head + 1;
-        c.delivery.position.seq = seq;
+        c.add(tell("entry:appended", message(seq, "Bob")).entries);
         c.mark(state.me, seq);
-        c.add([message(seq, "Bob")]);
         await drawn();
       }
     },
     async stream(times) {
-      const run = { run_id: "live", attempt: 1 };
-      let offset = 0;
-      c.answer.onEvent("run:started", run);
+      const run = { run_id: "live", version: 1 };
+      tell("run:changed", { run: { ...run, turn_id: c.head, status: "running", parts: [], reports: [] } });
       for (let n = 0; n < times; n++) {
         const more = text(n) + (n % 4 ? " " : "\n\n");
-        c.answer.onEvent("run:delta", { ...run, offset, text: more });
-        offset += more.length;
+        tell("run:written", { ...run, part: 0, kind: "text", speaker: "Teller", text: more });
         await drawn();
       }
-      c.answer.onFinalEntry("live");
+      c.stream.runs.delete("live");
       await drawn();
     },
     // Scrolls to the beginning; how often what was seen has jumped, and how many lines there are.

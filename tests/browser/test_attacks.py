@@ -142,13 +142,13 @@ async def test_questions_and_who_answered_them_are_text(
     await until(page, "state.open?.loaded")
     for text in ATTACKS[::10]:
         await conversation.send(f"ask:{text}")
-        await until(page, "state.open.asked.size === 1")
+        await until(page, "state.open.asked.length === 1")
         await page.wait_for_selector("#log fieldset button")
         await watched.assert_unharmed()
-        (interrupt_id,) = await look(page, "[...state.open.asked]")
+        (interrupt_id,) = await look(page, "state.open.asked")
         value: Any = await look(page, "state.open.entries.at(-1).data.interrupts[0].value.options[1]")
         await conversation.respond(interrupt_id, value)
-        await until(page, "state.open.asked.size === 0 && state.open.entries.at(-1).type === 'answer'")
+        await until(page, "state.open.asked.length === 0 && state.open.entries.at(-1).type === 'answer'")
         await watched.assert_unharmed()
 
 

@@ -149,7 +149,7 @@ async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFa
         """async () => {
           const { question } = await import("/js/view/question.js");
           const value = { text: "?", action: { args: { how_many: 6, no_name: 1 } }, labels: { how_many: "人数" } };
-          const c = { asked: new Set(["i"]), resolved: new Map() };
+          const c = { asked: ["i"], resolved: new Map() };
           const node = question(c, { interrupt_id: "i", value }, true, {});
           return [...node.querySelectorAll("dt")].map((one) => one.textContent);
         }"""

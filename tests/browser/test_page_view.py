@@ -103,6 +103,49 @@ async def test_an_answer_grows_word_by_word_and_can_be_stopped(open_page: PageFa
         await expect(page.locator("#stop")).to_be_hidden()
 
 
+async def test_a_run_that_waits_for_its_turn_is_shown_with_its_message_and_can_be_stopped(
+    open_page: PageFactory, tmp_path: Path
+) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="teller")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, f"one gate:{tmp_path / 'gate'} two")
+    await say(ann, "three")
+    await say(ann, "four")
+    for page in (ann, bob):
+        await expect(page.locator(".queued .note")).to_have_text(
+            ["Waiting for its turn: “three”", "Waiting for its turn: “four”"]
+        )
+        await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    await bob.locator(".queued").first.get_by_role("button", name="Stop answering").click()
+    for page in (ann, bob):
+        await expect(page.locator(".line.stopped")).to_have_text("Stopped by Bob")
+        await expect(page.locator(".queued .note")).to_have_text(["Waiting for its turn: “four”"])
+        await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    (tmp_path / "gate").touch()
+    for page in (ann, bob):
+        await expect(page.locator(".agent .text")).to_have_text(["one two", "four"])
+        await expect(page.locator("#stop")).to_be_hidden()
+
+
+async def test_a_run_whose_node_is_silent_says_so_also_to_a_screen_reader(
+    open_page: PageFactory, tmp_path: Path
+) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    await say(page, f"one gate:{tmp_path / 'gate'} two")
+    await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    change = "({ state, changed }) => { state.open.stream.current.status = STATUS; changed(); }"
+    await page.evaluate(f"import('/js/state.js').then({change.replace('STATUS', repr('stalled'))})")
+    for where in ("[aria-busy=true] .note", "#announced"):
+        await expect(page.locator(where)).to_have_text("The node is silent; another one will continue.")
+    await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    await page.evaluate(f"import('/js/state.js').then({change.replace('STATUS', repr('running'))})")
+    await expect(page.locator(".agent .note")).to_have_count(0)
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".agent .text")).to_have_text("one two")
+
+
 async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFactory, tmp_path: Path) -> None:
     page = await open_page(0, "Ann")
     await create(page, graph="teller")
@@ -190,6 +233,45 @@ async def test_questions_are_answered_on_any_device_and_show_who_and_where(open_
     await expect(bob.locator(".agent .text").last).to_have_text('{"left": ["approve"], "right": ["reject"]}')
 
 
+async def test_an_answer_to_questions_that_is_regenerated_leaves_no_answered_question_behind(
+    open_page: PageFactory,
+) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="pair")
+    await say(page, "ask both")
+    for name in ("Yes", "No"):
+        for _ in range(2):
+            await page.get_by_role("button", name=name).first.click()
+        await expect(page.locator(".agent .text")).to_have_count(2)
+        await expect(page.locator("fieldset .note")).to_have_count(2)
+        await page.get_by_role("button", name="Answer again").click()
+        await expect(page.locator("fieldset button")).to_have_count(4)
+        await expect(page.locator("fieldset")).to_have_count(2)
+        await expect(page.locator(".agent")).to_have_count(1)
+        await expect(page.locator("#to-end")).to_be_hidden()  # the page is still at the end
+    await page.reload()
+    await expect(page.locator("fieldset button")).to_have_count(4)
+    await expect(page.locator(".agent")).to_have_count(1)
+
+
+async def test_of_two_answers_to_a_question_the_later_one_is_shown_who_was_first(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="pair")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, "ask both")
+    await expect(bob.locator("fieldset")).to_have_count(2)
+    # Bob's page is not told of Ann's answer.
+    await bob.evaluate(
+        "import('/js/conversation/stream.js').then(({ Stream }) => "
+        "(Stream.prototype.on = () => ({ entries: [], sync: false })))"
+    )
+    await ann.get_by_role("button", name="Yes").first.click()
+    await expect(ann.locator("fieldset .note")).to_have_count(1)
+    await bob.get_by_role("button", name="No").first.click()
+    device = await look(ann, "state.devices[0].device_name")
+    await expect(bob.locator("fieldset .note").first).to_have_text(f"Answered by Ann on {device}: Yes")
+
+
 async def test_a_question_for_the_owner_has_no_buttons_for_other_members(open_page: PageFactory) -> None:
     ann = await open_page(0, "Ann")
     conversation = await create(ann, graph="pair", approvals="owner")
@@ -228,6 +310,32 @@ async def test_drafts_are_the_same_on_all_devices(open_page: PageFactory) -> Non
     await expect(phone.locator("#text")).to_have_value("half a th")
     await say(ann, "half a thought")
     await expect(phone.locator("#text")).to_have_value("")
+
+
+async def test_two_tabs_of_one_device_have_the_same_draft_and_a_reload_gets_it_back(
+    open_page: PageFactory,
+) -> None:
+    same = """sessionStorage.setItem("roomgraph.device", '"one-device"')"""
+    ann = await open_page(0, "Ann", script=same)
+    conversation = await create(ann, agent="off")
+    token: str = ann.token  # type: ignore[attr-defined]
+    tab = await open_page(1, token=token, beside=ann, script=same, conversation=conversation)
+    await until(tab, "state.devices.length === 1 && state.devices[0].sessions.length === 2")
+    for writer, reader, text in ((ann, tab, "half a th"), (tab, ann, "half a thought")):
+        await writer.fill("#text", text)
+        await expect(reader.locator("#text")).to_have_value(text)
+    # Both have it from the server; what comes last is not even sent before the reload.
+    await ann.evaluate(
+        "() => { const field = document.querySelector('#text'); field.value = 'and the rest';"
+        "field.dispatchEvent(new Event('input')); location.reload(); }"
+    )
+    await expect(tab.locator("#text")).to_have_value("and the rest")
+    await until(ann, "state.open?.loaded")
+    await expect(ann.locator("#text")).to_have_value("and the rest")
+    await tab.reload()
+    await expect(tab.locator("#text")).to_have_value("and the rest")
+    await say(ann, "and the rest")
+    await expect(tab.locator("#text")).to_have_value("")
 
 
 async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: PageFactory) -> None:
@@ -274,6 +382,36 @@ async def test_missed_messages_are_marked_and_a_button_leads_to_the_latest(open_
     await bob.click("#list a")
     await expect(bob.locator("#log").get_by_text("one more")).to_be_in_viewport()
     await expect(bob.locator(".news")).to_have_count(0)
+
+
+async def test_the_list_shows_what_was_said_last_by_whom_and_who_mentions_the_reader(
+    open_page: PageFactory,
+) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, agent="off")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await bob.evaluate("location.hash = ''")
+    row = bob.locator("#list li")
+    await say(ann, "good morning")
+    await expect(row.locator(".last")).to_have_text("Ann: good morning")
+    await expect(row.locator(".count")).to_have_text(["1"])
+    await say(ann, "@bob, are you here?")
+    await expect(row.locator(".last")).to_have_text("Ann: @bob, are you here?")
+    await expect(row.locator(".count")).to_have_text(["@", "2"])
+    await expect(row.locator(".unseen")).to_have_text(["1 mention of you", "2 new messages"])
+    await expect(ann.locator("#list .last")).to_have_text("You: @bob, are you here?")
+    # The same from the server's list, in the other language.
+    await bob.reload()
+    await until(bob, "state.link === 'online'")
+    await expect(row.locator(".count")).to_have_text(["@", "2"])
+    await bob.locator("button.language:visible").first.click()
+    await expect(row.locator(".unseen")).to_have_text(["1 条提到了您", "2 条新消息"])
+    await expect(row.locator(".last")).to_have_text("Ann：@bob, are you here?")
+    await row.locator("a").click()
+    await expect(row.locator(".count")).to_have_count(0)
+    await bob.fill("#text", "not yet")
+    await bob.evaluate("location.hash = ''")
+    await expect(row.locator(".last")).to_have_text("草稿：not yet")
 
 
 async def test_search_goes_through_the_hits_and_marks_them(open_page: PageFactory) -> None:

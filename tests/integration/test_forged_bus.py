@@ -181,7 +181,7 @@ async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
     assert {member["user_id"] for member in members["members"]} == {ann.user_id, bob.user_id}
     sync = await bob.call("session:sync", {"positions": {new_id: None}})
     assert sync["conversations"][new_id]["head"] == 3
-    # Ann's node has handed out what the log does not hold: with her next message the log begins a new life.
+    # Ann's node has delivered what the log does not hold: with her next message the log gets a new epoch.
     await send(ann, new_id, "and-is-told")
     await bob.until(lambda: bob.named("conversation:reset"))
     sync = await bob.call("session:sync", {"positions": {new_id: None}})

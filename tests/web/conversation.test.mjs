@@ -4,23 +4,58 @@ import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { Answer } = await import("../../web/js/conversation/answer.js");
 const { Conversation } = await import("../../web/js/conversation/conversation.js");
-const { Delivery } = await import("../../web/js/conversation/delivery.js");
 const { behindOf, deliveredTo } = await import("../../web/js/conversation/delivery_marks.js");
+const { Following } = await import("../../web/js/conversation/following.js");
 const { stepsOf } = await import("../../web/js/view/steps.js");
 const { state } = await import("../../web/js/state.js");
 
 const entry = (seq, type = "message", data = {}) => ({ epoch: "e1", seq, type, ts: "t", data: { user_id: "ann", ...data } });
+const run = (run_id, more) => ({ run_id, turn_id: 1, status: "running", attempt: 1, version: 1, node: "a", replaces: null, parts: [], reports: [], ...more });
+
+// What the server says of a conversation after `entries`.
+const view = (n, entries, more) => {
+  const seq = entries.at(-1)?.seq ?? 0;
+  const about = { title: "T", role: "member", multitask_strategy: "enqueue", card: { history: seq, last_activity: "t" }, reads: {} };
+  const page = { verdict: "snapshot", after: (entries[0]?.seq ?? 1) - 1, position: { epoch: "e1", seq }, head: seq, more: false, entries };
+  return { conversation_id: "c", n, ...about, ...page, runs: [], interrupts: [], ...more };
+};
 
 function conversation(entries = [], seq = entries.length) {
   state.me = "ann";
   const c = new Conversation("c", { startOver() {} });
-  c.startOver();
-  c.delivery = new Delivery({ epoch: "e1", seq });
+  c.startOver("e1");
+  Object.assign(c.stream, { position: { epoch: "e1", seq }, syncing: false });
   c.add(entries);
   return c;
 }
+
+// A page that follows one conversation; `asked` are its requests, which the test answers.
+async function following(id = "c") {
+  state.me = "ann";
+  state.conversations.clear();
+  const asked = [];
+  const connection = {
+    ready: {},
+    insist: (event, payload) => new Promise((answer, fail) => asked.push({ event, payload, answer, fail })),
+    request: async () => ({}),
+  };
+  const outbox = { delivered() {}, pumpAll() {}, remove() {} };
+  const page = new Following(connection, outbox);
+  const c = page.add(id);
+  c.stream.position = { epoch: "e1", seq: 0 };
+  c.loaded = true;
+  const answer = async (...views) => {
+    for (const one of views) {
+      while (!asked.length) await new Promise((done) => setTimeout(done, 5));
+      asked.shift().answer({ conversations: Object.fromEntries([[id, one]]) });
+      await null;
+    }
+  };
+  return { page, c, asked, answer };
+}
+
+const seqs = (c) => c.entries.map(({ seq }) => seq);
 
 test("delivered to: devices other than the sending one that have the entry", () => {
   const c = conversation();
@@ -32,7 +67,9 @@ test("delivered to: devices other than the sending one that have the entry", () 
   assert.equal(deliveredTo(c, sent), 2);
   c.markDelivered("bob", "phone", 3);
   assert.equal(deliveredTo(c, sent), 2, "a mark does not go back");
-  c.startOver();
+  c.startOver("e1");
+  assert.equal(deliveredTo(c, sent), 2, "a snapshot of the same log has the same marks");
+  c.startOver("e2");
   assert.equal(deliveredTo(c, sent), 0, "another log has other marks");
 });
 
@@ -45,27 +82,34 @@ test("how far a device is behind is known from its mark, or not at all", () => {
   assert.equal(behindOf(c, "phone"), 0);
 });
 
-test("a question that was resolved stays resolved when a catch-up names it as open", () => {
-  const c = conversation([entry(1, "interrupt", { run_id: "r", interrupts: [{ interrupt_id: "i" }, { interrupt_id: "j" }] })]);
-  assert.deepEqual([...c.asked], ["i", "j"]);
-  c.resolve({ interrupt_id: "i", by: {} });
-  c.ask([{ interrupt_id: "i" }, { interrupt_id: "j" }]);
-  assert.deepEqual([...c.asked], ["j"]);
+test("a question that was answered here is closed before the log says so", () => {
+  const c = conversation();
+  c.stream.on("entry:appended", { n: 1, ...entry(1, "interrupt", { run_id: "r", interrupts: [{ interrupt_id: "i" }, { interrupt_id: "j" }] }) });
+  assert.deepEqual(c.asked, ["i", "j"]);
+  c.resolved.set("i", { value: "yes", by: {} });
+  c.stream.on("answer", view(2, [], { verdict: "resumed", after: 1, position: { epoch: "e1", seq: 1 }, interrupts: [{ interrupt_id: "i" }, { interrupt_id: "j" }] }));
+  assert.deepEqual(c.asked, ["j"]);
 });
 
-test("edited and withdrawn turns stay in the log: what is current is for the view to say", () => {
-  const c = conversation([entry(1), entry(2, "answer", { run_id: "r", input_seq: 1 }), entry(3, "message", { edits: 1 })]);
-  assert.deepEqual(c.entries.map(({ seq }) => seq), [1, 2, 3]);
+test("what is current is what the server says: pages name what hides an entry, live entries what they hide", () => {
+  const c = conversation([{ ...entry(1), hidden_by: 3 }, entry(2, "answer", { run_id: "r" }), entry(3)]);
+  c.stream.onPage(c.entries);
+  const current = () => c.entries.filter(c.isCurrent).map(({ seq }) => seq);
+  assert.deepEqual(current(), [2, 3]);
+  c.add(c.stream.on("entry:appended", { n: 1, ...entry(4, "stopped", { run_id: "s" }), hides: [2, 4] }).entries);
+  assert.deepEqual(current(), [3]);
+  assert.deepEqual(seqs(c), [1, 2, 3, 4], "they stay in the log");
 });
 
-test("a tool's call and its result are one report, with the name and arguments of the call", () => {
-  const answer = new Answer();
-  const hear = (number, update) => answer.onEvent("run:update", { run_id: "r", attempt: 1, number, ...update });
-  hear(2, { kind: "tool", tool: { id: "t1", status: "done", result: "5 rooms" } });
-  hear(1, { kind: "tool", tool: { id: "t1", name: "find", args: { people: 6 }, status: "called" } });
-  hear(3, { kind: "tool", tool: { id: "t2", name: "book", args: {}, status: "called" } });
-  hear(4, { kind: "node", path: ["guide", "ask"], data: {} });
-  assert.deepEqual(stepsOf(answer.current).map(({ kind, node, tool }) => [kind, node ?? tool]), [
+test("a tool's call and its result are one step, with the name and arguments of the call", () => {
+  const c = conversation();
+  c.stream.on("run:changed", { n: 1, run: run("r") });
+  const report = (number, report) => c.stream.on("run:reported", { n: number + 1, run_id: "r", version: 1, report: { number, ...report } });
+  report(1, { kind: "tool", tool: { id: "t1", name: "find", args: { people: 6 }, status: "called" } });
+  report(2, { kind: "tool", tool: { id: "t1", status: "done", result: "5 rooms" } });
+  report(3, { kind: "tool", tool: { id: "t2", name: "book", args: {}, status: "called" } });
+  report(4, { kind: "node", path: ["guide", "ask"], data: {} });
+  assert.deepEqual(stepsOf(c.stream.current).map(({ kind, node, tool }) => [kind, node ?? tool]), [
     ["tool", { id: "t1", name: "find", args: { people: 6 }, status: "done", result: "5 rooms" }],
     ["tool", { id: "t2", name: "book", args: {}, status: "called" }],
     ["node", "guide/ask"],
@@ -73,28 +117,75 @@ test("a tool's call and its result are one report, with the name and arguments o
 });
 
 test("of many reports the last hundred are kept", () => {
-  const answer = new Answer();
+  const c = conversation();
+  c.stream.on("run:changed", { n: 1, run: run("r") });
   for (let number = 1; number <= 250; number++) {
-    answer.onEvent("run:update", { run_id: "r", attempt: 1, number, kind: "custom", data: number });
+    c.stream.on("run:reported", { n: number + 1, run_id: "r", version: 1, report: { number, kind: "custom", data: number } });
   }
-  const numbers = stepsOf(answer.current).map((update) => update.number);
+  const numbers = stepsOf(c.stream.current).map((update) => update.number);
   assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [100, 151, 250]);
 });
 
-test("the text of a finished run stays until its final entry is delivered", () => {
-  const answer = new Answer();
-  answer.onEvent("run:delta", { run_id: "r", attempt: 1, offset: 0, text: "done" });
-  answer.onEvent("run:finished", { run_id: "r", attempt: 1 });
-  assert.equal(answer.current.text, "done");
-  answer.onFinalEntry("r");
-  assert.equal(answer.current, null);
+test("a page of a catch-up that has more is followed by the next, from the position that was reached", async () => {
+  const { page, c, asked, answer } = await following();
+  const done = page.sync([c]);
+  page.onEvent("entry:appended", { conversation_id: "c", n: 9, ...entry(4) });
+  assert.deepEqual(asked[0].payload.positions, { c: { epoch: "e1", seq: 0 } });
+  const resumed = (n, entries, head) => view(n, entries, { verdict: "resumed", head, more: entries.at(-1).seq < head });
+  await answer(resumed(7, [entry(1), entry(2)], 3));
+  while (!asked.length) await null;
+  assert.deepEqual(asked[0].payload.positions, { c: { epoch: "e1", seq: 2 } });
+  assert.equal(c.stream.syncing, true);
+  await answer(resumed(8, [entry(3)], 3));
+  await done;
+  assert.deepEqual(seqs(c), [1, 2, 3, 4]);
+  assert.deepEqual([c.stream.n, c.stream.syncing], [9, false]);
+});
+
+test("a view that begins beyond what the page has is not taken, though it is empty", () => {
+  const c = conversation([entry(1)]);
+  const beyond = view(5, [], { verdict: "resumed", after: 3, position: { epoch: "e1", seq: 3 }, head: 3 });
+  assert.equal(c.stream.on("conversation:synced", beyond).sync, true);
+  assert.deepEqual([c.head, c.stream.syncing], [1, true]);
+});
+
+test("after a gap the page asks once, and shows every entry once and in order", async () => {
+  const { page, c, asked, answer } = await following();
+  const first = page.sync([c]);
+  await answer(view(1, [entry(1)]));
+  await first;
+  for (const [n, seq] of [[3, 3], [4, 4]]) page.onEvent("entry:appended", { conversation_id: "c", n, ...entry(seq) });
+  await answer(view(3, [entry(2), entry(3)], { verdict: "resumed" }));
+  while (c.stream.syncing) await new Promise((done) => setTimeout(done, 5));
+  assert.deepEqual([seqs(c), asked.length], [[1, 2, 3, 4], 0]);
+});
+
+test("ids that name an object's own properties are plain keys", async () => {
+  const names = ["constructor", "toString", "hasOwnProperty", "__proto__"];
+  for (const id of names) {
+    const { page, c, asked, answer } = await following(id);
+    const done = page.sync([c]);
+    assert.deepEqual(Object.keys(asked[0].payload.positions), [id]);
+    const reads = JSON.parse(`{"${id}": 1}`);
+    await answer(view(2, [entry(1)], { reads, runs: [run(id)], interrupts: [{ interrupt_id: id }] }));
+    await done;
+    page.onEvent("run:written", { conversation_id: id, n: 3, run_id: id, version: 1, part: 0, kind: "text", speaker: "A", text: "so " });
+    page.onEvent("read:updated", { conversation_id: id, user_id: id, seq: 1 });
+    assert.equal(c.stream.runs.get(id).parts[0].text, "so ");
+    assert.deepEqual([c.asked, [...c.reads]], [[id], [["ann", 0], [id, 1]]]);
+  }
+  const { page, c, asked } = await following("constructor");
+  const done = page.sync([c]);
+  asked.shift().answer({ conversations: {} });
+  await done;
+  assert.equal(c.stream.syncing, true, "an answer that does not name it has nothing for it");
 });
 
 test("a live entry costs the same whether ten entries are loaded or a hundred thousand", () => {
   const cost = (loaded) => {
     const c = conversation(Array.from({ length: loaded }, (_, index) => entry(index + 1)));
     const began = performance.now();
-    for (let seq = loaded + 1; seq <= loaded + 20_000; seq++) c.add(c.delivery.onEntry("e1", seq, entry(seq)).entries);
+    for (let n = 1; n <= 20_000; n++) c.add(c.stream.on("entry:appended", { n, ...entry(loaded + n) }).entries);
     assert.equal(c.entries.length, loaded + 20_000);
     return performance.now() - began;
   };

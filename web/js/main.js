@@ -14,7 +14,8 @@ function start() {
   $("app").hidden = false;
   const { connection, outbox, actions } = begin(openAddressed);
   const field = composer(actions, () => log.toEnd());
-  const log = timeline({ connection, outbox, edit: field.edit });
+  const stop = async (c, run) => (await lazy.requests.load()).stop(connection, c, run);
+  const log = timeline({ connection, outbox, edit: field.edit, stop });
   provide({ connection, outbox, actions, log });
   lazy.listView.load();
   bridge?.obey(connection, actions);
@@ -33,7 +34,7 @@ function start() {
   addEventListener("hashchange", () => openAddressed().catch(() => {}));
   addEventListener("keydown", async (event) => (lazy.shortcuts.loaded ?? (await lazy.shortcuts.load())).press(event));
   onClick({
-    stop: async () => (await lazy.requests.load()).stop(connection, state.open),
+    stop: () => stop(state.open),
     back: () => (location.hash = ""),
     reconnect: () => connection.reconnect(),
   });

@@ -50,8 +50,8 @@ export function begin(openAddressed) {
   onChange(() => {
     const { open } = state;
     state.behind = 0;
-    for (const { delivery } of state.conversations.values()) state.behind += delivery?.missing ?? 0;
-    const working = following.catchingUp || open?.syncing || open?.delivery?.missing;
+    for (const c of state.conversations.values()) state.behind += Math.max(0, c.stream.head - c.head);
+    const working = following.catchingUp || open?.stream.syncing;
     if (connection.ready) state.link = working ? "catching" : "online";
     else state.link = !navigator.onLine ? "offline" : met ? "reconnecting" : "connecting";
   });

@@ -2,6 +2,7 @@
 
 import { lazy } from "../lazy.js";
 import { changed, state } from "../state.js";
+import { random } from "../storage.js";
 
 export class Actions {
   constructor(connection, following, outbox) {
@@ -41,9 +42,10 @@ export class Actions {
   async enter(id, event, fields) {
     const c = this.following.add(id);
     try {
-      const result = await this.following.during([c], () => this.connection.ask(c, event, fields));
+      const request = { conversation_id: id, request_id: random(4), ...fields };
+      const view = await this.following.during([c], event, request);
       if (state.opening === id) state.open = c;
-      this.following.apply(c, result);
+      if (this.following.apply(c, view)) await this.following.sync([c]);
     } catch (error) {
       if (!c.role) state.conversations.delete(id);
       throw error;

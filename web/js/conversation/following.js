@@ -1,20 +1,24 @@
-// Follows the person's conversations: catches up after every connection, reads gaps, keeps the list fresh.
+// Follows the person's conversations: catches up after every connection and every gap, keeps the list fresh.
 
 import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, hooks, learnNames, state, wait } from "../state.js";
+import { random } from "../storage.js";
 import { Conversation } from "./conversation.js";
-import { Delivery } from "./delivery.js";
 import { Draft } from "./draft.js";
+import { keepDraft, keptDraft } from "./kept_drafts.js";
+import { Unread } from "./unread.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
-const PAGE = 200;
+const SOON_MS = 200;
+const AGAIN_MS = 4000;
 const SETTINGS = ["title", "access", "agent", "graph", "approvals", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {
   #session = 0; // counts connections: work begun on an earlier one gives up
+  asking = new Set(); // conversations whose view is on its way
   #syncDue = new Set();
   unmarked = new Set(); // conversations whose delivery mark is to be sent
 
@@ -23,9 +27,13 @@ export class Following {
   }
 
   add(id) {
-    const save = async (text) => (await this.connection.request("draft:save", { conversation_id: id, text })).rev;
+    const save = async (text) =>
+      (await this.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
     const { conversations } = state;
-    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    if (!conversations.has(id)) {
+      const draft = new Draft(save, changed, (kept) => keepDraft(id, kept), keptDraft(id));
+      conversations.set(id, new Conversation(id, draft));
+    }
     return conversations.get(id);
   }
 
@@ -33,11 +41,12 @@ export class Following {
   async begin(first) {
     const session = ++this.#session;
     this.catchingUp = true;
-    for (const c of state.conversations.values()) c.syncing = null;
+    this.asking = new Set();
+    for (const c of state.conversations.values()) c.stream.disconnected();
     changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
-        await this.sync([...state.conversations.values()].filter((c) => c.delivery));
+        await this.sync([...state.conversations.values()].filter((c) => c.stream.position));
         await first();
         await (await lazy.list.load()).read(this);
         if (session !== this.#session) return;
@@ -52,80 +61,109 @@ export class Following {
 
   // Follow these, and catch up in each from its position here.
   async sync(conversations) {
-    const waiting = conversations.filter((c) => !c.syncing);
-    while (waiting.length) {
-      const batch = waiting.splice(0, SYNC_AT_ONCE);
-      const fresh = (c) => !c.delivery || (c === state.open && !c.loaded);
-      const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.delivery.position]));
-      const ask = () => this.connection.insist("session:sync", { positions });
-      const { conversations: results } = await this.during(batch, ask);
-      for (const c of batch) this.apply(c, results[c.id]);
+    const due = conversations.filter((c) => !this.asking.has(c));
+    while (due.length) {
+      const batch = due.splice(0, SYNC_AT_ONCE);
+      const fresh = (c) => c === state.open && !c.loaded;
+      const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.stream.position]));
+      const { conversations: views } = await this.during(batch, "session:sync", { positions });
+      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : { error: {} })));
     }
   }
 
-  // Events that come during a catch-up wait for its end; one of an earlier connection does not count.
-  async during(conversations, ask) {
-    const syncing = {};
-    for (const c of conversations) Object.assign(c, { syncing, early: [] });
+  // Follow all of the person's conversations, and these from where the list says that they stand.
+  async followAll(conversations) {
+    const due = new Map(conversations.filter((c) => !this.asking.has(c)).map((c) => [c.id, c]));
+    const again = [];
+    for (let after = null, answer; due.size && (!answer || after); after = answer.next) {
+      const request = { positions: null, after, entries: 0, marks: false };
+      answer = await this.during([...due.values()], "session:sync", request);
+      for (const [id, view] of Object.entries(answer.conversations)) {
+        const c = due.get(id);
+        if (!c) continue;
+        due.delete(id);
+        // What came since is counted by the list.
+        if (view.head > c.head) this.readListSoon();
+        if (this.apply(c, view.error ? view : { ...view, verdict: "resumed" })) again.push(c);
+      }
+    }
+    await this.sync(again);
+  }
+
+  // Ask for views of these.
+  async during(conversations, event, payload) {
+    const asking = this.asking;
+    for (const c of conversations) {
+      asking.add(c);
+      c.stream.syncing = true;
+    }
     changed();
     try {
-      return await ask();
+      return await this.connection.insist(event, payload);
     } finally {
-      for (const c of conversations) if (c.syncing === syncing) c.syncing = null;
+      for (const c of conversations) asking.delete(c);
     }
   }
 
-  // Apply the answer to a sync, a join or a create.
-  apply(c, result) {
-    if (!result || result.error) {
-      if (GONE.has(result?.error.code)) lazy.list.load().then(({ remove }) => remove(this.outbox, c));
-      return;
+  // Returns whether another view is needed.
+  apply(c, view) {
+    if (view.error) {
+      if (view.error.retryable) this.#syncSoon(c, AGAIN_MS);
+      if (GONE.has(view.error.code)) lazy.list.load().then(({ remove }) => remove(this.outbox, c));
+      return false;
     }
-    const { position, after, head, entries, card, reads } = result;
-    for (const key of SETTINGS) c[key] = result[key];
-    c.strategy = result.multitask_strategy;
-    c.first = head - card.history + 1;
-    c.followedAt = performance.now();
-    const startsOver = result.verdict !== "resumed" || !c.delivery;
-    if (startsOver) {
-      if (result.verdict === "reset" && c.loaded) toast(t("reset"));
-      c.startOver();
-      c.delivery = new Delivery({ epoch: position.epoch, seq: after });
-      c.reads = {};
-    } else if (c.loaded) {
-      c.divide(c.head, head);
-    } else {
-      // Entries that are only counted are not read.
-      c.delivery = new Delivery({ epoch: position.epoch, seq: head });
+    const { verdict, position, after, head, card } = view;
+    if (verdict !== "resumed") {
+      if (verdict === "reset") {
+        if (c.loaded) toast(t("reset"));
+        Object.assign(c, { last: null, unread: new Unread() });
+        this.readListSoon();
+      }
+      c.startOver(position.epoch);
+    } else if (!c.loaded) {
+      // Entries are only counted.
+      Object.assign(c.stream.position, { seq: head });
+      Object.assign(view, { after: head, entries: [], more: false });
       c.lastActivity = card.last_activity;
-    }
-    for (const [userId, seq] of Object.entries({ [state.me]: 0, ...reads })) c.mark(userId, seq);
-    for (const { user_id, device_id, seq } of result.delivered ?? []) c.markDelivered(user_id, device_id, seq);
-    if (result.draft) c.draft.onRemote(result.draft);
-    const whole = !c.loaded || c.answer.onCard(card.unfinished_run, startsOver);
-    c.ask(result.interrupts);
-    this.#deliver(c, c.delivery.onPage(position.epoch, head, pairs(entries)));
-    for (const [event, payload] of c.early.splice(0)) this.onEvent(event, payload);
-    if (!whole || (c === state.open && !c.loaded)) this.#syncSoon(c);
+    } else if (this.catchingUp) c.divide(after, head);
+    c.followedAt = performance.now();
+    this.#takeSettings(c, view);
+    const { entries, sync } = c.stream.on("answer", view);
+    this.#handOn(c, entries);
     if (c.members) this.#reloadMembers(c);
+    if (c.stale && !this.catchingUp) this.readListSoon();
+    changed();
+    return sync || (c === state.open && !c.loaded);
+  }
+
+  #takeSettings(c, view) {
+    for (const key of SETTINGS) c[key] = view[key] ?? c[key];
+    c.strategy = view.multitask_strategy;
+    c.first = view.head - view.card.history + 1;
+    for (const [userId, seq] of Object.entries({ [state.me]: 0, ...view.reads })) c.mark(userId, seq);
+    for (const { user_id, device_id, seq } of view.delivered ?? []) c.markDelivered(user_id, device_id, seq);
+    if (view.draft) c.draft.onRemote(view.draft);
   }
 
   onEvent(event, payload) {
-    const { user_id, seq } = payload;
-    const c = state.conversations.get(payload.conversation_id);
+    const { conversation_id, n } = payload;
+    const c = state.conversations.get(conversation_id);
     if (!c) return;
-    if (c.syncing) c.early.push([event, payload]);
-    else if (event === "entry:appended") {
-      if (c.delivery) this.#deliver(c, c.delivery.onEntry(payload.epoch, seq, payload));
-    } else if (event === "conversation:reset") this.#syncSoon(c);
-    else if (event.startsWith("run:")) {
-      if (c.loaded && !c.answer.onEvent(event, payload)) this.#syncSoon(c);
-    } else if (event === "interrupt:resolved") c.resolve(payload);
-    else if (event === "read:updated") c.mark(user_id, seq);
-    else if (event === "delivery:updated") c.markDelivered(user_id, payload.device_id, seq);
+    if (event === "conversation:synced") this.#takeSettings(c, payload);
+    if (n || event === "conversation:reset") {
+      const { entries, sync } = c.stream.on(event, payload);
+      if (entries.length) this.#handOn(c, entries);
+      if (sync) this.#syncSoon(c);
+    } else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
     else if (event === "typing:changed") lazy.typing.loaded?.onTyping(c, payload);
     changed();
+  }
+
+  #move(c, { user_id, device_id, read, delivered }) {
+    if (read !== undefined) c.mark(user_id, read);
+    if (c.stale) this.readListSoon();
+    if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
   async readListSoon() {
@@ -137,7 +175,7 @@ export class Following {
     await loadMembers(this.connection, c).catch(() => {});
   }
 
-  #deliver(c, { entries, readAfter, reset }) {
+  #handOn(c, entries) {
     learnNames(entries);
     c.add(entries);
     this.outbox.delivered(c, entries);
@@ -147,29 +185,14 @@ export class Following {
       hooks.onEntry(c.id, entry);
       if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);
     }
-    if (reset) this.#syncSoon(c);
-    else if (readAfter !== null) this.#readGap(c, c.delivery, readAfter);
-    changed();
   }
 
-  async #readGap(c, delivery, after) {
-    try {
-      const page = await this.connection.ask(c, "history:read", { after, limit: PAGE });
-      if (c.delivery !== delivery) return;
-      this.#deliver(c, delivery.onPage(page.epoch, page.head, pairs(page.entries)));
-    } catch (error) {
-      delivery.readFailed(); // the next sync asks again
-      if (GONE.has(error.code)) this.readListSoon();
-    }
-  }
-
-  async #syncSoon(c) {
+  async #syncSoon(c, ms = SOON_MS) {
     if (this.#syncDue.has(c)) return;
     this.#syncDue.add(c);
-    await wait(200);
+    await wait(ms);
     this.#syncDue.delete(c);
-    if (this.connection.ready && state.conversations.get(c.id) === c) await this.sync([c]).catch(() => {});
+    if (!this.connection.ready || state.conversations.get(c.id) !== c) return;
+    await this.sync([c]).catch(() => this.#syncSoon(c, AGAIN_MS));
   }
 }
-
-const pairs = (entries) => entries.map((entry) => [entry.seq, entry]);

@@ -31,7 +31,7 @@ export function obey(connection, actions) {
   const commands = {
     send: ({ text }) => actions.send(state.open, text),
     draft: ({ text }) => state.open.draft.edit(text),
-    respond: ({ value }) => respond(connection, state.open, [...state.open.asked][0], value),
+    respond: ({ value }) => respond(connection, state.open, state.open.asked[0], value),
     stop: () => stop(connection, state.open),
   };
   addEventListener("message", ({ source, origin, data }) => {

@@ -1,10 +1,12 @@
 // The lines of a stretch of a conversation: entries, the answer being written, and messages on their way.
 
+import { textOf } from "../conversation/stream.js";
 import { copy } from "../dom.js";
 import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 
+const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries with text or questions are shown as messages, the others in one line.
@@ -18,29 +20,24 @@ export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
-// Without messages that were edited, answers that were replaced, and resolutions, which are shown with their question.
-export function current(entries, waiting = []) {
-  const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
-  const answered = new Set(); // messages with a later answer
-  const isCurrent = ({ seq, type, data }) => {
-    const gone = type === "interrupt_resolved" || edited.has(seq) || answered.has(data.input_seq);
-    edited.add(data.edits);
-    if (data.edits ?? data.replaces) answered.add(data.edits ?? data.input_seq);
-    return !gone;
-  };
-  return [...entries].reverse().filter(isCurrent).reverse();
+// What is said of a run that is being written.
+export function noteOf({ status, withdrawn, parts }) {
+  if (status === "stalled") return t("stalled");
+  return withdrawn[0] && !textOf(parts) && t("withdrawn");
 }
 
 // The items to show for these entries, and at the end for what follows them.
-export function lines(c, entries, atEnd, { connection, outbox, edit }) {
+export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
-  const run = c.answer.current;
-  const shown = current(entries, waiting);
+  const run = c.stream.current;
+  const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
+  const shown = entries.filter((entry) => c.isCurrent(entry) && !edited.has(entry.seq));
   const { after, upTo } = c.divider ?? {};
   const news = shown.filter((entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry));
   const final = !run && shown.findLast(isFinal);
   const last = !waiting.length && shown.findLast(({ type }) => type === "message");
   const newest = waiting.at(-1) ?? shown.findLast(isMine);
+  const { asked } = c;
   const items = [];
   const content = lazy.entryContent.loaded;
   if (!content) lazy.entryContent.load();
@@ -67,7 +64,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit }) {
       time: clock(when),
       steps: content && agent,
       text: Boolean(text || writing),
-      asks: interrupts.map(({ interrupt_id: id }) => `${c.asked.has(id)} ${c.resolved.has(id)}`).join(),
+      asks: interrupts.map(({ interrupt_id: id }) => `${asked.includes(id)} ${c.resolved.has(id)}`).join(),
       mark,
       ...more,
       rich: Boolean(content),
@@ -93,14 +90,22 @@ export function lines(c, entries, atEnd, { connection, outbox, edit }) {
     const extras = {
       actions: entry === final,
       copy: () => copy(data.text, t("copied")),
-      regenerate: () => connection.ask(c, "run:regenerate", { seq }),
+      regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
     };
     message(keyOf(entry), ts, data, extras, entry, content && isMine(entry) ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
-  if (run) message(runKey(run), new Date(), { user_id: `agent:${c.graph}`, text: run.text }, { attempt: run.attempt, time: "" }, run);
+  for (const one of c.stream.runs.values()) {
+    const text = textOf(one.parts);
+    const asked = c.entries[one.turn_id - c.entries[0]?.seq]?.data.text ?? "…";
+    const extras =
+      one === run
+        ? { version: one.version, note: noteOf(one), withdrawn: !text && textOf(one.withdrawn) }
+        : { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
+    message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text }, { ...extras, time: "" }, one, [one.status]);
+  }
   for (const item of waiting) {
     const { request_id, error, ts, text } = item;
     const data = { user_id: state.me, request_id, text };

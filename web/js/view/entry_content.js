@@ -1,6 +1,7 @@
 // Markdown, steps and questions of an entry. Until this module is loaded its text is shown as plain text.
 
 import { deliveredTo } from "../conversation/delivery_marks.js";
+import { textOf } from "../conversation/stream.js";
 import { t } from "../i18n.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
@@ -33,7 +34,7 @@ export function stream(log, grown) {
   frame ||= requestAnimationFrame((began) => {
     frame = 0;
     const c = state.open;
-    const run = c?.answer.current;
+    const run = c?.stream.current;
     const node = run && log.shown.get(runKey(run))?.node;
     if (!node?.grow) return;
     if (began < rested) {
@@ -41,8 +42,9 @@ export function stream(log, grown) {
       return;
     }
     const body = node.querySelector(".text");
-    body.dataset.thinking = run.text ? "" : t("thinking", { name: nameOf(`agent:${c.graph}`) });
-    node.grow(run.text);
+    const text = textOf(run.parts);
+    body.dataset.thinking = text ? "" : t(run.status === "queued" ? "waiting" : "thinking", { name: nameOf(`agent:${c.graph}`) });
+    node.grow(text);
     node.updates = stepsOf(run);
     showSteps(node.querySelector(".steps"), node.updates, true);
     grown();
@@ -52,7 +54,7 @@ export function stream(log, grown) {
 
 // How far a message of this user's has come, and in words.
 export function receipt(c, { seq, data }) {
-  const readers = Object.entries(c.reads).filter(([userId, read]) => userId !== state.me && read >= seq);
+  const readers = [...c.reads].filter(([userId, read]) => userId !== state.me && read >= seq);
   const n = deliveredTo(c, { seq, data });
   const far = readers.length ? "read" : n ? "delivered" : "sent";
   return [far, t(far, { n, names: readers.map(([userId]) => nameOf(userId)).join(", ") })];

@@ -8,7 +8,7 @@ const MAX_CHARS = 40_000; // that are parsed at once; a longer block is shown as
 const MAX_NODES = 5000; // at once
 const MAX_DEPTH = 12;
 const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // an attack
-const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
+const ENTITIES = { __proto__: null, amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
 // Ends before punctuation, and with a bracket only if it was opened inside.
 const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
 

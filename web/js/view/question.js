@@ -13,9 +13,10 @@ const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
 export function question(c, { interrupt_id: id, value }, words, connection) {
   const text = plain(WORDS.map((key) => value?.[key]).find((one) => typeof one === "string") ?? value);
   const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
-  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", value.labels?.[name] ?? name.replaceAll("_", " ")), h("dd", plain(fact))]);
+  const labels = new Map(Object.entries(value?.labels ?? {}));
+  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", labels.get(name) ?? name.replaceAll("_", " ")), h("dd", plain(fact))]);
   const { by, value: given } = c.resolved.get(id) ?? {};
-  const open = c.asked.has(id);
+  const open = c.asked.includes(id);
   const ours = open && (c.approvals !== "owner" || c.owner === state.me);
   const answerWith = async (answer) => {
     if (node.contains(document.activeElement)) $("scroller").focus({ preventScroll: true });

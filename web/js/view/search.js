@@ -3,7 +3,6 @@
 import { $, onClick, onSubmit, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { state } from "../state.js";
-import { current } from "./entries.js";
 
 const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
 
@@ -32,8 +31,9 @@ export function toggle(open) {
 
 function find() {
   const words = bare($("query").value.trim());
-  const all = current(state.open?.entries ?? []);
-  hits = words ? all.filter(({ data }) => data.text && bare(data.text).includes(words)) : [];
+  const { open: c } = state;
+  const fits = (entry) => c.isCurrent(entry) && entry.data.text && bare(entry.data.text).includes(words);
+  hits = (words && c?.entries.filter(fits)) || [];
   at = hits.length;
   go(-1);
 }

@@ -1,6 +1,5 @@
 // The steps of an answer: tools with their arguments and results, and the graph's reports.
 
-import { upwards } from "../conversation/answer.js";
 import { show } from "../dom.js";
 import { t } from "../i18n.js";
 
@@ -8,8 +7,7 @@ import { t } from "../i18n.js";
 export function stepsOf({ reports }) {
   const tools = new Map();
   const steps = [];
-  for (const number of upwards(reports)) {
-    const { tool, path, ...update } = reports.get(number);
+  for (const { tool, path, ...update } of reports) {
     const called = tools.get(tool?.id);
     if (called) Object.assign(called, tool);
     else steps.push({ ...update, node: path?.join("/"), tool: tool && { ...tool } });

@@ -4,14 +4,14 @@ import { $, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
-import { byOthers, current, keyOf, lines } from "./entries.js";
+import { byOthers, keyOf, lines, noteOf } from "./entries.js";
 
 const NEAR = 48; // px: as good as at the end
 const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded; more where few of them are current
 const STEP = 60; // entries by which it is moved
 
-// `able`: {connection, outbox, edit}
+// `able`: {connection, outbox, edit, stop}
 export function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
@@ -21,19 +21,23 @@ export function timeline(able) {
   let drawn; // the last entry when it was drawn
   let read; // and when the person was at the end
   let divider; // the one that was scrolled to, or need not be
+  let noted; // what was last said of the run
   let atEnd;
   let top; // where the person was
   let tall; // and the log then
 
   const headOf = () => c.entries.at(-1)?.seq ?? 0;
   const isLive = () => headOf() < low + size; // the stretch holds the newest entry
-  const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter(byOthers);
+  const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter((entry) => byOthers(entry) && c.isCurrent(entry));
   const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
   const note = () => ([top, tall] = [scroller.scrollTop, scroller.scrollHeight]);
   // Whether the person has scrolled up since; in a taller window the log moves by itself.
   const left = () => scroller.scrollTop < Math.min(top, tall - scroller.clientHeight) - 1 && below() > NEAR;
   const keepEnd = () => {
     if (left()) atEnd = false;
+    goToEnd();
+  };
+  const goToEnd = () => {
     if (!atEnd) return;
     scroller.scrollTop = scroller.scrollHeight;
     note();
@@ -45,7 +49,7 @@ export function timeline(able) {
       c = state.open;
       low = Infinity;
       size = STRETCH;
-      drawn = divider = read = null;
+      drawn = divider = read = noted = null;
       atEnd = true;
       top = 0;
     }
@@ -53,7 +57,7 @@ export function timeline(able) {
     // A person at the end is taken to the first message of others that was missed, once for each divider.
     const { after, upTo } = c.divider ?? {};
     const missed = (entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry);
-    const begins = atEnd && c.divider !== divider && current(c.entries).find(missed);
+    const begins = atEnd && c.divider !== divider && c.entries.find((entry) => missed(entry) && c.isCurrent(entry));
     if (begins || !atEnd || !(headOf() < upTo)) ({ divider } = c);
     if (begins) {
       low = Math.min(low, begins.seq - 5);
@@ -68,7 +72,11 @@ export function timeline(able) {
     const latest = drawn && since(drawn).at(-1)?.data;
     if (latest) $("announced").textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500)}`;
     drawn = headOf();
-    $("stop").hidden = !c.answer.current;
+    const run = c.stream.current;
+    const now = run && noteOf(run);
+    if (now && now !== noted) $("announced").textContent = now;
+    noted = now;
+    $("stop").hidden = !run;
     lazy.entryContent.loaded?.stream(log, keepEnd);
     settle();
   }
@@ -77,6 +85,7 @@ export function timeline(able) {
   function paint() {
     const first = c.entries[0]?.seq ?? 1;
     const head = headOf();
+    keepEnd(); // what is changed below may move the log
     if (atEnd && !isLive()) [low, size] = [head, STRETCH];
     low = Math.max(first, Math.min(low, head - STEP));
     const held = log.contains(document.activeElement);
@@ -86,7 +95,7 @@ export function timeline(able) {
     show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), able));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
-    keepEnd();
+    goToEnd();
   }
 
   // Move the stretch to where the person is. Where it would turn back it becomes longer, so this ends.
