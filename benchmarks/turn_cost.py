@@ -284,7 +284,8 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
         scripts = Scripts(gateways)
         log = ConversationLog(scripts)
         members = Members(gateways, scripts, log, retention=default("log_retention"))
-        request = ConversationCreate(conversation_id=CONVERSATION, title="What a turn costs", graph=GRAPH)
+        title = "What a turn costs"
+        request = ConversationCreate(request_id="create", conversation_id=CONVERSATION, title=title, graph=GRAPH)
         await members.create(ANN, request)
         runs = Runs(Scripts(dialogs), "turn-cost", "turn-cost")
         attempts = Attempts(

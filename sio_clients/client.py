@@ -20,7 +20,7 @@ from sio_clients.devices import Device
 from sio_clients.errors import RoomgraphError
 from sio_clients.followed import FollowedConversations
 from sio_clients.tokens import TokenProvider
-from sio_server.protocol.events import Access, AgentMode, Approvals, ClientEvent, MultitaskStrategy
+from sio_server.protocol.events import CHANGES, Access, AgentMode, Approvals, ClientEvent, MultitaskStrategy
 from sio_server.protocol.position import Position
 
 
@@ -93,6 +93,11 @@ class ChatClient:
         return self._connection.user_id
 
     @property
+    def session_id(self) -> str:
+        """The session of the latest connection: events that it has caused carry it."""
+        return self._connection.session_id
+
+    @property
     def node(self) -> str:
         """The name of the node that it is, or was last, connected to."""
         return self._connection.node
@@ -134,7 +139,7 @@ class ChatClient:
         approvals: Approvals = "members",
         invite: Sequence[str] = (),
     ) -> Conversation:
-        """Create a conversation and follow it. The id is chosen here, so that a repeated request makes one.
+        """Create a conversation and follow it.
 
         `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
         message does while a run is on. `approvals`: who may answer the agent's questions.
@@ -191,7 +196,13 @@ class ChatClient:
         self._followed.listen(event, listener)
 
     async def request(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
-        """Send an event and return its ack; repeated until answered, which every event allows."""
+        """Send an event and return its ack; repeated until answered.
+
+        One that changes something gets a `request_id`, unless it has one: however often it is repeated, it has one
+        result.
+        """
+        if event in CHANGES:
+            payload = {"request_id": uuid.uuid4().hex, **payload}
         return await self._connection.request(event, payload)
 
     def forget(self, conversation: Conversation, error: RoomgraphError | None = None) -> None:

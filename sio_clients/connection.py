@@ -46,7 +46,7 @@ class ConnectionUser(Protocol):
 class Connection:
     """Keeps one connection to some node of `urls`; another node of the list when one is gone.
 
-    `user_id`, `node` and `graphs` are those of the latest connection.
+    `user_id`, `session_id`, `node` and `graphs` are those of the latest connection.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Connection:
         give_up_after: float,
     ) -> None:
         self.user_id = ""
+        self.session_id = ""
         self.node = ""
         self.graphs: list[str] = []
         self.give_up_after = give_up_after
@@ -74,6 +75,7 @@ class Connection:
         self._changed = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._return_after: float | None = None  # seconds, as the last node has said with `session:ended`
         self._ended: RoomgraphError | None = None  # why no connection is wanted any more
         self._final: RoomgraphError | None = None  # what every request raises from now on
 
@@ -152,6 +154,7 @@ class Connection:
             await self._allowed.wait()
             await asyncio.sleep(pause)
             url = self._route.url
+            self._return_after = None
             lost = asyncio.Event()
             transport = Transport(self._on_event, lost.set)
             try:
@@ -159,7 +162,8 @@ class Connection:
                 if not self._allowed.is_set():
                     raise ConnectionLost
                 self._transport = transport
-                self.user_id, self.node, self.graphs = ready["user_id"], ready["node"], ready["graphs"]
+                self.user_id, self.session_id = ready["user_id"], ready["session_id"]
+                self.node, self.graphs = ready["node"], ready["graphs"]
                 if ready.get("last_end"):
                     log.warning(
                         "the last connection was ended by its node: reason=%s", ready["last_end"]["reason"]
@@ -169,7 +173,10 @@ class Connection:
                 self._online.set()
                 self._changed.set()
                 await lost.wait()
-                pause = self._route.lost() if self._allowed.is_set() else 0.0
+                pause = self._route.lost()
+                if self._return_after is not None:  # the node has said when
+                    pause = self._return_after
+                pause = pause if self._allowed.is_set() else 0.0
             except RateLimited as exc:
                 log.info("no connection to %s: %s", url, exc)
                 pause = max(self._route.failed(), spread(exc)) if self._allowed.is_set() else 0.0
@@ -193,9 +200,12 @@ class Connection:
 
     def _on_event(self, event: str, payload: Any) -> None:
         if event == ServerEvent.SESSION_ENDED:
-            self._ended = SessionEnded(str(payload["reason"]), payload.get("by") or {})
-        if event in (ServerEvent.SESSION_ENDED, ServerEvent.SERVER_DRAINING) and self._transport is not None:
-            closing = asyncio.create_task(self._transport.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            if payload["reconnect"]:
+                self._return_after = float(payload["after_ms"]) / 1000
+            else:
+                self._ended = SessionEnded(str(payload["reason"]), payload.get("by") or {})
+            if self._transport is not None:
+                closing = asyncio.create_task(self._transport.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
         self._user.on_event(event, payload)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from sio_clients.errors import ConversationReset, RoomgraphError
+from sio_clients.errors import ConversationReset, RoomgraphError, from_wire
+from sio_clients.sending import Pipeline
 from sio_server.protocol.events import ClientEvent, Entry
 from sio_server.protocol.position import Position
 from sio_server.protocol.stream import Run, Step, Stream
@@ -60,9 +60,11 @@ class Conversation:
         # Called with the ids of the runs that have changed or ended, and the name of the event that did it, or
         # "" for the answer to a sync. It must not block.
         self.on_runs_changed: Callable[[Sequence[str], str], None] = lambda run_ids, event: None
+        self.draft = ""  # this user's unsent text, as the latest of the user's sessions has saved it
+        self._draft_rev = 0
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
-        self._sending = asyncio.Lock()
+        self._pipeline = Pipeline(client.request)
 
     @property
     def position(self) -> Position | None:
@@ -84,11 +86,14 @@ class Conversation:
         return [e for e in entries if e.hidden_by is None and e.seq not in self.stream.hidden]
 
     async def send(self, text: str, *, request_id: str | None = None) -> Ack:
-        """Send a message; returns when it is in the log. Messages are logged in the order of the calls."""
-        request = {"conversation_id": self.id, "request_id": request_id or uuid.uuid4().hex, "text": text}
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_SEND, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        """Send a message; returns when it is in the log.
+
+        Messages are logged in the order of the calls, which need not wait for each other: send many with
+        `asyncio.gather`.
+        """
+        request = {"conversation_id": self.id, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_SEND, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
@@ -139,15 +144,9 @@ class Conversation:
 
     async def edit(self, seq: int, text: str, *, request_id: str | None = None) -> Ack:
         """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
-        request = {
-            "conversation_id": self.id,
-            "request_id": request_id or uuid.uuid4().hex,
-            "seq": seq,
-            "text": text,
-        }
-        async with self._sending:
-            ack = await self._client.request(ClientEvent.MESSAGE_EDIT, request)
-            return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+        request = {"conversation_id": self.id, "seq": seq, "text": text}
+        ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
+        return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""
@@ -165,12 +164,20 @@ class Conversation:
         return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
 
     async def mark_read(self, seq: int) -> None:
-        """Set this user's read mark to `seq`."""
-        await self._client.request(ClientEvent.READ_UPDATE, {"conversation_id": self.id, "seq": seq})
+        """Set this user's read mark to `seq`. Raises Refused for a user who is not a member."""
+        answer = await self._client.request(ClientEvent.MARKS_SET, {"marks": {self.id: {"read": seq}}})
+        if "error" in answer["marks"][self.id]:
+            raise from_wire(answer["marks"][self.id]["error"])
 
     async def save_draft(self, text: str) -> None:
-        """Show this unsent text on the user's other devices."""
-        await self._client.request(ClientEvent.DRAFT_SAVE, {"conversation_id": self.id, "text": text})
+        """Show this unsent text on the user's other devices, and on this one after a restart."""
+        ack = await self._client.request(ClientEvent.DRAFT_SAVE, {"conversation_id": self.id, "text": text})
+        self.on_draft({"rev": ack["rev"], "text": text})
+
+    def on_draft(self, draft: Mapping[str, Any]) -> None:
+        """A draft of any session of this user: the one with the highest revision is the latest."""
+        if draft["rev"] > self._draft_rev:
+            self._draft_rev, self.draft = draft["rev"], draft["text"]
 
     async def typing(self, typing: bool) -> None:
         """Show the other members whether this user is typing."""
@@ -180,6 +187,10 @@ class Conversation:
         """The answer to a join or a sync came."""
         # A newer server may say more.
         self.card = SessionCard(**{item.name: result["card"][item.name] for item in fields(SessionCard)})
+        if result["verdict"] != "resumed":
+            self._draft_rev, self.draft = 0, ""  # of another epoch, maybe
+        if result["draft"] is not None:
+            self.on_draft(result["draft"])
         return self.stream.on_answer(result)
 
     def _receive(self, step: Step, event: str = "") -> None:

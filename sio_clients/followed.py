@@ -98,6 +98,8 @@ class FollowedConversations:
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 self._on_conversation_event(conversation, event, payload)
+        elif event == ServerEvent.DRAFT_CHANGED and payload["conversation_id"] in self._conversations:
+            self._conversations[payload["conversation_id"]].on_draft(payload["draft"])
         for listener in self._listeners.get(event, ()):
             listener(payload)
 
@@ -130,7 +132,7 @@ class FollowedConversations:
             for conversation in batch:
                 position = conversation.position
                 positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
-            answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions})
+            answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions, "marks": False})
             asked, batch = batch, []
             for conversation in asked:
                 result = answer["conversations"][conversation.id]
@@ -161,11 +163,11 @@ class FollowedConversations:
             return conversation.stream.on_reset().sync or step.sync
         return step.sync
 
-    async def _report_delivery(self, conversation_id: str, seq: int) -> None:
+    async def _report_delivery(self, seqs: dict[str, int]) -> None:
         if self._transport is None:
             raise ConnectionLost
-        request = {"conversation_id": conversation_id, "seq": seq}
-        await self._transport.request(ClientEvent.DELIVERY_UPDATE, request, REQUEST_TIMEOUT_S)
+        marks = {conversation_id: {"delivered": seq} for conversation_id, seq in seqs.items()}
+        await self._transport.request(ClientEvent.MARKS_SET, {"marks": marks}, REQUEST_TIMEOUT_S)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -18,9 +18,10 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
+from sio_server.gateway.sessions.session_end import sent_away
 from sio_server.gateway.transport.http_connections import HttpRunner
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.events import ServerEvent, SessionEnd
 from sio_server.settings import Settings, SettingsError, hide_password
 from sio_server.store.connection import redis_errors
 from sio_server.store.failures import explain
@@ -74,7 +75,7 @@ class Node:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        self._http = Http(core, records, self._sockets, self._limiting, self._feed)
+        self._http = Http(core, records, self._sockets, self._dialog, self._limiting, self._feed)
         self._start_background_work()
         await self._listen()
         core.trace.record(TraceKind.NODE_UP)
@@ -92,7 +93,8 @@ class Node:
         if self._site is not None:
             await self._step(self._site.stop())  # no client comes back to this node
         for session in presence.sessions.all():
-            presence.bus.deliver(session.sid, ServerEvent.SERVER_DRAINING, {"node": self._settings.name})
+            notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls)
+            presence.bus.deliver(session.sid, ServerEvent.SESSION_ENDED, notice)
         await asyncio.sleep(DRAIN_NOTICE_S)
         if self._feed is not None:
             await self._step(self._feed.stop())

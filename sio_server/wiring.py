@@ -29,6 +29,7 @@ from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -45,6 +46,7 @@ from sio_server.gateway.requests.namespace import Gateway, handlers_of
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, parse_rates
@@ -61,6 +63,7 @@ from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
 from sio_server.store.clock import Clock
@@ -171,6 +174,7 @@ class Dialog:
                 attempts=settings.run_attempts,
                 steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
+                report_state=settings.report_state == "on",
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
             trace=core.trace,
@@ -269,6 +273,7 @@ class Sockets:
             deliver=bus.deliver,
             close=self.server.close,
             failing_tasks=lambda: [*core.supervisor.failing, *dialog.host.failing],
+            node_urls=core.settings.node_urls,
         )
         self.server.register_namespace(self._namespace(records, limiting))
         self.dispatch = Dispatch(
@@ -304,6 +309,7 @@ class Sockets:
             limiting.tokens,
             sessions,
             limiting.limits,
+            agents=AgentNames(graphs),
             trusted_proxies=settings.trusted_proxies,
             admit=self.readiness.admit,
             now=core.clock.now,
@@ -316,6 +322,13 @@ class Sockets:
             node_name=settings.name,
             node_urls=settings.node_urls,
             graphs=graphs,
+            about=Description(
+                writes=parse_rates(settings.rate_limit_user),
+                marks=parse_rates(settings.rate_limit_marks),
+                events=parse_rates(settings.rate_limit_events),
+                conversations=settings.conversations_per_session,
+                features=settings.features,
+            ),
         )
         catch_up = CatchUp(
             records.conversations,
@@ -336,7 +349,13 @@ class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
     def __init__(
-        self, core: Core, records: Records, sockets: Sockets, limiting: Limiting, feed: TraceFeed | None
+        self,
+        core: Core,
+        records: Records,
+        sockets: Sockets,
+        dialog: Dialog,
+        limiting: Limiting,
+        feed: TraceFeed | None,
     ) -> None:
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
@@ -345,16 +364,23 @@ class Http:
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
-            stage = StageRoutes(control, settings.name, settings.allowed_origins)
+            stage = StageRoutes(control, settings.name)
         self.application = make_application(
             [
                 HealthRoutes(settings.name, sockets.readiness.report),
                 MetricsRoutes(core.metrics, settings.metrics_token),
-                GuestRoutes(limiting.tokens, limits, allowed=guests, token_ttl_s=settings.token_ttl),
+                GuestRoutes(
+                    limiting.tokens,
+                    limits,
+                    AgentNames(dialog.graphs),
+                    allowed=guests,
+                    token_ttl_s=settings.token_ttl,
+                ),
                 StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
             ],
             hosts=AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host),
+            cors=Cors(AllowedOrigins(settings.allowed_origins)),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
         )

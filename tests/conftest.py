@@ -18,8 +18,10 @@ from redis.exceptions import RedisError
 from sio_clients import ChatClient, guest_token
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
+from sio_server.protocol.events import CHANGES
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.waiting import Changes, poll
@@ -113,6 +115,12 @@ def members(redis: Redis, log: ConversationLog) -> Members:
 
 
 @pytest.fixture
+def turns(redis: Redis) -> Turns:
+    """What members do to runs, without any node between."""
+    return Turns(Scripts(redis))
+
+
+@pytest.fixture
 def new_id() -> str:
     """An id that no other test uses."""
     return f"t-{uuid.uuid4().hex[:12]}"
@@ -167,8 +175,18 @@ class RawClient:
             raise
 
     async def call(self, event: str, *args: Any) -> Any:
-        """Emit with the arguments as they are and return the ack."""
+        """Emit with the arguments as they are and return the ack.
+
+        A request that changes something gets a `request_id` of its own, unless it has one.
+        """
+        if event in CHANGES and len(args) == 1 and isinstance(args[0], dict):
+            args = ({"request_id": uuid.uuid4().hex, **args[0]},)
         return await self.sio.call(event, args if len(args) != 1 else args[0], timeout=5)
+
+    async def mark(self, conversation_id: str, **marks: Any) -> dict[str, Any]:
+        """Move marks of one conversation: where they are now, or the refusal as an ack carries it."""
+        ack = await self.call("marks:set", {"marks": {conversation_id: marks}})
+        return dict(ack["marks"][conversation_id] if ack["ok"] else ack)
 
     def _receive(self, event: str, *args: Any) -> None:
         self.events.append((event, args[0] if args else None))

@@ -7,6 +7,7 @@ import json
 import math
 import random
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from roomgraph.load.figures import Figures
 from roomgraph.load.wire import Refusal, Wire, WireError
 from sio_clients.route import Route
-from sio_server.protocol.events import MAX_SYNC_CONVERSATIONS, STREAM_EVENTS, ClientEvent, ServerEvent
+from sio_server.protocol.events import CHANGES, MAX_SYNC_CONVERSATIONS, STREAM_EVENTS, ClientEvent, ServerEvent
 from sio_server.protocol.stream import KEPT_LIMIT
 
 CONNECT_TIMEOUT_S = 5.0
@@ -28,7 +29,7 @@ SILENCE_S = 10.0  # the node pings every 4 s and waits 4 s for the pong; 2 s mor
 _STREAM = tuple(f'42["{event}",'.encode() for event in STREAM_EVENTS)
 _RESET = f'42["{ServerEvent.CONVERSATION_RESET}",'.encode()
 _SYNCED = f'42["{ServerEvent.CONVERSATION_SYNCED}",'.encode()
-_LEAVE = (f'42["{ServerEvent.SERVER_DRAINING}",'.encode(), f'42["{ServerEvent.SESSION_ENDED}",'.encode())
+_LEAVE = f'42["{ServerEvent.SESSION_ENDED}",'.encode()
 
 
 class Heard(NamedTuple):
@@ -237,6 +238,8 @@ class LightDevice:
 
     async def ask(self, event: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Send an event until it is answered, on new connections if need be. Raises Refusal or WireError."""
+        if event in CHANGES:
+            payload = {"request_id": uuid.uuid4().hex, **payload}
         give_up_at = time.monotonic() + GIVE_UP_S
         while True:
             try:

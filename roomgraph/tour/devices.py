@@ -29,15 +29,15 @@ async def play_devices(stage: Stage) -> dict[str, Any]:
     for device in devices:
 
         def read(payload: Any, name: str = device.name) -> None:
-            if payload["user_id"] == user_id:
-                marks[name] = payload["seq"]
+            if payload["user_id"] == user_id and "read" in payload:
+                marks[name] = payload["read"]
                 came.set()
 
         def draft(payload: Any, name: str = device.name) -> None:
             drafts[name] = payload["draft"]["text"]
             came.set()
 
-        device.client.on("read:updated", read)
+        device.client.on("marks:moved", read)
         device.client.on("draft:changed", draft)
 
     last = 0

@@ -14,6 +14,7 @@ from roomgraph.check.recorder import Recorder
 from roomgraph.check.recording import seen_in
 from roomgraph.load.wire import Refusal, Wire, WireError
 from roomgraph.tour.raw_room import Envelope, RawRoom
+from sio_server.protocol.events import CHANGES
 from sio_server.tasks import end_tasks
 
 CONNECT_S = 5.0
@@ -147,6 +148,8 @@ class RawDevice:
 
     async def ask(self, event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Send an event until it is answered; return its ack. Raises Refusal, or WireError without an answer."""
+        if event in CHANGES:
+            payload = {"request_id": uuid.uuid4().hex, **payload}
         give_up_at = self._loop.time() + GIVE_UP_S
         repeated = False
         while self._loop.time() < give_up_at:
@@ -305,7 +308,7 @@ class RawDevice:
 
     def _on_event(self, frame: bytes) -> None:
         event, payload = json.loads(frame[2:])[:2]
-        if event in ("session:ended", "server:draining"):
+        if event == "session:ended":
             if self._wire is not None:
                 self._wire.abort()
             return

@@ -14,10 +14,10 @@ from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
 from sio_server.conversation.view import RoomView, View, get_room_view, get_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
-from sio_server.protocol.mention import mentions
+from sio_server.protocol.mention import mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
@@ -83,13 +83,16 @@ class ConversationLog:
         *,
         run_id: str,
         edits: int | None = None,
+        after: str | None = None,
         handed: Handed | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
 
         `run_id` is used when the conversation's agent must answer, in the same step. A message that `edits`
-        the author's last one takes back what the agent made of that one. `handed` is what this node knows to have
-        been in the log: a seq that a device has seen is not given to another entry, should the log have lost it.
+        the author's last one takes back what the agent made of that one. `after` is the request_id of the author's
+        message that must be there already: Refused with `out_of_order` if it is not. `handed` is what this node
+        knows to have been in the log: a seq that a device has seen is not given to another entry, should the log
+        have lost it.
         """
         data: dict[str, Any] = {
             "role": "user",
@@ -104,17 +107,17 @@ class ConversationLog:
         where = {"conversation_id": conversation_id, "device_id": author.device_id}
         self._trace.record(TraceKind.RECEIVED, user_id=author.user_id, **where)
         began = time.monotonic()
-        body = text if edits is None else f"{edits} {text}"
-        digest = hashlib.sha1(body.encode(), usedforsecurity=False).hexdigest()
+        digest = hashlib.sha1(to_json([edits, text]).encode(), usedforsecurity=False).hexdigest()
         reply = await self._allowances.write(
             "append",
             conversation_id,
             author.user_id,
             data=to_json(data),
-            request_id=request_id,
-            digest=digest,
+            request=Request(author.user_id, request_id, digest),
+            after=after,
             run_id=run_id,
             mentioned=f" {' '.join(mentions(text))} ",
+            people=mentioned_people(text),
             edits=edits,
             by=author.to_json(),
             seen_epoch=handed.epoch if handed else None,
@@ -122,7 +125,7 @@ class ConversationLog:
             seen_ts=handed.ts if handed else None,
             new_epoch=new_epoch(),
         )
-        ack, new = json.loads(reply["ack"]), reply["new"] == "1"
+        ack, new = json.loads(reply["ack"]), not reply.repeated
         took_ms = round((time.monotonic() - began) * 1000, 3)
         self._trace.record(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
         return ack, new

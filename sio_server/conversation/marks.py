@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sio_server.conversation.quotas import Allowances
+from sio_server.protocol.errors import Refused
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Reply, Request, Scripts
+
+
+@dataclass(frozen=True)
+class MarkedBy:
+    """The session that marks or writes something."""
+
+    user_id: str
+    device_id: str
+    session_id: str
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Up to where the marks of one conversation move. None: it stays where it is."""
+
+    read: int | None = None
+    delivered: int | None = None
+    tell: bool = True  # publish to the room where the delivery mark is; read marks always are
 
 
 class Marks:
@@ -17,25 +39,40 @@ class Marks:
         self._scripts = scripts
         self._allowances = allowances
 
-    async def mark_read(self, conversation_id: str, user_id: str, device_id: str, seq: int) -> int:
-        """Move the user's read mark up to `seq`; return where it is now."""
-        reply = await self._scripts.conversation(
-            "mark_read", conversation_id, user_id=user_id, device_id=device_id, seq=seq
-        )
-        return int(reply["mark"])
+    async def move(self, by: MarkedBy, marks: Mapping[str, Moves]) -> dict[str, dict[str, int] | Refused]:
+        """Move marks of some conversations up; return where they are now, or why not, for each of them.
 
-    async def mark_delivered(
-        self, conversation_id: str, user_id: str, device_id: str, seq: int, *, tell: bool
+        All of it is one round trip, with one step for each conversation.
+        """
+        session = {"user_id": by.user_id, "device_id": by.device_id, "session_id": by.session_id}
+        calls = [
+            (
+                conversation_id,
+                {**session, "read_seq": moves.read, "delivered_seq": moves.delivered, "tell": moves.tell},
+            )
+            for conversation_id, moves in marks.items()
+        ]
+        replies = await self._scripts.conversations("move_marks", calls)
+        return {
+            conversation_id: reply if isinstance(reply, Refused) else _moved(reply)
+            for conversation_id, reply in zip(marks, replies, strict=True)
+        }
+
+    async def save_draft(
+        self, conversation_id: str, by: MarkedBy, text: str, *, request: Request | None = None
     ) -> int:
-        """Move the device's delivery mark up to `seq`, and `tell` the room; return where it is now."""
-        reply = await self._scripts.conversation(
-            "mark_delivered", conversation_id, user_id=user_id, device_id=device_id, seq=seq, tell=tell
-        )
-        return int(reply["mark"])
-
-    async def save_draft(self, conversation_id: str, user_id: str, device_id: str, text: str) -> int:
         """Keep the user's unsent text; return its revision. Raises Refused with `quota_exceeded`."""
         reply = await self._allowances.write(
-            "save_draft", conversation_id, user_id, device_id=device_id, text=to_json(text)
+            "save_draft",
+            conversation_id,
+            by.user_id,
+            request=request or Request.unrepeated(by.user_id),
+            device_id=by.device_id,
+            session_id=by.session_id,
+            text=to_json(text),
         )
         return int(reply["rev"])
+
+
+def _moved(reply: Reply) -> dict[str, int]:
+    return {mark: int(reply[mark]) for mark in ("read", "delivered") if reply[mark] != ""}

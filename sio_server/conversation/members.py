@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 
+from sio_server.conversation.listing import ConversationList
 from sio_server.conversation.log import Author, ConversationLog, new_epoch
 from sio_server.conversation.quotas import Quotas
 from sio_server.protocol.errors import ErrorCode, Refused
@@ -16,8 +17,39 @@ from sio_server.protocol.events import ConversationCreate
 from sio_server.protocol.run import agent_name
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import ConversationKeys, user_conversations, user_sessions
-from sio_server.store.scripts import Scripts
+from sio_server.store.keys import (
+    UNLISTED_KEPT_MS,
+    ConversationKeys,
+    user_conversations,
+    user_request,
+    user_sessions,
+)
+from sio_server.store.scripts import Request, Scripts
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of a request about membership.
+
+    `done`: whether it changed anything, as it was first answered; `repeated`: that was earlier.
+    """
+
+    done: bool
+    repeated: bool
+
+    @property
+    def is_news(self) -> bool:
+        """Whether others have to be told now."""
+        return self.done and not self.repeated
+
+
+@dataclass(frozen=True)
+class Invited:
+    """The users for whom an invitation was new, as it was first answered; `repeated`: that was earlier."""
+
+    user_ids: list[str]
+    title: str
+    repeated: bool
 
 
 class Members:
@@ -41,17 +73,20 @@ class Members:
         self._log = log
         self._retention = retention
         self._quotas = quotas or Quotas()
+        self.listing = ConversationList(redis, scripts)
 
-    async def create(self, author: Author, request: ConversationCreate) -> tuple[str, bool]:
-        """Create a conversation owned by the author; return its id and whether it is new.
+    async def create(
+        self, author: Author, request: ConversationCreate, graph: str | None = None
+    ) -> tuple[str, Change]:
+        """Create a conversation owned by the author; return its id. `graph`: the one that is meant by None.
 
         Raises Refused with `quota_exceeded` when the author has as many conversations, or invitations, as allowed.
 
-        The same request with the same `conversation_id` may be repeated; another one is refused with
-        `conversation_exists`.
+        An id that is taken is refused with `conversation_exists`, unless by the author with the same settings.
         """
-        conversation_id = request.conversation_id or f"c-{secrets.token_hex(8)}"
-        graph = request.graph or "agent"
+        asked = Request(author.user_id, request.request_id, request.digest)
+        conversation_id = request.conversation_id or await self._choose_id(asked)
+        graph = request.graph or graph or "agent"
         settings = {
             "title": request.title,
             "access": request.access,
@@ -60,7 +95,6 @@ class Members:
             "multitask": request.multitask_strategy,
             "approvals": request.approvals,
         }
-        named = [settings, sorted(request.invite)]
         data = {
             "user_id": author.user_id,
             "name": author.name,
@@ -78,27 +112,28 @@ class Members:
         reply = await self._scripts.conversation(
             "create",
             conversation_id,
+            asked,
             user_id=author.user_id,
             session_id=author.session_id,
             epoch=new_epoch(),
             retention=self._retention,
-            digest=hashlib.sha1(to_json(named).encode(), usedforsecurity=False).hexdigest(),
             data=to_json(data),
             settings=settings,
             user_ids=request.invite,
             invitations_kept_ms=self._quotas.invitations_kept_ms,
         )
         await self._list_invitations(conversation_id, request.invite)
-        return conversation_id, reply["new"] == "1"
+        return conversation_id, Change(reply["new"] == "1", reply.repeated)
 
-    async def join(self, author: Author, conversation_id: str) -> bool:
-        """Make the author a member; return whether that is new."""
+    async def join(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
+        """Make the author a member."""
         await self._index(author.user_id, conversation_id)
         data = {"user_id": author.user_id, "name": author.name}
         try:
             reply = await self._scripts.conversation(
                 "join",
                 conversation_id,
+                request or Request.unrepeated(author.user_id),
                 user_id=author.user_id,
                 session_id=author.session_id,
                 data=to_json(data),
@@ -106,67 +141,40 @@ class Members:
         except Refused:
             await self._unindex(author.user_id, conversation_id)
             raise
-        return bool(reply["new"] == "1")
+        return Change(reply["new"] == "1", reply.repeated)
 
-    async def leave(self, author: Author, conversation_id: str) -> bool:
-        """End the author's membership; return whether there was one."""
+    async def leave(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
+        """End the author's membership, if there is one."""
         data = {"user_id": author.user_id, "name": author.name}
         reply = await self._scripts.conversation(
             "leave",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             session_id=author.session_id,
             data=to_json(data),
             abandoned_kept_ms=self._quotas.abandoned_kept_ms,
         )
-        await self._unindex(author.user_id, conversation_id)
-        return bool(reply["left"] == "1")
+        if not reply.repeated:  # the user may have come back since
+            await self._unindex(author.user_id, conversation_id)
+        return Change(reply["left"] == "1", reply.repeated)
 
-    async def invite(self, author: Author, conversation_id: str, user_ids: list[str]) -> list[str]:
-        """Invite users; return those for whom it is new. Raises Refused with `quota_exceeded`."""
+    async def invite(
+        self, author: Author, conversation_id: str, user_ids: list[str], request: Request | None = None
+    ) -> Invited:
+        """Invite users. Raises Refused with `quota_exceeded`."""
         await self._reserve_invitations(author.user_id, conversation_id, user_ids)
         reply = await self._scripts.conversation(
             "invite",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             user_ids=user_ids,
             invitations_kept_ms=self._quotas.invitations_kept_ms,
         )
         # For all of them, also when this is a repetition: the first time may have ended here.
         await self._list_invitations(conversation_id, user_ids)
-        return list(reply["new"])
-
-    async def conversations(self, user_id: str, after: str | None, limit: int) -> tuple[list[Any], str | None]:
-        """One page of the user's conversations with their unread counts, and the cursor of the next page."""
-        start = f"({after}" if after is not None else "-"
-        with redis_errors():
-            found = await self._redis.zrangebylex(user_conversations(user_id), start, "+", start=0, num=limit)
-        ids = [str(conversation_id) for conversation_id in found]
-        items = []
-        for conversation_id in ids:
-            try:
-                view = await self._log.get_view(conversation_id, user_id)
-            except Refused:
-                invitation = await self._invitation(user_id, conversation_id)
-                if invitation is not None:
-                    items.append(invitation)
-                continue  # neither: left, or never joined; the index may name too many
-            read = view.reads.get(user_id, 0)
-            items.append(
-                {
-                    "conversation_id": conversation_id,
-                    "title": view.title,
-                    "access": view.access,
-                    "agent": view.agent,
-                    "graph": view.graph,
-                    "role": view.role,
-                    "position": {"epoch": view.bounds.epoch, "seq": view.bounds.head},
-                    "read": read,
-                    "unread": max(0, view.bounds.head - max(read, view.bounds.first - 1)),
-                    "last_activity": view.last_activity,
-                }
-            )
-        return items, ids[-1] if len(ids) == limit else None
+        return Invited(list(reply["new"]), reply["title"], reply.repeated)
 
     async def members(self, conversation_id: str, user_id: str) -> list[dict[str, Any]]:
         """The members with role and whether online; for members only."""
@@ -187,13 +195,20 @@ class Members:
 
     async def ids(self, user_id: str, limit: int) -> list[str]:
         """Ids of at most `limit` of the user's conversations; only those the user is a member of now."""
+        return (await self.page_of_ids(user_id, None, limit))[0]
+
+    async def page_of_ids(self, user_id: str, after: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Of the next `limit` ids in the user's list those that the user is a member of, and the next cursor."""
+        start = f"({after}" if after is not None else "-"
         with redis_errors():
-            named = [str(item) for item in await self._redis.zrange(user_conversations(user_id), 0, limit - 1)]
+            found = await self._redis.zrangebylex(user_conversations(user_id), start, "+", start=0, num=limit)
+            named = [str(item) for item in found]
             pipe = self._redis.pipeline(transaction=False)
             for conversation_id in named:
                 pipe.hexists(ConversationKeys(conversation_id).members, user_id)
             belongs = await pipe.execute()
-        return [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+        ids = [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+        return ids, named[-1] if len(named) == limit else None
 
     async def _online(self, user_ids: Iterable[str]) -> dict[str, bool]:
         with redis_errors():
@@ -202,11 +217,11 @@ class Members:
                 pipe.exists(user_sessions(user_id))
             return {user_id: bool(there) for user_id, there in zip(user_ids, await pipe.execute(), strict=True)}
 
-    async def _invitation(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
-        reply = await self._scripts.conversation("get_invitation", conversation_id, user_id=user_id)
-        if reply["invited"] != "1":
-            return None
-        return {"conversation_id": conversation_id, "title": reply["title"], "role": "invited"}
+    async def _choose_id(self, request: Request) -> str:
+        """A new id for the conversation that this request creates: the same one for each repetition."""
+        key = user_request(request.user_id, request.request_id)
+        reply = await self._scripts.plain("choose_id", [key], conversation_id=f"c-{secrets.token_hex(8)}")
+        return str(reply["conversation_id"])
 
     async def _reserve_invitations(self, user_id: str, conversation_id: str, user_ids: list[str]) -> None:
         if user_ids and self._quotas.invitations:
@@ -247,5 +262,4 @@ class Members:
                 )
 
     async def _unindex(self, user_id: str, conversation_id: str) -> None:
-        with redis_errors():
-            await self._redis.zrem(user_conversations(user_id), conversation_id)
+        await self._scripts.user("unlist", user_id, conversation_id=conversation_id, kept_ms=UNLISTED_KEPT_MS)

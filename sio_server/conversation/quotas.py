@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import ConversationKeys, user_reserved
-from sio_server.store.scripts import Argument, Reply, Scripts
+from sio_server.store.scripts import Argument, Reply, Request, Scripts
 
 AHEAD_BYTES = 64 * 1024  # reserved beyond what is needed now, so that few messages wait for a reservation
 DAY_MS = 24 * 3600 * 1000
@@ -37,11 +37,13 @@ class Allowances:
         self._scripts = scripts
         self._quotas = quotas
 
-    async def write(self, name: str, conversation_id: str, user_id: str, **arguments: Argument) -> Reply:
+    async def write(
+        self, name: str, conversation_id: str, user_id: str, *, request: Request, **arguments: Argument
+    ) -> Reply:
         """Run a script that writes for a user, and reserve what it needs. Raises Refused with `quota_exceeded`."""
         arguments |= {"user_id": user_id, "quota": self._quotas.bytes or None}
         for _ in range(3):  # others of the user's requests may have used what was granted
-            reply = await self._scripts.conversation(name, conversation_id, **arguments)
+            reply = await self._scripts.conversation(name, conversation_id, request, **arguments)
             if reply.status != "grant_needed":
                 return reply
             await self._grant(conversation_id, user_id, int(reply["wanted"]))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 from sio_server.conversation.log import Author
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Request, Scripts
 
 
 class AlreadyResolved(Refused):
@@ -28,30 +27,42 @@ class Turns:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
-    async def stop(self, conversation_id: str, author: Author, run_id: str | None) -> list[str]:
+    async def stop(
+        self, conversation_id: str, author: Author, run_id: str | None, *, request: Request | None = None
+    ) -> list[str]:
         """End a run now, or all of them, wherever it is executed; return those that this ended."""
         reply = await self._scripts.conversation(
-            "stop", conversation_id, user_id=author.user_id, run_id=run_id, by=author.to_json()
+            "stop",
+            conversation_id,
+            request or Request.unrepeated(author.user_id),
+            user_id=author.user_id,
+            run_id=run_id,
+            by=author.to_json(),
         )
         return list(reply["stopped"])
 
     async def respond(
-        self, conversation_id: str, author: Author, interrupt_id: str, value: Any, *, run_id: str
+        self,
+        conversation_id: str,
+        author: Author,
+        interrupt_id: str,
+        value: Any,
+        *,
+        run_id: str,
+        request: Request | None = None,
     ) -> dict[str, Any]:
-        """Answer an interrupt; return the ack. The same answer from the same device may be repeated.
+        """Answer an interrupt; return the ack.
 
         When it was the last open one, the dialog continues in the run `run_id`. Raises AlreadyResolved.
         """
-        answer = to_json(value)
-        same = f"{author.user_id} {author.device_id} {answer}".encode()
         reply = await self._scripts.conversation(
             "respond",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             interrupt_id=interrupt_id,
-            value=answer,
+            value=to_json(value),
             by=author.to_json(),
-            digest=hashlib.sha1(same, usedforsecurity=False).hexdigest(),
             run_id=run_id,
         )
         if reply.status == "already_resolved":
@@ -59,11 +70,14 @@ class Turns:
         ack: dict[str, Any] = json.loads(reply["ack"])
         return ack
 
-    async def regenerate(self, conversation_id: str, author: Author, seq: int, *, run_id: str) -> str:
+    async def regenerate(
+        self, conversation_id: str, author: Author, seq: int, *, run_id: str, request: Request | None = None
+    ) -> str:
         """Answer the message of the last turn again, whose final entry is `seq`; return the run that does it."""
         reply = await self._scripts.conversation(
             "regenerate",
             conversation_id,
+            request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             session_id=author.session_id,
             seq=seq,

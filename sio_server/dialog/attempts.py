@@ -48,12 +48,13 @@ FINISH_AGAIN_S = 0.2
 
 @dataclass(frozen=True)
 class RunLimits:
-    """What a run may take."""
+    """What a run may take, and tell."""
 
     timeout_s: float  # of one attempt
     attempts: int  # at a graph that fails
     steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
+    report_state: bool = False  # members are shown what the graph's nodes return, and not their names only
 
 
 class Attempts:
@@ -182,7 +183,16 @@ class Attempts:
             self._tell(TraceKind.RUN_STEP, run, step=name, checkpoint=checkpoint)
 
         saver = self._checkpoints.saver
-        execution = Execution(graph, saver, self._runs, run, stream, on_step, max_steps=self._limits.steps)
+        execution = Execution(
+            graph,
+            saver,
+            self._runs,
+            run,
+            stream,
+            on_step,
+            max_steps=self._limits.steps,
+            report_state=self._limits.report_state,
+        )
         limit = asyncio.timeout(self._limits.timeout_s)
         try:
             async with limit:

@@ -12,10 +12,11 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from sio_server.conversation.runs import ClaimedRun, Runs
-from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome, valid_unicode
+from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
+from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
 MODES: list[Literal["messages", "updates", "custom", "values"]] = ["messages", "updates", "custom", "values"]
@@ -54,8 +55,11 @@ class Execution:
         on_step: Callable[[str, int], None],
         *,
         max_steps: int,
+        report_state: bool = False,
     ) -> None:
+        """`report_state`: what nodes return is reported, and not their names only."""
         self._graph = graph
+        self._report_state = report_state
         self._saver = saver
         self._runs = runs
         self._run = run
@@ -141,7 +145,10 @@ class Execution:
                 if not namespace:
                     self._ran.append(node)
                 names = [name.split(":")[0] for name in namespace]
-                self._stream.add_report({"kind": "node", "path": [*names, node], "data": bounded_json(update)})
+                report: dict[str, Any] = {"kind": "node", "path": [*names, node]}
+                if self._report_state:
+                    report["data"] = bounded_json(update)
+                self._stream.add_report(report)
         elif mode == "values" and not namespace:
             self._values = part
             if self._ran:

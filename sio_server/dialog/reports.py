@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import BaseModel, TypeAdapter
 
+from sio_server.protocol.text import valid_unicode
 from sio_server.store.json_text import to_json
 
 MAX_REPORT_CHARS = 4096  # of JSON; a longer report is cut and marked
@@ -32,15 +33,6 @@ def plain_json(value: Any, depth: int = 0) -> Any:
         return _plain_json(value, depth + 1)
     except Exception:
         return f"<{type(value).__name__}>"
-
-
-def valid_unicode(text: str) -> str:
-    """The text with each unpaired surrogate replaced: no log and no socket can carry one."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def bounded_json(value: Any) -> Any:

@@ -10,6 +10,7 @@ Tree:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +24,9 @@ class ErrorCode(StrEnum):
     TOKEN_REVOKED = "token_revoked"
     INVALID_PAYLOAD = "invalid_payload"
     PAYLOAD_TOO_LARGE = "payload_too_large"
+    NOT_SUPPORTED = "not_supported"  # another transport, protocol version or namespace than the one served
+    NOT_FOUND = "not_found"  # over HTTP: no such path
+    METHOD_NOT_ALLOWED = "method_not_allowed"  # over HTTP: the path is there, for other methods
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_CONVERSATION = "unknown_conversation"
     NOT_A_MEMBER = "not_a_member"
@@ -31,6 +35,7 @@ class ErrorCode(StrEnum):
     HOST_NOT_ALLOWED = "host_not_allowed"
     CONVERSATION_EXISTS = "conversation_exists"
     REQUEST_ID_REUSED = "request_id_reused"
+    OUT_OF_ORDER = "out_of_order"
     RATE_LIMITED = "rate_limited"
     TOO_MANY_CONNECTIONS = "too_many_connections"
     TOO_MANY_CONVERSATIONS = "too_many_conversations"
@@ -45,23 +50,27 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
 
 
-# With these the outcome is unknown. Every request may be repeated as it was: a send carries its
-# `request_id`, and all other requests have the same effect once or twice.
+# With these the outcome is unknown. Every request may be repeated as it was: one that changes something carries
+# its `request_id`, and all others have the same effect once or twice.
 UNKNOWN_OUTCOME = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL})
 # With the others of these nothing was done, and the same request may be accepted later.
-RETRYABLE = UNKNOWN_OUTCOME | {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}
+RETRYABLE = UNKNOWN_OUTCOME | {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.OUT_OF_ORDER}
 
 
 MAX_WAIT_MS = 3_600_000  # the longest `retry_after_ms`
 
 
 class RoomgraphError(Exception):
-    """An error with a stable code; `retryable` is True when repeating the request unchanged may help."""
+    """An error with a stable code; `retryable` is True when repeating the request unchanged may help.
 
-    def __init__(self, code: ErrorCode | str, message: str) -> None:
+    `details`: what a client needs to act on this code, such as the answer that came first; plain JSON values.
+    """
+
+    def __init__(self, code: ErrorCode | str, message: str, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code = str(code)
         self.message = message
+        self.details: dict[str, Any] = dict(details or {})
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -71,19 +80,13 @@ class RoomgraphError(Exception):
         return self.code in RETRYABLE
 
     def to_wire(self) -> dict[str, Any]:
-        """The `error` object of an ack: `{code, message, retryable}`."""
-        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+        """The `error` object of an ack: `{code, message, retryable}`, and `details` when there are any."""
+        error = {"code": self.code, "message": self.message, "retryable": self.retryable}
+        return {**error, "details": self.details} if self.details else error
 
 
 class Refused(RoomgraphError):
-    """The server said no, and nothing was done. `details`: what a client needs to know of the reason."""
-
-    def __init__(self, code: ErrorCode | str, message: str, details: dict[str, Any] | None = None) -> None:
-        super().__init__(code, message)
-        self.details = details
-
-    def to_wire(self) -> dict[str, Any]:
-        return super().to_wire() if self.details is None else {**super().to_wire(), "details": self.details}
+    """The server said no, and nothing was done."""
 
 
 class RateLimited(Refused):

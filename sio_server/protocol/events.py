@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from enum import StrEnum
@@ -11,23 +12,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.text import is_blank
 
 PROTOCOL_VERSION = 2
 
-MAX_FRAME_BYTES = 64 * 1024  # a larger frame is answered with `payload_too_large`
 MAX_TEXT_BYTES = 16 * 1024  # of UTF-8, in one message or draft
+# A larger frame is answered with `payload_too_large`. Any legal text fits: JSON takes at most 6 bytes for each one
+# of UTF-8 (as for U+0001), and the other fields get as much as two texts.
+MAX_FRAME_BYTES = 8 * MAX_TEXT_BYTES
 MAX_PAGE_ENTRIES = 200
 MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at least one entry
 SNAPSHOT_ENTRIES = 50
 MAX_SYNC_CONVERSATIONS = 100
+MAX_LIST_TEXT = 200  # characters of the last entry in a list of conversations
+MAX_UNREAD = 100  # a list counts so many unread entries of a conversation
 MAX_INVITES = 100
 MAX_DEVICES = 50  # of a user that are remembered; the oldest that are offline are dropped
 MAX_DEVICE_SESSIONS = 20  # of a device that are listed, the newest
 MAX_DEVICE_NAME = 60
 MAX_SIGN_OUTS = 200  # of a user's devices that are told apart; see the script
+MAX_MARKED = 100  # conversations in one `marks:set`
 MAX_DELIVERED = 200  # delivery marks of a conversation, the highest
 DELIVERY_SESSIONS = 24  # while more sessions of a node follow a conversation, it spreads no delivery marks
-DELIVERY_PAUSE_S = 0.25  # a client reports once in so long for each conversation
+DELIVERY_PAUSE_S = 0.25  # a client reports once in so long
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
 
@@ -55,14 +62,13 @@ class ClientEvent(StrEnum):
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
-    READ_UPDATE = "read:update"
+    MARKS_SET = "marks:set"
     DRAFT_SAVE = "draft:save"
     TYPING_SET = "typing:set"
     SESSION_SYNC = "session:sync"
     DEVICE_LIST = "device:list"
     DEVICE_RENAME = "device:rename"
     DEVICE_SIGN_OUT = "device:sign_out"
-    DELIVERY_UPDATE = "delivery:update"
 
 
 class ServerEvent(StrEnum):
@@ -79,17 +85,25 @@ class ServerEvent(StrEnum):
     RUN_REPORTED = "run:reported"
     PRESENCE_CHANGED = "presence:changed"
     DEVICES_CHANGED = "devices:changed"
-    DELIVERY_UPDATED = "delivery:updated"
-    READ_UPDATED = "read:updated"
+    MARKS_MOVED = "marks:moved"
     DRAFT_CHANGED = "draft:changed"
     TYPING_CHANGED = "typing:changed"
-    SERVER_DRAINING = "server:draining"
 
 
 # The events of a conversation's stream, numbered by `n` in one order.
 STREAM_EVENTS = frozenset(
     {ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED}
 )
+
+
+class SessionEnd(StrEnum):
+    """Why the server has ended a session; after the last two its client comes back, to another node."""
+
+    SIGNED_OUT = "signed_out"
+    TOKEN_EXPIRED = "token_expired"
+    TOKEN_REVOKED = "token_revoked"
+    NODE_STOPPING = "node_stopping"
+    CUT_OFF = "cut_off"
 
 
 class EntryType(StrEnum):
@@ -116,6 +130,12 @@ def _is_unicode(text: str) -> str:
     except UnicodeEncodeError:
         # JSON can carry half a surrogate pair, which no log or socket could carry on.
         raise ValueError("not valid Unicode: half of a surrogate pair") from None
+    return text
+
+
+def _shows_something(text: str) -> str:
+    if text and is_blank(text):
+        raise ValueError("shows nothing: only white space, controls or characters of zero width")
     return text
 
 
@@ -166,11 +186,13 @@ def _fits_text_limit(text: str) -> str:
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_no_agent)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
+MessageText = Annotated[Text, Field(min_length=1), AfterValidator(_shows_something)]
 Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
 DeviceName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DEVICE_NAME),
     AfterValidator(_is_unicode),
+    AfterValidator(_shows_something),
 ]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
@@ -191,13 +213,29 @@ class WirePosition(_Wire):
         return Position(self.epoch, self.seq)
 
 
+class _Change(_Wire):
+    """A request that changes something: the same `request_id` with the same body again yields the first ack."""
+
+    request_id: Id
+
+    @property
+    def digest(self) -> str:
+        """Of the body: of all that may not differ in a repetition, 40 hexadecimal digits.
+
+        A repeated join may begin at a later position, and a message may have lost the one before it.
+        """
+        body = self.model_dump(mode="json", exclude={"request_id", "after", "position"})
+        text = json.dumps([type(self).__name__, body], sort_keys=True)
+        return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 Access = Literal["open", "invitation"]
 AgentMode = Literal["always", "mention", "off"]
 MultitaskStrategy = Literal["enqueue", "interrupt", "rollback", "reject"]
 Approvals = Literal["members", "owner"]
 
 
-class ConversationCreate(_Wire):
+class ConversationCreate(_Change):
     """Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice."""
 
     conversation_id: Id | None = None
@@ -210,24 +248,28 @@ class ConversationCreate(_Wire):
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
 
 
-class ConversationJoin(_Wire):
+class ConversationJoin(_Change):
     """Become a member (of an open conversation, or when invited) and follow it on this session."""
 
     conversation_id: Id
     position: WirePosition | None = None
 
 
-class ConversationLeave(_Wire):
+class ConversationLeave(_Change):
     """Stop being a member; all this user's sessions stop following."""
 
     conversation_id: Id
 
 
 class ConversationList(_Wire):
-    """This user's conversations in order of their ids, `limit` at a time, from above `after`."""
+    """This user's conversations in order of their ids, `limit` at a time, from above `after`.
+
+    With `changed_since`, the `cursor` of an earlier answer, only those that have changed since.
+    """
 
     after: Id | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 100
+    changed_since: Id | None = None
 
 
 class HistoryRead(_Wire):
@@ -239,7 +281,7 @@ class HistoryRead(_Wire):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ENTRIES)] = 50
 
 
-class ConversationInvite(_Wire):
+class ConversationInvite(_Change):
     """Invite users to a conversation one is a member of."""
 
     conversation_id: Id
@@ -252,38 +294,38 @@ class MembersList(_Wire):
     conversation_id: Id
 
 
-class MessageSend(_Wire):
-    """Append a message. `request_id` is the sender's own unique id: the same one again yields the same ack."""
+class MessageSend(_Change):
+    """Append a message; `after` is the request_id of the one that must be in the log before it."""
 
     conversation_id: Id
-    request_id: Id
-    text: Annotated[Text, Field(min_length=1)]
+    after: Id | None = None
+    text: MessageText
 
 
-class MessageEdit(_Wire):
+class MessageEdit(_Change):
     """Replace the conversation's last message, one's own: the dialog forgets what came of the old one."""
 
     conversation_id: Id
-    request_id: Id
+    after: Id | None = None
     seq: Seq
-    text: Annotated[Text, Field(min_length=1)]
+    text: MessageText
 
 
-class RunStop(_Wire):
+class RunStop(_Change):
     """End a run now, or all unfinished runs of the conversation; the text so far is kept."""
 
     conversation_id: Id
     run_id: Id | None = None
 
 
-class RunRegenerate(_Wire):
+class RunRegenerate(_Change):
     """Answer the message of the last turn again; `seq` is the entry that ended the turn."""
 
     conversation_id: Id
     seq: Seq
 
 
-class InterruptRespond(_Wire):
+class InterruptRespond(_Change):
     """Answer an interrupt: the graph is resumed with `value` when all of its interrupts are answered."""
 
     conversation_id: Id
@@ -291,14 +333,20 @@ class InterruptRespond(_Wire):
     value: Annotated[Any, AfterValidator(_is_answer)]
 
 
-class ReadUpdate(_Wire):
-    """This user has read up to `seq`; a mark never goes back."""
+class Mark(_Wire):
+    """How far a conversation has come: up to `read` for this user, up to `delivered` for this device."""
 
-    conversation_id: Id
-    seq: Seq
+    read: Seq | None = None
+    delivered: Seq | None = None
 
 
-class DraftSave(_Wire):
+class MarksSet(_Wire):
+    """Move marks up, each to the seq that is named at most; a mark never goes back."""
+
+    marks: Annotated[dict[Id, Mark], Field(max_length=MAX_MARKED)]
+
+
+class DraftSave(_Change):
     """This user's unsent text in a conversation; an empty text clears it."""
 
     conversation_id: Id
@@ -313,33 +361,35 @@ class TypingSet(_Wire):
 
 
 class SessionSync(_Wire):
-    """Follow conversations on this session and be caught up in each from its position (None: a snapshot)."""
+    """Follow conversations on this session and be caught up in each from its position (None: a snapshot).
 
-    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)]
+    `positions` None: all conversations of which the user is a member, each with a snapshot; `limit` at a time, in
+    the order of their ids, from above `after`. The answer holds at most `entries` entries of each conversation.
+    """
+
+    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)] | None
+    after: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_SYNC_CONVERSATIONS)] = MAX_SYNC_CONVERSATIONS
+    entries: Annotated[int, Field(ge=0, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
+    members: bool = False  # with the members, as `members:list` gives them
+    marks: bool = True  # with everybody's read and delivery marks
 
 
 class DeviceList(_Wire):
     """This user's devices, online or not."""
 
 
-class DeviceRename(_Wire):
+class DeviceRename(_Change):
     """Call a device of one's own otherwise; it keeps the name, whatever it calls itself later."""
 
     device_id: Id
     device_name: DeviceName
 
 
-class DeviceSignOut(_Wire):
+class DeviceSignOut(_Change):
     """End all sessions of a device of one's own; its tokens are not accepted any more."""
 
     device_id: Id
-
-
-class DeliveryUpdate(_Wire):
-    """This device has received everything up to `seq`; a mark never goes back."""
-
-    conversation_id: Id
-    seq: Seq
 
 
 REQUESTS: dict[ClientEvent, type[_Wire]] = {
@@ -355,15 +405,15 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,
-    ClientEvent.READ_UPDATE: ReadUpdate,
+    ClientEvent.MARKS_SET: MarksSet,
     ClientEvent.DRAFT_SAVE: DraftSave,
     ClientEvent.TYPING_SET: TypingSet,
     ClientEvent.SESSION_SYNC: SessionSync,
     ClientEvent.DEVICE_LIST: DeviceList,
     ClientEvent.DEVICE_RENAME: DeviceRename,
     ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
-    ClientEvent.DELIVERY_UPDATE: DeliveryUpdate,
 }
+CHANGES = frozenset(event for event, model in REQUESTS.items() if issubclass(model, _Change))
 
 
 class HandshakeAuth(_Wire):
@@ -371,7 +421,7 @@ class HandshakeAuth(_Wire):
 
     token: str
     device_id: Id | None = None
-    device_name: Annotated[Title, StringConstraints(max_length=100)] = ""
+    device_name: Annotated[Title, StringConstraints(max_length=100), AfterValidator(_shows_something)] = ""
 
 
 class Entry(BaseModel):

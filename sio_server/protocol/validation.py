@@ -6,12 +6,14 @@ from pydantic import ValidationError
 
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import PATTERNS_IN_WORDS, TextTooLong
+from sio_server.protocol.text import valid_unicode
 
 
 def explain(error: ValidationError) -> Refused:
     """A refusal that names the field and what is wrong with it, without repeating what was sent."""
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "[key]")[:100] or "the payload"
+    path = ".".join(str(part) for part in first["loc"] if part != "[key]")[:100]
+    where = valid_unicode(path) or "the payload"
     too_long = isinstance(first.get("ctx", {}).get("error"), TextTooLong)
     code = ErrorCode.PAYLOAD_TOO_LARGE if too_long else ErrorCode.INVALID_PAYLOAD
     message = first["msg"].removeprefix("Value error, ")

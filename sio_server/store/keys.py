@@ -19,6 +19,7 @@ GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no sec
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
+REQUEST_KEPT_MS = 24 * 3600 * 1000  # the result of a request that has made no entry is kept so long
 CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
 RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
 ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
@@ -26,6 +27,9 @@ REPORTS_KEPT = 100  # of a run's reports, for devices that join while it is exec
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
+UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
+UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
+MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 STALLED_MS = 1_500  # a run whose lease has not been renewed for so long is stalled; an owner renews it each second
 
@@ -80,9 +84,19 @@ def user_call(user_id: str, call_id: str) -> str:
     return f"{{rg:u:{user_id}}}:call:{call_id}"
 
 
+def user_request(user_id: str, request_id: str) -> str:
+    """The result of a request that has changed a device of the user, or the id chosen for a new conversation."""
+    return f"{{rg:u:{user_id}}}:request:{request_id}"
+
+
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"
+
+
+def user_unlisted(user_id: str) -> str:
+    """Sorted set: conversation id -> when (ms) it went out of the user's list. Expires UNLISTED_KEPT_MS later."""
+    return f"{{rg:u:{user_id}}}:unlisted"
 
 
 def user_reserved(user_id: str) -> str:
@@ -142,16 +156,24 @@ class ConversationKeys:
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
-        self.log = f"{base}:log"  # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`
-        self.sent = f"{base}:sent"  # hash: "<user id> <request_id>" -> "<digest> <ack>", as long as its entry
+        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message,
+        # for whom its bytes count, or "agent:" of an answer or question, m: whom a message mentions, " name name "
+        self.log = f"{base}:log"
+        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
+        # user id -> request_id of the user's message that retention has dropped last
+        self.sent = f"{base}:sent"
         self.reads = f"{base}:reads"  # hash: user id -> seq
-        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
+        # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
+        self.touched = f"{base}:touched"
+        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id, session_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
         self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
-        self.resolved = f"{base}:resolved"  # hash: interrupt id -> "<digest> <ack>", until others are asked
+        self.resolved = (
+            f"{base}:resolved"  # hash: interrupt id -> how it was resolved (JSON), until others are asked
+        )
         self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
         # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
         self.usage = f"{base}:usage"
@@ -163,6 +185,7 @@ class ConversationKeys:
         # + run id: hash, the run record; + ":text": its text so far; + ":reports": list of what it reported
         self.run_prefix = f"{tag}:run:"
         self._call_prefix = f"{base}:call:"
+        self._request_prefix = f"{tag}:request:{conversation_id} "
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 
@@ -173,6 +196,10 @@ class ConversationKeys:
     def call(self, call_id: str) -> str:
         """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
         return f"{self._call_prefix}{call_id}"
+
+    def request(self, user_id: str, request_id: str) -> str:
+        """The result of a request that has made no entry, for REQUEST_KEPT_MS."""
+        return f"{self._request_prefix}{user_id} {request_id}"
 
 
 META_FIELDS = {
@@ -193,6 +220,7 @@ META_FIELDS = {
     "approvals": "setting: which members may answer interrupts",
     "fence": "the count in the last fencing token",
     "thread": "the thread of checkpoints at which the dialog stands",
+    "said_seq": "of the last message or answer",
     "draft_rev": "the revision of the newest draft",
     "cut_in": "the start of Redis in which a device has last caused a new epoch",
     "message_seq": "of the last message",
@@ -212,16 +240,16 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("turns", "hidden", "run_prefix", "runs", "stats"),
+    *("turns", "hidden", "touched", "run_prefix", "runs", "stats"),
 )
-USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting")
+USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 
 
 def user_keys(user_id: str) -> list[str]:
     """The keys of a user in the order of USER_KEYS, as scripts get them."""
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
-        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id)),
+        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
     ]
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from sio_server.protocol.events import MAX_DELIVERED, MAX_DEVICE_SESSIONS, MAX_DEVICES, MAX_SIGN_OUTS
+from sio_server.protocol.events import MAX_DELIVERED, MAX_DEVICE_SESSIONS, MAX_DEVICES, MAX_SIGN_OUTS, MAX_UNREAD
 from sio_server.store import keys
 
 # Each script is in the folder of the package that calls it; `store/lua` holds what all include.
@@ -27,16 +27,20 @@ CONSTANTS: dict[str, str | int] = {
     "CONVERSATION_ROOM": keys.CONVERSATION_ROOM,
     "USER_ROOM": keys.USER_ROOM,
     "CALL_KEPT_MS": keys.CALL_KEPT_MS,
+    "REQUEST_KEPT_MS": keys.REQUEST_KEPT_MS,
     "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,
     "ENTRY_BYTES": keys.ENTRY_BYTES,
     "LEASE_MS": keys.LEASE_MS,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "REPORTS_KEPT": keys.REPORTS_KEPT,
     "STALLED_MS": keys.STALLED_MS,
+    "MAX_UNLISTED": keys.MAX_UNLISTED,
+    "UNREAD_BYTES": keys.UNREAD_BYTES,
     "MAX_DELIVERED": MAX_DELIVERED,
     "MAX_DEVICES": MAX_DEVICES,
     "MAX_DEVICE_SESSIONS": MAX_DEVICE_SESSIONS,
     "MAX_SIGN_OUTS": MAX_SIGN_OUTS,
+    "MAX_UNREAD": MAX_UNREAD,
 }
 KEY_NAMES = {"conversation": keys.CONVERSATION_KEYS, "user": keys.USER_KEYS}
 
@@ -53,6 +57,7 @@ class ScriptFile:
     source: str
     arguments: tuple[str, ...]  # the names of ARGV
     once: bool  # its last key is that of one call; see `_once.lua`
+    request: bool  # it carries out a request of a client; see `_request.lua`
 
 
 def load_script(name: str) -> ScriptFile:
@@ -67,6 +72,7 @@ def load_script(name: str) -> ScriptFile:
         "".join(line + "\n" for line in (*_constants(body), *_key_names(text))) + body,
         tuple(re.split(r",\s*", arguments[1])) if arguments else (),
         "once" in included,
+        "request" in included,
     )
 
 

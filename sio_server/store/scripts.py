@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,14 +15,15 @@ from redis.exceptions import ResponseError
 from sio_server.protocol.errors import Refused
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import ConversationKeys, user_call, user_keys
+from sio_server.store.keys import ConversationKeys, user_call, user_keys, user_request
 from sio_server.store.script_files import ScriptFile, load_script
 
 _REFUSALS = {
     "unknown_conversation": "there is no such conversation, or you are not invited to it",
     "not_a_member": "you are not a member of this conversation; join it first",
     "conversation_exists": "this id is taken: join the conversation, or take another id",
-    "request_id_reused": "this request_id was used for another message",
+    "request_id_reused": "this request_id was used for another request",
+    "out_of_order": "the message named in `after` is not in the log: send it first; omit `after` if it was acked",
     "not_allowed": "another user has to do this",
     "not_latest": "something newer has been said since",
     "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",
@@ -33,33 +36,73 @@ _REFUSALS = {
 Argument = str | int | bool | list[Any] | dict[str, Any] | None
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request of a client that changes something: the same one again has the same result.
+
+    `digest`: of the body, 40 hexadecimal digits. Scripts that include `request` take it.
+    """
+
+    user_id: str
+    request_id: str
+    digest: str
+
+    @classmethod
+    def unrepeated(cls, user_id: str) -> Request:
+        """A request that nobody will repeat."""
+        return cls(user_id, secrets.token_hex(16), "0" * 40)
+
+
 class Reply(dict[str, Any]):
-    """What a script returned: its `status`, and the values that the head of its file names."""
+    """What a script returned: its `status`, and the values that the head of its file names.
+
+    `repeated`: a request of a client was carried out before, and this is the first reply.
+    """
 
     def __init__(self, flat: Sequence[Any]) -> None:
         super().__init__(zip(flat[1::2], flat[2::2], strict=True))
         self.status = str(flat[0])
+        self.repeated = self.pop("repeated", None) is not None
 
 
 class Scripts:
     """Runs scripts on one Redis.
 
     Arguments are passed by the names that the script gives them: None as an empty string, a boolean as 1 or 0, a
-    list or dict as JSON. A refusal is raised as Refused, a lost reply as Unavailable.
+    list or dict as JSON. A refusal is raised as Refused, with the reply's `details`, a lost reply as Unavailable.
     """
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._loaded: dict[str, tuple[ScriptFile, AsyncScript]] = {}
 
-    async def conversation(self, name: str, conversation_id: str, **arguments: Argument) -> Reply:
+    async def conversation(
+        self, name: str, conversation_id: str, request: Request | None = None, /, **arguments: Argument
+    ) -> Reply:
         """Run a script on one conversation."""
         keys = ConversationKeys(conversation_id)
-        return await self._run(name, keys.all(), keys.call, arguments)
+        kept_at = keys.request(request.user_id, request.request_id) if request else ""
+        return await self._run(name, keys.all(), keys.call, arguments, request, kept_at)
 
-    async def user(self, name: str, user_id: str, **arguments: Argument) -> Reply:
+    async def conversations(
+        self, name: str, calls: Sequence[tuple[str, Mapping[str, Argument]]]
+    ) -> list[Reply | Refused]:
+        """Run a script on many conversations in one round trip; the refusal of one does not concern the others.
+
+        It must not be one that runs once (`_once.lua`). Raises Unavailable when one of them failed.
+        """
+        with_keys = [(ConversationKeys(conversation_id).all(), arguments) for conversation_id, arguments in calls]
+        replies = await self.many(name, with_keys) if calls else []
+        return [Refused(r.status, _REFUSALS[r.status]) if r.status in _REFUSALS else r for r in replies]
+
+    async def user(
+        self, name: str, user_id: str, request: Request | None = None, /, **arguments: Argument
+    ) -> Reply:
         """Run a script on the sessions and devices of one user."""
-        return await self._run(name, user_keys(user_id), lambda call_id: user_call(user_id, call_id), arguments)
+        kept_at = user_request(user_id, request.request_id) if request else ""
+        return await self._run(
+            name, user_keys(user_id), lambda call_id: user_call(user_id, call_id), arguments, request, kept_at
+        )
 
     async def plain(self, name: str, keys: list[str], **arguments: Argument) -> Reply:
         """Run a script on these keys."""
@@ -68,7 +111,7 @@ class Scripts:
             return Reply(await script[1](keys=keys, args=_in_order(script[0], arguments)))
 
     async def many(self, name: str, calls: Sequence[tuple[list[str], Mapping[str, Argument]]]) -> list[Reply]:
-        """Run a plain script many times in one round trip, each time on keys (and with arguments) of its own.
+        """Run a script many times in one round trip, each time on keys (and with arguments) of its own.
 
         Raises Unavailable when one of them failed: the others may have been carried out.
         """
@@ -88,15 +131,29 @@ class Scripts:
                 return ""
 
     async def _run(
-        self, name: str, keys: list[str], call_key: Callable[[str], str], arguments: Mapping[str, Argument]
+        self,
+        name: str,
+        keys: list[str],
+        call_key: Callable[[str], str],
+        arguments: Mapping[str, Argument],
+        request: Request | None,
+        kept_at: str,
     ) -> Reply:
         file, script = self._script(name)
+        args, call_id = _in_order(file, arguments), secrets.token_hex(6)
         if file.once:
-            keys.append(call_key(secrets.token_hex(6)))
+            keys.append(call_key(call_id))
+        if file.request != (request is not None):
+            raise TypeError(f"{file.name}.lua carries out {'a' if file.request else 'no'} request of a client")
+        if request is not None:
+            keys.append(kept_at)
+            args += [f"{request.user_id} {request.request_id}", request.digest, call_id]
         with redis_errors():
-            reply = Reply(await script(keys=keys, args=_in_order(file, arguments)))
+            reply = Reply(await script(keys=keys, args=args))
         if reply.status in _REFUSALS:
-            raise Refused(reply.status, _REFUSALS[reply.status])
+            # A script that refuses may name `details`: one JSON object.
+            details = json.loads(reply["details"]) if reply.get("details") else None
+            raise Refused(reply.status, _REFUSALS[reply.status], details)
         return reply
 
     def _script(self, name: str) -> tuple[ScriptFile, AsyncScript]:

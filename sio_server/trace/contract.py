@@ -35,4 +35,4 @@ def opens(key: str, authorization: str) -> bool:
     """Whether an Authorization header carries the stage's key; a wrong one takes as long as the right one."""
     scheme, _, given = authorization.partition(" ")
     same = hmac.compare_digest(given.strip().encode(errors="replace"), key.encode())
-    return same and bool(key) and scheme == "Bearer"
+    return same and bool(key) and scheme.lower() == "bearer"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sio_server.store.scripts import Request
 from sio_server.users.user_steps import UserSteps, check_session
 
 
@@ -17,10 +18,17 @@ class Devices(UserSteps):
         devices: list[dict[str, Any]] = json.loads(reply["devices"])
         return devices
 
-    async def rename(self, session_id: str, user_id: str, device_id: str, name: str) -> None:
+    async def rename(
+        self, session_id: str, user_id: str, device_id: str, name: str, request: Request | None = None
+    ) -> None:
         """Call a device of the user otherwise. Raises Refused with `unknown_device`."""
         check_session(
             await self._scripts.user(
-                "rename_device", user_id, session_id=session_id, device_id=device_id, device_name=name
+                "rename_device",
+                user_id,
+                request or Request.unrepeated(user_id),
+                session_id=session_id,
+                device_id=device_id,
+                device_name=name,
             )
         )

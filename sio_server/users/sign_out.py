@@ -8,6 +8,7 @@ from sio_server.conversation.log import Author
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import REVOCATIONS, user_signed_out
+from sio_server.store.scripts import Request
 from sio_server.users.user_steps import UserSteps, check_session
 
 ALL_DEVICES = "*"  # in the place of a device id
@@ -28,11 +29,12 @@ class SignedOut(Refused):
 class RefusedTokens(UserSteps):
     """Which tokens are refused, by the time of their issue: those of a device, or all of a user."""
 
-    async def sign_out(self, session_id: str, by: Author, device_id: str) -> int:
+    async def sign_out(self, session_id: str, by: Author, device_id: str, request: Request | None = None) -> int:
         """End all sessions of a device of the user and refuse its old tokens; return how many sessions it had."""
         reply = await self._scripts.user(
             "sign_out",
             by.user_id,
+            request or Request.unrepeated(by.user_id),
             rooms=await self._rooms(by.user_id),
             session_id=session_id,
             device_id=device_id,

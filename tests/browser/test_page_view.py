@@ -312,6 +312,32 @@ async def test_drafts_are_the_same_on_all_devices(open_page: PageFactory) -> Non
     await expect(phone.locator("#text")).to_have_value("")
 
 
+async def test_two_tabs_of_one_device_have_the_same_draft_and_a_reload_gets_it_back(
+    open_page: PageFactory,
+) -> None:
+    same = """sessionStorage.setItem("roomgraph.device", '"one-device"')"""
+    ann = await open_page(0, "Ann", script=same)
+    conversation = await create(ann, agent="off")
+    token: str = ann.token  # type: ignore[attr-defined]
+    tab = await open_page(1, token=token, beside=ann, script=same, conversation=conversation)
+    await until(tab, "state.devices.length === 1 && state.devices[0].sessions.length === 2")
+    for writer, reader, text in ((ann, tab, "half a th"), (tab, ann, "half a thought")):
+        await writer.fill("#text", text)
+        await expect(reader.locator("#text")).to_have_value(text)
+    # Both have it from the server; what comes last is not even sent before the reload.
+    await ann.evaluate(
+        "() => { const field = document.querySelector('#text'); field.value = 'and the rest';"
+        "field.dispatchEvent(new Event('input')); location.reload(); }"
+    )
+    await expect(tab.locator("#text")).to_have_value("and the rest")
+    await until(ann, "state.open?.loaded")
+    await expect(ann.locator("#text")).to_have_value("and the rest")
+    await tab.reload()
+    await expect(tab.locator("#text")).to_have_value("and the rest")
+    await say(ann, "and the rest")
+    await expect(tab.locator("#text")).to_have_value("")
+
+
 async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: PageFactory) -> None:
     ann = await open_page(0, "Ann")
     await create(ann, agent="off")
@@ -356,6 +382,36 @@ async def test_missed_messages_are_marked_and_a_button_leads_to_the_latest(open_
     await bob.click("#list a")
     await expect(bob.locator("#log").get_by_text("one more")).to_be_in_viewport()
     await expect(bob.locator(".news")).to_have_count(0)
+
+
+async def test_the_list_shows_what_was_said_last_by_whom_and_who_mentions_the_reader(
+    open_page: PageFactory,
+) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, agent="off")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await bob.evaluate("location.hash = ''")
+    row = bob.locator("#list li")
+    await say(ann, "good morning")
+    await expect(row.locator(".last")).to_have_text("Ann: good morning")
+    await expect(row.locator(".count")).to_have_text(["1"])
+    await say(ann, "@bob, are you here?")
+    await expect(row.locator(".last")).to_have_text("Ann: @bob, are you here?")
+    await expect(row.locator(".count")).to_have_text(["@", "2"])
+    await expect(row.locator(".unseen")).to_have_text(["1 mention of you", "2 new messages"])
+    await expect(ann.locator("#list .last")).to_have_text("You: @bob, are you here?")
+    # The same from the server's list, in the other language.
+    await bob.reload()
+    await until(bob, "state.link === 'online'")
+    await expect(row.locator(".count")).to_have_text(["@", "2"])
+    await bob.locator("button.language:visible").first.click()
+    await expect(row.locator(".unseen")).to_have_text(["1 条提到了您", "2 条新消息"])
+    await expect(row.locator(".last")).to_have_text("Ann：@bob, are you here?")
+    await row.locator("a").click()
+    await expect(row.locator(".count")).to_have_count(0)
+    await bob.fill("#text", "not yet")
+    await bob.evaluate("location.hash = ''")
+    await expect(row.locator(".last")).to_have_text("草稿：not yet")
 
 
 async def test_search_goes_through_the_hits_and_marks_them(open_page: PageFactory) -> None:

@@ -53,7 +53,7 @@ class Device:
         self.events: list[tuple[str, dict[str, Any], float]] = []
         self.withdrawn: list[tuple[str, str]] = []  # after each takeover: the text, and the one before
         self._changes = Changes(self._seen)
-        for name in ("run:changed", "run:written", "server:draining"):
+        for name in ("run:changed", "run:written", "session:ended"):
             client.on(name, partial(self._heard, name))
         client.on("session:opened", partial(self._heard, "session:opened"))
         self._reading = asyncio.create_task(self._read())
@@ -500,8 +500,8 @@ async def test_a_stopped_node_hands_its_run_over_at_once_and_its_clients_move_wi
     stopped_at = time.monotonic()
     stopping = asyncio.create_task(site.cluster.signal_node(port, signal.SIGTERM))
     try:
-        await local.until(lambda: local.named("server:draining"), "server:draining", 2)
-        told_at = local.when("server:draining")
+        await local.until(lambda: local.named("session:ended"), "session:ended", 2)
+        told_at = local.when("session:ended")
         await local.conversation.mark_read(1)  # asked and answered: it is online again
         moved = time.monotonic() - told_at
         print(f"[{site.saver}] a client moved in {moved:.2f} s")
@@ -534,7 +534,7 @@ async def test_a_stopped_node_ends_a_short_run_by_itself(site):
     local = site.follow(client, await client.join(ack.conversation_id))
     stopping = asyncio.create_task(site.cluster.signal_node(port, signal.SIGTERM))
     try:
-        await local.until(lambda: local.named("server:draining"), "server:draining", 2)
+        await local.until(lambda: local.named("session:ended"), "session:ended", 2)
         await site.go(ack.conversation_id)
         answer = await local.final_of(ack.seq)
         assert answer.data["attempt"] == 1

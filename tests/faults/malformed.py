@@ -12,17 +12,23 @@ from sio_server.protocol.events import REQUESTS
 from tests.faults.raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, frame, upgrade_request
 
 VALID: dict[str, dict[str, Any]] = {
-    "conversation:create": {"conversation_id": "m", "title": "t", "access": "open", "agent": "off"},
-    "conversation:join": {"conversation_id": "m", "position": {"epoch": "e", "seq": 1}},
+    "conversation:create": {
+        "request_id": "c",
+        "conversation_id": "m",
+        "title": "t",
+        "access": "open",
+        "agent": "off",
+    },
+    "conversation:join": {"request_id": "c", "conversation_id": "m", "position": {"epoch": "e", "seq": 1}},
     "history:read": {"conversation_id": "m", "after": 1, "limit": 5},
     "message:send": {"conversation_id": "m", "request_id": "c", "text": "hello"},
     "message:edit": {"conversation_id": "m", "request_id": "c", "seq": 3, "text": "hello"},
-    "read:update": {"conversation_id": "m", "seq": 3},
-    "draft:save": {"conversation_id": "m", "text": "x"},
+    "marks:set": {"marks": {"m": {"read": 3, "delivered": 3}}},
+    "draft:save": {"request_id": "c", "conversation_id": "m", "text": "x"},
     "typing:set": {"conversation_id": "m", "typing": True},
     "session:sync": {"positions": {"m": {"epoch": "e", "seq": 1}}},
-    "device:rename": {"device_id": "d", "device_name": "n"},
-    "interrupt:respond": {"conversation_id": "m", "interrupt_id": "i", "value": "approve"},
+    "device:rename": {"request_id": "c", "device_id": "d", "device_name": "n"},
+    "interrupt:respond": {"request_id": "c", "conversation_id": "m", "interrupt_id": "i", "value": "approve"},
 }
 EVENTS = [*REQUESTS, "connect", "disconnect", "__init__", "", "*", "message", "你好", "x" * 3000]
 

@@ -80,7 +80,7 @@ async def test_a_node_whose_clock_is_an_hour_wrong_is_as_good_as_any(start_clust
         lost: list[object] = []
         offline: list[dict[str, Any]] = []
         for client in clients:
-            client.on("server:draining", lost.append)
+            client.on("session:ended", lost.append)
             client.on("session:opened", lost.append)
             client.on("run:changed", lambda told: lost.append(told) if told["run"]["version"] > 1 else None)
             client.on("presence:changed", lambda p: offline.append(p) if not p["online"] else None)

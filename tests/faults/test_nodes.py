@@ -64,7 +64,7 @@ class Load:
             device = RecordedDevice(f"device-{index}", client, self.recorder)
             self.devices.append(device)
             self.told[device.name] = []
-            client.on("server:draining", partial(self._was_told, device.name))
+            client.on("session:ended", partial(self._was_told, device.name, client))
             await client.connect()
         conversation = await self.devices[0].create("load", agent="off")
         self.conversation_id = conversation.id
@@ -74,8 +74,8 @@ class Load:
         self._tasks = [asyncio.create_task(self._watch(device)) for device in self.devices]
         self._writers = [asyncio.create_task(self._write(device)) for device in self.devices[:WRITERS]]
 
-    def _was_told(self, name: str, payload: dict[str, Any]) -> None:
-        self.told[name].append((payload["node"], time.monotonic()))
+    def _was_told(self, name: str, client: ChatClient, payload: dict[str, Any]) -> None:
+        self.told[name].append((client.node, time.monotonic()))
 
     async def ask(self, conversations: int) -> None:
         """Begin a run in each of some conversations, and wait until some node has taken it."""

@@ -49,7 +49,7 @@ async def test_the_devices_of_nodes_that_are_cut_off_continue_on_another_node(st
             await device.send(conversation.id, f"{device.name} before")
         told: list[dict[str, Any]] = []
         for device in devices:
-            device.client.on("server:draining", told.append)
+            device.client.on("session:ended", told.append)
 
         for node, way in enumerate(ways):
             cut_off(cluster, node, way)
@@ -141,7 +141,7 @@ async def test_devices_stay_when_redis_is_away_for_all_nodes(start_cluster):
             await device.join(conversation.id)
         moved: list[object] = []
         for device in devices:
-            for event in ("server:draining", "session:opened"):
+            for event in ("session:ended", "session:opened"):
                 device.client.on(event, moved.append)
         for number in range(3):
             cut_off(cluster, number, "both")

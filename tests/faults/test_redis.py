@@ -49,14 +49,13 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.RUN_STOP: room,
         ClientEvent.RUN_REGENERATE: {**room, "seq": 2},
         ClientEvent.INTERRUPT_RESPOND: {**room, "interrupt_id": "r:0", "value": "yes"},
-        ClientEvent.READ_UPDATE: {**room, "seq": 1},
+        ClientEvent.MARKS_SET: {"marks": {"c": {"read": 1, "delivered": 1}}},
         ClientEvent.DRAFT_SAVE: {**room, "text": "dra"},
         ClientEvent.TYPING_SET: {**room, "typing": True},
         ClientEvent.SESSION_SYNC: {"positions": {"c": None, "other": None}},
         ClientEvent.DEVICE_LIST: {},
         ClientEvent.DEVICE_RENAME: {"device_id": "d", "device_name": "My device"},
         ClientEvent.DEVICE_SIGN_OUT: {"device_id": "d"},
-        ClientEvent.DELIVERY_UPDATE: {**room, "seq": 1},
     }
 
 
@@ -230,7 +229,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             "presence:changed",
             "conversation:synced",
             "devices:changed",
-            "server:draining",
+            "session:ended",
         ):
             ann.on(event, partial(_keep, heard, event))
 
@@ -239,7 +238,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
         try:
             ack = await theirs.send("into the silence")
             await theirs.mark_read(ack.seq)
-            await bob.request("delivery:update", {"conversation_id": mine.id, "seq": ack.seq})
+            await bob.request("marks:set", {"marks": {mine.id: {"delivered": ack.seq}}})
             await bob.close()
             await first_of(mine.entries(), lambda entry: entry.seq >= ack.seq, "the missed entry", FILLED_S)
             filled = time.monotonic() - began
@@ -249,7 +248,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             assert synced["reads"] == {bob_id: ack.seq}
             assert {(mark["user_id"], mark["seq"]) for mark in synced["delivered"]} >= {(bob_id, ack.seq)}
             await heard.first(lambda event: event[0] == "devices:changed", "the devices", FILLED_S)
-            assert not any(name == "server:draining" for name, _ in heard.items)
+            assert not any(name == "session:ended" for name, _ in heard.items)
             print(f"silent bus: made good after {filled:.1f} s")
         finally:
             if not silent.is_closing():

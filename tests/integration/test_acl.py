@@ -93,7 +93,6 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         assert "Booked" in (await next_of(conversation, "answer")).text
         in_it = {"conversation_id": conversation.id}
         requests: dict[str, dict[str, Any]] = {
-            "read:update": {"seq": 3},
             "draft:save": {"text": "hel"},
             "typing:set": {"typing": True},
             "members:list": {},
@@ -103,6 +102,7 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         }
         for event, fields in requests.items():
             await client.request(event, {**in_it, **fields})
+        await conversation.mark_read(3)
         await next_of(conversation, "interrupt")
         await client.rename_device("phone", "Pocket")
         assert await client.sign_out_device("phone") == 1

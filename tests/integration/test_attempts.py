@@ -14,6 +14,7 @@ from langgraph.graph import MessagesState
 
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog import outcome
+from sio_server.dialog.streaming import RunStream
 from tests.served.dialogs import ANN, graph_of, said
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -202,3 +203,22 @@ async def test_a_stream_that_breaks_is_a_failure_of_its_own_and_not_a_lost_lease
     assert failed.data["reason"] == "what the agent said could not be shown"
     assert "a run's text could not be shown" in caplog.text
     assert "another node's" not in caplog.text
+
+
+@pytest.mark.parametrize("report_state", [False, True])
+async def test_members_see_what_a_node_of_the_graph_returns_only_when_the_operator_wants_it(
+    dialogs, monkeypatch, report_state
+):
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(RunStream, "add_report", lambda stream, report: reports.append(report))
+
+    async def look_up(state: MessagesState) -> Any:
+        return {"messages": [said("the salary of Bob")]}
+
+    await dialogs.serve(graph_of(look_up), report_state=report_state)
+    conversation_id = await dialogs.conversation()
+    await dialogs.ended_with(conversation_id, await dialogs.send(conversation_id))
+    (report,) = reports
+    assert (report["kind"], report["path"]) == ("node", ["look_up"])
+    assert ("salary" in str(report)) == report_state
+    assert ("data" in report) == report_state

@@ -56,9 +56,7 @@ RULES: dict[ClientEvent, Rule] = {
     E.INTERRUPT_RESPOND: Rule(
         {"interrupt_id": "i", "value": 1}, owner="unknown_interrupt", member="unknown_interrupt"
     ),
-    E.READ_UPDATE: Rule({"seq": SEQ}),
     E.DRAFT_SAVE: Rule({"text": "cell"}),
-    E.DELIVERY_UPDATE: Rule({"seq": SEQ}),
 }
 
 
@@ -89,6 +87,7 @@ OTHERS = {
     E.TYPING_SET: following,
     E.CONVERSATION_LIST: anybody,
     E.SESSION_SYNC: anybody,
+    E.MARKS_SET: anybody,
     E.DEVICE_LIST: anybody,
     E.DEVICE_RENAME: anybody,
     E.DEVICE_SIGN_OUT: anybody,
@@ -112,6 +111,8 @@ def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, 
             return {"after": conversation_id[:-1], "limit": 10}
         case E.SESSION_SYNC:
             return {"positions": {conversation_id: None}}
+        case E.MARKS_SET:
+            return {"marks": {conversation_id: {"read": SEQ, "delivered": SEQ}}}
         case E.DEVICE_LIST:
             return {}
         case E.DEVICE_RENAME:
@@ -214,7 +215,7 @@ async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient
     here = {"conversation_id": conversation_id}
     await must(insider, E.MESSAGE_SEND, {**here, "request_id": "after", "text": "secret"})
     await must(insider, E.TYPING_SET, {**here, "typing": True})
-    await must(insider, E.READ_UPDATE, {**here, "seq": 1})
+    await must(insider, E.MARKS_SET, {"marks": {conversation_id: {"read": 1}}})
 
 
 def test_each_event_has_one_rule_of_who_may_send_it() -> None:
@@ -370,7 +371,6 @@ ROUTES = {
     ("GET", "/words"): PUBLIC,
     ("GET", "/stage"): STAGE,
     ("GET", TRACE_PATH): STAGE,
-    ("OPTIONS", TRACE_PATH): STAGE,
 }
 
 
@@ -379,13 +379,14 @@ def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
         [
             HealthRoutes("n", Mock()),
             MetricsRoutes(Mock(), ""),
-            GuestRoutes(Mock(), Mock(), allowed=True, token_ttl_s=60),
+            GuestRoutes(Mock(), Mock(), Mock(), allowed=True, token_ttl_s=60),
             StatusRoutes(Mock(), Mock(), Mock(), Mock()),
             PageRoutes(),
         ],
         hosts=AllowedHosts(()),
+        cors=Mock(),
         policy=PagePolicy((), stage=True),
-        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n", ()),
+        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n"),
     )
     found = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)

@@ -18,6 +18,7 @@ from sio_server.conversation.log import Author, ConversationLog
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.conftest import RawClient
+from tests.marking import mark_read
 from tests.waiting import Inbox, first_of, poll, within
 
 pytestmark = pytest.mark.faults
@@ -64,7 +65,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
             for number in range(3):
                 ack, _ = await log.append_message(conversation.id, author, f"c{turn}-{number}", "x", run_id="r")
                 head = ack["seq"]
-            await log.marks.mark_read(conversation.id, user_id, "elsewhere", head)
+            await mark_read(log, conversation.id, user_id, head)
             for view in views:
                 await first_of(view.entries(), partial(_is_at, head), f"entry {head}", 5)
         assert head == 31
@@ -93,7 +94,8 @@ async def test_an_old_leave_that_is_read_late_does_not_put_out_a_member_who_has_
         ack = await ann.call("message:send", {**room, "request_id": f"m{turn}", "text": "still there?"})
 
         def has_it(seq: int = ack["seq"]) -> bool:
-            return any(entry["seq"] == seq for entry in bob.named("entry:appended"))
+            read = [entry for synced in bob.named("conversation:synced") for entry in synced["entries"]]
+            return any(entry["seq"] == seq for entry in [*bob.named("entry:appended"), *read])
 
         await bob.until(has_it)
         assert (await bob.call("typing:set", {**room, "typing": True}))["ok"] is True

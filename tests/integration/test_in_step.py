@@ -23,9 +23,9 @@ async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(ra
     await laptop.until(lambda: laptop.named("entry:appended"))
     assert laptop.named("entry:appended")[0]["data"]["text"] == "hi"
 
-    await phone.call("read:update", {"conversation_id": new_id, "seq": 2})
-    await laptop.until(lambda: laptop.named("read:updated"))
-    assert laptop.named("read:updated")[0]["seq"] == 2
+    await phone.mark(new_id, read=2)
+    await laptop.until(lambda: laptop.named("marks:moved"))
+    assert laptop.named("marks:moved")[0]["read"] == 2
 
     await phone.call("draft:save", {"conversation_id": new_id, "text": "not yet"})
     await laptop.until(lambda: laptop.named("draft:changed"))
@@ -36,6 +36,43 @@ async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(ra
 
     await phone.call("typing:set", {"conversation_id": new_id, "typing": True})
     await laptop.until(lambda: laptop.named("typing:changed"))
+
+
+async def test_every_echo_names_the_session_beside_the_device(raw_client, new_id):
+    phone = await raw_client(0, device_id="browser")
+    tab = await raw_client(1, token=phone.token, device_id="browser")
+    session_id = phone.named("session:opened")[0]["session_id"]
+    by = {"device_id": "browser", "session_id": session_id}
+    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    assert (await tab.event("conversation:changed"))["by"] == {"user_id": phone.user_id, **by}
+    await tab.call("session:sync", {"positions": {new_id: None}})
+    await phone.call("draft:save", {"conversation_id": new_id, "text": "not yet"})
+    await phone.call("typing:set", {"conversation_id": new_id, "typing": True})
+    await phone.mark(new_id, read=1)
+    for client in (phone, tab):
+        draft = (await client.event("draft:changed"))["draft"]
+        for echo in (draft, await client.event("typing:changed"), await client.event("marks:moved")):
+            assert echo.items() >= by.items()
+    sync = await tab.call("session:sync", {"positions": {new_id: None}})
+    assert sync["conversations"][new_id]["draft"] == {"rev": 1, **by, "text": "not yet"}
+
+
+async def test_an_sdk_client_has_the_latest_draft_of_its_user_also_one_of_its_own_from_before(new_client, new_id):
+    before = await new_client("Ann", device_id="browser")
+    mine = await before.create(conversation_id=new_id, agent="off")
+    beside = await new_client(node=1, token=before.token, device_id="browser")
+    theirs = await beside.join(new_id)
+    drafts: Inbox[dict[str, Any]] = Inbox()
+    beside.on("draft:changed", drafts)
+    await mine.save_draft("half")
+    await drafts.first(lambda event: event["draft"]["session_id"] == before.session_id, "the draft", 5)
+    assert (mine.draft, theirs.draft) == ("half", "half")
+    await before.go_offline()
+    await theirs.save_draft("half a thought")
+    await before.go_online()
+    assert mine.draft == "half a thought"
+    again = await new_client(node=2, token=before.token, device_id="browser")
+    assert (await again.join(new_id)).draft == "half a thought"
 
 
 async def test_leaving_on_one_device_ends_it_on_all(raw_client, new_id):
@@ -60,8 +97,11 @@ async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw
     assert (await bob.call("conversation:list", {}))["conversations"] == [item]
     await bob.call("conversation:join", {"conversation_id": new_id})
     (item,) = (await bob.call("conversation:list", {}))["conversations"]
-    assert (item["role"], item["position"]["seq"], item["unread"]) == ("member", 2, 2)
-    await bob.call("read:update", {"conversation_id": new_id, "seq": 2})
+    assert (item["role"], item["position"]["seq"], item["unread"]) == ("member", 2, 0)
+    await ann.call("message:send", {"conversation_id": new_id, "request_id": "c1", "text": "hi"})
+    (item,) = (await bob.call("conversation:list", {}))["conversations"]
+    assert item["unread"] == 1
+    await bob.mark(new_id, read=3)
     (item,) = (await bob.call("conversation:list", {}))["conversations"]
     assert item["unread"] == 0
 

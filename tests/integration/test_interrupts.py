@@ -165,9 +165,8 @@ async def test_of_six_devices_that_answer_at_once_on_three_nodes_exactly_one_win
         assert resolved["value"] == f"by {winners[0]}"
         assert (await values_told(device, ack["run_id"]))["values"] == [f"by {winners[0]}"]
         assert len(device.of_type("interrupt_resolved")) == len(device.of_type("answer")) == 1
-    # The winner may ask again, and nobody else: the same answer of another device is another answer.
-    assert await winner.conversation.respond(ids(entry)[0], f"by {winners[0]}") == ack
-    assert await refusal(winner.conversation.respond(ids(entry)[0], "other")) == "already_resolved"
+    # Another request with the same answer is another answer, also of the winner.
+    assert await refusal(winner.conversation.respond(ids(entry)[0], f"by {winners[0]}")) == "already_resolved"
     loser = everybody[(winners[0] + 1) % 6]
     with pytest.raises(Refused) as caught:
         await loser.conversation.respond(ids(entry)[0], f"by {winners[0]}")
@@ -442,7 +441,8 @@ async def test_a_value_that_cannot_be_parsed_affects_no_other_connection(devices
     entry = await asked(ann, "ask 1")
     eve = await devices.join(ann, "Eve", node=0)
     sio = eve.client._connection._transport._sio
-    request = f'{{"conversation_id":"{ann.conversation.id}","interrupt_id":"{ids(entry)[0]}","value":{text}}}'
+    about = f'"conversation_id":"{ann.conversation.id}","interrupt_id":"{ids(entry)[0]}"'
+    request = f'{{"request_id":"r",{about},"value":{text}}}'
     await sio.eio.send(f'27["interrupt:respond",{request}]')
     # On the same node, and for the same user, everything else works.
     again = await devices.connect("Eve", node=0, of=eve)

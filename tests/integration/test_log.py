@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from sio_server.conversation.log import Author, ConversationLog, Handed
-from sio_server.conversation.members import Members
+from sio_server.conversation.members import Change, Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.keys import BUS, ConversationKeys, user_conversations
+from tests.marking import mark_read, save_draft
 
 ANN = Author("ann", "Ann", "d-ann")
 BOB = Author("bob", "Bob", "d-bob")
 
 
 def request(conversation_id: str, **settings: object) -> ConversationCreate:
-    return ConversationCreate.model_validate(
-        {"conversation_id": conversation_id, "access": "open", "agent": "off", **settings}
-    )
+    asked = {"request_id": uuid.uuid4().hex, "conversation_id": conversation_id, "access": "open", "agent": "off"}
+    return ConversationCreate.model_validate(asked | settings)
 
 
 async def append(log: ConversationLog, conversation_id: str, author: Author, request_id: str, text: str = "hi"):
@@ -86,19 +87,19 @@ async def test_a_conversation_by_invitation_looks_to_non_members_as_if_it_did_no
         log.page(new_id, "bob", limit=10),
         members.join(BOB, new_id),
         members.invite(BOB, new_id, ["bob"]),
-        log.marks.mark_read(new_id, "bob", "d", 1),
-        log.marks.save_draft(new_id, "bob", "d", "x"),
+        mark_read(log, new_id, "bob", 1),
+        save_draft(log, new_id, "bob", "x"),
     ):
         with pytest.raises(Refused) as refused:
             await work
         assert refused.value.code == "unknown_conversation"
-    assert await members.leave(BOB, new_id) is False
+    assert not (await members.leave(BOB, new_id)).done
 
 
 async def test_an_invited_user_may_join_and_an_invitation_serves_once(log, members, new_id):
     await members.create(ANN, request(new_id, access="invitation", invite=["bob"]))
-    assert await members.join(BOB, new_id) is True
-    assert await members.join(BOB, new_id) is False
+    assert (await members.join(BOB, new_id)).done
+    assert not (await members.join(BOB, new_id)).done
     await members.leave(BOB, new_id)
     with pytest.raises(Refused):
         await members.join(BOB, new_id)
@@ -115,8 +116,8 @@ async def test_joining_and_leaving_twice_make_one_entry_each(log, members, new_i
 
 
 async def test_creating_again_with_the_same_settings_is_the_same_conversation(members, new_id):
-    assert await members.create(ANN, request(new_id)) == (new_id, True)
-    assert await members.create(ANN, request(new_id)) == (new_id, False)
+    assert await members.create(ANN, request(new_id)) == (new_id, Change(True, False))
+    assert await members.create(ANN, request(new_id)) == (new_id, Change(False, False))
     for other, author in ((request(new_id, title="other"), ANN), (request(new_id), BOB)):
         with pytest.raises(Refused) as refused:
             await members.create(author, other)
@@ -196,7 +197,8 @@ async def test_retention_keeps_the_latest_entries_and_forgets_sends_with_their_e
     page = await log.page(new_id, "ann", after=0, limit=200)
     assert (page.bounds.first, page.bounds.head, len(page.entries)) == (52, 151, 100)
     assert page.entries[0][0] == 52
-    assert await redis.hlen(ConversationKeys(new_id).sent) == 100
+    sent = {name for name in await redis.hkeys(ConversationKeys(new_id).sent) if " " in name}
+    assert sent == {f"ann c{number}" for number in range(50, 150)}
 
 
 async def test_a_page_ends_before_it_is_too_large_but_holds_at_least_one_entry(log, members, new_id):
@@ -228,15 +230,20 @@ async def test_a_read_mark_never_goes_back_nor_beyond_the_log(log, members, new_
     await members.create(ANN, request(new_id))
     for number in range(3):
         await append(log, new_id, ANN, f"c{number}")
-    assert await log.marks.mark_read(new_id, "ann", "d", 3) == 3
-    assert await log.marks.mark_read(new_id, "ann", "d", 2) == 3
-    assert await log.marks.mark_read(new_id, "ann", "d", 99) == 4
+    assert await mark_read(log, new_id, "ann", 3) == 3
+    assert await mark_read(log, new_id, "ann", 2) == 3
+    assert await mark_read(log, new_id, "ann", 99) == 4
 
 
 async def test_a_drafts_revision_counts_up(log, members, new_id):
     await members.create(ANN, request(new_id))
-    assert [await log.marks.save_draft(new_id, "ann", "d", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
-    assert (await log.get_view(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
+    assert [await save_draft(log, new_id, "ann", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
+    assert (await log.get_view(new_id, "ann")).draft == {
+        "rev": 3,
+        "device_id": "d",
+        "session_id": "session-of-d",
+        "text": "",
+    }
 
 
 async def test_a_page_before_the_first_entry_is_empty(log, members, new_id):
@@ -263,8 +270,9 @@ async def test_a_repeated_creation_or_invitation_still_lists_it_for_the_invited(
     ):
         await redis.delete(user_conversations(guest + new_id))  # as if the first time had ended before this
         await again
-        items, _ = await members.conversations(guest + new_id, None, 10)
-        assert [(item["conversation_id"], item["role"]) for item in items] == [(new_id, "invited")]
+        page = await members.listing.read(guest + new_id, "", after=None, limit=10, changed_since=None)
+        listed = [(item["conversation_id"], item["role"]) for item in page["conversations"]]
+        assert listed == [(new_id, "invited")]
 
 
 async def test_a_conversation_in_a_users_list_is_a_membership_only_if_the_conversation_says_so(members, new_id):
@@ -281,17 +289,17 @@ async def test_a_conversation_in_a_users_list_is_a_membership_only_if_the_conver
 async def test_a_drafts_revision_continues_after_leaving_and_joining_again(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
-    first = await log.marks.save_draft(new_id, "bob", "d", "a")
+    first = await save_draft(log, new_id, "bob", "a")
     await members.leave(BOB, new_id)
     await members.join(BOB, new_id)
-    assert await log.marks.save_draft(new_id, "bob", "d", "b") > first
+    assert await save_draft(log, new_id, "bob", "b") > first
 
 
 async def test_leaving_deletes_the_users_marks_and_draft(log, members, new_id):
     await members.create(ANN, request(new_id))
     await members.join(BOB, new_id)
-    await log.marks.mark_read(new_id, "bob", "d", 1)
-    await log.marks.save_draft(new_id, "bob", "d", "secret")
+    await mark_read(log, new_id, "bob", 1)
+    await save_draft(log, new_id, "bob", "secret")
     await members.leave(BOB, new_id)
     await members.join(BOB, new_id)
     view = await log.get_view(new_id, "bob")

@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,13 @@ from sio_server.protocol.position import Position
 from sio_server.protocol.run import RunStatus
 from sio_server.store import script_files
 from sio_server.store.connection import connect
-from sio_server.store.keys import BUS, REVOCATIONS
-from sio_server.store.scripts import Scripts
+from sio_server.store.keys import BUS, REVOCATIONS, user_request
+from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from tests.conftest import free_ports
+from tests.marking import mark_delivered, mark_read, save_draft
 
 ANN = Author("ann", "Ann", "laptop", "Laptop")
 BOB = Author("bob", "Bob", "phone", "Phone")
@@ -81,6 +83,11 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
         answers.append(ack)
         return ack
 
+    numbers = count(1)
+
+    def asked(author: Author) -> Request:
+        return Request(author.user_id, f"request-{next(numbers)}", "0" * 40)
+
     async def take() -> ClaimedRun:
         taken = await do(runs.claim_run(ROOM))
         assert isinstance(taken, ClaimedRun), taken
@@ -94,12 +101,12 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     answers.append(beat.dead)
     await do(nodes.names())
     await do(records.open(session(1, ANN)))
-    create = ConversationCreate(conversation_id=ROOM, agent="always", invite=["carl"])
+    create = ConversationCreate(request_id="create", conversation_id=ROOM, agent="always", invite=["carl"])
     await do(members.create(ANN, create))
-    await do(members.invite(ANN, ROOM, ["bob", "dora"]))
-    await do(members.join(BOB, ROOM))
+    await do(members.invite(ANN, ROOM, ["bob", "dora"], asked(ANN)))
+    await do(members.join(BOB, ROOM, asked(BOB)))
     await do(records.open(session(2, BOB)))
-    await do(devices.rename("s2", "bob", "phone", "My phone"))
+    await do(devices.rename("s2", "bob", "phone", "My phone", asked(BOB)))
     await do(devices.listed("bob"))
     await send(ANN, "c1", "hello", run_id="r1")
     run = await take()
@@ -109,8 +116,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(runs.add_report(run, 1, {"kind": "custom", "data": 1}))
     await do(runs.renew_lease(run))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
-    await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2"))
-    await do(turns.respond(ROOM, ANN, "r1:1", "no", run_id="r2"))
+    await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2", request=asked(BOB)))
+    await do(turns.respond(ROOM, ANN, "r1:1", "no", run_id="r2", request=asked(ANN)))
     run = await take()
     await do(runs.hand_over_run(run))
     run = await take()
@@ -118,41 +125,45 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await end(run, RunStatus.ANSWERED)
     await do(runs.retire_thread(run))
     seq = (await log.get_view(ROOM, "ann")).bounds.head
-    await do(turns.regenerate(ROOM, ANN, seq, run_id="r3"))
+    await do(turns.regenerate(ROOM, ANN, seq, run_id="r3", request=asked(ANN)))
     await take()
-    await do(turns.stop(ROOM, BOB, None))
+    await do(turns.stop(ROOM, BOB, None, request=asked(BOB)))
     await do(runs.forget_threads(ROOM, ["talk@x#1"]))
     ack = await send(BOB, "c2", "wrong", run_id="r4")
     handed = Handed(ack["epoch"], ack["seq"], ack["ts"])
     await send(BOB, "c3", "right", run_id="r5", edits=ack["seq"], handed=handed)
-    await do(log.marks.mark_read(ROOM, "ann", "laptop", 4))
-    await do(log.marks.mark_delivered(ROOM, "bob", "phone", 4, tell=True))
-    await do(log.marks.save_draft(ROOM, "ann", "laptop", "dra"))
-    await do(log.marks.save_draft(ROOM, "ann", "laptop", "draft"))
+    await do(mark_read(log, ROOM, "ann", 4))
+    await do(mark_delivered(log, ROOM, "bob", "phone", 4))
+    await do(save_draft(log, ROOM, "ann", "dra", request=asked(ANN)))
+    await do(save_draft(log, ROOM, "ann", "draft", request=asked(ANN)))
     await do(log.page(ROOM, "ann", limit=5))
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))
-    await do(members.conversations("ann", None, 10))
-    await do(members.conversations("dora", None, 10))
+    await do(members.listing.read("ann", "Ann", after=None, limit=10, changed_since=None))
+    await do(members.listing.read("dora", "Dora", after=None, limit=10, changed_since="1"))
     # What was reserved for a conversation that is gone is needed elsewhere.
     await scripts.user("reserve_bytes", "ann", conversation_id="gone", wanted=190_000, ahead=0, quota=300_000)
     for number in range(5):
         await send(ANN, f"long{number}", "x" * 15_000, run_id=f"r-long{number}")
-    await do(turns.stop(ROOM, ANN, None))
+    await do(turns.stop(ROOM, ANN, None, request=asked(ANN)))
     # The log is found to have lost its end, by a node and by a device.
     await do(log.verify(ROOM, Handed(ack["epoch"], ack["seq"], "1970-01-01T00:00:00.000Z")))
     epoch = (await log.get_view(ROOM, "ann")).bounds.epoch
     await do(log.report_ahead(ROOM, Position(epoch, 999)))
     await send(ANN, "c4", "after", run_id="r6")
-    await do(members.leave(BOB, ROOM))
-    private = ConversationCreate(conversation_id="private", access="invitation", invite=["bob"])
+    await do(members.leave(BOB, ROOM, asked(BOB)))
+    private = ConversationCreate(
+        request_id="private", conversation_id="private", access="invitation", invite=["bob"]
+    )
     await do(members.create(ANN, private))
-    await do(members.leave(ANN, "private"))
-    await do(members.join(BOB, "private"))
-    await do(members.leave(BOB, "private"))
+    await do(members.leave(ANN, "private", asked(ANN)))
+    await do(members.join(BOB, "private", asked(BOB)))
+    await do(members.leave(BOB, "private", asked(BOB)))
     await do(records.close("bob", "s2"))
     await do(records.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
-    await do(refused_tokens.sign_out("s1", ANN, "tablet"))
+    await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
+    await do(scripts.plain("choose_id", [user_request("ann", "new")], conversation_id="c-1"))
+    await do(scripts.plain("choose_id", [user_request("ann", "new")], conversation_id="c-2"))
     await do(refused_tokens.revoke("ann", "laptop"))
     await do(nodes.forget("n1-abc"))
     return answers

@@ -12,6 +12,7 @@ from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import DeviceSignOut
 from sio_server.store.keys import node_sessions, user_room, user_sessions
+from sio_server.store.scripts import Request
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from tests.integration.session_parts import SessionParts, session_of
@@ -41,8 +42,8 @@ class OvertakenSignOut(RefusedTokens):
 
     on_bus: Callable[[], None] = staticmethod(lambda: None)
 
-    async def sign_out(self, session_id: str, by: Author, device_id: str) -> int:
-        count = await super().sign_out(session_id, by, device_id)
+    async def sign_out(self, session_id: str, by: Author, device_id: str, request: Request | None = None) -> int:
+        count = await super().sign_out(session_id, by, device_id, request)
         self.on_bus()
         for _ in range(10):  # what that has set off may go on
             await asyncio.sleep(0)
@@ -80,7 +81,7 @@ async def test_a_session_that_signs_itself_out_is_acked_before_its_end_though_th
     await parts.sessions.open(session)
     parts.refused_tokens.on_bus = lambda: parts.sign_outs.on_session_ended(ENDED, [session.sid, "of-another-node"])
     requests = DeviceRequests(parts.devices, parts.refused_tokens, parts.sign_outs)
-    ack = await requests.sign_out(session, DeviceSignOut(device_id="phone"))
+    ack = await requests.sign_out(session, DeviceSignOut(request_id="r", device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}
     assert edge.done == ["left its conversations", f"left user:{new_id}", "acked"]

@@ -33,15 +33,15 @@ async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversat
         "members:list": {},
         "conversation:invite": {"user_ids": [eve.user_id]},
         "message:send": {"request_id": "c", "text": "hi"},
-        "read:update": {"seq": 1},
         "draft:save": {"text": "x"},
-        "delivery:update": {"seq": 1},
     }
     for event, rest in attempts.items():
         real = await eve.call(event, {"conversation_id": new_id, **rest})
         none = await eve.call(event, {"conversation_id": new_id + "-none", **rest})
         assert real == none, event
         assert real["error"]["code"] == "unknown_conversation"
+    marks = await eve.call("marks:set", {"marks": {new_id: {"read": 1}, f"{new_id}-none": {"delivered": 1}}})
+    assert {item["error"]["code"] for item in marks["marks"].values()} == {"unknown_conversation"}
     sync = await eve.call("session:sync", {"positions": {new_id: None}})
     assert sync["conversations"][new_id]["error"]["code"] == "unknown_conversation"
     typing = await eve.call("typing:set", {"conversation_id": new_id, "typing": True})
@@ -116,9 +116,13 @@ async def test_the_id_of_a_private_conversation_is_expensive_to_guess(
     bus: Any = None
     requests = ConversationRequests(members, log, catch_up, bus, limits, ["echo"])
     ann, session = (Session("s", f"{new_id}-{name}", name, "d", "") for name in ("ann", creator))
-    await members.create(ann.author, ConversationCreate(conversation_id=new_id, access=access, graph="echo"))
+    await members.create(
+        ann.author, ConversationCreate(request_id="create", conversation_id=new_id, access=access, graph="echo")
+    )
     with pytest.raises(Refused) as refused:
-        await requests.create(session, ConversationCreate(conversation_id=new_id, title="a guess"))
+        await requests.create(
+            session, ConversationCreate(request_id="guess", conversation_id=new_id, title="a guess")
+        )
     assert refused.value.code == "conversation_exists"
     for _ in range(100 - charged):
         limits.spend_event(ClientEvent.MESSAGE_SEND, session.user_id)

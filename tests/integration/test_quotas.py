@@ -26,6 +26,7 @@ from sio_server.store.keys import (
 from sio_server.store.scripts import Scripts
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
+from tests.marking import mark_read, save_draft
 
 DAY_MS = 24 * 3600 * 1000
 TEXT = "x" * 10_000
@@ -46,8 +47,8 @@ class Place:
         self._sent = 0
 
     async def create(self, conversation_id: str, author: Author | None = None, **settings: Any) -> str:
-        request = {"conversation_id": conversation_id, "access": "open", "agent": "off", **settings}
-        await self.members.create(author or self.ann, ConversationCreate.model_validate(request))
+        request = {"request_id": "create", "conversation_id": conversation_id, "access": "open", "agent": "off"}
+        await self.members.create(author or self.ann, ConversationCreate.model_validate(request | settings))
         return conversation_id
 
     async def send(self, conversation_id: str, author: Author | None = None, text: str = TEXT) -> None:
@@ -111,10 +112,10 @@ async def test_a_send_that_was_accepted_is_acked_again_when_the_quota_is_used_up
 async def test_a_draft_counts_as_long_as_it_is_kept(place, new_id):
     await place.create(new_id)
     for _ in range(50):  # one draft in place of another
-        await place.log.marks.save_draft(new_id, place.ann.user_id, "d", TEXT)
+        await save_draft(place.log, new_id, place.ann.user_id, TEXT)
     with_draft = await place.fill(new_id)
-    await refused(place.log.marks.save_draft(new_id, place.ann.user_id, "d", TEXT * 2))
-    await place.log.marks.save_draft(new_id, place.ann.user_id, "d", "")
+    await refused(save_draft(place.log, new_id, place.ann.user_id, TEXT * 2))
+    await save_draft(place.log, new_id, place.ann.user_id, "")
     assert await place.fill(new_id) == 1
     assert with_draft > 10
 
@@ -179,23 +180,27 @@ async def test_a_user_has_so_many_invitations_at_a_time(place, new_id):
     await place.create(f"{new_id}-1", invite=["a", "b"])  # a repetition
     await refused(place.members.invite(place.ann, f"{new_id}-1", ["c", "d"]))
     await refused(place.create(f"{new_id}-2", invite=["c", "d"]))
-    assert await place.members.invite(place.ann, f"{new_id}-1", ["c"]) == ["c"]
+    assert (await place.members.invite(place.ann, f"{new_id}-1", ["c"])).user_ids == ["c"]
     assert await place.redis.pttl(user_inviting(place.ann.user_id)) > 0
 
 
 async def test_an_invitation_ends_after_its_time(redis, new_id):
     place = Place(redis, new_id, invitations=1)
+
+    async def listed() -> list[dict[str, Any]]:
+        page = await place.members.listing.read(place.bob.user_id, "", after=None, limit=10, changed_since=None)
+        return list(page["conversations"])
+
     await place.create(new_id, access="invitation", invite=[place.bob.user_id])
-    items, _ = await place.members.conversations(place.bob.user_id, None, 10)
-    assert [item["role"] for item in items] == ["invited"]
+    assert [item["role"] for item in await listed()] == ["invited"]
     keys = ConversationKeys(new_id)
     ((_, until_ms),) = await redis.zrange(keys.invitations, 0, -1, withscores=True)
     await redis.zadd(keys.invitations, {place.bob.user_id: until_ms - 30 * DAY_MS - 1})
     await redis.zadd(user_inviting(place.ann.user_id), {f"{new_id} {place.bob.user_id}": 1})
     with pytest.raises(Refused, match="unknown_conversation"):
         await place.members.join(place.bob, new_id)
-    assert await place.members.conversations(place.bob.user_id, None, 10) == ([], None)
-    assert await place.members.invite(place.ann, new_id, [place.bob.user_id]) == [place.bob.user_id]
+    assert await listed() == []
+    assert (await place.members.invite(place.ann, new_id, [place.bob.user_id])).user_ids == [place.bob.user_id]
 
 
 async def test_inviting_users_who_do_not_exist_leaves_no_key_for_ever(place, new_id):
@@ -272,7 +277,7 @@ async def lifetimes(redis: Redis, conversation_id: str) -> set[str]:
 async def test_a_conversation_that_nobody_can_reach_expires_with_all_its_keys(place, new_id):
     await place.create(new_id, access="invitation")
     await place.send(new_id)
-    await place.log.marks.mark_read(new_id, place.ann.user_id, "d", 2)
+    await mark_read(place.log, new_id, place.ann.user_id, 2)
     assert await lifetimes(place.redis, new_id) == {"no"}
     await place.members.leave(place.ann, new_id)
     assert await lifetimes(place.redis, new_id) == {"yes"}

@@ -13,6 +13,7 @@ from sio_server.conversation.log import Author
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import ConversationCreate
 from tests.conftest import SECRET
+from tests.faults.raw_websocket import CLOSE, RawWebSocket
 from tests.waiting import Inbox, within
 
 
@@ -107,7 +108,9 @@ async def test_a_position_that_cannot_be_served_is_reset_with_the_reason(
 ):
     ann = await new_client("Ann")
     author = Author(ann.user_id, "Ann", "elsewhere")
-    await members.create(author, ConversationCreate(conversation_id=new_id, access="open", agent="off"))
+    await members.create(
+        author, ConversationCreate(request_id="create", conversation_id=new_id, access="open", agent="off")
+    )
     for number in range(149):  # of which the retention of these tests keeps 100
         await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
     epoch = (await log.get_view(new_id, ann.user_id)).bounds.epoch
@@ -153,12 +156,27 @@ async def test_a_stopped_node_tells_its_clients_and_they_move_within_a_second_or
     async with ChatClient(cluster.urls, token) as client:
         conversation = await client.create(access="open", agent="off")
         told: list[dict[str, Any]] = []
-        client.on("server:draining", told.append)
+        plain = RawWebSocket(cluster.ports[0])
+        await plain.open(token, "plain")
+        client.on("session:ended", told.append)
         sessions: Inbox[Any] = Inbox()
         client.on("session:opened", sessions)
         await cluster.signal_node(cluster.ports[0], signal.SIGTERM)
         await sessions.first(what="a session on another node", timeout=5)
-        assert told == [{"node": str(cluster.ports[0])}]
+        (ended,) = told
+        assert {**ended, "after_ms": 0, "nodes": set(ended["nodes"])} == {
+            "reason": "node_stopping",
+            "reconnect": True,
+            "after_ms": 0,
+            "nodes": set(cluster.urls),
+            "by": None,
+        }
+        assert 0 <= ended["after_ms"] < 500
+        with plain:
+            opcode, payload = 0, b""
+            while opcode != CLOSE:
+                opcode, payload = await plain.receive()
+        assert payload == (1001).to_bytes(2, "big") + b"go to another node"
         assert (await conversation.send("still here")).seq == 2
 
 

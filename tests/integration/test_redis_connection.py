@@ -112,7 +112,9 @@ async def test_a_planned_failover_is_survived_and_every_connection_leaves_the_ol
         client, elsewhere, listener = connect(url), connect(url), connect_blocking(url, 1.0)
         log = ConversationLog(Scripts(client))
         members = Members(client, Scripts(client), log, retention=100)
-        await members.create(ANN, ConversationCreate(conversation_id="plans", access="open", agent="off"))
+        await members.create(
+            ANN, ConversationCreate(request_id="create", conversation_id="plans", access="open", agent="off")
+        )
         await asyncio.gather(*(elsewhere.ping() for _ in range(5)))  # lie idle in the pool
         pubsub = listener.pubsub()
         await pubsub.subscribe("news")

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from sio_clients import ChatClient, NotConnected, Refused, SessionEnded
+from sio_server.gateway.sessions.session_end import ended_for_good
 from sio_server.protocol.events import MAX_SIGN_OUTS
 from sio_server.store.keys import BUS, user_sessions, user_signed_out
 from tests.integration.test_sign_out import TOKENS, foreign_token, listed, refusal, token_of
@@ -40,7 +41,7 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
     assert time.time() >= int(expires) - 0.1, "not before its time"
     await phone.closed()
     assert time.time() - expires < LIMIT_S
-    assert phone.named("session:ended") == [{"reason": "token_expired", "by": None}]
+    assert phone.named("session:ended") == [ended_for_good("token_expired")]
     assert phone.events[-1][0] == "session:ended"
     assert await refusal(cluster.urls[0], phone.token, "phone") == "token_expired"
     # The user's other session has another token.
@@ -98,7 +99,7 @@ async def test_a_revoked_user_is_disconnected_on_every_node_and_returns_with_a_n
     for device in devices:
         await device.until(lambda device=device: device.named("session:ended"))
         await device.closed()
-        assert device.named("session:ended") == [{"reason": "token_revoked", "by": None}]
+        assert device.named("session:ended") == [ended_for_good("token_revoked")]
     assert time.monotonic() < closed_by
     for url in cluster.urls:
         assert await refusal(url, token, "another-device") == "token_revoked"
@@ -158,7 +159,7 @@ async def test_a_revocation_that_the_bus_has_lost_takes_effect_within_five_secon
     for session in sessions:
         await session.until(lambda session=session: session.named("session:ended"), LIMIT_S)
         await session.closed()
-        assert session.named("session:ended") == [{"reason": "token_revoked", "by": None}]
+        assert session.named("session:ended") == [ended_for_good("token_revoked")]
     assert time.monotonic() - began < LIMIT_S
 
 

@@ -154,9 +154,9 @@ async def test_the_scripts_make_the_transitions_of_the_table_and_no_others(dialo
     called: set[str] = set()
     conversation = dialogs.scripts.conversation
 
-    async def noting(name: str, conversation_id: str, **arguments: Any) -> Any:
+    async def noting(name: str, *rest: Any, **arguments: Any) -> Any:
         called.add(name)
-        return await conversation(name, conversation_id, **arguments)
+        return await conversation(name, *rest, **arguments)
 
     monkeypatch.setattr(dialogs.scripts, "conversation", noting)
     cases = [(way, step) for status, way in WAYS.items() for step in STEPS if status is not None]

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from sio_clients import ChatClient, Refused, SessionEnded
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.session_end import ended_for_good
 from sio_server.protocol.events import MAX_SIGN_OUTS
 from sio_server.store.keys import user_sessions, user_signed_out
 from tests.conftest import SECRET, RawClient
@@ -61,7 +62,7 @@ async def test_every_session_of_the_device_ends_on_every_node_within_a_second(cl
         await phone.until(lambda phone=phone: phone.named("session:ended"))
         await phone.closed()
         by = {"device_id": "laptop", "device_name": "Laptop"}
-        assert phone.named("session:ended") == [{"reason": "signed_out", "by": by}]
+        assert phone.named("session:ended") == [ended_for_good("signed_out", by)]
         assert phone.events[-1][0] == "session:ended", "nothing comes after it"
     assert time.monotonic() - began < 1
     assert await listed(laptop) == {"laptop": True}
@@ -124,7 +125,7 @@ async def test_a_device_that_signs_itself_out_gets_the_ack_and_then_session_ende
         order.append("acked")
         acks(ack)
 
-    await laptop.sio.emit("device:sign_out", {"device_id": "laptop"}, callback=acked)
+    await laptop.sio.emit("device:sign_out", {"request_id": "r", "device_id": "laptop"}, callback=acked)
     assert await acks.first() == {"ok": True, "device_id": "laptop", "sessions": 2}
     await laptop.closed()
     await tab.until(lambda: tab.named("session:ended"))
@@ -138,7 +139,7 @@ async def test_requests_that_a_device_sends_after_its_own_sign_out_are_not_carri
     await tablet.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
     for turn in range(5):
         laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
-        await laptop.sio.emit("device:sign_out", {"device_id": "laptop"})
+        await laptop.sio.emit("device:sign_out", {"request_id": f"out-{turn}", "device_id": "laptop"})
         send = {"conversation_id": new_id, "request_id": f"late-{turn}", "text": "too late"}
         await laptop.sio.emit("message:send", send)
         await laptop.closed()
@@ -161,7 +162,10 @@ async def test_of_two_devices_that_sign_each_other_out_one_remains(cluster, raw_
         token = token_of(f"{new_id}-{turn}")
         pair = [await raw_client(node, token=token, device_id=f"d-{node}") for node in (0, 1)]
         await asyncio.gather(
-            *(d.sio.emit("device:sign_out", {"device_id": f"d-{1 - n}"}) for n, d in enumerate(pair))
+            *(
+                d.sio.emit("device:sign_out", {"request_id": f"r-{n}", "device_id": f"d-{1 - n}"})
+                for n, d in enumerate(pair)
+            )
         )
         ends = [asyncio.create_task(device.closed()) for device in pair]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -185,11 +185,11 @@ async def test_a_page_of_another_node_may_read_the_trace_and_a_foreign_one_may_n
     url, own = f"{stage.cluster.urls[0]}/api/trace", stage.cluster.urls[1]
     async with aiohttp.ClientSession() as http:
         for origin, allowed in ((own, own), ("http://evil.example", None), ("null", None)):
-            asking = {"Origin": origin, "Access-Control-Request-Headers": "authorization"}
+            asking = {"Origin": origin, "Access-Control-Request-Method": "GET"}
             async with http.options(url, headers=asking) as response:
                 assert response.status == 204
                 assert response.headers.get("Access-Control-Allow-Origin") == allowed
-                assert response.headers["Access-Control-Allow-Headers"] == "Authorization"
+                assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
             # The refusal as well: the page shall know why.
             async with http.get(url, headers={"Origin": origin}) as response:
                 assert response.status == 401

@@ -75,7 +75,9 @@ class Dialogs:
     async def conversation(self, **settings: Any) -> str:
         """A new conversation with the agent `work`."""
         name = f"d-{uuid.uuid4().hex[:10]}"
-        await self.members.create(ANN, ConversationCreate(conversation_id=name, graph="work", **settings))
+        await self.members.create(
+            ANN, ConversationCreate(request_id="create", conversation_id=name, graph="work", **settings)
+        )
         return name
 
     async def send(self, conversation_id: str, text: str = "go", **more: Any) -> str:

@@ -189,6 +189,15 @@ def test_a_very_long_name_is_cut_in_a_line_of_the_terminal() -> None:
     assert TOKENS.check(signed(name="x" * 1000)).name == "x" * 200
 
 
+def test_half_of_a_surrogate_pair_in_a_name_is_replaced() -> None:
+    assert TOKENS.check(signed(name="Ann \ud83d")).name == "Ann \ufffd"
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b\u200d", "\n\x00"])
+def test_a_name_that_shows_nothing_is_replaced_by_the_user_id(name: str) -> None:
+    assert TOKENS.check(signed(name=name)).name == "ann-1"
+
+
 def test_an_empty_token_is_missing() -> None:
     assert refused("").code == ErrorCode.TOKEN_MISSING
 

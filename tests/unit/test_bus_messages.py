@@ -68,7 +68,6 @@ def test_a_message_with_an_event_of_ours_is_parsed() -> None:
         message("entry:appended", {**ENTRY, "epoch": None}, "conversation:plans"),
         message("entry:appended", {**ENTRY, "type": "member_left"}, "conversation:plans"),
         message("session:opened", {}, "user:ann"),
-        message("server:draining", {"node": "9000"}, "user:ann"),
         message("conversation:synced", {"conversation_id": "plans"}, "conversation:plans"),
         message("run:written", RUN, None),
         message("run:written", RUN, []),

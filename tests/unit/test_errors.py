@@ -34,7 +34,7 @@ def test_every_error_comes_back_from_the_wire_as_what_it_was(code: ErrorCode) ->
 
 def test_only_errors_with_an_unknown_outcome_and_those_that_pass_are_retryable() -> None:
     retryable = {code for code in ErrorCode if an_error(code, "").retryable}
-    passing = {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS}
+    passing = {ErrorCode.RATE_LIMITED, ErrorCode.TOO_MANY_CONNECTIONS, ErrorCode.OUT_OF_ORDER}
     assert retryable == {ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL} | passing
     assert all(isinstance(an_error(code, ""), Refused) for code in passing), "nothing was done"
 
@@ -50,6 +50,18 @@ def test_the_wire_form_holds_plain_values_only() -> None:
     wire = Refused(ErrorCode.NOT_A_MEMBER, "no").to_wire()
     assert wire == {"code": "not_a_member", "message": "no", "retryable": False}
     assert type(wire["code"]) is str
+
+
+def test_a_refusal_carries_the_details_that_a_client_needs() -> None:
+    winner = {"seq": 8, "value": "approve", "by": {"user_id": "ann"}}
+    sent = Refused(ErrorCode.ALREADY_RESOLVED, "answered", winner)
+    assert sent.to_wire()["details"] == winner
+    assert from_wire(sent.to_wire()).details == winner
+
+
+@pytest.mark.parametrize("details", [None, 7, "soon", ["seq"]])
+def test_details_that_are_no_object_count_as_none(details: Any) -> None:
+    assert from_wire({"code": "already_resolved", "message": "", "details": details}).details == {}
 
 
 def test_unavailable_has_its_own_code_unless_told_otherwise() -> None:

@@ -1,5 +1,6 @@
 """Every request is checked strictly at the door: what is good passes, anything else is refused."""
 
+from json import dumps
 from typing import Any
 
 import pytest
@@ -8,7 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sio_server.protocol.events import (
+    CHANGES,
+    MAX_FRAME_BYTES,
     MAX_INVITES,
+    MAX_MARKED,
     MAX_PAGE_ENTRIES,
     MAX_SYNC_CONVERSATIONS,
     MAX_TEXT_BYTES,
@@ -21,8 +25,10 @@ from sio_server.protocol.position import Position
 
 E = ClientEvent
 POSITION = {"epoch": "e1", "seq": 3}
+REQUEST = {"request_id": "m-1"}
 FULL: dict[ClientEvent, dict[str, Any]] = {
     E.CONVERSATION_CREATE: {
+        **REQUEST,
         "conversation_id": "c-1",
         "title": "会议",
         "access": "open",
@@ -32,44 +38,55 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "approvals": "owner",
         "invite": ["ann", "agent", "a@b.example"],
     },
-    E.CONVERSATION_JOIN: {"conversation_id": "c-1", "position": POSITION},
-    E.CONVERSATION_LEAVE: {"conversation_id": "c-1"},
-    E.CONVERSATION_LIST: {"after": "c-1", "limit": 10},
+    E.CONVERSATION_JOIN: {**REQUEST, "conversation_id": "c-1", "position": POSITION},
+    E.CONVERSATION_LEAVE: {**REQUEST, "conversation_id": "c-1"},
+    E.CONVERSATION_LIST: {"after": "c-1", "limit": 10, "changed_since": "1"},
     E.HISTORY_READ: {"conversation_id": "c-1", "after": 0, "before": 9, "limit": 200},
-    E.CONVERSATION_INVITE: {"conversation_id": "c-1", "user_ids": ["ann"]},
+    E.CONVERSATION_INVITE: {**REQUEST, "conversation_id": "c-1", "user_ids": ["ann"]},
     E.MEMBERS_LIST: {"conversation_id": "c-1"},
-    E.MESSAGE_SEND: {"conversation_id": "c-1", "request_id": "m-1", "text": "hello 你好 😀"},
-    E.MESSAGE_EDIT: {"conversation_id": "c-1", "request_id": "m-2", "seq": 3, "text": "hello"},
-    E.RUN_STOP: {"conversation_id": "c-1", "run_id": "r-1"},
-    E.RUN_REGENERATE: {"conversation_id": "c-1", "seq": 4},
-    E.INTERRUPT_RESPOND: {"conversation_id": "c-1", "interrupt_id": "r-1:0", "value": {"a": [1, "x", True]}},
-    E.READ_UPDATE: {"conversation_id": "c-1", "seq": 2**53 - 1},
-    E.DRAFT_SAVE: {"conversation_id": "c-1", "text": ""},
+    E.MESSAGE_SEND: {**REQUEST, "conversation_id": "c-1", "after": "m-0", "text": "hello 你好 😀"},
+    E.MESSAGE_EDIT: {**REQUEST, "conversation_id": "c-1", "after": None, "seq": 3, "text": "hello"},
+    E.RUN_STOP: {**REQUEST, "conversation_id": "c-1", "run_id": "r-1"},
+    E.RUN_REGENERATE: {**REQUEST, "conversation_id": "c-1", "seq": 4},
+    E.INTERRUPT_RESPOND: {
+        **REQUEST,
+        "conversation_id": "c-1",
+        "interrupt_id": "r-1:0",
+        "value": {"a": [1, "x", True]},
+    },
+    E.MARKS_SET: {"marks": {"c-1": {"read": 2**53 - 1, "delivered": 0}, "c-2": {"read": 1, "delivered": None}}},
+    E.DRAFT_SAVE: {**REQUEST, "conversation_id": "c-1", "text": ""},
     E.TYPING_SET: {"conversation_id": "c-1", "typing": True},
-    E.SESSION_SYNC: {"positions": {"c-1": POSITION, "c-2": None}},
+    E.SESSION_SYNC: {
+        "positions": {"c-1": POSITION, "c-2": None},
+        "after": "c-0",
+        "limit": 100,
+        "entries": 0,
+        "members": True,
+        "marks": False,
+    },
     E.DEVICE_LIST: {},
-    E.DEVICE_RENAME: {"device_id": "d-1", "device_name": "安的手机"},
-    E.DEVICE_SIGN_OUT: {"device_id": "d-1"},
-    E.DELIVERY_UPDATE: {"conversation_id": "c-1", "seq": 0},
+    E.DEVICE_RENAME: {**REQUEST, "device_id": "d-1", "device_name": "安的手机"},
+    E.DEVICE_SIGN_OUT: {**REQUEST, "device_id": "d-1"},
 }
 REQUIRED = {
-    E.CONVERSATION_JOIN: {"conversation_id"},
-    E.CONVERSATION_LEAVE: {"conversation_id"},
+    E.CONVERSATION_CREATE: {"request_id"},
+    E.CONVERSATION_JOIN: {"request_id", "conversation_id"},
+    E.CONVERSATION_LEAVE: {"request_id", "conversation_id"},
     E.HISTORY_READ: {"conversation_id"},
-    E.CONVERSATION_INVITE: {"conversation_id", "user_ids"},
+    E.CONVERSATION_INVITE: {"request_id", "conversation_id", "user_ids"},
     E.MEMBERS_LIST: {"conversation_id"},
-    E.MESSAGE_SEND: {"conversation_id", "request_id", "text"},
-    E.MESSAGE_EDIT: {"conversation_id", "request_id", "seq", "text"},
-    E.RUN_STOP: {"conversation_id"},
-    E.RUN_REGENERATE: {"conversation_id", "seq"},
-    E.INTERRUPT_RESPOND: {"conversation_id", "interrupt_id", "value"},
-    E.READ_UPDATE: {"conversation_id", "seq"},
-    E.DRAFT_SAVE: {"conversation_id", "text"},
+    E.MESSAGE_SEND: {"request_id", "conversation_id", "text"},
+    E.MESSAGE_EDIT: {"request_id", "conversation_id", "seq", "text"},
+    E.RUN_STOP: {"request_id", "conversation_id"},
+    E.RUN_REGENERATE: {"request_id", "conversation_id", "seq"},
+    E.INTERRUPT_RESPOND: {"request_id", "conversation_id", "interrupt_id", "value"},
+    E.MARKS_SET: {"marks"},
+    E.DRAFT_SAVE: {"request_id", "conversation_id", "text"},
     E.TYPING_SET: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
-    E.DEVICE_RENAME: {"device_id", "device_name"},
-    E.DEVICE_SIGN_OUT: {"device_id"},
-    E.DELIVERY_UPDATE: {"conversation_id", "seq"},
+    E.DEVICE_RENAME: {"request_id", "device_id", "device_name"},
+    E.DEVICE_SIGN_OUT: {"request_id", "device_id"},
 }
 # The answer to an interrupt may be of any type.
 FIELDS = [(event, field) for event, payload in FULL.items() for field in payload if field != "value"]
@@ -126,9 +143,11 @@ def test_a_field_of_the_wrong_type_is_refused(event: ClientEvent, field: str, wr
 @pytest.mark.parametrize(
     ("event", "field", "wrong"),
     [
-        (E.READ_UPDATE, "seq", "3"),
-        (E.READ_UPDATE, "seq", True),
-        (E.READ_UPDATE, "seq", 3.0),
+        (E.MARKS_SET, "marks", {"c": {"read": "3"}}),
+        (E.MARKS_SET, "marks", {"c": {"read": True}}),
+        (E.MARKS_SET, "marks", {"c": {"delivered": 3.0}}),
+        (E.MARKS_SET, "marks", {"c": 3}),
+        (E.MARKS_SET, "marks", [["c", {"read": 3}]]),
         (E.TYPING_SET, "typing", 1),
         (E.TYPING_SET, "typing", "true"),
         (E.MESSAGE_SEND, "text", 7),
@@ -150,7 +169,7 @@ def test_a_payload_that_is_no_object_is_refused(event: ClientEvent, payload: Any
 
 @pytest.mark.parametrize("good", ["a", "0", "A.b_c:d-e", "x" * 64])
 def test_a_good_id_is_accepted(good: str) -> None:
-    assert accepted(E.CONVERSATION_LEAVE, {"conversation_id": good})
+    assert accepted(E.CONVERSATION_LEAVE, {**REQUEST, "conversation_id": good})
 
 
 @pytest.mark.parametrize(
@@ -159,12 +178,13 @@ def test_a_good_id_is_accepted(good: str) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        (E.CONVERSATION_LEAVE, lambda bad: {"conversation_id": bad}),
-        (E.CONVERSATION_CREATE, lambda bad: {"conversation_id": bad}),
+        (E.CONVERSATION_LEAVE, lambda bad: {**REQUEST, "conversation_id": bad}),
+        (E.CONVERSATION_CREATE, lambda bad: {**REQUEST, "conversation_id": bad}),
         (E.CONVERSATION_LIST, lambda bad: {"after": bad}),
         (E.MESSAGE_SEND, lambda bad: message("x") | {"request_id": bad}),
-        (E.DEVICE_SIGN_OUT, lambda bad: {"device_id": bad}),
-        (E.CONVERSATION_JOIN, lambda bad: {"conversation_id": "c", "position": {"epoch": bad, "seq": 1}}),
+        (E.MESSAGE_SEND, lambda bad: message("x") | {"after": bad}),
+        (E.DEVICE_SIGN_OUT, lambda bad: {**REQUEST, "device_id": bad}),
+        (E.CONVERSATION_JOIN, lambda bad: FULL[E.CONVERSATION_JOIN] | {"position": {"epoch": bad, "seq": 1}}),
         (E.SESSION_SYNC, lambda bad: {"positions": {bad: None}}),
     ],
     ids=lambda payload: payload[0],
@@ -205,9 +225,35 @@ def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
         assert not accepted(event, FULL[event] | {"text": letter * (most + 1)})
 
 
+@pytest.mark.parametrize(
+    ("event", "field"),
+    [
+        (E.MESSAGE_SEND, "text"),
+        (E.MESSAGE_EDIT, "text"),
+        (E.DEVICE_RENAME, "device_name"),
+    ],
+)
+@pytest.mark.parametrize("blank", [" ", "\n\n", "\u200b", "\u3000", "\x00", "\u2800\ufe0f"])
+def test_what_shows_nothing_is_refused(event: ClientEvent, field: str, blank: str) -> None:
+    assert not accepted(event, FULL[event] | {field: blank})
+
+
+def test_a_legal_text_fits_into_a_frame_however_json_writes_it() -> None:
+    for letter in ("\x01", "é", "你", "😀"):
+        text = "x" + letter * ((MAX_TEXT_BYTES - 1) // len(letter.encode()))
+        assert accepted(E.MESSAGE_SEND, message(text))
+        payload = dict.fromkeys(("conversation_id", "request_id", "after"), "i" * 64)
+        frame = "421" + dumps(["message:send", {**payload, "text": text}])
+        assert len(frame) <= MAX_FRAME_BYTES, letter
+
+
 def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
     assert not accepted(E.MESSAGE_SEND, message(""))
-    assert accepted(E.DRAFT_SAVE, {"conversation_id": "c", "text": ""})
+    assert accepted(E.DRAFT_SAVE, {**REQUEST, "conversation_id": "c", "text": ""})
+
+
+def marks(count: int) -> dict[str, dict[str, int]]:
+    return {conversation_id: {"read": 1} for conversation_id in ids(count)}
 
 
 def ids(count: int) -> list[str]:
@@ -226,11 +272,17 @@ def ids(count: int) -> list[str]:
         (E.HISTORY_READ, "limit", MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1),
         (E.HISTORY_READ, "limit", 1, 0),
         (E.HISTORY_READ, "after", 0, -1),
-        (E.READ_UPDATE, "seq", 2**53 - 1, 2**53),
-        (E.READ_UPDATE, "seq", 0, 10**400),
-        (E.DELIVERY_UPDATE, "seq", 0, -1),
+        (E.MARKS_SET, "marks", {"c": {"read": 2**53 - 1}}, {"c": {"read": 2**53}}),
+        (E.MARKS_SET, "marks", {"c": {"read": 0}}, {"c": {"read": 10**400}}),
+        (E.MARKS_SET, "marks", {"c": {"delivered": 0}}, {"c": {"delivered": -1}}),
+        (E.MARKS_SET, "marks", marks(MAX_MARKED), marks(MAX_MARKED + 1)),
         (E.DEVICE_RENAME, "device_name", "x" * 60, "x" * 61),
         (E.DEVICE_RENAME, "device_name", "x", " "),
+        (E.SESSION_SYNC, "limit", 1, 0),
+        (E.SESSION_SYNC, "limit", 100, 101),
+        (E.SESSION_SYNC, "entries", 0, -1),
+        (E.SESSION_SYNC, "entries", MAX_PAGE_ENTRIES, MAX_PAGE_ENTRIES + 1),
+        (E.SESSION_SYNC, "positions", None, []),
         (
             E.SESSION_SYNC,
             "positions",
@@ -246,7 +298,7 @@ def test_a_limit_is_met_and_not_passed(event: ClientEvent, field: str, most: Any
 
 @pytest.mark.parametrize(("field", "value"), [("access", "public"), ("agent", "sometimes"), ("agent", "Always")])
 def test_a_choice_that_does_not_exist_is_refused(field: str, value: str) -> None:
-    assert not accepted(E.CONVERSATION_CREATE, {field: value})
+    assert not accepted(E.CONVERSATION_CREATE, {**REQUEST, field: value})
 
 
 @pytest.mark.parametrize(
@@ -339,3 +391,42 @@ def test_an_answer_to_an_interrupt_may_be_any_plain_json(value: Any) -> None:
 )
 def test_an_answer_that_could_be_more_than_data_is_refused(value: Any) -> None:
     assert not accepted(E.INTERRUPT_RESPOND, FULL[E.INTERRUPT_RESPOND] | {"value": value})
+
+
+@pytest.mark.parametrize("event", sorted(CHANGES))
+def test_the_digest_of_a_request_is_of_all_that_may_not_differ_in_a_repetition(event: ClientEvent) -> None:
+    def digest(**changed: Any) -> str:
+        return REQUESTS[event].model_validate(FULL[event] | changed).digest  # type: ignore[attr-defined]
+
+    may_differ = {"request_id": "other", "after": "other", "position": POSITION | {"seq": 4}}
+    assert digest() == digest(**{field: value for field, value in may_differ.items() if field in FULL[event]})
+    others = {
+        field: value
+        for field, value in {
+            **{"conversation_id": "other", "device_id": "other", "run_id": None, "interrupt_id": "other"},
+            **{"title": "other", "text": "other", "device_name": "other", "seq": 9, "user_ids": ["other"]},
+            **{"invite": [], "agent": "off", "value": {"a": [1, "x", False]}},
+        }.items()
+        if field in FULL[event]
+    }
+    assert len({digest(), *(digest(**{field: value}) for field, value in others.items())}) == len(others) + 1
+
+
+def test_the_digests_of_two_events_with_the_same_body_differ() -> None:
+    body = {**REQUEST, "conversation_id": "c", "seq": 3}
+    leave, stop = ({**REQUEST, "conversation_id": "c"}, {**REQUEST, "conversation_id": "c", "run_id": None})
+    digests = [
+        REQUESTS[event].model_validate(payload).digest  # type: ignore[attr-defined]
+        for event, payload in ((E.CONVERSATION_LEAVE, leave), (E.RUN_STOP, stop), (E.RUN_REGENERATE, body))
+    ]
+    assert len(set(digests)) == 3
+
+
+def test_the_order_of_the_fields_of_an_answer_does_not_change_its_digest() -> None:
+    one, two = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    model = REQUESTS[E.INTERRUPT_RESPOND]
+    digests = {
+        model.model_validate(FULL[E.INTERRUPT_RESPOND] | {"value": value}).digest  # type: ignore[attr-defined]
+        for value in (one, two)
+    }
+    assert len(digests) == 1

@@ -24,6 +24,11 @@ def mentions_agent(text: str) -> bool:
         "@concierge我想订房间",
         "@agent：你好",
         "@ann @agent",
+        "＠agent",
+        "你好＠ａｇｅｎｔ，帮我订房间",
+        "＠ＣＯＮＣＩＥＲＧＥ",
+        "@agent：hello",
+        "﹫agent．hello",
         "ann@example.com and @agent",
     ],
 )
@@ -58,7 +63,7 @@ def test_between_spaces_the_name_is_found_in_any_text(before: str, name: str, af
     assert mentions_agent(f"{before} {name} {after}")
 
 
-@given(st.text().filter(lambda text: "@" not in text))
+@given(st.text().filter(lambda text: not set("@＠﹫") & set(text)))
 def test_without_an_at_sign_nothing_is_a_mention(text: str) -> None:
     assert not mentions_agent(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from sio_server.gateway.sessions.limits import (
     Limit,
     Limits,
     Rate,
+    items_in,
     parse_rates,
 )
 from sio_server.protocol.errors import RateLimited, Unavailable
@@ -122,9 +124,23 @@ def test_writes_and_marks_have_limits_of_their_own_beside_that_of_all_events(eve
 
 def test_drafts_are_writes_and_marks_do_not_use_up_what_sends_may() -> None:
     limits = Limits(SharedWithNobody(), user=(Rate(3, 3600),), marks=(Rate(5, 3600),))  # type: ignore[arg-type]
-    assert accepted(limits, ClientEvent.READ_UPDATE, 9) == 5
+    assert accepted(limits, ClientEvent.MARKS_SET, 9) == 5
     assert accepted(limits, ClientEvent.DRAFT_SAVE, 2) == 2
     assert accepted(limits, ClientEvent.MESSAGE_SEND, 9) == 1
+
+
+def test_each_mark_of_a_batch_costs_as_much_as_one_that_comes_alone() -> None:
+    limits = Limits(SharedWithNobody(), marks=(Rate(5, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
+    batch = {"marks": {name: {"read": 1} for name in "abc"}}
+    limits.spend_event(ClientEvent.MARKS_SET, "ann", items_in(ClientEvent.MARKS_SET, batch))
+    assert accepted(limits, ClientEvent.MARKS_SET, 9) == 2
+    assert accepted(limits, ClientEvent.HISTORY_READ, 9) == 9 - 4, "of all requests the batch is one"
+
+
+@pytest.mark.parametrize("payload", [None, "x", [], {}, {"marks": 7}, {"marks": {}}, {"marks": {"a": {}}}])
+def test_a_payload_that_is_no_batch_counts_once(payload: Any) -> None:
+    assert items_in(ClientEvent.MARKS_SET, payload) == 1
+    assert items_in(ClientEvent.SESSION_SYNC, {"marks": {"a": 1, "b": 2}}) == 1
 
 
 def test_by_default_ordinary_typing_is_never_limited() -> None:

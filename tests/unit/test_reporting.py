@@ -10,6 +10,7 @@ from sio_clients import reporting
 from sio_clients.errors import Refused, Unavailable
 from sio_clients.reporting import DeliveryReports
 from sio_clients.transport import ConnectionLost
+from sio_server.protocol.events import MAX_MARKED
 from sio_server.protocol.position import Position
 from tests.waiting import Inbox
 
@@ -20,11 +21,14 @@ class Server:
     def __init__(self) -> None:
         self._got: Inbox[tuple[str, int]] = Inbox()
         self.got = self._got.items
+        self.requests: list[int] = []  # how many conversations each request named
         self.failure: Exception | None = None
         self.answers = asyncio.Semaphore(0)
 
-    async def report(self, conversation_id: str, seq: int) -> None:
-        self._got((conversation_id, seq))
+    async def report(self, seqs: dict[str, int]) -> None:
+        self.requests.append(len(seqs))
+        for conversation_id, seq in seqs.items():
+            self._got((conversation_id, seq))
         await self.answers.acquire()
         if self.failure is not None:
             failure, self.failure = self.failure, None
@@ -36,6 +40,12 @@ class Server:
 
 def at(seq: int, epoch: str = "e1") -> Position:
     return Position(epoch, seq)
+
+
+async def settled(reports: DeliveryReports) -> None:
+    """Wait until there is nothing more to report."""
+    if reports._reporting is not None:
+        await reports._reporting
 
 
 async def test_positions_reached_during_a_report_are_reported_together() -> None:
@@ -50,10 +60,11 @@ async def test_positions_reached_during_a_report_are_reported_together() -> None
     await server.until(3)
     assert server.got[0] == ("a", 1)
     assert sorted(server.got[1:]) == [("a", 4), ("b", 9)]
+    assert server.requests == [1, 2], "all conversations in one request"
     await reports.close()
 
 
-async def test_between_two_reports_of_a_conversation_there_is_a_pause() -> None:
+async def test_between_two_reports_there_is_a_pause() -> None:
     server = Server()
     server.answers = asyncio.Semaphore(99)
     reports = DeliveryReports(server.report, pause_s=0.2)
@@ -75,8 +86,7 @@ async def test_nothing_is_reported_twice_and_an_unchanged_position_costs_no_requ
     for seq in (1, 1, 2, 2, 2):
         reports.reached("a", at(seq))
         await server.until(seq)
-        while reports._tasks:
-            await asyncio.gather(*reports._tasks.values())
+        await settled(reports)
     assert server.got == [("a", 1), ("a", 2)]
 
 
@@ -102,7 +112,7 @@ async def test_a_report_that_was_lost_or_refused_is_repeated_only_with_a_newer_p
     reports = DeliveryReports(server.report, pause_s=0)
     reports.reached("a", at(5))
     await server.until(1)
-    await asyncio.gather(*reports._tasks.values())
+    await settled(reports)
     assert server.got == [("a", 5)]
     reports.reached("a", at(5))  # as after a reconnect
     await server.until(2)
@@ -117,8 +127,19 @@ async def test_a_forgotten_conversation_is_not_reported_and_one_with_a_new_epoch
     reports.reached("a", at(6))
     reports.forget("a")
     server.answers.release()
-    await asyncio.gather(*reports._tasks.values())
+    await settled(reports)
     assert server.got == [("a", 5)]
     reports.reached("a", at(5, "e2"))
     await server.until(2)
     await reports.close()
+
+
+async def test_a_thousand_conversations_are_reported_with_ten_requests() -> None:
+    server = Server()
+    server.answers = asyncio.Semaphore(99)
+    reports = DeliveryReports(server.report, pause_s=0)
+    for number in range(1000):
+        reports.reached(f"c{number}", at(number + 1))
+    await settled(reports)
+    assert sorted(server.got) == sorted((f"c{number}", number + 1) for number in range(1000))
+    assert server.requests == [MAX_MARKED] * 10

@@ -17,14 +17,16 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.namespace import Gateway
 from sio_server.gateway.sessions import readiness as readiness_module
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.handshake import Handshakes
-from sio_server.gateway.sessions.limits import Limits
+from sio_server.gateway.sessions.limits import Limits, Rate
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.refusals import ADVICE, PERIOD_S, HandshakeRefusals
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import ClientEvent
+from sio_server.protocol.names import AgentNames
 from sio_server.tasks import end_tasks
 from tests.conftest import SECRET
 
@@ -39,6 +41,7 @@ UNPLANNED: list[BaseException] = [
     asyncio.CancelledError(),
     BaseExceptionGroup("several", [SystemExit(1)]),
 ]
+ABOUT = Description(writes=(Rate(20, 1), Rate(600, 60)), conversations=1000, features=["stage", "guests"])
 each_unplanned = pytest.mark.parametrize("error", UNPLANNED, ids=lambda error: type(error).__name__)
 
 
@@ -76,7 +79,15 @@ def gateway(sessions: Sessions, handler: Any = None, fanout: Any = None) -> Gate
 
 def handshakes(sessions: Sessions) -> Handshakes:
     made: Any = sessions
-    return Handshakes(TOKENS, made, limits(), trusted_proxies=0, admit=lambda: None, now=lambda: 1_800_000_000.9)
+    return Handshakes(
+        TOKENS,
+        made,
+        limits(),
+        agents=AgentNames(["support_agent"]),
+        trusted_proxies=0,
+        admit=lambda: None,
+        now=lambda: 1_800_000_000.9,
+    )
 
 
 ENVIRON = {"aiohttp.request": SimpleNamespace(headers=CIMultiDict(), remote="127.0.0.1")}
@@ -172,12 +183,28 @@ async def test_a_new_session_is_ready_whatever_cannot_be_read(error: BaseExcepti
         deliver=lambda sid, event, payload: sent.append((event, payload)),
     )
     devices: Any = Devices(error)
-    ready = SessionReady(bus, Sessions(), devices, devices, node_name="n", node_urls=(), graphs=["echo"])  # type: ignore[arg-type]
+    sessions: Any = Sessions()
+    ready = SessionReady(
+        bus, sessions, devices, devices, node_name="n", node_urls=(), graphs=["echo"], about=ABOUT
+    )
     await ready.send("s")
     ((event, payload),) = sent
     assert event == "session:opened"
     assert payload["devices"] == ([] if error else ["phone"])
     assert payload["last_end"] is None
+
+
+def test_clients_are_told_the_limits_that_matter_to_them() -> None:
+    about = ABOUT.to_wire()
+    limits = about["limits"]
+    assert (limits["frame_bytes"], limits["text_bytes"], limits["page_entries"]) == (131_072, 16_384, 200)
+    assert (limits["sync_conversations"], limits["marked_conversations"]) == (100, 100)
+    assert limits["rates"]["writes"] == [{"count": 20, "seconds": 1}, {"count": 600, "seconds": 60}]
+    assert limits["rates"]["events"] == [], "no limit"
+    assert limits["followed_conversations"] == 1000
+    assert Description().to_wire()["limits"]["followed_conversations"] is None
+    assert about["features"] == ["guests", "stage"]
+    assert about["server"]["name"] == "roomgraph"
 
 
 # Readiness

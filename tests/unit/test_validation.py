@@ -9,6 +9,8 @@ from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_TEXT_BYTES, REQUESTS, ClientEvent
 from sio_server.protocol.validation import explain
 
+IN_IT = {"request_id": "r", "conversation_id": "c"}
+
 
 def refusal(event: ClientEvent, payload: Any) -> Refused:
     with pytest.raises(ValidationError) as caught:
@@ -19,10 +21,10 @@ def refusal(event: ClientEvent, payload: Any) -> Refused:
 @pytest.mark.parametrize(
     ("event", "payload", "start"),
     [
-        (ClientEvent.CONVERSATION_LEAVE, {}, "conversation_id: "),
-        (ClientEvent.CONVERSATION_LEAVE, {"conversation_id": "c", "colour": 1}, "colour: "),
-        (ClientEvent.CONVERSATION_JOIN, {"conversation_id": "c", "position": {"epoch": "e"}}, "position.seq: "),
-        (ClientEvent.CONVERSATION_INVITE, {"conversation_id": "c", "user_ids": ["a", 7]}, "user_ids.1: "),
+        (ClientEvent.HISTORY_READ, {}, "conversation_id: "),
+        (ClientEvent.HISTORY_READ, {"conversation_id": "c", "colour": 1}, "colour: "),
+        (ClientEvent.CONVERSATION_JOIN, IN_IT | {"position": {"epoch": "e"}}, "position.seq: "),
+        (ClientEvent.CONVERSATION_INVITE, IN_IT | {"user_ids": ["a", 7]}, "user_ids.1: "),
         (ClientEvent.SESSION_SYNC, {"positions": {"c": {"epoch": "e", "seq": -1}}}, "positions.c.seq: "),
         (ClientEvent.SESSION_SYNC, {"positions": {"!": None}}, "positions.!: "),
     ],
@@ -47,7 +49,7 @@ def test_a_text_over_the_limit_has_a_code_of_its_own_and_names_the_limit() -> No
 
 
 def test_messages_of_our_own_checks_have_no_prefix() -> None:
-    payload = {"conversation_id": "c", "text": "\ud83d"}
+    payload = IN_IT | {"text": "\ud83d"}
     message = refusal(ClientEvent.DRAFT_SAVE, payload).message
     assert message == "text: not valid Unicode: half of a surrogate pair"
 
@@ -55,11 +57,11 @@ def test_messages_of_our_own_checks_have_no_prefix() -> None:
 @pytest.mark.parametrize(
     ("event", "payload"),
     [
-        (ClientEvent.CONVERSATION_LEAVE, {"conversation_id": "!hunter2!"}),
-        (ClientEvent.CONVERSATION_CREATE, {"title": "hunter2" * 100}),
-        (ClientEvent.CONVERSATION_CREATE, {"access": "hunter2"}),
-        (ClientEvent.READ_UPDATE, {"conversation_id": "c", "seq": "hunter2"}),
-        (ClientEvent.CONVERSATION_LEAVE, {"conversation_id": "c", "colour": "hunter2"}),
+        (ClientEvent.CONVERSATION_LEAVE, IN_IT | {"conversation_id": "!hunter2!"}),
+        (ClientEvent.CONVERSATION_CREATE, {"request_id": "r", "title": "hunter2" * 100}),
+        (ClientEvent.CONVERSATION_CREATE, {"request_id": "r", "access": "hunter2"}),
+        (ClientEvent.MARKS_SET, {"marks": {"c": {"read": "hunter2"}}}),
+        (ClientEvent.HISTORY_READ, {"conversation_id": "c", "colour": "hunter2"}),
         (ClientEvent.MESSAGE_SEND, "hunter2"),
     ],
 )

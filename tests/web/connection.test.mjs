@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 const { Connection } = await import("../../web/js/connection/connection.js");
+const { change } = await import("../../web/js/connection/change.js");
 const { Route } = await import("../../web/js/connection/retry.js");
 const { state } = await import("../../web/js/state.js");
 
@@ -79,12 +80,12 @@ beforeEach(() => {
   navigator.onLine = true;
 });
 
-test("a draining node is left for another one within a second", () => {
+test("a node that sends its sessions away is left for another one within a second", () => {
   const connection = connect();
   latest().hear("session:opened", { nodes: [A, B] });
-  latest().hear("server:draining", { node: "9000" });
+  latest().hear("session:ended", { reason: "node_stopping", reconnect: true, after_ms: 200, nodes: [A, B] });
   assert.equal(connection.ready, null);
-  assert.ok(state.retryAt > 0 && state.retryAt <= Date.now() + 250);
+  assert.ok(state.retryAt >= Date.now() + 200 && state.retryAt <= Date.now() + 250, "not before the node has said");
   mock.timers.tick(250);
   assert.equal(latest().url, B);
   assert.equal(state.retryAt, 0);
@@ -94,7 +95,7 @@ test("a draining node is left for another one within a second", () => {
 test("events of a connection that was left are ignored", () => {
   connect();
   latest().hear("session:opened", { nodes: [A, B] });
-  latest().hear("server:draining", {});
+  latest().hear("session:ended", { reason: "cut_off", reconnect: true, after_ms: 0, nodes: [A, B] });
   events = [];
   sockets[0].hear("entry:appended", {});
   sockets[0].lose("transport close");
@@ -125,10 +126,10 @@ test("a request without an answer means that the connection is dead: another nod
 test("requests whose connection is lost are rejected at once, as repeatable", async () => {
   const connection = connect();
   latest().hear("session:opened", {});
-  const refused = assert.rejects(connection.insist("read:update", {}), { code: "offline", retryable: true });
+  const refused = assert.rejects(connection.insist("marks:set", {}), { code: "offline", retryable: true });
   sockets[0].lose("transport close");
   await refused;
-  await assert.rejects(connection.request("read:update", {}), { code: "offline" });
+  await assert.rejects(connection.request("marks:set", {}), { code: "offline" });
 });
 
 test("insisting repeats what the server could not do, and reports what it refused", async () => {
@@ -143,6 +144,33 @@ test("insisting repeats what the server could not do, and reports what it refuse
   assert.deepEqual(said[1].slice(0, 2), ["run:stop", { n: 1 }]);
   said[1][2]({ ok: false, error: { code: "not_a_member", message: "no", retryable: false } });
   await assert.rejects(asked, { code: "not_a_member", message: "no", retryable: false });
+});
+
+test("a change is repeated with its request_id, also on the next connection, until it is answered", async () => {
+  const connection = connect();
+  latest().hear("session:opened", {});
+  const asked = change(connection, "run:stop", { n: 1 });
+  const [[, first]] = latest().said;
+  latest().lose("transport close");
+  for (let turn = 0; turn < 30; turn++) await null;
+  mock.timers.tick(250);
+  latest().hear("session:opened", {});
+  mock.timers.tick(500);
+  for (let turn = 0; turn < 30; turn++) await null;
+  const [[event, again, answer]] = latest().said;
+  assert.equal(event, "run:stop");
+  assert.deepEqual(again, first);
+  assert.match(again.request_id, /^[\d-]+$/);
+  answer({ ok: true, stopped: [] });
+  assert.deepEqual((await asked).stopped, []);
+});
+
+test("a change that is refused is not repeated", async () => {
+  const connection = connect();
+  latest().hear("session:opened", {});
+  const asked = change(connection, "run:stop", {});
+  latest().said[0][2]({ ok: false, error: { code: "not_a_member", message: "no", retryable: false } });
+  await assert.rejects(asked, { code: "not_a_member" });
 });
 
 for (const code of ["token_expired", "token_revoked", "token_invalid", "invalid_payload"]) {

@@ -1,5 +1,6 @@
 // A draft is the same on all devices, whichever of them was disconnected meanwhile.
 
+import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Draft } from "../../web/js/conversation/draft.js";
@@ -29,4 +30,58 @@ test("a draft being written here is not replaced by another device's", async (t)
   assert.equal(draft.text, "mine");
   await draft.flush();
   assert.equal(draft.text, "mine");
+});
+
+test("a text that was not saved before a reload is there again, and is saved", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let kept = null;
+  const saved = [];
+  const keep = (one) => (kept = one);
+  const make = () => new Draft(async (text) => saved.push(text) + 4, () => {}, keep, kept);
+  const before = make();
+  before.startOver("e1");
+  before.onRemote({ rev: 4, text: "on the server" });
+  assert.equal(kept, null);
+  before.edit("typed just now");
+  const after = make();
+  assert.equal(after.text, "typed just now");
+  after.startOver("e1");
+  after.onRemote({ rev: 4, text: "on the server" });
+  assert.equal(after.text, "typed just now");
+  await after.flush();
+  assert.deepEqual(saved, ["typed just now"]);
+  assert.equal(kept, null, "the server has it");
+});
+
+test("a text that was sent just before a reload does not come back as a draft", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let kept = null;
+  const make = () => new Draft(failing, () => {}, (one) => (kept = one), kept);
+  const before = make();
+  before.startOver("e1");
+  before.onRemote({ rev: 4, text: "to be sent" });
+  before.clear();
+  await null;
+  const after = make();
+  after.startOver("e1");
+  after.onRemote({ rev: 4, text: "to be sent" });
+  assert.equal(after.text, "");
+  after.startOver("e2");
+  after.onRemote({ rev: 1, text: "in another log" });
+  assert.equal(after.text, "in another log");
+});
+
+test("what a tab's user has not saved is kept from other users and from duplicated tabs", async () => {
+  const { keepDraft, keptDraft } = await import("../../web/js/conversation/kept_drafts.js");
+  const { state } = await import("../../web/js/state.js");
+  const { stored } = await import("../../web/js/storage.js");
+  state.me = "ann";
+  keepDraft("constructor", { text: "mine", rev: 1 });
+  assert.equal(keptDraft("constructor").text, "mine");
+  assert.equal(keptDraft("toString"), undefined);
+  state.me = "bob";
+  assert.equal(keptDraft("constructor"), undefined);
+  state.me = "ann";
+  stored.device = "another";
+  assert.equal(keptDraft("constructor"), undefined);
 });

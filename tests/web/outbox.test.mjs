@@ -10,7 +10,9 @@ const { forgetUnsent } = await import("../../web/js/connection/sign_out.js");
 await lazy.outboxTakeover.load(); // fetching it takes more than the turns that a test waits
 const { state } = await import("../../web/js/state.js");
 
-// A log that takes each request_id once, and may be told not to answer.
+const failure = (code, retryable) => Object.assign(new Error(code), { code, retryable });
+
+// A log that takes each request_id once, and may be told not to answer, or to be too busy for a text.
 class Server {
   log = [];
   sends = 0;
@@ -19,13 +21,15 @@ class Server {
     return { ready, request: (event, payload) => this.#take(event, payload) };
   }
 
-  async #take(event, { request_id, text, ...rest }) {
+  async #take(event, { request_id, text, after, ...rest }) {
     this.sends += 1;
     await null;
-    if (text === "no") throw Object.assign(new Error("refused"), { code: "not_a_member", retryable: false });
+    if (after && !this.log.some((entry) => entry.request_id === after)) throw failure("out_of_order", true);
+    if (text === "no") throw failure("not_a_member", false);
+    if (text === this.busy) throw failure("unavailable", true);
     let seq = this.log.findIndex((entry) => entry.request_id === request_id) + 1;
     if (!seq) seq = this.log.push({ event, request_id, text, ...rest });
-    if (this.silent) throw Object.assign(new Error("no answer"), { code: "offline", retryable: true });
+    if (this.silent) throw failure("offline", true);
     return { ok: true, seq };
   }
 
@@ -72,10 +76,12 @@ beforeEach(() => {
   state.conversations.clear();
 });
 
-test("messages are sent one at a time, in their order, and leave the store with their ack", async () => {
-  const outbox = await page("d1");
+test("messages are sent together, logged in their order, and leave the store with their ack", async () => {
+  const outbox = await page("d1", { online: false });
   for (const text of ["a", "b", "c"]) outbox.add("plans", text);
-  assert.equal(server.sends, 1);
+  outbox.connection.ready = true;
+  outbox.pumpAll();
+  assert.equal(server.sends, 3);
   await settle();
   assert.deepEqual(server.texts, ["a", "b", "c"]);
   assert.equal(store.records.size, 0);
@@ -92,6 +98,32 @@ test("a message without an answer is sent again with its request_id, and those b
   await pass(1500);
   assert.deepEqual(server.texts, ["a", "b"]);
   assert.equal(server.sends, 3);
+});
+
+test("messages keep their order though one in the middle is refused, and another not carried out at first", async () => {
+  const outbox = await page("d1", { online: false });
+  for (const text of ["a", "no", "b", "c", "d"]) outbox.add("plans", text);
+  server.busy = "c";
+  outbox.connection.ready = true;
+  outbox.pumpAll();
+  await settle();
+  assert.deepEqual(server.texts, ["a", "b"]);
+  server.busy = null;
+  await pass(1500);
+  assert.deepEqual(server.texts, ["a", "b", "c", "d"]);
+  assert.deepEqual(outbox.of("plans").map(({ state }) => state), ["sent", "refused", "sent", "sent", "sent"]);
+});
+
+test("so many messages are on their way at a time, and no more", async () => {
+  const outbox = await page("d1", { online: false });
+  const texts = Array.from({ length: 40 }, (_, n) => `${n}`);
+  for (const text of texts) outbox.add("plans", text);
+  outbox.connection.ready = true;
+  outbox.pumpAll();
+  assert.equal(server.sends, 16);
+  await settle();
+  assert.deepEqual(server.texts, texts);
+  assert.equal(server.sends, 40);
 });
 
 test("a refused message lets the others pass, is kept, and can be sent again or discarded", async () => {

@@ -5,6 +5,9 @@ local conversation_room = CONVERSATION_ROOM .. conversation_id
 -- The session whose request this step carries out: devices are told with the entries that it causes. '' for none.
 local acting_session = ''
 
+-- What this step makes: `by` is the request that it carries out (see `_request.lua`), `seq` that of the last entry.
+local made = {}
+
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
@@ -30,7 +33,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, turns, hidden}
+    threads, retired, usage, turns, hidden, touched}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -58,10 +61,15 @@ local function read_entry(seq)
   return found and found[2][2]
 end
 
+-- What a list of conversations reads of an entry, besides its author: those by the agent that it counts.
+local AGENT = 'agent:'
+local is_listed = {answer = true, interrupt = true}
+
 -- The log has lost entries that were delivered (a truncated append-only file, a failover). It gets a new epoch, so that
 -- no position stands for two different entries; nodes and devices start over.
 local function begin_epoch(epoch)
   redis.call('HSET', meta, 'epoch', epoch)
+  redis.call('HSET', touched, '', now())
   publish('conversation:reset', conversation_room, object('conversation_id', conversation_id, 'epoch', epoch))
 end
 
@@ -77,7 +85,8 @@ local function current_entries(turn_id)
 end
 
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
--- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, sent_field.
+-- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
+-- (the author, for whom the entry's bytes count), mentions (the people that a message names, ' name name ').
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
@@ -85,14 +94,16 @@ local function append_entry(entry_type, data, about)
   local seq, epoch, n = tonumber(known[1]) + 1, known[2], tonumber(known[5]) + 1
   local ts = now()
   local turn_id = entry_type == 'message' and seq or tonumber(about.turn_id)
-  local hides, sent_field = about.hides or {}, about.sent_field
+  local hides, counts_for = about.hides or {}, about.counts_for
   if about.hides_itself then hides[#hides + 1] = seq end
   local told = {'v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts}
   if turn_id then told[#told + 1], told[#told + 2] = 'turn_id', turn_id end
   if #hides > 0 then told[#told + 1], told[#told + 2] = 'hides', raw('[' .. table.concat(hides, ',') .. ']') end
   told[#told + 1], told[#told + 2] = 'data', raw(data)
   local envelope = object(unpack(told))
-  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', sent_field or '')
+  local author = counts_for or (is_listed[entry_type] and AGENT or '')
+  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
+  made.seq = seq
   redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n)
   if turn_id and not about.hides_itself then redis.call('ZADD', turns, turn_id, seq) end
   for _, other in ipairs(hides) do
@@ -102,11 +113,17 @@ local function append_entry(entry_type, data, about)
   local first, retention = tonumber(known[3]), tonumber(known[4])
   if retention > 0 and seq - first + 1 > retention then
     local keep_from = seq - retention + 1
-    -- A send is remembered exactly as long as its entry is.
+    -- The result of a request is kept exactly as long as the last entry that it made. Which message of a user was
+    -- dropped last is known, since the user's next one may say that it comes `after` it.
     for _, old in ipairs(redis.call('XRANGE', log, '-', entry_id(keep_from - 1))) do
-      if old[2][4] ~= '' then
-        redis.call('HDEL', sent, old[2][4])
-        redis.call('HINCRBY', usage, string.match(old[2][4], '^%S+'), -#old[2][2])
+      local by, counted_for = old[2][4], old[2][6]
+      local record = by ~= '' and redis.call('HGET', sent, by)
+      if record and string.match(record, '^%x+ %x+ (%d+)') .. '-0' == old[1] then
+        redis.call('HDEL', sent, by)
+      end
+      if counted_for ~= '' and counted_for ~= AGENT then
+        redis.call('HSET', sent, string.match(by, '^(%S+) (%S+)$'))
+        redis.call('HINCRBY', usage, counted_for, -#old[2][2])
       end
       local old_seq = string.match(old[1], '^%d+')
       if redis.call('ZREM', turns, old_seq) == 0 then redis.call('HDEL', hidden, old_seq) end
@@ -114,7 +131,8 @@ local function append_entry(entry_type, data, about)
     redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
     redis.call('HSET', meta, 'first', keep_from)
   end
-  if sent_field then redis.call('HINCRBY', usage, string.match(sent_field, '^%S+'), #envelope) end
+  if counts_for then redis.call('HINCRBY', usage, counts_for, #envelope) end
+  if entry_type == 'message' or entry_type == 'answer' then redis.call('HSET', meta, 'said_seq', seq) end
   redis.call('HINCRBY', stats, 'entries', 1)
   if acting_session == '' then
     publish('entry:appended', conversation_room, with_fields(envelope, 'n', n))

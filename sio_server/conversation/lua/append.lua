@@ -1,34 +1,35 @@
 -- A user's message: membership, dedupe, next seq, log, run queue and bus in one step.
 --   data            of the entry (JSON)
---   digest          of the body, 40 hexadecimal digits
 --   run_id          used if the agent answers
 --   mentioned       the names that the text mentions, with a space before and after each
+--   people          whom the text mentions by name, with a space before and after each, or ''
 --   edits           seq of the message that this one edits, or ''
+--   after           request_id of the user's message that must be in the log before this one, or ''
 --   by              who writes (JSON)
 --   seen_epoch, seen_seq, seen_ts   the last entry that the node has delivered here, or ''
 --   new_epoch       used if the log has lost that entry
 --   quota           '' if the bytes that a user writes are not limited
 -- Returns grant_needed: wanted (bytes), when more has to be granted to the user first.
--- Returns ok: ack (JSON), new ('1' or '0'); or an error code.
+-- Returns ok: ack (JSON); or an error code.
 -- keys: conversation
--- include: run
-local user_id, data, request_id, digest, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch,
-  quota
+-- include: run request
+local user_id, data, after, run_id, mentioned, people, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch, quota
   = unpack(ARGV)
 acting_session = cjson.decode(by).session_id
 
--- Dedupe comes before membership: a user who has left since still gets the ack of what was accepted.
-local field = user_id .. ' ' .. request_id
-local before = redis.call('HGET', sent, field)
-if before then
-  if string.sub(before, 1, 40) ~= digest then return {'request_id_reused'} end
-  return {'ok', 'ack', string.sub(before, 42), 'new', '0'}
-end
+-- This comes before membership: a user who has left since still gets the ack of what was accepted.
+local repeated = first_reply()
+if repeated then return repeated end
 
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end
 refusal = refuse_ungranted(user_id, #data + ENTRY_BYTES, quota)
 if refusal then return refusal end
+
+if after ~= '' and redis.call('HEXISTS', sent, user_id .. ' ' .. after) == 0
+  and redis.call('HGET', sent, user_id) ~= after then
+  return {'out_of_order'}
+end
 
 if seen_seq ~= '' then
   local last = redis.call('HMGET', meta, 'epoch', 'seq', 'ts')
@@ -65,10 +66,9 @@ if edits ~= '' then
   hides = current_entries(edits)
 end
 if answered then data = with_fields(data, 'run_id', run_id) end
-local seq, epoch, ts = append_entry('message', data, {sent_field = field, hides = hides})
+local seq, epoch, ts = append_entry('message', data, {counts_for = user_id, hides = hides, mentions = people})
 local ack = object('conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'ts', ts,
   'run_id', answered and run_id or null)
-redis.call('HSET', sent, field, digest .. ' ' .. ack)
 redis.call('HSET', meta, 'message_seq', seq, 'message_user', user_id)
 if answered then
   if base then
@@ -81,4 +81,4 @@ elseif base then
   redis.call('HSET', meta, 'thread', base)
   supersede_interrupts()
 end
-return {'ok', 'ack', ack, 'new', '1'}
+return keep_reply({'ok', 'ack', ack})

@@ -1,16 +1,15 @@
 -- Create a conversation with its owner as first member.
 --   retention       how many entries are kept, 0: all
---   digest          of the settings and the invited users
 --   data            of the first entry (JSON)
 --   settings        of the conversation (JSON object of strings)
 --   user_ids        of invited users (JSON array)
 --   invitations_kept_ms   how long their invitations hold
 -- Returns ok: new ('1' or '0'); or an error code.
 -- keys: conversation
--- include: entry once
-local user_id, session_id, epoch, retention, digest, data, settings, user_ids, invitations_kept_ms = unpack(ARGV)
+-- include: entry request
+local user_id, session_id, epoch, retention, data, settings, user_ids, invitations_kept_ms = unpack(ARGV)
 acting_session = session_id
-return once(function()
+return request(function()
   local known = redis.call('HMGET', meta, 'owner', 'digest')
   if known[1] then
     if known[1] == user_id and known[2] == digest then return {'ok', 'new', '0'} end

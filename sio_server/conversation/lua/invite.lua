@@ -1,9 +1,9 @@
 -- Invite users (`user_ids`, a JSON array) for `invitations_kept_ms`; any member may invite. An invitation that holds already
--- is renewed. Returns ok: new (ids of the users newly invited); or an error code.
+-- is renewed. Returns ok: new (ids of the users newly invited), title; or an error code.
 -- keys: conversation
--- include: entry once
+-- include: entry request
 local user_id, user_ids, invitations_kept_ms = unpack(ARGV)
-return once(function()
+return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
   local now_ms, new = milliseconds(), {}
@@ -14,5 +14,5 @@ return once(function()
       new[#new + 1] = guest
     end
   end
-  return {'ok', 'new', new}
+  return {'ok', 'new', new, 'title', redis.call('HGET', meta, 'title')}
 end)

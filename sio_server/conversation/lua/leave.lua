@@ -2,16 +2,17 @@
 -- A conversation that nobody can reach any more is kept for `abandoned_kept_ms` (0: for ever).
 -- Returns ok: left ('1' if the user was a member, or '0').
 -- keys: conversation
--- include: entry once
+-- include: entry request
 local user_id, session_id, data, abandoned_kept_ms = unpack(ARGV)
 acting_session = session_id
-return once(function()
+return request(function()
   local declined = redis.call('ZREM', invitations, user_id) == 1
   if redis.call('HDEL', members, user_id) == 0 then
     if declined then expire_if_unreachable(abandoned_kept_ms) end
     return {'ok', 'left', '0'}
   end
   redis.call('HDEL', reads, user_id)
+  redis.call('HDEL', touched, user_id)
   local draft = redis.call('HGET', drafts, user_id)
   if draft then
     redis.call('HDEL', drafts, user_id)

@@ -1,19 +1,17 @@
 -- A member answers an interrupt; the first answer wins. When all are answered the dialog continues in a new run.
 --   value, by       the answer, and who gives it (JSON)
---   digest          of user, device and value, 40 hexadecimal digits
 --   run_id          used if this was the last open interrupt
 -- Returns ok: ack (JSON); already_resolved: ack (JSON) of the answer that won; or an error code.
 -- keys: conversation
--- include: run
-local user_id, interrupt_id, value, by, digest, run_id = unpack(ARGV)
+-- include: run request
+local user_id, interrupt_id, value, by, run_id = unpack(ARGV)
 acting_session = cjson.decode(by).session_id
+local repeated = first_reply()
+if repeated then return repeated end
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end
 local before = redis.call('HGET', resolved, interrupt_id)
-if before then
-  if string.sub(before, 1, 40) == digest then return {'ok', 'ack', string.sub(before, 42)} end
-  return {'already_resolved', 'ack', string.sub(before, 42)}
-end
+if before then return {'already_resolved', 'ack', before} end
 local asked_as = redis.call('HGET', interrupts, interrupt_id)
 if not asked_as then return {'unknown_interrupt'} end
 if redis.call('HGET', meta, 'approvals') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner' then
@@ -25,7 +23,7 @@ local all_answered = redis.call('HLEN', interrupts) == 0
 local outcome = object('outcome', 'answered', 'value', raw(value), 'by', raw(by), 'run_id', all_answered and run_id or null)
 local seq = settle(interrupt_id, outcome)
 local ack = with_fields(outcome, 'conversation_id', conversation_id, 'interrupt_id', interrupt_id, 'seq', seq)
-redis.call('HSET', resolved, interrupt_id, digest .. ' ' .. ack)
+redis.call('HSET', resolved, interrupt_id, ack)
 if all_answered then
   local given, flat = {}, redis.call('HGETALL', answers)
   for i = 1, #flat, 2 do given[#given + 1] = cjson.encode(flat[i]) .. ':' .. flat[i + 1] end
@@ -35,4 +33,4 @@ if all_answered then
   begin_run(run_id, 'resume', turn[3], turn[3], 'source', turn[1], 'base', turn[2],
     'answers', '{' .. table.concat(given, ',') .. '}')
 end
-return {'ok', 'ack', ack}
+return keep_reply({'ok', 'ack', ack})

@@ -1,10 +1,10 @@
 -- A member stops the run `run_id`, or all runs (''), at once. `by` says who (JSON).
 -- Returns ok: stopped (ids of the runs that this stopped); or an error code.
 -- keys: conversation
--- include: run once
+-- include: run request
 local user_id, run_id, by = unpack(ARGV)
 acting_session = cjson.decode(by).session_id
-return once(function()
+return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
   local stopped = {}

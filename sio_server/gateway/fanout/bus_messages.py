@@ -17,7 +17,6 @@ from sio_server.store.keys import conversation_room
 _PUBLISHED: frozenset[str] = frozenset(ServerEvent) - {
     ServerEvent.SESSION_OPENED,
     ServerEvent.CONVERSATION_SYNCED,
-    ServerEvent.SERVER_DRAINING,
 }
 _ROOMS = ("conversation:", "user:")
 # Fields on which the node itself acts.

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.errors import errors_as_json
 from sio_server.gateway.http.hosts import AllowedHosts
 from sio_server.gateway.http.page import PagePolicy
@@ -24,14 +25,21 @@ class Routes(Protocol):
 
 
 def make_application(
-    groups: Iterable[Routes], *, hosts: AllowedHosts, policy: PagePolicy, stage: StageRoutes | None = None
+    groups: Iterable[Routes],
+    *,
+    hosts: AllowedHosts,
+    cors: Cors,
+    policy: PagePolicy,
+    stage: StageRoutes | None = None,
 ) -> web.Application:
     """The application, to which the Socket.IO server is attached: `hosts` and `policy` hold for it as well."""
-    app = web.Application(middlewares=[errors_as_json, hosts.check], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        middlewares=[errors_as_json, hosts.check, cors.answer_preflight], client_max_size=MAX_BODY_BYTES
+    )
     for group in groups:
         app.add_routes(group.routes())
     app.on_response_prepare.append(policy.apply)
+    app.on_response_prepare.append(cors.allow)
     if stage is not None:
         app.add_routes(stage.routes())
-        app.on_response_prepare.append(stage.allow_origin)
     return app

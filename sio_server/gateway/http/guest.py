@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.sessions.auth import Tokens, guest_user_id
 from sio_server.gateway.sessions.limits import GUEST_HANDSHAKES
 from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.names import AgentNames, clean_name
 from sio_server.protocol.validation import explain
+
+
+def _cleaned(name: Any) -> Any:
+    return clean_name(name) if isinstance(name, str) else name
 
 
 class GuestRequest(BaseModel):
@@ -19,15 +24,25 @@ class GuestRequest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+    name: Annotated[str, BeforeValidator(_cleaned), StringConstraints(min_length=1, max_length=60)]
 
 
 class GuestRoutes:
     """`POST /api/guest`, which refuses unless `allowed`."""
 
-    def __init__(self, tokens: Tokens, request_limits: RequestLimits, *, allowed: bool, token_ttl_s: int) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        request_limits: RequestLimits,
+        agents: AgentNames,
+        *,
+        allowed: bool,
+        token_ttl_s: int,
+    ) -> None:
+        """A guest may not be called as one of `agents`."""
         self._tokens = tokens
         self._request_limits = request_limits
+        self._agents = agents
         self._allowed = allowed
         self._token_ttl_s = token_ttl_s
 
@@ -46,6 +61,8 @@ class GuestRoutes:
             raise explain(exc) from None
         except (ValueError, LookupError):  # not UTF-8, or a charset that does not exist
             raise Refused(ErrorCode.INVALID_PAYLOAD, "the body is not text in UTF-8") from None
+        if self._agents.include(guest.name):
+            raise Refused(ErrorCode.INVALID_PAYLOAD, "name: the agent is called so; take another name")
         user_id = guest_user_id(guest.name)
         token = self._tokens.issue(user_id, guest.name, self._token_ttl_s)
         answer = {"user_id": user_id, "name": guest.name, "token": token, "expires_in": self._token_ttl_s}

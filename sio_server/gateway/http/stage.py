@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from aiohttp import ClientConnectionError, web
@@ -32,36 +31,18 @@ class Stage:
 class StageRoutes:
     """`GET /stage` and `GET /api/trace`; a node without a stage has no such routes."""
 
-    def __init__(self, stage: Stage, node_name: str, page_origins: Collection[str]) -> None:
-        """Pages of `page_origins` may read the trace."""
+    def __init__(self, stage: Stage, node_name: str) -> None:
         self._stage = stage
         self._node_name = node_name
-        self._page_origins = page_origins
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
-        return [
-            web.get("/stage", self._page),
-            web.get(TRACE_PATH, self._trace),
-            web.options(TRACE_PATH, self._preflight),
-        ]
-
-    async def allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Let the listed pages read the trace, errors included."""
-        if request.path == TRACE_PATH:
-            response.headers["Vary"] = "Origin"
-            if request.headers.get("Origin") in self._page_origins:
-                response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+        return [web.get("/stage", self._page), web.get(TRACE_PATH, self._trace)]
 
     async def _page(self, request: web.Request) -> web.FileResponse:
         if not (WEB / "stage.html").is_file():
             raise web.HTTPNotFound
         return web.FileResponse(WEB / "stage.html")
-
-    async def _preflight(self, request: web.Request) -> web.Response:
-        """What a browser asks before a page of another node may read the trace."""
-        allowed = {"Access-Control-Allow-Methods": "GET", "Access-Control-Allow-Headers": "Authorization"}
-        return web.Response(status=204, headers=allowed)
 
     async def _trace(self, request: web.Request) -> web.StreamResponse:
         """The trace events of all nodes, one JSON object a line, until the reader leaves or the node stops."""

@@ -34,7 +34,7 @@ class StatusRoutes:
 
     async def _status(self, request: web.Request) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer":
+        if scheme.lower() != "bearer":
             raise Refused(ErrorCode.TOKEN_MISSING, "no token: send it as `Authorization: Bearer ...`")
         self._request_limits.count(request)
         identity = self._tokens.check(token.strip())

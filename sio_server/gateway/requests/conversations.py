@@ -9,11 +9,13 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
+from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
@@ -46,37 +48,41 @@ class ConversationRequests:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
         self._catch_up.check_limit(session, request.conversation_id)
-        named = request.model_copy(update={"graph": graph})
         try:
-            conversation_id, created = await self._members.create(session.author, named)
+            conversation_id, created = await self._members.create(session.author, request, graph)
         except Refused as exc:
             if exc.code == ErrorCode.CONVERSATION_EXISTS and request.conversation_id is not None:
                 await self._charge_guess(session, request.conversation_id)
             raise
         result, _ = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
-        if created:
+        if created.is_news:
             await self._notify_user(session.user_id, conversation_id, "joined", request.title, session)
             await self._notify_invited(conversation_id, request.invite, request.title, session)
-        return {"created": created, **result}
+        return {"created": created.done, **result}
 
     async def join(self, session: Session, request: events.ConversationJoin) -> dict[str, Any]:
         self._catch_up.check_limit(session, request.conversation_id)
-        joined = await self._members.join(session.author, request.conversation_id)
+        joined = await self._members.join(session.author, request.conversation_id, identify(session, request))
         position = request.position.to_position() if request.position else None
         result, _ = await self._catch_up.follow(session, request.conversation_id, position, MAX_PAGE_BYTES)
-        if joined:
+        if joined.is_news:
             await self._notify_user(session.user_id, request.conversation_id, "joined", result["title"], session)
-        return {"joined": joined, **result}
+        return {"joined": joined.done, **result}
 
     async def leave(self, session: Session, request: events.ConversationLeave) -> dict[str, Any]:
-        left = await self._members.leave(session.author, request.conversation_id)
-        if left:
+        left = await self._members.leave(session.author, request.conversation_id, identify(session, request))
+        if left.is_news:
             await self._notify_user(session.user_id, request.conversation_id, "left", "", session)
-        return {"conversation_id": request.conversation_id, "left": left}
+        return {"conversation_id": request.conversation_id, "left": left.done}
 
     async def list(self, session: Session, request: events.ConversationList) -> dict[str, Any]:
-        items, cursor = await self._members.conversations(session.user_id, request.after, request.limit)
-        return {"conversations": items, "next": cursor}
+        return await self._members.listing.read(
+            session.user_id,
+            session.name,
+            after=request.after,
+            limit=request.limit,
+            changed_since=request.changed_since,
+        )
 
     async def history(self, session: Session, request: events.HistoryRead) -> dict[str, Any]:
         if request.after is not None and request.before is not None:
@@ -97,32 +103,55 @@ class ConversationRequests:
         }
 
     async def invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
-        invited = await self._members.invite(session.author, request.conversation_id, request.user_ids)
-        view = await self._log.get_view(request.conversation_id, session.user_id)
-        await self._notify_invited(request.conversation_id, invited, view.title, session)
-        return {"conversation_id": request.conversation_id, "invited": invited}
+        invited = await self._members.invite(
+            session.author, request.conversation_id, request.user_ids, identify(session, request)
+        )
+        if not invited.repeated:
+            await self._notify_invited(request.conversation_id, invited.user_ids, invited.title, session)
+        return {"conversation_id": request.conversation_id, "invited": invited.user_ids}
 
     async def members(self, session: Session, request: events.MembersList) -> dict[str, Any]:
         members = await self._members.members(request.conversation_id, session.user_id)
         return {"conversation_id": request.conversation_id, "members": members}
 
     async def sync(self, session: Session, request: events.SessionSync) -> dict[str, Any]:
+        positions, cursor = request.positions, None
+        if positions is None:
+            ids, cursor = await self._members.page_of_ids(session.user_id, request.after, request.limit)
+            positions = dict.fromkeys(ids)
+        elif request.after is not None:
+            raise Refused(ErrorCode.INVALID_PAYLOAD, "after: give it only where positions is null")
         budget = MAX_PAGE_BYTES
         results: dict[str, Any] = {}
-        for conversation_id, position in request.positions.items():
+        for conversation_id, position in positions.items():
             try:
                 result, size = await self._catch_up.follow(
                     session,
                     conversation_id,
                     position.to_position() if position else None,
                     max(budget, MIN_SYNC_BYTES),
+                    request.entries,
                 )
+                budget -= size  # as Redis counts a page: bytes of the entries as they are stored
+                if request.members:
+                    result["members"], size = await self._members_within(budget, session, conversation_id)
+                    budget -= size
             except Refused as exc:
                 results[conversation_id] = {"error": exc.to_wire()}
                 continue
-            budget -= size  # as Redis counts a page: bytes of the entries as they are stored
+            if not request.marks:
+                del result["reads"], result["delivered"]
             results[conversation_id] = result
-        return {"conversations": results}
+        return {"conversations": results, "next": cursor}
+
+    async def _members_within(
+        self, budget: int, session: Session, conversation_id: str
+    ) -> tuple[Sequence[dict[str, Any]] | None, int]:
+        """The members and their size in bytes, or None when the budget is used up: the client asks for them."""
+        if budget <= 0:
+            return None, 0
+        members = await self._members.members(conversation_id, session.user_id)
+        return members, len(to_json(members))
 
     async def _charge_guess(self, session: Session, conversation_id: str) -> None:
         """An id that is taken cannot be given, which tells that it is taken: make it expensive to guess.
@@ -140,8 +169,7 @@ class ConversationRequests:
             "conversation_id": conversation_id,
             "change": change,
             "title": title,
-            "by": by.user_id,
-            "device_id": by.device_id,
+            "by": {"user_id": by.user_id, "device_id": by.device_id, "session_id": by.sid},
         }
         await self._bus.emit(ServerEvent.CONVERSATION_CHANGED, updated, room=user_room(user_id))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.protocol import events
@@ -24,7 +25,8 @@ class DeviceRequests:
         return {"devices": await self._devices.listed(session.user_id)}
 
     async def rename(self, session: Session, request: events.DeviceRename) -> dict[str, Any]:
-        await self._devices.rename(session.sid, session.user_id, request.device_id, request.device_name)
+        identity = identify(session, request)
+        await self._devices.rename(session.sid, session.user_id, request.device_id, request.device_name, identity)
         return {"device_id": request.device_id, "device_name": request.device_name}
 
     async def sign_out(self, session: Session, request: events.DeviceSignOut) -> dict[str, Any]:
@@ -33,7 +35,9 @@ class DeviceRequests:
         if itself:
             session.acked = loop.create_future()
         try:
-            count = await self._refused_tokens.sign_out(session.sid, session.author, request.device_id)
+            count = await self._refused_tokens.sign_out(
+                session.sid, session.author, request.device_id, identify(session, request)
+            )
             if itself:  # at once: its next request may be here before the bus brings the news
                 by = {"device_id": session.device_id, "device_name": session.device_name}
                 self._sign_outs.end(session.sid, signed_out(by))

@@ -6,9 +6,11 @@ import time
 from typing import Any
 
 from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.marks import MarkedBy, Moves
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.requests.runs import new_run_id
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
@@ -35,6 +37,7 @@ class MessageRequests:
                 request.request_id,
                 request.text,
                 run_id=new_run_id(),
+                after=request.after,
                 handed=self._fanout.handed(request.conversation_id),
             )
         except RoomgraphError as exc:
@@ -57,31 +60,36 @@ class MessageRequests:
             request.request_id,
             request.text,
             run_id=new_run_id(),
+            after=request.after,
             edits=request.seq,
             handed=self._fanout.handed(request.conversation_id),
         )
         return ack
 
-    async def mark_read(self, session: Session, request: events.ReadUpdate) -> dict[str, Any]:
-        seq = await self._log.marks.mark_read(
-            request.conversation_id, session.user_id, session.device_id, request.seq
-        )
-        return {"conversation_id": request.conversation_id, "seq": seq}
-
-    async def mark_delivered(self, session: Session, request: events.DeliveryUpdate) -> dict[str, Any]:
+    async def set_marks(self, session: Session, request: events.MarksSet) -> dict[str, Any]:
         # In a large room each entry would make as many events as there are sessions, for every one of them.
-        seq = await self._log.marks.mark_delivered(
-            request.conversation_id,
-            session.user_id,
-            session.device_id,
-            request.seq,
-            tell=self._fanout.follower_count(request.conversation_id) <= DELIVERY_SESSIONS,
-        )
-        return {"conversation_id": request.conversation_id, "seq": seq}
+        marks = {
+            conversation_id: Moves(
+                mark.read,
+                mark.delivered,
+                tell=self._fanout.follower_count(conversation_id) <= DELIVERY_SESSIONS,
+            )
+            for conversation_id, mark in request.marks.items()
+        }
+        moved = await self._log.marks.move(_marked_by(session), marks)
+        return {
+            "marks": {
+                conversation_id: {"error": at.to_wire()} if isinstance(at, Refused) else at
+                for conversation_id, at in moved.items()
+            }
+        }
 
     async def save_draft(self, session: Session, request: events.DraftSave) -> dict[str, Any]:
         rev = await self._log.marks.save_draft(
-            request.conversation_id, session.user_id, session.device_id, request.text
+            request.conversation_id,
+            _marked_by(session),
+            request.text,
+            request=identify(session, request),
         )
         return {"conversation_id": request.conversation_id, "rev": rev}
 
@@ -92,7 +100,12 @@ class MessageRequests:
             "conversation_id": request.conversation_id,
             "user_id": session.user_id,
             "device_id": session.device_id,
+            "session_id": session.sid,
             "typing": request.typing,
         }
         await self._bus.emit(ServerEvent.TYPING_CHANGED, typing, room=conversation_room(request.conversation_id))
         return {}
+
+
+def _marked_by(session: Session) -> MarkedBy:
+    return MarkedBy(session.user_id, session.device_id, session.sid)

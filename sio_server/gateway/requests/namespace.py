@@ -15,7 +15,7 @@ from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.handshake import Handshakes
-from sio_server.gateway.sessions.limits import Limits
+from sio_server.gateway.sessions.limits import Limits, items_in
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
@@ -44,8 +44,7 @@ def handlers_of(
         ClientEvent.SESSION_SYNC: conversations.sync,
         ClientEvent.MESSAGE_SEND: messages.send,
         ClientEvent.MESSAGE_EDIT: messages.edit,
-        ClientEvent.READ_UPDATE: messages.mark_read,
-        ClientEvent.DELIVERY_UPDATE: messages.mark_delivered,
+        ClientEvent.MARKS_SET: messages.set_marks,
         ClientEvent.DRAFT_SAVE: messages.save_draft,
         ClientEvent.TYPING_SET: messages.show_typing,
         ClientEvent.RUN_STOP: runs.stop,
@@ -125,7 +124,7 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         session = self._sessions.get(sid)
         if session is None:
             raise Unavailable("the session has ended; connect again")
-        self._limits.spend_event(known, session.user_id)
+        self._limits.spend_event(known, session.user_id, items_in(known, payload[0] if payload else None))
         if len(payload) != 1:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "the payload: should be one object")
         try:

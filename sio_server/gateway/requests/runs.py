@@ -6,6 +6,7 @@ import secrets
 from typing import Any
 
 from sio_server.conversation.turns import Turns
+from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 
@@ -22,7 +23,9 @@ class RunRequests:
         self._turns = turns
 
     async def stop(self, session: Session, request: events.RunStop) -> dict[str, Any]:
-        stopped = await self._turns.stop(request.conversation_id, session.author, request.run_id)
+        stopped = await self._turns.stop(
+            request.conversation_id, session.author, request.run_id, request=identify(session, request)
+        )
         return {"conversation_id": request.conversation_id, "stopped": stopped}
 
     async def respond(self, session: Session, request: events.InterruptRespond) -> dict[str, Any]:
@@ -32,10 +35,15 @@ class RunRequests:
             request.interrupt_id,
             request.value,
             run_id=new_run_id(),
+            request=identify(session, request),
         )
 
     async def regenerate(self, session: Session, request: events.RunRegenerate) -> dict[str, Any]:
         run_id = await self._turns.regenerate(
-            request.conversation_id, session.author, request.seq, run_id=new_run_id()
+            request.conversation_id,
+            session.author,
+            request.seq,
+            run_id=new_run_id(),
+            request=identify(session, request),
         )
         return {"conversation_id": request.conversation_id, "run_id": run_id}

@@ -13,6 +13,7 @@ import jwt
 
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import USER_ID_PATTERN
+from sio_server.protocol.names import clean_name
 from sio_server.protocol.run import AGENT_PREFIX
 
 ALGORITHM = "HS256"
@@ -113,9 +114,9 @@ class Tokens:
             raise jwt.InvalidTokenError("sub is not a user id")
         if user_id.startswith(AGENT_PREFIX):
             raise jwt.InvalidTokenError(f"user ids that begin with {AGENT_PREFIX!r} belong to agents")
-        name = str(claims.get("name") or user_id)[:MAX_NAME]
-        name.encode()  # JSON can carry half a surrogate pair, which cannot be stored or sent
-        return Identity(user_id, name, int(expires_at), issued_ms)
+        # Half of a surrogate pair, which a `slice` in JavaScript leaves, could not be stored or sent on.
+        name = clean_name(str(claims.get("name") or "")[:MAX_NAME])
+        return Identity(user_id, name or user_id, int(expires_at), issued_ms)
 
 
 def _time(claims: dict[str, Any], name: str) -> float:

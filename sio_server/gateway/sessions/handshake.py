@@ -17,6 +17,7 @@ from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import HandshakeAuth
+from sio_server.protocol.names import AgentNames
 from sio_server.protocol.validation import explain
 from sio_server.store.clock import iso_time
 from sio_server.tasks import is_being_cancelled
@@ -31,14 +32,19 @@ class Handshakes:
         sessions: Sessions,
         limits: Limits,
         *,
+        agents: AgentNames,
         trusted_proxies: int,
         admit: Callable[[], None],
         now: Callable[[], float],
     ) -> None:
-        """`admit` raises Unavailable while this node takes no sessions. `now` returns the time by Redis' clock."""
+        """`admit` raises Unavailable while this node takes no sessions. `now` returns the time by Redis' clock.
+
+        A user whose token has the name of one of `agents` is shown with the user id.
+        """
         self._tokens = tokens
         self._sessions = sessions
         self._limits = limits
+        self._agents = agents
         self._trusted_proxies = trusted_proxies
         self._admit = admit
         self._now = now
@@ -75,7 +81,7 @@ class Handshakes:
         session = Session(
             sid=sid,
             user_id=identity.user_id,
-            name=identity.name,
+            name=identity.user_id if self._agents.include(identity.name) else identity.name,
             device_id=handshake.device_id or f"d-{secrets.token_hex(8)}",
             device_name=handshake.device_name,
             issued_ms=identity.issued_ms,

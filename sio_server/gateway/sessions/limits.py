@@ -16,9 +16,10 @@ import math
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from sio_server.protocol.errors import MAX_WAIT_MS, RateLimited, RoomgraphError
-from sio_server.protocol.events import ClientEvent
+from sio_server.protocol.events import MAX_MARKED, ClientEvent
 from sio_server.store.keys import limit
 from sio_server.store.scripts import Scripts
 
@@ -53,15 +54,21 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.RUN_STOP: EventClass.WRITE,
     ClientEvent.RUN_REGENERATE: EventClass.WRITE,
     ClientEvent.INTERRUPT_RESPOND: EventClass.WRITE,
-    ClientEvent.READ_UPDATE: EventClass.MARK,
+    ClientEvent.MARKS_SET: EventClass.MARK,
     ClientEvent.DRAFT_SAVE: EventClass.WRITE,
     ClientEvent.TYPING_SET: EventClass.MARK,
     ClientEvent.SESSION_SYNC: EventClass.READ,
     ClientEvent.DEVICE_LIST: EventClass.READ,
     ClientEvent.DEVICE_RENAME: EventClass.WRITE,
     ClientEvent.DEVICE_SIGN_OUT: EventClass.WRITE,
-    ClientEvent.DELIVERY_UPDATE: EventClass.MARK,
 }
+
+
+def items_in(event: ClientEvent, payload: Any) -> int:
+    """How many items the payload of a request holds, before it is known to be valid."""
+    marks = payload.get("marks") if event == ClientEvent.MARKS_SET and isinstance(payload, dict) else None
+    return max(1, min(len(marks), MAX_MARKED)) if isinstance(marks, dict) else 1
+
 
 _PERIODS_S = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -160,14 +167,16 @@ class Limits:
         self._spent = asyncio.Event()
         self._forget_at = time.monotonic() + FORGET_S
 
-    def spend_event(self, event: ClientEvent, user_id: str) -> None:
-        """Count a request of a user. Raises RateLimited."""
+    def spend_event(self, event: ClientEvent, user_id: str, items: int = 1) -> None:
+        """Count a request of a user; `items`: those of a batch, each of which costs as much as a request of its
+        class. Raises RateLimited.
+        """
         self._spend("events", user_id)
         match EVENT_CLASSES[event]:
             case EventClass.WRITE:
-                self._spend("user", user_id)
+                self._spend("user", user_id, items)
             case EventClass.MARK:
-                self._spend("marks", user_id)
+                self._spend("marks", user_id, items)
 
     def spend_handshake(self, user_id: str) -> None:
         """Count a connection of a user. Raises RateLimited."""

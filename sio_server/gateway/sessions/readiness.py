@@ -12,8 +12,9 @@ from typing import Any
 
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
+from sio_server.gateway.sessions.session_end import sent_away
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.events import ServerEvent, SessionEnd
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,12 @@ class Readiness:
         deliver: Callable[[str, str, Any], object],
         close: Callable[[str], Awaitable[None]],
         failing_tasks: Callable[[], Sequence[str]] = list,
+        node_urls: Sequence[str] = (),
     ) -> None:
         """`..._heard_at` are monotonic times; `deliver(sid, event, payload)` and `close(sid)` act on a session.
 
         `failing_tasks` names the background tasks that fail at present; with one the node is not ready.
+        `node_urls`: where sessions that are sent away find other nodes.
         """
         self._node_name = node_name
         self._sessions = sessions
@@ -58,6 +61,7 @@ class Readiness:
         self._deliver = deliver
         self._close = close
         self._failing_tasks = failing_tasks
+        self._node_urls = node_urls
         self._unready_checks = 0
         self._asked_at = -math.inf
         self._batch = AT_LEAST  # how many sessions are sent away at once
@@ -120,8 +124,8 @@ class Readiness:
         leaving = random.sample(sessions, min(self._batch, len(sessions)))
         for session in leaving:
             try:
-                notice = {"node": self._node_name, "reason": "cut_off"}
-                self._deliver(session.sid, ServerEvent.SERVER_DRAINING, notice)
+                notice = sent_away(SessionEnd.CUT_OFF, self._node_urls)
+                self._deliver(session.sid, ServerEvent.SESSION_ENDED, notice)
             except Exception:
                 log.exception("a session could not be told that it must leave: session_id=%s", session.sid)
         await asyncio.sleep(NOTICE_S)

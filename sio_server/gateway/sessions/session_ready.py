@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
@@ -33,6 +34,7 @@ class SessionReady:
         node_name: str,
         node_urls: Sequence[str],
         graphs: Sequence[str],
+        about: Description,
     ) -> None:
         """`graphs`: their names, the default's first."""
         self._bus = bus
@@ -42,6 +44,7 @@ class SessionReady:
         self._node_name = node_name
         self._node_urls = node_urls
         self._graphs = graphs
+        self._about = about.to_wire()
 
     async def send(self, sid: str) -> None:
         """The client knows that it is connected. What Redis cannot say at this moment is left out."""
@@ -70,6 +73,7 @@ class SessionReady:
             # In another order for each: clients that lose this node do not all go to the same one.
             "nodes": random.sample(self._node_urls, len(self._node_urls)),
             "graphs": list(self._graphs),
+            **self._about,
             **known,
         }
         self._bus.deliver(sid, ServerEvent.SESSION_OPENED, ready)

@@ -13,8 +13,9 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
+from sio_server.gateway.sessions.session_end import ended_for_good
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.events import ServerEvent
+from sio_server.protocol.events import ServerEvent, SessionEnd
 from sio_server.store.keys import user_room
 from sio_server.tasks import end_tasks
 from sio_server.users.sign_out import RefusedTokens
@@ -24,12 +25,10 @@ log = logging.getLogger(__name__)
 ACK_S = 1.0  # a session that signs itself out gets the ack before its end, if it comes within this time
 WATCH_S = 1.0  # so often a node looks for expired and revoked tokens
 
-EXPIRED: dict[str, Any] = {"reason": "token_expired", "by": None}
-
 
 def signed_out(by: dict[str, str] | None) -> dict[str, Any]:
     """The payload of `session:ended` for a session that the device `by` has signed out, or the operator (None)."""
-    return {"reason": "signed_out" if by else "token_revoked", "by": by}
+    return ended_for_good(SessionEnd.SIGNED_OUT if by else SessionEnd.TOKEN_REVOKED, by)
 
 
 class SignOuts:
@@ -62,7 +61,7 @@ class SignOuts:
         """`session:ended` came over the bus, for sessions of any node."""
         ours = [session for sid in sids if (session := self._sessions.find(sid)) is not None]
         if ours:
-            self._spawn(self._end_unknown(payload, ours))
+            self._spawn(self._end_unknown(ended_for_good(payload["reason"], payload.get("by")), ours))
 
     def end(self, sid: str, payload: dict[str, Any]) -> None:
         """End a session of this node, and no other, with this payload of `session:ended`."""
@@ -95,7 +94,7 @@ class SignOuts:
         for session in self._sessions.all():
             if session.ends_at <= now:
                 try:
-                    self.end(session.sid, EXPIRED)
+                    self.end(session.sid, ended_for_good(SessionEnd.TOKEN_EXPIRED))
                 except Exception:
                     log.exception("an expired session could not be ended: session_id=%s", session.sid)
 

@@ -16,7 +16,7 @@ from sio_server.gateway.transport.inbound import Fault, InboundLimits
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.outbound import Outbound
 from sio_server.gateway.transport.websocket import ClientWebSocket
-from sio_server.protocol.errors import Refused, RoomgraphError, Unavailable
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 
 # A frame above this closes the connection (websocket code 1009); between MAX_FRAME_BYTES of the protocol and this
 # one it is answered with an error, as clients expect of every event.
@@ -91,15 +91,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             return response
         if self._connections >= self._limits.max_connections:
             return _refusal(Unavailable("this node has as many connections as it may: use another"), 503)
+        if wrong := _not_served(request):
+            return _refusal(Refused(ErrorCode.NOT_SUPPORTED, wrong), 400)
         self._connections += 1
         try:
             with uncounted(request):  # it is counted here
                 await self._admission.enter()
                 if is_gone(request):
                     return web.Response(status=503)  # its client has gone
-                if request.method == "GET" and not _opens_websocket(request):
-                    # The engine would begin a connection and fail over it: it checks some of these headers only.
-                    return web.Response(status=400, text="this is served to websockets only")
                 return await super().handle_request(request)
         finally:
             self._connections -= 1
@@ -112,6 +111,23 @@ def is_gone(request: web.Request) -> bool:
 
 def _refusal(error: RoomgraphError, status: int) -> web.Response:
     return web.json_response({"ok": False, "error": error.to_wire()}, status=status)
+
+
+def _not_served(request: web.Request) -> str:
+    """What is wrong with a request that is not the opening of a websocket for this engine; '' if nothing is.
+
+    The engine checks some of it only, and would begin a connection and fail over it.
+    """
+    if request.query.get("transport") != "websocket":
+        return (
+            "Socket.IO is served here over websockets only: connect a client with `transports: ['websocket']`, "
+            "which asks for /socket.io/?EIO=4&transport=websocket"
+        )
+    if request.query.getall("EIO", []) != ["4"]:
+        return "Engine.IO 4 is served here (EIO=4): use a client of Socket.IO 3 or later"
+    if "sid" in request.query or "j" in request.query or request.method != "GET" or not _opens_websocket(request):
+        return "a new websocket is to be opened here: send GET with the headers of RFC 6455, and no `sid`"
+    return ""
 
 
 def _opens_websocket(request: web.Request) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
+
 HEADER_S = 5.0  # from the connection, or the first byte of a later request, to the end of the request's header
 BODY_S = 5.0
 REQUEST_S = 60.0  # until the client has read the answer
@@ -129,6 +131,23 @@ class HttpConnection(web.RequestHandler):
 
     # What asyncio and aiohttp call
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What cannot be parsed, and what a handler did not expect, is answered as every other error."""
+        super().handle_error(request, status, exc, message)  # it logs, and raises when an answer has begun
+        if status >= 500:
+            error: RoomgraphError = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
+        else:
+            error = Refused(ErrorCode.INVALID_PAYLOAD, "this is not a request of HTTP/1.1")
+        response = web.json_response({"ok": False, "error": error.to_wire()}, status=status)
+        response.force_close()
+        return response
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.connections.admit(self)
@@ -226,7 +245,7 @@ class HttpRunner(web.AppRunner):
     """Serves an application on bounded connections; `connections.run` is for the caller to keep running."""
 
     def __init__(self, app: web.Application, connections: HttpConnections, *, shutdown_timeout: float) -> None:
-        app.middlewares.insert(0, _read_body)
+        app.middlewares.append(_read_body)  # the others answer what it raises
         super().__init__(
             app,
             handle_signals=False,

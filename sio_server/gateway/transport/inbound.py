@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sio_server.gateway.transport.close_codes import CloseCode
 from sio_server.gateway.transport.frame_heads import FrameHeads
 from sio_server.gateway.transport.frames import utf8_size
-
-PROTOCOL_ERROR, POLICY_VIOLATION = 1002, 1008  # close codes of websockets
 
 SMALL_FRAGMENT = 1024  # bytes; a message in smaller pieces is counted by the piece
 EVENT = "42"  # Engine.IO: a message; Socket.IO: an event
@@ -54,7 +53,7 @@ class InboundLimits:
 class Fault(NamedTuple):
     """Why a connection must be closed, as its close frame says."""
 
-    code: int
+    code: int  # a CloseCode
     reason: str
 
 
@@ -95,10 +94,10 @@ class Inbound:
         """Bytes have arrived."""
         for head in self._heads.feed(data):
             if not head.masked:
-                return Fault(PROTOCOL_ERROR, "a client must mask its frames")
+                return Fault(CloseCode.PROTOCOL_ERROR, "a client must mask its frames")
             small = head.control or (not head.final and head.size < SMALL_FRAGMENT)
             if small and not self._control.spend(1, now):
-                return Fault(POLICY_VIOLATION, "too many websocket pings, pongs or fragments")
+                return Fault(CloseCode.POLICY_VIOLATION, "too many websocket pings, pongs or fragments")
         return None
 
     def message(self, text: str, *, session: bool, now: float) -> Fault | None:
@@ -112,4 +111,4 @@ class Inbound:
             within_count = self._messages_without_session.spend(1, now)
         if within_bytes and within_count:
             return None
-        return Fault(POLICY_VIOLATION, "too many messages" if within_bytes else "too many bytes")
+        return Fault(CloseCode.POLICY_VIOLATION, "too many messages" if within_bytes else "too many bytes")

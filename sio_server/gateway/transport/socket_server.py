@@ -12,10 +12,12 @@ from typing import Any
 import socketio
 
 from sio_server.gateway.transport.admission import AdmissionQueue
+from sio_server.gateway.transport.close_codes import CloseCode
 from sio_server.gateway.transport.engine import ConnectionLimits, Engine, engine_log, is_gone
 from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep, utf8_size
-from sio_server.gateway.transport.inbound import POLICY_VIOLATION, Fault
+from sio_server.gateway.transport.inbound import Fault
 from sio_server.gateway.transport.outbound import Outbound
+from sio_server.gateway.transport.packets import NotJson, TextPacket
 from sio_server.gateway.transport.watchdog import Watchdog
 from sio_server.gateway.transport.websocket import CLOSE_TIMEOUT_S, ClientWebSocket, DropReason
 from sio_server.protocol.errors import ErrorCode, Refused
@@ -26,14 +28,9 @@ log = logging.getLogger(__name__)
 
 GOODBYE_S = 0.1
 
-_EVENT_WITH_ACK = re.compile(r"2(?:/[^,]*,)?(\d{1,15})\[")
+_EVENT_WITH_ACK = re.compile(r"2(?:/,)?([0-9]{1,15})")
+_CONNECT = re.compile(r"0(?![/])|0/,")
 _RESERVED = frozenset({"connect", "disconnect", "connect_error"})
-
-
-class _TextPacket(socketio.packet.Packet):  # type: ignore[misc]
-    """A packet of JSON: the library would search every payload, entry by entry, for bytes."""
-
-    uses_binary_events = False
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -55,7 +52,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         self.admission = AdmissionQueue()
         super().__init__(
             client_manager=manager,
-            serializer=_TextPacket,
+            serializer=TextPacket,
             engineio_logger=engine_log,
             # True, the default, would run one client's events at the same time and lose their order.
             async_handlers=False,
@@ -75,13 +72,14 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     async def close_all(self) -> None:
         """Close every connection now; without this a client notices a stopped node only by its missing pings."""
         self.admission.close()
-        await asyncio.gather(*(self._close(eio_sid) for eio_sid in list(self.eio.sockets)), return_exceptions=True)
+        ends = (self._send_away(eio_sid) for eio_sid in list(self.eio.sockets))
+        await asyncio.gather(*ends, return_exceptions=True)
 
     async def close(self, sid: str) -> None:
-        """Close the connection of a session as if the network had failed: its client comes again, anywhere."""
+        """Close the connection of a session without ending it on Socket.IO: its client comes again, anywhere."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
         if eio_sid is not None:
-            await self._close(eio_sid)
+            await self._send_away(eio_sid)
 
     async def shutdown(self) -> None:
         """Stop everything that goes on by itself."""
@@ -104,7 +102,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         self._drop(queue.eio_sid, DropReason.TOO_FAR_BEHIND)
 
     def _on_fault(self, websocket: ClientWebSocket, fault: Fault) -> None:
-        if fault.code == POLICY_VIOLATION:
+        if fault.code == CloseCode.POLICY_VIOLATION:
             self._on_dropped(self.manager.sid_from_eio_sid(websocket.eio_sid, "/"), DropReason.FLOODING)
         self._spawn(websocket.end(fault))
 
@@ -124,21 +122,24 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         elif socket is not None:
             await socket.close(wait=False, abort=True)  # its websocket was never opened
 
-    async def _close(self, eio_sid: str) -> None:
+    async def _send_away(self, eio_sid: str) -> None:
+        await self._close(eio_sid, CloseCode.GOING_AWAY, "go to another node")
+
+    async def _close(self, eio_sid: str, code: CloseCode = CloseCode.DONE, reason: str = "") -> None:
         """End a connection, with the engine's goodbye when the client still reads."""
         websocket = self._websocket(eio_sid)
         if websocket is None:
             return  # it ends by itself at this moment
         # In a task of its own: the end of a session may swallow a cancellation, and a caller that closes many
         # connections must not wait for one of them for ever.
-        goodbye = asyncio.create_task(self._say_goodbye(self.eio.sockets[eio_sid], websocket))
+        goodbye = asyncio.create_task(self._say_goodbye(self.eio.sockets[eio_sid], websocket, code, reason))
         await asyncio.wait({goodbye}, timeout=CLOSE_TIMEOUT_S)
         websocket.abort()
         await end_tasks([goodbye], patience_s=CLOSE_TIMEOUT_S)
 
-    async def _say_goodbye(self, socket: Any, websocket: ClientWebSocket) -> None:
+    async def _say_goodbye(self, socket: Any, websocket: ClientWebSocket, code: CloseCode, reason: str) -> None:
         await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
-        await websocket.close()
+        await websocket.close(code, reason)
 
     def _websocket(self, eio_sid: str) -> ClientWebSocket | None:
         websocket: ClientWebSocket | None = getattr(self.eio.sockets.get(eio_sid), "websocket", None)
@@ -179,7 +180,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 await self._connect(eio_sid, namespace, data)
 
     async def _connect(self, eio_sid: str, namespace: str, data: Any) -> None:
-        await super()._handle_connect(eio_sid, namespace, data)
+        if namespace in (None, "/"):
+            await super()._handle_connect(eio_sid, namespace, data)
+        else:
+            error = Refused(ErrorCode.NOT_SUPPORTED, "there is no such namespace: connect to /")
+            await self._refuse_connect(eio_sid, error, namespace)
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         if sid and self.manager.is_connected(sid, namespace or "/"):
             websocket = self._websocket(eio_sid)
@@ -188,7 +193,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             await self.namespace_handlers["/"].after_connect(sid)
         elif self.manager.sid_from_eio_sid(eio_sid, "/") is None:
             # Refused: the connection serves nothing any more.
-            await self._close(eio_sid)
+            await self._close(eio_sid, reason="the handshake was refused")
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if isinstance(data, str) and utf8_size(data) > MAX_FRAME_BYTES:
@@ -206,11 +211,20 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             return  # it was disconnected for that: its requests need no answer any more
         try:
             await super()._handle_eio_message(eio_sid, data)
+        except NotJson:
+            await self._refuse_unread(eio_sid, data, ErrorCode.INVALID_PAYLOAD, "the payload: should be JSON")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
             log.info("a malformed packet ends the connection: error=%s", type(exc).__name__)
-            await self._close(eio_sid)
+            websocket = self._websocket(eio_sid)
+            if websocket is not None:
+                websocket.fail(Fault(CloseCode.PROTOCOL_ERROR, "not a packet of Socket.IO"))
 
     async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
+        if not isinstance(data, list) or not data:
+            if id is not None:
+                what = "the payload: should be a list of the event's name and one object"
+                await self._ack(eio_sid, id, Refused(ErrorCode.INVALID_PAYLOAD, what))
+            return
         # A client may send any name, also those by which the library calls its own handlers.
         if not isinstance(data[0], str) or data[0] in _RESERVED:
             if id is not None:
@@ -221,10 +235,18 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     # Refusing events
 
     async def _refuse_unread(self, eio_sid: str, data: str, code: ErrorCode, why: str) -> None:
-        """Answer an event whose payload nothing has read."""
+        """Answer an event, or refuse a handshake, whose payload nothing has read."""
         event = _EVENT_WITH_ACK.match(data[:200])
         if event:
             await self._ack(eio_sid, int(event[1]), Refused(code, why))
+        elif _CONNECT.match(data) and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
+            await self._refuse_connect(eio_sid, Refused(code, why))
+            await self._close(eio_sid, reason="the handshake was refused")
+
+    async def _refuse_connect(self, eio_sid: str, error: Refused, namespace: str = "/") -> None:
+        said = {"message": error.message, "data": error.to_wire()}
+        packet = self.packet_class(socketio.packet.CONNECT_ERROR, data=said, namespace=namespace)
+        await self._send_packet(eio_sid, packet)
 
     async def _ack(self, eio_sid: str, id: int, error: Refused) -> None:
         packet = self.packet_class(

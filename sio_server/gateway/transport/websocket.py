@@ -13,8 +13,9 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
+from sio_server.gateway.transport.close_codes import CloseCode
 from sio_server.gateway.transport.http_connections import abort_connection, check_frames
-from sio_server.gateway.transport.inbound import POLICY_VIOLATION, Fault, Inbound
+from sio_server.gateway.transport.inbound import Fault, Inbound
 from sio_server.gateway.transport.outbound import Outbound
 
 # What the system may hold of a connection beyond what is on its way: the rest stays where it is counted.
@@ -24,6 +25,7 @@ FAULT_NOTICE_S = 0.2  # between the close frame and the end of a connection that
 
 # Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
 _PACKET = re.compile(r"[123]|4[0123]")
+_ENDS = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 
 
 class DropReason(StrEnum):
@@ -90,8 +92,14 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         """End the connection, with the reason in the close frame, which a client is given time to answer."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._sock.close(code=POLICY_VIOLATION, message=reason.encode())
+                await self.close(CloseCode.POLICY_VIOLATION, reason)
         self.abort()
+
+    def fail(self, fault: Fault) -> None:
+        """Read nothing more from the client, and have the connection ended."""
+        if not self._ended:
+            self._ended = True
+            self.server.on_fault(self, fault)
 
     async def end(self, fault: Fault) -> None:
         """End the connection of a client that is not read from any more, with the reason in the close frame."""
@@ -112,23 +120,27 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         await self._sock.send_frame(data, WSMsgType.TEXT)
         self._queue.sent(message)
 
+    async def close(self, code: CloseCode = CloseCode.DONE, reason: str = "") -> None:
+        await self._sock.close(code=code, message=reason.encode())
+
     async def wait(self) -> str:
         """The next packet of the client. Raises OSError at the end, and then the engine ends in order."""
         while True:
             message = await self._sock.receive()
+            if message.type in _ENDS:
+                raise OSError("the websocket has ended")
             if message.type is WSMsgType.TEXT and not self._ended:
-                if not _PACKET.match(message.data):
-                    break  # the engine would raise outside of every handler
-                fault = self._inbound.message(message.data, session=self.has_session, now=self._loop.time())
+                fault = _no_packet(message.data) or self._inbound.message(
+                    message.data, session=self.has_session, now=self._loop.time()
+                )
                 if fault is None:
                     return str(message.data)
-                self._fail(fault)
+                self.fail(fault)
             elif message.type is WSMsgType.PING and not self._ended:
                 await self._sock.pong(message.data)
-            elif message.type not in (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG):
-                break
+            elif message.type is WSMsgType.BINARY:
+                self.fail(Fault(CloseCode.UNSUPPORTED_DATA, "binary frames are not supported"))
             await asyncio.sleep(0)  # one buffer may hold many, and then nothing else would yield
-        raise OSError("no packet of Socket.IO")
 
     def _received(self, data: bytes) -> bool:
         """Bytes have arrived: whether they are to be parsed."""
@@ -136,9 +148,10 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
             return False
         fault = self._inbound.received(data, self._loop.time())
         if fault is not None:
-            self._fail(fault)
+            self.fail(fault)
         return fault is None
 
-    def _fail(self, fault: Fault) -> None:
-        self._ended = True
-        self.server.on_fault(self, fault)
+
+def _no_packet(text: str) -> Fault | None:
+    # The engine would raise outside of every handler.
+    return None if _PACKET.match(text) else Fault(CloseCode.PROTOCOL_ERROR, "not a text packet of Socket.IO")

@@ -3,6 +3,9 @@
 local user_id = string.match(sessions, '^{rg:u:(.*)}:sessions$')
 local user_room = USER_ROOM .. user_id
 
+-- For `_request.lua`: a step on a user makes no entry.
+local made, sent = {}, nil
+
 -- A device is stored as "<last seen, ms> <1: a user has named it> <name>".
 local function read_device(device_id)
   local value = redis.call('HGET', devices, device_id)

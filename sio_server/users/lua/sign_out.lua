@@ -5,7 +5,7 @@
 --   user_kept_ms    see `publish_ended`
 -- Returns ok: ended (how many sessions it had); session_ended; or an error code.
 -- keys: user
--- include: devices once
+-- include: devices request
 local rooms, session_id, device_id, by, user_kept_ms = unpack(ARGV)
 
 -- Of too many sign-outs the oldest gives its time to '*', which holds for every device: tokens that are older still are
@@ -22,7 +22,7 @@ local function forget_oldest_sign_out()
   if least > all then redis.call('HSET', signed_out, '*', value) end
 end
 
-return once(function()
+return request(function()
   local asks = redis.call('HEXISTS', sessions, session_id) == 1
   if redis.call('HEXISTS', devices, device_id) == 0 and redis.call('HEXISTS', signed_out, device_id) == 1 then
     -- A repetition, or the other of two at once; or the device has a newer token, and has not connected with it yet.

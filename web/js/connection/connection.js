@@ -9,8 +9,8 @@ const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
-// `retryable`: the outcome is unknown or the server is busy.
-const failure = (error) => Object.assign(new Error(), { retryable: true, ...error });
+// `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
+const failure = (error) => Object.assign(new Error(), { retryable: true, details: {}, ...error });
 
 const offline = () => failure({ code: "offline" });
 
@@ -77,8 +77,10 @@ export class Connection {
         this.#since = performance.now();
         if (!stored.nodes) this.route.learn(payload.nodes); // a stage's devices stay behind their proxies
         this.handlers.ready(payload);
-      } else if (name === "server:draining") this.#lost(socket, true);
-      else this.handlers.event(name, payload);
+      } else if (name === "session:ended" && payload.reconnect) {
+        if (!stored.nodes) this.route.learn(payload.nodes);
+        this.#lost(socket, true, payload.after_ms);
+      } else this.handlers.event(name, payload);
     });
     socket.on("disconnect", () => this.#lost(socket));
     socket.on("connect_error", ({ data }) => {
@@ -89,10 +91,11 @@ export class Connection {
     changed();
   }
 
-  #lost(socket, gone) {
+  // `after`: the node has said for how many ms to stay away.
+  #lost(socket, gone, after = 0) {
     if (this.#socket !== socket) return;
     if (!this.ready && this.route.allTried) this.handlers.failed();
-    const pause = this.route.next(this.ready ? performance.now() - this.#since : 0, gone);
+    const pause = Math.max(after, this.route.next(this.ready ? performance.now() - this.#since : 0, gone));
     this.close();
     state.retryAt = Date.now() + pause;
     this.#timer = setTimeout(() => this.reconnect(), pause);

@@ -1,11 +1,12 @@
-// Messages on their way: sent one at a time in each conversation, in order, until acked or refused. Those of a closed
-// tab are taken over by another tab of the user, with their client ids, so each counts once.
+// Messages on their way, until acked or refused. Those of a conversation are sent together; each names the one before it,
+// so the log has their order. Another tab takes over those of a closed one, with their request ids: each counts once.
 
 import { lazy } from "../lazy.js";
 import { changed, hooks, state, wait } from "../state.js";
 import { deviceId, random } from "../storage.js";
 
 const REPEAT_MS = 1500;
+const TOGETHER = 16;
 
 const step = async (act) => (await lazy.outboxTakeover.load()).step(act);
 
@@ -73,22 +74,29 @@ export class Outbox {
   async pump(conversation_id) {
     if (this.#pumping.has(conversation_id)) return;
     this.#pumping.add(conversation_id);
-    let item;
-    const next = () => this.of(conversation_id).find((one) => one.state === "waiting");
-    while (this.connection.ready && (item = next())) {
-      const { request_id, text, edits } = item;
-      const [event, more] = edits ? ["message:edit", { seq: edits }] : ["message:send"];
-      try {
-        const { seq } = await this.connection.request(event, { conversation_id, request_id, text, ...more });
-        Object.assign(item, { state: "sent", seq });
-        hooks.onAcked(request_id, seq);
-      } catch ({ code, message, retryable }) {
-        if (retryable) await wait(REPEAT_MS);
-        else Object.assign(item, { state: "refused", error: { code, message } });
-      }
-      this.#keep(item);
+    const next = () => this.of(conversation_id).filter((item) => item.state === "waiting").slice(0, TOGETHER);
+    for (let items; this.connection.ready && (items = next())[0]; ) {
+      const codes = await Promise.all(items.map((item, n) => this.#send(item, items[n - 1])));
+      // What came out of order is sent again at once: the one before it was refused.
+      if (codes.some((code) => code && code !== "out_of_order")) await wait(REPEAT_MS);
     }
     this.#pumping.delete(conversation_id);
+  }
+
+  // Resolves with the code of an error after which the message is sent again.
+  async #send(item, before) {
+    const { conversation_id, request_id, text, edits } = item;
+    const [event, more] = edits ? ["message:edit", { seq: edits }] : ["message:send"];
+    const after = before?.request_id ?? null;
+    try {
+      const { seq } = await this.connection.request(event, { conversation_id, request_id, after, text, ...more });
+      Object.assign(item, { state: "sent", seq });
+      hooks.onAcked(request_id, seq);
+    } catch ({ code, message, retryable }) {
+      if (retryable) return code;
+      Object.assign(item, { state: "refused", error: { code, message } });
+    }
+    this.#keep(item);
   }
 
   // The store holds what is not acked.

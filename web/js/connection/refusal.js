@@ -3,11 +3,10 @@
 // Resolves with {code, message}: the server's error, or what else it is.
 export async function diagnose() {
   try {
-    // A GET to the page's own server would not tell its origin.
+    // A GET to the page's own server would not tell its origin. Where the page may connect it is not supported.
     const answer = await ask("/socket.io/?EIO=4&transport=websocket", "POST");
     const body = await answer.json().catch(() => "");
-    if (body?.error?.code) return body.error;
-    if (/not an accepted origin/.test(body)) return { code: "origin_not_allowed" };
+    if (body?.error && body.error.code !== "not_supported") return body.error;
     return { code: (await ask("/ready")).ok ? "no_websocket" : "not_ready" };
   } catch {
     return { code: "unreachable" };

@@ -1,7 +1,7 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
 import { wait } from "../state.js";
-import { deviceId, stored } from "../storage.js";
+import { deviceId, random, stored } from "../storage.js";
 
 let leaving = false; // the person is signing out here
 
@@ -13,7 +13,7 @@ function leavePage(notice = null) {
 
 export async function signOut(connection, outbox) {
   leaving = true;
-  const answered = connection.request("device:sign_out", { device_id: deviceId() });
+  const answered = connection.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
   await Promise.allSettled([forgetUnsent(outbox), Promise.race([answered, wait(1000)])]);
   leavePage();
   stored.device = null;
@@ -27,7 +27,9 @@ export async function endSession(outbox, error) {
   stored.device = null;
 }
 
-export const forgetUnsent = ({ device: own, store }) =>
-  store.step((records, table) => {
+export function forgetUnsent({ device: own, store }) {
+  stored.drafts = null;
+  return store.step((records, table) => {
     for (const { request_id, device } of records) if (device === own) table.delete(request_id);
   });
+}

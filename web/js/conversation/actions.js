@@ -2,6 +2,7 @@
 
 import { lazy } from "../lazy.js";
 import { changed, state } from "../state.js";
+import { random } from "../storage.js";
 
 export class Actions {
   constructor(connection, following, outbox) {
@@ -41,7 +42,8 @@ export class Actions {
   async enter(id, event, fields) {
     const c = this.following.add(id);
     try {
-      const view = await this.following.during([c], event, { conversation_id: id, ...fields });
+      const request = { conversation_id: id, request_id: random(4), ...fields };
+      const view = await this.following.during([c], event, request);
       if (state.opening === id) state.open = c;
       if (this.following.apply(c, view)) await this.following.sync([c]);
     } catch (error) {

@@ -1,24 +1,30 @@
-// One conversation's unsent text, kept in step with the person's other devices.
+// One conversation's unsent text, kept in step with the person's other devices and tabs.
 
 const QUIET_MS = 300;
 const AGAIN_MS = 2000;
 
 export class Draft {
   text = "";
+  #epoch; // in which revisions count
   #rev = 0; // the highest that `text` includes
   #dirty = false; // edited here and not yet saved
   #saving = false;
   #newer = null; // came from elsewhere while being edited here
   #timer = 0;
 
-  // `save(text)` resolves with the revision.
-  constructor(save, changed) {
-    Object.assign(this, { save, changed });
+  // `save(text)` resolves with the revision. `keep(kept)` keeps what is not saved yet for a reload, or forgets it (null);
+  // `kept` is what was kept before.
+  constructor(save, changed, keep = () => {}, kept = null) {
+    Object.assign(this, { save, changed, keep });
+    if (!kept) return;
+    ({ epoch: this.#epoch, rev: this.#rev } = kept);
+    this.edit(kept.text);
   }
 
   edit(text) {
     this.text = text;
     this.#dirty = true;
+    this.keep({ text, rev: this.#rev, epoch: this.#epoch });
     this.#later(QUIET_MS);
   }
 
@@ -28,7 +34,7 @@ export class Draft {
     this.flush();
   }
 
-  // The draft of another device, or the server's at catch-up.
+  // Another session's draft, the server's at catch-up, or the echo of this one's, whose revision is known by its ack.
   onRemote({ rev, text }) {
     if (rev <= this.#rev) return;
     // An emptied field gives way: its text may have been sent, offline, long before the other was written.
@@ -38,14 +44,18 @@ export class Draft {
       this.#dirty = false;
       this.#rev = rev;
       this.text = text;
+      this.keep(null);
       this.changed();
     }
   }
 
   // With a new epoch revisions start over.
-  startOver() {
-    this.#rev = 0;
-    this.#newer = null;
+  startOver(epoch) {
+    if (this.#epoch !== undefined && this.#epoch !== epoch) {
+      this.#rev = 0;
+      this.#newer = null;
+    }
+    this.#epoch = epoch;
   }
 
   async flush() {
@@ -60,6 +70,7 @@ export class Draft {
     }
     this.#saving = false;
     const newer = this.#newer;
+    if (!this.#dirty) this.keep(null);
     if (this.#dirty) return this.#later(AGAIN_MS);
     this.#newer = null;
     if (newer) this.onRemote(newer);

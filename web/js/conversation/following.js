@@ -4,8 +4,11 @@ import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, hooks, learnNames, state, wait } from "../state.js";
+import { random } from "../storage.js";
 import { Conversation } from "./conversation.js";
 import { Draft } from "./draft.js";
+import { keepDraft, keptDraft } from "./kept_drafts.js";
+import { Unread } from "./unread.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const SOON_MS = 200;
@@ -24,9 +27,13 @@ export class Following {
   }
 
   add(id) {
-    const save = async (text) => (await this.connection.request("draft:save", { conversation_id: id, text })).rev;
+    const save = async (text) =>
+      (await this.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
     const { conversations } = state;
-    if (!conversations.has(id)) conversations.set(id, new Conversation(id, new Draft(save, changed)));
+    if (!conversations.has(id)) {
+      const draft = new Draft(save, changed, (kept) => keepDraft(id, kept), keptDraft(id));
+      conversations.set(id, new Conversation(id, draft));
+    }
     return conversations.get(id);
   }
 
@@ -64,6 +71,25 @@ export class Following {
     }
   }
 
+  // Follow all of the person's conversations, and these from where the list says that they stand.
+  async followAll(conversations) {
+    const due = new Map(conversations.filter((c) => !this.asking.has(c)).map((c) => [c.id, c]));
+    const again = [];
+    for (let after = null, answer; due.size && (!answer || after); after = answer.next) {
+      const request = { positions: null, after, entries: 0, marks: false };
+      answer = await this.during([...due.values()], "session:sync", request);
+      for (const [id, view] of Object.entries(answer.conversations)) {
+        const c = due.get(id);
+        if (!c) continue;
+        due.delete(id);
+        // What came since is counted by the list.
+        if (view.head > c.head) this.readListSoon();
+        if (this.apply(c, view.error ? view : { ...view, verdict: "resumed" })) again.push(c);
+      }
+    }
+    await this.sync(again);
+  }
+
   // Ask for views of these.
   async during(conversations, event, payload) {
     const asking = this.asking;
@@ -88,7 +114,11 @@ export class Following {
     }
     const { verdict, position, after, head, card } = view;
     if (verdict !== "resumed") {
-      if (verdict === "reset" && c.loaded) toast(t("reset"));
+      if (verdict === "reset") {
+        if (c.loaded) toast(t("reset"));
+        Object.assign(c, { last: null, unread: new Unread() });
+        this.readListSoon();
+      }
       c.startOver(position.epoch);
     } else if (!c.loaded) {
       // Entries are only counted.
@@ -101,6 +131,7 @@ export class Following {
     const { entries, sync } = c.stream.on("answer", view);
     this.#handOn(c, entries);
     if (c.members) this.#reloadMembers(c);
+    if (c.stale && !this.catchingUp) this.readListSoon();
     changed();
     return sync || (c === state.open && !c.loaded);
   }
@@ -115,7 +146,7 @@ export class Following {
   }
 
   onEvent(event, payload) {
-    const { conversation_id, n, user_id, seq } = payload;
+    const { conversation_id, n } = payload;
     const c = state.conversations.get(conversation_id);
     if (!c) return;
     if (event === "conversation:synced") this.#takeSettings(c, payload);
@@ -123,11 +154,16 @@ export class Following {
       const { entries, sync } = c.stream.on(event, payload);
       if (entries.length) this.#handOn(c, entries);
       if (sync) this.#syncSoon(c);
-    } else if (event === "read:updated") c.mark(user_id, seq);
-    else if (event === "delivery:updated") c.markDelivered(user_id, payload.device_id, seq);
+    } else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
     else if (event === "typing:changed") lazy.typing.loaded?.onTyping(c, payload);
     changed();
+  }
+
+  #move(c, { user_id, device_id, read, delivered }) {
+    if (read !== undefined) c.mark(user_id, read);
+    if (c.stale) this.readListSoon();
+    if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
   async readListSoon() {

@@ -1,20 +1,26 @@
 // Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
+import { change } from "../connection/change.js";
 import { complain } from "../dom.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
+import { setMarks } from "./delivery_marks.js";
 import { remove } from "./list.js";
 
 export async function leave(connection, outbox, c) {
-  await connection.ask(c, "conversation:leave");
+  await change(connection, "conversation:leave", { conversation_id: c.id });
   remove(outbox, c);
 }
 
-export const stop = (connection, c, run = c.stream.current) => run && connection.ask(c, "run:stop", { run_id: run.run_id });
+export const stop = (connection, c, run = c.stream.current) =>
+  run && change(connection, "run:stop", { conversation_id: c.id, run_id: run.run_id });
+
+export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
 
 // Answer the agent's question. When somebody else was first, the refusal says who.
 export async function respond(connection, c, interrupt_id, value) {
   try {
-    c.resolved.set(interrupt_id, await connection.ask(c, "interrupt:respond", { interrupt_id, value }));
+    const answer = { conversation_id: c.id, interrupt_id, value };
+    c.resolved.set(interrupt_id, await change(connection, "interrupt:respond", answer));
   } catch (error) {
     if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
     else complain(error);
@@ -47,10 +53,7 @@ export const markRead = (connection, c) =>
   c.head > c.read &&
   !c.stream.syncing &&
   connection.ready &&
-  oneAtATime(c, "marking", async () => {
-    const { seq } = await connection.request("read:update", { conversation_id: c.id, seq: c.head });
-    c.mark(state.me, seq);
-  });
+  oneAtATime(c, "marking", () => setMarks(connection, [[c.id, { read: c.head }]]));
 
 // Scrolling, or the next connection, repeats what has failed.
 async function oneAtATime(c, busy, act) {

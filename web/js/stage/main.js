@@ -149,7 +149,7 @@ function create(token) {
   const socket = io({ transports: ["websocket"], auth: { token, device_id: ids.laptop }, forceNew: true });
   return new Promise((done, fail) => {
     socket.on("session:opened", async () => {
-      const request = { conversation_id, title: t("title"), access: "open", agent: "mention" };
+      const request = { request_id: "create", conversation_id, title: t("title"), access: "open", agent: "mention" };
       const ack = await socket.timeout(8000).emitWithAck("conversation:create", request).catch((error) => ({ error }));
       socket.close();
       if (ack.ok) done(conversation_id);

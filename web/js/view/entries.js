@@ -90,7 +90,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const extras = {
       actions: entry === final,
       copy: () => copy(data.text, t("copied")),
-      regenerate: () => connection.ask(c, "run:regenerate", { seq }),
+      regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
     };

@@ -1,0 +1,40 @@
+"""Which pages of other origins may read the answers of `/api/*`: those of ALLOWED_ORIGINS."""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+from sio_server.gateway.http.errors import Handler
+from sio_server.gateway.transport.origins import AllowedOrigins
+
+API = "/api/"
+PREFLIGHT_S = "600"  # so long a browser remembers the answer
+
+
+class Cors:
+    """Answers what browsers ask before a request (preflights), and marks answers that a page may read."""
+
+    def __init__(self, origins: AllowedOrigins) -> None:
+        self._origins = origins
+
+    @web.middleware
+    async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer a preflight, whatever the origin: without the mark of `allow` the browser goes no further."""
+        asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_METHOD)
+        if request.method != hdrs.METH_OPTIONS or not asked or not request.path.startswith(API):
+            return await handler(request)
+        allowed = {
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type",
+            hdrs.ACCESS_CONTROL_MAX_AGE: PREFLIGHT_S,
+        }
+        return web.Response(status=204, headers=allowed)
+
+    async def allow(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let a page of a listed origin read the answer, errors included."""
+        if request.path.startswith(API):
+            response.headers[hdrs.VARY] = "Origin"
+            origin = request.headers.get(hdrs.ORIGIN)
+            if origin is not None and self._origins.is_listed(origin):
+                response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+                response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
