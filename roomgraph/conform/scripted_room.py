@@ -100,9 +100,10 @@ class ScriptedRoom:
             **{"reads": {}, "delivered": [], "draft": None, "card": {**card, "last_activity": TS}},
         }
 
-    def shown(self) -> dict[str, Any]:
-        """What a client shows that is in step: seqs of current entries, the text of each unfinished run."""
+    def shown_with_next(self) -> dict[str, Any]:
+        """What a client shows once it has the next entry: seqs of current entries, the text of unfinished runs."""
+        current = [entry["seq"] for entry in self.entries if "hidden_by" not in entry]
         return {
-            "entries": [entry["seq"] for entry in self.entries if "hidden_by" not in entry],
+            "entries": [*current, len(self.entries) + 1],
             "runs": {run_id: "".join(part["text"] for part in run["parts"]) for run_id, run in self.runs.items()},
         }

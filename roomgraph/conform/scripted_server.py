@@ -18,7 +18,6 @@ from sio_server.protocol.events import REQUESTS, ClientEvent
 
 FOLLOWING = (ClientEvent.CONVERSATION_JOIN, ClientEvent.SESSION_SYNC)
 QUIET_S = 0.3  # a client that has a reason to ask does so within this time
-WAIT_S = 15.0
 
 _quiet = logging.getLogger(f"{__name__}.engine")
 _quiet.setLevel(logging.CRITICAL)
@@ -52,7 +51,9 @@ class Asked:
 class ScriptedServer:
     """One conversation, told to every client that connects. Any token is accepted."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = 15.0) -> None:
+        """`patience_s`: within this time a client connects again, and asks for what it must ask for."""
+        self.patience_s = patience_s
         self.room = ScriptedRoom()
         self.asked: asyncio.Queue[Asked] = asyncio.Queue()
         self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -109,9 +110,9 @@ class ScriptedServer:
     async def next_ask(self, what: str) -> Asked:
         """The next request to follow the conversation."""
         try:
-            return await asyncio.wait_for(self.asked.get(), WAIT_S)
+            return await asyncio.wait_for(self.asked.get(), self.patience_s)
         except TimeoutError:
-            raise Broken(f"no sync within {WAIT_S:g} s: {what}") from None
+            raise Broken(f"no sync within {self.patience_s:g} s: {what}") from None
 
     async def quiet(self, what: str) -> None:
         """Nothing is asked for now."""
