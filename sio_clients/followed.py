@@ -14,7 +14,6 @@ from sio_clients.reporting import DeliveryReports
 from sio_clients.transport import ConnectionLost, Transport
 from sio_server.protocol.events import (
     MAX_SYNC_CONVERSATIONS,
-    STREAM_EVENTS,
     ClientEvent,
     EntryType,
     ServerEvent,
@@ -24,7 +23,7 @@ from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-_CONVERSATION_EVENTS = STREAM_EVENTS | {ServerEvent.CONVERSATION_SYNCED, ServerEvent.CONVERSATION_RESET}
+_CONVERSATION_EVENTS = frozenset({ServerEvent.CONVERSATION_SYNCED, ServerEvent.CONVERSATION_RESET})
 
 
 class FollowedConversations:
@@ -94,7 +93,8 @@ class FollowedConversations:
 
     def on_event(self, event: str, payload: Any) -> None:
         """Give an event to its conversation, then to the listeners."""
-        if event in _CONVERSATION_EVENTS:
+        # An event with `n` is of a stream, also one that only a later server knows.
+        if event in _CONVERSATION_EVENTS or (isinstance(payload, dict) and "n" in payload):
             conversation = self._conversations.get(payload["conversation_id"])
             if conversation is not None:
                 self._on_conversation_event(conversation, event, payload)

@@ -91,7 +91,7 @@ class Player:
         return [
             (name, payload)
             for name, payload in self.events
-            if name in STREAM_EVENTS and payload["conversation_id"] == conversation_id
+            if name in STREAM_EVENTS and payload.get("conversation_id") == conversation_id
         ]
 
     async def until(self, found: Callable[[], T | None], what: str, timeout: float = WAIT_S) -> T:
