@@ -13,15 +13,14 @@ from tests.conftest import SECRET
 from tests.faults.raw_websocket import BINARY, CLOSE, RawWebSocket, frame
 
 SEND = '"message:send",{"conversation_id":"c","request_id":"r","text":'
+ANSWER = '"interrupt:respond",{"conversation_id":"c","request_id":"r","interrupt_id":"i","value":'
 ODD = {
     "a number of 400 digits": '["conversation:list",{"limit":' + "9" * 400 + "}]",
     "minus 400 digits": '["history:read",{"conversation_id":"c","after":-' + "9" * 400 + "}]",
     "a seq of 400 digits": '["run:regenerate",{"conversation_id":"c","request_id":"r","seq":' + "9" * 400 + "}]",
     "a huge exponent": '["run:regenerate",{"conversation_id":"c","request_id":"r","seq":1e400}]',
-    "an answer that is infinite": '["interrupt:respond",{"conversation_id":"c","request_id":"r","interrupt_id":"i","value":1e400}]',
-    "an answer of 400 digits": '["interrupt:respond",{"conversation_id":"c","request_id":"r","interrupt_id":"i","value":['
-    + "9" * 400
-    + "]}]",
+    "an answer that is infinite": "[" + ANSWER + "1e400}]",
+    "an answer of 400 digits": "[" + ANSWER + "[" + "9" * 400 + "]}]",
     "nested 1000 deep": "[" + SEND + "[" * 1000 + "]" * 1000 + "}]",
     "half a pair in a key": '["conversation:list",{"\\ud83d":1}]',
     "half a pair in a key of positions": '["session:sync",{"positions":{"\\udc00":null}}]',

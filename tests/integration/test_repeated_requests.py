@@ -98,7 +98,7 @@ async def test_a_stop_that_is_repeated_stops_nothing_that_was_begun_later(
     redis, log, members, new_id, turns
 ) -> None:
     await keep_from_nodes(redis, new_id)
-    await members.create(ANN, ConversationCreate(request_id="create", conversation_id=new_id))
+    await members.create(ANN, ConversationCreate(request_id="create", conversation_id=new_id, access="open"))
     await log.append_message(new_id, ANN, "m1", "one", run_id=f"r1-{new_id}")
     await log.append_message(new_id, ANN, "m2", "two", run_id=f"r2-{new_id}")
     stop = Request("ann", "stop", "5" * 40)
@@ -164,7 +164,7 @@ async def test_a_create_that_names_no_id_makes_one_conversation_however_often_it
 
 async def test_invitations_and_drafts_that_are_repeated_get_their_first_answer(raw_client, new_id) -> None:
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
-    await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     invite = {"request_id": "invite", "conversation_id": new_id, "user_ids": [bob.user_id]}
     assert (await ann.call("conversation:invite", invite))["invited"] == [bob.user_id]
     draft = {"request_id": "draft", "conversation_id": new_id, "text": "first"}
