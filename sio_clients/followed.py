@@ -132,7 +132,7 @@ class FollowedConversations:
             for conversation in batch:
                 position = conversation.position
                 positions[conversation.id] = position and {"epoch": position.epoch, "seq": position.seq}
-            answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions})
+            answer = await _ask(transport, ClientEvent.SESSION_SYNC, {"positions": positions, "marks": False})
             asked, batch = batch, []
             for conversation in asked:
                 result = answer["conversations"][conversation.id]

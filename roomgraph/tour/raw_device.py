@@ -6,14 +6,14 @@ import asyncio
 import json
 import random
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 from roomgraph.check.recorder import Recorder
 from roomgraph.check.recording import seen_in
 from roomgraph.load.wire import Refusal, Wire, WireError
-from roomgraph.tour.raw_room import Envelope, Next, RawRoom
+from roomgraph.tour.raw_room import Envelope, RawRoom
 from sio_server.protocol.events import CHANGES
 from sio_server.tasks import end_tasks
 
@@ -267,8 +267,10 @@ class RawDevice:
         await self._tell()
         return conversation_id
 
-    async def _catch_up(self, wire: Wire) -> None:
-        positions = {room.conversation_id: room.position for room in self.rooms.values() if room.member}
+    async def _catch_up(self, wire: Wire, rooms: Iterable[RawRoom] | None = None) -> None:
+        """Ask where all conversations stand, or these."""
+        chosen = self.rooms.values() if rooms is None else rooms
+        positions = {room.conversation_id: room.position for room in chosen if room.member}
         if not positions:
             return
         for conversation_id in positions:
@@ -284,8 +286,8 @@ class RawDevice:
 
     def _take_result(self, room: RawRoom, result: Mapping[str, Any]) -> None:
         where = room.conversation_id
-        if room.epoch is not None and result["verdict"] == "snapshot":
-            return  # this request had to be repeated, and a catch-up was quicker
+        if room.is_stale(result) or (room.epoch is not None and result["verdict"] == "snapshot"):
+            return  # this request had to be repeated, and a sync was quicker
         if room.epoch is None:
             self._recorder.open_view(self.name, where, whole=result["after"] == 0)
         elif result["verdict"] == "reset":
@@ -294,42 +296,40 @@ class RawDevice:
         self._show(room, room.caught_up(result))
 
     def _show(self, room: RawRoom, entries: Sequence[Envelope]) -> None:
-        """Entries are shown; then it asks for what is missing, if anything is."""
+        """Entries are shown; then it syncs, if anything is missing."""
         self._recorder.saw(self.name, room.conversation_id, *map(seen_in, entries))
         if entries:
             self._spawn(self._tell())
-        wanted, room.next = room.next, Next.NOTHING
-        if wanted != Next.NOTHING and room.member and self._wire is not None:
-            room.reading = wanted == Next.READ
-            self._spawn(self._ask_for(room, wanted, self._wire))
+        wanted, room.wants_sync = room.wants_sync, False
+        if wanted and room.member and self._wire is not None:
+            self._spawn(self._sync(room, self._wire))
 
-    async def _ask_for(self, room: RawRoom, wanted: Next, wire: Wire) -> None:
-        where = room.conversation_id
+    async def _sync(self, room: RawRoom, wire: Wire) -> None:
         try:
-            if wanted == Next.SYNC:
-                await self._catch_up(wire)
-            elif not room.syncing:
-                request = {"conversation_id": where, "after": room.seq, "limit": 200}
-                self._show(room, room.page(await self._request(wire, "history:read", request)))
+            await self._catch_up(wire, [room])
         except (WireError, TimeoutError):
-            wire.abort()  # the next session begins with a catch-up
+            wire.abort()  # the next session begins with a sync
 
     def _on_event(self, frame: bytes) -> None:
         event, payload = json.loads(frame[2:])[:2]
-        if event == "entry:appended":
-            room = self.rooms.get(payload["conversation_id"])
-            if room is not None and room.syncing and not (room.member or room.asked):
+        if event == "session:ended":
+            if self._wire is not None:
+                self._wire.abort()
+            return
+        room = self.rooms.get(payload.get("conversation_id", ""))
+        if room is None:
+            return
+        if event in ("entry:appended", "run:changed", "run:written", "run:reported"):
+            if not room.syncing or room.member or room.asked:
+                self._show(room, room.live(payload))
+            elif event == "entry:appended":
                 # It follows this conversation no more, so this should not have come.
                 self._recorder.saw(self.name, room.conversation_id, seen_in(payload))
-            elif room is not None:
-                self._show(room, room.live(payload))
-        elif event == "conversation:reset":
-            room = self.rooms.get(payload["conversation_id"])
-            if room is not None and room.member and self._wire is not None:
-                room.syncing = True
-                self._spawn(self._ask_for(room, Next.SYNC, self._wire))
-        elif event == "session:ended" and self._wire is not None:
-            self._wire.abort()
+        elif event == "conversation:synced" and not room.is_stale(payload):
+            self._show(room, room.synced(payload))
+        elif event == "conversation:reset" and room.member:
+            room.reset()
+            self._show(room, [])
 
     async def _tell(self) -> None:
         async with self._came:

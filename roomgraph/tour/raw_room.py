@@ -4,34 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 Envelope = Mapping[str, Any]
 
 
-class Next(StrEnum):
-    """What to ask the node for."""
-
-    NOTHING = "nothing"
-    SYNC = "sync"
-    READ = "read"  # `history:read` after the position
-
-
 @dataclass(slots=True)
 class RawRoom:
-    """The position, the buffer, and whether a catch-up is awaited. Each method returns the entries to show."""
+    """The position, `n`, and what is kept for the answer to a sync. Each method returns the entries to show.
+
+    `wants_sync`: a sync is to be asked for; whoever asks sets it back.
+    """
 
     conversation_id: str
     epoch: str | None = None
     seq: int = 0
+    n: int = 0
     syncing: bool = True
     member: bool = True  # False: it has left, or the node said that it is no member
     joining: bool = False  # it has asked to join, and has no answer yet
-    next: Next = Next.NOTHING
-    asked: bool = False  # a catch-up is on its way
-    reading: bool = False  # a page is on its way: one at a time
-    _buffer: dict[int, Envelope] = field(default_factory=dict)
+    asked: bool = False  # a sync is on its way
+    wants_sync: bool = False
+    _kept: list[Envelope] = field(default_factory=list)
+    _named: float = 0  # the highest n of an event or result that was not kept
 
     @property
     def position(self) -> dict[str, Any] | None:
@@ -39,55 +34,70 @@ class RawRoom:
         return None if self.epoch is None else {"epoch": self.epoch, "seq": self.seq}
 
     def disconnected(self) -> None:
-        """The session has ended: the next one begins with a catch-up."""
-        self.syncing, self.asked, self.reading, self.next = True, False, False, Next.NOTHING
-        self._buffer.clear()
+        """The session has ended: the next one begins with a sync."""
+        self.syncing, self.asked, self.wants_sync, self._named = True, False, False, 0
+        self._kept.clear()
 
-    def live(self, entry: Envelope) -> list[Envelope]:
-        """An entry came live."""
+    def live(self, event: Envelope) -> list[Envelope]:
+        """An event of the conversation's stream came."""
         if self.syncing:
-            self._buffer[entry["seq"]] = entry
+            self._kept.append(event)
             return []
-        if entry["epoch"] != self.epoch:
-            self.syncing, self.next = True, Next.SYNC
-            return []
-        if entry["seq"] <= self.seq:
-            return []
-        self._buffer[entry["seq"]] = entry
-        return self._deliver(self.seq)
+        return self._apply([event])
+
+    def reset(self) -> None:
+        """The log has started over."""
+        self._kept.clear()
+        if self.asked:
+            self._named = float("inf")  # the answer on its way may be from before
+        self.wants_sync = not self.asked
+        self.syncing = True
+
+    def is_stale(self, result: Mapping[str, Any]) -> bool:
+        """Whether an answer says nothing that is not known, as when its request was repeated."""
+        return not self.syncing and result["position"]["epoch"] == self.epoch and result["n"] <= self.n
 
     def caught_up(self, result: Mapping[str, Any]) -> list[Envelope]:
-        """The result of a catch-up came."""
+        """An answer to a join or a sync came, which is not stale."""
         if result["verdict"] != "resumed":
             self.epoch, self.seq = result["position"]["epoch"], result["after"]
-            self._buffer = {seq: e for seq, e in self._buffer.items() if e["epoch"] == self.epoch}
-        self._add(result["entries"])
-        self.syncing = self.asked = False
-        return self._deliver(result["head"])
+        shown = [entry for entry in result["entries"] if entry["seq"] > self.seq]
+        self.seq = max(self.seq, result["position"]["seq"])
+        self.asked, self.syncing = False, True
+        if result["more"]:
+            self.wants_sync = True
+            return shown
+        self.n, self.syncing = result["n"], False
+        kept, self._kept = sorted(self._kept, key=lambda event: int(event["n"])), []
+        shown += self._apply(kept)
+        if self._named > self.n and not self.syncing:
+            self.syncing = self.wants_sync = True
+        self._named = 0
+        return shown
 
-    def page(self, page: Mapping[str, Any]) -> list[Envelope]:
-        """A page of `history:read` above the position came."""
-        self.reading = False
+    def synced(self, result: Mapping[str, Any]) -> list[Envelope]:
+        """`conversation:synced` came, which is not stale."""
         if self.syncing:
+            self._named = max(self._named, result["n"])
             return []
-        entries = page["entries"]
-        beyond = bool(entries) and entries[0]["seq"] > self.seq + 1
-        if page["epoch"] != self.epoch or page["head"] < self.seq or beyond:
-            self.syncing, self.next = True, Next.SYNC
+        if result["position"]["epoch"] != self.epoch or result["after"] > self.seq:
+            self.syncing = self.wants_sync = True
             return []
-        self._add(entries)
-        return self._deliver(page["head"])
+        return self.caught_up(result)
 
-    def _add(self, entries: Iterable[Envelope]) -> None:
-        self._buffer.update((entry["seq"], entry) for entry in entries)
-
-    def _deliver(self, head: int) -> list[Envelope]:
-        shown: list[Envelope] = []
-        for seq in [seq for seq in self._buffer if seq <= self.seq]:
-            del self._buffer[seq]
-        while (entry := self._buffer.pop(self.seq + 1, None)) is not None:
-            shown.append(entry)
-            self.seq += 1
-        behind = head > self.seq or bool(self._buffer)
-        self.next = Next.READ if behind and not self.reading else Next.NOTHING
+    def _apply(self, events: Iterable[Envelope]) -> list[Envelope]:
+        shown = []
+        for event in events:
+            is_entry = "seq" in event
+            place = (event["epoch"], event["seq"]) if is_entry else None
+            if self.syncing:
+                self._kept.append(event)
+            elif event["n"] == self.n + 1 and place in (None, (self.epoch, self.seq + 1)):
+                self.n += 1
+                if is_entry:
+                    self.seq += 1
+                    shown.append(event)
+            elif event["n"] > self.n:
+                self.syncing = self.wants_sync = True
+                self._kept.append(event)
         return shown

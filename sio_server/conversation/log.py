@@ -14,7 +14,7 @@ from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
 from sio_server.conversation.view import RoomView, View, get_room_view, get_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
-from sio_server.protocol.mention import mentions
+from sio_server.protocol.mention import mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Request, Scripts
@@ -117,6 +117,7 @@ class ConversationLog:
             after=after,
             run_id=run_id,
             mentioned=f" {' '.join(mentions(text))} ",
+            people=mentioned_people(text),
             edits=edits,
             by=author.to_json(),
             seen_epoch=handed.epoch if handed else None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from sio_server.conversation.listing import ConversationList
 from sio_server.conversation.log import Author, ConversationLog, new_epoch
 from sio_server.conversation.quotas import Quotas
 from sio_server.protocol.errors import ErrorCode, Refused
@@ -16,7 +17,7 @@ from sio_server.protocol.events import MADE_ID_PREFIX, ConversationCreate
 from sio_server.protocol.run import agent_name
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import ConversationKeys, user_conversations, user_sessions
+from sio_server.store.keys import UNLISTED_KEPT_MS, ConversationKeys, user_conversations, user_sessions
 from sio_server.store.scripts import Request, Scripts
 
 
@@ -69,6 +70,7 @@ class Members:
         self._retention = retention
         self._quotas = quotas or Quotas()
         self._id_secret = id_secret.encode()
+        self.listing = ConversationList(redis, scripts)
 
     async def create(
         self, author: Author, request: ConversationCreate, graph: str | None = None
@@ -180,38 +182,6 @@ class Members:
         await self._list_invitations(conversation_id, user_ids)
         return Invited(list(reply["new"]), reply["title"], reply.repeated)
 
-    async def conversations(self, user_id: str, after: str | None, limit: int) -> tuple[list[Any], str | None]:
-        """One page of the user's conversations with their unread counts, and the cursor of the next page."""
-        start = f"({after}" if after is not None else "-"
-        with redis_errors():
-            found = await self._redis.zrangebylex(user_conversations(user_id), start, "+", start=0, num=limit)
-        ids = [str(conversation_id) for conversation_id in found]
-        items = []
-        for conversation_id in ids:
-            try:
-                view = await self._log.get_view(conversation_id, user_id)
-            except Refused:
-                invitation = await self._invitation(user_id, conversation_id)
-                if invitation is not None:
-                    items.append(invitation)
-                continue  # neither: left, or never joined; the index may name too many
-            read = view.reads.get(user_id, 0)
-            items.append(
-                {
-                    "conversation_id": conversation_id,
-                    "title": view.title,
-                    "access": view.access,
-                    "agent": view.agent,
-                    "graph": view.graph,
-                    "role": view.role,
-                    "position": {"epoch": view.bounds.epoch, "seq": view.bounds.head},
-                    "read": read,
-                    "unread": max(0, view.bounds.head - max(read, view.bounds.first - 1)),
-                    "last_activity": view.last_activity,
-                }
-            )
-        return items, ids[-1] if len(ids) == limit else None
-
     async def members(self, conversation_id: str, user_id: str) -> list[dict[str, Any]]:
         """The members with role and whether online; for members only."""
         await self._log.get_view(conversation_id, user_id)
@@ -231,13 +201,20 @@ class Members:
 
     async def ids(self, user_id: str, limit: int) -> list[str]:
         """Ids of at most `limit` of the user's conversations; only those the user is a member of now."""
+        return (await self.page_of_ids(user_id, None, limit))[0]
+
+    async def page_of_ids(self, user_id: str, after: str | None, limit: int) -> tuple[list[str], str | None]:
+        """Of the next `limit` ids in the user's list those that the user is a member of, and the next cursor."""
+        start = f"({after}" if after is not None else "-"
         with redis_errors():
-            named = [str(item) for item in await self._redis.zrange(user_conversations(user_id), 0, limit - 1)]
+            found = await self._redis.zrangebylex(user_conversations(user_id), start, "+", start=0, num=limit)
+            named = [str(item) for item in found]
             pipe = self._redis.pipeline(transaction=False)
             for conversation_id in named:
                 pipe.hexists(ConversationKeys(conversation_id).members, user_id)
             belongs = await pipe.execute()
-        return [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+        ids = [conversation_id for conversation_id, is_member in zip(named, belongs, strict=True) if is_member]
+        return ids, named[-1] if len(named) == limit else None
 
     async def _online(self, user_ids: Iterable[str]) -> dict[str, bool]:
         with redis_errors():
@@ -250,12 +227,6 @@ class Members:
         """The id of the conversation that this request creates: the same each time, unknown to others."""
         name = f"{request.user_id} {request.request_id}".encode()
         return MADE_ID_PREFIX + hmac.new(self._id_secret, name, "sha256").hexdigest()[:32]
-
-    async def _invitation(self, user_id: str, conversation_id: str) -> dict[str, Any] | None:
-        reply = await self._scripts.conversation("get_invitation", conversation_id, user_id=user_id)
-        if reply["invited"] != "1":
-            return None
-        return {"conversation_id": conversation_id, "title": reply["title"], "role": "invited"}
 
     async def _reserve_invitations(self, user_id: str, conversation_id: str, user_ids: list[str]) -> None:
         if user_ids and self._quotas.invitations:
@@ -296,5 +267,4 @@ class Members:
                 )
 
     async def _unindex(self, user_id: str, conversation_id: str) -> None:
-        with redis_errors():
-            await self._redis.zrem(user_conversations(user_id), conversation_id)
+        await self._scripts.user("unlist", user_id, conversation_id=conversation_id, kept_ms=UNLISTED_KEPT_MS)

@@ -24,6 +24,8 @@ MAX_PAGE_ENTRIES = 200
 MAX_PAGE_BYTES = 256 * 1024  # a page ends early at this size, but holds at least one entry
 SNAPSHOT_ENTRIES = 50
 MAX_SYNC_CONVERSATIONS = 100
+MAX_LIST_TEXT = 200  # characters of the last entry in a list of conversations
+MAX_UNREAD = 100  # a list counts so many unread entries of a conversation
 MAX_INVITES = 100
 MAX_DEVICES = 50  # of a user that are remembered; the oldest that are offline are dropped
 MAX_DEVICE_SESSIONS = 20  # of a device that are listed, the newest
@@ -82,14 +84,6 @@ class ServerEvent(StrEnum):
     RUN_CHANGED = "run:changed"
     RUN_WRITTEN = "run:written"
     RUN_REPORTED = "run:reported"
-    # Not sent any more; the Python SDK still names them.
-    RUN_STARTED = "run:started"
-    RUN_DELTA = "run:delta"
-    RUN_UPDATE = "run:update"
-    RUN_SUPERSEDED = "run:superseded"
-    RUN_FINISHED = "run:finished"
-    INTERRUPT_REQUESTED = "interrupt:requested"
-    INTERRUPT_RESOLVED = "interrupt:resolved"
     PRESENCE_CHANGED = "presence:changed"
     DEVICES_CHANGED = "devices:changed"
     MARKS_MOVED = "marks:moved"
@@ -282,10 +276,14 @@ class ConversationLeave(_Change):
 
 
 class ConversationList(_Wire):
-    """This user's conversations in order of their ids, `limit` at a time, from above `after`."""
+    """This user's conversations in order of their ids, `limit` at a time, from above `after`.
+
+    With `changed_since`, the `cursor` of an earlier answer, only those that have changed since.
+    """
 
     after: Id | None = None
     limit: Annotated[int, Field(ge=1, le=100)] = 100
+    changed_since: Id | None = None
 
 
 class HistoryRead(_Wire):
@@ -377,9 +375,18 @@ class TypingSet(_Wire):
 
 
 class SessionSync(_Wire):
-    """Follow conversations on this session and be caught up in each from its position (None: a snapshot)."""
+    """Follow conversations on this session and be caught up in each from its position (None: a snapshot).
 
-    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)]
+    `positions` None: all conversations of which the user is a member, each with a snapshot; `limit` at a time, in
+    the order of their ids, from above `after`. The answer holds at most `entries` entries of each conversation.
+    """
+
+    positions: Annotated[dict[Id, WirePosition | None], Field(max_length=MAX_SYNC_CONVERSATIONS)] | None
+    after: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_SYNC_CONVERSATIONS)] = MAX_SYNC_CONVERSATIONS
+    entries: Annotated[int, Field(ge=0, le=MAX_PAGE_ENTRIES)] = MAX_PAGE_ENTRIES
+    members: bool = False  # with the members, as `members:list` gives them
+    marks: bool = True  # with everybody's read and delivery marks
 
 
 class DeviceList(_Wire):
@@ -446,7 +453,6 @@ class Entry(BaseModel):
     turn_id: int | None = None  # seq of the message that began the turn to which the entry belongs
     hides: tuple[int, ...] = ()  # entries that are not current from this one on
     hidden_by: int | None = None  # pages only: the entry since which this one is not current
-    session_id: str | None = None  # live only: the session that caused it
 
     @property
     def position(self) -> Position:

@@ -101,7 +101,7 @@ class Stream:
         self.interrupts: dict[str, Any] = {}  # open ones: interrupt id -> value
         self._syncing = True
         self._kept: list[tuple[int, str, Mapping[str, Any]]] = []
-        self._named = 0.0  # the highest n that was named and not kept; an answer below it is not enough
+        self._named = 0.0  # an answer below this n is not enough
 
     @property
     def in_step(self) -> bool:
@@ -119,19 +119,16 @@ class Stream:
     def on_answer(self, result: Mapping[str, Any]) -> Step:
         """The answer to a create, a join or a sync of this conversation came."""
         step = Step()
-        epoch = self.position.epoch if self.position is not None else None
-        if self._syncing or result["n"] > self.n or result["position"]["epoch"] != epoch:
+        if self._syncing or self._is_news(result):
             self._apply_result(step, result)
         return step
 
     def on_synced(self, result: Mapping[str, Any]) -> Step:
         """`conversation:synced` came: a node that had missed something sends a result by itself."""
         step = Step()
-        if self._syncing or self.position is None:
+        if self._syncing:
             self._named = max(self._named, result["n"])
-        elif result["position"]["epoch"] != self.position.epoch or result["after"] > self.position.seq:
-            self._ask(step)
-        elif result["n"] > self.n:
+        elif self._is_news(result):
             self._apply_result(step, result)
         return step
 
@@ -153,14 +150,17 @@ class Stream:
     def _on_number(self, step: Step, n: int, event: str, payload: Mapping[str, Any]) -> None:
         if self._syncing or self.position is None:
             if len(self._kept) >= KEPT_LIMIT:
-                self._named = max(self._named, *(number for number, _, _ in self._kept))
-                self._kept.clear()
+                self._kept.clear()  # what comes next leaves a gap after the answer
             self._kept.append((n, event, payload))
         elif n > self.n + 1 or (n == self.n + 1 and not self._apply_event(step, event, payload)):
             self._ask(step)
             self._kept.append((n, event, payload))
         elif n == self.n + 1:
             self.n = n
+
+    def _is_news(self, result: Mapping[str, Any]) -> bool:
+        other = self.position is None or result["position"]["epoch"] != self.position.epoch
+        return other or result["n"] > self.n
 
     def _ask(self, step: Step) -> None:
         self._syncing = True

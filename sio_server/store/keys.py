@@ -27,6 +27,9 @@ REPORTS_KEPT = 100  # of a run's reports, for devices that join while it is exec
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
+UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
+UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
+MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 STALLED_MS = 1_500  # a run whose lease has not been renewed for so long is stalled; an owner renews it each second
 
@@ -82,13 +85,18 @@ def user_call(user_id: str, call_id: str) -> str:
 
 
 def user_request(user_id: str, request_id: str) -> str:
-    """The result of a request that has changed a device of the user, or the id chosen for a new conversation."""
+    """The result of a request that has changed a device of the user."""
     return f"{{rg:u:{user_id}}}:request:{request_id}"
 
 
 def user_conversations(user_id: str) -> str:
     """Sorted set (all scores 0): ids of the user's conversations; may name one the user has just left."""
     return f"{{rg:u:{user_id}}}:conversations"
+
+
+def user_unlisted(user_id: str) -> str:
+    """Sorted set: conversation id -> when (ms) it went out of the user's list. Expires UNLISTED_KEPT_MS later."""
+    return f"{{rg:u:{user_id}}}:unlisted"
 
 
 def user_reserved(user_id: str) -> str:
@@ -148,13 +156,16 @@ class ConversationKeys:
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
-        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, u: the user for whom its bytes count
+        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: a message's author, or "agent:"
+        # of an answer or question, m: whom a message mentions, " name name "
         self.log = f"{base}:log"
         # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
         # user id -> request_id of the user's message that retention has dropped last
         self.sent = f"{base}:sent"
         self.reads = f"{base}:reads"  # hash: user id -> seq
-        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id}
+        # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
+        self.touched = f"{base}:touched"
+        self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id, session_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
         self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
@@ -209,6 +220,7 @@ META_FIELDS = {
     "approvals": "setting: which members may answer interrupts",
     "fence": "the count in the last fencing token",
     "thread": "the thread of checkpoints at which the dialog stands",
+    "said_seq": "of the last message or answer",
     "draft_rev": "the revision of the newest draft",
     "cut_in": "the start of Redis in which a device has last caused a new epoch",
     "message_seq": "of the last message",
@@ -228,16 +240,16 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("turns", "hidden", "run_prefix", "runs", "stats"),
+    *("turns", "hidden", "touched", "run_prefix", "runs", "stats"),
 )
-USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting")
+USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 
 
 def user_keys(user_id: str) -> list[str]:
     """The keys of a user in the order of USER_KEYS, as scripts get them."""
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
-        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id)),
+        *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
     ]
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from sio_server.protocol.events import MAX_DELIVERED, MAX_DEVICE_SESSIONS, MAX_DEVICES, MAX_SIGN_OUTS
+from sio_server.protocol.events import MAX_DELIVERED, MAX_DEVICE_SESSIONS, MAX_DEVICES, MAX_SIGN_OUTS, MAX_UNREAD
 from sio_server.store import keys
 
 # Each script is in the folder of the package that calls it; `store/lua` holds what all include.
@@ -34,10 +34,13 @@ CONSTANTS: dict[str, str | int] = {
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "REPORTS_KEPT": keys.REPORTS_KEPT,
     "STALLED_MS": keys.STALLED_MS,
+    "MAX_UNLISTED": keys.MAX_UNLISTED,
+    "UNREAD_BYTES": keys.UNREAD_BYTES,
     "MAX_DELIVERED": MAX_DELIVERED,
     "MAX_DEVICES": MAX_DEVICES,
     "MAX_DEVICE_SESSIONS": MAX_DEVICE_SESSIONS,
     "MAX_SIGN_OUTS": MAX_SIGN_OUTS,
+    "MAX_UNREAD": MAX_UNREAD,
 }
 KEY_NAMES = {"conversation": keys.CONVERSATION_KEYS, "user": keys.USER_KEYS}
 

@@ -13,16 +13,17 @@ from collections.abc import Callable
 from typing import Any
 
 from roomgraph.__main__ import main
-from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.followed import Followed
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
 from sio_server.store import script_files
 
-FENCE = r"if redis\.call\('HGET', lease, 'token'\) ~= token then return \{'stale'\} end"
-FENCED = ("renew_lease.lua", "delta.lua", "update.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")
+FENCE = r"if (redis\.call\('HGET', lease, 'token'\)|held\[1\]) ~= token then return \{'stale'\} end"
+FENCED = ("renew_lease.lua", "add_text.lua", "add_report.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")
 
 
 def edit(module: Any, edits: dict[str, tuple[str, str]]) -> None:
@@ -55,13 +56,13 @@ def fence() -> None:
 
 
 def gap_fill() -> None:
-    """Missing entries are not read from the log."""
+    """What was missed on the bus is not read, and nobody is told."""
 
-    async def read(self: Fanout, conversation_id: str, followed: Any, after: int) -> None:
+    async def read(self: Fanout, conversation_id: str, followed: Followed, handed: Handed) -> None:
         await asyncio.sleep(0)
 
-    assert asyncio.iscoroutinefunction(Fanout._read_missing)
-    Fanout._read_missing = read  # type: ignore[method-assign]
+    assert asyncio.iscoroutinefunction(Fanout._read)
+    Fanout._read = read  # type: ignore[method-assign]
 
 
 def ack_after_append() -> None:

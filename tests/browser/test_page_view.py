@@ -103,6 +103,49 @@ async def test_an_answer_grows_word_by_word_and_can_be_stopped(open_page: PageFa
         await expect(page.locator("#stop")).to_be_hidden()
 
 
+async def test_a_run_that_waits_for_its_turn_is_shown_with_its_message_and_can_be_stopped(
+    open_page: PageFactory, tmp_path: Path
+) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="teller")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, f"one gate:{tmp_path / 'gate'} two")
+    await say(ann, "three")
+    await say(ann, "four")
+    for page in (ann, bob):
+        await expect(page.locator(".queued .note")).to_have_text(
+            ["Waiting for its turn: “three”", "Waiting for its turn: “four”"]
+        )
+        await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    await bob.locator(".queued").first.get_by_role("button", name="Stop answering").click()
+    for page in (ann, bob):
+        await expect(page.locator(".line.stopped")).to_have_text("Stopped by Bob")
+        await expect(page.locator(".queued .note")).to_have_text(["Waiting for its turn: “four”"])
+        await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    (tmp_path / "gate").touch()
+    for page in (ann, bob):
+        await expect(page.locator(".agent .text")).to_have_text(["one two", "four"])
+        await expect(page.locator("#stop")).to_be_hidden()
+
+
+async def test_a_run_whose_node_is_silent_says_so_also_to_a_screen_reader(
+    open_page: PageFactory, tmp_path: Path
+) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    await say(page, f"one gate:{tmp_path / 'gate'} two")
+    await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    change = "({ state, changed }) => { state.open.stream.current.status = STATUS; changed(); }"
+    await page.evaluate(f"import('/js/state.js').then({change.replace('STATUS', repr('stalled'))})")
+    for where in ("[aria-busy=true] .note", "#announced"):
+        await expect(page.locator(where)).to_have_text("The node is silent; another one will continue.")
+    await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    await page.evaluate(f"import('/js/state.js').then({change.replace('STATUS', repr('running'))})")
+    await expect(page.locator(".agent .note")).to_have_count(0)
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".agent .text")).to_have_text("one two")
+
+
 async def test_nothing_moves_while_an_answer_is_written_below(open_page: PageFactory, tmp_path: Path) -> None:
     page = await open_page(0, "Ann")
     await create(page, graph="teller")
@@ -188,6 +231,45 @@ async def test_questions_are_answered_on_any_device_and_show_who_and_where(open_
     await ann.locator("fieldset").last.get_by_role("button", name="No").click()
     await expect(bob.locator("fieldset button")).to_have_count(0)
     await expect(bob.locator(".agent .text").last).to_have_text('{"left": ["approve"], "right": ["reject"]}')
+
+
+async def test_an_answer_to_questions_that_is_regenerated_leaves_no_answered_question_behind(
+    open_page: PageFactory,
+) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="pair")
+    await say(page, "ask both")
+    for name in ("Yes", "No"):
+        for _ in range(2):
+            await page.get_by_role("button", name=name).first.click()
+        await expect(page.locator(".agent .text")).to_have_count(2)
+        await expect(page.locator("fieldset .note")).to_have_count(2)
+        await page.get_by_role("button", name="Answer again").click()
+        await expect(page.locator("fieldset button")).to_have_count(4)
+        await expect(page.locator("fieldset")).to_have_count(2)
+        await expect(page.locator(".agent")).to_have_count(1)
+        await expect(page.locator("#to-end")).to_be_hidden()  # the page is still at the end
+    await page.reload()
+    await expect(page.locator("fieldset button")).to_have_count(4)
+    await expect(page.locator(".agent")).to_have_count(1)
+
+
+async def test_of_two_answers_to_a_question_the_later_one_is_shown_who_was_first(open_page: PageFactory) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, graph="pair")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await say(ann, "ask both")
+    await expect(bob.locator("fieldset")).to_have_count(2)
+    # Bob's page is not told of Ann's answer.
+    await bob.evaluate(
+        "import('/js/conversation/stream.js').then(({ Stream }) => "
+        "(Stream.prototype.on = () => ({ entries: [], sync: false })))"
+    )
+    await ann.get_by_role("button", name="Yes").first.click()
+    await expect(ann.locator("fieldset .note")).to_have_count(1)
+    await bob.get_by_role("button", name="No").first.click()
+    device = await look(ann, "state.devices[0].device_name")
+    await expect(bob.locator("fieldset .note").first).to_have_text(f"Answered by Ann on {device}: Yes")
 
 
 async def test_a_question_for_the_owner_has_no_buttons_for_other_members(open_page: PageFactory) -> None:

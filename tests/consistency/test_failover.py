@@ -51,9 +51,9 @@ class Device:
         self.came_at: dict[int, float] = {}  # seq -> monotonic
         self.nodes_at: dict[int, str] = {}  # seq -> the node that it came from
         self.events: list[tuple[str, dict[str, Any], float]] = []
-        self.text_after_withdrawal: list[str] = []
+        self.withdrawn: list[tuple[str, str]] = []  # after each takeover: the text, and the one before
         self._changes = Changes(self._seen)
-        for name in ("run:started", "run:delta", "run:superseded", "run:finished", "session:ended"):
+        for name in ("run:changed", "run:written", "session:ended"):
             client.on(name, partial(self._heard, name))
         client.on("session:opened", partial(self._heard, "session:opened"))
         self._reading = asyncio.create_task(self._read())
@@ -61,10 +61,13 @@ class Device:
     def _heard(self, name: str, payload: dict[str, Any]) -> None:
         if payload.get("conversation_id", self.conversation.id) != self.conversation.id:
             return
+        if name == "run:changed":
+            payload = payload["run"]
+            name = f"run:{payload['status']}"
         self.events.append((name, payload, time.monotonic()))
-        if name == "run:superseded":
-            run = self.conversation.live.runs.get(payload["run_id"])
-            self.text_after_withdrawal.append(run.text if run else "")
+        if name == "run:running" and payload["attempt"] > 1:
+            run = self.conversation.runs[payload["run_id"]]
+            self.withdrawn.append((run.text, run.withdrawn_text))
         self._changes.changed()
 
     async def _read(self) -> None:
@@ -112,7 +115,7 @@ class Device:
 
     async def started(self, run_id: str, attempt: int = 1) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
-            return next((p for p in self.named("run:started", run_id) if p["attempt"] == attempt), None)
+            return next((p for p in self.named("run:running", run_id) if p["attempt"] == attempt), None)
 
         return await self.until(found, f"the start of attempt {attempt}")
 
@@ -317,12 +320,10 @@ async def assert_all_agree(site: Site, devices: list[Device]) -> list[Entry]:
     for device in devices:
         await device.until(partial(device.has, len(log)), "the end of the log")
         assert device.entries == log
-        assert device.conversation.live.runs == {}
+        assert device.conversation.runs == {}
     newcomer = await site.client(2)
     try:
-        card = (await newcomer.join(devices[0].conversation.id)).card
-        assert card is not None
-        assert card.unfinished_run is None
+        assert (await newcomer.join(devices[0].conversation.id)).runs == {}
     finally:
         await newcomer.close()
     finals = [entry.data["run_id"] for entry in log if entry.type in FINAL]
@@ -371,8 +372,8 @@ async def test_a_killed_nodes_run_is_finished_by_another_within_five_seconds(sit
     victim = int((await here.started(ack.run_id))["node"])
     if commands == "hold@words":
         for device in devices:
-            await device.until(lambda d=device: d.named("run:delta", ack.run_id), "the first words")
-        assert here.conversation.live.runs[ack.run_id].text
+            await device.until(lambda d=device: d.named("run:written", ack.run_id), "the first words")
+        assert here.conversation.runs[ack.run_id].text
         await site.go(conversation_id, "kill")
     died: Any = await site.waiting.blpop([died_key(conversation_id)], timeout=10)
     assert died is not None, "nobody was killed"
@@ -387,14 +388,15 @@ async def test_a_killed_nodes_run_is_finished_by_another_within_five_seconds(sit
     assert (answers[0].type, answers[0].data["run_id"], answers[0].data["attempt"]) == ("answer", ack.run_id, 2)
     assert state_in(answers[0])["trail"] == trail(first.seq, last=ack.seq)
 
-    told = [device for device in devices if device.named("run:superseded", ack.run_id)]
-    assert told, "the devices that stayed online are told that the attempt is void"
+    told = [device for device in devices if device.named("run:stalled", ack.run_id)]
+    assert told, (
+        "the devices that stayed online are told that the run's node is silent, then that it is taken over"
+    )
     for device in told:
-        event = device.named("run:superseded", ack.run_id)[0]
-        assert event["attempt"] == 1
-        assert device.text_after_withdrawal == [""]
-        if commands == "hold@words":
-            assert event["withdrawn_chars"] > 0
+        assert [event["attempt"] for event in device.named("run:stalled", ack.run_id)] == [1]
+        ((text, withdrawn),) = device.withdrawn
+        assert text == ""
+        assert bool(withdrawn) is (commands == "hold@words")
         assert int((await device.started(ack.run_id, 2))["node"]) != victim
 
     ran = await site.ran(conversation_id, ack.seq)
@@ -508,7 +510,7 @@ async def test_a_stopped_node_hands_its_run_over_at_once_and_its_clients_move_wi
         elsewhere = next(device for device in devices if device.client.node != str(port))
         second = await elsewhere.started(ack.run_id, 2)
         assert second["node"] != str(port)
-        handed_over = elsewhere.when("run:started", ack.run_id, 2) - stopped_at
+        handed_over = elsewhere.when("run:running", ack.run_id, 2) - stopped_at
         print(f"[{site.saver}] a run was handed over in {handed_over:.2f} s")
         assert handed_over < 1.5
         answer = await elsewhere.final_of(ack.seq)
@@ -544,7 +546,7 @@ async def test_a_stopped_node_ends_a_short_run_by_itself(site):
             await asyncio.gather(stopping, return_exceptions=True)
         site.start_again(port)
     every = [*devices, local]
-    started = [run for device in devices for run in device.named("run:started", ack.run_id)]
+    started = [run for device in devices for run in device.named("run:running", ack.run_id)]
     assert {run["attempt"] for run in started} == {1}
     await assert_all_agree(site, every)
     await assert_the_dialog_goes_on(site, every, [ack])
@@ -578,7 +580,8 @@ async def test_a_graph_that_blocks_its_loop_keeps_its_lease_and_delays_no_socket
     assert answer.data["attempt"] == 1
     assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abc"
     await settled(devices[0].client)
-    assert devices[0].named("run:superseded", ack.run_id) == []
+    assert devices[0].named("run:stalled", ack.run_id) == []
+    assert devices[0].withdrawn == []
     await assert_all_agree(site, devices)
     await assert_the_dialog_goes_on(site, devices, [ack])
     await site.settled(ack.conversation_id)
@@ -679,7 +682,7 @@ async def test_a_graph_that_always_fails_on_a_resume_is_ended_with_a_reason(site
     answer = await devices[0].final_of(next_turn.seq)
     assert (answer.type, answer.data["attempt"]) == ("answer", 1)
     assert state_in(answer)["heard"][-1] == "and now?"
-    assert devices[0].conversation.live.interrupts == {}
+    assert devices[0].conversation.interrupts == {}
     await site.settled(ack.conversation_id)
 
 

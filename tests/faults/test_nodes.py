@@ -80,16 +80,17 @@ class Load:
     async def ask(self, conversations: int) -> None:
         """Begin a run in each of some conversations, and wait until some node has taken it."""
         for device in self.devices[-conversations:]:
-            device.client.on("run:started", self._runs_on)
-            started: Inbox[dict[str, Any]] = Inbox()
-            device.client.on("run:started", started)
+            device.client.on("run:changed", self._runs_on)
+            changed: Inbox[dict[str, Any]] = Inbox()
+            device.client.on("run:changed", changed)
             conversation = await device.create("asks", agent="always")
             ack = await device.send(conversation.id, "What can you do?")
             assert ack.run_id is not None
             self.runs.append((device, conversation.id, ack.run_id))
-            await started.first(what="the run's start", timeout=10)
+            await changed.first(lambda told: told["run"]["status"] == "running", "the run's start", 10)
 
-    def _runs_on(self, run: dict[str, Any]) -> None:
+    def _runs_on(self, told: dict[str, Any]) -> None:
+        run = told["run"]
         nodes = self.run_nodes.setdefault(run["run_id"], [])
         if run["attempt"] > len(nodes):
             nodes.append(run["node"])
@@ -103,7 +104,7 @@ class Load:
             device.settle(conversation_id)
             log = await device.record_log(conversation_id)
             assert device.entries[conversation_id] == log
-            assert [entry.type for entry in log if entry.data.get("run_id") == run_id] == ["answer"]
+            assert [entry.type for entry in log if entry.data.get("run_id") == run_id] == ["message", "answer"]
         head = (await self.devices[0].conversation(self.conversation_id).log())[-1].seq
         for device in self.devices:
             assert await device.reaches(self.conversation_id, head, 20), device.name

@@ -92,7 +92,9 @@ async def test_the_devices_of_nodes_that_are_cut_off_continue_on_another_node(st
 
 
 async def start_of(started: Inbox[dict[str, Any]], run_id: str | None) -> dict[str, Any]:
-    return await started.first(lambda run: run["run_id"] == run_id, f"the start of {run_id}")
+    return await started.first(
+        lambda run: (run["run_id"], run["status"]) == (run_id, "running"), f"the start of {run_id}"
+    )
 
 
 async def test_a_run_of_a_node_that_is_cut_off_is_taken_over_and_the_stale_owner_writes_nothing(start_cluster):
@@ -102,7 +104,7 @@ async def test_a_run_of_a_node_that_is_cut_off_is_taken_over_and_the_stale_owner
     async with ChatClient(cluster.urls[1:], token) as ann:
         conversation = await ann.create(graph="echo")
         started: Inbox[dict[str, Any]] = Inbox()
-        ann.on("run:started", started)
+        ann.on("run:changed", lambda told: started(told["run"]))
         while True:
             ack = await conversation.send("one two three four five six seven eight nine ten eleven twelve")
             run = await start_of(started, ack.run_id)
@@ -114,8 +116,13 @@ async def test_a_run_of_a_node_that_is_cut_off_is_taken_over_and_the_stale_owner
             conversation.entries(), lambda entry: entry.data.get("input_seq") == ack.seq, "the end of the run", 25
         )
         assert (entry.type, entry.data["attempt"]) == ("answer", 2)
-        runs = [payload for payload in started.items if payload["run_id"] == entry.data["run_id"]]
-        assert [payload["node"] for payload in runs] == [str(port) for port in cluster.ports]
+        runs = [run for run in started.items if run["run_id"] == entry.data["run_id"]]
+        assert [(run["status"], run["node"]) for run in runs] == [
+            ("queued", ""),
+            ("running", str(cluster.ports[0])),
+            ("stalled", str(cluster.ports[0])),
+            ("running", str(cluster.ports[1])),
+        ]
         heal(cluster, 0)
         await until_ready(cluster.urls[0], 200, NOTICED_S)
         # What it had still to say when it was cut off has been said to nobody, and it ends nothing.

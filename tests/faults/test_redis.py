@@ -227,7 +227,7 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
         heard: Inbox[tuple[str, dict[str, Any]]] = Inbox()
         for event in (
             "presence:changed",
-            "marks:moved",
+            "conversation:synced",
             "devices:changed",
             "session:ended",
         ):
@@ -244,9 +244,9 @@ async def test_a_bus_that_falls_silent_is_left_and_what_it_did_not_bring_is_told
             filled = time.monotonic() - began
             offline = "presence:changed", {"user_id": bob_id, "online": False}
             await heard.first(lambda event: event == offline, "Bob's going", FILLED_S)
-            marks = [payload for name, payload in heard.items if name == "marks:moved"]
-            for kind in ("read", "delivered"):
-                assert {mark["user_id"] for mark in marks if mark.get(kind) == ack.seq} == {bob_id}
+            synced = [payload for name, payload in heard.items if name == "conversation:synced"][-1]
+            assert synced["reads"] == {bob_id: ack.seq}
+            assert {(mark["user_id"], mark["seq"]) for mark in synced["delivered"]} >= {(bob_id, ack.seq)}
             await heard.first(lambda event: event[0] == "devices:changed", "the devices", FILLED_S)
             assert not any(name == "session:ended" for name, _ in heard.items)
             print(f"silent bus: made good after {filled:.1f} s")

@@ -46,11 +46,11 @@ async def test_a_cut_off_node_whose_clock_was_set_back_stops_in_time(start_clust
         await cluster.start_node(port)
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls[0], token) as client:
-        deltas = Inbox[dict]()
-        client.on("run:delta", deltas)
+        written = Inbox[dict]()
+        client.on("run:written", written)
         conversation = await client.create(access="open")
         await conversation.send("hello")
-        await deltas.first()
+        await written.first()
         # Commands reach Redis, their replies are lost, and every clock that is not monotonic goes back.
         cut_off(cluster, 0, "down")
         clock.write_text("-1387")
@@ -62,11 +62,11 @@ async def test_a_node_stops_in_time_though_a_graph_never_returns(start_cluster):
     cluster = await start_cluster(nodes=1, DRAIN_GRACE=str(GRACE_S), GRAPH="tests.graphs.stuck:stuck")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls[0], token) as client:
-        updates = Inbox[dict]()
-        client.on("run:update", updates)
+        reports = Inbox[dict]()
+        client.on("run:reported", reports)
         conversation = await client.create(access="open")
         await conversation.send("hello")
-        await updates.first()
+        await reports.first()
         took = await seconds_to_stop(cluster, cluster.ports[0])
         assert took < GRACE_S + STOP_S + LAST_S + SPARE_S
     await poll(lambda: not cluster.is_running(cluster.ports[0]), "the end of the node")

@@ -88,7 +88,7 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         await client.go_offline()
         await client.go_online(cluster.urls[1])
         assert (await ask(conversation, "tomorrow at 10, 6 people")).type == "interrupt"
-        (interrupt_id,) = conversation.live.interrupts
+        (interrupt_id,) = conversation.interrupts
         await conversation.respond(interrupt_id, "approve")
         assert "Booked" in (await next_of(conversation, "answer")).text
         in_it = {"conversation_id": conversation.id}

@@ -57,7 +57,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
         conversation = await zero.create(access="open", agent="off")
         views = [conversation, await one.join(conversation.id)]
         marks: Inbox[dict[str, Any]] = Inbox()
-        one.on("marks:moved", marks)
+        one.on("conversation:synced", marks)
         head = 1
         for turn in range(10):
             # What is appended right after the kill is published to nobody: no later entry shows the gap.
@@ -69,7 +69,7 @@ async def test_entries_published_while_the_bus_was_lost_reach_every_device(start
             for view in views:
                 await first_of(view.entries(), partial(_is_at, head), f"entry {head}", 5)
         assert head == 31
-        await marks.first(lambda mark: mark.get("read") == 31, "the last mark", 5)
+        await marks.first(lambda synced: synced["reads"] == {user_id: 31}, "the last mark", 5)
     await redis.aclose()
 
 

@@ -399,10 +399,10 @@ async def test_chat_stops_edits_and_regenerates_and_names_its_commands(start_clu
     await shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT")
     async with connect_guest(cluster.urls[0], "Ann") as ann:
         conversation = await ann.join(new_id)
-        deltas: Inbox[Any] = Inbox()
-        ann.on("run:delta", deltas)
+        written: Inbox[Any] = Inbox()
+        ann.on("run:written", written)
         _type(process, "hello")
-        await deltas.first(what="a delta")
+        await written.first(what="a piece of text")
         _type(process, "/stop")
         line = await shows(process, "stopped by Bob")
         assert "Concierge: I " in line

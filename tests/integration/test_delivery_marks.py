@@ -81,7 +81,7 @@ async def test_non_members_neither_set_nor_see_marks_and_cannot_tell_what_exists
     # Who has left has left no marks.
     join = await owner.call("conversation:join", {"conversation_id": room})
     assert [(mark["user_id"], mark["seq"]) for mark in join["delivered"]] == [(owner.user_id, ack["delivered"])]
-    public = f"{room}-open"
+    public = f"open-{room}"
     await owner.call("conversation:create", {"conversation_id": public, **OPEN})
     ack = await eve.mark(public, delivered=1)
     assert ack["error"]["code"] == "not_a_member"
@@ -167,17 +167,17 @@ async def test_one_request_marks_many_conversations_and_the_error_of_one_does_no
     mine = [f"{new_id}-{number}" for number in range(3)]
     for conversation_id in mine:
         await ann.call("conversation:create", {"conversation_id": conversation_id, **OPEN})
-    await eve.call("conversation:create", {"conversation_id": f"{new_id}-hers", "access": "open", "agent": "off"})
+    hers = (await eve.call("conversation:create", {"agent": "off"}))["conversation_id"]
     marks = {
         mine[0]: {"read": 1, "delivered": 1},
-        f"{new_id}-hers": {"read": 1},
+        hers: {"read": 1},
         mine[1]: {"delivered": 99},
         "nowhere": {"delivered": 1},
         mine[2]: {},
     }
     ack = await ann.call("marks:set", {"marks": marks})
     errors = {name: item.pop("error")["code"] for name, item in ack["marks"].items() if "error" in item}
-    assert errors == {f"{new_id}-hers": "unknown_conversation", "nowhere": "unknown_conversation"}
+    assert errors == {hers: "unknown_conversation", "nowhere": "unknown_conversation"}
     assert ack["marks"][mine[0]] == {"read": 1, "delivered": 1}
     assert ack["marks"][mine[1]] == {"delivered": 1}
     assert ack["marks"][mine[2]] == {}

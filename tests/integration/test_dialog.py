@@ -42,42 +42,38 @@ async def test_the_concierge_books_a_room_over_several_turns_while_the_client_ch
     assert "workshop" in (await ask(conversation, "summary")).text
 
 
-async def test_the_deltas_of_an_answer_joined_by_their_offsets_are_the_final_text(new_client):
+async def test_the_pieces_of_an_answer_joined_are_the_final_text(new_client):
     client = await new_client("Ann")
-    started: list[dict[str, Any]] = []
-    deltas: list[dict[str, Any]] = []
-    finished: list[dict[str, Any]] = []
-    client.on("run:started", started.append)
-    client.on("run:delta", deltas.append)
-    client.on("run:finished", finished.append)
+    written: list[dict[str, Any]] = []
+    client.on("run:written", written.append)
     conversation = await client.create(agent="always")
     answer = await ask(conversation, "预订会议室")
-    text = ""
-    for delta in deltas:
-        assert delta["offset"] == len(text)
-        assert (delta["run_id"], delta["attempt"]) == (answer.data["run_id"], 1)
-        text += delta["text"]
-    assert text == answer.text
-    assert len(deltas) > 1, "word by word, not at once"
-    assert [run["run_id"] for run in started] == [answer.data["run_id"]]
-    await settled(client)
-    assert [(run["run_id"], run["status"], run["seq"]) for run in finished] == [
-        (answer.data["run_id"], "answered", answer.seq)
-    ]
+    assert {(told["run_id"], told["version"], told["part"]) for told in written} == {(answer.data["run_id"], 1, 0)}
+    assert "".join(told["text"] for told in written) == answer.text
+    assert len(written) > 1, "word by word, not at once"
 
 
 async def test_runs_of_one_conversation_go_one_after_another_in_order(new_client):
     client = await new_client("Ann")
     events: list[tuple[str, str]] = []
-    client.on("run:started", lambda run: events.append(("started", run["run_id"])))
-    client.on("run:finished", lambda run: events.append(("finished", run["run_id"])))
+
+    def note_begin(told: dict[str, Any]) -> None:
+        if told["run"]["status"] == "running":
+            events.append(("begun", told["run"]["run_id"]))
+
+    def note_end(entry: dict[str, Any]) -> None:
+        if entry["type"] == "answer":
+            events.append(("ended", entry["data"]["run_id"]))
+
+    client.on("run:changed", note_begin)
+    client.on("entry:appended", note_end)
     conversation = await client.create(agent="always")
     acks = [await conversation.send(f"hello {number}") for number in range(8)]
     answers = [await next_of(conversation, EntryType.ANSWER) for _ in acks]
     assert [answer.data["input_seq"] for answer in answers] == [ack.seq for ack in acks]
     assert [answer.data["run_id"] for answer in answers] == [ack.run_id for ack in acks]
     await settled(client)
-    expected = [(what, ack.run_id) for ack in acks for what in ("started", "finished")]
+    expected = [(what, ack.run_id) for ack in acks for what in ("begun", "ended")]
     assert events == expected
 
 
@@ -112,40 +108,36 @@ async def test_a_device_that_returns_while_an_answer_streams_is_shown_the_run(st
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.4")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as client:
-        deltas: Inbox[Any] = Inbox()
-        client.on("run:delta", deltas)
+        written: Inbox[Any] = Inbox()
+        client.on("run:written", written)
         conversation = await client.create(agent="always")
         ack = await conversation.send("book a room for a workshop")
-        await deltas.first(what="a delta", timeout=10)
+        await written.first(what="a piece of text", timeout=10)
         await client.go_offline()
         await client.go_online(cluster.urls[1])
-        assert conversation.card is not None
-        run = conversation.card.unfinished_run
-        assert run is not None
-        assert run["updates"], "what the graph has reported"
-        assert (run["run_id"], run["status"], run["attempt"], run["input_seq"]) == (
-            ack.run_id,
-            "running",
-            1,
-            ack.seq,
-        )
+        (run,) = conversation.runs.values()
+        assert run.reports, "what the graph has reported"
+        assert (run.run_id, run.status, run.version, run.turn_id) == (ack.run_id, "running", 1, ack.seq)
+        text = run.text
         answer = await next_of(conversation, EntryType.ANSWER)
-        assert run["text"]
-        assert answer.text.startswith(run["text"])
+        assert text
+        assert answer.text.startswith(text)
 
 
 async def test_a_run_whose_node_is_killed_is_ended_once_by_another(start_cluster):
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.2")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as client:
-        started: Inbox[dict[str, Any]] = Inbox()
-        client.on("run:started", started)
+        changed: Inbox[dict[str, Any]] = Inbox()
+        client.on("run:changed", changed)
         conversation = await client.create(agent="always")
         ack = await conversation.send("book a room for a workshop")
-        run = await started.first(what="the run's start", timeout=10)
-        await cluster.signal_node(int(run["node"]), signal.SIGKILL)
+        begun = await changed.first(lambda told: told["run"]["status"] == "running", "the run's start", 10)
+        await cluster.signal_node(int(begun["run"]["node"]), signal.SIGKILL)
         answer = await next_of(conversation, EntryType.ANSWER)
         assert (answer.data["run_id"], answer.data["attempt"]) == (ack.run_id, 2)
+        states = [(told["run"]["status"], told["run"]["version"]) for told in changed.items]
+        assert states == [("queued", 0), ("running", 1), ("stalled", 1), ("running", 2)]
         # The dialog stands where the dead node had brought it: the workshop is known.
         assert "many people" in (await ask(conversation, "tomorrow at 10")).text
         answers = [e for e in await conversation.log() if e.type == "answer"]

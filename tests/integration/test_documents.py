@@ -1,15 +1,17 @@
-"""The documents: the protocol's client runs as it is printed, and nothing that exists is missing."""
+"""The documents: the protocol's clients run as they are printed, and nothing that exists is missing."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 import pytest
 
+from sio_clients import guest_token
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import ClientEvent, EntryType, ServerEvent
 from sio_server.settings import Settings
@@ -19,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
 
-def python_blocks(text: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.parametrize("name", [*ClientEvent, *ServerEvent, *EntryType, *ErrorCode])
@@ -40,7 +42,7 @@ def test_every_setting_is_documented_in_operations(setting):
 
 @pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md"])
 async def test_the_shortest_client_of_the_readme_is_under_15_lines_and_runs(cluster, document):
-    (code,) = python_blocks((ROOT / document).read_text(encoding="utf-8"))
+    (code,) = blocks((ROOT / document).read_text(encoding="utf-8"), "python")
     assert len([line for line in code.splitlines() if line.strip()]) < 15
     for number, url in enumerate(cluster.urls[:2]):
         code = code.replace(f"http://127.0.0.1:900{number}", url)
@@ -58,34 +60,76 @@ async def line_with(process: Process, text: str) -> str:
     return (await first_of(process.stdout, lambda line: text in line.decode(), text)).decode()
 
 
-async def test_a_client_written_from_the_protocol_alone_follows_and_catches_up(start_cluster, tmp_path):
-    import signal
+CLIENTS = {"python": ("client.py", [sys.executable, "-u"]), "js": ("client.mjs", ["node"])}
 
-    (code,) = python_blocks(PROTOCOL)
-    program = tmp_path / "client.py"
-    program.write_text(code)
-    cluster = await start_cluster(nodes=2)
-    people = []
-    for name, url in (("Ann", cluster.urls[0]), ("Bob", cluster.urls[1])):
-        command = [sys.executable, str(program), url, "lobby", name]
-        person = await asyncio.create_subprocess_exec(*command, cwd=tmp_path, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        people.append(person)
-        await line_with(person, "conversation_created")
-    ann, bob = people
+
+@pytest.mark.parametrize("language", CLIENTS)
+def test_a_printed_client_has_at_most_80_lines(language):
+    (code,) = blocks(PROTOCOL, language)
+    assert len(code.splitlines()) <= 80
+
+
+def test_the_protocol_has_at_most_450_lines():
+    assert len(PROTOCOL.splitlines()) <= 450
+
+
+class PrintedClient:
+    """A client of the protocol's document in a process of its own."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+
+    async def says(self, text: str) -> str:
+        return await line_with(self.process, text)
+
+    async def types(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{text}\n".encode())
+        await self.process.stdin.drain()
+
+    async def books_a_room(self) -> None:
+        await self.says("1 conversation_created Ann")
+        await self.types("a workshop room tomorrow at 10 for 6 people")
+        await self.says("3 interrupt")
+        await self.types("approve")
+        assert "approve" in await self.says("4 interrupt_resolved")
+        await self.says("5 answer")
+
+    async def is_being_answered(self) -> None:
+        await self.types("a summary of all bookings, please")
+        await self.says("~ 1 running")
+        await self.says("~ 1  Open ")
+
+    async def goes_on(self) -> None:
+        # What the dead node has said is withdrawn: the other node gives the answer, as version 2.
+        await self.says("~ 2 running")
+        await self.says("7 answer")
+        await self.types("谢谢 😀")
+        assert "谢谢 😀" in await self.says("8 message")
+        await self.says("9 answer")
+
+
+async def test_the_printed_clients_stream_answer_a_question_and_survive_a_killed_node(start_cluster, tmp_path):
+    (tmp_path / "node_modules").symlink_to(ROOT / "web" / "node_modules")
+    cluster = await start_cluster(nodes=2, WORD_DELAY="0.15")
+    first, second = cluster.ports
+    await cluster.signal_node(second, signal.SIGKILL)  # so the first node executes all runs, until it is killed
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    clients: list[PrintedClient] = []
     try:
-        assert ann.stdin is not None
-        ann.stdin.write("hello 你好\n".encode())
-        lines = [await line_with(person, "hello 你好") for person in people]
-        assert lines[0] == lines[1]
-        # Bob's node dies; what Ann says meanwhile is there when it is back.
-        await cluster.signal_node(cluster.ports[1], signal.SIGKILL)
-        for number in range(5):
-            ann.stdin.write(f"missed {number}\n".encode())
-        await line_with(ann, "missed 4")
-        await cluster.start_node(cluster.ports[1])
-        missed = [await line_with(bob, "message") for _ in range(5)]
-        assert [line.rsplit(" ", 2)[1:] for line in missed] == [["missed", f"{n}\n"] for n in range(5)]
+        for language, (name, command) in CLIENTS.items():
+            (tmp_path / name).write_text(*blocks(PROTOCOL, language))
+            arguments = [*command, name, ",".join(cluster.urls), token, f"room-{language}"]
+            process = await asyncio.create_subprocess_exec(*arguments, cwd=tmp_path, stdin=PIPE, stdout=PIPE)
+            clients.append(PrintedClient(process))
+        await asyncio.gather(*(client.books_a_room() for client in clients))
+        await asyncio.gather(*(client.is_being_answered() for client in clients))
+        await cluster.signal_node(first, signal.SIGKILL)
+        await cluster.start_node(second)
+        await asyncio.gather(*(client.goes_on() for client in clients))
+        assert [client.process.returncode for client in clients] == [None, None]
     finally:
-        for person in people:
-            person.kill()
-            await person.communicate()
+        for client in clients:
+            if client.process.returncode is None:
+                client.process.kill()
+            await client.process.communicate()

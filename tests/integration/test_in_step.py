@@ -97,8 +97,11 @@ async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw
     assert (await bob.call("conversation:list", {}))["conversations"] == [item]
     await bob.call("conversation:join", {"conversation_id": new_id})
     (item,) = (await bob.call("conversation:list", {}))["conversations"]
-    assert (item["role"], item["position"]["seq"], item["unread"]) == ("member", 2, 2)
-    await bob.mark(new_id, read=2)
+    assert (item["role"], item["position"]["seq"], item["unread"]) == ("member", 2, 0)
+    await ann.call("message:send", {"conversation_id": new_id, "request_id": "c1", "text": "hi"})
+    (item,) = (await bob.call("conversation:list", {}))["conversations"]
+    assert item["unread"] == 1
+    await bob.mark(new_id, read=3)
     (item,) = (await bob.call("conversation:list", {}))["conversations"]
     assert item["unread"] == 0
 

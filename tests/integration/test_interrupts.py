@@ -71,23 +71,20 @@ async def test_a_question_shows_on_all_devices_of_all_members_on_all_nodes(devic
     ack = await ann.conversation.send("ask 1")
     for device in (ann, tablet, bob):
         entry = await device.ended(ack.run_id)
-        requested = await device.event("interrupt:requested")
-        assert requested == {"conversation_id": ann.conversation.id, "seq": entry.seq, **entry.data}
         assert entry.data["text"] == "question 1?"
         assert entry.data["input_seq"] == ack.seq
-        assert device.conversation.live.interrupts == {ids(entry)[0]: entry.data["interrupts"][0]["value"]}
+        assert device.conversation.interrupts == {ids(entry)[0]: entry.data["interrupts"][0]["value"]}
         assert entry.data["interrupts"][0]["value"]["action"] == {"name": "act", "args": {"what": "question 1?"}}
     ack = await bob.conversation.respond(ids(entry)[0], "approve")
     for device in (ann, tablet, bob):
-        resolved = await device.event("interrupt:resolved")
         settled = await device.entry("interrupt_resolved")
-        assert resolved == {"conversation_id": ann.conversation.id, "seq": settled.seq, **settled.data}
+        resolved = settled.data
         assert settled.seq == ack["seq"]
         assert resolved["by"]["user_id"] == bob.client.user_id
         assert resolved["by"]["device_id"] == bob.client.device_id
         assert (resolved["value"], resolved["run_id"]) == ("approve", ack["run_id"])
         assert (await values_told(device, ack["run_id"]))["values"] == ["approve"]
-        assert device.conversation.live.interrupts == {}
+        assert device.conversation.interrupts == {}
 
 
 async def test_a_late_joiner_and_a_returning_device_learn_of_the_open_question(devices):
@@ -102,10 +99,10 @@ async def test_a_late_joiner_and_a_returning_device_learn_of_the_open_question(d
     bob.follow(await bob.client.join(ann.conversation.id))
     await tablet.client.go_online()
     for device in (bob, tablet):
-        assert device.conversation.live.interrupts == {item["interrupt_id"]: item["value"]}
+        assert device.conversation.interrupts == {item["interrupt_id"]: item["value"]}
     await tablet.conversation.respond(ids(entry)[0], "approve")
     carol = await devices.join(ann, "Carol", node=2)
-    assert carol.conversation.live.interrupts == {}
+    assert carol.conversation.interrupts == {}
 
 
 async def test_a_device_that_was_away_while_a_question_was_answered_does_not_show_it_as_open(devices):
@@ -117,7 +114,7 @@ async def test_a_device_that_was_away_while_a_question_was_answered_does_not_sho
     ack = await ann.conversation.respond(ids(entry)[0], "approve")
     await ann.ended(ack["run_id"])
     await tablet.client.go_online()
-    assert tablet.conversation.live.interrupts == {}
+    assert tablet.conversation.interrupts == {}
     assert (await tablet.entry("interrupt_resolved")).data["by"]["device_id"] == ann.client.device_id
 
 
@@ -132,7 +129,7 @@ async def test_a_question_survives_the_death_of_all_nodes_and_of_redis(start_clu
         await cluster.signal_redis(signal.SIGTERM)
         await cluster.start()
         bob = await devices.join(ann, node=1)
-        assert list(bob.conversation.live.interrupts) == ids(entry)
+        assert list(bob.conversation.interrupts) == ids(entry)
         ack = await bob.conversation.respond(ids(entry)[0], "approve")
         assert await values_told(bob, ack["run_id"]) == {"to": "ask 1", "values": ["approve"]}
         assert (await values_told(ann, ack["run_id"]))["values"] == ["approve"]
@@ -162,7 +159,7 @@ async def test_of_six_devices_that_answer_at_once_on_three_nodes_exactly_one_win
     assert [(type(reply), reply.code) for reply in lost] == [(Refused, "already_resolved")] * 5
     winner, ack = everybody[winners[0]], replies[winners[0]]
     for device in everybody:
-        resolved = await device.event("interrupt:resolved")
+        resolved = (await device.entry("interrupt_resolved")).data
         assert resolved["by"]["device_id"] == winner.client.device_id
         assert resolved["by"]["device_name"].startswith(("Ann's", "Bob's", "Carol's"))
         assert resolved["value"] == f"by {winners[0]}"
@@ -171,10 +168,11 @@ async def test_of_six_devices_that_answer_at_once_on_three_nodes_exactly_one_win
     # Another request with the same answer is another answer, also of the winner.
     assert await refusal(winner.conversation.respond(ids(entry)[0], f"by {winners[0]}")) == "already_resolved"
     loser = everybody[(winners[0] + 1) % 6]
-    heard = len(loser.named("interrupt:resolved"))
-    assert await refusal(loser.conversation.respond(ids(entry)[0], f"by {winners[0]}")) == "already_resolved"
-    await loser.until(lambda: len(loser.named("interrupt:resolved")) > heard)
-    assert loser.named("interrupt:resolved")[-1]["by"]["device_id"] == winner.client.device_id
+    with pytest.raises(Refused) as caught:
+        await loser.conversation.respond(ids(entry)[0], f"by {winners[0]}")
+    settled = loser.of_type("interrupt_resolved")[0]
+    assert caught.value.code == "already_resolved"
+    assert caught.value.details == {"seq": settled.seq, "value": settled.data["value"], "by": settled.data["by"]}
 
 
 async def test_a_non_member_cannot_answer_a_question(devices):
@@ -185,7 +183,7 @@ async def test_a_non_member_cannot_answer_a_question(devices):
     assert await refusal(eve.client.request("interrupt:respond", answer)) == "not_a_member"
     assert await refusal(ann.conversation.respond("no-such-question", "approve")) == "unknown_interrupt"
     await ann.settled()
-    assert list(ann.conversation.live.interrupts) == ids(entry)
+    assert list(ann.conversation.interrupts) == ids(entry)
 
 
 async def test_only_the_owner_answers_where_approvals_are_the_owners(devices):
@@ -211,11 +209,11 @@ async def test_a_run_that_asked_two_questions_at_once_continues_when_both_are_an
     first = await ann.conversation.respond(by_text["right?"], "R")
     assert first["run_id"] is None
     await bob.entry("interrupt_resolved")
-    assert list(bob.conversation.live.interrupts) == [by_text["left?"]]
+    assert list(bob.conversation.interrupts) == [by_text["left?"]]
     carol = await devices.join(ann, "Carol", node=2)
-    assert list(carol.conversation.live.interrupts) == [by_text["left?"]]
+    assert list(carol.conversation.interrupts) == [by_text["left?"]]
     await ann.settled()
-    assert len(ann.named("run:started")) == 1
+    assert {run["run_id"] for run in (told["run"] for told in ann.named("run:changed"))} == {entry.data["run_id"]}
     second = await bob.conversation.respond(by_text["left?"], "L")
     assert second["run_id"]
     assert await values_told(ann, second["run_id"]) == {"left": ["L"], "right": ["R"]}
@@ -283,16 +281,14 @@ async def test_a_new_message_takes_the_place_of_an_answer(devices):
     assert await values_told(ann, ack.run_id) == {"to": "rather not", "values": []}
     settled = await ann.entry("interrupt_resolved")
     assert settled.data == {"interrupt_id": ids(entry)[0], "outcome": "superseded"}
-    resolved = await ann.event("interrupt:resolved")
-    assert resolved == {"conversation_id": ann.conversation.id, "seq": settled.seq, **settled.data}
-    assert ann.conversation.live.interrupts == {}
+    assert ann.conversation.interrupts == {}
     assert await refusal(ann.conversation.respond(ids(entry)[0], "approve")) == "unknown_interrupt"
 
 
 async def test_messages_from_before_the_question_wait_with_it_and_are_answered_after_its_answer(devices, gate):
     ann = await devices.start("asker")
     first = await ann.conversation.send(f"ask 1 gate:{gate}")
-    await ann.event("run:started", run_id=first.run_id)
+    await ann.begun(first.run_id)
     second = await ann.conversation.send("second")
     gate.touch()
     entry = await ann.ended(first.run_id)
@@ -300,7 +296,7 @@ async def test_messages_from_before_the_question_wait_with_it_and_are_answered_a
     # A run that was asked for later, in the same queue, has begun and ended; this one has not begun.
     await a_later_run_ends(devices, ann)
     await ann.settled()
-    assert second.run_id not in [run["run_id"] for run in ann.named("run:started")]
+    assert [run["status"] for run in ann.told_of(second.run_id)] == ["queued"]
     ack = await ann.conversation.respond(ids(entry)[0], "approve")
     assert (await values_told(ann, ack["run_id"]))["values"] == ["approve"]
     assert (await values_told(ann, second.run_id))["to"] == "second"
@@ -311,7 +307,7 @@ async def test_messages_from_before_the_question_wait_with_it_and_are_answered_a
 async def test_messages_that_wait_with_a_question_are_answered_in_order_when_a_newer_one_voids_it(devices, gate):
     ann = await devices.start("asker")
     first = await ann.conversation.send(f"ask 1 gate:{gate}")
-    await ann.event("run:started", run_id=first.run_id)
+    await ann.begun(first.run_id)
     second = await ann.conversation.send("second")
     gate.touch()
     await ann.ended(first.run_id)
@@ -324,7 +320,7 @@ async def test_messages_that_wait_with_a_question_are_answered_in_order_when_a_n
 async def test_an_answer_belongs_to_its_question_though_a_waiting_message_was_stopped_since(devices, gate):
     ann = await devices.start("asker")
     first = await ann.conversation.send(f"ask 1 gate:{gate}")
-    await ann.event("run:started", run_id=first.run_id)
+    await ann.begun(first.run_id)
     second = await ann.conversation.send("second")
     gate.touch()
     entry = await ann.ended(first.run_id)

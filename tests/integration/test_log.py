@@ -238,7 +238,12 @@ async def test_a_read_mark_never_goes_back_nor_beyond_the_log(log, members, new_
 async def test_a_drafts_revision_counts_up(log, members, new_id):
     await members.create(ANN, request(new_id))
     assert [await save_draft(log, new_id, "ann", text) for text in ("a", 'b"\\', "")] == [1, 2, 3]
-    assert (await log.get_view(new_id, "ann")).draft == {"rev": 3, "device_id": "d", "text": ""}
+    assert (await log.get_view(new_id, "ann")).draft == {
+        "rev": 3,
+        "device_id": "d",
+        "session_id": "session-of-d",
+        "text": "",
+    }
 
 
 async def test_a_page_before_the_first_entry_is_empty(log, members, new_id):
@@ -265,8 +270,9 @@ async def test_a_repeated_creation_or_invitation_still_lists_it_for_the_invited(
     ):
         await redis.delete(user_conversations(guest + new_id))  # as if the first time had ended before this
         await again
-        items, _ = await members.conversations(guest + new_id, None, 10)
-        assert [(item["conversation_id"], item["role"]) for item in items] == [(new_id, "invited")]
+        page = await members.listing.read(guest + new_id, "", after=None, limit=10, changed_since=None)
+        listed = [(item["conversation_id"], item["role"]) for item in page["conversations"]]
+        assert listed == [(new_id, "invited")]
 
 
 async def test_a_conversation_in_a_users_list_is_a_membership_only_if_the_conversation_says_so(members, new_id):

@@ -141,8 +141,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(log.page(ROOM, "ann", limit=5))
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))
-    await do(members.conversations("ann", None, 10))
-    await do(members.conversations("dora", None, 10))
+    await do(members.listing.read("ann", "Ann", after=None, limit=10, changed_since=None))
+    await do(members.listing.read("dora", "Dora", after=None, limit=10, changed_since="1"))
     # What was reserved for a conversation that is gone is needed elsewhere.
     await scripts.user("reserve_bytes", "ann", conversation_id="gone", wanted=190_000, ahead=0, quota=300_000)
     for number in range(5):

@@ -10,7 +10,7 @@ import pytest
 
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import MADE_ID_PREFIX
-from sio_server.store.keys import user_request
+from sio_server.store.keys import ConversationKeys
 from tests.conftest import SECRET
 
 
@@ -136,10 +136,10 @@ async def test_a_repeated_create_names_the_same_conversation_also_when_its_resul
     ann = await raw_client(0)
     create = {"request_id": "plans", "agent": "off"}
     first = await ann.call("conversation:create", create)
-    assert await redis.delete(user_request(ann.user_id, "plans"))
+    assert await redis.hdel(ConversationKeys(first["conversation_id"]).sent, f"{ann.user_id} plans")
     again = await ann.call("conversation:create", create)
     assert (again["created"], again["conversation_id"]) == (True, first["conversation_id"])
-    assert await redis.delete(user_request(ann.user_id, "plans"))
+    assert await redis.hdel(ConversationKeys(first["conversation_id"]).sent, f"{ann.user_id} plans")
     other = await ann.call("conversation:create", {**create, "title": "Other"})
     assert other["error"]["code"] == "request_id_reused"
     await ann.settled()

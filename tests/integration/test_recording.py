@@ -46,9 +46,9 @@ async def test_runs_and_what_is_shown_of_them_are_recorded(new_client, tmp_path)
     assert {run.run_id for run in history.runs} == {again}
     states = {(view.device, view.run_id): view.states for view in history.run_views}
     of_first = states["ann", first.run_id]
-    assert of_first[0].event == "run:started"
+    assert of_first[0].event == "run:changed"
     assert max(state.chars for state in of_first) > 10
-    assert of_first[-1].attempt is None
+    assert of_first[-1].version is None
     write_history(tmp_path / "h.jsonl", history)
     assert read_history(tmp_path / "h.jsonl") == history
 

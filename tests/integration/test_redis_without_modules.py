@@ -50,7 +50,7 @@ async def test_a_dialog_with_its_approval_goes_on_over_nodes_and_the_node_says_w
         await client.go_online(plain_cluster.urls[1])
         asked = await ask(conversation, "tomorrow at 10, 6 people")
         assert asked.type == "interrupt"
-        (interrupt_id,) = conversation.live.interrupts
+        (interrupt_id,) = conversation.interrupts
         await conversation.respond(interrupt_id, "approve")
         assert "Booked" in (await next_of(conversation, "answer")).text
     for log in (plain_cluster.data_dir / "logs").glob("node-*.log"):

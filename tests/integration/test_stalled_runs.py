@@ -37,7 +37,7 @@ class Told:
 
     async def listen(self, pubsub: Any) -> None:
         async for message in pubsub.listen():
-            event = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
+            event: dict[str, Any] = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
             if event["event"] == "run:changed":
                 self.runs.append(event["data"][0]["run"])
                 self._changes.changed()

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from sio_clients import guest_token
+from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.members import Members
 from sio_server.local.cluster import LocalCluster
-from sio_server.protocol.events import STREAM_EVENTS
+from sio_server.protocol.events import MAX_PAGE_ENTRIES, STREAM_EVENTS
 from sio_server.store.keys import ConversationKeys
+from sio_server.store.scripts import Scripts
 from tests.conftest import RawClient
 from tests.waiting import WAIT_S
 
@@ -127,24 +131,48 @@ def gate(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def start(served: LocalCluster, new_id: str) -> AsyncIterator[Start]:
-    """`await start(graph)`: a client of node 0 with a new conversation."""
+async def connect_to(served: LocalCluster, new_id: str) -> AsyncIterator[Start]:
+    """`await connect_to(node, name)`: a client that is yet to follow a conversation."""
     clients: list[RawClient] = []
 
-    async def make(graph: str, **settings: Any) -> Follower:
+    async def make(node: int, name: str) -> Follower:
         client = RawClient()
         clients.append(client)
-        client.user_id, client.token = await guest_token(served.urls[0], "Ann")
-        await client.connect(served.urls[0], {"token": client.token})
-        follower = Follower(client, new_id)
-        # The first entry comes before the session is in the room: the next ones come live.
-        await follower.call("conversation:create", graph=graph, access="open", **settings)
-        client.events.append(("entry:appended", (await follower.page())[0] | {"n": 1}))
-        return follower
+        client.user_id, client.token = await guest_token(served.urls[node], name)
+        await client.connect(served.urls[node], {"token": client.token})
+        return Follower(client, new_id)
 
     yield make
     for client in clients:
         await client.sio.disconnect()
+
+
+@pytest.fixture
+async def start(connect_to: Start) -> Start:
+    """`await start(graph)`: a client of node 0 with a new conversation."""
+
+    async def make(graph: str, **settings: Any) -> Follower:
+        follower = await connect_to(0, "Ann")
+        # The first entry comes before the session is in the room: the next ones come live.
+        await follower.call("conversation:create", graph=graph, access="open", **settings)
+        follower.client.events.append(("entry:appended", (await follower.page())[0] | {"n": 1}))
+        return follower
+
+    return make
+
+
+@pytest.fixture
+async def redis(served: LocalCluster) -> AsyncIterator[Redis]:
+    """The Redis of the nodes."""
+    client = Redis.from_url(served.redis_url, decode_responses=True)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def log(redis: Redis) -> ConversationLog:
+    """The log, written by nobody's node."""
+    return ConversationLog(Scripts(redis))
 
 
 # What is current
@@ -295,3 +323,82 @@ async def test_reports_are_numbered_and_shown_to_devices_that_join_later(start, 
     assert {(p["run_id"], p["version"]) for p in reported} == {(ack["run_id"], 1)}
     gate.touch()
     await ann.ended(ack["run_id"])
+
+
+# What a node makes good
+
+
+def synced(follower: Follower) -> list[dict[str, Any]]:
+    return [told for told in follower.client.named("conversation:synced") if told["entries"]]
+
+
+async def test_an_event_that_is_missing_on_the_bus_makes_the_node_tell_the_room_how_it_is(start, redis, gate):
+    ann = await start("teller")
+    ack = await ann.send(f"one gate:{gate} two")
+    await ann.says(ack["run_id"], "one")
+    before = ann.stream[-1][1]["n"]
+    # An event that nobody got.
+    await redis.hincrby(ConversationKeys(ann.conversation_id).meta, "n", 1)
+    seq = (await ann.send("three"))["seq"]
+    told = await ann.client.event("conversation:synced")
+    snapshot = await ann.snapshot()
+    own = {"verdict", "reason", "after", "entries", "role", "draft", "card"}
+    assert {k: v for k, v in told.items() if k not in own | {"n", "runs"}} == {
+        k: v for k, v in snapshot.items() if k not in own | {"n", "runs"}
+    }
+    assert (told["verdict"], told["after"], told["more"]) == ("resumed", ack["seq"], False)
+    assert [entry["seq"] for entry in told["entries"]] == [seq]
+    assert told["n"] >= before + 2
+    assert [part["text"] for run in told["runs"] for part in run["parts"]] == ["one "]
+    assert not {"role", "draft"} & told.keys()
+    assert "user_id" not in told["card"]
+    gate.touch()
+    await ann.ended(ack["run_id"])
+    later = [payload["n"] for _, payload in ann.stream if payload["n"] > before]
+    assert later == list(range(told["n"] + 1, told["n"] + 1 + len(later)))
+
+
+async def test_what_a_node_missed_while_it_had_no_bus_comes_in_pages_with_the_same_number(start, redis, log):
+    ann = await start("teller", agent="off")
+    author, count = Author(ann.client.user_id, "Ann", "elsewhere"), MAX_PAGE_ENTRIES + 5
+    await redis.client_kill_filter(_type="pubsub", skipme=False)
+    for number in range(count):  # the last of them is followed by no other event
+        await log.append_message(ann.conversation_id, author, f"c{number}", "x", run_id="r")
+    last = count + 1
+
+    def seqs() -> list[int]:
+        found: list[int] = []
+        for name, told in ann.client.events:
+            if name == "entry:appended" and told["conversation_id"] == ann.conversation_id:
+                found.append(told["seq"])
+            elif name == "conversation:synced":
+                found += [entry["seq"] for entry in told["entries"]]
+        return found
+
+    await ann.client.until(lambda: seqs()[-1] == last, WAIT_S)
+    assert seqs() == list(range(1, last + 1))
+    pages = synced(ann)
+    assert [page["more"] for page in pages] == [*[True] * (len(pages) - 1), False]
+    assert len({page["n"] for page in pages}) == 1
+    assert [page["after"] for page in pages[1:]] == [page["position"]["seq"] for page in pages[:-1]]
+
+
+async def test_who_left_while_the_node_had_no_bus_is_told_nothing_of_what_came_after(
+    start, connect_to, redis, log
+):
+    ann = await start("teller", agent="off")
+    bob = await connect_to(0, "Bob")
+    await bob.call("conversation:join")
+    members = Members(redis, Scripts(redis), log, retention=0)
+    await redis.client_kill_filter(_type="pubsub", skipme=False)
+    await members.leave(Author(bob.client.user_id, "Bob", "elsewhere"), bob.conversation_id)
+    await log.append_message(
+        ann.conversation_id, Author(ann.client.user_id, "Ann", "elsewhere"), "c", "secret", run_id="r"
+    )
+    await bob.client.event("conversation:reset", WAIT_S)
+    answer = await bob.client.call("session:sync", {"positions": {bob.conversation_id: None}})
+    assert answer["conversations"][bob.conversation_id]["error"]["code"] == "not_a_member"
+    await ann.client.until(lambda: synced(ann), WAIT_S)
+    assert synced(ann)[-1]["entries"][-1]["data"]["text"] == "secret"
+    await bob.client.settled()
+    assert not [told for told in bob.client.events if "secret" in str(told)]

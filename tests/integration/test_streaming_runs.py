@@ -23,9 +23,9 @@ def gate(tmp_path: Path) -> Path:
 
 
 def record_text(device: Device) -> list[str]:
-    """The text so far of the run, after each delta, as this device shows it."""
+    """The text so far of the run, each time that it grows, as this device shows it."""
     shown: list[str] = []
-    device.client.on("run:delta", lambda payload: shown.append(device.text_of(payload["run_id"])))
+    device.client.on("run:written", lambda payload: shown.append(device.text_of(payload["run_id"])))
     return shown
 
 
@@ -55,14 +55,14 @@ async def test_a_device_that_joins_mid_stream_gets_the_text_so_far_and_then_the_
     joined = [await devices.join(ann, node=node) for node in (0, 1, 2)]
     for device in joined:
         assert device.text_of(ack.run_id) == f"{before} "
-        assert device.conversation.card.unfinished_run["status"] == "running"
+        assert device.conversation.runs[ack.run_id].status == "running"
     shown = [record_text(device) for device in (ann, *joined)]
     gate.touch()
     for device, texts in zip((ann, *joined), shown, strict=True):
         answer = await device.ended(ack.run_id)
         assert texts[-1] == answer.text == f"{before} {after} "
         assert all(later.startswith(earlier) for earlier, later in pairwise(texts))
-        assert device.conversation.live.runs == {}
+        assert device.conversation.runs == {}
 
 
 async def test_a_device_that_joins_while_words_are_streamed_misses_none(devices):
@@ -70,7 +70,7 @@ async def test_a_device_that_joins_while_words_are_streamed_misses_none(devices)
     words = " ".join(f"word{n}" for n in range(80))
     ack = await ann.conversation.send(words)
     await ann.says(ack.run_id, "word3 ")
-    # Not held back by any gate: deltas come before, between and after the answers to the joins.
+    # Not held back by any gate: pieces come before, between and after the answers to the joins.
     joined = await asyncio.gather(*(devices.join(ann, f"Bob {n}", node=n % 3) for n in range(6)))
     assert all(device.text_of(ack.run_id) for device in joined), "the joins came too late to show anything"
     shown = [record_text(device) for device in joined]
@@ -94,10 +94,10 @@ async def test_a_device_that_was_offline_while_the_agent_spoke_gets_the_whole_te
     assert (await bob.ended(ack.run_id)).text == "one two three four "
 
 
-async def test_a_lost_delta_is_noticed_and_filled(devices, gate):
+async def test_a_lost_piece_of_text_is_noticed_and_filled(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
-    dropped = lose(bob, lambda event, payload: event == "run:delta" and not dropped and payload["offset"] > 0)
+    dropped = lose(bob, lambda event, payload: event == "run:written" and not dropped and "kind" not in payload)
     words = " ".join(f"word{n}" for n in range(20))
     ack = await ann.conversation.send(f"{words} gate:{gate} end")
     await bob.says(ack.run_id, "word19 ")
@@ -108,11 +108,11 @@ async def test_a_lost_delta_is_noticed_and_filled(devices, gate):
     assert (await bob.ended(ack.run_id)).text == texts[-1]
 
 
-async def test_a_text_is_whole_though_every_second_delta_is_lost(devices, gate):
+async def test_a_text_is_whole_though_every_second_piece_of_it_is_lost(devices, gate):
     ann = await devices.start("teller", node=0)
     bob = await devices.join(ann, node=1)
     count = iter(range(10_000))
-    dropped = lose(bob, lambda event, payload: event == "run:delta" and next(count) % 2 == 0)
+    dropped = lose(bob, lambda event, payload: event == "run:written" and next(count) % 2 == 0)
     words = " ".join(f"word{n}" for n in range(40))
     ack = await ann.conversation.send(f"{words} gate:{gate} x gate:{gate} y")
     await ann.says(ack.run_id, "word39 ")
@@ -120,24 +120,21 @@ async def test_a_text_is_whole_though_every_second_delta_is_lost(devices, gate):
     answer = await bob.ended(ack.run_id)
     assert len(dropped) > 3
     assert answer.text == f"{words} x y "
-    assert bob.conversation.live.runs == {}
+    assert bob.conversation.runs == {}
 
 
-async def test_deltas_continue_each_other_and_cost_as_much_as_the_text(devices):
+async def test_pieces_of_a_text_continue_each_other_and_cost_as_much_as_the_text(devices):
     ann = await devices.start("teller")
     words = " ".join(f"Wörter-{n}-词" for n in range(100))
     ack = await ann.conversation.send(words)
     answer = await ann.ended(ack.run_id)
-    deltas = [delta for delta in ann.named("run:delta") if delta["run_id"] == ack.run_id]
-    offset = 0
-    for delta in deltas:
-        assert delta["offset"] == offset, "offsets count characters"
-        offset += len(delta["text"])
-    assert "".join(delta["text"] for delta in deltas) == answer.text
-    assert len(deltas) > 5
-    envelope = len(json.dumps({**deltas[0], "text": ""}))
-    sent = sum(len(json.dumps(delta, ensure_ascii=False)) for delta in deltas)
-    assert sent <= len(answer.text) + len(deltas) * (envelope + 10)
+    written = [told for told in ann.named("run:written") if told["run_id"] == ack.run_id]
+    assert "".join(told["text"] for told in written) == answer.text
+    assert [sorted(told.keys() & {"kind", "speaker"}) for told in written[:2]] == [["kind", "speaker"], []]
+    assert len(written) > 5
+    envelope = len(json.dumps({**written[0], "text": ""}))
+    sent = sum(len(json.dumps(told, ensure_ascii=False)) for told in written)
+    assert sent <= len(answer.text) + len(written) * (envelope + 10)
 
 
 async def test_reports_tools_and_nodes_are_shown_on_every_device_in_their_order(devices):
@@ -146,22 +143,22 @@ async def test_reports_tools_and_nodes_are_shown_on_every_device_in_their_order(
     ack = await ann.conversation.send("go")
     answer = await bob.ended(ack.run_id)
     await ann.ended(ack.run_id)
-    updates = bob.named("run:update")
-    assert updates == ann.named("run:update")
-    assert [item["number"] for item in updates] == list(range(1, len(updates) + 1))
-    assert {(item["run_id"], item["attempt"]) for item in updates} == {(ack.run_id, 1)}
-    assert {item["kind"] for item in updates} == {"custom", "node", "tool"}
-    custom = [item["data"] for item in updates if item["kind"] == "custom"]
+    reports = bob.reports(ack.run_id)
+    assert reports == ann.reports(ack.run_id)
+    assert [item["number"] for item in reports] == list(range(1, len(reports) + 1))
+    assert {told["version"] for told in bob.named("run:reported")} == {1}
+    assert {item["kind"] for item in reports} == {"custom", "node", "tool"}
+    custom = [item["data"] for item in reports if item["kind"] == "custom"]
     assert custom == [{"progress": 50, "text": "halfway"}]
     find = {"id": "call-1", "name": "find"}
     lose = {"id": "call-2", "name": "lose"}
-    assert [item["tool"] for item in updates if item["kind"] == "tool"] == [
+    assert [item["tool"] for item in reports if item["kind"] == "tool"] == [
         {**find, "args": {"where": "here", "size": 3}, "status": "called"},
         {**lose, "args": {}, "status": "called"},
         {**find, "status": "done", "result": "found it"},
         {**lose, "status": "failed", "result": "it is lost"},
     ]
-    nodes = [item["path"] for item in updates if item["kind"] == "node"]
+    nodes = [item["path"] for item in reports if item["kind"] == "node"]
     inner = [["search", "look_up"], ["search", "use_tools"]]
     assert nodes == [*inner, ["search"], ["say_first"], ["say_then"]]
     assert answer.data["tools"] == [
@@ -185,9 +182,9 @@ async def test_a_device_that_joins_later_is_shown_what_the_run_has_reported(devi
     ack = await ann.conversation.send(f"gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")
     bob = await devices.join(ann, node=1)
-    updates = ann.conversation.live.runs[ack.run_id].updates
-    assert [item["kind"] for item in updates].count("tool") == 4
-    assert bob.conversation.live.runs[ack.run_id].updates == updates
+    reports = ann.conversation.runs[ack.run_id].reports
+    assert [item["kind"] for item in reports].count("tool") == 4
+    assert bob.conversation.runs[ack.run_id].reports == reports
     gate.touch()
     await bob.ended(ack.run_id)
 
@@ -196,7 +193,7 @@ async def test_a_report_that_is_too_large_is_cut_and_the_run_continues(devices):
     ann = await devices.start("reporter")
     ack = await ann.conversation.send("too much")
     assert (await ann.ended(ack.run_id)).type == "answer"
-    (report,) = [item["data"] for item in ann.named("run:update") if item["kind"] == "custom"]
+    (report,) = [item["data"] for item in ann.reports(ack.run_id) if item["kind"] == "custom"]
     assert list(report) == ["truncated"]
     assert report["truncated"] == '{"much":"' + "x" * (4096 - len('{"much":"'))
 
@@ -205,10 +202,10 @@ async def test_very_many_reports_are_all_shown_and_the_last_hundred_kept_for_dev
     ann = await devices.start("reporter", node=0)
     ack = await ann.conversation.send(f"many gate:{gate}")
     await ann.says(ack.run_id, "Then that. ")
-    updates = ann.named("run:update")
-    assert [item["data"]["number"] for item in updates if item["kind"] == "custom"] == list(range(150))
+    reports = ann.reports(ack.run_id)
+    assert [item["data"]["number"] for item in reports if item["kind"] == "custom"] == list(range(150))
     bob = await devices.join(ann, node=1)
-    assert bob.conversation.live.runs[ack.run_id].updates == updates[-100:]
+    assert bob.conversation.runs[ack.run_id].reports == reports[-100:]
     gate.touch()
     await bob.ended(ack.run_id)
 
@@ -218,7 +215,7 @@ async def test_an_agent_may_report_what_is_neither_text_nor_json(devices):
     ack = await ann.conversation.send("odd")
     answer = await ann.ended(ack.run_id)
     assert answer.type == "answer", answer.data
-    assert len([item for item in ann.named("run:update") if item["kind"] == "custom"]) == 4
+    assert len([item for item in ann.reports(ack.run_id) if item["kind"] == "custom"]) == 4
 
 
 async def test_a_run_ends_though_its_text_is_not_valid_unicode(devices):

@@ -60,15 +60,12 @@ async def test_a_run_is_stopped_at_once_by_another_device_on_another_node_and_ke
     for device in (ann, bob):
         stopped = await device.entry("stopped", run_id=ack.run_id)
         assert device.time_of(stopped) - began < AT_ONCE_S
-    deltas = [delta for delta in ann.named("run:delta") if delta["run_id"] == ack.run_id]
-    assert stopped.text == "".join(delta["text"] for delta in deltas) == "one two three "
+    assert stopped.text == "".join(ann.written(ack.run_id)) == "one two three "
     data = stopped.data
     assert (data["input_seq"], data["attempt"], data["rolled_back"]) == (ack.seq, 1, False)
     assert (data["user_id"], data["name"]) == ("agent:teller", "Teller")
     assert data["by"]["user_id"] == bob.client.user_id
     assert data["by"]["device_id"] == bob.client.device_id
-    finished = await ann.event("run:finished", run_id=ack.run_id)
-    assert (finished["status"], finished["seq"]) == ("stopped", stopped.seq)
     # The waiting run starts promptly, though the gate of the stopped run has never opened.
     answer = await ann.entry("answer", run_id=waiting.run_id)
     assert ann.time_of(answer) - began < 2.0
@@ -83,9 +80,9 @@ async def test_the_owner_of_a_stopped_run_shows_and_logs_nothing_more(devices, g
     gate.touch()
     assert (await memory(ann))["said"] == []
     mine = [e for e in await ann.conversation.log() if e.data.get("run_id") == ack.run_id]
-    assert [(e.type, e.text) for e in mine] == [("stopped", stopped.text)]
-    place = max(n for n, (name, p) in enumerate(ann.events) if p.get("run_id") == ack.run_id)
-    assert ann.events[place][0] == "run:finished"
+    assert [(e.type, e.text) for e in mine[1:]] == [("stopped", stopped.text)]
+    assert "".join(ann.written(ack.run_id)) == stopped.text
+    assert [run["status"] for run in ann.told_of(ack.run_id)] == ["queued", "running"]
 
 
 async def test_a_run_that_is_stopped_while_it_waits_never_starts(devices, gate):
@@ -99,7 +96,7 @@ async def test_a_run_that_is_stopped_while_it_waits_never_starts(devices, gate):
     gate.touch()
     assert (await ann.ended(third.run_id)).type == "answer"
     assert (await ann.ended(first.run_id)).text == "first done "
-    assert second.run_id not in [run["run_id"] for run in ann.named("run:started")]
+    assert [run["status"] for run in ann.told_of(second.run_id)] == ["queued"]
 
 
 async def test_stop_without_a_run_ends_all_of_them_and_the_second_stop_finds_none(devices, gate):
@@ -151,7 +148,7 @@ async def test_a_run_whose_owner_is_paused_is_stopped_at_once_and_stays_so_when_
         bob = await devices.join(ann, node=1)
         ack = await ann.conversation.send(f"one gate:{gate} two")
         await bob.says(ack.run_id, "one")
-        owner = int((await ann.event("run:started", run_id=ack.run_id))["node"])
+        owner = int((await ann.begun(ack.run_id))["node"])
         other = bob if owner == cluster.ports[0] else ann
         await cluster.signal_node(owner, signal.SIGSTOP)
         # The graph continues at the very moment when its owner wakes.
@@ -169,7 +166,7 @@ async def test_a_run_whose_owner_is_paused_is_stopped_at_once_and_stays_so_when_
         assert await told(other, "hello") == "hello"
         assert await memory(other) == {"heard": [f"one gate:{gate} two", "hello"], "said": ["hello"]}
         log = await other.conversation.log()
-        assert [e.type for e in log if e.data.get("run_id") == ack.run_id] == ["stopped"]
+        assert [e.type for e in log if e.data.get("run_id") == ack.run_id] == ["message", "stopped"]
 
 
 # What a message does while a run is on
@@ -198,8 +195,7 @@ async def test_interrupt_ends_the_run_keeps_its_text_and_the_dialog_knows_what_w
     assert stopped.seq < second.seq, "the run ends before the message that ended it"
     assert (await ann.ended(second.run_id)).text == "second "
     assert await memory(ann) == {"heard": [f"one two gate:{gate} three", "second"], "said": ["second"]}
-    await ann.settled()
-    assert ann.named("run:superseded") == []
+    assert stopped.hides == ()
 
 
 async def test_rollback_ends_the_run_withdraws_its_text_and_the_dialog_forgets_what_was_asked(devices, gate):
@@ -210,13 +206,7 @@ async def test_rollback_ends_the_run_withdraws_its_text_and_the_dialog_forgets_w
     second = await ann.conversation.send("second")
     stopped = await ann.entry("stopped", run_id=first.run_id)
     assert (stopped.text, stopped.data["rolled_back"]) == ("", True)
-    superseded = await ann.event("run:superseded")
-    assert superseded == {
-        "conversation_id": ann.conversation.id,
-        "run_id": first.run_id,
-        "attempt": 1,
-        "withdrawn_chars": len("one two "),
-    }
+    assert stopped.hides == (stopped.seq,)
     assert (await ann.ended(second.run_id)).text == "second "
     assert await memory(ann) == {"heard": ["before", "second"], "said": ["before", "second"]}
 

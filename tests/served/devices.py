@@ -17,7 +17,7 @@ from tests.barrier import settled
 from tests.waiting import WAIT_S, Changes
 
 LANGGRAPH_JSON = str(Path(__file__).with_name("langgraph.json"))
-HEARD = [event for event in ServerEvent if event.startswith(("run:", "interrupt:"))]
+HEARD = (ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED)
 FINAL = ("answer", "interrupt", "stopped", "failed")
 
 T = TypeVar("T")
@@ -70,6 +70,27 @@ class Device:
             lambda: next((p for p in self.named(name) if p.items() >= fields.items()), None), f"{name} {fields}"
         )
 
+    def told_of(self, run_id: str | None) -> list[dict[str, Any]]:
+        """What `run:changed` has told of a run, so far."""
+        return [told["run"] for told in self.named("run:changed") if told["run"]["run_id"] == run_id]
+
+    async def begun(self, run_id: str | None, version: int = 1) -> dict[str, Any]:
+        """What is told when a node begins this version of a run."""
+        return await self.until(
+            lambda: next(
+                (r for r in self.told_of(run_id) if (r["status"], r["version"]) == ("running", version)), None
+            ),
+            f"version {version} of {run_id}",
+        )
+
+    def written(self, run_id: str | None) -> list[str]:
+        """The texts that a run has been told to write, so far."""
+        return [told["text"] for told in self.named("run:written") if told["run_id"] == run_id]
+
+    def reports(self, run_id: str | None) -> list[dict[str, Any]]:
+        """What a run has reported, so far."""
+        return [told["report"] for told in self.named("run:reported") if told["run_id"] == run_id]
+
     async def entry(self, type: str, **fields: Any) -> Entry:
         """The first such entry with these fields in its data, come already or to come."""
         return await self.until(
@@ -90,7 +111,7 @@ class Device:
         await self.until(lambda: text in self.text_of(run_id), f"{text!r} of {run_id}")
 
     def text_of(self, run_id: str) -> str:
-        run = self.conversation.live.runs.get(run_id)
+        run = self.conversation.runs.get(run_id)
         return run.text if run else ""
 
     def time_of(self, entry: Entry) -> float:

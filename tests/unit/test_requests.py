@@ -154,7 +154,7 @@ def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() ->
     rooms: Any = Rooms()
     fanout = Fanout(rooms, None, None, None)  # type: ignore[arg-type]
     for conversation_id in ("one", "broken", "two"):
-        assert fanout.enter("s", "ann", "phone", conversation_id, Handed("e", 1, "t"))
+        assert fanout.enter("s", "ann", "phone", conversation_id, Handed("e", 1, "t"), 1)
     fanout.leave_all("s")
     assert not fanout.follows("s", "one")
     assert not fanout.follows("s", "two")

@@ -355,6 +355,16 @@ SYNCED = [
         in_step=True,
     ),
     case(
+        "the number that a node named is not forgotten while there is more",
+        did("synced", result(12, 8, 9, after=7)),
+        answered(11, 8, after=7, more=True, gives={"entries": [8], "sync": True}),
+        answered(11, 9, after=8, gives={"entries": [9], "sync": True}),
+        answered(12, 10, after=9, gives={"entries": [10]}),
+        seq=7,
+        n=12,
+        in_step=True,
+    ),
+    case(
         "an answer that reaches the number that a node named is enough",
         did("synced", result(12, 8, 9, after=7)),
         answered(12, 8, 9, after=7, gives={"entries": [8, 9]}),

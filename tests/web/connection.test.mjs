@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
 const { Connection } = await import("../../web/js/connection/connection.js");
+const { change } = await import("../../web/js/connection/change.js");
 const { Route } = await import("../../web/js/connection/retry.js");
 const { state } = await import("../../web/js/state.js");
 
@@ -148,7 +149,7 @@ test("insisting repeats what the server could not do, and reports what it refuse
 test("a change is repeated with its request_id, also on the next connection, until it is answered", async () => {
   const connection = connect();
   latest().hear("session:opened", {});
-  const asked = connection.change("run:stop", { n: 1 });
+  const asked = change(connection, "run:stop", { n: 1 });
   const [[, first]] = latest().said;
   latest().lose("transport close");
   for (let turn = 0; turn < 30; turn++) await null;
@@ -167,7 +168,7 @@ test("a change is repeated with its request_id, also on the next connection, unt
 test("a change that is refused is not repeated", async () => {
   const connection = connect();
   latest().hear("session:opened", {});
-  const asked = connection.change("run:stop", {});
+  const asked = change(connection, "run:stop", {});
   latest().said[0][2]({ ok: false, error: { code: "not_a_member", message: "no", retryable: false } });
   await assert.rejects(asked, { code: "not_a_member" });
 });

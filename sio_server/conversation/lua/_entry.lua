@@ -33,7 +33,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, turns, hidden}
+    threads, retired, usage, turns, hidden, touched}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -61,10 +61,15 @@ local function read_entry(seq)
   return found and found[2][2]
 end
 
+-- What a list of conversations reads of an entry, besides its author: those by the agent that it counts.
+local AGENT = 'agent:'
+local is_listed = {answer = true, interrupt = true}
+
 -- The log has lost entries that were delivered (a truncated append-only file, a failover). It gets a new epoch, so that
 -- no position stands for two different entries; nodes and devices start over.
 local function begin_epoch(epoch)
   redis.call('HSET', meta, 'epoch', epoch)
+  redis.call('HSET', touched, '', now())
   publish('conversation:reset', conversation_room, object('conversation_id', conversation_id, 'epoch', epoch))
 end
 
@@ -80,8 +85,8 @@ local function current_entries(turn_id)
 end
 
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
--- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for (the user for
--- whom the entry's bytes count).
+-- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
+-- (the author, for whom the entry's bytes count), mentions (the people that a message names, ' name name ').
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
@@ -96,7 +101,8 @@ local function append_entry(entry_type, data, about)
   if #hides > 0 then told[#told + 1], told[#told + 2] = 'hides', raw('[' .. table.concat(hides, ',') .. ']') end
   told[#told + 1], told[#told + 2] = 'data', raw(data)
   local envelope = object(unpack(told))
-  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'u', counts_for or '')
+  local author = counts_for or (is_listed[entry_type] and AGENT or '')
+  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
   made.seq = seq
   redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n)
   if turn_id and not about.hides_itself then redis.call('ZADD', turns, turn_id, seq) end
@@ -115,7 +121,7 @@ local function append_entry(entry_type, data, about)
       if record and string.match(record, '^%x+ %x+ (%d+)') .. '-0' == old[1] then
         redis.call('HDEL', sent, by)
       end
-      if counted_for ~= '' then
+      if counted_for ~= '' and counted_for ~= AGENT then
         redis.call('HSET', sent, string.match(by, '^(%S+) (%S+)$'))
         redis.call('HINCRBY', usage, counted_for, -#old[2][2])
       end
@@ -126,6 +132,7 @@ local function append_entry(entry_type, data, about)
     redis.call('HSET', meta, 'first', keep_from)
   end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #envelope) end
+  if entry_type == 'message' or entry_type == 'answer' then redis.call('HSET', meta, 'said_seq', seq) end
   redis.call('HINCRBY', stats, 'entries', 1)
   if acting_session == '' then
     publish('entry:appended', conversation_room, with_fields(envelope, 'n', n))

@@ -2,6 +2,7 @@
 --   data            of the entry (JSON)
 --   run_id          used if the agent answers
 --   mentioned       the names that the text mentions, with a space before and after each
+--   people          whom the text mentions by name, with a space before and after each, or ''
 --   edits           seq of the message that this one edits, or ''
 --   after           request_id of the user's message that must be in the log before this one, or ''
 --   by              who writes (JSON)
@@ -12,7 +13,7 @@
 -- Returns ok: ack (JSON); or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, data, after, run_id, mentioned, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch, quota
+local user_id, data, after, run_id, mentioned, people, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch, quota
   = unpack(ARGV)
 acting_session = cjson.decode(by).session_id
 
@@ -65,7 +66,7 @@ if edits ~= '' then
   hides = current_entries(edits)
 end
 if answered then data = with_fields(data, 'run_id', run_id) end
-local seq, epoch, ts = append_entry('message', data, {counts_for = user_id, hides = hides})
+local seq, epoch, ts = append_entry('message', data, {counts_for = user_id, hides = hides, mentions = people})
 local ack = object('conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'ts', ts,
   'run_id', answered and run_id or null)
 redis.call('HSET', meta, 'message_seq', seq, 'message_user', user_id)

@@ -12,6 +12,7 @@ return request(function()
     return {'ok', 'left', '0'}
   end
   redis.call('HDEL', reads, user_id)
+  redis.call('HDEL', touched, user_id)
   local draft = redis.call('HGET', drafts, user_id)
   if draft then
     redis.call('HDEL', drafts, user_id)

@@ -16,6 +16,7 @@ if read_seq ~= '' then
   if mark > read_mark then
     read_mark = mark
     redis.call('HSET', reads, user_id, mark)
+    redis.call('HSET', touched, user_id, now())
     moved[#moved + 1] = 'read'
     moved[#moved + 1] = mark
   end

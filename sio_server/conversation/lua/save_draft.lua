@@ -14,6 +14,7 @@ return request(function()
   local rev = redis.call('HINCRBY', meta, 'draft_rev', 1)
   local draft = object('rev', rev, 'device_id', device_id, 'session_id', session_id, 'text', raw(text))
   redis.call('HSET', drafts, user_id, draft)
+  redis.call('HSET', touched, user_id, now())
   redis.call('HINCRBY', usage, user_id, #draft - #before)
   publish('draft:changed', USER_ROOM .. user_id, object('conversation_id', conversation_id, 'draft', raw(draft)))
   return {'ok', 'rev', rev}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from sio_server.conversation.log import ConversationLog, Handed
+from sio_server.conversation.log import ConversationLog, Handed, Page
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sync_result import own_result, room_result
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
@@ -49,7 +49,12 @@ class CatchUp:
             raise Refused(ErrorCode.TOO_MANY_CONVERSATIONS, what)
 
     async def follow(
-        self, session: _Session, conversation_id: str, position: Position | None, max_bytes: int
+        self,
+        session: _Session,
+        conversation_id: str,
+        position: Position | None,
+        max_bytes: int,
+        max_entries: int = MAX_PAGE_ENTRIES,
     ) -> tuple[dict[str, Any], int]:
         """Return the first page of what the session missed above `position`, with verdict and card, and its bytes.
 
@@ -80,15 +85,17 @@ class CatchUp:
                 continue
             try:
                 view = await self._log.get_view(conversation_id, session.user_id)
-                judgement = judge(position, view.bounds, SNAPSHOT_ENTRIES)
-                page = await self._log.page(
-                    conversation_id,
-                    session.user_id,
-                    after=judgement.after,
-                    up_to=view.bounds.head,
-                    limit=MAX_PAGE_ENTRIES,
-                    max_bytes=max_bytes,
-                )
+                judgement = judge(position, view.bounds, min(SNAPSHOT_ENTRIES, max_entries))
+                page = Page(view.bounds, (), 0)
+                if max_entries > 0:
+                    page = await self._log.page(
+                        conversation_id,
+                        session.user_id,
+                        after=judgement.after,
+                        up_to=view.bounds.head,
+                        limit=max_entries,
+                        max_bytes=max_bytes,
+                    )
             except BaseException:
                 if not was_following:
                     self._fanout.leave(session.sid, conversation_id)

@@ -7,12 +7,12 @@ import contextlib
 import logging
 import random
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from sio_server.conversation.log import ConversationLog, Handed, Page
 from sio_server.conversation.view import RoomView
+from sio_server.gateway.fanout.followed import Followed, Follower
 from sio_server.gateway.fanout.numbered import NumberedStream, Step, StreamEvent
 from sio_server.gateway.fanout.rooms import LocalRooms
 from sio_server.gateway.fanout.sync_result import room_result
@@ -30,36 +30,6 @@ log = logging.getLogger(__name__)
 TRACED_DEVICES = 50  # in one trace event
 FIRST_BACK_OFF_S = 0.05  # until a conversation is read again: Redis may be back
 MAX_BACK_OFF_S = 0.4
-
-
-class Follower(NamedTuple):
-    """A session that follows a conversation."""
-
-    user_id: str
-    device_id: str
-    checked: int  # the seq at which its membership was checked
-
-
-@dataclass
-class Followed:
-    """A conversation that sessions of this node follow, with the event up to which they have been served."""
-
-    stream: NumberedStream
-    handed_ts: str  # of the entry at the stream's position
-    since: int  # the seq at which this node began to follow: it has not met the leaves before that
-    followers: dict[str, Follower] = field(default_factory=dict)  # by session id
-    left_at: dict[str, int] = field(default_factory=dict)  # user id -> seq of the latest `member_left` met here
-    reading: asyncio.Task[None] | None = None
-
-    @property
-    def handed(self) -> Handed:
-        """The last entry that was delivered to its sessions."""
-        return Handed(*self.stream.position, self.handed_ts)
-
-    @property
-    def user_ids(self) -> set[str]:
-        """The users whose sessions follow it."""
-        return {follower.user_id for follower in self.followers.values()}
 
 
 class Fanout:
@@ -289,8 +259,10 @@ class Fanout:
         asked = followed.user_ids
         room_view = await self._log.get_room_view(conversation_id, asked)
         view = room_view.view
-        # Fewer events or entries than were delivered: Redis has lost them, or they were false.
-        if not epoch == view.bounds.epoch == stream.position.epoch or view.n < stream.n:
+        if not epoch == view.bounds.epoch == stream.position.epoch:
+            return None
+        # Not more events than were delivered, but other ones: Redis has lost some, or some were false.
+        if view.n < stream.n or (view.n == stream.n and view.bounds.head != stream.position.seq):
             return None
         while True:
             after = stream.position.seq

@@ -8,7 +8,8 @@ import random
 
 from sio_server.conversation.log import Handed
 from sio_server.conversation.members import Members
-from sio_server.gateway.fanout.fanout import Fanout, Followed
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.followed import Followed
 from sio_server.gateway.fanout.rooms import LocalRooms
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent

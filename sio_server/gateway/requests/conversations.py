@@ -14,6 +14,7 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
+from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
@@ -66,8 +67,13 @@ class ConversationRequests:
         return {"conversation_id": request.conversation_id, "left": left.done}
 
     async def list(self, session: Session, request: events.ConversationList) -> dict[str, Any]:
-        items, cursor = await self._members.conversations(session.user_id, request.after, request.limit)
-        return {"conversations": items, "next": cursor}
+        return await self._members.listing.read(
+            session.user_id,
+            session.name,
+            after=request.after,
+            limit=request.limit,
+            changed_since=request.changed_since,
+        )
 
     async def history(self, session: Session, request: events.HistoryRead) -> dict[str, Any]:
         if request.after is not None and request.before is not None:
@@ -100,22 +106,43 @@ class ConversationRequests:
         return {"conversation_id": request.conversation_id, "members": members}
 
     async def sync(self, session: Session, request: events.SessionSync) -> dict[str, Any]:
+        positions, cursor = request.positions, None
+        if positions is None:
+            ids, cursor = await self._members.page_of_ids(session.user_id, request.after, request.limit)
+            positions = dict.fromkeys(ids)
+        elif request.after is not None:
+            raise Refused(ErrorCode.INVALID_PAYLOAD, "after: give it only where positions is null")
         budget = MAX_PAGE_BYTES
         results: dict[str, Any] = {}
-        for conversation_id, position in request.positions.items():
+        for conversation_id, position in positions.items():
             try:
                 result, size = await self._catch_up.follow(
                     session,
                     conversation_id,
                     position.to_position() if position else None,
                     max(budget, MIN_SYNC_BYTES),
+                    request.entries,
                 )
+                budget -= size  # as Redis counts a page: bytes of the entries as they are stored
+                if request.members:
+                    result["members"], size = await self._members_within(budget, session, conversation_id)
+                    budget -= size
             except Refused as exc:
                 results[conversation_id] = {"error": exc.to_wire()}
                 continue
-            budget -= size  # as Redis counts a page: bytes of the entries as they are stored
+            if not request.marks:
+                del result["reads"], result["delivered"]
             results[conversation_id] = result
-        return {"conversations": results}
+        return {"conversations": results, "next": cursor}
+
+    async def _members_within(
+        self, budget: int, session: Session, conversation_id: str
+    ) -> tuple[Sequence[dict[str, Any]] | None, int]:
+        """The members and their size in bytes, or None when the budget is used up: the client asks for them."""
+        if budget <= 0:
+            return None, 0
+        members = await self._members.members(conversation_id, session.user_id)
+        return members, len(to_json(members))
 
     async def _notify_user(self, user_id: str, conversation_id: str, change: str, title: str, by: Session) -> None:
         updated = {

@@ -2,12 +2,11 @@
 
 import { io } from "/vendor/socket.io.esm.min.js";
 import { changed, state, wait } from "../state.js";
-import { random, stored } from "../storage.js";
+import { stored } from "../storage.js";
 import { Route } from "./retry.js";
 
 const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
-const CHANGE_MS = 30_000; // a change is repeated so long, on any connection
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
 // `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
@@ -51,19 +50,6 @@ export class Connection {
       }
       await wait(ms);
       if (this.ready !== session) throw offline();
-    }
-  }
-
-  // What changes something has one result for its `request_id`: it is repeated until it is answered, also on the next
-  // connection.
-  async change(event, payload) {
-    const request = { request_id: random(4), ...payload };
-    for (const give_up = performance.now() + CHANGE_MS; ; await wait(500)) {
-      try {
-        return await this.request(event, request);
-      } catch (error) {
-        if (!error.retryable || performance.now() > give_up) throw error;
-      }
     }
   }
 

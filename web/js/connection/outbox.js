@@ -1,6 +1,5 @@
-// Messages on their way, until acked or refused. In each conversation they are sent together, and logged in their order:
-// each names the one before it. Those of a closed tab are taken over by another tab of the user, with their request
-// ids, so each counts once.
+// Messages on their way, until acked or refused. Those of a conversation are sent together; each names the one before it,
+// so the log has their order. Another tab takes over those of a closed one, with their request ids: each counts once.
 
 import { lazy } from "../lazy.js";
 import { changed, hooks, state, wait } from "../state.js";
@@ -78,7 +77,7 @@ export class Outbox {
     const next = () => this.of(conversation_id).filter((item) => item.state === "waiting").slice(0, TOGETHER);
     for (let items; this.connection.ready && (items = next())[0]; ) {
       const codes = await Promise.all(items.map((item, n) => this.#send(item, items[n - 1])));
-      // One that came out of order follows another next time, if the one before it was refused.
+      // What came out of order is sent again at once: the one before it was refused.
       if (codes.some((code) => code && code !== "out_of_order")) await wait(REPEAT_MS);
     }
     this.#pumping.delete(conversation_id);

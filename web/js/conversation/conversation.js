@@ -16,7 +16,7 @@ export class Conversation {
   read = 0; // this user's read mark
   reads = new Map(); // everyone's
   delivered = new Map(); // "user_id device_id" -> seq up to which it has everything
-  resolved = new Map(); // interrupt -> {value, by} of what resolved it
+  resolved = new Map(); // interrupt -> {value, by}
   divider = null; // {after, upTo} of what was missed
   followedAt = 0;
   typing = new Map(); // user id -> when to stop showing it

@@ -17,7 +17,7 @@ const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {
   #session = 0; // counts connections: work begun on an earlier one gives up
-  asking = new Set(); // conversations whose view this connection is asked for
+  asking = new Set(); // conversations whose view is on its way
   #syncDue = new Set();
   unmarked = new Set(); // conversations whose delivery mark is to be sent
 
@@ -85,7 +85,7 @@ export class Following {
     }
   }
 
-  // Apply the view that was asked for; returns whether another one is needed.
+  // Returns whether another view is needed.
   apply(c, view) {
     if (view.error) {
       if (view.error.retryable) this.#syncSoon(c, AGAIN_MS);
@@ -97,7 +97,7 @@ export class Following {
       if (verdict === "reset" && c.loaded) toast(t("reset"));
       c.startOver(position.epoch);
     } else if (!c.loaded) {
-      // Entries that are only counted are not read.
+      // Entries are only counted.
       Object.assign(c.stream.position, { seq: head });
       Object.assign(view, { after: head, entries: [], more: false });
       c.lastActivity = card.last_activity;

@@ -1,23 +1,26 @@
 // Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
+import { change } from "../connection/change.js";
 import { complain } from "../dom.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
 import { setMarks } from "./delivery_marks.js";
 import { remove } from "./list.js";
 
 export async function leave(connection, outbox, c) {
-  await connection.change("conversation:leave", { conversation_id: c.id });
+  await change(connection, "conversation:leave", { conversation_id: c.id });
   remove(outbox, c);
 }
 
 export const stop = (connection, c, run = c.stream.current) =>
-  run && connection.change("run:stop", { conversation_id: c.id, run_id: run.run_id });
+  run && change(connection, "run:stop", { conversation_id: c.id, run_id: run.run_id });
+
+export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
 
 // Answer the agent's question. When somebody else was first, the refusal says who.
 export async function respond(connection, c, interrupt_id, value) {
   try {
     const answer = { conversation_id: c.id, interrupt_id, value };
-    c.resolved.set(interrupt_id, await connection.change("interrupt:respond", answer));
+    c.resolved.set(interrupt_id, await change(connection, "interrupt:respond", answer));
   } catch (error) {
     if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
     else complain(error);

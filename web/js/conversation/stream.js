@@ -22,7 +22,7 @@ export class Stream {
   #named = 0; // the highest n that is known to exist and not kept
   #step;
 
-  // The run being written, or the next.
+  // Being written, or next.
   get current() {
     return this.runs.values().next().value;
   }

@@ -6,7 +6,7 @@ import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 
-const QUOTED = 80; // characters
+const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries with text or questions are shown as messages, the others in one line.
@@ -20,7 +20,7 @@ export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
-// What a person should know of a run that is being written.
+// What is said of a run that is being written.
 export function noteOf({ status, withdrawn, parts }) {
   if (status === "stalled") return t("stalled");
   return withdrawn[0] && !textOf(parts) && t("withdrawn");
@@ -90,7 +90,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const extras = {
       actions: entry === final,
       copy: () => copy(data.text, t("copied")),
-      regenerate: () => connection.change("run:regenerate", { conversation_id: c.id, seq }),
+      regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
     };

@@ -1,5 +1,6 @@
 // The panels of the conversation's members and of this person's devices.
 
+import { change } from "../connection/change.js";
 import { signOut } from "../connection/sign_out.js";
 import { behindOf } from "../conversation/delivery_marks.js";
 import { leave, loadMembers } from "../conversation/requests.js";
@@ -15,7 +16,7 @@ export function begin({ connection, outbox }) {
   let asked;
   onSubmit($("invite"), async ({ who }) => {
     const user_ids = who.trim().split(/[\s,，]+/);
-    const { invited } = await connection.change("conversation:invite", { conversation_id: state.open.id, user_ids });
+    const { invited } = await change(connection, "conversation:invite", { conversation_id: state.open.id, user_ids });
     toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
     $("invite").reset();
   });
@@ -51,14 +52,14 @@ export function begin({ connection, outbox }) {
       set: { className: online && "online" },
       name,
       where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
-      out: !here && (() => connection.change("device:sign_out", { device_id: key })),
+      out: !here && (() => change(connection, "device:sign_out", { device_id: key })),
       dress(node) {
         const field = node.querySelector("input");
         field.value = name || key;
         field.onkeydown = (event) => event.key !== "Enter" || field.blur();
         field.onchange = () => {
           field.value = field.value.trim() || (here && deviceName()) || name || key;
-          return connection.change("device:rename", { device_id: key, device_name: field.value });
+          return change(connection, "device:rename", { device_id: key, device_name: field.value });
         };
       },
     };

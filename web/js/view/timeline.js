@@ -35,6 +35,9 @@ export function timeline(able) {
   const left = () => scroller.scrollTop < Math.min(top, tall - scroller.clientHeight) - 1 && below() > NEAR;
   const keepEnd = () => {
     if (left()) atEnd = false;
+    goToEnd();
+  };
+  const goToEnd = () => {
     if (!atEnd) return;
     scroller.scrollTop = scroller.scrollHeight;
     note();
@@ -82,6 +85,7 @@ export function timeline(able) {
   function paint() {
     const first = c.entries[0]?.seq ?? 1;
     const head = headOf();
+    keepEnd(); // what is changed below may move the log
     if (atEnd && !isLive()) [low, size] = [head, STRETCH];
     low = Math.max(first, Math.min(low, head - STEP));
     const held = log.contains(document.activeElement);
@@ -91,7 +95,7 @@ export function timeline(able) {
     show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), able));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
-    keepEnd();
+    goToEnd();
   }
 
   // Move the stretch to where the person is. Where it would turn back it becomes longer, so this ends.

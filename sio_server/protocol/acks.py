@@ -1,0 +1,239 @@
+"""Every ack of the server: what each request is answered with, and how refusals look."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from sio_server.protocol.entries import By, PageEntry
+from sio_server.protocol.events import Access, AgentMode, Seq
+from sio_server.protocol.sent import Maybe, Sent
+from sio_server.protocol.server_events import DeviceState, EpochSeq, SyncResult
+
+
+class Winner(Sent):
+    """With `already_resolved`: the answer that came first."""
+
+    seq: Seq
+    value: Any
+    by: By
+
+
+class ErrorObject(Sent):
+    """Why a request or a handshake was refused."""
+
+    code: str
+    message: str
+    retryable: bool
+    retry_after_ms: Maybe[int] = None
+    details: Maybe[Winner] = None
+
+
+class Refusal(Sent):
+    """The ack of a request that was refused, or whose outcome is unknown."""
+
+    ok: Literal[False]
+    error: ErrorObject
+
+
+class ItemError(Sent):
+    """In place of a conversation's result."""
+
+    error: ErrorObject
+
+
+class Ack(Sent):
+    """The ack of a request that was carried out."""
+
+    ok: Literal[True]
+
+
+class _ConversationAck(Ack):
+    conversation_id: str
+
+
+class CreateAck(SyncResult):
+    """Of `conversation:create`."""
+
+    ok: Literal[True]
+    created: bool
+
+
+class JoinAck(SyncResult):
+    """Of `conversation:join`."""
+
+    ok: Literal[True]
+    joined: bool
+
+
+class LeaveAck(_ConversationAck):
+    """Of `conversation:leave`."""
+
+    left: bool
+
+
+class InviteAck(_ConversationAck):
+    """Of `conversation:invite`: the users for whom it is new."""
+
+    invited: list[str]
+
+
+class Invitation(Sent):
+    """A conversation that the user is invited to."""
+
+    conversation_id: str
+    title: str
+    role: Literal["invited"]
+
+
+class ListedConversation(Sent):
+    """A conversation that the user is a member of."""
+
+    conversation_id: str
+    title: str
+    access: Access
+    agent: AgentMode
+    graph: str
+    role: Literal["owner", "member"]
+    position: EpochSeq
+    read: Seq
+    unread: int
+    last_activity: str
+
+
+class ListAck(Ack):
+    """Of `conversation:list`."""
+
+    conversations: list[ListedConversation | Invitation]
+    next: str | None
+
+
+class Member(Sent):
+    """A member of a conversation."""
+
+    user_id: str
+    role: Literal["owner", "member"]
+    online: bool
+
+
+class MembersAck(_ConversationAck):
+    """Of `members:list`."""
+
+    members: list[Member]
+
+
+class HistoryAck(_ConversationAck):
+    """Of `history:read`: one page, ascending."""
+
+    epoch: str
+    first: Seq
+    head: Seq
+    entries: list[PageEntry]
+
+
+class SendAck(_ConversationAck):
+    """Of `message:send` and `message:edit`; `run_id` is null when the agent does not answer."""
+
+    epoch: str
+    seq: Seq
+    ts: str
+    run_id: str | None
+
+
+class StopAck(_ConversationAck):
+    """Of `run:stop`: the runs that it has ended."""
+
+    stopped: list[str]
+
+
+class RegenerateAck(_ConversationAck):
+    """Of `run:regenerate`."""
+
+    run_id: str
+
+
+class RespondAck(_ConversationAck):
+    """Of `interrupt:respond`; `run_id` is null while the graph has other open questions."""
+
+    interrupt_id: str
+    seq: Seq
+    outcome: Literal["answered"]
+    value: Any
+    by: By
+    run_id: str | None
+
+
+class Marks(Sent):
+    """The user's read mark and this device's delivery mark, as they are now."""
+
+    read: Maybe[Seq] = None
+    delivered: Maybe[Seq] = None
+
+
+class MarksAck(Ack):
+    """Of `marks:set`."""
+
+    marks: dict[str, Marks | ItemError]
+
+
+class DraftAck(_ConversationAck):
+    """Of `draft:save`."""
+
+    rev: int
+
+
+class SyncAck(Ack):
+    """Of `session:sync`; `next` is the cursor of the next page of conversations."""
+
+    conversations: dict[str, SyncResult | ItemError]
+    next: str | None
+
+
+class DevicesAck(Ack):
+    """Of `device:list`."""
+
+    devices: list[DeviceState]
+
+
+class RenameAck(Ack):
+    """Of `device:rename`."""
+
+    device_id: str
+    device_name: str
+
+
+class SignOutAck(Ack):
+    """Of `device:sign_out`: how many sessions were ended."""
+
+    device_id: str
+    sessions: int
+
+
+ACKS: dict[str, type[Ack | CreateAck | JoinAck]] = {
+    "conversation:create": CreateAck,
+    "conversation:join": JoinAck,
+    "conversation:leave": LeaveAck,
+    "conversation:invite": InviteAck,
+    "conversation:list": ListAck,
+    "members:list": MembersAck,
+    "history:read": HistoryAck,
+    "message:send": SendAck,
+    "message:edit": SendAck,
+    "run:stop": StopAck,
+    "run:regenerate": RegenerateAck,
+    "interrupt:respond": RespondAck,
+    "marks:set": MarksAck,
+    "draft:save": DraftAck,
+    "typing:set": Ack,
+    "session:sync": SyncAck,
+    "device:list": DevicesAck,
+    "device:rename": RenameAck,
+    "device:sign_out": SignOutAck,
+}
+
+
+def check_ack(request: str, ack: Any) -> None:
+    """Raise ValueError if the server may not answer this request so."""
+    model = Refusal if not ack.get("ok") else ACKS[request]
+    TypeAdapter(model).validate_python(ack)

@@ -1,0 +1,228 @@
+"""Each type of entry in the log, with the fields of its data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, RootModel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq
+from sio_server.protocol.sent import Maybe, Sent
+
+
+class By(Sent):
+    """A member, and on which device: the author of a stop or of an answer to a question."""
+
+    user_id: str
+    name: str
+    device_id: str
+    device_name: str
+
+
+class Question(Sent):
+    """One question of a graph; `value` is whatever the graph asks with."""
+
+    interrupt_id: str
+    value: Any
+
+
+class Tool(Sent):
+    """A tool that the agent has called; `result` when there is one."""
+
+    id: str | None
+    name: str
+    args: Any
+    status: Literal["called", "done", "failed"]
+    result: Maybe[Any] = None
+
+
+class Person(Sent):
+    """The data of `member_joined` and `member_left`."""
+
+    user_id: str
+    name: str
+
+
+class Created(Person):
+    """The data of `conversation_created`: the owner, and the settings."""
+
+    title: str
+    access: Access
+    agent: AgentMode
+    graph: str
+    multitask_strategy: MultitaskStrategy
+    approvals: Approvals
+
+
+class Message(Person):
+    """The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message."""
+
+    role: Literal["user"]
+    device_id: str
+    request_id: str
+    text: str
+    run_id: Maybe[str] = None
+    edits: Maybe[Seq] = None
+
+
+class Final(Person):
+    """What the data of all final entries have; `replaces` when the turn was regenerated."""
+
+    role: Literal["assistant"]
+    run_id: str
+    attempt: int
+    input_seq: Seq
+    replaces: Maybe[Seq] = None
+
+
+class Answer(Final):
+    """The data of `answer`."""
+
+    text: str
+    tools: list[Tool]
+
+
+class Interrupt(Final):
+    """The data of `interrupt`: what was said, and the questions."""
+
+    text: str
+    interrupts: list[Question]
+
+
+class Stopped(Final):
+    """The data of `stopped`: the text until then. `by` is absent when a message has ended the run."""
+
+    text: str
+    rolled_back: bool
+    by: Maybe[By] = None
+
+
+class Failed(Final):
+    """The data of `failed`."""
+
+    code: Literal[
+        "graph_failed", "timeout", "no_answer", "too_many_steps", "interrupted_too_often", "unknown_graph"
+    ]
+    reason: str
+
+
+class Answered(Sent):
+    """The data of `interrupt_resolved`, answered; `run_id` is null while other questions are open."""
+
+    interrupt_id: str
+    outcome: Literal["answered"]
+    value: Any
+    by: By
+    run_id: str | None
+
+
+class Superseded(Sent):
+    """The data of `interrupt_resolved` when a later message or run has made the question void."""
+
+    interrupt_id: str
+    outcome: Literal["superseded"]
+
+
+class _Envelope(Sent):
+    v: Literal[2]
+    conversation_id: str
+    epoch: str
+    seq: Seq
+    ts: str
+    turn_id: Maybe[Seq] = None
+    hides: Maybe[list[Seq]] = None
+    hidden_by: Maybe[Seq] = None  # in pages
+    n: Maybe[Seq] = None  # in events
+    session_id: Maybe[str] = None  # in events
+
+
+class ConversationCreatedEntry(_Envelope):
+    type: Literal["conversation_created"]
+    data: Created
+
+
+class MemberJoinedEntry(_Envelope):
+    type: Literal["member_joined"]
+    data: Person
+
+
+class MemberLeftEntry(_Envelope):
+    type: Literal["member_left"]
+    data: Person
+
+
+class MessageEntry(_Envelope):
+    type: Literal["message"]
+    data: Message
+
+
+class AnswerEntry(_Envelope):
+    type: Literal["answer"]
+    data: Answer
+
+
+class InterruptEntry(_Envelope):
+    type: Literal["interrupt"]
+    data: Interrupt
+
+
+class InterruptResolvedEntry(_Envelope):
+    type: Literal["interrupt_resolved"]
+    data: Annotated[Answered | Superseded, Field(discriminator="outcome")]
+
+
+class StoppedEntry(_Envelope):
+    type: Literal["stopped"]
+    data: Stopped
+
+
+class FailedEntry(_Envelope):
+    type: Literal["failed"]
+    data: Failed
+
+
+class LoggedEntry(
+    RootModel[
+        Annotated[
+            ConversationCreatedEntry
+            | MemberJoinedEntry
+            | MemberLeftEntry
+            | MessageEntry
+            | AnswerEntry
+            | InterruptEntry
+            | InterruptResolvedEntry
+            | StoppedEntry
+            | FailedEntry,
+            Field(discriminator="type"),
+        ]
+    ]
+):
+    """An entry of the log, in a page or in an event."""
+
+
+def _check_paged(entry: LoggedEntry) -> LoggedEntry:
+    if entry.root.n is not None or entry.root.session_id is not None:
+        raise ValueError("n and session_id belong to events")
+    return entry
+
+
+def _check_numbered(entry: LoggedEntry) -> LoggedEntry:
+    if entry.root.n is None or entry.root.hidden_by is not None:
+        raise ValueError("an event has n, and no hidden_by")
+    return entry
+
+
+NUMBERED = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}  # in an event
+
+
+class _Numbered:
+    """Says so in the schema."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"allOf": [handler(schema), NUMBERED]}
+
+
+PageEntry = Annotated[LoggedEntry, AfterValidator(_check_paged)]
+LiveEntry = Annotated[LoggedEntry, AfterValidator(_check_numbered), _Numbered()]

@@ -1,0 +1,42 @@
+"""How models of what the server sends are written: exact, and with fields that may be left out.
+
+Tests check real traffic with these models, so that they refuse fields that they do not know. Clients must ignore
+such fields, since a later server may add some: the published schema allows them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+T = TypeVar("T")
+
+
+class Sent(BaseModel):
+    """A JSON object that the server sends."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Absent:
+    """The field may be left out, and is never null."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def check(value: Any) -> Any:
+            if value is None:
+                raise ValueError("should be left out instead of null")
+            return value
+
+        return core_schema.no_info_before_validator_function(check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        shown = handler(schema)
+        kinds = [kind for kind in shown.get("anyOf", []) if kind != {"type": "null"}]
+        return kinds[0] if len(kinds) == 1 else {**shown, "anyOf": kinds}
+
+
+# `Maybe[int] = None`: an integer, or no such field.
+Maybe = Annotated[T | None, _Absent()]

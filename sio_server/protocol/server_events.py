@@ -1,0 +1,295 @@
+"""Every event of the server with its payload, and the result of a catch-up, as models of what is really sent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from sio_server.protocol.entries import LiveEntry, PageEntry, Question
+from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq
+from sio_server.protocol.sent import Maybe, Sent
+
+
+class EpochSeq(Sent):
+    """A position in a log."""
+
+    epoch: str
+    seq: Seq
+
+
+class Ended(Sent):
+    """Why the server disconnected the device's last session, which could not be told."""
+
+    session_id: str
+    reason: Literal["not_reading", "too_far_behind", "flooding"]
+    ts: str
+
+
+class DeviceSession(Sent):
+    """A live connection of a device; `since` is a time."""
+
+    session_id: str
+    node: str
+    since: str
+
+
+class DeviceState(Sent):
+    """A device of the user, with its sessions, the newest first."""
+
+    device_id: str
+    device_name: str
+    online: bool
+    sessions: list[DeviceSession]
+    last_seen: str
+
+
+class DeviceRef(Sent):
+    """The device that signed another one out."""
+
+    device_id: str
+    device_name: str
+
+
+class SessionOpened(Sent):
+    """The first event of a session."""
+
+    v: Literal[2]
+    session_id: str
+    user_id: str
+    name: str
+    device_id: str
+    node: str
+    nodes: list[str]
+    graphs: list[str]
+    devices: list[DeviceState]
+    last_end: Ended | None
+
+
+class SessionEnded(Sent):
+    """The session has ended: whether to come back, after how long at the least, and to which nodes."""
+
+    reason: Literal["signed_out", "token_expired", "token_revoked", "node_stopping", "cut_off"]
+    reconnect: bool
+    after_ms: int
+    nodes: list[str]
+    by: DeviceRef | None
+
+
+class _InConversation(Sent):
+    conversation_id: str
+
+
+class ToolReport(Sent):
+    """A tool is called (`name` and `args`), or has answered (`result`)."""
+
+    id: str | None
+    name: str
+    status: Literal["called", "done", "failed"]
+    args: Maybe[Any] = None
+    result: Maybe[Any] = None
+
+
+class Report(Sent):
+    """What a graph reports: `number` counts from 1 in each version."""
+
+    number: int
+    kind: Literal["custom", "node", "tool"]
+    data: Maybe[Any] = None
+    path: Maybe[list[str]] = None
+    tool: Maybe[ToolReport] = None
+
+
+class Part(Sent):
+    """What one speaker has said so far in a run."""
+
+    part: int
+    kind: Literal["text"]
+    speaker: str
+    text: str
+
+
+class Run(Sent):
+    """An unfinished run as it is now. `version` is the attempt whose text counts."""
+
+    run_id: str
+    turn_id: Seq
+    status: Literal["queued", "running", "stalled"]
+    attempt: int
+    version: int
+    node: str
+    replaces: Seq | None
+    parts: list[Part]
+    reports: list[Report]
+
+
+class RunChanged(_InConversation):
+    """A run was queued, has begun, has stalled, or continues."""
+
+    n: Seq
+    run: Run
+
+
+class RunWritten(_InConversation):
+    """Text to append to a part of a run; `kind` and `speaker` come with the first text of the part."""
+
+    n: Seq
+    run_id: str
+    version: int
+    part: int
+    text: str
+    kind: Maybe[Literal["text"]] = None
+    speaker: Maybe[str] = None
+
+
+class RunReported(_InConversation):
+    """The graph of a run reports what it does."""
+
+    n: Seq
+    run_id: str
+    version: int
+    report: Report
+
+
+class OpenQuestion(Question):
+    """A question that nobody has answered, and the entry that asks it."""
+
+    seq: Seq
+    run_id: str
+
+
+class DeliveryMark(Sent):
+    """What a device has received."""
+
+    user_id: str
+    device_id: str
+    seq: Seq
+
+
+class Draft(Sent):
+    """A user's unsent text, and the session that saved it."""
+
+    rev: int
+    device_id: str
+    text: str
+    session_id: Maybe[str] = None
+
+
+class Card(Sent):
+    """What a catch-up found, in figures for people."""
+
+    user_id: Maybe[str] = None
+    verdict: str
+    reason: str
+    replayed: int
+    history: int
+    last_activity: str
+
+
+class RoomView(_InConversation):
+    """A conversation as all of its members may see it at one moment, with the entries above `after`."""
+
+    verdict: Literal["resumed", "snapshot", "reset"]
+    reason: Literal["position_valid", "no_position", "new_epoch", "older_than_retention", "ahead_of_log"]
+    position: EpochSeq
+    after: Seq
+    n: Seq
+    head: Seq
+    more: bool
+    entries: list[PageEntry]
+    runs: list[Run]
+    interrupts: list[OpenQuestion]
+    title: str
+    access: Access
+    agent: AgentMode
+    graph: str
+    multitask_strategy: MultitaskStrategy
+    approvals: Approvals
+    owner: str
+    reads: dict[str, Seq]
+    delivered: list[DeliveryMark]
+    card: Card
+
+
+class SyncResult(RoomView):
+    """The answer to create, join and each conversation of a sync."""
+
+    role: Literal["owner", "member"]
+    draft: Draft | None
+
+
+class ConversationReset(_InConversation):
+    """The log has started over: sync."""
+
+    epoch: Maybe[str] = None
+
+
+class ConversationChanged(_InConversation):
+    """The user's list of conversations has changed."""
+
+    change: Literal["joined", "left", "invited"]
+    title: str
+    by: str
+    device_id: str
+    session_id: str
+
+
+class PresenceChanged(Sent):
+    """A user's first session has begun, or the last one has ended."""
+
+    user_id: str
+    online: bool
+
+
+class DevicesChanged(Sent):
+    """The user's devices as they are now."""
+
+    devices: list[DeviceState]
+
+
+class MarksMoved(_InConversation):
+    """A user has read further, or a device has received more."""
+
+    user_id: str
+    device_id: str | None
+    session_id: str | None
+    read: Maybe[Seq] = None
+    delivered: Maybe[Seq] = None
+
+
+class DraftChanged(_InConversation):
+    """The user's unsent text has changed."""
+
+    draft: Draft
+
+
+class TypingChanged(_InConversation):
+    """A member types, or has stopped."""
+
+    user_id: str
+    device_id: str
+    session_id: str
+    typing: bool
+
+
+EVENTS: dict[str, Any] = {
+    "session:opened": SessionOpened,
+    "session:ended": SessionEnded,
+    "entry:appended": LiveEntry,
+    "run:changed": RunChanged,
+    "run:written": RunWritten,
+    "run:reported": RunReported,
+    "conversation:synced": RoomView,
+    "conversation:reset": ConversationReset,
+    "conversation:changed": ConversationChanged,
+    "presence:changed": PresenceChanged,
+    "devices:changed": DevicesChanged,
+    "marks:moved": MarksMoved,
+    "draft:changed": DraftChanged,
+    "typing:changed": TypingChanged,
+}
+
+
+def check_event(event: str, payload: Any) -> None:
+    """Raise ValueError if the server may not send this."""
+    TypeAdapter(EVENTS[event]).validate_python(payload)

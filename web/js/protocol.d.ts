@@ -1,0 +1,962 @@
+// Made from docs/protocol.schema.json by scripts/schema: do not edit.
+
+/** The ack of a request that was carried out. */
+export type Ack = {
+  ok: true;
+};
+
+/** The data of `answer`. */
+export type Answer = {
+  user_id: string;
+  name: string;
+  role: "assistant";
+  run_id: string;
+  attempt: number;
+  input_seq: number;
+  replaces?: number;
+  text: string;
+  tools: Tool[];
+};
+
+export type AnswerEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "answer";
+  data: Answer;
+};
+
+/** The data of `interrupt_resolved`, answered; `run_id` is null while other questions are open. */
+export type Answered = {
+  interrupt_id: string;
+  outcome: "answered";
+  value: unknown;
+  by: By;
+  run_id: string | null;
+};
+
+/** A member, and on which device: the author of a stop or of an answer to a question. */
+export type By = {
+  user_id: string;
+  name: string;
+  device_id: string;
+  device_name: string;
+};
+
+/** What a catch-up found, in figures for people. */
+export type Card = {
+  user_id?: string;
+  verdict: string;
+  reason: string;
+  replayed: number;
+  history: number;
+  last_activity: string;
+};
+
+/** The user's list of conversations has changed. */
+export type ConversationChanged = {
+  conversation_id: string;
+  change: "joined" | "left" | "invited";
+  title: string;
+  by: string;
+  device_id: string;
+  session_id: string;
+};
+
+/** Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice. */
+export type ConversationCreate = {
+  conversation_id?: string | null;
+  title?: string;
+  access?: "open" | "invitation";
+  agent?: "always" | "mention" | "off";
+  graph?: string | null;
+  multitask_strategy?: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals?: "members" | "owner";
+  invite?: string[];
+};
+
+export type ConversationCreatedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "conversation_created";
+  data: Created;
+};
+
+/** Invite users to a conversation one is a member of. */
+export type ConversationInvite = {
+  conversation_id: string;
+  user_ids: string[];
+};
+
+/** Become a member (of an open conversation, or when invited) and follow it on this session. */
+export type ConversationJoin = {
+  conversation_id: string;
+  position?: WirePosition | null;
+};
+
+/** Stop being a member; all this user's sessions stop following. */
+export type ConversationLeave = {
+  conversation_id: string;
+};
+
+/** This user's conversations in order of their ids, `limit` at a time, from above `after`. */
+export type ConversationList = {
+  after?: string | null;
+  limit?: number;
+};
+
+/** The log has started over: sync. */
+export type ConversationReset = {
+  conversation_id: string;
+  epoch?: string;
+};
+
+/** Of `conversation:create`. */
+export type CreateAck = {
+  conversation_id: string;
+  verdict: "resumed" | "snapshot" | "reset";
+  reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
+  position: EpochSeq;
+  after: number;
+  n: number;
+  head: number;
+  more: boolean;
+  entries: LoggedEntry[];
+  runs: Run[];
+  interrupts: OpenQuestion[];
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+  owner: string;
+  reads: Record<string, number>;
+  delivered: DeliveryMark[];
+  card: Card;
+  role: "owner" | "member";
+  draft: Draft | null;
+  ok: true;
+  created: boolean;
+};
+
+/** The data of `conversation_created`: the owner, and the settings. */
+export type Created = {
+  user_id: string;
+  name: string;
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+};
+
+/** What a device has received. */
+export type DeliveryMark = {
+  user_id: string;
+  device_id: string;
+  seq: number;
+};
+
+/** This device has received everything up to `seq`; a mark never goes back. */
+export type DeliveryUpdate = {
+  conversation_id: string;
+  seq: number;
+};
+
+/** This user's devices, online or not. */
+export type DeviceList = Record<string, never>;
+
+/** The device that signed another one out. */
+export type DeviceRef = {
+  device_id: string;
+  device_name: string;
+};
+
+/** Call a device of one's own otherwise; it keeps the name, whatever it calls itself later. */
+export type DeviceRename = {
+  device_id: string;
+  device_name: string;
+};
+
+/** A live connection of a device; `since` is a time. */
+export type DeviceSession = {
+  session_id: string;
+  node: string;
+  since: string;
+};
+
+/** End all sessions of a device of one's own; its tokens are not accepted any more. */
+export type DeviceSignOut = {
+  device_id: string;
+};
+
+/** A device of the user, with its sessions, the newest first. */
+export type DeviceState = {
+  device_id: string;
+  device_name: string;
+  online: boolean;
+  sessions: DeviceSession[];
+  last_seen: string;
+};
+
+/** Of `device:list`. */
+export type DevicesAck = {
+  ok: true;
+  devices: DeviceState[];
+};
+
+/** The user's devices as they are now. */
+export type DevicesChanged = {
+  devices: DeviceState[];
+};
+
+/** A user's unsent text, and the session that saved it. */
+export type Draft = {
+  rev: number;
+  device_id: string;
+  text: string;
+  session_id?: string;
+};
+
+/** Of `draft:save`. */
+export type DraftAck = {
+  ok: true;
+  conversation_id: string;
+  rev: number;
+};
+
+/** The user's unsent text has changed. */
+export type DraftChanged = {
+  conversation_id: string;
+  draft: Draft;
+};
+
+/** This user's unsent text in a conversation; an empty text clears it. */
+export type DraftSave = {
+  conversation_id: string;
+  text: string;
+};
+
+/** Why the server disconnected the device's last session, which could not be told. */
+export type Ended = {
+  session_id: string;
+  reason: "not_reading" | "too_far_behind" | "flooding";
+  ts: string;
+};
+
+/** A position in a log. */
+export type EpochSeq = {
+  epoch: string;
+  seq: number;
+};
+
+/** Why a request or a handshake was refused. */
+export type ErrorObject = {
+  code: string;
+  message: string;
+  retryable: boolean;
+  retry_after_ms?: number;
+  details?: Winner;
+};
+
+/** The data of `failed`. */
+export type Failed = {
+  user_id: string;
+  name: string;
+  role: "assistant";
+  run_id: string;
+  attempt: number;
+  input_seq: number;
+  replaces?: number;
+  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph";
+  reason: string;
+};
+
+export type FailedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "failed";
+  data: Failed;
+};
+
+/** The `auth` object of the handshake. A device keeps its `device_id` across sessions. */
+export type HandshakeAuth = {
+  token: string;
+  device_id?: string | null;
+  device_name?: string;
+};
+
+/** Of `history:read`: one page, ascending. */
+export type HistoryAck = {
+  ok: true;
+  conversation_id: string;
+  epoch: string;
+  first: number;
+  head: number;
+  entries: LoggedEntry[];
+};
+
+/** One page of ascending entries: those just above `after`, or just below `before` (default: the end). */
+export type HistoryRead = {
+  conversation_id: string;
+  after?: number | null;
+  before?: number | null;
+  limit?: number;
+};
+
+/** The data of `interrupt`: what was said, and the questions. */
+export type Interrupt = {
+  user_id: string;
+  name: string;
+  role: "assistant";
+  run_id: string;
+  attempt: number;
+  input_seq: number;
+  replaces?: number;
+  text: string;
+  interrupts: Question[];
+};
+
+export type InterruptEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "interrupt";
+  data: Interrupt;
+};
+
+export type InterruptResolvedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "interrupt_resolved";
+  data: Answered | Superseded;
+};
+
+/** Answer an interrupt: the graph is resumed with `value` when all of its interrupts are answered. */
+export type InterruptRespond = {
+  conversation_id: string;
+  interrupt_id: string;
+  value: unknown;
+};
+
+/** A conversation that the user is invited to. */
+export type Invitation = {
+  conversation_id: string;
+  title: string;
+  role: "invited";
+};
+
+/** Of `conversation:invite`: the users for whom it is new. */
+export type InviteAck = {
+  ok: true;
+  conversation_id: string;
+  invited: string[];
+};
+
+/** In place of a conversation's result. */
+export type ItemError = {
+  error: ErrorObject;
+};
+
+/** Of `conversation:join`. */
+export type JoinAck = {
+  conversation_id: string;
+  verdict: "resumed" | "snapshot" | "reset";
+  reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
+  position: EpochSeq;
+  after: number;
+  n: number;
+  head: number;
+  more: boolean;
+  entries: LoggedEntry[];
+  runs: Run[];
+  interrupts: OpenQuestion[];
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+  owner: string;
+  reads: Record<string, number>;
+  delivered: DeliveryMark[];
+  card: Card;
+  role: "owner" | "member";
+  draft: Draft | null;
+  ok: true;
+  joined: boolean;
+};
+
+/** Of `conversation:leave`. */
+export type LeaveAck = {
+  ok: true;
+  conversation_id: string;
+  left: boolean;
+};
+
+/** Of `conversation:list`. */
+export type ListAck = {
+  ok: true;
+  conversations: (ListedConversation | Invitation)[];
+  next: string | null;
+};
+
+/** A conversation that the user is a member of. */
+export type ListedConversation = {
+  conversation_id: string;
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  role: "owner" | "member";
+  position: EpochSeq;
+  read: number;
+  unread: number;
+  last_activity: string;
+};
+
+/** An entry of the log, in a page or in an event. */
+export type LoggedEntry = ConversationCreatedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+
+/** The user's read mark and this device's delivery mark, as they are now. */
+export type Marks = {
+  read?: number;
+  delivered?: number;
+};
+
+/** Of `marks:set`. */
+export type MarksAck = {
+  ok: true;
+  marks: Record<string, Marks | ItemError>;
+};
+
+/** A user has read further, or a device has received more. */
+export type MarksMoved = {
+  conversation_id: string;
+  user_id: string;
+  device_id: string | null;
+  session_id: string | null;
+  read?: number;
+  delivered?: number;
+};
+
+/** A member of a conversation. */
+export type Member = {
+  user_id: string;
+  role: "owner" | "member";
+  online: boolean;
+};
+
+export type MemberJoinedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "member_joined";
+  data: Person;
+};
+
+export type MemberLeftEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "member_left";
+  data: Person;
+};
+
+/** Of `members:list`. */
+export type MembersAck = {
+  ok: true;
+  conversation_id: string;
+  members: Member[];
+};
+
+/** The members, with who is online. */
+export type MembersList = {
+  conversation_id: string;
+};
+
+/** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. */
+export type Message = {
+  user_id: string;
+  name: string;
+  role: "user";
+  device_id: string;
+  request_id: string;
+  text: string;
+  run_id?: string;
+  edits?: number;
+};
+
+/** Replace the conversation's last message, one's own: the dialog forgets what came of the old one. */
+export type MessageEdit = {
+  conversation_id: string;
+  request_id: string;
+  seq: number;
+  text: string;
+};
+
+export type MessageEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "message";
+  data: Message;
+};
+
+/** Append a message. `request_id` is the sender's own unique id: the same one again yields the same ack. */
+export type MessageSend = {
+  conversation_id: string;
+  request_id: string;
+  text: string;
+};
+
+/** A question that nobody has answered, and the entry that asks it. */
+export type OpenQuestion = {
+  interrupt_id: string;
+  value: unknown;
+  seq: number;
+  run_id: string;
+};
+
+/** What one speaker has said so far in a run. */
+export type Part = {
+  part: number;
+  kind: "text";
+  speaker: string;
+  text: string;
+};
+
+/** The data of `member_joined` and `member_left`. */
+export type Person = {
+  user_id: string;
+  name: string;
+};
+
+/** A user's first session has begun, or the last one has ended. */
+export type PresenceChanged = {
+  user_id: string;
+  online: boolean;
+};
+
+/** One question of a graph; `value` is whatever the graph asks with. */
+export type Question = {
+  interrupt_id: string;
+  value: unknown;
+};
+
+/** This user has read up to `seq`; a mark never goes back. */
+export type ReadUpdate = {
+  conversation_id: string;
+  seq: number;
+};
+
+/** The ack of a request that was refused, or whose outcome is unknown. */
+export type Refusal = {
+  ok: false;
+  error: ErrorObject;
+};
+
+/** Of `run:regenerate`. */
+export type RegenerateAck = {
+  ok: true;
+  conversation_id: string;
+  run_id: string;
+};
+
+/** Of `device:rename`. */
+export type RenameAck = {
+  ok: true;
+  device_id: string;
+  device_name: string;
+};
+
+/** What a graph reports: `number` counts from 1 in each version. */
+export type Report = {
+  number: number;
+  kind: "custom" | "node" | "tool";
+  data?: unknown;
+  path?: string[];
+  tool?: ToolReport;
+};
+
+/** Of `interrupt:respond`; `run_id` is null while the graph has other open questions. */
+export type RespondAck = {
+  ok: true;
+  conversation_id: string;
+  interrupt_id: string;
+  seq: number;
+  outcome: "answered";
+  value: unknown;
+  by: By;
+  run_id: string | null;
+};
+
+/** A conversation as all of its members may see it at one moment, with the entries above `after`. */
+export type RoomView = {
+  conversation_id: string;
+  verdict: "resumed" | "snapshot" | "reset";
+  reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
+  position: EpochSeq;
+  after: number;
+  n: number;
+  head: number;
+  more: boolean;
+  entries: LoggedEntry[];
+  runs: Run[];
+  interrupts: OpenQuestion[];
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+  owner: string;
+  reads: Record<string, number>;
+  delivered: DeliveryMark[];
+  card: Card;
+};
+
+/** An unfinished run as it is now. `version` is the attempt whose text counts. */
+export type Run = {
+  run_id: string;
+  turn_id: number;
+  status: "queued" | "running" | "stalled";
+  attempt: number;
+  version: number;
+  node: string;
+  replaces: number | null;
+  parts: Part[];
+  reports: Report[];
+};
+
+/** A run was queued, has begun, has stalled, or continues. */
+export type RunChanged = {
+  conversation_id: string;
+  n: number;
+  run: Run;
+};
+
+/** Answer the message of the last turn again; `seq` is the entry that ended the turn. */
+export type RunRegenerate = {
+  conversation_id: string;
+  seq: number;
+};
+
+/** The graph of a run reports what it does. */
+export type RunReported = {
+  conversation_id: string;
+  n: number;
+  run_id: string;
+  version: number;
+  report: Report;
+};
+
+/** End a run now, or all unfinished runs of the conversation; the text so far is kept. */
+export type RunStop = {
+  conversation_id: string;
+  run_id?: string | null;
+};
+
+/** Text to append to a part of a run; `kind` and `speaker` come with the first text of the part. */
+export type RunWritten = {
+  conversation_id: string;
+  n: number;
+  run_id: string;
+  version: number;
+  part: number;
+  text: string;
+  kind?: "text";
+  speaker?: string;
+};
+
+/** Of `message:send` and `message:edit`; `run_id` is null when the agent does not answer. */
+export type SendAck = {
+  ok: true;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  run_id: string | null;
+};
+
+/** The session has ended: whether to come back, after how long at the least, and to which nodes. */
+export type SessionEnded = {
+  reason: "signed_out" | "token_expired" | "token_revoked" | "node_stopping" | "cut_off";
+  reconnect: boolean;
+  after_ms: number;
+  nodes: string[];
+  by: DeviceRef | null;
+};
+
+/** The first event of a session. */
+export type SessionOpened = {
+  v: 2;
+  session_id: string;
+  user_id: string;
+  name: string;
+  device_id: string;
+  node: string;
+  nodes: string[];
+  graphs: string[];
+  devices: DeviceState[];
+  last_end: Ended | null;
+};
+
+/** Follow conversations on this session and be caught up in each from its position (None: a snapshot). */
+export type SessionSync = {
+  positions: Record<string, never>;
+};
+
+/** Of `device:sign_out`: how many sessions were ended. */
+export type SignOutAck = {
+  ok: true;
+  device_id: string;
+  sessions: number;
+};
+
+/** Of `run:stop`: the runs that it has ended. */
+export type StopAck = {
+  ok: true;
+  conversation_id: string;
+  stopped: string[];
+};
+
+/** The data of `stopped`: the text until then. `by` is absent when a message has ended the run. */
+export type Stopped = {
+  user_id: string;
+  name: string;
+  role: "assistant";
+  run_id: string;
+  attempt: number;
+  input_seq: number;
+  replaces?: number;
+  text: string;
+  rolled_back: boolean;
+  by?: By;
+};
+
+export type StoppedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  n?: number;
+  session_id?: string;
+  type: "stopped";
+  data: Stopped;
+};
+
+/** The data of `interrupt_resolved` when a later message or run has made the question void. */
+export type Superseded = {
+  interrupt_id: string;
+  outcome: "superseded";
+};
+
+/** Of `session:sync`; `next` is the cursor of the next page of conversations. */
+export type SyncAck = {
+  ok: true;
+  conversations: Record<string, SyncResult | ItemError>;
+  next: string | null;
+};
+
+/** The answer to create, join and each conversation of a sync. */
+export type SyncResult = {
+  conversation_id: string;
+  verdict: "resumed" | "snapshot" | "reset";
+  reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
+  position: EpochSeq;
+  after: number;
+  n: number;
+  head: number;
+  more: boolean;
+  entries: LoggedEntry[];
+  runs: Run[];
+  interrupts: OpenQuestion[];
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+  owner: string;
+  reads: Record<string, number>;
+  delivered: DeliveryMark[];
+  card: Card;
+  role: "owner" | "member";
+  draft: Draft | null;
+};
+
+/** A tool that the agent has called; `result` when there is one. */
+export type Tool = {
+  id: string | null;
+  name: string;
+  args: unknown;
+  status: "called" | "done" | "failed";
+  result?: unknown;
+};
+
+/** A tool is called (`name` and `args`), or has answered (`result`). */
+export type ToolReport = {
+  id: string | null;
+  name: string;
+  status: "called" | "done" | "failed";
+  args?: unknown;
+  result?: unknown;
+};
+
+/** A member types, or has stopped. */
+export type TypingChanged = {
+  conversation_id: string;
+  user_id: string;
+  device_id: string;
+  session_id: string;
+  typing: boolean;
+};
+
+/** This user began or stopped typing. May be lost. */
+export type TypingSet = {
+  conversation_id: string;
+  typing: boolean;
+};
+
+/** With `already_resolved`: the answer that came first. */
+export type Winner = {
+  seq: number;
+  value: unknown;
+  by: By;
+};
+
+/** A position as an object on the wire: `{epoch, seq}`. */
+export type WirePosition = {
+  epoch: string;
+  seq: number;
+};
+
+export interface Requests {
+  "conversation:create": ConversationCreate;
+  "conversation:join": ConversationJoin;
+  "conversation:leave": ConversationLeave;
+  "conversation:list": ConversationList;
+  "history:read": HistoryRead;
+  "conversation:invite": ConversationInvite;
+  "members:list": MembersList;
+  "message:send": MessageSend;
+  "message:edit": MessageEdit;
+  "run:stop": RunStop;
+  "run:regenerate": RunRegenerate;
+  "interrupt:respond": InterruptRespond;
+  "read:update": ReadUpdate;
+  "draft:save": DraftSave;
+  "typing:set": TypingSet;
+  "session:sync": SessionSync;
+  "device:list": DeviceList;
+  "device:rename": DeviceRename;
+  "device:sign_out": DeviceSignOut;
+  "delivery:update": DeliveryUpdate;
+}
+
+export interface Acks {
+  "conversation:create": CreateAck | Refusal;
+  "conversation:join": JoinAck | Refusal;
+  "conversation:leave": LeaveAck | Refusal;
+  "conversation:invite": InviteAck | Refusal;
+  "conversation:list": ListAck | Refusal;
+  "members:list": MembersAck | Refusal;
+  "history:read": HistoryAck | Refusal;
+  "message:send": SendAck | Refusal;
+  "message:edit": SendAck | Refusal;
+  "run:stop": StopAck | Refusal;
+  "run:regenerate": RegenerateAck | Refusal;
+  "interrupt:respond": RespondAck | Refusal;
+  "marks:set": MarksAck | Refusal;
+  "draft:save": DraftAck | Refusal;
+  "typing:set": Ack | Refusal;
+  "session:sync": SyncAck | Refusal;
+  "device:list": DevicesAck | Refusal;
+  "device:rename": RenameAck | Refusal;
+  "device:sign_out": SignOutAck | Refusal;
+}
+
+export interface Events {
+  "session:opened": SessionOpened;
+  "session:ended": SessionEnded;
+  "entry:appended": LoggedEntry & {
+  n: number;
+};
+  "run:changed": RunChanged;
+  "run:written": RunWritten;
+  "run:reported": RunReported;
+  "conversation:synced": RoomView;
+  "conversation:reset": ConversationReset;
+  "conversation:changed": ConversationChanged;
+  "presence:changed": PresenceChanged;
+  "devices:changed": DevicesChanged;
+  "marks:moved": MarksMoved;
+  "draft:changed": DraftChanged;
+  "typing:changed": TypingChanged;
+}
