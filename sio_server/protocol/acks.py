@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from sio_server.protocol.entries import By, PageEntry
-from sio_server.protocol.events import Access, AgentMode, Seq
+from sio_server.protocol.events import Access, AgentMode, ClientEvent, Seq
 from sio_server.protocol.sent import Maybe, Sent
-from sio_server.protocol.server_events import DeviceState, EpochSeq, SyncResult
+from sio_server.protocol.server_events import DeviceState, Draft, EpochSeq, Member, SyncResult
 
 
 class Winner(Sent):
@@ -87,6 +87,17 @@ class Invitation(Sent):
     role: Literal["invited"]
 
 
+class LastEntry(Sent):
+    """The newest message or answer, with the beginning of its text."""
+
+    seq: Seq
+    type: Literal["message", "answer"]
+    ts: str
+    user_id: str
+    name: str
+    text: str
+
+
 class ListedConversation(Sent):
     """A conversation that the user is a member of."""
 
@@ -99,22 +110,20 @@ class ListedConversation(Sent):
     position: EpochSeq
     read: Seq
     unread: int
+    mentions: int
+    draft: Draft | None
+    last_entry: LastEntry | None
     last_activity: str
 
 
 class ListAck(Ack):
-    """Of `conversation:list`."""
+    """Of `conversation:list`; `complete`: nothing was left out as unchanged. The first page has a `cursor`."""
 
     conversations: list[ListedConversation | Invitation]
     next: str | None
-
-
-class Member(Sent):
-    """A member of a conversation."""
-
-    user_id: str
-    role: Literal["owner", "member"]
-    online: bool
+    complete: bool
+    left: list[str]
+    cursor: str | None
 
 
 class MembersAck(_ConversationAck):
@@ -210,30 +219,30 @@ class SignOutAck(Ack):
     sessions: int
 
 
-ACKS: dict[str, type[Ack | CreateAck | JoinAck]] = {
-    "conversation:create": CreateAck,
-    "conversation:join": JoinAck,
-    "conversation:leave": LeaveAck,
-    "conversation:invite": InviteAck,
-    "conversation:list": ListAck,
-    "members:list": MembersAck,
-    "history:read": HistoryAck,
-    "message:send": SendAck,
-    "message:edit": SendAck,
-    "run:stop": StopAck,
-    "run:regenerate": RegenerateAck,
-    "interrupt:respond": RespondAck,
-    "marks:set": MarksAck,
-    "draft:save": DraftAck,
-    "typing:set": Ack,
-    "session:sync": SyncAck,
-    "device:list": DevicesAck,
-    "device:rename": RenameAck,
-    "device:sign_out": SignOutAck,
+ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
+    ClientEvent.CONVERSATION_CREATE: CreateAck,
+    ClientEvent.CONVERSATION_JOIN: JoinAck,
+    ClientEvent.CONVERSATION_LEAVE: LeaveAck,
+    ClientEvent.CONVERSATION_INVITE: InviteAck,
+    ClientEvent.CONVERSATION_LIST: ListAck,
+    ClientEvent.MEMBERS_LIST: MembersAck,
+    ClientEvent.HISTORY_READ: HistoryAck,
+    ClientEvent.MESSAGE_SEND: SendAck,
+    ClientEvent.MESSAGE_EDIT: SendAck,
+    ClientEvent.RUN_STOP: StopAck,
+    ClientEvent.RUN_REGENERATE: RegenerateAck,
+    ClientEvent.INTERRUPT_RESPOND: RespondAck,
+    ClientEvent.MARKS_SET: MarksAck,
+    ClientEvent.DRAFT_SAVE: DraftAck,
+    ClientEvent.TYPING_SET: Ack,
+    ClientEvent.SESSION_SYNC: SyncAck,
+    ClientEvent.DEVICE_LIST: DevicesAck,
+    ClientEvent.DEVICE_RENAME: RenameAck,
+    ClientEvent.DEVICE_SIGN_OUT: SignOutAck,
 }
 
 
 def check_ack(request: str, ack: Any) -> None:
     """Raise ValueError if the server may not answer this request so."""
-    model = Refusal if not ack.get("ok") else ACKS[request]
+    model = Refusal if not ack.get("ok") else ACKS[ClientEvent(request)]
     TypeAdapter(model).validate_python(ack)

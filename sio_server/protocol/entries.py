@@ -13,12 +13,13 @@ from sio_server.protocol.sent import Maybe, Sent
 
 
 class By(Sent):
-    """A member, and on which device: the author of a stop or of an answer to a question."""
+    """A member, on which device and in which session: the author of a stop or of an answer to a question."""
 
     user_id: str
     name: str
     device_id: str
     device_name: str
+    session_id: str
 
 
 class Question(Sent):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from sio_server.protocol.entries import LiveEntry, PageEntry, Question
-from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq
+from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq, ServerEvent
 from sio_server.protocol.sent import Maybe, Sent
 
 
@@ -51,6 +51,42 @@ class DeviceRef(Sent):
     device_name: str
 
 
+class Server(Sent):
+    """The software of the node."""
+
+    name: str
+    version: str
+
+
+class RateLimit(Sent):
+    """So many in so many seconds."""
+
+    count: int
+    seconds: int | float
+
+
+class Rates(Sent):
+    """For one user; an empty list: as many as one likes."""
+
+    writes: list[RateLimit]
+    marks: list[RateLimit]
+    events: list[RateLimit]
+
+
+class Limits(Sent):
+    """What the node accepts; `followed_conversations` null: any number."""
+
+    frame_bytes: int
+    text_bytes: int
+    page_entries: int
+    sync_conversations: int
+    marked_conversations: int
+    followed_conversations: int | None
+    invites: int
+    device_name_characters: int
+    rates: Rates
+
+
 class SessionOpened(Sent):
     """The first event of a session."""
 
@@ -62,6 +98,9 @@ class SessionOpened(Sent):
     node: str
     nodes: list[str]
     graphs: list[str]
+    server: Server
+    limits: Limits
+    features: list[str]
     devices: list[DeviceState]
     last_end: Ended | None
 
@@ -206,16 +245,25 @@ class RoomView(_InConversation):
     multitask_strategy: MultitaskStrategy
     approvals: Approvals
     owner: str
-    reads: dict[str, Seq]
-    delivered: list[DeliveryMark]
+    reads: Maybe[dict[str, Seq]] = None  # left out of a sync without marks
+    delivered: Maybe[list[DeliveryMark]] = None
     card: Card
 
 
+class Member(Sent):
+    """A member of a conversation."""
+
+    user_id: str
+    role: Literal["owner", "member"]
+    online: bool
+
+
 class SyncResult(RoomView):
-    """The answer to create, join and each conversation of a sync."""
+    """The answer to create, join and each conversation of a sync; `members` null: they did not fit, ask."""
 
     role: Literal["owner", "member"]
     draft: Draft | None
+    members: list[Member] | None = None
 
 
 class ConversationReset(_InConversation):
@@ -224,14 +272,20 @@ class ConversationReset(_InConversation):
     epoch: Maybe[str] = None
 
 
+class SessionRef(Sent):
+    """The session that has changed something."""
+
+    user_id: str
+    device_id: str
+    session_id: str
+
+
 class ConversationChanged(_InConversation):
     """The user's list of conversations has changed."""
 
     change: Literal["joined", "left", "invited"]
     title: str
-    by: str
-    device_id: str
-    session_id: str
+    by: SessionRef
 
 
 class PresenceChanged(Sent):
@@ -272,24 +326,24 @@ class TypingChanged(_InConversation):
     typing: bool
 
 
-EVENTS: dict[str, Any] = {
-    "session:opened": SessionOpened,
-    "session:ended": SessionEnded,
-    "entry:appended": LiveEntry,
-    "run:changed": RunChanged,
-    "run:written": RunWritten,
-    "run:reported": RunReported,
-    "conversation:synced": RoomView,
-    "conversation:reset": ConversationReset,
-    "conversation:changed": ConversationChanged,
-    "presence:changed": PresenceChanged,
-    "devices:changed": DevicesChanged,
-    "marks:moved": MarksMoved,
-    "draft:changed": DraftChanged,
-    "typing:changed": TypingChanged,
+EVENTS: dict[ServerEvent, Any] = {
+    ServerEvent.SESSION_OPENED: SessionOpened,
+    ServerEvent.SESSION_ENDED: SessionEnded,
+    ServerEvent.ENTRY_APPENDED: LiveEntry,
+    ServerEvent.RUN_CHANGED: RunChanged,
+    ServerEvent.RUN_WRITTEN: RunWritten,
+    ServerEvent.RUN_REPORTED: RunReported,
+    ServerEvent.CONVERSATION_SYNCED: RoomView,
+    ServerEvent.CONVERSATION_RESET: ConversationReset,
+    ServerEvent.CONVERSATION_CHANGED: ConversationChanged,
+    ServerEvent.PRESENCE_CHANGED: PresenceChanged,
+    ServerEvent.DEVICES_CHANGED: DevicesChanged,
+    ServerEvent.MARKS_MOVED: MarksMoved,
+    ServerEvent.DRAFT_CHANGED: DraftChanged,
+    ServerEvent.TYPING_CHANGED: TypingChanged,
 }
 
 
 def check_event(event: str, payload: Any) -> None:
     """Raise ValueError if the server may not send this."""
-    TypeAdapter(EVENTS[event]).validate_python(payload)
+    TypeAdapter(EVENTS[ServerEvent(event)]).validate_python(payload)

@@ -156,8 +156,8 @@ class ConversationKeys:
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
-        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: a message's author, or "agent:"
-        # of an answer or question, m: whom a message mentions, " name name "
+        # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message,
+        # for whom its bytes count, or "agent:" of an answer or question, m: whom a message mentions, " name name "
         self.log = f"{base}:log"
         # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
         # user id -> request_id of the user's message that retention has dropped last

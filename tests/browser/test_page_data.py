@@ -70,7 +70,7 @@ async def test_delivery_marks_are_sent_for_conversations_that_are_followed_but_n
 async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(
     open_page: PageFactory, plans: Conversation, log: ConversationLog
 ) -> None:
-    bob = Author(plans.following.card.user_id if plans.following.card else "", "Bob", "phone")
+    bob = Author(plans.card.user_id if plans.card else "", "Bob", "phone")
     for start in range(0, LONG, 25):
         texts = [(f"m{number}", f"message {number}") for number in range(start, start + 25)]
         await asyncio.gather(*(log.append_message(plans.id, bob, key, text, run_id="r") for key, text in texts))

@@ -384,6 +384,36 @@ async def test_missed_messages_are_marked_and_a_button_leads_to_the_latest(open_
     await expect(bob.locator(".news")).to_have_count(0)
 
 
+async def test_the_list_shows_what_was_said_last_by_whom_and_who_mentions_the_reader(
+    open_page: PageFactory,
+) -> None:
+    ann = await open_page(0, "Ann")
+    conversation = await create(ann, agent="off")
+    bob = await open_page(1, "Bob", conversation=conversation)
+    await bob.evaluate("location.hash = ''")
+    row = bob.locator("#list li")
+    await say(ann, "good morning")
+    await expect(row.locator(".last")).to_have_text("Ann: good morning")
+    await expect(row.locator(".count")).to_have_text(["1"])
+    await say(ann, "@bob, are you here?")
+    await expect(row.locator(".last")).to_have_text("Ann: @bob, are you here?")
+    await expect(row.locator(".count")).to_have_text(["@", "2"])
+    await expect(row.locator(".unseen")).to_have_text(["1 mention of you", "2 new messages"])
+    await expect(ann.locator("#list .last")).to_have_text("You: @bob, are you here?")
+    # The same from the server's list, in the other language.
+    await bob.reload()
+    await until(bob, "state.link === 'online'")
+    await expect(row.locator(".count")).to_have_text(["@", "2"])
+    await bob.locator("button.language:visible").first.click()
+    await expect(row.locator(".unseen")).to_have_text(["1 条提到了您", "2 条新消息"])
+    await expect(row.locator(".last")).to_have_text("Ann：@bob, are you here?")
+    await row.locator("a").click()
+    await expect(row.locator(".count")).to_have_count(0)
+    await bob.fill("#text", "not yet")
+    await bob.evaluate("location.hash = ''")
+    await expect(row.locator(".last")).to_have_text("草稿：not yet")
+
+
 async def test_search_goes_through_the_hits_and_marks_them(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
     await create(page, agent="off")

@@ -94,7 +94,8 @@ async def test_an_old_leave_that_is_read_late_does_not_put_out_a_member_who_has_
         ack = await ann.call("message:send", {**room, "request_id": f"m{turn}", "text": "still there?"})
 
         def has_it(seq: int = ack["seq"]) -> bool:
-            return any(entry["seq"] == seq for entry in bob.named("entry:appended"))
+            read = [entry for synced in bob.named("conversation:synced") for entry in synced["entries"]]
+            return any(entry["seq"] == seq for entry in [*bob.named("entry:appended"), *read])
 
         await bob.until(has_it)
         assert (await bob.call("typing:set", {**room, "typing": True}))["ok"] is True

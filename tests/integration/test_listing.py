@@ -37,8 +37,9 @@ class Place:
     async def create(self, suffix: str = "") -> str:
         """A conversation of both, without an agent."""
         conversation_id = f"{self.new_id}{suffix}"
-        request = ConversationCreate(
-            conversation_id=conversation_id, title="Plans", agent="off", access="open", invite=[self.bob.user_id]
+        settings = {"title": "Plans", "agent": "off", "access": "open", "invite": [self.bob.user_id]}
+        request = ConversationCreate.model_validate(
+            {"request_id": "create", "conversation_id": conversation_id, **settings}
         )
         await self.members.create(self.ann, request)
         await self.members.join(self.bob, conversation_id)

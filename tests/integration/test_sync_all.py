@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from sio_clients.session import Following
 
 from sio_clients.conversation import Conversation
 from sio_clients.transport import Transport
@@ -21,7 +20,10 @@ BOB = Author("bob-of-sync", "Bob", "elsewhere")
 async def make_many(members: Any, author: Author, new_id: str, count: int = MANY) -> list[str]:
     ids = [f"{new_id}-{number:03}" for number in range(count)]
     for start in range(0, count, 50):
-        requests = [ConversationCreate(conversation_id=i, access="open", agent="off") for i in ids[start : start + 50]]
+        requests = [
+            ConversationCreate(request_id=i, conversation_id=i, access="open", agent="off")
+            for i in ids[start : start + 50]
+        ]
         await asyncio.gather(*(members.create(author, request) for request in requests))
     return ids
 
@@ -44,7 +46,9 @@ async def test_all_conversations_come_a_hundred_in_a_request_and_are_followed(ra
     client = await raw_client()
     me = Author(client.user_id, "Raw", "elsewhere")
     ids = await make_many(members, me, new_id)
-    invitation = ConversationCreate(conversation_id=f"{new_id}-x", access="open", agent="off", invite=[me.user_id])
+    invitation = ConversationCreate(
+        request_id="create", conversation_id=f"{new_id}-x", access="open", agent="off", invite=[me.user_id]
+    )
     await members.create(BOB, invitation)
     await members.leave(me, ids.pop())
     found, requests = await sync_all(client)
@@ -110,7 +114,7 @@ async def test_a_client_of_many_conversations_returns_with_as_few_requests(
     (epoch,) = {(await client.join(ids[0])).position.epoch}
     for conversation_id in ids[1:]:
         # Any position serves: of another epoch it is answered with a snapshot.
-        client._followed.add(Conversation(client, Following(conversation_id, Position(epoch, 1))))
+        client._followed.add(Conversation(client, conversation_id, Position(epoch, 1)))
     asked: list[str] = []
     request = Transport.request
 
@@ -125,4 +129,4 @@ async def test_a_client_of_many_conversations_returns_with_as_few_requests(
     await client.go_online()
     print(f"{MANY} conversations caught up in {loop.time() - began:.2f} s with {len(asked)} requests")
     assert [event for event in asked if event != "marks:set"] == ["session:sync"] * 3
-    assert all(client._followed.get(conversation_id).following.level for conversation_id in ids)
+    assert all(client._followed.get(conversation_id).stream.in_step for conversation_id in ids)

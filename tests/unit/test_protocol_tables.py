@@ -61,9 +61,9 @@ def test_an_event_is_a_noun_and_a_participle(name):
     assert verb in PARTICIPLES
 
 
-@pytest.mark.parametrize(("request_name", "event_name"), itertools.product(ClientEvent, ServerEvent))
-def test_no_request_and_event_can_be_taken_for_each_other(request_name, event_name):
-    assert distance(request_name, event_name) >= 3
+def test_no_request_and_event_can_be_taken_for_each_other():
+    pairs = itertools.product(ClientEvent, ServerEvent)
+    assert [(request, event) for request, event in pairs if distance(request, event) < 3] == []
 
 
 def test_every_request_and_event_has_one_row_in_the_tables_of_the_document():

@@ -43,8 +43,8 @@ async def test_several_waiters_for_one_change_are_all_served() -> None:
 
 async def test_a_failure_names_what_was_waited_for_and_what_came() -> None:
     inbox: Inbox[str] = Inbox()
-    inbox("run:started")
-    with pytest.raises(NeverCame, match=r"a final entry; what came: \['run:started'\]"):
+    inbox("run:changed")
+    with pytest.raises(NeverCame, match=r"a final entry; what came: \['run:changed'\]"):
         await inbox.first(lambda item: item == "answer", "a final entry", SHORT_S)
     with pytest.raises(NeverCame, match=r"item == .answer."):
         await inbox.first(lambda item: item == "answer", timeout=SHORT_S)

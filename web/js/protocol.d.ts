@@ -42,12 +42,13 @@ export type Answered = {
   run_id: string | null;
 };
 
-/** A member, and on which device: the author of a stop or of an answer to a question. */
+/** A member, on which device and in which session: the author of a stop or of an answer to a question. */
 export type By = {
   user_id: string;
   name: string;
   device_id: string;
   device_name: string;
+  session_id: string;
 };
 
 /** What a catch-up found, in figures for people. */
@@ -65,13 +66,12 @@ export type ConversationChanged = {
   conversation_id: string;
   change: "joined" | "left" | "invited";
   title: string;
-  by: string;
-  device_id: string;
-  session_id: string;
+  by: SessionRef;
 };
 
 /** Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice. */
 export type ConversationCreate = {
+  request_id: string;
   conversation_id?: string | null;
   title?: string;
   access?: "open" | "invitation";
@@ -99,25 +99,29 @@ export type ConversationCreatedEntry = {
 
 /** Invite users to a conversation one is a member of. */
 export type ConversationInvite = {
+  request_id: string;
   conversation_id: string;
   user_ids: string[];
 };
 
 /** Become a member (of an open conversation, or when invited) and follow it on this session. */
 export type ConversationJoin = {
+  request_id: string;
   conversation_id: string;
   position?: WirePosition | null;
 };
 
 /** Stop being a member; all this user's sessions stop following. */
 export type ConversationLeave = {
+  request_id: string;
   conversation_id: string;
 };
 
-/** This user's conversations in order of their ids, `limit` at a time, from above `after`. */
+/** This user's conversations in order of their ids, `limit` at a time, from above `after`. With `changed_since`, the `cursor` of an earlier answer, only those that have changed since. */
 export type ConversationList = {
   after?: string | null;
   limit?: number;
+  changed_since?: string | null;
 };
 
 /** The log has started over: sync. */
@@ -146,11 +150,12 @@ export type CreateAck = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
   role: "owner" | "member";
   draft: Draft | null;
+  members?: Member[] | null;
   ok: true;
   created: boolean;
 };
@@ -174,12 +179,6 @@ export type DeliveryMark = {
   seq: number;
 };
 
-/** This device has received everything up to `seq`; a mark never goes back. */
-export type DeliveryUpdate = {
-  conversation_id: string;
-  seq: number;
-};
-
 /** This user's devices, online or not. */
 export type DeviceList = Record<string, never>;
 
@@ -191,6 +190,7 @@ export type DeviceRef = {
 
 /** Call a device of one's own otherwise; it keeps the name, whatever it calls itself later. */
 export type DeviceRename = {
+  request_id: string;
   device_id: string;
   device_name: string;
 };
@@ -204,6 +204,7 @@ export type DeviceSession = {
 
 /** End all sessions of a device of one's own; its tokens are not accepted any more. */
 export type DeviceSignOut = {
+  request_id: string;
   device_id: string;
 };
 
@@ -250,6 +251,7 @@ export type DraftChanged = {
 
 /** This user's unsent text in a conversation; an empty text clears it. */
 export type DraftSave = {
+  request_id: string;
   conversation_id: string;
   text: string;
 };
@@ -374,6 +376,7 @@ export type InterruptResolvedEntry = {
 
 /** Answer an interrupt: the graph is resumed with `value` when all of its interrupts are answered. */
 export type InterruptRespond = {
+  request_id: string;
   conversation_id: string;
   interrupt_id: string;
   value: unknown;
@@ -418,13 +421,24 @@ export type JoinAck = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
   role: "owner" | "member";
   draft: Draft | null;
+  members?: Member[] | null;
   ok: true;
   joined: boolean;
+};
+
+/** The newest message or answer, with the beginning of its text. */
+export type LastEntry = {
+  seq: number;
+  type: "message" | "answer";
+  ts: string;
+  user_id: string;
+  name: string;
+  text: string;
 };
 
 /** Of `conversation:leave`. */
@@ -434,11 +448,27 @@ export type LeaveAck = {
   left: boolean;
 };
 
-/** Of `conversation:list`. */
+/** What the node accepts; `followed_conversations` null: any number. */
+export type Limits = {
+  frame_bytes: number;
+  text_bytes: number;
+  page_entries: number;
+  sync_conversations: number;
+  marked_conversations: number;
+  followed_conversations: number | null;
+  invites: number;
+  device_name_characters: number;
+  rates: Rates;
+};
+
+/** Of `conversation:list`; `complete`: nothing was left out as unchanged. The first page has a `cursor`. */
 export type ListAck = {
   ok: true;
   conversations: (ListedConversation | Invitation)[];
   next: string | null;
+  complete: boolean;
+  left: string[];
+  cursor: string | null;
 };
 
 /** A conversation that the user is a member of. */
@@ -452,11 +482,20 @@ export type ListedConversation = {
   position: EpochSeq;
   read: number;
   unread: number;
+  mentions: number;
+  draft: Draft | null;
+  last_entry: LastEntry | null;
   last_activity: string;
 };
 
 /** An entry of the log, in a page or in an event. */
 export type LoggedEntry = ConversationCreatedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+
+/** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
+export type Mark = {
+  read?: number | null;
+  delivered?: number | null;
+};
 
 /** The user's read mark and this device's delivery mark, as they are now. */
 export type Marks = {
@@ -478,6 +517,11 @@ export type MarksMoved = {
   session_id: string | null;
   read?: number;
   delivered?: number;
+};
+
+/** Move marks up, each to the seq that is named at most; a mark never goes back. */
+export type MarksSet = {
+  marks: Record<string, never>;
 };
 
 /** A member of a conversation. */
@@ -543,8 +587,9 @@ export type Message = {
 
 /** Replace the conversation's last message, one's own: the dialog forgets what came of the old one. */
 export type MessageEdit = {
-  conversation_id: string;
   request_id: string;
+  conversation_id: string;
+  after?: string | null;
   seq: number;
   text: string;
 };
@@ -564,10 +609,11 @@ export type MessageEntry = {
   data: Message;
 };
 
-/** Append a message. `request_id` is the sender's own unique id: the same one again yields the same ack. */
+/** Append a message; `after` is the request_id of the one that must be in the log before it. */
 export type MessageSend = {
-  conversation_id: string;
   request_id: string;
+  conversation_id: string;
+  after?: string | null;
   text: string;
 };
 
@@ -605,10 +651,17 @@ export type Question = {
   value: unknown;
 };
 
-/** This user has read up to `seq`; a mark never goes back. */
-export type ReadUpdate = {
-  conversation_id: string;
-  seq: number;
+/** So many in so many seconds. */
+export type RateLimit = {
+  count: number;
+  seconds: number;
+};
+
+/** For one user; an empty list: as many as one likes. */
+export type Rates = {
+  writes: RateLimit[];
+  marks: RateLimit[];
+  events: RateLimit[];
 };
 
 /** The ack of a request that was refused, or whose outcome is unknown. */
@@ -672,8 +725,8 @@ export type RoomView = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
 };
 
@@ -699,6 +752,7 @@ export type RunChanged = {
 
 /** Answer the message of the last turn again; `seq` is the entry that ended the turn. */
 export type RunRegenerate = {
+  request_id: string;
   conversation_id: string;
   seq: number;
 };
@@ -714,6 +768,7 @@ export type RunReported = {
 
 /** End a run now, or all unfinished runs of the conversation; the text so far is kept. */
 export type RunStop = {
+  request_id: string;
   conversation_id: string;
   run_id?: string | null;
 };
@@ -740,6 +795,12 @@ export type SendAck = {
   run_id: string | null;
 };
 
+/** The software of the node. */
+export type Server = {
+  name: string;
+  version: string;
+};
+
 /** The session has ended: whether to come back, after how long at the least, and to which nodes. */
 export type SessionEnded = {
   reason: "signed_out" | "token_expired" | "token_revoked" | "node_stopping" | "cut_off";
@@ -759,13 +820,28 @@ export type SessionOpened = {
   node: string;
   nodes: string[];
   graphs: string[];
+  server: Server;
+  limits: Limits;
+  features: string[];
   devices: DeviceState[];
   last_end: Ended | null;
 };
 
-/** Follow conversations on this session and be caught up in each from its position (None: a snapshot). */
+/** The session that has changed something. */
+export type SessionRef = {
+  user_id: string;
+  device_id: string;
+  session_id: string;
+};
+
+/** Follow conversations on this session and be caught up in each from its position (None: a snapshot). `positions` None: all conversations of which the user is a member, each with a snapshot; `limit` at a time, in the order of their ids, from above `after`. The answer holds at most `entries` entries of each conversation. */
 export type SessionSync = {
-  positions: Record<string, never>;
+  positions: Record<string, never> | null;
+  after?: string | null;
+  limit?: number;
+  entries?: number;
+  members?: boolean;
+  marks?: boolean;
 };
 
 /** Of `device:sign_out`: how many sessions were ended. */
@@ -824,7 +900,7 @@ export type SyncAck = {
   next: string | null;
 };
 
-/** The answer to create, join and each conversation of a sync. */
+/** The answer to create, join and each conversation of a sync; `members` null: they did not fit, ask. */
 export type SyncResult = {
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
@@ -844,11 +920,12 @@ export type SyncResult = {
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
   owner: string;
-  reads: Record<string, number>;
-  delivered: DeliveryMark[];
+  reads?: Record<string, number>;
+  delivered?: DeliveryMark[];
   card: Card;
   role: "owner" | "member";
   draft: Draft | null;
+  members?: Member[] | null;
 };
 
 /** A tool that the agent has called; `result` when there is one. */
@@ -910,14 +987,13 @@ export interface Requests {
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
-  "read:update": ReadUpdate;
+  "marks:set": MarksSet;
   "draft:save": DraftSave;
   "typing:set": TypingSet;
   "session:sync": SessionSync;
   "device:list": DeviceList;
   "device:rename": DeviceRename;
   "device:sign_out": DeviceSignOut;
-  "delivery:update": DeliveryUpdate;
 }
 
 export interface Acks {

@@ -2,6 +2,7 @@
 
 import { state } from "../state.js";
 import { Stream } from "./stream.js";
+import { Unread } from "./unread.js";
 
 export class Conversation {
   // And title, access, agent, graph, strategy, approvals, owner
@@ -9,6 +10,9 @@ export class Conversation {
   role = ""; // "" until it is known; "invited", owner or member
   members = null; // once they are asked for
   lastActivity = "";
+  last = null; // the newest message or answer: {seq, user_id, name, text}
+  unread = new Unread();
+  stale = false; // the list has to be read again
   stream = new Stream();
   loaded = false; // entries are kept; otherwise only counted
   entries = []; // without gaps, up to stream.position
@@ -29,10 +33,6 @@ export class Conversation {
     return this.stream.position?.seq ?? 0;
   }
 
-  get unread() {
-    return Math.max(0, this.head - Math.max(this.read, this.first - 1));
-  }
-
   get hasOlder() {
     return this.entries[0]?.seq > this.first;
   }
@@ -47,8 +47,11 @@ export class Conversation {
 
   // Entries that follow without a gap.
   add(entries) {
-    for (const { ts, data } of entries) {
+    for (const entry of entries) {
+      const { seq, ts, type, data } = entry;
       this.lastActivity = ts;
+      if (seq > this.read) this.unread.add(entry, state.me, [state.me, state.name]);
+      if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
       this.typing.delete(data.user_id);
     }
     this.learn(entries);
@@ -58,6 +61,23 @@ export class Conversation {
   // How questions were answered, also of older entries.
   learn(entries) {
     for (const { type, data } of entries) if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
+  }
+
+  sayLast(one) {
+    if (one && one.seq >= (this.last?.seq ?? 0)) this.last = one;
+  }
+
+  // What the server's list says of it.
+  onListed(item) {
+    this.title = item.title;
+    this.role = item.role;
+    if (item.role === "invited") return;
+    this.mark(state.me, item.read);
+    this.unread.onListed(item);
+    this.stale = false;
+    this.sayLast(item.last_entry);
+    if (item.draft) this.draft.onRemote(item.draft);
+    if (item.last_activity > this.lastActivity) this.lastActivity = item.last_activity;
   }
 
   // From a snapshot; in another epoch marks are others, too.
@@ -73,6 +93,7 @@ export class Conversation {
   // Marks never go back.
   mark(userId, seq) {
     this.reads.set(userId, Math.max(this.reads.get(userId) ?? 0, seq));
+    if (userId === state.me && seq > this.read && !this.unread.onRead(seq)) this.stale = true;
     this.read = this.reads.get(state.me) ?? 0;
   }
 

@@ -8,6 +8,7 @@ import { random } from "../storage.js";
 import { Conversation } from "./conversation.js";
 import { Draft } from "./draft.js";
 import { keepDraft, keptDraft } from "./kept_drafts.js";
+import { Unread } from "./unread.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const SOON_MS = 200;
@@ -70,6 +71,25 @@ export class Following {
     }
   }
 
+  // Follow all of the person's conversations, and these from where the list says that they stand.
+  async followAll(conversations) {
+    const due = new Map(conversations.filter((c) => !this.asking.has(c)).map((c) => [c.id, c]));
+    const again = [];
+    for (let after = null, answer; due.size && (!answer || after); after = answer.next) {
+      const request = { positions: null, after, entries: 0, marks: false };
+      answer = await this.during([...due.values()], "session:sync", request);
+      for (const [id, view] of Object.entries(answer.conversations)) {
+        const c = due.get(id);
+        if (!c) continue;
+        due.delete(id);
+        // What came since is counted by the list.
+        if (view.head > c.head) this.readListSoon();
+        if (this.apply(c, view.error ? view : { ...view, verdict: "resumed" })) again.push(c);
+      }
+    }
+    await this.sync(again);
+  }
+
   // Ask for views of these.
   async during(conversations, event, payload) {
     const asking = this.asking;
@@ -94,7 +114,11 @@ export class Following {
     }
     const { verdict, position, after, head, card } = view;
     if (verdict !== "resumed") {
-      if (verdict === "reset" && c.loaded) toast(t("reset"));
+      if (verdict === "reset") {
+        if (c.loaded) toast(t("reset"));
+        Object.assign(c, { last: null, unread: new Unread() });
+        this.readListSoon();
+      }
       c.startOver(position.epoch);
     } else if (!c.loaded) {
       // Entries are only counted.
@@ -107,6 +131,7 @@ export class Following {
     const { entries, sync } = c.stream.on("answer", view);
     this.#handOn(c, entries);
     if (c.members) this.#reloadMembers(c);
+    if (c.stale && !this.catchingUp) this.readListSoon();
     changed();
     return sync || (c === state.open && !c.loaded);
   }
@@ -137,6 +162,7 @@ export class Following {
 
   #move(c, { user_id, device_id, read, delivered }) {
     if (read !== undefined) c.mark(user_id, read);
+    if (c.stale) this.readListSoon();
     if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 

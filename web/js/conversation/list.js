@@ -1,34 +1,39 @@
-// Which conversations the person has: reads the server's list.
+// Which conversations the person has: reads the server's list, and later what has changed in it.
 
 import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed, state } from "../state.js";
 
+let cursor = null; // of the list as this page knows it
+
 export async function read(following) {
   const began = performance.now();
+  const atStart = !cursor;
   const listed = new Set();
-  let after = null;
+  const request = { after: null, changed_since: cursor };
+  let complete, reached;
   do {
-    const page = await following.connection.insist("conversation:list", { after });
+    const page = await following.connection.insist("conversation:list", request);
+    ({ complete } = page);
+    reached ??= page.cursor;
+    const again = new Set(page.conversations.map((item) => item.conversation_id)); // joined again since
+    for (const c of page.left.filter((id) => !again.has(id)).map((id) => state.conversations.get(id))) {
+      if (c && !following.asking.has(c) && c.followedAt < began) remove(following.outbox, c);
+    }
     for (const item of page.conversations) {
       const c = following.add(item.conversation_id);
       listed.add(c);
-      c.title = item.title;
-      c.role = item.role;
-      if (item.role === "invited" || following.asking.has(c)) continue;
-      c.mark(state.me, item.read);
-      if (!c.stream.position) {
-        c.stream.position = item.position;
-        c.first = item.position.seq - item.unread + 1; // as far as counting needs it
-        c.lastActivity = item.last_activity;
-      }
+      c.onListed(item);
+      if (item.role !== "invited" && !following.asking.has(c)) c.stream.position ??= item.position;
     }
-    after = page.next;
-  } while (after);
-  for (const c of state.conversations.values()) {
+    request.after = page.next;
+  } while (request.after);
+  for (const c of complete ? state.conversations.values() : []) {
     if (!listed.has(c) && !following.asking.has(c) && c.followedAt < began) remove(following.outbox, c);
   }
-  await following.sync([...listed].filter((c) => c.stream.position && !c.followedAt));
+  cursor = reached;
+  const due = [...state.conversations.values()].filter((c) => c.stream.position && !c.followedAt);
+  await (atStart ? following.followAll(due) : following.sync(due));
   changed();
 }
 

@@ -2,7 +2,7 @@
 
 import { $, show } from "../dom.js";
 import { clock, day, format, t } from "../i18n.js";
-import { onChange, state } from "../state.js";
+import { nameOf, onChange, state } from "../state.js";
 import { titleOf } from "./header.js";
 
 export const briefly = (date) =>
@@ -12,6 +12,13 @@ export const address = (id) => `#c=${encodeURIComponent(id)}`;
 
 export const begin = () => onChange(draw);
 
+// The unsent text, or what was said last and by whom, in one line.
+function lastOf({ draft, last }, open) {
+  const line = (key, text, name) => t(key, { text: text.slice(0, 200).replace(/\s+/g, " "), name });
+  if (draft.text && !open) return line("lastDraft", draft.text);
+  return last && line("lastBy", last.text, last.user_id === state.me ? t("yourself") : last.name || nameOf(last.user_id));
+}
+
 function draw() {
   const list = $("list");
   const mine = [...state.conversations.values()].filter((c) => c.role);
@@ -19,9 +26,10 @@ function draw() {
   const focused = list.contains(document.activeElement) && document.activeElement.hash;
   let sum = 0;
   show(list, mine.map((c) => {
-    const { id, role, unread, lastActivity } = c;
+    const { id, role, lastActivity } = c;
     const invited = role === "invited";
-    const n = !invited && unread;
+    const n = !invited && c.unread.count;
+    const mentioned = !invited && c.unread.mentions;
     const open = c === state.open && "page";
     sum += invited || n;
     return {
@@ -30,6 +38,9 @@ function draw() {
       title: titleOf(c),
       time: lastActivity && briefly(new Date(lastActivity)),
       invited: invited && t("invited"),
+      last: !invited && lastOf(c, open),
+      at: mentioned && ["@"],
+      mentioned: mentioned && t("mentioned", { n: mentioned }),
       count: n > 99 ? "99+" : n && [n],
       unread: n && t("missed", { n }),
       open,
