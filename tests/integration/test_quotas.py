@@ -47,8 +47,11 @@ class Place:
         self._sent = 0
 
     async def create(self, conversation_id: str, author: Author | None = None, **settings: Any) -> str:
-        request = {"request_id": "create", "conversation_id": conversation_id, "access": "open", "agent": "off"}
-        await self.members.create(author or self.ann, ConversationCreate.model_validate(request | settings))
+        """Create a conversation with this id, also a private one, which a client could not ask for."""
+        asked = {"request_id": "create", "access": "open", "agent": "off"}
+        request = ConversationCreate.model_validate(asked | settings)
+        named = request.model_copy(update={"conversation_id": conversation_id})
+        await self.members.create(author or self.ann, named)
         return conversation_id
 
     async def send(self, conversation_id: str, author: Author | None = None, text: str = TEXT) -> None:
