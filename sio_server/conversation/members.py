@@ -128,8 +128,10 @@ class Members:
             raise
         await self._list_invitations(conversation_id, request.invite)
         new = reply["new"] == "1"
-        # A made id is that of this request: if it is there, this request has created it.
-        return conversation_id, Change(new or request.conversation_id is None, reply.repeated or not new)
+        if request.conversation_id is None:
+            # A made id is that of this request: if it is there, this request has created it.
+            return conversation_id, Change(True, reply.repeated or not new)
+        return conversation_id, Change(new, reply.repeated)
 
     async def join(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
         """Make the author a member."""

@@ -139,7 +139,7 @@ async def test_a_repeated_create_names_the_same_conversation_also_when_its_resul
     assert await redis.hdel(ConversationKeys(first["conversation_id"]).sent, f"{ann.user_id} plans")
     again = await ann.call("conversation:create", create)
     assert (again["created"], again["conversation_id"]) == (True, first["conversation_id"])
-    assert await redis.hdel(ConversationKeys(first["conversation_id"]).sent, f"{ann.user_id} plans")
+    assert await redis.delete(ConversationKeys(first["conversation_id"]).request(ann.user_id, "plans"))
     other = await ann.call("conversation:create", {**create, "title": "Other"})
     assert other["error"]["code"] == "request_id_reused"
     await ann.settled()
