@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, GetJsonSchemaHandler, RootModel
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq
 from sio_server.protocol.sent import Maybe, Sent
@@ -221,7 +220,7 @@ NUMBERED = {"type": "object", "properties": {"n": {"type": "integer"}}, "require
 class _Numbered:
     """Says so in the schema."""
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"allOf": [handler(schema), NUMBERED]}
 
 
