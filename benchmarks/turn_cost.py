@@ -285,7 +285,9 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
         log = ConversationLog(scripts)
         members = Members(gateways, scripts, log, retention=default("log_retention"))
         title = "What a turn costs"
-        request = ConversationCreate(request_id="create", conversation_id=CONVERSATION, title=title, graph=GRAPH)
+        request = ConversationCreate(
+            request_id="create", conversation_id=CONVERSATION, access="open", title=title, graph=GRAPH
+        )
         await members.create(ANN, request)
         runs = Runs(Scripts(dialogs), "turn-cost", "turn-cost")
         attempts = Attempts(

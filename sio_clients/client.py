@@ -139,13 +139,12 @@ class ChatClient:
         approvals: Approvals = "members",
         invite: Sequence[str] = (),
     ) -> Conversation:
-        """Create a conversation and follow it.
+        """Create a conversation and follow it. The server makes its id; only an open one may be given an id.
 
         `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
         message does while a run is on. `approvals`: who may answer the agent's questions.
         """
         request = {
-            "conversation_id": conversation_id or f"c-{uuid.uuid4().hex[:16]}",
             "title": title,
             "access": access,
             "agent": agent,
@@ -154,7 +153,12 @@ class ChatClient:
             "approvals": approvals,
             "invite": list(invite),
         }
-        return await self._follow(ClientEvent.CONVERSATION_CREATE, request, None)
+        if conversation_id is not None:
+            request["conversation_id"] = conversation_id
+            return await self._follow(ClientEvent.CONVERSATION_CREATE, request, None)
+        made = await self.request(ClientEvent.CONVERSATION_CREATE, request)
+        # What came live before its id was known is caught up by the join, which changes nothing else.
+        return await self.join(str(made["conversation_id"]))
 
     async def join(self, conversation_id: str, position: Position | None = None) -> Conversation:
         """Become a member and follow the conversation, from a position seen before or with a snapshot."""

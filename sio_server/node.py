@@ -60,7 +60,7 @@ class Node:
         settings, core = self._settings, self._core
         await self._wait_for_redis(self._read_time)
         secret = await self._wait_for_redis(self._read_secret)
-        records = Records(core)
+        records = Records(core, secret)
         self._dialog = Dialog(core)
         try:
             await self._dialog.host.start()

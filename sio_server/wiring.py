@@ -102,7 +102,7 @@ class Core:
 class Records:
     """What Redis keeps, as the parts of the event loop that serves clients see it."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, secret: str) -> None:
         settings = core.settings
         quotas = Quotas(
             conversations=settings.quota_conversations,
@@ -113,7 +113,12 @@ class Records:
         )
         self.conversations = ConversationLog(core.scripts, core.trace, quotas)
         self.members = Members(
-            core.redis, core.scripts, self.conversations, retention=settings.log_retention, quotas=quotas
+            core.redis,
+            core.scripts,
+            self.conversations,
+            retention=settings.log_retention,
+            quotas=quotas,
+            id_secret=secret,
         )
         users = (core.redis, core.scripts, self.members)
         kept_ms = settings.users_kept_s * 1000
@@ -337,7 +342,7 @@ class Sockets:
             max_followed=settings.conversations_per_session,
         )
         handlers = handlers_of(
-            ConversationRequests(records.members, records.conversations, catch_up, bus, limiting.limits, graphs),
+            ConversationRequests(records.members, records.conversations, catch_up, bus, graphs),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),

@@ -219,7 +219,7 @@ class RawClient:
         What has not come by then does not come: so absence is proved without a pause.
         """
         marker = f"marker-{uuid.uuid4().hex}"
-        await self.call("conversation:create", {"conversation_id": marker, "agent": "off"})
+        await self.call("conversation:create", {"conversation_id": marker, "access": "open", "agent": "off"})
         ack = await self.call(
             "message:send", {"conversation_id": marker, "request_id": "marker", "text": "marker"}
         )

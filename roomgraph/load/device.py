@@ -177,7 +177,7 @@ class LightDevice:
         if self._wire is not None:
             self._wire.abort()
 
-    def look(self) -> None:
+    def check_silence(self) -> None:
         """To be called each second: a connection that is silent for too long is lost."""
         if self._wire is not None and time.monotonic() - self._wire.heard_at > SILENCE_S:
             self._wire.abort()
@@ -265,7 +265,7 @@ class LightDevice:
             if self._lost_at is not None:
                 self.figures.attempts.add(began - self._lost_at)
             self._lost.clear()
-            wire = Wire(self._hear, self._lost.set)
+            wire = Wire(self._on_frame, self._lost.set)
             try:
                 ready = await wire.open(self._route.url, self._auth, CONNECT_TIMEOUT_S)
                 self.figures.connects.add(time.monotonic() - began)
@@ -338,7 +338,7 @@ class LightDevice:
         for envelope in result["entries"]:
             if envelope["seq"] == place.seq + 1:
                 self.figures.caught_up += 1
-                self._take(place, self._entries.of_envelope(envelope))
+                self._hand_on(place, self._entries.of_envelope(envelope))
         if result["more"]:
             place.syncing = True
             return True
@@ -354,7 +354,7 @@ class LightDevice:
         self._note_return()
         return False
 
-    def _hear(self, frame: bytes) -> None:
+    def _on_frame(self, frame: bytes) -> None:
         if frame.startswith(_STREAM):
             heard = self._entries.of_frame(frame)
             place = self.places.get(heard.conversation_id)
@@ -381,9 +381,9 @@ class LightDevice:
             payload = json.loads(frame[2:])[1]
             place = self.places.get(payload["conversation_id"])
             if place is not None and frame.startswith(_RESET):
-                self._hear_reset(place)
+                self._on_reset(place)
             elif place is not None:
-                self._hear_synced(place, payload)
+                self._on_synced(place, payload)
         else:
             self.figures.other_events += 1
 
@@ -399,16 +399,16 @@ class LightDevice:
             return False
         place.n = heard.n
         if heard.seq:
-            self._take(place, heard)
+            self._hand_on(place, heard)
         return True
 
-    def _hear_reset(self, place: Place) -> None:
+    def _on_reset(self, place: Place) -> None:
         if place.syncing:
             place.highest = math.inf  # the answer on its way may be from before
         else:
             self._sync_again(place)
 
-    def _hear_synced(self, place: Place, result: Mapping[str, Any]) -> None:
+    def _on_synced(self, place: Place, result: Mapping[str, Any]) -> None:
         """The node brings what it has missed itself."""
         if place.syncing:
             place.highest = max(place.highest, result["n"])
@@ -427,15 +427,15 @@ class LightDevice:
         except (WireError, TimeoutError):
             self.cut()  # the next connection begins with a sync
 
-    def _take(self, place: Place, heard: Heard) -> None:
+    def _hand_on(self, place: Place, heard: Heard) -> None:
         """The next entry of the log is here."""
         place.seq = heard.seq
         if not self._entries.same(heard):
             self.figures.differing += 1
         if heard.device_id == self.device_id:
-            self._take_own(place, heard)
+            self._match_own(place, heard)
 
-    def _take_own(self, place: Place, heard: Heard) -> None:
+    def _match_own(self, place: Place, heard: Heard) -> None:
         number = int(heard.request_id.split(".")[1])
         last = self._last_own.get(place.conversation_id, 0)
         self._last_own[place.conversation_id] = max(last, number)

@@ -226,4 +226,4 @@ class Fleet:
         while True:
             await asyncio.sleep(1.0)
             for device in self.devices:
-                device.look()
+                device.check_silence()

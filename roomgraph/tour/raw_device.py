@@ -182,9 +182,9 @@ class RawDevice:
             raise Refusal(ack["error"])
         return ack
 
-    async def create(self, conversation_id: str, **settings: Any) -> None:
-        """Create a conversation and follow it."""
-        await self._follow("conversation:create", {"conversation_id": conversation_id, **settings})
+    async def create(self, **settings: Any) -> str:
+        """Create a conversation and follow it; return its id, which the server makes unless it is given."""
+        return await self._follow("conversation:create", settings)
 
     async def join(self, conversation_id: str) -> None:
         """Become a member and follow the conversation, from where the device has come to."""
@@ -255,13 +255,17 @@ class RawDevice:
         self._recorder.leave(self.name, room.conversation_id, self.user_id)
         room.member = False
 
-    async def _follow(self, event: str, request: dict[str, Any]) -> None:
-        conversation_id = request["conversation_id"]
-        room = self.rooms.setdefault(conversation_id, RawRoom(conversation_id))
+    async def _follow(self, event: str, request: dict[str, Any]) -> str:
+        chosen = request.get("conversation_id")
+        if chosen is not None:  # what comes live before the answer is kept
+            self.rooms.setdefault(chosen, RawRoom(chosen))
         result = await self.ask(event, request)
+        conversation_id = str(result["conversation_id"])
+        room = self.rooms.setdefault(conversation_id, RawRoom(conversation_id))
         room.member = True
         self._take_result(room, result)
         await self._tell()
+        return conversation_id
 
     async def _catch_up(self, wire: Wire, rooms: Iterable[RawRoom] | None = None) -> None:
         """Ask where all conversations stand, or these."""

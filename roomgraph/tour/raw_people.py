@@ -34,7 +34,7 @@ class RawPeople:
         self._recorder = recorder
         self._over = asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []
-        self.by_invitation = f"invited-{uuid.uuid4().hex[:8]}"
+        self.by_invitation = ""  # known when it has been created
         self.retained = f"retained-{uuid.uuid4().hex[:8]}"
         # Conversations of which little is kept are those that the last node creates.
         self.host = self._device("raw-host", first=len(self._urls) - 1)
@@ -75,10 +75,10 @@ class RawPeople:
 
     async def _start(self, conversation_id: str) -> None:
         await asyncio.gather(*(device.start() for device in self.devices))
-        await self.laptop.create(self.by_invitation, access="invitation", agent="off")
+        self.by_invitation = await self.laptop.create(access="invitation", agent="off")
         if self.host.node != self._last_node or self.laptop.node == self._last_node:
             raise RuntimeError("a node did not answer, though nothing was broken yet")
-        await self.host.create(self.retained, access="open", agent="off")
+        await self.host.create(conversation_id=self.retained, access="open", agent="off")
         self._recorder.retain(self.retained, RETAINED)
         await self.reader.join(self.retained)
         for device in (*self.members, self.laptop, *self.phones):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,11 @@ from sio_server.conversation.listing import ConversationList
 from sio_server.conversation.log import Author, ConversationLog, new_epoch
 from sio_server.conversation.quotas import Quotas
 from sio_server.protocol.errors import ErrorCode, Refused
-from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.events import MADE_ID_PREFIX, ConversationCreate
 from sio_server.protocol.run import agent_name
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import (
-    UNLISTED_KEPT_MS,
-    ConversationKeys,
-    user_conversations,
-    user_request,
-    user_sessions,
-)
+from sio_server.store.keys import UNLISTED_KEPT_MS, ConversationKeys, user_conversations, user_sessions
 from sio_server.store.scripts import Request, Scripts
 
 
@@ -67,12 +61,15 @@ class Members:
         *,
         retention: int,
         quotas: Quotas | None = None,
+        id_secret: str = "",
     ) -> None:
+        """`id_secret`: makes the ids of conversations, the same on all nodes."""
         self._redis = redis
         self._scripts = scripts
         self._log = log
         self._retention = retention
         self._quotas = quotas or Quotas()
+        self._id_secret = id_secret.encode()
         self.listing = ConversationList(redis, scripts)
 
     async def create(
@@ -83,9 +80,10 @@ class Members:
         Raises Refused with `quota_exceeded` when the author has as many conversations, or invitations, as allowed.
 
         An id that is taken is refused with `conversation_exists`, unless by the author with the same settings.
+        Without an id each repetition, also after the result is forgotten, names the same conversation.
         """
         asked = Request(author.user_id, request.request_id, request.digest)
-        conversation_id = request.conversation_id or await self._choose_id(asked)
+        conversation_id = request.conversation_id or self._make_id(asked)
         graph = request.graph or graph or "agent"
         settings = {
             "title": request.title,
@@ -109,21 +107,31 @@ class Members:
         await self._reserve_invitations(author.user_id, conversation_id, request.invite)
         await self._index(author.user_id, conversation_id)
         # A refusal may leave the index naming too many, which is harmless: the author may be invited there.
-        reply = await self._scripts.conversation(
-            "create",
-            conversation_id,
-            asked,
-            user_id=author.user_id,
-            session_id=author.session_id,
-            epoch=new_epoch(),
-            retention=self._retention,
-            data=to_json(data),
-            settings=settings,
-            user_ids=request.invite,
-            invitations_kept_ms=self._quotas.invitations_kept_ms,
-        )
+        try:
+            reply = await self._scripts.conversation(
+                "create",
+                conversation_id,
+                asked,
+                user_id=author.user_id,
+                session_id=author.session_id,
+                epoch=new_epoch(),
+                retention=self._retention,
+                data=to_json(data),
+                settings=settings,
+                user_ids=request.invite,
+                invitations_kept_ms=self._quotas.invitations_kept_ms,
+            )
+        except Refused as exc:
+            if request.conversation_id is None and exc.code == ErrorCode.CONVERSATION_EXISTS:
+                what = "this request_id was used for a conversation with other settings"
+                raise Refused(ErrorCode.REQUEST_ID_REUSED, what) from None
+            raise
         await self._list_invitations(conversation_id, request.invite)
-        return conversation_id, Change(reply["new"] == "1", reply.repeated)
+        new = reply["new"] == "1"
+        if request.conversation_id is None:
+            # A made id is that of this request: if it is there, this request has created it.
+            return conversation_id, Change(True, reply.repeated or not new)
+        return conversation_id, Change(new, reply.repeated)
 
     async def join(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
         """Make the author a member."""
@@ -217,11 +225,10 @@ class Members:
                 pipe.exists(user_sessions(user_id))
             return {user_id: bool(there) for user_id, there in zip(user_ids, await pipe.execute(), strict=True)}
 
-    async def _choose_id(self, request: Request) -> str:
-        """A new id for the conversation that this request creates: the same one for each repetition."""
-        key = user_request(request.user_id, request.request_id)
-        reply = await self._scripts.plain("choose_id", [key], conversation_id=f"c-{secrets.token_hex(8)}")
-        return str(reply["conversation_id"])
+    def _make_id(self, request: Request) -> str:
+        """The id of the conversation that this request creates: the same each time, unknown to others."""
+        name = f"{request.user_id} {request.request_id}".encode()
+        return MADE_ID_PREFIX + hmac.new(self._id_secret, name, "sha256").hexdigest()[:32]
 
     async def _reserve_invitations(self, user_id: str, conversation_id: str, user_ids: list[str]) -> None:
         if user_ids and self._quotas.invitations:

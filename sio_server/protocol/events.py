@@ -6,9 +6,9 @@ import hashlib
 import json
 import math
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import AGENT_PREFIX
@@ -40,6 +40,7 @@ MAX_ANSWER_ITEMS = 1000
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
+MADE_ID_PREFIX = "c."  # of conversation ids that the server makes; clients may not choose such an id
 # What these ask for, as people are told.
 PATTERNS_IN_WORDS = {
     ID_PATTERN: "should be 1 to 64 letters, digits or . _ : -, beginning with a letter or digit",
@@ -236,9 +237,12 @@ Approvals = Literal["members", "owner"]
 
 
 class ConversationCreate(_Change):
-    """Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice."""
+    """Create a conversation and become its owner.
 
-    conversation_id: Id | None = None
+    Only an open conversation may be given an id: that of a private one would tell whether it is taken.
+    """
+
+    conversation_id: Id | None = None  # None: the server makes one
     title: Title = ""
     access: Access = "invitation"
     agent: AgentMode = "always"
@@ -246,6 +250,16 @@ class ConversationCreate(_Change):
     multitask_strategy: MultitaskStrategy = "enqueue"
     approvals: Approvals = "members"
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
+
+    @model_validator(mode="after")
+    def _may_choose_id(self) -> Self:
+        if self.conversation_id is None:
+            return self
+        if self.access != "open":
+            raise ValueError("conversation_id is for access 'open' only; leave it out, and the server makes one")
+        if self.conversation_id.startswith(MADE_ID_PREFIX):
+            raise ValueError(f"conversation_id: ids that begin with {MADE_ID_PREFIX!r} are made by the server")
+        return self
 
 
 class ConversationJoin(_Change):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Position(NamedTuple):
-    """A place in one conversation's log: `seq` entries of the life `epoch` have been seen (seq 0: none).
+    """A place in one conversation's log: `seq` entries of its `epoch` have been seen (seq 0: none).
 
     The epoch changes when a log starts over, so that a lost log is noticed and not guessed.
     """
@@ -37,7 +37,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class LogBounds:
-    """What a log holds: entries `first`..`head` of life `epoch`; empty when `first > head`."""
+    """What a log holds: entries `first`..`head` of its `epoch`; empty when `first > head`."""
 
     epoch: str
     first: int

@@ -85,7 +85,7 @@ def user_call(user_id: str, call_id: str) -> str:
 
 
 def user_request(user_id: str, request_id: str) -> str:
-    """The result of a request that has changed a device of the user, or the id chosen for a new conversation."""
+    """The result of a request that has changed a device of the user."""
     return f"{{rg:u:{user_id}}}:request:{request_id}"
 
 

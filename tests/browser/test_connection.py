@@ -56,6 +56,8 @@ async def test_a_page_whose_node_is_killed_moves_to_another_one_and_has_everythi
     try:
         await plans.send("meanwhile")
         await say(page, "and after")
+        # The page may still take itself for online: the third message says that it has moved.
+        await until(page, f"{TEXTS}.length === 3")
         await until(page, "state.link === 'online' && !state.retryAt && !state.behind")
         await shows(page, *await log_of(plans))
         assert sorted(await log_of(plans)) == ["and after", "before", "meanwhile"]

@@ -56,7 +56,7 @@ async def test_sends_are_refused_while_redis_has_no_memory_and_go_on_when_it_has
     _, token = await guest_token(cluster.urls[0], "Ann")
     raw = RawClient()
     await raw.connect(cluster.urls[0], {"token": token})
-    await raw.call("conversation:create", {"conversation_id": "c", "agent": "off"})
+    await raw.call("conversation:create", {"conversation_id": "c", "access": "open", "agent": "off"})
     async with loaded(cluster, 4) as load, ChatClient(cluster.urls, token) as ann:
         talk = await ann.create(graph="echo")
         load.start(0.05)
@@ -121,7 +121,7 @@ async def test_sends_are_refused_while_the_disk_is_full_and_go_on_when_it_is_not
         _, token = await guest_token(cluster.urls[0], "Ann")
         raw = RawClient()
         await raw.connect(cluster.urls[0], {"token": token})
-        await raw.call("conversation:create", {"conversation_id": "c", "agent": "off"})
+        await raw.call("conversation:create", {"conversation_id": "c", "access": "open", "agent": "off"})
         async with loaded(cluster, 4) as load:
             load.start(0.05)
             await load.until_acked(20)

@@ -37,7 +37,7 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
     """A valid request for every event, in the conversation `c`."""
     room = {"conversation_id": "c"}
     return {
-        ClientEvent.CONVERSATION_CREATE: {"conversation_id": f"new-{number}", "invite": ["a", "b", "c"]},
+        ClientEvent.CONVERSATION_CREATE: {"request_id": f"new-{number}", "invite": ["a", "b", "c"]},
         ClientEvent.CONVERSATION_JOIN: room,
         ClientEvent.CONVERSATION_LEAVE: {"conversation_id": "other"},
         ClientEvent.CONVERSATION_LIST: {},

@@ -213,12 +213,12 @@ async def test_members_see_what_a_node_of_the_graph_returns_only_when_the_operat
     monkeypatch.setattr(RunStream, "add_report", lambda stream, report: reports.append(report))
 
     async def look_up(state: MessagesState) -> Any:
-        return {"messages": [said("the salary of Bob")]}
+        return said("the salary of Bob")
 
     await dialogs.serve(graph_of(look_up), report_state=report_state)
     conversation_id = await dialogs.conversation()
     await dialogs.ended_with(conversation_id, await dialogs.send(conversation_id))
     (report,) = reports
-    assert (report["kind"], report["path"]) == ("node", ["look_up"])
+    assert (report["kind"], report["path"]) == ("node", ["work"])
     assert ("salary" in str(report)) == report_state
     assert ("data" in report) == report_state

@@ -66,7 +66,9 @@ def joining(role: str, access: str) -> str:
 
 
 def creating(role: str, access: str) -> str:
-    """The owner's repeated request is recognised; for anybody else the id is taken."""
+    """The owner's repeated request is recognised; else the id is taken. That of a private one cannot be chosen."""
+    if access == "invitation":
+        return "invalid_payload"
     return "ok" if role == "owner" else "conversation_exists"
 
 
@@ -153,10 +155,9 @@ class Cell(NamedTuple):
     conversation_id: str
 
 
-async def set_up(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient) -> None:
-    """A conversation in which the actor has the role, with SEQ entries, the last one the owner's message."""
-    here = {"conversation_id": cell.conversation_id}
-    await must(owner, E.CONVERSATION_CREATE, settings(**here, access=cell.access))
+async def set_up(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient) -> str:
+    """Make a conversation in which the actor has the role, with SEQ entries, the last the owner's message."""
+    here = {"conversation_id": await create(owner, cell.conversation_id, cell.access)}
     guests = [member] if cell.role in ("owner", "member", "outsider") else [member, actor]
     if cell.access == "invitation":
         await must(owner, E.CONVERSATION_INVITE, {**here, "user_ids": [guest.user_id for guest in guests]})
@@ -171,6 +172,15 @@ async def set_up(cell: Cell, owner: RawClient, member: RawClient, actor: RawClie
     while entries < SEQ:  # but where somebody has left, which is then the last one
         entries += 1
         await must(owner, E.MESSAGE_SEND, {**here, "request_id": f"m{entries}", "text": "secret"})
+    return here["conversation_id"]
+
+
+async def create(owner: RawClient, conversation_id: str, access: str) -> str:
+    """Create a conversation, an open one with this id; return its id."""
+    chosen = settings(conversation_id, access)
+    if access == "invitation":
+        del chosen["conversation_id"]
+    return str((await must(owner, E.CONVERSATION_CREATE, chosen))["conversation_id"])
 
 
 async def judge(cell: Cell, actor: RawClient, ack: dict[str, Any], none: dict[str, Any]) -> None:
@@ -178,7 +188,7 @@ async def judge(cell: Cell, actor: RawClient, ack: dict[str, Any], none: dict[st
     event, role, access, conversation_id = cell
     assert code_of(ack) == expected(event, role, access), (cell, ack)
     inside = role in ("owner", "member")
-    if not inside and event in RULES and access == "invitation":
+    if not inside and (event in RULES or event == E.CONVERSATION_CREATE) and access == "invitation":
         assert ack == none, (cell, "it can be told from one that does not exist")
     if event == E.SESSION_SYNC:
         item = ack["conversations"][conversation_id]
@@ -203,12 +213,14 @@ def allowed(cell: Cell) -> set[str]:
     return own
 
 
-async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient) -> None:
-    await set_up(cell, owner, member, actor)
+async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient) -> Cell:
+    """Play a cell; return it with the id of its conversation."""
+    cell = cell._replace(conversation_id=await set_up(cell, owner, member, actor))
     event, role, access, conversation_id = cell
     insider = member if (event, role) == (E.CONVERSATION_LEAVE, "owner") else owner
     request = payload(event, conversation_id, access)
-    none = await actor.call(event, payload(event, f"{conversation_id}-none", access)) if event in RULES else {}
+    other = payload(event, f"{conversation_id}-none", access)
+    none = await actor.call(event, other) if event in RULES or event == E.CONVERSATION_CREATE else {}
     ack = await actor.call(event, request)
     await judge(cell, actor, ack, none)
     # Then things happen of which outsiders must hear nothing.
@@ -216,6 +228,7 @@ async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient
     await must(insider, E.MESSAGE_SEND, {**here, "request_id": "after", "text": "secret"})
     await must(insider, E.TYPING_SET, {**here, "typing": True})
     await must(insider, E.MARKS_SET, {"marks": {conversation_id: {"read": 1}}})
+    return cell
 
 
 def test_each_event_has_one_rule_of_who_may_send_it() -> None:
@@ -246,15 +259,17 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
         for number, (event, role) in enumerate(itertools.product(REQUESTS, ROLES))
     ]
 
+    played: list[Cell] = []
+
     async def play_all(role: str) -> None:
         for cell in cells:
             if cell.role == role:
                 if cell.event in (E.DEVICE_RENAME, E.DEVICE_SIGN_OUT):
                     other = await raw_client(2, token=token_of(actors[role].user_id), device_id="other")
-                    await play(cell, owner, member, actors[role])
+                    played.append(await play(cell, owner, member, actors[role]))
                     await other.sio.disconnect()
                 else:
-                    await play(cell, owner, member, actors[role])
+                    played.append(await play(cell, owner, member, actors[role]))
 
     await asyncio.gather(*(play_all(role) for role in ROLES))
     # All that the bus held before has been delivered when what was sent last has come back on each node.
@@ -272,7 +287,7 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
                 for entry in client.named("entry:appended")
             )
         )
-    for cell in cells:
+    for cell in played:
         for watcher in watchers:
             assert heard_of(watcher, cell.conversation_id) == [], (cell, "an outsider was told")
         joined = cell.event == E.CONVERSATION_JOIN and expected(*cell[:3]) == "ok"
@@ -290,13 +305,13 @@ async def test_requests_of_a_session_that_has_ended_are_not_carried_out(raw_clie
     laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
     phone = await raw_client(1, token=token_of(new_id), device_id="phone")
     await raw_client(2, token=token_of(new_id), device_id="other")
-    await must(laptop, E.CONVERSATION_CREATE, settings(new_id, access))
+    room = await create(laptop, new_id, access)
     for turn in range(2, SEQ + 1):
-        await must(laptop, E.MESSAGE_SEND, {"conversation_id": new_id, "request_id": f"m{turn}", "text": "x"})
-    await must(phone, E.CONVERSATION_JOIN, {"conversation_id": new_id})
+        await must(laptop, E.MESSAGE_SEND, {"conversation_id": room, "request_id": f"m{turn}", "text": "x"})
+    await must(phone, E.CONVERSATION_JOIN, {"conversation_id": room})
     told = asyncio.Event()
     frames = [
-        f"2{number}{json.dumps([event, payload(event, new_id, access)])}"
+        f"2{number}{json.dumps([event, payload(event, room, access)])}"
         for number, event in enumerate(REQUESTS)
         if event != E.CONVERSATION_CREATE
     ]
@@ -317,11 +332,11 @@ async def test_requests_of_a_session_that_has_ended_are_not_carried_out(raw_clie
     await phone.closed()
     acks = [data for data in received if data.startswith("3")]
     assert all('"code":"unavailable"' in ack for ack in acks), acks
-    page = await must(laptop, E.HISTORY_READ, {"conversation_id": new_id})
+    page = await must(laptop, E.HISTORY_READ, {"conversation_id": room})
     assert page["head"] == SEQ
     devices = (await must(laptop, E.DEVICE_LIST, {}))["devices"]
     assert {(d["device_id"], d["device_name"]) for d in devices} == {("laptop", ""), ("other", "")}
-    members = (await must(laptop, E.MEMBERS_LIST, {"conversation_id": new_id}))["members"]
+    members = (await must(laptop, E.MEMBERS_LIST, {"conversation_id": room}))["members"]
     assert [member["user_id"] for member in members] == [new_id]
 
 

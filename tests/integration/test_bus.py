@@ -177,7 +177,7 @@ async def test_a_send_during_a_hung_redis_is_answered_with_a_retryable_error_in_
     _, token = await guest_token(cluster.urls[0], "Ann")
     client = RawClient()
     await client.connect(cluster.urls[0], {"token": token})
-    await client.call("conversation:create", {"conversation_id": "c", "agent": "off"})
+    await client.call("conversation:create", {"conversation_id": "c", "access": "open", "agent": "off"})
     await cluster.signal_redis(signal.SIGSTOP)
     try:
         began = time.monotonic()

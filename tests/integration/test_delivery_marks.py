@@ -57,21 +57,21 @@ async def test_a_mark_never_goes_back_nor_beyond_the_head_in_whatever_order_it_c
     assert again["delivered"] == 20
 
 
-async def test_non_members_neither_set_nor_see_marks_and_cannot_tell_what_exists(raw_client, new_id):
+async def test_non_members_neither_set_nor_see_marks_and_cannot_tell_what_exists(raw_client):
     owner, eve = await raw_client(0), await raw_client(1, name="Eve")
     invited, gone = await raw_client(2, name="Ina"), await raw_client(0, name="Gus", device_id="gone")
     invite = {"agent": "off", "invite": [invited.user_id, gone.user_id]}
-    await owner.call("conversation:create", {"conversation_id": new_id, **invite})
-    await gone.call("conversation:join", {"conversation_id": new_id})
-    assert await gone.mark(new_id, delivered=2) == {"delivered": 2}
-    await gone.call("conversation:leave", {"conversation_id": new_id})
+    room = (await owner.call("conversation:create", invite))["conversation_id"]
+    await gone.call("conversation:join", {"conversation_id": room})
+    assert await gone.mark(room, delivered=2) == {"delivered": 2}
+    await gone.call("conversation:leave", {"conversation_id": room})
     await owner.until(lambda: owner.named("entry:appended")[-1]["type"] == "member_left")
     for client in (eve, invited, gone):
-        real = await client.mark(new_id, delivered=1)
-        none = await client.mark(new_id + "-none", delivered=1)
+        real = await client.mark(room, delivered=1)
+        none = await client.mark(room + "-none", delivered=1)
         assert real == none
         assert real["error"]["code"] == "unknown_conversation"
-    ack = await owner.mark(new_id, delivered=3)
+    ack = await owner.mark(room, delivered=3)
     await owner.until(lambda: any(mark["delivered"] == 3 for mark in owner.named("marks:moved")))
     for client in (eve, invited):
         await client.settled()
@@ -79,9 +79,9 @@ async def test_non_members_neither_set_nor_see_marks_and_cannot_tell_what_exists
     await gone.settled()
     assert [mark["delivered"] for mark in gone.named("marks:moved")] == [2]
     # Who has left has left no marks.
-    join = await owner.call("conversation:join", {"conversation_id": new_id})
+    join = await owner.call("conversation:join", {"conversation_id": room})
     assert [(mark["user_id"], mark["seq"]) for mark in join["delivered"]] == [(owner.user_id, ack["delivered"])]
-    public = f"{new_id}-open"
+    public = f"open-{room}"
     await owner.call("conversation:create", {"conversation_id": public, **OPEN})
     ack = await eve.mark(public, delivered=1)
     assert ack["error"]["code"] == "not_a_member"
@@ -110,7 +110,9 @@ async def test_in_a_large_room_marks_are_kept_and_not_spread(raw_client, new_id)
 
 async def test_of_very_many_devices_the_highest_marks_are_kept(new_id, members, log):
     author = Author("ann", "Ann", "x")
-    await members.create(author, ConversationCreate(request_id="create", conversation_id=new_id, agent="off"))
+    await members.create(
+        author, ConversationCreate(request_id="create", conversation_id=new_id, access="open", agent="off")
+    )
     count = MAX_DELIVERED + 20
     for number in range(count - 1):
         await log.append_message(new_id, author, f"c{number}", "x", run_id="r")
@@ -165,17 +167,17 @@ async def test_one_request_marks_many_conversations_and_the_error_of_one_does_no
     mine = [f"{new_id}-{number}" for number in range(3)]
     for conversation_id in mine:
         await ann.call("conversation:create", {"conversation_id": conversation_id, **OPEN})
-    await eve.call("conversation:create", {"conversation_id": f"{new_id}-hers", "agent": "off"})
+    hers = (await eve.call("conversation:create", {"agent": "off"}))["conversation_id"]
     marks = {
         mine[0]: {"read": 1, "delivered": 1},
-        f"{new_id}-hers": {"read": 1},
+        hers: {"read": 1},
         mine[1]: {"delivered": 99},
         "nowhere": {"delivered": 1},
         mine[2]: {},
     }
     ack = await ann.call("marks:set", {"marks": marks})
     errors = {name: item.pop("error")["code"] for name, item in ack["marks"].items() if "error" in item}
-    assert errors == {f"{new_id}-hers": "unknown_conversation", "nowhere": "unknown_conversation"}
+    assert errors == {hers: "unknown_conversation", "nowhere": "unknown_conversation"}
     assert ack["marks"][mine[0]] == {"read": 1, "delivered": 1}
     assert ack["marks"][mine[1]] == {"delivered": 1}
     assert ack["marks"][mine[2]] == {}

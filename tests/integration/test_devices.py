@@ -120,7 +120,7 @@ async def stopped_by(client: RawClient, conversation_id: str) -> dict:
 async def test_a_rename_on_another_node_reaches_what_the_live_session_writes(raw_client, new_id):
     laptop = await raw_client(0, device_id="laptop", device_name="Laptop")
     phone = await raw_client(1, token=laptop.token, device_id="phone", device_name="Phone")
-    await phone.call("conversation:create", {"conversation_id": new_id})
+    await phone.call("conversation:create", {"conversation_id": new_id, "access": "open"})
     assert (await stopped_by(phone, new_id))["device_name"] == "Phone"
     await laptop.call("device:rename", {"device_id": "phone", "device_name": "Pocket"})
     await phone.until(lambda: "Pocket" in {device["device_name"] for device in listed(phone)})
@@ -134,7 +134,7 @@ async def test_a_rename_that_the_bus_lost_is_taken_over_when_it_is_back(start_cl
     laptop, phone = RawClient(), RawClient()
     await laptop.connect(cluster.urls[0], {"token": token, "device_id": "laptop"})
     await phone.connect(cluster.urls[1], {"token": token, "device_id": "phone", "device_name": "Phone"})
-    await phone.call("conversation:create", {"conversation_id": "plans"})
+    await phone.call("conversation:create", {"conversation_id": "plans", "access": "open"})
     async with Redis.from_url(cluster.redis_url) as redis:
         await redis.client_kill_filter(_type="pubsub")
     assert (await laptop.call("device:rename", {"device_id": "phone", "device_name": "Pocket"}))["ok"]

@@ -181,7 +181,7 @@ async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
     assert {member["user_id"] for member in members["members"]} == {ann.user_id, bob.user_id}
     sync = await bob.call("session:sync", {"positions": {new_id: None}})
     assert sync["conversations"][new_id]["head"] == 3
-    # Ann's node has handed out what the log does not hold: with her next message the log begins a new life.
+    # Ann's node has delivered what the log does not hold: with her next message the log gets a new epoch.
     await send(ann, new_id, "and-is-told")
     await bob.until(lambda: bob.named("conversation:reset"))
     sync = await bob.call("session:sync", {"positions": {new_id: None}})
@@ -191,7 +191,7 @@ async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
 
 async def test_a_forged_end_of_a_run_on_the_bus_ends_no_run(new_client, redis, new_id):
     client = await new_client()
-    conversation = await client.create(conversation_id=new_id, agent="always", graph="echo")
+    conversation = await client.create(conversation_id=new_id, access="open", agent="always", graph="echo")
     deltas: Inbox[Any] = Inbox()
     client.on("run:written", deltas)
     text = " ".join(f"word{n}" for n in range(150))

@@ -242,7 +242,7 @@ async def test_a_client_that_does_not_read_its_answers_is_not_read_from(start_cl
 
     user = RawClient()
     await user.connect(cluster.urls[0], {"token": token()})
-    await user.call("conversation:create", {"conversation_id": "big", "agent": "off"})
+    await user.call("conversation:create", {"conversation_id": "big", "access": "open", "agent": "off"})
     for number in range(20):
         await user.call(
             "message:send", {"conversation_id": "big", "request_id": f"c{number}", "text": "x" * 16_000}

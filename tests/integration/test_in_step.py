@@ -12,7 +12,7 @@ from tests.waiting import Inbox
 async def test_sends_marks_drafts_and_typing_of_one_device_show_on_the_others(raw_client, new_id):
     phone = await raw_client(0)
     laptop = await raw_client(1, token=phone.token)
-    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await phone.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await laptop.until(lambda: laptop.named("conversation:changed"))
     news = laptop.named("conversation:changed")[0]
     assert (news["conversation_id"], news["change"]) == (new_id, "joined")
@@ -43,7 +43,7 @@ async def test_every_echo_names_the_session_beside_the_device(raw_client, new_id
     tab = await raw_client(1, token=phone.token, device_id="browser")
     session_id = phone.named("session:opened")[0]["session_id"]
     by = {"device_id": "browser", "session_id": session_id}
-    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await phone.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     assert (await tab.event("conversation:changed"))["by"] == {"user_id": phone.user_id, **by}
     await tab.call("session:sync", {"positions": {new_id: None}})
     await phone.call("draft:save", {"conversation_id": new_id, "text": "not yet"})
@@ -59,7 +59,7 @@ async def test_every_echo_names_the_session_beside_the_device(raw_client, new_id
 
 async def test_an_sdk_client_has_the_latest_draft_of_its_user_also_one_of_its_own_from_before(new_client, new_id):
     before = await new_client("Ann", device_id="browser")
-    mine = await before.create(conversation_id=new_id, agent="off")
+    mine = await before.create(conversation_id=new_id, access="open", agent="off")
     beside = await new_client(node=1, token=before.token, device_id="browser")
     theirs = await beside.join(new_id)
     drafts: Inbox[dict[str, Any]] = Inbox()
@@ -78,7 +78,7 @@ async def test_an_sdk_client_has_the_latest_draft_of_its_user_also_one_of_its_ow
 async def test_leaving_on_one_device_ends_it_on_all(raw_client, new_id):
     phone = await raw_client(0)
     laptop = await raw_client(1, token=phone.token)
-    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await phone.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await laptop.call("session:sync", {"positions": {new_id: None}})
     await phone.call("conversation:leave", {"conversation_id": new_id})
     await laptop.until(lambda: any(e["type"] == "member_left" for e in laptop.named("entry:appended")))
@@ -89,7 +89,7 @@ async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     await ann.call(
         "conversation:create",
-        {"conversation_id": new_id, "title": "Plans", "agent": "off", "invite": [bob.user_id]},
+        {"conversation_id": new_id, "access": "open", "title": "Plans", "agent": "off", "invite": [bob.user_id]},
     )
     await bob.until(lambda: bob.named("conversation:changed"))
     assert bob.named("conversation:changed")[0]["change"] == "invited"

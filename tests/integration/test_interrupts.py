@@ -38,7 +38,7 @@ async def a_later_run_ends(devices: Devices, beside: Device) -> None:
     names = (f"{here}-{number}" for number in count())
     there = next(name for name in names if partition(name) == partition(here))
     device = await devices.connect("Later")
-    device.follow(await device.client.create(conversation_id=there, graph="asker"))
+    device.follow(await device.client.create(conversation_id=there, access="open", graph="asker"))
     await device.ended((await device.conversation.send("hello")).run_id)
 
 

@@ -97,7 +97,9 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
     devices = [await connect(new_id, node) for node in range(3)]
     bob = await connect(f"{new_id}-bob")
     for user, conversation_id in ((devices[0], new_id), (bob, f"{new_id}-bob")):
-        await user.call("conversation:create", {"conversation_id": conversation_id, "agent": "off"})
+        await user.call(
+            "conversation:create", {"conversation_id": conversation_id, "access": "open", "agent": "off"}
+        )
     await asyncio.sleep(1.1)  # both have earned it back
     began = time.monotonic()
     accepted: list[str] = []
@@ -139,7 +141,7 @@ async def test_a_user_s_sends_are_limited_over_all_nodes_together(connect, new_i
 
 async def test_a_limit_that_was_reached_on_one_node_holds_on_the_others(connect, new_id):
     first, second = await connect(new_id, 0), await connect(new_id, 1)
-    await first.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await first.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await until_limited(first)
     # Without a word from the first node the second would let through as many again.
     assert await until_limited(second) < EVENTS / 2
@@ -147,7 +149,7 @@ async def test_a_limit_that_was_reached_on_one_node_holds_on_the_others(connect,
 
 async def test_the_sdk_waits_for_the_limit_and_each_message_counts_once(cluster, new_id):
     async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 3600)) as client:
-        conversation = await client.create(conversation_id=new_id, agent="off")
+        conversation = await client.create(conversation_id=new_id, access="open", agent="off")
         began = time.monotonic()
         seqs = [(await conversation.send(f"message {n}")).seq for n in range(25)]
         assert seqs == list(range(2, 27))
@@ -162,7 +164,7 @@ async def test_the_sdk_waits_for_the_limit_and_each_message_counts_once(cluster,
 
 async def test_requests_that_only_read_are_counted_as_events_only(connect, new_id):
     ann = await connect(new_id)
-    await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     reads = [await ann.call("history:read", {"conversation_id": new_id}) for _ in range(3 * PER_SECOND)]
     assert all(ack["ok"] for ack in reads)
     assert await until_limited(ann) > EVENTS / 2
@@ -170,7 +172,7 @@ async def test_requests_that_only_read_are_counted_as_events_only(connect, new_i
 
 async def test_while_redis_is_away_limits_hold_and_no_request_waits_for_them(cluster, connect, new_id):
     ann = await connect(new_id)
-    await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await cluster.signal_redis(signal.SIGSTOP)
     try:
         send = {"conversation_id": new_id, "request_id": "c", "text": "x"}
@@ -252,11 +254,21 @@ async def test_the_connections_of_an_address_are_limited_on_each_node(cluster, c
 async def test_the_conversations_that_a_session_follows_are_limited(connect, new_id):
     ann, phone = await connect(new_id), await connect(new_id, 1)
     for n in range(3):
-        assert (await ann.call("conversation:create", {"conversation_id": f"{new_id}-{n}", "agent": "off"}))["ok"]
-    ack = await ann.call("conversation:create", {"conversation_id": f"{new_id}-3", "agent": "off"})
+        assert (
+            await ann.call(
+                "conversation:create", {"conversation_id": f"{new_id}-{n}", "access": "open", "agent": "off"}
+            )
+        )["ok"]
+    ack = await ann.call(
+        "conversation:create", {"conversation_id": f"{new_id}-3", "access": "open", "agent": "off"}
+    )
     assert (ack["error"]["code"], ack["error"]["retryable"]) == ("too_many_conversations", False)
     # Nothing was done; another session may, and what is followed already may be synced again.
-    assert (await phone.call("conversation:create", {"conversation_id": f"{new_id}-3", "agent": "off"}))["created"]
+    assert (
+        await phone.call(
+            "conversation:create", {"conversation_id": f"{new_id}-3", "access": "open", "agent": "off"}
+        )
+    )["created"]
     ack = await ann.call("conversation:join", {"conversation_id": f"{new_id}-3"})
     assert ack["error"]["code"] == "too_many_conversations"
     sync = await ann.call("session:sync", {"positions": {f"{new_id}-3": None, f"{new_id}-0": None}})
@@ -269,7 +281,7 @@ async def test_the_conversations_that_a_session_follows_are_limited(connect, new
 
 async def test_a_frame_that_is_nested_too_deep_is_refused_before_it_is_parsed(connect, new_id):
     ann = await connect(new_id)
-    await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     deep: object = "x"
     for _ in range(MAX_DEPTH):
         deep = [deep]

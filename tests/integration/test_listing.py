@@ -111,6 +111,14 @@ async def test_unread_is_what_others_have_said_above_the_read_mark_up_to_a_limit
     assert (await place.item())["unread"] == MAX_UNREAD
 
 
+async def test_an_edited_message_is_unread_once(place: Place) -> None:
+    conversation_id = await place.create()
+    seq = await place.say(conversation_id, place.bob, "@annlee old")
+    await place.log.append_message(conversation_id, place.bob, "edit", "new", run_id="r", edits=seq)
+    item = await place.item()
+    assert (item["unread"], item["mentions"], item["last_entry"]["text"]) == (1, 0, "new")
+
+
 @pytest.mark.parametrize(
     ("text", "counts"),
     [

@@ -22,8 +22,10 @@ BOB = Author("bob", "Bob", "d-bob")
 
 
 def request(conversation_id: str, **settings: object) -> ConversationCreate:
-    asked = {"request_id": uuid.uuid4().hex, "conversation_id": conversation_id, "access": "open", "agent": "off"}
-    return ConversationCreate.model_validate(asked | settings)
+    """To create a conversation with this id, also a private one, which a client could not ask for."""
+    asked = {"request_id": uuid.uuid4().hex, "access": "open", "agent": "off"}
+    made = ConversationCreate.model_validate(asked | settings)
+    return made.model_copy(update={"conversation_id": conversation_id})
 
 
 async def append(log: ConversationLog, conversation_id: str, author: Author, request_id: str, text: str = "hi"):

@@ -31,7 +31,7 @@ from sio_server.protocol.position import Position
 from sio_server.protocol.run import RunStatus
 from sio_server.store import script_files
 from sio_server.store.connection import connect
-from sio_server.store.keys import BUS, REVOCATIONS, user_request
+from sio_server.store.keys import BUS, REVOCATIONS
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
@@ -101,7 +101,9 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     answers.append(beat.dead)
     await do(nodes.names())
     await do(records.open(session(1, ANN)))
-    create = ConversationCreate(request_id="create", conversation_id=ROOM, agent="always", invite=["carl"])
+    create = ConversationCreate(
+        request_id="create", conversation_id=ROOM, access="open", agent="always", invite=["carl"]
+    )
     await do(members.create(ANN, create))
     await do(members.invite(ANN, ROOM, ["bob", "dora"], asked(ANN)))
     await do(members.join(BOB, ROOM, asked(BOB)))
@@ -152,18 +154,14 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(log.report_ahead(ROOM, Position(epoch, 999)))
     await send(ANN, "c4", "after", run_id="r6")
     await do(members.leave(BOB, ROOM, asked(BOB)))
-    private = ConversationCreate(
-        request_id="private", conversation_id="private", access="invitation", invite=["bob"]
-    )
-    await do(members.create(ANN, private))
-    await do(members.leave(ANN, "private", asked(ANN)))
-    await do(members.join(BOB, "private", asked(BOB)))
-    await do(members.leave(BOB, "private", asked(BOB)))
+    private = ConversationCreate(request_id="private", access="invitation", invite=["bob"])
+    made, _ = await do(members.create(ANN, private))
+    await do(members.leave(ANN, made, asked(ANN)))
+    await do(members.join(BOB, made, asked(BOB)))
+    await do(members.leave(BOB, made, asked(BOB)))
     await do(records.close("bob", "s2"))
     await do(records.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
     await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
-    await do(scripts.plain("choose_id", [user_request("ann", "new")], conversation_id="c-1"))
-    await do(scripts.plain("choose_id", [user_request("ann", "new")], conversation_id="c-2"))
     await do(refused_tokens.revoke("ann", "laptop"))
     await do(nodes.forget("n1-abc"))
     return answers

@@ -13,23 +13,22 @@ from tests.conftest import SECRET
 from tests.faults.raw_websocket import BINARY, CLOSE, RawWebSocket, frame
 
 SEND = '"message:send",{"conversation_id":"c","request_id":"r","text":'
+ANSWER = '"interrupt:respond",{"conversation_id":"c","request_id":"r","interrupt_id":"i","value":'
 ODD = {
     "a number of 400 digits": '["conversation:list",{"limit":' + "9" * 400 + "}]",
     "minus 400 digits": '["history:read",{"conversation_id":"c","after":-' + "9" * 400 + "}]",
-    "a seq of 400 digits": '["read:update",{"conversation_id":"c","seq":' + "9" * 400 + "}]",
-    "a huge exponent": '["read:update",{"conversation_id":"c","seq":1e400}]',
-    "an answer that is infinite": '["interrupt:respond",{"conversation_id":"c","interrupt_id":"i","value":1e400}]',
-    "an answer of 400 digits": '["interrupt:respond",{"conversation_id":"c","interrupt_id":"i","value":['
-    + "9" * 400
-    + "]}]",
+    "a seq of 400 digits": '["run:regenerate",{"conversation_id":"c","request_id":"r","seq":' + "9" * 400 + "}]",
+    "a huge exponent": '["run:regenerate",{"conversation_id":"c","request_id":"r","seq":1e400}]',
+    "an answer that is infinite": "[" + ANSWER + "1e400}]",
+    "an answer of 400 digits": "[" + ANSWER + "[" + "9" * 400 + "]}]",
     "nested 1000 deep": "[" + SEND + "[" * 1000 + "]" * 1000 + "}]",
     "half a pair in a key": '["conversation:list",{"\\ud83d":1}]',
     "half a pair in a key of positions": '["session:sync",{"positions":{"\\udc00":null}}]',
     "half a pair in a text": "[" + SEND + '"\\ud83d"}]',
     "the same key twice": "[" + SEND + '"good","text":7}]',
     "keys of every object of JavaScript": '["session:sync",{"positions":{"__proto__":null}}]',
-    "NaN": '["read:update",{"conversation_id":"c","seq":NaN}]',
-    "Infinity": '["read:update",{"conversation_id":"c","seq":-Infinity}]',
+    "NaN": '["run:regenerate",{"conversation_id":"c","request_id":"r","seq":NaN}]',
+    "Infinity": '["run:regenerate",{"conversation_id":"c","request_id":"r","seq":-Infinity}]',
     "JSON that ends early": '["conversation:list",{',
     "no list": '{"conversation:list":{}}',
     "an empty list": "[]",
@@ -63,7 +62,7 @@ async def test_a_legal_text_is_accepted_however_its_json_is_escaped(cluster, new
     text = "x" + letter * ((MAX_TEXT_BYTES - 1) // len(letter.encode()))
     with RawWebSocket(cluster.ports[0]) as client:
         await opened(client, cluster.urls[0])
-        room = {"conversation_id": new_id, "access": "open", "agent": "off"}
+        room = {"conversation_id": new_id, "request_id": "c", "access": "open", "agent": "off"}
         assert (await client.call("conversation:create", room))["ok"] is True
         message = {"conversation_id": new_id, "request_id": "r", "text": text}  # all but ASCII is escaped
         assert (await client.call("message:send", message))["seq"] == 2

@@ -47,8 +47,11 @@ class Place:
         self._sent = 0
 
     async def create(self, conversation_id: str, author: Author | None = None, **settings: Any) -> str:
-        request = {"request_id": "create", "conversation_id": conversation_id, "access": "open", "agent": "off"}
-        await self.members.create(author or self.ann, ConversationCreate.model_validate(request | settings))
+        """Create a conversation with this id, also a private one, which a client could not ask for."""
+        asked = {"request_id": "create", "access": "open", "agent": "off"}
+        request = ConversationCreate.model_validate(asked | settings)
+        named = request.model_copy(update={"conversation_id": conversation_id})
+        await self.members.create(author or self.ann, named)
         return conversation_id
 
     async def send(self, conversation_id: str, author: Author | None = None, text: str = TEXT) -> None:
@@ -215,14 +218,14 @@ async def test_a_client_that_exceeds_a_quota_is_told_so_with_a_code_of_its_own(s
     cluster = await start_cluster(nodes=1, QUOTA_CONVERSATIONS="2", QUOTA_BYTES="20000", QUOTA_INVITATIONS="1")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls, token) as ann:
-        plans = await ann.create(conversation_id=new_id, agent="off")
-        await ann.create(conversation_id=f"{new_id}-2", agent="off", invite=["bob"])
+        plans = await ann.create(conversation_id=new_id, access="open", agent="off")
+        await ann.create(conversation_id=f"{new_id}-2", access="open", agent="off", invite=["bob"])
         await plans.send("x" * 15_000)
         in_it = {"conversation_id": new_id}
         for event, fields in {
             "message:send": in_it | {"request_id": "c1", "text": TEXT},
             "draft:save": in_it | {"text": TEXT},
-            "conversation:create": {"conversation_id": f"{new_id}-3", "agent": "off"},
+            "conversation:create": {"agent": "off"},
             "conversation:invite": in_it | {"user_ids": ["carl"]},
         }.items():
             await refused(ann.request(event, fields))

@@ -202,7 +202,7 @@ async def test_a_user_who_leaves_and_joins_again_continues_and_their_other_devic
 async def test_a_token_that_has_expired_ends_the_iterators_with_the_reason(cluster, new_client, new_id):
     token = Tokens(SECRET, "roomgraph").issue("ann-" + new_id, "Ann", 2)
     ann = await new_client(token=token)
-    conversation = await ann.create(conversation_id=new_id, agent="off")
+    conversation = await ann.create(conversation_id=new_id, access="open", agent="off")
     await ann.go_offline()
     await asyncio.sleep(3)  # the lifetime of a token is a time
     with pytest.raises(Refused) as refused:

@@ -98,7 +98,7 @@ async def test_a_stop_that_is_repeated_stops_nothing_that_was_begun_later(
     redis, log, members, new_id, turns
 ) -> None:
     await keep_from_nodes(redis, new_id)
-    await members.create(ANN, ConversationCreate(request_id="create", conversation_id=new_id))
+    await members.create(ANN, ConversationCreate(request_id="create", conversation_id=new_id, access="open"))
     await log.append_message(new_id, ANN, "m1", "one", run_id=f"r1-{new_id}")
     await log.append_message(new_id, ANN, "m2", "two", run_id=f"r2-{new_id}")
     stop = Request("ann", "stop", "5" * 40)
@@ -162,25 +162,25 @@ async def test_a_create_that_names_no_id_makes_one_conversation_however_often_it
     assert code(await ann.call("conversation:create", create | {"title": "Other"})) == "request_id_reused"
 
 
-async def test_invitations_and_drafts_that_are_repeated_get_their_first_answer(raw_client, new_id) -> None:
+async def test_invitations_and_drafts_that_are_repeated_get_their_first_answer(raw_client) -> None:
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
-    await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
-    invite = {"request_id": "invite", "conversation_id": new_id, "user_ids": [bob.user_id]}
+    room = (await ann.call("conversation:create", {"agent": "off"}))["conversation_id"]
+    invite = {"request_id": "invite", "conversation_id": room, "user_ids": [bob.user_id]}
     assert (await ann.call("conversation:invite", invite))["invited"] == [bob.user_id]
-    draft = {"request_id": "draft", "conversation_id": new_id, "text": "first"}
+    draft = {"request_id": "draft", "conversation_id": room, "text": "first"}
     rev = (await ann.call("draft:save", draft))["rev"]
-    await ann.call("draft:save", {"conversation_id": new_id, "text": "second"})
-    await bob.call("conversation:join", {"conversation_id": new_id})
-    await bob.call("conversation:leave", {"conversation_id": new_id})
+    await ann.call("draft:save", {"conversation_id": room, "text": "second"})
+    await bob.call("conversation:join", {"conversation_id": room})
+    await bob.call("conversation:leave", {"conversation_id": room})
     assert (await ann.call("draft:save", draft))["rev"] == rev
-    joined = await ann.call("conversation:join", {"conversation_id": new_id})
+    joined = await ann.call("conversation:join", {"conversation_id": room})
     assert joined["draft"]["text"] == "second"
-    await ann.call("conversation:leave", {"conversation_id": new_id})
+    await ann.call("conversation:leave", {"conversation_id": room})
     assert (await ann.call("conversation:invite", invite))["invited"] == [bob.user_id]
     assert (await ann.call("draft:save", draft))["rev"] == rev
     assert code(await ann.call("conversation:invite", invite | {"user_ids": ["eve"]})) == "request_id_reused"
     assert code(await ann.call("draft:save", draft | {"text": "third"})) == "request_id_reused"
-    assert code(await bob.call("conversation:join", {"conversation_id": new_id})) == "unknown_conversation"
+    assert code(await bob.call("conversation:join", {"conversation_id": room})) == "unknown_conversation"
     await bob.settled()
     invited = [e for e in bob.named("conversation:changed") if e["change"] == "invited"]
     assert len(invited) == 1, "the invitation that was repeated was told again"
@@ -260,7 +260,6 @@ async def test_what_made_no_entry_is_kept_for_a_day(redis, raw_client, new_id) -
     for key in (
         ConversationKeys(created["conversation_id"]).request(ann.user_id, "draft"),
         user_request(ann.user_id, "rename"),
-        user_request(ann.user_id, "new"),
     ):
         assert REQUEST_KEPT_MS - 60_000 < await redis.pttl(key) <= REQUEST_KEPT_MS
 

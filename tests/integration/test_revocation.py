@@ -36,7 +36,7 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
     other = await raw_client(1, token=token_of(new_id), device_id="tablet")
     expires = time.time() + 2
     phone = await raw_client(0, token=TOKENS.issue(new_id, "Ann", 2), device_id="phone")
-    await phone.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await phone.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     await phone.until(lambda: phone.named("session:ended"), 2 + LIMIT_S)
     assert time.time() >= int(expires) - 0.1, "not before its time"
     await phone.closed()
@@ -52,7 +52,7 @@ async def test_a_session_ends_with_its_token(cluster, raw_client, new_id):
 
 async def test_an_sdk_client_whose_token_expires_ends_or_continues_with_a_new_token(cluster, new_id):
     async with ChatClient(cluster.urls, TOKENS.issue(new_id, "Ann", 2), device_id="phone") as client:
-        conversation = await client.create(conversation_id=new_id, agent="off")
+        conversation = await client.create(conversation_id=new_id, access="open", agent="off")
         asked: Inbox[int] = Inbox()
 
         async def provider() -> str:
@@ -92,7 +92,7 @@ async def test_a_revoked_user_is_disconnected_on_every_node_and_returns_with_a_n
     token = token_of(new_id)
     devices = [await raw_client(node, token=token, device_id=f"d{node}") for node in range(3)]
     bystander = await raw_client(0)
-    await devices[0].call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await devices[0].call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     status, said = await revoke(cluster.redis_url, new_id)
     closed_by = time.monotonic() + LIMIT_S
     assert (status, "sessions ended: 3" in said) == (0, True), said
@@ -173,7 +173,9 @@ async def test_a_forged_session_ended_on_the_bus_ends_no_session(raw_client, red
         "room": [sid],
     }
     await redis.publish(BUS, json.dumps(forged))
-    assert (await ann.call("conversation:create", {"conversation_id": new_id, "agent": "off"}))["ok"]
+    assert (await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"}))[
+        "ok"
+    ]
     await ann.settled()
     assert (await ann.call("device:list", {}))["ok"]
     assert not ann.named("session:ended")

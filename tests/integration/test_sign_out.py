@@ -54,7 +54,7 @@ async def test_every_session_of_the_device_ends_on_every_node_within_a_second(cl
     token = token_of(new_id)
     laptop = await raw_client(0, token=token, device_id="laptop", device_name="Laptop")
     phones = [await raw_client(node, token=token, device_id="phone") for node in (0, 1, 2)]
-    await phones[1].call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await phones[1].call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     began = time.monotonic()
     ack = await laptop.call("device:sign_out", {"device_id": "phone"})
     assert ack == {"ok": True, "device_id": "phone", "sessions": 3}
@@ -136,7 +136,7 @@ async def test_a_device_that_signs_itself_out_gets_the_ack_and_then_session_ende
 async def test_requests_that_a_device_sends_after_its_own_sign_out_are_not_carried_out(raw_client, new_id):
     token = token_of(new_id)
     tablet = await raw_client(1, token=token, device_id="tablet")
-    await tablet.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await tablet.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     for turn in range(5):
         laptop = await raw_client(0, token=token_of(new_id), device_id="laptop")
         await laptop.sio.emit("device:sign_out", {"request_id": f"out-{turn}", "device_id": "laptop"})
@@ -200,7 +200,7 @@ async def test_no_session_survives_that_opens_while_its_device_is_signed_out(clu
 async def test_requests_of_a_signed_out_device_are_not_carried_out(raw_client, new_id):
     token = token_of(new_id)
     laptop = await raw_client(0, token=token, device_id="laptop")
-    await laptop.call("conversation:create", {"conversation_id": new_id, "agent": "off"})
+    await laptop.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})
     for turn in range(10):
         phone = await raw_client(1, token=token_of(new_id), device_id="phone")
         await phone.call("session:sync", {"positions": {new_id: None}})
@@ -350,7 +350,7 @@ async def test_a_signed_out_sdk_client_ends_with_an_error_and_does_not_reconnect
     token = token_of(new_id)
     laptop = await new_client(token=token, device_id="laptop", device_name="Laptop")
     phone = await new_client(token=token, node=1, device_id="phone")
-    conversation = await phone.create(conversation_id=new_id, agent="off")
+    conversation = await phone.create(conversation_id=new_id, access="open", agent="off")
     connects: list[dict] = []
     phone.on("session:opened", connects.append)
     assert await laptop.sign_out_device("phone") == 1
@@ -373,7 +373,7 @@ async def test_an_sdk_client_that_missed_its_sign_out_ends_when_it_reconnects(ne
     token = token_of(new_id)
     laptop = await new_client(token=token, device_id="laptop")
     phone = await new_client(token=token, node=1, device_id="phone")
-    conversation = await phone.create(conversation_id=new_id, agent="off")
+    conversation = await phone.create(conversation_id=new_id, access="open", agent="off")
     await phone.go_offline()
     assert await laptop.sign_out_device("phone") in (0, 1)  # its node may not have noticed that it is gone
     with pytest.raises(Refused) as refused:

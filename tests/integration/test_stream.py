@@ -306,6 +306,8 @@ async def test_a_sync_shows_every_unfinished_run_and_each_can_be_stopped(start, 
     }
     stopped = await ann.ended(ids[1])
     assert (stopped["type"], stopped["data"]["text"], stopped["data"]["attempt"]) == ("stopped", "", 0)
+    session_id = ann.client.named("session:opened")[0]["session_id"]
+    assert stopped["session_id"] == stopped["data"]["by"]["session_id"] == session_id
     assert [run["run_id"] for run in (await ann.snapshot())["runs"]] == [ids[0], ids[2]]
     await ann.call("run:stop", run_id=ids[0])
     assert (await ann.ended(ids[2]))["type"] == "answer"
@@ -383,7 +385,7 @@ async def test_what_a_node_missed_while_it_had_no_bus_comes_in_pages_with_the_sa
     assert [page["after"] for page in pages[1:]] == [page["position"]["seq"] for page in pages[:-1]]
 
 
-async def test_who_left_while_the_node_had_no_bus_is_told_nothing_of_what_came_after(
+async def test_a_user_who_left_while_the_node_had_no_bus_is_told_nothing_of_what_came_later(
     start, connect_to, redis, log
 ):
     ann = await start("teller", agent="off")

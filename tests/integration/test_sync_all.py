@@ -21,7 +21,8 @@ async def make_many(members: Any, author: Author, new_id: str, count: int = MANY
     ids = [f"{new_id}-{number:03}" for number in range(count)]
     for start in range(0, count, 50):
         requests = [
-            ConversationCreate(request_id=i, conversation_id=i, agent="off") for i in ids[start : start + 50]
+            ConversationCreate(request_id=i, conversation_id=i, access="open", agent="off")
+            for i in ids[start : start + 50]
         ]
         await asyncio.gather(*(members.create(author, request) for request in requests))
     return ids
@@ -46,7 +47,7 @@ async def test_all_conversations_come_a_hundred_in_a_request_and_are_followed(ra
     me = Author(client.user_id, "Raw", "elsewhere")
     ids = await make_many(members, me, new_id)
     invitation = ConversationCreate(
-        request_id="create", conversation_id=f"{new_id}-x", agent="off", invite=[me.user_id]
+        request_id="create", conversation_id=f"{new_id}-x", access="open", agent="off", invite=[me.user_id]
     )
     await members.create(BOB, invitation)
     await members.leave(me, ids.pop())

@@ -74,11 +74,8 @@ class Dialogs:
 
     async def conversation(self, **settings: Any) -> str:
         """A new conversation with the agent `work`."""
-        name = f"d-{uuid.uuid4().hex[:10]}"
-        await self.members.create(
-            ANN, ConversationCreate(request_id="create", conversation_id=name, graph="work", **settings)
-        )
-        return name
+        request = ConversationCreate(request_id=uuid.uuid4().hex, graph="work", **settings)
+        return (await self.members.create(ANN, request))[0]
 
     async def send(self, conversation_id: str, text: str = "go", **more: Any) -> str:
         """Send a message; return the run that answers it."""

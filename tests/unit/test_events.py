@@ -179,7 +179,7 @@ def test_a_good_id_is_accepted(good: str) -> None:
     "payload",
     [
         (E.CONVERSATION_LEAVE, lambda bad: {**REQUEST, "conversation_id": bad}),
-        (E.CONVERSATION_CREATE, lambda bad: {**REQUEST, "conversation_id": bad}),
+        (E.CONVERSATION_CREATE, lambda bad: {**REQUEST, "conversation_id": bad, "access": "open"}),
         (E.CONVERSATION_LIST, lambda bad: {"after": bad}),
         (E.MESSAGE_SEND, lambda bad: message("x") | {"request_id": bad}),
         (E.MESSAGE_SEND, lambda bad: message("x") | {"after": bad}),

@@ -84,7 +84,7 @@ def wrong(device: LightDevice) -> dict[str, int]:
 
 async def test_a_device_of_the_load_finds_no_fault_with_entries_in_order(device: LightDevice) -> None:
     for seq in (4, 5, 6):
-        device._hear(frame(seq))
+        device._on_frame(frame(seq))
     assert device.places["c"].seq == 6
     assert device.places["c"].level
     assert wrong(device) == {}
@@ -92,32 +92,32 @@ async def test_a_device_of_the_load_finds_no_fault_with_entries_in_order(device:
 
 
 async def test_an_entry_that_was_in_the_page_may_come_live_as_well(device: LightDevice) -> None:
-    device._hear(frame(3))
+    device._on_frame(frame(3))
     assert wrong(device) == {}
 
 
 async def test_an_entry_that_comes_live_twice_is_a_duplicate(device: LightDevice) -> None:
-    device._hear(frame(4))
-    device._hear(frame(4))
+    device._on_frame(frame(4))
+    device._on_frame(frame(4))
     assert wrong(device) == {"duplicated": 1}
 
 
 async def test_an_event_that_comes_live_twice_is_a_duplicate_whatever_it_says(device: LightDevice) -> None:
-    device._hear(written(4))
-    device._hear(written(4))
+    device._on_frame(written(4))
+    device._on_frame(written(4))
     assert wrong(device) == {"duplicated": 1}
 
 
 async def test_numbers_count_events_that_make_no_entry(device: LightDevice) -> None:
-    device._hear(written(4))
-    device._hear(frame(4, n=5))
+    device._on_frame(written(4))
+    device._on_frame(frame(4, n=5))
     assert (device.places["c"].n, device.places["c"].seq) == (5, 4)
     assert device.places["c"].level
     assert wrong(device) == {}
 
 
 async def test_a_missing_number_is_a_gap_and_the_device_syncs(device: LightDevice) -> None:
-    device._hear(frame(5))
+    device._on_frame(frame(5))
     place = device.places["c"]
     assert wrong(device) == {"gaps": 1}
     assert not place.level
@@ -128,7 +128,7 @@ async def test_a_missing_number_is_a_gap_and_the_device_syncs(device: LightDevic
 
 
 async def test_a_gap_that_is_an_event_without_an_entry_is_noticed(device: LightDevice) -> None:
-    device._hear(frame(4, n=5))
+    device._on_frame(frame(4, n=5))
     place = device.places["c"]
     assert wrong(device) == {"gaps": 1}
     assert not device._begin(place, result(3, n=4))
@@ -136,8 +136,8 @@ async def test_a_gap_that_is_an_event_without_an_entry_is_noticed(device: LightD
 
 
 async def test_an_entry_that_comes_after_a_later_one_is_out_of_order(device: LightDevice) -> None:
-    device._hear(frame(5))
-    device._hear(frame(4))
+    device._on_frame(frame(5))
+    device._on_frame(frame(4))
     assert wrong(device) == {"gaps": 1, "reordered": 1}
     device._begin(device.places["c"], result(3, 4))
     assert device.places["c"].seq == 5
@@ -146,8 +146,8 @@ async def test_an_entry_that_comes_after_a_later_one_is_out_of_order(device: Lig
 async def test_entries_that_come_before_the_answer_to_a_sync_are_kept(device: LightDevice) -> None:
     place = device.places["c"]
     place.lost()
-    device._hear(frame(5))
-    device._hear(frame(6))
+    device._on_frame(frame(5))
+    device._on_frame(frame(6))
     assert not device._begin(place, result(3, 4, 5))
     assert place.seq == 6
     assert wrong(device) == {}
@@ -156,7 +156,7 @@ async def test_entries_that_come_before_the_answer_to_a_sync_are_kept(device: Li
 async def test_an_answer_with_more_or_older_than_what_was_heard_needs_another_sync(device: LightDevice) -> None:
     place = device.places["c"]
     place.lost()
-    device._hear(frame(8))
+    device._on_frame(frame(8))
     assert device._begin(place, result(3, 4, 5, more=True))
     assert device._begin(place, result(5, 6))
     assert not place.level
@@ -166,31 +166,31 @@ async def test_an_answer_with_more_or_older_than_what_was_heard_needs_another_sy
 
 
 async def test_what_a_node_brings_by_itself_is_no_gap_and_no_duplicate(device: LightDevice) -> None:
-    device._hear(synced(result(3, 4, 5)))
-    device._hear(synced(result(3, 4, 5)))
-    device._hear(frame(6))
+    device._on_frame(synced(result(3, 4, 5)))
+    device._on_frame(synced(result(3, 4, 5)))
+    device._on_frame(frame(6))
     assert device.places["c"].seq == 6
     assert device.places["c"].level
     assert wrong(device) == {}
 
 
 async def test_a_device_that_is_behind_what_its_node_has_delivered_syncs(device: LightDevice) -> None:
-    device._hear(synced(result(4, 5)))
+    device._on_frame(synced(result(4, 5)))
     assert not device.places["c"].level
     assert device.places["c"].seq == 3
 
 
 async def test_another_entry_at_the_same_position_differs(device: LightDevice) -> None:
-    device._hear(frame(4))
+    device._on_frame(frame(4))
     other = LightDevice(["http://127.0.0.1:1"], "token", "light-x-9", Figures(), device._entries)
     other.places["c"] = Place("c", EPOCH, 3, 3, 3, syncing=False)
-    other._hear(frame(4, text="something else"))
+    other._on_frame(frame(4, text="something else"))
     assert wrong(other) == {"differing": 1}
 
 
 async def test_an_own_message_at_another_position_than_its_ack_is_misplaced(device: LightDevice) -> None:
     device._unseen[f"{OWN}.1.1000000"] = 5
-    device._hear(frame(4, device=OWN, number=1))
+    device._on_frame(frame(4, device=OWN, number=1))
     assert wrong(device) == {"misplaced": 1}
     assert device.unseen == 0
 
@@ -198,20 +198,20 @@ async def test_an_own_message_at_another_position_than_its_ack_is_misplaced(devi
 async def test_an_own_message_that_was_acked_and_has_not_come_is_unseen(device: LightDevice) -> None:
     device._unseen[f"{OWN}.1.1000000"] = 4
     assert device.unseen == 1
-    device._hear(frame(4, device=OWN, number=1))
+    device._on_frame(frame(4, device=OWN, number=1))
     assert device.unseen == 0
     assert wrong(device) == {}
 
 
 async def test_an_own_message_that_is_in_the_log_twice_is_a_duplicate(device: LightDevice) -> None:
-    device._hear(frame(4, device=OWN, number=1))
-    device._hear(frame(5, device=OWN, number=1))
+    device._on_frame(frame(4, device=OWN, number=1))
+    device._on_frame(frame(5, device=OWN, number=1))
     assert wrong(device) == {"duplicated": 1}
 
 
 async def test_a_reset_is_counted_and_starts_the_conversation_over(device: LightDevice) -> None:
     place = device.places["c"]
-    device._hear(frame(1, n=4, epoch="e2"))
+    device._on_frame(frame(1, n=4, epoch="e2"))
     assert place.syncing
     device._begin(place, result(0, 1, verdict="reset"))
     assert wrong(device) == {"resets": 1}

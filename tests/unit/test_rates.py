@@ -77,14 +77,6 @@ def test_what_costs_more_than_the_rate_holds_is_let_through_when_it_is_full() ->
     assert limited.spend("ann", 1, 1.0) > 0
 
 
-def test_later_requests_wait_for_what_was_charged_afterwards() -> None:
-    limited = Limit((Rate(10, 1),), "")
-    for _ in range(3):
-        limited.charge("ann", 10, 50.0)
-    assert limited.spend("ann", 1, 52.0) == pytest.approx(0.1)
-    assert limited.spend("ann", 1, 52.11) == 0
-
-
 def test_every_event_is_counted_in_a_class() -> None:
     assert set(EVENT_CLASSES) == set(REQUESTS)
 

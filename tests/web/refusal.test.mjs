@@ -24,14 +24,16 @@ test("the code of the server's error is taken, and its message for codes that th
 });
 
 test("the handshake is asked for with POST, because a GET to the page's own server has no origin", async () => {
-  const asked = server(['"http://chat.test is not an accepted origin."', { status: 400 }]);
-  assert.deepEqual(await diagnose(), { code: "origin_not_allowed" });
+  const error = { code: "origin_not_allowed", message: "pages of this origin may not connect", retryable: false };
+  const asked = server([JSON.stringify({ ok: false, error }), { status: 403 }]);
+  assert.deepEqual(await diagnose(), error);
   assert.deepEqual(asked, ["POST /socket.io/?EIO=4&transport=websocket"]);
 });
 
 for (const [ready, code] of [[503, "not_ready"], [200, "no_websocket"]]) {
   test(`a server that refuses nothing and answers /ready with ${ready} is told as ${code}`, async () => {
-    server(["<html>Bad Request</html>", { status: 400 }], ready);
+    const error = { code: "not_supported", message: "a new websocket is to be opened here", retryable: false };
+    server([JSON.stringify({ ok: false, error }), { status: 400 }], ready);
     assert.deepEqual(await diagnose(), { code });
   });
 }

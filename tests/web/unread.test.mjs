@@ -53,8 +53,8 @@ function serverOf(heads) {
     ...{ conversation_id: id, title: id, role: "member", read: 0, draft: null, last_activity: "t", last_entry: null },
     ...listed(heads[id], 1),
   });
-  const result = (id) => ({
-    ...{ conversation_id: id, verdict: "snapshot", reason: null, entries: [], after: heads[id], head: heads[id], interrupts: [] },
+  const result = (id, verdict = "snapshot") => ({
+    ...{ conversation_id: id, verdict, n: 1, runs: [], more: false, reason: null, entries: [], after: heads[id], head: heads[id], interrupts: [] },
     ...{ position: { epoch: "e1", seq: heads[id] }, draft: null, card: { history: heads[id], last_activity: "t" }, role: "member" },
   });
   const answers = {
@@ -63,7 +63,7 @@ function serverOf(heads) {
       ...{ next: null, cursor: "7", complete: !changed_since },
     }),
     "session:sync": ({ positions, after }) => {
-      if (positions) return { conversations: Object.fromEntries(Object.keys(positions).map((id) => [id, result(id)])), next: null };
+      if (positions) return { conversations: Object.fromEntries(Object.keys(positions).map((id) => [id, result(id, "resumed")])), next: null };
       const [id] = Object.keys(heads).filter((one) => !after || one > after);
       return { conversations: { [id]: result(id) }, next: id === Object.keys(heads).at(-1) ? null : id };
     },
@@ -88,7 +88,7 @@ test("at the start all conversations are listed and followed; after a return onl
     ...[null, "a", "b"].map((after) => ["session:sync", { ...follow, after }]),
   ]);
   const all = [...state.conversations.values()];
-  assert.deepEqual(all.map((c) => [c.id, c.head, c.unread.count, c.loaded, Boolean(c.syncing)]), [
+  assert.deepEqual(all.map((c) => [c.id, c.head, c.unread.count, c.loaded, c.stream.syncing]), [
     ["a", 3, 1, false, false],
     ["b", 5, 1, false, false],
     ["c", 8, 1, false, false],

@@ -3,7 +3,7 @@
 --   since_ms        the rest is left out if nothing has changed since then, or ''
 -- Returns ok: state: none (neither a member nor invited), same (not changed), invited: title; or member: meta (field, value,
 -- ...), role, read, draft (JSON or ''), last (the newest message or answer, or ''), unread and mentions (of the
--- entries by others above the read mark: how many, and how many of these mention the user).
+-- current entries by others above the read mark: how many, and how many of these mention the user).
 -- keys: conversation
 -- include: entry
 local user_id, mention_marks, since_ms = unpack(ARGV)
@@ -26,6 +26,7 @@ end
 local read = tonumber(redis.call('HGET', reads, user_id) or '0')
 local lowest, upper = math.max(read + 1, tonumber(known[7])), tonumber(known[6])
 local marks, unread, mentions, bytes = cjson.decode(mention_marks), 0, 0, 0
+local any_hidden = redis.call('EXISTS', hidden) == 1
 local function is_mentioned(in_entry)
   for _, mark in ipairs(marks) do
     if string.find(in_entry, mark, 1, true) then return true end
@@ -38,7 +39,8 @@ while upper >= lowest and unread < MAX_UNREAD and bytes < UNREAD_BYTES do
   for _, item in ipairs(found) do
     local author, mentioned = item[2][6], item[2][8]
     bytes = bytes + #item[2][2]
-    if author ~= '' and author ~= user_id and unread < MAX_UNREAD then
+    local is_hidden = any_hidden and redis.call('HEXISTS', hidden, string.match(item[1], '^%d+')) == 1
+    if author ~= '' and author ~= user_id and not is_hidden and unread < MAX_UNREAD then
       unread = unread + 1
       if mentioned ~= '' and is_mentioned(mentioned) then mentions = mentions + 1 end
     end

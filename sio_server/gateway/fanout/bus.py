@@ -1,10 +1,10 @@
 """The bus: what nodes tell each other, on python-socketio's Redis manager.
 
 Three things differ from the stock manager, each for a promise:
-- `emit` only publishes. A node serves its own clients when it hears the event, as every other node does;
+- `emit` only publishes. A node serves its own clients when it receives the event, as every other node does;
   the stock manager serves local clients first, which gives each node another order.
 - It reconnects within a second, and reports it (`on_resubscribed`), so that what was missed is read from the log.
-- It hears its own heartbeat, so that a node which has gone deaf notices.
+- It receives its own heartbeat, so that a node which has gone deaf notices.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from sio_server.conversation.members import Members
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.requests.identity import identify
-from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused
@@ -19,7 +18,6 @@ from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
-GUESS_WRITES = 20  # what it costs to meet the id of a conversation that the user may not know of
 
 
 class ConversationRequests:
@@ -31,7 +29,6 @@ class ConversationRequests:
         conversations: ConversationLog,
         catch_up: CatchUp,
         bus: Bus,
-        limits: Limits,
         graphs: Sequence[str],
     ) -> None:
         """`graphs`: the names of those that this server runs, the default's first."""
@@ -39,7 +36,6 @@ class ConversationRequests:
         self._log = conversations
         self._catch_up = catch_up
         self._bus = bus
-        self._limits = limits
         self._graphs = graphs
 
     async def create(self, session: Session, request: events.ConversationCreate) -> dict[str, Any]:
@@ -48,12 +44,7 @@ class ConversationRequests:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
         self._catch_up.check_limit(session, request.conversation_id)
-        try:
-            conversation_id, created = await self._members.create(session.author, request, graph)
-        except Refused as exc:
-            if exc.code == ErrorCode.CONVERSATION_EXISTS and request.conversation_id is not None:
-                await self._charge_guess(session, request.conversation_id)
-            raise
+        conversation_id, created = await self._members.create(session.author, request, graph)
         result, _ = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
         if created.is_news:
             await self._notify_user(session.user_id, conversation_id, "joined", request.title, session)
@@ -152,17 +143,6 @@ class ConversationRequests:
             return None, 0
         members = await self._members.members(conversation_id, session.user_id)
         return members, len(to_json(members))
-
-    async def _charge_guess(self, session: Session, conversation_id: str) -> None:
-        """An id that is taken cannot be given, which tells that it is taken: make it expensive to guess.
-
-        Ids that the user may know of anyway cost nothing: of open conversations, and of the user's own.
-        """
-        try:
-            await self._log.get_view(conversation_id, session.user_id)
-        except Refused as exc:
-            if exc.code == ErrorCode.UNKNOWN_CONVERSATION:
-                self._limits.charge_user(session.user_id, GUESS_WRITES)
 
     async def _notify_user(self, user_id: str, conversation_id: str, change: str, title: str, by: Session) -> None:
         updated = {

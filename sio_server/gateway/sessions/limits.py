@@ -120,11 +120,6 @@ class Limit:
         account.reach, account.unshared = reach, account.unshared + cost
         return 0.0
 
-    def charge(self, key: str, cost: int, now: float) -> None:
-        """Spend without asking whether there is enough: the next requests wait longer."""
-        account = self._account(key, now)
-        account.reach, account.unshared = self._reach(account, cost, now), account.unshared + cost
-
     def forget_idle(self, now: float) -> None:
         """Forget the accounts that have earned everything back and owe Redis nothing."""
         idle = [k for k, a in self.accounts.items() if not a.unshared and max(a.reach, default=0) <= now]
@@ -189,13 +184,6 @@ class Limits:
         """
         if address:
             self._spend("address", address, cost)
-
-    def charge_user(self, user_id: str, writes: int) -> None:
-        """Count so many writes more for what a user has done already; later requests wait for it."""
-        limited = self._limits["user"]
-        if limited.rates:
-            limited.charge(user_id, writes, time.monotonic())
-            self._spent.set()
 
     async def share(self) -> None:
         """Exchange with Redis what is spent, until cancelled."""

@@ -21,7 +21,7 @@ export class Actions {
     changed();
     if (!id || !this.connection.ready) return;
     try {
-      if (!member) await this.enter(id, "conversation:join");
+      if (!member) await this.#join(id);
       else if (!known.loaded) await this.following.sync([known]);
     } finally {
       if (state.opening === id) state.opening = "";
@@ -38,12 +38,21 @@ export class Actions {
     lazy.typing.loaded?.setTyping(false);
   }
 
-  // Join or create.
-  async enter(id, event, fields) {
+  // Resolves with the id, which the server makes. The same settings again, after an error, create nothing more.
+  async create(settings) {
+    const same = JSON.stringify(settings);
+    if (this.asked?.same !== same) this.asked = { same, request_id: random(4) };
+    const { request_id } = this.asked;
+    const { conversation_id } = await this.connection.insist("conversation:create", { request_id, ...settings });
+    this.asked = null;
+    return conversation_id;
+  }
+
+  async #join(id) {
     const c = this.following.add(id);
     try {
-      const request = { conversation_id: id, request_id: random(4), ...fields };
-      const view = await this.following.during([c], event, request);
+      const request = { conversation_id: id, request_id: random(4) };
+      const view = await this.following.during([c], "conversation:join", request);
       if (state.opening === id) state.open = c;
       if (this.following.apply(c, view)) await this.following.sync([c]);
     } catch (error) {

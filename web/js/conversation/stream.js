@@ -34,7 +34,7 @@ export class Stream {
     this.#named = 0;
   }
 
-  // An event of the conversation, or "answer" with a view. Returns the entries to hand on, and whether a view is to be asked for.
+  // An event, or "answer" with a view. Returns the entries to hand on, and whether to ask for a view.
   on(name, payload) {
     this.#step = { entries: [], sync: false };
     if (name === "answer") this.#onView(payload);

@@ -2,7 +2,6 @@
 
 import { $, h, onSubmit } from "../dom.js";
 import { state } from "../state.js";
-import { random } from "../storage.js";
 import { addressed } from "./header.js";
 import { address } from "./list.js";
 
@@ -14,12 +13,7 @@ export function begin({ actions }) {
       dialog.close();
       $(id).reset();
     });
-  // The id is chosen here, so that a repeated request creates one conversation.
-  enter("create-form", async (settings) => {
-    const id = `c-${random(3)}`;
-    await actions.enter(id, "conversation:create", settings);
-    return id;
-  });
+  enter("create-form", (settings) => actions.create(settings));
   enter("join-form", ({ where }) => addressed(where) || where.trim());
   for (const button of document.querySelectorAll("[data-by=newConversation]")) {
     button.onclick = () => {
