@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from roomgraph.cli import check, cluster, node, operate, play, talk
+from roomgraph.cli import check, cluster, conform, node, operate, play, talk
 
 app = typer.Typer(
     name="roomgraph",
@@ -22,5 +22,6 @@ app.command("token")(operate.token_command)
 app.command("revoke")(operate.revoke_command)
 app.command("tour")(play.tour_command)
 app.command("check")(check.check_command)
+app.command("conform")(conform.conform_command)
 app.command("chat")(talk.chat_command)
 app.command("echo-bot")(talk.echo_bot_command)

@@ -67,3 +67,8 @@ def show(console: Console, texts: Texts, verdicts: Sequence[Verdict]) -> None:
             texts(f"rule.{verdict.rule}"), f"[{colours[verdict.outcome]}]{outcome}[/]", escape(verdict.why)
         )
     console.print(table)
+
+
+def show_waiting(console: Console, texts: Texts, **where: str) -> None:
+    """Say where a client is waited for, and what it does."""
+    console.print(escape(texts("waiting", **where)))

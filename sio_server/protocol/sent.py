@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
 
 T = TypeVar("T")
 
@@ -21,22 +20,20 @@ class Sent(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class _Absent:
-    """The field may be left out, and is never null."""
+def _is_not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("should be left out instead of null")
+    return value
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        def check(value: Any) -> Any:
-            if value is None:
-                raise ValueError("should be left out instead of null")
-            return value
 
-        return core_schema.no_info_before_validator_function(check, handler(source))
+class _NotNull:
+    """In the schema: never null."""
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         shown = handler(schema)
         kinds = [kind for kind in shown.get("anyOf", []) if kind != {"type": "null"}]
         return kinds[0] if len(kinds) == 1 else {**shown, "anyOf": kinds}
 
 
 # `Maybe[int] = None`: an integer, or no such field.
-Maybe = Annotated[T | None, _Absent()]
+Maybe = Annotated[T | None, BeforeValidator(_is_not_null), _NotNull()]

@@ -13,6 +13,8 @@ from string import Formatter
 import pytest
 
 from roomgraph.check.anomalies import AnomalyKind
+from roomgraph.conform.client_rules import CLIENT_RULES
+from roomgraph.conform.server_rules import SERVER_RULES
 from roomgraph.tour.play import SCENES, SPARE_SCENES
 from roomgraph.tour.schedule import ActionKind, FaultKind
 from sio_clients.bots.personas import personas
@@ -25,6 +27,7 @@ SECTIONS = {
     "up": ("sio_server/local/words", ["sio_server/local"]),
     "tour": ("roomgraph/words", ["roomgraph/tour"]),
     "check": ("roomgraph/words", ["roomgraph/check", "roomgraph", "roomgraph/cli"]),
+    "conform": ("roomgraph/words", ["roomgraph/conform"]),
 }
 # Names that code takes from the members of a list: they must all be there.
 LISTED: dict[str, Sequence[str]] = {
@@ -36,6 +39,7 @@ LISTED: dict[str, Sequence[str]] = {
         *(f"action.{kind}" for kind in ActionKind),
     ],
     "check": list(AnomalyKind),
+    "conform": [f"rule.{rule.__name__}" for rule in (*SERVER_RULES, *CLIENT_RULES)],
 }
 # Functions that are given the name of a text, by the position of that argument.
 NAMED_AT = {"texts": 0, "say": 0, "tick": 0, "tell": 0, "seconds": 1, "verdict": 1, "ClusterError": 0}
