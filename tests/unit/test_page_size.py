@@ -22,7 +22,7 @@ STAGE_WORDS = {
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 LIMIT = 67_000  # of what is loaded before the page can be used
-LIMIT_OF_ALL = 95_000
+LIMIT_OF_ALL = 106_000
 
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.[^"']+)["'];""", re.MULTILINE)
 # A module that is fetched later: `name: new Lazy((q) => import(`./folder/module.js${q}`))`.
