@@ -170,9 +170,9 @@ test("ids that name an object's own properties are plain keys", async () => {
     await answer(view(2, [entry(1)], { reads, runs: [run(id)], interrupts: [{ interrupt_id: id }] }));
     await done;
     page.onEvent("run:written", { conversation_id: id, n: 3, run_id: id, version: 1, part: 0, kind: "text", speaker: "A", text: "so " });
-    page.onEvent("read:updated", { conversation_id: id, user_id: id, seq: 1 });
+    page.onEvent("marks:moved", { conversation_id: id, user_id: id, read: 2 });
     assert.equal(c.stream.runs.get(id).parts[0].text, "so ");
-    assert.deepEqual([c.asked, [...c.reads]], [[id], [["ann", 0], [id, 1]]]);
+    assert.deepEqual([c.asked, [...c.reads]], [[id], [["ann", 0], [id, 2]]]);
   }
   const { page, c, asked } = await following("constructor");
   const done = page.sync([c]);
