@@ -69,7 +69,7 @@ export type ConversationChanged = {
   by: SessionRef;
 };
 
-/** Create a conversation and become its owner; may be repeated with a `conversation_id` of one's own choice. */
+/** Create a conversation and become its owner. Only an open conversation may be given an id: that of a private one would tell whether it is taken. */
 export type ConversationCreate = {
   request_id: string;
   conversation_id?: string | null;
