@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # Parts that do no I/O and know no clock, with the libraries that they may use beside the pure standard ones.
 PURE = {
-    "sio_server.protocol": {"pydantic"},
+    "sio_server.protocol": {"pydantic", "pydantic_core"},
     "sio_server.trace.contract": set(),
     "sio_server.dialog.outcome": set(),
     "sio_server.gateway.transport.frames": set(),

@@ -32,7 +32,7 @@ async def echo(conversation: Conversation, own_user_id: str) -> None:
 
 async def run_echo_bot(urls: Sequence[str], conversation_id: str, *, token: str = "") -> None:
     """Join a conversation and echo there for ever."""
-    token = token or (await guest_token(urls[0], "Echo"))[1]
+    token = token or (await guest_token(urls[0], "Echo bot"))[1]
     async with ChatClient(urls, token, device_name="echo bot") as client:
         conversation = await client.join(conversation_id)
         await echo(conversation, client.user_id)
