@@ -120,6 +120,11 @@ class ScriptedServer:
         if not self.asked.empty():
             raise Broken(f"it asked for a sync from {self.asked.get_nowait().position}: {what}")
 
+    async def answer_all(self) -> None:
+        """Answer what is asked for now, if anything is."""
+        await asyncio.sleep(QUIET_S)
+        self._answer_asked()
+
     async def level(self) -> None:
         """Bring a client into step, on a new connection."""
         await self.cut()
@@ -127,6 +132,9 @@ class ScriptedServer:
             while not queue.empty():
                 queue.get_nowait()
         self.answer(await self.next_ask("after each connect"))
+        self._answer_asked()
+
+    def _answer_asked(self) -> None:
         while not self.asked.empty():
             self.answer(self.asked.get_nowait())
 

@@ -1,4 +1,4 @@
-"""A conversation as followed by a client that was written from docs/protocol.md alone: section 7. No I/O."""
+"""A conversation as followed by a client that was written from docs/protocol.md alone, section 6. No I/O."""
 
 from __future__ import annotations
 
