@@ -35,7 +35,7 @@ async def asked(device: Device, text: str) -> Entry:
 async def a_later_run_ends(devices: Devices, beside: Device) -> None:
     """Ask in another conversation, whose runs lie in the same queue, and wait for the answer."""
     here = beside.conversation.id
-    names = (f"{here}-{number}" for number in count())
+    names = (f"after-{here}-{number}" for number in count())
     there = next(name for name in names if partition(name) == partition(here))
     device = await devices.connect("Later")
     device.follow(await device.client.create(conversation_id=there, access="open", graph="asker"))
