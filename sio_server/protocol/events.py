@@ -35,6 +35,7 @@ MAX_MARKED = 100  # conversations in one `marks:set`
 MAX_DELIVERED = 200  # delivery marks of a conversation, the highest
 DELIVERY_SESSIONS = 24  # while more sessions of a node follow a conversation, it spreads no delivery marks
 DELIVERY_PAUSE_S = 0.25  # a client reports once in so long
+MAX_REPORTS = 100  # of a run that are kept, the newest, for devices that join while it is executed
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sio_server.protocol.events import Entry, EntryType, ServerEvent
+from sio_server.protocol.events import MAX_REPORTS, Entry, EntryType, ServerEvent
 from sio_server.protocol.position import Position, Verdict
 
 # Events kept while a sync is on its way. Above this they are dropped, and a second sync brings what they said.
@@ -229,6 +229,7 @@ class Stream:
         run = self.runs.get(reported.run_id)
         if run is not None and run.version == reported.version:
             run.reports.append(reported.report)
+            del run.reports[:-MAX_REPORTS]
             step.runs.append(run.run_id)
 
     def _apply_result(self, step: Step, result: Mapping[str, Any]) -> None:

@@ -23,7 +23,6 @@ REQUEST_KEPT_MS = 24 * 3600 * 1000  # the result of a request that has made no e
 CALL_KEPT_MS = 10_000  # the reply to one call of a script is kept so long, in case that it was lost
 RUN_RECORD_KEPT_MS = 24 * 3600 * 1000  # the record of a finished run is kept so long
 ENTRY_BYTES = 300  # what an entry or a draft has beside its data, about
-REPORTS_KEPT = 100  # of a run's reports, for devices that join while it is executed
 NODE_TTL_MS = 5_000  # a node that has not been heard for so long is dead
 DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so long after the last session
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from sio_server.protocol.events import MAX_DELIVERED, MAX_DEVICE_SESSIONS, MAX_DEVICES, MAX_SIGN_OUTS, MAX_UNREAD
+from sio_server.protocol.events import (
+    MAX_DELIVERED,
+    MAX_DEVICE_SESSIONS,
+    MAX_DEVICES,
+    MAX_REPORTS,
+    MAX_SIGN_OUTS,
+    MAX_UNREAD,
+)
 from sio_server.store import keys
 
 # Each script is in the folder of the package that calls it; `store/lua` holds what all include.
@@ -32,7 +39,7 @@ CONSTANTS: dict[str, str | int] = {
     "ENTRY_BYTES": keys.ENTRY_BYTES,
     "LEASE_MS": keys.LEASE_MS,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
-    "REPORTS_KEPT": keys.REPORTS_KEPT,
+    "MAX_REPORTS": MAX_REPORTS,
     "STALLED_MS": keys.STALLED_MS,
     "MAX_UNLISTED": keys.MAX_UNLISTED,
     "UNREAD_BYTES": keys.UNREAD_BYTES,

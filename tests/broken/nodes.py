@@ -46,7 +46,7 @@ def edit(module: Any, edits: dict[str, tuple[str, str]]) -> None:
 
 def dedupe() -> None:
     """A send that was logged before is logged again."""
-    edit(script_files, {"append.lua": (r"\nif before then\n", "\nif false then\n")})
+    edit(script_files, {"append.lua": (r"\nif repeated then return", "\nif false then return")})
 
 
 def fence() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -47,9 +48,13 @@ async def test_the_devices_of_nodes_that_are_cut_off_continue_on_another_node(st
                 await device.join(conversation.id)
         for device in devices:
             await device.send(conversation.id, f"{device.name} before")
-        told: list[dict[str, Any]] = []
+        told: list[tuple[str, dict[str, Any]]] = []  # by which node
+
+        def keep(client: ChatClient, notice: dict[str, Any]) -> None:
+            told.append((client.node, notice))
+
         for device in devices:
-            device.client.on("session:ended", told.append)
+            device.client.on("session:ended", partial(keep, device.client))
 
         for node, way in enumerate(ways):
             cut_off(cluster, node, way)
@@ -62,8 +67,8 @@ async def test_the_devices_of_nodes_that_are_cut_off_continue_on_another_node(st
             await asyncio.gather(*sending)
         moved = time.monotonic() - began
         assert {device.client.node for device in devices} == {str(cluster.ports[well])}
-        assert all(notice["reason"] == "cut_off" for notice in told)
-        assert {notice["node"] for notice in told} == {str(port) for port in cluster.ports[:well]}
+        assert all(notice["reason"] == "cut_off" and notice["reconnect"] for _, notice in told)
+        assert {node for node, _ in told} == {str(port) for port in cluster.ports[:well]}
         print(f"cut off: noticed after {max(after):.1f} s, all sends acked after {moved:.1f} s")
         # Nobody comes in while it is cut off, and is told to try elsewhere.
         _, token = await guest_token(cluster.urls[well], "Late")

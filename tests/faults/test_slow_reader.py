@@ -107,7 +107,8 @@ async def sip(client: RawWebSocket) -> None:
 async def join(client: RawWebSocket, token: str, device_id: str, conversation_id: str) -> None:
     """Begin a session that follows the conversation."""
     await client.open(token, device_id)
-    assert (await client.call("conversation:join", {"conversation_id": conversation_id}))["ok"]
+    request = {"request_id": f"join-{device_id}", "conversation_id": conversation_id}
+    assert (await client.call("conversation:join", request))["ok"]
 
 
 class Round:

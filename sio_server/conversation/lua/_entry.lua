@@ -90,7 +90,7 @@ end
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
-  local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n')
+  local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq')
   local seq, epoch, n = tonumber(known[1]) + 1, known[2], tonumber(known[5]) + 1
   local ts = now()
   local turn_id = entry_type == 'message' and seq or tonumber(about.turn_id)
@@ -104,12 +104,15 @@ local function append_entry(entry_type, data, about)
   local author = counts_for or (is_listed[entry_type] and AGENT or '')
   redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
   made.seq = seq
-  redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n)
+  local said_seq = (entry_type == 'message' or entry_type == 'answer') and seq or tonumber(known[6] or '0')
   if turn_id and not about.hides_itself then redis.call('ZADD', turns, turn_id, seq) end
   for _, other in ipairs(hides) do
     redis.call('HSET', hidden, other, seq)
     redis.call('ZREM', turns, other)
+    -- What was said last is the turn's message again, until the turn has another answer.
+    if tonumber(other) == said_seq then said_seq = turn_id end
   end
+  redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n, 'said_seq', said_seq)
   local first, retention = tonumber(known[3]), tonumber(known[4])
   if retention > 0 and seq - first + 1 > retention then
     local keep_from = seq - retention + 1
@@ -132,7 +135,6 @@ local function append_entry(entry_type, data, about)
     redis.call('HSET', meta, 'first', keep_from)
   end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #envelope) end
-  if entry_type == 'message' or entry_type == 'answer' then redis.call('HSET', meta, 'said_seq', seq) end
   redis.call('HINCRBY', stats, 'entries', 1)
   if acting_session == '' then
     publish('entry:appended', conversation_room, with_fields(envelope, 'n', n))

@@ -10,6 +10,6 @@ if redis.call('HGET', record, 'report') == this_one then return {'ok'} end
 redis.call('HSET', record, 'report', this_one)
 local numbered = with_fields(report, 'number', tonumber(number))
 redis.call('RPUSH', record .. ':reports', numbered)
-redis.call('LTRIM', record .. ':reports', -REPORTS_KEPT, -1)
+redis.call('LTRIM', record .. ':reports', -MAX_REPORTS, -1)
 publish_next('run:reported', 'run_id', run_id, 'version', tonumber(attempt), 'report', raw(numbered))
 return {'ok'}

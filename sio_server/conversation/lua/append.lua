@@ -18,6 +18,7 @@ local user_id, data, after, run_id, mentioned, people, edits, by, seen_epoch, se
 acting_session = cjson.decode(by).session_id
 
 -- This comes before membership: a user who has left since still gets the ack of what was accepted.
+made.always = true
 local repeated = first_reply()
 if repeated then return repeated end
 

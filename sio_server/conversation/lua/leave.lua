@@ -5,10 +5,11 @@
 -- include: entry request
 local user_id, session_id, data, abandoned_kept_ms = unpack(ARGV)
 acting_session = session_id
-return request(function()
+local gone = false
+local reply = request(function()
   local declined = redis.call('ZREM', invitations, user_id) == 1
   if redis.call('HDEL', members, user_id) == 0 then
-    if declined then expire_if_unreachable(abandoned_kept_ms) end
+    gone = declined
     return {'ok', 'left', '0'}
   end
   redis.call('HDEL', reads, user_id)
@@ -23,6 +24,9 @@ return request(function()
   end
   -- Nodes put the leaver's sessions out of the room when they meet this entry, in the order of the log.
   append_entry('member_left', data)
-  expire_if_unreachable(abandoned_kept_ms)
+  gone = true
   return {'ok', 'left', '1'}
 end)
+-- After the result is kept, so that it expires with the rest.
+if gone then expire_if_unreachable(abandoned_kept_ms) end
+return reply

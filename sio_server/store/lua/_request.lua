@@ -10,7 +10,9 @@ local digest, call_id = ARGV[#ARGV - 1], ARGV[#ARGV]
 made.by = ARGV[#ARGV - 2]
 
 local function first_reply()
-  local record = sent and redis.call('HGET', sent, made.by) or redis.call('GET', request_key)
+  local record = sent and redis.call('HGET', sent, made.by)
+  -- The result of a request that always makes an entry is nowhere else.
+  if not record and not made.always then record = redis.call('GET', request_key) end
   if not record then return nil end
   local known_digest, known_call, reply = string.match(record, '^(%x+) (%x+) %d+ (.*)$')
   if known_digest ~= digest then return {'request_id_reused'} end

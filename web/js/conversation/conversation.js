@@ -48,9 +48,10 @@ export class Conversation {
   // Entries that follow without a gap.
   add(entries) {
     for (const entry of entries) {
-      const { seq, ts, type, data } = entry;
+      const { seq, ts, type, data, hides } = entry;
       this.lastActivity = ts;
-      if (seq > this.read) this.unread.add(entry, state.me, [state.me, state.name]);
+      if (seq > this.read && !this.unread.add(entry, state.me, [state.me, state.name])) this.stale = true;
+      if (hides?.includes(this.last?.seq)) Object.assign(this, { last: null, stale: true });
       if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
       this.typing.delete(data.user_id);
     }

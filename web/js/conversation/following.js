@@ -87,7 +87,8 @@ export class Following {
         if (this.apply(c, view.error ? view : { ...view, verdict: "resumed" })) again.push(c);
       }
     }
-    await this.sync(again);
+    // Those that were left meanwhile are refused.
+    await this.sync([...again, ...due.values()]);
   }
 
   // Ask for views of these.
@@ -181,6 +182,7 @@ export class Following {
     this.outbox.delivered(c, entries);
     this.unmarked.add(c);
     lazy.deliveryMarks.loaded?.sendSoon(this.connection, this.unmarked);
+    if (c.stale && !this.catchingUp) this.readListSoon();
     for (const entry of entries) {
       hooks.onEntry(c.id, entry);
       if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);

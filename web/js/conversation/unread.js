@@ -10,7 +10,7 @@ export function mentions(text, names) {
   const people = [...text.matchAll(PERSON)].map(([, person]) => plain(person));
   return names.map(plain).some((name) => {
     // Chinese and Japanese write no space after a name.
-    const bare = /\p{Lo}$/u.test(name);
+    const bare = /[\p{Lo}\p{Lm}]$/u.test(name);
     return name && people.some((person) => (bare ? person.startsWith(name) : person === name));
   });
 }
@@ -28,11 +28,14 @@ export class Unread {
     return Math.min(this.count, this.#listed[1] + this.#since.filter(([, mentioned]) => mentioned).length);
   }
 
-  // An entry that came, of `me` with these names.
-  add({ seq, type, data }, me, names) {
-    if (seq <= this.#upTo || seq <= this.#since.at(-1)?.[0] || !SAID.has(type) || data.user_id === me) return;
+  // An entry that came, of `me` with these names. Returns false when it hides what the list may have counted.
+  add({ seq, type, data, hides = [] }, me, names) {
+    this.#since = this.#since.filter(([one]) => !hides.includes(one));
+    const known = !this.#listed[0] || hides.every((one) => one > this.#upTo);
+    if (seq <= this.#upTo || seq <= this.#since.at(-1)?.[0] || !SAID.has(type) || data.user_id === me) return known;
     this.#since.push([seq, type === "message" && mentions(data.text, names)]);
     if (this.#since.length > MOST) this.#since.shift();
+    return known;
   }
 
   onListed({ position, unread, mentions: mentioned }) {
