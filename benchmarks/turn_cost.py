@@ -37,7 +37,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.runs import ClaimedRun, NothingToDo, Runs
 from sio_server.conversation.turns import Turns

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
-from sio_server.conversation.marks import MarkedBy, Moves
+from sio_server.conversation.marks import Moves
 from sio_server.protocol.errors import Refused
 from sio_server.store.scripts import Request
 
 
-def session_of(user_id: str, device_id: str = "d") -> MarkedBy:
-    return MarkedBy(user_id, device_id, f"session-of-{device_id}")
+def session_of(user_id: str, device_id: str = "d") -> Author:
+    return Author(user_id, user_id, device_id, session_id=f"session-of-{device_id}")
 
 
 async def mark_read(log: ConversationLog, conversation_id: str, user_id: str, seq: int) -> int:
@@ -32,7 +33,7 @@ async def save_draft(
     return await log.marks.save_draft(conversation_id, session_of(user_id), text, request=request)
 
 
-async def _move(log: ConversationLog, conversation_id: str, by: MarkedBy, moves: Moves) -> dict[str, int]:
+async def _move(log: ConversationLog, conversation_id: str, by: Author, moves: Moves) -> dict[str, int]:
     moved = (await log.marks.move(by, {conversation_id: moves}))[conversation_id]
     if isinstance(moved, Refused):
         raise moved

@@ -7,9 +7,10 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from sio_server.conversation.author import Author
 from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
 from sio_server.conversation.view import RoomView, View, get_room_view, get_view
@@ -20,21 +21,6 @@ from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
-
-
-@dataclass(frozen=True)
-class Author:
-    """The user who does something, and the device."""
-
-    user_id: str
-    name: str
-    device_id: str
-    device_name: str = ""
-    session_id: str = ""
-
-    def to_json(self) -> str:
-        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id}`."""
-        return to_json(asdict(self))
 
 
 @dataclass(frozen=True)

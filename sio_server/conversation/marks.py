@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sio_server.conversation.author import Author
 from sio_server.conversation.quotas import Allowances
 from sio_server.protocol.errors import Refused
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Reply, Request, Scripts
-
-
-@dataclass(frozen=True)
-class MarkedBy:
-    """The session that marks or writes something."""
-
-    user_id: str
-    device_id: str
-    session_id: str
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class Marks:
         self._scripts = scripts
         self._allowances = allowances
 
-    async def move(self, by: MarkedBy, marks: Mapping[str, Moves]) -> dict[str, dict[str, int] | Refused]:
+    async def move(self, by: Author, marks: Mapping[str, Moves]) -> dict[str, dict[str, int] | Refused]:
         """Move marks of some conversations up; return where they are now, or why not, for each of them.
 
         All of it is one round trip, with one step for each conversation.
@@ -59,7 +51,7 @@ class Marks:
         }
 
     async def save_draft(
-        self, conversation_id: str, by: MarkedBy, text: str, *, request: Request | None = None
+        self, conversation_id: str, by: Author, text: str, *, request: Request | None = None
     ) -> int:
         """Keep the user's unsent text; return its revision. Raises Refused with `quota_exceeded`."""
         reply = await self._allowances.write(

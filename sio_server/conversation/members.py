@@ -9,8 +9,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from sio_server.conversation.author import Author
 from sio_server.conversation.listing import ConversationList
-from sio_server.conversation.log import Author, ConversationLog, new_epoch
+from sio_server.conversation.log import ConversationLog, new_epoch
 from sio_server.conversation.quotas import Quotas
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MADE_ID_PREFIX, ConversationCreate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Request, Scripts

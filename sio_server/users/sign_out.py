@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import REVOCATIONS, user_signed_out

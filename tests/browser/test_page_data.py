@@ -10,7 +10,8 @@ import pytest
 from playwright.async_api import Page, Route
 
 from sio_clients.conversation import Conversation
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import MARKS, look, say, until

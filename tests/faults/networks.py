@@ -7,7 +7,8 @@ import uuid
 
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.local.cluster import LocalCluster
 from sio_server.store.scripts import Scripts

@@ -11,7 +11,8 @@ import pytest
 
 from roomgraph.load import Histogram
 from sio_clients import ChatClient, Conversation, Entry, guest_token
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts

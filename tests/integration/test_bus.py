@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from sio_clients import ChatClient, Entry, guest_token
 from sio_server.cluster.status import read_status
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.conftest import RawClient

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.protocol.events import DELIVERY_SESSIONS, MAX_DELIVERED, ConversationCreate
 from tests.marking import mark_delivered
 from tests.waiting import Inbox

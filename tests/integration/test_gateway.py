@@ -14,7 +14,7 @@ import jwt
 import pytest
 import socketio
 
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.protocol.events import MAX_FRAME_BYTES, MAX_PAGE_BYTES, MAX_TEXT_BYTES, REQUESTS
 from sio_server.store.json_text import to_json
 from tests.conftest import SECRET, RawClient

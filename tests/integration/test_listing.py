@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sio_server.conversation import listing
+from sio_server.conversation.author import Author
 from sio_server.conversation.listing import SKEW_MS
-from sio_server.conversation.log import Author, Handed
+from sio_server.conversation.log import Handed
 from sio_server.protocol.events import (
     MAX_LIST_TEXT,
     MAX_PAGE_BYTES,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, ConversationLog, Handed
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Change, Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate

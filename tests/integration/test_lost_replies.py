@@ -19,7 +19,8 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_server.cluster.nodes import Nodes
-from sio_server.conversation.log import Author, ConversationLog, Handed
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import ClaimedRun, Runs

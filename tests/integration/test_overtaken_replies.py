@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import DeviceSignOut

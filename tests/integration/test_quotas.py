@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_clients import ChatClient, guest_token
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import AHEAD_BYTES, Quotas
 from sio_server.protocol.errors import Refused

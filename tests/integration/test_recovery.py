@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sio_clients import ChatClient, ConversationReset, Position, Refused, guest_token
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.protocol.events import ConversationCreate
 from tests.conftest import SECRET

@@ -18,7 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.proxy import Proxy

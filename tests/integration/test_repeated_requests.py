@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_clients import Refused
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.protocol.events import CHANGES, MAX_TEXT_BYTES, ConversationCreate
 from sio_server.store.keys import REQUEST_KEPT_MS, ConversationKeys, user_request
 from sio_server.store.scripts import Request

@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_clients import guest_token
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, STREAM_EVENTS

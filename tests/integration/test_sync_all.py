@@ -9,7 +9,7 @@ import pytest
 
 from sio_clients.conversation import Conversation
 from sio_clients.transport import Transport
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 from sio_server.protocol.events import MAX_PAGE_BYTES, MAX_TEXT_BYTES, ConversationCreate
 from sio_server.protocol.position import Position
 

@@ -13,7 +13,8 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from redis.asyncio import Redis
 
-from sio_server.conversation.log import Author, ConversationLog
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from sio_server.conversation.log import ConversationLog
-from sio_server.conversation.marks import MarkedBy, Moves
+from sio_server.conversation.marks import Moves
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
@@ -76,7 +76,7 @@ class MessageRequests:
             )
             for conversation_id, mark in request.marks.items()
         }
-        moved = await self._log.marks.move(_marked_by(session), marks)
+        moved = await self._log.marks.move(session.author, marks)
         return {
             "marks": {
                 conversation_id: {"error": at.to_wire()} if isinstance(at, Refused) else at
@@ -87,7 +87,7 @@ class MessageRequests:
     async def save_draft(self, session: Session, request: events.DraftSave) -> dict[str, Any]:
         rev = await self._log.marks.save_draft(
             request.conversation_id,
-            _marked_by(session),
+            session.author,
             request.text,
             request=identify(session, request),
         )
@@ -105,7 +105,3 @@ class MessageRequests:
         }
         await self._bus.emit(ServerEvent.TYPING_CHANGED, typing, room=conversation_room(request.conversation_id))
         return {}
-
-
-def _marked_by(session: Session) -> MarkedBy:
-    return MarkedBy(session.user_id, session.device_id, session.sid)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
-from sio_server.conversation.log import Author
+from sio_server.conversation.author import Author
 
 
 @dataclass(eq=False)
