@@ -111,21 +111,37 @@ async def test_a_run_that_waits_for_its_turn_is_shown_with_its_message_and_can_b
     bob = await open_page(1, "Bob", conversation=conversation)
     await say(ann, f"one gate:{tmp_path / 'gate'} two")
     await say(ann, "three")
-    await say(ann, "four")
+    four = f"four gate:{tmp_path / 'later'} five"
+    await say(ann, four)
     for page in (ann, bob):
         await expect(page.locator(".queued .note")).to_have_text(
-            ["Waiting for its turn: “three”", "Waiting for its turn: “four”"]
+            ["Waiting for its turn: “three”", f"Waiting for its turn: “{four}”"]
         )
         await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
     await bob.locator(".queued").first.get_by_role("button", name="Stop answering").click()
     for page in (ann, bob):
         await expect(page.locator(".line.stopped")).to_have_text("Stopped by Bob")
-        await expect(page.locator(".queued .note")).to_have_text(["Waiting for its turn: “four”"])
+        await expect(page.locator(".queued .note")).to_have_text([f"Waiting for its turn: “{four}”"])
         await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
     (tmp_path / "gate").touch()
+    for page in (ann, bob):  # what waited is written as any other
+        await expect(page.locator("[aria-busy=true] .text")).to_have_text("four")
+    (tmp_path / "later").touch()
     for page in (ann, bob):
-        await expect(page.locator(".agent .text")).to_have_text(["one two", "four"])
+        await expect(page.locator(".agent .text")).to_have_text(["one two", "four five"])
         await expect(page.locator("#stop")).to_be_hidden()
+
+
+async def test_a_run_that_waits_with_a_question_says_so(open_page: PageFactory, tmp_path: Path) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="asker")
+    await say(page, f"ask 1 gate:{tmp_path / 'gate'}")
+    await say(page, "second")
+    await expect(page.locator(".queued .note")).to_have_text("Waiting for its turn: “second”")
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".queued[aria-busy=true] .text")).to_have_attribute(
+        "data-thinking", "Waiting for its turn"
+    )
 
 
 async def test_a_run_whose_node_is_silent_says_so_also_to_a_screen_reader(

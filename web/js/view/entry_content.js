@@ -15,7 +15,7 @@ const SHARE = 4; // drawing a stream may take a fifth of the time
 export function dress(node, had, { agent, text, tools = [], interrupts = [], writing }, c, connection) {
   const part = (name, of = node) => of?.querySelector(name) ?? "";
   const body = part(".text");
-  const keep = had?.grow === null;
+  const keep = had?.grow === null && !writing; // one that waited had nothing to keep
   if (keep) body.replaceWith?.(part(".text", had));
   else if (agent && body) (node.grow = markdown(body))(text);
   else if (body) body.append(...plain(text));
