@@ -37,6 +37,7 @@ async def run_benchmark(*args: str) -> tuple[int, str]:
     return process.returncode, output.decode()
 
 
+@pytest.mark.faults
 async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_many_checkpoints(
     tmp_path: Path,
 ) -> None:

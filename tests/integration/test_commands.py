@@ -153,6 +153,7 @@ async def test_the_status_is_read_from_redis(cluster, new_client):
     assert facts["active_sessions"] >= 1
 
 
+@pytest.mark.faults
 async def test_up_plays_the_tour_writes_its_facts_and_leaves_no_process_behind(tmp_path):
     port = free_ports(3)
     facts_file = tmp_path / "facts.json"
@@ -263,6 +264,7 @@ async def test_a_question_that_is_asked_on_one_node_is_answered_once_on_another(
     assert json.loads(facts.read_text())["scenes"] == {"approval": told}
 
 
+@pytest.mark.faults
 async def test_the_tour_fails_when_messages_do_not_reach_every_node(cluster, start_cluster, tmp_path):
     # Two clusters that know nothing of each other: what is written on one does not come to the other.
     other = await start_cluster(nodes=1)
@@ -275,6 +277,7 @@ async def test_the_tour_fails_when_messages_do_not_reach_every_node(cluster, sta
     assert json.loads(facts.read_text())["ok"] is False
 
 
+@pytest.mark.faults
 async def test_an_interrupted_tour_does_not_exit_with_success(tmp_path):
     port = free_ports(1)
     arguments = ("--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
@@ -286,6 +289,7 @@ async def test_an_interrupted_tour_does_not_exit_with_success(tmp_path):
     assert "All processes are stopped" in output.decode()
 
 
+@pytest.mark.faults
 async def test_up_restarts_a_node_and_redis_that_exit_unexpectedly_and_says_so(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")
@@ -301,6 +305,7 @@ async def test_up_restarts_a_node_and_redis_that_exit_unexpectedly_and_says_so(t
     assert process.returncode == 0
 
 
+@pytest.mark.faults
 async def test_up_prints_the_stage_url_and_does_not_report_nodes_killed_there_as_unexpected(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "zh")
@@ -443,6 +448,7 @@ def test_a_line_answers_the_first_open_question_by_value_label_or_number(line, i
     assert read_answer(line, interrupts) == answer
 
 
+@pytest.mark.faults
 async def test_a_taken_or_claimed_port_and_a_left_over_process_are_named_with_what_to_do(tmp_path):
     port = free_ports(3)
     arguments = ("up", "--port", str(port), "--data-dir", str(tmp_path), "--lang", "en")
@@ -468,6 +474,7 @@ async def test_a_taken_or_claimed_port_and_a_left_over_process_are_named_with_wh
     assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+@pytest.mark.faults
 async def test_nodes_and_redis_end_with_the_command_however_it_ends(tmp_path):
     port = free_ports(1)
     process = await start("up", "--port", str(port), "--nodes", "1", "--data-dir", str(tmp_path), "--lang", "en")

@@ -109,6 +109,7 @@ class PrintedClient:
         await self.says("9 answer")
 
 
+@pytest.mark.faults
 async def test_the_printed_clients_stream_answer_a_question_and_survive_a_killed_node(start_cluster, tmp_path):
     (tmp_path / "node_modules").symlink_to(ROOT / "web" / "node_modules")
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.15")
