@@ -98,7 +98,7 @@ class Scripts:
     async def user(
         self, name: str, user_id: str, request: Request | None = None, /, **arguments: Argument
     ) -> Reply:
-        """Run a script on the sessions and devices of one user."""
+        """Run a script on what is kept of one user: sessions, devices, lists, quotas."""
         kept_at = user_request(user_id, request.request_id) if request else ""
         return await self._run(
             name, user_keys(user_id), lambda call_id: user_call(user_id, call_id), arguments, request, kept_at

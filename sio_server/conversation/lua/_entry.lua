@@ -61,7 +61,7 @@ local function read_entry(seq)
   return found and found[2][2]
 end
 
--- What a list of conversations reads of an entry, besides its author: those by the agent that it counts.
+-- The author of an answer or a question, as the log's fields name it for lists of conversations, which count both.
 local AGENT = 'agent:'
 local is_listed = {answer = true, interrupt = true}
 

@@ -1,8 +1,8 @@
 -- Take the lease of a conversation, and its first unfinished run.
 --   holding         a fencing token that the node holds already, or ''
 --   failed          the run whose attempt under it has failed, or ''
--- Returns idle when nothing is to be done; held: ms, while another node holds the lease: after so long it is stalled, or
--- expires, unless it is renewed; or
+-- Returns idle when nothing is to be done; held: ms, while another node holds the lease: look again after so long, when
+-- the run would be stalled, or if it is stalled already, when the lease expires; or
 -- ok: token, run_id, attempt, input_seq, epoch, input (its envelope or ''), kind, failures, source (the thread to begin
 -- from or ''), began_from (the thread from which the first attempt began or ''), answers (JSON or ''), replaces (seq of
 -- the entry that the run's will replace, or ''), graph, agent_name.

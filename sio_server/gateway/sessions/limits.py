@@ -37,7 +37,7 @@ class EventClass(StrEnum):
 
     WRITE = "write"  # it writes or begins something: RATE_LIMIT_USER
     MARK = "mark"  # it reports something small, and often: RATE_LIMIT_MARKS
-    READ = "read"  # it changes nothing
+    READ = "read"  # it changes nothing that is stored
 
 
 # Every event has a class. A draft is a write, since it may be as long as a message.
