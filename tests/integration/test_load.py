@@ -35,9 +35,9 @@ async def test_a_fleet_talks_and_every_device_gets_everything(fleet: Fleet) -> N
     assert await fleet.settle(5) == 0
     figures = fleet.take_figures()
     assert figures.sent == figures.acked > 20
-    # Messages alone: a join that was read in a page may come live after the figures were taken.
-    assert figures.latency.count == figures.sent * 6
-    assert figures.delivered >= figures.latency.count
+    # Live, or in what a node or device read because it had missed something; joins may come late in both.
+    assert figures.latency.count + figures.caught_up >= figures.sent * 6
+    assert figures.latency.count > figures.sent * 3
     assert 0 < figures.latency.quantile(0.5) < 2
     assert is_whole(figures)
 
