@@ -18,6 +18,8 @@ from roomgraph.conform.scripted_server import ScriptedServer
 
 SHOW = "show"
 SHOW_S = 5.0  # a client that answers `show` does so within this time
+TOLD_S = 0.1  # for `session:ended` to leave before the connection is cut
+AWAY_S = 2.0  # a client that would come back has come back by then
 
 
 def _check_position(server: ScriptedServer, got: object, wanted: object) -> None:
@@ -59,7 +61,6 @@ async def _check_shown(server: ScriptedServer) -> None:
 async def a_client_asks_after_each_connect(server: ScriptedServer) -> None:
     await server.emit(server.room.message("before"))
     known = server.room.position
-    await asyncio.sleep(0)
     await server.quiet("nothing was missing")
     await server.cut()
     asked = await server.next_ask("after a connect")
@@ -195,7 +196,7 @@ async def a_client_comes_back_when_it_is_told_to(server: ScriptedServer) -> None
     known = server.room.position
     ended = {"reason": "node_stopping", "reconnect": True, "after_ms": 100, "nodes": [], "by": None}
     await server.emit(("session:ended", ended))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(TOLD_S)
     await server.cut()
     asked = await server.next_ask("after `session:ended` with `reconnect`")
     _check_position(server, asked.position, known)
@@ -207,9 +208,9 @@ async def a_client_stays_away_when_it_is_told_to(server: ScriptedServer) -> None
         server.connected.get_nowait()
     ended = {"reason": "signed_out", "reconnect": False, "after_ms": 0, "nodes": [], "by": None}
     await server.emit(("session:ended", ended))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(TOLD_S)
     await server.cut()
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(AWAY_S)
     if not server.connected.empty():
         raise Broken("it connected again after `session:ended` without `reconnect`")
 

@@ -45,8 +45,8 @@ class Person(Sent):
     name: str
 
 
-class Created(Person):
-    """The data of `conversation_created`: the owner, and the settings."""
+class ChosenSettings(Sent):
+    """What the owner chose when the conversation was created."""
 
     title: str
     access: Access
@@ -54,6 +54,10 @@ class Created(Person):
     graph: str
     multitask_strategy: MultitaskStrategy
     approvals: Approvals
+
+
+class Created(Person, ChosenSettings):
+    """The data of `conversation_created`: the owner, and the settings."""
 
 
 class Message(Person):

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from sio_server.protocol.entries import LiveEntry, PageEntry, Question
-from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq, ServerEvent
+from sio_server.protocol.entries import ChosenSettings, LiveEntry, PageEntry, Question
+from sio_server.protocol.events import Seq, ServerEvent
 from sio_server.protocol.sent import Maybe, Sent
 
 
@@ -225,7 +225,7 @@ class Card(Sent):
     last_activity: str
 
 
-class RoomView(_InConversation):
+class RoomView(_InConversation, ChosenSettings):
     """A conversation as all of its members may see it at one moment, with the entries above `after`."""
 
     verdict: Literal["resumed", "snapshot", "reset"]
@@ -238,12 +238,6 @@ class RoomView(_InConversation):
     entries: list[PageEntry]
     runs: list[Run]
     interrupts: list[OpenQuestion]
-    title: str
-    access: Access
-    agent: AgentMode
-    graph: str
-    multitask_strategy: MultitaskStrategy
-    approvals: Approvals
     owner: str
     reads: Maybe[dict[str, Seq]] = None  # left out of a sync without marks
     delivered: Maybe[list[DeliveryMark]] = None

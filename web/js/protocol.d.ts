@@ -132,6 +132,12 @@ export type ConversationReset = {
 
 /** Of `conversation:create`. */
 export type CreateAck = {
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -143,12 +149,6 @@ export type CreateAck = {
   entries: LoggedEntry[];
   runs: Run[];
   interrupts: OpenQuestion[];
-  title: string;
-  access: "open" | "invitation";
-  agent: "always" | "mention" | "off";
-  graph: string;
-  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
-  approvals: "members" | "owner";
   owner: string;
   reads?: Record<string, number>;
   delivered?: DeliveryMark[];
@@ -162,14 +162,14 @@ export type CreateAck = {
 
 /** The data of `conversation_created`: the owner, and the settings. */
 export type Created = {
-  user_id: string;
-  name: string;
   title: string;
   access: "open" | "invitation";
   agent: "always" | "mention" | "off";
   graph: string;
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
+  user_id: string;
+  name: string;
 };
 
 /** What a device has received. */
@@ -403,6 +403,12 @@ export type ItemError = {
 
 /** Of `conversation:join`. */
 export type JoinAck = {
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -414,12 +420,6 @@ export type JoinAck = {
   entries: LoggedEntry[];
   runs: Run[];
   interrupts: OpenQuestion[];
-  title: string;
-  access: "open" | "invitation";
-  agent: "always" | "mention" | "off";
-  graph: string;
-  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
-  approvals: "members" | "owner";
   owner: string;
   reads?: Record<string, number>;
   delivered?: DeliveryMark[];
@@ -707,6 +707,12 @@ export type RespondAck = {
 
 /** A conversation as all of its members may see it at one moment, with the entries above `after`. */
 export type RoomView = {
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -718,12 +724,6 @@ export type RoomView = {
   entries: LoggedEntry[];
   runs: Run[];
   interrupts: OpenQuestion[];
-  title: string;
-  access: "open" | "invitation";
-  agent: "always" | "mention" | "off";
-  graph: string;
-  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
-  approvals: "members" | "owner";
   owner: string;
   reads?: Record<string, number>;
   delivered?: DeliveryMark[];
@@ -902,6 +902,12 @@ export type SyncAck = {
 
 /** The answer to create, join and each conversation of a sync; `members` null: they did not fit, ask. */
 export type SyncResult = {
+  title: string;
+  access: "open" | "invitation";
+  agent: "always" | "mention" | "off";
+  graph: string;
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -913,12 +919,6 @@ export type SyncResult = {
   entries: LoggedEntry[];
   runs: Run[];
   interrupts: OpenQuestion[];
-  title: string;
-  access: "open" | "invitation";
-  agent: "always" | "mention" | "off";
-  graph: string;
-  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
-  approvals: "members" | "owner";
   owner: string;
   reads?: Record<string, number>;
   delivered?: DeliveryMark[];
