@@ -8,7 +8,7 @@ from langchain.chat_models import init_chat_model
 from tests.zoo.tools import look_up, multiply, wait_for
 
 
-def deep(model: str):  # type: ignore[no-untyped-def]
+def deep(model: str):
     chat = init_chat_model(model)
     researcher = {
         "name": "researcher",
@@ -20,7 +20,7 @@ def deep(model: str):  # type: ignore[no-untyped-def]
         chat,
         [multiply, wait_for],
         system_prompt="You are the chief.",
-        subagents=[researcher],  # type: ignore[list-item]
+        subagents=[researcher],
     )
 
 

@@ -9,7 +9,7 @@ from mcp.server.fastmcp import FastMCP
 
 from tests.zoo.tools import note
 
-server = FastMCP("tea")
+server = FastMCP("tea", log_level="WARNING")
 
 
 @server.tool()

@@ -9,7 +9,7 @@ from langgraph_supervisor import create_supervisor
 from tests.zoo.tools import look_up, multiply, wait_for
 
 
-def team(model: str):  # type: ignore[no-untyped-def]
+def team(model: str):
     chat = init_chat_model(model)
     buyer = create_agent(chat, [look_up, wait_for], name="buyer", system_prompt="You are the buyer.")
     accountant = create_agent(chat, [multiply], name="accountant", system_prompt="You are the accountant.")

@@ -9,7 +9,7 @@ from langgraph_swarm import create_handoff_tool, create_swarm
 from tests.zoo.tools import look_up, multiply, wait_for
 
 
-def swarm(model: str):  # type: ignore[no-untyped-def]
+def swarm(model: str):
     chat = init_chat_model(model)
     alice = create_agent(
         chat,
