@@ -249,7 +249,7 @@ async def test_a_refusal_of_the_model_is_an_answer(devices):
 async def test_images_and_files_are_parts_and_an_image_alone_is_an_answer(devices):
     ann = await devices.start("painter")
     answer = await turn(ann, "a pixel")
-    data = [(part["kind"], part.get("data")) for part in parts_of(answer)]
+    data: list[Any] = [(part["kind"], part.get("data")) for part in parts_of(answer)]
     assert [kind for kind, _ in data] == ["text", "image", "image", "file"]
     assert data[1][1]["url"].startswith("data:image/png;base64,")
     assert data[2][1]["url"] == "https://example.org/photo.jpg"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sio_clients.conversation import Entry
+from sio_server.protocol.events import Entry
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.providers.server import Providers
