@@ -14,7 +14,7 @@ from tests.served.devices import Device
 from tests.served.zoo import call, parts_of, previewed, reported_tools, script, texts, tools_of
 from tests.waiting import poll
 
-pytest_plugins = ["tests.served.zoo"]
+pytest_plugins = ["tests.served.zoo_fixtures"]
 
 
 async def turn(device: Device, text: str) -> Any:

@@ -1,19 +1,16 @@
-"""One cluster of two nodes that serves the zoo, with the model servers that its agents ask."""
+"""The zoo as nodes serve it, and what devices are shown of it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from sio_server.protocol.events import Entry
 from sio_server.local.cluster import LocalCluster
-from tests.conftest import NODE_SETTINGS, free_ports
+from tests.conftest import NODE_SETTINGS
 from tests.providers.server import Providers
-from tests.served.devices import Device, Devices, devices_of
+from tests.served.devices import Device
 
 LANGGRAPH_JSON = Path(__file__).parents[1] / "zoo" / "langgraph.json"
 
@@ -34,35 +31,6 @@ def settings_of(models: Providers, notes: Path, **more: str) -> dict[str, str]:
     """The settings of nodes that serve the zoo."""
     served = {"LANGGRAPH_JSON": str(LANGGRAPH_JSON), "RUN_ATTEMPTS": "2", "ZOO_NOTES": str(notes)}
     return {**NODE_SETTINGS, **served, **models.environment, **more}
-
-
-@pytest.fixture(scope="session")
-async def zoo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zoo]:
-    """The cluster. A graph that fails is tried twice."""
-    folder = tmp_path_factory.mktemp("zoo")
-    notes = folder / "notes"
-    async with Providers() as models:
-        cluster = LocalCluster(free_ports(2), 2, folder / "cluster", settings=settings_of(models, notes))
-        try:
-            await cluster.start()
-            yield Zoo(cluster, models, notes)
-        finally:
-            await cluster.stop()
-
-
-@pytest.fixture
-async def devices(zoo: Zoo) -> AsyncIterator[Devices]:
-    """Devices at its nodes."""
-    async with devices_of(zoo.cluster) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def no_rule_is_broken(zoo: Zoo) -> Iterator[None]:
-    """No request of an agent may be refused by a provider."""
-    zoo.models.refused.clear()
-    yield
-    assert zoo.models.refused == []
 
 
 # --- what a device was shown
