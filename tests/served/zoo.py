@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sio_server.protocol.events import Entry
 from sio_server.local.cluster import LocalCluster
+from sio_server.protocol.events import Entry
 from tests.conftest import NODE_SETTINGS
 from tests.providers.server import Providers
 from tests.served.devices import Device
