@@ -67,6 +67,8 @@ class Execution:
         self._max_steps = max_steps
         self._interrupts: list[Interrupt] = []
         self._reported: set[tuple[str, str]] = set()
+        self._part: int | None = None  # that of the message that speaks
+        self._said_by: str | None = None
         self._values: dict[str, Any] = {}
         self._on_step = on_step  # called with a node's name, and the checkpoints of the run that its step made
         self._checkpoints = 0
@@ -131,7 +133,7 @@ class Execution:
         if mode == "messages":
             message = part[0]
             if isinstance(message, (AIMessage, AIMessageChunk)):
-                self._stream.add_text(message.id, valid_unicode(str(message.text)))
+                self._say(message.id, valid_unicode(str(message.text)))
         elif mode == "custom":
             self._stream.add_report({"kind": "custom", "data": bounded_json(part)})
         elif mode == "updates":
@@ -156,6 +158,15 @@ class Execution:
                 for node in self._ran:
                     self._on_step(node, self._checkpoints)
                 self._ran.clear()
+
+    def _say(self, message_id: str | None, text: str) -> None:
+        """Each message says its own part."""
+        if not text:
+            return
+        if self._part is None or self._said_by not in (None, message_id):
+            self._part = self._stream.begin_part("text", self._run.agent_name)
+        self._said_by = message_id
+        self._stream.add_text(self._part, text)
 
     def _report_tools(self, update: Any) -> None:
         """Report tool calls and their results, each once: those of a subgraph come again from its parent graph."""
