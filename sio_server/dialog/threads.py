@@ -72,12 +72,14 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
         "conversation_id": run.conversation_id,
         "fencing_token": run.token,
     }
-    metadata = {
+    metadata: dict[str, Any] = {
         RUN: run.run_id,
         "attempt": run.attempt,
         "thread_id": run.conversation_id,
         "session_id": run.conversation_id,
     }
+    if run.input is not None:
+        metadata["user_id"] = str(run.input["data"]["user_id"])
     return {"configurable": configurable, "metadata": metadata, "run_name": run.graph}
 
 
