@@ -32,10 +32,10 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     )
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setattr(run_trees, "_CLIENT", client)
-    langsmith.utils.get_env_var.cache_clear()
+    langsmith.utils.get_env_var.cache_clear()  # type: ignore[attr-defined]
     yield exporter
     client.close()
-    langsmith.utils.get_env_var.cache_clear()
+    langsmith.utils.get_env_var.cache_clear()  # type: ignore[attr-defined]
 
 
 def told(span: ReadableSpan, name: str) -> Any:
