@@ -124,7 +124,7 @@ class Runs:
             checkpoint=checkpoint,
             shared=int(shared),
         )
-        return NodesLost(int(reply["lost"]), reply["shared"] == "1")
+        return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
 
     async def renew_lease(self, run: ClaimedRun) -> None:
         """Keep the lease for another LEASE_MS."""
