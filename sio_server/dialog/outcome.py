@@ -9,7 +9,7 @@ from sio_server.protocol.run import RunStatus
 
 MAX_ATTEMPTS = 20  # a run that ends so many nodes, or loses the store so often, is ended as failed
 NODES_LOST = 2  # a run that has ended so many nodes at the same step is not given to another
-NODES_LOST_SHARED = 4  # the same when it may have been another run that ended the last of them
+NODES_LOST_SHARED = 3  # the same when it may have been another run that ended the last of them
 BACK_OFF_S = 0.5  # before the second attempt at a graph that failed; then doubled
 MAX_DOUBLINGS = 3  # of the pause after an attempt that failed through no fault of the graph
 

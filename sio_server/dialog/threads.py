@@ -77,9 +77,10 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
         "attempt": run.attempt,
         "thread_id": run.conversation_id,
         "session_id": run.conversation_id,
+        "langfuse_session_id": run.conversation_id,
     }
     if run.input is not None:
-        metadata["user_id"] = str(run.input["data"]["user_id"])
+        metadata["user_id"] = metadata["langfuse_user_id"] = str(run.input["data"]["user_id"])
     return {"configurable": configurable, "metadata": metadata, "run_name": run.graph}
 
 

@@ -68,7 +68,8 @@ async def test_attempts_and_turns_are_traced_as_one_conversation_under_the_graph
 
     found = await poll(finished, "the spans of three attempts", came=spans.get_finished_spans)
     assert {span.name for span in found} == {"work"}
-    for name, value in (("thread_id", conversation), ("session_id", conversation), ("user_id", "ann")):
+    told_of_all = dict.fromkeys(("thread_id", "session_id", "langfuse_session_id"), conversation)
+    for name, value in (*told_of_all.items(), ("user_id", "ann"), ("langfuse_user_id", "ann")):
         assert {told(span, name) for span in spans.get_finished_spans()} == {value}
     assert [(told(span, "roomgraph_run"), told(span, "attempt")) for span in found] == [
         *((runs[0], 1), (runs[0], 2), (runs[1], 1))

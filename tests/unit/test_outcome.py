@@ -110,7 +110,7 @@ def test_a_lost_store_is_no_failure_of_the_graph_and_its_pauses_are_bounded() ->
 
 def test_a_run_that_ended_two_nodes_is_not_started_on_a_third_unless_another_may_have_ended_them() -> None:
     assert [has_ended_nodes(lost, shared=False) for lost in range(4)] == [False, False, True, True]
-    assert [has_ended_nodes(lost, shared=True) for lost in range(6)] == [False] * 4 + [True] * 2
+    assert [has_ended_nodes(lost, shared=True) for lost in range(6)] == [False] * 3 + [True] * 3
 
 
 def test_a_run_is_not_started_more_often_than_is_allowed() -> None:
