@@ -107,7 +107,8 @@ class Attempts:
         self._stopping.set()
 
     async def settle(self) -> None:
-        """Wait until old checkpoints are deleted."""
+        """Wait until old checkpoints are deleted; what Redis does not answer now is left to other nodes."""
+        self._stopping.set()
         await asyncio.gather(*self._deleting, return_exceptions=True)
 
     async def execute(self, run: ClaimedRun) -> None:

@@ -38,7 +38,8 @@ class Suspects:
             async with self._turn:
                 if self._begun:
                     await asyncio.sleep(max(0.0, self._alone_until - loop.time()))
-                await self._note_shared()
+                for token in list(self._begun):
+                    await self._note_shared(token)
                 lost = await self._runs.adopt_thread(run, checkpoint)
                 has_company = bool(self._begun)
                 self._begun[run.token] = run, checkpoint
@@ -47,7 +48,7 @@ class Suspects:
         finally:
             self._waiting -= 1
         if has_company:
-            task = asyncio.create_task(self._note_shared_later(alone_s))
+            task = asyncio.create_task(self._note_shared_later(run.token, alone_s))
             self._noting.add(task)
             task.add_done_callback(self._noting.discard)
         return lost
@@ -57,15 +58,16 @@ class Suspects:
         self._begun.pop(run.token, None)
         self._shared.discard(run.token)
 
-    async def _note_shared_later(self, seconds: float) -> None:
+    async def _note_shared_later(self, token: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
         if len(self._begun) > 1:
-            await self._note_shared()
+            await self._note_shared(token)
 
-    async def _note_shared(self) -> None:
-        """Note of those that have begun that another one may end the node, now that each has been the latest."""
-        unshared = [(token, *begun) for token, begun in self._begun.items() if token not in self._shared]
-        for token, run, checkpoint in unshared:
-            with contextlib.suppress(LeaseLost, Unavailable):
-                await self._runs.adopt_thread(run, checkpoint, shared=True)
-                self._shared.add(token)
+    async def _note_shared(self, token: str) -> None:
+        """Note of a run that has been the latest to begin that another one may end the node from now on."""
+        if token in self._shared or token not in self._begun:
+            return
+        run, checkpoint = self._begun[token]
+        with contextlib.suppress(LeaseLost, Unavailable):
+            await self._runs.adopt_thread(run, checkpoint, shared=True)
+            self._shared.add(token)

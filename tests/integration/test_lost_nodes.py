@@ -10,6 +10,7 @@ from sio_server.conversation.runs import ClaimedRun, NodesLost
 from sio_server.dialog import suspects as suspects_module
 from sio_server.dialog.suspects import Suspects
 from sio_server.store.keys import ConversationKeys
+from sio_server.tasks import end_tasks
 from tests.served.dialogs import Dialogs
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -106,7 +107,8 @@ async def test_a_node_that_was_only_paused_takes_its_count_back(dialogs, late):
     assert lost.count == 1
 
 
-async def test_suspects_of_a_node_begin_one_after_another_and_the_last_to_begin_is_known(dialogs, monkeypatch):
+@pytest.mark.parametrize("third", [False, True])
+async def test_suspects_begin_one_after_another_and_the_last_to_begin_is_known(dialogs, monkeypatch, third):
     monkeypatch.setattr(suspects_module, "ALONE_S", 0.3)
     runs = dialogs.runs("n2")
     suspects = Suspects(runs)
@@ -127,12 +129,18 @@ async def test_suspects_of_a_node_begin_one_after_another_and_the_last_to_begin_
     await beginning[1]
     assert order == rooms[:2]
     assert loop.time() - began >= 0.3
-    # Now the node ends: the second run is the one that had just begun, and the third had not.
-    beginning[2].cancel()
+    if third:
+        noting = list(suspects._noting)
+        await beginning[2]
+        await asyncio.gather(*noting)
+    else:
+        await end_tasks([beginning[2]])
+    # Now the node ends, and the run that began last is the one.
     for room in rooms:
         await lose(dialogs, room)
     lost = [(await begin(dialogs, room, "n3", "c1"))[1] for room in rooms]
-    assert lost == [NodesLost(2, shared=True), NodesLost(2, shared=False), NodesLost(1, shared=False)]
+    expected = [(2, True), (2, third), (2 if third else 1, False)]
+    assert lost == [NodesLost(count, shared=shared) for count, shared in expected]
 
 
 async def test_suspects_that_have_all_been_at_work_for_a_while_share_the_blame(dialogs, monkeypatch):
