@@ -160,6 +160,8 @@ class Failed(Final):
         "too_many_steps",
         "interrupted_too_often",
         "unknown_graph",
+        "graph_changed",
+        "node_lost",
         "answer_too_large",
     ]
     reason: str

@@ -13,6 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.dialog.savers.errors import WrongSaver, is_store_error
+from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
@@ -49,7 +50,7 @@ class CheckpointStore:
         )
         self._redis = with_our_connections(Redis.from_pool(pool))
         self._kind = kind
-        self.saver: Saver = PlainRedisSaver(self._redis)
+        self.saver: Saver = MarkedPlainSaver(self._redis)
 
     async def set_up(self, wait_s: float = SETUP_WAIT_S) -> None:
         """Choose the saver and prepare Redis for it; other nodes may be doing the same at this moment.
@@ -100,8 +101,8 @@ class CheckpointStore:
                     "this Redis has no JSON and Search: checkpoints are kept by the plain saver, "
                     "which needs neither"
                 )
-            return PlainRedisSaver(self._redis)
-        saver = RedisSaver(redis_client=self._redis)
+            return MarkedPlainSaver(self._redis)
+        saver = MarkedRedisSaver(redis_client=self._redis)
         await saver.asetup()
         return saver
 
