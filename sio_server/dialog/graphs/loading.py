@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 from zlib import crc32
 
-from langgraph.channels.delta import DeltaChannel
 from langgraph.channels.last_value import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph, StateGraph
@@ -249,12 +248,4 @@ def _checked(found: Any, where: str) -> Graph:
             f"{where}: its messages have no reducer, so each turn would forget those before. Give it messages: "
             "Annotated[list[AnyMessage], add_messages]"
         )
-    for graph in (found, *(inner for _, inner in found.get_subgraphs(recurse=True))):
-        for key, channel in getattr(graph, "channels", {}).items():
-            if isinstance(channel, DeltaChannel):
-                # Each attempt begins with a copy of the last checkpoint, and this one lies in those before it.
-                raise BadGraph(
-                    f"{where}: its {key} is a DeltaChannel, which cannot be served. Give it a reducer such as "
-                    "add_messages"
-                )
     return found
