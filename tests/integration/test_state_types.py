@@ -14,19 +14,16 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import BaseModel
 
-from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.savers.serializer import StateSerializer
 from sio_server.dialog.savers.store import CheckpointStore
-from sio_server.dialog.threads import copy_tip
 from sio_server.local.cluster import LocalCluster
-from sio_server.store.keys import ConversationKeys
 from tests.graphs import typed
+from tests.served.copies import Copies, hold_lease
 
-TOKEN = "7"
 WAYS = ("written", "asked", "resumed with", "held", "answered")
 
 
-@pytest.fixture(params=["plain", "redis"])
+@pytest.fixture(params=["plain", "redis"], scope="module")
 async def store(cluster: LocalCluster, request: pytest.FixtureRequest) -> AsyncIterator[CheckpointStore]:
     made = CheckpointStore(cluster.redis_url, request.param)
     await made.set_up()
@@ -57,65 +54,31 @@ def described(value: Any) -> Any:
     return kind, repr(value)
 
 
-class Copies:
-    """Threads of one saver, each begun as a copy of the one before, as attempts of a run are."""
+async def pending(copies: Copies) -> dict[str, Any]:
+    found = await copies.saver.aget_tuple(copies.config)
+    return {channel: value for _, channel, value in found.pending_writes}
 
-    def __init__(self, saver: Any, conversation_id: str) -> None:
-        self.saver = saver
-        self.conversation_id = conversation_id
-        self.number = 1
 
-    @property
-    def config(self) -> Any:
-        return {"configurable": {"thread_id": self.run(self.number).thread_id}}
-
-    def run(self, number: int) -> ClaimedRun:
-        return ClaimedRun(
-            conversation_id=self.conversation_id,
-            epoch=str(number),
-            run_id="r",
-            kind="message",
-            attempt=1,
-            failures=0,
-            token=TOKEN,
-            input_seq=1,
-            input=None,
-            source=f"{self.conversation_id}@{number - 1}#{TOKEN}",
-            began_from="",
-            answers={},
-            replaces=None,
-            graph="g",
-            agent_name="g",
-        )
-
-    async def take_over(self) -> None:
-        """Continue in a copy of the thread; the old one is deleted."""
-        if not isinstance(self.saver, InMemorySaver):
-            self.number += 1
-            run = self.run(self.number)
-            await copy_tip(self.saver, run, whole=True, subgraphs=False)
-            await self.saver.adelete_thread(run.source)
-
-    async def pending(self) -> dict[str, Any]:
-        found = await self.saver.aget_tuple(self.config)
-        return {channel: value for _, channel, value in found.pending_writes}
+async def _nothing() -> None:
+    """Memory is of one process: nothing takes over."""
 
 
 async def ways(saver: Any, conversation_id: str, name: str) -> dict[str, Any]:
     """What comes back of a value in each way."""
     copies = Copies(saver, conversation_id)
+    take_over = _nothing if isinstance(saver, InMemorySaver) else copies.take_over
     graph = typed.builder().compile(checkpointer=saver)
     await graph.ainvoke({"name": name}, copies.config, durability="sync")
-    await copies.take_over()
-    found = await copies.pending()
+    await take_over()
+    found = await pending(copies)
     back = {"written": found["held"], "asked": found["__interrupt__"][0].value}
     answer = {found["__interrupt__"][0].id: typed.VALUES[name]()}
     with pytest.raises(LookupError):
         await graph.ainvoke(Command(resume=answer), copies.config, durability="sync")
-    await copies.take_over()
-    back["resumed with"] = (await copies.pending())["__resume__"]
+    await take_over()
+    back["resumed with"] = (await pending(copies))["__resume__"]
     await graph.ainvoke(None, copies.config, durability="sync")
-    await copies.take_over()
+    await take_over()
     values = (await graph.aget_state(copies.config)).values
     return back | {"held": values.get("held"), "answered": values.get("answered")}
 
@@ -131,7 +94,7 @@ async def what_happens(saver: Any, conversation_id: str, name: str) -> Any:
 
 @pytest.mark.parametrize("name", typed.VALUES)
 async def test_state_comes_back_as_from_memory(store, redis, new_id, name):
-    await redis.hset(ConversationKeys(new_id).lease, "token", TOKEN)
+    await hold_lease(redis, new_id)
     there = await what_happens(store.saver, new_id, name)
     assert there == await what_happens(InMemorySaver(), "c", name)
     if name in typed.REFUSED:
