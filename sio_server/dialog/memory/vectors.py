@@ -25,8 +25,8 @@ MAX_NEAREST = 10_000  # of one search
 class Vectors:
     """One document for each item that has texts, found by the namespaces that it is in.
 
-    It is written after its item. Where a node dies between, the item has the vectors of its earlier value, or none;
-    the run's next attempt writes it again.
+    It is written after its item. Where a node dies between, the item has the vectors of its earlier value, or
+    none; the run's next attempt writes it again.
     """
 
     def __init__(self, redis: Redis, index: IndexConfig) -> None:
