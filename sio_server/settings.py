@@ -64,7 +64,7 @@ _HINTS = {
     "LANGGRAPH_JSON": "write the path of a langgraph.json",
     "MODEL": "write provider:model, such as openai:gpt-4o-mini or ollama:llama3.2",
     "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
-    "CHECKPOINTER": "write auto, redis (needs the JSON and Search of Redis 8) or plain (any Redis)",
+    "CHECKPOINTER": "write plain (any Redis) or redis (needs the JSON and Search of Redis 8)",
     "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
     "STAGE_KEY": "write at least 16 letters, digits, - and _ that nobody can guess, the same on every node, "
     "or nothing: then there is no stage",
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     langgraph_json: str = ""
     model: str = ""
     model_timeout: Annotated[float, Field(ge=1, le=3600)] = 60.0
-    checkpointer: Literal["auto", "redis", "plain"] = "auto"
+    checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "warning"

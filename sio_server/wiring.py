@@ -20,6 +20,7 @@ from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
+from sio_server.dialog.memory import RedisStore
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
@@ -160,6 +161,8 @@ class Dialog:
 
         try:
             await checkpoints.set_up(REDIS_WAIT_S)
+            memory = RedisStore(redis)
+            await memory.set_up()
             graphs = await load_graphs(
                 graph=settings.graph,
                 langgraph_json=settings.langgraph_json,
@@ -177,7 +180,7 @@ class Dialog:
         attempts = Attempts(
             run_records=runs,
             leases=self.leases,
-            graphs=graphs.compile(checkpoints.saver),
+            graphs=graphs.compile(checkpoints.saver, memory),
             checkpoints=checkpoints,
             limits=RunLimits(
                 timeout_s=settings.run_timeout,

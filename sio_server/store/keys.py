@@ -123,6 +123,27 @@ def checkpoint_threads(partition_number: int) -> str:
     return f"{{rg:{partition_number}}}:threads"
 
 
+class MemoryKeys:
+    """The keys of one partition of the graphs' store, that of all namespaces with the same first label."""
+
+    def __init__(self, number: int) -> None:
+        tag = f"{{rg:{number}}}:memory"
+        self.items = f"{tag}:items"  # hash: member -> times and value; see dialog/memory/lua/_items.lua
+        self.order = f"{tag}:order"  # sorted set (all scores 0): members
+        self.updated = f"{tag}:updated"  # sorted set: member -> when it was written last (microseconds)
+        self.expiries = f"{tag}:expiries"  # sorted set: member -> when it expires (microseconds)
+
+    @property
+    def all(self) -> list[str]:
+        """The keys in the order in which the store's scripts name them."""
+        return [self.items, self.order, self.updated, self.expiries]
+
+
+MEMORY_VECTORS = (
+    "rg:memory-vectors"  # + dimensions: the index; + dimensions, digest of a member: JSON, its vectors
+)
+
+
 class CheckpointKeys:
     """The keys of one thread of checkpoints, of the plain saver; all share the slot of its conversation.
 

@@ -15,11 +15,11 @@ from types import ModuleType
 from typing import Any
 from zlib import crc32
 
-from langgraph.channels.delta import DeltaChannel
 from langgraph.channels.last_value import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph, StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
 
 from sio_server.dialog.graphs import assistant, concierge, echo
 from sio_server.dialog.graphs.places import A_PLACE, DOTTED, NAME, Spec, read_project, read_setting
@@ -46,9 +46,9 @@ class Graphs:
         """The names, the default's first."""
         return sorted(self._graphs, key=lambda name: name != self.default)
 
-    def compile(self, checkpointer: BaseCheckpointSaver[Any]) -> dict[str, Graph]:
-        """Each graph with this checkpointer, whatever it was compiled with; the graphs loaded stay as they are."""
-        return {name: _with_checkpointer(graph, checkpointer) for name, graph in self._graphs.items()}
+    def compile(self, checkpointer: BaseCheckpointSaver[Any], store: BaseStore | None = None) -> dict[str, Graph]:
+        """Each graph with these, whatever it was compiled with; the graphs loaded stay as they are."""
+        return {name: _with_savers(graph, checkpointer, store) for name, graph in self._graphs.items()}
 
     async def close(self) -> None:
         """Close what factories opened, in the task that called `load_graphs`; never raises for their mistakes."""
@@ -58,11 +58,12 @@ class Graphs:
             log.exception("what a graph had opened could not be closed")
 
 
-def _with_checkpointer(graph: Graph, checkpointer: BaseCheckpointSaver[Any]) -> Graph:
+def _with_savers(graph: Graph, checkpointer: BaseCheckpointSaver[Any], store: BaseStore | None) -> Graph:
     # Not Pregel.copy: it goes through the constructor, which a subclass may have changed, and which forgets
     # what `compile` set afterwards. A shallow copy keeps the class, its interrupts, name, store and config.
     served = copy.copy(graph)
     served.checkpointer = checkpointer
+    served.store = store
     return served
 
 
@@ -249,12 +250,4 @@ def _checked(found: Any, where: str) -> Graph:
             f"{where}: its messages have no reducer, so each turn would forget those before. Give it messages: "
             "Annotated[list[AnyMessage], add_messages]"
         )
-    for graph in (found, *(inner for _, inner in found.get_subgraphs(recurse=True))):
-        for key, channel in getattr(graph, "channels", {}).items():
-            if isinstance(channel, DeltaChannel):
-                # Each attempt begins with a copy of the last checkpoint, and this one lies in those before it.
-                raise BadGraph(
-                    f"{where}: its {key} is a DeltaChannel, which cannot be served. Give it a reducer such as "
-                    "add_messages"
-                )
     return found
