@@ -140,6 +140,7 @@ class Runs:
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
+        forms = {item["interrupt_id"]: item["form"] for item in data.get("interrupts", ())}
         reply = await self._fenced(
             "finish_run",
             run,
@@ -148,7 +149,7 @@ class Runs:
             entry_type=final_entry_type(status),
             data=to_json(said),
             threads_kept=threads_kept,
-            asked=[list(pair) for pair in interrupts],
+            asked=[[ours, its, to_json(forms[ours]) if ours in forms else ""] for ours, its in interrupts],
         )
         return list(reply["retired"])
 

@@ -1,7 +1,7 @@
 -- End a run with its one final entry, and give the lease back.
 --   status, entry_type, data  of the run, of the entry, of the entry (JSON)
 --   threads_kept    how many threads of finished runs are kept
---   asked           interrupts that the run asks: {id, the graph's own id} of each (JSON array)
+--   asked           interrupts that the run asks: {id, the graph's own id, its form or '' (JSON)} of each (JSON array)
 -- Returns ok: retired (ids of threads to delete); or stale. Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
@@ -16,8 +16,11 @@ end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
 local seq = end_run(run_id, status, entry_type, data, status ~= 'failed', false)
 if status == 'interrupted' then
-  redis.call('DEL', interrupts, answers, resolved)
-  for _, pair in ipairs(cjson.decode(asked)) do redis.call('HSET', interrupts, pair[1], pair[2]) end
+  redis.call('DEL', interrupts, forms, answers, resolved)
+  for _, item in ipairs(cjson.decode(asked)) do
+    redis.call('HSET', interrupts, item[1], item[2])
+    redis.call('HSET', forms, item[1], item[3])
+  end
   -- Where the turn continues, whatever is stopped or waits meanwhile.
   local turn = redis.call('HMGET', meta, 'thread', 'turn_base', 'turn_seq')
   redis.call('HSET', meta, 'asked_seq', seq, 'asked_in', turn[1], 'asked_base', turn[2], 'asked_for', turn[3])
