@@ -132,10 +132,12 @@ class Runs:
         *,
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
+        moves: bool = True,
     ) -> list[str]:
         """End the run with its one final entry, and give up the lease; return threads to delete.
 
-        `interrupts` are pairs of our id and the graph's.
+        `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
+        unless the run has failed, or not `moves`.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -150,6 +152,7 @@ class Runs:
             data=to_json(said),
             threads_kept=threads_kept,
             asked=[[ours, its, to_json(forms[ours]) if ours in forms else ""] for ours, its in interrupts],
+            moves=moves,
         )
         return list(reply["retired"])
 

@@ -24,6 +24,8 @@ def final_entry(run: ClaimedRun, how: Finish, said: Said) -> tuple[dict[str, Any
     if isinstance(said, Answer):
         return {**data, "text": said.text, "tools": said.tools}, []
     if isinstance(said, Questions):
+        if how.reason:
+            data["reason"] = how.reason
         asked = describe_interrupts(said.interrupts, run.run_id)
         texts = [said.said, *(form_in_words(item["form"]) for item in asked)]
         ids = [(ours["interrupt_id"], its.id) for ours, its in zip(asked, said.interrupts, strict=True)]
