@@ -65,7 +65,7 @@ def _check_review(form: Mapping[str, Any], value: Any) -> CheckedAnswer:
         raise misfit("value.decisions", "should be a list with a decision for each action")
     actions = form["actions"]
     if len(decisions) != len(actions):
-        raise misfit("value.decisions", f"should be {len(actions)}, one for each action, and not {len(decisions)}")
+        raise misfit("value.decisions", f"should be {len(actions)}, one for each action, not {len(decisions)}")
     checks = []
     for number, (action, decision) in enumerate(zip(actions, decisions, strict=True)):
         path = f"value.decisions.{number}"
