@@ -43,7 +43,7 @@ class Stepped(StateGraph[MessagesState]):
 
         return node
 
-    def compile(self, **options: Any) -> Any:
+    def compile(self, **options: Any) -> Any:  # type: ignore[override]
         return super().compile(**self.breakpoints, **options)
 
 

@@ -94,7 +94,7 @@ def told(value: Any) -> dict[str, Any]:
 
 async def ask_inbox(state: MessagesState) -> dict[str, Any]:
     """Ask once (`one`), in a list, or twice at once (`two`)."""
-    request = {
+    request: dict[str, Any] = {
         "action_request": {"action": "write_mail", "args": {"to": "ann"}},
         "config": {"allow_ignore": True, "allow_respond": True, "allow_edit": True, "allow_accept": True},
         "description": "A mail to Ann",
