@@ -184,15 +184,18 @@ class Runs:
         *,
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
+        moves: bool = True,
     ) -> list[str]:
         """End the run with its one final entry, and give up the lease; return threads to delete.
 
-        `interrupts` are pairs of our id and the graph's. What is too long for the log is kept beside it, in pages.
+        `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
+        unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
         Raises AnswerTooLarge, and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
+        forms = {item["interrupt_id"]: item["form"] for item in data.get("interrupts", ())}
         whole, size = to_json(said), 0
         if len(whole) > ENTRY_BYTES_SHOWN // 4:  # of at most 4 bytes each
             size = len(whole.encode())
@@ -208,7 +211,8 @@ class Runs:
             data=to_json(shorten(said)) if is_long else whole,
             whole=whole if is_long else None,
             threads_kept=threads_kept,
-            asked=[list(pair) for pair in interrupts],
+            asked=[[ours, its, to_json(forms[ours]) if ours in forms else ""] for ours, its in interrupts],
+            moves=moves,
         )
         return list(reply["retired"])
 

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from sio_server.conversation.runs import AnswerTooLarge, ClaimedRun, LeaseLost, Runs
-from sio_server.dialog.execution import Answer, Execution, Graph
+from sio_server.dialog.execution import Answer, Execution, Graph, Questions
 from sio_server.dialog.failures import EndedNodes, graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
 from sio_server.dialog.leases import LeaseKeeper
@@ -34,6 +34,7 @@ from sio_server.dialog.outcome import (
     has_ended_nodes,
     too_many,
 )
+from sio_server.dialog.reopening import asks_again, questions_again
 from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
@@ -150,6 +151,7 @@ class Attempts:
             end = AttemptEnd(ended, _stream_ended(pump, run), over.is_set(), self._stopping.is_set())
             decision = decide(end, self._tries(run))
             if isinstance(decision, Finish):
+                decision, said = await self._or_ask_again(run, decision, said)
                 await self._show_the_rest(stream, pump, run)
                 try:
                     try:
@@ -251,6 +253,18 @@ class Attempts:
             except Exception:
                 log.exception("the end of a text could not be shown: run=%s", run.run_id)
 
+    async def _or_ask_again(self, run: ClaimedRun, how: Finish, said: Said) -> tuple[Finish, Said]:
+        """How the run ends, and with what: it asks again when the graph could not use the answers that it got."""
+        again = asks_again(run, how)
+        if again is None:
+            return how, said
+        try:
+            questions = await questions_again(self._graphs[run.graph], self._checkpoints.saver, run)
+        except Exception:
+            log.exception("the questions of a run could not be read again: run=%s", run.run_id)
+            return how, said
+        return (again, Questions(questions, "")) if questions else (how, said)
+
     async def _finish(self, run: ClaimedRun, how: Finish, said: Said) -> list[str]:
         """Write the final entry; return threads to delete.
 
@@ -261,7 +275,9 @@ class Attempts:
         while True:
             try:
                 kept = self._limits.threads_kept
-                return await self._runs.finish_run(run, how.status, data, threads_kept=kept, interrupts=interrupts)
+                return await self._runs.finish_run(
+                    run, how.status, data, threads_kept=kept, interrupts=interrupts, moves=not how.asks_again
+                )
             except Unavailable:
                 if self._stopping.is_set():
                     raise

@@ -8,15 +8,17 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
 from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.breakpoints import BREAKPOINT, breakpoint_question, nodes_ahead, unasked_breakpoint
 from sio_server.dialog.changed_graph import check_question, check_unchanged
 from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
-from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
+from sio_server.dialog.threads import config_of, copy_tip, read_tip, tip_of
 from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -70,6 +72,8 @@ class Execution:
         self._stream = stream
         self._max_steps = max_steps
         self._interrupts: list[Interrupt] = []
+        self._stopped = False  # at a breakpoint
+        self._ahead: list[str] = []  # nodes that the graph continues with when a breakpoint is answered
         self._reported: set[tuple[str, str]] = set()
         self._part: int | None = None  # that of the message that speaks
         self._said_by: str | None = None
@@ -84,10 +88,14 @@ class Execution:
         if "recursion_limit" not in (self._graph.config or {}):
             config["recursion_limit"] = self._max_steps
         given = await self._begin(config)
-        if given != {}:
+        if given != {} and not self._ahead:
             parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")
             async for namespace, mode, part in parts:
                 self._on_part(namespace, mode, part)
+        if self._stopped and not self._interrupts:
+            self._ahead = nodes_ahead(await self._graph.aget_state(config, subgraphs=True))
+        if self._ahead:
+            self._interrupts = [breakpoint_question(self._ahead)]
         if self._interrupts:
             return Questions(self._interrupts, self._stream.said)
         answer = self._answer()
@@ -108,12 +116,15 @@ class Execution:
             copied = await copy_tip(saver, run, whole=continues, subgraphs=continues or has_subgraphs)
         tip = tip_of(copied)
         await self._adopt(tip.root.checkpoint["id"] if tip.root else "")
-        start = Tip()
+        started: list[CheckpointTuple] = []
         if run.began_from and (run.attempt > 1 or run.kind == "resume"):
-            start = tip_of(await read_tip(saver, run.began_from, subgraphs=run.kind == "resume"))
+            started = await read_tip(saver, run.began_from, subgraphs=run.kind == "resume")
+        start = tip_of(started)
         is_beyond = run.attempt > 1 and tip.is_beyond(start)
         if is_beyond or run.kind == "resume":
             check_unchanged(self._graph, copied)
+        if run.attempt > 1:
+            self._ahead = await unasked_breakpoint(self._graph, saver, config, copied, started)
         if is_beyond:
             taking_in = 2 if run.kind == "message" else 0  # checkpoints before that of the graph's first node
             self._checkpoints = max(0, tip.step - start.step - taking_in)
@@ -123,7 +134,8 @@ class Execution:
             return None if state.tasks else {}
         if run.kind == "resume":
             check_question(copied, {task.id for task in (await self._graph.aget_state(config)).tasks})
-            unused = tip.unused(run.answers, start)
+            given = {one: value for one, value in run.answers.items() if one != BREAKPOINT}
+            unused = tip.unused(given, start)
             return Command(resume=unused) if unused else None
         if run.input is None:
             raise NoAnswer("the message is older than the log's retention")
@@ -148,6 +160,7 @@ class Execution:
             for node, update in part.items():
                 if node == "__interrupt__":
                     if not namespace:  # the root names those of its subgraphs too
+                        self._stopped = not update
                         known = {interrupt.id for interrupt in self._interrupts}
                         self._interrupts += [interrupt for interrupt in update if interrupt.id not in known]
                     continue

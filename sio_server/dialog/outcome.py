@@ -62,11 +62,16 @@ class Tries:
 
 @dataclass(frozen=True)
 class Finish:
-    """Write the run's final entry. `code` and `reason` (for people) are those of a failed run."""
+    """Write the run's final entry. `code` and `reason` (for people) say why it failed, or asks again."""
 
     status: RunStatus
     code: str = ""
     reason: str = ""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the questions that the run answered are open again: the dialog stands where they were asked."""
+        return self.status is RunStatus.INTERRUPTED and bool(self.reason)
 
 
 @dataclass(frozen=True)

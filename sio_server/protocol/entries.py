@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler, RootModel
 from pydantic.json_schema import JsonSchemaValue
 
 from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq
+from sio_server.protocol.forms import Form
 from sio_server.protocol.sent import Maybe, Sent
 
 
@@ -22,10 +23,11 @@ class By(Sent):
 
 
 class Question(Sent):
-    """One question of a graph; `value` is whatever the graph asks with."""
+    """One question of a graph; `value` is whatever the graph asks with, `form` how it is shown and answered."""
 
     interrupt_id: str
     value: Any
+    form: Form
 
 
 class Tool(Sent):
@@ -134,11 +136,15 @@ class Answer(Final):
 
 
 class Interrupt(Final):
-    """The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked."""
+    """The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked.
+
+    `reason` says why they are asked again.
+    """
 
     text: str
     parts: Maybe[list[SaidPart]] = None
     interrupts: list[Question]
+    reason: Maybe[str] = None
 
 
 class Stopped(Final):

@@ -97,6 +97,7 @@ class Stream:
         self.hidden: set[int] = set()
         self.runs: dict[str, Run] = {}  # those that have not ended, in the order of their turns
         self.interrupts: dict[str, Any] = {}  # open ones: interrupt id -> value
+        self.forms: dict[str, Any] = {}  # interrupt id -> how it is shown and answered
         self._syncing = True
         self._kept: list[tuple[int, str, Mapping[str, Any]]] = []
         self._named = 0.0  # an answer below this n is not enough
@@ -195,6 +196,7 @@ class Stream:
             self._open(entry.data.get("interrupts"))
         elif entry.type == EntryType.INTERRUPT_RESOLVED:
             self.interrupts.pop(str(entry.data.get("interrupt_id")), None)
+            self.forms.pop(str(entry.data.get("interrupt_id")), None)
         return True
 
     def _apply_run(self, step: Step, run: Run) -> None:
@@ -230,7 +232,7 @@ class Stream:
             step.reset = str(result["reason"]) if self.position is not None else None
             step.runs += self.runs
             self.position, self.n = Position(epoch, after), 0
-            self.hidden, self.runs, self.interrupts = set(), {}, {}
+            self.hidden, self.runs, self.interrupts, self.forms = set(), {}, {}, {}
         named, self._named = self._named, 0.0
         joins_on = epoch == self.position.epoch and after <= self.position.seq
         whole = joins_on and all(self._apply_entry(step, Entry.model_validate(item)) for item in result["entries"])
@@ -239,7 +241,7 @@ class Stream:
             self._ask(step)
             return
         self._see_runs(step, [Run.model_validate(item) for item in result["runs"]])
-        self.interrupts = {}
+        self.interrupts, self.forms = {}, {}
         self._open(result["interrupts"])
         self.n, self._syncing = result["n"], False
         kept, self._kept = sorted(self._kept, key=lambda item: item[0]), []
@@ -268,6 +270,7 @@ class Stream:
         for item in interrupts if isinstance(interrupts, list) else ():
             if isinstance(item, dict) and isinstance(item.get("interrupt_id"), str):
                 self.interrupts[item["interrupt_id"]] = item.get("value")
+                self.forms[item["interrupt_id"]] = item.get("form")
 
 
 def _withdrawn(known: Run | None) -> list[Part]:

@@ -190,6 +190,7 @@ class ConversationKeys:
         self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
+        self.forms = f"{base}:forms"  # hash: id of an open interrupt -> how it may be answered (JSON)
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
         self.resolved = (
             f"{base}:resolved"  # hash: interrupt id -> how it was resolved (JSON), until others are asked
@@ -263,7 +264,7 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("turns", "hidden", "touched", "long", "run_prefix", "runs", "stats"),
+    *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats"),
 )
 USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 

@@ -44,6 +44,22 @@ export type Answered = {
   run_id: string | null;
 };
 
+/** A choice about an action; `labels` says what its arguments are called. */
+export type ApprovalForm = {
+  text: string;
+  free: boolean;
+  kind: "approval";
+  options: Option[];
+  action?: AskedAction;
+  labels?: Record<string, string>;
+};
+
+/** What is done if the answer is yes. */
+export type AskedAction = {
+  name: string;
+  args: Record<string, unknown>;
+};
+
 /** A member, on which device and in which session: the author of a stop or of an answer to a question. */
 export type By = {
   user_id: string;
@@ -61,6 +77,14 @@ export type Card = {
   replayed: number;
   history: number;
   last_activity: string;
+};
+
+/** The value of an option answers; any text too where `free`. */
+export type ChoiceForm = {
+  text: string;
+  free: boolean;
+  kind: "choice";
+  options: Option[];
 };
 
 /** The data of a `citation`; `text` is the words that are cited. */
@@ -367,7 +391,7 @@ export type HistoryRead = {
   limit?: number;
 };
 
-/** The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked. */
+/** The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked. `reason` says why they are asked again. */
 export type Interrupt = {
   user_id: string;
   name: string;
@@ -379,6 +403,7 @@ export type Interrupt = {
   text: string;
   parts?: SaidPart[];
   interrupts: Question[];
+  reason?: string;
 };
 
 export type InterruptEntry = {
@@ -671,8 +696,15 @@ export type OmittedFile = {
 export type OpenQuestion = {
   interrupt_id: string;
   value: unknown;
+  form: TextForm | ChoiceForm | ApprovalForm | SchemaForm | ReviewForm;
   seq: number;
   run_id: string;
+};
+
+/** An answer that may be chosen; `value` is what is sent. */
+export type Option = {
+  value: unknown;
+  label: string;
 };
 
 /** What one speaker has said so far in one message of a run; `cut`: more was said than is streamed. */
@@ -697,10 +729,11 @@ export type PresenceChanged = {
   online: boolean;
 };
 
-/** One question of a graph; `value` is whatever the graph asks with. */
+/** One question of a graph; `value` is whatever the graph asks with, `form` how it is shown and answered. */
 export type Question = {
   interrupt_id: string;
   value: unknown;
+  form: TextForm | ChoiceForm | ApprovalForm | SchemaForm | ReviewForm;
 };
 
 /** So many in so many seconds. */
@@ -755,6 +788,24 @@ export type RespondAck = {
   value: unknown;
   by: By;
   run_id: string | null;
+};
+
+/** One decision for each action, in order, answers: `{"decisions": [...]}`. */
+export type ReviewForm = {
+  text: string;
+  free: boolean;
+  kind: "review";
+  dialect: "hitl" | "call" | "inbox";
+  actions: ReviewedAction[];
+};
+
+/** An action that waits for a decision; `args_schema` is a JSON Schema of arguments after an edit. */
+export type ReviewedAction = {
+  name: string;
+  args: Record<string, unknown>;
+  description: string;
+  decisions: ("approve" | "edit" | "reject" | "respond" | "ignore")[];
+  args_schema?: Record<string, unknown>;
 };
 
 /** A conversation as all of its members may see it at one moment, with the entries above `after`. */
@@ -832,6 +883,14 @@ export type SaidPart = {
   speaker: string;
   text: string;
   data?: FileData | OmittedFile | CitationData | StructuredData;
+};
+
+/** What matches the JSON Schema answers. */
+export type SchemaForm = {
+  text: string;
+  free: boolean;
+  kind: "schema";
+  schema: Record<string, unknown>;
 };
 
 /** Of `message:send` and `message:edit`; `run_id` is null when the agent does not answer. */
@@ -982,6 +1041,13 @@ export type SyncResult = {
   role: "owner" | "member";
   draft: Draft | null;
   members?: Member[] | null;
+};
+
+/** Any text answers, and any other JSON value. */
+export type TextForm = {
+  text: string;
+  free: boolean;
+  kind: "text";
 };
 
 /** A tool that the agent has called; `result` when there is one. */

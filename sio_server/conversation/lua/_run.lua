@@ -134,5 +134,5 @@ end
 -- Open interrupts lose their meaning when the dialog continues without an answer.
 local function supersede_interrupts()
   for _, id in ipairs(redis.call('HKEYS', interrupts)) do settle(id, object('outcome', 'superseded')) end
-  redis.call('DEL', interrupts, answers)
+  redis.call('DEL', interrupts, forms, answers)
 end
