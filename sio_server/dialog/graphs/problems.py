@@ -10,6 +10,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+MAY_STAND_THERE = "Name a StateGraph, a compiled graph, or a function that makes one"
+
 
 class BadGraph(ValueError):
     """A graph that cannot be served; one line for people: the setting, what is wrong, and what to write."""
