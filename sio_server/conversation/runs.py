@@ -31,6 +31,9 @@ class ClaimedRun:
     replaces: int | None  # seq of the final entry that this run's will replace
     graph: str
     agent_name: str
+    base: str = ""  # the thread from which the turn began; empty: from nothing
+    person: dict[str, Any] | None = None  # whose request began the run: `{user_id, name, device_id, claims}`
+    context: dict[str, Any] | None = None  # of the conversation, as it was given; None: none was
 
     @property
     def thread_id(self) -> str:
@@ -98,6 +101,9 @@ class Runs:
             replaces=int(reply["replaces"]) if reply["replaces"] else None,
             graph=reply["graph"],
             agent_name=reply["agent_name"],
+            base=reply["base"],
+            person=json.loads(reply["person"]) if reply["person"] else None,
+            context=json.loads(reply["context"]) if reply["context"] else None,
         )
 
     async def adopt_thread(self, run: ClaimedRun) -> None:

@@ -63,6 +63,7 @@ class Turns:
             interrupt_id=interrupt_id,
             value=to_json(value),
             by=author.to_json(),
+            person=author.to_person(),
             run_id=run_id,
         )
         if reply.status == "already_resolved":
@@ -82,5 +83,6 @@ class Turns:
             session_id=author.session_id,
             seq=seq,
             run_id=run_id,
+            person=author.to_person(),
         )
         return str(reply["run_id"])

@@ -6,6 +6,7 @@ from langgraph.errors import GraphRecursionError
 
 from sio_server.conversation.runs import LeaseLost
 from sio_server.dialog.execution import NoAnswer
+from sio_server.dialog.graphs.contexts import ContextMisfit
 from sio_server.dialog.outcome import GraphEnd, StreamEnd
 from sio_server.dialog.savers.errors import StaleOwner, is_store_error
 from sio_server.protocol.errors import Unavailable
@@ -16,6 +17,8 @@ def graph_end(error: BaseException) -> GraphEnd:
     match error:
         case NoAnswer():
             return GraphEnd.NO_ANSWER
+        case ContextMisfit():
+            return GraphEnd.CONTEXT_MISFIT
         case UnicodeError():
             return GraphEnd.NOT_TEXT
         case GraphRecursionError():

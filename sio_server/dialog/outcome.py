@@ -22,6 +22,7 @@ class GraphEnd(StrEnum):
     NO_ANSWER = "no_answer"
     NOT_TEXT = "not_text"  # it said something that no store can keep
     TOO_MANY_STEPS = "too_many_steps"
+    CONTEXT_MISFIT = "context_misfit"  # the conversation's context does not fit the graph's schema any more
     UNKNOWN_GRAPH = "unknown_graph"  # this server has no graph of that name
     TOO_MANY_ATTEMPTS = "too_many_attempts"  # it was not started again
     STORE_LOST = "store_lost"  # Redis could not be reached, or could not write
@@ -130,6 +131,9 @@ def _after_graph(end: GraphEnd, tries: Tries) -> Decision:
             return _failed("graph_failed", "the agent said something that is not text")
         case GraphEnd.TOO_MANY_STEPS:
             return _failed("too_many_steps", "the agent took too many steps without an answer")
+        case GraphEnd.CONTEXT_MISFIT:
+            reason = "the agent has changed, and this conversation's context does not fit it; begin another one"
+            return _failed("graph_changed", reason)
         case GraphEnd.UNKNOWN_GRAPH:
             return _failed("unknown_graph", f"this server has no agent {tries.graph!r}")
         case GraphEnd.TOO_MANY_ATTEMPTS:

@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 
 from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.person import person_fields
 from sio_server.dialog.savers.store import Saver
 
 # The metadata that names the run to the graph.
@@ -65,7 +66,8 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
 
     The run's id is metadata only: with `run_id` in `configurable` LangGraph ignores the input.
     """
-    configurable = {
+    configurable: dict[str, Any] = {
+        **person_fields(run),
         "thread_id": run.thread_id,
         "conversation_id": run.conversation_id,
         "fencing_token": run.token,

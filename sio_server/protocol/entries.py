@@ -107,7 +107,13 @@ class Failed(Final):
     """The data of `failed`."""
 
     code: Literal[
-        "graph_failed", "timeout", "no_answer", "too_many_steps", "interrupted_too_often", "unknown_graph"
+        "graph_failed",
+        "timeout",
+        "no_answer",
+        "too_many_steps",
+        "interrupted_too_often",
+        "unknown_graph",
+        "graph_changed",
     ]
     reason: str
 

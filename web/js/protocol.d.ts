@@ -80,6 +80,7 @@ export type ConversationCreate = {
   multitask_strategy?: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals?: "members" | "owner";
   invite?: string[];
+  context?: Record<string, never> | null;
 };
 
 export type ConversationCreatedEntry = {
@@ -287,7 +288,7 @@ export type Failed = {
   attempt: number;
   input_seq: number;
   replaces?: number;
-  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph";
+  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph" | "graph_changed";
   reason: string;
 };
 
