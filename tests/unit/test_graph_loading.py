@@ -487,29 +487,6 @@ async def test_a_state_whose_input_has_no_messages_is_told(folder):
     assert "its input has no messages" in await refusal("mine:agent")
 
 
-DELTA = """
-from typing import Annotated, TypedDict
-from langgraph.channels.delta import DeltaChannel
-from langgraph.graph.message import add_messages
-
-class Deltas(TypedDict):
-    messages: Annotated[list, add_messages]
-    notes: Annotated[list, DeltaChannel(lambda state, writes: [*state, *writes])]
-
-agent = build(Deltas)
-outer = StateGraph(MessagesState)
-outer.add_node("inner", agent.compile())
-outer.add_edge(START, "inner")
-"""
-
-
-@pytest.mark.parametrize("attribute", ["agent", "outer"])
-async def test_a_delta_channel_is_refused_also_in_a_subgraph(folder, attribute):
-    write("mine.py", BUILDER + DELTA)
-    told = await refusal(f"mine:{attribute}")
-    assert "its notes is a DeltaChannel, which cannot be served. Give it a reducer such as add_messages" in told
-
-
 FORGETFUL = """
 from typing import TypedDict
 

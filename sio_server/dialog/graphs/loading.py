@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langgraph.channels.delta import DeltaChannel
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import StateGraph
 from langgraph.pregel import Pregel
@@ -241,14 +240,6 @@ def _checked(found: Any, spec: Spec) -> Served:
             "Annotated[list[AnyMessage], add_messages]",
             where,
         )
-    for graph in (found, *(inner for _, inner in found.get_subgraphs(recurse=True))):
-        for key, channel in getattr(graph, "channels", {}).items():
-            if isinstance(channel, DeltaChannel):
-                # Each attempt begins with a copy of the last checkpoint, and this one lies in those before it.
-                raise BadGraph(
-                    f"{where}: its {key} is a DeltaChannel, which cannot be served. Give it a reducer such as "
-                    "add_messages"
-                )
     return Served(found, adapter, _context_schema(found, where), spec.title)
 
 
