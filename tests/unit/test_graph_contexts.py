@@ -67,6 +67,7 @@ class Open(BaseModel):
         (AsModel, {"tenantId": "north"}, AsModel(tenantId="north", limit=10)),
         (Open, {"anything": [1]}, Open(anything=[1])),  # type: ignore[call-arg]
         (Open, None, Open()),
+        (AsTypedDict, None, {}),
     ],
 )
 def test_a_context_that_fits_is_made_with_its_defaults(schema: type, given: Any, made: Any) -> None:
@@ -79,7 +80,7 @@ def test_a_context_that_fits_is_made_with_its_defaults(schema: type, given: Any,
     [
         (AsDataclass, None, "context.tenant: "),
         (AsDataclass, {}, "context.tenant: "),
-        (AsTypedDict, None, "context.tenant: Field required"),
+        (AsTypedDict, {}, "context.tenant: Field required"),
         (AsModel, None, "context.tenantId: Field required"),
         (AsDataclass, {"tenant": 3}, "context.tenant: Input should be a valid string"),
         (AsDataclass, {"tenant": "a", "limit": "3"}, "context.limit: Input should be a valid integer"),

@@ -7,10 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from sio_server.dialog.graphs.problems import BadGraph
-from tests.unit.test_graph_loading import SUPPORT, default_reply, folder, load, refusal, write, write_project
+from sio_server.protocol.errors import Refused
+from tests.unit.test_graph_loading import (
+    EXAMPLES,
+    SUPPORT,
+    THREAD,
+    default_reply,
+    folder,
+    load,
+    refusal,
+    write,
+    write_project,
+)
 
 __all__ = ["folder"]
 
@@ -245,3 +258,39 @@ def sys_module(name: str) -> Any:
 async def test_an_adapter_is_refused_for_a_graph_of_the_project_or_of_ours(project):
     with pytest.raises(BadGraph, match='write "input" and "output" beside its "path"'):
         await load("echo", graph_input="question")
+
+
+# --- the examples
+
+
+async def test_the_example_of_graphs_without_messages_is_served(folder, monkeypatch):
+    monkeypatch.chdir(EXAMPLES / "question_answer")
+    graphs = await load(langgraph_json="./langgraph.json")
+    assert graphs.names == ["qa", "diary", "concierge", "echo"]
+    compiled = graphs.compile(InMemorySaver())
+    for name, answers in {"qa": ["1 words, and no answer yet."] * 2, "diary": ["one", "one\ntwo"]}.items():
+        adapter = graphs.served[name].adapter
+        assert adapter is not None
+        thread: RunnableConfig = {"configurable": {"thread_id": name}}
+        for text, answer in zip(("one", "two"), answers, strict=True):
+            state = await compiled[name].ainvoke(adapter.input(HumanMessage(text)), thread)
+            assert adapter.answer(state) == answer
+
+
+async def test_the_example_of_a_context_asks_for_a_product_and_greets_the_person(folder, monkeypatch):
+    monkeypatch.chdir(EXAMPLES / "context")
+    graphs = await load("support:graph")
+    context = graphs.served["support"].context
+    assert context is not None
+    with pytest.raises(Refused, match=r"context\.product: Field required"):
+        graphs.context_checks["support"](None)
+    config = THREAD["configurable"] | {"langgraph_auth_user": {"display_name": "Ann"}}
+    given: Any = {"messages": [HumanMessage("help")]}
+    graph = graphs.compile(InMemorySaver())["support"]
+    state = await graph.ainvoke(given, {"configurable": config}, context=context.make({"product": "kettle"}))
+    assert state["messages"][-1].text == "Hello Ann! What is wrong with your kettle?"
+
+
+async def test_a_module_that_a_newer_version_of_a_library_does_not_have_is_told(folder):
+    write("mine.py", "from langchain_core.pydantic_v1 import BaseModel\n")
+    assert "Install the version of langchain_core that the code was written for" in await refusal("mine:graph")

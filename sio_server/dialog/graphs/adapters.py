@@ -161,7 +161,7 @@ def _no_telling(graph: Graph, spec: Spec, inputs: dict[str, Any]) -> BadGraph:
     gives = spec.output or next(
         (key for key in ("answer", "output", "response", "result") if key in (*others, *rest)), ""
     )
-    gives = gives or next(iter([*others, *rest]), WHOLE)
+    gives = gives or next(iter([*others, *rest]), takes)
     has = "input" if MESSAGES in graph.channels and MESSAGES not in inputs else "state"
     return BadGraph(
         f"{spec.where}: its {has} has no messages. Derive it from MessagesState, or say which key gets the text "

@@ -28,6 +28,7 @@ class ContextSchema:
 
     def __init__(self, schema: Any) -> None:
         """Raises TypeError for a schema by which nothing can be checked."""
+        self._may_be_missing = False
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             self._fields = {name for name, item in schema.model_fields.items() if not item.alias}
             self._fields |= {item.alias for item in schema.model_fields.values() if item.alias}
@@ -38,13 +39,19 @@ class ContextSchema:
             required = _fields(schema)
             self._fields = set(required)
             self._takes_any = False
+            self._may_be_missing = is_typeddict(schema)
             self._model = _model_of(schema, required)
             self._finish = lambda made: schema(**_given(made))
         else:
             raise TypeError(f"{schema!r} is no dataclass, TypedDict or pydantic model")
 
     def make(self, given: dict[str, Any] | None) -> Any:
-        """The context as the graph gets it, defaults filled in. Raises ContextMisfit."""
+        """The context as the graph gets it, defaults filled in. Raises ContextMisfit.
+
+        A TypedDict has no defaults, and graphs that name one also work without: None misses none of its fields.
+        """
+        if given is None and self._may_be_missing:
+            return {}
         unknown = [] if self._takes_any else sorted(set(given or ()) - self._fields)
         if unknown:
             known = ", ".join(sorted(self._fields)) or "none"
