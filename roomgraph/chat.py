@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -40,8 +41,19 @@ COMMANDS = "/stop, /regenerate, /edit TEXT, /say TEXT"
 ENDINGS = (EntryType.ANSWER, EntryType.INTERRUPT, EntryType.STOPPED, EntryType.FAILED)
 
 
-async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: str, console: Console) -> None:
-    """Show a conversation and send what is typed, until the end of the input."""
+async def chat(
+    urls: Sequence[str],
+    conversation_id: str,
+    *,
+    name: str,
+    token: str,
+    console: Console,
+    context: dict[str, Any] | None = None,
+) -> None:
+    """Show a conversation and send what is typed, until the end of the input.
+
+    `context`: of a conversation that is created by this.
+    """
     if not token:
         _, token = await guest_token(urls[0], name or getpass.getuser())
     async with ChatClient(urls, token, device_name="terminal", report_delivery=True) as client:
@@ -50,7 +62,9 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
         except Refused as exc:
             if exc.code != ErrorCode.UNKNOWN_CONVERSATION:
                 raise
-            conversation = await client.create(conversation_id, conversation_id=conversation_id, access="open")
+            conversation = await client.create(
+                conversation_id, conversation_id=conversation_id, access="open", context=context
+            )
         title = _clean(conversation.title or conversation.id)
         console.print(Text(f"{title} · node {client.node} · {COMMANDS} · Ctrl-D ends", style="dim"))
         # A terminal shows what is typed by itself.

@@ -106,6 +106,7 @@ class ConversationLog:
             people=mentioned_people(text),
             edits=edits,
             by=author.to_json(),
+            person=author.to_person(),
             seen_epoch=handed.epoch if handed else None,
             seen_seq=handed.seq if handed else None,
             seen_ts=handed.ts if handed else None,

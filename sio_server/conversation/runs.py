@@ -48,6 +48,9 @@ class ClaimedRun:
     replaces: int | None  # seq of the final entry that this run's will replace
     graph: str
     agent_name: str
+    base: str = ""  # the thread from which the turn began; empty: from nothing
+    person: dict[str, Any] | None = None  # whose request began the run: `{user_id, name, device_id, claims}`
+    context: dict[str, Any] | None = None  # of the conversation, as it was given; None: none was
     lost: int = 0  # how many nodes ended while it was at work on them, one after another
 
     @property
@@ -136,6 +139,9 @@ class Runs:
             replaces=int(reply["replaces"]) if reply["replaces"] else None,
             graph=reply["graph"],
             agent_name=reply["agent_name"],
+            base=reply["base"],
+            person=json.loads(reply["person"]) if reply["person"] else None,
+            context=json.loads(reply["context"]) if reply["context"] else None,
             lost=int(reply["lost"]),
         )
 

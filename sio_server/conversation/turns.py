@@ -68,6 +68,7 @@ class Turns:
             given=to_json(answer.given),
             value=to_json(answer.shown),
             by=author.to_json(),
+            person=author.to_person(),
             run_id=run_id,
         )
         if reply.status == "already_resolved":
@@ -98,5 +99,6 @@ class Turns:
             session_id=author.session_id,
             seq=seq,
             run_id=run_id,
+            person=author.to_person(),
         )
         return str(reply["run_id"])

@@ -18,6 +18,7 @@ from sio_server.conversation.runs import AnswerTooLarge, ClaimedRun, LeaseLost, 
 from sio_server.dialog.execution import Answer, Execution, Graph, Questions
 from sio_server.dialog.failures import EndedNodes, graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.outcome import (
     Abandon,
@@ -76,12 +77,17 @@ class Attempts:
         checkpoints: CheckpointStore,
         limits: RunLimits,
         on_ended: Callable[[str], None],
+        served: Mapping[str, Served] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        """`on_ended` is called with the status of each run that has ended here."""
+        """`on_ended` is called with the status of each run that has ended here.
+
+        `served`: what the graphs take, by the same names; messages and no context where it is not said.
+        """
         self._runs = run_records
         self._leases = leases
         self._graphs = graphs
+        self._served = served or {}
         self._checkpoints = checkpoints
         self._limits = limits
         self._on_ended = on_ended
@@ -206,6 +212,7 @@ class Attempts:
             on_step,
             max_steps=self._limits.steps,
             report_state=self._limits.report_state,
+            served=self._served.get(run.graph),
         )
         limit = asyncio.timeout(self._limits.timeout_s)
         try:

@@ -15,6 +15,8 @@ from langgraph.types import Command, Interrupt
 from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.breakpoints import BREAKPOINT, breakpoint_question, nodes_ahead, unasked_breakpoint
 from sio_server.dialog.changed_graph import check_question, check_unchanged
+from sio_server.dialog.graphs.adapters import Adapter
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
@@ -59,13 +61,17 @@ class Execution:
         *,
         max_steps: int,
         report_state: bool = False,
+        served: Served | None = None,
     ) -> None:
         """`adopt(checkpoint_id)` is awaited when the graph is about to continue from that checkpoint.
 
-        `report_state`: what nodes return is reported, and not their names only.
+        `report_state`: what nodes return is reported, and not their names only. `served`: what the graph takes;
+        None: messages and no context.
         """
         self._graph = graph
         self._report_state = report_state
+        self._adapter = served.adapter if served else None
+        self._context_schema = served.context if served else None
         self._saver = saver
         self._adopt = adopt
         self._run = run
@@ -77,19 +83,27 @@ class Execution:
         self._reported: set[tuple[str, str]] = set()
         self._part: int | None = None  # that of the message that speaks
         self._said_by: str | None = None
-        self._values: dict[str, Any] = {}
+        self._values: Any = {}
         self._on_step = on_step  # called with a node's name, and the checkpoints of the run that its step made
         self._checkpoints = 0
         self._ran: list[str] = []  # nodes of the graph whose step has no checkpoint yet
 
     async def run_graph(self) -> Answer | Questions:
-        """Execute until the graph ends or asks. Raises NoAnswer, GraphChanged, and whatever the graph raises."""
+        """Execute until the graph ends or asks.
+
+        Raises NoAnswer, GraphChanged, ContextMisfit, and whatever the graph raises.
+        """
         config = config_of(self._run)
         if "recursion_limit" not in (self._graph.config or {}):
             config["recursion_limit"] = self._max_steps
+        context: Any = self._run.context
+        if self._context_schema is not None:
+            context = self._context_schema.make(context)
         given = await self._begin(config)
         if given != {} and not self._ahead:
-            parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")
+            parts = self._graph.astream(
+                given, config, context=context, stream_mode=MODES, subgraphs=True, durability="sync"
+            )
             async for namespace, mode, part in parts:
                 self._on_part(namespace, mode, part)
         if self._stopped and not self._interrupts:
@@ -99,11 +113,13 @@ class Execution:
         if self._interrupts:
             return Questions(self._interrupts, self._stream.said)
         answer = self._answer()
+        if self._adapter is not None:
+            answer = Answer(valid_unicode(await self._adapted(self._adapter) or ""), answer.tools)
         if not answer.text:
             raise NoAnswer("the graph ended without an answer")
         return answer
 
-    async def _begin(self, config: RunnableConfig) -> dict[str, Any] | Command[Any] | None:
+    async def _begin(self, config: RunnableConfig) -> Any:
         """Copy the state of the dialog; return the graph's input: a message, answers, or None to continue.
 
         An empty dictionary means that an earlier attempt has brought the graph to its end.
@@ -142,7 +158,7 @@ class Execution:
         data = run.input["data"]
         # Plain strings only: the checkpointer revives dictionaries that are shaped like constructors.
         message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=self._message_id)
-        return {"messages": [message]}
+        return self._adapter.input(message) if self._adapter else {"messages": [message]}
 
     @property
     def _message_id(self) -> str:
@@ -207,10 +223,25 @@ class Execution:
         """The last text of the assistant since the message of this run, or of a tool that answers for it."""
         messages = list(_messages(self._values))
         asked_at = next((n for n, item in enumerate(messages) if item.id == self._message_id), -1)
-        since = messages[asked_at + 1 :]
+        since = messages[asked_at + 1 :] if asked_at >= 0 or self._adapter is None else []
         spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
         spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
         return Answer(valid_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
+
+    async def _adapted(self, adapter: Adapter) -> str | None:
+        """What the graph has written for its answer in this turn; what it has kept from an earlier one is none."""
+        if adapter.channel:
+            threads = (self._run.base, self._run.thread_id)
+            before, now = [await self._version(thread_id, adapter.channel) for thread_id in threads]
+            if before == now:
+                return None
+        return adapter.answer(self._values)
+
+    async def _version(self, thread_id: str, channel: str) -> Any:
+        """The version of a channel in the latest checkpoint of a thread; None if nothing was written to it."""
+        config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+        latest = await self._saver.aget_tuple(config) if thread_id else None
+        return latest.checkpoint["channel_versions"].get(channel) if latest else None
 
 
 def _messages(state: Any) -> list[BaseMessage]:

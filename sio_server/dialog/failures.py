@@ -9,6 +9,7 @@ from langgraph.errors import GraphRecursionError
 from sio_server.conversation.runs import LeaseLost
 from sio_server.dialog.changed_graph import GraphChanged
 from sio_server.dialog.execution import NoAnswer
+from sio_server.dialog.graphs.contexts import ContextMisfit
 from sio_server.dialog.outcome import GraphEnd, StreamEnd
 from sio_server.dialog.savers.errors import NotKept, StaleOwner, StoreLost
 
@@ -30,6 +31,8 @@ def graph_end(error: BaseException) -> GraphEnd:
             return GraphEnd.GRAPH_CHANGED
         case EndedNodes():
             return GraphEnd.NODE_LOST
+        case ContextMisfit():
+            return GraphEnd.CONTEXT_MISFIT
         case GraphRecursionError():
             return GraphEnd.TOO_MANY_STEPS
     for cause in _causes(error):

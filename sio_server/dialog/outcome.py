@@ -26,6 +26,7 @@ class GraphEnd(StrEnum):
     GRAPH_CHANGED = "graph_changed"  # it has no longer what the question, or the unfinished run, needs
     NODE_LOST = "node_lost"  # it has ended nodes at this step, and was not started again
     TOO_MANY_STEPS = "too_many_steps"
+    CONTEXT_MISFIT = "context_misfit"  # the conversation's context does not fit the graph's schema any more
     UNKNOWN_GRAPH = "unknown_graph"  # this server has no graph of that name
     TOO_MANY_ATTEMPTS = "too_many_attempts"  # it was not started again
     STORE_LOST = "store_lost"  # Redis could not be reached, or could not write
@@ -156,6 +157,9 @@ def _after_graph(end: GraphEnd, tries: Tries) -> Decision:
             return _failed("node_lost", "the agent ended the nodes on which it worked at this step")
         case GraphEnd.TOO_MANY_STEPS:
             return _failed("too_many_steps", "the agent took too many steps without an answer")
+        case GraphEnd.CONTEXT_MISFIT:
+            reason = "the agent has changed, and this conversation's context does not fit it; begin another one"
+            return _failed("graph_changed", reason)
         case GraphEnd.UNKNOWN_GRAPH:
             return _failed("unknown_graph", f"this server has no agent {tries.graph!r}")
         case GraphEnd.TOO_MANY_ATTEMPTS:

@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointMetadata, CheckpointTuple, empty_checkpoint
 
 from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.person import person_fields
 from sio_server.dialog.savers.store import Saver
 
 # The metadata that names the run to the graph.
@@ -70,7 +71,8 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
     metadata: `thread_id` and `session_id` name the conversation there, so that its turns, and all attempts at
     them, are shown together, while `thread_id` in `configurable` is the attempt's own thread of checkpoints.
     """
-    configurable = {
+    configurable: dict[str, Any] = {
+        **person_fields(run),
         "thread_id": run.thread_id,
         "conversation_id": run.conversation_id,
         "fencing_token": run.token,

@@ -41,6 +41,7 @@ MAX_DATA_URL_BYTES = 128 * 1024  # of an image or file that a graph gives as a d
 ENTRY_BYTES_SHOWN = 64 * 1024  # of the JSON of a final entry's data; what is longer is read in pages of this size
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
+MAX_CONTEXT_BYTES = 16 * 1024  # of JSON, in the context of a conversation
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
@@ -180,6 +181,14 @@ def _is_answer(value: Any) -> Any:
     return value
 
 
+def _is_context(value: dict[str, Any]) -> dict[str, Any]:
+    if _is_plain(value) > MAX_ANSWER_ITEMS:
+        raise ValueError(f"more than {MAX_ANSWER_ITEMS} values")
+    if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_CONTEXT_BYTES:
+        raise TextTooLong(f"longer than {MAX_CONTEXT_BYTES} bytes of JSON in UTF-8")
+    return value
+
+
 def _fits_text_limit(text: str) -> str:
     if len(text.encode()) > MAX_TEXT_BYTES:
         raise TextTooLong(f"longer than {MAX_TEXT_BYTES} bytes of UTF-8")
@@ -252,6 +261,7 @@ class ConversationCreate(_Change):
     multitask_strategy: MultitaskStrategy = "enqueue"
     approvals: Approvals = "members"
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
+    context: Annotated[dict[str, Any], AfterValidator(_is_context)] | None = None  # for the graph's context_schema
 
     @model_validator(mode="after")
     def _may_choose_id(self) -> Self:

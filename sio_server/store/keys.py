@@ -240,6 +240,7 @@ META_FIELDS = {
     "agent": "setting: when the agent answers",
     "graph": "setting: which agent",
     "agent_name": "its name, as people see it",
+    "context": "of the graph, JSON or ''; not shown to members",
     "multitask": "setting: what a second message does to a run",
     "approvals": "setting: which members may answer interrupts",
     "fence": "the count in the last fencing token",

@@ -150,7 +150,7 @@ def token(**claims: object) -> str:
         ({"token": token(sub="agent:concierge")}, "token_invalid"),
         ({"token": token(), "device_id": "not an id"}, "invalid_payload"),
         (
-            {"token": jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": 9e9}, None, algorithm="none")},
+            {"token": jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": 9e9}, "", algorithm="none")},
             "token_invalid",
         ),
         ({"token": jwt.encode({"sub": "ann", "aud": "roomgraph", "exp": 9e9}, "x" * 40)}, "token_invalid"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore, GetOp, IndexConfig, PutOp, SearchOp
@@ -260,7 +260,7 @@ async def test_a_graph_reads_and_writes_the_store_from_coroutines_and_threads(st
     builder.add_node("tell", tell)
     builder.add_edge(START, "note")
     builder.add_edge("note", "tell")
-    said = await builder.compile(store=store).ainvoke({"messages": [("user", "hello")]})
+    said = await builder.compile(store=store).ainvoke({"messages": [HumanMessage("hello")]})
     assert said["messages"][-1].text == "hello"
 
 

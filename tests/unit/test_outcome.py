@@ -44,6 +44,10 @@ BY_THE_GRAPH = {
     ),
     GraphEnd.NODE_LOST: failed("node_lost", "the agent ended the nodes on which it worked at this step"),
     GraphEnd.TOO_MANY_STEPS: failed("too_many_steps", "the agent took too many steps without an answer"),
+    GraphEnd.CONTEXT_MISFIT: failed(
+        "graph_changed",
+        "the agent has changed, and this conversation's context does not fit it; begin another one",
+    ),
     GraphEnd.UNKNOWN_GRAPH: failed("unknown_graph", "this server has no agent 'teller'"),
     GraphEnd.TOO_MANY_ATTEMPTS: failed("interrupted_too_often", "the agent was interrupted too often"),
     GraphEnd.STORE_LOST: TryAgain(failed=False, pause_s=0.5),

@@ -113,6 +113,7 @@ export type ConversationCreate = {
   multitask_strategy?: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals?: "members" | "owner";
   invite?: string[];
+  context?: Record<string, unknown> | null;
 };
 
 export type ConversationCreatedEntry = {

@@ -5,7 +5,8 @@
 -- the run would be stalled, or if it is stalled already, when the lease expires; or
 -- ok: token, run_id, attempt, input_seq, epoch, input (its envelope or ''), kind, failures, source (the thread to begin
 -- from or ''), began_from (the thread from which the first attempt began or ''), answers (JSON or ''), replaces (seq of
--- the entry that the run's will replace, or ''), graph, agent_name, lost (how many nodes it has lost, see `adopt`).
+-- the entry that the run's will replace, or ''), graph, agent_name, base (the thread from which the turn began or ''),
+-- person (JSON or ''), context (of the conversation, JSON or ''), lost (how many nodes it has lost, see `adopt`).
 -- keys: conversation
 -- include: run once
 local node_id, node_name, holding, failed = unpack(ARGV)
@@ -36,7 +37,7 @@ return once(function(call_id)
   if failed ~= '' and redis.call('ZSCORE', unfinished, failed) then
     redis.call('HINCRBY', run_prefix .. failed, 'failures', 1)
   end
-  local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'thread', 'answers', 'replaces')
+  local known = redis.call('HMGET', record, 'kind', 'input_seq', 'source', 'thread', 'answers', 'replaces', 'person')
   local kind, input_seq, source = known[1], known[2], known[3]
 
   if kind == 'message' and redis.call('HLEN', interrupts) > 0 then
@@ -56,7 +57,7 @@ return once(function(call_id)
     source = redis.call('HGET', meta, 'thread') or ''
     redis.call('HSET', record, 'source', source, 'base', source)
   end
-  local now_known = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name')
+  local now_known = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name', 'context')
   local attempts = (redis.call('HGET', record, 'attempts') or '') .. ' ' .. now_known[1] .. '#' .. token
   redis.call('HSET', record, 'status', 'running', 'node', node_name, 'owner', node_id, 'token', token, 'batch', 0, 'attempts', attempts)
   forget_written(record)
@@ -65,5 +66,6 @@ return once(function(call_id)
     'input', read_entry(input_seq) or '', 'kind', kind, 'failures', redis.call('HGET', record, 'failures'),
     'source', known[4] or source, 'began_from', source, 'answers', known[5] or '', 'replaces', known[6] or '',
     'graph', now_known[2], 'agent_name', now_known[3],
+    'base', redis.call('HGET', record, 'base') or '', 'person', known[7] or '', 'context', now_known[4] or '',
     'lost', select(2, string.gsub(redis.call('HGET', record, 'lost') or '', ' ', ''))}
 end)

@@ -1,11 +1,11 @@
 -- A member answers an interrupt; the first answer wins. When all are answered the dialog continues in a new run.
 --   given, value    the answer as the graph gets it, and as the log shows it (JSON)
---   by              who gives it (JSON)
+--   by, person      who gives it, and the same as the graph is told of it (JSON)
 --   run_id          used if this was the last open interrupt
 -- Returns ok: ack (JSON); already_resolved: ack (JSON) of the answer that won; or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, interrupt_id, given, value, by, run_id = unpack(ARGV)
+local user_id, interrupt_id, given, value, by, person, run_id = unpack(ARGV)
 acting_session = cjson.decode(by).session_id
 local repeated = first_reply()
 if repeated then return repeated end
@@ -32,7 +32,7 @@ if all_answered then
   redis.call('DEL', answers)
   local turn = redis.call('HMGET', meta, 'asked_in', 'asked_base', 'asked_for')
   -- Before what was written since: it belongs to an earlier turn.
-  begin_run(run_id, 'resume', turn[3], turn[3], 'source', turn[1], 'base', turn[2],
+  begin_run(run_id, 'resume', turn[3], turn[3], 'person', person, 'source', turn[1], 'base', turn[2],
     'answers', '{' .. table.concat(all, ',') .. '}')
 end
 return keep_reply({'ok', 'ack', ack})
