@@ -3,7 +3,8 @@
 It speaks OpenAI's chat completions and, in texts only, Ollama's. `async with ModelServer() as server:` listens
 on a free port of this machine; give its `url` to a client as OPENAI_BASE_URL, or its `ollama_url` as
 OLLAMA_HOST. `server.plays(says("Hello"), stalls("I am"))` is the script, one part for each request; what was
-asked is in `server.requests`. A request without a part gets a 500, which no test expects.
+asked is in `server.requests`. A request without a part gets a 500, which no test expects, and one that breaks
+OpenAI's rules (an unanswered tool call, a result without its call) the 400 that OpenAI gives it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
+
+from tests.providers import openai
+from tests.providers.rules import openai_problem
 
 Part = Callable[[web.Request, "Stream"], Awaitable[None]]
 
@@ -210,6 +214,8 @@ class ModelServer:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(await request.json())
+        if request.path != "/api/chat" and (problem := openai_problem(self.requests[-1])):
+            return openai.refusal(problem)
         if not self._script:
             return _refusal(500, "the script has no part for this request")
         kind = OllamaStream if request.path == "/api/chat" else Stream
