@@ -48,6 +48,8 @@ class PageRoutes:
             raise Unavailable(f"{path.partition('/')[0]} is not installed: run `npm ci` in web/")
         return web.FileResponse(WEB / "node_modules" / path)
 
+_IMAGES = "img-src 'self' data: https: http:"  # a graph's answers have images, which are shown by their addresses
+
 
 class PagePolicy:
     """The security headers of every answer: a page connects to its own node and to those that are listed."""
@@ -61,7 +63,7 @@ class PagePolicy:
         frames = "frame-src 'self'; " if stage else ""
         self._connect = " ".join(connect)
         self._policy = (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; {frames}"
+            f"default-src 'none'; script-src 'self'; style-src 'self'; {_IMAGES}; {frames}"
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
 

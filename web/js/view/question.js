@@ -28,7 +28,7 @@ function card(c, { interrupt_id: id, value, form = {} }, words, connection) {
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.includes(id);
   const ours = open && (c.approvals !== "owner" || c.owner === state.me);
-  const built = { review: lazy.review, schema: lazy.schemaForm }[kind];
+  const built = kind === "review" ? lazy.review.load() : kind === "schema" && lazy.schemaForm.load();
   const rows = facts(action?.args ?? {}, { labels });
   const bare = !KINDS.has(kind) || !(text || options[0] || rows[0] || built);
   const answerWith = async (answer) => {
@@ -70,6 +70,6 @@ function card(c, { interrupt_id: id, value, form = {} }, words, connection) {
       typed.requestSubmit();
     };
   }
-  built?.load().then(({ build }) => node.querySelector(".built").replaceChildren(build(form, by ? given : null, ours && answerWith)));
+  if (built) built.then(({ build }) => node.querySelector(".built").replaceChildren(build(form, by ? given : null, ours && answerWith)));
   return node;
 }
