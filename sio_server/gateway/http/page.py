@@ -22,6 +22,7 @@ FOLDERS = ("js", "css", "words")
 # A Host header that may be named in a policy; others could hold anything.
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 # The stage's frames connect through the local cluster's proxies, and to its controller.
+_IMAGES = "img-src 'self' data: https: http:"  # a graph's answers have images, which are shown by their addresses
 _STAGE_HOSTS = "http://127.0.0.1:* ws://127.0.0.1:*"
 
 
@@ -47,8 +48,6 @@ class PageRoutes:
         if not (WEB / "node_modules" / path).is_file():
             raise Unavailable(f"{path.partition('/')[0]} is not installed: run `npm ci` in web/")
         return web.FileResponse(WEB / "node_modules" / path)
-
-_IMAGES = "img-src 'self' data: https: http:"  # a graph's answers have images, which are shown by their addresses
 
 
 class PagePolicy:
