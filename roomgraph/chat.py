@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import json
 import re
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from roomgraph.questions import (
+    INDENT,
+    Answer,
+    Decided,
+    NotAnAnswer,
+    answer_in_words,
+    chat_texts,
+    question_lines,
+    read_line,
+    said_before,
+)
 from sio_clients.client import ChatClient
 from sio_clients.conversation import Ack, Conversation
+from sio_clients.decisions import Decision
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_clients.guests import guest_token
+from sio_server.language import Texts, detect_language
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import Entry, EntryType
 from sio_server.protocol.run import RunStatus
@@ -25,12 +37,23 @@ from sio_server.protocol.stream import Run
 from sio_server.tasks import end_tasks
 
 ANSWER_S = 30.0  # how long to wait for the agent when the input has ended
-COMMANDS = "/stop, /regenerate, /edit TEXT"
+COMMANDS = "/stop, /regenerate, /edit TEXT, /say TEXT"
 ENDINGS = (EntryType.ANSWER, EntryType.INTERRUPT, EntryType.STOPPED, EntryType.FAILED)
 
 
-async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: str, console: Console) -> None:
-    """Show a conversation and send what is typed, until the end of the input."""
+async def chat(
+    urls: Sequence[str],
+    conversation_id: str,
+    *,
+    name: str,
+    token: str,
+    console: Console,
+    context: dict[str, Any] | None = None,
+) -> None:
+    """Show a conversation and send what is typed, until the end of the input.
+
+    `context`: of a conversation that is created by this.
+    """
     if not token:
         _, token = await guest_token(urls[0], name or getpass.getuser())
     async with ChatClient(urls, token, device_name="terminal", report_delivery=True) as client:
@@ -39,7 +62,9 @@ async def chat(urls: Sequence[str], conversation_id: str, *, name: str, token: s
         except Refused as exc:
             if exc.code != ErrorCode.UNKNOWN_CONVERSATION:
                 raise
-            conversation = await client.create(conversation_id, conversation_id=conversation_id, access="open")
+            conversation = await client.create(
+                conversation_id, conversation_id=conversation_id, access="open", context=context
+            )
         title = _clean(conversation.title or conversation.id)
         console.print(Text(f"{title} · node {client.node} · {COMMANDS} · Ctrl-D ends", style="dim"))
         # A terminal shows what is typed by itself.
@@ -87,6 +112,8 @@ class _Screen:
         self._ended: set[str] = set()  # run ids
         self._changed = asyncio.Event()
         self._told: dict[str, tuple[int, str]] = {}  # run id -> version and status
+        self._made: dict[str, list[Decision]] = {}  # open review -> the decisions so far
+        self._texts = chat_texts(detect_language())
         conversation.on_runs_changed = self._on_runs_changed
 
     async def run_line(self, line: str) -> None:
@@ -94,16 +121,35 @@ class _Screen:
         try:
             if line.startswith("/"):
                 await self._run_command(*line[1:].partition(" ")[::2])
-            elif (answer := read_answer(line, self._conversation.interrupts)) is not None:
-                self._expect((await self._conversation.respond(*answer))["run_id"])
-            else:
+            elif not await self._answer(line):
                 self._on_sent(await self._conversation.send(line))
         except RoomgraphError as exc:
-            self._note(f"not done: {exc.message}", "red")
+            self._note(self._texts("refused", message=exc.message), "red")
+
+    async def _answer(self, line: str) -> bool:
+        """Answer the first open question with a line; False when it is a message."""
+        question = next(iter(self._conversation.interrupts.values()), None)
+        if question is None:
+            return False
+        made = self._made.pop(question.interrupt_id, [])
+        match read_line(line, question.form, made, self._texts):
+            case None:
+                return False
+            case NotAnAnswer(note):
+                self._made[question.interrupt_id] = made
+                self._note(note)
+            case Decided(now_made, note):
+                self._made[question.interrupt_id] = now_made
+                self._note(note)
+            case Answer(value):
+                self._expect((await self._conversation.respond(question.interrupt_id, value))["run_id"])
+        return True
 
     async def _run_command(self, command: str, rest: str) -> None:
         conversation, text = self._conversation, rest.strip()
-        if command == "stop":
+        if command == "say" and text:
+            self._on_sent(await conversation.send(text))
+        elif command == "stop":
             if not await conversation.stop():
                 self._note("nothing is being answered")
         elif command == "regenerate" and self._ending:
@@ -153,7 +199,7 @@ class _Screen:
         while True:
             try:
                 async for entry in self._conversation.entries():
-                    line = describe(entry, self._user_id)
+                    line = describe(entry, self._user_id, self._texts)
                     if line is not None and (self._hidden is None or entry.data.get("device_id") != self._hidden):
                         self._console.print(line, highlight=False, soft_wrap=True)
                     self._seen = entry.seq
@@ -188,8 +234,9 @@ def _read_lines() -> asyncio.Queue[str | None]:
 _UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def describe(entry: Entry, own_user_id: str) -> Text | None:
-    """An entry as a line, with control characters replaced; None for one that is not shown."""
+def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text | None:
+    """An entry as lines, with control characters replaced; None for one that is not shown."""
+    texts = texts or chat_texts()
     when = (f"{entry.ts[11:16]} ", "dim")
     name = _clean(str(entry.data.get("name", entry.author)))
     if entry.type in (EntryType.MESSAGE, EntryType.ANSWER):
@@ -198,17 +245,20 @@ def describe(entry: Entry, own_user_id: str) -> Text | None:
         )
         return Text.assemble(when, (name, colour), ": ", _clean(entry.text))
     if entry.type == EntryType.INTERRUPT:
-        shown = Text.assemble(when, (name, "magenta"), ": ", _clean(entry.text))
-        for interrupt in entry.data.get("interrupts", ()):
-            for number, (_, label) in enumerate(_options(interrupt["value"]), 1):
-                shown.append(f"\n      {number} {_clean(label)}", "bold")
+        forms = [interrupt["form"] for interrupt in entry.data.get("interrupts", ())]
+        shown = Text.assemble(when, (name, "magenta"), ": ", _clean(said_before(entry.text, forms)))
+        if reason := entry.data.get("reason"):
+            shown.append(f"\n{INDENT}{_clean(texts('asked_again', reason=reason))}", "yellow")
+        for form in forms:
+            for line in question_lines(form, texts):
+                shown.append(f"\n{INDENT}{_clean(line)}", "bold")
         return shown
     if entry.type == EntryType.INTERRUPT_RESOLVED:
         by, value = entry.data.get("by"), entry.data.get("value")
         if not by:
-            return Text.assemble(when, ("the question is no longer open", "dim"))
-        answer = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        told = f"{by['name']} answered: {answer} · {by['device_name'] or by['device_id']}"
+            return Text.assemble(when, (texts("closed"), "dim"))
+        device = by["device_name"] or by["device_id"]
+        told = texts("answered", name=by["name"], answer=answer_in_words(value, texts), device=device)
         return Text.assemble(when, (_clean(told), "yellow"))
     if entry.type == EntryType.STOPPED:
         by = str((entry.data.get("by") or {}).get("name", "–"))
@@ -236,33 +286,6 @@ def describe_run(run: Run, told: tuple[int, str] | None) -> Text | None:
         return lines.append(f"      begun again on node {_clean(run.node)}", "dim")
     if run.status == RunStatus.STALLED and status != RunStatus.STALLED:
         return Text(f"      node {_clean(run.node)} is silent; another one will take over", "dim")
-    return None
-
-
-def _options(value: Any) -> list[tuple[Any, str]]:
-    """The options of a question: values and their labels; empty if any text is an answer."""
-    given = value.get("options") if isinstance(value, Mapping) else None
-    options = []
-    for option in given if isinstance(given, list) else ():
-        chosen = option.get("value") if isinstance(option, Mapping) else option
-        label = option.get("label") if isinstance(option, Mapping) else None
-        options.append((chosen, str(chosen if label is None else label)))
-    return options
-
-
-def read_answer(line: str, interrupts: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """The interrupt that a line answers, the first open one, and with what; None when it is a message.
-
-    A line answers with an option's value, label or number; or as it is, where there are no options.
-    """
-    for interrupt_id, value in interrupts.items():
-        options = _options(value)
-        named = [
-            chosen for chosen, label in options if line.casefold() in (str(chosen).casefold(), label.casefold())
-        ]
-        numbered = [chosen for number, (chosen, _) in enumerate(options, 1) if line == str(number)]
-        answers = named + numbered if options else [line]
-        return (interrupt_id, answers[0]) if answers else None
     return None
 
 

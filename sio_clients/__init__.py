@@ -1,7 +1,8 @@
 """The Roomgraph SDK for Python: a chat client, and bots built on it."""
 
+from sio_clients import decisions
 from sio_clients.client import ChatClient
-from sio_clients.conversation import Ack, Conversation, SessionCard
+from sio_clients.conversation import Ack, Conversation, Question, SessionCard
 from sio_clients.devices import Device, DeviceSession
 from sio_clients.errors import (
     ConversationReset,
@@ -28,6 +29,7 @@ __all__ = [
     "NotConnected",
     "Part",
     "Position",
+    "Question",
     "RateLimited",
     "Refused",
     "RoomgraphError",
@@ -36,5 +38,6 @@ __all__ = [
     "SessionEnded",
     "Unavailable",
     "connect_guest",
+    "decisions",
     "guest_token",
 ]

@@ -138,11 +138,13 @@ class ChatClient:
         multitask_strategy: MultitaskStrategy = "enqueue",
         approvals: Approvals = "members",
         invite: Sequence[str] = (),
+        context: dict[str, Any] | None = None,
     ) -> Conversation:
         """Create a conversation and follow it. The server makes its id; only an open one may be given an id.
 
         `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
-        message does while a run is on. `approvals`: who may answer the agent's questions.
+        message does while a run is on. `approvals`: who may answer the agent's questions. `context`: what
+        the graph's `context_schema` asks for; Refused with `invalid_payload` if it does not fit.
         """
         request = {
             "title": title,
@@ -152,6 +154,7 @@ class ChatClient:
             "multitask_strategy": multitask_strategy,
             "approvals": approvals,
             "invite": list(invite),
+            "context": context,
         }
         if conversation_id is not None:
             request["conversation_id"] = conversation_id

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from sio_clients.decisions import Decision
 from sio_clients.errors import ConversationReset, RoomgraphError, from_wire
 from sio_clients.sending import Pipeline
 from sio_server.protocol.events import ClientEvent, Entry
@@ -39,6 +40,15 @@ class Ack:
     @property
     def position(self) -> Position:
         return Position(self.epoch, self.seq)
+
+
+@dataclass(frozen=True)
+class Question:
+    """An open question of the agent: what the graph asks with, and how it is shown and answered."""
+
+    interrupt_id: str
+    value: Any
+    form: dict[str, Any]
 
 
 class _Requester(Protocol):
@@ -77,9 +87,10 @@ class Conversation:
         return self.stream.runs
 
     @property
-    def interrupts(self) -> Mapping[str, Any]:
-        """The agent's open questions: the id of each, for `respond`, and its value."""
-        return self.stream.interrupts
+    def interrupts(self) -> Mapping[str, Question]:
+        """The agent's open questions, in the order in which they were asked, by their ids."""
+        forms = self.stream.forms
+        return {one: Question(one, value, forms[one] or {}) for one, value in self.stream.interrupts.items()}
 
     def current(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of the entries that still hold: not edited, regenerated or rolled back."""
@@ -159,9 +170,18 @@ class Conversation:
         return str((await self._client.request(ClientEvent.RUN_REGENERATE, request))["run_id"])
 
     async def respond(self, interrupt_id: str, value: Any) -> dict[str, Any]:
-        """Answer one of `interrupts`; the first answer wins. Raises Refused with `already_resolved`."""
+        """Answer one of `interrupts`; the first answer wins.
+
+        Returns the ack; its `run_id` is that of the run that continues, or None while others are open. Raises
+        Refused: `already_resolved`, or `invalid_payload` when the answer does not fit the question's form; the
+        message names the field, and the question stays open.
+        """
         request = {"conversation_id": self.id, "interrupt_id": interrupt_id, "value": value}
         return await self._client.request(ClientEvent.INTERRUPT_RESPOND, request)
+
+    async def decide(self, interrupt_id: str, *made: Decision) -> dict[str, Any]:
+        """Answer a review with a decision for each of its actions, in order, made by `sio_clients.decisions`."""
+        return await self.respond(interrupt_id, {"decisions": [dict(one) for one in made]})
 
     async def mark_read(self, seq: int) -> None:
         """Set this user's read mark to `seq`. Raises Refused for a user who is not a member."""

@@ -26,6 +26,8 @@ _HINTS = {
     "AUTH_SECRET": "write at least 32 characters that nobody can guess, the same on every node: "
     "python -c 'import secrets; print(secrets.token_hex(32))'",
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
+    "CLAIMS": "write the names of those claims of your tokens that graphs get, with commas between, such as "
+    "tenant,role; identity, display_name, is_authenticated and permissions are the server's own",
     "TOKEN_TTL": "write how long a token lasts in seconds, from 60 to 31536000",
     "RATE_LIMIT_USER": _RATE_HINT,
     "RATE_LIMIT_MARKS": _RATE_HINT,
@@ -55,15 +57,18 @@ _HINTS = {
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
     "LOG_LEVEL": "write one of debug, info, warning, error",
+    "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
     "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
     "REPORT_STATE": "write on (members see what the nodes of a graph return) or off (they see the nodes' names)",
     "DRAIN_GRACE": "write how many seconds runs may go on after SIGTERM, from 0 to 600",
     "GRAPH": "write concierge, echo, assistant or package.module:attribute",
+    "GRAPH_INPUT": "write the key of the graph's state that gets the text, or . where the text is the input",
+    "GRAPH_OUTPUT": "write the key of the graph's state whose value is the answer, or . for the whole output",
     "LANGGRAPH_JSON": "write the path of a langgraph.json",
     "MODEL": "write provider:model, such as openai:gpt-4o-mini or ollama:llama3.2",
     "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
-    "CHECKPOINTER": "write auto, redis (needs the JSON and Search of Redis 8) or plain (any Redis)",
+    "CHECKPOINTER": "write plain (any Redis) or redis (needs the JSON and Search of Redis 8)",
     "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
     "STAGE_KEY": "write at least 16 letters, digits, - and _ that nobody can guess, the same on every node, "
     "or nothing: then there is no stage",
@@ -72,6 +77,10 @@ _HINTS = {
 }
 
 _SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "STAGE_KEY"}  # never shown, however wrong they are
+
+
+# What graphs are told of a person, whatever a token says.
+RESERVED_CLAIMS = frozenset({"identity", "display_name", "is_authenticated", "permissions"})
 
 
 class SettingsError(ValueError):
@@ -90,6 +99,7 @@ class Settings(BaseSettings):
     auth_mode: Literal["token", "guest"] = "token"
     auth_secret: str = Field(default="", repr=False)
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
+    claims: Annotated[tuple[str, ...], NoDecode] = ()
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -113,15 +123,18 @@ class Settings(BaseSettings):
     guests_kept: Annotated[int, Field(ge=0, le=3650)] = 90
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
+    max_answer_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 8_388_608
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     report_state: Literal["on", "off"] = "off"
     recursion_limit: Annotated[int, Field(ge=1, le=10_000)] = 100
     drain_grace: Annotated[float, Field(ge=0, le=600)] = 5.0
     graph: Annotated[str, Field(min_length=1)] = "concierge"
+    graph_input: str = ""
+    graph_output: str = ""
     langgraph_json: str = ""
     model: str = ""
     model_timeout: Annotated[float, Field(ge=1, le=3600)] = 60.0
-    checkpointer: Literal["auto", "redis", "plain"] = "auto"
+    checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -135,7 +148,7 @@ class Settings(BaseSettings):
         check_redis_url(value)
         return value
 
-    @field_validator("allowed_origins", "allowed_hosts", "node_urls", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", "node_urls", "claims", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -148,6 +161,13 @@ class Settings(BaseSettings):
         for name in value:
             if not re.fullmatch(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", name):
                 raise ValueError(f"{name} is not the name of a host")
+        return value
+
+    @field_validator("claims")
+    @classmethod
+    def _are_free(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if taken := RESERVED_CLAIMS.intersection(value):
+            raise ValueError(f"{min(taken)} cannot be a claim's")
         return value
 
     @field_validator("node_urls")

@@ -17,9 +17,10 @@ from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
-from sio_server.dialog.graphs.loading import Graphs, load_graphs
+from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
+from sio_server.dialog.memory import RedisStore
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
@@ -135,7 +136,11 @@ class Dialog:
         self._core = core
         self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
         self.host = DialogHost(self._build, core.metrics.task_failed)
-        self.graphs: list[str] = []  # their names, the default one first; known when the host has started
+        # Known when the host has started:
+        self.graphs: list[str] = []  # their names, the default one first
+        self.titles: dict[str, str] = {}  # names in words, where they are not made from these
+        self.context_checks: dict[str, ContextCheck] = {}
+        self._built = 0  # how often the dialog was started
 
     def on_entry(self, entry: dict[str, Any]) -> None:
         """An entry came over the bus. When it ends a run that is executed here, the execution stops at once."""
@@ -145,6 +150,8 @@ class Dialog:
     async def _build(self) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
         """The worker with connections of its own; called in the dialog's event loop."""
         core, settings = self._core, self._core.settings
+        self.leases.release_all()  # of a dialog that has ended by itself
+        self._built += 1
         redis = connect(settings.redis_url)
         checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer)
         graphs: Graphs | None = None
@@ -159,20 +166,28 @@ class Dialog:
             await checkpoints.set_up(REDIS_WAIT_S)
             graphs = await load_graphs(
                 graph=settings.graph,
+                graph_input=settings.graph_input,
+                graph_output=settings.graph_output,
                 langgraph_json=settings.langgraph_json,
                 model=settings.model,
                 model_timeout=settings.model_timeout,
                 word_delay=settings.word_delay,
             )
+            memory = RedisStore(redis, **graphs.store_config)
+            await memory.set_up()
         except BaseException:
             await close()
             raise
         self.graphs = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
-        runs = Runs(Scripts(redis), core.node_id, settings.name)
+        self.titles, self.context_checks = graphs.titles, graphs.context_checks
+        # A run that ends its dialog by itself has lost it, as one that ends its node.
+        owner = f"{core.node_id}.{self._built}"
+        runs = Runs(Scripts(redis), owner, settings.name, settings.max_answer_bytes)
         attempts = Attempts(
             run_records=runs,
             leases=self.leases,
-            graphs=graphs.compile(checkpoints.saver),
+            graphs=graphs.compile(checkpoints.saver, memory),
+            served=graphs.served,
             checkpoints=checkpoints,
             limits=RunLimits(
                 timeout_s=settings.run_timeout,
@@ -241,7 +256,7 @@ class Limiting:
 
     def __init__(self, core: Core, secret: str) -> None:
         settings = core.settings
-        self.tokens = Tokens(secret, settings.auth_audience, core.clock.now)
+        self.tokens = Tokens(secret, settings.auth_audience, core.clock.now, settings.claims)
         self.limits = Limits(
             core.scripts,
             user=parse_rates(settings.rate_limit_user),
@@ -309,12 +324,13 @@ class Sockets:
 
     def _namespace(self, records: Records, limiting: Limiting) -> Gateway:
         core, settings, graphs = self._core, self._core.settings, self._dialog.graphs
+        titles = self._dialog.titles
         bus, sessions = self.presence.bus, self.presence.sessions
         handshakes = Handshakes(
             limiting.tokens,
             sessions,
             limiting.limits,
-            agents=AgentNames(graphs),
+            agents=AgentNames([*graphs, *titles.values()]),
             trusted_proxies=settings.trusted_proxies,
             admit=self.readiness.admit,
             now=core.clock.now,
@@ -342,7 +358,9 @@ class Sockets:
             max_followed=settings.conversations_per_session,
         )
         handlers = handlers_of(
-            ConversationRequests(records.members, records.conversations, catch_up, bus, graphs),
+            ConversationRequests(
+                records.members, records.conversations, catch_up, bus, graphs, titles, self._dialog.context_checks
+            ),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
@@ -377,7 +395,7 @@ class Http:
                 GuestRoutes(
                     limiting.tokens,
                     limits,
-                    AgentNames(dialog.graphs),
+                    AgentNames([*dialog.graphs, *dialog.titles.values()]),
                     allowed=guests,
                     token_ttl_s=settings.token_ttl,
                 ),

@@ -43,9 +43,9 @@ def free_ports(nodes: int) -> int:
 
 
 @asynccontextmanager
-async def cluster_in(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[LocalCluster]:
-    """Redis and three nodes, which are stopped afterwards."""
-    running = LocalCluster(free_ports(3), 3, folder, settings=settings)
+async def cluster_in(folder: Path, settings: Mapping[str, str], nodes: int = 3) -> AsyncIterator[LocalCluster]:
+    """Redis and nodes, which are stopped afterwards."""
+    running = LocalCluster(free_ports(nodes), nodes, folder, settings=settings)
     try:
         await running.start()
         yield running

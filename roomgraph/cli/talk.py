@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
 import typer
 
-from roomgraph.cli.console import console, run
+from roomgraph.cli.console import MISTAKE, console, fail, run
 from roomgraph.cli.options import Urls, urls_or_fail
 
 
@@ -17,11 +18,27 @@ def chat_command(
     url: Urls = None,
     name: Annotated[str, typer.Option(help="Your name, on servers that take guests.")] = "",
     token: Annotated[str, typer.Option(envvar="ROOMGRAPH_TOKEN", help="Your token, on servers that do not.")] = "",
+    context: Annotated[str, typer.Option(help="Context of a new conversation for its graph, as JSON.")] = "",
 ) -> None:
     """Talk in the terminal. An empty line is not sent; Ctrl-D ends."""
     from roomgraph.chat import chat
 
-    run(lambda: chat(urls_or_fail(url), conversation, name=name, token=token, console=console))
+    given = _context(context)
+    run(
+        lambda: chat(urls_or_fail(url), conversation, name=name, token=token, console=console, context=given),
+    )
+
+
+def _context(text: str) -> dict[str, Any] | None:
+    if not text:
+        return None
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        fail('--context: this is no JSON object. Write one, such as {"product": "kettle"}', MISTAKE)
+    return given
 
 
 def echo_bot_command(

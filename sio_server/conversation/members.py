@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,15 @@ class Members:
         self.listing = ConversationList(redis, scripts)
 
     async def create(
-        self, author: Author, request: ConversationCreate, graph: str | None = None
+        self,
+        author: Author,
+        request: ConversationCreate,
+        graph: str | None = None,
+        titles: Mapping[str, str] | None = None,
     ) -> tuple[str, Change]:
-        """Create a conversation owned by the author; return its id. `graph`: the one that is meant by None.
+        """Create a conversation owned by the author; return its id.
+
+        `graph`: the one that is meant by None. `titles`: names of graphs in words, where not made from the id.
 
         Raises Refused with `quota_exceeded` when the author has as many conversations, or invitations, as allowed.
 
@@ -104,7 +110,8 @@ class Members:
             "multitask_strategy": request.multitask_strategy,
             "approvals": request.approvals,
         }
-        settings["agent_name"] = agent_name(graph)
+        settings["agent_name"] = (titles or {}).get(graph) or agent_name(graph)
+        settings["context"] = "" if request.context is None else to_json(request.context)
         await self._reserve_invitations(author.user_id, conversation_id, request.invite)
         await self._index(author.user_id, conversation_id)
         # A refusal may leave the index naming too many, which is harmless: the author may be invited there.

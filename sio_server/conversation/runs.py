@@ -7,9 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sio_server.conversation.long_entries import shorten
+from sio_server.protocol.events import ENTRY_BYTES_SHOWN
 from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Argument, Reply, Scripts
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a run has said and reported since the batch before; `number` counts an attempt's batches from 1.
+
+    Items of `parts` are `{part, text}`; `kind`, `speaker` and `data` with the first of a part, whose numbers are
+    dense; `cut` when no more of the part is shown.
+    """
+
+    number: int
+    parts: Sequence[dict[str, Any]]
+    reports: Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -31,11 +48,23 @@ class ClaimedRun:
     replaces: int | None  # seq of the final entry that this run's will replace
     graph: str
     agent_name: str
+    base: str = ""  # the thread from which the turn began; empty: from nothing
+    person: dict[str, Any] | None = None  # whose request began the run: `{user_id, name, device_id, claims}`
+    context: dict[str, Any] | None = None  # of the conversation, as it was given; None: none was
+    lost: int = 0  # how many nodes ended while it was at work on them, one after another
 
     @property
     def thread_id(self) -> str:
         """The thread of this attempt's own checkpoints: an owner that lost its lease writes only there."""
         return f"{self.conversation_id}@{self.epoch}#{self.token}"
+
+
+@dataclass(frozen=True)
+class NodesLost:
+    """Attempts at a run, one after another, whose nodes ended while they continued from the same checkpoint."""
+
+    count: int
+    shared: bool  # the last of them may have been ended by another run
 
 
 @dataclass(frozen=True)
@@ -50,6 +79,14 @@ class NothingToDo:
     """The conversation has nothing to do."""
 
 
+class AnswerTooLarge(Exception):
+    """The data of the final entry has more than the operator allows."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"{size} bytes, of {limit}")
+        self.limit = limit
+
+
 class LeaseLost(Exception):
     """The run is another node's now, or has ended: nothing more may be written for it here."""
 
@@ -57,7 +94,11 @@ class LeaseLost(Exception):
 class Runs:
     """The runs of all conversations. Every write names its fencing token and raises LeaseLost when it is stale."""
 
-    def __init__(self, scripts: Scripts, node_id: str, node_name: str) -> None:
+    def __init__(
+        self, scripts: Scripts, node_id: str, node_name: str, max_answer_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
+        """`max_answer_bytes`: of the JSON of a final entry's data."""
+        self._max_answer_bytes = max_answer_bytes
         self._scripts = scripts
         self._node_id = node_id
         self._node_name = node_name
@@ -98,11 +139,27 @@ class Runs:
             replaces=int(reply["replaces"]) if reply["replaces"] else None,
             graph=reply["graph"],
             agent_name=reply["agent_name"],
+            base=reply["base"],
+            person=json.loads(reply["person"]) if reply["person"] else None,
+            context=json.loads(reply["context"]) if reply["context"] else None,
+            lost=int(reply["lost"]),
         )
 
-    async def adopt_thread(self, run: ClaimedRun) -> None:
-        """From now on the run continues from this attempt's checkpoints, whichever node executes it."""
-        await self._fenced("adopt", run, run_id=run.run_id, thread_id=run.thread_id)
+    async def adopt_thread(self, run: ClaimedRun, checkpoint: str = "", *, shared: bool = False) -> NodesLost:
+        """From now on the run continues from this attempt's checkpoints, whichever node executes it.
+
+        `checkpoint` is the id of the one from which this attempt continues. Returns how many nodes were lost
+        there. `shared`: other suspects are at work on this node (see `dialog/suspects.py`).
+        """
+        reply = await self._fenced(
+            "adopt",
+            run,
+            run_id=run.run_id,
+            thread_id=run.thread_id,
+            checkpoint=checkpoint,
+            shared=int(shared),
+        )
+        return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
 
     async def renew_lease(self, run: ClaimedRun) -> None:
         """Keep the lease for another LEASE_MS."""
@@ -112,16 +169,17 @@ class Runs:
         """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
         await self._fenced("hand_over", run)
 
-    async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
-        """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
+        """Show what the run has said and reported, and keep it for devices that join; a batch counts once."""
         await self._fenced(
-            "add_text", run, run_id=run.run_id, attempt=run.attempt, offset=offset, length=len(text), text=text
-        )
-
-    async def add_report(self, run: ClaimedRun, number: int, report: dict[str, Any]) -> None:
-        """Show what the run reports; `number` counts this attempt's reports from 1."""
-        await self._fenced(
-            "add_report", run, run_id=run.run_id, attempt=run.attempt, number=number, report=to_json(report)
+            "add_written",
+            run,
+            run_id=run.run_id,
+            attempt=run.attempt,
+            batch=batch.number,
+            parts=list(batch.parts),
+            heads=[to_json(_head(part)) for part in batch.parts if "kind" in part],
+            reports=[to_json(report) for report in batch.reports],
         )
 
     async def finish_run(
@@ -132,29 +190,45 @@ class Runs:
         *,
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
+        moves: bool = True,
     ) -> list[str]:
         """End the run with its one final entry, and give up the lease; return threads to delete.
 
-        `interrupts` are pairs of our id and the graph's.
+        `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
+        unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
+        Raises AnswerTooLarge, and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
+        forms = {item["interrupt_id"]: item["form"] for item in data.get("interrupts", ())}
+        whole, size = to_json(said), 0
+        if len(whole) > ENTRY_BYTES_SHOWN // 4:  # of at most 4 bytes each
+            size = len(whole.encode())
+        if size > self._max_answer_bytes:
+            raise AnswerTooLarge(size, self._max_answer_bytes)
+        is_long = size > ENTRY_BYTES_SHOWN
         reply = await self._fenced(
             "finish_run",
             run,
             run_id=run.run_id,
             status=status,
             entry_type=final_entry_type(status),
-            data=to_json(said),
+            data=to_json(shorten(said)) if is_long else whole,
+            whole=whole if is_long else None,
             threads_kept=threads_kept,
-            asked=[list(pair) for pair in interrupts],
+            asked=[[ours, its, to_json(forms[ours]) if ours in forms else ""] for ours, its in interrupts],
+            moves=moves,
         )
         return list(reply["retired"])
 
     async def retire_thread(self, run: ClaimedRun) -> None:
-        """Have this attempt's thread deleted when the run has ended, unless the run continues from it."""
-        await self._scripts.conversation("retire", run.conversation_id, run_id=run.run_id, thread_id=run.thread_id)
+        """Have this attempt's thread deleted when the run has ended, unless the run continues from it.
+
+        It says as well that the attempt's node is there, though it has lost the lease.
+        """
+        about = {"run_id": run.run_id, "thread_id": run.thread_id, "token": run.token}
+        await self._scripts.conversation("retire", run.conversation_id, **about)
 
     async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
         """Record that these threads have been deleted."""
@@ -165,3 +239,8 @@ class Runs:
         if reply.status == "stale":
             raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
         return reply
+
+
+def _head(part: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a part when it begins; `part` first, since scripts cut it off."""
+    return {name: part[name] for name in ("part", "kind", "speaker", "data") if name in part}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sio_server.conversation.answer_schema import misfit_of
 from sio_server.conversation.author import Author
+from sio_server.protocol.answers import CheckedAnswer, check_answer, misfit
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Request, Scripts
@@ -53,22 +55,37 @@ class Turns:
     ) -> dict[str, Any]:
         """Answer an interrupt; return the ack.
 
-        When it was the last open one, the dialog continues in the run `run_id`. Raises AlreadyResolved.
+        When it was the last open one, the dialog continues in the run `run_id`. Raises AlreadyResolved, and
+        Refused (`invalid_payload`, naming the field) for an answer that does not fit the question's form.
         """
+        answer = await self._checked(conversation_id, interrupt_id, value)
         reply = await self._scripts.conversation(
             "respond",
             conversation_id,
             request or Request.unrepeated(author.user_id),
             user_id=author.user_id,
             interrupt_id=interrupt_id,
-            value=to_json(value),
+            given=to_json(answer.given),
+            value=to_json(answer.shown),
             by=author.to_json(),
+            person=author.to_person(),
             run_id=run_id,
         )
         if reply.status == "already_resolved":
             raise AlreadyResolved(json.loads(reply["ack"]))
         ack: dict[str, Any] = json.loads(reply["ack"])
         return ack
+
+    async def _checked(self, conversation_id: str, interrupt_id: str, value: Any) -> CheckedAnswer:
+        """The answer, if it fits the question. One to a question that is not open is left to `respond.lua`."""
+        reply = await self._scripts.conversation("read_form", conversation_id, interrupt_id=interrupt_id)
+        if not reply["form"]:
+            return CheckedAnswer(value, value)
+        answer = check_answer(json.loads(reply["form"]), value)
+        for check in answer.checks:
+            if found := misfit_of(check.schema, check.part):
+                raise misfit(".".join(part for part in (check.path, found[0]) if part), found[1])
+        return answer
 
     async def regenerate(
         self, conversation_id: str, author: Author, seq: int, *, run_id: str, request: Request | None = None
@@ -82,5 +99,6 @@ class Turns:
             session_id=author.session_id,
             seq=seq,
             run_id=run_id,
+            person=author.to_person(),
         )
         return str(reply["run_id"])

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.breakpoints import BREAKPOINT, breakpoint_question, nodes_ahead, unasked_breakpoint
+from sio_server.dialog.changed_graph import check_question, check_unchanged
+from sio_server.dialog.graphs.adapters import Adapter
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
-from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
+from sio_server.dialog.threads import config_of, copy_tip, read_tip, tip_of
 from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -49,47 +54,72 @@ class Execution:
         self,
         graph: Graph,
         saver: Saver,
-        runs: Runs,
+        adopt: Callable[[str], Awaitable[None]],
         run: ClaimedRun,
         stream: RunStream,
         on_step: Callable[[str, int], None],
         *,
         max_steps: int,
         report_state: bool = False,
+        served: Served | None = None,
     ) -> None:
-        """`report_state`: what nodes return is reported, and not their names only."""
+        """`adopt(checkpoint_id)` is awaited when the graph is about to continue from that checkpoint.
+
+        `report_state`: what nodes return is reported, and not their names only. `served`: what the graph takes;
+        None: messages and no context.
+        """
         self._graph = graph
         self._report_state = report_state
+        self._adapter = served.adapter if served else None
+        self._context_schema = served.context if served else None
         self._saver = saver
-        self._runs = runs
+        self._adopt = adopt
         self._run = run
         self._stream = stream
         self._max_steps = max_steps
         self._interrupts: list[Interrupt] = []
+        self._stopped = False  # at a breakpoint
+        self._ahead: list[str] = []  # nodes that the graph continues with when a breakpoint is answered
         self._reported: set[tuple[str, str]] = set()
-        self._values: dict[str, Any] = {}
+        self._part: int | None = None  # that of the message that speaks
+        self._said_by: str | None = None
+        self._values: Any = {}
         self._on_step = on_step  # called with a node's name, and the checkpoints of the run that its step made
         self._checkpoints = 0
         self._ran: list[str] = []  # nodes of the graph whose step has no checkpoint yet
 
     async def run_graph(self) -> Answer | Questions:
-        """Execute until the graph ends or asks. Raises NoAnswer, LeaseLost, and whatever the graph raises."""
+        """Execute until the graph ends or asks.
+
+        Raises NoAnswer, GraphChanged, ContextMisfit, and whatever the graph raises.
+        """
         config = config_of(self._run)
         if "recursion_limit" not in (self._graph.config or {}):
             config["recursion_limit"] = self._max_steps
+        context: Any = self._run.context
+        if self._context_schema is not None:
+            context = self._context_schema.make(context)
         given = await self._begin(config)
-        if given != {}:
-            parts = self._graph.astream(given, config, stream_mode=MODES, subgraphs=True, durability="sync")
+        if given != {} and not self._ahead:
+            parts = self._graph.astream(
+                given, config, context=context, stream_mode=MODES, subgraphs=True, durability="sync"
+            )
             async for namespace, mode, part in parts:
                 self._on_part(namespace, mode, part)
+        if self._stopped and not self._interrupts:
+            self._ahead = nodes_ahead(await self._graph.aget_state(config, subgraphs=True))
+        if self._ahead:
+            self._interrupts = [breakpoint_question(self._ahead)]
         if self._interrupts:
             return Questions(self._interrupts, self._stream.said)
         answer = self._answer()
+        if self._adapter is not None:
+            answer = Answer(valid_unicode(await self._adapted(self._adapter) or ""), answer.tools)
         if not answer.text:
             raise NoAnswer("the graph ended without an answer")
         return answer
 
-    async def _begin(self, config: RunnableConfig) -> dict[str, Any] | Command[Any] | None:
+    async def _begin(self, config: RunnableConfig) -> Any:
         """Copy the state of the dialog; return the graph's input: a message, answers, or None to continue.
 
         An empty dictionary means that an earlier attempt has brought the graph to its end.
@@ -100,12 +130,18 @@ class Execution:
         copied = []
         if run.source:
             copied = await copy_tip(saver, run, whole=continues, subgraphs=continues or has_subgraphs)
-        await self._runs.adopt_thread(run)
         tip = tip_of(copied)
-        start = Tip()
+        await self._adopt(tip.root.checkpoint["id"] if tip.root else "")
+        started: list[CheckpointTuple] = []
         if run.began_from and (run.attempt > 1 or run.kind == "resume"):
-            start = tip_of(await read_tip(saver, run.began_from, subgraphs=run.kind == "resume"))
-        if run.attempt > 1 and tip.is_beyond(start):
+            started = await read_tip(saver, run.began_from, subgraphs=run.kind == "resume")
+        start = tip_of(started)
+        is_beyond = run.attempt > 1 and tip.is_beyond(start)
+        if is_beyond or run.kind == "resume":
+            check_unchanged(self._graph, copied)
+        if run.attempt > 1:
+            self._ahead = await unasked_breakpoint(self._graph, saver, config, copied, started)
+        if is_beyond:
             taking_in = 2 if run.kind == "message" else 0  # checkpoints before that of the graph's first node
             self._checkpoints = max(0, tip.step - start.step - taking_in)
             state = await self._graph.aget_state(config)
@@ -113,14 +149,16 @@ class Execution:
             # Not `next`: that leaves out tasks whose writes are stored but not merged, and so all that follows.
             return None if state.tasks else {}
         if run.kind == "resume":
-            unused = tip.unused(run.answers, start)
+            check_question(copied, {task.id for task in (await self._graph.aget_state(config)).tasks})
+            given = {one: value for one, value in run.answers.items() if one != BREAKPOINT}
+            unused = tip.unused(given, start)
             return Command(resume=unused) if unused else None
         if run.input is None:
             raise NoAnswer("the message is older than the log's retention")
         data = run.input["data"]
         # Plain strings only: the checkpointer revives dictionaries that are shaped like constructors.
         message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=self._message_id)
-        return {"messages": [message]}
+        return self._adapter.input(message) if self._adapter else {"messages": [message]}
 
     @property
     def _message_id(self) -> str:
@@ -131,13 +169,14 @@ class Execution:
         if mode == "messages":
             message = part[0]
             if isinstance(message, (AIMessage, AIMessageChunk)):
-                self._stream.add_text(message.id, valid_unicode(str(message.text)))
+                self._say(message.id, valid_unicode(str(message.text)))
         elif mode == "custom":
             self._stream.add_report({"kind": "custom", "data": bounded_json(part)})
         elif mode == "updates":
             for node, update in part.items():
                 if node == "__interrupt__":
                     if not namespace:  # the root names those of its subgraphs too
+                        self._stopped = not update
                         known = {interrupt.id for interrupt in self._interrupts}
                         self._interrupts += [interrupt for interrupt in update if interrupt.id not in known]
                     continue
@@ -157,6 +196,15 @@ class Execution:
                     self._on_step(node, self._checkpoints)
                 self._ran.clear()
 
+    def _say(self, message_id: str | None, text: str) -> None:
+        """Each message says its own part."""
+        if not text:
+            return
+        if self._part is None or self._said_by not in (None, message_id):
+            self._part = self._stream.begin_part("text", self._run.agent_name)
+        self._said_by = message_id
+        self._stream.add_text(self._part, text)
+
     def _report_tools(self, update: Any) -> None:
         """Report tool calls and their results, each once: those of a subgraph come again from its parent graph."""
         updates = update if isinstance(update, list) else [update]
@@ -175,10 +223,25 @@ class Execution:
         """The last text of the assistant since the message of this run, or of a tool that answers for it."""
         messages = list(_messages(self._values))
         asked_at = next((n for n, item in enumerate(messages) if item.id == self._message_id), -1)
-        since = messages[asked_at + 1 :]
+        since = messages[asked_at + 1 :] if asked_at >= 0 or self._adapter is None else []
         spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
         spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
         return Answer(valid_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
+
+    async def _adapted(self, adapter: Adapter) -> str | None:
+        """What the graph has written for its answer in this turn; what it has kept from an earlier one is none."""
+        if adapter.channel:
+            threads = (self._run.base, self._run.thread_id)
+            before, now = [await self._version(thread_id, adapter.channel) for thread_id in threads]
+            if before == now:
+                return None
+        return adapter.answer(self._values)
+
+    async def _version(self, thread_id: str, channel: str) -> Any:
+        """The version of a channel in the latest checkpoint of a thread; None if nothing was written to it."""
+        config: RunnableConfig = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+        latest = await self._saver.aget_tuple(config) if thread_id else None
+        return latest.checkpoint["channel_versions"].get(channel) if latest else None
 
 
 def _messages(state: Any) -> list[BaseMessage]:

@@ -7,10 +7,12 @@ from typing import Any
 
 from langgraph.types import Interrupt
 
+from sio_server.conversation.answer_schema import is_schema
 from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.execution import Answer, Questions
 from sio_server.dialog.outcome import Finish
 from sio_server.dialog.reports import plain_json
+from sio_server.protocol.forms import form_in_words, form_of
 from sio_server.protocol.run import agent_id
 
 Said = Answer | Questions | None  # what a graph ended with; None: with nothing that can be told
@@ -22,27 +24,20 @@ def final_entry(run: ClaimedRun, how: Finish, said: Said) -> tuple[dict[str, Any
     if isinstance(said, Answer):
         return {**data, "text": said.text, "tools": said.tools}, []
     if isinstance(said, Questions):
+        if how.reason:
+            data["reason"] = how.reason
         asked = describe_interrupts(said.interrupts, run.run_id)
-        texts = [said.said, *(question_text(item["value"]) for item in asked)]
+        texts = [said.said, *(form_in_words(item["form"]) for item in asked)]
         ids = [(ours["interrupt_id"], its.id) for ours, its in zip(asked, said.interrupts, strict=True)]
         return {**data, "text": "\n\n".join(text for text in texts if text), "interrupts": asked}, ids
     return {**data, "code": how.code, "reason": how.reason}, []
 
 
 def describe_interrupts(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:
-    """The interrupts as an entry lists them: `{interrupt_id, value}`."""
-    return [
-        {"interrupt_id": f"{run_id}:{number}", "value": plain_json(interrupt.value)}
-        for number, interrupt in enumerate(interrupts)
-    ]
-
-
-def question_text(value: Any) -> str:
-    """The text of an interrupt for people, or an empty string."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        for name in ("text", "question", "message", "description", "query"):
-            if isinstance(value.get(name), str):
-                return str(value[name])
-    return ""
+    """The interrupts as an entry lists them: `{interrupt_id, value, form}`."""
+    described = []
+    for number, interrupt in enumerate(interrupts):
+        value, schema = plain_json(interrupt.value), plain_json(interrupt.response_schema)
+        form = form_of(value, schema, is_schema)
+        described.append({"interrupt_id": f"{run_id}:{number}", "value": value, "form": form})
+    return described

@@ -8,6 +8,8 @@ from enum import StrEnum
 from sio_server.protocol.run import RunStatus
 
 MAX_ATTEMPTS = 20  # a run that ends so many nodes, or loses the store so often, is ended as failed
+NODES_LOST = 2  # a run that has ended so many nodes at the same step is not given to another
+NODES_LOST_SHARED = 3  # the same when it may have been another run that ended the last of them
 BACK_OFF_S = 0.5  # before the second attempt at a graph that failed; then doubled
 MAX_DOUBLINGS = 3  # of the pause after an attempt that failed through no fault of the graph
 
@@ -21,7 +23,10 @@ class GraphEnd(StrEnum):
     TIMED_OUT = "timed_out"
     NO_ANSWER = "no_answer"
     NOT_TEXT = "not_text"  # it said something that no store can keep
+    GRAPH_CHANGED = "graph_changed"  # it has no longer what the question, or the unfinished run, needs
+    NODE_LOST = "node_lost"  # it has ended nodes at this step, and was not started again
     TOO_MANY_STEPS = "too_many_steps"
+    CONTEXT_MISFIT = "context_misfit"  # the conversation's context does not fit the graph's schema any more
     UNKNOWN_GRAPH = "unknown_graph"  # this server has no graph of that name
     TOO_MANY_ATTEMPTS = "too_many_attempts"  # it was not started again
     STORE_LOST = "store_lost"  # Redis could not be reached, or could not write
@@ -58,11 +63,16 @@ class Tries:
 
 @dataclass(frozen=True)
 class Finish:
-    """Write the run's final entry. `code` and `reason` (for people) are those of a failed run."""
+    """Write the run's final entry. `code` and `reason` (for people) say why it failed, or asks again."""
 
     status: RunStatus
     code: str = ""
     reason: str = ""
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether the questions that the run answered are open again: the dialog stands where they were asked."""
+        return self.status is RunStatus.INTERRUPTED and bool(self.reason)
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,19 @@ Decision = Finish | TryAgain | HandOver | Abandon
 def too_many(attempt: int) -> bool:
     """Whether a run has been tried so often that this attempt only ends it."""
     return attempt > MAX_ATTEMPTS
+
+
+def answer_too_large(limit: int) -> Finish:
+    """What is written in place of a final entry that has more than `limit` bytes."""
+    return _failed("answer_too_large", f"the agent's answer has more than {limit} bytes")
+
+
+def has_ended_nodes(lost: int, *, shared: bool) -> bool:
+    """Whether a run has ended so many nodes at the same step, one after another, that it is not started again.
+
+    `shared`: when the last of them ended, other suspects had been at work on it for a while.
+    """
+    return lost >= (NODES_LOST_SHARED if shared else NODES_LOST)
 
 
 def decide(end: AttemptEnd, tries: Tries) -> Decision:
@@ -128,8 +151,15 @@ def _after_graph(end: GraphEnd, tries: Tries) -> Decision:
             return _failed("no_answer", "the agent gave no answer")
         case GraphEnd.NOT_TEXT:
             return _failed("graph_failed", "the agent said something that is not text")
+        case GraphEnd.GRAPH_CHANGED:
+            return _failed("graph_changed", "the agent was changed meanwhile and cannot continue: send it again")
+        case GraphEnd.NODE_LOST:
+            return _failed("node_lost", "the agent ended the nodes on which it worked at this step")
         case GraphEnd.TOO_MANY_STEPS:
             return _failed("too_many_steps", "the agent took too many steps without an answer")
+        case GraphEnd.CONTEXT_MISFIT:
+            reason = "the agent has changed, and this conversation's context does not fit it; begin another one"
+            return _failed("graph_changed", reason)
         case GraphEnd.UNKNOWN_GRAPH:
             return _failed("unknown_graph", f"this server has no agent {tries.graph!r}")
         case GraphEnd.TOO_MANY_ATTEMPTS:

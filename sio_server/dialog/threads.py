@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base import CheckpointMetadata, CheckpointTuple, empty_checkpoint
 
 from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.person import person_fields
 from sio_server.dialog.savers.store import Saver
 
 # The metadata that names the run to the graph.
@@ -21,6 +22,9 @@ RUN = "roomgraph_run"
 # LangGraph's names of two kinds of writes, as checkpointers see them.
 _INTERRUPT = "__interrupt__"
 _RESUME = "__resume__"
+
+# The task that has written what is copied of a DeltaChannel's history.
+_COPIED = "00000000-0000-0000-0000-0000000000c0"
 
 _NONE = -2  # the step before the first checkpoint
 
@@ -63,14 +67,26 @@ class Tip:
 def config_of(run: ClaimedRun) -> RunnableConfig:
     """How the graph is called in this attempt.
 
-    The run's id is metadata only: with `run_id` in `configurable` LangGraph ignores the input.
+    The run's id is metadata only: with `run_id` in `configurable` LangGraph ignores the input. Tracing shows the
+    metadata: `thread_id` and `session_id` name the conversation there, so that its turns, and all attempts at
+    them, are shown together, while `thread_id` in `configurable` is the attempt's own thread of checkpoints.
     """
-    configurable = {
+    configurable: dict[str, Any] = {
+        **person_fields(run),
         "thread_id": run.thread_id,
         "conversation_id": run.conversation_id,
         "fencing_token": run.token,
     }
-    return {"configurable": configurable, "metadata": {RUN: run.run_id}}
+    metadata: dict[str, Any] = {
+        RUN: run.run_id,
+        "attempt": run.attempt,
+        "thread_id": run.conversation_id,
+        "session_id": run.conversation_id,
+        "langfuse_session_id": run.conversation_id,
+    }
+    if run.input is not None:
+        metadata["user_id"] = metadata["langfuse_user_id"] = str(run.input["data"]["user_id"])
+    return {"configurable": configurable, "metadata": metadata, "run_name": run.graph}
 
 
 async def read_tip(saver: Saver, thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
@@ -111,20 +127,57 @@ async def copy_tip(saver: Saver, run: ClaimedRun, *, whole: bool, subgraphs: boo
     """Begin the attempt's thread with the latest checkpoints of its source; return what was copied.
 
     `whole`: with what the tasks of the last step have written, so that it can continue in the middle of a step.
-    Ids are kept, since the names of tasks are made from them.
+    Ids are kept, since the names of tasks are made from them. The copy needs nothing of its source.
     """
     latest = await read_tip(saver, run.source, subgraphs=subgraphs)
     for item in latest:
-        namespace = item.config["configurable"].get("checkpoint_ns", "")
         target = config_of(run)
-        target["configurable"]["checkpoint_ns"] = namespace
-        stored = await saver.aput(target, item.checkpoint, item.metadata, item.checkpoint["channel_versions"])
-        if not whole:
+        target["configurable"]["checkpoint_ns"] = item.config["configurable"].get("checkpoint_ns", "")
+        parent = await _copy_history(saver, item, target)
+        stored = await saver.aput(parent, item.checkpoint, item.metadata, item.checkpoint["channel_versions"])
+        if not whole or not item.pending_writes:
             continue
         stored["configurable"]["fencing_token"] = run.token
+        paths = await saver.task_paths(item.config)
         tasks: dict[str, list[tuple[str, Any]]] = {}
-        for task_id, channel, value in item.pending_writes or ():
+        for task_id, channel, value in item.pending_writes:
             tasks.setdefault(task_id, []).append((channel, value))
         for task_id, writes in tasks.items():
-            await saver.aput_writes(stored, writes, task_id)
+            await saver.aput_writes(stored, writes, task_id, paths.get(task_id, ""))
     return latest
+
+
+async def _copy_history(saver: Saver, item: CheckpointTuple, target: RunnableConfig) -> RunnableConfig:
+    """Copy what a checkpoint's DeltaChannels are made from; return the config to write it with.
+
+    The value of a DeltaChannel lies in a snapshot in some ancestor and in the writes of all ancestors since. In
+    the copy one checkpoint, the parent, has both. No value is computed: that would need the channel's reducer,
+    and a subgraph that a tool calls cannot be found.
+    """
+    checkpoint, metadata = item.checkpoint, item.metadata
+    values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
+    channels = [
+        name
+        for name in metadata.get("counters_since_delta_snapshot") or ()
+        if name in versions and name not in values
+    ]
+    if not channels or item.parent_config is None:
+        return target
+    history = await saver.aget_delta_channel_history(config=item.config, channels=channels)
+    seeds = {name: past["seed"] for name, past in history.items() if "seed" in past}
+    no_channel: Any = None
+    parent = empty_checkpoint()
+    parent["id"] = item.parent_config["configurable"]["checkpoint_id"]
+    parent["channel_values"] = seeds
+    parent["channel_versions"] = {name: saver.get_next_version(None, no_channel) for name in seeds}
+    about: CheckpointMetadata = {
+        "source": "loop",
+        "step": metadata.get("step", 0) - 1,
+        "parents": metadata.get("parents", {}),
+    }
+    stored = await saver.aput(target, parent, about, parent["channel_versions"])
+    stored["configurable"]["fencing_token"] = target["configurable"]["fencing_token"]
+    writes = [(name, value) for name, past in history.items() for _, _, value in past["writes"]]
+    if writes:
+        await saver.aput_writes(stored, writes, _COPIED)
+    return stored

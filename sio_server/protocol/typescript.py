@@ -64,7 +64,9 @@ def _object(schema: dict[str, Any]) -> str:
     properties: dict[str, Any] = schema.get("properties", {})
     if not properties:
         extra = schema.get("additionalProperties")
-        return f"Record<string, {_type(extra)}>" if isinstance(extra, dict) else "Record<string, never>"
+        if isinstance(extra, dict):
+            return f"Record<string, {_type(extra)}>"
+        return "Record<string, unknown>" if extra else "Record<string, never>"
     lines = []
     for name, inner in properties.items():
         key = name if _NAME.match(name) else json.dumps(name)

@@ -123,6 +123,27 @@ def checkpoint_threads(partition_number: int) -> str:
     return f"{{rg:{partition_number}}}:threads"
 
 
+class MemoryKeys:
+    """The keys of one partition of the graphs' store, that of all namespaces with the same first label."""
+
+    def __init__(self, number: int) -> None:
+        tag = f"{{rg:{number}}}:memory"
+        self.items = f"{tag}:items"  # hash: member -> times and value; see dialog/memory/lua/_items.lua
+        self.order = f"{tag}:order"  # sorted set (all scores 0): members
+        self.updated = f"{tag}:updated"  # sorted set: member -> when it was written last (microseconds)
+        self.expiries = f"{tag}:expiries"  # sorted set: member -> when it expires (microseconds)
+
+    @property
+    def all(self) -> list[str]:
+        """The keys in the order in which the store's scripts name them."""
+        return [self.items, self.order, self.updated, self.expiries]
+
+
+MEMORY_VECTORS = (
+    "rg:memory-vectors"  # + dimensions: the index; + dimensions, digest of a member: JSON, its vectors
+)
+
+
 class CheckpointKeys:
     """The keys of one thread of checkpoints, of the plain saver; all share the slot of its conversation.
 
@@ -169,6 +190,7 @@ class ConversationKeys:
         self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
+        self.forms = f"{base}:forms"  # hash: id of an open interrupt -> how it may be answered (JSON)
         self.answers = f"{base}:answers"  # hash: the graph's id -> value (JSON), until all have been answered
         self.resolved = (
             f"{base}:resolved"  # hash: interrupt id -> how it was resolved (JSON), until others are asked
@@ -181,7 +203,10 @@ class ConversationKeys:
             f"{base}:turns"  # sorted set: seq of a current entry -> that of the message its turn began with
         )
         self.hidden = f"{base}:hidden"  # hash: seq of an entry that is not current -> seq of the one that hides it
-        # + run id: hash, the run record; + ":text": its text so far; + ":reports": list of what it reported
+        # hash, for data that is too long for the log: seq -> how many pages it has; "<seq> <page>" -> text
+        self.long = f"{base}:long"
+        # + run id: hash, the run record; + ":parts": list of the heads (JSON) of what it says; + ":text:<part>":
+        # the text of each so far; + ":reports": list of what it reported
         self.run_prefix = f"{tag}:run:"
         self._call_prefix = f"{base}:call:"
         self._request_prefix = f"{tag}:request:{conversation_id} "
@@ -215,6 +240,7 @@ META_FIELDS = {
     "agent": "setting: when the agent answers",
     "graph": "setting: which agent",
     "agent_name": "its name, as people see it",
+    "context": "of the graph, JSON or ''; not shown to members",
     "multitask": "setting: what a second message does to a run",
     "approvals": "setting: which members may answer interrupts",
     "fence": "the count in the last fencing token",
@@ -239,7 +265,7 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("turns", "hidden", "touched", "run_prefix", "runs", "stats"),
+    *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats"),
 )
 USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 

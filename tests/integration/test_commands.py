@@ -21,10 +21,11 @@ import jwt
 import pytest
 from rich.console import Console
 
-from roomgraph.chat import read_answer
+from roomgraph.questions import Answer, chat_texts, read_line
 from roomgraph.tour.play import play
 from sio_clients import connect_guest
 from sio_server.local.cluster import LocalCluster
+from sio_server.protocol.forms import form_of
 from tests.conftest import SECRET, free_ports
 from tests.waiting import Inbox, first_of, poll
 
@@ -401,7 +402,7 @@ async def test_chat_stops_edits_and_regenerates_and_names_its_commands(start_clu
     _type(process, "/regenerate")
     await shows(process, "nothing has been answered yet")
     _type(process, "/nonsense at all")
-    await shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT")
+    await shows(process, "there is no /nonsense; there are /stop, /regenerate, /edit TEXT, /say TEXT")
     async with connect_guest(cluster.urls[0], "Ann") as ann:
         conversation = await ann.join(new_id)
         written: Inbox[Any] = Inbox()
@@ -431,21 +432,22 @@ APPROVAL = {
 
 
 @pytest.mark.parametrize(
-    ("line", "interrupts", "answer"),
+    ("line", "asked", "answer"),
     [
-        ("book IT", {"i": APPROVAL}, ("i", "approve")),
-        ("approve", {"i": APPROVAL}, ("i", "approve")),
-        ("1", {"i": APPROVAL, "j": "When?"}, ("i", "approve")),
-        ("2", {"i": APPROVAL}, ("i", "2")),
-        ("3", {"i": APPROVAL}, None),
-        ("tomorrow, please", {"i": APPROVAL}, None),
-        ("7", {"i": {"options": [3, 7]}}, ("i", 7)),
-        ("tomorrow", {"j": "When?"}, ("j", "tomorrow")),
-        ("1", {}, None),
+        ("book IT", APPROVAL, "approve"),
+        ("approve", APPROVAL, "approve"),
+        ("1", APPROVAL, "approve"),
+        ("2", APPROVAL, "2"),
+        ("3", APPROVAL, None),
+        ("tomorrow, please", APPROVAL, None),
+        ("tomorrow, please", {**APPROVAL, "free": True}, "tomorrow, please"),
+        ("7", {"options": [3, 7]}, 7),
+        ("tomorrow", "When?", "tomorrow"),
     ],
 )
-def test_a_line_answers_the_first_open_question_by_value_label_or_number(line, interrupts, answer):
-    assert read_answer(line, interrupts) == answer
+def test_a_line_answers_a_question_by_value_label_or_number(line, asked, answer):
+    expected = None if answer is None else Answer(answer)
+    assert read_line(line, form_of(asked), [], chat_texts()) == expected
 
 
 @pytest.mark.faults

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sio_clients import Refused
+from sio_clients import Question, Refused
 from sio_server.protocol.events import Entry
 from sio_server.store.keys import partition
 from tests.served.devices import LANGGRAPH_JSON, Device, Devices, devices_of
@@ -73,7 +73,7 @@ async def test_a_question_shows_on_all_devices_of_all_members_on_all_nodes(devic
         entry = await device.ended(ack.run_id)
         assert entry.data["text"] == "question 1?"
         assert entry.data["input_seq"] == ack.seq
-        assert device.conversation.interrupts == {ids(entry)[0]: entry.data["interrupts"][0]["value"]}
+        assert device.conversation.interrupts == {ids(entry)[0]: Question(**entry.data["interrupts"][0])}
         assert entry.data["interrupts"][0]["value"]["action"] == {"name": "act", "args": {"what": "question 1?"}}
     ack = await bob.conversation.respond(ids(entry)[0], "approve")
     for device in (ann, tablet, bob):
@@ -99,7 +99,7 @@ async def test_a_late_joiner_and_a_returning_device_learn_of_the_open_question(d
     bob.follow(await bob.client.join(ann.conversation.id))
     await tablet.client.go_online()
     for device in (bob, tablet):
-        assert device.conversation.interrupts == {item["interrupt_id"]: item["value"]}
+        assert device.conversation.interrupts == {item["interrupt_id"]: Question(**item)}
     await tablet.conversation.respond(ids(entry)[0], "approve")
     carol = await devices.join(ann, "Carol", node=2)
     assert carol.conversation.interrupts == {}
@@ -241,9 +241,9 @@ async def test_a_new_message_voids_those_of_several_questions_that_are_still_ope
     assert outcomes == {ids(entry)[0]: "answered", ids(entry)[1]: "superseded"}
     assert sorted(texts(again)) == ["left?", "right?"]
     by_text = dict(zip(texts(again), ids(again), strict=True))
-    await ann.conversation.respond(by_text["left?"], 1)
-    ack = await ann.conversation.respond(by_text["right?"], 2)
-    assert await values_told(ann, ack["run_id"]) == {"left": [1], "right": [2]}
+    await ann.conversation.respond(by_text["left?"], "1")
+    ack = await ann.conversation.respond(by_text["right?"], "2")
+    assert await values_told(ann, ack["run_id"]) == {"left": ["1"], "right": ["2"]}
 
 
 async def test_one_question_after_another_gets_the_answers_in_their_order(devices):
@@ -361,7 +361,7 @@ async def test_a_stop_leaves_an_open_question_open(devices):
 )
 async def test_the_value_of_an_answer_arrives_at_the_graph_as_it_was_given(devices, value):
     ann = await devices.start("asker")
-    entry = await asked(ann, "ask 2")
+    entry = await asked(ann, "ask 2 anything")
     ack = await ann.conversation.respond(ids(entry)[0], value)
     assert ack["value"] == value
     assert type(ack["value"]) is type(value)
@@ -417,7 +417,7 @@ async def test_a_hostile_value_is_refused_and_the_question_stays_open(devices, v
 @pytest.mark.parametrize("value", [2**63, 2**64, -(2**100), 1e308, 10**90], ids=repr)
 async def test_a_number_of_any_size_is_answered_or_refused_and_never_fails_the_run(devices, value):
     ann = await devices.start("asker")
-    entry = await asked(ann, "ask 2")
+    entry = await asked(ann, "ask 2 anything")
     answer = ann.conversation.respond(ids(entry)[0], value)
     results: Any = await asyncio.gather(answer, return_exceptions=True)
     result = results[0]

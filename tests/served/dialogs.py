@@ -19,6 +19,7 @@ from sio_server.conversation.members import Members
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.run_queue import RunQueue
@@ -111,7 +112,12 @@ class Dialogs:
         return checkpoints
 
     def attempts(
-        self, graph: StateGraph[Any], checkpoints: CheckpointStore, runs: Runs, **limits: Any
+        self,
+        graph: StateGraph[Any],
+        checkpoints: CheckpointStore,
+        runs: Runs,
+        served: Mapping[str, Served] | None = None,
+        **limits: Any,
     ) -> Attempts:
         """What executes runs, with few seconds for each."""
         chosen = {"timeout_s": 10.0, "attempts": 3, "steps": 25, "threads_kept": 2, **limits}
@@ -120,6 +126,7 @@ class Dialogs:
             run_records=runs,
             leases=self.leases,
             graphs=graphs,
+            served=served,
             checkpoints=checkpoints,
             limits=RunLimits(**chosen),
             on_ended=lambda status: self.ended.append(str(status)),
@@ -137,8 +144,10 @@ class Dialogs:
         """Start the dialog side of a node, in a thread of its own."""
         url = redis_url or self.redis_url
         here = asyncio.get_running_loop()
+        built = itertools.count(1)
 
         async def build() -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
+            self.leases.release_all()
             redis = connect(url)
             checkpoints = CheckpointStore(url, "plain")
 
@@ -147,7 +156,7 @@ class Dialogs:
                 await redis.aclose()
 
             await checkpoints.set_up()
-            runs = make_runs(Scripts(redis), node, node)
+            runs = make_runs(Scripts(redis), f"{node}.{next(built)}", node)
             attempts = self.attempts(graph, checkpoints, runs, **limits)
             queue = RunQueue(redis, url, node)
             return DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4), close

@@ -10,7 +10,7 @@ from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, cluster_in
 from tests.served.devices import LANGGRAPH_JSON, Devices, devices_of
 
-SERVED = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON, "RUN_ATTEMPTS": "1"}
+SERVED = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON, "RUN_ATTEMPTS": "1", "CLAIMS": "tenant,roles"}
 
 
 @pytest.fixture(scope="session")

@@ -105,6 +105,7 @@ teller = telling.compile()
 
 
 # The asker asks as often as the message says (`ask 2`), perhaps behind a gate first, and answers with the values.
+# `ask 2 anything` may be answered with any JSON.
 
 
 def question(text: str) -> dict[str, Any]:
@@ -113,6 +114,7 @@ def question(text: str) -> dict[str, Any]:
         "text": text,
         "action": {"name": "act", "args": {"what": text}},
         "options": [{"value": "approve", "label": "Yes"}, {"value": "reject", "label": "No"}],
+        "free": True,
     }
 
 
@@ -128,7 +130,8 @@ async def ask(state: MessagesState) -> MessagesState:
     if words[0] == "recall":
         return {"messages": [AIMessage(content=memory(state["messages"]))]}
     times = int(words[1]) if words[0] == "ask" else 0
-    values = [interrupt(question(f"question {number}?")) for number in range(1, times + 1)]
+    texts = [f"question {number}?" for number in range(1, times + 1)]
+    values = [interrupt({"text": text} if words[-1] == "anything" else question(text)) for text in texts]
     return {"messages": [AIMessage(content=json.dumps({"to": last_heard(state), "values": values}))]}
 
 

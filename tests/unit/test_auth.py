@@ -69,6 +69,21 @@ def test_an_issued_token_tells_its_age_to_the_millisecond() -> None:
     assert before <= issued <= time.time_ns() // 1_000_000
 
 
+def test_graphs_are_told_those_claims_that_the_operator_has_named_and_no_others() -> None:
+    tokens = Tokens(SECRET, "roomgraph", claims=("tenant", "roles", "missing"))
+    told = tokens.check(signed(tenant="north", roles=["a", {"b": 1}], email="ann@example.com")).claims
+    assert told == {"tenant": "north", "roles": ["a", {"b": 1}]}
+    assert TOKENS.check(signed(tenant="north")).claims == {}
+
+
+@pytest.mark.parametrize("value", ["x" * 4096, float("inf"), "\ud83d"])
+def test_a_token_is_refused_when_a_claim_for_graphs_is_too_long_or_no_plain_json(value: Any) -> None:
+    tokens = Tokens(SECRET, "roomgraph", claims=("tenant",))
+    with pytest.raises(Refused) as caught:
+        tokens.check(signed(tenant=value))
+    assert caught.value.code == "token_invalid"
+
+
 @pytest.mark.parametrize(
     ("claims", "issued_ms"),
     [

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from roomgraph.chat import describe, describe_run
 from sio_server.protocol.events import Entry
+from sio_server.protocol.forms import form_of
 from sio_server.protocol.stream import Part, Run
 
 STAMP = "2025-03-01T14:05:59.123Z"
@@ -63,8 +64,8 @@ def printed(text: Text) -> str:
                 "name": "Concierge",
                 "text": "Shall I?",
                 "interrupts": [
-                    {"value": {"options": [{"value": "approve", "label": "Book it"}, "no"]}},
-                    {"value": 1},
+                    {"form": form_of({"options": [{"value": "approve", "label": "Book it"}, "no"]})},
+                    {"form": form_of(1)},
                 ],
             },
             "14:05 Concierge: Shall I?\n      1 Book it\n      2 no",

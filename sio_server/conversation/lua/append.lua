@@ -6,6 +6,7 @@
 --   edits           seq of the message that this one edits, or ''
 --   after           request_id of the user's message that must be in the log before this one, or ''
 --   by              who writes (JSON)
+--   person          the same, as the graph is told of it (JSON)
 --   seen_epoch, seen_seq, seen_ts   the last entry that the node has delivered here, or ''
 --   new_epoch       used if the log has lost that entry
 --   quota           '' if the bytes that a user writes are not limited
@@ -13,8 +14,8 @@
 -- Returns ok: ack (JSON); or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, data, after, run_id, mentioned, people, edits, by, seen_epoch, seen_seq, seen_ts, new_epoch, quota
-  = unpack(ARGV)
+local user_id, data, after, run_id, mentioned, people, edits, by, person, seen_epoch, seen_seq, seen_ts, new_epoch,
+  quota = unpack(ARGV)
 acting_session = cjson.decode(by).session_id
 
 -- This comes before membership: a user who has left since still gets the ack of what was accepted.
@@ -73,9 +74,9 @@ local ack = object('conversation_id', conversation_id, 'epoch', epoch, 'seq', se
 redis.call('HSET', meta, 'message_seq', seq, 'message_user', user_id)
 if answered then
   if base then
-    begin_run(run_id, 'message', seq, seq, 'source', base, 'base', base)
+    begin_run(run_id, 'message', seq, seq, 'person', person, 'source', base, 'base', base)
   else
-    begin_run(run_id, 'message', seq, seq)
+    begin_run(run_id, 'message', seq, seq, 'person', person)
   end
 elseif base then
   -- Nobody answers the edited message, but the dialog forgets what came of the old one all the same.

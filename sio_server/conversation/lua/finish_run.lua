@@ -1,11 +1,13 @@
 -- End a run with its one final entry, and give the lease back.
 --   status, entry_type, data  of the run, of the entry, of the entry (JSON)
+--   whole           the whole data of the entry (JSON) when `data` is shortened, or ''
 --   threads_kept    how many threads of finished runs are kept
---   asked           interrupts that the run asks: {id, the graph's own id} of each (JSON array)
+--   asked           interrupts that the run asks: {id, the graph's own id, its form or '' (JSON)} of each (JSON array)
+--   moves           1 if the conversation's state is that of the run from now on, unless it has failed
 -- Returns ok: retired (ids of threads to delete); or stale. Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
-local token, run_id, status, entry_type, data, threads_kept, asked = unpack(ARGV)
+local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves = unpack(ARGV)
 local record = run_prefix .. run_id
 if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
@@ -14,10 +16,13 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   return {'ok', 'retired', redis.call('SMEMBERS', retired)}
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
-local seq = end_run(run_id, status, entry_type, data, status ~= 'failed', false)
+local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)
 if status == 'interrupted' then
-  redis.call('DEL', interrupts, answers, resolved)
-  for _, pair in ipairs(cjson.decode(asked)) do redis.call('HSET', interrupts, pair[1], pair[2]) end
+  redis.call('DEL', interrupts, forms, answers, resolved)
+  for _, item in ipairs(cjson.decode(asked)) do
+    redis.call('HSET', interrupts, item[1], item[2])
+    redis.call('HSET', forms, item[1], item[3])
+  end
   -- Where the turn continues, whatever is stopped or waits meanwhile.
   local turn = redis.call('HMGET', meta, 'thread', 'turn_base', 'turn_seq')
   redis.call('HSET', meta, 'asked_seq', seq, 'asked_in', turn[1], 'asked_base', turn[2], 'asked_for', turn[3])

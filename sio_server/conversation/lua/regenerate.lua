@@ -1,8 +1,8 @@
 -- Answer the last turn's message again, from where that turn began. `seq` is that of the turn's final entry; `run_id` is
--- used for the new run. Returns ok: run_id; or an error code. The same seq again returns the same run.
+-- used for the new run, `person` (JSON) is who asks for it, as the graph is told of it. Returns ok: run_id; or an error code. The same seq again returns the same run.
 -- keys: conversation
 -- include: run request
-local user_id, session_id, seq, run_id = unpack(ARGV)
+local user_id, session_id, seq, run_id, person = unpack(ARGV)
 acting_session = session_id
 local repeated = first_reply()
 if repeated then return repeated end
@@ -13,6 +13,6 @@ if known[1] == seq then return keep_reply({'ok', 'run_id', known[2]}) end
 if redis.call('ZCARD', unfinished) > 0 then return {'run_in_progress'} end
 if known[3] ~= seq then return {'not_latest'} end
 supersede_interrupts()
-begin_run(run_id, 'message', known[4], known[4], 'source', known[5], 'base', known[5], 'replaces', seq)
+begin_run(run_id, 'message', known[4], known[4], 'person', person, 'source', known[5], 'base', known[5], 'replaces', seq)
 redis.call('HSET', meta, 'regenerated', seq, 'regenerated_by', run_id)
 return keep_reply({'ok', 'run_id', run_id})

@@ -4,51 +4,73 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
-import importlib.util
-import inspect
 import logging
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import ModuleType
+from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
-from langgraph.channels.delta import DeltaChannel
-from langgraph.channels.last_value import LastValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.graph.state import CompiledStateGraph, StateGraph
+from langgraph.graph.state import StateGraph
 from langgraph.pregel import Pregel
+from langgraph.store.base import BaseStore
 
 from sio_server.dialog.graphs import assistant, concierge, echo
-from sio_server.dialog.graphs.places import A_PLACE, DOTTED, NAME, Spec, read_project, read_setting
-from sio_server.dialog.graphs.problems import BadGraph, kind_of, one_line, remedy, short, told
+from sio_server.dialog.graphs.adapters import adapter_for, forgets
+from sio_server.dialog.graphs.contexts import ContextSchema
+from sio_server.dialog.graphs.factories import LateStore, make_graph
+from sio_server.dialog.graphs.importing import find
+from sio_server.dialog.graphs.places import (
+    NAME,
+    Project,
+    Spec,
+    embedding_spec,
+    read_project,
+    read_setting,
+)
+from sio_server.dialog.graphs.problems import MAY_STAND_THERE, BadGraph, kind_of, one_line, remedy
+from sio_server.dialog.graphs.served import Graph, Served
 
 log = logging.getLogger(__name__)
 
-Graph = Pregel[Any, Any, Any, Any]
+ContextCheck = Callable[[dict[str, Any] | None], None]
 
 CONCIERGE, ECHO, ASSISTANT = "concierge", "echo", "assistant"
-MAY_STAND_THERE = "Name a StateGraph, a compiled graph, or a function that makes one"
 
 
+@dataclass
 class Graphs:
-    """The graphs by name. What a factory opened for its graph stays open until `close`."""
+    """The graphs by id. What a factory opened for its graph stays open until `close`."""
 
-    def __init__(self, default: str, graphs: Mapping[str, Graph], opened: contextlib.AsyncExitStack) -> None:
-        self.default = default
-        self._graphs = dict(graphs)
-        self._opened = opened
+    default: str
+    served: Mapping[str, Served]
+    store_config: dict[str, Any] = field(default_factory=dict)  # `index` and `ttl` of a langgraph.json's store
+    left_out: list[str] = field(default_factory=list)  # one line for each graph that cannot be served
+    _opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _store: LateStore = field(default_factory=LateStore)
 
     @property
     def names(self) -> list[str]:
-        """The names, the default's first."""
-        return sorted(self._graphs, key=lambda name: name != self.default)
+        """The ids, the default's first."""
+        return sorted(self.served, key=lambda name: name != self.default)
 
-    def compile(self, checkpointer: BaseCheckpointSaver[Any]) -> dict[str, Graph]:
-        """Each graph with this checkpointer, whatever it was compiled with; the graphs loaded stay as they are."""
-        return {name: _with_checkpointer(graph, checkpointer) for name, graph in self._graphs.items()}
+    @property
+    def titles(self) -> dict[str, str]:
+        """The names in words of those graphs whose name is not made from the id."""
+        return {name: item.title for name, item in self.served.items() if item.title}
+
+    @property
+    def context_checks(self) -> dict[str, ContextCheck]:
+        """By the ids of the graphs that have a context: raises Refused for one that does not fit."""
+        return {name: item.context.check for name, item in self.served.items() if item.context}
+
+    def compile(self, checkpointer: BaseCheckpointSaver[Any], store: BaseStore | None = None) -> dict[str, Graph]:
+        """Each graph with this checkpointer and store, whatever it was compiled with.
+
+        The graphs that were loaded stay as they are.
+        """
+        if store is not None:
+            self._store.store = store
+        return {name: _compiled(item.graph, checkpointer, store) for name, item in self.served.items()}
 
     async def close(self) -> None:
         """Close what factories opened, in the task that called `load_graphs`; never raises for their mistakes."""
@@ -58,56 +80,118 @@ class Graphs:
             log.exception("what a graph had opened could not be closed")
 
 
-def _with_checkpointer(graph: Graph, checkpointer: BaseCheckpointSaver[Any]) -> Graph:
+def _compiled(graph: Graph, checkpointer: BaseCheckpointSaver[Any], store: BaseStore | None) -> Graph:
     # Not Pregel.copy: it goes through the constructor, which a subclass may have changed, and which forgets
     # what `compile` set afterwards. A shallow copy keeps the class, its interrupts, name, store and config.
-    served = copy.copy(graph)
-    served.checkpointer = checkpointer
-    return served
+    compiled = copy.copy(graph)
+    compiled.checkpointer = checkpointer
+    if store is not None:
+        compiled.store = store
+    return compiled
 
 
 async def load_graphs(
-    *, graph: str, langgraph_json: str, model: str, model_timeout: float, word_delay: float
+    *,
+    graph: str,
+    langgraph_json: str,
+    model: str,
+    model_timeout: float,
+    word_delay: float,
+    graph_input: str = "",
+    graph_output: str = "",
 ) -> Graphs:
-    """Load what the settings name. Raises BadGraph for the first graph that cannot be served.
+    """Load what the settings name. What cannot be served is left out, and logged in one line each.
 
-    The default is what `graph` names. With a `langgraph_json`, whose graphs are all served, it is the first of
-    these, unless `graph` names another; naming the concierge, which is the setting's own default, names none.
+    The default is what `graph` names. With a `langgraph_json` it is the first of its graphs that can be served,
+    unless `graph` names another; naming the concierge, which is the setting's own default, names none. Raises
+    BadGraph when the default cannot be served, or none of the `langgraph_json`.
     """
-    specs = read_project(langgraph_json) if langgraph_json else {}
-    default = graph or CONCIERGE
-    if specs and default == CONCIERGE and CONCIERGE not in specs:
-        default = next(iter(specs))
-    elif default not in specs and (":" in default or not NAME.fullmatch(default)):
-        default, spec = read_setting(graph)
-        if default in specs:
-            raise BadGraph(
-                f"{spec.where}: {langgraph_json} has another graph named {default}. Rename one of the two"
-            )
-        specs[default] = spec
-
+    project = read_project(langgraph_json) if langgraph_json else Project()
+    default = _default(graph, project, graph_input, graph_output)
     built_in: dict[str, Callable[[], StateGraph[Any]]] = {
         CONCIERGE: lambda: concierge.builder(word_delay),
         ECHO: lambda: echo.builder(word_delay),
     }
     if model or default == ASSISTANT:
         built_in[ASSISTANT] = lambda: _assistant(model, model_timeout)
-    names = [*specs, *(name for name in built_in if name not in specs)]
-    if default not in names:
+    names = [*project.specs, *(name for name in built_in if name not in project.specs)]
+    problems = dict(project.problems)
+    if default and default not in names and default not in problems:
         raise BadGraph(
             f"GRAPH={graph}: there is no graph of this name. Write one of {', '.join(names)}, or "
             f"package.module:attribute for a graph of your own"
         )
 
+    for note in project.notes:
+        log.warning("%s", note)
+    store = LateStore()
     async with contextlib.AsyncExitStack() as opened:
-        loaded: dict[str, Graph] = {}
+        served: dict[str, Served] = {}
         for name in names:
-            if name in specs:
-                made = await _made(_find(specs[name]), specs[name].where, opened)
-                loaded[name] = _checked(made, specs[name].where)
-            else:
-                loaded[name] = built_in[name]().compile(name=name)
-        return Graphs(default, loaded, opened.pop_all())
+            try:
+                if name in project.specs:
+                    served[name] = await _load(project.specs[name], opened, store)
+                else:
+                    served[name] = Served(built_in[name]().compile(name=name))
+            except BadGraph as exc:
+                problems[name] = str(exc)
+        if default in problems:
+            raise BadGraph(problems[default])
+        in_file = [name for name in project.order if name in served or name in problems]
+        if not default:
+            default = next((name for name in in_file if name in served), "")
+            if not default:
+                raise BadGraph(problems[in_file[0]])
+            if in_file[0] in problems:
+                log.warning(
+                    "%s: %s is the default graph, since %s cannot be served", project.where, default, in_file[0]
+                )
+        for problem in problems.values():
+            log.warning("%s (this graph is not served)", problem)
+        return Graphs(
+            default,
+            served,
+            _store_config(project),
+            list(problems.values()),
+            opened.pop_all(),
+            store,
+        )
+
+
+def _default(graph: str, project: Project, graph_input: str, graph_output: str) -> str:
+    """The id of the graph that GRAPH names, which becomes one of the project; '' for the project's first."""
+    default = graph or CONCIERGE
+    if (named := project.id_of(default)) != "":
+        default = named
+    elif default == CONCIERGE and (project.specs or project.problems):
+        return ""
+    elif ":" in default or not NAME.fullmatch(default):
+        default, spec = read_setting(graph, graph_input, graph_output)
+        if default in project.specs:
+            raise BadGraph(
+                f"{spec.where}: {project.where.partition('=')[2]} has another graph named {default}. "
+                "Rename one of the two"
+            )
+        project.specs[default] = spec
+        return default
+    if graph_input or graph_output:
+        raise BadGraph(
+            "GRAPH_INPUT and GRAPH_OUTPUT: they are for GRAPH=package.module:attribute. For a graph of a "
+            'langgraph.json write "input" and "output" beside its "path"'
+        )
+    return default
+
+
+def _store_config(project: Project) -> dict[str, Any]:
+    """What the project says of the store; an embedding function of its own is found already."""
+    spec = embedding_spec(project)
+    if spec is None:
+        return project.store
+    try:
+        return {**project.store, "index": {**project.store["index"], "embed": find(spec)}}
+    except BadGraph as exc:
+        log.warning("%s (the store has no index)", exc)
+        return {key: value for key, value in project.store.items() if key != "index"}
 
 
 def _assistant(model: str, model_timeout: float) -> StateGraph[Any]:
@@ -124,111 +208,24 @@ def _assistant(model: str, model_timeout: float) -> StateGraph[Any]:
         raise BadGraph(f"MODEL={model}: this model cannot call tools. Write one that can") from None
 
 
-def _find(spec: Spec) -> Any:
-    """What the attribute holds."""
-    importlib.invalidate_caches()
-    try:
-        if isinstance(spec.target, Path):
-            module = _import_file(spec.target, spec.roots)
-        else:
-            module = importlib.import_module(spec.target)
-    except (Exception, SystemExit) as exc:
-        missing = getattr(exc, "name", None) if isinstance(exc, ModuleNotFoundError) else None
-        if isinstance(spec.target, str) and missing and f"{spec.target}.".startswith(f"{missing}."):
-            raise BadGraph(
-                f"{spec.where}: there is no module {missing}. Write {A_PLACE}, and start from the "
-                f"folder that holds it (this is {Path.cwd()})"
-            ) from None
-        if isinstance(exc, FileNotFoundError) and exc.filename == str(spec.target):
-            raise BadGraph(
-                f"{spec.where}: there is no file {short(str(spec.target))}. Write one that is there"
-            ) from None
-        raise BadGraph(f"{spec.where}: it cannot be imported: {told(exc)}. {remedy(missing)}") from exc
-    found: Any = module
-    searched = str(spec.target)
-    for part in spec.attribute.split("."):
+async def _load(spec: Spec, opened: contextlib.AsyncExitStack, store: BaseStore) -> Served:
+    """A graph of the user's own. Raises BadGraph, with nothing left open."""
+    async with contextlib.AsyncExitStack() as own:
         try:
-            found = getattr(found, part)
-        except AttributeError:
-            graphs = [name for name, value in vars(module).items() if isinstance(value, (StateGraph, Pregel))]
-            advice = f"Write one of its graphs: {', '.join(graphs)}" if graphs else MAY_STAND_THERE
-            raise BadGraph(f"{spec.where}: there is no {part} in {short(searched)}. {advice}") from None
-        searched += f".{part}"
-    return found
+            served = _checked(await make_graph(find(spec), spec.where, own, store), spec)
+        except BadGraph:
+            try:
+                await own.aclose()
+            except Exception:
+                log.exception("what a graph had opened could not be closed")
+            raise
+        await opened.enter_async_context(own.pop_all())
+    return served
 
 
-def _import_file(file: Path, roots: tuple[Path, ...]) -> ModuleType:
-    """Import a file as the module that the project's own imports know it by, or else as one by itself."""
-    if not file.is_file():
-        raise FileNotFoundError(2, "no such file", str(file))
-    name = _module_name(file, roots)
-    if name:
-        known = importlib.util.find_spec(name)
-        if known and known.origin and Path(known.origin).resolve() == file:
-            return importlib.import_module(name)
-    name = f"roomgraph_graph_{crc32(str(file).encode()):08x}"
-    alone = importlib.util.spec_from_file_location(name, file)
-    if alone is None or alone.loader is None:
-        raise ImportError("it is not a Python file")
-    module = sys.modules[name] = importlib.util.module_from_spec(alone)
-    try:
-        alone.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _module_name(file: Path, roots: tuple[Path, ...]) -> str:
-    """`my_agent.graph` for src/my_agent/graph.py; nothing when no import could find it."""
-    for folder in file.parents:
-        # A folder with an __init__.py is a package, which its modules know by its name.
-        if folder in roots and not (folder / "__init__.py").exists():
-            name = ".".join(file.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
-            return name if DOTTED.fullmatch(name) else ""
-    return ""
-
-
-async def _made(found: Any, where: str, opened: contextlib.AsyncExitStack) -> Any:
-    """The graph itself, or what the factory found instead of it makes."""
-    if isinstance(found, (StateGraph, Pregel)) or not callable(found):
-        return found
-    try:
-        made = found(*_arguments(found, where))
-        if inspect.isawaitable(made):
-            made = await made
-        if isinstance(made, contextlib.AbstractAsyncContextManager):
-            made = await opened.enter_async_context(made)
-        elif isinstance(made, contextlib.AbstractContextManager):
-            made = opened.enter_context(made)
-    except BadGraph:
-        raise
-    except (Exception, SystemExit) as exc:
-        raise BadGraph(f"{where}: the function raised {told(exc)}. {remedy(None)}") from exc
-    return made
-
-
-def _arguments(factory: Callable[..., Any], where: str) -> tuple[Any, ...]:
-    """What to call a factory with: nothing, or a config."""
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except ValueError:  # some classes in C have no signature
-        return ()
-    needed = [
-        item
-        for item in parameters
-        if item.default is item.empty and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
-    ]
-    advice = "Let it take nothing, or one RunnableConfig"
-    if len(needed) > 1 or any(item.kind is item.KEYWORD_ONLY for item in needed):
-        raise BadGraph(f"{where}: the function needs more than a config. {advice}")
-    if needed and "ServerRuntime" in str(needed[0].annotation):
-        raise BadGraph(f"{where}: the function takes a ServerRuntime, which LangGraph's own server has. {advice}")
-    return ({"configurable": {}},) if needed else ()
-
-
-def _checked(found: Any, where: str) -> Graph:
+def _checked(found: Any, spec: Spec) -> Served:
     """The graph, compiled, if it can be served."""
+    where = spec.where
     if isinstance(found, StateGraph):
         try:
             found = found.compile()
@@ -236,25 +233,21 @@ def _checked(found: Any, where: str) -> Graph:
             raise BadGraph(f"{where}: it cannot be compiled: {one_line(exc)}. {remedy(None)}") from exc
     if not isinstance(found, Pregel):
         raise BadGraph(f"{where}: it is not a graph but {kind_of(found)}. {MAY_STAND_THERE}")
-    takes = found.channels
-    if isinstance(found, CompiledStateGraph):
-        takes = found.builder.schemas[found.builder.input_schema]
-    if "messages" not in found.channels or "messages" not in takes:
-        raise BadGraph(
-            f"{where}: its {'input' if 'messages' in found.channels else 'state'} has no messages. Derive it from "
-            "MessagesState, or give it messages: Annotated[list[AnyMessage], add_messages]"
+    adapter = adapter_for(found, spec)
+    if forgets(found):
+        log.warning(
+            "%s: its messages have no reducer, so each turn forgets those before. Give it messages: "
+            "Annotated[list[AnyMessage], add_messages]",
+            where,
         )
-    if isinstance(found.channels["messages"], LastValue):
-        raise BadGraph(
-            f"{where}: its messages have no reducer, so each turn would forget those before. Give it messages: "
-            "Annotated[list[AnyMessage], add_messages]"
-        )
-    for graph in (found, *(inner for _, inner in found.get_subgraphs(recurse=True))):
-        for key, channel in getattr(graph, "channels", {}).items():
-            if isinstance(channel, DeltaChannel):
-                # Each attempt begins with a copy of the last checkpoint, and this one lies in those before it.
-                raise BadGraph(
-                    f"{where}: its {key} is a DeltaChannel, which cannot be served. Give it a reducer such as "
-                    "add_messages"
-                )
-    return found
+    return Served(found, adapter, _context_schema(found, where), spec.title)
+
+
+def _context_schema(graph: Graph, where: str) -> ContextSchema | None:
+    if graph.context_schema is None:
+        return None
+    try:
+        return ContextSchema(graph.context_schema)
+    except TypeError as exc:
+        log.warning("%s: its context_schema cannot be used, so it gets no context: %s", where, one_line(exc))
+        return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import json
 import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any
+
+MAY_STAND_THERE = "Name a StateGraph, a compiled graph, or a function that makes one"
 
 
 class BadGraph(ValueError):
@@ -56,7 +59,12 @@ def short(filename: str) -> str:
 
 
 def remedy(missing: str | None) -> str:
-    return f"Install what has the module {missing}" if missing else "Put that right in your code"
+    if not missing:
+        return "Put that right in your code"
+    package, _, inner = missing.partition(".")
+    if inner and importlib.util.find_spec(package):
+        return f"Install the version of {package} that the code was written for"
+    return f"Install what has the module {missing}"
 
 
 def kind_of(found: Any) -> str:

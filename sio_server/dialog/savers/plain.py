@@ -27,6 +27,7 @@ from redis.commands.core import AsyncScript
 
 from sio_server.dialog.savers.errors import StaleOwner
 from sio_server.dialog.savers.pruning import Header, can_be_resumed, needed_fields
+from sio_server.dialog.savers.serializer import StateSerializer
 from sio_server.store.keys import PARTITIONS, CheckpointKeys, checkpoint_threads
 
 FENCING_TOKEN = "fencing_token"  # the key in `config["configurable"]`
@@ -43,7 +44,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
     """
 
     def __init__(self, redis: Redis) -> None:
-        super().__init__()
+        super().__init__(serde=StateSerializer())
         if redis.get_encoder().decode_responses:  # type: ignore[no-untyped-call]
             raise ValueError("checkpoints are bytes: use a client with decode_responses=False")
         self._redis = redis
@@ -180,6 +181,13 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
             for header in await self._headers(thread_id)
             if header.namespace and can_be_resumed(header.namespace, header.metadata.get("parents", {}), root_id)
         }
+
+    async def task_paths(self, config: RunnableConfig) -> dict[str, str]:
+        """The path of each task that has written to the checkpoint of this config; it orders their writes."""
+        thread_id, namespace = _place(config)
+        found = await self._run("get", thread_id, namespace, get_checkpoint_id(config) or "")
+        writes = [write.split(b"\0", 5) for _, _, _, _, _, _, _, held in found for write in held]
+        return {task_id.decode(): path.decode() for _, _, task_id, _, path, _ in writes}
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """The number of a value, and chance: two forks of a thread give different values the same number.

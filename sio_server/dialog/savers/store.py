@@ -1,4 +1,4 @@
-"""The checkpoint store: chooses the saver for this Redis, prepares Redis for it, and holds its connections."""
+"""The checkpoint store: makes the saver that was asked for, prepares Redis for it, and holds its connections."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.dialog.savers.errors import WrongSaver, is_store_error
+from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
@@ -30,11 +31,11 @@ Saver = RedisSaver | PlainRedisSaver
 class CheckpointStore:
     """A LangGraph checkpointer with its connection.
 
-    `kind`: `redis` is langgraph-checkpoint-redis, which needs the JSON and Search of Redis 8; `plain` is our own
-    saver, for any Redis; `auto` is `redis` where Redis can, otherwise `plain`.
+    `kind`: `plain` is our own saver, for any Redis; `redis` is langgraph-checkpoint-redis, which needs the JSON
+    and Search of Redis 8. State comes back from both exactly (docs/decisions/0020-exact-state.md).
     """
 
-    def __init__(self, redis_url: str, kind: Literal["auto", "redis", "plain"]) -> None:
+    def __init__(self, redis_url: str, kind: Literal["plain", "redis"]) -> None:
         # The savers' writes have the same effect once or twice, so a command may be repeated; and connections
         # that were lost while they lay in the pool must not cost a run. A command that finds all of them in use
         # waits: a graph may write many things at once.
@@ -49,10 +50,10 @@ class CheckpointStore:
         )
         self._redis = with_our_connections(Redis.from_pool(pool))
         self._kind = kind
-        self.saver: Saver = PlainRedisSaver(self._redis)
+        self.saver: Saver = MarkedPlainSaver(self._redis)
 
     async def set_up(self, wait_s: float = SETUP_WAIT_S) -> None:
-        """Choose the saver and prepare Redis for it; other nodes may be doing the same at this moment.
+        """Make the saver and prepare Redis for it; other nodes may be doing the same at this moment.
 
         While Redis cannot be reached it is tried again, for at most `wait_s` seconds. Raises WrongSaver or
         Unavailable.
@@ -89,19 +90,14 @@ class CheckpointStore:
         await self._redis.aclose()
 
     async def _prepared_saver(self) -> Saver:
-        if self._kind == "plain" or not await self._has_modules():
-            if self._kind == "redis":
-                raise WrongSaver(
-                    "CHECKPOINTER=redis: this Redis has no JSON and Search. CHECKPOINTER: write "
-                    "CHECKPOINTER=auto for checkpoints in plain keys, or use a Redis 8."
-                )
-            if self._kind == "auto":
-                log.warning(
-                    "this Redis has no JSON and Search: checkpoints are kept by the plain saver, "
-                    "which needs neither"
-                )
-            return PlainRedisSaver(self._redis)
-        saver = RedisSaver(redis_client=self._redis)
+        if self._kind == "plain":
+            return MarkedPlainSaver(self._redis)
+        if not await self._has_modules():
+            raise WrongSaver(
+                "CHECKPOINTER=redis: this Redis has no JSON and Search. Write CHECKPOINTER=plain, or "
+                "use a Redis 8."
+            )
+        saver = MarkedRedisSaver(redis_client=self._redis)
         await saver.asetup()
         return saver
 

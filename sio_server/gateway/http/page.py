@@ -22,6 +22,7 @@ FOLDERS = ("js", "css", "words")
 # A Host header that may be named in a policy; others could hold anything.
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 # The stage's frames connect through the local cluster's proxies, and to its controller.
+_IMAGES = "img-src 'self' data: https: http:"  # a graph's answers have images, which are shown by their addresses
 _STAGE_HOSTS = "http://127.0.0.1:* ws://127.0.0.1:*"
 
 
@@ -61,7 +62,7 @@ class PagePolicy:
         frames = "frame-src 'self'; " if stage else ""
         self._connect = " ".join(connect)
         self._policy = (
-            f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; {frames}"
+            f"default-src 'none'; script-src 'self'; style-src 'self'; {_IMAGES}; {frames}"
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sio_server.conversation.log import ConversationLog
@@ -17,6 +17,8 @@ from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
+ContextCheck = Callable[[dict[str, Any] | None], None]
+
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
 
 
@@ -30,21 +32,32 @@ class ConversationRequests:
         catch_up: CatchUp,
         bus: Bus,
         graphs: Sequence[str],
+        titles: Mapping[str, str],
+        context_checks: Mapping[str, ContextCheck],
     ) -> None:
-        """`graphs`: the names of those that this server runs, the default's first."""
+        """`graphs`: the names of those that this server runs, the default's first; `titles`: names in words.
+
+        `context_checks`: for graphs with a context, what raises Refused for one that does not fit.
+        """
         self._members = members
         self._log = conversations
         self._catch_up = catch_up
         self._bus = bus
         self._graphs = graphs
+        self._titles = titles
+        self._context_checks = context_checks
 
     async def create(self, session: Session, request: events.ConversationCreate) -> dict[str, Any]:
         graph = request.graph or self._graphs[0]
         if graph not in self._graphs:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
+        if (check := self._context_checks.get(graph)) is not None:
+            check(request.context)
+        elif request.context is not None:
+            raise Refused(ErrorCode.INVALID_PAYLOAD, f"context: the graph {graph} takes none")
         self._catch_up.check_limit(session, request.conversation_id)
-        conversation_id, created = await self._members.create(session.author, request, graph)
+        conversation_id, created = await self._members.create(session.author, request, graph, self._titles)
         result, _ = await self._catch_up.follow(session, conversation_id, None, MAX_PAGE_BYTES)
         if created.is_news:
             await self._notify_user(session.user_id, conversation_id, "joined", request.title, session)
@@ -92,6 +105,10 @@ class ConversationRequests:
             "head": page.bounds.head,
             "entries": [envelope for _, envelope in page.entries],
         }
+
+    async def read_entry(self, session: Session, request: events.EntryRead) -> dict[str, Any]:
+        page = await self._log.read_long(request.conversation_id, session.user_id, request.seq, request.page)
+        return {"conversation_id": request.conversation_id, "seq": request.seq, "page": request.page, **page}
 
     async def invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
         invited = await self._members.invite(

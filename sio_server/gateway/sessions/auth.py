@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
@@ -19,6 +20,7 @@ from sio_server.protocol.run import AGENT_PREFIX
 ALGORITHM = "HS256"
 CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
 MAX_TIME = 2**53 - 1  # of a claim, in seconds or milliseconds: what every JSON number holds exactly
+MAX_CLAIMS_BYTES = 4096  # of JSON: the claims that graphs are told
 MAX_NAME = 200  # characters of a name that are kept
 
 # What the library raises for what it does not expect: nested too deep, a number out of range, not Unicode.
@@ -33,6 +35,7 @@ class Identity:
     name: str
     expires_at: int
     issued_ms: int | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict)  # those that graphs are told
 
 
 class Tokens:
@@ -41,10 +44,14 @@ class Tokens:
     `now` returns the time in seconds since 1970: a node passes Redis' clock, so that its own may be wrong.
     """
 
-    def __init__(self, secret: str, audience: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, secret: str, audience: str, now: Callable[[], float] = time.time, claims: Sequence[str] = ()
+    ) -> None:
+        """`claims`: the names of those that graphs are told."""
         self._secret = secret
         self._audience = audience
         self._now = now
+        self._told_claims = claims
 
     def issue(self, user_id: str, name: str, ttl_s: int) -> str:
         """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one."""
@@ -116,7 +123,16 @@ class Tokens:
             raise jwt.InvalidTokenError(f"user ids that begin with {AGENT_PREFIX!r} belong to agents")
         # Half of a surrogate pair, which a `slice` in JavaScript leaves, could not be stored or sent on.
         name = clean_name(str(claims.get("name") or "")[:MAX_NAME])
-        return Identity(user_id, name or user_id, int(expires_at), issued_ms)
+        return Identity(user_id, name or user_id, int(expires_at), issued_ms, self._told(claims))
+
+    def _told(self, claims: dict[str, Any]) -> dict[str, Any]:
+        """The claims that graphs are told: plain JSON of a bounded size."""
+        told = {name: claims[name] for name in self._told_claims if name in claims}
+        if len(json.dumps(told, ensure_ascii=False, allow_nan=False).encode()) > MAX_CLAIMS_BYTES:
+            raise jwt.InvalidTokenError(
+                f"{', '.join(told)}: these claims are longer than {MAX_CLAIMS_BYTES} bytes of JSON"
+            )
+        return told
 
 
 def _time(claims: dict[str, Any], name: str) -> float:

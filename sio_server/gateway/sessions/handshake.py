@@ -88,5 +88,6 @@ class Handshakes:
             expires_at=identity.expires_at,
             since=iso_time(self._now(), "seconds"),
             address=address,
+            claims=identity.claims,
         )
         await self._sessions.open(session)

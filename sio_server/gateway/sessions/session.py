@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 from sio_server.conversation.author import Author
 
@@ -23,8 +25,9 @@ class Session:
     ends_at: float = inf  # the same by the monotonic clock, once Redis has said what time it is
     since: str = ""  # when it began, by Redis' clock (ISO 8601 UTC)
     address: str = ""  # to which it is counted; '' for none
+    claims: Mapping[str, Any] = field(default_factory=dict)  # of its token, which graphs are told
     acked: asyncio.Future[None] | None = None  # done when it has been told that it has signed itself out
 
     @property
     def author(self) -> Author:
-        return Author(self.user_id, self.name, self.device_id, self.device_name, self.sid)
+        return Author(self.user_id, self.name, self.device_id, self.device_name, self.sid, self.claims)

@@ -1,7 +1,6 @@
 // Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
 import { change } from "../connection/change.js";
-import { complain } from "../dom.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
 import { setMarks } from "./delivery_marks.js";
 import { remove } from "./list.js";
@@ -16,14 +15,14 @@ export const stop = (connection, c, run = c.stream.current) =>
 
 export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
 
-// Answer the agent's question. When somebody else was first, the refusal says who.
+// Answer the agent's question. When somebody else was first, the refusal says who; other errors are thrown.
 export async function respond(connection, c, interrupt_id, value) {
   try {
     const answer = { conversation_id: c.id, interrupt_id, value };
     c.resolved.set(interrupt_id, await change(connection, "interrupt:respond", answer));
   } catch (error) {
     if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
-    else complain(error);
+    else throw error;
   }
   changed();
 }

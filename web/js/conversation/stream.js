@@ -5,10 +5,10 @@ const KEPT = 1000; // events kept while a view is on its way; what is dropped is
 const REPORTS = 100;
 const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]); // entries that end a run
 
-export const textOf = (parts) => parts.map(({ kind, text }) => (kind === "text" ? text : "")).join("");
+export const textOf = (parts) => parts.filter(({ kind, text }) => kind === "text" && text).map(({ text }) => text).join("\n\n");
 
 // What a version after this one withdraws.
-const saidBy = (run) => (run?.parts.some(({ text }) => text) ? run.parts : (run?.withdrawn ?? []));
+const saidBy = (run) => (run?.parts[0] ? run.parts : (run?.withdrawn ?? []));
 
 export class Stream {
   position = null; // {epoch, seq} of the latest entry; null: nothing is known, and a snapshot comes first
@@ -78,14 +78,19 @@ export class Stream {
   #apply(name, payload) {
     if (name === "entry:appended") return this.#append(payload);
     if (name === "run:changed") this.#change(payload.run);
-    const { run_id, version, part, kind, speaker, text, report } = payload;
-    const run = this.runs.get(run_id);
-    if (!run || run.version !== version) return true;
-    const known = run.parts.find((one) => one.part === part);
-    if (known) known.text += text;
-    else if (name === "run:written") run.parts.push({ part, kind, speaker, text });
-    else if (name === "run:reported" && run.reports.push(report) > REPORTS) run.reports.shift();
+    if (name === "run:written") this.#write(payload);
     return true;
+  }
+
+  #write({ run_id, version, parts, reports }) {
+    const run = this.runs.get(run_id);
+    if (run?.version !== version) return;
+    for (const more of parts) {
+      const known = run.parts.find(({ part }) => part === more.part);
+      if (known) Object.assign(known, more, { text: known.text + more.text });
+      else run.parts.push({ ...more });
+    }
+    run.reports = [...run.reports, ...reports].slice(-REPORTS);
   }
 
   #append(entry) {

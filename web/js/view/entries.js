@@ -9,8 +9,8 @@ import { nameOf, state } from "../state.js";
 const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
-// Entries with text or questions are shown as messages, the others in one line.
-const isMessage = ({ data }) => data.user_id && (data.text || data.interrupts);
+// Entries that say or ask something are shown as messages, the others in one line.
+const isMessage = ({ data }) => data.user_id && (data.text || data.parts || data.interrupts);
 const isFinal = ({ data }) => data.run_id && data.user_id;
 const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
@@ -55,6 +55,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const joined = !agent && before.user_id === user_id && when - before.when < TOGETHER_MS;
     before = { user_id, when };
     const writing = one === run;
+    const said = content && agent;
     items.push({
       is: "message",
       key,
@@ -62,16 +63,17 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       face: [...name][0].toUpperCase(),
       name,
       time: clock(when),
-      steps: content && agent,
-      text: Boolean(text || writing),
+      steps: said,
+      said,
+      text: !said && Boolean(text || writing),
+      long: one.pages && [],
       asks: interrupts.map(({ interrupt_id: id }) => `${asked.includes(id)} ${c.resolved.has(id)}`).join(),
       mark,
       ...more,
       rich: Boolean(content),
       dress(node, had) {
-        if (content) return content.dress(node, had, { ...data, agent, writing }, c, connection);
-        node.grow = (soFar) => node.querySelector(".text")?.replaceChildren(soFar);
-        node.grow(text);
+        if (content) content.dress(node, had, { ...data, agent, writing }, c, connection, one);
+        else node.querySelector(".text")?.append(text);
       },
     });
   };
@@ -82,14 +84,15 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const { seq, ts, type, data } = entry;
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
     if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
-    const event = t(`entry_${type}`, { ...data, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
+    const reason = t(`failed_${data.code}`) ?? data.reason;
+    const event = t(`entry_${type}`, { ...data, reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
     }
     const extras = {
       actions: entry === final,
-      copy: () => copy(data.text, t("copied")),
+      copy: async () => copy((entry.pages ? await (await lazy.longEntries.load()).whole(connection, c, entry) : data).text, t("copied")),
       regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
@@ -104,7 +107,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       one === run
         ? { version: one.version, note: noteOf(one), withdrawn: !text && textOf(one.withdrawn) }
         : { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
-    message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text }, { ...extras, time: "" }, one, [one.status]);
+    message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
   }
   for (const item of waiting) {
     const { request_id, error, ts, text } = item;

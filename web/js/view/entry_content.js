@@ -1,50 +1,53 @@
-// Markdown, steps and questions of an entry. Until this module is loaded its text is shown as plain text.
+// What an entry says, its steps and its questions. Until this module is loaded its text is shown as plain text.
 
 import { deliveredTo } from "../conversation/delivery_marks.js";
-import { textOf } from "../conversation/stream.js";
 import { t } from "../i18n.js";
+import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
-import { markdown, plain } from "./markdown.js";
-import { question } from "./question.js";
+import { plain } from "./markdown.js";
+import { showQuestions } from "./question.js";
+import { Said } from "./said.js";
 import { showSteps, stepsOf } from "./steps.js";
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
-// `node.grow` shows more of an answer that is being written.
-export function dress(node, had, { agent, text, tools = [], interrupts = [], writing }, c, connection) {
-  const part = (name, of = node) => of?.querySelector(name) ?? "";
-  const body = part(".text");
-  const keep = had?.grow === null && !writing; // one that waited had nothing to keep
-  if (keep) body.replaceWith?.(part(".text", had));
-  else if (agent && body) (node.grow = markdown(body))(text);
-  else if (body) body.append(...plain(text));
-  const steps = agent && part(".steps", had);
-  if (steps) part(".steps").replaceWith(steps);
-  if (agent && !keep) showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
-  if (!writing) node.grow = null;
-  part(".asks").replaceChildren?.(...interrupts.map((ask) => question(c, ask, interrupts[1] || !text, connection)));
+// `one`: the entry, the run or the item of the outbox that the node shows.
+export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing }, c, connection, one) {
+  const part = (which, of = node) => of?.querySelector(which) ?? "";
+  part(".text").append?.(...plain(text));
+  node.said = had?.said ?? new Said();
+  if (agent) {
+    part(".said").replaceWith(node.said.node);
+    if (!writing) node.said.show(parts ?? [{ kind: "text", text }], { agent: name });
+    const steps = part(".steps", had);
+    if (steps) part(".steps").replaceWith(steps);
+    showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
+    node.updates = had?.updates;
+  }
+  if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
+  const asks = part(".asks");
+  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || interrupts[1] || !text });
 }
 
 let frame = 0;
 let rested = 0; // when the stream may be drawn again
 
-// The text so far, at most once in a frame; `grown` is called after it.
+// What is said so far, at most once in a frame; `grown` is called after it.
 export function stream(log, grown) {
   frame ||= requestAnimationFrame((began) => {
     frame = 0;
     const c = state.open;
     const run = c?.stream.current;
     const node = run && log.shown.get(runKey(run))?.node;
-    if (!node?.grow) return;
+    if (!node?.said) return;
     if (began < rested) {
       stream(log, grown);
       return;
     }
-    const body = node.querySelector(".text");
-    const text = textOf(run.parts);
-    body.dataset.thinking = text ? "" : t(run.status === "queued" ? "waiting" : "thinking", { name: nameOf(`agent:${c.graph}`) });
-    node.grow(text);
+    const agent = nameOf(`agent:${c.graph}`);
+    const waiting = t(run.status === "queued" ? "waiting" : "thinking", { name: agent });
+    node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);
     showSteps(node.querySelector(".steps"), node.updates, true);
     grown();

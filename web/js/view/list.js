@@ -16,7 +16,7 @@ export const begin = () => onChange(draw);
 function lastOf({ draft, last }, open) {
   const line = (key, text, name) => t(key, { text: text.slice(0, 200).replace(/\s+/g, " "), name });
   if (draft.text && !open) return line("lastDraft", draft.text);
-  return last && line("lastBy", last.text, last.user_id === state.me ? t("yourself") : last.name || nameOf(last.user_id));
+  return last && line("lastBy", last.text || t("noText"), last.user_id === state.me ? t("yourself") : last.name || nameOf(last.user_id));
 }
 
 function draw() {

@@ -63,7 +63,7 @@ function nodesOf(tokens, depth = 0) {
 }
 
 // A link shows where it leads: to the web or a mailbox, nowhere else.
-function link(address, text) {
+export function link(address, text) {
   const { protocol, href } = URL.canParse(address) && new URL(address);
   if (!/^(https?|mailto):$/.test(protocol)) return [...text, ` (${address})`];
   const bare = (some) => some.replace(/^(https?:\/\/|mailto:)|\/$/g, "");

@@ -1,40 +1,75 @@
-// The agent's question: buttons or a field to answer it, or how it was answered, by whom and where.
+// The agent's questions: how each is answered by its form, or how it was answered, by whom and where.
 
 import { respond } from "../conversation/requests.js";
-import { $, fill, h, onSubmit } from "../dom.js";
-import { t } from "../i18n.js";
+import { $, complain, fill, h, onSubmit } from "../dom.js";
+import { language, t } from "../i18n.js";
+import { lazy } from "../lazy.js";
 import { state } from "../state.js";
+import { facts, inWords, isObject, table } from "./values.js";
 
-const WORDS = ["text", "question", "message", "description", "query"]; // fields that may hold the question's text
+const KINDS = new Set(["text", "choice", "approval", "schema", "review"]);
 
-const plain = (any) => (typeof any === "string" ? any : JSON.stringify(any));
+// Show a card for each; one that was there stays while nothing about it changes, since somebody may be typing in it.
+// `words`: show the questions' texts, which are not above them.
+export function showQuestions(box, had, { c, interrupts, reason, words, connection }) {
+  box.cards = new Map();
+  for (const ask of interrupts) {
+    const { interrupt_id: id } = ask;
+    const sign = [c.asked.includes(id), JSON.stringify(c.resolved.get(id)), c.approvals, c.owner, language()].join();
+    const known = had?.cards?.get(id);
+    box.cards.set(id, known?.sign === sign ? known : { sign, node: card(c, ask, words, connection) });
+  }
+  const why = reason && Object.assign(h("p", t("reopened", { reason })), { className: "reopened" });
+  box.replaceChildren(...[why, ...[...box.cards.values()].map(({ node }) => node)].filter(Boolean));
+}
 
-// `words`: show the question's text, which is not above it.
-export function question(c, { interrupt_id: id, value }, words, connection) {
-  const text = plain(WORDS.map((key) => value?.[key]).find((one) => typeof one === "string") ?? value);
-  const options = [value?.options ?? []].flat().map((one) => [one?.value ?? one, plain(one?.label ?? one?.value ?? one)]);
-  const labels = new Map(Object.entries(value?.labels ?? {}));
-  const facts = Object.entries(value?.action?.args ?? {}).flatMap(([name, fact]) => [h("dt", labels.get(name) ?? name.replaceAll("_", " ")), h("dd", plain(fact))]);
+function card(c, { interrupt_id: id, value, form = {} }, words, connection) {
+  const { kind, text = "", options = [], action, labels, free } = form;
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.includes(id);
   const ours = open && (c.approvals !== "owner" || c.owner === state.me);
+  const built = kind === "review" ? lazy.review.load() : kind === "schema" && lazy.schemaForm.load();
+  const rows = facts(action?.args ?? {}, { labels });
+  const bare = !KINDS.has(kind) || !(text || options[0] || rows[0] || built);
   const answerWith = async (answer) => {
-    if (node.contains(document.activeElement)) $("scroller").focus({ preventScroll: true });
+    const held = node.contains(document.activeElement) && document.activeElement;
+    if (held) $("scroller").focus({ preventScroll: true });
     node.disabled = true;
-    await respond(connection, c, id, answer);
+    node.querySelector(".error").textContent = "";
+    try {
+      await respond(connection, c, id, answer);
+    } catch (error) {
+      if (error.code === "invalid_payload") node.querySelector(".error").textContent = t("notAccepted", error);
+      else complain(error);
+    }
     node.disabled = false;
+    if (held && node.isConnected) held.focus({ preventScroll: true });
   };
-  const chosen = options.find(([one]) => plain(one) === plain(given))?.[1] ?? plain(given);
+  const label = options.find((one) => JSON.stringify(one.value) === JSON.stringify(given))?.label;
+  const told = by && !(built && isObject(given)); // otherwise it is shown as what it is
+  const chosen = label ?? inWords(given);
+  const who = by && { ...by, device: by.device_name || by.device_id };
   const node = fill({
     is: "question",
-    set: { ariaLabel: text },
-    words: words && text,
-    facts: facts[0] && facts,
-    options: ours && options.map(([one, label]) => Object.assign(h("button", label), { onclick: () => answerWith(one) })),
-    form: ours && !options[0],
-    done: !ours && (by ? t("answered", { chosen, ...by, device: by.device_name || by.device_id }) : t(open ? "ownerAnswers" : "superseded")),
+    set: { ariaLabel: text || t("question") },
+    words: (words || bare) && text,
+    bare: bare && [table(value ?? null)],
+    facts: rows[0] && rows,
+    built: built && true,
+    options: ours && options[0] && options.map((one) => Object.assign(h("button", one.label), { onclick: () => answerWith(one.value) })),
+    form: ours && !built && (free || !options[0]),
+    error: ours,
+    done: !ours && (by ? t(told ? "answered" : "decidedBy", { chosen, ...who }) : t(open ? "ownerAnswers" : "superseded")),
   });
-  const form = node.querySelector("form");
-  if (form) onSubmit(form, ({ answer }) => answerWith(answer));
+  const typed = node.querySelector("form");
+  if (typed) {
+    onSubmit(typed, ({ answer }) => answerWith(answer));
+    typed.onkeydown = (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      typed.requestSubmit();
+    };
+  }
+  if (built) built.then(({ build }) => node.querySelector(".built").replaceChildren(build(form, by ? given : null, ours && answerWith)));
   return node;
 }

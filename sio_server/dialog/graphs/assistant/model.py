@@ -36,13 +36,15 @@ class ModelSaidNothing(Exception):
 
 
 def chat_model(name: str) -> BaseChatModel:
-    """The chat model called `provider:model`. Raises NoModel."""
+    """The chat model called `provider:model`, or `provider/model`. Raises NoModel."""
     try:
         from langchain.chat_models import init_chat_model
     except ImportError:
         raise NoModel(
             "the assistant needs packages that are not installed. Run pip install 'roomgraph[assistant]'"
         ) from None
+    if ":" not in name.partition("/")[0]:
+        name = name.replace("/", ":", 1)  # as LangGraph's templates write it
     if not name.partition(":")[2] and ":" in name:
         raise NoModel("it names no model. Write provider:model, such as openai:gpt-4o-mini or ollama:llama3.2")
     try:

@@ -54,6 +54,7 @@ def approval(language: str, name: str, args: dict[str, Any]) -> dict[str, Any]:
         "text": APPROVE_ROOM[language].format(**args),
         "action": {"name": name, "args": args},
         "options": [{"value": value, "label": label} for value, label in OPTIONS[language].items()],
+        "free": True,
     }
 
 

@@ -106,6 +106,7 @@ def approval(language: Language, text: str, booking: Booking) -> dict[str, Any]:
         },
         "labels": NAMES[language],
         "options": [{"value": value, "label": label} for value, label in BUTTONS[language].items()],
+        "free": True,
     }
 
 

@@ -1,0 +1,123 @@
+"""Whether an answer matches the JSON Schema that a graph asks with.
+
+The schema is the graph's and the answer anybody's, and both are looked at in the event loop of the sockets:
+nothing is fetched, no pattern is matched that could take long, and the work is bounded. What is not checked here,
+the graph finds out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+from jsonschema import Draft202012Validator, SchemaError, ValidationError
+from jsonschema.exceptions import best_match
+from jsonschema.validators import extend
+from pydantic import StringConstraints, TypeAdapter
+from referencing import Registry
+
+MAX_SCHEMA_BYTES = 65536
+MAX_REFERENCES = 2000  # followed in one check
+MAX_WORDS = 200  # characters of what is told of a schema
+
+_Check = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+_UNCHECKED = ("patternProperties", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef")
+_KEYWORDS: dict[str, _Check] = Draft202012Validator.VALIDATORS
+
+
+class _TooMuch(Exception):
+    """The check takes too many steps."""
+
+
+def is_schema(schema: dict[str, Any]) -> bool:
+    """Whether answers can be checked against this: a JSON Schema of a bounded size that refers to itself only."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except (SchemaError, RecursionError):
+        return False
+    return len(json.dumps(schema)) <= MAX_SCHEMA_BYTES and _refers_inside(schema)
+
+
+def misfit_of(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
+    """Where a value does not match, `field.0.inner` or an empty string, and what is expected there; or None."""
+    try:
+        error = best_match(_validator(schema).iter_errors(value))
+    except Exception:  # an endless or dangling reference, a number without bounds: the graph has to look at it
+        return None
+    if error is None:
+        return None
+    return ".".join(str(part)[:50] for part in error.absolute_path), _expected(error)[:MAX_WORDS]
+
+
+def _expected(error: ValidationError) -> str:
+    wanted = error.validator_value
+    match error.validator:
+        case "type":
+            return f"should be of type {' or '.join(wanted) if isinstance(wanted, list) else wanted}"
+        case "enum":
+            return f"should be one of {', '.join(map(_plain, wanted))}"
+        case "const":
+            return f"should be {_plain(wanted)}"
+        case "required":
+            missing = [name for name in wanted if name not in error.instance]
+            return f"should have {', '.join(missing)}"
+        case "additionalProperties":
+            return "should have no other fields than those of the schema"
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum" | "multipleOf" | "pattern":
+            return f"should fit {error.validator} {_plain(wanted)}"
+        case "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties":
+            return f"should fit {error.validator} {_plain(wanted)}"
+    return f"should fit {error.validator} of the schema"
+
+
+def _validator(schema: dict[str, Any]) -> Any:
+    references = 0
+
+    def follow(validator: Any, reference: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
+        nonlocal references
+        references += 1
+        if references > MAX_REFERENCES:
+            raise _TooMuch
+        yield from _KEYWORDS["$ref"](validator, reference, instance, within) or ()
+
+    checks = {**dict.fromkeys(_UNCHECKED, _nothing), "$ref": follow, "pattern": _pattern}
+    checks["additionalProperties"] = _additional
+    return extend(Draft202012Validator, checks)(schema, registry=Registry())
+
+
+def _nothing(validator: Any, wanted: Any, instance: Any, within: Any) -> None:
+    """A keyword that is left to the graph."""
+
+
+def _additional(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
+    if "patternProperties" not in within:
+        yield from _KEYWORDS["additionalProperties"](validator, wanted, instance, within) or ()
+
+
+def _pattern(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
+    """By pydantic's engine, whose time is linear; a pattern that it does not know is left to the graph."""
+    if not isinstance(instance, str):
+        return
+    try:
+        text = TypeAdapter(Annotated[str, StringConstraints(pattern=wanted)])
+    except Exception:
+        return
+    try:
+        text.validate_python(instance)
+    except ValueError:
+        yield ValidationError("does not match")
+
+
+def _refers_inside(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return all(_refers_inside(item) for item in schema)
+    if not isinstance(schema, dict):
+        return True
+    reference = schema.get("$ref", "#")
+    inside = not isinstance(reference, str) or reference.startswith("#")
+    return inside and all(_refers_inside(item) for item in schema.values())
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,74 @@
+// Parts that are no words: images, files, structured output, and the sources of an answer.
+
+import { fill, h } from "../dom.js";
+import { t } from "../i18n.js";
+import { sizeOf } from "./bytes.js";
+import { link } from "./markdown.js";
+import { table } from "./values.js";
+
+const SHOWABLE = /^(https?:|data:image\/(png|jpeg|gif|webp)[;,])/i; // never SVG, which may hold scripts
+const ON_THE_WEB = /^https?:/i;
+
+const hostOf = (url) => (URL.canParse(url) ? new URL(url).host : "");
+// Never an address that is not for the web: a link would lead there.
+const save = (url, name) => Object.assign(h("a"), { href: url, download: name }).click();
+const typeOf = (mime = "") => mime.split(";")[0].split("/").at(-1).toUpperCase().slice(0, 12);
+
+function image({ url = "", name, mime_type, size, omitted }) {
+  if (omitted || !SHOWABLE.test(url)) return file({ url, name, mime_type, size, omitted }, t("image"));
+  const words = name || t("image");
+  const node = fill({ is: "picture", enlarge: () => enlarge(url, words), name });
+  const picture = node.querySelector("img");
+  Object.assign(picture, { alt: words, loading: "lazy", referrerPolicy: "no-referrer" });
+  picture.onerror = () => node.replaceWith(file({ url, name, mime_type, lost: true }, t("image")));
+  picture.src = url;
+  return node;
+}
+
+function enlarge(url, words) {
+  const at = hostOf(url);
+  const dialog = fill({ is: "lightbox", where: at && [link(url, [at])], close: () => dialog.close() });
+  Object.assign(dialog.querySelector("img"), { alt: words, referrerPolicy: "no-referrer", src: url });
+  dialog.ariaLabel = words;
+  dialog.onclick = ({ target }) => target === dialog && dialog.close();
+  dialog.onclose = () => dialog.remove();
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function file({ url = "", name, mime_type, size, omitted, lost }, kind = t("file")) {
+  const about = [typeOf(mime_type), omitted && t("omitted", { size: sizeOf(size) }), lost && t("imageLost"), !url && !omitted && t("later")];
+  const web = ON_THE_WEB.test(url);
+  return fill({
+    is: "file",
+    name: web ? [link(url, [name || decoded(url) || kind])] : [name || kind],
+    about: about.filter(Boolean).join(" · "),
+    save: !web && url.startsWith("data:") && (() => save(url, name || kind)),
+  });
+}
+
+function decoded(url) {
+  try {
+    return decodeURIComponent(new URL(url).pathname.split("/").at(-1));
+  } catch {
+    return "";
+  }
+}
+
+export const kinds = {
+  image,
+  file: (data) => file(data),
+  data: ({ value }) => table(value ?? null),
+};
+
+// A numbered list; what is cited twice is one source.
+export function sources(citations) {
+  const all = [...new Map(citations.map((one) => [JSON.stringify([one.url, one.title, one.text]), one])).values()];
+  const item = ({ url = "", title, text }) => {
+    const words = title || hostOf(url) || text || url;
+    const node = h("li", ...(ON_THE_WEB.test(url) ? [link(url, [words])] : [words]));
+    if (text && text !== words) node.append(Object.assign(h("q", text), { className: "quiet" }));
+    return node;
+  };
+  return fill({ is: "sources", n: [`${t("sources")} · ${all.length}`], list: all.map(item) });
+}
