@@ -44,7 +44,7 @@ async def test_the_store_is_set_up_when_redis_goes_away_meanwhile(cluster, kind)
         await proxy.close()
 
 
-@pytest.mark.parametrize("kind", ["redis", "auto"])
+@pytest.mark.parametrize("kind", ["redis", "plain"])
 async def test_the_set_up_ends_with_a_reason_when_redis_stays_away(kind):
     proxy = Proxy([])
     await proxy.start()

@@ -22,7 +22,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect
 from sio_server.store.keys import MemoryKeys, partition
 
-pytest_plugins = ["tests.served.dialog_fixtures"]
+pytest_plugins = ["tests.served.dialog_fixtures", "tests.served.fixtures"]
 
 
 @pytest.fixture
@@ -260,7 +260,8 @@ async def test_a_graph_reads_and_writes_the_store_from_coroutines_and_threads(st
     builder.add_node("tell", tell)
     builder.add_edge(START, "note")
     builder.add_edge("note", "tell")
-    said = await builder.compile(store=store).ainvoke({"messages": [("user", "hello")]})
+    given: Any = {"messages": [("user", "hello")]}
+    said = await builder.compile(store=store).ainvoke(given)
     assert said["messages"][-1].text == "hello"
 
 
@@ -275,3 +276,10 @@ async def test_langmems_tools_manage_and_search_what_is_remembered(store):
     (item,) = await store.asearch(("memories", "ann"))
     await manage.ainvoke({"action": "delete", "id": item.key}, config)
     assert await store.asearch(("memories",)) == []
+
+
+async def test_what_a_graph_keeps_in_the_store_is_there_in_other_conversations_on_other_nodes(devices):
+    for node, text, told in ((0, "one", "one"), (1, "two", "one two"), (2, "three", "one three two")):
+        device = await devices.start("keeper", node=node)
+        ack = await device.conversation.send(text)
+        assert (await device.ended(ack.run_id)).text == told
