@@ -159,7 +159,7 @@ class Dialog:
         try:
             await checkpoints.set_up(REDIS_WAIT_S)
             memory = RedisStore(redis)
-            await memory.set_up()
+            await memory.set_up(REDIS_WAIT_S)
             graphs = await load_graphs(
                 graph=settings.graph,
                 langgraph_json=settings.langgraph_json,

@@ -231,6 +231,18 @@ async def test_items_are_found_by_meaning_where_redis_has_search(store):
     assert set(await nearest("m")) == {"a", "c"}
 
 
+async def test_without_search_the_search_by_meaning_is_named_as_off_and_the_rest_works(store, caplog):
+    store = RedisStore(store._redis, index=INDEX)
+    await store._redis.execute_command("ACL", "SETUSER", "default", "-ft.create")
+    try:
+        await store.set_up()
+    finally:
+        await store._redis.execute_command("ACL", "SETUSER", "default", "+ft.create")
+    assert "vector search is off" in caplog.text
+    await store.aput(("m",), "k", {"text": "a"})
+    assert [item.score for item in await store.asearch(("m",), query="b")] == [None]
+
+
 async def test_a_failure_of_the_embeddings_is_the_graphs_own(store):
     def away(texts: Any) -> Any:
         raise ConnectionError("the provider is away")
