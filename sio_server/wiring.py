@@ -174,7 +174,7 @@ class Dialog:
                 word_delay=settings.word_delay,
             )
             memory = RedisStore(redis, **graphs.store_config)
-            await memory.set_up()
+            await memory.set_up(REDIS_WAIT_S)
         except BaseException:
             await close()
             raise

@@ -34,7 +34,7 @@ async def test_the_store_is_set_up_when_redis_goes_away_meanwhile(cluster, kind)
             proxy.reset()
         proxy.targets = [there]
 
-    store = CheckpointStore(f"redis://127.0.0.1:{proxy.port}/0", kind)
+    store = CheckpointStore(f"redis://127.0.0.1:{proxy.port}/0", "redis")
     coming = asyncio.create_task(come_and_go())
     try:
         await asyncio.wait_for(store.set_up(), 30)
@@ -44,11 +44,10 @@ async def test_the_store_is_set_up_when_redis_goes_away_meanwhile(cluster, kind)
         await proxy.close()
 
 
-@pytest.mark.parametrize("kind", ["redis", "auto"])
-async def test_the_set_up_ends_with_a_reason_when_redis_stays_away(kind):
+async def test_the_set_up_ends_with_a_reason_when_redis_stays_away():
     proxy = Proxy([])
     await proxy.start()
-    store = CheckpointStore(f"redis://127.0.0.1:{proxy.port}/0", kind)
+    store = CheckpointStore(f"redis://127.0.0.1:{proxy.port}/0", "redis")
     began = time.monotonic()
     try:
         with pytest.raises(Unavailable, match="the checkpoint store could not be set up"):

@@ -135,6 +135,8 @@ async def test_suspects_begin_one_after_another_and_the_last_to_begin_is_known(d
         await asyncio.gather(*noting)
     else:
         await end_tasks([beginning[2]])
+    for run in claimed:
+        suspects.end(run)
     # Now the node ends, and the run that began last is the one.
     for room in rooms:
         await lose(dialogs, room)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore, GetOp, IndexConfig, PutOp, SearchOp
@@ -22,7 +22,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect
 from sio_server.store.keys import MemoryKeys, partition
 
-pytest_plugins = ["tests.served.dialog_fixtures"]
+pytest_plugins = ["tests.served.dialog_fixtures", "tests.served.fixtures"]
 
 
 @pytest.fixture
@@ -231,6 +231,18 @@ async def test_items_are_found_by_meaning_where_redis_has_search(store):
     assert set(await nearest("m")) == {"a", "c"}
 
 
+async def test_without_search_the_search_by_meaning_is_named_as_off_and_the_rest_works(store, caplog):
+    store = RedisStore(store._redis, index=INDEX)
+    await store._redis.execute_command("ACL", "SETUSER", "default", "-ft.create")
+    try:
+        await store.set_up()
+    finally:
+        await store._redis.execute_command("ACL", "SETUSER", "default", "+ft.create")
+    assert "vector search is off" in caplog.text
+    await store.aput(("m",), "k", {"text": "a"})
+    assert [item.score for item in await store.asearch(("m",), query="b")] == [None]
+
+
 async def test_a_failure_of_the_embeddings_is_the_graphs_own(store):
     def away(texts: Any) -> Any:
         raise ConnectionError("the provider is away")
@@ -260,7 +272,8 @@ async def test_a_graph_reads_and_writes_the_store_from_coroutines_and_threads(st
     builder.add_node("tell", tell)
     builder.add_edge(START, "note")
     builder.add_edge("note", "tell")
-    said = await builder.compile(store=store).ainvoke({"messages": [HumanMessage("hello")]})
+    given: Any = {"messages": [("user", "hello")]}
+    said = await builder.compile(store=store).ainvoke(given)
     assert said["messages"][-1].text == "hello"
 
 
@@ -275,3 +288,10 @@ async def test_langmems_tools_manage_and_search_what_is_remembered(store):
     (item,) = await store.asearch(("memories", "ann"))
     await manage.ainvoke({"action": "delete", "id": item.key}, config)
     assert await store.asearch(("memories",)) == []
+
+
+async def test_what_a_graph_keeps_in_the_store_is_there_in_other_conversations_on_other_nodes(devices):
+    for node, text, told in ((0, "one", "one"), (1, "two", "one two"), (2, "three", "one three two")):
+        device = await devices.start("keeper", node=node)
+        ack = await device.conversation.send(text)
+        assert (await device.ended(ack.run_id)).text == told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
@@ -10,8 +11,11 @@ from typing import Any
 
 import ormsgpack
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.types import Command
+from langgraph.graph import START, StateGraph
+from langgraph.runtime import get_runtime
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from sio_server.dialog.savers.serializer import StateSerializer
@@ -142,3 +146,44 @@ def test_reading_state_calls_nothing_but_classes_that_hold_data(code, parts):
 def test_reading_state_never_unpickles_and_knows_no_json(kind):
     with pytest.raises(ValueError, match="never written"):
         StateSerializer().loads_typed((kind, b'{"lc": 2, "type": "constructor", "id": ["os", "getcwd"]}'))
+
+
+EVIL: list[Any] = [
+    {"lc": 2, "type": "constructor", "id": ["tests", "graphs", "typed", "Opaque"], "kwargs": {}},
+    {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain_core", "messages", "AIMessage"],
+        "kwargs": {"content": "x"},
+    },
+    {"__interrupt__": True, "value": 1, "id": "x"},
+    {"__send__": True, "node": "a", "arg": 1},
+    {"__delta_snapshot__": True, "value": 1},
+    {"__bytes__": "AAAA"},
+    {"type": "msgpack", "data": constructor(0, "os", "system", "exit 3")[1].hex()},
+]
+
+
+@pytest.mark.parametrize("evil", EVIL, ids=lambda evil: next(iter(evil)))
+async def test_what_a_client_sends_stays_what_it_is_whatever_it_is_shaped_like(store, redis, new_id, evil):
+    await hold_lease(redis, new_id)
+    copies = Copies(store.saver, new_id)
+
+    def ask(state: typed.State) -> typed.State:
+        return {"answered": [interrupt("well?"), get_runtime().context]}
+
+    anything: Any = dict
+    builder = StateGraph(typed.State, context_schema=anything)
+    builder.add_node("ask", ask)
+    builder.add_edge(START, "ask")
+    graph = builder.compile(checkpointer=store.saver)
+    text: Any = {"held": [HumanMessage(json.dumps(evil)), evil]}
+    await graph.ainvoke(text, copies.config, durability="sync", context=evil)
+    await copies.take_over()
+    (asked,) = (await graph.aget_state(copies.config)).interrupts
+    await graph.ainvoke(Command(resume={asked.id: evil}), copies.config, durability="sync", context=evil)
+    await copies.take_over()
+    values = (await graph.aget_state(copies.config)).values
+    assert values["answered"] == [evil, evil]
+    assert values["held"][1] == evil
+    assert json.loads(values["held"][0].content) == evil

@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, BaseM
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.runtime import Runtime
 from langgraph.types import interrupt
 
 WORD_S = 0.02
@@ -261,3 +262,28 @@ reporting.add_edge("search", "say_first")
 reporting.add_edge("say_first", "say_then")
 reporting.add_edge("say_then", END)
 reporter = reporting.compile()
+
+
+# The keeper keeps what it hears in the store, and answers with all that it has ever heard, in any conversation.
+
+
+async def keep(state: MessagesState, runtime: Runtime[None]) -> dict[str, Any]:
+    assert runtime.store is not None
+    text = last_heard(state)
+    await runtime.store.aput(("heard", "by the keeper"), text, {"text": text})
+    return {}
+
+
+def recall(state: MessagesState, runtime: Runtime[None]) -> dict[str, Any]:
+    """A function without `async`, which runs in a thread."""
+    assert runtime.store is not None
+    found = runtime.store.search(("heard",), limit=100)
+    return {"messages": [AIMessage(" ".join(sorted(item.value["text"] for item in found)))]}
+
+
+keeping = StateGraph(MessagesState)
+keeping.add_node("keep", keep)
+keeping.add_node("recall", recall)
+keeping.add_edge(START, "keep")
+keeping.add_edge("keep", "recall")
+keeper = keeping.compile()

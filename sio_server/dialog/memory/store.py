@@ -37,11 +37,14 @@ from sio_server.dialog.memory.items import (
     value_text,
 )
 from sio_server.dialog.memory.vectors import Vectors
+from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import PARTITIONS, MemoryKeys, partition
 
 MAX_LIMIT = 10_000  # items, or namespaces, of one search
 MAX_FOUND_BYTES = 32 * 1024 * 1024  # of their values
+SET_UP_WAIT_S = 60.0
+SET_UP_PAUSE_S = 0.1
 AT_ONCE = 1000  # members in one reply
 READ_AT_ONCE = 100  # items in one reply
 READ_BYTES = 1024 * 1024  # after which a reply ends
@@ -69,10 +72,21 @@ class RedisStore(BaseStore):
         self._vectors = Vectors(redis, index) if index else None
         self._scripts: dict[str, AsyncScript] = {}
 
-    async def set_up(self) -> None:
-        """Prepare the search by meaning, if it was asked for. Where this Redis cannot, that is logged."""
-        if self._vectors is not None and not await self._vectors.set_up():
-            self._vectors = None
+    async def set_up(self, wait_s: float = SET_UP_WAIT_S) -> None:
+        """Prepare the search by meaning, if it was asked for. Where this Redis cannot, that is logged.
+
+        While Redis cannot be reached it is tried again, for at most `wait_s` seconds; then Unavailable is raised.
+        """
+        deadline = self._loop.time() + wait_s
+        while self._vectors is not None:
+            try:
+                if not await self._vectors.set_up():
+                    self._vectors = None
+                return
+            except Unavailable:
+                if self._loop.time() > deadline:
+                    raise
+            await asyncio.sleep(SET_UP_PAUSE_S)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Execute operations, from a thread in which the loop of the graphs does not run."""

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from langgraph.store.base import IndexConfig, ensure_embeddings, get_text_at_path, tokenize_path
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from sio_server.dialog.memory.items import beginning_of, place_of
+from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import MEMORY_VECTORS
@@ -43,10 +44,10 @@ class Vectors:
             *("TYPE", "FLOAT32", "DIM", self._dims, "DISTANCE_METRIC", "COSINE"),
         )
         how = ("ON", "JSON", "PREFIX", 1, f"{self._index}:", "SCHEMA", *fields)
-        untyped: Any = self._redis.execute_command
         try:
-            await untyped("FT.CREATE", self._index, *how)
-        except ResponseError as exc:
+            await self._command("FT.CREATE", self._index, *how)
+        except Unavailable as unavailable:
+            exc = unavailable.__cause__
             text = str(exc).lower()
             if "already exists" in text:
                 return True
