@@ -70,9 +70,9 @@ def tools_of(entry: Entry) -> list[tuple[str, str]]:
 
 
 def reported_tools(device: Device, run_id: str | None) -> list[tuple[str, str]]:
-    """Reports of tools of a run: name and status, in order."""
+    """Reports of tools of a run: the id of the call and its status, in order."""
     reports = device.reports(run_id)
-    return [(told["tool"]["name"], told["tool"]["status"]) for told in reports if told["kind"] == "tool"]
+    return [(told["tool"]["id"], told["tool"]["status"]) for told in reports if told["kind"] == "tool"]
 
 
 def script(*lines: str) -> str:

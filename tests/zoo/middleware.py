@@ -34,7 +34,7 @@ agent = create_agent(
     [look_up, call_supplier],
     middleware=[
         TodoListMiddleware(),
-        SummarizationMiddleware("openai:scripted", trigger=("messages", 6), keep=("messages", 4)),
+        SummarizationMiddleware("openai:scripted", trigger=("messages", 10), keep=("messages", 6)),
         ToolCallLimitMiddleware(tool_name="look_up", run_limit=1),
         ToolRetryMiddleware(max_retries=1, tools=["call_supplier"], initial_delay=0.01),
         ModelRetryMiddleware(max_retries=1, initial_delay=0.01),
