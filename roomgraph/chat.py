@@ -23,9 +23,10 @@ from roomgraph.questions import (
     question_lines,
     read_line,
     said_before,
+    start_over,
 )
 from sio_clients.client import ChatClient
-from sio_clients.conversation import Ack, Conversation
+from sio_clients.conversation import Ack, Conversation, Question
 from sio_clients.decisions import Decision
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_clients.guests import guest_token
@@ -142,8 +143,19 @@ class _Screen:
                 self._made[question.interrupt_id] = now_made
                 self._note(note)
             case Answer(value):
-                self._expect((await self._conversation.respond(question.interrupt_id, value))["run_id"])
+                await self._respond(question, value)
         return True
+
+    async def _respond(self, question: Question, value: Any) -> None:
+        try:
+            self._expect((await self._conversation.respond(question.interrupt_id, value))["run_id"])
+        except Refused as exc:
+            self._note(self._texts("refused", message=exc.message), "red")
+            if (
+                len(question.form.get("actions", ())) > 1
+                and question.interrupt_id in self._conversation.interrupts
+            ):
+                self._note(start_over(question.form, self._texts))
 
     async def _run_command(self, command: str, rest: str) -> None:
         conversation, text = self._conversation, rest.strip()

@@ -101,6 +101,15 @@ def read_line(line: str, form: Mapping[str, Any], made: Sequence[decisions.Decis
     return Answer(line)
 
 
+def start_over(form: Mapping[str, Any], texts: Texts) -> str:
+    """What is shown after a refusal: the decisions of a review are made again from the first action."""
+    return _ask_next(texts("start_over"), form["actions"], 0, texts)
+
+
+def _ask_next(head: str, actions: Sequence[Mapping[str, Any]], number: int, texts: Texts) -> str:
+    return "\n".join([head, *(INDENT + line for line in _action_lines(actions, number, texts))])
+
+
 def _read_choice(line: str, form: Mapping[str, Any]) -> Reading:
     """An option by its value, label or number."""
     for option in form["options"]:
@@ -132,8 +141,7 @@ def _read_decision(
     made.append(decision)
     if len(made) == len(actions):
         return Answer({"decisions": [dict(one) for one in made]})
-    following = "\n".join(INDENT + line for line in _action_lines(actions, len(made), texts))
-    return Decided(made, texts("next", done=len(made), of=len(actions)) + "\n" + following)
+    return Decided(made, _ask_next(texts("next", done=len(made), of=len(actions)), actions, len(made), texts))
 
 
 def _decision_kind(line: str, allowed: Sequence[str]) -> tuple[str, str]:

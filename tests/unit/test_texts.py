@@ -26,8 +26,9 @@ FOLDERS = ("roomgraph", "sio_server/local")  # those with a folder `words`
 SECTIONS = {
     "up": ("sio_server/local/words", ["sio_server/local"]),
     "tour": ("roomgraph/words", ["roomgraph/tour"]),
-    "check": ("roomgraph/words", ["roomgraph/check", "roomgraph", "roomgraph/cli"]),
+    "check": ("roomgraph/words", ["roomgraph/check", "roomgraph/cli"]),
     "conform": ("roomgraph/words", ["roomgraph/conform"]),
+    "chat": ("roomgraph/words", ["roomgraph"]),
 }
 # Names that code takes from the members of a list: they must all be there.
 LISTED: dict[str, Sequence[str]] = {
@@ -39,6 +40,7 @@ LISTED: dict[str, Sequence[str]] = {
         *(f"action.{kind}" for kind in ActionKind),
     ],
     "check": list(AnomalyKind),
+    "chat": ["edit_help", "respond_help"],
     "conform": [f"rule.{rule.__name__}" for rule in (*SERVER_RULES, *CLIENT_RULES)],
 }
 # Functions that are given the name of a text, by the position of that argument.
