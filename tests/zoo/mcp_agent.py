@@ -10,7 +10,6 @@ from langchain.agents import create_agent
 from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.client import MultiServerMCPClient
 
-
 _tools: list[BaseTool] = []
 
 
