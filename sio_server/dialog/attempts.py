@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
-from sio_server.dialog.execution import Answer, Execution, Graph
+from sio_server.dialog.answers import Answer
+from sio_server.dialog.execution import Execution, Graph
 from sio_server.dialog.failures import graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
 from sio_server.dialog.leases import LeaseKeeper
@@ -31,6 +32,7 @@ from sio_server.dialog.outcome import (
     decide,
     too_many,
 )
+from sio_server.dialog.reports import ReportNodes
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
@@ -54,7 +56,7 @@ class RunLimits:
     attempts: int  # at a graph that fails
     steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
-    report_state: bool = False  # members are shown what the graph's nodes return, and not their names only
+    report_nodes: ReportNodes = "names"  # what members are shown of the graph's nodes
 
 
 class Attempts:
@@ -191,7 +193,7 @@ class Attempts:
             stream,
             on_step,
             max_steps=self._limits.steps,
-            report_state=self._limits.report_state,
+            report_nodes=self._limits.report_nodes,
         )
         limit = asyncio.timeout(self._limits.timeout_s)
         try:
