@@ -168,7 +168,7 @@ class Dialog:
             await close()
             raise
         self.graphs = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
-        runs = Runs(Scripts(redis), core.node_id, settings.name)
+        runs = Runs(Scripts(redis), core.node_id, settings.name, settings.max_answer_bytes)
         attempts = Attempts(
             run_records=runs,
             leases=self.leases,

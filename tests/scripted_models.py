@@ -18,7 +18,7 @@ class ProviderRefused(Exception):
 
 
 def check_tool_calls(messages: Sequence[BaseMessage]) -> None:
-    """Each call is answered directly after its message, and each result has its call there. Raises ProviderRefused."""
+    """Each call is answered directly after its message, each result has its call there. Raises ProviderRefused."""
     place = 0
     while place < len(messages):
         message = messages[place]

@@ -156,6 +156,11 @@ class ConversationLog:
         size = sum(len(str(envelope).encode()) for envelope in flat[1::3])
         return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries, size)
 
+    async def read_long(self, conversation_id: str, user_id: str, seq: int, page: int) -> dict[str, Any]:
+        """One page of the whole data of a long entry, `{epoch, pages, text}`; Refused with `not_found`."""
+        reply = await self._scripts.conversation("read_long", conversation_id, user_id=user_id, seq=seq, page=page)
+        return {"epoch": reply["epoch"], "pages": int(reply["pages"]), "text": reply["text"]}
+
     async def get_view(self, conversation_id: str, user_id: str) -> View:
         """What `user_id`, a member, may know of the conversation now."""
         return await get_view(self._scripts, conversation_id, user_id)

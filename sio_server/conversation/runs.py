@@ -7,9 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sio_server.conversation.long_entries import shorten
+from sio_server.protocol.events import ENTRY_BYTES_SHOWN
 from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Argument, Reply, Scripts
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a run has said and reported since the batch before; `number` counts an attempt's batches from 1.
+
+    Items of `parts` are `{part, text}`; `kind`, `speaker` and `data` with the first of a part, whose numbers are
+    dense; `cut` when no more of the part is shown.
+    """
+
+    number: int
+    parts: Sequence[dict[str, Any]]
+    reports: Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,14 @@ class NothingToDo:
     """The conversation has nothing to do."""
 
 
+class AnswerTooLarge(Exception):
+    """The data of the final entry has more than the operator allows."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"{size} bytes, of {limit}")
+        self.limit = limit
+
+
 class LeaseLost(Exception):
     """The run is another node's now, or has ended: nothing more may be written for it here."""
 
@@ -57,7 +82,11 @@ class LeaseLost(Exception):
 class Runs:
     """The runs of all conversations. Every write names its fencing token and raises LeaseLost when it is stale."""
 
-    def __init__(self, scripts: Scripts, node_id: str, node_name: str) -> None:
+    def __init__(
+        self, scripts: Scripts, node_id: str, node_name: str, max_answer_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
+        """`max_answer_bytes`: of the JSON of a final entry's data."""
+        self._max_answer_bytes = max_answer_bytes
         self._scripts = scripts
         self._node_id = node_id
         self._node_name = node_name
@@ -112,16 +141,17 @@ class Runs:
         """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
         await self._fenced("hand_over", run)
 
-    async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
-        """Add to the text so far and show it. `offset` and lengths count Unicode characters."""
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
+        """Show what the run has said and reported, and keep it for devices that join; a batch counts once."""
         await self._fenced(
-            "add_text", run, run_id=run.run_id, attempt=run.attempt, offset=offset, length=len(text), text=text
-        )
-
-    async def add_report(self, run: ClaimedRun, number: int, report: dict[str, Any]) -> None:
-        """Show what the run reports; `number` counts this attempt's reports from 1."""
-        await self._fenced(
-            "add_report", run, run_id=run.run_id, attempt=run.attempt, number=number, report=to_json(report)
+            "add_written",
+            run,
+            run_id=run.run_id,
+            attempt=run.attempt,
+            batch=batch.number,
+            parts=list(batch.parts),
+            heads=[to_json(_head(part)) for part in batch.parts if "kind" in part],
+            reports=[to_json(report) for report in batch.reports],
         )
 
     async def finish_run(
@@ -135,18 +165,26 @@ class Runs:
     ) -> list[str]:
         """End the run with its one final entry, and give up the lease; return threads to delete.
 
-        `interrupts` are pairs of our id and the graph's.
+        `interrupts` are pairs of our id and the graph's. What is too long for the log is kept beside it, in pages.
+        Raises AnswerTooLarge, and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
             said["replaces"] = run.replaces
+        whole, size = to_json(said), 0
+        if len(whole) > ENTRY_BYTES_SHOWN // 4:  # of at most 4 bytes each
+            size = len(whole.encode())
+        if size > self._max_answer_bytes:
+            raise AnswerTooLarge(size, self._max_answer_bytes)
+        is_long = size > ENTRY_BYTES_SHOWN
         reply = await self._fenced(
             "finish_run",
             run,
             run_id=run.run_id,
             status=status,
             entry_type=final_entry_type(status),
-            data=to_json(said),
+            data=to_json(shorten(said)) if is_long else whole,
+            whole=whole if is_long else None,
             threads_kept=threads_kept,
             asked=[list(pair) for pair in interrupts],
         )
@@ -165,3 +203,8 @@ class Runs:
         if reply.status == "stale":
             raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
         return reply
+
+
+def _head(part: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a part when it begins; `part` first, since scripts cut it off."""
+    return {name: part[name] for name in ("part", "kind", "speaker", "data") if name in part}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
+from sio_server.conversation.runs import AnswerTooLarge, ClaimedRun, LeaseLost, Runs
 from sio_server.dialog.answers import Answer
 from sio_server.dialog.execution import Execution, Graph
 from sio_server.dialog.failures import graph_end, stream_end
@@ -29,6 +29,7 @@ from sio_server.dialog.outcome import (
     StreamEnd,
     Tries,
     TryAgain,
+    answer_too_large,
     decide,
     too_many,
 )
@@ -146,7 +147,11 @@ class Attempts:
             if isinstance(decision, Finish):
                 await self._show_the_rest(stream, pump, run)
                 try:
-                    retired = await self._finish(run, decision, said)
+                    try:
+                        retired = await self._finish(run, decision, said)
+                    except AnswerTooLarge as exc:
+                        decision = answer_too_large(exc.limit)
+                        retired = await self._finish(run, decision, None)
                 except LeaseLost:
                     decision = Abandon()
         finally:
@@ -230,8 +235,8 @@ class Attempts:
     async def _finish(self, run: ClaimedRun, how: Finish, said: Said) -> list[str]:
         """Write the final entry; return threads to delete.
 
-        Without a reply from Redis it is written again: the script does it once. Raises LeaseLost; and Unavailable
-        when the node is stopping.
+        Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge;
+        and Unavailable when the node is stopping.
         """
         data, interrupts = final_entry(run, how, said)
         while True:

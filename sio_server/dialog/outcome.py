@@ -91,6 +91,11 @@ def too_many(attempt: int) -> bool:
     return attempt > MAX_ATTEMPTS
 
 
+def answer_too_large(limit: int) -> Finish:
+    """What is written in place of a final entry that has more than `limit` bytes."""
+    return _failed("answer_too_large", f"the agent's answer has more than {limit} bytes")
+
+
 def decide(end: AttemptEnd, tries: Tries) -> Decision:
     """What is to be done after an attempt.
 

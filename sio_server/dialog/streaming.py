@@ -1,49 +1,112 @@
-"""Text and reports of a run on their way to devices: collected for some milliseconds, then shown in one delta."""
+"""What a run says and reports on its way to devices: collected for some milliseconds, then shown in one batch."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.events import MAX_REPORTS, PREVIEW_BYTES
+from sio_server.store.json_text import to_json
 
-COALESCE_S = 0.045  # people see no difference from word by word; the bus carries at most 22 deltas a second
-BETWEEN_MESSAGES = "\n\n"
+COALESCE_S = 0.045  # people see no difference from word by word; the bus carries at most 22 batches a second
+BETWEEN_PARTS = "\n\n"
+
+# An event stays below 64 kB: what is said and what is reported, in bytes of JSON. Only a part with data, which is
+# not divided, may be larger.
+_TEXT_BYTES = 32 * 1024
+_REPORT_BYTES = 24 * 1024
+_PART_BYTES = 100  # of JSON that a part costs beside its text
+
+
+@dataclass
+class Part:
+    """What one speaker says in one message. `data` is that of an image, file, citation or structured output."""
+
+    kind: str
+    speaker: str
+    text: str = ""
+    data: dict[str, Any] | None = None
+
+
+class _Growing:
+    """A part as it grows: what has been said, and what of it waits to be streamed."""
+
+    def __init__(self, kind: str, speaker: str, data: dict[str, Any] | None) -> None:
+        self.kind = kind
+        self.speaker = speaker
+        self.data = data
+        self.waiting: list[str] = []
+        self.number: int | None = None  # in the stream, where a part begins with its first text
+        self.cut = False  # no more of it is streamed
+        self._said: list[str] = []
+
+    def add_text(self, text: str) -> None:
+        self._said.append(text)
+        if not self.cut:
+            self.waiting.append(text)
+
+    def cut_off(self) -> None:
+        self.cut = True
+        self.waiting.clear()
+
+    def whole(self) -> Part:
+        self._said = ["".join(self._said)]
+        return Part(self.kind, self.speaker, self._said[0], self.data)
 
 
 class RunStream:
-    """Streams one attempt. Each delta begins at the offset where the last one ended: the cost is linear.
+    """Streams one attempt: parts, numbered in the order in which they begin to say something, and reports.
 
-    Text and reports are shown in the order in which the graph gave them.
+    Texts of a part stay in order, and so do reports. The cost is linear in what is said. PREVIEW_BYTES of it are
+    streamed, and of what is reported between two batches the newest MAX_REPORTS.
     """
 
     def __init__(self, runs: Runs, run: ClaimedRun) -> None:
         self._runs = runs
         self._run = run
-        self.said = ""  # all the text of this attempt
-        self._waiting: list[str | dict[str, Any]] = []
-        self._unsent: str | dict[str, Any] = ""  # on its way
-        self._shown = 0
-        self._reports = 0
-        self._message_id: str | None = None
+        self._parts: list[_Growing] = []
+        self._grown: dict[int, _Growing] = {}  # have something to show, in the order in which that began to wait
+        self._left = PREVIEW_BYTES
+        self._shown: list[_Growing] = []  # parts that devices know, by number
+        self._reports: deque[tuple[int, dict[str, Any]]] = deque(maxlen=MAX_REPORTS)
+        self._reported = 0
+        self._batches = 0
+        self._unsent: Batch | None = None  # on its way
         self._changed = asyncio.Event()
         self._ended = False
 
-    def add_text(self, message_id: str | None, text: str) -> None:
-        """Add text of the message with that id."""
-        if not text:
-            return
-        if self._message_id not in (None, message_id):
-            text = BETWEEN_MESSAGES + text
-        self._message_id = message_id
-        self.said += text
-        self._waiting.append(text)
-        self._changed.set()
+    @property
+    def parts(self) -> list[Part]:
+        """All that was said in this attempt, whole. Texts are joined here: not to be read for each word."""
+        return [part.whole() for part in self._parts]
+
+    @property
+    def said(self) -> str:
+        """The text parts of this attempt, with a blank line between two."""
+        return BETWEEN_PARTS.join(part.text for part in self.parts if part.kind == "text" and part.text)
+
+    def begin_part(self, kind: str, speaker: str, data: dict[str, Any] | None = None) -> int:
+        """Begin a part; return its index in `parts`. One without `data` is shown with its first text."""
+        index = len(self._parts)
+        self._parts.append(_Growing(kind, speaker, data))
+        if data is not None:
+            self._grow(index)
+        return index
+
+    def add_text(self, part: int, text: str) -> None:
+        """Add text to the part with this index."""
+        if text:
+            self._parts[part].add_text(text)
+            self._grow(part)
 
     def add_report(self, report: dict[str, Any]) -> None:
         """Add a report: `{kind, ...}`."""
-        self._waiting.append(report)
+        self._reported += 1
+        self._reports.append((self._reported, report))
         self._changed.set()
 
     async def pump(self) -> None:
@@ -60,30 +123,121 @@ class RunStream:
         self._changed.set()
 
     async def flush(self) -> None:
-        """Show what has not been shown yet. While Redis cannot be reached nothing is lost: it is shown later."""
+        """Show what has not been shown yet. While Redis cannot be reached nothing is lost: it is shown later.
+
+        What is added meanwhile waits for the next flush: a graph that never pauses does not make it endless.
+        """
         self._changed.clear()
-        while self._unsent or self._waiting:
-            if not self._unsent:
-                self._unsent = self._next()
+        more = True
+        while more:
+            # What is left over does not fit in one event, or came after a batch whose reply was lost.
+            more = self._unsent is not None
+            if self._unsent is None:
+                self._unsent = self._next_batch()
+                more = bool(self._grown)
+            if self._unsent is None:
+                return
             try:
-                if isinstance(self._unsent, str):
-                    await self._runs.add_text(self._run, self._shown, self._unsent)
-                    self._shown += len(self._unsent)
-                else:
-                    await self._runs.add_report(self._run, self._reports + 1, self._unsent)
-                    self._reports += 1
+                await self._runs.add_written(self._run, self._unsent)
             except Unavailable:
-                # It may have arrived all the same: the very same delta must be sent again, and not a longer one.
+                # It may have arrived all the same: the very same batch must be sent again, and not a longer one.
                 self._changed.set()
                 return
-            self._unsent = ""
+            self._unsent = None
 
-    def _next(self) -> str | dict[str, Any]:
-        """All text up to the next report, or the report."""
-        first = self._waiting.pop(0)
-        if not isinstance(first, str):
-            return first
-        count = next((n for n, item in enumerate(self._waiting) if not isinstance(item, str)), len(self._waiting))
-        text = "".join([first, *(str(item) for item in self._waiting[:count])])
-        del self._waiting[:count]
-        return text
+    def _grow(self, index: int) -> None:
+        part = self._parts[index]
+        # A part that devices know is told to be cut, once.
+        if not part.cut:
+            self._grown[index] = part
+            self._changed.set()
+
+    def _next_batch(self) -> Batch | None:
+        """The next texts, as many as an event may hold, and the newest reports; None when nothing waits."""
+        parts, reports = self._next_parts(), self._next_reports()
+        if not parts and not reports:
+            return None
+        self._batches += 1
+        return Batch(self._batches, parts, reports)
+
+    def _next_parts(self) -> list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = []
+        room = _TEXT_BYTES
+        while self._grown and room >= _PART_BYTES:
+            index, part = next(iter(self._grown.items()))
+            written = self._next_of(part, room)
+            if not part.waiting:
+                del self._grown[index]
+            if written is not None:
+                parts.append(written)
+                room -= _json_bytes(written)
+        return parts
+
+    def _next_of(self, part: _Growing, room: int) -> dict[str, Any] | None:
+        """What is shown of a part next, in about `room` bytes; None when nothing is."""
+        if part.number is None:
+            written = self._begin(part)
+            if written is None or part.data is not None:
+                return written
+        elif part.cut:
+            return None
+        else:
+            written = {"part": part.number, "text": ""}
+        waiting = "".join(part.waiting)
+        text = _beginning(waiting, min(room, self._left))
+        written["text"] = text
+        part.waiting = [waiting[len(text) :]] if len(text) < len(waiting) else []
+        if part.waiting and self._left <= room:
+            part.cut_off()
+            written["cut"] = True
+        self._left -= _json_bytes(text)
+        return written
+
+    def _begin(self, part: _Growing) -> dict[str, Any] | None:
+        """What begins a part in the stream. Without room for it, the part before it is told to be cut."""
+        begun: dict[str, Any] = {"part": len(self._shown), "kind": part.kind, "speaker": part.speaker, "text": ""}
+        cost = _PART_BYTES + _json_bytes(part.speaker)
+        if part.data is not None:
+            size = _json_bytes(part.data)
+            if cost + size <= self._left:
+                begun["data"] = part.data
+                cost += size
+            else:
+                begun["cut"] = True
+        if cost > self._left:
+            part.cut_off()
+            before = self._shown[-1] if self._shown else None
+            if before is None or before.cut:
+                return None
+            before.cut_off()
+            return {"part": before.number, "text": "", "cut": True}
+        self._left -= cost
+        part.number = len(self._shown)
+        self._shown.append(part)
+        return begun
+
+    def _next_reports(self) -> list[dict[str, Any]]:
+        """The newest that fit; what is older is dropped, and so its number is never seen."""
+        newest: list[dict[str, Any]] = []
+        room = _REPORT_BYTES
+        for number, report in reversed(self._reports):
+            numbered = {"number": number, **report}
+            room -= _json_bytes(numbered)
+            if room < 0 and newest:
+                break
+            newest.append(numbered)
+        self._reports.clear()
+        return newest[::-1]
+
+
+def _json_bytes(value: Any) -> int:
+    return len(to_json(value).encode())
+
+
+def _beginning(text: str, limit: int) -> str:
+    """The beginning of a text that takes at most `limit` bytes as JSON."""
+    limit = max(0, limit)
+    piece = text[:limit]
+    while (size := _json_bytes(piece) - 2) > limit:
+        piece = piece[: len(piece) * limit // size]
+    return piece

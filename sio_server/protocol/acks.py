@@ -141,6 +141,16 @@ class HistoryAck(_ConversationAck):
     entries: list[PageEntry]
 
 
+class EntryReadAck(_ConversationAck):
+    """Of `entry:read`: all texts joined are the JSON of the entry's whole data."""
+
+    epoch: str
+    seq: Seq
+    page: Seq
+    pages: Seq
+    text: str
+
+
 class SendAck(_ConversationAck):
     """Of `message:send` and `message:edit`; `run_id` is null when the agent does not answer."""
 
@@ -227,6 +237,7 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_LIST: ListAck,
     ClientEvent.MEMBERS_LIST: MembersAck,
     ClientEvent.HISTORY_READ: HistoryAck,
+    ClientEvent.ENTRY_READ: EntryReadAck,
     ClientEvent.MESSAGE_SEND: SendAck,
     ClientEvent.MESSAGE_EDIT: SendAck,
     ClientEvent.RUN_STOP: StopAck,

@@ -71,6 +71,50 @@ class Message(Person):
     edits: Maybe[Seq] = None
 
 
+class FileData(Sent):
+    """The data of an `image` or `file`: an http or https address, or a data URL."""
+
+    mime_type: str
+    url: str
+    name: Maybe[str] = None
+
+
+class OmittedFile(Sent):
+    """In its place, when its data URL has more than MAX_DATA_URL_BYTES."""
+
+    mime_type: str
+    size: int
+    omitted: Literal["too_large"]
+    name: Maybe[str] = None
+
+
+class CitationData(Sent):
+    """The data of a `citation`; `text` is the words that are cited."""
+
+    url: Maybe[str] = None
+    title: Maybe[str] = None
+    text: Maybe[str] = None
+
+
+class StructuredData(Sent):
+    """The data of a part of kind `data`: structured output of a graph."""
+
+    value: Any
+
+
+PartKind = Literal["text", "reasoning", "image", "file", "citation", "data"]
+PartData = FileData | OmittedFile | CitationData | StructuredData
+
+
+class SaidPart(Sent):
+    """What one speaker says in one message; `data` of all kinds but `text` and `reasoning`."""
+
+    kind: PartKind
+    speaker: str
+    text: str
+    data: Maybe[PartData] = None
+
+
 class Final(Person):
     """What the data of all final entries have; `replaces` when the turn was regenerated."""
 
@@ -82,16 +126,18 @@ class Final(Person):
 
 
 class Answer(Final):
-    """The data of `answer`."""
+    """The data of `answer`; `text` is what was said last. No `parts`: it is all that was said."""
 
     text: str
+    parts: Maybe[list[SaidPart]] = None
     tools: list[Tool]
 
 
 class Interrupt(Final):
-    """The data of `interrupt`: what was said, and the questions."""
+    """The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked."""
 
     text: str
+    parts: Maybe[list[SaidPart]] = None
     interrupts: list[Question]
 
 
@@ -99,6 +145,7 @@ class Stopped(Final):
     """The data of `stopped`: the text until then. `by` is absent when a message has ended the run."""
 
     text: str
+    parts: Maybe[list[SaidPart]] = None
     rolled_back: bool
     by: Maybe[By] = None
 
@@ -107,7 +154,13 @@ class Failed(Final):
     """The data of `failed`."""
 
     code: Literal[
-        "graph_failed", "timeout", "no_answer", "too_many_steps", "interrupted_too_often", "unknown_graph"
+        "graph_failed",
+        "timeout",
+        "no_answer",
+        "too_many_steps",
+        "interrupted_too_often",
+        "unknown_graph",
+        "answer_too_large",
     ]
     reason: str
 
@@ -138,6 +191,7 @@ class _Envelope(Sent):
     turn_id: Maybe[Seq] = None
     hides: Maybe[list[Seq]] = None
     hidden_by: Maybe[Seq] = None  # in pages
+    pages: Maybe[Seq] = None  # `data` is shortened: the whole is read with `entry:read`
     n: Maybe[Seq] = None  # in events
     session_id: Maybe[str] = None  # in events
 

@@ -25,7 +25,7 @@ class ErrorCode(StrEnum):
     INVALID_PAYLOAD = "invalid_payload"
     PAYLOAD_TOO_LARGE = "payload_too_large"
     NOT_SUPPORTED = "not_supported"  # another transport, protocol version or namespace than the one served
-    NOT_FOUND = "not_found"  # over HTTP: no such path
+    NOT_FOUND = "not_found"  # over HTTP: no such path; of `entry:read`: no such entry, or page
     METHOD_NOT_ALLOWED = "method_not_allowed"  # over HTTP: the path is there, for other methods
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_CONVERSATION = "unknown_conversation"

@@ -36,6 +36,9 @@ MAX_DELIVERED = 200  # delivery marks of a conversation, the highest
 DELIVERY_SESSIONS = 24  # while more sessions of a node follow a conversation, it spreads no delivery marks
 DELIVERY_PAUSE_S = 0.25  # a client reports once in so long
 MAX_REPORTS = 100  # of a run that are kept, the newest, for devices that join while it is executed
+PREVIEW_BYTES = 256 * 1024  # of what a version of a run says that are streamed; its final entry has it all
+MAX_DATA_URL_BYTES = 128 * 1024  # of an image or file that a graph gives as a data URL
+ENTRY_BYTES_SHOWN = 64 * 1024  # of the JSON of a final entry's data; what is longer is read in pages of this size
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
 
@@ -57,6 +60,7 @@ class ClientEvent(StrEnum):
     CONVERSATION_LEAVE = "conversation:leave"
     CONVERSATION_LIST = "conversation:list"
     HISTORY_READ = "history:read"
+    ENTRY_READ = "entry:read"
     CONVERSATION_INVITE = "conversation:invite"
     MEMBERS_LIST = "members:list"
     MESSAGE_SEND = "message:send"
@@ -84,7 +88,6 @@ class ServerEvent(StrEnum):
     CONVERSATION_RESET = "conversation:reset"
     RUN_CHANGED = "run:changed"
     RUN_WRITTEN = "run:written"
-    RUN_REPORTED = "run:reported"
     PRESENCE_CHANGED = "presence:changed"
     DEVICES_CHANGED = "devices:changed"
     MARKS_MOVED = "marks:moved"
@@ -93,9 +96,7 @@ class ServerEvent(StrEnum):
 
 
 # The events of a conversation's stream, numbered by `n` in one order.
-STREAM_EVENTS = frozenset(
-    {ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED}
-)
+STREAM_EVENTS = frozenset({ServerEvent.ENTRY_APPENDED, ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN})
 
 
 class SessionEnd(StrEnum):
@@ -296,6 +297,14 @@ class HistoryRead(_Wire):
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ENTRIES)] = 50
 
 
+class EntryRead(_Wire):
+    """One page of the whole data of an entry whose envelope has `pages`; pages count from 0."""
+
+    conversation_id: Id
+    seq: Seq
+    page: Seq
+
+
 class ConversationInvite(_Change):
     """Invite users to a conversation one is a member of."""
 
@@ -413,6 +422,7 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_LEAVE: ConversationLeave,
     ClientEvent.CONVERSATION_LIST: ConversationList,
     ClientEvent.HISTORY_READ: HistoryRead,
+    ClientEvent.ENTRY_READ: EntryRead,
     ClientEvent.CONVERSATION_INVITE: ConversationInvite,
     ClientEvent.MEMBERS_LIST: MembersList,
     ClientEvent.MESSAGE_SEND: MessageSend,
@@ -454,6 +464,7 @@ class Entry(BaseModel):
     turn_id: int | None = None  # seq of the message that began the turn to which the entry belongs
     hides: tuple[int, ...] = ()  # entries that are not current from this one on
     hidden_by: int | None = None  # pages only: the entry since which this one is not current
+    pages: int | None = None  # `data` is shortened: the whole is read in so many pages, with `entry:read`
 
     @property
     def position(self) -> Position:
@@ -461,8 +472,17 @@ class Entry(BaseModel):
 
     @property
     def text(self) -> str:
-        """The text of a message or an answer; empty for other entries."""
+        """The text of a message or a final entry, its beginning if there are `pages`; empty for other entries."""
         return str(self.data.get("text", ""))
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """What a final entry says, part by part: `{kind, speaker, text}`, some with `data`."""
+        if "parts" in self.data:
+            return list(self.data["parts"])
+        if self.type not in (EntryType.ANSWER, EntryType.STOPPED) or not self.text:
+            return []
+        return [{"kind": "text", "speaker": str(self.data.get("name", "")), "text": self.text}]
 
     @property
     def author(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from sio_server.protocol.entries import ChosenSettings, LiveEntry, PageEntry, Question
+from sio_server.protocol.entries import ChosenSettings, LiveEntry, PageEntry, PartData, PartKind, Question
 from sio_server.protocol.events import Seq, ServerEvent
 from sio_server.protocol.sent import Maybe, Sent
 
@@ -130,7 +130,7 @@ class ToolReport(Sent):
 
 
 class Report(Sent):
-    """What a graph reports: `number` counts from 1 in each version."""
+    """What a graph reports: `number` counts from 1 in each version, with holes where much was reported at once."""
 
     number: int
     kind: Literal["custom", "node", "tool"]
@@ -140,12 +140,14 @@ class Report(Sent):
 
 
 class Part(Sent):
-    """What one speaker has said so far in a run."""
+    """What one speaker has said so far in one message of a run; `cut`: more was said than is streamed."""
 
     part: int
-    kind: Literal["text"]
+    kind: PartKind
     speaker: str
     text: str
+    data: Maybe[PartData] = None
+    cut: Maybe[Literal[True]] = None
 
 
 class Run(Sent):
@@ -169,25 +171,25 @@ class RunChanged(_InConversation):
     run: Run
 
 
-class RunWritten(_InConversation):
-    """Text to append to a part of a run; `kind` and `speaker` come with the first text of the part."""
+class WrittenPart(Sent):
+    """Text to append to a part; `kind`, `speaker` and `data` come when the part begins, `cut` when it is cut."""
 
-    n: Seq
-    run_id: str
-    version: int
     part: int
     text: str
-    kind: Maybe[Literal["text"]] = None
+    kind: Maybe[PartKind] = None
     speaker: Maybe[str] = None
+    data: Maybe[PartData] = None
+    cut: Maybe[Literal[True]] = None
 
 
-class RunReported(_InConversation):
-    """The graph of a run reports what it does."""
+class RunWritten(_InConversation):
+    """What a run has said and reported since the last such event."""
 
     n: Seq
     run_id: str
     version: int
-    report: Report
+    parts: list[WrittenPart]
+    reports: list[Report]
 
 
 class OpenQuestion(Question):
@@ -326,7 +328,6 @@ EVENTS: dict[ServerEvent, Any] = {
     ServerEvent.ENTRY_APPENDED: LiveEntry,
     ServerEvent.RUN_CHANGED: RunChanged,
     ServerEvent.RUN_WRITTEN: RunWritten,
-    ServerEvent.RUN_REPORTED: RunReported,
     ServerEvent.CONVERSATION_SYNCED: RoomView,
     ServerEvent.CONVERSATION_RESET: ConversationReset,
     ServerEvent.CONVERSATION_CHANGED: ConversationChanged,

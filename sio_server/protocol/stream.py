@@ -31,12 +31,14 @@ class _Wire(BaseModel):
 
 
 class Part(_Wire):
-    """One part of what a run writes: `text` grows."""
+    """One part of what a run writes: `text` grows; `data` is that of an image, a file, a citation and so on."""
 
     part: int
     kind: str = "text"
     speaker: str = ""
     text: str = ""
+    data: dict[str, Any] | None = None
+    cut: bool = False  # more was said than is streamed: the final entry has it all
 
 
 class Run(_Wire):
@@ -55,24 +57,20 @@ class Run(_Wire):
 
     @property
     def text(self) -> str:
-        """The text so far."""
-        return "".join(part.text for part in self.parts if part.kind == "text")
+        """The text so far, a blank line between two parts."""
+        return _text_of(self.parts)
 
     @property
     def withdrawn_text(self) -> str:
         """The text of the version before, which no longer holds; empty when there was none."""
-        return "".join(part.text for part in self.withdrawn if part.kind == "text")
+        return _text_of(self.withdrawn)
 
 
-class _Written(Part):
+class _Written(_Wire):
     run_id: str
     version: int
-
-
-class _Reported(_Wire):
-    run_id: str
-    version: int
-    report: dict[str, Any]
+    parts: list[Part] = []
+    reports: list[dict[str, Any]] = []
 
 
 @dataclass
@@ -176,8 +174,6 @@ class Stream:
                     self._apply_run(step, Run.model_validate(payload.get("run")))
                 case ServerEvent.RUN_WRITTEN:
                     self._apply_written(step, _Written.model_validate(payload))
-                case ServerEvent.RUN_REPORTED:
-                    self._apply_report(step, _Reported.model_validate(payload))
         except ValidationError:
             pass
         return True
@@ -216,21 +212,16 @@ class Stream:
         run = self.runs.get(written.run_id)
         if run is None or run.version != written.version:
             return
-        part = next((part for part in reversed(run.parts) if part.part == written.part), None)
-        if part is None:
-            run.parts.append(
-                Part(part=written.part, kind=written.kind, speaker=written.speaker, text=written.text)
-            )
-        else:
-            part.text += written.text
+        for item in written.parts:
+            part = next((part for part in reversed(run.parts) if part.part == item.part), None)
+            if part is None:
+                run.parts.append(item)
+            else:
+                part.text += item.text
+                part.cut = part.cut or item.cut
+        run.reports += written.reports
+        del run.reports[:-MAX_REPORTS]
         step.runs.append(run.run_id)
-
-    def _apply_report(self, step: Step, reported: _Reported) -> None:
-        run = self.runs.get(reported.run_id)
-        if run is not None and run.version == reported.version:
-            run.reports.append(reported.report)
-            del run.reports[:-MAX_REPORTS]
-            step.runs.append(run.run_id)
 
     def _apply_result(self, step: Step, result: Mapping[str, Any]) -> None:
         """Take a sync result: its entries, and with the last page what it says of runs and interrupts."""
@@ -283,4 +274,8 @@ def _withdrawn(known: Run | None) -> list[Part]:
     """What a version after `known` has withdrawn."""
     if known is None:
         return []
-    return known.parts if any(part.text for part in known.parts) else known.withdrawn
+    return known.parts or known.withdrawn
+
+
+def _text_of(parts: Iterable[Part]) -> str:
+    return "\n\n".join(part.text for part in parts if part.kind == "text" and part.text)

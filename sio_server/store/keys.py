@@ -181,7 +181,10 @@ class ConversationKeys:
             f"{base}:turns"  # sorted set: seq of a current entry -> that of the message its turn began with
         )
         self.hidden = f"{base}:hidden"  # hash: seq of an entry that is not current -> seq of the one that hides it
-        # + run id: hash, the run record; + ":text": its text so far; + ":reports": list of what it reported
+        # hash, for data that is too long for the log: seq -> how many pages it has; "<seq> <page>" -> text
+        self.long = f"{base}:long"
+        # + run id: hash, the run record; + ":parts": list of the heads (JSON) of what it says; + ":text:<part>":
+        # the text of each so far; + ":reports": list of what it reported
         self.run_prefix = f"{tag}:run:"
         self._call_prefix = f"{base}:call:"
         self._request_prefix = f"{tag}:request:{conversation_id} "
@@ -239,7 +242,7 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("turns", "hidden", "touched", "run_prefix", "runs", "stats"),
+    *("turns", "hidden", "touched", "long", "run_prefix", "runs", "stats"),
 )
 USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
 

@@ -17,6 +17,7 @@ from functools import cache
 from importlib import resources
 
 from sio_server.protocol.events import (
+    ENTRY_BYTES_SHOWN,
     MAX_DELIVERED,
     MAX_DEVICE_SESSIONS,
     MAX_DEVICES,
@@ -37,6 +38,7 @@ CONSTANTS: dict[str, str | int] = {
     "REQUEST_KEPT_MS": keys.REQUEST_KEPT_MS,
     "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,
     "ENTRY_BYTES": keys.ENTRY_BYTES,
+    "ENTRY_BYTES_SHOWN": ENTRY_BYTES_SHOWN,
     "LEASE_MS": keys.LEASE_MS,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "MAX_REPORTS": MAX_REPORTS,

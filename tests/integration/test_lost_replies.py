@@ -23,7 +23,7 @@ from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
@@ -114,9 +114,10 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await send(ANN, "c1", "hello", run_id="r1")
     run = await take()
     await do(runs.adopt_thread(run))
-    await do(runs.add_text(run, 0, "Hi"))
-    await do(runs.add_text(run, 2, " there"))
-    await do(runs.add_report(run, 1, {"kind": "custom", "data": 1}))
+    first = {"part": 0, "kind": "text", "speaker": "Concierge", "text": "Hi"}
+    await do(runs.add_written(run, Batch(1, [first], [])))
+    await do(runs.add_written(run, Batch(2, [{"part": 0, "text": " there"}], [{"number": 1, "kind": "custom"}])))
+    await do(runs.add_written(run, Batch(3, [{"part": 0, "text": "", "cut": True}], [])))
     await do(runs.renew_lease(run))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
     await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2", request=asked(BOB)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sio_server.conversation.runs import ClaimedRun, LeaseHeld
+from sio_server.conversation.runs import Batch, ClaimedRun, LeaseHeld
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.store.keys import BUS, LEASE_MS, STALLED_MS, ConversationKeys
 from tests.served.dialogs import Dialogs, graph_of, said
@@ -104,8 +104,8 @@ async def test_another_attempt_of_the_same_node_was_not_stalled(dialogs, told):
     conversation = await dialogs.conversation()
     run_id = await dialogs.send(conversation)
     run = await claimed(dialogs, conversation)
-    await dialogs.runs().add_text(run, 0, "void")
-    await dialogs.runs().add_report(run, 1, {"kind": "custom"})
+    void = {"part": 0, "kind": "text", "speaker": "Concierge", "text": "void"}
+    await dialogs.runs().add_written(run, Batch(1, [void], [{"number": 1, "kind": "custom"}]))
     assert isinstance(await dialogs.runs().claim_run(conversation, holding=run.token), ClaimedRun)
     await told.until(run_id, "running", 2)
     assert [state[0] for state in told.states(run_id)] == ["queued", "running", "running"]

@@ -17,7 +17,7 @@ from tests.barrier import settled
 from tests.waiting import WAIT_S, Changes
 
 LANGGRAPH_JSON = str(Path(__file__).with_name("langgraph.json"))
-HEARD = (ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN, ServerEvent.RUN_REPORTED)
+HEARD = (ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN)
 FINAL = ("answer", "interrupt", "stopped", "failed")
 
 T = TypeVar("T")
@@ -85,11 +85,14 @@ class Device:
 
     def written(self, run_id: str | None) -> list[str]:
         """The texts that a run has been told to write, so far."""
-        return [told["text"] for told in self.named("run:written") if told["run_id"] == run_id]
+        return [part["text"] for told in self._written(run_id) for part in told["parts"]]
 
     def reports(self, run_id: str | None) -> list[dict[str, Any]]:
         """What a run has reported, so far."""
-        return [told["report"] for told in self.named("run:reported") if told["run_id"] == run_id]
+        return [report for told in self._written(run_id) for report in told["reports"]]
+
+    def _written(self, run_id: str | None) -> list[dict[str, Any]]:
+        return [told for told in self.named("run:written") if told["run_id"] == run_id]
 
     async def entry(self, type: str, **fields: Any) -> Entry:
         """The first such entry with these fields in its data, come already or to come."""

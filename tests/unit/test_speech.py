@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from dataclasses import dataclass, field
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -12,124 +11,17 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
 from langchain_core.tools import tool
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Send, interrupt
 from langgraph_supervisor import create_supervisor
 from pydantic import BaseModel
 
-from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.answers import Answer, Questions
-from sio_server.dialog.execution import Execution, NoAnswer
+from sio_server.dialog.execution import NoAnswer
 from sio_server.dialog.streaming import Part
 from tests.scripted_models import Scripted, calls
-
-AGENT = "Guide"
-
-
-@dataclass
-class Written:
-    """The stream of one attempt, kept; `order` is what a device sees word by word."""
-
-    parts: list[Part] = field(default_factory=list)
-    reports: list[dict[str, Any]] = field(default_factory=list)
-
-    def begin_part(self, kind: str, speaker: str, data: dict[str, Any] | None = None) -> int:
-        self.parts.append(Part(kind, speaker, data=data))
-        return len(self.parts) - 1
-
-    def add_text(self, part: int, text: str) -> None:
-        self.parts[part].text += text
-
-    def add_report(self, report: dict[str, Any]) -> None:
-        self.reports.append(report)
-
-    @property
-    def shown(self) -> list[tuple[str, str]]:
-        return [(part.speaker, part.text) for part in self.parts]
-
-    @property
-    def texts(self) -> list[str]:
-        return [part.text for part in self.parts]
-
-    @property
-    def tools(self) -> list[tuple[str, str]]:
-        return [(item["tool"]["name"], item["tool"]["status"]) for item in self.reports if item["kind"] == "tool"]
-
-
-class NoRecords:
-    async def adopt_thread(self, run: Any) -> None:
-        pass
-
-
-class Memory(InMemorySaver):
-    """With what our savers have besides."""
-
-    async def subgraphs(self, thread_id: str, checkpoint_id: str) -> set[str]:
-        return {namespace for namespace in self.storage[thread_id] if namespace}
-
-
-class Dialog:
-    """The runs of one conversation on one graph."""
-
-    def __init__(self, graph: Any) -> None:
-        self.saver = Memory()
-        self.graph = graph if not hasattr(graph, "compile") else graph.compile()
-        self.graph = self.graph.copy(update={"checkpointer": self.saver})
-        self.thread = ""  # of the last run that counts
-        self.asked_in = ""
-        self.seq = 0
-        self.stream = Written()
-        self.token = 0
-
-    def _run(
-        self, kind: str, answers: dict[str, Any], attempt: int, source: str, began: str, text: str
-    ) -> ClaimedRun:
-        self.token += 1
-        return ClaimedRun(
-            conversation_id="plans",
-            epoch="e",
-            run_id=f"r-{self.seq}",
-            kind=kind,
-            attempt=attempt,
-            failures=0,
-            token=str(self.token),
-            input_seq=self.seq,
-            input={"data": {"text": text, "user_id": "ann"}},
-            source=source,
-            began_from=began,
-            answers=answers,
-            replaces=None,
-            graph="guide",
-            agent_name=AGENT,
-        )
-
-    async def attempt(self, run: ClaimedRun) -> Answer | Questions:
-        self.stream = Written()
-        execution = Execution(
-            self.graph, self.saver, NoRecords(), run, self.stream, lambda name, number: None, max_steps=25
-        )  # type: ignore[arg-type]
-        return await execution.run_graph()
-
-    async def say(self, text: str = "hello", *, attempt: int = 1, source: str | None = None) -> Any:
-        self.seq += 1 if attempt == 1 else 0
-        run = self._run("message", {}, attempt, self.thread if source is None else source, self.thread, text)
-        self.last = run
-        said = await self.attempt(run)
-        self.thread = run.thread_id
-        return said
-
-    async def respond(self, asked: Questions, value: Any) -> Any:
-        run = self._run("resume", {asked.interrupts[0].id: value}, 1, self.thread, self.thread, "")
-        said = await self.attempt(run)
-        self.thread = run.thread_id
-        return said
-
-    async def answer(self, text: str = "hello") -> Answer:
-        said = await self.say(text)
-        assert isinstance(said, Answer)
-        return said
+from tests.single_dialog import AGENT, Dialog
 
 
 def agent_parts(answer: Answer) -> list[tuple[str, str, str]]:

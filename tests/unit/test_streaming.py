@@ -1,4 +1,4 @@
-"""Streamed text and reports: everything once and in order, also when a reply of the store is lost."""
+"""Streamed parts and reports: everything once and in order, also when a reply of the store is lost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, LeaseLost, Runs
 from sio_server.dialog import streaming as module
-from sio_server.dialog.streaming import RunStream
+from sio_server.dialog.streaming import Part, RunStream
 from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.events import MAX_REPORTS, PREVIEW_BYTES
+from sio_server.store.json_text import to_json
 from tests.waiting import within
 
 RUN = ClaimedRun(
@@ -36,57 +38,57 @@ RUN = ClaimedRun(
 
 
 class Store:
-    """What the scripts do: a delta or an update that came already changes nothing."""
+    """What the script does: a batch that came already changes nothing."""
 
     def __init__(self) -> None:
-        self.text = ""
-        self.shown: list[str | dict[str, Any]] = []
-        self.sent_chars = 0
+        self.batches: list[Batch] = []
+        self.calls = 0
         self.faults: list[str] = []  # for the next writes: "lost" the write, "unanswered", or "fine"
         self.stale = False
         self._written = asyncio.Event()
 
     async def has_shown(self, count: int) -> None:
-        while len(self.shown) < count:
+        while len(self.batches) < count:
             self._written.clear()
             await self._written.wait()
 
-    async def add_text(self, run: ClaimedRun, offset: int, text: str) -> None:
-        fault = self._fault()
-        self.sent_chars += len(text)
-        if offset == len(self.text):
-            self.text += text
-            self.shown.append(text)
-        if fault == "unanswered":
-            raise Unavailable("the reply was lost")
-
-    async def add_report(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
-        fault = self._fault()
-        known = sum(isinstance(item, dict) for item in self.shown)
-        assert number in (known, known + 1), "numbers are dense"
-        if number == known + 1:
-            self.shown.append(update)
-        if fault == "unanswered":
-            raise Unavailable("the reply was lost")
-
-    def joined(self) -> list[str | dict[str, Any]]:
-        """What was shown, with text that follows text in one piece."""
-        joined: list[str | dict[str, Any]] = []
-        for item in self.shown:
-            if isinstance(item, str) and joined and isinstance(joined[-1], str):
-                joined[-1] += item
-            else:
-                joined.append(item)
-        return joined
-
-    def _fault(self) -> str:
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
+        self.calls += 1
         self._written.set()
         if self.stale:
             raise LeaseLost("gone")
         fault = self.faults.pop(0) if self.faults else "fine"
         if fault == "lost":
             raise Unavailable("away")
-        return fault
+        known = len(self.batches)
+        assert batch.number in (known, known + 1), "numbers are dense"
+        if batch.number == known:
+            assert batch == self.batches[-1], "what is sent again is unchanged"
+        else:
+            self.batches.append(batch)
+        if fault == "unanswered":
+            raise Unavailable("the reply was lost")
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """The parts as a device has them."""
+        parts: list[dict[str, Any]] = []
+        for item in (item for batch in self.batches for item in batch.parts):
+            if "kind" in item:
+                assert item["part"] == len(parts), "numbers of parts are dense"
+                parts.append(dict(item))
+            else:
+                known = parts[item["part"]]
+                parts[item["part"]] = {**known, **item, "text": known["text"] + item["text"]}
+        return parts
+
+    @property
+    def texts(self) -> list[str]:
+        return [part["text"] for part in self.parts]
+
+    @property
+    def reports(self) -> list[dict[str, Any]]:
+        return [report for batch in self.batches for report in batch.reports]
 
 
 def stream(store: Store) -> RunStream:
@@ -96,60 +98,89 @@ def stream(store: Store) -> RunStream:
 async def test_text_added_after_a_lost_reply_follows_what_was_shown() -> None:
     store = Store()
     streamed = stream(store)
-    streamed.add_text("m", "How many ")
+    part = streamed.begin_part("text", "G")
+    streamed.add_text(part, "How many ")
     store.faults = ["unanswered"]
     await streamed.flush()
-    streamed.add_text("m", "people?")
+    streamed.add_text(part, "people?")
     await streamed.flush()
-    assert store.text == streamed.said == "How many people?"
+    assert store.texts == [streamed.said] == ["How many people?"]
 
 
 async def test_text_added_while_the_store_is_away_is_shown_when_it_is_back() -> None:
     store = Store()
     streamed = stream(store)
+    part = streamed.begin_part("text", "G")
     store.faults = ["lost"] * 3
     for word in ("one ", "two ", "three"):
-        streamed.add_text("m", word)
+        streamed.add_text(part, word)
         await streamed.flush()
-    assert store.text == ""
+    assert store.batches == []
     await streamed.flush()
-    assert store.text == "one two three"
+    assert store.texts == ["one two three"]
 
 
-async def test_text_that_came_together_is_shown_together() -> None:
+async def test_what_came_together_is_shown_in_one_batch() -> None:
     store = Store()
     streamed = stream(store)
-    for word in ("one ", "two ", "three"):
-        streamed.add_text("m", word)
-    await streamed.flush()
-    assert store.shown == ["one two three"]
-
-
-async def test_texts_of_two_messages_are_separated_and_those_of_one_are_not() -> None:
-    store = Store()
-    streamed = stream(store)
-    for message_id, text in (("a", "One "), ("a", "two."), ("b", ""), ("b", "Three."), ("b", " Four.")):
-        streamed.add_text(message_id, text)
-    await streamed.flush()
-    assert store.text == "One two.\n\nThree. Four."
-
-
-async def test_a_report_is_shown_between_the_texts_before_and_after_it() -> None:
-    store = Store()
-    streamed = stream(store)
+    first, second = streamed.begin_part("text", "G"), streamed.begin_part("reasoning", "Planner")
+    streamed.add_text(first, "one ")
     streamed.add_report({"kind": "a"})
-    streamed.add_text("m", "one ")
-    streamed.add_text("m", "two ")
+    streamed.add_text(second, "hm")
+    streamed.add_text(first, "two")
     streamed.add_report({"kind": "b"})
-    streamed.add_report({"kind": "c"})
-    streamed.add_text("m", "three")
     await streamed.flush()
-    assert store.shown == [{"kind": "a"}, "one two ", {"kind": "b"}, {"kind": "c"}, "three"]
+    assert store.batches == [
+        Batch(
+            1,
+            [
+                {"part": 0, "kind": "text", "speaker": "G", "text": "one two"},
+                {"part": 1, "kind": "reasoning", "speaker": "Planner", "text": "hm"},
+            ],
+            [{"number": 1, "kind": "a"}, {"number": 2, "kind": "b"}],
+        )
+    ]
+
+
+async def test_parts_that_are_written_at_the_same_time_do_not_mix() -> None:
+    store = Store()
+    streamed = stream(store)
+    first, second = streamed.begin_part("text", "A"), streamed.begin_part("text", "B")
+    for one, other in ("al", "be"), ("pha", "ta"):
+        streamed.add_text(first, one)
+        streamed.add_text(second, other)
+        await streamed.flush()
+    assert store.texts == ["alpha", "beta"]
+    assert streamed.said == "alpha\n\nbeta"
+    assert streamed.parts == [Part("text", "A", "alpha"), Part("text", "B", "beta")]
+
+
+async def test_a_part_is_numbered_when_it_begins_to_say_something() -> None:
+    store = Store()
+    streamed = stream(store)
+    silent, speaks = streamed.begin_part("text", "A"), streamed.begin_part("text", "B")
+    streamed.add_text(silent, "")
+    streamed.add_text(speaks, "hello")
+    await streamed.flush()
+    assert store.parts == [{"part": 0, "kind": "text", "speaker": "B", "text": "hello"}]
+    assert streamed.said == "hello"
+
+
+async def test_a_part_with_data_is_shown_whole_with_its_beginning() -> None:
+    store = Store()
+    streamed = stream(store)
+    picture = {"mime_type": "image/png", "url": "data:image/png;base64," + "A" * 100_000}
+    streamed.begin_part("image", "Painter", picture)
+    await streamed.flush()
+    assert store.parts == [{"part": 0, "kind": "image", "speaker": "Painter", "text": "", "data": picture}]
+    assert streamed.parts == [Part("image", "Painter", data=picture)]
+    assert streamed.said == ""
 
 
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("say"), st.sampled_from("ab"), st.text(max_size=4)),
+        st.tuples(st.just("begin"), st.sampled_from(["text", "reasoning"])),
+        st.tuples(st.just("say"), st.integers(0, 3), st.text(max_size=4)),
         st.tuples(st.just("report")),
         st.tuples(st.just("flush"), st.lists(st.sampled_from(["fine", "lost", "unanswered"]), max_size=3)),
     ),
@@ -161,30 +192,106 @@ STEPS = st.lists(
 async def test_whatever_the_store_loses_everything_is_shown_once_and_in_order(steps: list[Any]) -> None:
     store = Store()
     streamed = stream(store)
-    expected: list[str | dict[str, Any]] = []
+    said: list[str] = []
+    spoke: dict[int, None] = {}
     reports = 0
     for what, *details in steps:
-        if what == "say":
-            before = len(streamed.said)
+        if what == "begin":
+            assert streamed.begin_part(details[0], "G") == len(said)
+            said.append("")
+        elif what == "say" and details[0] < len(said):
             streamed.add_text(*details)
-            said = streamed.said[before:]
-            assert said.endswith(details[1])
-            if said and expected and isinstance(expected[-1], str):
-                expected[-1] += said
-            elif said:
-                expected.append(said)
+            said[details[0]] += details[1]
+            if details[1]:
+                spoke[details[0]] = None
         elif what == "report":
             reports += 1
-            update = {"kind": "custom", "data": reports}
-            streamed.add_report(update)
-            expected.append(update)
-        else:
+            streamed.add_report({"kind": "custom", "data": reports})
+        elif what == "flush":
             store.faults = list(details[0])
             await streamed.flush()
     store.faults = []
     await streamed.flush()
-    assert store.joined() == expected
-    assert store.text == streamed.said
+    assert store.texts == [said[part] for part in spoke]
+    assert [part.text for part in streamed.parts] == said
+    assert store.reports == [{"number": n, "kind": "custom", "data": n} for n in range(1, reports + 1)]
+
+
+async def test_what_is_more_than_an_event_holds_goes_out_in_several() -> None:
+    store = Store()
+    streamed = stream(store)
+    text = 'a"好\n\x01' * 15_000
+    streamed.add_text(streamed.begin_part("text", "G"), text)
+    for _ in range(200):
+        streamed.add_report({"kind": "custom", "data": "é" * 2000})
+    await streamed.flush()
+    assert store.texts == [text]
+    assert len(store.batches) > 5
+    for batch in store.batches:
+        assert len(to_json([*batch.parts, *batch.reports]).encode()) < 63_000
+    assert [report["number"] for report in store.reports] == list(range(195, 201))
+
+
+async def test_no_more_is_streamed_than_the_preview_and_the_answer_stays_whole() -> None:
+    store = Store()
+    streamed = stream(store)
+    first, second = streamed.begin_part("text", "G"), streamed.begin_part("text", "H")
+    for _ in range(600):
+        streamed.add_text(first, "x" * 1000)
+        streamed.add_text(second, "y" * 1000)
+        await streamed.flush()
+    assert PREVIEW_BYTES - 1000 < sum(len(text) for text in store.texts) <= PREVIEW_BYTES
+    assert [part["cut"] for part in store.parts] == [True, True]
+    assert store.calls < 300, "a part is told to be cut once"
+    streamed.begin_part("image", "G", {"mime_type": "image/png", "url": "https://example.org/a.png"})
+    await streamed.flush()
+    assert len(store.parts) == 2
+    assert streamed.said == "x" * 600_000 + "\n\n" + "y" * 600_000
+
+
+async def test_an_image_that_does_not_fit_in_the_preview_is_announced_without_it() -> None:
+    store = Store()
+    streamed = stream(store)
+    for _ in range(3):
+        streamed.begin_part("image", "G", {"mime_type": "image/png", "url": "data:" + "A" * 100_000})
+    await streamed.flush()
+    assert [("data" in part, part.get("cut", False)) for part in store.parts] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+async def test_five_thousand_reports_cost_one_batch_for_each_flush_and_the_newest_are_shown() -> None:
+    store = Store()
+    streamed = stream(store)
+    pump = asyncio.create_task(streamed.pump())
+    for number in range(5000):
+        streamed.add_report({"kind": "custom", "data": number})
+        if number % 10 == 0:
+            await asyncio.sleep(0)
+    streamed.close()
+    await pump
+    await streamed.flush()
+    assert store.calls <= 3
+    assert [report["number"] for report in store.reports][-MAX_REPORTS:] == list(range(4901, 5001))
+
+
+async def test_what_is_added_during_a_flush_waits_for_the_next_one() -> None:
+    store = Store()
+    streamed = stream(store)
+    write = store.add_written
+
+    async def write_while_more_is_reported(run: ClaimedRun, batch: Batch) -> None:
+        streamed.add_report({"kind": "custom"})
+        await write(run, batch)
+
+    store.add_written = write_while_more_is_reported  # type: ignore[method-assign]
+    streamed.add_report({"kind": "custom"})
+    await streamed.flush()
+    assert len(store.batches) == 1
+    await streamed.flush()
+    assert len(store.batches) == 2
 
 
 async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,12 +300,12 @@ async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatc
     streamed = stream(store)
     pump = asyncio.create_task(streamed.pump())
     store.faults = ["lost", "unanswered", "lost"]
-    streamed.add_text("m", "hello")
+    streamed.add_text(streamed.begin_part("text", "G"), "hello")
     async with within(5, "what is shown"):
         await store.has_shown(1)
         streamed.add_report({"kind": "custom"})
         await store.has_shown(2)
-    assert store.shown == ["hello", {"kind": "custom"}]
+    assert (store.texts, store.reports) == (["hello"], [{"number": 1, "kind": "custom"}])
     assert store.faults == []
     pump.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -210,7 +317,7 @@ async def test_a_stream_whose_lease_is_lost_raises_it(monkeypatch: pytest.Monkey
     store = Store()
     streamed = stream(store)
     store.stale = True
-    streamed.add_text("m", "too late")
+    streamed.add_text(streamed.begin_part("text", "G"), "too late")
     with pytest.raises(LeaseLost):
         async with within(5, "the end of the pump"):
             await streamed.pump()
@@ -219,9 +326,11 @@ async def test_a_stream_whose_lease_is_lost_raises_it(monkeypatch: pytest.Monkey
 async def test_the_cost_of_streaming_is_linear_in_the_text() -> None:
     store = Store()
     streamed = stream(store)
+    part = streamed.begin_part("text", "G")
     for number in range(2000):
-        streamed.add_text("m", "word ")
+        streamed.add_text(part, "word ")
         if number % 10 == 0:
             await streamed.flush()
     await streamed.flush()
-    assert store.sent_chars == len(store.text) == 10_000
+    assert sum(len(item["text"]) for batch in store.batches for item in batch.parts) == 10_000
+    assert store.texts == ["word " * 2000]

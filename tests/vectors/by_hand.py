@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.vectors.replay import Case, entry
 
 Step = dict[str, Any]
-APPENDED, CHANGED, WRITTEN, REPORTED = "entry:appended", "run:changed", "run:written", "run:reported"
+APPENDED, CHANGED, WRITTEN = "entry:appended", "run:changed", "run:written"
 
 
 def case(name: str, *steps: Step, seq: int | None = None, **state: Any) -> Case:
@@ -91,16 +92,26 @@ def changed(n: int, state: Any, **gives: Any) -> Step:
 def wrote(
     n: int, part: int, text: str, *, first: bool = False, run_id: str = "r", version: int = 1, **gives: Any
 ) -> Step:
-    payload = {"conversation_id": "c", "n": n, "run_id": run_id, "version": version, "part": part, "text": text}
-    if first:
-        payload |= {"kind": "text", "speaker": "Concierge"}
-    return did("event", WRITTEN, payload, **gives)
+    said = {"part": part, "text": text, **({"kind": "text", "speaker": "Concierge"} if first else {})}
+    return written(n, parts=[said], run_id=run_id, version=version, **gives)
 
 
 def reported(n: int, number: int, *, version: int = 1, run_id: str = "r") -> Step:
     report = {"number": number, "kind": "custom", "data": number}
-    payload = {"conversation_id": "c", "n": n, "run_id": run_id, "version": version, "report": report}
-    return did("event", REPORTED, payload)
+    return written(n, reports=[report], run_id=run_id, version=version)
+
+
+def written(
+    n: int,
+    *,
+    parts: Sequence[Any] = (),
+    reports: Sequence[Any] = (),
+    run_id: str = "r",
+    version: int = 1,
+    **gives: Any,
+) -> Step:
+    about = {"run_id": run_id, "version": version, "parts": [*parts], "reports": [*reports]}
+    return did("event", WRITTEN, {"conversation_id": "c", "n": n, **about}, **gives)
 
 
 def asked(n: int, seq: int, *ids: str, run_id: str = "q", **more: Any) -> Step:
@@ -112,6 +123,8 @@ def settled(n: int, seq: int, interrupt_id: str) -> Step:
     data = {"interrupt_id": interrupt_id, "outcome": "answered", "value": "yes", "run_id": None}
     return appended(n, seq, "interrupt_resolved", data=data, turn_id=1)
 
+
+PICTURE = {"mime_type": "image/png", "url": "https://example.org/a.png"}
 
 START = answered(10, after=7)  # in step at n 10 and seq 7
 
@@ -510,27 +523,67 @@ RUNS = [
         "the first text of a part says its kind and its speaker",
         START,
         changed(11, run()),
-        did(
-            "event",
-            WRITTEN,
-            {
-                "conversation_id": "c",
-                "n": 12,
-                "run_id": "r",
-                "version": 1,
-                "part": 0,
-                "text": "hm",
-                "kind": "reasoning",
-                "speaker": "Planner",
-            },
-        ),
-        did(
-            "event",
-            WRITTEN,
-            {"conversation_id": "c", "n": 13, "run_id": "r", "version": 1, "part": 0, "text": "m"},
-        ),
+        written(12, parts=[{"part": 0, "kind": "reasoning", "speaker": "Planner", "text": "hm"}]),
+        wrote(13, 0, "m"),
         seq=7,
         runs=[run(parts=[{"part": 0, "kind": "reasoning", "speaker": "Planner", "text": "hmm"}])],
+    ),
+    case(
+        "one event may write to many parts, begin some, and report",
+        START,
+        changed(11, run()),
+        wrote(12, 0, "al", first=True),
+        written(
+            13,
+            parts=[
+                {"part": 0, "text": "pha"},
+                {"part": 1, "kind": "text", "speaker": "Concierge", "text": "be"},
+                {"part": 2, "kind": "image", "speaker": "Painter", "text": "", "data": PICTURE},
+                {"part": 1, "text": "ta"},
+            ],
+            reports=[{"number": 1, "kind": "custom", "data": 1}, {"number": 2, "kind": "node", "path": ["a"]}],
+        ),
+        seq=7,
+        runs=[
+            run(
+                parts=[
+                    *parts("alpha", "beta"),
+                    {"part": 2, "kind": "image", "speaker": "Painter", "text": "", "data": PICTURE},
+                ],
+                reports=[{"number": 1, "kind": "custom", "data": 1}, {"number": 2, "kind": "node", "path": ["a"]}],
+            )
+        ],
+    ),
+    case(
+        "a part that is cut stays cut, and others may grow",
+        START,
+        changed(11, run()),
+        wrote(12, 0, "much", first=True),
+        written(13, parts=[{"part": 0, "text": " more", "cut": True}]),
+        wrote(14, 1, "some", first=True),
+        seq=7,
+        runs=[run(parts=[{**parts("much more")[0], "cut": True}, parts("", "some")[1]])],
+    ),
+    case(
+        "a part whose kind is not known is kept",
+        START,
+        changed(11, run()),
+        written(12, parts=[{"part": 0, "kind": "hologram", "speaker": "X", "text": "", "data": {"a": 1}}]),
+        changed(13, run(version=2)),
+        seq=7,
+        runs=[
+            run(version=2)
+            | {"withdrawn": [{"part": 0, "kind": "hologram", "speaker": "X", "text": "", "data": {"a": 1}}]}
+        ],
+    ),
+    case(
+        "the newest hundred reports are kept",
+        START,
+        changed(11, run()),
+        written(12, reports=[{"number": n, "kind": "custom"} for n in range(1, 61)]),
+        written(13, reports=[{"number": n, "kind": "custom"} for n in range(70, 130)]),
+        seq=7,
+        runs=[run(reports=[{"number": n, "kind": "custom"} for n in (*range(21, 61), *range(70, 130))])],
     ),
     case(
         "a higher version withdraws what the one before said, and begins empty",
@@ -707,12 +760,10 @@ ODD = [
         START,
         changed(11, run()),
         did("event", WRITTEN, {"conversation_id": "c", "n": 12}),
-        did(
-            "event", WRITTEN, {"conversation_id": "c", "n": 13, "run_id": "r", "version": 1, "part": 0, "text": 7}
-        ),
+        written(13, parts=[{"part": 0, "text": 7}]),
         did("event", CHANGED, {"conversation_id": "c", "n": 14, "run": None}),
         did("event", CHANGED, {"conversation_id": "c", "n": 15, "run": {"run_id": "s"}}),
-        did("event", REPORTED, {"conversation_id": "c", "n": 16, "run_id": "r", "version": 1, "report": "x"}),
+        written(16, parts=[{"part": 0, "kind": "text", "speaker": "Concierge", "text": "x"}], reports=["x"]),
         asked(17, 8),
         appended(
             18, 9, "interrupt", data={"run_id": ["r"], "interrupts": [None, {"value": 1}, {"interrupt_id": 7}]}

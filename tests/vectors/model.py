@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 from sio_server.protocol.position import LogBounds, Position, judge
@@ -78,15 +79,20 @@ class ModelConversation:
         if first:
             run["parts"].append({"part": part, **said, "text": ""})
         run["parts"][part]["text"] += text
-        where = {"run_id": run_id, "version": run["version"], "part": part, "text": text}
-        return self._publish("run:written", **where, **(said if first else {}))
+        where = {"part": part, "text": text}
+        return self.written(run_id, parts=[{**where, **(said if first else {})}])
 
     def report(self, run_id: str) -> Event:
         """The graph says what it does."""
         run = self.runs[run_id]
         report = {"number": len(run["reports"]) + 1, "kind": "custom", "data": "…"}
         run["reports"].append(report)
-        return self._publish("run:reported", run_id=run_id, version=run["version"], report=report)
+        return self.written(run_id, reports=[report])
+
+    def written(self, run_id: str, parts: Sequence[Any] = (), reports: Sequence[Any] = ()) -> Event:
+        """What its node shows of it."""
+        version = self.runs[run_id]["version"]
+        return self._publish("run:written", run_id=run_id, version=version, parts=[*parts], reports=[*reports])
 
     def start_over(self) -> Event:
         """The log is lost: a new epoch, with new numbers."""

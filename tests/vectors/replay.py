@@ -61,9 +61,19 @@ def state(stream: Stream) -> dict[str, Any]:
         "n": stream.n,
         "in_step": stream.in_step,
         "hidden": sorted(stream.hidden),
-        "runs": [run.model_dump() for run in stream.runs.values()],
+        "runs": [as_told(run.model_dump()) for run in stream.runs.values()],
         "interrupts": [[interrupt_id, value] for interrupt_id, value in stream.interrupts.items()],
     }
+
+
+def as_told(run: dict[str, Any]) -> dict[str, Any]:
+    """A run as it is on the wire: parts without data have no such field, nor have those that are not cut."""
+    for said in (run["parts"], run["withdrawn"]):
+        said[:] = [
+            {name: value for name, value in part.items() if value is not None and value is not False}
+            for part in said
+        ]
+    return run
 
 
 def replay(case: Case) -> Case:

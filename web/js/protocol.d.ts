@@ -5,7 +5,7 @@ export type Ack = {
   ok: true;
 };
 
-/** The data of `answer`. */
+/** The data of `answer`; `text` is what was said last. No `parts`: it is all that was said. */
 export type Answer = {
   user_id: string;
   name: string;
@@ -15,6 +15,7 @@ export type Answer = {
   input_seq: number;
   replaces?: number;
   text: string;
+  parts?: SaidPart[];
   tools: Tool[];
 };
 
@@ -27,6 +28,7 @@ export type AnswerEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "answer";
@@ -61,6 +63,13 @@ export type Card = {
   last_activity: string;
 };
 
+/** The data of a `citation`; `text` is the words that are cited. */
+export type CitationData = {
+  url?: string;
+  title?: string;
+  text?: string;
+};
+
 /** The user's list of conversations has changed. */
 export type ConversationChanged = {
   conversation_id: string;
@@ -91,6 +100,7 @@ export type ConversationCreatedEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "conversation_created";
@@ -263,6 +273,24 @@ export type Ended = {
   ts: string;
 };
 
+/** One page of the whole data of an entry whose envelope has `pages`; pages count from 0. */
+export type EntryRead = {
+  conversation_id: string;
+  seq: number;
+  page: number;
+};
+
+/** Of `entry:read`: all texts joined are the JSON of the entry's whole data. */
+export type EntryReadAck = {
+  ok: true;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  page: number;
+  pages: number;
+  text: string;
+};
+
 /** A position in a log. */
 export type EpochSeq = {
   epoch: string;
@@ -287,7 +315,7 @@ export type Failed = {
   attempt: number;
   input_seq: number;
   replaces?: number;
-  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph";
+  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph" | "answer_too_large";
   reason: string;
 };
 
@@ -300,10 +328,18 @@ export type FailedEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "failed";
   data: Failed;
+};
+
+/** The data of an `image` or `file`: an http or https address, or a data URL. */
+export type FileData = {
+  mime_type: string;
+  url: string;
+  name?: string;
 };
 
 /** The `auth` object of the handshake. A device keeps its `device_id` across sessions. */
@@ -331,7 +367,7 @@ export type HistoryRead = {
   limit?: number;
 };
 
-/** The data of `interrupt`: what was said, and the questions. */
+/** The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked. */
 export type Interrupt = {
   user_id: string;
   name: string;
@@ -341,6 +377,7 @@ export type Interrupt = {
   input_seq: number;
   replaces?: number;
   text: string;
+  parts?: SaidPart[];
   interrupts: Question[];
 };
 
@@ -353,6 +390,7 @@ export type InterruptEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "interrupt";
@@ -368,6 +406,7 @@ export type InterruptResolvedEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "interrupt_resolved";
@@ -540,6 +579,7 @@ export type MemberJoinedEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "member_joined";
@@ -555,6 +595,7 @@ export type MemberLeftEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "member_left";
@@ -603,6 +644,7 @@ export type MessageEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "message";
@@ -617,6 +659,14 @@ export type MessageSend = {
   text: string;
 };
 
+/** In its place, when its data URL has more than MAX_DATA_URL_BYTES. */
+export type OmittedFile = {
+  mime_type: string;
+  size: number;
+  omitted: "too_large";
+  name?: string;
+};
+
 /** A question that nobody has answered, and the entry that asks it. */
 export type OpenQuestion = {
   interrupt_id: string;
@@ -625,12 +675,14 @@ export type OpenQuestion = {
   run_id: string;
 };
 
-/** What one speaker has said so far in a run. */
+/** What one speaker has said so far in one message of a run; `cut`: more was said than is streamed. */
 export type Part = {
   part: number;
-  kind: "text";
+  kind: "text" | "reasoning" | "image" | "file" | "citation" | "data";
   speaker: string;
   text: string;
+  data?: FileData | OmittedFile | CitationData | StructuredData;
+  cut?: true;
 };
 
 /** The data of `member_joined` and `member_left`. */
@@ -684,7 +736,7 @@ export type RenameAck = {
   device_name: string;
 };
 
-/** What a graph reports: `number` counts from 1 in each version. */
+/** What a graph reports: `number` counts from 1 in each version, with holes where much was reported at once. */
 export type Report = {
   number: number;
   kind: "custom" | "node" | "tool";
@@ -757,15 +809,6 @@ export type RunRegenerate = {
   seq: number;
 };
 
-/** The graph of a run reports what it does. */
-export type RunReported = {
-  conversation_id: string;
-  n: number;
-  run_id: string;
-  version: number;
-  report: Report;
-};
-
 /** End a run now, or all unfinished runs of the conversation; the text so far is kept. */
 export type RunStop = {
   request_id: string;
@@ -773,16 +816,22 @@ export type RunStop = {
   run_id?: string | null;
 };
 
-/** Text to append to a part of a run; `kind` and `speaker` come with the first text of the part. */
+/** What a run has said and reported since the last such event. */
 export type RunWritten = {
   conversation_id: string;
   n: number;
   run_id: string;
   version: number;
-  part: number;
+  parts: WrittenPart[];
+  reports: Report[];
+};
+
+/** What one speaker says in one message; `data` of all kinds but `text` and `reasoning`. */
+export type SaidPart = {
+  kind: "text" | "reasoning" | "image" | "file" | "citation" | "data";
+  speaker: string;
   text: string;
-  kind?: "text";
-  speaker?: string;
+  data?: FileData | OmittedFile | CitationData | StructuredData;
 };
 
 /** Of `message:send` and `message:edit`; `run_id` is null when the agent does not answer. */
@@ -868,6 +917,7 @@ export type Stopped = {
   input_seq: number;
   replaces?: number;
   text: string;
+  parts?: SaidPart[];
   rolled_back: boolean;
   by?: By;
 };
@@ -881,10 +931,16 @@ export type StoppedEntry = {
   turn_id?: number;
   hides?: number[];
   hidden_by?: number;
+  pages?: number;
   n?: number;
   session_id?: string;
   type: "stopped";
   data: Stopped;
+};
+
+/** The data of a part of kind `data`: structured output of a graph. */
+export type StructuredData = {
+  value: unknown;
 };
 
 /** The data of `interrupt_resolved` when a later message or run has made the question void. */
@@ -974,12 +1030,23 @@ export type WirePosition = {
   seq: number;
 };
 
+/** Text to append to a part; `kind`, `speaker` and `data` come when the part begins, `cut` when it is cut. */
+export type WrittenPart = {
+  part: number;
+  text: string;
+  kind?: "text" | "reasoning" | "image" | "file" | "citation" | "data";
+  speaker?: string;
+  data?: FileData | OmittedFile | CitationData | StructuredData;
+  cut?: true;
+};
+
 export interface Requests {
   "conversation:create": ConversationCreate;
   "conversation:join": ConversationJoin;
   "conversation:leave": ConversationLeave;
   "conversation:list": ConversationList;
   "history:read": HistoryRead;
+  "entry:read": EntryRead;
   "conversation:invite": ConversationInvite;
   "members:list": MembersList;
   "message:send": MessageSend;
@@ -1004,6 +1071,7 @@ export interface Acks {
   "conversation:list": ListAck | Refusal;
   "members:list": MembersAck | Refusal;
   "history:read": HistoryAck | Refusal;
+  "entry:read": EntryReadAck | Refusal;
   "message:send": SendAck | Refusal;
   "message:edit": SendAck | Refusal;
   "run:stop": StopAck | Refusal;
@@ -1026,7 +1094,6 @@ export interface Events {
 };
   "run:changed": RunChanged;
   "run:written": RunWritten;
-  "run:reported": RunReported;
   "conversation:synced": RoomView;
   "conversation:reset": ConversationReset;
   "conversation:changed": ConversationChanged;

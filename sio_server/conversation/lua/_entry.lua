@@ -33,7 +33,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, turns, hidden, touched}
+    threads, retired, usage, turns, hidden, touched, long}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -84,9 +84,38 @@ local function current_entries(turn_id)
   return redis.call('ZRANGEBYSCORE', turns, turn_id, turn_id)
 end
 
+-- The beginning of a text, of at most `bytes`: no character is split.
+local function beginning(text, bytes)
+  if #text <= bytes then return text end
+  -- The byte after the cut begins a character.
+  while bytes > 0 and string.find(string.sub(text, bytes + 1, bytes + 1), '[\128-\191]') do bytes = bytes - 1 end
+  return string.sub(text, 1, bytes)
+end
+
+-- Keep the whole data of a long entry in pages; returns how many.
+local function keep_pages(seq, whole)
+  local pages, from = 0, 1
+  while from <= #whole do
+    local page = beginning(string.sub(whole, from, from + ENTRY_BYTES_SHOWN + 3), ENTRY_BYTES_SHOWN)
+    redis.call('HSET', long, seq .. ' ' .. pages, page)
+    pages, from = pages + 1, from + #page
+  end
+  redis.call('HSET', long, seq, pages)
+  return pages
+end
+
+-- An entry is dropped from the log: nothing is left of its pages.
+local function drop_pages(seq)
+  local pages = redis.call('HGET', long, seq)
+  if not pages then return end
+  for page = 0, pages - 1 do redis.call('HDEL', long, seq .. ' ' .. page) end
+  redis.call('HDEL', long, seq)
+end
+
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
 -- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
--- (the author, for whom the entry's bytes count), mentions (the people that a message names, ' name name ').
+-- (the author, for whom the entry's bytes count), mentions (the people that a message names, ' name name '), whole (the
+-- whole data, JSON, when `data` is shortened, or '').
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
@@ -99,6 +128,7 @@ local function append_entry(entry_type, data, about)
   local told = {'v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts}
   if turn_id then told[#told + 1], told[#told + 2] = 'turn_id', turn_id end
   if #hides > 0 then told[#told + 1], told[#told + 2] = 'hides', raw('[' .. table.concat(hides, ',') .. ']') end
+  if (about.whole or '') ~= '' then told[#told + 1], told[#told + 2] = 'pages', keep_pages(seq, about.whole) end
   told[#told + 1], told[#told + 2] = 'data', raw(data)
   local envelope = object(unpack(told))
   local author = counts_for or (is_listed[entry_type] and AGENT or '')
@@ -130,6 +160,7 @@ local function append_entry(entry_type, data, about)
       end
       local old_seq = string.match(old[1], '^%d+')
       if redis.call('ZREM', turns, old_seq) == 0 then redis.call('HDEL', hidden, old_seq) end
+      drop_pages(old_seq)
     end
     redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
     redis.call('HSET', meta, 'first', keep_from)

@@ -7,6 +7,24 @@ local function agent_data(...)
   return object('role', 'assistant', 'user_id', 'agent:' .. (known[1] or 'agent'), 'name', known[2] or 'Agent', ...)
 end
 
+-- The key of the text of a run's part so far.
+local function part_text(record, part)
+  return record .. ':text:' .. string.format('%.0f', part)
+end
+
+-- What a run has said so far: the heads of its parts (JSON objects), and the text of each.
+local function written_parts(record)
+  local heads, texts = redis.call('LRANGE', record .. ':parts', 0, -1), {}
+  for i = 1, #heads do texts[i] = redis.call('GET', part_text(record, i - 1)) or '' end
+  return heads, texts
+end
+
+-- Nothing is left of what a run has said and reported.
+local function forget_written(record)
+  for part = 0, redis.call('LLEN', record .. ':parts') - 1 do redis.call('DEL', part_text(record, part)) end
+  redis.call('DEL', record .. ':parts', record .. ':reports')
+end
+
 -- What an unfinished run is doing, as views and events say it (JSON). `parts` and `reports` are JSON.
 local function run_state(run_id, parts, reports)
   local known = redis.call('HMGET', run_prefix .. run_id, 'input_seq', 'attempt', 'node', 'replaces', 'status')
@@ -24,7 +42,7 @@ end
 -- Record a run and ring the bell of its queue, before any node may execute it. Runs are taken in the order of `place`.
 local function begin_run(run_id, kind, place, input_seq, ...)
   redis.call('HSET', run_prefix .. run_id, 'conversation_id', conversation_id, 'kind', kind, 'input_seq', input_seq,
-    'status', 'queued', 'attempt', 0, 'chars', 0, 'failures', 0, ...)
+    'status', 'queued', 'attempt', 0, 'batch', 0, 'failures', 0, ...)
   redis.call('ZADD', unfinished, place, run_id)
   redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
   redis.call('HINCRBY', stats, 'runs', 1)
@@ -33,10 +51,11 @@ end
 
 -- End a run with its one final entry. Its checkpoints become the conversation's state if `moves`. What came of the turn
 -- before is current no longer when the run has answered it again; `rolled_back`: nothing is left of the run itself.
-local function end_run(run_id, status, entry_type, data, moves, rolled_back)
+-- `whole`: the whole data (JSON) when `data` is shortened, or ''.
+local function end_run(run_id, status, entry_type, data, whole, moves, rolled_back)
   local record = run_prefix .. run_id
   local known = redis.call('HMGET', record, 'replaces', 'input_seq', 'thread', 'base', 'attempts')
-  local about = {turn_id = known[2], hides = {}, hides_itself = rolled_back}
+  local about = {turn_id = known[2], hides = {}, hides_itself = rolled_back, whole = whole}
   if known[1] and not rolled_back then
     for _, seq in ipairs(current_entries(known[2])) do
       if seq ~= known[2] then about.hides[#about.hides + 1] = seq end
@@ -45,7 +64,7 @@ local function end_run(run_id, status, entry_type, data, moves, rolled_back)
   local seq = append_entry(entry_type, data, about)
   redis.call('HSET', record, 'status', status, 'final_seq', seq)
   redis.call('PEXPIRE', record, RUN_RECORD_KEPT_MS)
-  redis.call('DEL', record .. ':text', record .. ':reports')
+  forget_written(record)
   redis.call('ZREM', unfinished, run_id)
   if redis.call('HGET', lease, 'run_id') == run_id then redis.call('DEL', lease) end
   redis.call('HINCRBY', stats, 'runs_finished', 1)
@@ -71,18 +90,39 @@ local function end_run(run_id, status, entry_type, data, moves, rolled_back)
 end
 
 -- End a run because a member stops it, or because a newer message takes its place. Its lease is gone with it: the node
--- that executes it may write no more. The text so far is kept, unless the run is rolled back. `by` is JSON text.
+-- that executes it may write no more. What was said so far is kept, unless the run is rolled back. `by` is JSON text.
 local function stop_run(run_id, rollback, by)
   local record = run_prefix .. run_id
   local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'replaces')
-  local text = not rollback and redis.call('GET', record .. ':text') or ''
-  local stopped = {'text', text, 'run_id', run_id, 'attempt', tonumber(known[1]), 'input_seq', tonumber(known[2]),
+  local stopped = {'run_id', run_id, 'attempt', tonumber(known[1]), 'input_seq', tonumber(known[2]),
     'rolled_back', rollback, 'by', raw(by)}
   if known[3] then
     stopped[#stopped + 1] = 'replaces'
     stopped[#stopped + 1] = tonumber(known[3])
   end
-  end_run(run_id, 'stopped', 'stopped', agent_data(unpack(stopped)), not rollback, rollback)
+  local heads, texts = {}, {}
+  if not rollback then heads, texts = written_parts(record) end
+  local said, parts, plain = {}, {}, #heads == 1
+  for i, head in ipairs(heads) do
+    local part = cjson.decode(head)
+    if part.kind == 'text' and texts[i] ~= '' then said[#said + 1] = texts[i] end
+    plain = plain and part.kind == 'text' and part.speaker == redis.call('HGET', meta, 'agent_name')
+    -- A number and a mark of the stream, which entries do not have.
+    local rest = string.gsub(string.gsub(head, '^{"cut":true,', '{'), '^{"part":%d+,', '{')
+    parts[i] = with_fields(rest, 'text', texts[i])
+  end
+  local text = table.concat(said, '\n\n')
+  local whole = {'text', text, unpack(stopped)}
+  if #parts > 0 and not plain then
+    whole[#whole + 1] = 'parts'
+    whole[#whole + 1] = raw('[' .. table.concat(parts, ',') .. ']')
+  end
+  local data, all = agent_data(unpack(whole)), ''
+  if #data > ENTRY_BYTES_SHOWN then
+    -- JSON takes at most 6 bytes for each of the text.
+    data, all = agent_data('text', beginning(text, ENTRY_BYTES_SHOWN / 8), unpack(stopped)), data
+  end
+  end_run(run_id, 'stopped', 'stopped', data, all, not rollback, rollback)
 end
 
 -- An interrupt is settled: `outcome` is JSON text of an object that says how.

@@ -52,8 +52,8 @@ return once(function(call_id)
   end
   local now_known = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name')
   local attempts = (redis.call('HGET', record, 'attempts') or '') .. ' ' .. now_known[1] .. '#' .. token
-  redis.call('HSET', record, 'status', 'running', 'node', node_name, 'token', token, 'chars', 0, 'attempts', attempts)
-  redis.call('DEL', record .. ':text', record .. ':reports')
+  redis.call('HSET', record, 'status', 'running', 'node', node_name, 'token', token, 'batch', 0, 'attempts', attempts)
+  forget_written(record)
   publish_run(run_id)
   return {'ok', 'token', token, 'run_id', run_id, 'attempt', attempt, 'input_seq', input_seq, 'epoch', now_known[1],
     'input', read_entry(input_seq) or '', 'kind', kind, 'failures', redis.call('HGET', record, 'failures'),

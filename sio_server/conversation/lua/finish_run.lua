@@ -1,11 +1,12 @@
 -- End a run with its one final entry, and give the lease back.
 --   status, entry_type, data  of the run, of the entry, of the entry (JSON)
+--   whole           the whole data of the entry (JSON) when `data` is shortened, or ''
 --   threads_kept    how many threads of finished runs are kept
 --   asked           interrupts that the run asks: {id, the graph's own id} of each (JSON array)
 -- Returns ok: retired (ids of threads to delete); or stale. Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
-local token, run_id, status, entry_type, data, threads_kept, asked = unpack(ARGV)
+local token, run_id, status, entry_type, data, whole, threads_kept, asked = unpack(ARGV)
 local record = run_prefix .. run_id
 if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
@@ -14,7 +15,7 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   return {'ok', 'retired', redis.call('SMEMBERS', retired)}
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
-local seq = end_run(run_id, status, entry_type, data, status ~= 'failed', false)
+local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed', false)
 if status == 'interrupted' then
   redis.call('DEL', interrupts, answers, resolved)
   for _, pair in ipairs(cjson.decode(asked)) do redis.call('HSET', interrupts, pair[1], pair[2]) end

@@ -13,14 +13,11 @@ if redis.call('EXISTS', meta) == 0 then return {'unknown_conversation'} end
 
 local runs_now = {}
 for i, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do
-  local record, parts = run_prefix .. run_id, ''
-  local text = redis.call('GET', record .. ':text') or ''
-  if text ~= '' then
-    local speaker = redis.call('HGET', meta, 'agent_name') or ''
-    parts = object('part', 0, 'kind', 'text', 'speaker', speaker, 'text', text)
-  end
+  local record = run_prefix .. run_id
+  local parts, texts = written_parts(record)
+  for part, head in ipairs(parts) do parts[part] = with_fields(head, 'text', texts[part]) end
   local reports = table.concat(redis.call('LRANGE', record .. ':reports', 0, -1), ',')
-  runs_now[i] = run_state(run_id, '[' .. parts .. ']', '[' .. reports .. ']')
+  runs_now[i] = run_state(run_id, '[' .. table.concat(parts, ',') .. ']', '[' .. reports .. ']')
 end
 local left, their_drafts = {}, {}
 for _, user in ipairs(cjson.decode(user_ids)) do

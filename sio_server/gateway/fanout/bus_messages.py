@@ -33,7 +33,6 @@ _FIELDS: dict[str, dict[str, type]] = {
     ServerEvent.CONVERSATION_RESET: {"conversation_id": str, "epoch": str},
     ServerEvent.RUN_CHANGED: {"conversation_id": str, "n": int},
     ServerEvent.RUN_WRITTEN: {"conversation_id": str, "n": int},
-    ServerEvent.RUN_REPORTED: {"conversation_id": str, "n": int},
     ServerEvent.DEVICES_CHANGED: {"devices": list},
     ServerEvent.SESSION_ENDED: {"reason": str},
 }

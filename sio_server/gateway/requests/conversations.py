@@ -93,6 +93,10 @@ class ConversationRequests:
             "entries": [envelope for _, envelope in page.entries],
         }
 
+    async def read_entry(self, session: Session, request: events.EntryRead) -> dict[str, Any]:
+        page = await self._log.read_long(request.conversation_id, session.user_id, request.seq, request.page)
+        return {"conversation_id": request.conversation_id, "seq": request.seq, "page": request.page, **page}
+
     async def invite(self, session: Session, request: events.ConversationInvite) -> dict[str, Any]:
         invited = await self._members.invite(
             session.author, request.conversation_id, request.user_ids, identify(session, request)

@@ -39,6 +39,7 @@ def handlers_of(
         ClientEvent.CONVERSATION_LEAVE: conversations.leave,
         ClientEvent.CONVERSATION_LIST: conversations.list,
         ClientEvent.HISTORY_READ: conversations.history,
+        ClientEvent.ENTRY_READ: conversations.read_entry,
         ClientEvent.CONVERSATION_INVITE: conversations.invite,
         ClientEvent.MEMBERS_LIST: conversations.members,
         ClientEvent.SESSION_SYNC: conversations.sync,

@@ -47,6 +47,7 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.CONVERSATION_LEAVE: EventClass.WRITE,
     ClientEvent.CONVERSATION_LIST: EventClass.READ,
     ClientEvent.HISTORY_READ: EventClass.READ,
+    ClientEvent.ENTRY_READ: EventClass.READ,
     ClientEvent.CONVERSATION_INVITE: EventClass.WRITE,
     ClientEvent.MEMBERS_LIST: EventClass.READ,
     ClientEvent.MESSAGE_SEND: EventClass.WRITE,
