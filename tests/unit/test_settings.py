@@ -87,7 +87,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
         "RUN_ATTEMPTS": "1",
-        "REPORT_STATE": "on",
+        "REPORT_NODES": "full",
         "RECURSION_LIMIT": "25",
         "DRAIN_GRACE": "0.5",
         "GRAPH": "my.app:graph",
@@ -141,7 +141,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "run_concurrency": 0,
         "run_timeout": 1,
         "run_attempts": 1,
-        "report_state": "on",
+        "report_nodes": "full",
         "recursion_limit": 25,
         "drain_grace": 0.5,
         "graph": "my.app:graph",
@@ -160,7 +160,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
     assert load_settings(auth_mode="token", auth_secret=SECRET).features == []
-    for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_STATE": "on"}.items():
+    for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_NODES": "full"}.items():
         env.setenv(name, value)
     assert load_settings().features == ["guests", "stage", "state_reports"]
 
@@ -185,7 +185,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("RATE_LIMIT_MARKS", "0/minute", "write off"),
         ("RATE_LIMIT_EVENTS", "20/second;", "in a second, minute or hour"),
         ("RATE_LIMIT_ADDRESS", "20/day", "write off"),
-        ("REPORT_STATE", "yes", "write on (members see"),
+        ("REPORT_NODES", "yes", "write off (members see none"),
         ("TRUSTED_PROXIES", "11", "how many proxies of yours"),
         ("CONNECTIONS_PER_USER", "-1", "0 (no limit)"),
         ("CONNECTIONS_PER_ADDRESS", "many", "on a node"),
