@@ -136,6 +136,7 @@ class Dialog:
         self._core = core
         self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
         self.host = DialogHost(self._build, core.metrics.task_failed)
+        self._built = 0  # how often the dialog was started
         self.graphs: list[str] = []  # their names, the default one first; known when the host has started
 
     def on_entry(self, entry: dict[str, Any]) -> None:
@@ -146,6 +147,8 @@ class Dialog:
     async def _build(self) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
         """The worker with connections of its own; called in the dialog's event loop."""
         core, settings = self._core, self._core.settings
+        self.leases.release_all()  # of a dialog that has ended by itself
+        self._built += 1
         redis = connect(settings.redis_url)
         checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer)
         graphs: Graphs | None = None
@@ -171,7 +174,8 @@ class Dialog:
             await close()
             raise
         self.graphs = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
-        runs = Runs(Scripts(redis), core.node_id, settings.name)
+        # A run that ends its dialog by itself has lost it, as one that ends its node.
+        runs = Runs(Scripts(redis), f"{core.node_id}.{self._built}", settings.name)
         attempts = Attempts(
             run_records=runs,
             leases=self.leases,

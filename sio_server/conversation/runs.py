@@ -31,11 +31,20 @@ class ClaimedRun:
     replaces: int | None  # seq of the final entry that this run's will replace
     graph: str
     agent_name: str
+    lost: int = 0  # how many nodes ended while it was at work on them, one after another
 
     @property
     def thread_id(self) -> str:
         """The thread of this attempt's own checkpoints: an owner that lost its lease writes only there."""
         return f"{self.conversation_id}@{self.epoch}#{self.token}"
+
+
+@dataclass(frozen=True)
+class NodesLost:
+    """Attempts at a run, one after another, whose nodes ended while they continued from the same checkpoint."""
+
+    count: int
+    shared: bool  # the last of them may have been ended by another run
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,24 @@ class Runs:
             replaces=int(reply["replaces"]) if reply["replaces"] else None,
             graph=reply["graph"],
             agent_name=reply["agent_name"],
+            lost=int(reply["lost"]),
         )
 
-    async def adopt_thread(self, run: ClaimedRun) -> None:
-        """From now on the run continues from this attempt's checkpoints, whichever node executes it."""
-        await self._fenced("adopt", run, run_id=run.run_id, thread_id=run.thread_id)
+    async def adopt_thread(self, run: ClaimedRun, checkpoint: str = "", *, shared: bool = False) -> NodesLost:
+        """From now on the run continues from this attempt's checkpoints, whichever node executes it.
+
+        `checkpoint` is the id of the one from which this attempt continues. Returns how many nodes were lost
+        there. `shared`: other suspects are at work on this node (see `dialog/suspects.py`).
+        """
+        reply = await self._fenced(
+            "adopt",
+            run,
+            run_id=run.run_id,
+            thread_id=run.thread_id,
+            checkpoint=checkpoint,
+            shared=int(shared),
+        )
+        return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
 
     async def renew_lease(self, run: ClaimedRun) -> None:
         """Keep the lease for another LEASE_MS."""
@@ -153,8 +175,12 @@ class Runs:
         return list(reply["retired"])
 
     async def retire_thread(self, run: ClaimedRun) -> None:
-        """Have this attempt's thread deleted when the run has ended, unless the run continues from it."""
-        await self._scripts.conversation("retire", run.conversation_id, run_id=run.run_id, thread_id=run.thread_id)
+        """Have this attempt's thread deleted when the run has ended, unless the run continues from it.
+
+        It says as well that the attempt's node is there, though it has lost the lease.
+        """
+        about = {"run_id": run.run_id, "thread_id": run.thread_id, "token": run.token}
+        await self._scripts.conversation("retire", run.conversation_id, **about)
 
     async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
         """Record that these threads have been deleted."""

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
 from sio_server.dialog.execution import Answer, Execution, Graph
-from sio_server.dialog.failures import graph_end, stream_end
+from sio_server.dialog.failures import EndedNodes, graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.outcome import (
@@ -29,10 +30,13 @@ from sio_server.dialog.outcome import (
     Tries,
     TryAgain,
     decide,
+    has_ended_nodes,
     too_many,
 )
+from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
+from sio_server.dialog.suspects import Suspects
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus
 from sio_server.tasks import end_tasks
@@ -44,6 +48,7 @@ log = logging.getLogger(__name__)
 HANG_S = 30.0  # a graph that is cancelled and does not end within so long has lost its lease
 STOPPING_HANG_S = 1.0  # the same when the node is stopping: its runs are handed over then, whatever graphs do
 FINISH_AGAIN_S = 0.2
+RETIRE_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class Attempts:
         # run id -> the run, and what is set when it is another node's, or has ended
         self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
         self._stopping = asyncio.Event()
+        self._suspects = Suspects(run_records)
         self._deleting: set[asyncio.Task[None]] = set()
 
     def on_run_ended(self, run_id: str, status: str) -> None:
@@ -101,7 +107,8 @@ class Attempts:
         self._stopping.set()
 
     async def settle(self) -> None:
-        """Wait until old checkpoints are deleted."""
+        """Wait until old checkpoints are deleted; what Redis does not answer now is left to other nodes."""
+        self._stopping.set()
         await asyncio.gather(*self._deleting, return_exceptions=True)
 
     async def execute(self, run: ClaimedRun) -> None:
@@ -155,13 +162,13 @@ class Attempts:
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
             if await end_tasks((graph, pump, *flags), patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
+            self._suspects.end(run)
         match decision:
             case Finish():
                 self._announce_end(run, decision.status, retired)
             case Abandon():
                 log.info("a run is another node's, or has ended: run=%s attempt=%d", run.run_id, run.attempt)
-                with contextlib.suppress(Unavailable):
-                    await self._runs.retire_thread(run)
+                self._spawn(self._retire_thread(run))
             case HandOver():
                 await self._hand_over(run)
             case TryAgain():
@@ -186,7 +193,7 @@ class Attempts:
         execution = Execution(
             graph,
             saver,
-            self._runs,
+            partial(self._adopt_thread, run),
             run,
             stream,
             on_step,
@@ -200,8 +207,9 @@ class Attempts:
         except GeneratorExit:
             raise
         except BaseException as exc:
-            # A timeout of the graph's own is an error like any other.
-            if limit.expired() and isinstance(exc, (TimeoutError, asyncio.CancelledError)):
+            # A timeout of the graph's own is an error like any other; and a graph that was cancelled since it took
+            # too long may raise anything.
+            if limit.expired():
                 return GraphEnd.TIMED_OUT, None
             if isinstance(exc, asyncio.CancelledError):
                 raise
@@ -212,6 +220,19 @@ class Attempts:
                 log.warning("a graph did not end: run=%s end=%s error=%s", run.run_id, end, exc)
             return end, None
         return GraphEnd.ANSWERED if isinstance(said, Answer) else GraphEnd.ASKED, said
+
+    async def _adopt_thread(self, run: ClaimedRun, checkpoint: str) -> None:
+        """Record that the graph continues from this checkpoint, if it may.
+
+        Raises EndedNodes, LeaseLost or StoreLost.
+        """
+        begin = self._suspects.begin if run.lost else self._runs.adopt_thread
+        try:
+            lost = await begin(run, checkpoint)
+        except Unavailable as exc:
+            raise StoreLost(exc.message) from exc
+        if has_ended_nodes(lost.count, shared=lost.shared):
+            raise EndedNodes(f"{lost.count} nodes ended while it continued from checkpoint {checkpoint or 'none'}")
 
     async def _show_the_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> None:
         """Show what the graph said last, before its final entry, which says it all: a failure costs nothing."""
@@ -247,9 +268,7 @@ class Attempts:
             self._tell(TraceKind.ASKED, run)
         self._tell(TraceKind.RUN_ENDED, run, status=status)
         if retired:
-            task = asyncio.create_task(self._delete_threads(run.conversation_id, retired))
-            self._deleting.add(task)
-            task.add_done_callback(self._deleting.discard)
+            self._spawn(self._delete_threads(run.conversation_id, retired))
 
     async def _claim_again(self, run: ClaimedRun, over: asyncio.Event, decision: TryAgain) -> ClaimedRun | None:
         """After a pause, claim the next attempt, or the run that is first by then."""
@@ -273,6 +292,23 @@ class Attempts:
         self._leases.release_lease(run)
         with contextlib.suppress(Unavailable, LeaseLost):
             await self._runs.hand_over_run(run)
+
+    async def _retire_thread(self, run: ClaimedRun) -> None:
+        """Have the thread of a lost attempt deleted, and say that its node lives, also when Redis was away."""
+        while True:
+            try:
+                await self._runs.retire_thread(run)
+                break
+            except Unavailable:
+                if self._stopping.is_set():
+                    break
+                await asyncio.sleep(RETIRE_AGAIN_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside the runs; `settle` waits for it."""
+        task = asyncio.create_task(work)
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
 
     async def _delete_threads(self, conversation_id: str, retired: list[str]) -> None:
         """Delete threads that nobody needs. What this leaves is deleted after the next run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.changed_graph import check_question, check_unchanged
 from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.streaming import RunStream
@@ -49,7 +50,7 @@ class Execution:
         self,
         graph: Graph,
         saver: Saver,
-        runs: Runs,
+        adopt: Callable[[str], Awaitable[None]],
         run: ClaimedRun,
         stream: RunStream,
         on_step: Callable[[str, int], None],
@@ -57,11 +58,14 @@ class Execution:
         max_steps: int,
         report_state: bool = False,
     ) -> None:
-        """`report_state`: what nodes return is reported, and not their names only."""
+        """`adopt(checkpoint_id)` is awaited when the graph is about to continue from that checkpoint.
+
+        `report_state`: what nodes return is reported, and not their names only.
+        """
         self._graph = graph
         self._report_state = report_state
         self._saver = saver
-        self._runs = runs
+        self._adopt = adopt
         self._run = run
         self._stream = stream
         self._max_steps = max_steps
@@ -73,7 +77,7 @@ class Execution:
         self._ran: list[str] = []  # nodes of the graph whose step has no checkpoint yet
 
     async def run_graph(self) -> Answer | Questions:
-        """Execute until the graph ends or asks. Raises NoAnswer, LeaseLost, and whatever the graph raises."""
+        """Execute until the graph ends or asks. Raises NoAnswer, GraphChanged, and whatever the graph raises."""
         config = config_of(self._run)
         if "recursion_limit" not in (self._graph.config or {}):
             config["recursion_limit"] = self._max_steps
@@ -100,12 +104,15 @@ class Execution:
         copied = []
         if run.source:
             copied = await copy_tip(saver, run, whole=continues, subgraphs=continues or has_subgraphs)
-        await self._runs.adopt_thread(run)
         tip = tip_of(copied)
+        await self._adopt(tip.root.checkpoint["id"] if tip.root else "")
         start = Tip()
         if run.began_from and (run.attempt > 1 or run.kind == "resume"):
             start = tip_of(await read_tip(saver, run.began_from, subgraphs=run.kind == "resume"))
-        if run.attempt > 1 and tip.is_beyond(start):
+        is_beyond = run.attempt > 1 and tip.is_beyond(start)
+        if is_beyond or run.kind == "resume":
+            check_unchanged(self._graph, copied)
+        if is_beyond:
             taking_in = 2 if run.kind == "message" else 0  # checkpoints before that of the graph's first node
             self._checkpoints = max(0, tip.step - start.step - taking_in)
             state = await self._graph.aget_state(config)
@@ -113,6 +120,7 @@ class Execution:
             # Not `next`: that leaves out tasks whose writes are stored but not merged, and so all that follows.
             return None if state.tasks else {}
         if run.kind == "resume":
+            check_question(copied, {task.id for task in (await self._graph.aget_state(config)).tasks})
             unused = tip.unused(run.answers, start)
             return Command(resume=unused) if unused else None
         if run.input is None:

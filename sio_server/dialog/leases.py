@@ -45,6 +45,10 @@ class LeaseKeeper:
         """Renew it no more."""
         self._leases.pop(run.token + run.conversation_id, None)
 
+    def release_all(self) -> None:
+        """Renew none of them any more: what executed the runs has ended."""
+        self._leases.clear()
+
     async def renew_leases(self) -> None:
         """Renew all leases each second, until cancelled."""
         while True:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from sio_server.protocol.run import RunStatus
 
 MAX_ATTEMPTS = 20  # a run that ends so many nodes, or loses the store so often, is ended as failed
+NODES_LOST = 2  # a run that has ended so many nodes at the same step is not given to another
+NODES_LOST_SHARED = 3  # the same when it may have been another run that ended the last of them
 BACK_OFF_S = 0.5  # before the second attempt at a graph that failed; then doubled
 MAX_DOUBLINGS = 3  # of the pause after an attempt that failed through no fault of the graph
 
@@ -21,6 +23,8 @@ class GraphEnd(StrEnum):
     TIMED_OUT = "timed_out"
     NO_ANSWER = "no_answer"
     NOT_TEXT = "not_text"  # it said something that no store can keep
+    GRAPH_CHANGED = "graph_changed"  # it has no longer what the question, or the unfinished run, needs
+    NODE_LOST = "node_lost"  # it has ended nodes at this step, and was not started again
     TOO_MANY_STEPS = "too_many_steps"
     UNKNOWN_GRAPH = "unknown_graph"  # this server has no graph of that name
     TOO_MANY_ATTEMPTS = "too_many_attempts"  # it was not started again
@@ -91,6 +95,14 @@ def too_many(attempt: int) -> bool:
     return attempt > MAX_ATTEMPTS
 
 
+def has_ended_nodes(lost: int, *, shared: bool) -> bool:
+    """Whether a run has ended so many nodes at the same step, one after another, that it is not started again.
+
+    `shared`: when the last of them ended, other suspects had been at work on it for a while.
+    """
+    return lost >= (NODES_LOST_SHARED if shared else NODES_LOST)
+
+
 def decide(end: AttemptEnd, tries: Tries) -> Decision:
     """What is to be done after an attempt.
 
@@ -128,6 +140,10 @@ def _after_graph(end: GraphEnd, tries: Tries) -> Decision:
             return _failed("no_answer", "the agent gave no answer")
         case GraphEnd.NOT_TEXT:
             return _failed("graph_failed", "the agent said something that is not text")
+        case GraphEnd.GRAPH_CHANGED:
+            return _failed("graph_changed", "the agent was changed meanwhile and cannot continue: send it again")
+        case GraphEnd.NODE_LOST:
+            return _failed("node_lost", "the agent ended the nodes on which it worked at this step")
         case GraphEnd.TOO_MANY_STEPS:
             return _failed("too_many_steps", "the agent took too many steps without an answer")
         case GraphEnd.UNKNOWN_GRAPH:

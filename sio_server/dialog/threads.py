@@ -66,14 +66,25 @@ class Tip:
 def config_of(run: ClaimedRun) -> RunnableConfig:
     """How the graph is called in this attempt.
 
-    The run's id is metadata only: with `run_id` in `configurable` LangGraph ignores the input.
+    The run's id is metadata only: with `run_id` in `configurable` LangGraph ignores the input. Tracing shows the
+    metadata: `thread_id` and `session_id` name the conversation there, so that its turns, and all attempts at
+    them, are shown together, while `thread_id` in `configurable` is the attempt's own thread of checkpoints.
     """
     configurable = {
         "thread_id": run.thread_id,
         "conversation_id": run.conversation_id,
         "fencing_token": run.token,
     }
-    return {"configurable": configurable, "metadata": {RUN: run.run_id}}
+    metadata: dict[str, Any] = {
+        RUN: run.run_id,
+        "attempt": run.attempt,
+        "thread_id": run.conversation_id,
+        "session_id": run.conversation_id,
+        "langfuse_session_id": run.conversation_id,
+    }
+    if run.input is not None:
+        metadata["user_id"] = metadata["langfuse_user_id"] = str(run.input["data"]["user_id"])
+    return {"configurable": configurable, "metadata": metadata, "run_name": run.graph}
 
 
 async def read_tip(saver: Saver, thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:

@@ -107,7 +107,15 @@ class Failed(Final):
     """The data of `failed`."""
 
     code: Literal[
-        "graph_failed", "timeout", "no_answer", "too_many_steps", "interrupted_too_often", "unknown_graph"
+        "graph_failed",
+        "timeout",
+        "no_answer",
+        "too_many_steps",
+        "interrupted_too_often",
+        "unknown_graph",
+        "graph_changed",
+        "node_lost",
+        "answer_too_large",
     ]
     reason: str
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from roomgraph.__main__ import main
 from sio_server.conversation.log import ConversationLog, Handed
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import ClaimedRun, NodesLost, Runs
 from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.followed import Followed
@@ -98,8 +98,11 @@ def one_at_a_time() -> None:
 def checkpoints() -> None:
     """Nothing records how far an attempt came: the next one starts over."""
 
-    async def adopt_thread(self: Runs, run: ClaimedRun) -> None:
+    async def adopt_thread(
+        self: Runs, run: ClaimedRun, checkpoint: str = "", *, shared: bool = False
+    ) -> NodesLost:
         await asyncio.sleep(0)
+        return NodesLost(0, shared=False)
 
     assert asyncio.iscoroutinefunction(Runs.adopt_thread)
     Runs.adopt_thread = adopt_thread  # type: ignore[method-assign]

@@ -8,13 +8,19 @@ import threading
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.config import get_stream_writer
-from langgraph.graph import MessagesState
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode
+from redis import exceptions as redis_errors
 
 from sio_server.conversation.runs import ClaimedRun, Runs
 from sio_server.dialog import outcome
+from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.streaming import RunStream
+from sio_server.protocol.errors import Unavailable
 from tests.served.dialogs import ANN, graph_of, said
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -45,7 +51,31 @@ ERRORS: dict[str, BaseException] = {
     "generator": GeneratorExit(),
     "timeout": TimeoutError("of its own"),
     "group": BaseExceptionGroup("both", [SystemExit(1), ValueError("bad")]),
+    # What our own store could raise as well: a graph may have a Redis client, or a client of Roomgraph.
+    "redis-lost": redis_errors.ConnectionError("its own Redis is away"),
+    "redis-slow": redis_errors.TimeoutError("its own Redis is slow"),
+    "redis-full": redis_errors.OutOfMemoryError("OOM"),
+    "refused": ConnectionRefusedError("its own service"),
+    "unavailable": Unavailable("its own server"),
+    "encode": UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "surrogates not allowed"),
+    "decode": UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
 }
+
+
+class Counting(MessagesState):
+    """A state with more than messages."""
+
+    counts: dict[str, int]
+
+
+class Handler(BaseCallbackHandler):
+    """A callback that raises; LangChain keeps only an Exception from its caller."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def on_chat_model_start(self, *args: Any, **options: Any) -> Any:
+        raise self._error
 
 
 async def misbehave(state: MessagesState) -> Any:
@@ -60,6 +90,23 @@ async def misbehave(state: MessagesState) -> Any:
         await loop.run_in_executor(None, sys.exit, 3)
     if how == "gather":
         await asyncio.gather(raise_it(ERRORS[what]), asyncio.sleep(5))
+    if how == "cause":
+        try:
+            raise ERRORS[what]
+        except BaseException as exc:
+            raise ValueError("of the graph") from exc
+    if how == "tool":
+        call = {"name": "fail", "args": {}, "id": "1", "type": "tool_call"}
+
+        def fail() -> str:
+            """Fail."""
+            raise ERRORS[what]
+
+        return await ToolNode([fail], handle_tool_errors=False).ainvoke(
+            {"messages": [AIMessage("", tool_calls=[call])]}
+        )
+    if how == "callback":
+        await FakeListChatModel(responses=["x"]).ainvoke("x", {"callbacks": [Handler(ERRORS[what])]})
     if how == "self":
         task = asyncio.current_task()
         assert task is not None
@@ -87,6 +134,8 @@ async def misbehave(state: MessagesState) -> Any:
         *(f"raise {name}" for name in ERRORS),
         *(f"task {name}" for name in ERRORS if name != "cancelled"),
         *("thread", "gather exit", "gather cancelled", "self"),
+        *("tool exit", "tool interrupt", "tool odd", "tool redis-lost", "tool decode"),
+        *("callback exit", "callback odd", "cause redis-lost", "cause decode"),
     ],
 )
 async def test_whatever_a_graph_raises_fails_its_own_run_after_the_usual_attempts(dialogs, what):
@@ -111,6 +160,62 @@ async def test_what_a_graph_leaves_behind_in_its_thread_ends_nothing(dialogs, wh
         assert (answer.type, answer.data["attempt"]) == ("answer", 1)
     assert "a graph tried to end the dialog's thread" in caplog.text
     assert host.failing == []
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), Odd("odd")], ids=repr)
+async def test_a_node_that_is_an_ordinary_function_fails_its_own_run_too(dialogs, error):
+    def work(state: MessagesState) -> Any:
+        raise error
+
+    host = await dialogs.serve(graph_of(work))
+    conversation = await dialogs.conversation()
+    failed = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert (failed.data["code"], failed.data["attempt"]) == ("graph_failed", 3)
+    assert host.failing == []
+
+
+async def test_a_store_of_ours_that_is_lost_is_no_failure_of_the_graph(dialogs, monkeypatch):
+    lost = [redis_errors.ConnectionError("away"), redis_errors.OutOfMemoryError("OOM")]
+    put = PlainRedisSaver.aput
+
+    async def lose(saver: PlainRedisSaver, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
+        if lost and metadata["step"] == 1:
+            raise lost.pop()
+        return await put(saver, config, checkpoint, metadata, versions)
+
+    monkeypatch.setattr(PlainRedisSaver, "aput", lose)
+    await dialogs.serve(graph_of(misbehave), attempts=1)
+    conversation = await dialogs.conversation()
+    answer = await dialogs.ended_with(conversation, run_id := await dialogs.send(conversation, "hello"))
+    assert (answer.type, answer.data["attempt"], lost) == ("answer", 3, [])
+    assert (await dialogs.record(conversation, run_id))["failures"] == "0"
+
+
+async def test_a_state_whose_text_cannot_be_kept_fails_at_once(dialogs):
+    async def work(state: Counting) -> Any:
+        return {"counts": {"\ud83d": 1}}
+
+    builder = StateGraph(Counting)
+    builder.add_node("work", work)
+    builder.add_edge(START, "work")
+    await dialogs.serve(builder)
+    conversation = await dialogs.conversation()
+    failed = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert (failed.data["code"], failed.data["attempt"]) == ("graph_failed", 1)
+    assert failed.data["reason"] == "the agent said something that is not text"
+
+
+async def test_a_graph_that_raises_since_its_time_was_up_is_told_of_as_too_slow(dialogs):
+    async def work(state: MessagesState) -> Any:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("the model was cancelled") from None
+
+    await dialogs.serve(graph_of(work), timeout_s=0.1)
+    conversation = await dialogs.conversation()
+    failed = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert (failed.data["code"], failed.data["attempt"]) == ("timeout", 1)
 
 
 async def test_a_timeout_of_the_graphs_own_is_not_told_as_the_runs_time_limit(dialogs):

@@ -49,18 +49,70 @@ def test_an_event_loop_outlives_whatever_tries_to_end_it(new_loop, caplog):
     assert "stopped before Future completed" in caplog.text
 
 
-async def test_a_dialog_thread_that_dies_is_seen_and_told(dialogs, caplog):
+def cancel_everything(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+
+
+async def test_a_dialog_whose_thread_ends_is_told_of_and_started_again(dialogs, caplog, monkeypatch):
+    monkeypatch.setattr(host_module, "FIRST_BACK_OFF_S", 0.3)
     host = await dialogs.serve(graph_of(lambda state: said("well")))
     assert host.failing == []
+    for number in range(1, 3):
+        loop = host._loop
+        assert loop is not None
+        loop.call_soon_threadsafe(cancel_everything, loop)
+        async with within(5, "the dialog's failure"):
+            assert await dialogs.failures.get() == "dialog"
+        assert host.failing == ["dialog"]
+        conversation = await dialogs.conversation()
+        answer = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+        assert (answer.text, host.failing) == ("well", [])
+        assert caplog.text.count("the dialog has ended: this node takes no runs") == number
+        assert caplog.text.count("the dialog was started again") == number
+
+
+async def test_a_dialog_that_cannot_be_built_again_is_tried_until_it_can(dialogs, caplog, monkeypatch):
+    monkeypatch.setattr(host_module, "FIRST_BACK_OFF_S", 0.05)
+    host = await dialogs.serve(graph_of(lambda state: said("well")))
+    build, errors = host._build, [ValueError("not now"), SystemExit(3)]
+
+    async def build_later() -> Any:
+        assert host.failing == ["dialog"]
+        if errors:
+            raise errors.pop()
+        return await build()
+
+    host._build = build_later
     loop = host._loop
     assert loop is not None
-    loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
-    async with within(5, "the dialog's failure"):
-        assert await dialogs.failures.get() == "dialog"
-    assert host._thread is not None
-    await asyncio.to_thread(host._thread.join, 5)
-    assert host.failing == ["dialog"]
-    assert "the dialog has ended: this node takes no more runs" in caplog.text
+    loop.call_soon_threadsafe(cancel_everything, loop)
+    conversation = await dialogs.conversation()
+    answer = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert (answer.text, errors, host.failing) == ("well", [], [])
+    assert caplog.text.count("the dialog could not be started again") == 2
+
+
+@pytest.mark.faults
+async def test_a_run_that_ends_its_dialog_twice_at_the_same_step_is_not_started_a_third_time(dialogs, monkeypatch):
+    monkeypatch.setattr(host_module, "FIRST_BACK_OFF_S", 0.05)
+    began: list[str] = []
+
+    async def work(state: MessagesState) -> Any:
+        text = str(state["messages"][-1].text)
+        began.append(text)
+        if text == "end it":
+            cancel_everything(asyncio.get_running_loop())
+            await asyncio.sleep(5)
+        return said("well")
+
+    host = await dialogs.serve(graph_of(work))
+    bad, good = await dialogs.conversation(), await dialogs.conversation()
+    failed = await dialogs.ended_with(bad, await dialogs.send(bad, "end it"))
+    assert (failed.type, failed.data.get("code")) == ("failed", "node_lost")
+    assert began == ["end it", "end it"]
+    answer = await dialogs.ended_with(good, await dialogs.send(good))
+    assert (answer.text, host.failing) == ("well", [])
 
 
 async def test_a_background_task_of_the_dialog_that_fails_is_seen_from_the_nodes_thread(dialogs, monkeypatch):

@@ -137,8 +137,10 @@ class Dialogs:
         """Start the dialog side of a node, in a thread of its own."""
         url = redis_url or self.redis_url
         here = asyncio.get_running_loop()
+        built = itertools.count(1)
 
         async def build() -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
+            self.leases.release_all()
             redis = connect(url)
             checkpoints = CheckpointStore(url, "plain")
 
@@ -147,7 +149,7 @@ class Dialogs:
                 await redis.aclose()
 
             await checkpoints.set_up()
-            runs = make_runs(Scripts(redis), node, node)
+            runs = make_runs(Scripts(redis), f"{node}.{next(built)}", node)
             attempts = self.attempts(graph, checkpoints, runs, **limits)
             queue = RunQueue(redis, url, node)
             return DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4), close

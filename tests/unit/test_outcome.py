@@ -18,6 +18,7 @@ from sio_server.dialog.outcome import (
     Tries,
     TryAgain,
     decide,
+    has_ended_nodes,
     too_many,
 )
 from sio_server.protocol.run import RunStatus
@@ -38,6 +39,10 @@ BY_THE_GRAPH = {
     GraphEnd.TIMED_OUT: failed("timeout", "the agent did not answer within 300 s"),
     GraphEnd.NO_ANSWER: failed("no_answer", "the agent gave no answer"),
     GraphEnd.NOT_TEXT: failed("graph_failed", "the agent said something that is not text"),
+    GraphEnd.GRAPH_CHANGED: failed(
+        "graph_changed", "the agent was changed meanwhile and cannot continue: send it again"
+    ),
+    GraphEnd.NODE_LOST: failed("node_lost", "the agent ended the nodes on which it worked at this step"),
     GraphEnd.TOO_MANY_STEPS: failed("too_many_steps", "the agent took too many steps without an answer"),
     GraphEnd.UNKNOWN_GRAPH: failed("unknown_graph", "this server has no agent 'teller'"),
     GraphEnd.TOO_MANY_ATTEMPTS: failed("interrupted_too_often", "the agent was interrupted too often"),
@@ -101,6 +106,11 @@ def test_a_stream_that_breaks_in_each_attempt_fails_the_run_with_a_reason_of_its
 def test_a_lost_store_is_no_failure_of_the_graph_and_its_pauses_are_bounded() -> None:
     ends = [decide(AttemptEnd(graph=GraphEnd.STORE_LOST), replace(LAST, attempt=n)) for n in range(1, 8)]
     assert ends == [TryAgain(failed=False, pause_s=pause) for pause in (0.5, 1.0, 2.0, 4.0, 4.0, 4.0, 4.0)]
+
+
+def test_a_run_that_ended_two_nodes_is_not_started_on_a_third_unless_another_may_have_ended_them() -> None:
+    assert [has_ended_nodes(lost, shared=False) for lost in range(4)] == [False, False, True, True]
+    assert [has_ended_nodes(lost, shared=True) for lost in range(6)] == [False] * 3 + [True] * 3
 
 
 def test_a_run_is_not_started_more_often_than_is_allowed() -> None:

@@ -287,7 +287,7 @@ export type Failed = {
   attempt: number;
   input_seq: number;
   replaces?: number;
-  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph";
+  code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph" | "graph_changed" | "node_lost" | "answer_too_large";
   reason: string;
 };
 

@@ -5,7 +5,7 @@
 -- the run would be stalled, or if it is stalled already, when the lease expires; or
 -- ok: token, run_id, attempt, input_seq, epoch, input (its envelope or ''), kind, failures, source (the thread to begin
 -- from or ''), began_from (the thread from which the first attempt began or ''), answers (JSON or ''), replaces (seq of
--- the entry that the run's will replace, or ''), graph, agent_name.
+-- the entry that the run's will replace, or ''), graph, agent_name, lost (how many nodes it has lost, see `adopt`).
 -- keys: conversation
 -- include: run once
 local node_id, node_name, holding, failed = unpack(ARGV)
@@ -25,6 +25,12 @@ return once(function(call_id)
       publish_run(string.sub(executed, #run_prefix + 1))
     end
     if holder then return {'held', 'ms', left_ms} end
+    -- A lease that expired, of another process, while its graph was at work: unless that process says otherwise (see
+    -- `retire`) it is gone.
+    local lost = redis.call('HMGET', record, 'token', 'begun', 'owner', 'shared', 'lost', 'status')
+    if lost[6] == 'stalled' and lost[2] == lost[1] and lost[3] ~= node_id then
+      redis.call('HSET', record, 'lost', (lost[5] or '') .. ' ' .. lost[1] .. (lost[4] == lost[1] and '?' or '!'))
+    end
   end
   -- The failed run may have been stopped since: then it is not the one that is taken, and nothing is counted.
   if failed ~= '' and redis.call('ZSCORE', unfinished, failed) then
@@ -52,11 +58,12 @@ return once(function(call_id)
   end
   local now_known = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name')
   local attempts = (redis.call('HGET', record, 'attempts') or '') .. ' ' .. now_known[1] .. '#' .. token
-  redis.call('HSET', record, 'status', 'running', 'node', node_name, 'token', token, 'chars', 0, 'attempts', attempts)
+  redis.call('HSET', record, 'status', 'running', 'node', node_name, 'owner', node_id, 'token', token, 'chars', 0, 'attempts', attempts)
   redis.call('DEL', record .. ':text', record .. ':reports')
   publish_run(run_id)
   return {'ok', 'token', token, 'run_id', run_id, 'attempt', attempt, 'input_seq', input_seq, 'epoch', now_known[1],
     'input', read_entry(input_seq) or '', 'kind', kind, 'failures', redis.call('HGET', record, 'failures'),
     'source', known[4] or source, 'began_from', source, 'answers', known[5] or '', 'replaces', known[6] or '',
-    'graph', now_known[2], 'agent_name', now_known[3]}
+    'graph', now_known[2], 'agent_name', now_known[3],
+    'lost', select(2, string.gsub(redis.call('HGET', record, 'lost') or '', ' ', ''))}
 end)

@@ -1,7 +1,13 @@
--- An owner that lost its lease may have written checkpoints since: have its thread deleted, unless the run continues from
--- it. Returns ok.
+-- An owner that lost its lease, and works on, may have written checkpoints since: have its thread deleted, unless the run
+-- continues from it. That its node was lost is taken back. Returns ok.
 -- keys: conversation
-local run_id, thread_id = unpack(ARGV)
-local used = redis.call('HGET', run_prefix .. run_id, 'thread') == thread_id
-if not used and redis.call('HGET', meta, 'thread') ~= thread_id then redis.call('SADD', retired, thread_id) end
+local run_id, thread_id, token = unpack(ARGV)
+local record = run_prefix .. run_id
+local known = redis.call('HMGET', record, 'thread', 'begun', 'lost')
+if known[1] ~= thread_id and redis.call('HGET', meta, 'thread') ~= thread_id then redis.call('SADD', retired, thread_id) end
+if known[2] == token then redis.call('HSET', record, 'begun', '') end
+if known[3] then
+  local kept = string.gsub(known[3], ' ' .. string.gsub(token, '%W', '%%%0') .. '[!?]', '')
+  redis.call('HSET', record, 'lost', kept)
+end
 return {'ok'}

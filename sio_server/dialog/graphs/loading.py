@@ -63,7 +63,8 @@ def _with_savers(graph: Graph, checkpointer: BaseCheckpointSaver[Any], store: Ba
     # what `compile` set afterwards. A shallow copy keeps the class, its interrupts, name, store and config.
     served = copy.copy(graph)
     served.checkpointer = checkpointer
-    served.store = store
+    if store is not None:
+        served.store = store
     return served
 
 

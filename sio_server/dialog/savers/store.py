@@ -13,6 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.dialog.savers.errors import WrongSaver, is_store_error
+from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
@@ -49,7 +50,7 @@ class CheckpointStore:
         )
         self._redis = with_our_connections(Redis.from_pool(pool))
         self._kind = kind
-        self.saver: Saver = PlainRedisSaver(self._redis)
+        self.saver: Saver = MarkedPlainSaver(self._redis)
 
     async def set_up(self, wait_s: float = SETUP_WAIT_S) -> None:
         """Make the saver and prepare Redis for it; other nodes may be doing the same at this moment.
@@ -90,13 +91,13 @@ class CheckpointStore:
 
     async def _prepared_saver(self) -> Saver:
         if self._kind == "plain":
-            return PlainRedisSaver(self._redis)
+            return MarkedPlainSaver(self._redis)
         if not await self._has_modules():
             raise WrongSaver(
                 "CHECKPOINTER=redis: this Redis has no JSON and Search. Write CHECKPOINTER=plain, or "
                 "use a Redis 8."
             )
-        saver = RedisSaver(redis_client=self._redis)
+        saver = MarkedRedisSaver(redis_client=self._redis)
         await saver.asetup()
         return saver
 
