@@ -77,9 +77,9 @@ class Scripted(BaseChatModel):
         reply = self._next(messages)
         turn = self._turn
         if isinstance(reply, str):
-            reply = [AIMessageChunk(reply[at : at + 3]) for at in range(0, len(reply), 3)]
+            reply = [AIMessageChunk(content=reply[at : at + 3]) for at in range(0, len(reply), 3)]
         elif isinstance(reply, AIMessage) and not isinstance(reply, AIMessageChunk):
-            calls = [
+            calls: list[Any] = [
                 {
                     "name": call["name"],
                     "args": json.dumps(call["args"]),
@@ -90,7 +90,7 @@ class Scripted(BaseChatModel):
             ]
             reply = [
                 AIMessageChunk(
-                    reply.content,
+                    content=reply.content,
                     tool_call_chunks=calls,
                     additional_kwargs=reply.additional_kwargs,
                     response_metadata=reply.response_metadata,

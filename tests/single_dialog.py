@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -93,9 +93,8 @@ class Dialog:
 
     async def attempt(self, run: ClaimedRun) -> Answer | Questions:
         self.stream = Written()
-        execution = Execution(
-            self.graph, self.saver, NoRecords(), run, self.stream, lambda name, number: None, max_steps=25
-        )  # type: ignore[arg-type]
+        saver, records, stream = cast(Any, self.saver), cast(Any, NoRecords()), cast(Any, self.stream)
+        execution = Execution(self.graph, saver, records, run, stream, lambda name, number: None, max_steps=25)
         return await execution.run_graph()
 
     async def say(self, text: str = "hello", *, attempt: int = 1, source: str | None = None) -> Any:

@@ -165,7 +165,7 @@ async def test_what_a_node_returns_without_a_model_is_said_whole() -> None:
 
 
 async def test_a_model_that_fails_and_is_called_again_is_said_in_two_parts_and_answered_in_one() -> None:
-    model = Scripted(replies=[[AIMessageChunk("Hel"), ValueError("lost")], "Hello"]).with_retry(
+    model = Scripted(replies=[[AIMessageChunk(content="Hel"), ValueError("lost")], "Hello"]).with_retry(
         wait_exponential_jitter=False
     )
 
@@ -325,9 +325,9 @@ async def test_messages_that_are_removed_and_added_again_are_not_said_again() ->
 
 async def test_reasoning_is_a_part_of_its_own_before_the_text() -> None:
     chunks = [
-        AIMessageChunk("", additional_kwargs={"reasoning_content": "let me "}),
-        AIMessageChunk("", additional_kwargs={"reasoning_content": "think"}),
-        AIMessageChunk("Yes"),
+        AIMessageChunk(content="", additional_kwargs={"reasoning_content": "let me "}),
+        AIMessageChunk(content="", additional_kwargs={"reasoning_content": "think"}),
+        AIMessageChunk(content="Yes"),
     ]
     model = Scripted(replies=[chunks])
 
