@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
-from sio_clients.errors import ConversationReset, RoomgraphError, from_wire
+from sio_clients.errors import ConversationReset, Refused, RoomgraphError, from_wire
 from sio_clients.sending import Pipeline
 from sio_server.protocol.events import ClientEvent, Entry
 from sio_server.protocol.position import Position
@@ -41,6 +42,9 @@ class Ack:
         return Position(self.epoch, self.seq)
 
 
+MAX_PAGES = 1024  # of a long entry, of 64 kB each
+
+
 class _Requester(Protocol):
     """The part of a client that a conversation needs."""
 
@@ -64,6 +68,7 @@ class Conversation:
         self._draft_rev = 0
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
+        self._unread: list[Entry] = []  # taken from the queue, and not handed on: its reading was cancelled
         self._pipeline = Pipeline(client.request)
 
     @property
@@ -98,24 +103,49 @@ class Conversation:
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
 
+        A long one is read whole before it is handed on. It keeps `pages`, and is shortened, only when the log no
+        longer has it, or it has more than MAX_PAGES.
         Raises ConversationReset when the entries seen before are void; iterate again for the snapshot.
         Raises Refused when this user is no longer a member.
         """
         while True:
-            item = await self._queue.get()
+            item = self._unread.pop() if self._unread else await self._queue.get()
             if item is None:
                 return
             if isinstance(item, RoomgraphError):
                 raise item
-            yield item
+            if item.pages:
+                try:
+                    whole = await self.whole(item)
+                except BaseException:
+                    self._unread.append(item)
+                    raise
+                yield whole
+            else:
+                yield item
+
+    async def whole(self, entry: Entry) -> Entry:
+        """The entry with its whole data; itself when it is not shortened, or can no longer be read."""
+        if not entry.pages or entry.pages > MAX_PAGES:
+            return entry
+        texts: list[str] = []
+        request = {"conversation_id": self.id, "seq": entry.seq}
+        while len(texts) < entry.pages:
+            try:
+                page = await self._client.request(ClientEvent.ENTRY_READ, {**request, "page": len(texts)})
+            except Refused:
+                return entry
+            if (page["epoch"], page["pages"]) != (entry.epoch, entry.pages):
+                return entry  # the log has started over
+            texts.append(page["text"])
+        return entry.model_copy(update={"data": json.loads("".join(texts)), "pages": None})
 
     async def history(self, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """Older entries, just below `before` (default: the end of the log), in ascending order."""
         request: dict[str, Any] = {"conversation_id": self.id, "limit": limit}
         if before is not None:
             request["before"] = before
-        page = await self._client.request(ClientEvent.HISTORY_READ, request)
-        return [Entry.model_validate(item) for item in page["entries"]]
+        return await self._entries_of(await self._client.request(ClientEvent.HISTORY_READ, request))
 
     async def log(self) -> list[Entry]:
         """The whole log, read page by page."""
@@ -123,9 +153,13 @@ class Conversation:
         while True:
             request = {"conversation_id": self.id, "after": entries[-1].seq if entries else 0, "limit": 200}
             page = await self._client.request(ClientEvent.HISTORY_READ, request)
-            entries += [Entry.model_validate(item) for item in page["entries"]]
+            entries += await self._entries_of(page)
             if not page["entries"] or entries[-1].seq >= page["head"]:
                 return entries
+
+    async def _entries_of(self, page: dict[str, Any]) -> list[Entry]:
+        """The entries of a page of history, long ones whole."""
+        return [await self.whole(Entry.model_validate(item)) for item in page["entries"]]
 
     async def members(self) -> list[dict[str, Any]]:
         """The members: `{user_id, role, online}`."""

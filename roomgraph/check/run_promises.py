@@ -10,7 +10,7 @@ from roomgraph.check.history import RESOLVED, Execution, RunView, Seen
 from roomgraph.check.index import Index
 
 # Events that come only when the version that they are about exists.
-_OF_A_VERSION = frozenset({"run:changed", "run:written", "run:reported"})
+_OF_A_VERSION = frozenset({"run:changed", "run:written"})
 _COPY_S = 1.0  # at the most, from when an attempt copies what is committed until it begins its first step
 
 

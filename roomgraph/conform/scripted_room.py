@@ -74,8 +74,8 @@ class ScriptedRoom:
         if new:
             run["parts"].append({"part": 0, **first, "text": ""})
         run["parts"][0]["text"] += text
-        named = {"run_id": run_id, "version": run["version"], "part": 0, "text": text}
-        return self.event("run:written", **named, **(first if new else {}))
+        part = {"part": 0, "text": text, **(first if new else {})}
+        return self.event("run:written", run_id=run_id, version=run["version"], parts=[part], reports=[])
 
     def answer(self, run_id: str, text: str, **more: Any) -> Event:
         """The run ends."""

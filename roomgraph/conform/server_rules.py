@@ -92,8 +92,9 @@ async def an_answer_is_streamed_and_ends_with_its_entry(table: Table) -> None:
     message = next(p for n, p in ann.stream(room) if n == "entry:appended" and p["type"] == "message")
     expect(message["data"].get("run_id") == ack["run_id"], "the message does not name its run")
     if final is not None:
+        written = [p for n, p in bob.stream(room) if n == "run:written" and p["n"] > view["n"]]
         so_far = "".join(part["text"] for part in view["runs"][0]["parts"])
-        rest = "".join(p["text"] for n, p in bob.stream(room) if n == "run:written" and p["n"] > view["n"])
+        rest = "".join(part["text"] for payload in written for part in payload["parts"])
         expect(so_far + rest == final["data"]["text"], f"{so_far!r} + {rest!r} != {final['data']['text']!r}")
         expect(final["turn_id"] == ack["seq"], "the final entry does not name its turn")
 

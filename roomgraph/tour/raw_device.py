@@ -319,7 +319,7 @@ class RawDevice:
         room = self.rooms.get(payload.get("conversation_id", ""))
         if room is None:
             return
-        if event in ("entry:appended", "run:changed", "run:written", "run:reported"):
+        if event in ("entry:appended", "run:changed", "run:written"):
             if not room.syncing or room.member or room.asked:
                 self._show(room, room.live(payload))
             elif event == "entry:appended":

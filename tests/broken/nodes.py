@@ -23,7 +23,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.store import script_files
 
 FENCE = r"if (redis\.call\('HGET', lease, 'token'\)|held\[1\]) ~= token then return \{'stale'\} end"
-FENCED = ("renew_lease.lua", "add_text.lua", "add_report.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")
+FENCED = ("renew_lease.lua", "add_written.lua", "adopt.lua", "hand_over.lua", "finish_run.lua")
 
 
 def edit(module: Any, edits: dict[str, tuple[str, str]]) -> None:

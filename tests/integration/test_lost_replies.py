@@ -27,7 +27,7 @@ from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
-from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.events import ENTRY_BYTES_SHOWN, ConversationCreate
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import RunStatus
 from sio_server.store import script_files
@@ -94,8 +94,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
         assert isinstance(taken, ClaimedRun), taken
         return taken
 
-    async def end(run: ClaimedRun, status: RunStatus, **more: Any) -> None:
-        data = {"text": "x", **({"interrupts": []} if more else {})}
+    async def end(run: ClaimedRun, status: RunStatus, size: int = 1, **more: Any) -> None:
+        data = {"text": "x" * size, **({"interrupts": []} if more else {})}
         await do(runs.finish_run(run, status, data, threads_kept=2, **more))
 
     beat = await nodes.heartbeat()
@@ -126,9 +126,10 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(runs.hand_over_run(run))
     run = await take()
     await do(runs.adopt_thread(run))
-    await end(run, RunStatus.ANSWERED)
+    await end(run, RunStatus.ANSWERED, size=ENTRY_BYTES_SHOWN)
     await do(runs.retire_thread(run))
     seq = (await log.get_view(ROOM, "ann")).bounds.head
+    await do(log.read_long(ROOM, "bob", seq, 1))
     await do(turns.regenerate(ROOM, ANN, seq, run_id="r3", request=asked(ANN)))
     await take()
     await do(turns.stop(ROOM, BOB, None, request=asked(BOB)))

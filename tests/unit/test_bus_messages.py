@@ -33,7 +33,7 @@ def message(event: str, payload: Any, room: Any, **more: Any) -> str:
 def test_a_message_with_an_event_of_ours_is_parsed() -> None:
     event = parse_bus_message(message("entry:appended", ENTRY, "conversation:plans"))
     assert event == ("entry:appended", ENTRY, "conversation:plans")
-    for name in ("run:changed", "run:written", "run:reported"):
+    for name in ("run:changed", "run:written"):
         assert parse_bus_message(message(name, RUN, "conversation:plans"))
     assert parse_bus_message(message("presence:changed", {}, ["conversation:a", "conversation:b"]))
     assert parse_bus_message(
@@ -78,7 +78,7 @@ def test_a_message_with_an_event_of_ours_is_parsed() -> None:
         message("run:written", RUN, "sid-of-a-session"),
         message("run:written", [], "conversation:plans"),
         message("run:changed", {**RUN, "n": True}, "conversation:plans"),
-        message("run:reported", {"conversation_id": "plans"}, "conversation:plans"),
+        message("run:written", {"conversation_id": "plans"}, "conversation:plans"),
         message("run:started", RUN, "conversation:plans"),
         message("presence:changed", {}, {"a": 1}),
         message("presence:changed", {}, "sid-of-a-session"),
