@@ -174,13 +174,13 @@ class Execution:
         if start.root is None or MESSAGES not in self._graph.channels:
             return Earlier()
         values = start.root.checkpoint["channel_values"]
-        if MESSAGES not in values:  # a DeltaChannel's value is put together from its history
+        if not isinstance(values.get(MESSAGES), list):  # a DeltaChannel is put together from its history
             values = (await self._graph.aget_state(_config_of(start.root))).values
         return Earlier.of(values, start.root, asked=self._run.kind == "resume")
 
     async def _after_unanswered_calls(self, message: HumanMessage, tip: Tip, config: RunnableConfig) -> Any:
         """The message; after errors for unanswered tool calls, in a state that could not be repaired as a copy."""
-        if tip.root is None or MESSAGES in tip.root.checkpoint["channel_values"]:
+        if tip.root is None or isinstance(tip.root.checkpoint["channel_values"].get(MESSAGES), list):
             return [message]
         known = messages_of((await self._graph.aget_state(config)).values)
         answered = with_answers(known)

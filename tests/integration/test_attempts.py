@@ -16,7 +16,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from redis import exceptions as redis_errors
 
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.dialog import outcome
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.streaming import RunStream
@@ -290,7 +290,7 @@ async def test_a_failure_is_counted_for_the_run_whose_attempt_failed_whichever_i
 class BrokenStream(Runs):
     """Cannot show any report."""
 
-    async def add_report(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
         raise ValueError("it cannot be shown")
 
 

@@ -11,9 +11,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
-from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.graph.message import _messages_delta_reducer
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
@@ -194,10 +192,6 @@ async def test_a_turn_is_regenerated_after_a_stopped_one() -> None:
 
 class Added(TypedDict):
     messages: Annotated[list[AnyMessage], operator.add]
-
-
-class Deltas(TypedDict):
-    messages: Annotated[list[AnyMessage], DeltaChannel(_messages_delta_reducer)]
 
 
 class Validated(BaseModel):
