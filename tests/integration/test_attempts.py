@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.config import get_stream_writer
 from langgraph.graph import MessagesState
 
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.dialog import outcome
 from sio_server.dialog.streaming import RunStream
 from tests.served.dialogs import ANN, graph_of, said
@@ -183,9 +183,9 @@ async def test_a_failure_is_counted_for_the_run_whose_attempt_failed_whichever_i
 
 
 class BrokenStream(Runs):
-    """Cannot show any report."""
+    """Cannot show anything."""
 
-    async def add_report(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
         raise ValueError("it cannot be shown")
 
 
