@@ -25,7 +25,8 @@ def test_shortened_data_fits_and_its_questions_keep_their_ids_and_forms(value: A
     assert len(to_json(short).encode()) <= ENTRY_BYTES_SHOWN
     assert [item["interrupt_id"] for item in short["interrupts"]] == ["r:0", "r:1", "r:2"]
     assert [item["form"] for item in short["interrupts"]] == [FORM] * 3
-    assert LONG.startswith(short["text"]) and len(short["text"]) >= 8192
+    assert LONG.startswith(short["text"])
+    assert len(short["text"]) >= 8192
     assert "parts" not in short
 
 
