@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sio_clients import Refused
 from tests.served.devices import Device
 from tests.served.zoo import call, parts_of, previewed, reported_tools, script, texts, tools_of
 from tests.waiting import poll
@@ -98,6 +99,12 @@ async def test_an_agent_answers_twice_and_shows_who_says_what(zoo, devices, kind
     assert tools_of(again) == [], "tools of an earlier turn are not reported again"
 
 
+async def test_a_plain_chat_answers_twice(devices):
+    ann = await devices.start("chat")
+    for text in ("Hello.", "Hello again."):
+        assert (await turn(ann, f"say {text}")).data["text"] == text
+
+
 WAITS = {
     "agent": "call wait_for PATH",
     "mcp": "call brew_until PATH",
@@ -120,6 +127,18 @@ async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, devices, tmp_path,
     answer = await turn(ann, "say Here I am.")
     assert (answer.type, answer.data.get("text", "").strip()) == ("answer", "Here I am.")
     assert (await turn(ann, "say And here.")).type == "answer"
+
+
+@pytest.mark.parametrize("provider", ["", "_anthropic"])
+async def test_a_message_that_interrupts_a_tool_is_answered(zoo, devices, tmp_path, provider):
+    ann = await devices.start("agent" + provider, multitask_strategy="interrupt")
+    before = len(zoo.executed())
+    ack = await ann.conversation.send(call("wait_for", path=str(tmp_path / "gate")))
+    await poll(lambda: len(zoo.executed()) > before, "the tool")
+    assert (await turn(ann, "say Something else.")).data["text"] == "Something else."
+    assert (await ann.ended(ack.run_id)).type == "stopped"
+    again = await ann.conversation.regenerate(ann.of_type("answer")[-1].seq)
+    assert (await ann.ended(again)).data["text"] == "Something else."
 
 
 # --- approvals
@@ -152,6 +171,16 @@ async def test_a_mail_is_sent_as_people_decide(zoo, devices, provider, decision,
     assert said in answer.data["text"]
     assert zoo.executed()[before:] == sent
     assert (await turn(ann, "say Thanks.")).type == "answer"
+
+
+async def test_a_decision_that_is_not_allowed_is_refused_and_the_question_stays_open(zoo, devices):
+    ann = await devices.start("approvals")
+    (question,) = (await turn(ann, MAIL)).data["interrupts"]
+    for wrong in ({"type": "respond", "message": "hm"}, {"type": "aprove"}, {}):
+        with pytest.raises(Refused, match="decisions"):
+            await ann.conversation.respond(question["interrupt_id"], {"decisions": [wrong]})
+    ack = await ann.conversation.respond(question["interrupt_id"], {"decisions": [{"type": "approve"}]})
+    assert (await ann.ended(ack["run_id"])).data["text"] == "Done: sent to bo: tea"
 
 
 async def test_a_message_instead_of_a_decision_leaves_a_dialog_that_goes_on(zoo, devices):
