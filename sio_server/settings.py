@@ -60,7 +60,7 @@ _HINTS = {
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
     "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
-    "REPORT_STATE": "write on (members see what the nodes of a graph return) or off (they see the nodes' names)",
+    "REPORT_NODES": "write off (members see none of a graph's nodes), names, or full (also what the nodes return)",
     "DRAIN_GRACE": "write how many seconds runs may go on after SIGTERM, from 0 to 600",
     "GRAPH": "write concierge, echo, assistant or package.module:attribute",
     "GRAPH_INPUT": "write the key of the graph's state that gets the text, or . where the text is the input",
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     max_answer_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 8_388_608
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    report_state: Literal["on", "off"] = "off"
+    report_nodes: Literal["off", "names", "full"] = "names"
     recursion_limit: Annotated[int, Field(ge=1, le=10_000)] = 100
     drain_grace: Annotated[float, Field(ge=0, le=600)] = 5.0
     graph: Annotated[str, Field(min_length=1)] = "concierge"
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
         return [
             *(["guests"] if self.auth_mode == "guest" else []),
             *(["stage"] if self.stage_key else []),
-            *(["state_reports"] if self.report_state == "on" else []),
+            *(["state_reports"] if self.report_nodes == "full" else []),
         ]
 
     @property

@@ -194,7 +194,7 @@ class Dialog:
                 attempts=settings.run_attempts,
                 steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
-                report_state=settings.report_state == "on",
+                report_nodes=settings.report_nodes,
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
             trace=core.trace,

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 from sio_server.conversation.runs import AnswerTooLarge, ClaimedRun, LeaseLost, Runs
-from sio_server.dialog.execution import Answer, Execution, Graph, Questions
+from sio_server.dialog.answers import Answer, Questions
+from sio_server.dialog.execution import Execution, Graph
 from sio_server.dialog.failures import EndedNodes, graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
 from sio_server.dialog.graphs.served import Served
@@ -36,6 +37,7 @@ from sio_server.dialog.outcome import (
     too_many,
 )
 from sio_server.dialog.reopening import asks_again, questions_again
+from sio_server.dialog.reports import ReportNodes
 from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
@@ -62,7 +64,7 @@ class RunLimits:
     attempts: int  # at a graph that fails
     steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
-    report_state: bool = False  # members are shown what the graph's nodes return, and not their names only
+    report_nodes: ReportNodes = "names"  # what members are shown of the graph's nodes
 
 
 class Attempts:
@@ -211,7 +213,7 @@ class Attempts:
             stream,
             on_step,
             max_steps=self._limits.steps,
-            report_state=self._limits.report_state,
+            report_nodes=self._limits.report_nodes,
             served=self._served.get(run.graph),
         )
         limit = asyncio.timeout(self._limits.timeout_s)
@@ -270,7 +272,7 @@ class Attempts:
         except Exception:
             log.exception("the questions of a run could not be read again: run=%s", run.run_id)
             return how, said
-        return (again, Questions(questions, "")) if questions else (how, said)
+        return (again, Questions(questions)) if questions else (how, said)
 
     async def _finish(self, run: ClaimedRun, how: Finish, said: Said) -> list[str]:
         """Write the final entry; return threads to delete.

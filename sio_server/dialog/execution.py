@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.pregel import Pregel
-from langgraph.types import Command, Interrupt
+from langgraph.types import Command, Interrupt, Overwrite
 
 from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.answers import STRUCTURED, Answer, Earlier, Questions, Said, messages_of
 from sio_server.dialog.breakpoints import BREAKPOINT, breakpoint_question, nodes_ahead, unasked_breakpoint
 from sio_server.dialog.changed_graph import check_question, check_unchanged
-from sio_server.dialog.graphs.adapters import Adapter
+from sio_server.dialog.graphs.adapters import MESSAGES, Adapter
 from sio_server.dialog.graphs.served import Served
-from sio_server.dialog.reports import bounded_json, tool_calls, tool_outcome
+from sio_server.dialog.message_parts import data_part, is_bookkeeping
+from sio_server.dialog.reports import ReportNodes, bounded_json, tool_calls, tool_outcome
 from sio_server.dialog.savers.store import Saver
+from sio_server.dialog.speakers import Speakers
+from sio_server.dialog.speech import Speech
 from sio_server.dialog.streaming import RunStream
-from sio_server.dialog.threads import config_of, copy_tip, read_tip, tip_of
+from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
+from sio_server.dialog.tool_calls import with_answers
 from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
-MODES: list[Literal["messages", "updates", "custom", "values"]] = ["messages", "updates", "custom", "values"]
+MODES: list[Literal["updates", "custom", "values"]] = ["updates", "custom", "values"]
 
 
 class NoAnswer(Exception):
-    """The graph ended without a message from the assistant."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The text of the graph's answer, and the tools it called for it."""
-
-    text: str
-    tools: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Questions:
-    """The graph waits for answers to its interrupts; `said` is its text in this attempt."""
-
-    interrupts: list[Interrupt]
-    said: str
+    """The graph ended and has said nothing."""
 
 
 class Execution:
@@ -60,16 +48,16 @@ class Execution:
         on_step: Callable[[str, int], None],
         *,
         max_steps: int,
-        report_state: bool = False,
+        report_nodes: ReportNodes = "names",
         served: Served | None = None,
     ) -> None:
         """`adopt(checkpoint_id)` is awaited when the graph is about to continue from that checkpoint.
 
-        `report_state`: what nodes return is reported, and not their names only. `served`: what the graph takes;
-        None: messages and no context.
+        `report_nodes`: whether the nodes that have run are reported, and what they return. `served`: what the
+        graph takes; None: messages and no context.
         """
         self._graph = graph
-        self._report_state = report_state
+        self._report_nodes = report_nodes
         self._adapter = served.adapter if served else None
         self._context_schema = served.context if served else None
         self._saver = saver
@@ -81,12 +69,12 @@ class Execution:
         self._stopped = False  # at a breakpoint
         self._ahead: list[str] = []  # nodes that the graph continues with when a breakpoint is answered
         self._reported: set[tuple[str, str]] = set()
-        self._part: int | None = None  # that of the message that speaks
-        self._said_by: str | None = None
         self._values: Any = {}
         self._on_step = on_step  # called with a node's name, and the checkpoints of the run that its step made
         self._checkpoints = 0
         self._ran: list[str] = []  # nodes of the graph whose step has no checkpoint yet
+        self._earlier = Earlier()
+        self._structured = False
 
     async def run_graph(self) -> Answer | Questions:
         """Execute until the graph ends or asks.
@@ -100,6 +88,8 @@ class Execution:
         if self._context_schema is not None:
             context = self._context_schema.make(context)
         given = await self._begin(config)
+        speech = Speech(self._stream, Speakers(self._graph, self._run.graph, self._run.agent_name))
+        config["callbacks"] = [speech]
         if given != {} and not self._ahead:
             parts = self._graph.astream(
                 given, config, context=context, stream_mode=MODES, subgraphs=True, durability="sync"
@@ -110,12 +100,21 @@ class Execution:
             self._ahead = nodes_ahead(await self._graph.aget_state(config, subgraphs=True))
         if self._ahead:
             self._interrupts = [breakpoint_question(self._ahead)]
+        said = Said(
+            self._values if isinstance(self._values, dict) else {},
+            self._message_id,
+            self._earlier,
+            speech,
+            self._stream.parts,
+            self._run.agent_name,
+            self._structured,
+        )
         if self._interrupts:
-            return Questions(self._interrupts, self._stream.said)
-        answer = self._answer()
-        if self._adapter is not None:
-            answer = Answer(valid_unicode(await self._adapted(self._adapter) or ""), answer.tools)
-        if not answer.text:
+            return Questions(self._interrupts, said.before_question())
+        answer = said.answer()
+        if self._adapter is not None and (text := await self._adapted(self._adapter)):
+            answer = Answer(valid_unicode(text), tools=answer.tools if answer else [])
+        if answer is None:
             raise NoAnswer("the graph ended without an answer")
         return answer
 
@@ -127,18 +126,26 @@ class Execution:
         run, saver = self._run, self._saver
         has_subgraphs = any(True for _ in self._graph.get_subgraphs())
         continues = run.attempt > 1 or run.kind == "resume"
-        copied = []
-        if run.source:
-            copied = await copy_tip(saver, run, whole=continues, subgraphs=continues or has_subgraphs)
-        tip = tip_of(copied)
-        await self._adopt(tip.root.checkpoint["id"] if tip.root else "")
         started: list[CheckpointTuple] = []
-        if run.began_from and (run.attempt > 1 or run.kind == "resume"):
+        if run.began_from and continues:
             started = await read_tip(saver, run.began_from, subgraphs=run.kind == "resume")
         start = tip_of(started)
+        copied: list[CheckpointTuple] = []
+
+        def repaired(latest: list[CheckpointTuple]) -> list[CheckpointTuple]:
+            # Not in the middle of a turn, when the calls are being answered.
+            begins = run.kind == "message" and not (continues and tip_of(latest).is_beyond(start))
+            return [_with_answered_calls(item) for item in latest] if begins else latest
+
+        if run.source:
+            subgraphs = continues or has_subgraphs
+            copied = await copy_tip(saver, run, whole=continues, subgraphs=subgraphs, change=repaired)
+        tip = tip_of(copied)
+        await self._adopt(tip.root.checkpoint["id"] if tip.root else "")
         is_beyond = run.attempt > 1 and tip.is_beyond(start)
         if is_beyond or run.kind == "resume":
             check_unchanged(self._graph, copied)
+        self._earlier = await self._state_before(start if continues else tip)
         if run.attempt > 1:
             self._ahead = await unasked_breakpoint(self._graph, saver, config, copied, started)
         if is_beyond:
@@ -158,7 +165,30 @@ class Execution:
         data = run.input["data"]
         # Plain strings only: the checkpointer revives dictionaries that are shaped like constructors.
         message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=self._message_id)
-        return self._adapter.input(message) if self._adapter else {"messages": [message]}
+        if self._adapter is not None:
+            return self._adapter.input(message)
+        return {"messages": await self._after_unanswered_calls(message, tip, config)}
+
+    async def _state_before(self, start: Tip) -> Earlier:
+        """What was in the state when the run began."""
+        if start.root is None or MESSAGES not in self._graph.channels:
+            return Earlier()
+        values = start.root.checkpoint["channel_values"]
+        if not isinstance(values.get(MESSAGES), list):  # a DeltaChannel is put together from its history
+            values = (await self._graph.aget_state(_config_of(start.root))).values
+        return Earlier.of(values, start.root, asked=self._run.kind == "resume")
+
+    async def _after_unanswered_calls(self, message: HumanMessage, tip: Tip, config: RunnableConfig) -> Any:
+        """The message; after errors for unanswered tool calls, in a state that could not be repaired as a copy."""
+        if tip.root is None or isinstance(tip.root.checkpoint["channel_values"].get(MESSAGES), list):
+            return [message]
+        known = messages_of((await self._graph.aget_state(config)).values)
+        answered = with_answers(known)
+        if answered is None:
+            return [message]
+        if answered[: len(known)] == known:
+            return [*answered[len(known) :], message]
+        return Overwrite([*answered, message])
 
     @property
     def _message_id(self) -> str:
@@ -166,11 +196,7 @@ class Execution:
         return f"{self._run.conversation_id}:{self._run.input_seq}"
 
     def _on_part(self, namespace: Any, mode: Any, part: Any) -> None:
-        if mode == "messages":
-            message = part[0]
-            if isinstance(message, (AIMessage, AIMessageChunk)):
-                self._say(message.id, valid_unicode(str(message.text)))
-        elif mode == "custom":
+        if mode == "custom":
             self._stream.add_report({"kind": "custom", "data": bounded_json(part)})
         elif mode == "updates":
             for node, update in part.items():
@@ -183,11 +209,8 @@ class Execution:
                 self._report_tools(update)
                 if not namespace:
                     self._ran.append(node)
-                names = [name.split(":")[0] for name in namespace]
-                report: dict[str, Any] = {"kind": "node", "path": [*names, node]}
-                if self._report_state:
-                    report["data"] = bounded_json(update)
-                self._stream.add_report(report)
+                    self._add_structured(update)
+                self._report_node([name.split(":")[0] for name in namespace] + [node], update)
         elif mode == "values" and not namespace:
             self._values = part
             if self._ran:
@@ -196,19 +219,22 @@ class Execution:
                     self._on_step(node, self._checkpoints)
                 self._ran.clear()
 
-    def _say(self, message_id: str | None, text: str) -> None:
-        """Each message says its own part."""
-        if not text:
-            return
-        if self._part is None or self._said_by not in (None, message_id):
-            self._part = self._stream.begin_part("text", self._run.agent_name)
-        self._said_by = message_id
-        self._stream.add_text(self._part, text)
+    def _report_node(self, path: list[str], update: Any) -> None:
+        report: dict[str, Any] = {"kind": "node", "path": path}
+        if self._report_nodes == "full":
+            report["data"] = bounded_json(update)
+        if self._report_nodes != "off":
+            self._stream.add_report(report)
 
     def _report_tools(self, update: Any) -> None:
-        """Report tool calls and their results, each once: those of a subgraph come again from its parent graph."""
+        """Report tool calls and their results, each once: those of a subgraph come again from its parent graph.
+
+        An agent that is a node returns its whole history, in which there are calls of earlier turns.
+        """
         updates = update if isinstance(update, list) else [update]
-        for message in (m for item in updates for m in _messages(item)):
+        for message in (m for item in updates for m in messages_of(item)):
+            if message.id in self._earlier.ids or is_bookkeeping(message):
+                continue
             news = []
             if isinstance(message, AIMessage):
                 news = tool_calls([message])
@@ -219,14 +245,12 @@ class Execution:
                     self._reported.add((tool["id"], tool["status"]))
                     self._stream.add_report({"kind": "tool", "tool": tool})
 
-    def _answer(self) -> Answer:
-        """The last text of the assistant since the message of this run, or of a tool that answers for it."""
-        messages = list(_messages(self._values))
-        asked_at = next((n for n, item in enumerate(messages) if item.id == self._message_id), -1)
-        since = messages[asked_at + 1 :] if asked_at >= 0 or self._adapter is None else []
-        spoken = [item.text for item in since if isinstance(item, AIMessage) and item.text]
-        spoken = spoken or [item.text for item in since if isinstance(item, ToolMessage) and item.text]
-        return Answer(valid_unicode(str(spoken[-1])) if spoken else "", tool_calls(since))
+    def _add_structured(self, update: Any) -> None:
+        for item in update if isinstance(update, list) else [update]:
+            if isinstance(item, dict) and item.get(STRUCTURED) is not None:
+                self._structured = True
+                part = data_part(item[STRUCTURED], self._run.agent_name)
+                self._stream.begin_part(part.kind, part.speaker, part.data)
 
     async def _adapted(self, adapter: Adapter) -> str | None:
         """What the graph has written for its answer in this turn; what it has kept from an earlier one is none."""
@@ -244,9 +268,16 @@ class Execution:
         return latest.checkpoint["channel_versions"].get(channel) if latest else None
 
 
-def _messages(state: Any) -> list[BaseMessage]:
-    if not isinstance(state, dict):
-        return []
-    found = state.get("messages", [])
-    found = found if isinstance(found, list) else [found]
-    return [item for item in found if isinstance(item, BaseMessage)]
+def _config_of(item: CheckpointTuple) -> RunnableConfig:
+    configurable = item.config["configurable"]
+    return {"configurable": {"thread_id": configurable["thread_id"]}}
+
+
+def _with_answered_calls(item: CheckpointTuple) -> CheckpointTuple:
+    """The checkpoint, with an error for each tool call in its messages that has no result."""
+    values = item.checkpoint["channel_values"]
+    messages = values.get("messages")
+    answered = with_answers(messages) if isinstance(messages, list) else None
+    if answered is None:
+        return item
+    return item._replace(checkpoint={**item.checkpoint, "channel_values": {**values, "messages": answered}})

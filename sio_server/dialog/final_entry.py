@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from langgraph.types import Interrupt
 
 from sio_server.conversation.answer_schema import is_schema
 from sio_server.conversation.runs import ClaimedRun
-from sio_server.dialog.execution import Answer, Questions
+from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.outcome import Finish
 from sio_server.dialog.reports import plain_json
+from sio_server.dialog.streaming import Part
 from sio_server.protocol.forms import form_in_words, form_of
 from sio_server.protocol.run import agent_id
 
@@ -22,15 +23,35 @@ def final_entry(run: ClaimedRun, how: Finish, said: Said) -> tuple[dict[str, Any
     """The data of the entry, and of each interrupt that it tells our id and the graph's own."""
     data: dict[str, Any] = {"role": "assistant", "user_id": agent_id(run.graph), "name": run.agent_name}
     if isinstance(said, Answer):
-        return {**data, "text": said.text, "tools": said.tools}, []
+        return {
+            **data,
+            "text": said.text,
+            **_parts(said.parts, run.agent_name, said.text),
+            "tools": said.tools,
+        }, []
     if isinstance(said, Questions):
         if how.reason:
             data["reason"] = how.reason
         asked = describe_interrupts(said.interrupts, run.run_id)
-        texts = [said.said, *(form_in_words(item["form"]) for item in asked)]
+        spoken = [part.text for part in said.parts if part.kind == "text"]
+        texts = [*spoken, *(form_in_words(item["form"]) for item in asked)]
         ids = [(ours["interrupt_id"], its.id) for ours, its in zip(asked, said.interrupts, strict=True)]
-        return {**data, "text": "\n\n".join(text for text in texts if text), "interrupts": asked}, ids
+        parts = _parts(said.parts, run.agent_name, "\n\n".join(spoken))
+        return {**data, "text": "\n\n".join(text for text in texts if text), **parts, "interrupts": asked}, ids
     return {**data, "code": how.code, "reason": how.reason}, []
+
+
+def _parts(parts: Sequence[Part], agent: str, text: str) -> dict[str, Any]:
+    """`parts` of an entry, unless they are but a text of the agent's own."""
+    if not parts or list(parts) == [Part("text", agent, text)]:
+        return {}
+    shown: list[dict[str, Any]] = [
+        {"kind": part.kind, "speaker": part.speaker, "text": part.text} for part in parts
+    ]
+    for item, part in zip(shown, parts, strict=True):
+        if part.data is not None:
+            item["data"] = part.data
+    return {"parts": shown}
 
 
 def describe_interrupts(interrupts: Iterable[Interrupt], run_id: str) -> list[dict[str, Any]]:

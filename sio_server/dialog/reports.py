@@ -7,13 +7,16 @@ import math
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from pydantic import BaseModel, TypeAdapter
 
 from sio_server.protocol.text import valid_unicode
 from sio_server.store.json_text import to_json
+
+# What members are told of the nodes that have run: nothing, their names, or also what they return.
+ReportNodes = Literal["off", "names", "full"]
 
 MAX_REPORT_CHARS = 4096  # of JSON; a longer report is cut and marked
 MAX_TOOLS = 50  # tool calls named in an answer
@@ -35,26 +38,28 @@ def plain_json(value: Any, depth: int = 0) -> Any:
         return f"<{type(value).__name__}>"
 
 
-def bounded_json(value: Any) -> Any:
-    """A plain value, or the beginning of its JSON as `{truncated}` when it is too long."""
+def bounded_json(value: Any, most: int = MAX_REPORT_CHARS) -> Any:
+    """A plain value, or the beginning of its JSON as `{truncated}` when that has more than `most` characters."""
     shown = plain_json(value)
     text = to_json(shown)
-    return shown if len(text) <= MAX_REPORT_CHARS else {"truncated": text[:MAX_REPORT_CHARS]}
+    return shown if len(text) <= most else {"truncated": text[:most]}
 
 
 def tool_calls(messages: list[BaseMessage]) -> list[dict[str, Any]]:
-    """The tools called in these messages: `{id, name, args, status}`, and `result` once there is one.
+    """The tools called in these messages, each once: `{id, name, args, status}`, and `result` once there is one.
 
     `status` is `called`, `done` or `failed`.
     """
     results = {message.tool_call_id: message for message in messages if isinstance(message, ToolMessage)}
-    tools = []
+    tools: dict[Any, dict[str, Any]] = {}
     for message in messages:
-        for call in message.tool_calls if isinstance(message, AIMessage) else ():
+        # langgraph-supervisor writes the return of a handoff as a call; nobody has made it.
+        made = isinstance(message, AIMessage) and "__is_handoff_back" not in message.response_metadata
+        for call in message.tool_calls if isinstance(message, AIMessage) and made else ():
             tool = {"id": call["id"], "name": call["name"], "args": bounded_json(call["args"]), "status": "called"}
             result = results.get(call["id"] or "")
-            tools.append(tool if result is None else tool | tool_outcome(result))
-    return tools[-MAX_TOOLS:]
+            tools.setdefault(call["id"] or len(tools), tool if result is None else tool | tool_outcome(result))
+    return list(tools.values())[-MAX_TOOLS:]
 
 
 def tool_outcome(message: ToolMessage) -> dict[str, Any]:

@@ -6,6 +6,7 @@ record and the conversation name the thread that counts; only fenced scripts wri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,13 +124,21 @@ def tip_of(latest: list[CheckpointTuple]) -> Tip:
     return Tip(latest[-1] if latest else None, resumes, asked)
 
 
-async def copy_tip(saver: Saver, run: ClaimedRun, *, whole: bool, subgraphs: bool) -> list[CheckpointTuple]:
+async def copy_tip(
+    saver: Saver,
+    run: ClaimedRun,
+    *,
+    whole: bool,
+    subgraphs: bool,
+    change: Callable[[list[CheckpointTuple]], list[CheckpointTuple]] = list,
+) -> list[CheckpointTuple]:
     """Begin the attempt's thread with the latest checkpoints of its source; return what was copied.
 
     `whole`: with what the tasks of the last step have written, so that it can continue in the middle of a step.
-    Ids are kept, since the names of tasks are made from them. The copy needs nothing of its source.
+    Ids are kept, since the names of tasks are made from them. The copy needs nothing of its source. `change` gives
+    what is written instead.
     """
-    latest = await read_tip(saver, run.source, subgraphs=subgraphs)
+    latest = change(await read_tip(saver, run.source, subgraphs=subgraphs))
     for item in latest:
         target = config_of(run)
         target["configurable"]["checkpoint_ns"] = item.config["configurable"].get("checkpoint_ns", "")

@@ -39,7 +39,7 @@ async (count) => {
       tell("run:changed", { run: { ...run, turn_id: c.head, status: "running", parts: [], reports: [] } });
       for (let n = 0; n < times; n++) {
         const more = text(n) + (n % 4 ? " " : "\n\n");
-        tell("run:written", { ...run, part: 0, kind: "text", speaker: "Teller", text: more });
+        tell("run:written", { ...run, parts: [{ part: 0, kind: "text", speaker: "Teller", text: more }], reports: [] });
         await drawn();
       }
       c.stream.runs.delete("live");

@@ -21,6 +21,7 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "conversation:join": {"request_id": "c", "conversation_id": "m", "position": {"epoch": "e", "seq": 1}},
     "history:read": {"conversation_id": "m", "after": 1, "limit": 5},
+    "entry:read": {"conversation_id": "m", "seq": 1, "page": 0},
     "message:send": {"conversation_id": "m", "request_id": "c", "text": "hello"},
     "message:edit": {"conversation_id": "m", "request_id": "c", "seq": 3, "text": "hello"},
     "marks:set": {"marks": {"m": {"read": 3, "delivered": 3}}},

@@ -42,6 +42,7 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.CONVERSATION_LEAVE: {"conversation_id": "other"},
         ClientEvent.CONVERSATION_LIST: {},
         ClientEvent.HISTORY_READ: room,
+        ClientEvent.ENTRY_READ: {**room, "seq": 1, "page": 0},
         ClientEvent.CONVERSATION_INVITE: {**room, "user_ids": ["dora"]},
         ClientEvent.MEMBERS_LIST: room,
         ClientEvent.MESSAGE_SEND: {**room, "request_id": f"m{number}", "text": "hello"},

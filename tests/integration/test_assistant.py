@@ -177,6 +177,7 @@ async def test_people_are_asked_before_a_room_is_booked(server, dialog):
             "text": "Book a room for 12: workshop, Friday 15:00?",
             "action": {"name": "book_room", "args": WORKSHOP[1]},
             "options": [{"value": "approve", "label": "Approve"}, {"value": "reject", "label": "Reject"}],
+            "free": True,
         }
     ]
     assert dialog.state["bookings"] == []

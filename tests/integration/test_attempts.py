@@ -16,7 +16,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from redis import exceptions as redis_errors
 
-from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.dialog import outcome
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.streaming import RunStream
@@ -288,9 +288,9 @@ async def test_a_failure_is_counted_for_the_run_whose_attempt_failed_whichever_i
 
 
 class BrokenStream(Runs):
-    """Cannot show any report."""
+    """Cannot show anything."""
 
-    async def add_report(self, run: ClaimedRun, number: int, update: dict[str, Any]) -> None:
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
         raise ValueError("it cannot be shown")
 
 
@@ -310,20 +310,17 @@ async def test_a_stream_that_breaks_is_a_failure_of_its_own_and_not_a_lost_lease
     assert "another node's" not in caplog.text
 
 
-@pytest.mark.parametrize("report_state", [False, True])
-async def test_members_see_what_a_node_of_the_graph_returns_only_when_the_operator_wants_it(
-    dialogs, monkeypatch, report_state
-):
+@pytest.mark.parametrize("report_nodes", ["off", "names", "full"])
+async def test_members_see_as_much_of_a_graphs_nodes_as_the_operator_wants(dialogs, monkeypatch, report_nodes):
     reports: list[dict[str, Any]] = []
     monkeypatch.setattr(RunStream, "add_report", lambda stream, report: reports.append(report))
 
     async def look_up(state: MessagesState) -> Any:
         return said("the salary of Bob")
 
-    await dialogs.serve(graph_of(look_up), report_state=report_state)
+    await dialogs.serve(graph_of(look_up), report_nodes=report_nodes)
     conversation_id = await dialogs.conversation()
     await dialogs.ended_with(conversation_id, await dialogs.send(conversation_id))
-    (report,) = reports
-    assert (report["kind"], report["path"]) == ("node", ["work"])
-    assert ("salary" in str(report)) == report_state
-    assert ("data" in report) == report_state
+    assert [report["path"] for report in reports] == ([] if report_nodes == "off" else [["work"]])
+    assert ("salary" in str(reports)) == (report_nodes == "full")
+    assert all(("data" in report) == (report_nodes == "full") for report in reports)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sio_clients.errors import Refused
+from sio_server.protocol.acks import check_ack
 from sio_server.protocol.events import ENTRY_BYTES_SHOWN, PREVIEW_BYTES, ClientEvent
 from tests.served.writing import said
 
@@ -19,7 +22,7 @@ async def test_an_answer_of_five_megabytes_reaches_every_device(devices):
     for device in (ann, bob):
         device.client.on("session:opened", lambda _: lost.append("reconnected"))
     await carl.client.go_offline()
-    raw: list[dict[str, object]] = []
+    raw: list[dict[str, Any]] = []
     ann.client.on("entry:appended", raw.append)
     ack = await ann.conversation.send(f"say {SIZE}")
     text = said(SIZE)
@@ -48,6 +51,7 @@ async def test_pages_are_for_members_and_only_those_that_there_are(devices):
     ack = await ann.conversation.send(f"say {2 * ENTRY_BYTES_SHOWN}")
     answer = await ann.ended(ack.run_id)
     where = {"conversation_id": ann.conversation.id, "seq": answer.seq}
+    check_ack(ClientEvent.ENTRY_READ, await ann.client.request(ClientEvent.ENTRY_READ, {**where, "page": 0}))
     for seq, page in ((answer.seq, 3), (answer.seq, 9), (ack.seq, 0), (99, 0)):
         with pytest.raises(Refused) as refused:
             await ann.client.request(ClientEvent.ENTRY_READ, {**where, "seq": seq, "page": page})

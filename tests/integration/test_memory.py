@@ -18,7 +18,7 @@ from redis.crc import key_slot
 from sio_server.dialog.memory import RedisStore
 from sio_server.dialog.memory.items import MAX_VALUE_BYTES, BadItem
 from sio_server.dialog.memory.store import AT_ONCE, MAX_LIMIT
-from sio_server.protocol.errors import Unavailable
+from sio_server.dialog.savers.errors import StoreLost
 from sio_server.store.connection import connect
 from sio_server.store.keys import MemoryKeys, partition
 
@@ -193,9 +193,9 @@ async def test_threads_may_call_without_await_and_the_loop_of_the_graphs_is_told
         store.get(("a",), "k")
 
 
-async def test_a_redis_that_is_away_is_told_as_unavailable():
+async def test_a_redis_that_is_away_is_told_as_our_store():
     async with connect("redis://127.0.0.1:1/0") as redis:
-        with pytest.raises(Unavailable):
+        with pytest.raises(StoreLost):
             await RedisStore(redis).aget(("a",), "k")
 
 

@@ -29,6 +29,7 @@ async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversat
     attempts: dict[str, dict[str, Any]] = {
         "conversation:join": {},
         "history:read": {},
+        "entry:read": {"seq": 1, "page": 0},
         "members:list": {},
         "conversation:invite": {"user_ids": [eve.user_id]},
         "message:send": {"request_id": "c", "text": "hi"},

@@ -107,6 +107,7 @@ async def live_together(ann: Session, bob: Session) -> None:
     room, nobody = ann.conversation_id, f"none-{uuid.uuid4().hex}"
     head = (await ann.ask("history:read", conversation_id=room, after=0, limit=200))["head"]
     await bob.ask("marks:set", marks={room: {"read": head, "delivered": head}, nobody: {"read": 1}})
+    await ann.ask("entry:read", ok=False, conversation_id=room, seq=head, page=0)
     await ann.ask("typing:set", conversation_id=room, typing=True)
     await ann.change("draft:save", text="unsent")
     await ann.ask("conversation:list")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -384,6 +387,31 @@ async def test_a_node_that_fails_behind_its_breakpoint_is_asked_for_again(device
     (tmp_path / "it").touch()
     ack = await ann.conversation.respond(question["interrupt_id"], "continue")
     assert (await ann.ended(ack["run_id"])).text == "acted after looked, thought"
+
+
+# In the terminal
+
+
+async def test_the_terminal_shows_a_review_in_its_language_and_a_refused_answer_is_made_again(devices):
+    ann = await devices.start("called")
+    command = ("-m", "roomgraph", "chat", ann.conversation.id, "--url", devices.cluster.urls[1], "--name", "Bob")
+    pipes: Any = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
+    chat = await asyncio.create_subprocess_exec(
+        sys.executable, *command, **pipes, env={**os.environ, "LC_ALL": "zh_CN.UTF-8"}
+    )
+    lines = [json.dumps([MAIL]), "也许", "修改 copies=two", "修改 to=bob，copies=2"]
+    output, _ = await asyncio.wait_for(chat.communicate("\n".join(lines).encode()), 30)
+    shown = output.decode()
+    for text in (
+        "to: ann",
+        "1 批准 · 2 修改 · 3 拒绝 · 4 回复",
+        "这不是对 send_mail 的决定。",
+        "未执行：value.decisions.0.edited_action.args.copies: should be of type integer",
+        'Bob 已答复：修改 send_mail {"to": "bob", "copies": 2} · terminal',
+        "sent to bob, 2",
+    ):
+        assert text in shown
+        shown = shown[shown.index(text) :]  # in this order
 
 
 # Takeover

@@ -85,7 +85,10 @@ class Follower:
 
     def written(self, run_id: str) -> str:
         """What a run has been told to have written."""
-        return "".join(p["text"] for name, p in self.stream if name == "run:written" and p["run_id"] == run_id)
+        return "".join(part["text"] for told in self.told(run_id) for part in told["parts"])
+
+    def told(self, run_id: str) -> list[dict[str, Any]]:
+        return [p for name, p in self.stream if name == "run:written" and p["run_id"] == run_id]
 
     async def says(self, run_id: str, text: str) -> None:
         await self.client.until(lambda: text in self.written(run_id), WAIT_S)
@@ -283,9 +286,10 @@ async def test_every_run_of_a_conversation_is_told_in_one_dense_stream_from_queu
         ]
         written = [item for item in told if item[0] == "run:written"]
         assert told[:2] == [("run:changed", "queued"), ("run:changed", "running")]
-        assert [item for item in told[2:] if item[0] != "run:reported"] == written
-        parts = [p for name, p in ann.stream if name == "run:written" and p["run_id"] == ack["run_id"]]
-        assert {(part["part"], part["version"]) for part in parts} == {(0, 1)}
+        assert told[2:] == written
+        assert {payload["version"] for payload in ann.told(ack["run_id"])} == {1}
+        parts = [part for payload in ann.told(ack["run_id"]) for part in payload["parts"]]
+        assert {part["part"] for part in parts} == {0}
         assert [part.get("speaker") for part in parts] == ["Teller", *[None] * (len(parts) - 1)]
         assert ann.written(ack["run_id"]).strip() == (await ann.ended(ack["run_id"]))["data"]["text"].strip()
 
@@ -320,10 +324,9 @@ async def test_reports_are_numbered_and_shown_to_devices_that_join_later(start, 
     ack = await ann.send(f"gate:{gate}")
     await ann.says(ack["run_id"], "Then that.")
     (run,) = (await ann.snapshot())["runs"]
-    reported = [p for name, p in ann.stream if name == "run:reported"]
-    assert [p["report"] for p in reported] == run["reports"]
+    reported = [report for told in ann.told(ack["run_id"]) for report in told["reports"]]
+    assert reported == run["reports"]
     assert [report["number"] for report in run["reports"]] == list(range(1, len(reported) + 1))
-    assert {(p["run_id"], p["version"]) for p in reported} == {(ack["run_id"], 1)}
     gate.touch()
     await ann.ended(ack["run_id"])
 

@@ -298,6 +298,7 @@ def test_in_chinese_a_meeting_room_alone_is_no_purpose(dialog: Dialog) -> None:
                     {"value": "approve", "label": "Book it"},
                     {"value": "reject", "label": "Not yet"},
                 ],
+                "free": True,
             },
         ),
         (
@@ -314,6 +315,7 @@ def test_in_chinese_a_meeting_room_alone_is_no_purpose(dialog: Dialog) -> None:
                     {"value": "approve", "label": "预订"},
                     {"value": "reject", "label": "先不订"},
                 ],
+                "free": True,
             },
         ),
     ],

@@ -86,8 +86,9 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "GUESTS_KEPT": "2",
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
+        "MAX_ANSWER_BYTES": "65536",
         "RUN_ATTEMPTS": "1",
-        "REPORT_STATE": "on",
+        "REPORT_NODES": "full",
         "RECURSION_LIMIT": "25",
         "DRAIN_GRACE": "0.5",
         "GRAPH": "my.app:graph",
@@ -140,8 +141,9 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "guests_kept": 2,
         "run_concurrency": 0,
         "run_timeout": 1,
+        "max_answer_bytes": 65536,
         "run_attempts": 1,
-        "report_state": "on",
+        "report_nodes": "full",
         "recursion_limit": 25,
         "drain_grace": 0.5,
         "graph": "my.app:graph",
@@ -160,7 +162,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
     assert load_settings(auth_mode="token", auth_secret=SECRET).features == []
-    for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_STATE": "on"}.items():
+    for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_NODES": "full"}.items():
         env.setenv(name, value)
     assert load_settings().features == ["guests", "stage", "state_reports"]
 
@@ -185,7 +187,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("RATE_LIMIT_MARKS", "0/minute", "write off"),
         ("RATE_LIMIT_EVENTS", "20/second;", "in a second, minute or hour"),
         ("RATE_LIMIT_ADDRESS", "20/day", "write off"),
-        ("REPORT_STATE", "yes", "write on (members see"),
+        ("REPORT_NODES", "yes", "write off (members see none"),
         ("TRUSTED_PROXIES", "11", "how many proxies of yours"),
         ("CONNECTIONS_PER_USER", "-1", "0 (no limit)"),
         ("CONNECTIONS_PER_ADDRESS", "many", "on a node"),
@@ -225,6 +227,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("MAX_CONNECTIONS", "0", "from 1 to 1000000"),
         ("RUN_CONCURRENCY", "-1", "from 0 (none) to 1000"),
         ("RUN_CONCURRENCY", "1001", "from 0 (none) to 1000"),
+        ("MAX_ANSWER_BYTES", "0", "from 65536 to 67108864"),
         ("RUN_TIMEOUT", "0", "from 1 to 86400"),
         ("RUN_TIMEOUT", "86401", "from 1 to 86400"),
         ("LOG_RETENTION", "99", "0 for all of them, or at least 100"),

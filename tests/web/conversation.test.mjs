@@ -104,7 +104,7 @@ test("what is current is what the server says: pages name what hides an entry, l
 test("a tool's call and its result are one step, with the name and arguments of the call", () => {
   const c = conversation();
   c.stream.on("run:changed", { n: 1, run: run("r") });
-  const report = (number, report) => c.stream.on("run:reported", { n: number + 1, run_id: "r", version: 1, report: { number, ...report } });
+  const report = (number, report) => c.stream.on("run:written", { n: number + 1, run_id: "r", version: 1, parts: [], reports: [{ number, ...report }] });
   report(1, { kind: "tool", tool: { id: "t1", name: "find", args: { people: 6 }, status: "called" } });
   report(2, { kind: "tool", tool: { id: "t1", status: "done", result: "5 rooms" } });
   report(3, { kind: "tool", tool: { id: "t2", name: "book", args: {}, status: "called" } });
@@ -120,7 +120,7 @@ test("of many reports the last hundred are kept", () => {
   const c = conversation();
   c.stream.on("run:changed", { n: 1, run: run("r") });
   for (let number = 1; number <= 250; number++) {
-    c.stream.on("run:reported", { n: number + 1, run_id: "r", version: 1, report: { number, kind: "custom", data: number } });
+    c.stream.on("run:written", { n: number + 1, run_id: "r", version: 1, parts: [], reports: [{ number, kind: "custom", data: number }] });
   }
   const numbers = stepsOf(c.stream.current).map((update) => update.number);
   assert.deepEqual([numbers.length, numbers[0], numbers.at(-1)], [100, 151, 250]);
@@ -169,7 +169,7 @@ test("ids that name an object's own properties are plain keys", async () => {
     const reads = JSON.parse(`{"${id}": 1}`);
     await answer(view(2, [entry(1)], { reads, runs: [run(id)], interrupts: [{ interrupt_id: id }] }));
     await done;
-    page.onEvent("run:written", { conversation_id: id, n: 3, run_id: id, version: 1, part: 0, kind: "text", speaker: "A", text: "so " });
+    page.onEvent("run:written", { conversation_id: id, n: 3, run_id: id, version: 1, parts: [{ part: 0, kind: "text", speaker: "A", text: "so " }], reports: [] });
     page.onEvent("marks:moved", { conversation_id: id, user_id: id, read: 2 });
     assert.equal(c.stream.runs.get(id).parts[0].text, "so ");
     assert.deepEqual([c.asked, [...c.reads]], [[id], [["ann", 0], [id, 2]]]);

@@ -37,8 +37,8 @@ from sio_server.dialog.memory.items import (
     value_text,
 )
 from sio_server.dialog.memory.vectors import Vectors
+from sio_server.dialog.savers.errors import StoreLost, store_errors
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import redis_errors
 from sio_server.store.keys import PARTITIONS, MemoryKeys, partition
 
 MAX_LIMIT = 10_000  # items, or namespaces, of one search
@@ -59,7 +59,7 @@ class RedisStore(BaseStore):
 
     `index` (LangGraph's IndexConfig) lets items be searched by meaning, where Redis has JSON and Search;
     otherwise, and without an `index`, a `query` is ignored. `ttl` is LangGraph's TTLConfig; what has expired
-    is never returned. Raises Unavailable while Redis cannot be reached.
+    is never returned. Raises StoreLost while Redis cannot be reached.
     """
 
     supports_ttl = True
@@ -83,9 +83,9 @@ class RedisStore(BaseStore):
                 if not await self._vectors.set_up():
                     self._vectors = None
                 return
-            except Unavailable:
+            except StoreLost as exc:
                 if self._loop.time() > deadline:
-                    raise
+                    raise Unavailable("the store of graphs could not be set up") from exc
             await asyncio.sleep(SET_UP_PAUSE_S)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
@@ -221,7 +221,7 @@ class RedisStore(BaseStore):
     async def _run(self, name: str, number: int, *args: str | bytes | int) -> Any:
         if name not in self._scripts:
             self._scripts[name] = self._redis.register_script(_source("_items") + _source(name))
-        with redis_errors():
+        with store_errors():
             return await self._scripts[name](keys=MemoryKeys(number).all, args=args)
 
 

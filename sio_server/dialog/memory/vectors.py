@@ -10,11 +10,10 @@ from typing import Any, Literal
 
 from langgraph.store.base import IndexConfig, ensure_embeddings, get_text_at_path, tokenize_path
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.dialog.memory.items import beginning_of, place_of
-from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import redis_errors
+from sio_server.dialog.savers.errors import store_errors
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import MEMORY_VECTORS
 
@@ -46,8 +45,7 @@ class Vectors:
         how = ("ON", "JSON", "PREFIX", 1, f"{self._index}:", "SCHEMA", *fields)
         try:
             await self._command("FT.CREATE", self._index, *how)
-        except Unavailable as unavailable:
-            exc = unavailable.__cause__
+        except ResponseError as exc:
             text = str(exc).lower()
             if "already exists" in text:
                 return True
@@ -113,7 +111,7 @@ class Vectors:
 
     async def _command(self, *command: Any) -> Any:
         untyped: Any = self._redis.execute_command
-        with redis_errors():
+        with store_errors():
             return await untyped(*command)
 
 

@@ -35,6 +35,11 @@ class _Marked:
             found: set[str] = await super().subgraphs(thread_id, root_id)  # type: ignore[misc]
             return found
 
+    async def task_paths(self, config: Any) -> dict[str, str]:
+        with store_errors():
+            found: dict[str, str] = await super().task_paths(config)  # type: ignore[misc]
+            return found
+
 
 class MarkedPlainSaver(_Marked, PlainRedisSaver):
     """The plain saver."""

@@ -14,12 +14,13 @@ const SHARE = 4; // drawing a stream may take a fifth of the time
 
 // `one`: the entry, the run or the item of the outbox that the node shows.
 export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing }, c, connection, one) {
+  const apart = interrupts[1] || interrupts[0]?.form?.kind === "review"; // the questions are shown in their cards only
   const part = (which, of = node) => of?.querySelector(which) ?? "";
   part(".text").append?.(...plain(text));
   node.said = had?.said ?? new Said();
   if (agent) {
     part(".said").replaceWith(node.said.node);
-    if (!writing) node.said.show(parts ?? [{ kind: "text", text }], { agent: name });
+    if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
     const steps = part(".steps", had);
     if (steps) part(".steps").replaceWith(steps);
     showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
@@ -27,7 +28,15 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   }
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
-  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || interrupts[1] || !text });
+  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || apart || !text });
+}
+
+// An entry's text ends with its questions in words.
+function beforeQuestions(text, [{ form = {} }]) {
+  const [action] = form.actions ?? [];
+  const first = form.text || action?.description || (action && `${action.name} {`);
+  const at = first ? text.lastIndexOf(first) : -1;
+  return at < 0 ? text : text.slice(0, at).trimEnd();
 }
 
 let frame = 0;

@@ -37,13 +37,14 @@ function enlarge(url, words) {
 }
 
 function file({ url = "", name, mime_type, size, omitted, lost }, kind = t("file")) {
-  const about = [typeOf(mime_type), omitted && t("omitted", { size: sizeOf(size) }), lost && t("imageLost"), !url && !omitted && t("later")];
-  const web = ON_THE_WEB.test(url);
+  const web = ON_THE_WEB.test(url) && URL.canParse(url);
+  const words = name || (web && decoded(url)) || kind;
+  const about = [web && hostOf(url), typeOf(mime_type), omitted && t("omitted", { size: sizeOf(size) }), lost && t("imageLost"), !url && !omitted && t("later")];
   return fill({
     is: "file",
-    name: web ? [link(url, [name || decoded(url) || kind])] : [name || kind],
+    name: web ? [fill({ is: "link", set: { href: url }, text: [words] })] : [words],
     about: about.filter(Boolean).join(" · "),
-    save: !web && url.startsWith("data:") && (() => save(url, name || kind)),
+    save: !web && url.startsWith("data:") && (() => save(url, words)),
   });
 }
 

@@ -40,7 +40,7 @@ class View {
     Object.assign(this, { kind, speaker, data, text: "", long: part.text?.length > LONG });
     const make = { text, reasoning }[kind] ?? given;
     Object.assign(this, make(part));
-    this.node = fill({ is: "part", set: { className: `part ${kind}` }, body: this.body });
+    this.node = fill({ is: "part", set: { className: `part of-${kind}` }, body: this.body });
   }
 
   // Whether it shows the beginning of the part.
@@ -70,7 +70,7 @@ export class Said {
   #views = [];
   #cited = ""; // the citations that are shown
   #waiting = fill({ is: "text" });
-  #sources = h("div");
+  #sources = Object.assign(h("div"), { className: "sources" });
 
   // `agent`: who needs no label. `waiting`: what is shown before anything is said; without it, all has been said.
   show(parts, { agent, waiting }) {
