@@ -38,13 +38,14 @@ KILLED = {
             "supervisor> say That is 3.",
         ),
         ["look_up tea"],
-        [("Buyer", "Tea is 3."), ("", "That is 3.")],
+        [("Buyer", "Tea is 3."), ("Supervisor", "That is 3.")],
     ),
     "swarm": (
         script("alice> call transfer_to_bob {}", "bob> " + LOOK, "bob> say Tea is HOLD {look_up}."),
         ["look_up tea"],
         [("Bob", "Tea is 3.")],
     ),
+    "agent_anthropic": (script(LOOK, "say Tea is HOLD {look_up}."), ["look_up tea"], [("", "Tea is 3.")]),
     "middleware": (
         script(LOOK, "say Tea is HOLD {look_up}."),
         ["look_up tea"],
@@ -75,6 +76,28 @@ async def test_a_run_whose_node_is_killed_while_the_model_speaks_ends_on_another
         assert zoo.executed()[before:] == executed, "what was done is not done again"
         again = await ann.conversation.send("say Still here.")
         assert (await ann.ended(again.run_id)).data["text"].strip() == "Still here."
+    finally:
+        await zoo.cluster.start_node(port)
+
+
+async def test_a_subagent_whose_node_is_killed_goes_on_where_it_was(zoo, devices):
+    ann = await devices.start("deep")
+    before = len(zoo.executed())
+    work = script(LOOK, "say It is hold:inside {look_up}.")
+    ack = await ann.conversation.send(
+        script(
+            "chief> " + call("task", subagent_type="researcher", description=work),
+            "chief> say The researcher says: {task}",
+        )
+    )
+    await zoo.models.reached("inside")
+    port = int((await ann.begun(ack.run_id))["node"])
+    await zoo.cluster.signal_node(port, signal.SIGKILL)
+    zoo.models.release("inside")
+    try:
+        answer = await ann.ended(ack.run_id)
+        assert answer.data["text"].strip() == "The researcher says: It is 3."
+        assert zoo.executed()[before:] == ["look_up tea"]
     finally:
         await zoo.cluster.start_node(port)
 
