@@ -110,7 +110,7 @@ async def test_a_plain_chat_answers_twice(devices):
 WAITS = {
     "agent": "call wait_for PATH",
     "mcp": "call brew_until PATH",
-    "deep": "chief> call wait_for PATH",
+    "deep": 'call task {"subagent_type": "researcher", "description": "call wait_for QUOTED"}',
     "supervisor": "supervisor> call transfer_to_buyer {}\nbuyer> call wait_for PATH",
     "swarm": "alice> call transfer_to_bob {}\nbob> call wait_for PATH",
 }
@@ -122,7 +122,9 @@ async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, devices, tmp_path,
     ann = await devices.start(kind + provider)
     assert (await turn(ann, "say Hello.")).type == "answer"
     before = len(zoo.executed())
-    ack = await ann.conversation.send(WAITS[kind].replace("PATH", json.dumps({"path": str(tmp_path / "gate")})))
+    args = json.dumps({"path": str(tmp_path / "gate")})
+    written = WAITS[kind].replace("QUOTED", json.dumps(args)[1:-1]).replace("PATH", args)
+    ack = await ann.conversation.send(written)
     await poll(lambda: len(zoo.executed()) > before, "the tool")
     await ann.conversation.stop(ack.run_id)
     assert (await ann.ended(ack.run_id)).type == "stopped"

@@ -14,11 +14,11 @@ def deep(model: str):
         "name": "researcher",
         "description": "Looks things up.",
         "system_prompt": "You are the researcher.",
-        "tools": [look_up],
+        "tools": [look_up, wait_for],
     }
     return create_deep_agent(
         chat,
-        [multiply, wait_for],
+        [multiply],
         system_prompt="You are the chief.",
         subagents=[researcher],
     )
