@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sio_clients.errors import Refused
@@ -20,7 +22,7 @@ async def test_an_answer_of_five_megabytes_reaches_every_device(devices):
     for device in (ann, bob):
         device.client.on("session:opened", lambda _: lost.append("reconnected"))
     await carl.client.go_offline()
-    raw: list[dict[str, object]] = []
+    raw: list[dict[str, Any]] = []
     ann.client.on("entry:appended", raw.append)
     ack = await ann.conversation.send(f"say {SIZE}")
     text = said(SIZE)
