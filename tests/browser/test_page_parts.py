@@ -1,4 +1,4 @@
-"""What an agent says in parts: each kind is shown, stays when the answer is final, and leads nowhere it should not."""
+"""What an agent says in parts: each kind is shown, stays when the answer is final, and loads only what is safe."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from sio_clients.conversation import Conversation
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import problems
 
-PNG = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+PNG = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
+    "AABJRU5ErkJggg=="
+)
 # What a server tells of a run: `tell(event, payload)` is the conversation's next event, `end` the run's answer.
 TELL = """async ([tell]) => {
   const { state, changed } = await import("/js/state.js");
   const c = state.open;
+  state.names.set(`agent:${c.graph}`, "Echo");
   for (const [name, payload] of tell) {
     const entry = { v: 2, epoch: c.stream.position.epoch, seq: c.head + 1, ts: new Date().toISOString() };
     const event = { n: c.stream.n + 1, ...(name === "entry:appended" ? entry : {}), ...payload };
@@ -114,7 +118,8 @@ async def test_a_long_entry_is_read_in_pages_and_drawn_without_stopping_the_page
             return { epoch: state.open.stream.position.epoch, text: json.slice(page * size, (page + 1) * size) };
           };
           window.slow = 0;
-          new PerformanceObserver((list) => list.getEntries().forEach((one) => { slow = Math.max(slow, one.duration); }))
+          const note = (one) => { slow = Math.max(slow, one.duration); };
+          new PerformanceObserver((list) => list.getEntries().forEach(note))
             .observe({ type: "longtask" });
         }"""
     )
