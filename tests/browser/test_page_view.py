@@ -215,7 +215,7 @@ async def test_tools_unfold_with_their_arguments_and_results(open_page: PageFact
     await create(page, graph="reporter")
     await say(page, f"find gate:{tmp_path / 'gate'} it")
     fold = page.locator(".steps")
-    await expect(page.locator("[aria-busy=true] .text")).to_contain_text("Then that.")
+    await expect(page.locator("[aria-busy=true] .text").last).to_contain_text("Then that.")
     await fold.locator("> summary").click()
     await expect(fold.locator("li")).to_have_count(3)
     (tmp_path / "gate").touch()
