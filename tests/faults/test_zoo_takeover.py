@@ -38,13 +38,14 @@ KILLED = {
             "supervisor> say That is 3.",
         ),
         ["look_up tea"],
-        [("Buyer", "Tea is 3."), ("", "That is 3.")],
+        [("Buyer", "Tea is 3."), ("Supervisor", "That is 3.")],
     ),
     "swarm": (
         script("alice> call transfer_to_bob {}", "bob> " + LOOK, "bob> say Tea is HOLD {look_up}."),
         ["look_up tea"],
         [("Bob", "Tea is 3.")],
     ),
+    "agent_anthropic": (script(LOOK, "say Tea is HOLD {look_up}."), ["look_up tea"], [("", "Tea is 3.")]),
     "middleware": (
         script(LOOK, "say Tea is HOLD {look_up}."),
         ["look_up tea"],
@@ -79,6 +80,28 @@ async def test_a_run_whose_node_is_killed_while_the_model_speaks_ends_on_another
         await zoo.cluster.start_node(port)
 
 
+async def test_a_subagent_whose_node_is_killed_goes_on_where_it_was(zoo, devices):
+    ann = await devices.start("deep")
+    before = len(zoo.executed())
+    work = script(LOOK, "say It is hold:inside {look_up}.")
+    ack = await ann.conversation.send(
+        script(
+            "chief> " + call("task", subagent_type="researcher", description=work),
+            "chief> say The researcher says: {task}",
+        )
+    )
+    await zoo.models.reached("inside")
+    port = int((await ann.begun(ack.run_id))["node"])
+    await zoo.cluster.signal_node(port, signal.SIGKILL)
+    zoo.models.release("inside")
+    try:
+        answer = await ann.ended(ack.run_id)
+        assert answer.data["text"].strip() == "The researcher says: It is 3."
+        assert zoo.executed()[before:] == ["look_up tea"]
+    finally:
+        await zoo.cluster.start_node(port)
+
+
 async def test_a_mail_that_waits_for_a_decision_is_sent_by_the_node_that_is_left(zoo, devices):
     ann = await devices.start("approvals")
     before = len(zoo.executed())
@@ -87,7 +110,6 @@ async def test_a_mail_that_waits_for_a_decision_is_sent_by_the_node_that_is_left
     port = int((await ann.begun(ack.run_id))["node"])
     await zoo.cluster.signal_node(port, signal.SIGKILL)
     try:
-        await ann.until(lambda: ann.client.online, "another node")
         decisions = {"decisions": [{"type": "approve"}]}
         given = await ann.conversation.respond(asked.data["interrupts"][0]["interrupt_id"], decisions)
         assert (await ann.ended(given["run_id"])).data["text"].strip() == "Done: sent to bo: tea"

@@ -73,7 +73,7 @@ TURNS = {
     ),
     "supervisor": (
         TEAM,
-        [("Buyer", "Tea is 3."), ("Accountant", "That is 6."), ("", "Two cups are 6.")],
+        [("Buyer", "Tea is 3."), ("Accountant", "That is 6."), ("Supervisor", "Two cups are 6.")],
         ["transfer_to_buyer", "transfer_to_accountant"],
     ),
     "swarm": (SWARM, [("Bob", "Tea is 3.")], ["transfer_to_bob", "look_up"]),
@@ -88,7 +88,9 @@ async def test_an_agent_answers_twice_and_shows_who_says_what(zoo, devices, kind
     before = len(zoo.executed())
     answer = await turn(ann, written)
     name = answer.data["name"]
-    assert texts(parts_of(answer)) == [(speaker or name, text) for speaker, text in said]
+    heard = texts(previewed(ann, answer.data["run_id"]))
+    assert heard == [(speaker or name, text) for speaker, text in said]
+    assert texts(parts_of(answer))[-1] == heard[-1]
     assert answer.data["text"].strip() == said[-1][1]
     called = [name for name, _ in tools_of(answer)]
     assert [name for name in called if name in tools] == tools

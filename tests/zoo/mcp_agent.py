@@ -10,8 +10,13 @@ from langchain.agents import create_agent
 from langchain_core.tools import BaseTool
 from langchain_mcp_adapters.client import MultiServerMCPClient
 
+_tools: list[BaseTool] = []
+
 
 async def tools() -> list[BaseTool]:
+    """The server's tools, which are asked for once."""
+    if _tools:
+        return _tools
     client = MultiServerMCPClient(
         {
             "tea": {
@@ -22,7 +27,8 @@ async def tools() -> list[BaseTool]:
             }
         }
     )
-    return await client.get_tools()
+    _tools.extend(await client.get_tools())
+    return _tools
 
 
 async def agent() -> Any:
