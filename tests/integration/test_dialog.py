@@ -48,9 +48,11 @@ async def test_the_pieces_of_an_answer_joined_are_the_final_text(new_client):
     client.on("run:written", written.append)
     conversation = await client.create(agent="always")
     answer = await ask(conversation, "预订会议室")
-    assert {(told["run_id"], told["version"], told["part"]) for told in written} == {(answer.data["run_id"], 1, 0)}
-    assert "".join(told["text"] for told in written) == answer.text
-    assert len(written) > 1, "word by word, not at once"
+    pieces = [piece for told in written for piece in told["parts"]]
+    assert {(told["run_id"], told["version"]) for told in written} == {(answer.data["run_id"], 1)}
+    assert {piece["part"] for piece in pieces} == {0}
+    assert "".join(piece["text"] for piece in pieces) == answer.text
+    assert len(pieces) > 1, "word by word, not at once"
 
 
 async def test_runs_of_one_conversation_go_one_after_another_in_order(new_client):

@@ -1,4 +1,4 @@
-"""What a run says in the store: parts for devices that join, for the entry of a stop, and nothing left after it."""
+"""What a run says in the store: parts for devices that join and for the entry of a stop, and nothing after it."""
 
 from __future__ import annotations
 

@@ -65,12 +65,12 @@ def test_a_step_names_the_runs_that_changed_or_ended() -> None:
 def test_the_text_of_a_run_and_what_was_withdrawn_join_its_parts() -> None:
     server = busy(1)
     stream = joined(server)
-    for event in (server.begin(), server.claim("r1"), server.write("r1", 0, "I "), server.write("r1", 1, "can")):
+    for event in (server.begin(), server.claim("r1"), server.write("r1", 0, "I"), server.write("r1", 1, "can")):
         stream.on_event(*event)
-    assert (stream.runs["r1"].text, stream.runs["r1"].withdrawn_text) == ("I can", "")
+    assert (stream.runs["r1"].text, stream.runs["r1"].withdrawn_text) == ("I\n\ncan", "")
     stream.on_event(*server.claim("r1"))
     stream.on_event(*server.write("r1", 0, "Well"))
-    assert (stream.runs["r1"].text, stream.runs["r1"].withdrawn_text) == ("Well", "I can")
+    assert (stream.runs["r1"].text, stream.runs["r1"].withdrawn_text) == ("Well", "I\n\ncan")
 
 
 def test_what_is_kept_while_a_sync_is_on_its_way_is_bounded() -> None:

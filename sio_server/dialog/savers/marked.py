@@ -26,9 +26,10 @@ class _Marked:
         with store_errors():
             return await super().aput(*args, **options)  # type: ignore[misc]
 
-    async def aput_writes(self, *args: Any, **options: Any) -> None:
+    # LangGraph gives `task_path`, which orders writes, only to a method that names it.
+    async def aput_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
         with store_errors():
-            await super().aput_writes(*args, **options)  # type: ignore[misc]
+            await super().aput_writes(config, writes, task_id, task_path)  # type: ignore[misc]
 
     async def subgraphs(self, thread_id: str, root_id: str) -> set[str]:
         with store_errors():

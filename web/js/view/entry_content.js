@@ -39,6 +39,12 @@ function beforeQuestions(text, [{ form = {} }]) {
   return at < 0 ? text : text.slice(0, at).trimEnd();
 }
 
+// An agent that has not written yet is named as the server will name it.
+function agentOf({ graph }) {
+  const worded = graph.replace(/[_.:-]+/g, " ").trim().replace(/(?<!\p{L})\p{L}/gu, (letter) => letter.toUpperCase());
+  return state.names.get(`agent:${graph}`) ?? worded;
+}
+
 let frame = 0;
 let rested = 0; // when the stream may be drawn again
 
@@ -54,7 +60,7 @@ export function stream(log, grown) {
       stream(log, grown);
       return;
     }
-    const agent = nameOf(`agent:${c.graph}`);
+    const agent = agentOf(c);
     const waiting = t(run.status === "queued" ? "waiting" : "thinking", { name: agent });
     node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);
