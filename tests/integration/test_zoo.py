@@ -196,6 +196,18 @@ async def test_a_message_instead_of_a_decision_leaves_a_dialog_that_goes_on(zoo,
     assert zoo.executed()[before:] == []
 
 
+@pytest.mark.parametrize("provider", ["", "_anthropic"])
+async def test_a_deep_agent_asks_before_it_uses_a_tool(devices, provider):
+    ann = await devices.start("deep" + provider)
+    written = script("chief> " + call("multiply", a=6, b=7), "chief> say It is {multiply}.")
+    asked = await turn(ann, written)
+    given = {"decisions": [{"type": "approve"}]}
+    ack = await ann.conversation.respond(asked.data["interrupts"][0]["interrupt_id"], given)
+    assert (await ann.ended(ack["run_id"])).data["text"] == "It is 42."
+    assert (await turn(ann, written.replace("6", "5"))).type == "interrupt"
+    assert (await turn(ann, "say Never mind.")).data["text"] == "Never mind."
+
+
 # --- middleware, schemas, routes
 
 
@@ -240,6 +252,25 @@ async def test_writers_that_speak_at_once_have_a_part_each(devices):
     verses = [f"{word} one {word} two {word} three {word} four" for word in ("alpha", "beta", "gamma")]
     assert sorted(said[:-1]) == verses
     assert said[-1] == "3 verses"
+
+
+async def test_subagents_that_speak_at_once_have_a_part_each_on_every_device(zoo, devices):
+    ann = await devices.start("deep")
+    bob = await devices.join(ann)
+    slow = call("task", subagent_type="researcher", description="say Tea hold:slow is green.")
+    quick = call("task", subagent_type="researcher", description="say Coffee is hold:quick black.")
+    ack = await ann.conversation.send(script(f"chief> {slow} + {quick}", "chief> say Both are known."))
+    await zoo.models.reached("slow")
+    await zoo.models.reached("quick")
+    zoo.models.release("quick")
+    await ann.says(ack.run_id, "black.")
+    zoo.models.release("slow")
+    name = (await ann.ended(ack.run_id)).data["name"]
+    await bob.ended(ack.run_id)
+    said = texts(previewed(ann, ack.run_id))
+    assert sorted(said[:2]) == [("Researcher", "Coffee is black."), ("Researcher", "Tea is green.")]
+    assert said[2:] == [(name, "Both are known.")]
+    assert texts(previewed(bob, ack.run_id)) == said
 
 
 async def test_a_question_in_a_subgraph_with_a_state_of_its_own_is_answered(devices):

@@ -21,6 +21,7 @@ def deep(model: str):
         [multiply],
         system_prompt="You are the chief.",
         subagents=[researcher],
+        interrupt_on={"multiply": True},
     )
 
 
