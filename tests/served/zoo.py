@@ -29,7 +29,7 @@ class Zoo(NamedTuple):
 
 def settings_of(models: Providers, notes: Path, **more: str) -> dict[str, str]:
     """The settings of nodes that serve the zoo."""
-    served = {"LANGGRAPH_JSON": str(LANGGRAPH_JSON), "RUN_ATTEMPTS": "2", "ZOO_NOTES": str(notes)}
+    served = {"LANGGRAPH_JSON": str(LANGGRAPH_JSON), "RUN_ATTEMPTS": "1", "ZOO_NOTES": str(notes)}
     return {**NODE_SETTINGS, **served, **models.environment, **more}
 
 

@@ -15,7 +15,7 @@ from tests.served.zoo import Zoo, settings_of
 
 @pytest.fixture(scope="session")
 async def zoo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zoo]:
-    """The cluster. A graph that fails is tried twice."""
+    """The cluster. A graph that fails is tried once."""
     folder = tmp_path_factory.mktemp("zoo")
     notes = folder / "notes"
     async with Providers() as models:
