@@ -85,8 +85,8 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
         "session_id": run.conversation_id,
         "langfuse_session_id": run.conversation_id,
     }
-    if run.input is not None:
-        metadata["user_id"] = metadata["langfuse_user_id"] = str(run.input["data"]["user_id"])
+    if run.person is not None:
+        metadata["user_id"] = metadata["langfuse_user_id"] = run.person["user_id"]
     return {"configurable": configurable, "metadata": metadata, "run_name": run.graph}
 
 

@@ -55,10 +55,12 @@ KILLED = {
 
 
 @pytest.mark.parametrize("kind", KILLED)
-async def test_a_run_whose_node_is_killed_while_the_model_speaks_ends_on_another_node(zoo, devices, kind, request):
+async def test_a_run_whose_node_is_killed_while_the_model_speaks_ends_on_another_node(
+    zoo, zoo_devices, kind, request
+):
     written, executed, said = KILLED[kind]
     hold = request.node.callspec.id
-    ann = await devices.start(kind)
+    ann = await zoo_devices.start(kind)
     before = len(zoo.executed())
     ack = await ann.conversation.send(written.replace("HOLD", f"hold:{hold}"))
     await zoo.models.reached(hold)
@@ -80,8 +82,8 @@ async def test_a_run_whose_node_is_killed_while_the_model_speaks_ends_on_another
         await zoo.cluster.start_node(port)
 
 
-async def test_a_subagent_whose_node_is_killed_goes_on_where_it_was(zoo, devices):
-    ann = await devices.start("deep")
+async def test_a_subagent_whose_node_is_killed_goes_on_where_it_was(zoo, zoo_devices):
+    ann = await zoo_devices.start("deep")
     before = len(zoo.executed())
     work = script(LOOK, "say It is hold:inside {look_up}.")
     ack = await ann.conversation.send(
@@ -102,8 +104,8 @@ async def test_a_subagent_whose_node_is_killed_goes_on_where_it_was(zoo, devices
         await zoo.cluster.start_node(port)
 
 
-async def test_a_mail_that_waits_for_a_decision_is_sent_by_the_node_that_is_left(zoo, devices):
-    ann = await devices.start("approvals")
+async def test_a_mail_that_waits_for_a_decision_is_sent_by_the_node_that_is_left(zoo, zoo_devices):
+    ann = await zoo_devices.start("approvals")
     before = len(zoo.executed())
     ack = await ann.conversation.send(script(call("send_mail", to="bo", text="tea"), "say Done: {send_mail}"))
     asked = await ann.ended(ack.run_id)
@@ -118,8 +120,8 @@ async def test_a_mail_that_waits_for_a_decision_is_sent_by_the_node_that_is_left
         await zoo.cluster.start_node(port)
 
 
-async def test_questions_of_a_subgraph_are_answered_on_the_node_that_is_left(zoo, devices):
-    ann = await devices.start("subgraph")
+async def test_questions_of_a_subgraph_are_answered_on_the_node_that_is_left(zoo, zoo_devices):
+    ann = await zoo_devices.start("subgraph")
     ack = await ann.conversation.send("some tea")
     asked = await ann.ended(ack.run_id)
     port = int((await ann.begun(ack.run_id))["node"])

@@ -48,6 +48,7 @@ SEQ = 4
 RULES: dict[ClientEvent, Rule] = {
     E.HISTORY_READ: Rule({}),
     E.CONVERSATION_INVITE: Rule({"user_ids": ["somebody"]}),
+    E.ENTRY_READ: Rule({"seq": SEQ, "page": 0}, owner="not_found", member="not_found"),
     E.MEMBERS_LIST: Rule({}),
     E.MESSAGE_SEND: Rule({"request_id": "cell", "text": "cell"}),
     E.MESSAGE_EDIT: Rule({"request_id": "cell", "text": "cell", "seq": SEQ}, member="not_allowed"),

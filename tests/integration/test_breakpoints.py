@@ -67,7 +67,8 @@ async def test_an_attempt_that_takes_a_run_over_asks_at_each_breakpoint_before_a
     run_id = await dialogs.send(conversation)
     for ahead, ran in (("one", []), ("two", ["one"])):
         asked = await dialogs.ended_with(conversation, run_id)
-        assert (asked.type, asked.text, graph.ran) == ("interrupt", f"Continue with {ahead}?", ran)
+        assert (asked.type, graph.ran) == ("interrupt", ran)
+        assert asked.text.endswith(f"Continue with {ahead}?")
         run_id = f"r-{ahead}"
         question = asked.data["interrupts"][0]["interrupt_id"]
         await dialogs.turns.respond(conversation, ANN, question, "continue", run_id=run_id)
@@ -81,7 +82,8 @@ async def test_an_attempt_that_takes_a_run_over_asks_at_a_breakpoint_after_a_nod
     await dialogs.serve(graph, make_runs=LosesItsEnd)
     conversation = await dialogs.conversation()
     asked = await dialogs.ended_with(conversation, await dialogs.send(conversation))
-    assert (asked.type, asked.text, graph.ran) == ("interrupt", "Continue with two?", ["one"])
+    assert (asked.type, graph.ran) == ("interrupt", ["one"])
+    assert asked.text.endswith("Continue with two?")
     question = asked.data["interrupts"][0]["interrupt_id"]
     await dialogs.turns.respond(conversation, ANN, question, "continue", run_id="r-two")
     answer = await dialogs.ended_with(conversation, "r-two")

@@ -16,6 +16,7 @@ from tests.served.zoo import call, parts_of, previewed, reported_tools, script, 
 from tests.waiting import poll
 
 pytest_plugins = ["tests.served.zoo_fixtures"]
+pytestmark = pytest.mark.usefixtures("no_rule_is_broken")
 
 
 async def turn(device: Device, text: str) -> Any:
@@ -82,9 +83,9 @@ TURNS = {
 
 @pytest.mark.parametrize("provider", ["", "_anthropic"])
 @pytest.mark.parametrize("kind", TURNS)
-async def test_an_agent_answers_twice_and_shows_who_says_what(zoo, devices, kind, provider):
+async def test_an_agent_answers_twice_and_shows_who_says_what(zoo, zoo_devices, kind, provider):
     written, said, tools = TURNS[kind]
-    ann = await devices.start(kind + provider)
+    ann = await zoo_devices.start(kind + provider)
     before = len(zoo.executed())
     answer = await turn(ann, written)
     name = answer.data["name"]
@@ -101,8 +102,8 @@ async def test_an_agent_answers_twice_and_shows_who_says_what(zoo, devices, kind
     assert tools_of(again) == [], "tools of an earlier turn are not reported again"
 
 
-async def test_a_plain_chat_answers_twice(devices):
-    ann = await devices.start("chat")
+async def test_a_plain_chat_answers_twice(zoo_devices):
+    ann = await zoo_devices.start("chat")
     for text in ("Hello.", "Hello again."):
         assert (await turn(ann, f"say {text}")).data["text"] == text
 
@@ -118,8 +119,8 @@ WAITS = {
 
 @pytest.mark.parametrize("provider", ["", "_anthropic"])
 @pytest.mark.parametrize("kind", WAITS)
-async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, devices, tmp_path, kind, provider):
-    ann = await devices.start(kind + provider)
+async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, zoo_devices, tmp_path, kind, provider):
+    ann = await zoo_devices.start(kind + provider)
     assert (await turn(ann, "say Hello.")).type == "answer"
     before = len(zoo.executed())
     args = json.dumps({"path": str(tmp_path / "gate")})
@@ -134,8 +135,8 @@ async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, devices, tmp_path,
 
 
 @pytest.mark.parametrize("provider", ["", "_anthropic"])
-async def test_a_message_that_interrupts_a_tool_is_answered(zoo, devices, tmp_path, provider):
-    ann = await devices.start("agent" + provider, multitask_strategy="interrupt")
+async def test_a_message_that_interrupts_a_tool_is_answered(zoo, zoo_devices, tmp_path, provider):
+    ann = await zoo_devices.start("agent" + provider, multitask_strategy="interrupt")
     before = len(zoo.executed())
     ack = await ann.conversation.send(call("wait_for", path=str(tmp_path / "gate")))
     await poll(lambda: len(zoo.executed()) > before, "the tool")
@@ -163,8 +164,8 @@ MAIL = script(call("send_mail", to="bo", text="tea"), "say Done: {send_mail}")
         ({"type": "reject", "message": "not now"}, "reason: not now", []),
     ],
 )
-async def test_a_mail_is_sent_as_people_decide(zoo, devices, provider, decision, said, sent):
-    ann = await devices.start("approvals" + provider)
+async def test_a_mail_is_sent_as_people_decide(zoo, zoo_devices, provider, decision, said, sent):
+    ann = await zoo_devices.start("approvals" + provider)
     before = len(zoo.executed())
     asked = await turn(ann, MAIL)
     (question,) = asked.data["interrupts"]
@@ -177,8 +178,8 @@ async def test_a_mail_is_sent_as_people_decide(zoo, devices, provider, decision,
     assert (await turn(ann, "say Thanks.")).type == "answer"
 
 
-async def test_a_decision_that_is_not_allowed_is_refused_and_the_question_stays_open(zoo, devices):
-    ann = await devices.start("approvals")
+async def test_a_decision_that_is_not_allowed_is_refused_and_the_question_stays_open(zoo, zoo_devices):
+    ann = await zoo_devices.start("approvals")
     (question,) = (await turn(ann, MAIL)).data["interrupts"]
     for wrong in ({"type": "respond", "message": "hm"}, {"type": "aprove"}, {}):
         with pytest.raises(Refused, match="decisions"):
@@ -187,8 +188,8 @@ async def test_a_decision_that_is_not_allowed_is_refused_and_the_question_stays_
     assert (await ann.ended(ack["run_id"])).data["text"] == "Done: sent to bo: tea"
 
 
-async def test_a_message_instead_of_a_decision_leaves_a_dialog_that_goes_on(zoo, devices):
-    ann = await devices.start("approvals")
+async def test_a_message_instead_of_a_decision_leaves_a_dialog_that_goes_on(zoo, zoo_devices):
+    ann = await zoo_devices.start("approvals")
     before = len(zoo.executed())
     await turn(ann, MAIL)
     answer = await turn(ann, "say Let us talk of something else.")
@@ -197,8 +198,8 @@ async def test_a_message_instead_of_a_decision_leaves_a_dialog_that_goes_on(zoo,
 
 
 @pytest.mark.parametrize("provider", ["", "_anthropic"])
-async def test_a_deep_agent_asks_before_it_uses_a_tool(devices, provider):
-    ann = await devices.start("deep" + provider)
+async def test_a_deep_agent_asks_before_it_uses_a_tool(zoo_devices, provider):
+    ann = await zoo_devices.start("deep" + provider)
     written = script("chief> " + call("multiply", a=6, b=7), "chief> say It is {multiply}.")
     asked = await turn(ann, written)
     given = {"decisions": [{"type": "approve"}]}
@@ -211,8 +212,8 @@ async def test_a_deep_agent_asks_before_it_uses_a_tool(devices, provider):
 # --- middleware, schemas, routes
 
 
-async def test_limits_and_retries_of_middleware_work_and_a_summary_is_not_said(zoo, devices):
-    ann = await devices.start("middleware")
+async def test_limits_and_retries_of_middleware_work_and_a_summary_is_not_said(zoo, zoo_devices):
+    ann = await zoo_devices.start("middleware")
     answer = await turn(ann, script(call("call_supplier", name="bo"), "say {call_supplier}."))
     assert answer.data["text"] == "bo delivers."
     twice = script(*[call("look_up", what=what) for what in ("tea", "coffee")], "say {look_up}")
@@ -226,16 +227,16 @@ async def test_limits_and_retries_of_middleware_work_and_a_summary_is_not_said(z
     assert summaries, "a summary was made"
 
 
-async def test_an_answer_in_a_schema_is_data(devices):
-    ann = await devices.start("structured")
+async def test_an_answer_in_a_schema_is_data(zoo_devices):
+    ann = await zoo_devices.start("structured")
     answer = await turn(ann, script(call("look_up", what="tea"), call("Order", item="tea", cups=2)))
     data = [part["data"] for part in parts_of(answer) if part["kind"] == "data"]
     assert data == [{"value": {"item": "tea", "cups": 2}}]
     assert (await turn(ann, script(call("Order", item="coffee", cups=1)))).type == "answer"
 
 
-async def test_the_choice_of_a_router_is_not_said(devices):
-    ann = await devices.start("router")
+async def test_the_choice_of_a_router_is_not_said(zoo_devices):
+    ann = await zoo_devices.start("router")
     choice = 'Route> json {"to": "kitchen"}'
     answer = await turn(ann, script(choice, "kitchen> say It is ready.", "office> say It is closed."))
     assert [(part["kind"], part["text"].strip()) for part in parts_of(answer)] == [("text", "It is ready.")]
@@ -244,8 +245,8 @@ async def test_the_choice_of_a_router_is_not_said(devices):
 # --- many who speak at once, graphs in graphs
 
 
-async def test_writers_that_speak_at_once_have_a_part_each(devices):
-    ann = await devices.start("map_reduce")
+async def test_writers_that_speak_at_once_have_a_part_each(zoo_devices):
+    ann = await zoo_devices.start("map_reduce")
     answer = await turn(ann, "alpha beta gamma")
     assert answer.data["text"] == "3 verses"
     said = [text for _, text in texts(previewed(ann, answer.data["run_id"]))]
@@ -254,9 +255,9 @@ async def test_writers_that_speak_at_once_have_a_part_each(devices):
     assert said[-1] == "3 verses"
 
 
-async def test_subagents_that_speak_at_once_have_a_part_each_on_every_device(zoo, devices):
-    ann = await devices.start("deep")
-    bob = await devices.join(ann)
+async def test_subagents_that_speak_at_once_have_a_part_each_on_every_device(zoo, zoo_devices):
+    ann = await zoo_devices.start("deep")
+    bob = await zoo_devices.join(ann)
     slow = call("task", subagent_type="researcher", description="say Tea hold:slow is green.")
     quick = call("task", subagent_type="researcher", description="say Coffee is hold:quick black.")
     ack = await ann.conversation.send(script(f"chief> {slow} + {quick}", "chief> say Both are known."))
@@ -273,8 +274,8 @@ async def test_subagents_that_speak_at_once_have_a_part_each_on_every_device(zoo
     assert texts(previewed(bob, ack.run_id)) == said
 
 
-async def test_a_question_in_a_subgraph_with_a_state_of_its_own_is_answered(devices):
-    ann = await devices.start("subgraph")
+async def test_a_question_in_a_subgraph_with_a_state_of_its_own_is_answered(zoo_devices):
+    ann = await zoo_devices.start("subgraph")
     for cups in (2, 3):
         asked = await turn(ann, "some tea")
         assert asked.data["interrupts"][0]["value"] == f"{cups} cups?"
@@ -282,8 +283,8 @@ async def test_a_question_in_a_subgraph_with_a_state_of_its_own_is_answered(devi
         assert (await ann.ended(ack["run_id"])).data["text"] == f"{cups} cups are ordered."
 
 
-async def test_an_agent_in_a_tool_is_heard_under_its_own_name_and_is_no_part_of_the_answer(devices):
-    ann = await devices.start("agent_in_tool")
+async def test_an_agent_in_a_tool_is_heard_under_its_own_name_and_is_no_part_of_the_answer(zoo_devices):
+    ann = await zoo_devices.start("agent_in_tool")
     question = script(call("look_up", what="tea"), "say It is {look_up}.")
     answer = await turn(
         ann, script("clerk> " + call("ask_expert", question=question), "clerk> say So: {ask_expert}")
@@ -296,8 +297,8 @@ async def test_an_agent_in_a_tool_is_heard_under_its_own_name_and_is_no_part_of_
 # --- more than text
 
 
-async def test_reasoning_and_citations_are_parts(devices):
-    ann = await devices.start("thinker")
+async def test_reasoning_and_citations_are_parts(zoo_devices):
+    ann = await zoo_devices.start("thinker")
     written = script(
         "think Look first. + " + call("look_up", what="tea"),
         "think Easy. + cite https://example.org Tea is {look_up}.",
@@ -311,21 +312,21 @@ async def test_reasoning_and_citations_are_parts(devices):
     assert (await turn(ann, "think Hm. + say Yes.")).data["text"] == "Yes."
 
 
-async def test_a_refusal_of_the_model_is_an_answer_and_the_dialog_goes_on(devices):
-    ann = await devices.start("agent_anthropic")
+async def test_a_refusal_of_the_model_is_an_answer_and_the_dialog_goes_on(zoo_devices):
+    ann = await zoo_devices.start("agent_anthropic")
     refused = await turn(ann, "refuse I will not say that.")
     assert (refused.type, refused.data["text"].strip()) == ("answer", "I will not say that.")
     assert (await turn(ann, "say Hello.")).type == "answer"
 
 
-async def test_a_refusal_that_langchains_client_drops_fails_and_the_dialog_goes_on(devices):
-    ann = await devices.start("agent")  # of OpenAI's stream it reads no `refusal`: the message is empty
+async def test_a_refusal_that_langchains_client_drops_fails_and_the_dialog_goes_on(zoo_devices):
+    ann = await zoo_devices.start("agent")  # of OpenAI's stream it reads no `refusal`: the message is empty
     assert (await turn(ann, "refuse I will not say that.")).data["code"] == "no_answer"
     assert (await turn(ann, "say Hello.")).type == "answer"
 
 
-async def test_images_and_files_are_parts_and_an_image_alone_is_an_answer(devices):
-    ann = await devices.start("painter")
+async def test_images_and_files_are_parts_and_an_image_alone_is_an_answer(zoo_devices):
+    ann = await zoo_devices.start("painter")
     answer = await turn(ann, "a pixel")
     data: list[Any] = [(part["kind"], part.get("data")) for part in parts_of(answer)]
     assert [kind for kind, _ in data] == ["text", "image", "image", "file"]
@@ -339,28 +340,28 @@ async def test_images_and_files_are_parts_and_an_image_alone_is_an_answer(device
 # --- context, store, progress, other APIs
 
 
-async def test_a_graph_has_its_context_its_store_and_the_person(devices):
-    ann = await devices.start("memory", "Ann")
+async def test_a_graph_has_its_context_its_store_and_the_person(zoo_devices):
+    ann = await zoo_devices.start("memory", "Ann")
     assert (await turn(ann, "tea")).data["text"] == "Hello, Ann: tea"
-    other = await devices.connect(of=ann)
+    other = await zoo_devices.connect(of=ann)
     other.follow(await other.client.create(graph="memory", context={"greeting": "Good day", "most": 5}))
     assert (await turn(other, "coffee")).data["text"] == "Good day, Ann: coffee, tea"
 
 
-async def test_langmem_remembers_a_person_across_conversations(devices):
-    ann = await devices.start("memory_agent")
+async def test_langmem_remembers_a_person_across_conversations(zoo_devices):
+    ann = await zoo_devices.start("memory_agent")
     kept = script(call("manage_memory", content="Ann likes tea", action="create"), "say Noted.")
     assert (await turn(ann, kept)).data["text"] == "Noted."
-    other = await devices.connect(of=ann)
+    other = await zoo_devices.connect(of=ann)
     other.follow(await other.client.create(graph="memory_agent"))
     found = script(call("search_memory", query="tea"), "say Found {search_memory}")
     assert "Ann likes tea" in (await turn(other, found)).data["text"]
-    bob = await devices.start("memory_agent", "Bob")
+    bob = await zoo_devices.start("memory_agent", "Bob")
     assert "Ann likes tea" not in (await turn(bob, found)).data["text"]
 
 
-async def test_progress_of_long_work_is_reported_in_order(devices):
-    ann = await devices.start("progress")
+async def test_progress_of_long_work_is_reported_in_order(zoo_devices):
+    ann = await zoo_devices.start("progress")
     ack = await ann.conversation.send("300")
     assert (await ann.ended(ack.run_id)).data["text"] == "300 steps are done."
     done = [told["data"]["done"] for told in ann.reports(ack.run_id) if told["kind"] == "custom"]
@@ -368,16 +369,16 @@ async def test_progress_of_long_work_is_reported_in_order(devices):
     assert done[-1] == 300
 
 
-async def test_the_functional_api_answers_asks_and_remembers(devices):
-    ann = await devices.start("functional")
+async def test_the_functional_api_answers_asks_and_remembers(zoo_devices):
+    ann = await zoo_devices.start("functional")
     assert (await turn(ann, "tea")).data["text"] == "TEA (1)"
     asked = await turn(ann, "ask")
     ack = await ann.conversation.respond(asked.data["interrupts"][0]["interrupt_id"], "yes")
     assert (await ann.ended(ack["run_id"])).data["text"] == "ASK, yes (2)"
 
 
-async def test_a_graph_without_messages_answers_and_remembers(devices):
-    ann = await devices.start("reverser")
+async def test_a_graph_without_messages_answers_and_remembers(zoo_devices):
+    ann = await zoo_devices.start("reverser")
     assert (await turn(ann, "tea")).data["text"] == "aet (1)"
     assert (await turn(ann, "mint")).data["text"] == "tnim (2)"
 
@@ -398,8 +399,8 @@ async def test_a_graph_without_messages_answers_and_remembers(devices):
         ("nothing", "no_answer"),
     ],
 )
-async def test_a_graph_that_hurts_fails_its_own_run_only(zoo, devices, does, code):
-    ann, bob = await devices.start("hurting"), await devices.start("agent", "Bob", node=1)
+async def test_a_graph_that_hurts_fails_its_own_run_only(zoo, zoo_devices, does, code):
+    ann, bob = await zoo_devices.start("hurting"), await zoo_devices.start("agent", "Bob", node=1)
     failed = await turn(ann, does)
     assert (failed.type, failed.data["code"]) == ("failed", code)
     assert (await turn(ann, "be good")).data["text"] == "unhurt"

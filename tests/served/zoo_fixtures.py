@@ -28,13 +28,13 @@ async def zoo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Zoo]:
 
 
 @pytest.fixture
-async def devices(zoo: Zoo) -> AsyncIterator[Devices]:
+async def zoo_devices(zoo: Zoo) -> AsyncIterator[Devices]:
     """Devices at its nodes."""
     async with devices_of(zoo.cluster) as made:
         yield made
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_rule_is_broken(zoo: Zoo) -> Iterator[None]:
     """No request of an agent may be refused by a provider."""
     zoo.models.refused.clear()
