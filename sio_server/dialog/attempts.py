@@ -117,8 +117,7 @@ class Attempts:
         self._stopping.set()
 
     async def settle(self) -> None:
-        """Wait until old checkpoints are deleted; what Redis does not answer now is left to other nodes."""
-        self._stopping.set()
+        """Wait until old checkpoints are deleted; when the node stops, what Redis does not answer is left."""
         await asyncio.gather(*self._deleting, return_exceptions=True)
 
     async def execute(self, run: ClaimedRun) -> None:

@@ -80,6 +80,7 @@ class DialogWorker:
                     await asyncio.wait(executing, timeout=max(0.0, grace_ends - loop.time()))
                     self._attempts.hand_over_all()
                     await asyncio.wait(executing)
+                self._attempts.hand_over_all()
                 await self._attempts.settle()
                 if self._concurrency:
                     with contextlib.suppress(RedisError, OSError):

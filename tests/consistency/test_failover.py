@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pytest
 
 from sio_clients import ChatClient, Conversation
+from sio_server.dialog.reopening import REASONS
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry
@@ -667,14 +668,15 @@ async def test_a_graph_that_fails_on_a_resume_is_tried_again_with_the_same_answe
     await site.settled(ack.conversation_id)
 
 
-async def test_a_graph_that_always_fails_on_a_resume_is_ended_with_a_reason(site):
+async def test_a_graph_that_always_fails_on_a_resume_asks_again_with_a_reason(site):
     devices = await site.devices()
     here = devices[0].conversation
     ack = await here.send("ask@b fail@b-1")
     asked = await interrupted(devices[0], ack.seq)
     resolved = await here.respond(asked["interrupt_id"], "blue")
-    failed = await end_after(devices[0], resolved["seq"])
-    assert_told_in_words(failed)
+    again = await end_after(devices[0], resolved["seq"])
+    assert (again.type, again.data["reason"]) == ("interrupt", REASONS["graph_failed"])
+    assert [item["value"] for item in again.data["interrupts"]] == [asked["value"]]
     assert "".join(await site.ran(ack.conversation_id, ack.seq)) == "abbbb"
     await assert_all_agree(site, devices)
     # The next message is answered all the same.

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from tests.served.devices import LANGGRAPH_JSON, Device, devices_of
 from tests.waiting import poll
@@ -83,10 +84,16 @@ async def test_an_entrypoint_is_taken_over_from_a_killed_node_and_its_tasks_are_
         run_id = (await ann.conversation.send(text)).run_id
         run = await ann.begun(run_id)
 
-        async def is_written() -> bool:
-            return file.exists()
+        redis = Redis.from_url(cluster.redis_url)
 
-        await poll(is_written, "the task's file")
+        async def is_kept() -> bool:
+            """The file is written a moment before the task's result is in the store."""
+            keys = [key async for key in redis.scan_iter("*:checkpoint-writes:*")]
+            kept = [write for key in keys for write in await redis.zrange(key, 0, -1)]
+            return any(b"__return__" in write for write in kept)
+
+        await poll(is_kept, "the task's result")
+        await redis.aclose()
         await cluster.signal_node(int(run["node"]), signal.SIGKILL)
         gate.touch()
         assert json.loads((await ann.ended(run_id)).text) == [text]
