@@ -46,11 +46,17 @@ class Earlier:
     structured: Any = None
 
     @staticmethod
-    def of(values: Mapping[str, Any], tip: CheckpointTuple | None, *, asked: bool) -> Earlier:
-        """From the values of the state. `asked`: it was left with a question, and writes beside it."""
+    def of(values: Mapping[str, Any], latest: Sequence[CheckpointTuple], *, asked: bool) -> Earlier:
+        """From the values of the state, and the latest checkpoints of the root and of its subgraphs.
+
+        A subgraph that has asked returns its messages later. `asked`: tasks were left unfinished by a question,
+        and others have written beside it.
+        """
         found = [*messages_of(values)]
-        if asked and tip is not None:
-            found += [message for _, _, value in tip.pending_writes or () for message in messages_in(value)]
+        for item in latest:
+            found += messages_in(item.checkpoint["channel_values"])
+            for _, _, value in (item.pending_writes or ()) if asked else ():
+                found += messages_in(value)
         return Earlier(frozenset(message.id for message in found if message.id), values.get(STRUCTURED))
 
 

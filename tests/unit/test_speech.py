@@ -11,6 +11,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
 from langchain_core.tools import tool
+from langgraph.channels.delta import DeltaChannel
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Send, interrupt
@@ -459,3 +460,39 @@ async def test_what_an_earlier_attempt_has_said_is_kept_after_a_takeover() -> No
     assert [part.text for part in answer.parts] == ["From the first node", "From the second"]
     assert dialog.stream.texts == ["From the second"]
     assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_what_an_agent_that_is_a_node_has_said_before_its_question_is_not_said_again(nested: bool) -> None:
+    @tool
+    def send_mail() -> str:
+        """Send."""
+        return f"sent: {interrupt('Send it?')}"
+
+    first = calls("send_mail", text="I write a mail")
+    agent: Any = create_agent(Scripted(replies=[first, "It is sent"]), [send_mail], name="mailer")
+    dialog = Dialog(outer(outer(agent).compile() if nested else agent))
+    asked = await dialog.say()
+    assert [part.text for part in asked.parts] == ["I write a mail"]
+    answer = await dialog.respond(asked, "yes")
+    assert [part.text for part in answer.parts] == ["It is sent"] == dialog.stream.texts
+    assert dialog.stream.tools == [("send_mail", "done")]
+
+
+async def test_a_state_that_is_put_together_of_its_history_is_read_once_before_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class State(TypedDict):
+        messages: Annotated[list[AnyMessage], DeltaChannel(lambda messages, writes: sum(writes, messages))]
+
+    dialog = Dialog(one_node(lambda state: {"messages": [AIMessage("well")]}, State))
+    await dialog.say()
+    read, reads = dialog.graph.aget_state, []
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        reads.append(args)
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(dialog.graph, "aget_state", counted)
+    assert [part.text for part in (await dialog.answer()).parts] == ["well"]
+    assert len(reads) == 1
