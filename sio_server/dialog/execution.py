@@ -113,7 +113,9 @@ class Execution:
             return Questions(self._interrupts, said.before_question())
         answer = said.answer()
         if self._adapter is not None and (text := await self._adapted(self._adapter)):
-            answer = Answer(valid_unicode(text), tools=answer.tools if answer else [])
+            text = valid_unicode(text)
+            parts = answer.parts if answer and answer.text == text else []
+            answer = Answer(text, parts, answer.tools if answer else [])
         if answer is None:
             raise NoAnswer("the graph ended without an answer")
         return answer

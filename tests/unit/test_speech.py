@@ -12,6 +12,7 @@ from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
 from langchain_core.tools import tool
 from langgraph.channels.delta import DeltaChannel
+from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.types import Send, interrupt
@@ -20,6 +21,8 @@ from pydantic import BaseModel
 
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.execution import NoAnswer
+from sio_server.dialog.graphs.adapters import WHOLE, Adapter
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.streaming import Part
 from tests.scripted_models import Scripted, calls
 from tests.single_dialog import AGENT, Dialog
@@ -496,3 +499,18 @@ async def test_a_state_that_is_put_together_of_its_history_is_read_once_before_a
     monkeypatch.setattr(dialog.graph, "aget_state", counted)
     assert [part.text for part in (await dialog.answer()).parts] == ["well"]
     assert len(reads) == 1
+
+
+async def test_the_message_that_an_entrypoint_returns_keeps_its_parts() -> None:
+    block = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+    message = AIMessage(
+        [{"type": "reasoning", "reasoning": "let me think"}, block, {"type": "text", "text": "Yes"}]
+    )
+
+    @entrypoint()
+    async def talk(text: str) -> AIMessage:
+        return message
+
+    answer = await Dialog(talk, Served(talk, Adapter(WHOLE, WHOLE))).answer()
+    assert answer.text == "Yes"
+    assert [part.kind for part in answer.parts] == ["reasoning", "image", "text"]
