@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,9 +88,9 @@ class Said:
         # The state says nothing: a node may have kept what was said elsewhere, or taken it away again.
         inside = self.speech.inside_tools
         for found in (
-            [part for number, part in enumerate(self.streamed) if number not in inside],
+            self._streamed_without(inside),
             self._result(new),
-            list(self.streamed),
+            self._streamed_without(),
             [part for message in since for part in self._parts(message)],  # before this run's question
             self._result(since),
         ):
@@ -103,7 +103,14 @@ class Said:
         before = [
             part for message in self._new if not self.speech.has_said(message) for part in self._parts(message)
         ]
-        return [*before, *self.streamed]
+        return [*before, *self._streamed_without()]
+
+    def _streamed_without(self, numbers: Collection[int] = ()) -> list[Part]:
+        """What was streamed without these parts, and without those of what has failed."""
+        failed = self.speech.failed
+        return [
+            part for number, part in enumerate(self.streamed) if number not in failed and number not in numbers
+        ]
 
     @property
     def _since(self) -> list[BaseMessage]:

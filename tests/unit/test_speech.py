@@ -15,7 +15,7 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
-from langgraph.types import Send, interrupt
+from langgraph.types import RetryPolicy, Send, interrupt
 from langgraph_supervisor import create_supervisor
 from pydantic import BaseModel
 
@@ -514,3 +514,30 @@ async def test_the_message_that_an_entrypoint_returns_keeps_its_parts() -> None:
     answer = await Dialog(talk, Served(talk, Adapter(WHOLE, WHOLE))).answer()
     assert answer.text == "Yes"
     assert [part.kind for part in answer.parts] == ["reasoning", "image", "text"]
+
+
+@pytest.mark.parametrize("fails", ["call", "node"])
+@pytest.mark.parametrize("asks", [True, False])
+async def test_what_is_tried_again_stands_once_in_a_question_or_an_answer(fails: str, asks: bool) -> None:
+    broken = [AIMessageChunk(content="Hel"), ValueError("lost")] if fails == "call" else "Hello"
+    model = Scripted(replies=[broken, "Hello"])
+
+    async def work(state: Any) -> Any:
+        await model.ainvoke(state["messages"])
+        if len(model.asked) == 1:
+            raise ValueError("lost")
+        return {}
+
+    model.asked = []
+    builder = StateGraph(MessagesState)
+    policy = RetryPolicy(initial_interval=0.01, retry_on=ValueError)
+    builder.add_node("work", work, retry_policy=policy)
+    builder.add_edge(START, "work")
+    if asks:
+        builder.add_node("ask", lambda state: {"messages": [AIMessage(interrupt("Sure?"))]})
+        builder.add_edge("work", "ask")
+    dialog = Dialog(builder)
+    said = await dialog.say()
+    assert isinstance(said, Questions) == asks
+    assert [part.text for part in said.parts] == ["Hello"]
+    assert len(dialog.stream.parts) == 2
