@@ -10,6 +10,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.execution import Execution
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.streaming import Part
 
 AGENT = "Guide"
@@ -64,8 +65,9 @@ class Memory(InMemorySaver):
 class Dialog:
     """The runs of one conversation on one graph."""
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, served: Served | None = None) -> None:
         self.saver = Memory()
+        self.served = served
         self.graph = graph if not hasattr(graph, "compile") else graph.compile()
         self.graph = self.graph.copy(update={"checkpointer": self.saver})
         self.thread = ""  # of the last run that counts
@@ -100,7 +102,14 @@ class Dialog:
         saver: Any = self.saver
         stream: Any = self.stream
         execution = Execution(
-            self.graph, saver, adopt_nothing, run, stream, lambda name, number: None, max_steps=25
+            self.graph,
+            saver,
+            adopt_nothing,
+            run,
+            stream,
+            lambda name, number: None,
+            max_steps=25,
+            served=self.served,
         )
         return await execution.run_graph()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,11 +46,17 @@ class Earlier:
     structured: Any = None
 
     @staticmethod
-    def of(values: Mapping[str, Any], tip: CheckpointTuple | None, *, asked: bool) -> Earlier:
-        """From the values of the state. `asked`: it was left with a question, and writes beside it."""
+    def of(values: Mapping[str, Any], latest: Sequence[CheckpointTuple], *, asked: bool) -> Earlier:
+        """From the values of the state, and the latest checkpoints of the root and of its subgraphs.
+
+        A subgraph that has asked returns its messages later. `asked`: tasks were left unfinished by a question,
+        and others have written beside it.
+        """
         found = [*messages_of(values)]
-        if asked and tip is not None:
-            found += [message for _, _, value in tip.pending_writes or () for message in messages_in(value)]
+        for item in latest:
+            found += messages_in(item.checkpoint["channel_values"])
+            for _, _, value in (item.pending_writes or ()) if asked else ():
+                found += messages_in(value)
         return Earlier(frozenset(message.id for message in found if message.id), values.get(STRUCTURED))
 
 
@@ -82,9 +88,9 @@ class Said:
         # The state says nothing: a node may have kept what was said elsewhere, or taken it away again.
         inside = self.speech.inside_tools
         for found in (
-            [part for number, part in enumerate(self.streamed) if number not in inside],
+            self._streamed_without(inside),
             self._result(new),
-            list(self.streamed),
+            self._streamed_without(),
             [part for message in since for part in self._parts(message)],  # before this run's question
             self._result(since),
         ):
@@ -97,7 +103,14 @@ class Said:
         before = [
             part for message in self._new if not self.speech.has_said(message) for part in self._parts(message)
         ]
-        return [*before, *self.streamed]
+        return [*before, *self._streamed_without()]
+
+    def _streamed_without(self, numbers: Collection[int] = ()) -> list[Part]:
+        """What was streamed without these parts, and without those of what has failed."""
+        failed = self.speech.failed
+        return [
+            part for number, part in enumerate(self.streamed) if number not in failed and number not in numbers
+        ]
 
     @property
     def _since(self) -> list[BaseMessage]:

@@ -158,7 +158,8 @@ class Attempts:
             end = AttemptEnd(ended, _stream_ended(pump, run), over.is_set(), self._stopping.is_set())
             decision = decide(end, self._tries(run))
             if isinstance(decision, Finish):
-                decision, said = await self._or_ask_again(run, decision, said)
+                if ended is not None:  # otherwise the graph still works: nobody knows yet what it has done
+                    decision, said = await self._or_ask_again(run, decision, said)
                 await self._show_the_rest(stream, pump, run)
                 try:
                     try:
@@ -262,15 +263,24 @@ class Attempts:
                 log.exception("the end of a text could not be shown: run=%s", run.run_id)
 
     async def _or_ask_again(self, run: ClaimedRun, how: Finish, said: Said) -> tuple[Finish, Said]:
-        """How the run ends, and with what: it asks again when the graph could not use the answers that it got."""
+        """How the run ends, and with what: it asks again when the graph could not use the answers that it got.
+
+        While the store is lost they are read again. Raises Unavailable when the node is stopping.
+        """
         again = asks_again(run, how)
         if again is None:
             return how, said
-        try:
-            questions = await questions_again(self._graphs[run.graph], self._checkpoints.saver, run)
-        except Exception:
-            log.exception("the questions of a run could not be read again: run=%s", run.run_id)
-            return how, said
+        while True:
+            try:
+                questions = await questions_again(self._graphs[run.graph], self._checkpoints.saver, run)
+                break
+            except Exception as exc:
+                if not isinstance(exc, Unavailable) and graph_end(exc) is not GraphEnd.STORE_LOST:
+                    log.exception("the questions of a run could not be read again: run=%s", run.run_id)
+                    return how, said
+                if self._stopping.is_set():
+                    raise Unavailable(str(exc)) from exc
+                await asyncio.sleep(FINISH_AGAIN_S)
         return (again, Questions(questions)) if questions else (how, said)
 
     async def _finish(self, run: ClaimedRun, how: Finish, said: Said) -> list[str]:

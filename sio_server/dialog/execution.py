@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -91,10 +91,10 @@ class Execution:
         speech = Speech(self._stream, Speakers(self._graph, self._run.graph, self._run.agent_name))
         config["callbacks"] = [speech]
         if given != {} and not self._ahead:
-            parts = self._graph.astream(
+            stream = self._graph.astream(
                 given, config, context=context, stream_mode=MODES, subgraphs=True, durability="sync"
             )
-            async for namespace, mode, part in parts:
+            async for namespace, mode, part in stream:
                 self._on_part(namespace, mode, part)
         if self._stopped and not self._interrupts:
             self._ahead = nodes_ahead(await self._graph.aget_state(config, subgraphs=True))
@@ -113,7 +113,9 @@ class Execution:
             return Questions(self._interrupts, said.before_question())
         answer = said.answer()
         if self._adapter is not None and (text := await self._adapted(self._adapter)):
-            answer = Answer(valid_unicode(text), tools=answer.tools if answer else [])
+            text = valid_unicode(text)
+            parts = answer.parts if answer and answer.text == text else []
+            answer = Answer(text, parts, answer.tools if answer else [])
         if answer is None:
             raise NoAnswer("the graph ended without an answer")
         return answer
@@ -128,7 +130,7 @@ class Execution:
         continues = run.attempt > 1 or run.kind == "resume"
         started: list[CheckpointTuple] = []
         if run.began_from and continues:
-            started = await read_tip(saver, run.began_from, subgraphs=run.kind == "resume")
+            started = await read_tip(saver, run.began_from, subgraphs=run.kind == "resume" or has_subgraphs)
         start = tip_of(started)
         copied: list[CheckpointTuple] = []
 
@@ -145,7 +147,8 @@ class Execution:
         is_beyond = run.attempt > 1 and tip.is_beyond(start)
         if is_beyond or run.kind == "resume":
             check_unchanged(self._graph, copied)
-        self._earlier = await self._state_before(start if continues else tip)
+        before = await self._state_before(start if continues else tip)
+        self._earlier = Earlier.of(before, started if continues else copied, asked=run.kind == "resume")
         if run.attempt > 1:
             self._ahead = await unasked_breakpoint(self._graph, saver, config, copied, started)
         if is_beyond:
@@ -167,28 +170,16 @@ class Execution:
         message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=self._message_id)
         if self._adapter is not None:
             return self._adapter.input(message)
-        return {"messages": await self._after_unanswered_calls(message, tip, config)}
+        return {"messages": _after_unanswered_calls(message, tip, before)}
 
-    async def _state_before(self, start: Tip) -> Earlier:
-        """What was in the state when the run began."""
+    async def _state_before(self, start: Tip) -> Mapping[str, Any]:
+        """The values of the state in which the run began, as far as they say anything."""
         if start.root is None or MESSAGES not in self._graph.channels:
-            return Earlier()
-        values = start.root.checkpoint["channel_values"]
+            return {}
+        values: Mapping[str, Any] = start.root.checkpoint["channel_values"]
         if not isinstance(values.get(MESSAGES), list):  # a DeltaChannel is put together from its history
             values = (await self._graph.aget_state(_config_of(start.root))).values
-        return Earlier.of(values, start.root, asked=self._run.kind == "resume")
-
-    async def _after_unanswered_calls(self, message: HumanMessage, tip: Tip, config: RunnableConfig) -> Any:
-        """The message; after errors for unanswered tool calls, in a state that could not be repaired as a copy."""
-        if tip.root is None or isinstance(tip.root.checkpoint["channel_values"].get(MESSAGES), list):
-            return [message]
-        known = messages_of((await self._graph.aget_state(config)).values)
-        answered = with_answers(known)
-        if answered is None:
-            return [message]
-        if answered[: len(known)] == known:
-            return [*answered[len(known) :], message]
-        return Overwrite([*answered, message])
+        return values
 
     @property
     def _message_id(self) -> str:
@@ -271,6 +262,19 @@ class Execution:
 def _config_of(item: CheckpointTuple) -> RunnableConfig:
     configurable = item.config["configurable"]
     return {"configurable": {"thread_id": configurable["thread_id"]}}
+
+
+def _after_unanswered_calls(message: HumanMessage, tip: Tip, before: Mapping[str, Any]) -> Any:
+    """The message; after errors for unanswered tool calls, in a state that could not be repaired as a copy."""
+    if tip.root is None or isinstance(tip.root.checkpoint["channel_values"].get(MESSAGES), list):
+        return [message]
+    known = messages_of(before)
+    answered = with_answers(known)
+    if answered is None:
+        return [message]
+    if answered[: len(known)] == known:
+        return [*answered[len(known) :], message]
+    return Overwrite([*answered, message])
 
 
 def _with_answered_calls(item: CheckpointTuple) -> CheckpointTuple:

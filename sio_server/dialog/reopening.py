@@ -20,6 +20,9 @@ REASONS = {
     "timeout": "the agent did not continue with this answer in time",
 }  # what is told of a failed run that asks again, by the code with which it would fail otherwise
 
+# LangGraph's names of what is written for a task that has not ended; `__no_writes__` is of one that has.
+_OF_UNFINISHED_TASKS = ("__interrupt__", "__resume__", "__error__")
+
 
 def asks_again(run: ClaimedRun, how: Finish) -> Finish | None:
     """How a run ends that has failed with the answers that it was given, or None."""
@@ -34,14 +37,25 @@ async def questions_again(graph: Graph, saver: Saver, run: ClaimedRun) -> list[I
     What was done since they were asked must not be done twice, so there is no way back then.
     """
     asked = await read_tip(saver, run.began_from, subgraphs=True)
-    known = {item.checkpoint["id"] for item in asked}
+    known, had_ended = {item.checkpoint["id"] for item in asked}, _ended_tasks(asked)
     for thread_id in {run.thread_id, run.source}:
-        if any(item.checkpoint["id"] not in known for item in await read_tip(saver, thread_id, subgraphs=True)):
+        latest = await read_tip(saver, thread_id, subgraphs=True)
+        if any(item.checkpoint["id"] not in known for item in latest) or _ended_tasks(latest) - had_ended:
             return []
     if BREAKPOINT in run.answers:
         state = await graph.aget_state({"configurable": {"thread_id": run.began_from}}, subgraphs=True)
         return [breakpoint_question(nodes_ahead(state))]
     return [one for one in _interrupts_of(asked[-1:]) if one.id in run.answers]
+
+
+def _ended_tasks(latest: Sequence[CheckpointTuple]) -> set[str]:
+    """Ids of the tasks that have done their work in a step that has not ended, and so has no checkpoint yet."""
+    return {
+        task_id
+        for item in latest
+        for task_id, channel, _ in item.pending_writes or ()
+        if channel not in _OF_UNFINISHED_TASKS
+    }
 
 
 def _interrupts_of(latest: Sequence[CheckpointTuple]) -> list[Interrupt]:

@@ -16,6 +16,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 from langgraph.constants import TAG_HIDDEN, TAG_NOSTREAM
+from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, Overwrite
 from pydantic import BaseModel
 
@@ -99,9 +100,17 @@ class Speech(BaseCallbackHandler):
         self._calls: dict[UUID, _Saying | _Silence] = {}
         self._nodes: dict[UUID, str] = {}  # run -> who speaks in what the node returns
         self._tools: dict[UUID, str] = {}  # run -> the innermost tool that it is part of
+        self._node_of: dict[UUID, UUID] = {}  # run -> the innermost node that it is part of
+        self._said_in: dict[UUID, list[_Saying]] = {}  # node -> what models have said in it
+        self._failed: list[_Saying] = []
         self._known: set[str] = set()  # ids of messages that are said, or were given
         self._speaker_of: dict[str, str] = {}  # message id -> who said it
         self._unreturned: dict[str, str] = {}  # id of a message that no node has returned yet -> its text
+
+    @property
+    def failed(self) -> set[int]:
+        """Parts of calls that have failed, and of nodes that have: what is done again is said again."""
+        return {number for saying in self._failed for number in saying.numbers}
 
     def has_said(self, message: BaseMessage) -> bool:
         """Whether this attempt has said the message."""
@@ -148,8 +157,9 @@ class Speech(BaseCallbackHandler):
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
-        """A model has failed: what it wrote stays where it is."""
-        self._in_loop(self._calls.pop, run_id, None)
+        """A model has failed: devices keep what it wrote, the entry does not."""
+        # A node that needs no more of a stream closes it.
+        self._in_loop(self._fail_call, run_id, not isinstance(error, GeneratorExit))
 
     # Nodes and tools
 
@@ -165,7 +175,7 @@ class Speech(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A node, or something in it, begins."""
-        self._in_loop(self._inherit_tool, run_id, parent_run_id)
+        self._in_loop(self._inherit, run_id, parent_run_id)
         named = kwargs.get("name")
         if metadata and named and named == metadata.get("langgraph_node") and TAG_HIDDEN not in (tags or ()):
             given = [message.id for message in messages_in(inputs) if message.id]
@@ -181,7 +191,8 @@ class Speech(BaseCallbackHandler):
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """A node, or something in it, has failed."""
-        self._in_loop(self._end_node, run_id, None)
+        # Questions and commands to a parent graph are exceptions too.
+        self._in_loop(self._end_node, run_id, None, not isinstance(error, GraphBubbleUp))
 
     def on_tool_start(
         self,
@@ -194,17 +205,17 @@ class Speech(BaseCallbackHandler):
     ) -> None:
         """A tool is called."""
         name = kwargs.get("name") or (serialized or {}).get("name") or ""
-        self._in_loop(self._inherit_tool, run_id, parent_run_id, str(name))
+        self._in_loop(self._inherit, run_id, parent_run_id, str(name))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
         """A tool has ended."""
-        self._in_loop(self._tools.pop, run_id, "")
+        self._in_loop(self._end_tool, run_id)
 
     def on_tool_error(
         self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
     ) -> None:
         """A tool has failed."""
-        self._in_loop(self._tools.pop, run_id, "")
+        self._in_loop(self._end_tool, run_id)
 
     # LangChain lets models stream when a handler has these two.
 
@@ -232,7 +243,10 @@ class Speech(BaseCallbackHandler):
         if silent:
             self._calls[run_id] = _Silence(hides_message=structured)
             return
-        self._calls[run_id] = _Saying(self._stream, self._speakers.of_call(about, tool))
+        saying = self._calls[run_id] = _Saying(self._stream, self._speakers.of_call(about, tool))
+        node = self._node_of.get(parent) if parent else None
+        if node is not None:
+            self._said_in.setdefault(node, []).append(saying)
         if tool:
             self._tools[run_id] = tool
 
@@ -258,16 +272,34 @@ class Speech(BaseCallbackHandler):
         self._said(message.id, saying)
         self._unreturned[message.id] = "".join(saying.texts).strip()
 
-    def _inherit_tool(self, run_id: UUID, parent: UUID | None, name: str = "") -> None:
+    def _fail_call(self, run_id: UUID, failed: bool) -> None:
+        self._tools.pop(run_id, "")
+        saying = self._calls.pop(run_id, None)
+        if failed and isinstance(saying, _Saying):
+            self._failed.append(saying)
+
+    def _end_tool(self, run_id: UUID) -> None:
+        self._tools.pop(run_id, "")
+        self._node_of.pop(run_id, None)
+
+    def _inherit(self, run_id: UUID, parent: UUID | None, name: str = "") -> None:
+        node = self._node_of.get(parent) if parent else None
+        if node is not None:
+            self._node_of[run_id] = node
         tool = name or (self._tools.get(parent, "") if parent else "")
         if tool:
             self._tools[run_id] = tool
 
     def _begin_node(self, run_id: UUID, about: Mapping[str, Any], given: list[str]) -> None:
+        self._node_of[run_id] = run_id
         self._nodes[run_id] = self._speakers.of_call(about, self._tools.get(run_id, ""))
         self._known.update(given)
 
-    def _end_node(self, run_id: UUID, outputs: Any) -> None:
+    def _end_node(self, run_id: UUID, outputs: Any, failed: bool = False) -> None:
+        self._node_of.pop(run_id, None)
+        said = self._said_in.pop(run_id, [])
+        if failed:
+            self._failed += said
         tool = self._tools.pop(run_id, "")
         speaker = self._nodes.pop(run_id, None)
         if speaker is None:

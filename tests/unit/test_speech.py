@@ -11,14 +11,18 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, HumanMessage, RemoveMessage
 from langchain_core.tools import tool
+from langgraph.channels.delta import DeltaChannel
+from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
-from langgraph.types import Send, interrupt
+from langgraph.types import RetryPolicy, Send, interrupt
 from langgraph_supervisor import create_supervisor
 from pydantic import BaseModel
 
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.execution import NoAnswer
+from sio_server.dialog.graphs.adapters import WHOLE, Adapter
+from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.streaming import Part
 from tests.scripted_models import Scripted, calls
 from tests.single_dialog import AGENT, Dialog
@@ -459,3 +463,81 @@ async def test_what_an_earlier_attempt_has_said_is_kept_after_a_takeover() -> No
     assert [part.text for part in answer.parts] == ["From the first node", "From the second"]
     assert dialog.stream.texts == ["From the second"]
     assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_what_an_agent_that_is_a_node_has_said_before_its_question_is_not_said_again(nested: bool) -> None:
+    @tool
+    def send_mail() -> str:
+        """Send."""
+        return f"sent: {interrupt('Send it?')}"
+
+    first = calls("send_mail", text="I write a mail")
+    agent: Any = create_agent(Scripted(replies=[first, "It is sent"]), [send_mail], name="mailer")
+    dialog = Dialog(outer(outer(agent).compile() if nested else agent))
+    asked = await dialog.say()
+    assert [part.text for part in asked.parts] == ["I write a mail"]
+    answer = await dialog.respond(asked, "yes")
+    assert [part.text for part in answer.parts] == ["It is sent"] == dialog.stream.texts
+    assert dialog.stream.tools == [("send_mail", "done")]
+
+
+async def test_a_state_that_is_put_together_of_its_history_is_read_once_before_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class State(TypedDict):
+        messages: Annotated[list[AnyMessage], DeltaChannel(lambda messages, writes: sum(writes, messages))]
+
+    dialog = Dialog(one_node(lambda state: {"messages": [AIMessage("well")]}, State))
+    await dialog.say()
+    read, reads = dialog.graph.aget_state, []
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        reads.append(args)
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(dialog.graph, "aget_state", counted)
+    assert [part.text for part in (await dialog.answer()).parts] == ["well"]
+    assert len(reads) == 1
+
+
+async def test_the_message_that_an_entrypoint_returns_keeps_its_parts() -> None:
+    block = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+    message = AIMessage(
+        [{"type": "reasoning", "reasoning": "let me think"}, block, {"type": "text", "text": "Yes"}]
+    )
+
+    @entrypoint()
+    async def talk(text: str) -> AIMessage:
+        return message
+
+    answer = await Dialog(talk, Served(talk, Adapter(WHOLE, WHOLE))).answer()
+    assert answer.text == "Yes"
+    assert [part.kind for part in answer.parts] == ["reasoning", "image", "text"]
+
+
+@pytest.mark.parametrize("fails", ["call", "node"])
+@pytest.mark.parametrize("asks", [True, False])
+async def test_what_is_tried_again_stands_once_in_a_question_or_an_answer(fails: str, asks: bool) -> None:
+    broken = [AIMessageChunk(content="Hel"), ValueError("lost")] if fails == "call" else "Hello"
+    model = Scripted(replies=[broken, "Hello"])
+
+    async def work(state: Any) -> Any:
+        await model.ainvoke(state["messages"])
+        if len(model.asked) == 1:
+            raise ValueError("lost")
+        return {}
+
+    model.asked = []
+    builder = StateGraph(MessagesState)
+    policy = RetryPolicy(initial_interval=0.01, retry_on=ValueError)
+    builder.add_node("work", work, retry_policy=policy)
+    builder.add_edge(START, "work")
+    if asks:
+        builder.add_node("ask", lambda state: {"messages": [AIMessage(interrupt("Sure?"))]})
+        builder.add_edge("work", "ask")
+    dialog = Dialog(builder)
+    said = await dialog.say()
+    assert isinstance(said, Questions) == asks
+    assert [part.text for part in said.parts] == ["Hello"]
+    assert len(dialog.stream.parts) == 2
