@@ -19,7 +19,7 @@ from sio_clients.errors import (
     from_wire,
 )
 from sio_clients.sending import Pipeline
-from sio_server.protocol.events import ClientEvent, Entry
+from sio_server.protocol.events import ClientEvent, Entry, EntryType
 from sio_server.protocol.position import Position
 from sio_server.protocol.stream import Run, Step, Stream
 
@@ -89,6 +89,8 @@ class Conversation:
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
         self._unread: list[Entry] = []  # taken from the queue, and not handed on: its reading was cancelled
+        self._shortened: set[str] = set()  # ids of questions of entries that have not been read whole
+        self._whole_questions: dict[str, Question] = {}  # those of long entries that have been
         self._ended = False  # nothing is added to the queue any more
         self._pipeline = Pipeline(client.request)
 
@@ -104,9 +106,17 @@ class Conversation:
 
     @property
     def interrupts(self) -> Mapping[str, Question]:
-        """The agent's open questions, in the order in which they were asked, by their ids."""
-        forms = self.stream.forms
-        return {one: Question(one, value, forms[one] or {}) for one, value in self.stream.interrupts.items()}
+        """The agent's open questions, in the order in which they were asked, by their ids.
+
+        One of a long entry is here when `entries()` has read the entry whole, and never with a shortened form.
+        """
+        questions = {}
+        for one, value in self.stream.interrupts.items():
+            if one in self._whole_questions:
+                questions[one] = self._whole_questions[one]
+            elif one not in self._shortened:
+                questions[one] = Question(one, value, self.stream.forms[one] or {})
+        return questions
 
     def current(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of the entries that still hold: not edited, regenerated or rolled back."""
@@ -174,7 +184,11 @@ class Conversation:
             if (page["epoch"], page["pages"]) != (entry.epoch, entry.pages):
                 return entry  # the log has started over
             texts.append(page["text"])
-        return entry.model_copy(update={"data": json.loads("".join(texts)), "pages": None})
+        whole = entry.model_copy(update={"data": json.loads("".join(texts)), "pages": None})
+        for asked in _asked(whole):
+            one = asked["interrupt_id"]
+            self._whole_questions[one] = Question(one, asked.get("value"), asked.get("form") or {})
+        return whole
 
     async def history(self, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """Older entries, just below `before` (default: the end of the log), in ascending order."""
@@ -276,6 +290,8 @@ class Conversation:
         if step.reset is not None:
             self._queue.put_nowait(ConversationReset(step.reset))
         for entry in step.entries:
+            if entry.pages:
+                self._shortened.update(asked["interrupt_id"] for asked in _asked(entry))
             self._queue.put_nowait(entry)
         if step.runs:
             self.on_runs_changed(step.runs, event)
@@ -283,3 +299,8 @@ class Conversation:
     def _end(self, error: RoomgraphError | None = None) -> None:
         self._ended = True
         self._queue.put_nowait(error)
+
+
+def _asked(entry: Entry) -> list[dict[str, Any]]:
+    """The questions of an entry."""
+    return list(entry.data.get("interrupts", ())) if entry.type == EntryType.INTERRUPT else []

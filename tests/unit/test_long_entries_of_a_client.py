@@ -49,3 +49,17 @@ async def test_entries_end_when_the_client_is_closed():
     conversation._receive(Step(entries=[_entry(1, pages=1)]))
     conversation._end()
     assert [entry.text async for entry in conversation.entries()] == ["all"]
+
+
+async def test_a_question_of_a_long_entry_is_listed_with_its_whole_form_or_not_at_all(monkeypatch):
+    short, whole = ({"interrupt_id": "i", "value": None, "form": {"text": text}} for text in ("Bo", "Book it?"))
+    monkeypatch.setitem(WHOLE, "interrupts", [whole])
+    conversation = Conversation(_Client(), "c")
+    entry = _entry(1, "interrupt", data={"text": "", "interrupts": [short]}, pages=1)
+    conversation.stream._open([short])
+    conversation._receive(Step(entries=[entry]))
+    assert not conversation.interrupts
+    await anext(conversation.entries())
+    assert conversation.interrupts["i"].form == {"text": "Book it?"}
+    conversation.stream._open([short])  # as a later sync does
+    assert conversation.interrupts["i"].form == {"text": "Book it?"}
