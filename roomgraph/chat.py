@@ -66,8 +66,7 @@ async def chat(
             conversation = await client.create(
                 conversation_id, conversation_id=conversation_id, access="open", context=context
             )
-        title = _clean(conversation.title or conversation.id)
-        console.print(Text(f"{title} · node {client.node} · {COMMANDS} · Ctrl-D ends", style="dim"))
+        greet(console, conversation.title or conversation.id, client.node)
         # A terminal shows what is typed by itself.
         hidden = client.device_id if sys.stdin.isatty() else None
         screen = _Screen(conversation, client.user_id, console, hidden)
@@ -83,6 +82,12 @@ async def chat(
             await screen.finish()
         finally:
             await end_tasks([showing])
+
+
+def greet(console: Console, title: str, node: str) -> None:
+    """Name the conversation and the commands, in one line for whoever reads it through a pipe."""
+    greeting = f"{_clean(title)} · node {node} · {COMMANDS} · Ctrl-D ends"
+    console.print(Text(greeting, style="dim"), soft_wrap=True)
 
 
 async def _next_line(lines: asyncio.Queue[str | None], showing: asyncio.Task[None]) -> str | None:

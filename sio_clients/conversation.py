@@ -9,9 +9,17 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 from sio_clients.decisions import Decision
-from sio_clients.errors import ConversationReset, Refused, RoomgraphError, from_wire
+from sio_clients.errors import (
+    ConversationReset,
+    NotConnected,
+    RateLimited,
+    Refused,
+    RoomgraphError,
+    Unavailable,
+    from_wire,
+)
 from sio_clients.sending import Pipeline
-from sio_server.protocol.events import ClientEvent, Entry
+from sio_server.protocol.events import ClientEvent, Entry, EntryType
 from sio_server.protocol.position import Position
 from sio_server.protocol.stream import Run, Step, Stream
 
@@ -43,7 +51,9 @@ class Ack:
         return Position(self.epoch, self.seq)
 
 
-MAX_PAGES = 1024  # of a long entry, of 64 kB each
+# Of a long entry, of at most 64 kB each: 64 MB, and some more, since pages are cut at the borders of characters.
+MAX_PAGES = 1100
+RETRY_FIRST_S, RETRY_MAX_S = 0.5, 10.0  # before a long entry is asked for again
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,9 @@ class Conversation:
         self._client = client
         self._queue: asyncio.Queue[Entry | RoomgraphError | None] = asyncio.Queue()
         self._unread: list[Entry] = []  # taken from the queue, and not handed on: its reading was cancelled
+        self._shortened: set[str] = set()  # ids of questions of entries that have not been read whole
+        self._whole_questions: dict[str, Question] = {}  # those of long entries that have been
+        self._ended = False  # nothing is added to the queue any more
         self._pipeline = Pipeline(client.request)
 
     @property
@@ -93,9 +106,17 @@ class Conversation:
 
     @property
     def interrupts(self) -> Mapping[str, Question]:
-        """The agent's open questions, in the order in which they were asked, by their ids."""
-        forms = self.stream.forms
-        return {one: Question(one, value, forms[one] or {}) for one, value in self.stream.interrupts.items()}
+        """The agent's open questions, in the order in which they were asked, by their ids.
+
+        One of a long entry is here when `entries()` has read the entry whole, and never with a shortened form.
+        """
+        questions = {}
+        for one, value in self.stream.interrupts.items():
+            if one in self._whole_questions:
+                questions[one] = self._whole_questions[one]
+            elif one not in self._shortened:
+                questions[one] = Question(one, value, self.stream.forms[one] or {})
+        return questions
 
     def current(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those of the entries that still hold: not edited, regenerated or rolled back."""
@@ -114,8 +135,8 @@ class Conversation:
     async def entries(self) -> AsyncIterator[Entry]:
         """Entries as they arrive, in the order of the log, each once; ends when the client is closed.
 
-        A long one is read whole before it is handed on. It keeps `pages`, and is shortened, only when the log no
-        longer has it, or it has more than MAX_PAGES.
+        A long one is read whole before it is handed on, also after an outage. It keeps `pages`, and is shortened,
+        only when the log no longer has it, it has more than MAX_PAGES, or the client is closed.
         Raises ConversationReset when the entries seen before are void; iterate again for the snapshot.
         Raises Refused when this user is no longer a member.
         """
@@ -127,13 +148,25 @@ class Conversation:
                 raise item
             if item.pages:
                 try:
-                    whole = await self.whole(item)
+                    whole = await self._whole_at_last(item)
                 except BaseException:
                     self._unread.append(item)
                     raise
                 yield whole
             else:
                 yield item
+
+    async def _whole_at_last(self, entry: Entry) -> Entry:
+        """The entry whole, however long the nodes are away; as it is when the client is closed."""
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                return await self.whole(entry)
+            except (NotConnected, RateLimited, Unavailable):
+                if self._ended:
+                    return entry
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RETRY_MAX_S)
 
     async def whole(self, entry: Entry) -> Entry:
         """The entry with its whole data; itself when it is not shortened, or can no longer be read."""
@@ -144,12 +177,18 @@ class Conversation:
         while len(texts) < entry.pages:
             try:
                 page = await self._client.request(ClientEvent.ENTRY_READ, {**request, "page": len(texts)})
+            except RateLimited:
+                raise  # it can be read later
             except Refused:
                 return entry
             if (page["epoch"], page["pages"]) != (entry.epoch, entry.pages):
                 return entry  # the log has started over
             texts.append(page["text"])
-        return entry.model_copy(update={"data": json.loads("".join(texts)), "pages": None})
+        whole = entry.model_copy(update={"data": json.loads("".join(texts)), "pages": None})
+        for asked in _asked(whole):
+            one = asked["interrupt_id"]
+            self._whole_questions[one] = Question(one, asked.get("value"), asked.get("form") or {})
+        return whole
 
     async def history(self, *, before: int | None = None, limit: int = 50) -> list[Entry]:
         """Older entries, just below `before` (default: the end of the log), in ascending order."""
@@ -251,9 +290,17 @@ class Conversation:
         if step.reset is not None:
             self._queue.put_nowait(ConversationReset(step.reset))
         for entry in step.entries:
+            if entry.pages:
+                self._shortened.update(asked["interrupt_id"] for asked in _asked(entry))
             self._queue.put_nowait(entry)
         if step.runs:
             self.on_runs_changed(step.runs, event)
 
     def _end(self, error: RoomgraphError | None = None) -> None:
+        self._ended = True
         self._queue.put_nowait(error)
+
+
+def _asked(entry: Entry) -> list[dict[str, Any]]:
+    """The questions of an entry."""
+    return list(entry.data.get("interrupts", ())) if entry.type == EntryType.INTERRUPT else []

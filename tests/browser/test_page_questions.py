@@ -111,3 +111,27 @@ async def test_an_answer_of_no_use_is_asked_again_with_the_reason(
     await page.locator("fieldset textarea").last.fill("right")
     await page.locator("fieldset textarea").last.press("Enter")
     await expect(page.locator(last(page))).to_contain_text('"right"')
+
+
+async def test_a_shortened_question_is_answered_only_when_it_is_whole(
+    open_page: PageFactory, new_client: ClientFactory, new_id: str
+) -> None:
+    plans = await asked(new_client, new_id, "reviewed")
+    ann = await open_page(0, "Ann", conversation=plans.id)
+    shown = await ann.evaluate(
+        """async () => {
+          const { showQuestions } = await import("/js/view/question.js");
+          const c = { asked: ["i"], resolved: new Map(), approvals: "members" };
+          const ask = (text) => [{ interrupt_id: "i", form: { kind: "text", text, free: true } }];
+          const short = document.createElement("div"), whole = document.createElement("div");
+          const more = { c, words: true, connection: {} };
+          showQuestions(short, null, { ...more, interrupts: ask("Bo"), shortened: true });
+          const before = [short.textContent, short.querySelectorAll("form").length];
+          showQuestions(whole, short, { ...more, interrupts: ask("Book it?"), shortened: false });
+          return [before, [whole.textContent, whole.querySelectorAll("form").length]];
+        }"""
+    )
+    (short, short_forms), (whole, whole_forms) = shown
+    assert "Only the beginning is shown." in short
+    assert (short_forms, whole_forms) == (0, 1)
+    assert "Book it?" in whole

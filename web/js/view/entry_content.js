@@ -28,7 +28,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   }
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
-  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || apart || !text });
+  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || apart || !text, shortened: one.pages > 0 });
 }
 
 // An entry's text ends with its questions in words.

@@ -12,6 +12,7 @@ const PIECE = 16_000; // characters in a node
 const SLICE_MS = 8; // of drawing in each frame
 
 const reading = new WeakMap(); // entry -> promise of its whole data
+const had = new WeakMap(); // entry -> the texts of its pages that were read; null: on its way
 const boxes = new WeakMap(); // entry -> what is shown below it
 
 // The whole data of an entry, which it has from then on.
@@ -26,16 +27,28 @@ export function whole(connection, c, entry, progress = () => {}) {
 
 async function read(connection, c, entry, progress) {
   const { seq, epoch, pages } = entry;
-  const texts = [];
+  const texts = had.get(entry) ?? Array.from({ length: pages });
+  had.set(entry, texts); // what was read stays when a request fails
+  let failed = false;
   const next = async () => {
-    for (let page; (page = texts.length) < pages; progress(texts.filter((text) => text !== null).length / pages)) {
+    for (let page; !failed && (page = texts.indexOf(undefined)) >= 0; progress(texts.filter((text) => text != null).length / pages)) {
       texts[page] = null;
-      const answer = await connection.ask(c, "entry:read", { seq, page });
-      if (answer.epoch !== epoch) throw Object.assign(new Error(), { code: "not_found", message: t("lost") });
-      texts[page] = answer.text;
+      try {
+        const answer = await connection.ask(c, "entry:read", { seq, page });
+        if (answer.epoch !== epoch) throw Object.assign(new Error(), { code: "not_found", message: t("lost") });
+        texts[page] = answer.text;
+      } catch (error) {
+        texts[page] = undefined;
+        failed = true;
+        throw error;
+      }
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, next));
+  // Only when none is on its way may it be tried again.
+  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, next));
+  const end = ends.find(({ reason }) => reason);
+  if (end) throw end.reason;
+  had.delete(entry);
   entry.data = JSON.parse(texts.join(""));
   delete entry.pages;
   changed();

@@ -10,24 +10,24 @@ import { facts, inWords, isObject, table } from "./values.js";
 const KINDS = new Set(["text", "choice", "approval", "schema", "review"]);
 
 // Show a card for each; one that was there stays while nothing about it changes, since somebody may be typing in it.
-// `words`: show the questions' texts, which are not above them.
-export function showQuestions(box, had, { c, interrupts, reason, words, connection }) {
+// `words`: show the questions' texts, which are not above them. `shortened`: the whole forms are not here yet.
+export function showQuestions(box, had, { c, interrupts, reason, words, shortened, connection }) {
   box.cards = new Map();
   for (const ask of interrupts) {
     const { interrupt_id: id } = ask;
-    const sign = [c.asked.includes(id), JSON.stringify(c.resolved.get(id)), c.approvals, c.owner, language()].join();
+    const sign = [c.asked.includes(id), JSON.stringify(c.resolved.get(id)), c.approvals, c.owner, language(), shortened, JSON.stringify(ask)].join();
     const known = had?.cards?.get(id);
-    box.cards.set(id, known?.sign === sign ? known : { sign, node: card(c, ask, words, connection) });
+    box.cards.set(id, known?.sign === sign ? known : { sign, node: card(c, ask, words, shortened, connection) });
   }
   const why = reason && Object.assign(h("p", t("reopened", { reason })), { className: "reopened" });
   box.replaceChildren(...[why, ...[...box.cards.values()].map(({ node }) => node)].filter(Boolean));
 }
 
-function card(c, { interrupt_id: id, value, form = {} }, words, connection) {
+function card(c, { interrupt_id: id, value, form = {} }, words, shortened, connection) {
   const { kind, text = "", options = [], action, labels, free } = form;
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.includes(id);
-  const ours = open && (c.approvals !== "owner" || c.owner === state.me);
+  const ours = open && !shortened && (c.approvals !== "owner" || c.owner === state.me);
   const built = kind === "review" ? lazy.review.load() : kind === "schema" && lazy.schemaForm.load();
   const rows = facts(action?.args ?? {}, { labels });
   const bare = !KINDS.has(kind) || !(text || options[0] || rows[0] || built);
@@ -59,7 +59,7 @@ function card(c, { interrupt_id: id, value, form = {} }, words, connection) {
     options: ours && options[0] && options.map((one) => Object.assign(h("button", one.label), { onclick: () => answerWith(one.value) })),
     form: ours && !built && (free || !options[0]),
     error: ours,
-    done: !ours && (by ? t(told ? "answered" : "decidedBy", { chosen, ...who }) : t(open ? "ownerAnswers" : "superseded")),
+    done: !ours && (by ? t(told ? "answered" : "decidedBy", { chosen, ...who }) : t(!open ? "superseded" : shortened ? "shortened" : "ownerAnswers")),
   });
   const typed = node.querySelector("form");
   if (typed) {
