@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -81,11 +82,7 @@ class Turns:
         reply = await self._scripts.conversation("read_form", conversation_id, interrupt_id=interrupt_id)
         if not reply["form"]:
             return CheckedAnswer(value, value)
-        answer = check_answer(json.loads(reply["form"]), value)
-        for check in answer.checks:
-            if found := misfit_of(check.schema, check.part):
-                raise misfit(".".join(part for part in (check.path, found[0]) if part), found[1])
-        return answer
+        return await asyncio.to_thread(_check, reply["form"], value)
 
     async def regenerate(
         self, conversation_id: str, author: Author, seq: int, *, run_id: str, request: Request | None = None
@@ -102,3 +99,12 @@ class Turns:
             person=author.to_person(),
         )
         return str(reply["run_id"])
+
+
+def _check(form: str, value: Any) -> CheckedAnswer:
+    """The answer, if it fits this form; raises Refused. In a thread: schemas and answers may be large."""
+    answer = check_answer(json.loads(form), value)
+    for check in answer.checks:
+        if found := misfit_of(check.schema, check.part):
+            raise misfit(".".join(part for part in (check.path, found[0]) if part), found[1])
+    return answer
