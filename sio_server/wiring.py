@@ -68,7 +68,7 @@ from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
 from sio_server.store.clock import Clock
-from sio_server.store.connection import BoundedRedis, connect
+from sio_server.store.connection import BoundedRedis, connect, connect_patient
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
 from sio_server.trace.contract import TraceKind
@@ -153,6 +153,8 @@ class Dialog:
         self.leases.release_all()  # of a dialog that has ended by itself
         self._built += 1
         redis = connect(settings.redis_url)
+        # Not that of run control: a graph that does many things at once would hold up the leases of all runs.
+        memory_redis = connect_patient(settings.redis_url)
         checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer)
         graphs: Graphs | None = None
 
@@ -160,6 +162,7 @@ class Dialog:
             if graphs is not None:
                 await graphs.close()
             await checkpoints.close()
+            await memory_redis.aclose()
             await redis.aclose()
 
         try:
@@ -173,13 +176,12 @@ class Dialog:
                 model_timeout=settings.model_timeout,
                 word_delay=settings.word_delay,
             )
-            memory = RedisStore(redis, **graphs.store_config)
+            memory = RedisStore(memory_redis, **graphs.store_config)
             await memory.set_up(REDIS_WAIT_S)
         except BaseException:
             await close()
             raise
-        self.graphs = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
-        self.titles, self.context_checks = graphs.titles, graphs.context_checks
+        self._tell(graphs)
         # A run that ends its dialog by itself has lost it, as one that ends its node.
         owner = f"{core.node_id}.{self._built}"
         runs = Runs(Scripts(redis), owner, settings.name, settings.max_answer_bytes)
@@ -206,6 +208,18 @@ class Dialog:
             concurrency=settings.run_concurrency,
         )
         return worker, close
+
+    def _tell(self, graphs: Graphs) -> None:
+        """Change what the gateway was given in place, since the files may name other graphs than at first."""
+        self.graphs[:] = [graphs.default, *(name for name in graphs.names if name != graphs.default)]
+        known: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (self.titles, graphs.titles),
+            (self.context_checks, graphs.context_checks),
+        ]
+        for before, now in known:
+            before.update(now)  # first: another thread reads it
+            for name in before.keys() - now.keys():
+                del before[name]
 
 
 class Presence:

@@ -1,14 +1,16 @@
 """Whether an answer matches the JSON Schema that a graph asks with.
 
-The schema is the graph's and the answer anybody's, and both are looked at in the event loop of the sockets:
-nothing is fetched, no pattern is matched that could take long, and the work is bounded. What is not checked here,
-the graph finds out.
+The schema is the graph's and the answer anybody's: nothing is fetched, no pattern is matched that could take
+long, and the work is bounded. It may still take some tenths of a second: call it in a thread. What is not checked
+here, the graph finds out.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any
 
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
@@ -19,6 +21,8 @@ from referencing import Registry
 
 MAX_SCHEMA_BYTES = 65536
 MAX_REFERENCES = 2000  # followed in one check
+MAX_STEPS = 50_000  # keywords applied in one check
+MAX_ERRORS = 20  # of which the one to tell is chosen
 MAX_WORDS = 200  # characters of what is told of a schema
 
 _Check = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
@@ -42,8 +46,8 @@ def is_schema(schema: dict[str, Any]) -> bool:
 def misfit_of(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
     """Where a value does not match, `field.0.inner` or an empty string, and what is expected there; or None."""
     try:
-        error = best_match(_validator(schema).iter_errors(value))
-    except Exception:  # an endless or dangling reference, a number without bounds: the graph has to look at it
+        error = best_match(islice(_validator(schema).iter_errors(value), MAX_ERRORS))
+    except Exception:  # too much work, a dangling reference, a number without bounds: the graph has to look at it
         return None
     if error is None:
         return None
@@ -72,7 +76,17 @@ def _expected(error: ValidationError) -> str:
 
 
 def _validator(schema: dict[str, Any]) -> Any:
-    references = 0
+    references = steps = 0
+
+    def counted(check: _Check) -> _Check:
+        def apply(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError] | None:
+            nonlocal steps
+            steps += 1
+            if steps > MAX_STEPS:
+                raise _TooMuch
+            return check(validator, wanted, instance, within)
+
+        return apply
 
     def follow(validator: Any, reference: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
         nonlocal references
@@ -81,9 +95,10 @@ def _validator(schema: dict[str, Any]) -> Any:
             raise _TooMuch
         yield from _KEYWORDS["$ref"](validator, reference, instance, within) or ()
 
-    checks = {**dict.fromkeys(_UNCHECKED, _nothing), "$ref": follow, "pattern": _pattern}
-    checks["additionalProperties"] = _additional
-    return extend(Draft202012Validator, checks)(schema, registry=Registry())
+    checks = {**_KEYWORDS, **dict.fromkeys(_UNCHECKED, _nothing), "$ref": follow, "pattern": _pattern}
+    checks |= {"additionalProperties": _additional, "uniqueItems": _unique}
+    counting = {keyword: counted(check) for keyword, check in checks.items()}
+    return extend(Draft202012Validator, counting)(schema, registry=Registry())
 
 
 def _nothing(validator: Any, wanted: Any, instance: Any, within: Any) -> None:
@@ -95,18 +110,33 @@ def _additional(validator: Any, wanted: Any, instance: Any, within: Any) -> Iter
         yield from _KEYWORDS["additionalProperties"](validator, wanted, instance, within) or ()
 
 
+def _unique(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
+    """By their JSON, in linear time. So 1 and 1.0 are two items here."""
+    if not wanted or not isinstance(instance, list):
+        return
+    if len({json.dumps(item, sort_keys=True) for item in instance}) < len(instance):
+        yield ValidationError("has an item twice")
+
+
 def _pattern(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
     """By pydantic's engine, whose time is linear; a pattern that it does not know is left to the graph."""
     if not isinstance(instance, str):
         return
-    try:
-        text = TypeAdapter(Annotated[str, StringConstraints(pattern=wanted)])
-    except Exception:
+    text = _text_of(wanted)
+    if text is None:
         return
     try:
         text.validate_python(instance)
     except ValueError:
         yield ValidationError("does not match")
+
+
+@lru_cache(maxsize=64)
+def _text_of(pattern: str) -> TypeAdapter[str] | None:
+    try:
+        return TypeAdapter(Annotated[str, StringConstraints(pattern=pattern)])
+    except Exception:
+        return None
 
 
 def _refers_inside(schema: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -58,7 +59,7 @@ class Turns:
         When it was the last open one, the dialog continues in the run `run_id`. Raises AlreadyResolved, and
         Refused (`invalid_payload`, naming the field) for an answer that does not fit the question's form.
         """
-        answer = await self._checked(conversation_id, interrupt_id, value)
+        answer = await self._checked(conversation_id, author, interrupt_id, value)
         reply = await self._scripts.conversation(
             "respond",
             conversation_id,
@@ -76,16 +77,14 @@ class Turns:
         ack: dict[str, Any] = json.loads(reply["ack"])
         return ack
 
-    async def _checked(self, conversation_id: str, interrupt_id: str, value: Any) -> CheckedAnswer:
-        """The answer, if it fits the question. One to a question that is not open is left to `respond.lua`."""
-        reply = await self._scripts.conversation("read_form", conversation_id, interrupt_id=interrupt_id)
+    async def _checked(self, conversation_id: str, author: Author, interrupt_id: str, value: Any) -> CheckedAnswer:
+        """The answer, if it fits the question. What is not open, or not for this person, `respond.lua` refuses."""
+        reply = await self._scripts.conversation(
+            "read_form", conversation_id, user_id=author.user_id, interrupt_id=interrupt_id
+        )
         if not reply["form"]:
             return CheckedAnswer(value, value)
-        answer = check_answer(json.loads(reply["form"]), value)
-        for check in answer.checks:
-            if found := misfit_of(check.schema, check.part):
-                raise misfit(".".join(part for part in (check.path, found[0]) if part), found[1])
-        return answer
+        return await asyncio.to_thread(_check, reply["form"], value)
 
     async def regenerate(
         self, conversation_id: str, author: Author, seq: int, *, run_id: str, request: Request | None = None
@@ -102,3 +101,12 @@ class Turns:
             person=author.to_person(),
         )
         return str(reply["run_id"])
+
+
+def _check(form: str, value: Any) -> CheckedAnswer:
+    """The answer, if it fits this form; raises Refused. In a thread: schemas and answers may be large."""
+    answer = check_answer(json.loads(form), value)
+    for check in answer.checks:
+        if found := misfit_of(check.schema, check.part):
+            raise misfit(".".join(part for part in (check.path, found[0]) if part), found[1])
+    return answer

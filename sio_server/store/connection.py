@@ -185,6 +185,25 @@ def with_our_connections(client: _Client) -> _Client:
     return client
 
 
+def connect_patient(url: str) -> Redis:
+    """A client for what graphs do, many things at once: a command that finds all connections in use waits for one.
+
+    Commands may be repeated. Replies are `str`.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        decode_responses=True,
+        max_connections=64,
+        timeout=10.0,
+        **_AT_ONCE,
+        socket_timeout=2.0,
+        socket_connect_timeout=1.0,
+        health_check_interval=5,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
+    )
+    return with_our_connections(Redis.from_pool(pool))
+
+
 def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
     """A client with bounded waits, for commands that may be repeated. Replies are `str`."""
     pool = BlockingConnectionPool.from_url(

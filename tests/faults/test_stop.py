@@ -62,11 +62,11 @@ async def test_a_node_stops_in_time_though_a_graph_never_returns(start_cluster):
     cluster = await start_cluster(nodes=1, DRAIN_GRACE=str(GRACE_S), GRAPH="tests.graphs.stuck:stuck")
     _, token = await guest_token(cluster.urls[0], "Ann")
     async with ChatClient(cluster.urls[0], token) as client:
-        reports = Inbox[dict]()
-        client.on("run:reported", reports)
+        written = Inbox[dict]()
+        client.on("run:written", written)
         conversation = await client.create(access="open")
         await conversation.send("hello")
-        await reports.first()
+        await written.first(lambda event: bool(event.get("reports")))
         took = await seconds_to_stop(cluster, cluster.ports[0])
         assert took < GRACE_S + STOP_S + LAST_S + SPARE_S
     await poll(lambda: not cluster.is_running(cluster.ports[0]), "the end of the node")

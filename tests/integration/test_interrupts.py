@@ -181,6 +181,10 @@ async def test_a_non_member_cannot_answer_a_question(devices):
     eve = await devices.connect("Eve", node=1)
     answer = {"conversation_id": ann.conversation.id, "interrupt_id": ids(entry)[0], "value": "approve"}
     assert await refusal(eve.client.request("interrupt:respond", answer)) == "not_a_member"
+    # An answer that does not fit tells such a person nothing of the question.
+    unfit = {**answer, "value": {"no": ["such", "option"]}}
+    assert await refusal(eve.client.request("interrupt:respond", unfit)) == "not_a_member"
+    assert await refusal(ann.client.request("interrupt:respond", unfit)) == "invalid_payload"
     assert await refusal(ann.conversation.respond("no-such-question", "approve")) == "unknown_interrupt"
     await ann.settled()
     assert list(ann.conversation.interrupts) == ids(entry)
@@ -191,6 +195,7 @@ async def test_only_the_owner_answers_where_approvals_are_the_owners(devices):
     bob = await devices.join(ann, node=1)
     entry = await asked(bob, "ask 1")
     assert await refusal(bob.conversation.respond(ids(entry)[0], "approve")) == "not_allowed"
+    assert await refusal(bob.conversation.respond(ids(entry)[0], {"no": "option"})) == "not_allowed"
     tablet = await devices.join(ann, "Ann", node=2, same_user=True)
     ack = await tablet.conversation.respond(ids(entry)[0], "approve")
     assert (await values_told(bob, ack["run_id"]))["values"] == ["approve"]

@@ -19,7 +19,7 @@ from sio_server.dialog.memory import RedisStore
 from sio_server.dialog.memory.items import MAX_VALUE_BYTES, BadItem
 from sio_server.dialog.memory.store import AT_ONCE, MAX_LIMIT
 from sio_server.dialog.savers.errors import StoreLost
-from sio_server.store.connection import connect
+from sio_server.store.connection import connect, connect_patient
 from sio_server.store.keys import MemoryKeys, partition
 
 pytest_plugins = ["tests.served.dialog_fixtures", "tests.served.fixtures"]
@@ -295,3 +295,17 @@ async def test_what_a_graph_keeps_in_the_store_is_there_in_other_conversations_o
         device = await devices.start("keeper", node=node)
         ack = await device.conversation.send(text)
         assert (await device.ended(ack.run_id)).text == told
+
+
+async def test_a_search_for_nothing_finds_nothing(store):
+    await store.aput(("people",), "k", {"n": 1})
+    assert await store.asearch(("people",), filter={"n": 1}, limit=0) == []
+
+
+async def test_many_calls_at_once_wait_for_a_connection(lone_redis):
+    redis = connect_patient(lone_redis.redis_url)
+    await redis.client_pause(1500)  # a command of run control waits 1.4 s
+    try:
+        await asyncio.gather(*(RedisStore(redis).aput(("many",), str(n), {}) for n in range(200)))
+    finally:
+        await redis.aclose()

@@ -130,6 +130,9 @@ def exponential(levels: int) -> dict[str, Any]:
         ({"pattern": "^(a+)+$"}, "a" * 50 + "!"),
         ({"patternProperties": {"^(a+)+$": False}, "additionalProperties": False}, {"a" * 50 + "!": 1}),
         ({"multipleOf": 1e-300}, 1e308),
+        ({"items": {"anyOf": [{"const": number} for number in range(300)]}}, ["x"] * 990),
+        ({"items": {"anyOf": [{"const": number} for number in range(300)]}}, [299] * 990),
+        ({"uniqueItems": True}, [{"a": number} for number in range(2000)]),
     ],
     ids=lambda item: str(item)[:30],
 )
@@ -138,6 +141,12 @@ def test_no_schema_keeps_a_node_busy(schema, value):
     assert is_schema(schema)
     misfit_of(schema, value)
     assert time.process_time() - began < 1.0
+
+
+def test_items_are_unique_by_their_json():
+    schema = {"uniqueItems": True}
+    assert misfit_of(schema, [{"a": 1, "b": 2}, {"b": 2, "a": 1}]) == ("", "should fit uniqueItems of the schema")
+    assert misfit_of(schema, [1, True, "1", [1]]) is None
 
 
 # What is typed in the terminal

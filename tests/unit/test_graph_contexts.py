@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from datetime import date
 from enum import Enum
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -11,7 +12,8 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from sio_server.dialog.graphs.contexts import ContextMisfit, ContextSchema
-from sio_server.protocol.errors import Refused
+from sio_server.gateway.requests import conversations
+from sio_server.protocol.errors import Refused, Unavailable
 
 
 class Level(Enum):
@@ -114,3 +116,22 @@ def test_a_context_that_does_not_fit_is_refused_with_the_name_of_the_field(
 def test_a_schema_by_which_nothing_can_be_checked_is_told(schema: Any) -> None:
     with pytest.raises(TypeError):
         ContextSchema(schema)
+
+
+async def test_a_schema_that_exits_or_never_ends_holds_up_nobody(monkeypatch):
+    @dataclasses.dataclass
+    class Exits:
+        def __post_init__(self) -> None:
+            raise SystemExit(3)
+
+    monkeypatch.setattr(conversations, "CONTEXT_CHECK_S", 0.05)
+    with pytest.raises(Refused, match="context: SystemExit: 3"):
+        await conversations._in_time(ContextSchema(Exits).check, None)
+    never = threading.Event()
+
+    def wait(context: Any) -> None:
+        never.wait(10)
+
+    with pytest.raises(Unavailable):
+        await conversations._in_time(wait, None)
+    never.set()

@@ -92,16 +92,19 @@ local function beginning(text, bytes)
   return string.sub(text, 1, bytes)
 end
 
--- Keep the whole data of a long entry in pages; returns how many.
-local function keep_pages(seq, whole)
-  local pages, from = 0, 1
+-- The whole data of a long entry in pages.
+local function pages_of(whole)
+  local pages, from = {}, 1
   while from <= #whole do
     local page = beginning(string.sub(whole, from, from + ENTRY_BYTES_SHOWN + 3), ENTRY_BYTES_SHOWN)
-    redis.call('HSET', long, seq .. ' ' .. pages, page)
-    pages, from = pages + 1, from + #page
+    pages[#pages + 1], from = page, from + #page
   end
-  redis.call('HSET', long, seq, pages)
   return pages
+end
+
+local function keep_pages(seq, pages)
+  for number, page in ipairs(pages) do redis.call('HSET', long, seq .. ' ' .. (number - 1), page) end
+  redis.call('HSET', long, seq, #pages)
 end
 
 -- An entry is dropped from the log: nothing is left of its pages.
@@ -128,12 +131,14 @@ local function append_entry(entry_type, data, about)
   local told = {'v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts}
   if turn_id then told[#told + 1], told[#told + 2] = 'turn_id', turn_id end
   if #hides > 0 then told[#told + 1], told[#told + 2] = 'hides', raw('[' .. table.concat(hides, ',') .. ']') end
-  if (about.whole or '') ~= '' then told[#told + 1], told[#told + 2] = 'pages', keep_pages(seq, about.whole) end
+  local pages = (about.whole or '') ~= '' and pages_of(about.whole)
+  if pages then told[#told + 1], told[#told + 2] = 'pages', #pages end
   told[#told + 1], told[#told + 2] = 'data', raw(data)
   local envelope = object(unpack(told))
   local author = counts_for or (is_listed[entry_type] and AGENT or '')
   redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
   made.seq = seq
+  if pages then keep_pages(seq, pages) end
   local said_seq = (entry_type == 'message' or entry_type == 'answer') and seq or tonumber(known[6] or '0')
   if turn_id and not about.hides_itself then redis.call('ZADD', turns, turn_id, seq) end
   for _, other in ipairs(hides) do

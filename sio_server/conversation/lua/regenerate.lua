@@ -1,5 +1,6 @@
 -- Answer the last turn's message again, from where that turn began. `seq` is that of the turn's final entry; `run_id` is
--- used for the new run, `person` (JSON) is who asks for it, as the graph is told of it. Returns ok: run_id; or an error code. The same seq again returns the same run.
+-- used for the new run, `person` (JSON) is who asks for it, as the graph is told of it. Returns ok: run_id; or an error
+-- code. The same seq again returns the same run.
 -- keys: conversation
 -- include: run request
 local user_id, session_id, seq, run_id, person = unpack(ARGV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import Callable
@@ -63,7 +64,9 @@ class ContextSchema:
             first = exc.errors(include_url=False, include_input=False)[0]
             path = ".".join(str(part) for part in first["loc"])
             raise ContextMisfit(path, first["msg"].removeprefix("Value error, ")) from None
-        except Exception as exc:  # of a __post_init__ or a validator
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as exc:  # of a __post_init__ or a validator, which may also exit
             raise ContextMisfit("", f"{type(exc).__name__}: {exc}") from None
 
     def check(self, given: dict[str, Any] | None) -> None:

@@ -136,6 +136,8 @@ class RedisStore(BaseStore):
 
     async def _search(self, op: SearchOp) -> list[SearchItem]:
         _check_window(op.limit, op.offset)
+        if op.limit == 0:
+            return []
         scores: dict[str, float] = {}
         if op.query and self._vectors is not None:
             nearest = MAX_LIMIT if op.filter else op.offset + op.limit

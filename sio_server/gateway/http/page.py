@@ -21,8 +21,8 @@ VENDORED = {
 FOLDERS = ("js", "css", "words")
 # A Host header that may be named in a policy; others could hold anything.
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
-# The stage's frames connect through the local cluster's proxies, and to its controller.
 _IMAGES = "img-src 'self' data: https: http:"  # a graph's answers have images, which are shown by their addresses
+# The stage's frames connect through the local cluster's proxies, and to its controller.
 _STAGE_HOSTS = "http://127.0.0.1:* ws://127.0.0.1:*"
 
 

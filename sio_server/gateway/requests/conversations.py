@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +15,14 @@ from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_BYTES, ServerEvent
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import user_room
 
 ContextCheck = Callable[[dict[str, Any] | None], None]
 
+CONTEXT_CHECK_S = 2.0  # for the check of a context, which is the graph's code
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
 
 
@@ -53,7 +57,7 @@ class ConversationRequests:
             known = ", ".join(self._graphs)
             raise Refused(ErrorCode.UNKNOWN_GRAPH, f"this server has no such graph; it has: {known}")
         if (check := self._context_checks.get(graph)) is not None:
-            check(request.context)
+            await _in_time(check, request.context)
         elif request.context is not None:
             raise Refused(ErrorCode.INVALID_PAYLOAD, f"context: the graph {graph} takes none")
         self._catch_up.check_limit(session, request.conversation_id)
@@ -175,3 +179,35 @@ class ConversationRequests:
     ) -> None:
         for user_id in user_ids:
             await self._notify_user(user_id, conversation_id, "invited", title, by)
+
+
+async def _in_time(check: ContextCheck, context: dict[str, Any] | None) -> None:
+    """Check a context in a thread that holds up neither other requests nor, if it never ends, the node's end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            check(context)
+        except Refused as exc:
+            error = exc
+        except BaseException as exc:
+            error = Refused(ErrorCode.INVALID_PAYLOAD, f"context: {type(exc).__name__}")
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=work, name="context-check", daemon=True).start()
+    try:
+        async with asyncio.timeout(CONTEXT_CHECK_S):
+            await done
+    except TimeoutError:
+        raise Unavailable(f"the graph has not checked the context within {CONTEXT_CHECK_S:g} s") from None
