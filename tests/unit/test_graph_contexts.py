@@ -132,6 +132,9 @@ async def test_a_schema_that_exits_or_never_ends_holds_up_nobody(monkeypatch):
     def wait(context: Any) -> None:
         never.wait(10)
 
-    with pytest.raises(Unavailable):
+    monkeypatch.setattr(conversations, "_context_checks", threading.Semaphore(1))
+    with pytest.raises(Unavailable, match="within"):
+        await conversations._in_time(wait, None)
+    with pytest.raises(Unavailable, match="too many"):
         await conversations._in_time(wait, None)
     never.set()

@@ -23,7 +23,10 @@ from sio_server.store.keys import user_room
 ContextCheck = Callable[[dict[str, Any] | None], None]
 
 CONTEXT_CHECK_S = 2.0  # for the check of a context, which is the graph's code
+MAX_CONTEXT_CHECKS = 64  # at once, with those that do not end
 MIN_SYNC_BYTES = 4096  # of entries for each conversation of a sync whose budget is used up
+
+_context_checks = threading.Semaphore(MAX_CONTEXT_CHECKS)
 
 
 class ConversationRequests:
@@ -202,9 +205,13 @@ async def _in_time(check: ContextCheck, context: dict[str, Any] | None) -> None:
             error = exc
         except BaseException as exc:
             error = Refused(ErrorCode.INVALID_PAYLOAD, f"context: {type(exc).__name__}")
+        finally:
+            _context_checks.release()
         with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(tell, error)
 
+    if not _context_checks.acquire(blocking=False):
+        raise Unavailable("too many contexts are being checked")
     threading.Thread(target=work, name="context-check", daemon=True).start()
     try:
         async with asyncio.timeout(CONTEXT_CHECK_S):
