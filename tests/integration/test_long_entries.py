@@ -51,14 +51,15 @@ async def test_pages_are_for_members_and_only_those_that_there_are(devices):
     ack = await ann.conversation.send(f"say {2 * ENTRY_BYTES_SHOWN}")
     answer = await ann.ended(ack.run_id)
     where = {"conversation_id": ann.conversation.id, "seq": answer.seq}
-    check_ack(ClientEvent.ENTRY_READ, await ann.client.request(ClientEvent.ENTRY_READ, {**where, "page": 0}))
+    read = await ann.client.request(ClientEvent.ENTRY_READ, {**where, "page": 0})
+    check_ack(ClientEvent.ENTRY_READ, {"ok": True, **read})
     for seq, page in ((answer.seq, 3), (answer.seq, 9), (ack.seq, 0), (99, 0)):
         with pytest.raises(Refused) as refused:
             await ann.client.request(ClientEvent.ENTRY_READ, {**where, "seq": seq, "page": page})
         assert refused.value.code == "not_found"
-    stranger = await devices.connect("Bob", node=1)
+    outsider = await devices.connect("Bob", node=1)
     with pytest.raises(Refused) as refused:
-        await stranger.client.request(ClientEvent.ENTRY_READ, {**where, "page": 0})
+        await outsider.client.request(ClientEvent.ENTRY_READ, {**where, "page": 0})
     assert refused.value.code in ("not_a_member", "unknown_conversation")
 
 
