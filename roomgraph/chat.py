@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -13,16 +12,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from roomgraph.chat_lines import clean, describe, describe_run
 from roomgraph.questions import (
-    INDENT,
     Answer,
     Decided,
     NotAnAnswer,
-    answer_in_words,
     chat_texts,
-    question_lines,
     read_line,
-    said_before,
     start_over,
 )
 from sio_clients.client import ChatClient
@@ -30,11 +26,9 @@ from sio_clients.conversation import Ack, Conversation, Question
 from sio_clients.decisions import Decision
 from sio_clients.errors import ConversationReset, Refused, RoomgraphError
 from sio_clients.guests import guest_token
-from sio_server.language import Texts, detect_language
+from sio_server.language import detect_language
 from sio_server.protocol.errors import ErrorCode
-from sio_server.protocol.events import Entry, EntryType
-from sio_server.protocol.run import RunStatus
-from sio_server.protocol.stream import Run
+from sio_server.protocol.events import EntryType
 from sio_server.tasks import end_tasks
 
 ANSWER_S = 30.0  # how long to wait for the agent when the input has ended
@@ -86,7 +80,7 @@ async def chat(
 
 def greet(console: Console, title: str, node: str) -> None:
     """Name the conversation and the commands, in one line for whoever reads it through a pipe."""
-    greeting = f"{_clean(title)} · node {node} · {COMMANDS} · Ctrl-D ends"
+    greeting = f"{clean(title)} · node {node} · {COMMANDS} · Ctrl-D ends"
     console.print(Text(greeting, style="dim"), soft_wrap=True)
 
 
@@ -189,7 +183,7 @@ class _Screen:
             self._unanswered.add(run_id)
 
     def _note(self, what: str, style: str = "yellow") -> None:
-        self._console.print(Text(_clean(what), style=style), soft_wrap=True)
+        self._console.print(Text(clean(what), style=style), soft_wrap=True)
 
     def _on_runs_changed(self, run_ids: Sequence[str], event: str) -> None:
         """Tell when a run's node is silent, and when another one has taken the run over."""
@@ -245,66 +239,3 @@ def _read_lines() -> asyncio.Queue[str | None]:
     # A daemon: nothing can wake a thread that waits for the keyboard when Ctrl-C ends the program.
     threading.Thread(target=read, daemon=True, name="keyboard").start()
     return lines
-
-
-# Control characters, which could move the cursor, and marks that turn the direction of the text.
-_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text | None:
-    """An entry as lines, with control characters replaced; None for one that is not shown."""
-    texts = texts or chat_texts()
-    when = (f"{entry.ts[11:16]} ", "dim")
-    name = _clean(str(entry.data.get("name", entry.author)))
-    if entry.type in (EntryType.MESSAGE, EntryType.ANSWER):
-        colour = (
-            "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
-        )
-        return Text.assemble(when, (name, colour), ": ", _clean(entry.text))
-    if entry.type == EntryType.INTERRUPT:
-        forms = [interrupt["form"] for interrupt in entry.data.get("interrupts", ())]
-        shown = Text.assemble(when, (name, "magenta"), ": ", _clean(said_before(entry.text, forms)))
-        if reason := entry.data.get("reason"):
-            shown.append(f"\n{INDENT}{_clean(texts('asked_again', reason=reason))}", "yellow")
-        for form in forms:
-            for line in question_lines(form, texts):
-                shown.append(f"\n{INDENT}{_clean(line)}", "bold")
-        return shown
-    if entry.type == EntryType.INTERRUPT_RESOLVED:
-        by, value = entry.data.get("by"), entry.data.get("value")
-        if not by:
-            return Text.assemble(when, (texts("closed"), "dim"))
-        device = by["device_name"] or by["device_id"]
-        told = texts("answered", name=by["name"], answer=answer_in_words(value, texts), device=device)
-        return Text.assemble(when, (_clean(told), "yellow"))
-    if entry.type == EntryType.STOPPED:
-        by = str((entry.data.get("by") or {}).get("name", "–"))
-        text = _clean(entry.text).rstrip()
-        stopped = (f"[stopped by {_clean(by)}]", "yellow")
-        return Text.assemble(when, (name, "magenta"), ": ", text, " " if text else "", stopped)
-    if entry.type == EntryType.FAILED:
-        return Text.assemble(when, (f"{name}: {_clean(str(entry.data.get('reason', '')))}", "red"))
-    if entry.type in (EntryType.MEMBER_JOINED, EntryType.MEMBER_LEFT):
-        return Text.assemble(
-            when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
-        )
-    return None
-
-
-def describe_run(run: Run, told: tuple[int, str] | None) -> Text | None:
-    """What is new of a run as lines; `told`: its version and status before. None when it goes on as it should."""
-    version, status = told or (run.version, "")
-    if run.version > version and run.withdrawn_text:
-        lines = Text()
-        for part in run.withdrawn:
-            if part.text.strip():
-                lines.append(f"      {_clean(part.speaker)}: ", "dim")
-                lines.append(f"{_clean(part.text.strip())}\n", "dim strike")
-        return lines.append(f"      begun again on node {_clean(run.node)}", "dim")
-    if run.status == RunStatus.STALLED and status != RunStatus.STALLED:
-        return Text(f"      node {_clean(run.node)} is silent; another one will take over", "dim")
-    return None
-
-
-def _clean(text: str) -> str:
-    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from roomgraph.chat import describe, describe_run
+from roomgraph.chat_lines import describe, describe_run
+from roomgraph.questions import chat_texts
 from sio_server.protocol.events import Entry
 from sio_server.protocol.forms import form_of
 from sio_server.protocol.stream import Part, Run
@@ -152,3 +153,61 @@ def test_a_run_that_was_taken_over_shows_what_is_withdrawn_struck_out() -> None:
 def test_a_run_that_begins_or_is_begun_again_before_it_said_anything_is_told_by_its_answer_alone() -> None:
     assert describe_run(run(version=1), (0, "queued")) is None
     assert describe_run(run(version=2), (1, "running")) is None
+
+
+PARTS: list[dict[str, Any]] = [
+    {"kind": "reasoning", "speaker": "Guide", "text": "two\nrooms"},
+    {"kind": "text", "speaker": "Research Agent", "text": "Ada has 12 seats.\nAnd a screen."},
+    {"kind": "text", "speaker": "Research Agent", "text": "It is free."},
+    {"kind": "text", "speaker": "Guide", "text": "Take [b]Ada[/b]."},
+    {
+        "kind": "image",
+        "speaker": "Guide",
+        "text": "",
+        "data": {"mime_type": "image/png", "url": "data:image/png;base64,AA"},
+    },
+    {
+        "kind": "file",
+        "speaker": "Guide",
+        "text": "",
+        "data": {"mime_type": "text/csv", "size": 4_200_000, "omitted": "too_large"},
+    },
+    {
+        "kind": "citation",
+        "speaker": "Guide",
+        "text": "",
+        "data": {"title": "Rooms", "url": "https://example.org/ada"},
+    },
+    {"kind": "data", "speaker": "Guide", "text": "", "data": {"value": {"房间": "Ada"}}},
+    {"kind": "hologram", "speaker": "Guide", "text": ""},
+]
+
+
+def test_each_part_of_an_answer_is_a_line_with_its_speaker() -> None:
+    assert line("answer", name="Guide", text="Take [b]Ada[/b].", parts=PARTS).plain.split("\n") == [
+        "14:05 Guide: ",
+        "      thought: two rooms",
+        "      Research Agent: Ada has 12 seats.",
+        "      And a screen.",
+        "      It is free.",
+        "      Guide: Take [b]Ada[/b].",
+        "      image: image/png",
+        "      file: text/csv · too large to be shown (4.2 MB)",
+        "      [1] Rooms · https://example.org/ada",
+        '      {"房间": "Ada"}',
+    ]
+
+
+def test_parts_are_told_in_chinese_too() -> None:
+    shown = describe(entry("answer", name="Guide", text="", parts=PARTS), "bob-1", chat_texts("zh"))
+    assert shown is not None
+    assert "思考：two rooms" in shown.plain
+    assert "文件：text/csv · 过大，无法显示（4.2 MB）" in shown.plain
+
+
+def test_what_was_said_before_a_question_or_a_stop_is_told_part_by_part() -> None:
+    form = form_of("Book it?")
+    asked = line("interrupt", name="Guide", text="Book it?", parts=PARTS[1:3], interrupts=[{"form": form}])
+    assert "Research Agent: Ada has 12 seats." in asked.plain
+    stopped = line("stopped", name="Guide", text="It is", parts=PARTS[1:3], rolled_back=False, by=None)
+    assert stopped.plain.endswith("It is free. [stopped by –]")

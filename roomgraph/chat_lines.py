@@ -1,0 +1,125 @@
+"""Entries and runs as lines of the terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from roomgraph.questions import INDENT, answer_in_words, chat_texts, question_lines, said_before
+from sio_server.language import Texts
+from sio_server.protocol.events import Entry, EntryType
+from sio_server.protocol.run import RunStatus
+from sio_server.protocol.stream import Run
+
+MAX_THOUGHT = 300  # characters of reasoning that are shown
+
+# Control characters, which could move the cursor, and marks that turn the direction of the text.
+_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text | None:
+    """An entry as lines, with control characters replaced; None for one that is not shown."""
+    texts = texts or chat_texts()
+    when = (f"{entry.ts[11:16]} ", "dim")
+    name = clean(str(entry.data.get("name", entry.author)))
+    if entry.type in (EntryType.MESSAGE, EntryType.ANSWER):
+        colour = (
+            "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
+        )
+        return Text.assemble(when, (name, colour), ": ", _said(entry, clean(entry.text), texts))
+    if entry.type == EntryType.INTERRUPT:
+        forms = [interrupt["form"] for interrupt in entry.data.get("interrupts", ())]
+        shown = Text.assemble(when, (name, "magenta"), ": ")
+        shown.append_text(_said(entry, clean(said_before(entry.text, forms)), texts))
+        if reason := entry.data.get("reason"):
+            shown.append(f"\n{INDENT}{clean(texts('asked_again', reason=reason))}", "yellow")
+        for form in forms:
+            for line in question_lines(form, texts):
+                shown.append(f"\n{INDENT}{clean(line)}", "bold")
+        return shown
+    if entry.type == EntryType.INTERRUPT_RESOLVED:
+        by, value = entry.data.get("by"), entry.data.get("value")
+        if not by:
+            return Text.assemble(when, (texts("closed"), "dim"))
+        device = by["device_name"] or by["device_id"]
+        told = texts("answered", name=by["name"], answer=answer_in_words(value, texts), device=device)
+        return Text.assemble(when, (clean(told), "yellow"))
+    if entry.type == EntryType.STOPPED:
+        by = str((entry.data.get("by") or {}).get("name", "–"))
+        said = _said(entry, clean(entry.text).rstrip(), texts)
+        stopped = (f"[stopped by {clean(by)}]", "yellow")
+        return Text.assemble(when, (name, "magenta"), ": ", said, " " if said else "", stopped)
+    if entry.type == EntryType.FAILED:
+        return Text.assemble(when, (f"{name}: {clean(str(entry.data.get('reason', '')))}", "red"))
+    if entry.type in (EntryType.MEMBER_JOINED, EntryType.MEMBER_LEFT):
+        return Text.assemble(
+            when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
+        )
+    return None
+
+
+def _said(entry: Entry, text: str, texts: Texts) -> Text:
+    """What a final entry says: its text, or a line for each of its parts."""
+    if "parts" not in entry.data:
+        return Text(text)
+    said, speaker, sources = Text(), str(entry.data.get("name", "")), 0
+    for part in entry.parts:
+        sources += part["kind"] == "citation"
+        line = _part_line(part, sources, texts)
+        if line is None:
+            continue
+        said.append(f"\n{INDENT}")
+        if part["kind"] == "text" and part["speaker"] != speaker:
+            speaker = part["speaker"]
+            said.append(f"{clean(speaker)}: ", "magenta")
+        said.append_text(line)
+    return said
+
+
+def _part_line(part: Mapping[str, Any], source: int, texts: Texts) -> Text | None:
+    """A part in words; None for a kind that is not known. `source`: the number of a citation."""
+    data = part.get("data") or {}
+    match part["kind"]:
+        case "text":
+            return Text(clean(part["text"].strip()).replace("\n", f"\n{INDENT}"))
+        case "reasoning":
+            thought = " ".join(part["text"].split())
+            thought = thought if len(thought) <= MAX_THOUGHT else thought[:MAX_THOUGHT] + "…"
+            return Text(clean(texts("thought", text=thought)), "dim italic")
+        case "image" | "file":
+            what = [data.get("name"), data.get("mime_type")]
+            if data.get("omitted"):
+                what.append(texts("too_large", size=f"{data.get('size', 0) / 1e6:.1f}"))
+            elif not str(data.get("url", "")).startswith("data:"):
+                what.append(data.get("url"))
+            return Text(clean(texts(part["kind"], what=" · ".join(str(item) for item in what if item))), "dim")
+        case "citation":
+            what = [data.get("title") or data.get("text"), data.get("url")]
+            return Text(clean(f"[{source}] " + " · ".join(str(item) for item in what if item)), "dim")
+        case "data":
+            return Text(clean(json.dumps(data.get("value"), ensure_ascii=False)))
+    return None
+
+
+def describe_run(run: Run, told: tuple[int, str] | None) -> Text | None:
+    """What is new of a run as lines; `told`: its version and status before. None when it goes on as it should."""
+    version, status = told or (run.version, "")
+    if run.version > version and run.withdrawn_text:
+        lines = Text()
+        for part in run.withdrawn:
+            if part.text.strip():
+                lines.append(f"      {clean(part.speaker)}: ", "dim")
+                lines.append(f"{clean(part.text.strip())}\n", "dim strike")
+        return lines.append(f"      begun again on node {clean(run.node)}", "dim")
+    if run.status == RunStatus.STALLED and status != RunStatus.STALLED:
+        return Text(f"      node {clean(run.node)} is silent; another one will take over", "dim")
+    return None
+
+
+def clean(text: str) -> str:
+    """A text with control characters replaced."""
+    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
