@@ -21,7 +21,7 @@ from referencing import Registry
 
 MAX_SCHEMA_BYTES = 65536
 MAX_REFERENCES = 2000  # followed in one check
-MAX_STEPS = 50_000  # keywords applied in one check
+MAX_STEPS = 20_000  # keywords applied in one check
 MAX_ERRORS = 20  # of which the one to tell is chosen
 MAX_WORDS = 200  # characters of what is told of a schema
 

@@ -147,11 +147,14 @@ async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFa
     page = await open_page(0, "Ann")
     names = await page.evaluate(
         """async () => {
-          const { question } = await import("/js/view/question.js");
-          const value = { text: "?", action: { args: { how_many: 6, no_name: 1 } }, labels: { how_many: "人数" } };
-          const c = { asked: ["i"], resolved: new Map() };
-          const node = question(c, { interrupt_id: "i", value }, true, {});
-          return [...node.querySelectorAll("dt")].map((one) => one.textContent);
+          const { showQuestions } = await import("/js/view/question.js");
+          const action = { name: "book", args: { how_many: 6, no_name: 1 } };
+          const options = [{ value: "yes", label: "Yes" }];
+          const form = { kind: "approval", text: "?", action, labels: { how_many: "人数" }, options, free: false };
+          const c = { asked: ["i"], resolved: new Map(), approvals: "members" };
+          const box = document.createElement("div");
+          showQuestions(box, null, { c, interrupts: [{ interrupt_id: "i", form }], words: true, connection: {} });
+          return [...box.querySelectorAll("dt")].map((one) => one.textContent);
         }"""
     )
     assert names == ["人数", "no name"]

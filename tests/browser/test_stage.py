@@ -126,6 +126,7 @@ async def witness(staged: Page, stage_url: str) -> AsyncIterator[Witness]:
     await listening
 
 
+@pytest.mark.faults
 async def test_the_seven_parts_hold_and_the_figures_match_what_another_client_received(
     staged: Page, witness: Witness
 ) -> None:

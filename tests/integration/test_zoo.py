@@ -17,6 +17,7 @@ from tests.waiting import poll
 
 pytest_plugins = ["tests.served.zoo_fixtures"]
 pytestmark = pytest.mark.usefixtures("no_rule_is_broken")
+BOTH = ["", pytest.param("_anthropic", marks=pytest.mark.faults)]  # the other provider: some minutes more
 
 
 async def turn(device: Device, text: str) -> Any:
@@ -81,7 +82,7 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("provider", ["", "_anthropic"])
+@pytest.mark.parametrize("provider", BOTH)
 @pytest.mark.parametrize("kind", TURNS)
 async def test_an_agent_answers_twice_and_shows_who_says_what(zoo, zoo_devices, kind, provider):
     written, said, tools = TURNS[kind]
@@ -117,7 +118,7 @@ WAITS = {
 }
 
 
-@pytest.mark.parametrize("provider", ["", "_anthropic"])
+@pytest.mark.parametrize("provider", BOTH)
 @pytest.mark.parametrize("kind", WAITS)
 async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, zoo_devices, tmp_path, kind, provider):
     ann = await zoo_devices.start(kind + provider)
@@ -134,7 +135,7 @@ async def test_after_a_stop_in_a_tool_the_dialog_goes_on(zoo, zoo_devices, tmp_p
     assert (await turn(ann, "say And here.")).type == "answer"
 
 
-@pytest.mark.parametrize("provider", ["", "_anthropic"])
+@pytest.mark.parametrize("provider", BOTH)
 async def test_a_message_that_interrupts_a_tool_is_answered(zoo, zoo_devices, tmp_path, provider):
     ann = await zoo_devices.start("agent" + provider, multitask_strategy="interrupt")
     before = len(zoo.executed())
@@ -151,7 +152,7 @@ async def test_a_message_that_interrupts_a_tool_is_answered(zoo, zoo_devices, tm
 MAIL = script(call("send_mail", to="bo", text="tea"), "say Done: {send_mail}")
 
 
-@pytest.mark.parametrize("provider", ["", "_anthropic"])
+@pytest.mark.parametrize("provider", BOTH)
 @pytest.mark.parametrize(
     ("decision", "said", "sent"),
     [
@@ -197,7 +198,7 @@ async def test_a_message_instead_of_a_decision_leaves_a_dialog_that_goes_on(zoo,
     assert zoo.executed()[before:] == []
 
 
-@pytest.mark.parametrize("provider", ["", "_anthropic"])
+@pytest.mark.parametrize("provider", BOTH)
 async def test_a_deep_agent_asks_before_it_uses_a_tool(zoo_devices, provider):
     ann = await zoo_devices.start("deep" + provider)
     written = script("chief> " + call("multiply", a=6, b=7), "chief> say It is {multiply}.")

@@ -140,7 +140,7 @@ def test_no_schema_keeps_a_node_busy(schema, value):
     began = time.process_time()
     assert is_schema(schema)
     misfit_of(schema, value)
-    assert time.process_time() - began < 1.0
+    assert time.process_time() - began < 4.0, "without a bound: half a minute and more"
 
 
 def test_items_are_unique_by_their_json():
