@@ -22,6 +22,8 @@ from referencing import Registry
 MAX_SCHEMA_BYTES = 65536
 MAX_REFERENCES = 2000  # followed in one check
 MAX_STEPS = 20_000  # keywords applied in one check
+MAX_DEPTH = 60  # of keywords within keywords: values have few levels, and Python's stack ends far beyond
+MAX_LEVELS = 40  # of JSON in a schema
 MAX_ERRORS = 20  # of which the one to tell is chosen
 MAX_WORDS = 200  # characters of what is told of a schema
 
@@ -36,11 +38,19 @@ class _TooMuch(Exception):
 
 def is_schema(schema: dict[str, Any]) -> bool:
     """Whether answers can be checked against this: a JSON Schema of a bounded size that refers to itself only."""
+    # Before anything else: the library's own tables end a thread that runs out of stack in them.
+    if _is_deeper(schema, MAX_LEVELS) or len(json.dumps(schema)) > MAX_SCHEMA_BYTES:
+        return False
     try:
         Draft202012Validator.check_schema(schema)
     except (SchemaError, RecursionError):
         return False
-    return len(json.dumps(schema)) <= MAX_SCHEMA_BYTES and _refers_inside(schema)
+    return _refers_inside(schema)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def misfit_of(schema: dict[str, Any], value: Any) -> tuple[str, str] | None:
@@ -76,15 +86,18 @@ def _expected(error: ValidationError) -> str:
 
 
 def _validator(schema: dict[str, Any]) -> Any:
-    references = steps = 0
+    references = steps = depth = 0
 
     def counted(check: _Check) -> _Check:
-        def apply(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError] | None:
-            nonlocal steps
-            steps += 1
-            if steps > MAX_STEPS:
-                raise _TooMuch
-            return check(validator, wanted, instance, within)
+        def apply(validator: Any, wanted: Any, instance: Any, within: Any) -> Iterator[ValidationError]:
+            nonlocal steps, depth
+            steps, depth = steps + 1, depth + 1
+            try:
+                if steps > MAX_STEPS or depth > MAX_DEPTH:
+                    raise _TooMuch
+                yield from check(validator, wanted, instance, within) or ()
+            finally:
+                depth -= 1
 
         return apply
 

@@ -143,6 +143,29 @@ def test_no_schema_keeps_a_node_busy(schema, value):
     assert time.process_time() - began < 4.0, "without a bound: half a minute and more"
 
 
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"allOf": [schema]}
+    return schema
+
+
+def test_no_schema_uses_up_the_stack():
+    """The limits hold on a stack of which a good part is in use already, as under a tracer."""
+
+    def below(frames: int) -> None:
+        if frames:
+            return below(frames - 1)
+        misfit_of({"$ref": "#"}, {})
+        assert misfit_of(nested(19), 1) is not None
+        assert is_schema(nested(19))
+        assert not is_schema(nested(30))
+        assert not is_schema(nested(2000))
+        return None
+
+    below(250)
+
+
 def test_items_are_unique_by_their_json():
     schema = {"uniqueItems": True}
     assert misfit_of(schema, [{"a": 1, "b": 2}, {"b": 2, "a": 1}]) == ("", "should fit uniqueItems of the schema")
