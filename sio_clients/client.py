@@ -143,8 +143,8 @@ class ChatClient:
         """Create a conversation and follow it. The server makes its id; only an open one may be given an id.
 
         `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
-        message does while a run is on. `approvals`: who may answer the agent's questions. `context`: what
-        the graph's `context_schema` asks for; Refused with `invalid_payload` if it does not fit.
+        message does while a run is on. `approvals`: the members that may answer the agent's questions.
+        `context`: what the graph's `context_schema` asks for; Refused with `invalid_payload` if it does not fit.
         """
         request = {
             "title": title,

@@ -36,7 +36,7 @@ class Call:
 
 @dataclass
 class Seen:
-    """What a request shows of the dialog: who is asked, for what, and what was done since."""
+    """What a request shows of the dialog: the model that is asked, what for, and what was done since."""
 
     agents: set[str]  # names that the lines of a script may have
     text: str  # of the last message of a person
