@@ -225,7 +225,7 @@ def readiness(**options: Any) -> Readiness:
 async def test_a_node_that_is_cut_off_sends_its_sessions_away_after_a_check_that_failed(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CHECK_S", "NOTICE_S", "ASK_EVERY_S"):
+    for name in ("CHECK_S", "NOTICE_S", "ASK_EVERY_S", "DEAF_AFTER_S"):
         monkeypatch.setattr(readiness_module, name, 0.001)
     closed = asyncio.Event()
     failed: list[str] = []
@@ -260,7 +260,7 @@ async def test_a_node_that_is_cut_off_sends_its_sessions_away_after_a_check_that
 async def test_a_session_that_cannot_be_told_to_leave_keeps_no_other_from_leaving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("CHECK_S", "NOTICE_S"):
+    for name in ("CHECK_S", "NOTICE_S", "DEAF_AFTER_S"):
         monkeypatch.setattr(readiness_module, name, 0.001)
     bad, good = Session("bad", "ann", "Ann", "a", ""), Session("good", "ann", "Ann", "b", "")
     closed: set[str] = set()
@@ -286,6 +286,33 @@ async def test_a_session_that_cannot_be_told_to_leave_keeps_no_other_from_leavin
         await asyncio.wait_for(all_closed.wait(), 5)
     finally:
         await end_tasks([watching])
+
+
+async def test_a_node_that_has_just_been_started_is_not_ready_but_not_cut_off_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readiness_module, "CHECK_S", 0.001)
+    checks, checked, asked = 0, asyncio.Event(), False
+
+    def redis_heard_at() -> float:
+        nonlocal checks
+        checks += 1
+        if checks == 10 * readiness_module.SURE_AFTER:
+            checked.set()
+        return float("-inf")
+
+    async def another_is_well() -> bool:
+        nonlocal asked
+        asked = True
+        return True
+
+    node = readiness(redis_heard_at=redis_heard_at, another_is_well=another_is_well)
+    watching = asyncio.create_task(node.watch())
+    try:
+        await asyncio.wait_for(checked.wait(), 5)
+    finally:
+        await end_tasks([watching])
+    assert (node.report()["ready"], node.cut_off, asked) == (False, False, False)
 
 
 async def test_a_node_with_a_failing_background_task_is_not_ready() -> None:

@@ -63,6 +63,7 @@ class Readiness:
         self._failing_tasks = failing_tasks
         self._node_urls = node_urls
         self._unready_checks = 0
+        self._watching_since = math.inf
         self._asked_at = -math.inf
         self._batch = AT_LEAST  # how many sessions are sent away at once
         self.stopping = False
@@ -93,6 +94,7 @@ class Readiness:
 
     async def watch(self) -> None:
         """Check, and act, until cancelled."""
+        self._watching_since = min(self._watching_since, time.monotonic())
         while True:
             await asyncio.sleep(CHECK_S)
             try:
@@ -106,6 +108,8 @@ class Readiness:
                 log.warning("this node is connected again and takes clients")
             self._unready_checks, self.cut_off = 0, False
             return
+        if time.monotonic() - self._watching_since < DEAF_AFTER_S:
+            return  # it has just been started, and may not have heard anything yet
         self._unready_checks += 1
         if self._unready_checks < SURE_AFTER:
             return
