@@ -105,11 +105,12 @@ class Node:
         await self._step(sockets.fanout.close())
         await self._step(sockets.sign_outs.stop())
         await self._step(sockets.disconnects.stop())
-        await self._step(presence.mirror.stop(), STEP_S + 1)
+        await self._step(presence.ends.stop(), STEP_S + 1)
         if self._runner is not None:
             await self._step(self._runner.cleanup())
         await self._step(sockets.server.shutdown())
         await self._step(self._sign_off())
+        await self._step(presence.news.stop())
         await self._step(core.trace.stop())
         await self._step(presence.bus.close())
         await self._step(core.redis.aclose())
@@ -124,6 +125,8 @@ class Node:
         supervisor.start("leases", self._dialog.leases.renew_leases)
         supervisor.start("sign-outs", sockets.sign_outs.watch)
         supervisor.start("session-mirror", presence.mirror.run_reconciles)
+        supervisor.start("session-ends", presence.ends.run)
+        supervisor.start("presence", presence.news.run)
         supervisor.start("admission", sockets.server.admission.run)
         supervisor.start("watchdog", sockets.server.watchdog.run)
         supervisor.start("http-connections", self._http.connections.run)
@@ -162,7 +165,7 @@ class Node:
     async def _sign_off(self) -> None:
         """Remove what this node has in Redis."""
         try:
-            await self._sockets.presence.mirror.reap(self.node_id)
+            await self._sockets.presence.ends.reap(self.node_id)
             await self._sockets.presence.nodes.forget(self.node_id)
             self._core.trace.record(TraceKind.NODE_GONE, gone=self._settings.name)
         except Unavailable:

@@ -49,9 +49,11 @@ from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
+from sio_server.gateway.sessions.ends import SessionEnds
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, parse_rates
 from sio_server.gateway.sessions.mirror import SessionMirror
+from sio_server.gateway.sessions.presence import PresenceNews
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
@@ -75,6 +77,7 @@ from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
+from sio_server.users.presence import PresenceRecords
 from sio_server.users.session_records import SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 
@@ -121,7 +124,7 @@ class Records:
             quotas=quotas,
             id_secret=secret,
         )
-        users = (core.redis, core.scripts, self.members)
+        users = (core.redis, core.scripts)
         kept_ms = settings.users_kept_s * 1000
         self.devices = Devices(*users, users_kept_ms=kept_ms)
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
@@ -230,16 +233,19 @@ class Presence:
     ) -> None:
         settings = core.settings
         self.bus = Bus(settings.redis_url, core.node_id)
+        self.news = PresenceNews(PresenceRecords(core.redis), self.bus.emit_soon)
+        self.ends = SessionEnds(core.redis, records.session_records, core.node_id, self.news)
         self.mirror = SessionMirror(
-            core.redis,
             records.session_records,
+            self.ends,
+            self.news,
             core.node_id,
             settings.name,
             on_signed_out=on_signed_out,
             per_user=settings.connections_per_user,
         )
         self.sessions = Sessions(
-            self.mirror, core.metrics, core.trace, per_address=settings.connections_per_address
+            self.mirror, self.bus, core.metrics, core.trace, per_address=settings.connections_per_address
         )
         description = {
             "name": settings.name,
@@ -258,6 +264,7 @@ class Presence:
         self.heartbeats = Heartbeats(
             self.nodes,
             self.mirror,
+            self.ends,
             self.peers,
             core.clock,
             beat_bus=self.bus.publish_heartbeat,
@@ -347,13 +354,13 @@ class Sockets:
             agents=AgentNames([*graphs, *titles.values()]),
             trusted_proxies=settings.trusted_proxies,
             admit=self.readiness.admit,
+            settle=self.disconnects.settle,
             now=core.clock.now,
         )
         session_ready = SessionReady(
             bus,
             sessions,
             records.devices,
-            self.disconnects,
             node_name=settings.name,
             node_urls=settings.node_urls,
             graphs=graphs,

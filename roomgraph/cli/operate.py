@@ -72,8 +72,6 @@ def revoke_command(
 
     Tokens issued later are accepted: stop issuing them first.
     """
-    from sio_server.conversation.log import ConversationLog
-    from sio_server.conversation.members import Members
     from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
     from sio_server.store.scripts import Scripts
     from sio_server.users.sign_out import ALL_DEVICES, RefusedTokens
@@ -84,9 +82,7 @@ def revoke_command(
         fail(f"--device {device}: cannot be the id of a device", MISTAKE)
 
     async def revoke(redis: Redis) -> int:
-        scripts = Scripts(redis)
-        members = Members(redis, scripts, ConversationLog(scripts), retention=0)
-        return await RefusedTokens(redis, scripts, members).revoke(user_id, device or ALL_DEVICES)
+        return await RefusedTokens(redis, Scripts(redis)).revoke(user_id, device or ALL_DEVICES)
 
     ended = _on_redis(revoke)
     of = f"{user_id}, device {device}" if device else user_id

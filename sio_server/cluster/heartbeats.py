@@ -26,9 +26,13 @@ PEERS_EVERY_S = 5.0
 
 
 class _Sessions(Protocol):
-    """What heartbeats do to the sessions of this node, and of dead ones."""
+    """The sessions of this node."""
 
     async def register_again(self) -> None: ...
+
+
+class _Ends(Protocol):
+    """The ended sessions of this node, and those of dead ones."""
 
     async def clean_up(self) -> None: ...
 
@@ -45,6 +49,7 @@ class Heartbeats:
         self,
         nodes: Nodes,
         sessions: _Sessions,
+        ends: _Ends,
         peers: Peers,
         clock: Clock,
         *,
@@ -53,6 +58,7 @@ class Heartbeats:
     ) -> None:
         self._nodes = nodes
         self._sessions = sessions
+        self._ends = ends
         self._peers = peers
         self._clock = clock
         self._beat_bus = beat_bus
@@ -149,14 +155,14 @@ class Heartbeats:
             except BaseException:
                 self._unregistered = True
                 raise
-        await self._sessions.clean_up()
+        await self._ends.clean_up()
 
     async def _reap(self, dead: list[str]) -> None:
         """Remove what dead nodes left. Other nodes may be doing the same at this moment."""
         for node_id in dead:
             log.warning("a node has been silent for %d ms and is taken for dead: %s", NODE_TTL_MS, node_id)
             try:
-                await self._sessions.reap(node_id)
+                await self._ends.reap(node_id)
                 await self._nodes.forget(node_id)
                 await self._on_gone(node_id)
             except Unavailable as exc:

@@ -28,6 +28,7 @@ DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so lo
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
+PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
 STALLED_MS = 1_500  # a run whose lease has not been renewed for so long is stalled; an owner renews it each second
@@ -74,7 +75,10 @@ def user_signed_out(user_id: str) -> str:
 
 
 def user_last_end(user_id: str, device_id: str) -> str:
-    """String: why the device's last session was disconnected (JSON), until it has been told. Expires."""
+    """String: why the device's last session was disconnected (JSON). Expires.
+
+    Once a session has been told it is "<session id> <JSON>", for some seconds.
+    """
     return f"{{rg:u:{user_id}}}:last-end:{device_id}"
 
 
@@ -267,7 +271,16 @@ CONVERSATION_KEYS = (
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats"),
 )
-USER_KEYS = ("sessions", "devices", "signed_out", "conversations", "reserved", "inviting", "unlisted")
+USER_KEYS = (
+    "sessions",
+    "devices",
+    "signed_out",
+    "conversations",
+    "reserved",
+    "inviting",
+    "unlisted",
+    "last_end_prefix",
+)
 
 
 def user_keys(user_id: str) -> list[str]:
@@ -275,6 +288,7 @@ def user_keys(user_id: str) -> list[str]:
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
+        user_last_end(user_id, ""),
     ]
 
 

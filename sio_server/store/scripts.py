@@ -10,7 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from sio_server.protocol.errors import Refused
 from sio_server.store.connection import redis_errors
@@ -34,6 +34,7 @@ _REFUSALS = {
     "unknown_interrupt": "there is no such open question; the dialog may have continued without it",
 }
 
+Command = tuple[str, ...]  # one that is plain Redis, such as ("HSET", key, field, value)
 Argument = str | int | bool | list[Any] | dict[str, Any] | None
 
 
@@ -97,12 +98,22 @@ class Scripts:
         return [Refused(r.status, _REFUSALS[r.status]) if r.status in _REFUSALS else r for r in replies]
 
     async def user(
-        self, name: str, user_id: str, request: Request | None = None, /, **arguments: Argument
+        self,
+        name: str,
+        user_id: str,
+        request: Request | None = None,
+        before: Sequence[Command] = (),
+        /,
+        **arguments: Argument,
     ) -> Reply:
-        """Run a script on what is kept of one user: sessions, devices, lists, quotas."""
+        """Run a script on what is kept of one user: sessions, devices, lists, quotas.
+
+        The commands `before` are sent before it in the same round trip.
+        """
         kept_at = user_request(user_id, request.request_id) if request else ""
+        keys = user_keys(user_id)
         return await self._run(
-            name, user_keys(user_id), lambda call_id: user_call(user_id, call_id), arguments, request, kept_at
+            name, keys, lambda call_id: user_call(user_id, call_id), arguments, request, kept_at, before
         )
 
     async def plain(self, name: str, keys: list[str], **arguments: Argument) -> Reply:
@@ -139,6 +150,7 @@ class Scripts:
         arguments: Mapping[str, Argument],
         request: Request | None,
         kept_at: str,
+        before: Sequence[Command] = (),
     ) -> Reply:
         file, script = self._script(name)
         args, call_id = _in_order(file, arguments), secrets.token_hex(6)
@@ -150,12 +162,27 @@ class Scripts:
             keys.append(kept_at)
             args += [f"{request.user_id} {request.request_id}", request.digest, call_id]
         with redis_errors():
-            reply = Reply(await script(keys=keys, args=args))
+            if before:
+                reply = Reply(await self._run_after(before, script, keys, args))
+            else:
+                reply = Reply(await script(keys=keys, args=args))
         if reply.status in _REFUSALS:
             # A script that refuses may name `details`: one JSON object.
             details = json.loads(reply["details"]) if reply.get("details") else None
             raise Refused(reply.status, _REFUSALS[reply.status], details)
         return reply
+
+    async def _run_after(
+        self, before: Sequence[Command], script: AsyncScript, keys: list[str], args: list[str | int]
+    ) -> Any:
+        pipe = self.redis.pipeline(transaction=False)
+        for command in before:
+            pipe.execute_command(*command)
+        pipe.evalsha(script.sha, len(keys), *keys, *args)
+        try:
+            return (await pipe.execute())[-1]
+        except NoScriptError:  # the commands have been carried out
+            return await script(keys=keys, args=args)
 
     def _script(self, name: str) -> tuple[ScriptFile, AsyncScript]:
         found = self._loaded.get(name)

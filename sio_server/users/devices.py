@@ -14,9 +14,12 @@ class Devices(UserSteps):
 
     async def listed(self, user_id: str) -> list[dict[str, Any]]:
         """The user's devices, those online first: `{device_id, device_name, online, sessions, last_seen}`."""
-        reply = await self._scripts.user("list_devices", user_id)
-        devices: list[dict[str, Any]] = json.loads(reply["devices"])
+        devices: list[dict[str, Any]] = json.loads(await self.listed_json(user_id))
         return devices
+
+    async def listed_json(self, user_id: str) -> str:
+        """The same as JSON."""
+        return str((await self._scripts.user("list_devices", user_id))["devices"])
 
     async def rename(
         self, session_id: str, user_id: str, device_id: str, name: str, request: Request | None = None

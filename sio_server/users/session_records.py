@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import orjson
 
 from sio_server.protocol.errors import ErrorCode
 from sio_server.store.connection import redis_errors
-from sio_server.store.json_text import to_json
-from sio_server.store.keys import user_devices, user_sessions
+from sio_server.store.keys import user_devices, user_keys, user_sessions
+from sio_server.store.scripts import Command
 from sio_server.users.sign_out import SignedOut
 from sio_server.users.user_steps import UserSteps
 
 
-@dataclass(frozen=True)
-class LiveSession:
+class LiveSession(NamedTuple):
     """One session as it is written for all nodes."""
 
     session_id: str
@@ -27,11 +28,30 @@ class LiveSession:
     issued_ms: int | None  # when its token was issued
 
 
+class Opened(NamedTuple):
+    """What Redis said to a session that was written."""
+
+    device_name: str
+    redis_ms: int  # Redis' time
+    seen_in: Sequence[str]  # ids of conversations to tell that the user has come online; none: the user was
+    devices: str = "[]"  # JSON; of a session that begins
+    last_end: str = ""  # why the device's last session was disconnected, JSON; of a session that begins
+
+
+class AfterEnd(NamedTuple):
+    """How it is with a user after sessions have ended."""
+
+    online: bool
+    seen_in: Sequence[str]  # ids of conversations to tell of a user who is not online
+
+
 class SessionRecords(UserSteps):
     """The records of live sessions; one that was signed out is refused in the step that would write it."""
 
-    async def open(self, session: LiveSession, *, max_sessions: int = 0) -> tuple[str, int]:
-        """Write a session, or write it again; return the device's name, and Redis' time in milliseconds.
+    async def open(
+        self, session: LiveSession, *, begins: bool = True, max_sessions: int = 0, before: Sequence[Command] = ()
+    ) -> Opened:
+        """Write a session that begins, or write it again, after the commands `before`, in one round trip.
 
         Raises SignedOut, or Refused when the user has `max_sessions` already (0: as many as wanted).
         """
@@ -39,27 +59,36 @@ class SessionRecords(UserSteps):
         reply = await self._scripts.user(
             "open_session",
             session.user_id,
-            rooms=await self._rooms(session.user_id),
+            None,
+            before,
             session_id=session.session_id,
-            session=to_json(described),
+            session=orjson.dumps(described).decode(),
             device_id=session.device_id,
             device_name=session.device_name,
             issued_ms=session.issued_ms,
             max_sessions=max_sessions,
+            begins=begins,
         )
         if reply.status == ErrorCode.TOKEN_REVOKED:
             raise SignedOut(json.loads(reply["by"]))
-        return str(reply["device_name"]), int(reply["ms"])
+        name, ms, seen_in = str(reply["device_name"]), int(reply["ms"]), reply["seen_in"]
+        return Opened(name, ms, seen_in, *((reply["devices"], reply["last_end"]) if begins else ()))
 
-    async def close(self, user_id: str, session_id: str) -> None:
-        """Remove a session that has ended; one that is gone already changes nothing."""
-        await self._scripts.user(
-            "close_session",
-            user_id,
-            rooms=await self._rooms(user_id),
-            session_id=session_id,
-            user_kept_ms=self._kept_ms,
-        )
+    async def close(self, ended: Mapping[str, Sequence[str]]) -> dict[str, AfterEnd]:
+        """Remove sessions that have ended (user id -> session ids) in one round trip; return how each user is.
+
+        Those that are gone already change nothing. Raises Unavailable when one could not be removed: others may
+        have been.
+        """
+        calls = [
+            (user_keys(user_id), {"session_ids": list(session_ids), "user_kept_ms": self._kept_ms})
+            for user_id, session_ids in ended.items()
+        ]
+        replies = await self._scripts.many("close_session", calls)
+        return {
+            user_id: AfterEnd(reply["online"] == "1", reply["seen_in"])
+            for user_id, reply in zip(ended, replies, strict=True)
+        }
 
     async def names(self, sessions: Iterable[tuple[str, str, str]]) -> list[str | None]:
         """The names of the devices of sessions (user id, session id, device id); None for an unknown session."""

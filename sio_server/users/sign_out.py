@@ -35,7 +35,6 @@ class RefusedTokens(UserSteps):
             "sign_out",
             by.user_id,
             request or Request.unrepeated(by.user_id),
-            rooms=await self._rooms(by.user_id),
             session_id=session_id,
             device_id=device_id,
             by={"device_id": by.device_id, "device_name": by.device_name},
@@ -49,13 +48,7 @@ class RefusedTokens(UserSteps):
 
         Returns how many sessions were ended. Nodes learn of it over the bus, and from the count of revocations.
         """
-        reply = await self._scripts.user(
-            "revoke",
-            user_id,
-            rooms=await self._rooms(user_id),
-            device_id=device_id,
-            user_kept_ms=self._kept_ms,
-        )
+        reply = await self._scripts.user("revoke", user_id, device_id=device_id, user_kept_ms=self._kept_ms)
         with redis_errors():
             await self._redis.incr(REVOCATIONS)
         return int(reply["ended"])

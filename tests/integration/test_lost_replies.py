@@ -32,7 +32,7 @@ from sio_server.protocol.position import Position
 from sio_server.protocol.run import RunStatus
 from sio_server.store import script_files
 from sio_server.store.connection import connect
-from sio_server.store.keys import BUS, REVOCATIONS
+from sio_server.store.keys import BUS, REVOCATIONS, user_last_end
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
@@ -63,9 +63,9 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     quotas = Quotas(conversations=5, bytes=200_000, invitations=10)
     log = ConversationLog(scripts, None, quotas)
     members = Members(redis, scripts, log, retention=100, quotas=quotas)
-    devices = Devices(redis, scripts, members, users_kept_ms=DAY_MS)
-    records = SessionRecords(redis, scripts, members, users_kept_ms=DAY_MS)
-    refused_tokens = RefusedTokens(redis, scripts, members, users_kept_ms=DAY_MS)
+    devices = Devices(redis, scripts, users_kept_ms=DAY_MS)
+    records = SessionRecords(redis, scripts, users_kept_ms=DAY_MS)
+    refused_tokens = RefusedTokens(redis, scripts, users_kept_ms=DAY_MS)
     turns = Turns(scripts)
     runs = Runs(scripts, "n1-abc", "n1")
     nodes = Nodes(redis, scripts, "n1-abc", {"name": "n1", "host": "h", "port": "1", "started": "s"})
@@ -162,7 +162,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(members.leave(ANN, made, asked(ANN)))
     await do(members.join(BOB, made, asked(BOB)))
     await do(members.leave(BOB, made, asked(BOB)))
-    await do(records.close("bob", "s2"))
+    await redis.set(user_last_end("ann", "tablet"), '{"reason":"flooding"}')
+    await do(records.close({"bob": ["s2"]}))
     await do(records.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
     await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
     await do(refused_tokens.revoke("ann", "laptop"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import DeviceSignOut
 from sio_server.store.keys import node_sessions, user_room, user_sessions
 from sio_server.store.scripts import Request
-from sio_server.users.session_records import LiveSession, SessionRecords
+from sio_server.users.session_records import LiveSession, Opened, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from tests.integration.session_parts import SessionParts, session_of
 from tests.waiting import within
@@ -27,8 +28,8 @@ class OvertakenRecords(SessionRecords):
     on_bus: Callable[[], None] = staticmethod(lambda: None)
     revoke: Callable[[str, str], Awaitable[int]] | None = None  # meanwhile, each session that is opened
 
-    async def open(self, session: LiveSession, *, max_sessions: int = 0) -> tuple[str, int]:
-        opened = await super().open(session, max_sessions=max_sessions)
+    async def open(self, session: LiveSession, **options: Any) -> Opened:
+        opened = await super().open(session, **options)
         if self.revoke:
             await self.revoke(session.user_id, session.device_id)
         self.on_bus()
@@ -51,8 +52,8 @@ class OvertakenSignOut(RefusedTokens):
 
 
 @pytest.fixture
-async def parts(redis, members, new_id) -> AsyncIterator[SessionParts]:
-    made = SessionParts(redis, members, f"node-{new_id}", OvertakenRecords, OvertakenSignOut)
+async def parts(redis, new_id) -> AsyncIterator[SessionParts]:
+    made = SessionParts(redis, f"node-{new_id}", OvertakenRecords, OvertakenSignOut)
     yield made
     await made.stop()
 
@@ -64,13 +65,13 @@ async def test_a_session_does_not_begin_when_the_bus_says_first_that_it_has_ende
     with pytest.raises(Unavailable):
         await parts.sessions.open(session)
     assert parts.sessions.get(session.sid) is None
-    await parts.mirror.clean_up()
+    await parts.ends.clean_up()
     assert await redis.exists(user_sessions(new_id), node_sessions(f"node-{new_id}")) == 0
 
 
 async def test_a_rename_that_the_bus_brings_before_the_reply_is_not_undone_by_the_reply(parts, new_id):
     session = session_of(new_id)
-    listed = {"device_id": "phone", "device_name": "Pocket"}
+    listed = {"device_id": "phone", "device_name": "Pocket", "sessions": []}
     parts.records.on_bus = lambda: parts.sessions.rename_devices(user_room(new_id), [listed])
     await parts.sessions.open(session)
     assert session.device_name == "Pocket"

@@ -242,17 +242,17 @@ def session(author: Author) -> LiveSession:
 
 async def test_the_list_of_a_user_who_has_had_a_session_lasts(place, new_id):
     await place.create(new_id, access="invitation", invite=[place.bob.user_id])
-    records = SessionRecords(place.redis, place.scripts, place.members)
+    records = SessionRecords(place.redis, place.scripts)
     await records.open(session(place.bob))
     assert await place.redis.pttl(user_conversations(place.bob.user_id)) == -1
-    await records.close(place.bob.user_id, session(place.bob).session_id)
+    await records.close({place.bob.user_id: [session(place.bob).session_id]})
     await place.members.invite(place.ann, new_id, [place.bob.user_id])
     assert await place.redis.pttl(user_conversations(place.bob.user_id)) == -1
 
 
 async def test_what_a_guest_has_expires_after_the_last_session_and_not_before(place, new_id):
-    records = SessionRecords(place.redis, place.scripts, place.members, users_kept_ms=5 * DAY_MS)
-    refused_tokens = RefusedTokens(place.redis, place.scripts, place.members, users_kept_ms=5 * DAY_MS)
+    records = SessionRecords(place.redis, place.scripts, users_kept_ms=5 * DAY_MS)
+    refused_tokens = RefusedTokens(place.redis, place.scripts, users_kept_ms=5 * DAY_MS)
     await place.create(new_id)
     await place.send(new_id)
     await refused_tokens.revoke(place.ann.user_id)
@@ -261,7 +261,7 @@ async def test_what_a_guest_has_expires_after_the_last_session_and_not_before(pl
         await records.open(fresh)
         for key in user_keys(place.ann.user_id):
             assert await place.redis.pttl(key) in (-1, -2), key
-        await records.close(place.ann.user_id, "s")
+        await records.close({place.ann.user_id: ["s"]})
         for key in user_keys(place.ann.user_id):
             assert await place.redis.pttl(key) != -1, key
     for key_of in (user_conversations, user_signed_out, user_reserved, user_devices):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import secrets
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import pytest
 
@@ -56,8 +59,8 @@ class FailingTokens(RefusedTokens):
 
 
 @pytest.fixture
-async def parts(redis, members, new_id) -> AsyncIterator[SessionParts]:
-    made = SessionParts(redis, members, f"node-{new_id}", FailingRecords, FailingTokens)
+async def parts(redis, new_id) -> AsyncIterator[SessionParts]:
+    made = SessionParts(redis, f"node-{new_id}", FailingRecords, FailingTokens)
     made.records.failures = made.refused_tokens.failures = Errors()
     yield made
     await made.stop()
@@ -82,20 +85,19 @@ async def test_ended_sessions_are_removed_though_redis_refuses_to_remove_one(red
     bad, good = await opened(parts, f"{new_id}-bad", f"{new_id}-good")
     await redis.set(user_sessions(bad.user_id), "no hash")
     for session in (bad, good):
-        parts.sessions.withdraw(session.sid)
-        parts.mirror.remove_later(session)
-    await parts.mirror.clean_up()
+        parts.sessions.close(session.sid)
+    await parts.ends.clean_up()
     assert await redis.exists(user_sessions(good.user_id)) == 0
     # What was refused is tried again: now it can be removed.
     await redis.delete(user_sessions(bad.user_id))
-    await parts.mirror.clean_up()
+    await parts.ends.clean_up()
     assert await redis.exists(node_sessions(f"node-{new_id}")) == 0
 
 
 async def test_a_dead_node_is_reaped_though_redis_refuses_to_remove_one_session(redis, parts, new_id):
     bad, good = await opened(parts, f"{new_id}-bad", f"{new_id}-good")
     await redis.set(user_sessions(bad.user_id), "no hash")
-    await parts.mirror.reap(f"node-{new_id}")
+    await parts.ends.reap(f"node-{new_id}")
     assert await redis.exists(user_sessions(good.user_id)) == 0
 
 
@@ -168,6 +170,7 @@ async def test_a_session_whose_end_fails_keeps_no_other_from_ending(redis, parts
     watching.cancel()
     assert parts.sessions.all() == []
     await asyncio.gather(*parts.sign_outs._tasks, return_exceptions=True)
+    await parts.ends.clean_up()
     assert await redis.exists(user_sessions(bad.user_id), user_sessions(good.user_id)) == 0
 
 
@@ -183,13 +186,21 @@ async def reasons(redis, parts) -> AsyncIterator[list[DisconnectReasons]]:
         await one.stop()
 
 
+async def last_end(parts: SessionParts, reasons: DisconnectReasons, user_id: str, device_id: str) -> Any:
+    """What a device is told that returns to the node of `reasons`."""
+    session = Session(f"s-{secrets.token_hex(4)}", user_id, "Ann", device_id, "", issued_ms=1)
+    await reasons.settle(user_id, device_id)
+    await parts.sessions.open(session)
+    return json.loads(session.last_end or "null")
+
+
 @pytest.mark.parametrize("returns_to", [(0, 1, 0), (1, 0, 1)])
 async def test_why_a_session_was_disconnected_is_told_once_on_whatever_node(parts, reasons, new_id, returns_to):
     (session,) = await opened(parts, new_id)
     reasons[0].on_disconnected(session.sid, DropReason.NOT_READING)
     if returns_to[0] == 1:  # on the same node it is known at once
         await asyncio.gather(*reasons[0]._writing.values())
-    told = [await reasons[node].pop_last_end(new_id, "phone") for node in returns_to]
+    told = [await last_end(parts, reasons[node], new_id, "phone") for node in returns_to]
     reason = {"session_id": session.sid, "reason": "not_reading", "ts": "2027-01-15T08:00:00.500Z"}
     assert told == [reason, None, None]
 
@@ -200,7 +211,7 @@ async def test_the_latest_reason_counts_and_is_forgotten_after_a_while(redis, pa
         reasons[0].on_disconnected(session.sid, reason)
     await asyncio.gather(*reasons[0]._writing.values())
     assert 0 < await redis.pttl(user_last_end(new_id, "phone")) <= LAST_END_MS
-    last_end = await reasons[1].pop_last_end(new_id, "phone")
-    assert last_end is not None
-    assert last_end["reason"] == "too_far_behind"
-    assert await reasons[0].pop_last_end(new_id, "another-device") is None
+    assert await last_end(parts, reasons[0], new_id, "another-device") is None
+    told = await last_end(parts, reasons[1], new_id, "phone")
+    assert told is not None
+    assert told["reason"] == "too_far_behind"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from types import SimpleNamespace
@@ -77,6 +78,9 @@ def gateway(sessions: Sessions, handler: Any = None, fanout: Any = None) -> Gate
     return Gateway(made, None, sessions, limits(), fanout, {ClientEvent.DEVICE_LIST: handler})  # type: ignore[arg-type]
 
 
+async def settled(user_id: str, device_id: str) -> None: ...
+
+
 def handshakes(sessions: Sessions) -> Handshakes:
     made: Any = sessions
     return Handshakes(
@@ -86,6 +90,7 @@ def handshakes(sessions: Sessions) -> Handshakes:
         agents=AgentNames(["support_agent"]),
         trusted_proxies=0,
         admit=lambda: None,
+        settle=settled,
         now=lambda: 1_800_000_000.9,
     )
 
@@ -161,37 +166,63 @@ def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() ->
 
 
 class Devices:
-    """One device, unless `error` is raised."""
+    """The devices of all users; reading them raises `error`."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
-    async def listed(self, user_id: str) -> list[str]:
+    async def listed_json(self, user_id: str) -> str:
         if self.error is not None:
             raise self.error
-        return ["phone"]
+        return '["read"]'
 
-    async def pop_last_end(self, user_id: str, device_id: str) -> dict[str, Any] | None:
-        raise Unavailable("Redis is away")
+
+def session_ready(sent: list[Any], devices: Any, graphs: list[str]) -> SessionReady:
+    rooms: Any = SimpleNamespace(
+        basic_enter_room=lambda sid, namespace, room: None,
+        deliver_frame=lambda sid, frame: sent.append(json.loads(frame.removeprefix(b"42"))),
+    )
+    sessions: Any = Sessions()
+    return SessionReady(
+        rooms, sessions, devices, node_name="n", node_urls=["http://a", "http://b"], graphs=graphs, about=ABOUT
+    )
 
 
 @pytest.mark.parametrize("error", [None, Unavailable("away"), *UNPLANNED], ids=lambda error: type(error).__name__)
 async def test_a_new_session_is_ready_whatever_cannot_be_read(error: BaseException | None) -> None:
-    sent: list[tuple[str, dict[str, Any]]] = []
-    bus: Any = SimpleNamespace(
-        basic_enter_room=lambda sid, namespace, room: None,
-        deliver=lambda sid, event, payload: sent.append((event, payload)),
-    )
-    devices: Any = Devices(error)
-    sessions: Any = Sessions()
-    ready = SessionReady(
-        bus, sessions, devices, devices, node_name="n", node_urls=(), graphs=["echo"], about=ABOUT
-    )
-    await ready.send("s")
+    sent: list[Any] = []
+    SESSION.devices, SESSION.opened = None, False
+    await session_ready(sent, Devices(error), ["echo"]).send("s")
     ((event, payload),) = sent
     assert event == "session:opened"
-    assert payload["devices"] == ([] if error else ["phone"])
+    assert payload["devices"] == ([] if error else ["read"])
     assert payload["last_end"] is None
+
+
+async def test_a_new_session_is_told_what_redis_said_when_it_was_written_without_asking_again() -> None:
+    sent: list[Any] = []
+    graphs = ["echo"]
+    ready = session_ready(sent, Devices(RuntimeError("nothing is read")), graphs)
+    for number in range(2):
+        SESSION.devices, SESSION.last_end, SESSION.opened = f"[{number}]", '{"reason":"flooding"}', False
+        await ready.send("s")
+        graphs.append("writer")  # a graph is served from now on
+    (_, first), (_, second) = sent
+    assert first == {
+        "v": 2,
+        "session_id": "s",
+        "user_id": "ann",
+        "name": "Ann",
+        "device_id": "phone",
+        "node": "n",
+        "nodes": first["nodes"],
+        "graphs": ["echo"],
+        **ABOUT.to_wire(),
+        "devices": [0],
+        "last_end": {"reason": "flooding"},
+    }
+    assert sorted(first["nodes"]) == ["http://a", "http://b"]
+    assert (second["graphs"], second["devices"]) == (["echo", "writer"], [1])
 
 
 def test_clients_are_told_the_limits_that_matter_to_them() -> None:

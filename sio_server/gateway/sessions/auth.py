@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
+import hmac
 import json
 import re
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +25,10 @@ CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
 MAX_TIME = 2**53 - 1  # of a claim, in seconds or milliseconds: what every JSON number holds exactly
 MAX_CLAIMS_BYTES = 4096  # of JSON: the claims that graphs are told
 MAX_NAME = 200  # characters of a name that are kept
+
+_USER_ID = re.compile(USER_ID_PATTERN)
+# The header of tokens that are issued here, as it stands in them.
+_OUR_HEADER = urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').decode().rstrip("=")
 
 # What the library raises for what it does not expect: nested too deep, a number out of range, not Unicode.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
@@ -90,6 +97,9 @@ class Tokens:
             raise Refused(ErrorCode.TOKEN_INVALID, "the token is not valid: it cannot be read") from None
 
     def _claims(self, token: str) -> dict[str, Any]:
+        claims = self._plain_claims(token)
+        if claims is not None:
+            return claims
         # The list of algorithms is fixed here: a token's own header must not choose ("none").
         claims: dict[str, Any] = jwt.decode(
             token,
@@ -104,10 +114,36 @@ class Tokens:
         )
         return claims
 
+    def _plain_claims(self, token: str) -> dict[str, Any] | None:
+        """The claims of a token of the plainest form, at a fifth of the library's cost; None for any other.
+
+        The header is ours to the letter, the signature is right and written as it is written here, and of what the
+        library checks all is there, as it must be. Whatever is otherwise the library judges.
+        """
+        signed, _, signature = token.rpartition(".")
+        header, _, payload = signed.partition(".")
+        if header != _OUR_HEADER or "." in payload or not token.isascii():
+            return None
+        digest = urlsafe_b64encode(hmac.digest(self._secret.encode(), signed.encode(), "sha256"))
+        if not hmac.compare_digest(digest.rstrip(b"="), signature.encode()):
+            return None
+        try:
+            claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        except (binascii.Error, *_UNREADABLE):
+            return None
+        if not isinstance(claims, dict) or "jti" in claims or not isinstance(claims.get("sub"), str):
+            return None
+        if claims.get("aud") != self._audience or claims.get("exp") is None:
+            return None
+        return claims
+
     def _identity(self, claims: dict[str, Any]) -> Identity:
         now = self._now()
         expires_at = _time(claims, "exp")
-        not_before: dict[str, float] = {name: _time(claims, name) for name in ("iat", "nbf") if name in claims}
+        not_before: dict[str, float] = {}
+        for name in ("iat", "nbf"):
+            if name in claims:
+                not_before[name] = _time(claims, name)
         if expires_at <= now:
             raise jwt.ExpiredSignatureError
         issued_ms = _issued_ms(claims)
@@ -117,7 +153,7 @@ class Tokens:
             if at > now + CLOCK_SKEW_S:
                 raise jwt.ImmatureSignatureError(f"it is not valid yet ({claim})")
         user_id = claims["sub"]
-        if not isinstance(user_id, str) or not re.fullmatch(USER_ID_PATTERN, user_id):
+        if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
             raise jwt.InvalidTokenError("sub is not a user id")
         if user_id.startswith(AGENT_PREFIX):
             raise jwt.InvalidTokenError(f"user ids that begin with {AGENT_PREFIX!r} belong to agents")
@@ -127,6 +163,8 @@ class Tokens:
 
     def _told(self, claims: dict[str, Any]) -> dict[str, Any]:
         """The claims that graphs are told: plain JSON of a bounded size."""
+        if not self._told_claims:
+            return {}
         told = {name: claims[name] for name in self._told_claims if name in claims}
         if len(json.dumps(told, ensure_ascii=False, allow_nan=False).encode()) > MAX_CLAIMS_BYTES:
             raise jwt.InvalidTokenError(

@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class DisconnectReasons:
     """Counts and logs disconnects, and keeps the last reason of each device in Redis.
 
-    A device may return to any node, and is told once: reading a reason removes it. When Redis is away it may be
-    lost, and the device is told nothing: it is caught up all the same.
+    A device may return to any node, and is told once, by the script that opens its session. When Redis is away it
+    may be lost, and the device is told nothing: it is caught up all the same.
     """
 
     def __init__(self, redis: Redis, sessions: Sessions, metrics: Metrics, now: Callable[[], float]) -> None:
@@ -52,19 +52,11 @@ class DisconnectReasons:
         self._writing[key] = task
         task.add_done_callback(lambda done: self._on_written(key, done))
 
-    async def pop_last_end(self, user_id: str, device_id: str) -> dict[str, Any] | None:
-        """Why the device's last session was disconnected, if that is known and has not been told on any node.
-
-        `{session_id, reason, ts}`; it is forgotten. Raises Unavailable.
-        """
-        key = user_last_end(user_id, device_id)
-        writing = self._writing.get(key)
-        if writing is not None:  # the device is back before Redis knows
+    async def settle(self, user_id: str, device_id: str) -> None:
+        """Wait until Redis knows why this node has disconnected the device, which is back before that."""
+        writing = self._writing.get(user_last_end(user_id, device_id)) if self._writing else None
+        if writing is not None:
             await asyncio.wait({writing})
-        with redis_errors():
-            value = await self._redis.getdel(key)
-        last_end: dict[str, Any] | None = json.loads(value) if value is not None else None
-        return last_end
 
     async def stop(self) -> None:
         """Stop writing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,10 +35,12 @@ class Handshakes:
         agents: AgentNames,
         trusted_proxies: int,
         admit: Callable[[], None],
+        settle: Callable[[str, str], Awaitable[None]],
         now: Callable[[], float],
     ) -> None:
         """`admit` raises Unavailable while this node takes no sessions. `now` returns the time by Redis' clock.
 
+        `settle(user_id, device_id)` waits until Redis knows what this node knows of the device's last session.
         A user whose token has the name of one of `agents` is shown with the user id.
         """
         self._tokens = tokens
@@ -47,6 +49,7 @@ class Handshakes:
         self._agents = agents
         self._trusted_proxies = trusted_proxies
         self._admit = admit
+        self._settle = settle
         self._now = now
         self._refusals = HandshakeRefusals()
 
@@ -90,4 +93,5 @@ class Handshakes:
             address=address,
             claims=identity.claims,
         )
+        await self._settle(identity.user_id, session.device_id)
         await self._sessions.open(session)

@@ -1,4 +1,4 @@
-"""The copy of this node's sessions in Redis: written, removed, reconciled, and reaped after a node's death."""
+"""The copy of this node's sessions in Redis: written when they begin, reconciled, and written again."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 
-from redis.asyncio import Redis
-
+from sio_server.gateway.sessions.ends import SessionEnds, is_away
+from sio_server.gateway.sessions.presence import PresenceNews
 from sio_server.gateway.sessions.session import Session
-from sio_server.protocol.errors import ErrorCode, Unavailable
-from sio_server.store.connection import redis_errors
+from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.store.keys import node_sessions
-from sio_server.tasks import end_tasks
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import SignedOut
 
 log = logging.getLogger(__name__)
 
 COMPARED_AT_ONCE = 500
-REMOVED_AT_ONCE = 8
-CLEANED_AT_ONCE = 200  # between two heartbeats, which must not wait for thousands
 AGAIN_S = 0.5  # until reconciling is tried again
-STOP_S = 2.0  # what has not been removed by then when the node stops is reaped, by it or by others
 
 
 class SessionMirror:
@@ -36,8 +30,9 @@ class SessionMirror:
 
     def __init__(
         self,
-        redis: Redis,
         records: SessionRecords,
+        ends: SessionEnds,
+        presence: PresenceNews,
         node_id: str,
         node_name: str,
         *,
@@ -48,51 +43,36 @@ class SessionMirror:
 
         `per_user`: how many sessions a user may have on all nodes; 0: any number.
         """
-        self._redis = redis
         self._records = records
-        self._node_id = node_id
+        self._ends = ends
+        self._presence = presence
+        self._key = node_sessions(node_id)
         self._node_name = node_name
         self._on_signed_out = on_signed_out
         self._per_user = per_user
         self._mirrored: dict[str, Session] = {}  # those that shall be in Redis
-        self._unremoved: dict[str, str] = {}  # session id -> user id, of those that shall not be, for a later try
-        self._refused = 0  # removals that Redis has refused
-        # When thousands end at once, requests shall not wait behind them for a connection to Redis.
-        self._removals = asyncio.Semaphore(REMOVED_AT_ONCE)
-        self._removing: set[asyncio.Task[None]] = set()
         self._reconcile_requested = asyncio.Event()
 
     async def add(self, session: Session) -> None:
-        """Write a new session. Raises SignedOut, Refused or Unavailable; it may have been written all the same."""
-        await self._write(session, max_sessions=self._per_user)
+        """Write a new session. Raises SignedOut, Refused or Unavailable, and then it will be removed."""
+        try:
+            await self._write(session, begins=True)
+        except Refused:
+            self._ends.add_unwritten(session)
+            raise
+        except BaseException:
+            self._ends.add_uncertain(session)
+            raise
         self._mirrored[session.sid] = session
 
-    def forget(self, session: Session) -> None:
-        """The session has ended: from now on it is not written again."""
+    def remove(self, session: Session) -> None:
+        """The session has ended: it is not written again, and removed soon."""
         self._mirrored.pop(session.sid, None)
+        self._ends.add(session)
 
-    async def remove(self, session: Session) -> None:
-        """Remove a session that has ended, now or, when Redis is away, with a later `clean_up`."""
-        self.forget(session)
-        try:
-            async with self._removals:
-                await self._remove(self._node_id, session.sid, session.user_id)
-        except Unavailable:
-            self._unremoved[session.sid] = session.user_id
-        except BaseException:
-            self._unremoved[session.sid] = session.user_id
-            raise
-
-    def remove_soon(self, session: Session) -> None:
-        """Remove a session that has ended in the background."""
-        task = asyncio.create_task(self.remove(session), name="session-removal")
-        self._removing.add(task)
-        task.add_done_callback(self._on_removed)
-
-    def remove_later(self, session: Session) -> None:
-        """Remove a session that has not begun, with the next `clean_up`."""
-        self.forget(session)
-        self._unremoved[session.sid] = session.user_id
+    def forget(self, session: Session) -> None:
+        """From now on the session is not written again."""
+        self._mirrored.pop(session.sid, None)
 
     async def unknown(self, sessions: Sequence[Session]) -> list[Session]:
         """Those of the sessions that Redis does not know. Raises Unavailable."""
@@ -136,39 +116,6 @@ class SessionMirror:
         for session in list(self._mirrored.values()):
             await self._write_again(session)
 
-    async def clean_up(self) -> None:
-        """Remove from Redis ended sessions that could not be removed when they ended."""
-        for sid, user_id in list(islice(self._unremoved.items(), CLEANED_AT_ONCE)):
-            try:
-                await self._remove(self._node_id, sid, user_id)
-            except Exception as exc:
-                if _is_away(exc):
-                    return
-                self._unremoved[sid] = self._unremoved.pop(sid, user_id)  # behind all others
-                self._refused += 1
-                if self._refused & (self._refused - 1) == 0:  # 1, 2, 4, 8, ...: it may last
-                    log.error("a session cannot be removed: session_id=%s", sid, exc_info=exc)
-            else:
-                self._unremoved.pop(sid, None)
-
-    async def reap(self, node_id: str) -> None:
-        """Remove the sessions of a dead node, also while other nodes do the same. Raises Unavailable."""
-        with redis_errors():
-            left_behind = await self._redis.hgetall(node_sessions(node_id))
-        for sid, user_id in left_behind.items():
-            try:
-                await self._remove(node_id, str(sid), str(user_id))
-            except Exception as exc:
-                if _is_away(exc):
-                    raise
-                log.error("a session of a dead node cannot be removed: session_id=%s", sid, exc_info=exc)
-
-    async def stop(self) -> None:
-        """Finish what is being removed, if that takes no time."""
-        if self._removing:
-            await asyncio.wait(self._removing, timeout=STOP_S)
-        await end_tasks(list(self._removing))
-
     async def _names(self, sessions: Sequence[Session]) -> list[str | None]:
         return await self._records.names((s.user_id, s.sid, s.device_id) for s in sessions)
 
@@ -176,7 +123,7 @@ class SessionMirror:
         try:
             names = await self._names(sessions)
         except Exception as exc:
-            if _is_away(exc):
+            if is_away(exc):
                 raise
             if len(sessions) == 1:
                 log.error("a session cannot be compared with Redis: session_id=%s", sessions[0].sid, exc_info=exc)
@@ -197,52 +144,41 @@ class SessionMirror:
         try:
             await self._write_or_end(session)
         except Exception as exc:
-            if _is_away(exc):
+            if is_away(exc):
                 raise
             log.error("a session cannot be written again: session_id=%s", session.sid, exc_info=exc)
 
     async def _write_or_end(self, session: Session) -> None:
         try:
-            # It was let in before: for a moment there may be more than a new one could be of.
-            await self._write(session, max_sessions=0)
+            await self._write(session, begins=False)
         except SignedOut as exc:
             self._on_signed_out(session, exc.by)
             return
         if session.sid not in self._mirrored:  # it ended during the writing
-            await self.remove(session)
+            self._ends.add(session)
 
-    async def _write(self, session: Session, *, max_sessions: int) -> None:
+    async def _write(self, session: Session, *, begins: bool) -> None:
         own_name = session.device_name
-        with redis_errors():
-            await self._redis.hset(node_sessions(self._node_id), session.sid, session.user_id)
-        name, now_ms = await self._records.open(
+        opened = await self._records.open(
             LiveSession(
-                session_id=session.sid,
-                user_id=session.user_id,
-                device_id=session.device_id,
-                device_name=session.device_name,
-                node=self._node_name,
-                since=session.since,
-                issued_ms=session.issued_ms,
+                session.sid,
+                session.user_id,
+                session.device_id,
+                own_name,
+                self._node_name,
+                session.since,
+                session.issued_ms,
             ),
-            max_sessions=max_sessions,
+            begins=begins,
+            # One that is written again was let in before: for a moment there may be more than a new one may be of.
+            max_sessions=self._per_user if begins else 0,
+            before=(("HSET", self._key, session.sid, session.user_id),),
         )
         # By Redis' clock, on which the nodes agree.
-        session.ends_at = time.monotonic() + session.expires_at - now_ms / 1000
+        session.ends_at = time.monotonic() + session.expires_at - opened.redis_ms / 1000
         if session.device_name == own_name:  # otherwise the bus has brought a newer one meanwhile
-            session.device_name = name
-
-    async def _remove(self, node_id: str, sid: str, user_id: str) -> None:
-        await self._records.close(user_id, sid)
-        with redis_errors():
-            await self._redis.hdel(node_sessions(node_id), sid)
-
-    def _on_removed(self, task: asyncio.Task[None]) -> None:
-        self._removing.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a session could not be removed, trying again later", exc_info=error)
-
-
-def _is_away(error: Exception) -> bool:
-    """Whether Redis cannot be reached, or cannot write: then it is the same for all sessions."""
-    return isinstance(error, Unavailable) and error.code == ErrorCode.UNAVAILABLE
+            session.device_name = opened.device_name
+        if begins:
+            session.on_written(opened.devices, opened.last_end)
+        if opened.seen_in:
+            self._presence.came(session.user_id, opened.seen_in)

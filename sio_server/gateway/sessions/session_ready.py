@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
-from sio_server.gateway.fanout.bus import Bus
+import orjson
+
 from sio_server.gateway.sessions.description import Description
-from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol.errors import Unavailable
@@ -21,63 +21,85 @@ from sio_server.users.devices import Devices
 log = logging.getLogger(__name__)
 
 
+class Rooms(Protocol):
+    """The rooms of this node, as far as a new session needs them."""
+
+    def basic_enter_room(self, sid: str, namespace: str, room: str) -> None: ...
+
+    def deliver_frame(self, room: str, frame: bytes) -> int: ...
+
+
 class SessionReady:
     """Lets new sessions into their users' rooms and sends them `session:opened`."""
 
     def __init__(
         self,
-        bus: Bus,
+        rooms: Rooms,
         sessions: Sessions,
         devices: Devices,
-        reasons: DisconnectReasons,
         *,
         node_name: str,
         node_urls: Sequence[str],
         graphs: Sequence[str],
         about: Description,
     ) -> None:
-        """`graphs`: their names, the default's first."""
-        self._bus = bus
+        """`graphs`: their names, the default's first; they may change."""
+        self._rooms = rooms
         self._sessions = sessions
         self._devices = devices
-        self._reasons = reasons
-        self._node_name = node_name
-        self._node_urls = node_urls
+        self._node = orjson.dumps(node_name).decode()
+        self._node_urls = [orjson.dumps(url).decode() for url in node_urls]
         self._graphs = graphs
-        self._about = about.to_wire()
+        self._about = orjson.dumps(about.to_wire())[1:-1].decode()  # its fields
+        self._same: tuple[tuple[str, ...], str] = ((), "")  # for these graphs: what all sessions are told
 
     async def send(self, sid: str) -> None:
         """The client knows that it is connected. What Redis cannot say at this moment is left out."""
         session = self._sessions.get(sid)
         if session is None:
             return
-        self._bus.basic_enter_room(sid, "/", user_room(session.user_id))
-        known: dict[str, Any] = {"devices": [], "last_end": None}
+        self._rooms.basic_enter_room(sid, "/", user_room(session.user_id))
+        devices = session.devices
+        if devices is None:
+            devices = await self._read_devices(session)
+            if self._sessions.get(sid) is None:
+                return  # it was signed out meanwhile, and told so
+        self._rooms.deliver_frame(sid, self._frame(session, devices))
+        session.opened, session.devices, session.last_end = True, None, ""
+
+    async def _read_devices(self, session: Session) -> str:
+        """The devices after the session has entered the user's room: changes from then on are delivered."""
+        session.opened = True
         try:
-            await self._look_up(session, known)
+            return await self._devices.listed_json(session.user_id)
         except Unavailable as exc:
-            log.info("a session is ready, but what Redis knows of it is not there: %s", exc)
+            log.info("a session is ready, but its user's devices are not known: %s", exc)
         except BaseException as exc:
             if is_being_cancelled():
                 raise
-            log.error("a session is ready, but what Redis knows of it could not be read", exc_info=exc)
-        if self._sessions.get(sid) is None:
-            return  # it was signed out meanwhile, and told so
-        ready = {
-            "v": PROTOCOL_VERSION,
-            "session_id": sid,
-            "user_id": session.user_id,
-            "name": session.name,
-            "device_id": session.device_id,
-            "node": self._node_name,
-            # In another order for each: clients that lose this node do not all go to the same one.
-            "nodes": random.sample(self._node_urls, len(self._node_urls)),
-            "graphs": list(self._graphs),
-            **self._about,
-            **known,
-        }
-        self._bus.deliver(sid, ServerEvent.SESSION_OPENED, ready)
+            log.error("a session is ready, but its user's devices could not be read", exc_info=exc)
+        return "[]"
 
-    async def _look_up(self, session: Session, known: dict[str, Any]) -> None:
-        known["devices"] = await self._devices.listed(session.user_id)
-        known["last_end"] = await self._reasons.pop_last_end(session.user_id, session.device_id)
+    def _frame(self, session: Session, devices: str) -> bytes:
+        own = orjson.dumps(
+            {
+                "v": PROTOCOL_VERSION,
+                "session_id": session.sid,
+                "user_id": session.user_id,
+                "name": session.name,
+                "device_id": session.device_id,
+            }
+        )[:-1].decode()
+        # In another order for each: clients that lose this node do not all go to the same one.
+        nodes = ",".join(random.sample(self._node_urls, len(self._node_urls)))
+        return (
+            f'42["{ServerEvent.SESSION_OPENED}",{own},"nodes":[{nodes}],{self._same_for_all()},'
+            f'"devices":{devices},"last_end":{session.last_end or "null"}}}]'
+        ).encode()
+
+    def _same_for_all(self) -> str:
+        graphs = tuple(self._graphs)
+        if self._same[0] != graphs or not self._same[1]:
+            names = orjson.dumps(graphs).decode()
+            self._same = graphs, f'"node":{self._node},"graphs":{names},{self._about}'
+        return self._same[1]

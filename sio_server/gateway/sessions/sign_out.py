@@ -126,7 +126,7 @@ class SignOuts:
             try:
                 await self._disconnect(session.sid)
             finally:
-                await self._mirror.remove(session)
+                self._mirror.remove(session)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="session-ending")

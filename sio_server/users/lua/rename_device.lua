@@ -8,6 +8,6 @@ return request(function()
   local known = read_device(device_id)
   if not known then return {'unknown_device'} end
   write_device(device_id, known.seen, true, device_name)
-  publish_devices()
+  publish_devices(list_devices(all_devices()))
   return {'ok'}
 end)
