@@ -99,7 +99,7 @@ class SessionParts:
             on_signed_out=lambda session, by: self.sign_outs.end(session.sid, signed_out(by)),
         )
         edge: Any = self.edge
-        self.sessions = Sessions(self.mirror, edge, Metrics(), Trace("n"))
+        self.sessions = Sessions(edge, self.mirror, Metrics(), Trace("n"))
         self.sign_outs = SignOuts(edge, self.sessions, self.mirror, self.refused_tokens, edge, edge.disconnect)
 
     async def stop(self) -> None:

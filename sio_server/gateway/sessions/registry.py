@@ -26,7 +26,7 @@ class Sessions:
     """This node's sessions, each of which begins when it has been written to Redis."""
 
     def __init__(
-        self, mirror: SessionMirror, bus: Channels, metrics: Metrics, trace: Trace, *, per_address: int = 0
+        self, bus: Channels, mirror: SessionMirror, metrics: Metrics, trace: Trace, *, per_address: int = 0
     ) -> None:
         """`per_address`: how many sessions of one address there may be; 0: any number."""
         self._mirror = mirror

@@ -1,7 +1,6 @@
 -- What the scripts of a user's devices share: how devices and sessions are stored, the list of devices, and who is told.
 -- include: time bus json
-local user_id = string.match(sessions, '^{rg:u:(.*)}:sessions$')
-local user_room = USER_ROOM .. user_id
+local user_channel = string.sub(sessions, 1, -9) .. 'bus'
 
 -- For `_request.lua`: a step on a user makes no entry.
 local made, sent = {}, nil
@@ -62,7 +61,12 @@ end
 
 -- The change and its publication are one step, so the last list that a device receives is the true one.
 local function publish_devices(listed)
-  publish('devices:changed', user_room, object('devices', raw(listed)))
+  publish(user_channel, 'D', 'devices:changed', object('devices', raw(listed)))
+end
+
+-- Sessions have ended: nodes look them up, end them, and tell them this payload of `session:ended` (JSON).
+local function publish_ended_sessions(ids, payload)
+  if #ids > 0 then publish_message(user_channel, 'S ' .. table.concat(ids, ' ') .. '\n' .. payload) end
 end
 
 -- Ids of the user's conversations, at most PRESENCE_ROOMS: where others see whether the user is online. It may name

@@ -10,7 +10,7 @@ return once(function()
   -- A device that is signed out is no longer listed; of the user all are kept, with the names that people gave them.
   if device_id ~= '*' then redis.call('HDEL', devices, device_id) end
   redis.call('HSET', signed_out, device_id, string.format('%.0f null', milliseconds()))
-  if #ended > 0 then publish('session:ended', ended, object('reason', 'token_revoked', 'by', null)) end
+  publish_ended_sessions(ended, object('reason', 'token_revoked', 'by', null))
   after_end(user_kept_ms)
   return {'ok', 'ended', #ended}
 end)

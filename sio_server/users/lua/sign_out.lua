@@ -36,7 +36,7 @@ return request(function()
   redis.call('HDEL', devices, device_id)
   redis.call('HSET', signed_out, device_id, string.format('%.0f ', milliseconds()) .. by)
   if redis.call('HLEN', signed_out) > MAX_SIGN_OUTS then forget_oldest_sign_out() end
-  if #ended > 0 then publish('session:ended', ended, object('reason', 'signed_out', 'by', raw(by))) end
+  publish_ended_sessions(ended, object('reason', 'signed_out', 'by', raw(by)))
   after_end(user_kept_ms)
   return {'ok', 'ended', #ended}
 end)
