@@ -91,7 +91,7 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
         self._emitter.emit_soon(events)
 
     async def publish_heartbeat(self) -> None:
-        """Publish this node's heartbeat to itself, as scripts publish: if it does not come back, the node is deaf."""
+        """Publish this node's heartbeat to itself, as scripts publish: a node that does not hear it is deaf."""
         await self._scripts.plain("publish", [self._heartbeats], message="")
 
     # Listening

@@ -64,7 +64,7 @@ class Subscriptions:
         return len(self._channels)
 
     async def subscribe(self, channel: str) -> None:
-        """Hold a channel; returns when its subscription is confirmed. Raises Unavailable, and then it is not held."""
+        """Hold a channel; returns when Redis has confirmed it. Raises Unavailable, and then it is not held."""
         known = self.hold(channel)
         if known.confirmed:
             return
