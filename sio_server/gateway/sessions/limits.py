@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 SHARE_S = 0.1  # the pause between two exchanges with Redis
 SHARED_AT_ONCE = 500  # accounts in one round trip
 FORGET_S = 10.0  # so often accounts that have earned everything back are forgotten
+QUIET_S = 1.0  # of the handshakes of a user on this node, one in so long is not shared: all may return at once
 HANDSHAKE_EVENTS = 10  # what a handshake costs its user: it is more work than most events
 GUEST_HANDSHAKES = 5  # what a guest's token costs its address: it makes a new user
 
@@ -101,6 +102,7 @@ class Account:
 
     reach: list[float]  # for each rate: until when what was spent counts, by the monotonic clock
     unshared: int = 0  # what Redis has not been told of
+    quiet_until: float = -math.inf  # what was not shared was spent QUIET_S before
 
 
 @dataclass
@@ -111,14 +113,21 @@ class Limit:
     what: str  # what is too much, in words
     accounts: dict[str, Account] = field(default_factory=dict)
 
-    def spend(self, key: str, cost: int, now: float) -> float:
-        """Spend, or return how many seconds to wait; a refusal costs nothing."""
+    def spend(self, key: str, cost: int, now: float, *, quiet: bool = False) -> float:
+        """Spend, or return how many seconds to wait; a refusal costs nothing.
+
+        `quiet`: it counts on this node only, unless that was so less than QUIET_S ago.
+        """
         account = self._account(key, now)
         reach = self._reach(account, cost, now)
         wait = max((r - now - rate.period_s for r, rate in zip(reach, self.rates, strict=True)), default=0.0)
         if wait > 1e-6:
             return wait
-        account.reach, account.unshared = reach, account.unshared + cost
+        account.reach = reach
+        if quiet and now >= account.quiet_until:
+            account.quiet_until = now + QUIET_S
+        else:
+            account.unshared += cost
         return 0.0
 
     def forget_idle(self, now: float) -> None:
@@ -175,8 +184,11 @@ class Limits:
                 self._spend("marks", user_id, items)
 
     def spend_handshake(self, user_id: str) -> None:
-        """Count a connection of a user. Raises RateLimited."""
-        self._spend("events", user_id, HANDSHAKE_EVENTS)
+        """Count a connection of a user. Raises RateLimited.
+
+        One a second counts on this node only: when thousands return, other nodes need not be told of each.
+        """
+        self._spend("events", user_id, HANDSHAKE_EVENTS, quiet=True)
 
     def spend_address(self, address: str, cost: int = 1) -> None:
         """Count a handshake, with whatever token, or an HTTP request. Raises RateLimited.
@@ -194,11 +206,11 @@ class Limits:
             await self._share_once()
             await asyncio.sleep(SHARE_S)
 
-    def _spend(self, kind: str, key: str, cost: int = 1) -> None:
+    def _spend(self, kind: str, key: str, cost: int = 1, *, quiet: bool = False) -> None:
         limited = self._limits[kind]
         if not limited.rates:
             return
-        wait = limited.spend(key, cost, time.monotonic())
+        wait = limited.spend(key, cost, time.monotonic(), quiet=quiet)
         if wait:
             ms = min(math.ceil(wait * 1000), MAX_WAIT_MS)
             raise RateLimited(f"{limited.what}: try again in {ms} ms", ms)
