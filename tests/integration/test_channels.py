@@ -164,6 +164,7 @@ async def test_a_subscription_that_is_not_confirmed_in_time_is_refused_and_not_k
     bus = Bus(dialogs.redis_url, "n-1")  # it is not connected
     with pytest.raises(Unavailable):
         await bus.subscribe(user_channel("ann"))
+    assert bus.channels == 0, "nothing is left of it, however long Redis is away"
     heard = Listener(bus)
     task = asyncio.create_task(bus.listen(heard.on_message, heard.on_subscribed))
     await heard.changes.until(lambda: heard.subscribed)
