@@ -117,7 +117,7 @@ class Node:
     def _start_background_work(self) -> None:
         supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence
         supervisor.start(
-            "bus", lambda: presence.bus.listen(sockets.dispatch.on_bus_event, sockets.on_resubscribed)
+            "bus", lambda: presence.bus.listen(sockets.dispatch.on_bus_message, sockets.on_resubscribed)
         )
         supervisor.start("heartbeats", presence.heartbeats.run)
         supervisor.start("readiness", sockets.readiness.watch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -28,6 +30,7 @@ from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.numbered import EntryHead
 from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import make_application
 from sio_server.gateway.http.cors import Cors
@@ -63,12 +66,12 @@ from sio_server.gateway.transport.inbound import InboundLimits
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.open_files import raise_open_files
-from sio_server.protocol.events import ServerEvent
 from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
 from sio_server.store.clock import Clock
 from sio_server.store.connection import BoundedRedis, connect, connect_patient
+from sio_server.store.keys import conversation_channel
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
 from sio_server.trace.contract import TraceKind
@@ -91,9 +94,11 @@ class Core:
         self.node_id = node_id
         self.redis: BoundedRedis = connect(settings.redis_url)
         self.scripts = Scripts(self.redis)
+        self.bus = Bus(settings.redis_url, node_id)
         self.clock = Clock()
         self.trace = Trace(settings.name)
         self.metrics = Metrics()
+        self.metrics.watch_bus(lambda: self.bus.messages, lambda: self.bus.channels)
         self.supervisor = Supervisor(self.metrics.task_failed)
         files = raise_open_files()
         self.max_http_connections = min(settings.max_http_connections, files // HTTP_SHARE)
@@ -129,12 +134,30 @@ class Records:
         self.turns = Turns(core.scripts)
 
 
+def _in_this_loop(act: Callable[[str], None]) -> Callable[[str], None]:
+    """The same for any thread: it is done in this event loop, soon."""
+    loop = asyncio.get_running_loop()
+
+    def tell(argument: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(act, argument)
+
+    return tell
+
+
 class Dialog:
     """The dialog worker in its thread, and the leases of its runs, which are renewed outside of that thread."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
+        # An entry that ends a run is heard where the run is executed, also without a session of the conversation.
+        self.leases = LeaseKeeper(
+            Runs(core.scripts, core.node_id, core.settings.name),
+            on_held=_in_this_loop(lambda conversation_id: core.bus.hold(conversation_channel(conversation_id))),
+            on_released=_in_this_loop(
+                lambda conversation_id: core.bus.unsubscribe(conversation_channel(conversation_id))
+            ),
+        )
         self.host = DialogHost(self._build, core.metrics.task_failed)
         # Known when the host has started:
         self.graphs: list[str] = []  # their names, the default one first
@@ -142,10 +165,10 @@ class Dialog:
         self.context_checks: dict[str, ContextCheck] = {}
         self._built = 0  # how often the dialog was started
 
-    def on_entry(self, entry: dict[str, Any]) -> None:
+    def on_entry(self, entry: EntryHead) -> None:
         """An entry came over the bus. When it ends a run that is executed here, the execution stops at once."""
-        if (status := ENDED_BY.get(entry["type"])) is not None:
-            self.host.on_run_ended(str(entry["data"].get("run_id")), status)
+        if entry.about != "-" and (status := ENDED_BY.get(entry.type)) is not None:
+            self.host.on_run_ended(entry.about, status)
 
     async def _build(self) -> tuple[DialogWorker, Callable[[], Awaitable[None]]]:
         """The worker with connections of its own; called in the dialog's event loop."""
@@ -229,7 +252,7 @@ class Presence:
         self, core: Core, records: Records, on_signed_out: Callable[[Session, dict[str, str] | None], None]
     ) -> None:
         settings = core.settings
-        self.bus = Bus(settings.redis_url, core.node_id)
+        self.bus = core.bus
         self.mirror = SessionMirror(
             core.redis,
             records.session_records,
@@ -239,7 +262,7 @@ class Presence:
             per_user=settings.connections_per_user,
         )
         self.sessions = Sessions(
-            self.mirror, core.metrics, core.trace, per_address=settings.connections_per_address
+            self.bus, self.mirror, core.metrics, core.trace, per_address=settings.connections_per_address
         )
         description = {
             "name": settings.name,
@@ -313,11 +336,9 @@ class Sockets:
         self.dispatch = Dispatch(
             bus,
             self.fanout,
-            internal={ServerEvent.SESSION_ENDED: self.sign_outs.on_session_ended},
-            observers={
-                ServerEvent.ENTRY_APPENDED: lambda entry, room: dialog.on_entry(entry),
-                ServerEvent.DEVICES_CHANGED: lambda user, room: sessions.rename_devices(room, user["devices"]),
-            },
+            on_entry=dialog.on_entry,
+            on_devices=sessions.rename_devices,
+            on_sessions_ended=self.sign_outs.on_session_ended,
         )
 
     def on_resubscribed(self) -> None:
@@ -367,6 +388,7 @@ class Sockets:
         )
         catch_up = CatchUp(
             records.conversations,
+            bus,
             self.fanout,
             is_live=lambda sid: sessions.get(sid) is not None,
             max_followed=settings.conversations_per_session,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.store.connection import redis_errors
-from sio_server.store.keys import BUS, NODES, PARTITIONS, node, node_sessions, stats
+from sio_server.store.keys import NODES, PARTITIONS, heartbeat_channel, node, node_sessions, stats
 
 
 async def read_status(redis: Redis) -> dict[str, Any]:
@@ -24,7 +25,7 @@ async def read_status(redis: Redis) -> dict[str, Any]:
         for number in range(PARTITIONS):
             pipe.hgetall(stats(number))
         replies = await pipe.execute()
-        subscriptions = await redis.pubsub_numsub(BUS)
+        subscriptions = await _count_subscriptions(redis, [heartbeat_channel(node_id) for node_id in node_ids])
     nodes = []
     for index, node_id in enumerate(node_ids):
         described, sessions = replies[2 * index], replies[2 * index + 1]
@@ -45,6 +46,19 @@ async def read_status(redis: Redis) -> dict[str, Any]:
     return {
         "nodes": sorted(nodes, key=lambda item: item["name"]),
         "active_sessions": sum(item["sessions"] for item in nodes),
-        "bus_subscriptions": int(subscriptions[0][1]),
+        "bus_subscriptions": subscriptions,
         **totals,
     }
+
+
+async def _count_subscriptions(redis: Redis, channels: list[str]) -> int:
+    """How many nodes hear themselves on the bus."""
+    if not channels:
+        return 0
+    try:
+        counts = await redis.pubsub_shardnumsub(*channels)
+    except NoPermissionError:
+        raise
+    except ResponseError:  # before Redis 7
+        counts = await redis.pubsub_numsub(*channels)
+    return sum(int(count) for _, count in counts)

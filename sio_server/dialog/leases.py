@@ -32,22 +32,34 @@ class _Lease:
 class LeaseKeeper:
     """Renews the leases of this node's runs. `hold_lease` and `release_lease` may be called from any thread."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        on_held: Callable[[str], None] = lambda conversation_id: None,
+        on_released: Callable[[str], None] = lambda conversation_id: None,
+    ) -> None:
+        """`on_held` and `on_released` are called once for each lease, in any thread, with its conversation."""
         self._runs = runs
+        self._on_held = on_held
+        self._on_released = on_released
         self._leases: dict[str, _Lease] = {}
 
     def hold_lease(self, run: ClaimedRun, on_lost: Callable[[], None], max_s: float) -> None:
         """Renew the run's lease for at most `max_s` seconds; `on_lost` is called when it may have expired."""
         now = time.monotonic()
+        if run.token + run.conversation_id not in self._leases:
+            self._on_held(run.conversation_id)
         self._leases[run.token + run.conversation_id] = _Lease(run, on_lost, now, now + max_s)
 
     def release_lease(self, run: ClaimedRun) -> None:
         """Renew it no more."""
-        self._leases.pop(run.token + run.conversation_id, None)
+        if self._leases.pop(run.token + run.conversation_id, None) is not None:
+            self._on_released(run.conversation_id)
 
     def release_all(self) -> None:
         """Renew none of them any more: what executed the runs has ended."""
-        self._leases.clear()
+        for lease in list(self._leases.values()):
+            self.release_lease(lease.run)
 
     async def renew_leases(self) -> None:
         """Renew all leases each second, until cancelled."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _IN_FLIGHT_LIMIT = 10_000
@@ -53,6 +55,12 @@ class Metrics:
         tasks.set_function(lambda: len(asyncio.all_tasks()))
         self._appended: dict[tuple[str, int], float] = {}
 
+    def watch_bus(self, messages: Callable[[], int], channels: Callable[[], int]) -> None:
+        """Report how many messages the node has heard on the bus, and on how many channels it listens."""
+        self.registry.register(_BusMessages(messages))
+        gauge = Gauge("roomgraph_bus_channels", "Channels of rooms that this node hears", registry=self.registry)
+        gauge.set_function(channels)
+
     def append_pending(self, conversation_id: str, seq: int, began: float) -> None:
         """An append of this node that began at `began` got `seq`; `append_returned` ends the measurement."""
         if len(self._appended) < _IN_FLIGHT_LIMIT:
@@ -67,3 +75,16 @@ class Metrics:
         began = self._appended.pop((conversation_id, seq), None)
         if began is not None:
             self.fanout_latency.observe(time.monotonic() - began)
+
+
+class _BusMessages:
+    """Reads a count when it is asked for, so that a message costs no call of the library."""
+
+    def __init__(self, messages: Callable[[], int]) -> None:
+        self._messages = messages
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """For the registry."""
+        yield CounterMetricFamily(
+            "roomgraph_bus_messages", "Messages that this node has heard on the bus", value=self._messages()
+        )

@@ -10,8 +10,6 @@ import zlib
 
 PARTITIONS = 16
 
-# The bus: the channel that python-socketio's Redis manager publishes and listens on.
-BUS = "rg:bus"
 TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depends on it
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
@@ -55,7 +53,7 @@ def node_sessions(node_id: str) -> str:
 
 def heartbeat_channel(node_id: str) -> str:
     """The channel on which a node hears itself, to know that its bus is alive."""
-    return f"{BUS}:heartbeat:{node_id}"
+    return f"rg:heartbeat:{node_id}"
 
 
 def user_sessions(user_id: str) -> str:
@@ -292,3 +290,33 @@ def conversation_room(conversation_id: str) -> str:
 def user_room(user_id: str) -> str:
     """The room of a user's sessions."""
     return USER_ROOM + user_id
+
+
+# Channels of the bus: one for each room. A script publishes on channels of its own hash tag only.
+
+
+def conversation_channel(conversation_id: str) -> str:
+    """The channel of what is told to the room of a conversation."""
+    return f"{{rg:{partition(conversation_id)}}}:conv:{conversation_id}:bus"
+
+
+def user_channel(user_id: str) -> str:
+    """The channel of what is told to the room of a user."""
+    return f"{{rg:u:{user_id}}}:bus"
+
+
+def channel_of(room: str) -> str:
+    """The channel of a room. Raises ValueError for what is no room."""
+    if room.startswith(CONVERSATION_ROOM):
+        return conversation_channel(room.removeprefix(CONVERSATION_ROOM))
+    if room.startswith(USER_ROOM):
+        return user_channel(room.removeprefix(USER_ROOM))
+    raise ValueError(f"{room!r} is no room: it begins with {CONVERSATION_ROOM!r} or {USER_ROOM!r}")
+
+
+def room_of(channel: str) -> str:
+    """The room whose channel this is, the reverse of `channel_of`."""
+    tag, _, rest = channel.partition("}:")
+    if tag.startswith("{rg:u:"):
+        return user_room(tag.removeprefix("{rg:u:"))
+    return conversation_room(rest.removeprefix("conv:").removesuffix(":bus"))

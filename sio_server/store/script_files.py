@@ -6,7 +6,7 @@ A file says at its head what it needs:
     -- include: entry once         what it shares with others: `_entry.lua`, `_once.lua`, and what these include
     local user_id, seq = unpack(ARGV)
 
-Names in capitals, such as BUS or LEASE_MS, are the constants below.
+Names in capitals, such as LEASE_MS, are the constants below.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ from sio_server.store import keys
 FOLDERS = ("store/lua", "conversation/lua", "users/lua", "cluster/lua", "gateway/sessions/lua")
 
 CONSTANTS: dict[str, str | int] = {
-    "BUS": keys.BUS,
-    "CONVERSATION_ROOM": keys.CONVERSATION_ROOM,
-    "USER_ROOM": keys.USER_ROOM,
     "CALL_KEPT_MS": keys.CALL_KEPT_MS,
     "REQUEST_KEPT_MS": keys.REQUEST_KEPT_MS,
     "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,

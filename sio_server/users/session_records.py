@@ -39,7 +39,6 @@ class SessionRecords(UserSteps):
         reply = await self._scripts.user(
             "open_session",
             session.user_id,
-            rooms=await self._rooms(session.user_id),
             session_id=session.session_id,
             session=to_json(described),
             device_id=session.device_id,
@@ -49,17 +48,17 @@ class SessionRecords(UserSteps):
         )
         if reply.status == ErrorCode.TOKEN_REVOKED:
             raise SignedOut(json.loads(reply["by"]))
+        if reply["first"] == "1":
+            await self._tell_presence(session.user_id, online=True)
         return str(reply["device_name"]), int(reply["ms"])
 
     async def close(self, user_id: str, session_id: str) -> None:
         """Remove a session that has ended; one that is gone already changes nothing."""
-        await self._scripts.user(
-            "close_session",
-            user_id,
-            rooms=await self._rooms(user_id),
-            session_id=session_id,
-            user_kept_ms=self._kept_ms,
+        reply = await self._scripts.user(
+            "close_session", user_id, session_id=session_id, user_kept_ms=self._kept_ms
         )
+        if reply["online"] == "0":
+            await self._tell_presence(user_id, online=False)
 
     async def names(self, sessions: Iterable[tuple[str, str, str]]) -> list[str | None]:
         """The names of the devices of sessions (user id, session id, device id); None for an unknown session."""

@@ -35,13 +35,14 @@ class RefusedTokens(UserSteps):
             "sign_out",
             by.user_id,
             request or Request.unrepeated(by.user_id),
-            rooms=await self._rooms(by.user_id),
             session_id=session_id,
             device_id=device_id,
             by={"device_id": by.device_id, "device_name": by.device_name},
             user_kept_ms=self._kept_ms,
         )
         check_session(reply)
+        if reply["online"] == "0":
+            await self._tell_presence(by.user_id, online=False)
         return int(reply["ended"])
 
     async def revoke(self, user_id: str, device_id: str = ALL_DEVICES) -> int:
@@ -52,12 +53,13 @@ class RefusedTokens(UserSteps):
         reply = await self._scripts.user(
             "revoke",
             user_id,
-            rooms=await self._rooms(user_id),
             device_id=device_id,
             user_kept_ms=self._kept_ms,
         )
         with redis_errors():
             await self._redis.incr(REVOCATIONS)
+        if reply["online"] == "0":
+            await self._tell_presence(user_id, online=False)
         return int(reply["ended"])
 
     async def revocations(self) -> str:

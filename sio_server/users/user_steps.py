@@ -1,4 +1,4 @@
-"""The base of what changes a user's devices and sessions: the scripts, and the rooms that learn of it."""
+"""The base of what changes a user's devices and sessions: the scripts, and those who learn of it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from redis.asyncio import Redis
 
 from sio_server.conversation.members import Members
 from sio_server.protocol.errors import Unavailable
+from sio_server.protocol.events import ServerEvent
+from sio_server.store.emitter import Emitter
 from sio_server.store.keys import conversation_room
 from sio_server.store.scripts import Reply, Scripts
 
@@ -22,11 +24,16 @@ class UserSteps:
         self._scripts = scripts
         self._members = members
         self._kept_ms = users_kept_ms
+        self._emitter = Emitter(scripts)
 
-    async def _rooms(self, user_id: str) -> list[str]:
-        """The rooms that learn when the user comes or goes."""
-        ids = await self._members.ids(user_id, PRESENCE_ROOMS)
-        return [conversation_room(conversation_id) for conversation_id in ids]
+    async def _tell_presence(self, user_id: str, online: bool) -> None:
+        """Tell the members of the user's conversations that the user has come or gone. It may be lost."""
+        try:
+            ids = await self._members.ids(user_id, PRESENCE_ROOMS)
+        except Unavailable:
+            return
+        presence = {"user_id": user_id, "online": online}
+        await self._emitter.emit_many((ServerEvent.PRESENCE_CHANGED, presence, conversation_room(i)) for i in ids)
 
 
 def check_session(reply: Reply) -> None:

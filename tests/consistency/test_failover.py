@@ -24,11 +24,12 @@ from sio_server.gateway.sessions.auth import Tokens
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import Entry
 from sio_server.store.connection import connect, connect_blocking
-from sio_server.store.keys import BUS, ConversationKeys
+from sio_server.store.keys import ConversationKeys, conversation_channel
 from tests.barrier import settled
+from tests.bus import hearing
 from tests.conftest import NODE_SETTINGS, SECRET, free_ports
 from tests.graphs.steps import BLOCK_S, DETAIL, died_key, go_key, held_key, ran_key
-from tests.waiting import Changes, first_of, poll, within
+from tests.waiting import Changes, poll, within
 
 pytestmark = pytest.mark.faults
 
@@ -422,17 +423,12 @@ async def test_a_node_killed_right_after_the_answer_was_written_leaves_nothing_t
     conversation_id = devices[0].conversation.id
     first = await devices[0].conversation.send("hello")
     await devices[0].final_of(first.seq)
-    async with site.waiting.pubsub() as bus:
-        await bus.subscribe(BUS)
+    async with hearing(site.waiting, conversation_channel(conversation_id)) as ear:
         ack = await devices[0].conversation.send("hold@c")
         node = site.cluster.ports[await site.held_on(conversation_id)]
         await site.go(conversation_id)
-
-        def is_answer(message: Any) -> bool:
-            said = str(message["data"])  # looked for as text: each millisecond counts
-            return '"type":"answer"' in said and f'"{conversation_id}"' in said
-
-        await first_of(bus.listen(), is_answer, "the answer on the bus", 10)
+        while '"type":"answer"' not in await ear.text(10):  # looked for as text: each millisecond counts
+            pass
         await site.cluster.signal_node(node, signal.SIGKILL)
     answer = await devices[0].final_of(ack.seq)
     assert answer.data["attempt"] == 1

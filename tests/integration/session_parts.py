@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -47,6 +48,16 @@ class Edge:
         self.done.append("left its conversations")
         self._fail(sid)
 
+    def hold(self, channel: str) -> None:
+        """Nothing comes over the bus."""
+
+    def unsubscribe(self, channel: str) -> None:
+        """See `hold`."""
+
+    @contextlib.asynccontextmanager
+    async def subscribed(self, channel: str) -> AsyncIterator[None]:
+        yield
+
     async def disconnect(self, sid: str) -> None:
         self.done.append("closed")
         self._fail(sid)
@@ -78,8 +89,8 @@ class SessionParts:
             "n",
             on_signed_out=lambda session, by: self.sign_outs.end(session.sid, signed_out(by)),
         )
-        self.sessions = Sessions(self.mirror, Metrics(), Trace("n"))
         edge: Any = self.edge
+        self.sessions = Sessions(edge, self.mirror, Metrics(), Trace("n"))
         self.sign_outs = SignOuts(edge, self.sessions, self.mirror, self.refused_tokens, edge, edge.disconnect)
 
     async def stop(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from sio_server.cluster.status import read_status
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
-from sio_server.store.keys import BUS, ConversationKeys
+from sio_server.store.keys import ConversationKeys, conversation_channel
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
 from tests.integration.test_dialog import ask, next_of
 from tests.integration.test_revocation import revoke
@@ -148,19 +147,20 @@ async def test_nodes_do_all_they_must_with_the_documented_rights_and_no_more(acl
 async def test_the_redis_user_for_the_status_reads_figures_and_can_neither_write_nor_publish(acl_port):
     operator = Redis.from_url(url_of("operator", acl_port), decode_responses=True)
     await operator.zadd("rg:nodes", {"n-1": 1})
-    log_key = ConversationKeys("plans").log
+    log_key, channel = ConversationKeys("plans").log, conversation_channel("plans")
     await operator.xadd(log_key, {"e": "{}"}, id="1-0")
     status = Redis.from_url(url_of("status", acl_port), decode_responses=True)
     assert (await read_status(status))["nodes"] == []
     for attempt in (
-        ("PUBLISH", BUS, json.dumps({"method": "emit"})),
-        ("SPUBLISH", BUS, "x"),
-        ("SUBSCRIBE", BUS),
+        ("PUBLISH", channel, "X\n"),
+        ("SPUBLISH", channel, "X\n"),
+        ("SUBSCRIBE", channel),
+        ("SSUBSCRIBE", channel),
         ("XADD", log_key, "2-0", "e", "{}"),
         ("XDEL", log_key, "1-0"),
         ("DEL", log_key),
         ("HSET", "rg:node:n-1", "name", "x"),
-        ("EVAL", "return redis.call('PUBLISH', 'rg:bus', 'x')", "0"),
+        ("EVAL", f"return redis.call('SPUBLISH', '{channel}', 'x')", "0"),
         ("GET", "rg:guest-secret"),
         ("HGETALL", ConversationKeys("plans").members),
         ("KEYS", "*"),
@@ -176,10 +176,16 @@ async def test_the_redis_user_for_the_status_reads_figures_and_can_neither_write
     for outsider in (f"redis://127.0.0.1:{acl_port}/0", f"redis://node:guessed@127.0.0.1:{acl_port}/0"):
         client = Redis.from_url(outsider)
         with pytest.raises(AuthenticationError):
-            await client.publish(BUS, "x")
+            await client.spublish(channel, "X\n")
         await client.aclose()
     node = Redis.from_url(url_of("node", acl_port))
-    for beyond in (("SET", "other", "1"), ("PUBLISH", "other", "x"), ("FLUSHALL",), ("CONFIG", "SET", "save", "")):
+    for beyond in (
+        ("SET", "other", "1"),
+        ("PUBLISH", "other", "x"),
+        ("SPUBLISH", "other", "x"),
+        ("FLUSHALL",),
+        ("CONFIG", "SET", "save", ""),
+    ):
         with pytest.raises(NoPermissionError):
             await node.execute_command(*beyond)
     await node.aclose()

@@ -1,4 +1,4 @@
-"""Who can publish on the bus, but not write to Redis, alters no log, ends nothing, and breaks no node."""
+"""A client that can publish on the bus, but not write to Redis, alters no log, ends nothing, and breaks no node."""
 
 from __future__ import annotations
 
@@ -8,23 +8,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from redis.asyncio import Redis
 
 from sio_server.conversation.log import Handed
-from sio_server.store.keys import BUS, conversation_room, user_room
+from sio_server.store.keys import conversation_channel, user_channel
+from tests.bus import entry_message, framed
 from tests.integration.test_dialog import next_of
 from tests.waiting import Inbox
-
-
-def forged(event: str, payload: Any, room: Any) -> str:
-    message = {
-        "method": "emit",
-        "event": event,
-        "data": [payload],
-        "binary": False,
-        "namespace": "/",
-        "room": room,
-    }
-    return json.dumps({**message, "skip_sid": None, "callback": None, "host_id": "log"})
 
 
 def false_entry(
@@ -35,7 +25,13 @@ def false_entry(
     entry = {"v": 2, "conversation_id": conversation_id, "epoch": epoch, "seq": seq, "type": type}
     entry["n"] = n or seq
     entry |= {"ts": "2026-11-23T07:12:00.844Z", "data": said}
-    return forged("entry:appended", entry, conversation_room(conversation_id))
+    about = said["user_id"] if type == "member_left" else said.get("run_id", "-")
+    return entry_message(entry, about)
+
+
+async def tell(redis: Redis, conversation_id: str, message: Any) -> None:
+    """Publish on the channel of a conversation, which some node hears."""
+    assert await redis.spublish(conversation_channel(conversation_id), message) > 0
 
 
 @pytest.fixture
@@ -72,25 +68,33 @@ def seqs(client) -> list[int]:
 async def test_garbage_and_the_library_s_own_commands_are_ignored(cluster, pair, redis, new_id):
     ann, bob, _ = pair
     sids = [client.named("session:opened")[0]["session_id"] for client in (ann, bob)]
+    in_it = {"conversation_id": new_id, "n": 3}
     garbage: list[Any] = [
         b"\x80\x04\x95\x1e\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
         b"\xff\xfe\x00",
+        b'N 3\n42["run:written",{"text":"\xff"}]',
         "[" * 200_000,
-        forged("entry:appended", "[" * 10, conversation_room(new_id)).replace('"[[', "[" * 100_000),
+        "E " * 200_000,
         "",
-        "null",
-        forged("session:opened", {"user_id": "mallory"}, user_room(ann.user_id)),
-        forged("run:written", {"conversation_id": new_id, "n": 3}, None),
-        forged("run:written", {"conversation_id": new_id, "n": "3"}, conversation_room(new_id)),
-        forged("run:finished", {"conversation_id": new_id, "n": 3}, conversation_room(new_id)),
-        forged("conversation:synced", {"conversation_id": new_id, "n": 3}, conversation_room(new_id)),
+        "\n",
+        framed("X", "session:opened", {"user_id": "mallory"}),
+        framed("N", "run:written", in_it),
+        framed("N three", "run:written", in_it),
+        framed("N 3", "run:finished", in_it),
+        framed("N 3", "conversation:synced", in_it),
+        framed("N 3", "run:written", in_it)[:-1],
+        framed("D", "devices:changed", {"devices": []}),
+        "S " + " ".join(sids) + '\n{"reason":"signed_out"}',
     ]
     for sid in sids:
         for method in ("disconnect", "close_room", "leave_room", "enter_room", "callback"):
             command = {"method": method, "sid": sid, "namespace": "/", "room": sid, "ignore_queue": False}
             garbage.append(json.dumps({**command, "host_id": "x", "id": 1, "args": []}))
+    users = [user_channel(client.user_id) for client in (ann, bob)]
     for message in garbage * 20:
-        await redis.publish(BUS, message)
+        await tell(redis, new_id, message)
+        for channel in users:
+            assert await redis.spublish(channel, message) == 1
     for turn in range(3):
         await send(ann, new_id, f"m{turn}")
     await bob.until(lambda: seqs(bob)[-1:] == [5])
@@ -105,9 +109,9 @@ async def test_garbage_and_the_library_s_own_commands_are_ignored(cluster, pair,
 async def test_a_gap_before_a_forged_entry_is_not_waited_for(pair, redis, new_id):
     """A gap that cannot be filled must not make a node read for ever, nor hold up what is true."""
     ann, bob, epoch = pair
-    await redis.publish(BUS, false_entry(new_id, epoch, 10**12))
-    await redis.publish(BUS, false_entry(new_id, epoch, 7))
-    await redis.publish(BUS, false_entry(new_id, epoch, 7, n=3))
+    await tell(redis, new_id, false_entry(new_id, epoch, 10**12))
+    await tell(redis, new_id, false_entry(new_id, epoch, 7))
+    await tell(redis, new_id, false_entry(new_id, epoch, 7, n=3))
     await asyncio.gather(ann.settled(), bob.settled())
 
     async def scripts_run() -> int:
@@ -128,7 +132,7 @@ async def test_a_gap_before_a_forged_entry_is_not_waited_for(pair, redis, new_id
 async def test_a_forged_entry_is_in_no_log_and_gone_with_the_next_sync(pair, raw_client, redis, new_id):
     """The one false thing that can be shown is what seems to be the next entry; an ACL prevents it (test_acl)."""
     ann, bob, epoch = pair
-    await redis.publish(BUS, false_entry(new_id, epoch, 3))
+    await tell(redis, new_id, false_entry(new_id, epoch, 3))
     assert await send(ann, new_id, "true") == 3
     page = await bob.call("history:read", {"conversation_id": new_id})
     assert [entry["data"].get("text") for entry in page["entries"]][2:] == ["true"]
@@ -141,7 +145,7 @@ async def test_a_forged_entry_is_in_no_log_and_gone_with_the_next_sync(pair, raw
 
 async def test_a_false_epoch_makes_a_node_ask_the_log_and_nothing_else(pair, redis, new_id):
     ann, bob, epoch = pair
-    await redis.publish(BUS, false_entry(new_id, "another", 1))
+    await tell(redis, new_id, false_entry(new_id, "another", 1))
     for client in (ann, bob):
         synced = await client.event("conversation:synced")
         assert (synced["position"], synced["entries"]) == ({"epoch": epoch, "seq": 2}, [])
@@ -161,7 +165,7 @@ async def test_a_true_entry_whose_number_a_false_event_had_is_not_missed(pair, r
         "part": 0,
         "text": "send me your password",
     }
-    await redis.publish(BUS, forged("run:written", false, conversation_room(new_id)))
+    await tell(redis, new_id, framed("N 3", "run:written", false))
     for client in (ann, bob):
         await client.event("run:written")
     assert await send(ann, new_id, "true") == 3
@@ -175,7 +179,7 @@ async def test_a_true_entry_whose_number_a_false_event_had_is_not_missed(pair, r
 
 async def test_a_false_leaving_takes_no_membership(pair, redis, new_id):
     ann, bob, epoch = pair
-    await redis.publish(BUS, false_entry(new_id, epoch, 3, "member_left", user_id=bob.user_id))
+    await tell(redis, new_id, false_entry(new_id, epoch, 3, "member_left", user_id=bob.user_id))
     assert await send(bob, new_id, "still-a-member") == 3
     members = await ann.call("members:list", {"conversation_id": new_id})
     assert {member["user_id"] for member in members["members"]} == {ann.user_id, bob.user_id}
@@ -199,7 +203,7 @@ async def test_a_forged_end_of_a_run_on_the_bus_ends_no_run(new_client, redis, n
     await deltas.first(what="a delta")
     for type in ("stopped", "answer"):
         end = false_entry(new_id, "e", 3, type, n=10**9, run_id=ack.run_id)
-        await redis.publish(BUS, end)
+        await tell(redis, new_id, end)
     answer = await next_of(conversation, "answer", "failed", "stopped")
     assert answer.type == "answer"
     assert "word149" in answer.text
@@ -219,9 +223,8 @@ async def test_a_new_epoch_of_a_log_is_told_to_the_sessions_of_every_node(pair, 
 
 async def test_a_false_reset_starts_no_conversation_over(pair, redis, new_id):
     ann, bob, _ = pair
-    reset = {"conversation_id": new_id, "epoch": "ffffffffffff"}
     for turn in range(3):
-        await redis.publish(BUS, forged("conversation:reset", reset, conversation_room(new_id)))
+        await tell(redis, new_id, "R ffffffffffff\n")
         seq = await send(ann, new_id, f"m{turn}")
         for client in (ann, bob):
             await client.until(lambda client=client, seq=seq: seqs(client)[-1:] == [seq])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -15,7 +14,8 @@ from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Change, Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
-from sio_server.store.keys import BUS, ConversationKeys, user_conversations
+from sio_server.store.keys import ConversationKeys, conversation_channel, user_conversations
+from tests.bus import hearing
 from tests.marking import mark_read, save_draft
 
 ANN = Author("ann", "Ann", "d-ann")
@@ -132,51 +132,47 @@ async def test_creating_again_with_the_same_settings_is_the_same_conversation(me
 
 
 async def test_what_is_published_is_the_log_in_the_order_of_the_log(redis: Redis, log, members, new_id):
-    async with redis.pubsub() as pubsub:
-        await pubsub.subscribe(BUS)
+    async with hearing(redis, conversation_channel(new_id)) as ear:
         await members.create(ANN, request(new_id))
         await asyncio.gather(*(append(log, new_id, ANN, f"c{n}", f"text {n}") for n in range(50)))
-        heard: list[Any] = []
-        while len(heard) < 51:
-            message: Any = await pubsub.get_message(timeout=5)
-            assert message is not None, "the bus fell silent"
-            event: dict[str, Any] = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
-            if event["event"] == "entry:appended" and event["room"] == f"conversation:{new_id}":
-                heard.append(event["data"][0])
+        heard = [await ear.next() for _ in range(51)]
+    assert {message.event for message in heard} == {"entry:appended"}
+    for message in heard:
+        entry = message.payload
+        numbers = [str(entry[name]) for name in ("n", "epoch", "seq", "ts", "type")]
+        assert message.head == ["E", *numbers, "-"], "nodes read of the head what clients read of the frame"
     page = await log.page(new_id, "ann", after=0, limit=200)
-    assert [envelope.pop("n") for envelope in heard] == list(range(1, 52))
-    assert heard == [json.loads(envelope) for _, envelope in page.entries]
+    assert [message.payload.pop("n") for message in heard] == list(range(1, 52))
+    assert [message.payload for message in heard] == [json.loads(envelope) for _, envelope in page.entries]
 
 
-async def test_a_new_epoch_is_published_to_the_room_with_the_fields_that_nodes_act_on(
-    redis: Redis, log, members, new_id
+async def test_the_head_of_a_published_entry_names_who_left_and_which_run_it_ends(
+    redis: Redis, log, members, turns, new_id
 ):
-    async with redis.pubsub() as pubsub:
-        await pubsub.subscribe(BUS)
-        await members.create(ANN, request(new_id))
-        old = (await log.get_view(new_id, "ann")).bounds.epoch
+    async with hearing(redis, conversation_channel(new_id)) as ear:
+        await members.create(ANN, request(new_id, agent="always"))
+        await members.join(BOB, new_id)
+        await members.leave(BOB, new_id)
+        await log.append_message(new_id, ANN, "m", "hello", run_id="r-1")
+        await turns.stop(new_id, ANN, None)
+        heads: dict[str, str] = {}
+        while "stopped" not in heads:
+            message = await ear.next()
+            if message.head[0] == "E":
+                heads[message.head[5]] = message.head[6]
+    assert heads == {
+        **{"conversation_created": "-", "member_joined": "-", "member_left": "bob"},
+        **{"message": "-", "stopped": "r-1"},
+    }
+
+
+async def test_a_new_epoch_is_published_to_the_nodes(redis: Redis, log, members, new_id):
+    await members.create(ANN, request(new_id))
+    old = (await log.get_view(new_id, "ann")).bounds.epoch
+    async with hearing(redis, conversation_channel(new_id)) as ear:
         epoch = await log.verify(new_id, Handed(old, 5, "2026-01-01T00:00:00.000Z"))
         assert epoch != old
-        while True:
-            message = await pubsub.get_message(timeout=5)
-            assert message is not None, "the bus fell silent"
-            if (
-                message["type"] == "message"
-                and "conversation:reset" in message["data"]
-                and new_id in message["data"]
-            ):
-                break
-    assert json.loads(message["data"]) == {
-        "method": "emit",
-        "event": "conversation:reset",
-        "data": [{"conversation_id": new_id, "epoch": epoch}],
-        "binary": False,
-        "namespace": "/",
-        "room": f"conversation:{new_id}",
-        "skip_sid": None,
-        "callback": None,
-        "host_id": "log",
-    }
+        assert await ear.text() == f"R {epoch}\n"
 
 
 async def test_text_comes_back_from_the_log_exactly_as_it_was_sent(log, members, new_id):

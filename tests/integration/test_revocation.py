@@ -15,7 +15,7 @@ import pytest
 from sio_clients import ChatClient, NotConnected, Refused, SessionEnded
 from sio_server.gateway.sessions.session_end import ended_for_good
 from sio_server.protocol.events import MAX_SIGN_OUTS
-from sio_server.store.keys import BUS, user_sessions, user_signed_out
+from sio_server.store.keys import user_channel, user_sessions, user_signed_out
 from tests.integration.test_sign_out import TOKENS, foreign_token, listed, refusal, token_of
 from tests.waiting import Inbox, within
 
@@ -166,13 +166,8 @@ async def test_a_revocation_that_the_bus_has_lost_takes_effect_within_five_secon
 async def test_a_forged_session_ended_on_the_bus_ends_no_session(raw_client, redis, new_id):
     ann = await raw_client(0)
     sid = ann.named("session:opened")[0]["session_id"]
-    forged = {
-        "method": "emit",
-        "event": "session:ended",
-        "data": [{"reason": "signed_out", "by": None}],
-        "room": [sid],
-    }
-    await redis.publish(BUS, json.dumps(forged))
+    forged = json.dumps({"reason": "signed_out", "by": None})
+    assert await redis.spublish(user_channel(ann.user_id), f"S {sid}\n{forged}") == 1
     assert (await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"}))[
         "ok"
     ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 
 from sio_server.conversation.runs import Batch, ClaimedRun, LeaseHeld
 from sio_server.dialog.run_queue import Bell, RunQueue
-from sio_server.store.keys import BUS, LEASE_MS, STALLED_MS, ConversationKeys
-from tests.served.dialogs import Dialogs, graph_of, said
+from sio_server.store.keys import LEASE_MS, STALLED_MS, ConversationKeys, conversation_channel
+from sio_server.tasks import end_tasks
+from tests.bus import Ear, hearing
+from tests.served.dialogs import WAIT_S, Dialogs, graph_of, said
 from tests.waiting import Changes, Inbox
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -22,11 +24,23 @@ TOO_OLD_MS = LEASE_MS - STALLED_MS - 1  # what is left of a lease that has not b
 
 
 class Told:
-    """Every `run:changed` that has been published."""
+    """Every `run:changed` that is published in the conversations that it makes."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialogs: Dialogs, stack: contextlib.AsyncExitStack) -> None:
+        self._dialogs = dialogs
+        self._stack = stack
         self.runs: list[dict[str, Any]] = []
         self._changes = Changes(lambda: self.runs)
+
+    async def conversation(self) -> str:
+        """A new conversation, whose channel is heard."""
+        conversation = await self._dialogs.conversation()
+        ear = await self._stack.enter_async_context(
+            hearing(self._dialogs.redis, conversation_channel(conversation))
+        )
+        task = asyncio.create_task(self._listen(ear))
+        self._stack.push_async_callback(end_tasks, [task])
+        return conversation
 
     def states(self, run_id: str) -> list[tuple[str, int, str]]:
         """What was told of a run: (status, version, node)."""
@@ -35,24 +49,18 @@ class Told:
     async def until(self, run_id: str, status: str, version: int) -> None:
         await self._changes.until(lambda: (status, version) in [state[:2] for state in self.states(run_id)])
 
-    async def listen(self, pubsub: Any) -> None:
-        async for message in pubsub.listen():
-            event: dict[str, Any] = json.loads(message["data"]) if message["type"] == "message" else {"event": ""}
-            if event["event"] == "run:changed":
-                self.runs.append(event["data"][0]["run"])
+    async def _listen(self, ear: Ear) -> None:
+        while True:
+            message = await ear.next(WAIT_S)
+            if message.event == "run:changed":
+                self.runs.append(message.payload["run"])
                 self._changes.changed()
 
 
 @pytest.fixture
 async def told(dialogs: Dialogs) -> AsyncIterator[Told]:
-    told = Told()
-    async with dialogs.redis.pubsub() as pubsub:
-        await pubsub.subscribe(BUS)
-        task = asyncio.create_task(told.listen(pubsub))
-        yield told
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async with contextlib.AsyncExitStack() as stack:
+        yield Told(dialogs, stack)
 
 
 async def claimed(dialogs: Dialogs, conversation: str, node: str = "n1") -> ClaimedRun:
@@ -66,7 +74,7 @@ async def answer(state: Any) -> Any:
 
 
 async def test_a_node_that_renews_after_all_keeps_its_run_in_the_same_version(dialogs, told):
-    conversation = await dialogs.conversation()
+    conversation = await told.conversation()
     run_id = await dialogs.send(conversation)
     run = await claimed(dialogs, conversation)
     held = await dialogs.runs("n2").claim_run(conversation)
@@ -89,7 +97,7 @@ async def test_a_node_that_renews_after_all_keeps_its_run_in_the_same_version(di
 
 
 async def test_a_run_that_is_taken_over_was_stalled_whoever_looked(dialogs, told):
-    conversation = await dialogs.conversation()
+    conversation = await told.conversation()
     run_id = await dialogs.send(conversation)
     await claimed(dialogs, conversation)
     await dialogs.redis.delete(ConversationKeys(conversation).lease)  # it has expired
@@ -101,7 +109,7 @@ async def test_a_run_that_is_taken_over_was_stalled_whoever_looked(dialogs, told
 
 
 async def test_another_attempt_of_the_same_node_was_not_stalled(dialogs, told):
-    conversation = await dialogs.conversation()
+    conversation = await told.conversation()
     run_id = await dialogs.send(conversation)
     run = await claimed(dialogs, conversation)
     void = {"part": 0, "kind": "text", "speaker": "Concierge", "text": "void"}
@@ -115,7 +123,7 @@ async def test_another_attempt_of_the_same_node_was_not_stalled(dialogs, told):
 
 async def test_a_run_whose_node_dies_at_once_is_stalled_before_another_node_takes_it(dialogs, told):
     """The node has read the bell and claimed the run, and was never heard again."""
-    conversation = await dialogs.conversation()
+    conversation = await told.conversation()
     bells: Inbox[Bell] = Inbox()
     queue = RunQueue(dialogs.redis, dialogs.redis_url, "dead")
 

@@ -1,4 +1,4 @@
-"""Whatever is published on the bus, a node acts on events of the known form only; and how deep a frame is."""
+"""Whatever is published on the bus, a node acts on messages of the known form only; and how deep a frame is."""
 
 from __future__ import annotations
 
@@ -9,108 +9,130 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.gateway.fanout.bus_messages import parse_bus_message
+from sio_server.gateway.fanout.bus_messages import (
+    DevicesChanged,
+    NewEpoch,
+    RoomEvent,
+    SessionsEnded,
+    parse_bus_message,
+)
+from sio_server.gateway.fanout.numbered import EntryHead, StreamEvent
 from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep
 
-ENTRY = {
-    "v": 2,
-    "conversation_id": "plans",
-    "n": 5,
-    "epoch": "e",
-    "seq": 3,
-    "type": "message",
-    "ts": "t",
-    "data": {},
-}
-
-RUN = {"conversation_id": "plans", "n": 6}
+CONVERSATION, USER = "conversation:plans", "user:ann"
+ENTRY = '42["entry:appended",{"n":5,"conversation_id":"plans","data":{"text":"größer"}}]'
+WRITTEN = '42["run:written",{"conversation_id":"plans","n":6}]'
+TYPING = '42["typing:changed",{"conversation_id":"plans"}]'
+DRAFT = '42["draft:changed",{"conversation_id":"plans"}]'
+DEVICES = '42["devices:changed",{"devices":[{"device_id":"d","device_name":"Phone"}]}]'
+ENDED = '{"reason":"signed_out","by":null}'
 
 
-def message(event: str, payload: Any, room: Any, **more: Any) -> str:
-    return json.dumps({"method": "emit", "event": event, "data": [payload], "room": room, **more})
+def parse(room: str, head: str, frame: str = "") -> Any:
+    return parse_bus_message(room, f"{head}\n{frame}".encode())
 
 
-def test_a_message_with_an_event_of_ours_is_parsed() -> None:
-    event = parse_bus_message(message("entry:appended", ENTRY, "conversation:plans"))
-    assert event == ("entry:appended", ENTRY, "conversation:plans")
-    for name in ("run:changed", "run:written"):
-        assert parse_bus_message(message(name, RUN, "conversation:plans"))
-    assert parse_bus_message(message("presence:changed", {}, ["conversation:a", "conversation:b"]))
-    assert parse_bus_message(
-        message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:plans")
-    )
-    assert parse_bus_message(message("session:ended", {"reason": "signed_out"}, ["sid"]))
+def test_a_message_of_ours_is_read_from_its_head_and_its_frame_is_passed_on_as_it_is() -> None:
+    head = EntryHead("e", 3, "t", "message", "-")
+    assert parse(CONVERSATION, "E 5 e 3 t message -", ENTRY) == StreamEvent(5, ENTRY.encode(), head)
+    left = parse(CONVERSATION, "E 5 e 3 t member_left bob", ENTRY)
+    assert left.entry.about == "bob"
+    assert parse(CONVERSATION, "N 6", WRITTEN) == StreamEvent(6, WRITTEN.encode(), None)
+    assert parse(CONVERSATION, "N 6", WRITTEN.replace("written", "changed")).n == 6
+    assert parse(CONVERSATION, "X", TYPING) == RoomEvent(TYPING.encode())
+    assert parse(USER, "X", DRAFT) == RoomEvent(DRAFT.encode())
+    assert parse(CONVERSATION, "R f") == NewEpoch("f")
+    devices = [{"device_id": "d", "device_name": "Phone"}]
+    assert parse(USER, "D", DEVICES) == DevicesChanged(DEVICES.encode(), devices)
+    assert parse(USER, "S a b", ENDED) == SessionsEnded(["a", "b"], {"reason": "signed_out", "by": None})
 
 
 @pytest.mark.parametrize(
-    "forged",
+    ("room", "head", "frame"),
     [
-        b"\x80\x04\x95",  # a pickle
-        "[" * 100_000,
-        '{"method":"emit","event":' + "[" * 100_000,
-        "",
-        "null",
-        "[]",
-        "1e999",
-        json.dumps({"method": "disconnect", "sid": "x", "namespace": "/"}),
-        json.dumps({"method": "close_room", "room": "conversation:plans"}),
-        json.dumps({"method": "callback", "host_id": "h", "sid": "x", "namespace": "/", "id": 1, "args": []}),
-        message("entry:appended", ENTRY, "conversation:plans", method="enter_room"),
-        message("entry:appended", ENTRY, "conversation:other"),
-        message("entry:appended", ENTRY, ["conversation:plans", "conversation:other"]),
-        message("entry:appended", ENTRY, None),
-        message("conversation:reset", {"conversation_id": "plans"}, "conversation:plans"),
-        message("conversation:reset", {"conversation_id": "plans", "epoch": "f"}, "conversation:other"),
-        message("entry:appended", {**ENTRY, "n": "5"}, "conversation:plans"),
-        message("entry:appended", {**ENTRY, "seq": True}, "conversation:plans"),
-        message("entry:appended", {**ENTRY, "seq": 0}, "conversation:plans"),
-        message("entry:appended", {**ENTRY, "seq": "4"}, "conversation:plans"),
-        message("entry:appended", {**ENTRY, "epoch": None}, "conversation:plans"),
-        message("entry:appended", {**ENTRY, "type": "member_left"}, "conversation:plans"),
-        message("session:opened", {}, "user:ann"),
-        message("conversation:synced", {"conversation_id": "plans"}, "conversation:plans"),
-        message("run:written", RUN, None),
-        message("run:written", RUN, []),
-        message("run:written", RUN, {"a": 1}),
-        message("run:written", RUN, [["conversation:plans"]]),
-        message("run:written", RUN, ["conversation:plans"]),
-        message("run:written", RUN, "conversation:other"),
-        message("run:written", RUN, "sid-of-a-session"),
-        message("run:written", [], "conversation:plans"),
-        message("run:changed", {**RUN, "n": True}, "conversation:plans"),
-        message("run:written", {"conversation_id": "plans"}, "conversation:plans"),
-        message("run:started", RUN, "conversation:plans"),
-        message("presence:changed", {}, {"a": 1}),
-        message("presence:changed", {}, "sid-of-a-session"),
-        message("devices:changed", {"devices": [{"device_id": "d"}]}, "user:ann"),
-        message("devices:changed", {"devices": [7]}, "user:ann"),
-        message(["run:written"], RUN, "conversation:plans"),  # type: ignore[arg-type]
-        message("session:ended", {}, ["sid"]),
+        (CONVERSATION, "", ""),
+        (CONVERSATION, "E 5 e 3 t message", ENTRY),
+        (CONVERSATION, "E 5 e 3 t message - -", ENTRY),
+        (CONVERSATION, "E 5  3 t message - -", ENTRY),
+        (CONVERSATION, "E 0 e 3 t message -", ENTRY),
+        (CONVERSATION, "E -5 e 3 t message -", ENTRY),
+        (CONVERSATION, "E 5 e 0 t message -", ENTRY),
+        (CONVERSATION, "E 5 e 3_0 t message -", ENTRY),
+        (CONVERSATION, "E 5 e 1e9 t message -", ENTRY),
+        (CONVERSATION, f"E {'9' * 16} e 3 t message -", ENTRY),
+        (CONVERSATION, f"N {'9' * 60_000}", WRITTEN),
+        (CONVERSATION, f"N {'9' * 70_000}", WRITTEN),
+        (CONVERSATION, "E 5 e 3 t member_left -", ENTRY),
+        (CONVERSATION, "E 5 é 3 t message -", ENTRY),
+        (CONVERSATION, "E 5 e 3 t message -", WRITTEN),
+        (CONVERSATION, "E 5 e 3 t message -", ENTRY[:-1]),
+        (CONVERSATION, "E 5 e 3 t message -", ENTRY[2:]),
+        (CONVERSATION, "E 5 e 3 t message -", "451-" + ENTRY[2:]),
+        (CONVERSATION, "E 5 e 3 t message -", "42/other," + ENTRY[2:]),
+        (CONVERSATION, "E 5 e 3 t message -", '42["entry:appended",[]]'),
+        (CONVERSATION, "E 5 e 3 t message -", ""),
+        (CONVERSATION, "N 6", ENTRY),
+        (CONVERSATION, "N", WRITTEN),
+        (CONVERSATION, "X", WRITTEN),
+        (CONVERSATION, "X", ENTRY),
+        (CONVERSATION, "X", DRAFT),
+        (CONVERSATION, "X 1", TYPING),
+        (CONVERSATION, "X", '42["session:opened",{"user_id":"mallory"}]'),
+        (CONVERSATION, "X", '42["conversation:synced",{"conversation_id":"plans"}]'),
+        (CONVERSATION, "X", '42["session:ended",{"reason":"signed_out"}]'),
+        (CONVERSATION, "R", ""),
+        (CONVERSATION, "R f g", ""),
+        (CONVERSATION, "D", DEVICES),
+        (CONVERSATION, "S a", ENDED),
+        (CONVERSATION, "x", TYPING),
+        (CONVERSATION, "EX", ENTRY),
+        (USER, "E 5 e 3 t message -", ENTRY),
+        (USER, "N 6", WRITTEN),
+        (USER, "R f", ""),
+        (USER, "X", TYPING),
+        (USER, "D", DRAFT),
+        (USER, "D", DEVICES.replace('"Phone"', "7")),
+        (USER, "D", '42["devices:changed",{"devices":[7]}]'),
+        (USER, "D", '42["devices:changed",{"devices":' + "[" * 100_000 + "}]"),
+        (USER, "S", ENDED),
+        (USER, "S a", "[]"),
+        (USER, "S a", "{}"),
+        (USER, "S a", '{"reason":7}'),
+        (USER, "S a", "[" * 100_000),
     ],
 )
-def test_a_bus_message_that_is_no_event_of_ours_is_dropped(forged: Any) -> None:
-    assert parse_bus_message(forged) is None
+def test_a_bus_message_that_is_none_of_ours_is_dropped(room: str, head: str, frame: str) -> None:
+    assert parse(room, head, frame) is None
+
+
+@pytest.mark.parametrize("room", [CONVERSATION, USER])
+def test_bytes_that_are_no_text_are_dropped(room: str) -> None:
+    for message in (
+        b"\x80\x04\x95",
+        b"\xff\n" + TYPING.encode(),
+        b'X\n42["typing:changed",{"a":"\xff"}]',
+        b'X\n42["draft:changed",{"a":"\xff"}]',
+        b"",
+    ):
+        assert parse_bus_message(room, message) is None
+
+
+_heads = st.text(st.sampled_from("ENXDRS 0123456789-abé\n"), max_size=30)
+_frames = st.sampled_from([ENTRY, WRITTEN, TYPING, DRAFT, DEVICES, ENDED, "", "42[", "}]", "é"])
+
+
+@given(st.sampled_from([CONVERSATION, USER]), _heads, st.lists(_frames, max_size=3).map("".join), st.binary())
+def test_no_bus_message_whatsoever_raises(room: str, head: str, frame: str, garbage: bytes) -> None:
+    parse(room, head, frame)
+    parse_bus_message(room, garbage)
+    parse_bus_message(room, head.encode() + b"\n" + garbage)
 
 
 _json = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=5)
-    | st.sampled_from(["conversation:plans", "emit"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["event", "data", "room", "method", *ENTRY]), inner, max_size=6)
-    ),
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=6),
     max_leaves=12,
 )
-
-
-@given(_json, st.sampled_from(["entry:appended", "run:changed", "devices:changed", "session:ended"]))
-def test_no_bus_message_whatsoever_raises(value: Any, event: str) -> None:
-    parse_bus_message(json.dumps(value))
-    parse_bus_message(message(event, value, "conversation:plans"))
-    parse_bus_message(message(event, {**ENTRY, "devices": value, "run_id": value, "data": value}, value))
 
 
 @given(_json)

@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.gateway.fanout.numbered import KEPT_LIMIT, NumberedStream, Step, StreamEvent
+from sio_server.gateway.fanout.numbered import KEPT_LIMIT, EntryHead, NumberedStream, Step, StreamEvent
 from sio_server.protocol.position import Position
 
 EPOCH = "e"
 
 
 def written(n: int) -> StreamEvent:
-    return StreamEvent("run:written", {"n": n})
+    return StreamEvent(n, b"", None)
 
 
 def entry(n: int, seq: int, epoch: str = EPOCH) -> StreamEvent:
-    return StreamEvent("entry:appended", {"n": n, "epoch": epoch, "seq": seq})
+    return StreamEvent(n, b"", EntryHead(epoch, seq, "t", "message", "-"))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_node_delivers_the_stream_whatever_the_bus_loses(actions: list[str]) -
 
     def carry_out(step: Step) -> None:
         nonlocal asked
-        told.extend(event.payload["n"] for event in step.events)
+        told.extend(event.n for event in step.events)
         asked = asked or step.read
 
     for action in [*actions, "text", *["pass"] * 99, "view", "tell", *["pass"] * 99]:

@@ -1,7 +1,7 @@
 -- What the scripts of a conversation share: its id, who may use it, and the one way to append an entry.
 -- include: time bus json
 local conversation_id = string.match(meta, ':conv:(.*):meta$')
-local conversation_room = CONVERSATION_ROOM .. conversation_id
+local conversation_channel = string.sub(meta, 1, -5) .. 'bus'
 -- The session whose request this step carries out: devices are told with the entries that it causes. '' for none.
 local acting_session = ''
 
@@ -70,13 +70,14 @@ local is_listed = {answer = true, interrupt = true}
 local function begin_epoch(epoch)
   redis.call('HSET', meta, 'epoch', epoch)
   redis.call('HSET', touched, '', now())
-  publish('conversation:reset', conversation_room, object('conversation_id', conversation_id, 'epoch', epoch))
+  publish_message(conversation_channel, 'R ' .. epoch .. '\n')
 end
 
 -- Publish the next event of the conversation's stream, other than an entry: its number and its members.
 local function publish_next(event, ...)
   local n = redis.call('HINCRBY', meta, 'n', 1)
-  publish(event, conversation_room, object('conversation_id', conversation_id, 'n', n, ...))
+  local head = string.format('N %.0f', n)
+  publish(conversation_channel, head, event, object('conversation_id', conversation_id, 'n', n, ...))
 end
 
 -- The entries of a turn that are current.
@@ -118,7 +119,7 @@ end
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
 -- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
 -- (the author, for whom the entry's bytes count), mentions (the people that a message names, ' name name '), whole (the
--- whole data, JSON, when `data` is shortened, or '').
+-- whole data, JSON, when `data` is shortened, or ''), subject (the user that leaves, or the run that the entry ends).
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
@@ -172,10 +173,11 @@ local function append_entry(entry_type, data, about)
   end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #envelope) end
   redis.call('HINCRBY', stats, 'entries', 1)
+  local head = string.format('E %.0f %s %.0f %s %s %s', n, epoch, seq, ts, entry_type, about.subject or '-')
   if acting_session == '' then
-    publish('entry:appended', conversation_room, with_fields(envelope, 'n', n))
+    publish(conversation_channel, head, 'entry:appended', with_fields(envelope, 'n', n))
   else
-    publish('entry:appended', conversation_room, with_fields(envelope, 'n', n, 'session_id', acting_session))
+    publish(conversation_channel, head, 'entry:appended', with_fields(envelope, 'n', n, 'session_id', acting_session))
   end
   return seq, epoch, ts
 end

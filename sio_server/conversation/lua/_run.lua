@@ -55,7 +55,7 @@ end
 local function end_run(run_id, status, entry_type, data, whole, moves, rolled_back)
   local record = run_prefix .. run_id
   local known = redis.call('HMGET', record, 'replaces', 'input_seq', 'thread', 'base', 'attempts')
-  local about = {turn_id = known[2], hides = {}, hides_itself = rolled_back, whole = whole}
+  local about = {turn_id = known[2], hides = {}, hides_itself = rolled_back, whole = whole, subject = run_id}
   if known[1] and not rolled_back then
     for _, seq in ipairs(current_entries(known[2])) do
       if seq ~= known[2] then about.hides[#about.hides + 1] = seq end

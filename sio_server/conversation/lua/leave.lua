@@ -23,7 +23,7 @@ local reply = request(function()
     if string.match(field, '^%S+') == user_id then redis.call('ZREM', delivered, field) end
   end
   -- Nodes put the leaver's sessions out of the room when they meet this entry, in the order of the log.
-  append_entry('member_left', data)
+  append_entry('member_left', data, {subject = user_id})
   gone = true
   return {'ok', 'left', '1'}
 end)

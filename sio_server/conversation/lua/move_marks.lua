@@ -35,5 +35,5 @@ if delivered_seq ~= '' then
     end
   end
 end
-if #moved > told then publish('marks:moved', conversation_room, object(unpack(moved))) end
+if #moved > told then publish(conversation_channel, 'X', 'marks:moved', object(unpack(moved))) end
 return {'ok', 'read', read_mark, 'delivered', delivered_mark}

@@ -1,4 +1,4 @@
--- Keep a user's unsent text (`text`, a JSON string), and show it on the user's own devices.
+-- Keep a user's unsent text (`text`, a JSON string). The caller shows it on the user's own devices.
 -- Returns ok: rev; grant_needed: wanted (bytes), when more has to be granted to the user first (`quota` is '' if bytes are
 -- not limited); or an error code. `rev` counts up, so that a device can drop what is older than what it shows.
 -- keys: conversation
@@ -16,6 +16,5 @@ return request(function()
   redis.call('HSET', drafts, user_id, draft)
   redis.call('HSET', touched, user_id, now())
   redis.call('HINCRBY', usage, user_id, #draft - #before)
-  publish('draft:changed', USER_ROOM .. user_id, object('conversation_id', conversation_id, 'draft', raw(draft)))
   return {'ok', 'rev', rev}
 end)

@@ -1,58 +1,72 @@
-"""The bus: what nodes tell each other, on python-socketio's Redis manager.
+"""The bus: what nodes tell each other, one channel for each conversation and each user.
 
-Three things differ from the stock manager, each for a promise:
+Three things differ from python-socketio's Redis manager, each for a promise:
 - `emit` only publishes. A node serves its own clients when it receives the event, as every other node does;
   the stock manager serves local clients first, which gives each node another order.
-- It reconnects within a second, and reports it (`on_resubscribed`), so that what was missed is read from the log.
+- It is subscribed to the channels of the rooms that have sessions here, and to no other. It reconnects within a
+  second, and reports it (`on_resubscribed`), so that what was missed is read from the log.
 - It receives its own heartbeat, so that a node which has gone deaf notices.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import random
-import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import socketio
 from redis.exceptions import RedisError
 
-from sio_server.gateway.fanout.bus_messages import BusEvent, parse_bus_message
 from sio_server.gateway.fanout.rooms import LocalRooms
-from sio_server.store.connection import connect, connect_blocking
-from sio_server.store.keys import BUS, heartbeat_channel
+from sio_server.gateway.fanout.subscriptions import OnMessage, Subscriptions
+from sio_server.store.connection import connect
+from sio_server.store.emitter import Emitter
+from sio_server.store.keys import heartbeat_channel
+from sio_server.store.scripts import Scripts
 
 log = logging.getLogger(__name__)
 
-LISTEN_S = 1.0
-SILENT_AFTER_S = 2.5  # without a heartbeat, which comes each second, the connection is then taken for dead
 AGAIN_S = 0.2  # until the next attempt to subscribe: Redis may be back
-CLOSE_S = 1.0  # for a connection to end in order
-LOST_FOR_S = 1.0  # after an event that could not be published, others are not tried for so long
 
 
 class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
-    """The client manager of a node's Socket.IO server: local rooms, and the channel that all nodes share."""
+    """The client manager of a node's Socket.IO server: local rooms, and the channels that the nodes share."""
 
     def __init__(self, redis_url: str, node_id: str) -> None:
-        super().__init__(redis_url, channel=BUS)
-        self._node_id = node_id
+        super().__init__(redis_url, channel="rg:unused")  # of the library, whose messages no node hears
         self._heartbeats = heartbeat_channel(node_id)
         self._publisher = connect(redis_url, max_connections=16)
-        self._lost_until = -float("inf")
-        self.heard_at = -float("inf")  # monotonic: when the node last heard itself on the bus
-        self._rejected = 0  # messages that were no events of ours
+        self._scripts = Scripts(self._publisher)
+        self._emitter = Emitter(self._scripts)
+        self._subscriptions = Subscriptions(redis_url, self._heartbeats)
+
+    @property
+    def heard_at(self) -> float:
+        """When the node last heard itself on the bus (monotonic)."""
+        return self._subscriptions.heard_at
+
+    @property
+    def messages(self) -> int:
+        """How many messages this node has heard, without heartbeats."""
+        return self._subscriptions.messages
+
+    @property
+    def channels(self) -> int:
+        """How many channels of rooms this node is subscribed to."""
+        return self._subscriptions.count
 
     def initialize(self) -> None:
         """Called by the server on its first connection; `listen` is started before that, by the node."""
 
     async def close(self) -> None:
-        """Close the connections for publishing."""
+        """Publish what waits, and close the connections for publishing."""
+        await self._emitter.close()
         await self._publisher.aclose()
+
+    # Publishing
 
     async def emit(
         self,
@@ -70,88 +84,60 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
         if not room or callback is not None or skip_sid is not None:
             # An emit without a room would reach clients that are still being authenticated.
             raise ValueError("an event goes to a named room, without callback or skip_sid")
-        message = {
-            "method": "emit",
-            "event": event,
-            "data": [data],
-            "binary": False,
-            "namespace": "/",
-            "room": room,
-            "skip_sid": None,
-            "callback": None,
-            "host_id": self._node_id,
-        }
-        if time.monotonic() < self._lost_until:
-            return  # a caller with many events must not wait for each of them
-        try:
-            await self._publisher.publish(BUS, json.dumps(message, ensure_ascii=False, separators=(",", ":")))
-        except (RedisError, OSError) as exc:
-            self._lost_until = time.monotonic() + LOST_FOR_S
-            log.info("an ephemeral event was lost: event=%s error=%s", event, exc)
+        await self._emitter.emit(event, data, room)
+
+    def emit_soon(self, events: Iterable[tuple[str, Any, str]]) -> None:
+        """Publish events (name, payload, room) in the background, together. They may be lost."""
+        self._emitter.emit_soon(events)
 
     async def publish_heartbeat(self) -> None:
-        """Publish this node's heartbeat to itself."""
-        await self._publisher.publish(self._heartbeats, "1")
+        """Publish this node's heartbeat to itself, as scripts publish: a node that does not hear it is deaf."""
+        await self._scripts.plain("publish", [self._heartbeats], message="")
 
-    async def listen(self, on_event: Callable[[BusEvent], None], on_resubscribed: Callable[[], None]) -> None:
+    # Listening
+
+    async def subscribe(self, channel: str) -> None:
+        """Hold a channel; returns when Redis has confirmed it. Raises Unavailable, and then it is not held."""
+        await self._subscriptions.subscribe(channel)
+
+    def hold(self, channel: str) -> None:
+        """Hold a channel without waiting for its confirmation."""
+        self._subscriptions.hold(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        """One holder of the channel less; it is unsubscribed some seconds after the last."""
+        self._subscriptions.release(channel)
+
+    @asynccontextmanager
+    async def subscribed(self, channel: str) -> AsyncIterator[None]:
+        """Hold a channel, confirmed, for as long as this context lasts. Raises Unavailable."""
+        await self.subscribe(channel)
+        try:
+            yield
+        finally:
+            self.unsubscribe(channel)
+
+    async def listen(self, on_message: OnMessage, on_resubscribed: Callable[[], None]) -> None:
         """Subscribe and listen, until cancelled; connect again whenever the connection is lost or silent.
 
-        `on_event` is called for every event, in the order of the bus; `on_resubscribed` whenever a subscription
-        has been confirmed, since anything may have been missed before it.
+        `on_message` is called with the room of the channel and each message, in the order of the channel;
+        `on_resubscribed` when all channels have been confirmed, since anything may have been missed before it.
         """
         lost = False
+
+        def on_subscribed() -> None:
+            nonlocal lost
+            lost = False
+            on_resubscribed()
+
         while True:
-            client = connect_blocking(self.redis_url, block_s=LISTEN_S)
-            began = time.monotonic()
             try:
-                async with client.pubsub() as pubsub:
-                    async with asyncio.timeout(SILENT_AFTER_S):
-                        await pubsub.subscribe(BUS, self._heartbeats)
-                    while True:
-                        message = await pubsub.get_message(timeout=LISTEN_S)
-                        if message is not None:
-                            lost = False
-                            if message["type"] == "subscribe":
-                                began = time.monotonic()
-                            self._on_message(message, on_event, on_resubscribed)
-                        # A silent connection is a dead one, though nobody has closed it.
-                        if time.monotonic() - max(began, self.heard_at) > SILENT_AFTER_S:
-                            raise TimeoutError("no heartbeat of our own came back")
-            except (RedisError, OSError, TimeoutError, UnicodeDecodeError) as exc:
+                await self._subscriptions.listen(on_message, on_subscribed)
+            except (RedisError, OSError, TimeoutError) as exc:
                 if not lost:  # logged once, however long it lasts
                     log.warning("the bus is lost, trying again: error=%s", exc)
                 lost = True
             except Exception:
                 # A node that no longer listens would be worse than whatever this is.
                 log.exception("listening to the bus failed, trying again")
-            finally:
-                with contextlib.suppress(RedisError, OSError, TimeoutError):
-                    async with asyncio.timeout(CLOSE_S):
-                        await client.aclose()
             await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
-
-    def _on_message(
-        self,
-        message: dict[str, Any],
-        on_event: Callable[[BusEvent], None],
-        on_resubscribed: Callable[[], None],
-    ) -> None:
-        # The client library may subscribe again by itself after a lost connection: any confirmation means
-        # that events before it may have been missed.
-        if message["type"] == "subscribe":
-            if message["channel"] == BUS:
-                on_resubscribed()
-            return
-        if message["channel"] == self._heartbeats:
-            self.heard_at = time.monotonic()
-            return
-        event = parse_bus_message(message["data"])
-        if event is None:
-            self._rejected += 1
-            if self._rejected & (self._rejected - 1) == 0:  # 1, 2, 4, 8, ...: there may be many
-                log.warning("a message on the bus is no event of ours: ignored, count=%d", self._rejected)
-            return
-        try:
-            on_event(event)
-        except Exception:
-            log.exception("an event of the bus could not be handled: event=%s", event.name)

@@ -1,8 +1,17 @@
-"""The form of messages on the bus, checked before a node acts on them: whoever may publish could send anything.
+"""Messages of the bus, `<head>\\n<frame>`: what a node reads of them, checked before it acts.
 
-A false event is a nuisance at most. Nothing that comes over the bus changes the log, and nothing breaks the node
-that receives it: what does not have the form of an event of ours is dropped here, and what would end a session or
-start a conversation over is looked up in Redis.
+The head has what a node must know, in fields separated by one space; the frame is the finished packet for clients,
+passed on as bytes (docs/decisions/0021-channels-and-ready-frames.md):
+
+    E <n> <epoch> <seq> <ts> <type> <about>   an entry; about: the user who left, the run that it ends, or `-`
+    N <n>                                     another event of the conversation's stream
+    X                                         an event without a number
+    D                                         devices:changed, which the node reads as well
+    R <epoch>                                 the log has a new epoch; no frame
+    S <session id> ...                        these sessions have ended; session:ended's payload, no frame
+
+Whoever may publish could send anything. What does not have this form is dropped here, and what would end a session
+or start a conversation over is looked up in Redis.
 """
 
 from __future__ import annotations
@@ -10,75 +19,112 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from sio_server.protocol.events import STREAM_EVENTS, EntryType, ServerEvent
-from sio_server.store.keys import conversation_room
+from sio_server.gateway.fanout.numbered import EntryHead, StreamEvent
+from sio_server.protocol.events import EntryType, ServerEvent
+from sio_server.store.keys import USER_ROOM
 
-# Without those that a node sends to its own sessions only.
-_PUBLISHED: frozenset[str] = frozenset(ServerEvent) - {
-    ServerEvent.SESSION_OPENED,
-    ServerEvent.CONVERSATION_SYNCED,
-}
-_ROOMS = ("conversation:", "user:")
-# Fields on which the node itself acts.
-_FIELDS: dict[str, dict[str, type]] = {
-    ServerEvent.ENTRY_APPENDED: {
-        "conversation_id": str,
-        "n": int,
-        "epoch": str,
-        "seq": int,
-        "type": str,
-        "ts": str,
-        "data": dict,
-    },
-    ServerEvent.CONVERSATION_RESET: {"conversation_id": str, "epoch": str},
-    ServerEvent.RUN_CHANGED: {"conversation_id": str, "n": int},
-    ServerEvent.RUN_WRITTEN: {"conversation_id": str, "n": int},
-    ServerEvent.DEVICES_CHANGED: {"devices": list},
-    ServerEvent.SESSION_ENDED: {"reason": str},
-}
-# Events of one conversation, whose room must be that of the conversation they name.
-_OF_CONVERSATION = STREAM_EVENTS | {ServerEvent.CONVERSATION_RESET}
+MAX_HEAD = 64 * 1024  # bytes
+MAX_DIGITS = 15  # of a number: as many as every JSON number holds exactly
 
 
-class BusEvent(NamedTuple):
-    """An event of ours; `room` is a name, or a list of names."""
+class RoomEvent(NamedTuple):
+    """An event without a number, ready for the room."""
 
-    name: str
+    frame: bytes
+
+
+class DevicesChanged(NamedTuple):
+    """The devices of the user whose room it is, ready for the room and as the node reads them."""
+
+    frame: bytes
+    devices: list[dict[str, Any]]
+
+
+class NewEpoch(NamedTuple):
+    """The log of the conversation is said to have a new epoch."""
+
+    epoch: str
+
+
+class SessionsEnded(NamedTuple):
+    """Sessions are said to have ended, with this payload of `session:ended`."""
+
+    session_ids: list[str]
     payload: dict[str, Any]
-    room: Any
 
 
-def parse_bus_message(data: Any) -> BusEvent | None:
-    """The event that a message on the bus carries, or None when it is no event of ours."""
+BusEvent = StreamEvent | RoomEvent | DevicesChanged | NewEpoch | SessionsEnded
+
+
+def _begins(*events: str) -> tuple[bytes, ...]:
+    return tuple(f'42["{event}",{{'.encode() for event in events)
+
+
+_ENTRY = _begins(ServerEvent.ENTRY_APPENDED)
+_NUMBERED = _begins(ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN)
+_DEVICES = _begins(ServerEvent.DEVICES_CHANGED)
+_OF_CONVERSATION = _begins(ServerEvent.PRESENCE_CHANGED, ServerEvent.MARKS_MOVED, ServerEvent.TYPING_CHANGED)
+_OF_USER = _begins(ServerEvent.CONVERSATION_CHANGED, ServerEvent.DRAFT_CHANGED)
+
+
+def parse_bus_message(room: str, data: bytes) -> BusEvent | None:
+    """What a message on the channel of a room says, or None when it is none of ours."""
+    end = data.find(b"\n", 0, MAX_HEAD)
+    if end < 0:
+        return None
     try:
-        message = json.loads(data)
-        name, (payload,), room = message["event"], message["data"], message["room"]
-        valid = message["method"] == "emit" and name in _PUBLISHED and isinstance(payload, dict)
-        if not valid or not _has_form_of(name, payload, room):
-            return None
+        kind, *fields = data[:end].decode("ascii").split(" ")
+        frame = data[end + 1 :]
+        if room.startswith(USER_ROOM):
+            return _of_user(kind, fields, frame)
+        return _of_conversation(kind, fields, frame)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return BusEvent(name, payload, room)
 
 
-def _has_form_of(name: str, payload: dict[str, Any], room: Any) -> bool:
-    """Whether the payload and the rooms are such as this event has."""
-    for field, kind in _FIELDS.get(name, {}).items():
-        if not isinstance(payload[field], kind) or isinstance(payload[field], bool):
-            return False
-    rooms = room if isinstance(room, list) else [room]
-    if not rooms or not all(isinstance(room_name, str) for room_name in rooms):
-        return False
-    if name == ServerEvent.SESSION_ENDED:
-        return True  # to sessions, by their ids
-    if not all(room_name.startswith(_ROOMS) for room_name in rooms):
-        return False
-    if name in _OF_CONVERSATION and room != conversation_room(payload["conversation_id"]):
-        return False
-    if name == ServerEvent.ENTRY_APPENDED:
-        left = payload["type"] == EntryType.MEMBER_LEFT
-        return payload["seq"] >= 1 and (not left or isinstance(payload["data"]["user_id"], str))
-    if name == ServerEvent.DEVICES_CHANGED:
-        devices = payload["devices"]
-        return all(isinstance(d["device_id"], str) and isinstance(d["device_name"], str) for d in devices)
-    return True
+def _of_conversation(kind: str, fields: list[str], frame: bytes) -> BusEvent | None:
+    if kind == "E":
+        n, epoch, seq, ts, entry_type, about = fields
+        if entry_type == EntryType.MEMBER_LEFT and about == "-":
+            return None
+        return StreamEvent(
+            _number(n), _checked(frame, _ENTRY), EntryHead(epoch, _number(seq), ts, entry_type, about)
+        )
+    if kind == "N":
+        (n,) = fields
+        return StreamEvent(_number(n), _checked(frame, _NUMBERED), None)
+    if kind == "X" and not fields:
+        return RoomEvent(_checked(frame, _OF_CONVERSATION))
+    if kind == "R":
+        (epoch,) = fields
+        return NewEpoch(epoch)
+    return None
+
+
+def _of_user(kind: str, fields: list[str], frame: bytes) -> BusEvent | None:
+    if kind == "X" and not fields:
+        return RoomEvent(_checked(frame, _OF_USER))
+    if kind == "D" and not fields:
+        devices = json.loads(_checked(frame, _DEVICES)[2:])[1]["devices"]
+        if all(isinstance(d["device_id"], str) and isinstance(d["device_name"], str) for d in devices):
+            return DevicesChanged(frame, devices)
+    if kind == "S" and fields:
+        payload = json.loads(frame)
+        if isinstance(payload["reason"], str):
+            return SessionsEnded(fields, payload)
+    return None
+
+
+def _number(digits: str) -> int:
+    if not digits.isdigit() or len(digits) > MAX_DIGITS or digits == "0":
+        raise ValueError("no number of ours")
+    return int(digits)
+
+
+def _checked(frame: bytes, begins: tuple[bytes, ...]) -> bytes:
+    """The frame, if it begins and ends as one of these events and is UTF-8; else ValueError. JSON is not read."""
+    if not frame.startswith(begins) or not frame.endswith(b"}]"):
+        raise ValueError("no event of ours")
+    if not frame.isascii():
+        frame.decode()
+    return frame

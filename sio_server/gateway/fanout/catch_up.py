@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeGuard
 
 from sio_server.conversation.log import ConversationLog, Handed
+from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sync_result import own_result, room_result
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
 from sio_server.protocol.position import Position, Reason, judge
+from sio_server.store.keys import conversation_channel
 
 # The log may be trimmed, or the user leave and come back, between two steps: then the steps are taken again.
 ATTEMPTS = 10
@@ -30,12 +32,14 @@ class CatchUp:
     def __init__(
         self,
         conversations: ConversationLog,
+        bus: Bus,
         fanout: Fanout,
         is_live: Callable[[str], bool],
         max_followed: int = 0,
     ) -> None:
         """`is_live` says whether a session exists; it may follow `max_followed` conversations, 0 for any."""
         self._log = conversations
+        self._bus = bus
         self._fanout = fanout
         self._is_live = is_live
         self._max_followed = max_followed
@@ -59,11 +63,23 @@ class CatchUp:
     ) -> tuple[dict[str, Any], int]:
         """Return the first page of what the session missed above `position`, with verdict and card, and its bytes.
 
-        The order matters: check membership, enter the room, then read. What is published after the reading comes
-        live; what was before it is in what is read, and comes with a number not above the result's `n`.
+        The order matters: be subscribed, check membership, enter the room, then read. What is published after the
+        reading comes live; what was before it is in what is read, and has a number not above the result's `n`.
         """
-        reported = False
         self.check_limit(session, conversation_id)
+        async with self._bus.subscribed(conversation_channel(conversation_id)):
+            return await self._follow(session, conversation_id, position, max_bytes, max_entries, with_marks)
+
+    async def _follow(
+        self,
+        session: _Session,
+        conversation_id: str,
+        position: Position | None,
+        max_bytes: int,
+        max_entries: int,
+        with_marks: bool,
+    ) -> tuple[dict[str, Any], int]:
+        reported = False
         for _ in range(ATTEMPTS):
             # A session that follows the conversation is in the room already: its next page takes one step.
             was_following = self._fanout.follows(session.sid, conversation_id)

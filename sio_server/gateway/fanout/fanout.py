@@ -14,15 +14,15 @@ from orjson import Fragment
 
 from sio_server.conversation.log import ConversationLog, Handed, Page
 from sio_server.conversation.view import RoomView
+from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.followed import Followed, Follower
-from sio_server.gateway.fanout.numbered import NumberedStream, Step, StreamEvent
-from sio_server.gateway.fanout.rooms import LocalRooms
+from sio_server.gateway.fanout.numbered import EntryHead, NumberedStream, Step, StreamEvent
 from sio_server.gateway.fanout.sync_result import room_result
 from sio_server.gateway.metrics import Metrics
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, EntryType, ServerEvent
 from sio_server.protocol.position import Position, Reason, Verdict
-from sio_server.store.keys import conversation_room, user_room
+from sio_server.store.keys import conversation_channel, conversation_room, user_room
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
@@ -39,9 +39,10 @@ class Fanout:
 
     A gap makes it read the conversation, and tell the room how it is (`conversation:synced`). An entry that says
     that a member has left takes effect in the order of the log: after a member leaves, they receive nothing later.
+    The channel of each followed conversation is held.
     """
 
-    def __init__(self, rooms: LocalRooms, conversations: ConversationLog, metrics: Metrics, trace: Trace) -> None:
+    def __init__(self, rooms: Bus, conversations: ConversationLog, metrics: Metrics, trace: Trace) -> None:
         self._rooms = rooms
         self._log = conversations
         self._metrics = metrics
@@ -59,7 +60,8 @@ class Fanout:
 
         Returns False when the check is out of date: this node has met a later `member_left` of the user, or
         it began to follow later and cannot know of one.
-        Must be called without an await since the session was known to be alive.
+        Must be called without an await since the session was known to be alive, and while the caller is subscribed
+        to the conversation's channel, since before the check.
         """
         followed = self._followed.get(conversation_id)
         if followed is not None and followed.stream.position.epoch != seen.epoch:
@@ -68,6 +70,7 @@ class Fanout:
         if followed is None:
             stream = NumberedStream(Position(seen.epoch, seen.seq), seen_n)
             followed = self._followed[conversation_id] = Followed(stream, seen.ts, since=seen.seq)
+            self._rooms.hold(conversation_channel(conversation_id))
         elif seen.seq < max(followed.since, followed.left_at.get(user_id, 0)):
             return False
         self._rooms.basic_enter_room(sid, "/", conversation_room(conversation_id))
@@ -87,6 +90,7 @@ class Fanout:
             del self._following[sid]
         if not followed.followers:
             del self._followed[conversation_id]
+            self._rooms.unsubscribe(conversation_channel(conversation_id))
 
     def leave_all(self, sid: str) -> None:
         """Let a session no longer follow anything: it has ended."""
@@ -132,21 +136,19 @@ class Fanout:
 
     # Events of the bus, and what Redis says
 
-    def on_stream_event(self, name: str, payload: dict[str, Any]) -> None:
+    def on_stream_event(self, conversation_id: str, event: StreamEvent) -> None:
         """An event of a conversation's stream came over the bus."""
-        conversation_id = payload["conversation_id"]
-        is_entry = name == ServerEvent.ENTRY_APPENDED
-        if is_entry:
-            seq = payload["seq"]
-            self._trace.record(TraceKind.HEARD, type=payload["type"], conversation_id=conversation_id, seq=seq)
+        entry = event.entry
+        if entry is not None and self._trace.on:
+            self._trace.record(TraceKind.HEARD, type=entry.type, conversation_id=conversation_id, seq=entry.seq)
         followed = self._followed.get(conversation_id)
         if followed is None:
             return
-        if is_entry:
-            self._metrics.append_returned(conversation_id, seq)
-        self._carry_out(conversation_id, followed, followed.stream.on_event(StreamEvent(name, payload)))
+        if entry is not None:
+            self._metrics.append_returned(conversation_id, entry.seq)
+        self._carry_out(conversation_id, followed, followed.stream.on_event(event))
 
-    def on_reset(self, conversation_id: str, epoch: str) -> None:
+    def on_new_epoch(self, conversation_id: str, epoch: str) -> None:
         """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
         followed = self._followed.get(conversation_id)
         if followed is not None and followed.stream.position.epoch != epoch:
@@ -185,21 +187,19 @@ class Fanout:
             self._start_reading(conversation_id, followed, followed.handed)
 
     def _deliver_events(self, conversation_id: str, followed: Followed, step: Step) -> None:
-        for name, payload in step.events:
-            count = self._rooms.deliver(conversation_room(conversation_id), name, payload)
-            if name == ServerEvent.ENTRY_APPENDED:
-                self._on_delivered(conversation_id, followed, payload, count)
+        for event in step.events:
+            count = self._rooms.deliver_frame(conversation_room(conversation_id), event.frame)
+            if event.entry is not None:
+                self._on_delivered(conversation_id, followed, event.entry, count)
 
-    def _on_delivered(
-        self, conversation_id: str, followed: Followed, envelope: dict[str, Any], count: int
-    ) -> None:
+    def _on_delivered(self, conversation_id: str, followed: Followed, entry: EntryHead, count: int) -> None:
         """An entry has been delivered to `count` sessions."""
-        followed.handed_ts = envelope["ts"]
+        followed.handed_ts = entry.ts
         self._metrics.deliveries.inc(count)
         if self._trace.on and count:
-            self._trace_delivered(conversation_id, envelope["seq"], followed)
-        if envelope["type"] == EntryType.MEMBER_LEFT:
-            self._evict(conversation_id, followed, str(envelope["data"]["user_id"]), envelope["seq"])
+            self._trace_delivered(conversation_id, entry.seq, followed)
+        if entry.type == EntryType.MEMBER_LEFT:
+            self._evict(conversation_id, followed, entry.about, entry.seq)
 
     def _trace_delivered(self, conversation_id: str, seq: int, followed: Followed) -> None:
         followers = islice(followed.followers.values(), TRACED_DEVICES)

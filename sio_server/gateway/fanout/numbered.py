@@ -11,19 +11,29 @@ all that had been published when it was read is in it, so only what comes meanwh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sio_server.protocol.events import ServerEvent
 from sio_server.protocol.position import Position
 
 KEPT_LIMIT = 1000  # events kept while the conversation is read; should there be more, it is read again
 
 
-class StreamEvent(NamedTuple):
-    """An event of a conversation's stream, with its number `n` in the payload."""
+class EntryHead(NamedTuple):
+    """What a node knows of an entry that it delivers."""
 
-    name: str
-    payload: dict[str, Any]
+    epoch: str
+    seq: int
+    ts: str
+    type: str
+    about: str  # the user of `member_left`, the run that the entry ends, or "-"
+
+
+class StreamEvent(NamedTuple):
+    """An event of a conversation's stream: its number, its frame for clients, and the head if it is an entry."""
+
+    n: int
+    frame: bytes
+    entry: EntryHead | None
 
 
 @dataclass(frozen=True)
@@ -69,14 +79,13 @@ class NumberedStream:
     def _deliver(self, events: list[StreamEvent]) -> Step:
         found: list[StreamEvent] = []
         for event in events:
-            n, payload = event.payload["n"], event.payload
+            n, entry, position = event.n, event.entry, self.position
             is_next, is_older = n == self.n + 1, n <= self.n
-            position = self.position
-            if event.name == ServerEvent.ENTRY_APPENDED:
-                same = payload["epoch"] == position.epoch
-                is_next = is_next and same and payload["seq"] == position.seq + 1
-                is_older = is_older and same and payload["seq"] <= position.seq
-                position = Position(payload["epoch"], payload["seq"])
+            if entry is not None:
+                same = entry.epoch == position.epoch
+                is_next = is_next and same and entry.seq == position.seq + 1
+                is_older = is_older and same and entry.seq <= position.seq
+                position = Position(entry.epoch, entry.seq)
             if is_next:
                 self.position, self.n = position, n
                 found.append(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import socketio
+from engineio.packet import MESSAGE
 from engineio.packet import Packet as EnginePacket
 from socketio.packet import EVENT
 
@@ -45,15 +46,22 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
 
         Synchronous, so that nothing can come between two entries; encoded once for all sessions.
         """
-        frame: EnginePacket | None = None
+        if not self.rooms.get("/", {}).get(room):
+            return 0
+        packet = self.server.packet_class(EVENT, namespace="/", data=[event, payload])
+        return self._put(room, event_frame(packet.encode()))
+
+    def deliver_frame(self, room: Any, frame: bytes) -> int:
+        """The same for a finished packet, `42["<event>",{...}]`."""
+        packet = EnginePacket(MESSAGE, "")
+        packet.encode_cache = frame
+        return self._put(room, packet)
+
+    def _put(self, room: Any, frame: EnginePacket) -> int:
         count = 0
         for _sid, eio_sid in self.get_participants("/", room):
             socket = self.server.eio.sockets.get(eio_sid)
-            if socket is None or socket.closed:
-                continue
-            if frame is None:
-                packet = self.server.packet_class(EVENT, namespace="/", data=[event, payload])
-                frame = event_frame(packet.encode())
-            # A session whose queue is full is ended here.
-            count += socket.queue.put_event(frame)
+            if socket is not None and not socket.closed:
+                # A session whose queue is full is ended here.
+                count += socket.queue.put_event(frame)
         return count

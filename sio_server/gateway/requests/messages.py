@@ -16,7 +16,7 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError
 from sio_server.protocol.events import DELIVERY_SESSIONS, ServerEvent
-from sio_server.store.keys import conversation_room
+from sio_server.store.keys import conversation_room, user_room
 
 
 class MessageRequests:
@@ -90,6 +90,17 @@ class MessageRequests:
             session.author,
             request.text,
             request=identify(session, request),
+        )
+        draft = {
+            "rev": rev,
+            "device_id": session.device_id,
+            "session_id": session.sid,
+            "text": request.text,
+        }
+        await self._bus.emit(
+            ServerEvent.DRAFT_CHANGED,
+            {"conversation_id": request.conversation_id, "draft": draft},
+            room=user_room(session.user_id),
         )
         return {"conversation_id": request.conversation_id, "rev": rev}
 

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
-from sio_server.store.keys import user_room
+from sio_server.store.keys import user_channel, user_room
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
@@ -18,8 +19,11 @@ from sio_server.trace.recording import Trace
 class Sessions:
     """This node's sessions, each of which begins when it has been written to Redis."""
 
-    def __init__(self, mirror: SessionMirror, metrics: Metrics, trace: Trace, *, per_address: int = 0) -> None:
+    def __init__(
+        self, bus: Bus, mirror: SessionMirror, metrics: Metrics, trace: Trace, *, per_address: int = 0
+    ) -> None:
         """`per_address`: how many sessions of one address there may be; 0: any number."""
+        self._bus = bus
         self._mirror = mirror
         self._metrics = metrics
         self._trace = trace
@@ -48,9 +52,12 @@ class Sessions:
             raise Refused(ErrorCode.TOO_MANY_CONNECTIONS, what)
         self._of_address[session.address] += 1
         self._opening[session.sid] = session
+        self._bus.hold(user_channel(session.user_id))
         self._of_user.setdefault(user_room(session.user_id), set()).add(session)
         try:
-            await self._mirror.add(session)
+            # What is told to the user once the session is in Redis is heard here.
+            async with self._bus.subscribed(user_channel(session.user_id)):
+                await self._mirror.add(session)
             if session.sid not in self._opening:
                 raise Unavailable("the device was signed out at this moment")
         except BaseException:
@@ -102,6 +109,7 @@ class Sessions:
         )
 
     def _discard(self, session: Session) -> None:
+        self._bus.unsubscribe(user_channel(session.user_id))
         room = user_room(session.user_id)
         sessions = self._of_user.get(room)
         if sessions is not None:

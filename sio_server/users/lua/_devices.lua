@@ -1,7 +1,7 @@
 -- What the scripts of a user's devices share: how devices and sessions are stored, the list of devices, and who is told.
 -- include: time bus json
 local user_id = string.match(sessions, '^{rg:u:(.*)}:sessions$')
-local user_room = USER_ROOM .. user_id
+local user_channel = string.sub(sessions, 1, -9) .. 'bus'
 
 -- For `_request.lua`: a step on a user makes no entry.
 local made, sent = {}, nil
@@ -56,17 +56,21 @@ end
 
 -- The change and its publication are one step, so the last list that a device receives is the true one.
 local function publish_devices()
-  publish('devices:changed', user_room, object('devices', raw(list_devices())))
+  publish(user_channel, 'D', 'devices:changed', object('devices', raw(list_devices())))
 end
 
--- Other people are told only whether the user is online. `rooms` are those of the user's conversations (JSON array).
-local function publish_presence(rooms, online)
-  if rooms == '[]' then return end
-  publish('presence:changed', cjson.decode(rooms), object('user_id', user_id, 'online', online))
+-- Sessions have ended: nodes look them up, end them, and tell them this payload of `session:ended` (JSON).
+local function publish_ended_sessions(ids, payload)
+  if #ids > 0 then publish_message(user_channel, 'S ' .. table.concat(ids, ' ') .. '\n' .. payload) end
+end
+
+-- Whether the user is online: '1' or '0'. Others are told by the caller, on the channels of the user's conversations.
+local function presence()
+  return tostring(redis.call('EXISTS', sessions))
 end
 
 -- After sessions have ended: was it the last one? What else the user has then expires in `user_kept_ms` (0: never).
-local function publish_ended(rooms, user_kept_ms)
+local function publish_ended(user_kept_ms)
   local online = redis.call('EXISTS', sessions) == 1
   if not online then
     redis.call('PEXPIRE', devices, DEVICES_KEPT_MS)
@@ -75,7 +79,6 @@ local function publish_ended(rooms, user_kept_ms)
     end
   end
   publish_devices()
-  if not online then publish_presence(rooms, false) end
 end
 
 -- Remove the sessions of a device, or of all ('*'), and return their ids.

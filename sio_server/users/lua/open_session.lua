@@ -1,13 +1,13 @@
 -- A session of a user begins.
---   rooms           to tell (JSON array)
 --   session         (JSON)
 --   issued_ms       when its token was issued, '': unknown
 --   max_sessions    how many a user may have, 0: any number
--- Returns ok: device_name, ms (Redis' time); token_revoked: by (who signed the device out, JSON); or an error code.
+-- Returns ok: device_name, ms (Redis' time), first ('1' if it is the user's only session, or '0');
+-- token_revoked: by (who signed the device out, JSON); or an error code.
 -- The check is in the same step as the writing: a sign-out comes before it and is seen, or after it and sees it.
 -- keys: user
 -- include: devices
-local rooms, session_id, session, device_id, device_name, issued_ms, max_sessions = unpack(ARGV)
+local session_id, session, device_id, device_name, issued_ms, max_sessions = unpack(ARGV)
 local issued, most = tonumber(issued_ms), tonumber(max_sessions)
 for _, field in ipairs({device_id, '*'}) do
   local since, by = string.match(redis.call('HGET', signed_out, field) or '', '^(%d+) (.*)$')
@@ -21,11 +21,13 @@ local ms = milliseconds()
 local answer = {'ok', 'device_name', device_name, 'ms', string.format('%.0f', ms)}
 write_device(device_id, ms, known and known.named, device_name)
 for _, key in ipairs({devices, signed_out, conversations, reserved}) do redis.call('PERSIST', key) end
-if redis.call('HSET', sessions, session_id, device_id .. ' ' .. session) == 0 then return answer end
+local known_session = redis.call('HSET', sessions, session_id, device_id .. ' ' .. session) == 0
+answer[#answer + 1] = 'first'
+answer[#answer + 1] = redis.call('HLEN', sessions) == 1 and '1' or '0'
+if known_session then return answer end
 local all = all_devices()
 for i = #all, MAX_DEVICES + 1, -1 do
   if #all[i].sessions == 0 then redis.call('HDEL', devices, all[i].id) end
 end
 publish_devices()
-if before == 0 then publish_presence(rooms, true) end
 return answer

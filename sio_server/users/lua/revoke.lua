@@ -1,17 +1,16 @@
 -- The operator refuses all tokens of a user, or of one device, that were issued until now, and ends the sessions.
---   rooms           to tell (JSON array)
 --   device_id       '*' for all
 --   user_kept_ms    see `publish_ended`
--- Returns ok: ended (how many sessions there were).
+-- Returns ok: ended (how many sessions there were), online.
 -- keys: user
 -- include: devices once
-local rooms, device_id, user_kept_ms = unpack(ARGV)
+local device_id, user_kept_ms = unpack(ARGV)
 return once(function()
   local ended = end_sessions(device_id)
   -- A device that is signed out is no longer listed; of the user all are kept, with the names that people gave them.
   if device_id ~= '*' then redis.call('HDEL', devices, device_id) end
   redis.call('HSET', signed_out, device_id, string.format('%.0f null', milliseconds()))
-  if #ended > 0 then publish('session:ended', ended, object('reason', 'token_revoked', 'by', null)) end
-  publish_ended(rooms, user_kept_ms)
-  return {'ok', 'ended', #ended}
+  publish_ended_sessions(ended, object('reason', 'token_revoked', 'by', null))
+  publish_ended(user_kept_ms)
+  return {'ok', 'ended', #ended, 'online', presence()}
 end)

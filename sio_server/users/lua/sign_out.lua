@@ -1,12 +1,11 @@
 -- End all sessions of a device, on whatever node, and refuse tokens issued until now for it.
---   rooms           to tell (JSON array)
 --   session_id      the asking session
 --   by              who signs it out (JSON)
 --   user_kept_ms    see `publish_ended`
--- Returns ok: ended (how many sessions it had); session_ended; or an error code.
+-- Returns ok: ended (how many sessions it had), online; session_ended; or an error code.
 -- keys: user
 -- include: devices request
-local rooms, session_id, device_id, by, user_kept_ms = unpack(ARGV)
+local session_id, device_id, by, user_kept_ms = unpack(ARGV)
 
 -- Of too many sign-outs the oldest gives its time to '*', which holds for every device: tokens that are older still are
 -- refused, rather than accepted again.
@@ -27,7 +26,7 @@ return request(function()
   if redis.call('HEXISTS', devices, device_id) == 0 and redis.call('HEXISTS', signed_out, device_id) == 1 then
     -- A repetition, or the other of two at once; or the device has a newer token, and has not connected with it yet.
     if asks then redis.call('HSET', signed_out, device_id, string.format('%.0f ', milliseconds()) .. by) end
-    return {'ok', 'ended', 0}
+    return {'ok', 'ended', 0, 'online', presence()}
   end
   -- A session that was signed out a moment ago signs out nobody any more.
   if not asks then return {'session_ended'} end
@@ -37,7 +36,7 @@ return request(function()
   redis.call('HDEL', devices, device_id)
   redis.call('HSET', signed_out, device_id, string.format('%.0f ', milliseconds()) .. by)
   if redis.call('HLEN', signed_out) > MAX_SIGN_OUTS then forget_oldest_sign_out() end
-  if #ended > 0 then publish('session:ended', ended, object('reason', 'signed_out', 'by', raw(by))) end
-  publish_ended(rooms, user_kept_ms)
-  return {'ok', 'ended', #ended}
+  publish_ended_sessions(ended, object('reason', 'signed_out', 'by', raw(by)))
+  publish_ended(user_kept_ms)
+  return {'ok', 'ended', #ended, 'online', presence()}
 end)
