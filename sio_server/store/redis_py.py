@@ -1,0 +1,131 @@
+"""redis-py's connections as we use them, and the one place where its private names are touched."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from redis._parsers.base import BaseParser
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from sio_server.store.failures import explain
+
+log = logging.getLogger(__name__)
+
+REPLY_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 0.5
+
+# A connection is ready as soon as it is there: the newer protocol, and telling the library's name, would cost two
+# round trips more, and a Redis may be far away.
+AT_ONCE: dict[str, Any] = {"protocol": 2, "driver_info": None}
+
+# What a connection of redis-py has, and what this module relies on without a promise.
+PRIVATE_NAMES = ("_reader", "_writer", "_close")
+
+
+class _OurConnection(AbstractConnection):
+    """A connection that can be cancelled while it sends, and leaves a server that is a replica now.
+
+    redis-py sends in `asyncio.wait_for`, which forgets a cancellation before Python 3.12: the task would continue,
+    and a task that waits for its end would wait for ever. And uvloop raises RuntimeError when one writes to a
+    connection that has just broken, which no library above takes for a lost connection.
+
+    After a planned failover the old primary keeps its connections, and refuses writes on each. The first refusal
+    closes all connections of this process to that server, also those that wait for a reply or for the bus: they
+    are opened again, and then reach the new primary.
+    """
+
+    async def connect(self) -> None:
+        if not self.is_connected:
+            await super().connect()  # type: ignore[no-untyped-call]
+            _remember(self)
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as exc:
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError(f"the connection is broken: {exc}") from exc
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # nothing waits for its reply any more
+            raise asyncio.CancelledError
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as exc:
+            if explain(exc).demoted:
+                leave_server_of(self)
+            raise
+
+
+def our_kind(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """A class of connections (TCP, TLS, unix socket) with what ours do besides."""
+    return type(f"Our{kind.__name__}", (_OurConnection, kind), {})
+
+
+def parse_error(text: str) -> Exception:
+    """An error that Redis has answered, as redis-py raises it."""
+    return cast(Exception, cast(Any, BaseParser).parse_error(text))
+
+
+def transport_of(connection: AbstractConnection) -> asyncio.Transport:
+    """The transport of a connection that has just connected; its protocol may be exchanged."""
+    reader, writer = cast(Any, connection)._reader, cast(Any, connection)._writer
+    if reader is None or writer is None or reader.at_eof() or writer.transport.is_closing():
+        raise RedisConnectionError("the connection was closed as soon as it was there")
+    return cast(asyncio.Transport, writer.transport)
+
+
+def close_now(connection: AbstractConnection) -> None:
+    """Close a connection without waiting for its end."""
+    cast(Any, connection)._close()
+
+
+def _abort(connection: Any) -> None:
+    """Close at once; its user, or the pool at its next use, notices that it is closed."""
+    writer = connection._writer
+    if writer is not None:
+        writer.transport.abort()
+
+
+# All open connections of this process, in whatever thread's event loop, by server.
+
+_Server = tuple[Any, ...]  # host, port and path
+
+_open_lock = threading.Lock()
+_open_connections: WeakKeyDictionary[AbstractConnection, tuple[Any, asyncio.AbstractEventLoop]] = (
+    WeakKeyDictionary()
+)
+
+
+def _server_of(connection: Any) -> _Server:
+    return tuple(getattr(connection, name, None) for name in ("host", "port", "path"))
+
+
+def _remember(connection: AbstractConnection) -> None:
+    with _open_lock:
+        _open_connections[connection] = (_server_of(connection), asyncio.get_running_loop())
+
+
+def leave_server_of(connection: AbstractConnection) -> None:
+    """Close all connections of this process to the server of this one."""
+    server = _server_of(connection)
+    with _open_lock:
+        leaving = [(one, loop) for one, (where, loop) in _open_connections.items() if where == server]
+        for one, _ in leaving:
+            del _open_connections[one]
+    if leaving:
+        log.warning("the Redis that was the primary is a replica now: %d connections leave it", len(leaving))
+    for one, loop in leaving:
+        with contextlib.suppress(RuntimeError):  # that loop has ended
+            loop.call_soon_threadsafe(_abort, one)

@@ -1,0 +1,23 @@
+"""The private names of redis-py that we rely on are where they were; this names those that have moved."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+
+from sio_server.store.redis_py import PRIVATE_NAMES, our_kind, parse_error
+
+
+@pytest.mark.parametrize("kind", [Connection, SSLConnection, UnixDomainSocketConnection])
+def test_a_connection_of_redis_py_has_the_private_names_that_are_used(kind):
+    connection = our_kind(kind)()
+    assert [name for name in PRIVATE_NAMES if not hasattr(connection, name)] == []
+    assert connection._reader is None
+    assert connection._writer is None
+
+
+def test_errors_of_redis_are_those_that_redis_py_raises():
+    texts = ["NOSCRIPT No matching script", "READONLY You can't write", "ERR no", "MISCONF disk"]
+    kinds = [type(parse_error(text)) for text in texts]
+    assert kinds == [NoScriptError, ReadOnlyError, ResponseError, ResponseError]
