@@ -13,12 +13,12 @@ from typing import Any
 from sio_server.conversation.author import Author
 from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
-from sio_server.conversation.view import RoomView, View, get_room_view, get_view
+from sio_server.conversation.view import RoomView, View, get_room_view, get_view, to_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Request, Scripts
+from sio_server.store.scripts import Reply, Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
@@ -34,11 +34,25 @@ class Handed:
 
 @dataclass(frozen=True)
 class Page:
-    """Entries in ascending order as (seq, envelope), with the bounds of the log when they were read."""
+    """Entries in ascending order as (seq, envelope as JSON text), with the bounds of the log when they were read.
+
+    A page that a node reads for itself also says when its last entry was written, and who has left in it.
+    """
 
     bounds: LogBounds
-    entries: Sequence[tuple[int, dict[str, Any]]]
+    entries: Sequence[tuple[int, str]]
     size: int  # of the entries as they are stored, in bytes
+    last_ts: str = ""
+    departures: Sequence[tuple[int, str]] = ()  # (seq, user id) of each `member_left`
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What a member's device has missed: `page` is above `after`, and as new as `view`."""
+
+    view: View
+    after: int
+    page: Page
 
 
 def new_epoch() -> str:
@@ -146,16 +160,49 @@ class ConversationLog:
             limit=limit,
             max_bytes=max_bytes,
         )
-        epoch, flat = str(reply["epoch"]), reply["entries"]
-        # Entries that are older than the log's epoch belong to it as well.
-        entries = []
-        for entry_seq, envelope, hidden_by in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
-            entry = {**json.loads(envelope), "epoch": epoch}
-            if hidden_by:
-                entry["hidden_by"] = int(hidden_by)
-            entries.append((int(entry_seq), entry))
-        size = sum(len(str(envelope).encode()) for envelope in flat[1::3])
-        return Page(LogBounds(epoch, int(reply["first"]), int(reply["head"])), entries, size)
+        departures = reply.get("departures", ())
+        return Page(
+            LogBounds(str(reply["epoch"]), int(reply["first"]), int(reply["head"])),
+            _numbered(reply),
+            int(reply["bytes"]),
+            reply.get("ts", ""),
+            [(int(at), user) for at, user in zip(departures[::2], departures[1::2], strict=True)],
+        )
+
+    async def check_member(self, conversation_id: str, user_id: str) -> tuple[Handed, int]:
+        """The last entry, and the number of the last event, now. Raises Refused for one who is not a member."""
+        reply = await self._scripts.conversation("check_member", conversation_id, user_id=user_id)
+        return Handed(reply["epoch"], int(reply["head"]), reply["ts"]), int(reply["n"])
+
+    async def read_missed(
+        self,
+        conversation_id: str,
+        user_id: str,
+        position: Position | None,
+        *,
+        snapshot: int,
+        limit: int,
+        max_bytes: int,
+        with_marks: bool = True,
+    ) -> Missed:
+        """What a member's device at `position` has missed, and the view, in one step.
+
+        The entries are those that follow the position, or the last `snapshot` ones where it does not hold: from
+        where `judge` says. At most `limit`, 0 for none. Without `with_marks` the view has no marks.
+        """
+        reply = await self._scripts.conversation(
+            "read_missed",
+            conversation_id,
+            user_id=user_id,
+            epoch=position.epoch if position else None,
+            seq=position.seq if position else None,
+            snapshot=snapshot,
+            limit=limit,
+            max_bytes=max_bytes,
+            with_marks=with_marks,
+        )
+        view = to_view(reply)
+        return Missed(view, int(reply["after"]), Page(view.bounds, _numbered(reply), int(reply["bytes"])))
 
     async def read_long(self, conversation_id: str, user_id: str, seq: int, page: int) -> dict[str, Any]:
         """One page of the whole data of a long entry, `{epoch, pages, text}`; Refused with `not_found`."""
@@ -201,3 +248,8 @@ class ConversationLog:
             new_epoch=new_epoch(),
             redis_id=await self._scripts.server_id(),
         )
+
+
+def _numbered(reply: Reply) -> list[tuple[int, str]]:
+    """The entries of a reply with their seqs, between which nothing is missing."""
+    return list(enumerate(reply["entries"], int(reply["from"])))

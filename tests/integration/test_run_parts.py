@@ -35,7 +35,7 @@ async def stop(dialogs: Dialogs, conversation: str, run_id: str) -> dict[str, An
     await dialogs.turns.stop(conversation, ANN, None, request=Request.unrepeated("ann"))
     entry = await dialogs.ended_with(conversation, run_id)
     page = await dialogs.log.page(conversation, "ann", limit=1)
-    TypeAdapter(PageEntry).validate_python(page.entries[0][1])
+    TypeAdapter(PageEntry).validate_json(page.entries[0][1])
     assert [k async for k in dialogs.redis.scan_iter(f"*{run_id}:*")] == [], "nothing is left of what it said"
     return {**entry.data, "pages": entry.pages, "seq": entry.seq}
 
@@ -56,7 +56,7 @@ async def test_parts_are_shown_to_devices_that_join_and_kept_by_a_stop(dialogs):
     )
     for _ in range(2):  # the same batch again changes nothing
         await runs.add_written(run, second)
-    (now,) = (await dialogs.log.get_view(conversation, "ann")).runs
+    (now,) = json.loads((await dialogs.log.get_view(conversation, "ann")).runs)
     said = [
         begins(0, "alpha"),
         begins(1, "hm", "reasoning"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -84,7 +85,7 @@ async def test_a_node_that_renews_after_all_keeps_its_run_in_the_same_version(di
         held = await dialogs.runs("n2").claim_run(conversation)
         assert isinstance(held, LeaseHeld)
         assert 1.0 < held.seconds <= TOO_OLD_MS / 1000
-    (stalled,) = (await dialogs.log.get_view(conversation, "ann")).runs
+    (stalled,) = json.loads((await dialogs.log.get_view(conversation, "ann")).runs)
     assert (stalled["status"], stalled["node"]) == ("stalled", "n1")
     for _ in range(2):
         await dialogs.runs().renew_lease(run)
@@ -116,7 +117,7 @@ async def test_another_attempt_of_the_same_node_was_not_stalled(dialogs, told):
     assert isinstance(await dialogs.runs().claim_run(conversation, holding=run.token), ClaimedRun)
     await told.until(run_id, "running", 2)
     assert [state[0] for state in told.states(run_id)] == ["queued", "running", "running"]
-    (now,) = (await dialogs.log.get_view(conversation, "ann")).runs
+    (now,) = json.loads((await dialogs.log.get_view(conversation, "ann")).runs)
     assert (now["version"], now["parts"], now["reports"]) == (2, [], [])
 
 

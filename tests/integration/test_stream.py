@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,7 @@ async def test_what_is_hidden_is_forgotten_with_the_entries_that_the_log_drops(d
         await dialogs.send(conversation, f"text {number}", edits=seq)
         seq += 1
     page = await dialogs.log.page(conversation, "ann", after=0, limit=100)
-    assert [entry.get("hidden_by") for _, entry in page.entries] == [9, 10, None]
+    assert [json.loads(entry).get("hidden_by") for _, entry in page.entries] == [9, 10, None]
     keys = ConversationKeys(conversation)
     assert await dialogs.redis.hkeys(keys.hidden) == ["8", "9"]
     assert await dialogs.redis.zrange(keys.turns, 0, -1) == ["10"]

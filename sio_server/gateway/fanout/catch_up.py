@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
-from sio_server.conversation.log import ConversationLog, Handed, Page
+from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sync_result import own_result, room_result
@@ -59,6 +59,7 @@ class CatchUp:
         position: Position | None,
         max_bytes: int,
         max_entries: int = MAX_PAGE_ENTRIES,
+        with_marks: bool = True,
     ) -> tuple[dict[str, Any], int]:
         """Return the first page of what the session missed above `position`, with verdict and card, and its bytes.
 
@@ -67,53 +68,71 @@ class CatchUp:
         """
         self.check_limit(session, conversation_id)
         async with self._bus.subscribed(conversation_channel(conversation_id)):
-            return await self._follow(session, conversation_id, position, max_bytes, max_entries)
+            return await self._follow(session, conversation_id, position, max_bytes, max_entries, with_marks)
 
     async def _follow(
-        self, session: _Session, conversation_id: str, position: Position | None, max_bytes: int, max_entries: int
+        self,
+        session: _Session,
+        conversation_id: str,
+        position: Position | None,
+        max_bytes: int,
+        max_entries: int,
+        with_marks: bool,
     ) -> tuple[dict[str, Any], int]:
         reported = False
         for _ in range(ATTEMPTS):
-            first_look = await self._log.get_view(conversation_id, session.user_id)
-            checked = first_look.bounds
-            if (
-                position is not None
-                and position.epoch == checked.epoch
-                and position.seq > checked.head
-                and not reported
-            ):
-                reported = True
-                await self._log.report_ahead(conversation_id, position)
-                continue
-            if not self._is_live(session.sid):
-                raise Unavailable("the connection was closed meanwhile")
-            seen = Handed(checked.epoch, checked.head, first_look.last_activity)
+            # A session that follows the conversation is in the room already: its next page takes one step.
             was_following = self._fanout.follows(session.sid, conversation_id)
-            if not self._fanout.enter(
-                session.sid, session.user_id, session.device_id, conversation_id, seen, first_look.n
-            ):
-                continue
+            if not was_following:
+                checked, n = await self._log.check_member(conversation_id, session.user_id)
+                if _is_ahead(position, checked.epoch, checked.seq) and not reported:
+                    reported = True
+                    await self._log.report_ahead(conversation_id, position)
+                    continue
+                if not self._enter(session, conversation_id, checked, n):
+                    continue
             try:
-                view = await self._log.get_view(conversation_id, session.user_id)
-                judgement = judge(position, view.bounds, min(SNAPSHOT_ENTRIES, max_entries))
-                page = Page(view.bounds, (), 0)
-                if max_entries > 0:
-                    page = await self._log.page(
-                        conversation_id,
-                        session.user_id,
-                        after=judgement.after,
-                        up_to=view.bounds.head,
-                        limit=max_entries,
-                        max_bytes=max_bytes,
-                    )
+                missed = await self._log.read_missed(
+                    conversation_id,
+                    session.user_id,
+                    position,
+                    snapshot=min(SNAPSHOT_ENTRIES, max_entries),
+                    limit=max_entries,
+                    max_bytes=max_bytes,
+                    with_marks=with_marks,
+                )
             except BaseException:
                 if not was_following:
                     self._fanout.leave(session.sid, conversation_id)
                 raise
-            if page.bounds.epoch != view.bounds.epoch or page.bounds.first > judgement.after + 1:
-                continue
+            view, page = missed.view, missed.page
+            judgement = judge(position, view.bounds, min(SNAPSHOT_ENTRIES, max_entries))
+            if was_following:
+                if _is_ahead(position, view.bounds.epoch, view.bounds.head) and not reported:
+                    reported = True
+                    await self._log.report_ahead(conversation_id, position)
+                    continue
+                # It may have been removed meanwhile. Else its membership was checked again with the reading.
+                handed = self._fanout.handed(conversation_id)
+                if handed is not None and handed.epoch != view.bounds.epoch:
+                    self._fanout.leave(session.sid, conversation_id)  # what this node follows is another log
+                seen = Handed(view.bounds.epoch, view.bounds.head, view.last_activity)
+                still_follows = self._fanout.follows(session.sid, conversation_id)
+                if not still_follows or not self._enter(session, conversation_id, seen, view.n):
+                    continue
             # The device whose position has just begun the new epoch learns that its position was the reason.
             reason = Reason.AHEAD_OF_LOG if reported and judgement.reason == Reason.NEW_EPOCH else judgement.reason
-            result = room_result(conversation_id, view, page, judgement.verdict, reason, judgement.after)
+            result = room_result(conversation_id, view, page, judgement.verdict, reason, missed.after)
             return own_result(result, view, session.user_id), page.size
         raise Unavailable("the conversation changes too quickly to catch up; try again")
+
+    def _enter(self, session: _Session, conversation_id: str, seen: Handed, n: int) -> bool:
+        """Let a session whose membership was checked enter the room; False when the check is out of date."""
+        if not self._is_live(session.sid):
+            raise Unavailable("the connection was closed meanwhile")
+        return self._fanout.enter(session.sid, session.user_id, session.device_id, conversation_id, seen, n)
+
+
+def _is_ahead(position: Position | None, epoch: str, head: int) -> TypeGuard[Position]:
+    """Whether a device says that it has seen more than the log of this epoch holds."""
+    return position is not None and position.epoch == epoch and position.seq > head

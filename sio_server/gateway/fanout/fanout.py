@@ -10,6 +10,8 @@ from collections.abc import Coroutine
 from itertools import islice
 from typing import Any
 
+from orjson import Fragment
+
 from sio_server.conversation.log import ConversationLog, Handed, Page
 from sio_server.conversation.view import RoomView
 from sio_server.gateway.fanout.bus import Bus
@@ -279,7 +281,7 @@ class Fanout:
             if stream.position.seq >= view.bounds.head:
                 break
         for user_id, draft in room_view.drafts.items():
-            what = {"conversation_id": conversation_id, "draft": draft}
+            what = {"conversation_id": conversation_id, "draft": Fragment(draft)}
             self._rooms.deliver(user_room(user_id), ServerEvent.DRAFT_CHANGED, what)
         return stream.on_read(Position(epoch, view.bounds.head), view.n)
 
@@ -294,11 +296,12 @@ class Fanout:
         result = room_result(conversation_id, room_view.view, page, Verdict.RESUMED, reason, after)
         count = self._rooms.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_SYNCED, result)
         self._metrics.gap_entries.inc(len(page.entries))
-        for _, envelope in page.entries:
-            self._on_delivered(conversation_id, followed, _head_of(envelope), count)
+        self._metrics.deliveries.inc(count * len(page.entries))
+        if self._trace.on and count:
+            for seq, _ in page.entries:
+                self._trace_delivered(conversation_id, seq, followed)
+        if page.entries:
+            followed.handed_ts = page.last_ts
+        for seq, user_id in page.departures:
+            self._evict(conversation_id, followed, user_id, seq)
         followed.stream.position = Position(**result["position"])
-
-
-def _head_of(envelope: dict[str, Any]) -> EntryHead:
-    user_id = envelope["data"].get("user_id") if envelope["type"] == EntryType.MEMBER_LEFT else "-"
-    return EntryHead(envelope["epoch"], envelope["seq"], envelope["ts"], envelope["type"], str(user_id))

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from orjson import Fragment
+
 from sio_server.conversation.log import Page
 from sio_server.conversation.view import View
 from sio_server.protocol.position import Reason, Verdict
 
 
+def entries_of(page: Page) -> Fragment:
+    """The entries of a page, as they are sent."""
+    return Fragment(f"[{','.join([text for _, text in page.entries])}]")
+
+
 def room_result(
     conversation_id: str, view: View, page: Page, verdict: Verdict, reason: Reason, after: int
 ) -> dict[str, Any]:
-    """What every member may know: the entries of `page`, which are above `after` and not above the view's head."""
+    """What every member may know: the entries of `page`, which are above `after` and not above the view's head.
+
+    Without `reads` and `delivered` where the view has no marks.
+    """
     head = view.bounds.head
     last = page.entries[-1][0] if page.entries else after
-    return {
+    result = {
         "conversation_id": conversation_id,
         "verdict": verdict,
         "reason": reason,
@@ -24,7 +34,7 @@ def room_result(
         "after": after,
         "head": head,
         "more": last < head,
-        "entries": [envelope for _, envelope in page.entries],
+        "entries": entries_of(page),
         "title": view.title,
         "access": view.access,
         "agent": view.agent,
@@ -32,10 +42,8 @@ def room_result(
         "multitask_strategy": view.multitask_strategy,
         "approvals": view.approvals,
         "owner": view.owner,
-        "reads": view.reads,
-        "delivered": view.delivered,
-        "runs": view.runs,
-        "interrupts": view.interrupts,
+        "runs": Fragment(view.runs),
+        "interrupts": Fragment(view.interrupts),
         "card": {
             "verdict": verdict,
             "reason": reason,
@@ -44,9 +52,13 @@ def room_result(
             "last_activity": view.last_activity,
         },
     }
+    if view.reads:
+        result |= {"reads": Fragment(view.reads), "delivered": Fragment(view.delivered)}
+    return result
 
 
 def own_result(room: dict[str, Any], view: View, user_id: str) -> dict[str, Any]:
     """The same for one user, with what only this user may know."""
     card = {"user_id": user_id, **room["card"]}
-    return {**room, "role": view.role, "draft": view.draft, "card": card}
+    draft = Fragment(view.draft) if view.draft is not None else None
+    return {**room, "role": view.role, "draft": draft, "card": card}

@@ -12,6 +12,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
+from sio_server.gateway.fanout.sync_result import entries_of
 from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
@@ -110,7 +111,7 @@ class ConversationRequests:
             "epoch": page.bounds.epoch,
             "first": page.bounds.first,
             "head": page.bounds.head,
-            "entries": [envelope for _, envelope in page.entries],
+            "entries": entries_of(page),
         }
 
     async def read_entry(self, session: Session, request: events.EntryRead) -> dict[str, Any]:
@@ -146,6 +147,7 @@ class ConversationRequests:
                     position.to_position() if position else None,
                     max(budget, MIN_SYNC_BYTES),
                     request.entries,
+                    request.marks,
                 )
                 budget -= size  # as Redis counts a page: bytes of the entries as they are stored
                 if request.members:
@@ -154,8 +156,6 @@ class ConversationRequests:
             except Refused as exc:
                 results[conversation_id] = {"error": exc.to_wire()}
                 continue
-            if not request.marks:
-                del result["reads"], result["delivered"]
             results[conversation_id] = result
         return {"conversations": results, "next": cursor}
 
