@@ -7,8 +7,9 @@ from typing import Any
 
 from langgraph.checkpoint.memory import InMemorySaver
 
-from sio_server.conversation.runs import ClaimedRun
+from sio_server.conversation.runs import Carrier, ClaimedRun
 from sio_server.dialog.answers import Answer, Questions
+from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.execution import Execution
 from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.streaming import Part
@@ -46,7 +47,7 @@ class Written:
         return [(item["tool"]["name"], item["tool"]["status"]) for item in self.reports if item["kind"] == "tool"]
 
 
-async def adopt_nothing(checkpoint: str) -> None:
+async def adopt_nothing(checkpoint: str, carrier: Carrier | None) -> None:
     """There are no records of runs here."""
 
 
@@ -103,8 +104,7 @@ class Dialog:
         stream: Any = self.stream
         execution = Execution(
             self.graph,
-            saver,
-            adopt_nothing,
+            AttemptSaver(saver, run, adopt_nothing),
             run,
             stream,
             lambda name, number: None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sio_server.conversation.long_entries import shorten
 from sio_server.protocol.events import ENTRY_BYTES_SHOWN
 from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Argument, Reply, Scripts
+from sio_server.store.scripts import Argument, Reply, ScriptCall, Scripts
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
@@ -57,6 +57,22 @@ class ClaimedRun:
     def thread_id(self) -> str:
         """The thread of this attempt's own checkpoints: an owner that lost its lease writes only there."""
         return f"{self.conversation_id}@{self.epoch}#{self.token}"
+
+
+class Unwritten(Exception):
+    """A checkpoint that was sent together with this is not there: nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """Sends checkpoints of this attempt, and after them a script that depends on them, in one round trip.
+
+    The script checks that the checkpoint `written` is the latest below the key `checkpoints`.
+    """
+
+    send: Callable[[ScriptCall], Awaitable[list[Any]]]
+    checkpoints: str
+    written: str
 
 
 @dataclass(frozen=True)
@@ -145,18 +161,23 @@ class Runs:
             lost=int(reply["lost"]),
         )
 
-    async def adopt_thread(self, run: ClaimedRun, checkpoint: str = "", *, shared: bool = False) -> NodesLost:
+    async def adopt_thread(
+        self, run: ClaimedRun, checkpoint: str = "", *, shared: bool = False, carrier: Carrier | None = None
+    ) -> NodesLost:
         """From now on the run continues from this attempt's checkpoints, whichever node executes it.
 
         `checkpoint` is the id of the one from which this attempt continues. Returns how many nodes were lost
-        there. `shared`: other suspects are at work on this node (see `dialog/suspects.py`).
+        there. `shared`: other suspects are at work on this node (see `dialog/suspects.py`). `carrier`: with what
+        begins the thread. Raises Unwritten.
         """
         reply = await self._fenced(
             "adopt",
             run,
+            carrier,
             run_id=run.run_id,
             thread_id=run.thread_id,
             checkpoint=checkpoint,
+            **_depending_on(carrier),
             shared=int(shared),
         )
         return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
@@ -171,16 +192,7 @@ class Runs:
 
     async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
         """Show what the run has said and reported, and keep it for devices that join; a batch counts once."""
-        await self._fenced(
-            "add_written",
-            run,
-            run_id=run.run_id,
-            attempt=run.attempt,
-            batch=batch.number,
-            parts=list(batch.parts),
-            heads=[to_json(_head(part)) for part in batch.parts if "kind" in part],
-            reports=[to_json(report) for report in batch.reports],
-        )
+        await self._fenced("add_written", run, run_id=run.run_id, **_written(run, batch))
 
     async def finish_run(
         self,
@@ -191,12 +203,15 @@ class Runs:
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
         moves: bool = True,
+        last: Batch | None = None,
+        carrier: Carrier | None = None,
     ) -> list[str]:
         """End the run with its one final entry, and give up the lease; return threads to delete.
 
         `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
-        Raises AnswerTooLarge, and then nothing is written.
+        `last`: what it has said and reported last, shown before the final entry. `carrier`: with the last
+        checkpoint. Raises Unwritten, and AnswerTooLarge, and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -211,6 +226,7 @@ class Runs:
         reply = await self._fenced(
             "finish_run",
             run,
+            carrier,
             run_id=run.run_id,
             status=status,
             entry_type=final_entry_type(status),
@@ -219,6 +235,8 @@ class Runs:
             threads_kept=threads_kept,
             asked=[[ours, its, to_json(forms[ours]) if ours in forms else ""] for ours, its in interrupts],
             moves=moves,
+            **(_written(run, last) if last else dict.fromkeys(("attempt", "batch", "parts", "heads", "reports"))),
+            **_depending_on(carrier),
         )
         return list(reply["retired"])
 
@@ -234,11 +252,36 @@ class Runs:
         """Record that these threads have been deleted."""
         await self._scripts.conversation("forget_threads", conversation_id, thread_ids=list(thread_ids))
 
-    async def _fenced(self, script: str, run: ClaimedRun, **arguments: Argument) -> Reply:
-        reply = await self._scripts.conversation(script, run.conversation_id, token=run.token, **arguments)
+    async def _fenced(
+        self, script: str, run: ClaimedRun, carrier: Carrier | None = None, /, **arguments: Argument
+    ) -> Reply:
+        about = {"token": run.token, **arguments}
+        if carrier is None:
+            reply = await self._scripts.conversation(script, run.conversation_id, **about)
+        else:
+            reply = Reply(await carrier.send(self._scripts.call_later(script, run.conversation_id, **about)))
         if reply.status == "stale":
             raise LeaseLost(f"{run.run_id} attempt {run.attempt}")
+        if reply.status == "unwritten":
+            raise Unwritten(f"{run.run_id} attempt {run.attempt}")
         return reply
+
+
+def _depending_on(carrier: Carrier | None) -> dict[str, Argument]:
+    return {
+        "checkpoints": carrier.checkpoints if carrier else "",
+        "written": carrier.written if carrier else "",
+    }
+
+
+def _written(run: ClaimedRun, batch: Batch) -> dict[str, Argument]:
+    return {
+        "attempt": run.attempt,
+        "batch": batch.number,
+        "parts": list(batch.parts),
+        "heads": [to_json(_head(part)) for part in batch.parts if "kind" in part],
+        "reports": [to_json(report) for report in batch.reports],
+    }
 
 
 def _head(part: dict[str, Any]) -> dict[str, Any]:

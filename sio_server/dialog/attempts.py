@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sio_server.conversation.runs import AnswerTooLarge, ClaimedRun, LeaseLost, Runs
+from sio_server.conversation.runs import AnswerTooLarge, Batch, Carrier, ClaimedRun, LeaseLost, Runs, Unwritten
 from sio_server.dialog.answers import Answer, Questions
+from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.execution import Execution, Graph
 from sio_server.dialog.failures import EndedNodes, graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
@@ -38,7 +39,7 @@ from sio_server.dialog.outcome import (
 )
 from sio_server.dialog.reopening import asks_again, questions_again
 from sio_server.dialog.reports import ReportNodes
-from sio_server.dialog.savers.errors import StoreLost
+from sio_server.dialog.savers.errors import StaleOwner, StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.suspects import Suspects
@@ -148,7 +149,8 @@ class Attempts:
 
         self._leases.hold_lease(run, lost, max_s=self._limits.timeout_s + HANG_S)
         stream = RunStream(self._runs, run)
-        graph = asyncio.create_task(self._call_graph(run, stream))
+        saver = AttemptSaver(self._checkpoints.saver, run, partial(self._adopt_thread, run))
+        graph = asyncio.create_task(self._call_graph(run, stream, saver))
         pump = asyncio.create_task(stream.pump())
         flags = [asyncio.create_task(over.wait()), asyncio.create_task(self._stopping.wait())]
         decision: Decision | None = None
@@ -160,13 +162,13 @@ class Attempts:
             if isinstance(decision, Finish):
                 if ended is not None:  # otherwise the graph still works: nobody knows yet what it has done
                     decision, said = await self._or_ask_again(run, decision, said)
-                await self._show_the_rest(stream, pump, run)
+                last = await self._show_the_rest(stream, pump, run)
                 try:
                     try:
-                        retired = await self._finish(run, decision, said)
+                        retired = await self._finish(run, decision, said, last, saver)
                     except AnswerTooLarge as exc:
                         decision = answer_too_large(exc.limit)
-                        retired = await self._finish(run, decision, None)
+                        retired = await self._finish(run, decision, None, last, saver)
                 except LeaseLost:
                     decision = Abandon()
         finally:
@@ -178,6 +180,9 @@ class Attempts:
             if await end_tasks((graph, pump, *flags), patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
             self._suspects.end(run)
+            if saver.holds and not isinstance(decision, (Finish, Abandon)):
+                with contextlib.suppress(Exception):  # the next attempt does it again
+                    await saver.flush()
         match decision:
             case Finish():
                 self._announce_end(run, decision.status, retired)
@@ -193,7 +198,7 @@ class Attempts:
     def _tries(self, run: ClaimedRun) -> Tries:
         return Tries(run.graph, run.attempt, run.failures, self._limits.attempts, self._limits.timeout_s)
 
-    async def _call_graph(self, run: ClaimedRun, stream: RunStream) -> tuple[GraphEnd, Said]:
+    async def _call_graph(self, run: ClaimedRun, stream: RunStream, saver: AttemptSaver) -> tuple[GraphEnd, Said]:
         """Let the graph work until it ends; what it raises is logged here and does not leave this function."""
         graph = self._graphs.get(run.graph)
         if graph is None:
@@ -204,11 +209,9 @@ class Attempts:
         def on_step(name: str, checkpoint: int) -> None:
             self._tell(TraceKind.RUN_STEP, run, step=name, checkpoint=checkpoint)
 
-        saver = self._checkpoints.saver
         execution = Execution(
             graph,
             saver,
-            partial(self._adopt_thread, run),
             run,
             stream,
             on_step,
@@ -237,30 +240,36 @@ class Attempts:
             return end, None
         return GraphEnd.ANSWERED if isinstance(said, Answer) else GraphEnd.ASKED, said
 
-    async def _adopt_thread(self, run: ClaimedRun, checkpoint: str) -> None:
-        """Record that the graph continues from this checkpoint, if it may.
+    async def _adopt_thread(self, run: ClaimedRun, checkpoint: str, carrier: Carrier | None) -> None:
+        """Record that the graph continues from this checkpoint, if it may; `carrier` with what begins the thread.
 
-        Raises EndedNodes, LeaseLost or StoreLost.
+        Raises EndedNodes, LeaseLost, StoreLost or Unwritten.
         """
-        begin = self._suspects.begin if run.lost else self._runs.adopt_thread
         try:
-            lost = await begin(run, checkpoint)
+            if run.lost:
+                lost = await self._suspects.begin(run, checkpoint, carrier)
+            else:
+                lost = await self._runs.adopt_thread(run, checkpoint, carrier=carrier)
         except Unavailable as exc:
             raise StoreLost(exc.message) from exc
         if has_ended_nodes(lost.count, shared=lost.shared):
             raise EndedNodes(f"{lost.count} nodes ended while it continued from checkpoint {checkpoint or 'none'}")
 
-    async def _show_the_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> None:
-        """Show what the graph said last, before its final entry, which says it all: a failure costs nothing."""
+    async def _show_the_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> Batch | None:
+        """Show what the graph said last, but for the last batch, which is returned: the final entry brings it.
+
+        The entry says it all, so a failure costs nothing.
+        """
         stream.close()
         await asyncio.wait({pump})
         if _stream_ended(pump, run) is None:
             try:
-                await stream.flush()
+                return await stream.flush_all_but_last()
             except LeaseLost:
                 pass  # the final entry will be refused as well
             except Exception:
                 log.exception("the end of a text could not be shown: run=%s", run.run_id)
+        return None
 
     async def _or_ask_again(self, run: ClaimedRun, how: Finish, said: Said) -> tuple[Finish, Said]:
         """How the run ends, and with what: it asks again when the graph could not use the answers that it got.
@@ -283,22 +292,38 @@ class Attempts:
                 await asyncio.sleep(FINISH_AGAIN_S)
         return (again, Questions(questions)) if questions else (how, said)
 
-    async def _finish(self, run: ClaimedRun, how: Finish, said: Said) -> list[str]:
-        """Write the final entry; return threads to delete.
+    async def _finish(
+        self, run: ClaimedRun, how: Finish, said: Said, last: Batch | None, saver: AttemptSaver
+    ) -> list[str]:
+        """Write the final entry, with the last batch and the last checkpoint; return threads to delete.
 
         Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge;
         and Unavailable when the node is stopping.
         """
         data, interrupts = final_entry(run, how, said)
+        together = True
         while True:
             try:
-                kept = self._limits.threads_kept
+                carrier = saver.carrier() if together else None
+                if carrier is None and saver.holds:
+                    await saver.flush()
                 return await self._runs.finish_run(
-                    run, how.status, data, threads_kept=kept, interrupts=interrupts, moves=not how.asks_again
+                    run,
+                    how.status,
+                    data,
+                    threads_kept=self._limits.threads_kept,
+                    interrupts=interrupts,
+                    moves=not how.asks_again,
+                    last=last,
+                    carrier=carrier,
                 )
-            except Unavailable:
+            except Unwritten:
+                together = False
+            except StaleOwner as exc:
+                raise LeaseLost(str(exc)) from exc
+            except (Unavailable, StoreLost) as exc:
                 if self._stopping.is_set():
-                    raise
+                    raise Unavailable(str(exc)) from exc
                 await asyncio.sleep(FINISH_AGAIN_S)
 
     def _announce_end(self, run: ClaimedRun, status: RunStatus, retired: list[str]) -> None:

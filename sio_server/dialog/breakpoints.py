@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.pregel import Pregel
 from langgraph.types import Interrupt, StateSnapshot
 
-from sio_server.dialog.savers.store import Saver
+from sio_server.dialog.attempt_saver import AttemptSaver
 
 Graph = Pregel[Any, Any, Any, Any]
 
@@ -39,7 +39,11 @@ def nodes_ahead(state: StateSnapshot) -> list[str]:
 
 
 async def unasked_breakpoint(
-    graph: Graph, saver: Saver, config: Any, copied: Sequence[CheckpointTuple], start: Sequence[CheckpointTuple]
+    graph: Graph,
+    saver: AttemptSaver,
+    config: Any,
+    copied: Sequence[CheckpointTuple],
+    start: Sequence[CheckpointTuple],
 ) -> list[str]:
     """The nodes ahead if the graph stands at a breakpoint that was reached in this run; otherwise nothing.
 
@@ -56,7 +60,7 @@ async def unasked_breakpoint(
 
 
 async def _stands_at_one(
-    graph: Any, saver: Saver, state: StateSnapshot, reached: Sequence[CheckpointTuple]
+    graph: Any, saver: AttemptSaver, state: StateSnapshot, reached: Sequence[CheckpointTuple]
 ) -> bool:
     for item in reached:
         if item.checkpoint["id"] == state.config["configurable"].get("checkpoint_id") and state.tasks:
@@ -78,7 +82,7 @@ def _is_named(node: str, names: Any) -> bool:
     return not node.startswith("__") if names == "*" else node in names
 
 
-async def _nodes_before(saver: Saver, item: CheckpointTuple) -> list[str]:
+async def _nodes_before(saver: AttemptSaver, item: CheckpointTuple) -> list[str]:
     """The nodes whose step has made a checkpoint: those that have seen more than in the checkpoint before it."""
     if item.metadata.get("source") == "input":
         return []

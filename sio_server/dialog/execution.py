@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -13,13 +13,13 @@ from langgraph.types import Command, Interrupt, Overwrite
 
 from sio_server.conversation.runs import ClaimedRun
 from sio_server.dialog.answers import STRUCTURED, Answer, Earlier, Questions, Said, messages_of
+from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.breakpoints import BREAKPOINT, breakpoint_question, nodes_ahead, unasked_breakpoint
 from sio_server.dialog.changed_graph import check_question, check_unchanged
 from sio_server.dialog.graphs.adapters import MESSAGES, Adapter
 from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.message_parts import data_part, is_bookkeeping
 from sio_server.dialog.reports import ReportNodes, bounded_json, tool_calls, tool_outcome
-from sio_server.dialog.savers.store import Saver
 from sio_server.dialog.speakers import Speakers
 from sio_server.dialog.speech import Speech
 from sio_server.dialog.streaming import RunStream
@@ -28,6 +28,7 @@ from sio_server.dialog.tool_calls import with_answers
 from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
+CHECKPOINTER = "__pregel_checkpointer"  # LangGraph's name of the saver that a caller lends to a graph
 MODES: list[Literal["updates", "custom", "values"]] = ["updates", "custom", "values"]
 
 
@@ -41,8 +42,7 @@ class Execution:
     def __init__(
         self,
         graph: Graph,
-        saver: Saver,
-        adopt: Callable[[str], Awaitable[None]],
+        saver: AttemptSaver,
         run: ClaimedRun,
         stream: RunStream,
         on_step: Callable[[str, int], None],
@@ -51,9 +51,7 @@ class Execution:
         report_nodes: ReportNodes = "names",
         served: Served | None = None,
     ) -> None:
-        """`adopt(checkpoint_id)` is awaited when the graph is about to continue from that checkpoint.
-
-        `report_nodes`: whether the nodes that have run are reported, and what they return. `served`: what the
+        """`report_nodes`: whether the nodes that have run are reported, and what they return. `served`: what the
         graph takes; None: messages and no context.
         """
         self._graph = graph
@@ -61,7 +59,6 @@ class Execution:
         self._adapter = served.adapter if served else None
         self._context_schema = served.context if served else None
         self._saver = saver
-        self._adopt = adopt
         self._run = run
         self._stream = stream
         self._max_steps = max_steps
@@ -82,6 +79,7 @@ class Execution:
         Raises NoAnswer, GraphChanged, ContextMisfit, and whatever the graph raises.
         """
         config = config_of(self._run)
+        config["configurable"][CHECKPOINTER] = self._saver
         if "recursion_limit" not in (self._graph.config or {}):
             config["recursion_limit"] = self._max_steps
         context: Any = self._run.context
@@ -96,6 +94,8 @@ class Execution:
             )
             async for namespace, mode, part in stream:
                 self._on_part(namespace, mode, part)
+        if not self._saver.has_begun:
+            await self._saver.flush()
         if self._stopped and not self._interrupts:
             self._ahead = nodes_ahead(await self._graph.aget_state(config, subgraphs=True))
         if self._ahead:
@@ -141,9 +141,12 @@ class Execution:
 
         if run.source:
             subgraphs = continues or has_subgraphs
-            copied = await copy_tip(saver, run, whole=continues, subgraphs=subgraphs, change=repaired)
+            known = started if run.source == run.began_from and run.kind == "resume" else None
+            copied = await copy_tip(
+                saver, run, whole=continues, subgraphs=subgraphs, change=repaired, latest=known
+            )
         tip = tip_of(copied)
-        await self._adopt(tip.root.checkpoint["id"] if tip.root else "")
+        await saver.begin(self._graph, copied, whole=continues)
         is_beyond = run.attempt > 1 and tip.is_beyond(start)
         if is_beyond or run.kind == "resume":
             check_unchanged(self._graph, copied)

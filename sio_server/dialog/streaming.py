@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -77,7 +78,7 @@ class RunStream:
         self._batches = 0
         self._unsent: Batch | None = None  # on its way
         self._changed = asyncio.Event()
-        self._ended = False
+        self._ended = asyncio.Event()
 
     @property
     def parts(self) -> list[Part]:
@@ -110,16 +111,18 @@ class RunStream:
         self._changed.set()
 
     async def pump(self) -> None:
-        """Show what is added, until `close`. Raises LeaseLost."""
-        while not self._ended:
+        """Show what is added, until `close`, which does not wait for what is being collected. Raises LeaseLost."""
+        while not self._ended.is_set():
             await self._changed.wait()
-            if not self._ended:
-                await asyncio.sleep(COALESCE_S)
-            await self.flush()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COALESCE_S):
+                    await self._ended.wait()
+            if not self._ended.is_set():
+                await self.flush()
 
     def close(self) -> None:
         """Say that nothing more will be added. A flag, since the Redis client may swallow a cancellation."""
-        self._ended = True
+        self._ended.set()
         self._changed.set()
 
     async def flush(self) -> None:
@@ -135,15 +138,33 @@ class RunStream:
             if self._unsent is None:
                 self._unsent = self._next_batch()
                 more = bool(self._grown)
-            if self._unsent is None:
+            if self._unsent is None or not await self._send():
                 return
-            try:
-                await self._runs.add_written(self._run, self._unsent)
-            except Unavailable:
-                # It may have arrived all the same: the very same batch must be sent again, and not a longer one.
-                self._changed.set()
-                return
-            self._unsent = None
+
+    async def flush_all_but_last(self) -> Batch | None:
+        """Show what has not been shown yet, but for one batch, which is returned: the end of the run shows it.
+
+        None when there is nothing, or when Redis cannot be reached.
+        """
+        while self._unsent is not None or (self._grown or self._reports):
+            self._unsent = self._unsent or self._next_batch()
+            if not self._grown and not self._reports:
+                return self._unsent
+            if self._unsent is not None and not await self._send():
+                return None
+        return None
+
+    async def _send(self) -> bool:
+        """Send the batch that is on its way; False when Redis does not say that it has it."""
+        assert self._unsent is not None
+        try:
+            await self._runs.add_written(self._run, self._unsent)
+        except Unavailable:
+            # It may have arrived all the same: the very same batch must be sent again, and not a longer one.
+            self._changed.set()
+            return False
+        self._unsent = None
+        return True
 
     def _grow(self, index: int) -> None:
         part = self._parts[index]

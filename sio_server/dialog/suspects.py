@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from sio_server.conversation.runs import ClaimedRun, LeaseLost, NodesLost, Runs
+from sio_server.conversation.runs import Carrier, ClaimedRun, LeaseLost, NodesLost, Runs
 from sio_server.protocol.errors import Unavailable
 
 ALONE_S = 0.1  # for which a suspect is the latest to begin
@@ -30,7 +30,7 @@ class Suspects:
         self._alone_until = 0.0
         self._noting: set[asyncio.Task[None]] = set()
 
-    async def begin(self, run: ClaimedRun, checkpoint: str) -> NodesLost:
+    async def begin(self, run: ClaimedRun, checkpoint: str, carrier: Carrier | None = None) -> NodesLost:
         """Adopt the attempt's thread when it is this run's turn. Raises LeaseLost and Unavailable."""
         loop = asyncio.get_running_loop()
         self._waiting += 1
@@ -40,7 +40,7 @@ class Suspects:
                     await asyncio.sleep(max(0.0, self._alone_until - loop.time()))
                 for token in list(self._begun):
                     await self._note_shared(token)
-                lost = await self._runs.adopt_thread(run, checkpoint)
+                lost = await self._runs.adopt_thread(run, checkpoint, carrier=carrier)
                 has_company = bool(self._begun)
                 self._begun[run.token] = run, checkpoint
                 alone_s = min(ALONE_S, ALL_BEGIN_S / self._waiting)

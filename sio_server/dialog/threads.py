@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointMetadata, CheckpointTuple, empty_checkpoint
 
 from sio_server.conversation.runs import ClaimedRun
+from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.person import person_fields
 from sio_server.dialog.savers.store import Saver
 
@@ -90,7 +91,7 @@ def config_of(run: ClaimedRun) -> RunnableConfig:
     return {"configurable": configurable, "metadata": metadata, "run_name": run.graph}
 
 
-async def read_tip(saver: Saver, thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
+async def read_tip(saver: Saver | AttemptSaver, thread_id: str, *, subgraphs: bool) -> list[CheckpointTuple]:
     """The latest checkpoint of the root, preceded by those of the subgraphs that can be entered again."""
 
     async def latest(namespace: str) -> CheckpointTuple | None:
@@ -125,20 +126,23 @@ def tip_of(latest: list[CheckpointTuple]) -> Tip:
 
 
 async def copy_tip(
-    saver: Saver,
+    saver: Saver | AttemptSaver,
     run: ClaimedRun,
     *,
     whole: bool,
     subgraphs: bool,
     change: Callable[[list[CheckpointTuple]], list[CheckpointTuple]] = list,
+    latest: list[CheckpointTuple] | None = None,
 ) -> list[CheckpointTuple]:
     """Begin the attempt's thread with the latest checkpoints of its source; return what was copied.
 
     `whole`: with what the tasks of the last step have written, so that it can continue in the middle of a step.
     Ids are kept, since the names of tasks are made from them. The copy needs nothing of its source. `change` gives
-    what is written instead.
+    what is written instead. `latest`: these checkpoints, where they have been read already.
     """
-    latest = change(await read_tip(saver, run.source, subgraphs=subgraphs))
+    if latest is None:
+        latest = await read_tip(saver, run.source, subgraphs=subgraphs)
+    latest = change(latest)
     for item in latest:
         target = config_of(run)
         target["configurable"]["checkpoint_ns"] = item.config["configurable"].get("checkpoint_ns", "")
@@ -156,7 +160,9 @@ async def copy_tip(
     return latest
 
 
-async def _copy_history(saver: Saver, item: CheckpointTuple, target: RunnableConfig) -> RunnableConfig:
+async def _copy_history(
+    saver: Saver | AttemptSaver, item: CheckpointTuple, target: RunnableConfig
+) -> RunnableConfig:
     """Copy what a checkpoint's DeltaChannels are made from; return the config to write it with.
 
     The value of a DeltaChannel lies in a snapshot in some ancestor and in the writes of all ancestors since. In

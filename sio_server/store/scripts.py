@@ -68,6 +68,15 @@ class Reply(dict[str, Any]):
         self.repeated = self.pop("repeated", None) is not None
 
 
+@dataclass(frozen=True)
+class ScriptCall:
+    """A script that someone else runs, in a pipeline with commands of its own."""
+
+    source: str
+    keys: Sequence[str]
+    args: Sequence[str | int]
+
+
 class Scripts:
     """Runs scripts on one Redis.
 
@@ -88,6 +97,13 @@ class Scripts:
         keys = ConversationKeys(conversation_id)
         kept_at = keys.request(request.user_id, request.request_id) if request else ""
         return await self._run(name, keys.all(), keys.call, arguments, request, kept_at)
+
+    def call_later(self, name: str, conversation_id: str, **arguments: Argument) -> ScriptCall:
+        """A call of a script on one conversation; not of one that runs once, or carries out a request."""
+        file, _ = self._script(name)
+        if file.once or file.request:
+            raise TypeError(f"{file.name}.lua needs a key for each call")
+        return ScriptCall(file.source, ConversationKeys(conversation_id).all(), _in_order(file, arguments))
 
     async def conversations(
         self, name: str, calls: Sequence[tuple[str, Mapping[str, Argument]]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from redis import exceptions as redis_errors
 
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.dialog import outcome
+from sio_server.dialog.savers.operations import Operation, Put
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.errors import Unavailable
@@ -176,14 +178,14 @@ async def test_a_node_that_is_an_ordinary_function_fails_its_own_run_too(dialogs
 
 async def test_a_store_of_ours_that_is_lost_is_no_failure_of_the_graph(dialogs, monkeypatch):
     lost = [redis_errors.ConnectionError("away"), redis_errors.OutOfMemoryError("OOM")]
-    put = PlainRedisSaver.aput
+    write = PlainRedisSaver.write_together
 
-    async def lose(saver: PlainRedisSaver, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
-        if lost and metadata["step"] == 1:
+    async def lose(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
+        if lost and any(isinstance(one, Put) and one.metadata["step"] == 0 for one in operations):
             raise lost.pop()
-        return await put(saver, config, checkpoint, metadata, versions)
+        return await write(saver, operations, then)
 
-    monkeypatch.setattr(PlainRedisSaver, "aput", lose)
+    monkeypatch.setattr(PlainRedisSaver, "write_together", lose)
     await dialogs.serve(graph_of(misbehave), attempts=1)
     conversation = await dialogs.conversation()
     answer = await dialogs.ended_with(conversation, run_id := await dialogs.send(conversation, "hello"))

@@ -25,6 +25,32 @@ local function forget_written(record)
   redis.call('DEL', record .. ':parts', record .. ':reports')
 end
 
+-- Add a batch of what a run has said and reported, and publish it; see `add_written`. One that came already is left out.
+local function add_batch(run_id, attempt, batch, parts, heads, reports)
+  local record = run_prefix .. run_id
+  if tonumber(redis.call('HGET', record, 'batch')) ~= tonumber(batch) - 1 then return end
+  redis.call('HSET', record, 'batch', batch)
+  for _, head in ipairs(cjson.decode(heads)) do redis.call('RPUSH', record .. ':parts', head) end
+  for _, written in ipairs(cjson.decode(parts)) do
+    if written.text ~= '' then redis.call('APPEND', part_text(record, written.part), written.text) end
+    if written.cut then
+      local head = redis.call('LINDEX', record .. ':parts', written.part)
+      redis.call('LSET', record .. ':parts', written.part, with_fields(head, 'cut', true))
+    end
+  end
+  local reported = cjson.decode(reports)
+  for _, report in ipairs(reported) do redis.call('RPUSH', record .. ':reports', report) end
+  redis.call('LTRIM', record .. ':reports', -MAX_REPORTS, -1)
+  publish_next('run:written', 'run_id', run_id, 'version', tonumber(attempt), 'parts', raw(parts),
+    'reports', raw('[' .. table.concat(reported, ',') .. ']'))
+end
+
+-- Whether the latest checkpoint of the graph in a thread of the plain saver is this one. A checkpoint may be sent in a
+-- pipeline with a script that depends on it. `checkpoints`: the thread's key, or '' when there is nothing to check.
+local function is_written(checkpoints, checkpoint)
+  return checkpoints == '' or redis.call('HGET', checkpoints, '') == checkpoint
+end
+
 -- What an unfinished run is doing, as views and events say it (JSON). `parts` and `reports` are JSON.
 local function run_state(run_id, parts, reports)
   local known = redis.call('HMGET', run_prefix .. run_id, 'input_seq', 'attempt', 'node', 'replaces', 'status')

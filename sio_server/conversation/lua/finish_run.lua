@@ -4,10 +4,13 @@
 --   threads_kept    how many threads of finished runs are kept
 --   asked           interrupts that the run asks: {id, the graph's own id, its form or '' (JSON)} of each (JSON array)
 --   moves           1 if the conversation's state is that of the run from now on, unless it has failed
--- Returns ok: retired (ids of threads to delete); or stale. Again with the same token it changes nothing.
+--   attempt, batch, parts, heads, reports  what it has said and reported last, as for `add_written`; no batch: ''
+--   checkpoints, written  the key and the id of a checkpoint that has to be there, or ''
+-- Returns ok: retired (ids of threads to delete); stale; or unwritten. Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
-local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves = unpack(ARGV)
+local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
+  attempt, batch, parts, heads, reports, checkpoints, written = unpack(ARGV)
 local record = run_prefix .. run_id
 if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
@@ -16,6 +19,9 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   return {'ok', 'retired', redis.call('SMEMBERS', retired)}
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
+if not is_written(checkpoints, written) then return {'unwritten'} end
+-- The final entry says it all, so nothing about the last batch may keep it back.
+if batch ~= '' then pcall(add_batch, run_id, attempt, batch, parts, heads, reports) end
 local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)
 if status == 'interrupted' then
   redis.call('DEL', interrupts, forms, answers, resolved)

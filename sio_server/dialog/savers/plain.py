@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -24,13 +25,17 @@ from langgraph.checkpoint.base import (
 )
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
+from redis.exceptions import NoScriptError
 
 from sio_server.dialog.savers.errors import StaleOwner
+from sio_server.dialog.savers.operations import Operation, Put, Writes
 from sio_server.dialog.savers.pruning import Header, can_be_resumed, needed_fields
 from sio_server.dialog.savers.serializer import StateSerializer
 from sio_server.store.keys import PARTITIONS, CheckpointKeys, checkpoint_threads
+from sio_server.store.scripts import ScriptCall
 
 FENCING_TOKEN = "fencing_token"  # the key in `config["configurable"]`
+_Command = tuple[AsyncScript, Sequence[str], Sequence[Any]]  # with keys and arguments
 READ_AT_ONCE = 20  # checkpoints, with their values, in one reply while listing
 
 
@@ -93,25 +98,13 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Write a checkpoint; its parent is the one that the config names. Only new values are sent. Fenced."""
+        put = Put(config, checkpoint, metadata, new_versions)
+        # Where a value that should be stored is not, because its checkpoint was dropped, all are sent.
+        for whole in (False, True):
+            if await self._run(*self._prepared(put, whole=whole)) == b"ok":
+                break
         thread_id, namespace = _place(config)
         token = _token(config)
-        rest = {key: part for key, part in checkpoint.items() if key not in ("id", "channel_values")}
-        described: dict[str, Any] = {**get_checkpoint_metadata(config, metadata)}
-        described.pop(FENCING_TOKEN, None)  # it was copied from `configurable`
-        ids = (namespace, checkpoint["id"], get_checkpoint_id(config) or "")
-        head = (*ids, self._dump(rest), self._dump(described))
-        versions = checkpoint["channel_versions"]
-        held = {name: value for name, value in checkpoint["channel_values"].items() if name in versions}
-        # Where a value that should be stored is not, because its checkpoint was dropped, all are sent.
-        for sent in (new_versions, held):
-            values: list[str | bytes] = []
-            for name, value in held.items():
-                values += [f"{name}\0{versions[name]}", self._dump(value) if name in sent else b""]
-            reply = await self._run("put", thread_id, token or "", thread_id, *head, *values)
-            if reply == b"stale":
-                raise StaleOwner
-            if reply == b"ok":
-                break
         place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
         # LangGraph continues from this config: what it writes then stays fenced.
         return {"configurable": place if token is None else {**place, FENCING_TOKEN: token}}
@@ -124,14 +117,39 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         task_path: str = "",
     ) -> None:
         """Add what a task has written to the checkpoint that the config names. Fenced."""
-        thread_id, namespace = _place(config)
-        parts: list[str | bytes] = []
-        for position, (channel, value) in enumerate(writes):
-            index = WRITES_IDX_MAP.get(channel, position)
-            key = f"{namespace}\0{config['configurable']['checkpoint_id']}\0{task_id}\0{index}\0"
-            parts += [key, f"{task_path}\0{channel}\0".encode() + self._dump(value), "1" if index < 0 else ""]
-        if await self._run("put_writes", thread_id, _token(config) or "", *parts) == b"stale":
-            raise StaleOwner
+        await self._run(*self._prepared(Writes(config, writes, task_id, task_path)))
+
+    def prepared(self, put: Put) -> Put:
+        """The checkpoint, serialized for `write_together`."""
+        return replace(put, prepared=self._prepared(put))
+
+    async def write_together(self, operations: Sequence[Operation], then: ScriptCall | None = None) -> Any:
+        """Write all of this in order, in one round trip; return the reply to `then`, which is run after it.
+
+        Each is done or not done. `then` is run whatever became of them: it has to check what it depends on.
+        Fenced: raises StaleOwner, but not with `then`, whose own reply says so.
+        """
+        calls = [
+            (isinstance(operation, Put) and operation.prepared) or self._prepared(operation)
+            for operation in operations
+        ]
+        commands: list[_Command] = [
+            (self._script(name), CheckpointKeys(thread_id).all, args) for name, thread_id, *args in calls
+        ]
+        if then is not None:
+            commands.append((self._redis.register_script(then.source), then.keys, then.args))
+        replies = await self._pipelined(commands)
+        last = replies.pop() if then is not None else None
+        for operation, reply in zip(operations, replies, strict=True):
+            if isinstance(reply, Exception):
+                raise reply
+            if reply == b"stale" and not isinstance(last, list):
+                raise StaleOwner
+            if reply == b"incomplete":
+                await self._run(*self._prepared(operation, whole=True))
+        if isinstance(last, Exception):
+            raise last
+        return _text(last)
 
     async def adelete_thread(self, thread_id: str) -> None:
         """Delete all that a thread has."""
@@ -200,9 +218,55 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
     # Redis
 
     async def _run(self, name: str, thread_id: str, *args: str | bytes | int) -> Any:
+        """Run a script on a thread. Raises StaleOwner."""
+        reply = await self._script(name)(keys=CheckpointKeys(thread_id).all, args=args)
+        if reply == b"stale":
+            raise StaleOwner
+        return reply
+
+    async def _pipelined(self, commands: Sequence[_Command]) -> list[Any]:
+        """The replies to scripts that are sent together, errors among them."""
+        while True:
+            pipe = self._redis.pipeline(transaction=False)
+            for script, keys, args in commands:
+                pipe.evalsha(script.sha, len(keys), *keys, *args)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            if not any(isinstance(reply, NoScriptError) for reply in replies):
+                return replies
+            # Each has the same effect once or twice.
+            for script in {script.sha: script for script, _, _ in commands}.values():
+                await self._redis.script_load(script.script)
+
+    def _script(self, name: str) -> AsyncScript:
         if name not in self._scripts:
             self._scripts[name] = self._redis.register_script(_source("_thread") + _source(name))
-        return await self._scripts[name](keys=CheckpointKeys(thread_id).all, args=args)
+        return self._scripts[name]
+
+    def _prepared(self, operation: Operation, *, whole: bool = False) -> tuple[Any, ...]:
+        """The script that writes it, its thread and arguments. `whole`: with values that are stored already."""
+        config = operation.config
+        thread_id, namespace = _place(config)
+        token = _token(config) or ""
+        if isinstance(operation, Writes):
+            parts: list[str | bytes] = []
+            for position, (channel, value) in enumerate(operation.writes):
+                index = WRITES_IDX_MAP.get(channel, position)
+                key = f"{namespace}\0{operation.checkpoint_id}\0{operation.task_id}\0{index}\0"
+                what = f"{operation.task_path}\0{channel}\0".encode() + self._dump(value)
+                parts += [key, what, "1" if index < 0 else ""]
+            return "put_writes", thread_id, token, *parts
+        checkpoint = operation.checkpoint
+        rest = {key: part for key, part in checkpoint.items() if key not in ("id", "channel_values")}
+        described: dict[str, Any] = {**get_checkpoint_metadata(config, operation.metadata)}
+        described.pop(FENCING_TOKEN, None)  # it was copied from `configurable`
+        ids = (namespace, checkpoint["id"], get_checkpoint_id(config) or "")
+        versions = checkpoint["channel_versions"]
+        held = {name: value for name, value in checkpoint["channel_values"].items() if name in versions}
+        values: list[str | bytes] = []
+        for name, value in held.items():
+            sent = whole or name in operation.new_versions
+            values += [f"{name}\0{versions[name]}", self._dump(value) if sent else b""]
+        return "put", thread_id, token, thread_id, *ids, self._dump(rest), self._dump(described), *values
 
     async def _read(self, thread_id: str, wanted: Sequence[tuple[str, str]]) -> list[CheckpointTuple]:
         found = await self._run("get", thread_id, *(part for pair in wanted for part in pair))
@@ -255,6 +319,13 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
             parent_config={"configurable": {**place, "checkpoint_id": parent}} if parent else None,
             pending_writes=[write for _, write in pending],
         )
+
+
+def _text(reply: Any) -> Any:
+    """A reply of a script with text instead of bytes."""
+    if isinstance(reply, list):
+        return [_text(item) for item in reply]
+    return reply.decode() if isinstance(reply, bytes) else reply
 
 
 @cache
