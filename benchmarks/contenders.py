@@ -211,6 +211,13 @@ class Contender:
             return ["join", room]
         return ["conversation:join", {"request_id": self._request_id(), "conversation_id": room}]
 
+    def follow(self, rooms: Sequence[str]) -> list[list[Any]]:
+        """The requests of a member to follow its rooms."""
+        if not self.kind.ours:
+            return [self.join(room) for room in rooms]
+        request = {"positions": dict.fromkeys(rooms), "entries": 1, "marks": False}
+        return [["session:sync", request]]
+
     def message(self, room: str, size: int) -> list[Any]:
         """A message of `size` bytes of text to a room; the generator puts its mark in place of each `$`."""
         text = "$" + ("The quick brown fox jumps over the lazy dog. " * (size // 45 + 1))[: size - 11]
@@ -254,7 +261,7 @@ class Contender:
                 await generator.disconnect(first, count)
         await generator.connect(0, generator.clients)
         for member, names in rooms_of.items():
-            for room in names:
-                generator.ask(member, self.join(room))
+            for request in self.follow(names):
+                generator.ask(member, request)
         await generator.asks()
         await generator.run("idle 0.5")  # adapters subscribe without waiting for it

@@ -157,6 +157,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Deliveries per CPU second, by the size of rooms.")
     add_common_options(parser, list(KINDS))
     parser.add_argument("--fan-outs", nargs="+", type=int, default=list(FAN_OUTS), metavar="N")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"(default: {CLIENTS})")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each figure (default: 3)")
     parser.add_argument("--size", type=int, default=100, help="bytes of text in a message (default: 100)")
     return parse_options(parser)
@@ -167,9 +168,8 @@ async def main(options: argparse.Namespace) -> int:
     kinds = [KINDS[name] for name in options.only]
     install(kinds)
     with console.status("") as status:
-        figures = await measure(
-            kinds, options.fan_outs, options.rounds, options.seconds, options.size, on_step=status.update
-        )
+        what = options.fan_outs, options.rounds, options.seconds, options.size, options.clients
+        figures = await measure(kinds, *what, on_step=status.update)
     summaries = {name: medians(each) for name, each in figures.items()}
     for table in tables_of(summaries):
         console.print(table)

@@ -5,10 +5,11 @@
  *   server HOST PORT            a server; the first has number 0
  *   ready PREFIX                a client is ready when a message that begins with PREFIX has come
  *   client SERVER PACKET        a client, and what it answers to the opening packet of Engine.IO (`40{...}`)
- *   connect FIRST COUNT MANY *  connect clients, MANY at a time, until all are ready
+ *   connect FIRST COUNT MANY *  connect those clients that are not connected, MANY at a time, until they are ready
  *   close FIRST COUNT *         close connections, and wait until the servers have closed them, too
  *   ask CLIENT EVENT            an event that `asks` sends; EVENT is its JSON array
- *   asks MANY *                 send what was asked, MANY at a time, and wait for each ack
+ *   asks MANY *                 send what was asked, MANY at a time, and wait for each ack; what was refused as
+ *                               retryable is sent again
  *   rooms                       forget the rooms
  *   room CLIENTS EVENT          members (numbers joined by commas); each `$` in EVENT becomes the mark of the message,
  *                               by which its deliveries are recognised: a server must return it in them
@@ -47,7 +48,7 @@
 #define GROUP 32           /* a histogram has 32 buckets for each power of two: at most 3 % too high */
 #define BUCKETS (40 * GROUP)
 #define DRAIN_NS 5000000000LL
-#define CONNECT_NS 60000000000LL
+#define PATIENCE_NS 300000000000LL
 
 enum state { AWAY, CONNECTING, UPGRADING, OPENING, READY, CLOSING };
 
@@ -57,7 +58,7 @@ struct client {
   char *packet, *rest;     /* rest: an unfinished frame */
   size_t rest_size;
   int64_t began;           /* of the connect */
-  int asks;                /* acks that it waits for, of `asks` */
+  int asks;                /* acks of `asks` that it waits for */
 };
 struct ask { int client; char *event; };
 struct room { int *members, count, next; char *event; };
@@ -70,6 +71,9 @@ static struct client *clients;
 static int client_count, client_room;
 static struct ask *asks;
 static int ask_count, ask_room;
+static int *asked_by_ack, asked_count, asked_room; /* which ask has the ack first_ask + n */
+static uint32_t first_ask;
+static int *again, again_count, again_room;        /* asks to be sent again */
 static struct room *rooms;
 static int room_count, room_room;
 static struct message ring[RING];
@@ -262,12 +266,16 @@ static void on_message(struct client *of, char *text, size_t size, int64_t at) {
     }
   } else if (size > 1 && text[0] == '4' && text[1] == '3') {
     acks++;
-    if (memmem(text, size, "\"ok\":false", 10)) {
-      if (!refused++) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
-    }
-    if (of->asks) { of->asks--; busy_asks--; }
+    uint32_t ask = strtoul(text + 2, NULL, 10) - first_ask;
+    bool is_ask = of->asks && ask < (uint32_t)asked_count;
+    if (is_ask) { of->asks--; busy_asks--; }
+    if (!memmem(text, size, "\"ok\":false", 10)) return;
+    if (is_ask && memmem(text, size, "\"retryable\":true", 16)) {
+      again = grown(again, again_count, &again_room, sizeof *again);
+      again[again_count++] = asked_by_ack[ask];
+    } else if (!refused++) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
   } else if (size > 1 && text[0] == '4' && (text[1] == '4' || text[1] == '1')) {
-    if (of->state == OPENING) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
+    if (of->state == OPENING && !failed) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
     end(of, false);
   }
 }
@@ -421,10 +429,14 @@ static void drain(void) {
 
 static void run_connect(int first, int count, int many) {
   begin_command();
-  int begun = 0;
-  int64_t until = now() + CONNECT_NS;
-  while (became_ready + failed < (uint64_t)count && now() < until) {
-    while (begun < count && begun - (int)(became_ready + failed) < many) begin_connect(&clients[first + begun++]);
+  int next = first, begun = 0;
+  int64_t until = now() + PATIENCE_NS;
+  while ((next < first + count || begun > (int)(became_ready + failed)) && now() < until) {
+    for (; next < first + count && begun - (int)(became_ready + failed) < many; next++) {
+      if (clients[next].state != AWAY) continue;
+      begun++;
+      begin_connect(&clients[next]);
+    }
     turn(10);
   }
   answer();
@@ -448,24 +460,27 @@ static void run_close(int first, int count) {
 static void run_asks(int many) {
   static char text[1 << 17];
   begin_command();
-  busy_asks = 0;
-  int asked = 0;
-  int64_t until = now() + CONNECT_NS;
-  while ((asked < ask_count || busy_asks) && now() < until) {
-    for (; asked < ask_count && busy_asks < many; asked++) {
-      struct client *of = &clients[asks[asked].client];
-      int size = snprintf(text, sizeof text, "42%u%s", next_ack++, asks[asked].event);
-      free(asks[asked].event);
+  busy_asks = asked_count = again_count = 0;
+  first_ask = next_ack;
+  int next = 0;
+  int64_t until = now() + PATIENCE_NS;
+  while ((next < ask_count || again_count || busy_asks) && now() < until) {
+    while ((next < ask_count || again_count) && busy_asks < many) {
+      int number = next < ask_count ? next++ : again[--again_count];
+      struct client *of = &clients[asks[number].client];
       if (of->state != READY) { refused++; continue; }
+      asked_by_ack = grown(asked_by_ack, asked_count, &asked_room, sizeof *asked_by_ack);
+      asked_by_ack[asked_count++] = number;
       of->asks++;
       busy_asks++;
+      int size = snprintf(text, sizeof text, "42%u%s", next_ack++, asks[number].event);
       frame(of, 1, text, size);
     }
     turn(10);
   }
-  for (; asked < ask_count; asked++) free(asks[asked].event);
+  refused += again_count;
   for (int i = 0; i < client_count; i++) { refused += clients[i].asks; clients[i].asks = 0; }
-  ask_count = 0;
+  while (ask_count) free(asks[--ask_count].event);
   answer();
 }
 
