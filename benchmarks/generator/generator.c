@@ -8,8 +8,7 @@
  *   connect FIRST COUNT MANY *  connect those clients that are not connected, MANY at a time, until they are ready
  *   close FIRST COUNT *         close connections, and wait until the servers have closed them, too
  *   ask CLIENT EVENT            an event that `asks` sends; EVENT is its JSON array
- *   asks MANY *                 send what was asked, MANY at a time, and wait for each ack; what was refused as
- *                               retryable is sent again
+ *   asks MANY *                 send what was asked, MANY at a time, and wait for each ack
  *   rooms                       forget the rooms
  *   room CLIENTS EVENT          members (numbers joined by commas); each `$` in EVENT becomes the mark of the message,
  *                               by which its deliveries are recognised: a server must return it in them
@@ -20,7 +19,7 @@
  *   idle SECONDS *              answer pings
  *   stop                        end a `closed`, `open` or `idle` early
  *
- * Latency is taken at every delivery, the sender's own included. Build: gcc -O2 -o generator generator.c
+ * What is refused as retryable is sent again. Latency is taken at every delivery, the sender's own included. Build: gcc -O2 -o generator generator.c
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -62,7 +61,7 @@ struct client {
 };
 struct ask { int client; char *event; };
 struct room { int *members, count, next; char *event; };
-struct message { uint32_t id; int room, left; int64_t since; };
+struct message { uint32_t id; int room, sender, left; int64_t since; };
 struct histogram { uint64_t counts[BUCKETS], count; int64_t max; };
 
 static struct sockaddr_in servers[64];
@@ -77,6 +76,7 @@ static int *again, again_count, again_room;        /* asks to be sent again */
 static struct room *rooms;
 static int room_count, room_room;
 static struct message ring[RING];
+static uint32_t id_by_ack[RING]; /* of the message that an ack is for */
 static char ready_prefix[128] = "40";
 static char buffer[BUFFER + BUFFER];
 static int poller, timer;
@@ -87,7 +87,7 @@ static int senders;        /* of each room */
 static bool stdin_ready, stopped;
 static struct histogram latency;
 /* Since the command began. */
-static uint64_t messages, deliveries, bytes, acks, refused, lost, unknown, in_flight, became_ready, failed, closed_count;
+static uint64_t messages, deliveries, bytes, acks, refused, repeated, lost, unknown, in_flight, became_ready, failed, closed_count;
 static int64_t busy_asks;
 
 static void die(const char *format, ...) {
@@ -221,20 +221,24 @@ static size_t filled(char *out, size_t room, const char *event, uint32_t id) {
   return at;
 }
 
-static void send_next(int number, int64_t since) {
+static void send_message(const struct message *of) {
   static char text[1 << 17];
+  id_by_ack[next_ack % RING] = of->id;
+  size_t at = snprintf(text, 32, "42%u", next_ack++);
+  at += filled(text + at, sizeof text - at, rooms[of->room].event, of->id);
+  frame(&clients[of->sender], 1, text, at);
+}
+
+static void send_next(int number, int64_t since) {
   struct room *of = &rooms[number];
   uint32_t id = next_id++;
   struct message *slot = &ring[id % RING];
   if (slot->left) die("more than %d messages are in flight", RING);
-  *slot = (struct message){id, number, of->count, since};
-  size_t at = snprintf(text, 32, "42%u", next_ack++);
-  at += filled(text + at, sizeof text - at, of->event, id);
+  *slot = (struct message){id, number, of->members[of->next], of->count, since};
+  of->next = (of->next + 1) % (senders < of->count ? senders : of->count);
   in_flight++;
   messages++;
-  int sender = of->members[of->next];
-  of->next = (of->next + 1) % (senders < of->count ? senders : of->count);
-  frame(&clients[sender], 1, text, at);
+  send_message(slot);
 }
 
 static void on_delivery(const char *mark, int64_t at) {
@@ -247,6 +251,23 @@ static void on_delivery(const char *mark, int64_t at) {
   if (--of->left) return;
   in_flight--;
   if (refilling) send_next(of->room, now());
+}
+
+/* What was refused as retryable is sent again as it was, as clients do. */
+static void on_ack(struct client *of, char *text, size_t size) {
+  uint32_t ack = strtoul(text + 2, NULL, 10), ask = ack - first_ask;
+  bool is_ask = of->asks && ask < (uint32_t)asked_count;
+  if (is_ask) { of->asks--; busy_asks--; }
+  if (!memmem(text, size, "\"ok\":false", 10)) { acks++; return; }
+  struct message *message = &ring[id_by_ack[ack % RING] % RING];
+  if (!memmem(text, size, "\"retryable\":true", 16) || (!is_ask && message->id != id_by_ack[ack % RING])) {
+    if (!refused++) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
+    return;
+  }
+  repeated++;
+  if (!is_ask) { send_message(message); return; }
+  again = grown(again, again_count, &again_room, sizeof *again);
+  again[again_count++] = asked_by_ack[ask];
 }
 
 static void on_message(struct client *of, char *text, size_t size, int64_t at) {
@@ -265,15 +286,7 @@ static void on_message(struct client *of, char *text, size_t size, int64_t at) {
       on_delivery(mark, at);
     }
   } else if (size > 1 && text[0] == '4' && text[1] == '3') {
-    acks++;
-    uint32_t ask = strtoul(text + 2, NULL, 10) - first_ask;
-    bool is_ask = of->asks && ask < (uint32_t)asked_count;
-    if (is_ask) { of->asks--; busy_asks--; }
-    if (!memmem(text, size, "\"ok\":false", 10)) return;
-    if (is_ask && memmem(text, size, "\"retryable\":true", 16)) {
-      again = grown(again, again_count, &again_room, sizeof *again);
-      again[again_count++] = asked_by_ack[ask];
-    } else if (!refused++) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
+    on_ack(of, text, size);
   } else if (size > 1 && text[0] == '4' && (text[1] == '4' || text[1] == '1')) {
     if (of->state == OPENING && !failed) fprintf(stderr, "generator: refused: %.*s\n", (int)(size < 300 ? size : 300), text);
     end(of, false);
@@ -396,7 +409,7 @@ static int64_t cpu(void) {
 }
 
 static void begin_command(void) {
-  messages = deliveries = bytes = acks = refused = lost = unknown = became_ready = failed = closed_count = 0;
+  messages = deliveries = bytes = acks = refused = repeated = lost = unknown = became_ready = failed = closed_count = 0;
   memset(&latency, 0, sizeof latency);
   stopped = false;
   command_began = now();
@@ -406,9 +419,9 @@ static void begin_command(void) {
 static void answer(void) {
   double seconds = (now() - command_began) / 1e9;
   printf("{\"seconds\": %.4f, \"ready\": %lu, \"failed\": %lu, \"closed\": %lu, \"messages\": %lu, \"deliveries\": %lu, "
-         "\"bytes\": %lu, \"acks\": %lu, \"refused\": %lu, \"lost\": %lu, \"unknown\": %lu, \"unfinished\": %lu, "
+         "\"bytes\": %lu, \"acks\": %lu, \"refused\": %lu, \"repeated\": %lu, \"lost\": %lu, \"unknown\": %lu, \"unfinished\": %lu, "
          "\"p50_us\": %lu, \"p99_us\": %lu, \"p999_us\": %lu, \"max_us\": %lu, \"cpu_share\": %.3f}\n",
-         seconds, became_ready, failed, closed_count, messages, deliveries, bytes, acks, refused, lost, unknown,
+         seconds, became_ready, failed, closed_count, messages, deliveries, bytes, acks, refused, repeated, lost, unknown,
          in_flight, quantile(&latency, 0.5), quantile(&latency, 0.99), quantile(&latency, 0.999),
          (uint64_t)latency.max, (cpu() - cpu_began) / 1e9 / seconds);
   fflush(stdout);
