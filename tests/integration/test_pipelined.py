@@ -21,11 +21,13 @@ from sio_server.store.connection import connect
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript
 from tests.waiting import poll, within
 
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
 ECHO = "return {KEYS[1], ARGV[1]}"
 
 
-@pytest.fixture
-async def shared(lone_redis) -> AsyncIterator[BoundedRedis]:
+@pytest.fixture(name="shared")
+async def shared_client(lone_redis) -> AsyncIterator[BoundedRedis]:
     client = connect(lone_redis.redis_url)
     yield client
     await client.aclose()
@@ -72,11 +74,13 @@ async def echoes(client: BoundedRedis, number: int) -> None:
 async def test_every_caller_gets_the_reply_to_its_own_command_over_one_connection(lone_redis, run):
     async def scene() -> None:
         client = connect(lone_redis.redis_url)
-        await client.client_setname("these")
-        await asyncio.gather(*(echoes(client, number) for number in range(100)))
-        assert sum(one["name"] == "these" for one in await client.client_list()) == 1
-        assert not client.connection_pool._available_connections
-        await client.aclose()
+        try:
+            await client.client_setname("these")
+            await asyncio.gather(*(echoes(client, number) for number in range(100)))
+            assert sum(one["name"] == "these" for one in await client.client_list()) == 1
+            assert not client.connection_pool._available_connections
+        finally:
+            await client.aclose()
 
     await asyncio.to_thread(run, scene())
 
