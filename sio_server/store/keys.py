@@ -327,7 +327,6 @@ def channel_of(room: str) -> str:
 
 def room_of(channel: str) -> str:
     """The room whose channel this is, the reverse of `channel_of`."""
-    tag, _, rest = channel.partition("}:")
-    if tag.startswith("{rg:u:"):
-        return user_room(tag.removeprefix("{rg:u:"))
-    return conversation_room(rest.removeprefix("conv:").removesuffix(":bus"))
+    if channel.startswith("{rg:u:"):
+        return user_room(channel.removeprefix("{rg:u:").removesuffix("}:bus"))
+    return conversation_room(channel.partition(":conv:")[2].removesuffix(":bus"))

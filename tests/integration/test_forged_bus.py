@@ -1,4 +1,4 @@
-"""A client that can publish on the bus, but not write to Redis, alters no log, ends nothing, and breaks no node."""
+"""A client that may publish on the bus, but not write to Redis, alters no log, ends nothing and breaks no node."""
 
 from __future__ import annotations
 

@@ -97,7 +97,11 @@ class Subscriptions:
         name = channel.encode()
         known = self._channels[name]
         known.holders -= 1
-        if not known.holders:
+        if known.holders:
+            return
+        if self._wire is None and self._awaited is None:
+            del self._channels[name]  # there is no connection to unsubscribe it on
+        else:
             self._unheld[name] = time.monotonic()
 
     async def listen(self, on_message: OnMessage, on_subscribed: Callable[[], None]) -> None:
