@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sio_server.store.json_text import to_json
@@ -20,18 +21,29 @@ class Author:
     session_id: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)  # for graphs; not in the log
 
+    # Each text is made once: a session has one author, who writes many messages.
+
     def to_json(self) -> str:
         """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id}`."""
-        names = ("user_id", "name", "device_id", "device_name", "session_id")
-        return to_json({name: getattr(self, name) for name in names})
+        return self._json
+
+    def to_members(self) -> str:
+        """The same without braces, device name and session, as the data of a message has it."""
+        return self._members
 
     def to_person(self) -> str:
         """The author as run records keep it for the graph: `{user_id, name, device_id, claims}`."""
-        return to_json(
-            {
-                "user_id": self.user_id,
-                "name": self.name,
-                "device_id": self.device_id,
-                "claims": dict(self.claims),
-            }
-        )
+        return self._person
+
+    @cached_property
+    def _json(self) -> str:
+        rest = to_json({"device_name": self.device_name, "session_id": self.session_id})
+        return f"{{{self._members},{rest[1:]}"
+
+    @cached_property
+    def _members(self) -> str:
+        return to_json({"user_id": self.user_id, "name": self.name, "device_id": self.device_id})[1:-1]
+
+    @cached_property
+    def _person(self) -> str:
+        return f'{{{self._members},"claims":{to_json(dict(self.claims))}}}'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from sio_server.conversation.author import Author
 from sio_server.conversation.marks import Marks
@@ -17,14 +18,12 @@ from sio_server.conversation.view import RoomView, View, get_room_view, get_view
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
-from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Reply, Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
 
 
-@dataclass(frozen=True)
-class Handed:
+class Handed(NamedTuple):
     """The last entry that a node has delivered to a room, with the time at which only this one was written."""
 
     epoch: str
@@ -94,41 +93,38 @@ class ConversationLog:
         knows to have been in the log: a seq that a device has seen is not given to another entry, should the log
         have lost it.
         """
-        data: dict[str, Any] = {
-            "role": "user",
-            "user_id": author.user_id,
-            "name": author.name,
-            "device_id": author.device_id,
-            "request_id": request_id,
-            "text": text,
-        }
-        if edits is not None:
-            data["edits"] = edits
-        where = {"conversation_id": conversation_id, "device_id": author.device_id}
-        self._trace.record(TraceKind.RECEIVED, user_id=author.user_id, **where)
-        began = time.monotonic()
-        digest = hashlib.sha1(to_json([edits, text]).encode(), usedforsecurity=False).hexdigest()
+        traced = self._trace.on
+        if traced:
+            where = {"conversation_id": conversation_id, "device_id": author.device_id}
+            self._trace.record(TraceKind.RECEIVED, user_id=author.user_id, **where)
+            began = time.monotonic()
+        text_json = orjson.dumps(text)
+        # What may not differ in a repetition: the JSON of [edits, text].
+        body = b"[%b,%b]" % (b"null" if edits is None else b"%d" % edits, text_json)
+        edit = "" if edits is None else f',"edits":{edits}'
+        said = f'"request_id":{orjson.dumps(request_id).decode()},"text":{text_json.decode()}{edit}'
+        mentioned = mentions(text)
         reply = await self._allowances.write(
             "append",
             conversation_id,
             author.user_id,
-            data=to_json(data),
-            request=Request(author.user_id, request_id, digest),
+            request=Request(author.user_id, request_id, hashlib.sha1(body, usedforsecurity=False).hexdigest()),
+            data=f'{{"role":"user",{author.to_members()},{said}}}',
             after=after,
             run_id=run_id,
-            mentioned=f" {' '.join(mentions(text))} ",
+            mentioned=f" {' '.join(mentioned)} " if mentioned else None,
             people=mentioned_people(text),
             edits=edits,
             by=author.to_json(),
             person=author.to_person(),
-            seen_epoch=handed.epoch if handed else None,
-            seen_seq=handed.seq if handed else None,
-            seen_ts=handed.ts if handed else None,
-            new_epoch=new_epoch(),
+            session_id=author.session_id,
+            seen=f"{handed.epoch} {handed.seq} {handed.ts}" if handed else None,
         )
-        ack, new = json.loads(reply["ack"]), not reply.repeated
-        took_ms = round((time.monotonic() - began) * 1000, 3)
-        self._trace.record(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
+        ack: dict[str, Any] = orjson.loads(reply["ack"])
+        new = not reply.repeated
+        if traced:
+            took_ms = round((time.monotonic() - began) * 1000, 3)
+            self._trace.record(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
         return ack, new
 
     async def page(

@@ -22,6 +22,8 @@ class Metrics:
         self.sends = Counter(
             "roomgraph_sends", "Messages sent to this node, by outcome", ["outcome"], registry=self.registry
         )
+        self.new_sends = self.sends.labels("new")
+        self.repeated_sends = self.sends.labels("repeated")
         self.deliveries = Counter(
             "roomgraph_deliveries", "Entries put into the queues of sessions", registry=self.registry
         )

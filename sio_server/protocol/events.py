@@ -129,6 +129,8 @@ class TextTooLong(ValueError):
 
 
 def _is_unicode(text: str) -> str:
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -190,7 +192,8 @@ def _is_context(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fits_text_limit(text: str) -> str:
-    if len(text.encode()) > MAX_TEXT_BYTES:
+    # A character takes at most four bytes.
+    if len(text) * 4 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
         raise TextTooLong(f"longer than {MAX_TEXT_BYTES} bytes of UTF-8")
     return text
 

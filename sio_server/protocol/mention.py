@@ -9,6 +9,7 @@ import unicodedata
 _MENTION = re.compile(r"(?<![A-Za-z0-9_@.+-])@([A-Za-z0-9](?:[A-Za-z0-9_-]|[.:](?=[A-Za-z0-9]))*)", re.ASCII)
 
 # What NFKC turns into a full stop or colon ends a name, as any other punctuation of Chinese does.
+_SIGNS = "@\uff20\ufe6b"  # what is an @, by NFKC
 _PUNCTUATION = dict.fromkeys(map(ord, "．：︓﹒﹕․"), " ")
 
 
@@ -18,9 +19,15 @@ def mentions(text: str) -> list[str]:
     `agent` always means the agent; so does the name of the conversation's graph, such as `concierge`. Full-width
     forms (`＠ａｇｅｎｔ`, as Chinese and Japanese keyboards write them) count as the ASCII ones, by NFKC.
     """
+    if not _has_sign(text):
+        return []
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_PUNCTUATION))
     return list(dict.fromkeys(name.lower() for name in _MENTION.findall(text)))
+
+
+def _has_sign(text: str) -> bool:
+    return any(sign in text for sign in _SIGNS)
 
 
 # People's names and ids, in any script. Both a half-width and a full-width sign are typed.
@@ -32,6 +39,8 @@ _MAX_PERSON = 200
 
 def mentioned_people(text: str) -> str:
     """Whom a text mentions, as it is kept beside its entry: " name name ", in lower case, or ""."""
+    if not _has_sign(text):
+        return ""
     named = (found.rstrip(_ENDING)[:_MAX_PERSON].lower() for found in _PERSON.findall(text))
     people = list(dict.fromkeys(named))[:_MAX_PEOPLE]
     return f" {' '.join(people)} " if people else ""

@@ -29,4 +29,6 @@ def is_invisible(character: str) -> bool:
 
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing at all; so is an empty one."""
+    if "!" <= text[:1] <= "~":
+        return False
     return all(is_invisible(character) for character in text)

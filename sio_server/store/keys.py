@@ -7,6 +7,7 @@ slot of a Redis Cluster. Keys of one user carry the user's own tag.
 from __future__ import annotations
 
 import zlib
+from functools import cached_property, lru_cache
 
 PARTITIONS = 16
 
@@ -217,7 +218,11 @@ class ConversationKeys:
 
     def all(self) -> list[str]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
-        return [getattr(self, name) for name in CONVERSATION_KEYS]
+        return list(self._in_order)
+
+    @cached_property
+    def _in_order(self) -> tuple[str, ...]:
+        return tuple(getattr(self, name) for name in CONVERSATION_KEYS)
 
     def call(self, call_id: str) -> str:
         """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
@@ -226,6 +231,12 @@ class ConversationKeys:
     def request(self, user_id: str, request_id: str) -> str:
         """The result of a request that has made no entry, for REQUEST_KEPT_MS."""
         return f"{self._request_prefix}{user_id} {request_id}"
+
+
+@lru_cache(maxsize=2000)
+def conversation_keys(conversation_id: str) -> ConversationKeys:
+    """The keys of one conversation; those of busy ones are made once."""
+    return ConversationKeys(conversation_id)
 
 
 META_FIELDS = {

@@ -15,7 +15,7 @@ from sio_server.protocol.errors import Refused
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import ConversationKeys, user_call, user_keys, user_request
+from sio_server.store.keys import conversation_keys, user_call, user_keys, user_request
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.script_files import ScriptFile, load_script
 
@@ -94,7 +94,7 @@ class Scripts:
         self, name: str, conversation_id: str, request: Request | None = None, /, **arguments: Argument
     ) -> Reply:
         """Run a script on one conversation."""
-        keys = ConversationKeys(conversation_id)
+        keys = conversation_keys(conversation_id)
         kept_at = keys.request(request.user_id, request.request_id) if request else ""
         return await self._run(name, keys.all(), keys.call, arguments, request, kept_at)
 
@@ -112,7 +112,7 @@ class Scripts:
 
         It must not be one that runs once (`_once.lua`). Raises Unavailable when one of them failed.
         """
-        with_keys = [(ConversationKeys(conversation_id).all(), arguments) for conversation_id, arguments in calls]
+        with_keys = [(conversation_keys(conversation_id).all(), arguments) for conversation_id, arguments in calls]
         replies = await self.many(name, with_keys) if calls else []
         return [Refused(r.status, _REFUSALS[r.status]) if r.status in _REFUSALS else r for r in replies]
 

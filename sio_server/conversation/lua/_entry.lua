@@ -116,68 +116,73 @@ local function drop_pages(seq)
   redis.call('HDEL', long, seq)
 end
 
+-- Drop the entries below `keep_from`, and what is kept of each.
+local function drop_entries(keep_from)
+  -- The result of a request is kept exactly as long as the last entry that it made. Which message of a user was
+  -- dropped last is known, since the user's next one may say that it comes `after` it.
+  for _, old in ipairs(redis.call('XRANGE', log, '-', entry_id(keep_from - 1))) do
+    local by, counted_for = old[2][4], old[2][6]
+    local record = by ~= '' and redis.call('HGET', sent, by)
+    if record and string.match(record, '^%x+ %x+ (%d+)') .. '-0' == old[1] then
+      redis.call('HDEL', sent, by)
+    end
+    if counted_for ~= '' and counted_for ~= AGENT then
+      redis.call('HSET', sent, string.match(by, '^(%S+) (%S+)$'))
+      redis.call('HINCRBY', usage, counted_for, -#old[2][2])
+    end
+    local old_seq = string.sub(old[1], 1, -3)
+    if redis.call('ZREM', turns, old_seq) == 0 then redis.call('HDEL', hidden, old_seq) end
+    if string.find(old[2][2], '"pages":', 1, true) then drop_pages(old_seq) end
+  end
+  redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
+end
+
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
 -- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
--- (the author, for whom the entry's bytes count), mentions (the people that a message names, ' name name '), whole (the
--- whole data, JSON, when `data` is shortened, or ''), subject (the user that leaves, or the run that the entry ends).
+-- (the author of a message, for whom the entry's bytes count), mentions (the people that a message names, ' name name '),
+-- whole (the whole data, JSON, when `data` is shortened, or ''), subject (the user that leaves, or the run that the entry
+-- ends), known (what is read first here, as it is now).
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
-  local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq')
-  local seq, epoch, n = tonumber(known[1]) + 1, known[2], tonumber(known[5]) + 1
-  local ts = now()
-  local turn_id = entry_type == 'message' and seq or tonumber(about.turn_id)
+  local known = about.known or redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq')
+  local number, epoch, n = tonumber(known[1]) + 1, known[2], json(tonumber(known[5]) + 1)
+  local seq, ts = json(number), now()
+  local turn_id = entry_type == 'message' and seq or about.turn_id and json(tonumber(about.turn_id))
   local hides, counts_for = about.hides or {}, about.counts_for
   if about.hides_itself then hides[#hides + 1] = seq end
-  local told = {'v', 2, 'conversation_id', conversation_id, 'epoch', epoch, 'seq', seq, 'type', entry_type, 'ts', ts}
-  if turn_id then told[#told + 1], told[#told + 2] = 'turn_id', turn_id end
-  if #hides > 0 then told[#told + 1], told[#told + 2] = 'hides', raw('[' .. table.concat(hides, ',') .. ']') end
   local pages = (about.whole or '') ~= '' and pages_of(about.whole)
-  if pages then told[#told + 1], told[#told + 2] = 'pages', #pages end
-  told[#told + 1], told[#told + 2] = 'data', raw(data)
-  local envelope = object(unpack(told))
+  -- The envelope without its first brace.
+  local told = '"v":2,"conversation_id":' .. json(conversation_id) .. ',"epoch":' .. json(epoch) .. ',"seq":' .. seq
+    .. ',"type":"' .. entry_type .. '","ts":"' .. ts .. (turn_id and '","turn_id":' .. turn_id or '"')
+    .. (#hides > 0 and ',"hides":[' .. table.concat(hides, ',') .. ']' or '')
+    .. (pages and ',"pages":' .. #pages or '') .. ',"data":' .. data .. '}'
   local author = counts_for or (is_listed[entry_type] and AGENT or '')
-  redis.call('XADD', log, entry_id(seq), 'e', envelope, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
-  made.seq = seq
-  if pages then keep_pages(seq, pages) end
-  local said_seq = (entry_type == 'message' or entry_type == 'answer') and seq or tonumber(known[6] or '0')
+  redis.call('XADD', log, seq .. '-0', 'e', '{' .. told, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
+  made.seq = number
+  if pages then keep_pages(number, pages) end
+  local said_seq = (entry_type == 'message' or entry_type == 'answer') and seq or known[6] or '0'
   if turn_id and not about.hides_itself then redis.call('ZADD', turns, turn_id, seq) end
   for _, other in ipairs(hides) do
     redis.call('HSET', hidden, other, seq)
     redis.call('ZREM', turns, other)
     -- What was said last is the turn's message again, until the turn has another answer.
-    if tonumber(other) == said_seq then said_seq = turn_id end
+    if tostring(other) == said_seq then said_seq = turn_id end
   end
-  redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n, 'said_seq', said_seq)
   local first, retention = tonumber(known[3]), tonumber(known[4])
-  if retention > 0 and seq - first + 1 > retention then
-    local keep_from = seq - retention + 1
-    -- The result of a request is kept exactly as long as the last entry that it made. Which message of a user was
-    -- dropped last is known, since the user's next one may say that it comes `after` it.
-    for _, old in ipairs(redis.call('XRANGE', log, '-', entry_id(keep_from - 1))) do
-      local by, counted_for = old[2][4], old[2][6]
-      local record = by ~= '' and redis.call('HGET', sent, by)
-      if record and string.match(record, '^%x+ %x+ (%d+)') .. '-0' == old[1] then
-        redis.call('HDEL', sent, by)
-      end
-      if counted_for ~= '' and counted_for ~= AGENT then
-        redis.call('HSET', sent, string.match(by, '^(%S+) (%S+)$'))
-        redis.call('HINCRBY', usage, counted_for, -#old[2][2])
-      end
-      local old_seq = string.match(old[1], '^%d+')
-      if redis.call('ZREM', turns, old_seq) == 0 then redis.call('HDEL', hidden, old_seq) end
-      drop_pages(old_seq)
-    end
-    redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
-    redis.call('HSET', meta, 'first', keep_from)
-  end
-  if counts_for then redis.call('HINCRBY', usage, counts_for, #envelope) end
-  redis.call('HINCRBY', stats, 'entries', 1)
-  local head = string.format('E %.0f %s %.0f %s %s %s', n, epoch, seq, ts, entry_type, about.subject or '-')
-  if acting_session == '' then
-    publish(conversation_channel, head, 'entry:appended', with_fields(envelope, 'n', n))
+  local keep_from = first
+  if retention > 0 and number - first + 1 > retention then keep_from = number - retention + 1 end
+  if entry_type == 'message' then
+    redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n, 'said_seq', said_seq, 'first', keep_from,
+      'message_seq', seq, 'message_user', counts_for)
   else
-    publish(conversation_channel, head, 'entry:appended', with_fields(envelope, 'n', n, 'session_id', acting_session))
+    redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n, 'said_seq', said_seq, 'first', keep_from)
   end
-  return seq, epoch, ts
+  if keep_from > first then drop_entries(keep_from) end
+  if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
+  redis.call('HINCRBY', stats, 'entries', 1)
+  publish_message(conversation_channel, 'E ' .. n .. ' ' .. epoch .. ' ' .. seq .. ' ' .. ts .. ' ' .. entry_type .. ' '
+    .. (about.subject or '-') .. '\n42["entry:appended",{"n":' .. n
+    .. (acting_session == '' and ',' or ',"session_id":' .. json(acting_session) .. ',') .. told .. ']')
+  return number, epoch, ts
 end

@@ -44,7 +44,7 @@ class MessageRequests:
             self._metrics.sends.labels(exc.code).inc()
             raise
         self._metrics.append_latency.observe(time.monotonic() - began)
-        self._metrics.sends.labels("new" if new else "repeated").inc()
+        (self._metrics.new_sends if new else self._metrics.repeated_sends).inc()
         if new and self._fanout.follows(session.sid, request.conversation_id):
             # The entry may have come over the bus before the ack.
             if self._fanout.has_delivered(request.conversation_id, ack["seq"]):

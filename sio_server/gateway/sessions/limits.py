@@ -16,6 +16,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from sio_server.protocol.errors import MAX_WAIT_MS, RateLimited, RoomgraphError
@@ -82,7 +83,7 @@ class Rate:
     count: int
     period_s: int
 
-    @property
+    @cached_property
     def each_s(self) -> float:
         """How many seconds it takes to earn one again."""
         return self.period_s / self.count
@@ -119,8 +120,12 @@ class Limit:
         `quiet`: it counts on this node only, unless that was so less than QUIET_S ago.
         """
         account = self._account(key, now)
-        reach = self._reach(account, cost, now)
-        wait = max((r - now - rate.period_s for r, rate in zip(reach, self.rates, strict=True)), default=0.0)
+        reach, wait = [], 0.0
+        for until, rate in zip(account.reach, self.rates, strict=True):
+            # What costs more than the rate ever holds is let through when it is full.
+            spent_until = max(until, now) + min(cost, rate.count) * rate.each_s
+            reach.append(spent_until)
+            wait = max(wait, spent_until - now - rate.period_s)
         if wait > 1e-6:
             return wait
         account.reach = reach
@@ -141,13 +146,6 @@ class Limit:
         if account is None:
             account = self.accounts[key] = Account([now] * len(self.rates))
         return account
-
-    def _reach(self, account: Account, cost: int, now: float) -> list[float]:
-        # What costs more than the rate ever holds is let through when it is full.
-        return [
-            max(until, now) + min(cost, rate.count) * rate.each_s
-            for until, rate in zip(account.reach, self.rates, strict=True)
-        ]
 
 
 class Limits:
