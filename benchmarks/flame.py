@@ -46,7 +46,7 @@ class Box:
 
 
 def folded(text: str) -> Box:
-    """The tree of py-spy's raw output: in each line a stack, joined by semicolons, and the number of its samples."""
+    """The tree of py-spy's raw output: in each line a stack, joined by semicolons, and its number of samples."""
     root = Box("all")
     for line in text.splitlines():
         stack, _, samples = line.rpartition(" ")
@@ -74,7 +74,8 @@ def drawn(root: Box, title: str) -> str:
         said = f'<text x="{left + 2:.1f}" y="{top + 12}">{escape(label)}</text>' if fits > 3 else ""
         boxes.append(
             f"<g><title>{escape(box.name)} {share:.1%}</title>"
-            f'<rect x="{left:.1f}" y="{top}" width="{width - 0.5:.1f}" height="{ROW - 1}" fill="{colour}"/>{said}</g>'
+            f'<rect x="{left:.1f}" y="{top}" width="{width - 0.5:.1f}" height="{ROW - 1}" fill="{colour}"/>'
+            f"{said}</g>"
         )
         for child in sorted(box.called.values(), key=lambda child: -child.samples):
             draw(child, left, depth + 1)
