@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from redis import Redis
 
 from benchmarks.load_generator import DATA, BenchmarkError, Generator
 from benchmarks.machine import OTHERS, SERVERS, cpu_seconds, memory_kb, on_cores
@@ -118,12 +119,27 @@ class PeerCluster(LocalCluster):
                 await asyncio.sleep(0.05)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Spent:
-    """CPU seconds of the nodes and of Redis."""
+    """What a server has used: CPU seconds of each node and of Redis, commands of Redis, bytes to and from it."""
 
-    nodes: float
+    each_node: tuple[float, ...]
     redis: float
+    commands: int  # with those that scripts call
+    redis_bytes: int
+
+    @property
+    def nodes(self) -> float:
+        """CPU seconds of all nodes."""
+        return sum(self.each_node)
+
+    def __sub__(self, before: Spent) -> Spent:
+        return Spent(
+            tuple(now - then for now, then in zip(self.each_node, before.each_node, strict=True)),
+            self.redis - before.redis,
+            self.commands - before.commands,
+            self.redis_bytes - before.redis_bytes,
+        )
 
 
 class Contender:
@@ -168,8 +184,15 @@ class Contender:
             raise BenchmarkError(f"{self.kind.name}: {exc.args[0]} has ended; see its log") from None
 
     def spent(self) -> Spent:
-        """CPU seconds until now."""
-        return Spent(cpu_seconds(self.node_pids()), cpu_seconds([self.cluster.pids["redis"]]))
+        """What has been used until now."""
+        with Redis.from_url(self.cluster.redis_url) as redis:
+            counted: dict[str, Any] = redis.info("stats")
+        return Spent(
+            each_node=tuple(cpu_seconds([pid]) for pid in self.node_pids()),
+            redis=cpu_seconds([self.cluster.pids["redis"]]),
+            commands=counted["total_commands_processed"],
+            redis_bytes=counted["total_net_input_bytes"] + counted["total_net_output_bytes"],
+        )
 
     def memory_kb(self) -> tuple[int, int]:
         """RSS and PSS of the nodes."""
@@ -177,11 +200,12 @@ class Contender:
 
     # What clients say
 
-    def add_clients(self, count: int, generator: Generator | None = None) -> None:
-        """Further clients, each of a user of its own, on the nodes in turn."""
+    def add_clients(self, count: int, generator: Generator | None = None, *, nodes: int = 0) -> None:
+        """Further clients, each of a user of its own, on the first `nodes` nodes in turn (0: on all)."""
         generator = generator or self.generator
         for number in range(generator.clients, generator.clients + count):
-            generator.add_client(number % len(self.cluster.ports), self.packet(f"{id(generator):x}-{number}"))
+            server = number % (nodes or len(self.cluster.ports))
+            generator.add_client(server, self.packet(f"{id(generator):x}-{number}"))
 
     def packet(self, user: str) -> str:
         """What a client says first: our servers are the only ones that authenticate."""

@@ -53,13 +53,14 @@ async def measure_once(contender: Contender, fan_out: int, seconds: float, size:
     await generator.run(f"closed {SETTLE_S} {in_flight}")
     before = contender.spent()
     result = await generator.run(f"closed {seconds} {in_flight}")
-    after = contender.spent()
-    nodes, redis = after.nodes - before.nodes, after.redis - before.redis
+    spent = contender.spent() - before
     return {
-        "deliveries_per_cpu_s": result["deliveries"] / nodes,
+        "deliveries_per_cpu_s": result["deliveries"] / spent.nodes,
         "deliveries_per_s": result["deliveries"] / result["seconds"],
-        "node_us_per_message": nodes / result["messages"] * 1e6,
-        "redis_us_per_message": redis / result["messages"] * 1e6,
+        "node_us_per_message": spent.nodes / result["messages"] * 1e6,
+        "redis_us_per_message": spent.redis / result["messages"] * 1e6,
+        "redis_commands_per_message": spent.commands / result["messages"],
+        "redis_bytes_per_message": spent.redis_bytes / result["messages"],
         "bytes_per_delivery": result["bytes"] / result["deliveries"],
         "p50_ms": result["p50_us"] / 1000,
         "p99_ms": result["p99_us"] / 1000,

@@ -87,13 +87,8 @@ class Generator:
 
     async def run(self, line: str, *expected: str) -> Result:
         """Give a command and wait for its answer. Raises BenchmarkError for errors that are not expected."""
-        assert self._process.stdin is not None
+        await self._say(line)
         assert self._process.stdout is not None
-        self.tell(line)
-        said, self._waiting = self._waiting, []
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.stdin.write("".join(said).encode())
-            await self._process.stdin.drain()
         answer = await self._process.stdout.readline()
         if not answer:
             raise BenchmarkError(f"the load generator has ended at: {line}")
@@ -103,6 +98,24 @@ class Generator:
         if errors:
             raise BenchmarkError(f"{line}: {errors}")
         return result
+
+    async def begin(self, line: str) -> asyncio.Task[Result]:
+        """Give a command; its figures come later, at the latest after `stop`."""
+        running = asyncio.create_task(self.run(line))
+        await asyncio.sleep(0)
+        return running
+
+    async def stop(self) -> None:
+        """End a load early."""
+        await self._say("stop")
+
+    async def _say(self, line: str) -> None:
+        self.tell(line)
+        said, self._waiting = self._waiting, []
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write("".join(said).encode())
+            await self._process.stdin.drain()
 
     async def connect(self, first: int, count: int, at_once: int = 20) -> Result:
         """Connect clients; refused ones try again, as clients do. The figures are those of the first try."""

@@ -20,11 +20,12 @@ from sio_server.open_files import raise_open_files
 
 
 def add_common_options(parser: argparse.ArgumentParser, names: Sequence[str], *, rounds: int = 5) -> None:
-    """`--only`, `--rounds`, `--json`."""
+    """`--only`, `--json`, and `--rounds` unless there are none."""
     parser.add_argument(
         "--only", nargs="+", choices=names, default=list(names), metavar="NAME", help=", ".join(names)
     )
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"(default: {rounds})")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, help=f"(default: {rounds})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
 
 

@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -84,7 +85,7 @@ static uint32_t next_id = 1, next_ack = 1;
 static unsigned char mask[4];
 static bool refilling;     /* closed loop: a message that all have is followed by the next */
 static int senders;        /* of each room */
-static bool stdin_ready, stopped;
+static bool stdin_ready, stdin_ended, stopped;
 static struct histogram latency;
 /* Since the command began. */
 static uint64_t messages, deliveries, bytes, acks, refused, repeated, lost, unknown, in_flight, became_ready, failed, closed_count;
@@ -386,7 +387,11 @@ static char *next_line(void) {
     ssize_t got = read(0, lines + lines_size, sizeof lines - lines_size);
     stdin_ready = false;
     if (got < 0 && errno == EAGAIN) return NULL;
-    if (got <= 0) exit(0);
+    if (got <= 0) {
+      stdin_ended = true;
+      epoll_ctl(poller, EPOLL_CTL_DEL, 0, NULL);
+      return NULL;
+    }
     lines_size += got;
   }
 }
@@ -601,6 +606,7 @@ static void carry_out(char *line) {
 
 int main(void) {
   signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* a benchmark that ends in the midst of a load leaves nothing behind */
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -618,6 +624,7 @@ int main(void) {
   for (;;) {
     char *line = next_line();
     if (line) carry_out(line);
+    else if (stdin_ended) return 0;
     else turn(1000);
   }
 }
