@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket as sockets
 import struct
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -14,7 +15,8 @@ from typing import Any, cast
 from aiohttp import hdrs, web
 
 from sio_server.gateway.transport.first_bytes import FirstBytes, Openings, remote_of
-from sio_server.gateway.transport.libraries import detach
+from sio_server.gateway.transport.libraries import detach, listening_sockets
+from sio_server.gateway.transport.outbound_limits import UNSENT_BYTES
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 
 HEADER_S = 5.0  # from the connection, or the first byte of a later request, to the end of the request's header
@@ -220,6 +222,15 @@ def check_frames(request: web.Request, check: Callable[[bytes], bool]) -> None:
     _connection(request).check_frames = check
 
 
+UNSENT_IS_INHERITED = sys.platform == "linux"
+
+
+def bound_unsent(connection: Any) -> None:
+    """Bound what the system may hold of a connection's socket beyond what is on its way."""
+    if hasattr(sockets, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
 def abort_connection(transport: asyncio.Transport | None) -> None:
     """End a connection with RST: otherwise the system would keep what a client does not read, for minutes."""
     if transport is None:
@@ -291,6 +302,12 @@ class HttpRunner(web.AppRunner):
             lingering_time=LINGER_S,
         )
         self._connections = connections
+
+    def bound_unsent(self) -> None:
+        """Bound what the system holds of each connection, which on Linux it inherits from the listening socket."""
+        if UNSENT_IS_INHERITED:
+            for listening in listening_sockets(self):
+                bound_unsent(listening)
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._connections, **self._kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import engineio
 import socketio
 from aiohttp import web
@@ -25,6 +27,7 @@ TOUCHED: dict[type, tuple[str, ...]] = {
         *("_manager", "_messages", "_request_in_progress", "_task_handler", "_loop", "set_parser", "force_close"),
         *("transport", "peername", "connection_lost", "handle_error"),
     ),
+    web.TCPSite: ("_server",),
     socketio.AsyncServer: (
         *("_engineio_server_class", "_handle_eio_connect", "_handle_eio_disconnect", "_handle_eio_message"),
         *("_handle_connect", "_handle_disconnect", "_handle_event", "_send_packet"),
@@ -46,6 +49,12 @@ def missing(touched: dict[type, tuple[str, ...]] = TOUCHED) -> list[str]:
         for name in names
         if not hasattr(owner, name)
     ]
+
+
+def listening_sockets(runner: web.AppRunner) -> list[Any]:
+    """The sockets on which a runner accepts connections."""
+    servers: list[Any] = [getattr(site, "_server", None) for site in runner.sites]
+    return [one for server in servers if server is not None for one in server.sockets]
 
 
 def detach(connection: web.RequestHandler) -> None:

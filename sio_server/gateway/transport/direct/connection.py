@@ -30,7 +30,7 @@ from sio_server.gateway.transport.direct.opening import Opening, Peer
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import PING_TIMEOUT_S
 from sio_server.gateway.transport.frames import MAX_DEPTH
-from sio_server.gateway.transport.http_connections import abort_connection
+from sio_server.gateway.transport.http_connections import UNSENT_IS_INHERITED, abort_connection, bound_unsent
 from sio_server.gateway.transport.inbound import SMALL_FRAGMENT, Fault, Inbound
 from sio_server.gateway.transport.libraries import apply_mask
 from sio_server.gateway.transport.outbound_limits import (
@@ -120,6 +120,8 @@ class Connection(asyncio.Protocol):
             return False
         self._ended = False
         self.peer = Peer(opening)
+        if not UNSENT_IS_INHERITED:
+            bound_unsent(self._transport.get_extra_info("socket"))
         self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
         self._write = self.put_event = self._transport.write
         answer = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket as sockets
 import struct
 from typing import Any
 
@@ -15,9 +14,8 @@ from engineio.async_drivers import aiohttp as engineio_aiohttp
 from sio_server.gateway.transport.client_connection import CLOSE_TIMEOUT_S, FAULT_NOTICE_S
 from sio_server.gateway.transport.close_codes import CloseCode
 from sio_server.gateway.transport.frames import utf8_size
-from sio_server.gateway.transport.http_connections import abort_connection, check_frames
+from sio_server.gateway.transport.http_connections import abort_connection, bound_unsent, check_frames
 from sio_server.gateway.transport.inbound import Fault, Inbound
-from sio_server.gateway.transport.outbound_limits import UNSENT_BYTES
 from sio_server.gateway.transport.stock.frame_heads import FrameHeads
 from sio_server.gateway.transport.stock.outbound import Outbound
 
@@ -49,9 +47,8 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         )
         check_frames(self._request, self._received)
         await self._sock.prepare(self._request)
-        if self._request.transport is not None and hasattr(sockets, "TCP_NOTSENT_LOWAT"):
-            connection = self._request.transport.get_extra_info("socket")
-            connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        if self._request.transport is not None:
+            bound_unsent(self._request.transport.get_extra_info("socket"))
         self._socket.websocket = self
         try:
             await self.handler(self)
