@@ -135,7 +135,7 @@ class Node:
     async def _listen(self) -> None:
         """Accept connections."""
         settings = self._settings
-        self._runner = HttpRunner(self._http.application, self._http.connections, shutdown_timeout=1.0)
+        self._runner = runner = HttpRunner(self._http.application, self._http.connections, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
         try:
@@ -148,6 +148,7 @@ class Node:
             else:
                 advice = f"HOST={settings.host}: {where}. HOST: write an address of this machine, or 0.0.0.0."
             raise SettingsError(advice) from None
+        runner.bound_unsent()
         self._site = site
 
     async def _step(self, work: Coroutine[Any, Any, Any], limit_s: float = STEP_S) -> None:

@@ -53,6 +53,9 @@ _HINTS = {
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
     "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
     "from 8 to 100000",
+    "TRANSPORT": "write direct, or stock for the sockets of the libraries, which cost more",
+    "JOIN_WRITES": "write how many milliseconds an event may wait for the next ones of its conversation, to "
+    "be written with them, from 0 (not at all) to 20",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -107,6 +110,8 @@ class Settings(BaseSettings):
     metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
     max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    transport: Literal["direct", "stock"] = "direct"
+    join_writes: Annotated[float, Field(ge=0, le=20)] = 0
     rate_limit_user: str = "20/second;600/minute"
     rate_limit_marks: str = "60/second;2400/minute"
     rate_limit_events: str = "200/second;6000/minute"

@@ -62,11 +62,13 @@ from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
+from sio_server.gateway.transport.direct.server import DirectServer
 from sio_server.gateway.transport.engine import ConnectionLimits
 from sio_server.gateway.transport.http_connections import HttpConnections
 from sio_server.gateway.transport.inbound import InboundLimits
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
+from sio_server.gateway.transport.stock.server import StockServer
 from sio_server.open_files import raise_open_files
 from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
@@ -87,6 +89,7 @@ from sio_server.users.sign_out import RefusedTokens
 
 REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
+TRANSPORTS: dict[str, type[SocketServer]] = {"direct": DirectServer, "stock": StockServer}
 HTTP_SHARE = 8  # of them, at most an eighth is for HTTP connections that are no websockets
 
 
@@ -325,7 +328,9 @@ class Sockets:
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
         self.resync = Resync(bus, self.fanout, records.members, records.devices)
         self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
-        self.server = SocketServer(bus, self._connection_limits(), self.disconnects.on_disconnected)
+        make_server = TRANSPORTS[core.settings.transport]
+        self.server = make_server(bus, self._connection_limits(), self.disconnects.on_disconnected)
+        bus.join_writes_s = core.settings.join_writes / 1000 if self.server.joins_writes else 0.0
         self.sign_outs = SignOuts(
             bus, sessions, presence.mirror, records.refused_tokens, self.fanout, self.server.end_session
         )
@@ -432,6 +437,7 @@ class Http:
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
             stage = StageRoutes(control, settings.name)
+        hosts = AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host)
         self.application = make_application(
             [
                 HealthRoutes(settings.name, sockets.readiness.report),
@@ -446,7 +452,7 @@ class Http:
                 StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
             ],
-            hosts=AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host),
+            hosts=hosts,
             cors=Cors(AllowedOrigins(settings.allowed_origins)),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
@@ -456,4 +462,5 @@ class Http:
             # Behind proxies of ours every connection comes from one of them.
             lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
         )
+        self.connections.openings = sockets.server.openings(hosts.allows)
         sockets.server.attach(self.application)

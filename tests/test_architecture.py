@@ -48,7 +48,7 @@ PURE = {
     "sio_server.trace.contract": set(),
     "sio_server.dialog.outcome": set(),
     "sio_server.gateway.transport.frames": set(),
-    "sio_server.gateway.transport.frame_heads": set(),
+    "sio_server.gateway.transport.stock.frame_heads": set(),
     "sio_server.gateway.transport.inbound": set(),
     **{
         f"roomgraph.check.{module}": set()

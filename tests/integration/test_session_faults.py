@@ -15,7 +15,7 @@ from sio_server.gateway.sessions import mirror as mirror_module
 from sio_server.gateway.sessions import sign_out as sign_out_module
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.session import Session
-from sio_server.gateway.transport.websocket import DropReason
+from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.keys import LAST_END_MS, node_sessions, user_last_end, user_sessions
 from sio_server.tasks import Supervisor

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sio_server.gateway.transport.frame_heads import FrameHead, FrameHeads
 from sio_server.gateway.transport.inbound import (
     BYTES,
     BYTES_WITHOUT_SESSION,
@@ -17,6 +16,7 @@ from sio_server.gateway.transport.inbound import (
     Inbound,
     InboundLimits,
 )
+from sio_server.gateway.transport.stock.frame_heads import FrameHead, FrameHeads
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from tests.faults.raw_websocket import CLOSE, PING, PONG, TEXT, frame
 

@@ -6,7 +6,8 @@ import asyncio
 
 from engineio.packet import MESSAGE, Packet
 
-from sio_server.gateway.transport.outbound import MAX_ANSWERS, MAX_EVENT_BYTES, STALL_S, Outbound, event_frame
+from sio_server.gateway.transport.outbound_limits import MAX_ANSWERS, MAX_EVENT_BYTES, STALL_S
+from sio_server.gateway.transport.stock.outbound import Outbound, event_frame
 
 FRAME = event_frame("x" * 9_999)  # with the engine's type 10,000 bytes
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.sessions.registry import Sessions
-from sio_server.gateway.transport.websocket import DropReason
+from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.clock import iso_time
 from sio_server.store.connection import redis_errors

@@ -25,7 +25,7 @@ class AdmissionQueue:
         self._serving = asyncio.Semaphore(concurrent)
         self._pending = 0  # handshakes that have begun
         self._max_pending = max_pending
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Callable[[], bool]] = deque()
         self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
         self._closed = False
@@ -35,11 +35,25 @@ class AdmissionQueue:
         """How many connections wait to be admitted."""
         return len(self._waiting)
 
+    def line_up(self, admit: Callable[[], bool]) -> None:
+        """A new connection: call `admit` when there is time for its handshake.
+
+        It returns False when the connection is gone: then the next one is admitted at once.
+        """
+        self._waiting.append(admit)
+        self._arrived.set()
+
     async def enter(self) -> None:
         """A new connection: wait until there is time for its handshake."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        self._arrived.set()
+
+        def admit() -> bool:
+            if turn.done():
+                return False
+            turn.set_result(None)
+            return True
+
+        self.line_up(admit)
         await turn
 
     @asynccontextmanager
@@ -66,8 +80,6 @@ class AdmissionQueue:
             while self._pending >= self._max_pending:
                 self._has_room.clear()
                 await self._has_room.wait()
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            if self._waiting.popleft()():
                 # By then its handshake may have begun, and be counted.
                 await asyncio.sleep(PACE_S)

@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import socket as sockets
 import struct
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import hdrs, web
 
+from sio_server.gateway.transport.first_bytes import FirstBytes, Openings, remote_of
+from sio_server.gateway.transport.libraries import detach, listening_sockets
+from sio_server.gateway.transport.outbound_limits import UNSENT_BYTES
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 
 HEADER_S = 5.0  # from the connection, or the first byte of a later request, to the end of the request's header
@@ -36,16 +40,17 @@ class HttpConnections:
 
     def __init__(self, limit: int, address_of: Callable[[str | None], str] = lambda peer: "") -> None:
         """`address_of`: the address to which a peer is counted; "" if it must not be limited by it."""
+        self.openings: Openings | None = None  # what takes over the connections that open a websocket
         self._limit = limit
         self._address_limit = max(1, limit // ADDRESS_SHARE)
         self._address_of = address_of
-        self._open: dict[HttpConnection, str] = {}  # with the address, oldest first
+        self._open: dict[AnyConnection, str] = {}  # with the address, oldest first
         self._of_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, connection: HttpConnection) -> None:
+    def admit(self, connection: AnyConnection) -> None:
         """Count a connection from now on; close it, or another one, when there are too many."""
         peer = connection.peername
         address = self._address_of(peer[0] if isinstance(peer, tuple) else None)
@@ -56,13 +61,18 @@ class HttpConnections:
         elif len(self._open) > self._limit:
             self._make_room(list(self._open))
 
-    def release(self, connection: HttpConnection) -> None:
+    def release(self, connection: AnyConnection) -> None:
         """Count a connection no longer."""
         address = self._open.pop(connection, None)
         if address is not None:
             self._of_address[address] -= 1
             if not self._of_address[address]:
                 del self._of_address[address]
+
+    @staticmethod
+    def is_late(seconds: float) -> bool:
+        """Whether a request's header has taken too long."""
+        return seconds >= HEADER_S - CHECK_S
 
     async def run(self) -> None:
         """Close connections that take too long, until cancelled."""
@@ -75,13 +85,13 @@ class HttpConnections:
                 if connection.overdue(now, idle_s):
                     self._end(connection)
 
-    def _make_room(self, candidates: list[HttpConnection]) -> None:
+    def _make_room(self, candidates: list[AnyConnection]) -> None:
         *others, newest = candidates
         idle = [one for one in others if one.idle]
         kept_alive = [one for one in idle if one.has_asked]
         self._end(min(kept_alive or idle or [newest], key=lambda one: one.active_at))
 
-    def _end(self, connection: HttpConnection) -> None:
+    def _end(self, connection: AnyConnection) -> None:
         self.release(connection)
         connection.end()
 
@@ -95,6 +105,7 @@ class HttpConnection(web.RequestHandler):
         self.check_frames: Callable[[bytes], bool] | None = None
         self._request_since: float | None = None
         self._header_since: float | None = None
+        self._begun = b""  # of a header that may open a websocket
         self.active_at = self._loop.time()
         self.has_asked = False  # a whole header has come
 
@@ -112,9 +123,9 @@ class HttpConnection(web.RequestHandler):
             return now - self._request_since >= REQUEST_S
         self._request_since = None
         if not self.has_asked:
-            return now - self.active_at >= HEADER_S - CHECK_S
+            return self.connections.is_late(now - self.active_at)
         if self._header_since is not None:
-            return now - self._header_since >= HEADER_S - CHECK_S
+            return self.connections.is_late(now - self._header_since)
         return now - self.active_at >= idle_s
 
     def end(self) -> None:
@@ -157,6 +168,12 @@ class HttpConnection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        openings = self.connections.openings
+        between_requests = self.has_asked and self.idle and (self._begun or self._header_since is None)
+        if openings is not None and between_requests:
+            data, self._begun = self._begun + data, b""
+            if self._became_websocket(data, openings):
+                return
         super().data_received(data)
         if not self.idle:
             self.has_asked = True
@@ -165,10 +182,27 @@ class HttpConnection(web.RequestHandler):
         elif self.has_asked and data and self._header_since is None:
             self._header_since = self._loop.time()
 
+    def _became_websocket(self, data: bytes, openings: Openings) -> bool:
+        """Whether a later request is none of aiohttp's: proxies open websockets on connections that they keep."""
+        transport = cast(asyncio.Transport, self.transport)
+        if transport is None or transport.is_closing():
+            return False
+        if openings.take(data, transport, remote_of(self.peername)):
+            detach(self)
+            return True
+        if openings.may_be(data):
+            self._begun = data
+            self._header_since = self._header_since or self._loop.time()
+            return True
+        return False
+
     def set_parser(self, parser: Any, data_received_cb: Callable[[], None] | None = None) -> None:
         if self.check_frames is not None:
             parser = _CheckedParser(parser, self.check_frames)
         super().set_parser(parser, data_received_cb)
+
+
+AnyConnection = HttpConnection | FirstBytes
 
 
 @contextlib.contextmanager
@@ -186,6 +220,15 @@ def uncounted(request: web.Request) -> Iterator[None]:
 def check_frames(request: web.Request, check: Callable[[bytes], bool]) -> None:
     """Call `check` with what the websocket receives that the request opens; it is parsed if that returns True."""
     _connection(request).check_frames = check
+
+
+UNSENT_IS_INHERITED = sys.platform == "linux"
+
+
+def bound_unsent(connection: Any) -> None:
+    """Bound what the system may hold of a connection's socket beyond what is on its way."""
+    if hasattr(sockets, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def abort_connection(transport: asyncio.Transport | None) -> None:
@@ -235,10 +278,14 @@ class _Server(web.Server):
     def __init__(self, server: web.Server, connections: HttpConnections, **options: Any) -> None:
         request_factory = partial(server.request_factory, _cls=_Request)  # type: ignore[call-arg]
         super().__init__(server.request_handler, request_factory=request_factory)
+        self._bounds = connections
         self._make_connection = partial(HttpConnection, self, connections, loop=self._loop, **options)
 
-    def __call__(self) -> web.RequestHandler:
-        return self._make_connection()
+    def __call__(self) -> Any:
+        openings = self._bounds.openings
+        if openings is None:
+            return self._make_connection()
+        return FirstBytes(self._bounds, openings, self._make_connection)
 
 
 class HttpRunner(web.AppRunner):
@@ -255,6 +302,12 @@ class HttpRunner(web.AppRunner):
             lingering_time=LINGER_S,
         )
         self._connections = connections
+
+    def bound_unsent(self) -> None:
+        """Bound what the system holds of each connection, which on Linux it inherits from the listening socket."""
+        if UNSENT_IS_INHERITED:
+            for listening in listening_sockets(self):
+                bound_unsent(listening)
 
     async def _make_server(self) -> web.Server:
         return _Server(await super()._make_server(), self._connections, **self._kwargs)

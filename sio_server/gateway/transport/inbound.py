@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sio_server.gateway.transport.close_codes import CloseCode
-from sio_server.gateway.transport.frame_heads import FrameHeads
-from sio_server.gateway.transport.frames import utf8_size
 
 SMALL_FRAGMENT = 1024  # bytes; a message in smaller pieces is counted by the piece
-EVENT = "42"  # Engine.IO: a message; Socket.IO: an event
 
 
 class Rate(NamedTuple):
@@ -57,58 +54,108 @@ class Fault(NamedTuple):
     reason: str
 
 
+NOT_MASKED = Fault(CloseCode.PROTOCOL_ERROR, "a client must mask its frames")
+TOO_MANY_MESSAGES = Fault(CloseCode.POLICY_VIOLATION, "too many messages")
+TOO_MANY_BYTES = Fault(CloseCode.POLICY_VIOLATION, "too many bytes")
+
+
+class FrameHead(Protocol):
+    """What the first bytes of a frame say."""
+
+    @property
+    def masked(self) -> bool: ...
+    @property
+    def control(self) -> bool: ...
+    @property
+    def final(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
+
+
 class Budget:
     """A rate in use: it is spent, and earned again evenly."""
 
-    def __init__(self, rate: Rate | None, now: float) -> None:
+    __slots__ = ("_at", "_left", "_rate")
+
+    def __init__(self, rate: Rate, now: float) -> None:
         self._rate = rate
-        self._left = rate.burst if rate else 0.0
+        self._left = rate.burst
         self._at = now
 
     def spend(self, cost: float, now: float) -> bool:
         """Spend; False when there is not enough left."""
-        if self._rate is None:
-            return True
-        self._left = min(self._rate.burst, self._left + (now - self._at) * self._rate.per_s) - cost
+        burst, per_s = self._rate
+        left = self._left + (now - self._at) * per_s
+        self._left = left = (left if left < burst else burst) - cost
         self._at = now
-        return self._left >= 0
+        return left >= 0
 
 
 class Inbound:
     """Judges what one client sends.
 
-    `received` is asked about bytes when they arrive, before anything parses them: parsing many small frames takes
-    long, and the parser does not yield. `message` is asked about each whole message when its turn has come, since
-    the limit depends on whether the connection has a session by then. Times are monotonic, in seconds.
+    Frames are judged when their bytes have arrived, before anything answers them, since a buffer may hold many
+    small ones. Whole messages are judged when their turn has come, since the limit depends on whether the
+    connection has a session by then. Times are monotonic, in seconds.
     """
 
-    def __init__(self, limits: InboundLimits, now: float) -> None:
-        self._heads = FrameHeads()
-        self._control = Budget(CONTROL, now)
-        self._messages_without_session = Budget(MESSAGES_WITHOUT_SESSION, now)
-        self._bytes_without_session = Budget(BYTES_WITHOUT_SESSION, now)
-        self._events = Budget(limits.events, now)
-        self._bytes = Budget(limits.bytes, now)
+    __slots__ = ("_bytes", "_bytes_without_session", "_control", "_events", "_limits", "_messages_without_session")
 
-    def received(self, data: bytes, now: float) -> Fault | None:
-        """Bytes have arrived."""
-        for head in self._heads.feed(data):
+    def __init__(self, limits: InboundLimits) -> None:
+        self._limits = limits
+        # Each begins with its first use.
+        self._control: Budget | None = None
+        self._messages_without_session: Budget | None = None
+        self._bytes_without_session: Budget | None = None
+        self._events: Budget | None = None
+        self._bytes: Budget | None = None
+
+    def control(self, now: float) -> Fault | None:
+        """A control frame has arrived, or a small fragment of a message."""
+        if self._spend_control(now):
+            return None
+        return Fault(CloseCode.POLICY_VIOLATION, "too many websocket pings, pongs or fragments")
+
+    def heads(self, heads: Iterable[FrameHead], now: float) -> Fault | None:
+        """The heads of frames have arrived."""
+        for head in heads:
             if not head.masked:
-                return Fault(CloseCode.PROTOCOL_ERROR, "a client must mask its frames")
+                return NOT_MASKED
             small = head.control or (not head.final and head.size < SMALL_FRAGMENT)
-            if small and not self._control.spend(1, now):
-                return Fault(CloseCode.POLICY_VIOLATION, "too many websocket pings, pongs or fragments")
+            if small and (fault := self.control(now)):
+                return fault
         return None
 
-    def message(self, text: str, *, session: bool, now: float) -> Fault | None:
-        """A text message is about to be handled, on a connection that has a session or not."""
-        size = utf8_size(text)
-        if session:
-            within_bytes = self._bytes.spend(size, now)
-            within_count = (self._events if text.startswith(EVENT) else self._control).spend(1, now)
-        else:
+    def message(self, size: int, *, event: bool, session: bool, now: float) -> Fault | None:
+        """A text message of `size` bytes is about to be handled, on a connection that has a session or not."""
+        if not session:
+            if self._bytes_without_session is None or self._messages_without_session is None:
+                self._bytes_without_session = Budget(BYTES_WITHOUT_SESSION, now)
+                self._messages_without_session = Budget(MESSAGES_WITHOUT_SESSION, now)
             within_bytes = self._bytes_without_session.spend(size, now)
             within_count = self._messages_without_session.spend(1, now)
+        else:
+            within_bytes = self._spend_bytes(size, now)
+            within_count = self._spend_event(now) if event else self._spend_control(now)
         if within_bytes and within_count:
             return None
-        return Fault(CloseCode.POLICY_VIOLATION, "too many messages" if within_bytes else "too many bytes")
+        return TOO_MANY_MESSAGES if within_bytes else TOO_MANY_BYTES
+
+    def _spend_control(self, now: float) -> bool:
+        if self._control is None:
+            self._control = Budget(CONTROL, now)
+        return self._control.spend(1, now)
+
+    def _spend_event(self, now: float) -> bool:
+        if self._events is None:
+            if self._limits.events is None:
+                return True
+            self._events = Budget(self._limits.events, now)
+        return self._events.spend(1, now)
+
+    def _spend_bytes(self, size: int, now: float) -> bool:
+        if self._bytes is None:
+            if self._limits.bytes is None:
+                return True
+            self._bytes = Budget(self._limits.bytes, now)
+        return self._bytes.spend(size, now)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-
-from aiohttp import web
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from sio_server.gateway.transport.refusal_log import RefusalLog
 from sio_server.protocol.errors import ErrorCode, Refused
 
 log = logging.getLogger(__name__)
+
+
+class Request(Protocol):
+    """What is asked of a request."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def scheme(self) -> str: ...
 
 
 class AllowedOrigins:
@@ -26,19 +34,23 @@ class AllowedOrigins:
         """Whether the operator has listed this origin, or all."""
         return "*" in self._allowed or origin in self._allowed
 
-    def check(self, request: web.Request) -> None:
-        """Raise Refused if the request is of a page that may not connect; programs send no origin."""
+    def allows(self, request: Request) -> bool:
+        """Whether the request is of a page that may connect; programs send no origin."""
         origin = request.headers.get("Origin")
-        if origin is None or self.is_listed(origin) or (not self._allowed and origin in _own(request)):
+        return origin is None or self.is_listed(origin) or (not self._allowed and origin in _own(request))
+
+    def check(self, request: Request) -> None:
+        """Raise Refused if the request is of a page that may not connect."""
+        if self.allows(request):
             return
-        self._refusals.warn(origin)
+        self._refusals.warn(request.headers["Origin"])
         raise Refused(
             ErrorCode.ORIGIN_NOT_ALLOWED,
             "pages of this origin may not connect to this server; its operator can add it to ALLOWED_ORIGINS",
         )
 
 
-def _own(request: web.Request) -> set[str]:
+def _own(request: Request) -> set[str]:
     """The origin of the node's own page, also behind a proxy; no page can set these headers."""
     host = request.headers.get("Host", "")
     own = {f"{scheme}://{host}" for scheme in (request.scheme, _first(request, "X-Forwarded-Proto")) if scheme}
@@ -48,5 +60,5 @@ def _own(request: web.Request) -> set[str]:
     return own
 
 
-def _first(request: web.Request, header: str) -> str:
+def _first(request: Request, header: str) -> str:
     return request.headers.get(header, "").partition(",")[0].strip()

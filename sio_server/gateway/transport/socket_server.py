@@ -6,20 +6,19 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Coroutine
-from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import socketio
 
 from sio_server.gateway.transport.admission import AdmissionQueue
+from sio_server.gateway.transport.client_connection import CLOSE_TIMEOUT_S, ClientConnection
 from sio_server.gateway.transport.close_codes import CloseCode
-from sio_server.gateway.transport.engine import ConnectionLimits, Engine, engine_log, is_gone
+from sio_server.gateway.transport.drop_reasons import DropReason
+from sio_server.gateway.transport.engine import ConnectionLimits, engine_log
+from sio_server.gateway.transport.first_bytes import Openings
 from sio_server.gateway.transport.frames import MAX_DEPTH, is_too_deep, utf8_size
 from sio_server.gateway.transport.inbound import Fault
-from sio_server.gateway.transport.outbound import Outbound
 from sio_server.gateway.transport.packets import NotJson, TextPacket
-from sio_server.gateway.transport.watchdog import Watchdog
-from sio_server.gateway.transport.websocket import CLOSE_TIMEOUT_S, ClientWebSocket, DropReason
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.tasks import end_tasks
@@ -30,7 +29,23 @@ GOODBYE_S = 0.1
 
 _EVENT_WITH_ACK = re.compile(r"2(?:/,)?([0-9]{1,15})")
 _CONNECT = re.compile(r"0(?![/])|0/,")
-_RESERVED = frozenset({"connect", "disconnect", "connect_error"})
+RESERVED = frozenset({"connect", "disconnect", "connect_error"})  # the library calls its own handlers by these
+
+
+class SessionWatch(Protocol):
+    """Ends connections that wait too long for something; `run` is for the caller to keep running."""
+
+    def watch_for_session(self, eio_sid: str) -> None:
+        """The connection has no session: it must ask for one in time."""
+        ...
+
+    def forget(self, eio_sid: str) -> None:
+        """The connection has asked for a session, or has ended."""
+        ...
+
+    async def run(self) -> None:
+        """Watch, until cancelled."""
+        ...
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -39,14 +54,19 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     The namespace that is registered for `/` has a coroutine `after_connect(sid)`. It is awaited when a session is
     connected, before the next packet of its client is read: the first event finds the session complete.
 
-    `watchdog.run` and `admission.run` are for the caller to keep running.
+    `watchdog.run` and `admission.run` are for the caller to keep running. A transport is a subclass.
     """
+
+    watchdog: SessionWatch
+    engine_class: type
+    joins_writes = False  # whether frames of this transport may be joined as bytes
 
     def __init__(
         self,
         manager: socketio.AsyncRedisManager,
         limits: ConnectionLimits,
         on_dropped: Callable[[str | None, DropReason], None],
+        **engine_options: Any,
     ) -> None:
         """`on_dropped` is called when the node has ended a connection, with its session if it had one."""
         self.admission = AdmissionQueue()
@@ -57,14 +77,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             # True, the default, would run one client's events at the same time and lose their order.
             async_handlers=False,
             limits=limits,
-            admission=self.admission,
-            on_fault=self._on_fault,
-            on_queue_full=self._on_queue_full,
-        )
-        self.watchdog = Watchdog(
-            self.eio.sockets,
-            on_stalled=partial(self._drop, reason=DropReason.NOT_READING),
-            on_no_session=lambda eio_sid: self._spawn(self._close_without_session(eio_sid)),
+            **engine_options,
         )
         self._on_dropped = on_dropped
         self._closing: set[asyncio.Task[None]] = set()
@@ -96,54 +109,57 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         await asyncio.sleep(GOODBYE_S)
         await self._close(eio_sid)
 
+    # What a transport knows
+
+    def recipient(self, eio_sid: str) -> Any:
+        """Where events for a connection are put: an object with `eio_sid` and `put_event(frame)`."""
+        raise NotImplementedError
+
+    def event_frame(self, text: bytes) -> Any:
+        """The frame of a text packet, such as `42["name",{}]`, once for all recipients."""
+        raise NotImplementedError
+
+    def openings(self, allows_host: Callable[[str], bool]) -> Openings | None:
+        """What takes connections over before aiohttp sees them; `allows_host` judges Host headers."""
+        return None
+
+    def _connection(self, eio_sid: str) -> ClientConnection | None:
+        """The websocket of a connection, from its opening to its end."""
+        raise NotImplementedError
+
     # Ending connections
 
-    def _on_queue_full(self, queue: Outbound) -> None:
-        self._drop(queue.eio_sid, DropReason.TOO_FAR_BEHIND)
-
-    def _on_fault(self, websocket: ClientWebSocket, fault: Fault) -> None:
-        if fault.code == CloseCode.POLICY_VIOLATION:
-            self._on_dropped(self.manager.sid_from_eio_sid(websocket.eio_sid, "/"), DropReason.FLOODING)
-        self._spawn(websocket.end(fault))
-
-    def _drop(self, eio_sid: str, reason: DropReason) -> None:
+    def drop(self, connection: ClientConnection, reason: DropReason) -> None:
         """End a connection that cannot be told why: that would wait behind what is not read."""
-        websocket = self._websocket(eio_sid)
-        if websocket is not None:
-            websocket.abort()
-            self._on_dropped(self.manager.sid_from_eio_sid(eio_sid, "/"), reason)
+        connection.abort()
+        self._on_dropped(connection.sid, reason)
 
-    async def _close_without_session(self, eio_sid: str) -> None:
-        socket = self.eio.sockets.get(eio_sid)
-        websocket = self._websocket(eio_sid)
-        if websocket is not None:
+    def on_fault(self, connection: ClientConnection, fault: Fault) -> None:
+        """A client has made a mistake for which its connection ends."""
+        if fault.code == CloseCode.POLICY_VIOLATION:
+            self._on_dropped(connection.sid, DropReason.FLOODING)
+
+    def close_without_session(self, eio_sid: str) -> None:
+        """End a connection whose client has not asked for a session in time."""
+        connection = self._connection(eio_sid)
+        if connection is not None:
             self._on_dropped(None, DropReason.NO_CONNECT)
-            await websocket.refuse("no CONNECT within 5 s")
-        elif socket is not None:
-            await socket.close(wait=False, abort=True)  # its websocket was never opened
+            self._spawn(connection.refuse("no CONNECT within 5 s"))
 
     async def _send_away(self, eio_sid: str) -> None:
         await self._close(eio_sid, CloseCode.GOING_AWAY, "go to another node")
 
     async def _close(self, eio_sid: str, code: CloseCode = CloseCode.DONE, reason: str = "") -> None:
         """End a connection, with the engine's goodbye when the client still reads."""
-        websocket = self._websocket(eio_sid)
-        if websocket is None:
+        connection = self._connection(eio_sid)
+        if connection is None:
             return  # it ends by itself at this moment
         # In a task of its own: the end of a session may swallow a cancellation, and a caller that closes many
         # connections must not wait for one of them for ever.
-        goodbye = asyncio.create_task(self._say_goodbye(self.eio.sockets[eio_sid], websocket, code, reason))
+        goodbye = asyncio.create_task(connection.goodbye(code, reason))
         await asyncio.wait({goodbye}, timeout=CLOSE_TIMEOUT_S)
-        websocket.abort()
+        connection.abort()
         await end_tasks([goodbye], patience_s=CLOSE_TIMEOUT_S)
-
-    async def _say_goodbye(self, socket: Any, websocket: ClientWebSocket, code: CloseCode, reason: str) -> None:
-        await socket.close(reason=self.eio.reason.SERVER_DISCONNECT)
-        await websocket.close(code, reason)
-
-    def _websocket(self, eio_sid: str) -> ClientWebSocket | None:
-        websocket: ClientWebSocket | None = getattr(self.eio.sockets.get(eio_sid), "websocket", None)
-        return websocket
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="connection-ending")
@@ -153,47 +169,42 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     # What python-socketio calls
 
     def _engineio_server_class(self) -> type:
-        return Engine
-
-    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        await super()._handle_eio_connect(eio_sid, environ)
-        self.eio.sockets[eio_sid].queue.eio_sid = eio_sid
-        self.watchdog.watch_for_session(eio_sid)
-
-    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        self.watchdog.forget(eio_sid)
-        await super()._handle_eio_disconnect(eio_sid, reason)
+        return self.engine_class
 
     async def _handle_disconnect(self, eio_sid: str, namespace: str, reason: str | None = None) -> None:
-        websocket = self._websocket(eio_sid)
-        if websocket is not None:
-            websocket.has_session = False
+        connection = self._connection(eio_sid)
+        if connection is not None:
+            connection.sid = None
         await super()._handle_disconnect(eio_sid, namespace, reason)
-        if eio_sid in self.environ:  # the connection is still there
+        if self._connection(eio_sid) is not None:
             self.watchdog.watch_for_session(eio_sid)
 
     async def _handle_connect(self, eio_sid: str, namespace: str, data: Any) -> None:
         self.watchdog.forget(eio_sid)
-        request = self.environ[eio_sid]["aiohttp.request"]
-        async with self.admission.handshake(lambda: is_gone(request)) as served:
+        connection = self._connection(eio_sid)
+        if connection is None:
+            return
+        async with self.admission.handshake(lambda: connection.gone) as served:
             if served:
-                await self._connect(eio_sid, namespace, data)
+                await self._connect(connection, namespace, data)
 
-    async def _connect(self, eio_sid: str, namespace: str, data: Any) -> None:
+    async def _connect(self, connection: ClientConnection, namespace: str, data: Any) -> None:
+        eio_sid = connection.eio_sid
         if namespace in (None, "/"):
-            await super()._handle_connect(eio_sid, namespace, data)
+            await self._begin_session(eio_sid, data)
         else:
             error = Refused(ErrorCode.NOT_SUPPORTED, "there is no such namespace: connect to /")
             await self._refuse_connect(eio_sid, error, namespace)
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         if sid and self.manager.is_connected(sid, namespace or "/"):
-            websocket = self._websocket(eio_sid)
-            if websocket is not None:
-                websocket.has_session = True
+            connection.sid = sid
             await self.namespace_handlers["/"].after_connect(sid)
         elif self.manager.sid_from_eio_sid(eio_sid, "/") is None:
             # Refused: the connection serves nothing any more.
             await self._close(eio_sid, reason="the handshake was refused")
+
+    async def _begin_session(self, eio_sid: str, data: Any) -> None:
+        await super()._handle_connect(eio_sid, "/", data)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if isinstance(data, str) and utf8_size(data) > MAX_FRAME_BYTES:
@@ -204,20 +215,15 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             what = f"nested deeper than {MAX_DEPTH} levels"
             await self._refuse_unread(eio_sid, data, ErrorCode.INVALID_PAYLOAD, what)
             return
-        socket = self.eio.sockets.get(eio_sid)
-        while socket is not None and not socket.closed and socket.queue.unread:
-            await socket.queue.change()  # a client that does not read its answers is not read from either
-        if socket is not None and socket.queue.ended:
-            return  # it was disconnected for that: its requests need no answer any more
         try:
             await super()._handle_eio_message(eio_sid, data)
         except NotJson:
             await self._refuse_unread(eio_sid, data, ErrorCode.INVALID_PAYLOAD, "the payload: should be JSON")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
             log.info("a malformed packet ends the connection: error=%s", type(exc).__name__)
-            websocket = self._websocket(eio_sid)
-            if websocket is not None:
-                websocket.fail(Fault(CloseCode.PROTOCOL_ERROR, "not a packet of Socket.IO"))
+            connection = self._connection(eio_sid)
+            if connection is not None:
+                connection.fail(Fault(CloseCode.PROTOCOL_ERROR, "not a packet of Socket.IO"))
 
     async def _handle_event(self, eio_sid: str, namespace: str, id: int | None, data: Any) -> None:
         if not isinstance(data, list) or not data:
@@ -226,7 +232,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
                 await self._ack(eio_sid, id, Refused(ErrorCode.INVALID_PAYLOAD, what))
             return
         # A client may send any name, also those by which the library calls its own handlers.
-        if not isinstance(data[0], str) or data[0] in _RESERVED:
+        if not isinstance(data[0], str) or data[0] in RESERVED:
             if id is not None:
                 await self._ack(eio_sid, id, Refused(ErrorCode.UNKNOWN_EVENT, "there is no such event"))
             return

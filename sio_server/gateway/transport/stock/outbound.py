@@ -10,11 +10,13 @@ from typing import Any
 from engineio.packet import MESSAGE
 from engineio.packet import Packet as EnginePacket
 
-MAX_EVENT_BYTES = 1024 * 1024  # of events that the transport has not accepted yet
-MAX_ANSWER_BYTES = 256 * 1024  # of answers; while more wait, nothing is read from the client
-MAX_ANSWERS = 100
-MIN_RATE = 1024  # bytes a second that a client must read while something waits for it
-STALL_S = 3.0  # over how long that is measured
+from sio_server.gateway.transport.outbound_limits import (
+    MAX_ANSWER_BYTES,
+    MAX_ANSWERS,
+    MAX_EVENT_BYTES,
+    MIN_RATE,
+    STALL_S,
+)
 
 
 def event_frame(text: str) -> EnginePacket:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sio_server.gateway.transport.websocket import ClientWebSocket
+from sio_server.gateway.transport.stock.websocket import ClientWebSocket
 
 CONNECT_S = 5.0  # a connection without a session for so long is closed
 CHECK_S = 0.5

@@ -5,45 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import socket as sockets
 import struct
-from enum import StrEnum
 from typing import Any
 
 from aiohttp import WSMsgType, web
 from engineio.async_drivers import aiohttp as engineio_aiohttp
 
+from sio_server.gateway.transport.client_connection import CLOSE_TIMEOUT_S, FAULT_NOTICE_S
 from sio_server.gateway.transport.close_codes import CloseCode
-from sio_server.gateway.transport.http_connections import abort_connection, check_frames
+from sio_server.gateway.transport.frames import utf8_size
+from sio_server.gateway.transport.http_connections import abort_connection, bound_unsent, check_frames
 from sio_server.gateway.transport.inbound import Fault, Inbound
-from sio_server.gateway.transport.outbound import Outbound
-
-# What the system may hold of a connection beyond what is on its way: the rest stays where it is counted.
-UNSENT_BYTES = 64 * 1024
-CLOSE_TIMEOUT_S = 1.0
-FAULT_NOTICE_S = 0.2  # between the close frame and the end of a connection that is not read from any more
+from sio_server.gateway.transport.stock.frame_heads import FrameHeads
+from sio_server.gateway.transport.stock.outbound import Outbound
 
 # Engine.IO: close, ping, pong, or a message that is a text packet of Socket.IO: connect, disconnect, event, ack.
 _PACKET = re.compile(r"[123]|4[0123]")
 _ENDS = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR})
 
 
-class DropReason(StrEnum):
-    """Why the node has ended a connection."""
-
-    TOO_FAR_BEHIND = "too_far_behind"  # more waits for the client than is kept for one
-    NOT_READING = "not_reading"  # something waits for the client, and it reads next to nothing
-    NO_CONNECT = "no_connect"  # the connection has no session, and the client does not ask for one
-    FLOODING = "flooding"  # the client sends more frames or bytes than any client needs
-
-
 class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
     """The engine's websocket, without compression (90 kB a connection), that ends on what is no packet of ours.
 
-    `has_session` is set by the Socket.IO server: more is accepted then.
+    `sid`, the session's, is set by the Socket.IO server: more is accepted then.
     """
 
-    has_session = False
+    sid: str | None = None
     _ended = False
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
@@ -52,16 +39,16 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         # The engine's socket does not know its websocket, but closing one for good needs both.
         self._socket = self.handler.__self__
         self._queue: Outbound = self._socket.queue
-        self._inbound = Inbound(self.server.inbound_limits, self._loop.time())
+        self._inbound = Inbound(self.server.inbound_limits)
+        self._heads = FrameHeads()
         # Pings are answered here and not by aiohttp, which would answer any number of them without yielding.
         self._sock = web.WebSocketResponse(
             max_msg_size=self.server.max_http_buffer_size, compress=False, autoping=False
         )
         check_frames(self._request, self._received)
         await self._sock.prepare(self._request)
-        if self._request.transport is not None and hasattr(sockets, "TCP_NOTSENT_LOWAT"):
-            connection = self._request.transport.get_extra_info("socket")
-            connection.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        if self._request.transport is not None:
+            bound_unsent(self._request.transport.get_extra_info("socket"))
         self._socket.websocket = self
         try:
             await self.handler(self)
@@ -76,6 +63,16 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
     def eio_sid(self) -> str:
         """The engine's id of the connection."""
         return str(self._socket.sid)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has closed the connection."""
+        return self._request.transport is None or self._request.transport.is_closing()
+
+    async def goodbye(self, code: CloseCode, reason: str) -> None:
+        """End the session and the connection in order, with the engine's own goodbye."""
+        await self._socket.close(reason=self.server.reason.SERVER_DISCONNECT)
+        await self.close(code, reason)
 
     def abort(self) -> None:
         """End the connection at once, also when the client does not read; forget what waits for it."""
@@ -131,7 +128,10 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
                 raise OSError("the websocket has ended")
             if message.type is WSMsgType.TEXT and not self._ended:
                 fault = _no_packet(message.data) or self._inbound.message(
-                    message.data, session=self.has_session, now=self._loop.time()
+                    utf8_size(message.data),
+                    event=message.data.startswith("42"),
+                    session=self.sid is not None,
+                    now=self._loop.time(),
                 )
                 if fault is None:
                     return str(message.data)
@@ -146,7 +146,7 @@ class ClientWebSocket(engineio_aiohttp.WebSocket):  # type: ignore[misc]
         """Bytes have arrived: whether they are to be parsed."""
         if self._ended:
             return False
-        fault = self._inbound.received(data, self._loop.time())
+        fault = self._inbound.heads(self._heads.feed(data), self._loop.time())
         if fault is not None:
             self.fail(fault)
         return fault is None

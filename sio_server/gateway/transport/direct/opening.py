@@ -1,0 +1,139 @@
+"""The HTTP request that opens a websocket for Socket.IO, read from the first bytes of a connection."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Callable
+from urllib.parse import parse_qs
+
+from multidict import CIMultiDict
+
+from sio_server.gateway.transport.engine import PATH
+from sio_server.gateway.transport.origins import AllowedOrigins
+
+MAX_HEAD_BYTES = 16 * 1024
+_BEGIN = f"GET {PATH}?".encode()
+_USUAL_QUERY = "EIO=4&transport=websocket"
+_KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_ONCE = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "origin")
+
+
+class Opening:
+    """An opening that is in order. It has what a handshake and the check of origins ask of aiohttp's requests."""
+
+    __slots__ = ("accept", "early", "headers", "remote", "scheme")
+
+    def __init__(self, headers: CIMultiDict[str], accept: str, early: bytes, remote: str | None) -> None:
+        self.headers = headers
+        self.accept = accept  # the value of Sec-WebSocket-Accept
+        self.early = early  # what came after the request
+        self.remote = remote
+        self.scheme = "http"
+
+
+class Peer:
+    """What is kept of an opening: who is at the other end, for a handshake that comes later."""
+
+    __slots__ = ("headers", "remote")
+
+    def __init__(self, opening: Opening) -> None:
+        self.remote = opening.remote
+        forwarded = opening.headers.getall("X-Forwarded-For", [])
+        self.headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded]) if forwarded else _NONE
+
+
+_NONE: CIMultiDict[str] = CIMultiDict()
+
+
+class OpeningReader:
+    """Finds out whether a request opens a websocket that this node takes; all others are aiohttp's."""
+
+    def __init__(
+        self, allows_host: Callable[[str], bool], origins: AllowedOrigins, is_full: Callable[[], bool]
+    ) -> None:
+        self._allows_host = allows_host
+        self._origins = origins
+        self._is_full = is_full
+
+    def may_be(self, data: bytes) -> bool:
+        """Whether a request that begins like this may be an opening; more of it is needed to know."""
+        return (
+            data[: len(_BEGIN)] == _BEGIN[: len(data)]
+            and len(data) <= MAX_HEAD_BYTES
+            and data.find(b"\r\n\r\n") < 0
+        )
+
+    def read(self, data: bytes, remote: str | None) -> Opening | None:
+        """The opening, if this is one that is in order and that is not refused."""
+        end = data.find(b"\r\n\r\n")
+        if not data.startswith(_BEGIN) or not 0 < end <= MAX_HEAD_BYTES:
+            return None
+        try:
+            first, *lines = data[:end].decode("ascii").split("\r\n")
+        except UnicodeDecodeError:
+            return None
+        _, _, rest = first.partition("?")
+        query, _, version = rest.rpartition(" ")
+        headers = _headers(lines)
+        if version != "HTTP/1.1" or headers is None or not _is_ours(query):
+            return None
+        accept = _accepted(headers)
+        if accept is None:
+            return None
+        opening = Opening(headers, accept, data[end + 4 :], remote)
+        refused = (
+            self._is_full()
+            or not all(map(self._allows_host, headers.getall("host", [])))
+            or not self._origins.allows(opening)
+        )
+        return None if refused else opening
+
+
+def _headers(lines: list[str]) -> CIMultiDict[str] | None:
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            return None
+        headers.add(name, value.strip())
+    return headers
+
+
+def _is_ours(query: str) -> bool:
+    if query == _USUAL_QUERY:
+        return True
+    if " " in query or "#" in query:
+        return False
+    found = parse_qs(query, keep_blank_values=True)
+    return (
+        found.get("EIO") == ["4"]
+        and found.get("transport", [""])[0] == "websocket"
+        and "sid" not in found
+        and "j" not in found
+    )
+
+
+def _accepted(headers: CIMultiDict[str]) -> str | None:
+    """The answer to the key, if these are the headers of RFC 6455, and there is no body."""
+    if "content-length" in headers or "transfer-encoding" in headers or "expect" in headers:
+        return None
+    if any(len(headers.getall(name, [])) > 1 for name in _ONCE):
+        return None
+    if headers.get("upgrade", "").lower() != "websocket":
+        return None
+    if "upgrade" not in (token.strip() for token in headers.get("connection", "").lower().split(",")):
+        return None
+    if headers.get("sec-websocket-version") not in ("13", "8", "7"):
+        return None
+    key = headers.get("sec-websocket-key", "")
+    try:
+        if len(base64.b64decode(key)) != 16:
+            return None
+    except binascii.Error:
+        return None
+    return base64.b64encode(hashlib.sha1(key.encode() + _KEY, usedforsecurity=False).digest()).decode()
