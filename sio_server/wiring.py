@@ -134,7 +134,9 @@ class Dialog:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.leases = LeaseKeeper(Runs(core.scripts, core.node_id, core.settings.name))
+        self.leases = LeaseKeeper(
+            Runs(core.scripts, core.node_id, core.settings.name), lease_s=core.settings.lease
+        )
         self.host = DialogHost(self._build, core.metrics.task_failed)
         # Known when the host has started:
         self.graphs: list[str] = []  # their names, the default one first
@@ -184,7 +186,7 @@ class Dialog:
         self._tell(graphs)
         # A run that ends its dialog by itself has lost it, as one that ends its node.
         owner = f"{core.node_id}.{self._built}"
-        runs = Runs(Scripts(redis), owner, settings.name, settings.max_answer_bytes)
+        runs = Runs(Scripts(redis), owner, settings.name, settings.max_answer_bytes, settings.lease)
         attempts = Attempts(
             run_records=runs,
             leases=self.leases,
@@ -202,7 +204,7 @@ class Dialog:
             trace=core.trace,
         )
         worker = DialogWorker(
-            queue=RunQueue(redis, settings.redis_url, core.node_id),
+            queue=RunQueue(redis, settings.redis_url, core.node_id, lease_s=settings.lease),
             run_records=runs,
             attempts=attempts,
             concurrency=settings.run_concurrency,
