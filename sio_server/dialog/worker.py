@@ -70,6 +70,8 @@ class DialogWorker:
         loop = asyncio.get_running_loop()
         grace_ends = loop.time() + grace_s
         self._draining = True
+        if grace_s <= 0:
+            self._attempts.hand_over_all()  # before anything else is waited for
         try:
             async with asyncio.timeout_at(grace_ends + HAND_OVER_S):
                 await self._supervisor.stop()
