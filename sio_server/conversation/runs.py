@@ -103,7 +103,7 @@ class Runs:
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         lease_s: float = LEASE_MS / 1000,
     ) -> None:
-        """`max_answer_bytes`: of the JSON of a final entry's data. `lease_s`: how long a lease of this node lasts."""
+        """`max_answer_bytes`: of the JSON of a final entry's data. `lease_s`: how long a lease of it lasts."""
         self._lease_ms = round(lease_s * 1000)
         self._max_answer_bytes = max_answer_bytes
         self._scripts = scripts
@@ -174,7 +174,7 @@ class Runs:
         await self._fenced("renew_lease", run)
 
     async def hand_over_run(self, run: ClaimedRun) -> None:
-        """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
+        """Give up the lease of an unfinished run, and ring its bell: another node makes the next attempt."""
         await self._fenced("hand_over", run)
 
     async def add_written(self, run: ClaimedRun, batch: Batch) -> None:

@@ -29,7 +29,7 @@ LAST_END_MS = 300_000  # why a session was disconnected is told to a device that
 UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
-LEASE_MS = 3_000  # of a node that sets no LEASE: a run may be taken over when its lease was not renewed for so long
+LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
 
 def partition(conversation_id: str) -> int:

@@ -12,12 +12,13 @@ import pytest
 
 from sio_server.conversation.runs import Batch, ClaimedRun, LeaseHeld
 from sio_server.dialog.run_queue import Bell, RunQueue
-from sio_server.store.keys import BUS, LEASE_MS, STALLED_MS, ConversationKeys
+from sio_server.store.keys import BUS, LEASE_MS, ConversationKeys
 from tests.served.dialogs import Dialogs, graph_of, said
 from tests.waiting import Changes, Inbox
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
 
+STALLED_MS = LEASE_MS // 2  # a lease that has not been renewed for so long shows its run as stalled
 TOO_OLD_MS = LEASE_MS - STALLED_MS - 1  # what is left of a lease that has not been renewed for long
 
 
