@@ -90,16 +90,19 @@ class Node:
         self._stop_by = time.monotonic() + grace_s + STOP_S
         sockets.readiness.stopping = True
         core.trace.record(TraceKind.NODE_DRAINING)
+        # At once, beside all else: what is handed over waits for nothing here.
+        draining = asyncio.create_task(self._dialog.host.stop(grace_s))
         if self._site is not None:
             await self._step(self._site.stop())  # no client comes back to this node
-        for session in presence.sessions.all():
-            notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls)
+        sessions = list(presence.sessions.all())
+        for session in sessions:
+            notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls, leaving=len(sessions))
             presence.bus.deliver(session.sid, ServerEvent.SESSION_ENDED, notice)
         await asyncio.sleep(DRAIN_NOTICE_S)
         if self._feed is not None:
             await self._step(self._feed.stop())
         await self._step(sockets.server.close_all())
-        await self._step(self._dialog.host.stop(grace_s), grace_s + HAND_OVER_S)
+        await self._step(draining, grace_s + HAND_OVER_S)
         await self._step(core.supervisor.stop())
         await self._step(sockets.resync.close())
         await self._step(sockets.fanout.close())
@@ -151,10 +154,10 @@ class Node:
         runner.bound_unsent()
         self._site = site
 
-    async def _step(self, work: Coroutine[Any, Any, Any], limit_s: float = STEP_S) -> None:
+    async def _step(self, work: Coroutine[Any, Any, Any] | asyncio.Task[Any], limit_s: float = STEP_S) -> None:
         """One step of stopping: bounded, and whatever it raises the next one follows."""
-        name = getattr(work, "__qualname__", repr(work))
-        task = asyncio.create_task(work)
+        task = work if isinstance(work, asyncio.Task) else asyncio.create_task(work)
+        name = getattr(task.get_coro(), "__qualname__", repr(task))
         left_s = self._stop_by - time.monotonic()
         _, late = await asyncio.wait([task], timeout=max(0.0, min(limit_s, left_s)))
         if late:

@@ -64,6 +64,7 @@ _HINTS = {
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
     "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
     "REPORT_NODES": "write off (members see none of a graph's nodes), names, or full (also what the nodes return)",
+    "LEASE": "write how many seconds a node may be silent before others take its runs, from 1 to 30",
     "DRAIN_GRACE": "write how many seconds runs may go on after SIGTERM, from 0 to 600",
     "GRAPH": "write concierge, echo, assistant or package.module:attribute",
     "GRAPH_INPUT": "write the key of the graph's state that gets the text, or . where the text is the input",
@@ -132,6 +133,7 @@ class Settings(BaseSettings):
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     report_nodes: Literal["off", "names", "full"] = "names"
     recursion_limit: Annotated[int, Field(ge=1, le=10_000)] = 100
+    lease: Annotated[float, Field(ge=1, le=30)] = 3.0
     drain_grace: Annotated[float, Field(ge=0, le=600)] = 5.0
     graph: Annotated[str, Field(min_length=1)] = "concierge"
     graph_input: str = ""

@@ -160,6 +160,7 @@ class Dialog:
         # An entry that ends a run is heard where the run is executed, also without a session of the conversation.
         self.leases = LeaseKeeper(
             Runs(core.scripts, core.node_id, core.settings.name),
+            lease_s=core.settings.lease,
             on_held=_in_this_loop(lambda conversation_id: core.bus.hold(conversation_channel(conversation_id))),
             on_released=_in_this_loop(
                 lambda conversation_id: core.bus.unsubscribe(conversation_channel(conversation_id))
@@ -214,7 +215,7 @@ class Dialog:
         self._tell(graphs)
         # A run that ends its dialog by itself has lost it, as one that ends its node.
         owner = f"{core.node_id}.{self._built}"
-        runs = Runs(Scripts(redis), owner, settings.name, settings.max_answer_bytes)
+        runs = Runs(Scripts(redis), owner, settings.name, settings.max_answer_bytes, settings.lease)
         attempts = Attempts(
             run_records=runs,
             leases=self.leases,
@@ -232,7 +233,7 @@ class Dialog:
             trace=core.trace,
         )
         worker = DialogWorker(
-            queue=RunQueue(redis, settings.redis_url, core.node_id),
+            queue=RunQueue(redis, settings.redis_url, core.node_id, lease_s=settings.lease),
             run_records=runs,
             attempts=attempts,
             concurrency=settings.run_concurrency,

@@ -11,6 +11,7 @@ from sio_server.conversation.long_entries import shorten
 from sio_server.protocol.events import ENTRY_BYTES_SHOWN
 from sio_server.protocol.run import RunStatus, final_entry_type
 from sio_server.store.json_text import to_json
+from sio_server.store.keys import LEASE_MS
 from sio_server.store.scripts import Argument, Reply, ScriptCall, Scripts
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -111,9 +112,15 @@ class Runs:
     """The runs of all conversations. Every write names its fencing token and raises LeaseLost when it is stale."""
 
     def __init__(
-        self, scripts: Scripts, node_id: str, node_name: str, max_answer_bytes: int = MAX_ANSWER_BYTES
+        self,
+        scripts: Scripts,
+        node_id: str,
+        node_name: str,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        lease_s: float = LEASE_MS / 1000,
     ) -> None:
-        """`max_answer_bytes`: of the JSON of a final entry's data."""
+        """`max_answer_bytes`: of the JSON of a final entry's data. `lease_s`: how long a lease of it lasts."""
+        self._lease_ms = round(lease_s * 1000)
         self._max_answer_bytes = max_answer_bytes
         self._scripts = scripts
         self._node_id = node_id
@@ -132,6 +139,7 @@ class Runs:
             conversation_id,
             node_id=self._node_id,
             node_name=self._node_name,
+            lease_ms=self._lease_ms,
             holding=holding,
             failed=failed,
         )
@@ -183,11 +191,11 @@ class Runs:
         return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
 
     async def renew_lease(self, run: ClaimedRun) -> None:
-        """Keep the lease for another LEASE_MS."""
+        """Keep the lease for as long again as it lasts."""
         await self._fenced("renew_lease", run)
 
     async def hand_over_run(self, run: ClaimedRun) -> None:
-        """Give up the lease of an unfinished run: the node that claims it next makes the next attempt."""
+        """Give up the lease of an unfinished run, and ring its bell: another node makes the next attempt."""
         await self._fenced("hand_over", run)
 
     async def add_written(self, run: ClaimedRun, batch: Batch) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,7 +52,8 @@ from sio_server.trace.recording import Trace
 log = logging.getLogger(__name__)
 
 HANG_S = 30.0  # a graph that is cancelled and does not end within so long has lost its lease
-STOPPING_HANG_S = 1.0  # the same when the node is stopping: its runs are handed over then, whatever graphs do
+STOPPING_HANG_S = 1.0  # the same when the node is stopping
+CANCEL_S = 0.05  # for a graph to end before its run is handed over: people wait for the next node
 FINISH_AGAIN_S = 0.2
 RETIRE_AGAIN_S = 0.5
 
@@ -99,6 +100,7 @@ class Attempts:
         self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
         self._stopping = asyncio.Event()
         self._suspects = Suspects(run_records)
+        self._handed_over: set[str] = set()  # ids of runs
         self._deleting: set[asyncio.Task[None]] = set()
 
     def on_run_ended(self, run_id: str, status: str) -> None:
@@ -121,10 +123,11 @@ class Attempts:
         """Wait until old checkpoints are deleted; when the node stops, what Redis does not answer is left."""
         await asyncio.gather(*self._deleting, return_exceptions=True)
 
-    async def execute(self, run: ClaimedRun) -> None:
+    async def execute(self, run: ClaimedRun) -> bool:
         """Make attempts at a run, and at what is claimed under its lease, until no more is to be done here.
 
-        Whatever a graph does ends its own run only. Raises Unavailable when Redis could not be told of the end.
+        Whatever a graph does ends its own run only. Returns whether the run was handed over: its bell has been
+        rung again then. Raises Unavailable when Redis could not be told of the end.
         """
         if run.attempt > 1:
             self._tell(TraceKind.RUN_TAKEN_OVER, run)
@@ -138,6 +141,7 @@ class Attempts:
                 following = await self._attempt(run, over)
             finally:
                 self._executing.pop(run.run_id, None)
+        return run.run_id in self._handed_over
 
     async def _attempt(self, run: ClaimedRun, over: asyncio.Event) -> ClaimedRun | None:
         """Make an attempt and do what its end asks for; return the run that was claimed next under its lease."""
@@ -176,8 +180,12 @@ class Attempts:
                 self._leases.release_lease(run)
             stream.close()
             # A graph that will not end does no harm: it has lost its lease then.
+            left: Iterable[asyncio.Task[Any]] = (graph, pump, *flags)
+            if isinstance(decision, HandOver):
+                left = await end_tasks(left, patience_s=CANCEL_S)
+                await self._hand_over(run)
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
-            if await end_tasks((graph, pump, *flags), patience_s=patience_s):
+            if await end_tasks(left, patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
             self._suspects.end(run)
             if saver.holds and not isinstance(decision, (Finish, Abandon)):
@@ -189,8 +197,6 @@ class Attempts:
             case Abandon():
                 log.info("a run is another node's, or has ended: run=%s attempt=%d", run.run_id, run.attempt)
                 self._spawn(self._retire_thread(run))
-            case HandOver():
-                await self._hand_over(run)
             case TryAgain():
                 return await self._claim_again(run, over, decision)
         return None
@@ -352,10 +358,11 @@ class Attempts:
         return claimed if isinstance(claimed, ClaimedRun) else None
 
     async def _hand_over(self, run: ClaimedRun) -> None:
-        """Give up the lease of an unfinished run, so that another node claims it at once."""
+        """Give up the lease of an unfinished run, and ring its bell, so that another node claims it at once."""
         self._leases.release_lease(run)
         with contextlib.suppress(Unavailable, LeaseLost):
             await self._runs.hand_over_run(run)
+            self._handed_over.add(run.run_id)
 
     async def _retire_thread(self, run: ClaimedRun) -> None:
         """Have the thread of a lost attempt deleted, and say that its node lives, also when Redis was away."""

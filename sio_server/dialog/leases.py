@@ -18,7 +18,7 @@ from sio_server.tasks import is_being_cancelled
 
 log = logging.getLogger(__name__)
 
-RENEW_S = 1.0
+RENEWALS = 3  # in the time that a lease lasts
 
 
 @dataclass
@@ -35,11 +35,14 @@ class LeaseKeeper:
     def __init__(
         self,
         runs: Runs,
+        lease_s: float = LEASE_MS / 1000,
         on_held: Callable[[str], None] = lambda conversation_id: None,
         on_released: Callable[[str], None] = lambda conversation_id: None,
     ) -> None:
         """`on_held` and `on_released` are called once for each lease, in any thread, with its conversation."""
         self._runs = runs
+        self._lease_s = lease_s
+        self._every_s = lease_s / RENEWALS
         self._on_held = on_held
         self._on_released = on_released
         self._leases: dict[str, _Lease] = {}
@@ -62,11 +65,11 @@ class LeaseKeeper:
             self.release_lease(lease.run)
 
     async def renew_leases(self) -> None:
-        """Renew all leases each second, until cancelled."""
+        """Renew all leases each third of the time that they last, until cancelled."""
         while True:
             began = time.monotonic()
             await asyncio.gather(*(self._renew_alone(lease) for lease in list(self._leases.values())))
-            await asyncio.sleep(max(0.0, RENEW_S - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, self._every_s - (time.monotonic() - began)))
 
     async def _renew_alone(self, lease: _Lease) -> None:
         """Renew one lease. Whatever goes wrong, the other leases are renewed all the same."""
@@ -83,15 +86,17 @@ class LeaseKeeper:
         try:
             if began > lease.until:
                 raise LeaseLost(f"{lease.run.run_id} hangs")
-            await self._runs.renew_lease(lease.run)
+            # One that takes longer than until the next one is given up: the next one may come through.
+            async with asyncio.timeout(self._every_s):
+                await self._runs.renew_lease(lease.run)
             lease.renewed = began
         except LeaseLost as exc:
             log.info("a lease is not kept any more: %s", exc)
             lost = True
-        except Unavailable:
+        except (Unavailable, TimeoutError):
             pass
         finally:
             # Also after an error that nobody has foreseen.
-            if lost or time.monotonic() - lease.renewed > LEASE_MS / 1000:
+            if lost or time.monotonic() - lease.renewed > self._lease_s:
                 self.release_lease(lease.run)
                 lease.on_lost()

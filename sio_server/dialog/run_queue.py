@@ -19,15 +19,17 @@ from redis.exceptions import RedisError, ResponseError
 
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect_blocking
-from sio_server.store.keys import PARTITIONS, WORKERS, runs
+from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
 
 log = logging.getLogger(__name__)
 
 BLOCK_S = 2.0
-CLAIM_EVERY_S = 1.0
-# A bell that has been pending for so long is claimed by other nodes. With CLAIM_EVERY_S it is less than a lease: a
-# run whose node dies in its first second is seen to be stalled before it is taken over.
+CLAIM_EVERY_S = 1.0  # at most; with a short lease each third of it
+# A bell that has been pending for so long (at most; a quarter of a shorter lease) is claimed by other nodes. With
+# CLAIM_EVERY_S it is less than a lease: a run whose node dies as soon as it has begun is watched, and seen to be
+# stalled, before its lease ends.
 BELL_IDLE_MS = 750
+CLAIMED_AT_ONCE = 10  # bells of each partition
 SWEEP_EVERY_S = 60.0  # for consumers of nodes that are gone
 CONSUMER_IDLE_MS = 60_000  # a live node asks for messages, or claims them, each few seconds
 AGAIN_S = 0.5  # after an error of Redis
@@ -50,10 +52,12 @@ class RunQueue:
     Errors of Redis pass through, except in `read_bells` and `claim_bells`, which try again.
     """
 
-    def __init__(self, redis: Redis, redis_url: str, node_id: str) -> None:
+    def __init__(self, redis: Redis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000) -> None:
         self._redis = redis
         self._redis_url = redis_url
         self._node_id = node_id
+        self._claim_every_s = min(CLAIM_EVERY_S, lease_s / 3)
+        self._idle_ms = min(BELL_IDLE_MS, round(lease_s * 1000 / 4))
         self._streams = [runs(number) for number in range(PARTITIONS)]
         self._claimed: dict[str, str] = {}  # stream -> where to look for bells of dead nodes
 
@@ -68,7 +72,7 @@ class RunQueue:
         loop = asyncio.get_running_loop()
         swept = loop.time()
         while True:
-            await asyncio.sleep(CLAIM_EVERY_S)
+            await asyncio.sleep(self._claim_every_s)
             async with self._trying_again():
                 await self._claim(on_bell)
                 if loop.time() - swept > SWEEP_EVERY_S:
@@ -146,11 +150,13 @@ class RunQueue:
                 await client.aclose()
 
     async def _claim(self, on_bell: OnBell) -> None:
+        pipe = self._redis.pipeline(transaction=False)
         for stream in self._streams:
             # From where the last reply ended: bells that are held must not hide those behind them.
-            reply: Any = await self._redis.xautoclaim(
-                stream, WORKERS, self._node_id, BELL_IDLE_MS, start_id=self._claimed.get(stream, "0-0"), count=10
-            )
+            start = self._claimed.get(stream, "0-0")
+            pipe.xautoclaim(stream, WORKERS, self._node_id, self._idle_ms, start_id=start, count=CLAIMED_AT_ONCE)
+        replies: Any = await pipe.execute()
+        for stream, reply in zip(self._streams, replies, strict=True):
             self._claimed[stream] = reply[0]
             self._tell([(stream, reply[1])], on_bell)
 

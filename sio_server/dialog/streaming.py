@@ -13,6 +13,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import MAX_REPORTS, PREVIEW_BYTES
 from sio_server.store.json_text import to_json
 
+FIRST_S = 0.002  # before the first text after a takeover: people have been waiting
 COALESCE_S = 0.045  # people see no difference from word by word; the bus carries at most 22 batches a second
 BETWEEN_PARTS = "\n\n"
 
@@ -114,8 +115,9 @@ class RunStream:
         """Show what is added, until `close`, which does not wait for what is being collected. Raises LeaseLost."""
         while not self._ended.is_set():
             await self._changed.wait()
+            is_awaited = self._run.attempt > 1 and not self._shown
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(COALESCE_S):
+                async with asyncio.timeout(FIRST_S if is_awaited else COALESCE_S):
                     await self._ended.wait()
             if not self._ended.is_set():
                 await self.flush()

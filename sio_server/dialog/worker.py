@@ -29,6 +29,7 @@ class _Served:
     bells: list[Bell]  # to be acknowledged when nothing is left to do
     task: asyncio.Task[None] | None = None
     executing: bool = False  # it claims a run, or executes one
+    handed_over: bool = False  # with its run, whose bell has been rung again
     rung: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -70,6 +71,8 @@ class DialogWorker:
         loop = asyncio.get_running_loop()
         grace_ends = loop.time() + grace_s
         self._draining = True
+        if grace_s <= 0:
+            self._attempts.hand_over_all()  # before anything else is waited for
         try:
             async with asyncio.timeout_at(grace_ends + HAND_OVER_S):
                 await self._supervisor.stop()
@@ -134,7 +137,7 @@ class DialogWorker:
             try:
                 claimed = await self._runs.claim_run(conversation_id)
                 if isinstance(claimed, ClaimedRun):
-                    await self._attempts.execute(claimed)
+                    served.handed_over = await self._attempts.execute(claimed)
             finally:
                 served.executing = False
         if isinstance(claimed, LeaseHeld):
@@ -151,5 +154,6 @@ class DialogWorker:
     async def _leave_to_others(self, conversation_id: str, served: _Served) -> None:
         """Let another node serve the conversation, at once."""
         with contextlib.suppress(RedisError, OSError):
-            await self._queue.ring(served.bells[0].stream, conversation_id)
+            if not served.handed_over:
+                await self._queue.ring(served.bells[0].stream, conversation_id)
             await self._queue.acknowledge(served.bells)

@@ -29,8 +29,7 @@ UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left 
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
-LEASE_MS = 3_000  # a lease that has not been renewed for so long may be taken by another node
-STALLED_MS = 1_500  # a run whose lease has not been renewed for so long is stalled; an owner renews it each second
+LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
 
 def partition(conversation_id: str) -> int:
@@ -190,7 +189,7 @@ class ConversationKeys:
         self.touched = f"{base}:touched"
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id, session_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
-        self.lease = f"{base}:lease"  # hash: owner, token, run_id; expires with the lease
+        self.lease = f"{base}:lease"  # hash: owner, token, run_id, ms (how long it lasts); expires with the lease
         self.unfinished = f"{base}:unfinished"  # sorted set: run id -> its place in the order of turns
         self.interrupts = f"{base}:interrupts"  # hash: id of an open interrupt -> the graph's own id of it
         self.forms = f"{base}:forms"  # hash: id of an open interrupt -> how it may be answered (JSON)

@@ -6,7 +6,7 @@ A file says at its head what it needs:
     -- include: entry once         what it shares with others: `_entry.lua`, `_once.lua`, and what these include
     local user_id, seq = unpack(ARGV)
 
-Names in capitals, such as LEASE_MS, are the constants below.
+Names in capitals, such as CALL_KEPT_MS, are the constants below.
 """
 
 from __future__ import annotations
@@ -36,10 +36,8 @@ CONSTANTS: dict[str, str | int] = {
     "DEVICES_KEPT_MS": keys.DEVICES_KEPT_MS,
     "ENTRY_BYTES": keys.ENTRY_BYTES,
     "ENTRY_BYTES_SHOWN": ENTRY_BYTES_SHOWN,
-    "LEASE_MS": keys.LEASE_MS,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "MAX_REPORTS": MAX_REPORTS,
-    "STALLED_MS": keys.STALLED_MS,
     "MAX_UNLISTED": keys.MAX_UNLISTED,
     "PRESENCE_ROOMS": keys.PRESENCE_ROOMS,
     "UNREAD_BYTES": keys.UNREAD_BYTES,

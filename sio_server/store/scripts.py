@@ -103,7 +103,7 @@ class Scripts:
         file, _ = self._script(name)
         if file.once or file.request:
             raise TypeError(f"{file.name}.lua needs a key for each call")
-        return ScriptCall(file.source, ConversationKeys(conversation_id).all(), _in_order(file, arguments))
+        return ScriptCall(file.source, conversation_keys(conversation_id).all(), _in_order(file, arguments))
 
     async def conversations(
         self, name: str, calls: Sequence[tuple[str, Mapping[str, Argument]]]

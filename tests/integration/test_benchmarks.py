@@ -11,25 +11,25 @@ from typing import Any
 import pytest
 
 from benchmarks.contenders import KINDS
+from benchmarks.failover import Sample, missed, summed_up
 from benchmarks.fanout import measure, medians, ratio
 from benchmarks.turn_cost import DIALOG, LIMIT, exceeded, points_of
 from tests.conftest import free_ports
 from tests.waiting import within
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
 
 
-async def run_benchmark(*args: str) -> tuple[int, str]:
+async def run_benchmark(*args: str, script: str = "turn_cost.py", within_s: float = 100) -> tuple[int, str]:
     """Run it as people do; its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT), *args),
+        *(sys.executable, str(ROOT / "benchmarks" / script), *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with within(100, "the end of the benchmark"):
+        async with within(within_s, "the end of the benchmark"):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:
@@ -113,3 +113,33 @@ async def test_a_delivery_costs_a_fraction_of_the_cpu_that_it_costs_with_stock_p
     summaries = {name: medians(each) for name, each in figures.items()}
     ratios = {n: ratio(summaries, "ours", ["stock"], n) for n in LEAST_RATIOS}
     assert all((ratios[n] or 0) >= least for n, least in LEAST_RATIOS.items()), (ratios, summaries)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+async def test_every_device_sees_the_runs_of_killed_and_of_stopped_nodes_speak_again(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "failover.json"
+    args = ("--kills", "5", "--terms", "2", "--lease", "1", "--conversations", "9", "--json", str(file))
+    status, said = await run_benchmark(*args, "--port", str(free_ports(3)), script="failover.py", within_s=280)
+
+    assert status == 0, said
+    figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert figures["summary"]["SIGKILL"]["runs"] >= 5, said
+    assert figures["summary"]["SIGTERM"]["runs"] >= 2
+    for sample in figures["samples"]:
+        assert sample["first"] <= sample["others"] <= sample["every"]
+    # A machine that does nothing else keeps the targets; this one may be busy.
+    assert figures["summary"]["SIGKILL"]["every"]["p99"] < 5000
+    assert figures["summary"]["SIGTERM"]["every"]["p99"] < 3000
+
+
+def test_the_fail_over_benchmark_names_the_targets_that_are_missed() -> None:
+    fast, slow = Sample("SIGKILL", 0, 1.4, 1.4, 1.45), Sample("SIGKILL", 1, 1.4, 1.5, 1.6)
+    stopped = Sample("SIGTERM", 0, 0.1, 0.1, 0.25)
+    assert missed(summed_up([fast]), 1.0, 0.0) == []
+    assert missed(summed_up([fast, slow]), 3.0, 0.0) == []
+    assert missed(summed_up([fast, slow]), 1.0, 0.0) == ["SIGKILL: p99 is 1600 ms on every device, above 1500 ms"]
+    assert missed(summed_up([stopped]), 1.0, 0.0) == ["SIGTERM: p99 is 250 ms on every device, above 200 ms"]
+    assert missed(summed_up([stopped]), 1.0, 5.0) == []

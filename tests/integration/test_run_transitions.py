@@ -12,7 +12,7 @@ from typing import Any
 from sio_server.conversation.runs import ClaimedRun, LeaseLost
 from sio_server.protocol.errors import Refused
 from sio_server.protocol.run import TRANSITIONS, RunStatus
-from sio_server.store.keys import LEASE_MS, STALLED_MS, ConversationKeys
+from sio_server.store.keys import LEASE_MS, ConversationKeys
 from tests.served.dialogs import ANN, Dialogs
 from tests.unit.test_run_states import LUA
 
@@ -76,7 +76,7 @@ async def claim_of_a_dead_node(case: Case) -> None:
 
 async def claim_of_another_node(case: Case) -> None:
     if case.claimed is not None:  # one that has been silent
-        await case.dialogs.redis.pexpire(ConversationKeys(case.conversation).lease, LEASE_MS - STALLED_MS - 1)
+        await case.dialogs.redis.pexpire(ConversationKeys(case.conversation).lease, LEASE_MS // 2 - 1)
     await case.dialogs.runs("n2").claim_run(case.conversation)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from sio_server.conversation.runs import Batch, ClaimedRun, LeaseHeld
 from sio_server.dialog.run_queue import Bell, RunQueue
-from sio_server.store.keys import LEASE_MS, STALLED_MS, ConversationKeys, conversation_channel
+from sio_server.store.keys import LEASE_MS, ConversationKeys, conversation_channel
 from sio_server.tasks import end_tasks
 from tests.bus import Ear, hearing
 from tests.served.dialogs import WAIT_S, Dialogs, graph_of, said
@@ -20,6 +20,7 @@ from tests.waiting import Changes, Inbox
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
 
+STALLED_MS = LEASE_MS // 2  # a lease that has not been renewed for so long shows its run as stalled
 TOO_OLD_MS = LEASE_MS - STALLED_MS - 1  # what is left of a lease that has not been renewed for long
 
 
@@ -67,6 +68,33 @@ async def claimed(dialogs: Dialogs, conversation: str, node: str = "n1") -> Clai
     run = await dialogs.runs(node).claim_run(conversation)
     assert isinstance(run, ClaimedRun)
     return run
+
+
+@pytest.mark.parametrize(("owner_s", "other_s"), [(30.0, 1.0), (1.0, 30.0)])
+async def test_a_lease_lasts_as_long_as_its_owner_has_written_whoever_looks(dialogs, owner_s, other_s):
+    conversation = await dialogs.conversation()
+    await dialogs.send(conversation)
+    key = ConversationKeys(conversation).lease
+    run = await dialogs.runs("n1", lease_s=owner_s).claim_run(conversation)
+    assert isinstance(run, ClaimedRun)
+    for _ in range(2):
+        left_ms = await dialogs.redis.pttl(key)
+        assert owner_s * 500 < left_ms <= owner_s * 1000
+        held = await dialogs.runs("n2", lease_s=other_s).claim_run(conversation)
+        assert isinstance(held, LeaseHeld)
+        assert held.seconds <= owner_s / 2
+        await dialogs.redis.pexpire(key, 400)
+        # The part that renews it knows the token only.
+        await dialogs.runs("n1", lease_s=other_s).renew_lease(run)
+    # When it is silent for half of its own lease, and not of another one, it is stalled.
+    await dialogs.redis.pexpire(key, round(owner_s * 500) + 300)
+    held = await dialogs.runs("n2", lease_s=other_s).claim_run(conversation)
+    assert isinstance(held, LeaseHeld)
+    assert held.seconds <= 0.3
+    assert (await dialogs.log.get_view(conversation, "ann")).runs[0]["status"] == "running"
+    await dialogs.redis.pexpire(key, round(owner_s * 500))
+    await dialogs.runs("n2", lease_s=other_s).claim_run(conversation)
+    assert (await dialogs.log.get_view(conversation, "ann")).runs[0]["status"] == "stalled"
 
 
 async def answer(state: Any) -> Any:
@@ -121,7 +149,8 @@ async def test_another_attempt_of_the_same_node_was_not_stalled(dialogs, told):
     assert (now["version"], now["parts"], now["reports"]) == (2, [], [])
 
 
-async def test_a_run_whose_node_dies_at_once_is_stalled_before_another_node_takes_it(dialogs, told):
+@pytest.mark.parametrize("lease_s", [3.0, 1.0])
+async def test_a_run_whose_node_dies_at_once_is_stalled_before_another_node_takes_it(dialogs, told, lease_s):
     """The node has read the bell and claimed the run, and was never heard again."""
     conversation = await told.conversation()
     bells: Inbox[Bell] = Inbox()
@@ -133,10 +162,11 @@ async def test_a_run_whose_node_dies_at_once_is_stalled_before_another_node_take
     reading = asyncio.create_task(queue.read_bells(bells, has_room))
     run_id = await dialogs.send(conversation)
     await bells.first(what="the bell")
-    run = await claimed(dialogs, conversation, "dead")
+    run = await dialogs.runs("dead", lease_s=lease_s).claim_run(conversation)
+    assert isinstance(run, ClaimedRun)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
-    await dialogs.serve(graph_of(answer), node="n2")
+    await dialogs.serve(graph_of(answer), node="n2", lease_s=lease_s)
     await told.until(run_id, "stalled", 1)
     assert await dialogs.redis.hget(ConversationKeys(conversation).lease, "token") == run.token
     await dialogs.ended_with(conversation, run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sio_server.conversation.runs import ClaimedRun, Runs
+from sio_server.dialog import attempts as attempts_module
 from sio_server.dialog import run_queue as run_queue_module
 from sio_server.dialog import worker as worker_module
 from sio_server.dialog.run_queue import Bell, RunQueue
@@ -20,7 +22,7 @@ from sio_server.protocol.run import RunStatus
 from sio_server.store.connection import connect
 from sio_server.store.keys import WORKERS, ConversationKeys
 from sio_server.store.scripts import Scripts
-from tests.served.dialogs import Dialogs, graph_of
+from tests.served.dialogs import Dialogs, graph_of, said
 from tests.waiting import within
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -35,9 +37,10 @@ class Quick:
         self._runs = runs
         self.executed: asyncio.Queue[ClaimedRun] = asyncio.Queue()
 
-    async def execute(self, run: ClaimedRun) -> None:
+    async def execute(self, run: ClaimedRun) -> bool:
         await self._runs.finish_run(run, RunStatus.ANSWERED, {"text": "done"}, threads_kept=1)
         self.executed.put_nowait(run)
+        return False
 
     def hand_over_all(self) -> None:
         """There is nothing to hand over."""
@@ -211,3 +214,66 @@ async def test_draining_ends_in_time_though_redis_hangs(dialogs, lone_redis, mon
     finally:
         await proxy.close()
         await redis.aclose()
+
+
+async def quick_answer(state: Any) -> Any:
+    return said("done")
+
+
+async def test_a_run_that_is_handed_over_is_at_once_executed_by_another_node_whatever_its_graph_does(
+    dialogs, monkeypatch
+):
+    monkeypatch.setattr(attempts_module, "STOPPING_HANG_S", 3.0)
+    monkeypatch.setattr(run_queue_module, "BELL_IDLE_MS", 60_000)  # its own bell is not claimed
+    started, ends = asyncio.Event(), asyncio.Event()
+
+    async def hang(*args: Any) -> None:  # as a library may, which swallows cancellations
+        started.set()
+        while not ends.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await ends.wait()
+
+    runs = dialogs.runs()
+    attempts = dialogs.attempts(graph_of(quick_answer), await dialogs.store(), runs)
+    monkeypatch.setattr(attempts, "_call_graph", hang)
+    queue = RunQueue(dialogs.redis, dialogs.redis_url, "n1")
+    worker = DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4)
+    worker.start()
+    conversation = await dialogs.conversation()
+    run_id = await dialogs.send(conversation)
+    await asyncio.wait_for(started.wait(), 10)
+    draining = asyncio.create_task(worker.drain(0.0))
+    other = DialogWorker(
+        run_records=dialogs.runs("n2"),
+        queue=RunQueue(dialogs.redis, dialogs.redis_url, "n2"),
+        attempts=(quick := Quick(dialogs.runs("n2"))),  # type: ignore[arg-type]
+        concurrency=4,
+    )
+    other.start()
+    async with within(PROMPTLY_S, "the run on the other node"):
+        assert (await quick.executed.get()).run_id == run_id
+    assert not draining.done()
+    ends.set()
+    await draining
+    await other.drain(0.0)
+
+
+async def test_the_bell_of_a_run_that_is_handed_over_is_rung_once(dialogs):
+    started = asyncio.Event()
+
+    async def work(state: Any) -> Any:
+        started.set()
+        await asyncio.Event().wait()
+
+    runs = dialogs.runs()
+    attempts = dialogs.attempts(graph_of(work), await dialogs.store(), runs)
+    queue = RunQueue(dialogs.redis, dialogs.redis_url, "n1")
+    worker = DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4)
+    worker.start()
+    conversation = await dialogs.conversation()
+    await dialogs.send(conversation)
+    (before,) = await rung(dialogs, conversation)
+    await asyncio.wait_for(started.wait(), 10)
+    await worker.drain(0.0)
+    (after,) = await rung(dialogs, conversation)
+    assert after.message_id != before.message_id

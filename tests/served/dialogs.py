@@ -27,7 +27,7 @@ from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.protocol.events import ConversationCreate, Entry
 from sio_server.store.connection import connect, connect_blocking
-from sio_server.store.keys import ConversationKeys
+from sio_server.store.keys import LEASE_MS, ConversationKeys
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
 from tests.waiting import within
@@ -100,9 +100,9 @@ class Dialogs:
 
     # Nodes
 
-    def runs(self, node: str = "n1") -> Runs:
+    def runs(self, node: str = "n1", lease_s: float = LEASE_MS / 1000) -> Runs:
         """Run records as a node uses them, in this event loop."""
-        return Runs(self.scripts, node, node)
+        return Runs(self.scripts, node, node, lease_s=lease_s)
 
     async def store(self, redis_url: str = "") -> CheckpointStore:
         """A store of checkpoints by the plain saver."""
@@ -139,6 +139,7 @@ class Dialogs:
         node: str = "n1",
         redis_url: str = "",
         make_runs: Callable[[Scripts, str, str], Runs] = Runs,
+        lease_s: float = LEASE_MS / 1000,
         **limits: Any,
     ) -> DialogHost:
         """Start the dialog side of a node, in a thread of its own."""
@@ -158,7 +159,7 @@ class Dialogs:
             await checkpoints.set_up()
             runs = make_runs(Scripts(redis), f"{node}.{next(built)}", node)
             attempts = self.attempts(graph, checkpoints, runs, **limits)
-            queue = RunQueue(redis, url, node)
+            queue = RunQueue(redis, url, node, lease_s)
             return DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4), close
 
         def on_failure(name: str) -> None:

@@ -44,11 +44,15 @@ class Renewals:
         await self._changes.until(lambda: self.renewed[run_id] >= count, f"{count} renewals of {run_id}", 5)
 
 
+def keeper_of(store: Renewals, lease_s: float = 3.0) -> LeaseKeeper:
+    return LeaseKeeper(cast(Runs, store), lease_s)
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
 async def test_a_renewal_that_fails_stops_no_other_renewal(monkeypatch: pytest.MonkeyPatch, error: Any) -> None:
-    monkeypatch.setattr(module, "RENEW_S", 0.001)
+    monkeypatch.setattr(module, "RENEWALS", 3000)  # one each millisecond
     store = Renewals()
-    keeper = LeaseKeeper(cast(Runs, store))
+    keeper = keeper_of(store)
     for run_id in ("good", "bad", "fine"):
         keeper.hold_lease(replace(RUN, run_id=run_id, token=run_id), lambda: None, max_s=60)
     store.errors["bad"] = error
@@ -60,13 +64,9 @@ async def test_a_renewal_that_fails_stops_no_other_renewal(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=repr)
-async def test_a_lease_that_cannot_be_renewed_is_given_up_when_it_has_expired(
-    monkeypatch: pytest.MonkeyPatch, error: Any
-) -> None:
-    monkeypatch.setattr(module, "RENEW_S", 0.001)
-    monkeypatch.setattr(module, "LEASE_MS", 20)
+async def test_a_lease_that_cannot_be_renewed_is_given_up_when_it_has_expired(error: Any) -> None:
     store = Renewals()
-    keeper = LeaseKeeper(cast(Runs, store))
+    keeper = keeper_of(store, lease_s=0.02)
     lost = asyncio.Event()
     store.errors[RUN.run_id] = error
     keeper.hold_lease(RUN, lost.set, max_s=60)
@@ -78,9 +78,9 @@ async def test_a_lease_that_cannot_be_renewed_is_given_up_when_it_has_expired(
 async def test_an_owner_that_cannot_be_told_of_its_lost_lease_stops_no_other_renewal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "RENEW_S", 0.001)
+    monkeypatch.setattr(module, "RENEWALS", 3000)
     store = Renewals()
-    keeper = LeaseKeeper(cast(Runs, store))
+    keeper = keeper_of(store)
 
     def closed() -> None:
         raise RuntimeError("Event loop is closed")
@@ -90,4 +90,20 @@ async def test_an_owner_that_cannot_be_told_of_its_lost_lease_stops_no_other_ren
     renewing = asyncio.create_task(keeper.renew_leases())
     await store.until(RUN.run_id, 5)
     assert store.renewed["gone"] == 0
+    await end_tasks([renewing])
+
+
+async def test_a_renewal_that_hangs_delays_no_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hangs(Renewals):
+        async def renew_lease(self, run: ClaimedRun) -> None:
+            await super().renew_lease(run)
+            await asyncio.Event().wait()
+
+    store = Hangs()
+    keeper = keeper_of(store, lease_s=0.03)
+    lost = asyncio.Event()
+    keeper.hold_lease(RUN, lost.set, max_s=60)
+    renewing = asyncio.create_task(keeper.renew_leases())
+    await store.until(RUN.run_id, 2)
+    await asyncio.wait_for(lost.wait(), 5)
     await end_tasks([renewing])

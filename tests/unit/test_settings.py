@@ -90,6 +90,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "RUN_ATTEMPTS": "1",
         "REPORT_NODES": "full",
         "RECURSION_LIMIT": "25",
+        "LEASE": "1.5",
         "DRAIN_GRACE": "0.5",
         "GRAPH": "my.app:graph",
         "GRAPH_INPUT": "question",
@@ -145,6 +146,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "run_attempts": 1,
         "report_nodes": "full",
         "recursion_limit": 25,
+        "lease": 1.5,
         "drain_grace": 0.5,
         "graph": "my.app:graph",
         "langgraph_json": "/srv/langgraph.json",
@@ -405,3 +407,13 @@ def test_a_redis_url_that_is_accepted_gives_a_connection(url: str) -> None:
 def test_the_redis_url_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:
     env.setenv("REDIS_URL", "redis://:hunter2@host/0")
     assert "hunter2" not in f"{load_settings()!r}"
+
+
+@pytest.mark.parametrize("value", ["0.9", "31", "soon"])
+def test_a_lease_that_is_too_short_or_too_long_is_named(env: pytest.MonkeyPatch, value: str) -> None:
+    env.setenv("LEASE", value)
+    (line,) = problems()
+    assert line.startswith(f"LEASE={value}: ")
+    assert line.endswith(
+        "LEASE: write how many seconds a node may be silent before others take its runs, from 1 to 30."
+    )

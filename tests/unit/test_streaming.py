@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -91,8 +92,8 @@ class Store:
         return [report for batch in self.batches for report in batch.reports]
 
 
-def stream(store: Store) -> RunStream:
-    return RunStream(cast(Runs, store), RUN)
+def stream(store: Store, run: ClaimedRun = RUN) -> RunStream:
+    return RunStream(cast(Runs, store), run)
 
 
 async def test_text_added_after_a_lost_reply_follows_what_was_shown() -> None:
@@ -334,3 +335,25 @@ async def test_the_cost_of_streaming_is_linear_in_the_text() -> None:
     await streamed.flush()
     assert sum(len(item["text"]) for batch in store.batches for item in batch.parts) == 10_000
     assert store.texts == ["word " * 2000]
+
+
+async def test_the_first_text_after_a_takeover_is_shown_at_once_and_what_follows_is_collected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "COALESCE_S", 60)
+    store = Store()
+    streamed = stream(store, replace(RUN, attempt=2))
+    pumping = asyncio.create_task(streamed.pump())
+    async with within(5, "the report and the first text"):
+        streamed.add_report({"kind": "node"})
+        await store.has_shown(1)
+        part = streamed.begin_part("text", "G")
+        streamed.add_text(part, "again ")
+        await store.has_shown(2)
+    streamed.add_text(part, "and again")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await store.has_shown(3)
+    assert store.texts == ["again "]
+    pumping.cancel()
+    await asyncio.gather(pumping, return_exceptions=True)

@@ -1,4 +1,5 @@
 -- Take the lease of a conversation, and its first unfinished run.
+--   lease_ms        how long the lease lasts, unless it is renewed
 --   holding         a fencing token that the node holds already, or ''
 --   failed          the run whose attempt under it has failed, or ''
 -- Returns idle when nothing is to be done; held: ms, while another node holds the lease: look again after so long, when
@@ -9,16 +10,16 @@
 -- person (JSON or ''), context (of the conversation, JSON or ''), lost (how many nodes it has lost, see `adopt`).
 -- keys: conversation
 -- include: run once
-local node_id, node_name, holding, failed = unpack(ARGV)
+local node_id, node_name, lease_ms, holding, failed = unpack(ARGV)
 return once(function(call_id)
   local run_id = redis.call('ZRANGE', unfinished, 0, 0)[1]
   if not run_id then return {'idle'} end
   local holder = redis.call('HGET', lease, 'token')
   local record = run_prefix .. run_id
   if not holder or holder ~= holding then
-    -- A node that is silent loses the run soon, or has lost it: devices see so first.
+    -- A node that has been silent for half of its lease loses the run soon, or has lost it: devices see so first.
     local left_ms = holder and redis.call('PTTL', lease) or 0
-    local stalls_ms = left_ms - (LEASE_MS - STALLED_MS)
+    local stalls_ms = holder and left_ms - math.floor(redis.call('HGET', lease, 'ms') / 2)
     if holder and stalls_ms > 0 then return {'held', 'ms', stalls_ms} end
     local executed = holder and run_prefix .. redis.call('HGET', lease, 'run_id') or record
     if redis.call('HGET', executed, 'status') == 'running' then
@@ -50,8 +51,8 @@ return once(function(call_id)
   -- No token is ever given twice, also when the end of the log has been lost, and the count with it.
   local token = string.format('%d.%s', redis.call('HINCRBY', meta, 'fence', 1), call_id)
   redis.call('DEL', lease)
-  redis.call('HSET', lease, 'owner', node_id, 'token', token, 'run_id', run_id)
-  redis.call('PEXPIRE', lease, LEASE_MS)
+  redis.call('HSET', lease, 'owner', node_id, 'token', token, 'run_id', run_id, 'ms', lease_ms)
+  redis.call('PEXPIRE', lease, lease_ms)
   local attempt = redis.call('HINCRBY', record, 'attempt', 1)
   if not source then
     source = redis.call('HGET', meta, 'thread') or ''

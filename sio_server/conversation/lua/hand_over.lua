@@ -1,4 +1,4 @@
--- Let go of a run that has not ended.
+-- Let go of a run that has not ended, and ring its bell, so that another node takes it at once.
 -- Returns ok or stale.
 -- keys: conversation
 -- include: run once
@@ -9,5 +9,6 @@ return once(function()
   redis.call('HSET', run_prefix .. run_id, 'status', 'queued', 'node', '')
   redis.call('DEL', lease)
   publish_run(run_id)
+  redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
   return {'ok'}
 end)

@@ -128,7 +128,7 @@ class Readiness:
         leaving = random.sample(sessions, min(self._batch, len(sessions)))
         for session in leaving:
             try:
-                notice = sent_away(SessionEnd.CUT_OFF, self._node_urls)
+                notice = sent_away(SessionEnd.CUT_OFF, self._node_urls, leaving=len(leaving))
                 self._deliver(session.sid, ServerEvent.SESSION_ENDED, notice)
             except Exception:
                 log.exception("a session could not be told that it must leave: session_id=%s", session.sid)

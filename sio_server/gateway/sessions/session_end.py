@@ -8,7 +8,9 @@ from typing import Any
 
 from sio_server.protocol.events import SessionEnd
 
-SPREAD_MS = 500  # clients that lose a node together come back spread over this time
+# Clients that lose a node together come back spread over this time: few of them sooner, since they disturb nobody.
+SPREAD_MS = 500
+MS_A_CLIENT = 1
 
 
 def ended_for_good(reason: SessionEnd | str, by: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -16,12 +18,15 @@ def ended_for_good(reason: SessionEnd | str, by: Mapping[str, str] | None = None
     return {"reason": str(reason), "reconnect": False, "after_ms": 0, "nodes": [], "by": by}
 
 
-def sent_away(reason: SessionEnd, nodes: Sequence[str]) -> dict[str, Any]:
-    """The node cannot serve: its client connects to another one of `nodes`, or through the load balancer."""
+def sent_away(reason: SessionEnd, nodes: Sequence[str], leaving: int) -> dict[str, Any]:
+    """The node cannot serve: its client connects to another one of `nodes`, or through the load balancer.
+
+    `leaving`: how many clients are sent away together.
+    """
     return {
         "reason": str(reason),
         "reconnect": True,
-        "after_ms": random.randrange(SPREAD_MS),
+        "after_ms": random.randrange(max(1, min(SPREAD_MS, leaving * MS_A_CLIENT))),
         # In another order for each: clients that lose this node do not all go to the same one.
         "nodes": random.sample(nodes, len(nodes)),
         "by": None,
