@@ -1,4 +1,4 @@
-"""Benchmarks in their short forms: a later turn costs no more than an early one; a delivery costs little CPU."""
+"""The benchmarks in their short form: their figures are there, and later turns cost no more than early ones."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from tests.conftest import free_ports
 from tests.waiting import within
 
 ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "benchmarks"
 
 
 async def run_benchmark(*args: str, script: str = "turn_cost.py", within_s: float = 100) -> tuple[int, str]:
     """Run it as people do; its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(ROOT / "benchmarks" / script), *args),
+        *(sys.executable, str(BENCHMARKS / script), *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -143,3 +144,15 @@ def test_the_fail_over_benchmark_names_the_targets_that_are_missed() -> None:
     assert missed(summed_up([fast, slow]), 1.0, 0.0) == ["SIGKILL: p99 is 1600 ms on every device, above 1500 ms"]
     assert missed(summed_up([stopped]), 1.0, 0.0) == ["SIGTERM: p99 is 250 ms on every device, above 200 ms"]
     assert missed(summed_up([stopped]), 1.0, 5.0) == []
+
+
+async def test_appends_are_measured_beside_what_redis_can_do_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "append.json"
+    short = ("--seconds", "0.1", "--at-once", "4", "--limit", "loop", "--port", str(free_ports(1) + 379))
+    status, said = await run_benchmark("--json", str(file), *short, script="append.py")
+    assert status == 0, said
+    figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["appendfsync"] for row in figures["rows"]] == ["always", "no"]
+    for row in figures["rows"]:
+        assert min(row[what] for what in ("appends_per_s", "appends_per_cpu_s", "ms", "limit_per_s")) > 0
+    assert max(map(len, said.splitlines())) <= 80
