@@ -69,8 +69,9 @@ from sio_server.open_files import raise_open_files
 from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
+from sio_server.store.bounded import BoundedRedis
 from sio_server.store.clock import Clock
-from sio_server.store.connection import BoundedRedis, connect, connect_patient
+from sio_server.store.connection import connect, connect_patient
 from sio_server.store.keys import conversation_channel
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from sio_server.protocol.errors import Refused
+from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import ConversationKeys, user_call, user_keys, user_request
+from sio_server.store.pipelined import LoadedScript
 from sio_server.store.script_files import ScriptFile, load_script
 
 _REFUSALS = {
@@ -74,8 +75,10 @@ class Scripts:
     """
 
     def __init__(self, redis: Redis) -> None:
+        if not isinstance(redis, BoundedRedis):
+            raise TypeError("scripts run on a client of `connect`")
         self.redis = redis
-        self._loaded: dict[str, tuple[ScriptFile, AsyncScript]] = {}
+        self._loaded: dict[str, tuple[ScriptFile, LoadedScript]] = {}
 
     async def conversation(
         self, name: str, conversation_id: str, request: Request | None = None, /, **arguments: Argument
@@ -107,9 +110,9 @@ class Scripts:
 
     async def plain(self, name: str, keys: list[str], **arguments: Argument) -> Reply:
         """Run a script on these keys."""
-        script = self._script(name)
+        file, script = self._script(name)
         with redis_errors():
-            return Reply(await script[1](keys=keys, args=_in_order(script[0], arguments)))
+            return Reply(await self.redis.run_script(script, keys, _in_order(file, arguments)))
 
     async def many(self, name: str, calls: Sequence[tuple[list[str], Mapping[str, Argument]]]) -> list[Reply]:
         """Run a script many times in one round trip, each time on keys (and with arguments) of its own.
@@ -118,10 +121,8 @@ class Scripts:
         """
         file, script = self._script(name)
         with redis_errors():
-            pipe = self.redis.pipeline(transaction=False)
-            for keys, arguments in calls:
-                await script(keys=keys, args=_in_order(file, arguments), client=pipe)
-            return [Reply(flat) for flat in await pipe.execute()]
+            packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
+            return [Reply(flat) for flat in await self.redis.run_scripts(script, packed)]
 
     async def server_id(self) -> str:
         """Which start of Redis this is; empty when it does not say so."""
@@ -150,18 +151,18 @@ class Scripts:
             keys.append(kept_at)
             args += [f"{request.user_id} {request.request_id}", request.digest, call_id]
         with redis_errors():
-            reply = Reply(await script(keys=keys, args=args))
+            reply = Reply(await self.redis.run_script(script, keys, args))
         if reply.status in _REFUSALS:
             # A script that refuses may name `details`: one JSON object.
             details = json.loads(reply["details"]) if reply.get("details") else None
             raise Refused(reply.status, _REFUSALS[reply.status], details)
         return reply
 
-    def _script(self, name: str) -> tuple[ScriptFile, AsyncScript]:
+    def _script(self, name: str) -> tuple[ScriptFile, LoadedScript]:
         found = self._loaded.get(name)
         if found is None:
             file = load_script(name)
-            found = self._loaded[name] = (file, self.redis.register_script(file.source))
+            found = self._loaded[name] = (file, LoadedScript(file.source))
         return found
 
 

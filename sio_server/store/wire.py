@@ -26,6 +26,9 @@ from sio_server.store.redis_py import (
 
 _NOTHING_YET = object()
 
+# A command as bytes: its arguments may be bytes, str, int and float; TypeError tells of another.
+pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
+
 OnReply = Callable[[Any], None]
 OnLost = Callable[[BaseException | None], None]
 
@@ -84,10 +87,10 @@ class Wire(asyncio.Protocol):
         The name of a command has no space: `("CLIENT", "ID")`. Raises TypeError when an argument is of another
         type; then none of them is sent. What is sent after the connection was lost is dropped.
         """
-        self.send_packed(b"".join([hiredis.pack_command(tuple(command)) for command in commands]))
+        self.send_packed(b"".join([pack(tuple(command)) for command in commands]))
 
     def send_packed(self, commands: bytes) -> None:
-        """Send what `hiredis.pack_command` has made of one command or more."""
+        """Send what `pack` has made of one command or more."""
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(commands)

@@ -31,29 +31,34 @@ from sio_server.store.scripts import Scripts
 from tests.conftest import free_ports
 from tests.waiting import poll, within
 
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
 ANN = Author("ann", "Ann", "d-ann")
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-async def test_a_connection_that_has_just_broken_is_lost_and_the_command_is_repeated(cluster, run):
+async def test_a_connection_that_has_just_broken_is_lost_and_the_command_is_repeated(lone_redis, run):
     async def ping(connection) -> None:
         # The one or the other notices, by the loop.
         await connection.send_command("PING")
         await connection.read_response()
 
     async def scene() -> None:
-        client = connect(cluster.redis_url)
+        client = connect_blocking(lone_redis.redis_url, 1.0)
         connection = await client.connection_pool.get_connection()
         connection._writer.transport.abort()
         with pytest.raises(RedisConnectionError):
             await ping(connection)
         await client.connection_pool.release(connection)
         assert await client.ping() is True
-        connection = client.connection_pool._available_connections[0]
-        assert connection._writer is not None
-        connection._writer.transport.abort()
-        assert await client.echo("again") == "again"
         await client.aclose()
+        shared = connect(lone_redis.redis_url)
+        assert await shared.ping() is True
+        wire = shared.pipelined._wire
+        assert wire is not None
+        wire._transport.abort()
+        assert await shared.echo("again") == "again"
+        await shared.aclose()
 
     await asyncio.to_thread(run, scene())
 

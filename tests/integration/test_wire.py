@@ -21,6 +21,8 @@ from tests.integration.test_acl import certificates, tls_in_front_of
 from tests.integration.test_redis_connection import port_of, redis_pair
 from tests.waiting import within
 
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 
@@ -63,9 +65,9 @@ async def in_loop(run: Run, scene: Callable[[], Coroutine[Any, Any, None]]) -> N
 
 
 @LOOPS
-async def test_replies_come_in_the_order_of_their_commands_also_when_they_are_errors(cluster, run):
+async def test_replies_come_in_the_order_of_their_commands_also_when_they_are_errors(lone_redis, run):
     async def scene() -> None:
-        async with line_to(cluster.redis_url) as line:
+        async with line_to(lone_redis.redis_url) as line:
             for number in range(500):
                 line.wire.send(("ECHO", number), ("NONSENSE", number), (b"ECHO", "é".encode()))
                 if number % 7 == 0:
@@ -81,8 +83,8 @@ async def test_replies_come_in_the_order_of_their_commands_also_when_they_are_er
     await in_loop(run, scene)
 
 
-async def test_commands_of_one_turn_of_the_loop_are_written_together(cluster, monkeypatch):
-    async with line_to(cluster.redis_url) as line:
+async def test_commands_of_one_turn_of_the_loop_are_written_together(lone_redis, monkeypatch):
+    async with line_to(lone_redis.redis_url) as line:
         written: list[bytes] = []
         monkeypatch.setattr(line.wire, "_transport", Written(line.wire._transport, written))
         line.wire.send(("PING",))
@@ -108,9 +110,9 @@ class Written:
 
 
 @LOOPS
-async def test_replies_may_be_larger_than_any_buffer_and_bytes_that_are_no_text(cluster, run):
+async def test_replies_may_be_larger_than_any_buffer_and_bytes_that_are_no_text(lone_redis, run):
     async def scene() -> None:
-        async with line_to(cluster.redis_url, decode=False) as raw, line_to(cluster.redis_url) as line:
+        async with line_to(lone_redis.redis_url, decode=False) as raw, line_to(lone_redis.redis_url) as line:
             big = bytes(range(256)) * 40_000
             assert await raw.ask("ECHO", big) == big
             assert await raw.ask("PING") == b"PONG"
@@ -120,10 +122,11 @@ async def test_replies_may_be_larger_than_any_buffer_and_bytes_that_are_no_text(
     await in_loop(run, scene)
 
 
-async def test_messages_of_channels_come_between_the_replies(cluster, redis, new_id):
+async def test_messages_of_channels_come_between_the_replies(lone_redis, new_id):
+    redis = Redis.from_url(lone_redis.redis_url)
     sharded = int((await redis.info("server"))["redis_version"].split(".")[0]) >= 7
     subscribe, publish = ("SSUBSCRIBE", "SPUBLISH") if sharded else ("SUBSCRIBE", "PUBLISH")
-    async with line_to(cluster.redis_url, decode=False) as line:
+    async with line_to(lone_redis.redis_url, decode=False) as line:
         line.wire.send((subscribe, f"{new_id}:a"), (subscribe, f"{new_id}:b"))
         for number, name in enumerate("ab", start=1):
             confirmed = [subscribe.lower().encode(), f"{new_id}:{name}".encode(), number]
@@ -134,12 +137,13 @@ async def test_messages_of_channels_come_between_the_replies(cluster, redis, new
         for number in range(3):
             assert await line.replies.next() == [kind, f"{new_id}:b".encode(), f"m{number}".encode()]
         assert await line.ask("PING", "here") == [b"pong", b"here"]
+    await redis.aclose()
 
 
 @LOOPS
-async def test_a_connection_that_redis_ends_is_lost_once(cluster, run):
+async def test_a_connection_that_redis_ends_is_lost_once(lone_redis, run):
     async def scene() -> None:
-        async with line_to(cluster.redis_url) as line, line_to(cluster.redis_url) as operator:
+        async with line_to(lone_redis.redis_url) as line, line_to(lone_redis.redis_url) as operator:
             number = await line.ask("CLIENT", "ID")
             line.wire.send(("BLPOP", "nothing", 0))
             assert await operator.ask("CLIENT", "KILL", "ID", number) == 1
@@ -153,8 +157,8 @@ async def test_a_connection_that_redis_ends_is_lost_once(cluster, run):
     await in_loop(run, scene)
 
 
-async def test_a_wire_that_is_aborted_says_nothing_more(cluster):
-    async with line_to(cluster.redis_url) as line:
+async def test_a_wire_that_is_aborted_says_nothing_more(lone_redis):
+    async with line_to(lone_redis.redis_url) as line:
         line.wire.send(("PING",))
         line.wire.abort()
         await line.wire.wait_closed()
@@ -177,11 +181,11 @@ async def test_what_is_no_redis_is_a_lost_connection():
     server.close()
 
 
-async def test_a_wire_that_cannot_be_opened_says_why(cluster):
+async def test_a_wire_that_cannot_be_opened_says_why(lone_redis):
     with pytest.raises(RedisConnectionError):
         await Wire.open("redis://127.0.0.1:1/0", print, print)
     with pytest.raises(AuthenticationError):
-        await Wire.open(cluster.redis_url.replace("://", "://nobody:wrong@"), print, print)
+        await Wire.open(lone_redis.redis_url.replace("://", "://nobody:wrong@"), print, print)
 
 
 async def test_wires_leave_a_primary_that_has_become_a_replica(tmp_path):
@@ -197,10 +201,9 @@ async def test_wires_leave_a_primary_that_has_become_a_replica(tmp_path):
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 @LOOPS
-async def test_a_wire_speaks_tls(cluster, tmp_path, run):
+async def test_a_wire_speaks_tls(lone_redis, tmp_path, run):
     certificates(tmp_path)
-    port = port_of(Redis.from_url(cluster.redis_url))
-    async with tls_in_front_of(port, tmp_path) as tls_port:
+    async with tls_in_front_of(lone_redis.redis_port, tmp_path) as tls_port:
         own = f"ssl_certfile={tmp_path}/node.crt&ssl_keyfile={tmp_path}/node.key"
 
         async def scene() -> None:

@@ -1,0 +1,206 @@
+"""A client of Redis whose commands, pipelines and scripts share one connection and have bounded waits."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
+from redis.client import EMPTY_RESPONSE, NEVER_DECODE
+from redis.exceptions import ExecAbortError, ResponseError, WatchError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from sio_server.store.failures import explain
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined
+from sio_server.store.redis_py import encode
+from sio_server.store.wire import pack
+
+# Commands of ours that a replica refuses.
+_WRITES = frozenset({"SET", "HSET", "ZADD", "XADD", "HDEL", "ZREM", "DEL", "INCR", "PEXPIRE", "XACK", "XDEL"})
+
+# Options of commands whose replies redis-py reads in another way: they get a connection of its pool.
+_READ_BY_REDIS_PY = frozenset({NEVER_DECODE, EMPTY_RESPONSE})
+
+ScriptCall = tuple[Sequence[str], Sequence[str | int]]  # keys and arguments
+
+
+class BoundedRedis(Redis):
+    """A client none of whose commands takes longer than COMMAND_TIMEOUT_S, whatever it waits for.
+
+    All commands, pipelines and scripts share one connection (`Pipelined`), in the order in which they were called;
+    so no command may block. It belongs to the event loop that uses it first. Subscriptions, and transactions that
+    watch keys, have connections of redis-py's pool.
+    """
+
+    answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
+    demoted = False  # the server has said that it is a replica, and nothing was written since
+
+    def __init__(self, url: str, pool: BlockingConnectionPool) -> None:
+        super().__init__(connection_pool=pool)
+        self.auto_close_connection_pool = True
+        self.pipelined = Pipelined(url)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        name = args[0]
+        with self.noting({name}):
+            if options and not _READ_BY_REDIS_PY.isdisjoint(options):
+                async with within_limit():
+                    return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            reply = await self.pipelined.call(_pack(args))
+        return await _converted(reply, self.response_callbacks.get(name), options)
+
+    async def run_script(self, script: LoadedScript, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """Run a script, which is loaded when Redis does not know it. Returns its reply as Redis sends it."""
+        try:
+            reply = await self.pipelined.call(_pack_call(script, keys, args), 1, script)
+        except ResponseError as exc:
+            self._note_error(exc)
+            raise
+        if not self.demoted:
+            self.answered_at = time.monotonic()
+        return reply
+
+    async def run_scripts(self, script: LoadedScript, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Run one script with each of these keys and arguments, in one write. Raises the first error."""
+        if len(calls) < 2:
+            return [await self.run_script(script, *call) for call in calls]
+        packed = b"".join([_pack_call(script, keys, args) for keys, args in calls])
+        with self.noting({"EVALSHA"}):
+            replies: list[Any] = await self.pipelined.call(packed, len(calls), script)
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        return replies
+
+    @contextmanager
+    def noting(self, commands: set[str]) -> Iterator[None]:
+        """Note from the end of these commands whether the server can be written to."""
+        try:
+            yield
+        except ResponseError as exc:
+            self._note_error(exc)
+            raise
+        if self.demoted and commands & _WRITES:
+            self.demoted = False
+        if not self.demoted:
+            self.answered_at = time.monotonic()
+
+    def _note_error(self, error: ResponseError) -> None:
+        self.demoted = self.demoted or explain(error).demoted
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        pipe = _BoundedPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        pipe.bounded = self
+        return pipe
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections; a command that waits gets a ConnectionError."""
+        await self.pipelined.aclose()
+        await super().aclose(close_connection_pool)
+
+
+class _BoundedPipeline(Pipeline):
+    """A pipeline whose commands have the time of one, and are sent contiguously over the shared connection."""
+
+    bounded: BoundedRedis
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        stack = self.command_stack
+        with self.bounded.noting({str(args[0]) for args, _ in stack}):
+            if self._needs_connection_of_its_own():
+                async with within_limit():
+                    return await super().execute(raise_on_error)
+            if not stack:
+                return []
+            try:
+                if self.is_transaction:
+                    replies = await self._transact()
+                else:
+                    packed = b"".join([_pack(args) for args, _ in stack])
+                    reply = self.bounded.pipelined.call(packed, len(stack))
+                    replies = await (reply if len(stack) > 1 else _as_values(reply))
+                if raise_on_error:
+                    self.raise_first_error(stack, replies)
+            finally:
+                await self.reset()  # type: ignore[no-untyped-call]
+        return [
+            reply if isinstance(reply, Exception) else await _converted(reply, self._callback(args[0]), options)
+            for reply, (args, options) in zip(replies, stack, strict=True)
+        ]
+
+    def _needs_connection_of_its_own(self) -> bool:
+        # It watches keys, or runs Script objects of redis-py, which are loaded first.
+        return bool(
+            self.watching
+            or self.explicit_transaction
+            or self.connection is not None
+            or self.scripts
+            or any(options and not _READ_BY_REDIS_PY.isdisjoint(options) for _, options in self.command_stack)
+        )
+
+    async def _transact(self) -> list[Any]:
+        """The commands between MULTI and EXEC; errors are values. Raises when nothing was carried out."""
+        stack = self.command_stack
+        packed = b"".join([_pack(args) for args in (("MULTI",), *(args for args, _ in stack), ("EXEC",))])
+        began, *queued, done = await self.bounded.pipelined.call(packed, len(stack) + 2)
+        refused = [began] if isinstance(began, Exception) else []
+        for number, (reply, (args, _)) in enumerate(zip(queued, stack, strict=True), start=1):
+            if isinstance(reply, ResponseError):
+                self.annotate_exception(reply, number, args)
+                refused.append(reply)
+        if isinstance(done, ExecAbortError) and refused:
+            raise refused[0] from done
+        if isinstance(done, Exception):
+            raise done
+        if done is None:
+            raise WatchError("Watched variable changed.")
+        return list(done)
+
+    def _callback(self, name: Any) -> Any:
+        return self.response_callbacks.get(name)
+
+
+@asynccontextmanager
+async def within_limit() -> AsyncIterator[None]:
+    """Bound what runs on a connection of redis-py's pool as everything else is bounded."""
+    try:
+        async with asyncio.timeout(COMMAND_TIMEOUT_S):
+            yield
+    except TimeoutError:
+        raise RedisTimeoutError(f"no answer within {COMMAND_TIMEOUT_S:g} s") from None
+
+
+async def _as_values(reply: asyncio.Future[Any]) -> list[Any]:
+    try:
+        return [await reply]
+    except ResponseError as exc:
+        return [exc]
+
+
+async def _converted(reply: Any, callback: Any, options: Mapping[str, Any]) -> Any:
+    """A reply as redis-py gives it to its callers."""
+    if callback is None:
+        return reply
+    if "keys" in options:  # for redis-py's cache
+        options = {name: value for name, value in options.items() if name != "keys"}
+    value = callback(reply, **options)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _pack(args: tuple[Any, ...]) -> bytes:
+    name = args[0]
+    if " " in name:
+        args = (*name.split(), *args[1:])
+    try:
+        return pack(args)
+    except TypeError:
+        return pack(tuple(map(encode, args)))  # DataError says what cannot be sent
+
+
+def _pack_call(script: LoadedScript, keys: Sequence[str], args: Sequence[str | int]) -> bytes:
+    return pack(("EVALSHA", script.sha, len(keys), *keys, *args))

@@ -1,0 +1,304 @@
+"""One connection for the commands of all callers: replies, losses, time limits, and scripts that Redis forgot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvloop
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from sio_server.local.proxy import Proxy
+from sio_server.store.bounded import BoundedRedis
+from sio_server.store.connection import connect
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript
+from tests.waiting import poll, within
+
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
+ECHO = "return {KEYS[1], ARGV[1]}"
+
+
+@pytest.fixture(name="shared")
+async def shared_client(lone_redis) -> AsyncIterator[BoundedRedis]:
+    client = connect(lone_redis.redis_url)
+    yield client
+    await client.aclose()
+
+
+@asynccontextmanager
+async def proxied(lone_redis: Any) -> AsyncIterator[tuple[BoundedRedis, Proxy]]:
+    """A client with a proxy between it and its Redis."""
+    proxy = Proxy([("127.0.0.1", lone_redis.redis_port)])
+    await proxy.start()
+    client = connect(f"redis://127.0.0.1:{proxy.port}/0")
+    try:
+        yield client, proxy
+    finally:
+        await client.aclose()
+        await proxy.close()
+
+
+async def echoes(client: BoundedRedis, number: int) -> None:
+    """Ask for a number in every way that there is, and get it each time."""
+    script = LoadedScript(ECHO)
+    text = str(number)
+
+    async def in_pipeline(transaction: bool) -> None:
+        pipe = client.pipeline(transaction=transaction)
+        for part in "ab":
+            pipe.echo(text + part)
+        assert await pipe.execute() == [text + "a", text + "b"]
+
+    async def in_script() -> None:
+        assert await client.run_script(script, ["k"], [number]) == ["k", text]
+        calls = [([f"k{n}"], [number + n]) for n in range(3)]
+        assert await client.run_scripts(script, calls) == [[f"k{n}", str(number + n)] for n in range(3)]
+
+    async def refused() -> None:
+        with pytest.raises(ResponseError, match=f"`x{number}`|'x{number}'"):
+            await client.execute_command(f"NONSENSE{number}", f"x{number}")
+
+    assert await client.echo(text) == text
+    await asyncio.gather(in_pipeline(True), in_pipeline(False), in_script(), refused())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+async def test_every_caller_gets_the_reply_to_its_own_command_over_one_connection(lone_redis, run):
+    async def scene() -> None:
+        client = connect(lone_redis.redis_url)
+        try:
+            await client.client_setname("these")
+            await asyncio.gather(*(echoes(client, number) for number in range(100)))
+            assert sum(one["name"] == "these" for one in await client.client_list()) == 1
+            assert not client.connection_pool._available_connections
+        finally:
+            await client.aclose()
+
+    await asyncio.to_thread(run, scene())
+
+
+async def outcome(asked: Callable[[], Awaitable[Any]]) -> Any:
+    try:
+        return await asked()
+    except RedisError as exc:
+        return type(exc), str(exc)
+
+
+async def everything(client: Redis, key: str) -> list[Any]:
+    """What a client says about commands with replies of every kind."""
+    results: list[Any] = []
+
+    async def ask(name: str, *args: Any, **options: Any) -> None:
+        results.append((name, await outcome(lambda: getattr(client, name)(*args, **options))))
+
+    await ask("set", key, "1", nx=True)
+    await ask("set", key, "1", nx=True)
+    await ask("get", f"{key}-none")
+    await ask("incr", key)
+    await ask("hset", f"{key}h", mapping={"a": 1, "b": 2.5, "c": b"x"})
+    await ask("hgetall", f"{key}h")
+    await ask("hmget", f"{key}h", ["a", "none"])
+    await ask("hget", key, "a")  # another type
+    await ask("zadd", f"{key}z", {"m": 1.5, "n": 2})
+    await ask("zrange", f"{key}z", 0, -1, withscores=True)
+    await ask("zscore", f"{key}z", "m")
+    await ask("sadd", f"{key}s", "x")
+    await ask("smembers", f"{key}s")
+    await ask("xadd", f"{key}x", {"f": "v"}, id="5-1")
+    await ask("xrange", f"{key}x")
+    await ask("xread", {f"{key}x": "0"})
+    await ask("xinfo_stream", f"{key}x")
+    await ask("exists", key, f"{key}h")
+    await ask("type", key)
+    await ask("ttl", key)
+    await ask("pexpire", key, 60_000)
+    await ask("config_get", "appendonly")
+    await ask("script_exists", "0" * 40)
+    await ask("pubsub_numsub", key)
+    await ask("ping")
+    await ask("execute_command", "NONSENSE")
+    await ask("evalsha", "0" * 40, 0)
+    await ask("eval", "return redis.call('hget', KEYS[1], 'a')", 1, key)
+    await ask("set", key, None)
+    await ask("set", key, True)
+    await ask("dump", f"{key}s")
+    results.append([name async for name in client.scan_iter(match=f"{key}h")])
+    for transaction in (True, False):
+        for strict in (True, False):
+            for wrong in (None, ("hget", key, "a"), ("execute_command", "NONSENSE", "x")):
+                pipe = client.pipeline(transaction=transaction)
+                pipe.hgetall(f"{key}h")
+                if wrong:
+                    getattr(pipe, wrong[0])(*wrong[1:])
+                pipe.zrange(f"{key}z", 0, -1, withscores=True)
+                results.append(await outcome(lambda p=pipe, s=strict: p.execute(raise_on_error=s)))
+                assert len(pipe) == 0
+    pipe = client.pipeline(transaction=False)
+    pipe.get(key)
+    results += [await pipe.execute(), await pipe.execute()]
+    async with client.pipeline() as pipe:  # optimistic locking
+        await pipe.watch(key)
+        results.append(await pipe.get(key))
+        pipe.multi()
+        pipe.get(key)
+        results.append(await pipe.execute())
+    return results
+
+
+def comparable(results: list[Any]) -> list[str]:
+    return [repr(one) for one in results]
+
+
+async def test_callers_get_the_values_and_errors_that_they_get_from_redis_py(shared, lone_redis, new_id):
+    plain = Redis.from_url(lone_redis.redis_url, decode_responses=True, protocol=2)
+    expected = await everything(plain, new_id)
+    await plain.delete(*[key async for key in plain.scan_iter(match=f"{new_id}*")])
+    got = await everything(shared, new_id)
+    assert comparable(got) == comparable(expected)
+    await plain.aclose()
+
+
+async def test_an_argument_that_cannot_be_sent_is_refused_and_the_connection_stays(shared):
+    for wrong in (None, object(), ["a"]):
+        with pytest.raises(DataError):
+            await shared.execute_command("ECHO", wrong)
+    assert await shared.echo("next") == "next"
+
+
+async def test_the_reply_to_a_cancelled_caller_is_discarded(shared):
+    await shared.ping()
+    callers = [asyncio.create_task(shared.echo(str(number))) for number in range(100)]
+    await asyncio.sleep(0)
+    for caller in callers[::2]:
+        caller.cancel()
+    replies = await asyncio.gather(*callers, return_exceptions=True)
+    assert replies[1::2] == [str(number) for number in range(1, 100, 2)]
+    assert all(isinstance(reply, asyncio.CancelledError) for reply in replies[::2])
+    assert await shared.echo("next") == "next"
+
+
+async def test_what_a_lost_connection_owed_is_sent_again_in_the_same_order(lone_redis, new_id):
+    async with proxied(lone_redis) as (client, proxy):
+        await client.ping()
+        for after in (0, 37, 200):
+            proxy.down.cut(after)
+            pushed = [client.execute_command("HSET", new_id, n, n) for n in range(50)]
+            await asyncio.gather(*pushed, *(echoes(client, n) for n in range(20)))
+        assert list(await client.hgetall(new_id)) == [str(n) for n in range(50)]
+
+
+async def test_no_caller_waits_longer_than_its_time_when_redis_hangs(lone_redis):
+    async with proxied(lone_redis) as (client, proxy):
+        await client.ping()
+        proxy.down.blackhole = True
+        began = time.monotonic()
+
+        async def ask(delay: float) -> float:
+            await asyncio.sleep(delay)
+            asked = time.monotonic()
+            with pytest.raises((RedisTimeoutError, RedisConnectionError)):
+                await client.ping()
+            return time.monotonic() - asked
+
+        waited = await asyncio.gather(*(ask(n / 100) for n in range(30)))
+        assert COMMAND_TIMEOUT_S - 0.01 < max(waited) < COMMAND_TIMEOUT_S + 0.5
+        assert time.monotonic() - began < 2.5
+        proxy.down.blackhole = False
+        await poll(lambda: outcome(client.ping), every=0.1)
+        assert await client.ping() is True
+        assert not client.pipelined._due
+        assert not client.pipelined._sent
+
+
+async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lone_redis):
+    async with proxied(lone_redis) as (client, proxy):
+        await client.ping()
+        proxy.down.blackhole = True
+        asked = asyncio.create_task(client.echo("late"))
+        await poll(lambda: client.pipelined._wire is None or asked.done(), every=0.005)
+        proxy.down.blackhole = False
+        assert await asked == "late"
+
+
+async def test_callers_are_refused_at_once_when_there_is_no_redis():
+    client = connect("redis://127.0.0.1:1/0")
+    began = time.monotonic()
+    replies = await asyncio.gather(*(client.ping() for _ in range(20)), return_exceptions=True)
+    assert [type(reply) for reply in replies] == [RedisConnectionError] * 20
+    assert time.monotonic() - began < COMMAND_TIMEOUT_S
+    await client.aclose()
+
+
+async def test_a_script_that_redis_has_forgotten_is_loaded_once_for_all_its_callers(shared):
+    script = LoadedScript(f"-- {time.time_ns()}\n{ECHO}")
+    for _ in range(2):
+        await shared.config_resetstat()
+        single = [shared.run_script(script, ["k"], [n]) for n in range(50)]
+        many = shared.run_scripts(script, [([f"k{n}"], [n]) for n in range(50)])
+        *replies, listed = await asyncio.gather(*single, many)
+        assert replies == [["k", str(n)] for n in range(50)]
+        assert listed == [[f"k{n}", str(n)] for n in range(50)]
+        stats = await shared.info("commandstats")
+        loads = stats.get("cmdstat_script|load") or stats["cmdstat_script"]
+        assert loads["calls"] == 1
+        await shared.script_flush()
+
+
+async def test_a_script_that_cannot_be_loaded_says_why(shared):
+    broken = LoadedScript("this is no Lua")
+    for calls in (1, 3):
+        with pytest.raises(ResponseError, match="compiling script"):
+            await shared.run_scripts(broken, [(["k"], [n]) for n in range(calls)])
+
+
+async def test_the_first_error_of_many_calls_of_a_script_is_raised(shared):
+    script = LoadedScript("if ARGV[1] == '2' then return redis.error_reply('NO two') end return ARGV[1]")
+    with pytest.raises(ResponseError, match="NO two"):
+        await shared.run_scripts(script, [(["k"], [n]) for n in range(5)])
+    assert await shared.run_scripts(script, [(["k"], [n]) for n in (0, 1)]) == ["0", "1"]
+
+
+async def test_an_attempt_to_connect_that_is_cancelled_does_not_stop_the_next_command(shared):
+    first = asyncio.create_task(shared.echo("first"))
+    await asyncio.sleep(0)
+    connecting = shared.pipelined._connecting
+    assert connecting is not None
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    assert await shared.echo("second") == "second"
+    assert await first == "first"
+
+
+async def test_callers_that_wait_when_the_client_is_closed_are_told(lone_redis):
+    async with proxied(lone_redis) as (client, proxy):
+        await client.ping()
+        proxy.down.blackhole = True
+        waiting = asyncio.create_task(client.ping())
+        await asyncio.sleep(0)
+        async with within(1, "the end"):
+            await client.aclose()
+        with pytest.raises(RedisConnectionError):
+            await waiting
+
+
+async def test_a_client_belongs_to_one_event_loop(lone_redis):
+    client = connect(lone_redis.redis_url)
+
+    async def use() -> None:
+        assert await client.ping() is True
+        await client.aclose()
+
+    await asyncio.to_thread(asyncio.run, use())
+    await asyncio.to_thread(asyncio.run, use())  # the loop before has ended
+    assert await client.ping() is True
+    with pytest.raises(RuntimeError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, use())
+    await client.aclose()
