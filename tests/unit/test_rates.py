@@ -148,6 +148,17 @@ def test_by_default_ordinary_typing_is_never_limited() -> None:
         assert all(marks.spend("ann", 1, now) == 0 for _ in range(8)), now
 
 
+def test_one_handshake_a_second_counts_on_its_node_only_and_a_second_one_on_all() -> None:
+    limit = Limit((Rate(200, 1), Rate(6000, 60)), "")
+    assert limit.spend("ann", 10, 5.0, quiet=True) == 0
+    account = limit.accounts["ann"]
+    assert (account.unshared, account.reach[0]) == (0, 5.05)
+    assert limit.spend("ann", 10, 5.9, quiet=True) == 0
+    assert account.unshared == 10
+    assert limit.spend("ann", 10, 6.0, quiet=True) == 0
+    assert account.unshared == 10
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), Unavailable("away"), TypeError("bad reply")])
 async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -> None:
     redis = SharedWithNobody(error)
