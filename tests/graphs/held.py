@@ -11,7 +11,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 began, cancelled = threading.Event(), threading.Event()
 
 
-async def work(state: Any) -> None:
+async def hold(state: Any) -> None:
     """Say that it has begun, and that it was cancelled."""
     began.set()
     try:
@@ -20,6 +20,6 @@ async def work(state: Any) -> None:
         cancelled.set()
 
 
-def build() -> StateGraph[Any]:
-    """The graph."""
-    return StateGraph(MessagesState).add_node("work", work).add_edge(START, "work")
+def work() -> StateGraph[Any]:
+    """The graph, with the name that `Dialogs.conversation` uses."""
+    return StateGraph(MessagesState).add_node("hold", hold).add_edge(START, "hold")

@@ -24,13 +24,16 @@ from sio_server.gateway.fanout.subscriptions import is_unknown_command
 from sio_server.gateway.metrics import Metrics
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
+from sio_server.node import Node
 from sio_server.protocol.errors import Unavailable
+from sio_server.settings import Settings
 from sio_server.store.connection import connect
 from sio_server.store.keys import channel_of, conversation_channel, room_of, user_channel
 from sio_server.tasks import end_tasks
 from sio_server.trace.recording import Trace
 from tests.bus import framed
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
+from tests.graphs import held
 from tests.integration.test_dialog import ask
 from tests.served.dialogs import ANN, Dialogs
 from tests.waiting import Changes, poll
@@ -241,16 +244,13 @@ async def test_a_node_without_a_member_hears_nothing_of_a_conversation(cluster, 
 async def test_a_node_hears_the_end_of_a_run_that_it_executes_without_a_session(dialogs, monkeypatch):
     """Without the bus it would learn of it when it renews the lease."""
     monkeypatch.setattr("sio_server.dialog.leases.RENEW_S", 600)
-    from sio_server.node import Node
-    from sio_server.settings import Settings
-    from tests.graphs import held
-
-    settings = Settings(redis_url=dialogs.redis_url, port=free_ports(1), graph="tests.graphs.held:build")
+    settings = Settings(
+        redis_url=dialogs.redis_url, port=free_ports(1), auth_mode="guest", graph="tests.graphs.held:work"
+    )
     node = Node(settings)
     await node.start()
     try:
         conversation = await dialogs.conversation()
-        await dialogs.redis.hset(f"{conversation_channel(conversation)[:-3]}meta", "graph", "held")
         await dialogs.send(conversation)
         began = await asyncio.to_thread(held.began.wait, 10)
         assert began
