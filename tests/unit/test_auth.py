@@ -308,3 +308,47 @@ def test_a_token_that_is_not_unicode_is_invalid(token: str) -> None:
     with pytest.raises(Refused) as caught:
         Tokens("s" * 32, "roomgraph").check(token)
     assert caught.value.code == ErrorCode.TOKEN_INVALID
+
+
+OURS = b'{"alg":"HS256","typ":"JWT"}'
+AUD = '"aud":"roomgraph"'
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        f'{{"sub":"ann",{AUD},"exp":4e9}}',
+        f'{{"sub":"ann",{AUD},"exp":null}}',
+        f'{{"sub":7,{AUD},"exp":4000000000}}',
+        f'{{{AUD},"exp":4000000000}}',
+        '{"sub":"ann","aud":["roomgraph"],"exp":4000000000}',
+        '{"sub":"ann","aud":["other"],"exp":4000000000}',
+        '{"sub":"ann","aud":"other","exp":4000000000}',
+        '{"sub":"ann","exp":4000000000}',
+        f'{{"sub":"ann",{AUD},"exp":4000000000,"jti":"x"}}',
+        f'{{"sub":"ann",{AUD},"exp":4000000000,"jti":7}}',
+        f'{{"sub":"ann",{AUD},"exp":4000000000,"iat":"soon"}}',
+        f'{{"sub":"ann",{AUD},"exp":4000000000,"nbf":3999999999}}',
+        f'{{"sub":"ann",{AUD},"exp":1}}',
+        f'{{"sub":"ann",{AUD},"exp":4000000000,"exp":1}}',
+        "[]",
+        "nonsense",
+        "",
+    ],
+)
+def test_a_token_of_the_plainest_form_is_judged_as_the_library_judges_it(
+    payload: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = signed_text(payload.encode(), OURS)
+    ours = outcome(token)
+    monkeypatch.setattr(Tokens, "_plain_claims", lambda self, token: None)
+    assert outcome(token) == ours
+
+
+def test_a_token_that_is_issued_here_is_of_the_plainest_form() -> None:
+    token = TOKENS.issue("ann-1", "Ann", 60)
+    assert TOKENS._plain_claims(token) is not None
+    head, payload, signature = token.split(".")
+    altered = signature[:-1] + ("B" if signature.endswith("A") else "A")
+    for other in (f"{head}.{payload}.{altered}", f"{head}.{payload}a.{signature}", f"{head}..{signature}", "."):
+        assert TOKENS._plain_claims(other) is None

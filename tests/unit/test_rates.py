@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from typing import Any
 
 import pytest
@@ -148,6 +149,17 @@ def test_by_default_ordinary_typing_is_never_limited() -> None:
         assert all(marks.spend("ann", 1, now) == 0 for _ in range(8)), now
 
 
+def test_one_handshake_a_second_counts_on_its_node_only_and_a_second_one_on_all() -> None:
+    limit = Limit((Rate(200, 1), Rate(6000, 60)), "")
+    assert limit.spend("ann", 10, 5.0, quiet=True) == 0
+    account = limit.accounts["ann"]
+    assert (account.unshared, account.reach[0]) == (0, 5.05)
+    assert limit.spend("ann", 10, 5.9, quiet=True) == 0
+    assert account.unshared == 10
+    assert limit.spend("ann", 10, 6.0, quiet=True) == 0
+    assert account.unshared == 10
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), Unavailable("away"), TypeError("bad reply")])
 async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -> None:
     redis = SharedWithNobody(error)
@@ -155,9 +167,11 @@ async def test_sharing_goes_on_after_an_exchange_that_failed(error: Exception) -
     sharing = asyncio.create_task(limits.share())
     try:
         limits.spend_event(ClientEvent.MESSAGE_SEND, "ann")
-        async with within(5, "an exchange of Bob's handshakes"):
-            while not any("bob" in key for key in redis.told):
-                limits.spend_handshake("bob")
+        async with within(5, "an exchange of what others have spent"):
+            for number in count():
+                if any("other" in key for key in redis.told):
+                    break
+                limits.spend_event(ClientEvent.DEVICE_LIST, f"other-{number}")
                 await asyncio.sleep(0.01)
         assert not sharing.done()
         assert accepted(limits, ClientEvent.MESSAGE_SEND, 9) == 1, "what was spent is remembered"

@@ -20,7 +20,7 @@ from sio_server.users.session_records import SessionRecords
 log = logging.getLogger(__name__)
 
 COLLECT_S = 0.03  # sessions that end within this time are removed together
-REMOVED_AT_ONCE = 200
+REMOVED_AT_ONCE = 64  # in one write, which holds up other commands for 2 ms
 CLEANED_AT_ONCE = 1000  # between two heartbeats, which must not wait for many thousands
 STOP_S = 2.0  # what has not been removed by then when the node stops is reaped, by it or by others
 

@@ -18,6 +18,7 @@ from sio_server.users.sign_out import SignedOut
 log = logging.getLogger(__name__)
 
 COMPARED_AT_ONCE = 500
+WRITTEN_AT_ONCE = 50
 AGAIN_S = 0.5  # until reconciling is tried again
 
 
@@ -113,8 +114,12 @@ class SessionMirror:
 
     async def register_again(self) -> None:
         """This node was taken for dead while it was paused: write its sessions again. Raises Unavailable."""
-        for session in list(self._mirrored.values()):
-            await self._write_again(session)
+        sessions = list(self._mirrored.values())
+        for start in range(0, len(sessions), WRITTEN_AT_ONCE):
+            writing = (self._write_again(session) for session in sessions[start : start + WRITTEN_AT_ONCE])
+            for error in await asyncio.gather(*writing, return_exceptions=True):
+                if error is not None:
+                    raise error
 
     async def _names(self, sessions: Sequence[Session]) -> list[str | None]:
         return await self._records.names((s.user_id, s.sid, s.device_id) for s in sessions)

@@ -1,0 +1,266 @@
+"""How sessions are kept in Redis: one round trip for a handshake, ends in batches, presence as it is at last."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from redis.asyncio import Redis
+
+from sio_server.gateway.sessions.presence import COMING_S, GOING_S, PresenceNews
+from sio_server.gateway.sessions.session import Session
+from sio_server.local.proxy import Proxy
+from sio_server.protocol.errors import Unavailable
+from sio_server.store.connection import connect
+from sio_server.store.keys import (
+    ConversationKeys,
+    node_sessions,
+    user_channel,
+    user_conversations,
+    user_room,
+    user_sessions,
+)
+from sio_server.users.presence import PresenceRecords
+from sio_server.users.sign_out import SignedOut
+from tests.conftest import RawClient
+from tests.integration.session_parts import Edge, SessionParts, session_of
+from tests.integration.test_sign_out import token_of
+from tests.waiting import within
+
+
+def session_on(node: str, user_id: str, device_id: str = "phone") -> Session:
+    return Session(f"s-{node}-{user_id}", user_id, "Ann", device_id, "Phone", issued_ms=1)
+
+
+@pytest.fixture
+async def nodes(redis, new_id) -> AsyncIterator[list[SessionParts]]:
+    """The sessions of two nodes."""
+    made = [SessionParts(redis, f"node-{new_id}-{number}") for number in range(2)]
+    yield made
+    for parts in made:
+        await parts.stop()
+
+
+# A handshake
+
+
+async def test_a_handshake_takes_one_call_of_redis_after_the_subscription(cluster, new_id):
+    client, seen = RawClient(), []
+    await client.connect(cluster.urls[0], {"token": token_of(f"{new_id}-first"), "device_id": "phone"})
+    async with Redis.from_url(cluster.redis_url, decode_responses=True) as redis, redis.monitor() as monitor:
+        newcomer = RawClient()
+        await newcomer.connect(cluster.urls[0], {"token": token_of(new_id), "device_id": "phone"})
+        await newcomer.until(lambda: newcomer.named("session:opened"))
+        async with Redis.from_url(cluster.redis_url) as other:
+            await other.echo(f"over-{new_id}")
+        async with within(10, "the end of what Redis was asked"):
+            async for command in monitor.listen():
+                if f"over-{new_id}" in command["command"]:
+                    break
+                if new_id in command["command"] and command["client_type"] != "lua":
+                    seen.append(command["command"].partition(" ")[0])
+    for one in (client, newcomer):
+        await one.sio.disconnect()
+    assert seen == ["SSUBSCRIBE", "HSET", "EVALSHA"]
+
+
+async def test_a_sign_out_between_the_subscription_and_the_writing_is_seen_by_the_writing(redis, nodes, new_id):
+    parts, _ = nodes
+
+    async def revoke_and_subscribe(channel: str) -> None:
+        await Edge.subscribe(parts.edge, channel)
+        await parts.refused_tokens.revoke(new_id)
+
+    parts.edge.subscribe = revoke_and_subscribe  # type: ignore[method-assign]
+    with pytest.raises(SignedOut):
+        await parts.sessions.open(session_of(new_id))
+    assert parts.edge.channels == {user_channel(new_id): 0}
+    await parts.ends.clean_up()
+    assert await redis.exists(user_sessions(new_id), node_sessions(f"node-{new_id}-0")) == 0
+
+
+async def test_without_its_users_channel_a_session_does_not_begin_and_is_not_written(redis, nodes, new_id):
+    parts, _ = nodes
+
+    async def refuse(channel: str) -> None:
+        raise Unavailable("the bus is away")
+
+    parts.edge.subscribe = refuse  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await parts.sessions.open(session_of(new_id))
+    assert parts.sessions.find(f"s-{new_id}") is None
+    assert await redis.exists(user_sessions(new_id), node_sessions(f"node-{new_id}-0")) == 0
+
+
+@pytest.mark.parametrize("names_it", [True, False], ids=["newer than the reply", "older or newer"])
+async def test_a_list_of_devices_that_overtakes_the_reply_is_not_lost(nodes, new_id, names_it):
+    parts, _ = nodes
+    session = session_of(new_id)
+    on_bus = [
+        {
+            "device_id": "phone",
+            "device_name": "Pocket",
+            "sessions": [{"session_id": session.sid if names_it else "other"}],
+        }
+    ]
+    write = parts.records.open
+
+    async def overtaken(*args, **options):
+        opened = await write(*args, **options)
+        parts.sessions.rename_devices(user_room(new_id), on_bus)
+        return opened
+
+    parts.records.open = overtaken
+    await parts.sessions.open(session)
+    if names_it:
+        assert session.devices is not None
+        assert "Pocket" in session.devices
+    else:
+        assert session.devices is None, "it is read again, in the room"
+
+
+# Ends
+
+
+async def test_sessions_that_ended_while_redis_was_away_are_all_removed_when_it_is_back(redis, cluster, new_id):
+    proxy = Proxy([("127.0.0.1", cluster.redis_port)])
+    await proxy.start()
+    client = connect(f"redis://127.0.0.1:{proxy.port}/0")
+    parts = SessionParts(client, f"node-{new_id}")
+    users = [f"{new_id}-{number}" for number in range(30)]
+    removing = asyncio.create_task(parts.ends.run())
+    for user_id in users:
+        await parts.sessions.open(session_of(user_id))
+    for user_id in users[:10]:
+        parts.sessions.close(f"s-{user_id}")
+    await proxy.close()
+    for user_id in users[10:]:
+        parts.sessions.close(f"s-{user_id}")
+    await parts.ends.clean_up()
+    again = Proxy([("127.0.0.1", cluster.redis_port)], port=proxy.port)
+    await again.start()
+    await parts.ends.clean_up()
+    await parts.ends.clean_up()  # what the task had at hand has been put back by now
+    assert await redis.exists(node_sessions(f"node-{new_id}"), *(user_sessions(user) for user in users)) == 0
+    removing.cancel()
+    await asyncio.gather(removing, return_exceptions=True)
+    await client.aclose()
+    await again.close()
+
+
+async def test_sessions_of_a_user_that_end_together_make_one_list_of_devices(cluster, nodes, new_id):
+    parts, _ = nodes
+    laptop = RawClient()
+    await laptop.connect(cluster.urls[0], {"token": token_of(new_id), "device_id": "laptop"})
+    tabs = [session_on(str(number), new_id, f"tab-{number}") for number in range(5)]
+    for tab in tabs:
+        await parts.sessions.open(tab)
+
+    def online() -> list[int]:
+        return [sum(d["online"] for d in told["devices"]) for told in laptop.named("devices:changed")]
+
+    await laptop.until(lambda: online() == [2, 3, 4, 5, 6])
+    for tab in tabs:
+        parts.sessions.close(tab.sid)
+    await parts.ends.clean_up()
+    await laptop.until(lambda: online()[5:] == [1])
+    await laptop.sio.disconnect()
+
+
+# Presence
+
+
+class PausedRecords(PresenceRecords):
+    """Presence in a real Redis, whose replies come when `resumed` is set."""
+
+    resumed: asyncio.Event
+
+    async def online(self, user_ids: Sequence[str]) -> list[bool]:
+        read = await super().online(user_ids)
+        await self.resumed.wait()
+        return read
+
+
+@pytest.fixture
+async def ann(redis, new_id) -> str:
+    """A user in one conversation, by her id."""
+    await redis.zadd(user_conversations(new_id), {new_id: 0, f"{new_id}-invited": 0})
+    await redis.hset(ConversationKeys(new_id).members, new_id, "member")
+    return str(new_id)
+
+
+def told(*parts: SessionParts) -> list[tuple[bool, str]]:
+    return [(payload["online"], room) for one in parts for _, payload, room in one.edge.emitted]
+
+
+async def test_presence_is_told_to_conversations_of_which_the_user_is_a_member(nodes, ann):
+    parts, _ = nodes
+    await parts.sessions.open(session_on("a", ann))
+    await parts.news.tell(time.monotonic() + COMING_S)
+    assert told(parts) == [(True, f"conversation:{ann}")]
+    parts.sessions.close(f"s-a-{ann}")
+    await parts.ends.clean_up()
+    await parts.news.tell(time.monotonic() + GOING_S)
+    assert told(parts)[1:] == [(False, f"conversation:{ann}")]
+
+
+async def test_a_user_who_is_back_within_a_second_makes_no_news(nodes, ann):
+    here, there = nodes
+    await here.sessions.open(session_on("a", ann))
+    await here.news.tell(time.monotonic() + COMING_S)
+    await here.news.tell(time.monotonic() + 2 * GOING_S)
+    here.edge.emitted.clear()
+    here.sessions.close(f"s-a-{ann}")
+    await here.ends.clean_up()
+    await here.sessions.open(session_on("b", ann))
+    await here.news.tell(time.monotonic() + 2 * GOING_S)
+    assert told(here, there) == []
+
+
+async def test_a_session_that_begins_and_ends_within_a_batch_makes_no_news(nodes, ann):
+    parts, _ = nodes
+    await parts.sessions.open(session_on("a", ann))
+    parts.sessions.close(f"s-a-{ann}")
+    await parts.ends.clean_up()
+    await parts.news.tell(time.monotonic() + 2 * GOING_S)
+    assert told(parts) == []
+
+
+async def test_the_last_word_is_true_when_a_user_comes_and_goes_on_two_nodes_at_once(redis, nodes, ann):
+    """One node reads that the user is online, and says so only after the other one has said that she has gone."""
+    slow, fast = nodes
+    records = PausedRecords(redis)
+    records.resumed = asyncio.Event()
+    slow.news = PresenceNews(records, slow.edge.emit_soon)
+    slow.mirror._presence = slow.ends._presence = slow.news
+    await slow.sessions.open(session_on("a", ann))
+    telling = asyncio.create_task(slow.news.tell(time.monotonic() + COMING_S))
+    await fast.sessions.open(session_on("b", ann))
+    slow.sessions.close(f"s-a-{ann}")
+    await slow.ends.clean_up()
+    fast.sessions.close(f"s-b-{ann}")
+    await fast.ends.clean_up()
+    await fast.news.tell(time.monotonic() + GOING_S)
+    assert told(fast) == [(False, f"conversation:{ann}")]
+    records.resumed.set()
+    await telling
+    assert told(slow) == [(True, f"conversation:{ann}")], "too late, and false"
+    await slow.news.tell(time.monotonic() + 2 * GOING_S)
+    assert told(slow)[1:] == [(False, f"conversation:{ann}")]
+
+
+async def test_a_user_whose_tokens_are_revoked_is_told_to_have_gone(nodes, ann):
+    parts, _ = nodes
+    session = session_on("a", ann)
+    await parts.sessions.open(session)
+    await parts.news.tell(time.monotonic() + COMING_S)
+    await parts.refused_tokens.revoke(ann)
+    parts.sign_outs.on_session_ended({"reason": "token_revoked", "by": None}, [session.sid])
+    async with within(10, "the end of the session"):
+        while parts.sign_outs._tasks:
+            await asyncio.gather(*parts.sign_outs._tasks)
+    await parts.ends.clean_up()
+    await parts.news.tell(time.monotonic() + GOING_S)
+    assert told(parts)[1:] == [(False, f"conversation:{ann}")]
