@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
 
 
-async def run_benchmark(*args: str) -> tuple[int, str]:
+async def run_benchmark(*args: str, module: str = "") -> tuple[int, str]:
     """Run it as people do; its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT), *args),
+        *(sys.executable, *(("-m", module) if module else (str(SCRIPT),)), *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -65,6 +65,20 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     # The milliseconds may be anything on a busy machine, but the exit status says what they were.
     problems = exceeded(figures["savers"])
     assert status == (1 if problems else 0), said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.faults
+async def test_the_benchmark_of_recovery_measures_returns_and_deaths_of_a_node(tmp_path: Path) -> None:
+    file = tmp_path / "recovery.json"
+    short = ("--entries", "450", "--samples", "3", "--devices", "5", "--rounds", "1", "--port", str(free_ports(2)))
+    status, said = await run_benchmark("--json", str(file), *short, module="benchmarks.recovery")
+    assert status == 0, said
+    figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert (figures["missed"]["entries"], figures["missed"]["requests"]) == (450, 3)
+    assert 0 < figures["missed"]["level_ms"]["p50"] <= figures["missed"]["level_ms"]["max"]
+    assert [dead["devices"] for dead in figures["dead_node"]] == [5, 5]
+    assert all(0 < dead["level_ms"]["p50"] <= dead["last_ms"]["max"] for dead in figures["dead_node"])
     assert max(map(len, said.splitlines())) <= 80
 
 
