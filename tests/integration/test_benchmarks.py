@@ -18,13 +18,12 @@ from tests.conftest import free_ports
 from tests.waiting import within
 
 ROOT = Path(__file__).parents[2]
-BENCHMARKS = ROOT / "benchmarks"
 
 
-async def run_benchmark(*args: str, script: str = "turn_cost.py", within_s: float = 100) -> tuple[int, str]:
+async def run_benchmark(*args: str, name: str = "turn_cost", within_s: float = 100) -> tuple[int, str]:
     """Run it as people do; its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(BENCHMARKS / script), *args),
+        *(sys.executable, "-m", f"benchmarks.{name}", *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -68,6 +67,20 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     # The milliseconds may be anything on a busy machine, but the exit status says what they were.
     problems = exceeded(figures["savers"])
     assert status == (1 if problems else 0), said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+@pytest.mark.faults
+async def test_the_benchmark_of_recovery_measures_returns_and_deaths_of_a_node(tmp_path: Path) -> None:
+    file = tmp_path / "recovery.json"
+    short = ("--entries", "450", "--samples", "3", "--devices", "5", "--rounds", "1", "--port", str(free_ports(2)))
+    status, said = await run_benchmark("--json", str(file), *short, name="recovery")
+    assert status == 0, said
+    figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert (figures["missed"]["entries"], figures["missed"]["requests"]) == (450, 3)
+    assert 0 < figures["missed"]["level_ms"]["p50"] <= figures["missed"]["level_ms"]["max"]
+    assert [dead["devices"] for dead in figures["dead_node"]] == [5, 5]
+    assert all(0 < dead["level_ms"]["p50"] <= dead["last_ms"]["max"] for dead in figures["dead_node"])
     assert max(map(len, said.splitlines())) <= 80
 
 
@@ -123,7 +136,7 @@ async def test_every_device_sees_the_runs_of_killed_and_of_stopped_nodes_speak_a
 ) -> None:
     file = tmp_path / "failover.json"
     args = ("--kills", "5", "--terms", "2", "--lease", "1", "--conversations", "9", "--json", str(file))
-    status, said = await run_benchmark(*args, "--port", str(free_ports(3)), script="failover.py", within_s=280)
+    status, said = await run_benchmark(*args, "--port", str(free_ports(3)), name="failover", within_s=280)
 
     assert status == 0, said
     figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -149,7 +162,7 @@ def test_the_fail_over_benchmark_names_the_targets_that_are_missed() -> None:
 async def test_appends_are_measured_beside_what_redis_can_do_by_itself(tmp_path: Path) -> None:
     file = tmp_path / "append.json"
     short = ("--seconds", "0.1", "--at-once", "4", "--limit", "loop", "--port", str(free_ports(1) + 379))
-    status, said = await run_benchmark("--json", str(file), *short, script="append.py")
+    status, said = await run_benchmark("--json", str(file), *short, name="append")
     assert status == 0, said
     figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert [row["appendfsync"] for row in figures["rows"]] == ["always", "no"]

@@ -14,6 +14,7 @@ from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Change, Members
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.position import Position, judge
 from sio_server.store.keys import ConversationKeys, conversation_channel, user_conversations
 from tests.bus import hearing
 from tests.marking import mark_read, save_draft
@@ -328,3 +329,39 @@ async def test_a_full_store_refuses_sends_with_a_code_to_try_again_and_loses_not
     ack, new = await append(log, "full", ANN, "c2")
     assert (ack["seq"], new) == (3, True)
     await redis.aclose()
+
+
+async def test_what_a_device_missed_is_read_from_where_its_position_is_judged_to_stand(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    for number in range(108):
+        await append(log, new_id, ANN, f"c{number}")
+    epoch = (await log.get_view(new_id, "ann")).bounds.epoch
+    seqs = (0, 8, 9, 10, 60, 108, 109, 110, 2**53 - 1)
+    for position in (None, Position("other", 100), *(Position(epoch, seq) for seq in seqs)):
+        missed = await log.read_missed(new_id, "ann", position, snapshot=20, limit=200, max_bytes=2**20)
+        assert missed.after == judge(position, missed.view.bounds, 20).after, position
+        assert [seq for seq, _ in missed.page.entries] == list(range(missed.after + 1, 110)), position
+        assert [json.loads(entry)["seq"] for _, entry in missed.page.entries] == list(range(missed.after + 1, 110))
+    with pytest.raises(Refused):
+        await log.read_missed(new_id, "bob", None, snapshot=20, limit=200, max_bytes=2**20)
+
+
+async def test_entries_of_an_older_epoch_are_read_as_entries_of_the_log_as_it_is(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    await append(log, new_id, ANN, "c1", '"epoch":"x", "type":"member_left"')
+    old = json.loads((await log.page(new_id, "ann", after=1, limit=1)).entries[0][1])
+    epoch = await log.verify(new_id, Handed(old["epoch"], 99, old["ts"]))
+    await append(log, new_id, ANN, "c2")
+    page = await log.page(new_id, "", after=1, limit=200)
+    first, second = (json.loads(entry) for _, entry in page.entries)
+    assert first == {**old, "epoch": epoch} and old["epoch"] != epoch
+    assert (second["epoch"], page.last_ts, page.departures) == (epoch, second["ts"], [])
+
+
+async def test_a_page_for_the_node_itself_says_who_has_left(log, members, new_id):
+    await members.create(ANN, request(new_id))
+    await members.join(BOB, new_id)
+    await members.leave(BOB, new_id)
+    page = await log.page(new_id, "", after=0, limit=200)
+    assert page.departures == [(3, "bob")]
+    assert page.last_ts == json.loads(page.entries[-1][1])["ts"]

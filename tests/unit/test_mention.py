@@ -1,10 +1,15 @@
 """A message speaks to whom it names as a word."""
 
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sio_server.protocol import mention
 from sio_server.protocol.mention import mentions
+from sio_server.protocol.text import is_blank, is_invisible
 
 
 def mentions_agent(text: str) -> bool:
@@ -79,3 +84,13 @@ def test_every_name_is_given_once_in_lower_case() -> None:
         "my.graph",
         "a:b",
     ]
+
+
+def test_every_character_that_is_an_at_sign_by_nfkc_is_looked_for() -> None:
+    signs = {sign for sign in map(chr, range(sys.maxunicode + 1)) if "@" in unicodedata.normalize("NFKC", sign)}
+    assert signs == set(mention._SIGNS)
+
+
+def test_a_text_that_begins_with_any_ascii_character_is_blank_only_if_that_shows_nothing() -> None:
+    for character in map(chr, range(128)):
+        assert is_blank(character) == is_invisible(character)
