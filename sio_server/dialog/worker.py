@@ -134,7 +134,7 @@ class DialogWorker:
             try:
                 claimed = await self._runs.claim_run(conversation_id)
                 if isinstance(claimed, ClaimedRun):
-                    await self._attempts.execute(claimed)
+                    claimed = await self._attempts.execute(claimed) or claimed
             finally:
                 served.executing = False
         if isinstance(claimed, LeaseHeld):
@@ -144,7 +144,8 @@ class DialogWorker:
                 async with asyncio.timeout(claimed.seconds + 0.005):
                     await served.rung.wait()
         elif isinstance(claimed, NothingToDo):
-            # Bells that were rung before the claim are done; what was rung since is looked at next.
+            # Bells that were rung before the claim are done: either it found nothing, or nothing was left at the
+            # end of the run. What was rung since is looked at next.
             await self._queue.acknowledge(rung)
             served.bells = [bell for bell in served.bells if bell not in rung]
 

@@ -42,12 +42,15 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "turn_cost.json"
-    status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(free_ports(9)))
+    status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(free_ports(12)))
 
     assert file.stat().st_size, said
     figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert list(figures["savers"]) == ["redis", "plain"], said
-    assert list(figures["baseline"]) == ["redis-unpruned"]
+    assert list(figures["baseline"]) == ["redis-unpruned", "plain-unpruned"]
+    for points in figures["against_baseline"].values():
+        assert list(points) == ["10", "20", "30"]
+        assert all(ratio > 0 for at in points.values() for ratio in at.values()), points
     for summary in [*figures["savers"].values(), *figures["baseline"].values()]:
         assert list(summary["turns"]) == ["10", "20", "30"]
         for at in summary["turns"].values():
