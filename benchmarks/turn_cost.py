@@ -241,14 +241,12 @@ class ServedTalk:
         text, status = DIALOG[(number - 1) % len(DIALOG)]
         asked_by, self._run_id = self._run_id, new_run_id()
         # As the worker does, which waits for bells in a command that blocks.
-        bell = asyncio.create_task(
-            self._bells.xreadgroup(WORKERS, "turn-cost", {self._queue: ">"}, count=1, block=TURN_TIMEOUT_S * 1000)
-        )
+        bell = asyncio.create_task(self._next_bell())
         if text == PRESS_APPROVE:
             await self._turns.respond(CONVERSATION, ANN, f"{asked_by}:0", "approve", run_id=self._run_id)
         else:
             await self._log.append_message(CONVERSATION, ANN, f"m-{number}", text, run_id=self._run_id)
-        rung: Any = await bell
+        rung = await bell
         taken = await self._runs.claim_run(CONVERSATION)
         if not isinstance(taken, ClaimedRun):
             raise RuntimeError(f"turn {number}: there is no run to take: {taken}")
@@ -263,6 +261,10 @@ class ServedTalk:
                 pipe.xack(stream, WORKERS, message_id)
                 pipe.xdel(stream, message_id)
         await pipe.execute()
+
+    async def _next_bell(self) -> Any:
+        block_ms = TURN_TIMEOUT_S * 1000
+        return await self._bells.xreadgroup(WORKERS, "turn-cost", {self._queue: ">"}, count=1, block=block_ms)
 
     async def settle(self) -> None:
         """Delete old checkpoints, which a node does beside its runs."""

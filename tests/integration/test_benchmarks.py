@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
 
 
-async def run_benchmark(*args: str) -> tuple[int, str]:
+async def run_benchmark(*args: str, script: Path = SCRIPT) -> tuple[int, str]:
     """Run it as people do; its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT), *args),
+        *(sys.executable, str(script), *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -68,6 +68,19 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     # The milliseconds may be anything on a busy machine, but the exit status says what they were.
     problems = exceeded(figures["savers"])
     assert status == (1 if problems else 0), said
+    assert max(map(len, said.splitlines())) <= 80
+
+
+async def test_many_runs_at_once_are_measured_for_the_node_and_for_langgraph_alone(tmp_path: Path) -> None:
+    file = tmp_path / "runs.json"
+    few = ("--conversations", "3", "--seconds", "0.3", "--rounds", "1", "--graphs", "echo", "--savers", "plain")
+    script = SCRIPT.with_name("runs.py")
+    status, said = await run_benchmark("--json", str(file), *few, "--port", str(free_ports(2)), script=script)
+
+    assert status == 0, said
+    sides = json.loads(file.read_text(encoding="utf-8"))["runs"]["echo"]["plain"]
+    assert list(sides) == ["node", "langgraph", "ratios"]
+    assert all(value > 0 for figures in sides.values() for value in figures.values()), sides
     assert max(map(len, said.splitlines())) <= 80
 
 
