@@ -4,8 +4,10 @@
 
 The code of a node does here all that it does for a turn, on Redis servers that nobody else talks to: the message
 is appended, the run is taken, the dialog's state is copied, the graph is executed with a checkpoint after each
-step, text is shown, the final entry is written, old checkpoints are deleted. The servers' own counters say what
-came of it. The exit status is 1 when the last point costs more than 1.5 times the first, in time or in bytes.
+step, text is shown, the final entry is written, the bell is acknowledged, old checkpoints are deleted. The
+servers' own counters say what came of it. In the same moments the same graph is played by LangGraph alone, on the
+same savers, in one thread that is never pruned. The exit status is 1 when the last point costs more than 1.5 times
+the first, in time or in bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import Any, Literal, Protocol
 
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.redis.aio import AsyncRedisSaver
 from langgraph.types import Command
 from redis.asyncio import Redis
@@ -46,6 +49,7 @@ from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.execution import MODES
 from sio_server.dialog.graphs import concierge
 from sio_server.dialog.leases import LeaseKeeper
+from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.requests.runs import new_run_id
 from sio_server.local.cluster import LocalCluster
@@ -54,14 +58,17 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.local.redis import NoEmbeddedRedis
 from sio_server.protocol.events import ConversationCreate
 from sio_server.settings import Settings
-from sio_server.store.connection import connect
+from sio_server.store.connection import connect, connect_blocking
 from sio_server.store.keys import WORKERS, ConversationKeys
 from sio_server.store.scripts import Scripts
 
 SaverName = Literal["redis", "plain"]
 
 SAVERS: tuple[SaverName, ...] = ("redis", "plain")
-BASELINE = "redis-unpruned"
+# Bare LangGraph on the same savers.
+BASELINES: dict[SaverName, str] = {"redis": "redis-unpruned", "plain": "plain-unpruned"}
+TARGET = 1.25  # times the time of bare LangGraph
+COMPARED = ("answer_ms", "ms", "cpu_ms", "bytes", "round_trips")
 GRAPH = "concierge"
 CONVERSATION = "turn-cost"
 ANN = Author(user_id="ann", name="Ann", device_id="laptop")
@@ -91,7 +98,8 @@ LIMITED = ("ms", "bytes")
 class Cost:
     """What one turn cost."""
 
-    ms: float  # until old checkpoints are deleted
+    ms: float  # until the node is ready for the next message; it deletes old checkpoints after that
+    cpu_ms: float  # of this process, all in all
     answer_ms: float  # until the final entry is in the log
     bytes: int  # that went over Redis' sockets, in both directions
     commands: int  # that Redis executed, those within scripts too
@@ -131,6 +139,7 @@ class Meter:
         """Connect. Raises RuntimeError when this Redis counts otherwise than is assumed here."""
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         await self.begin()
+        self.stop()
         nothing = await self.end()
         if nothing.bytes or nothing.commands or nothing.round_trips:
             raise RuntimeError(f"this Redis counts otherwise than is assumed: nothing was {nothing}")
@@ -143,17 +152,23 @@ class Meter:
     async def begin(self) -> None:
         """Measure from here."""
         self._before, self._reply_length = await self._look()
+        self._cpu_before = time.process_time()
         self._began_at = self.answered_at = time.perf_counter()
+
+    def stop(self) -> None:
+        """The turn is over; what it leaves to be done counts, except in time."""
+        self._ended_at = time.perf_counter()
 
     async def end(self) -> Cost:
         """What has been spent since `begin`."""
-        ended_at = time.perf_counter()
+        cpu_ms = (time.process_time() - self._cpu_before) * 1000
         after, _ = await self._look()
         spent = {name: value - self._before[name] for name, value in after.items()}
         # Counted between the two looks: the request of the second, and the reply to the first with its command.
         own_bytes = len(self.ASK) + self._reply_length
         return Cost(
-            ms=(ended_at - self._began_at) * 1000,
+            ms=(self._ended_at - self._began_at) * 1000,
+            cpu_ms=cpu_ms,
             answer_ms=(self.answered_at - self._began_at) * 1000,
             bytes=spent["net_input_bytes"] + spent["net_output_bytes"] - own_bytes,
             commands=spent["commands_processed"] - 1,
@@ -195,14 +210,25 @@ class Talk(Protocol):
     async def turn(self, number: int) -> None:
         """Make one turn; the first has number 1."""
 
+    async def settle(self) -> None:
+        """Do what the turn has left to be done."""
+
 
 class ServedTalk:
     """A conversation as a node serves it, with one of our checkpointers."""
 
     def __init__(
-        self, redis: Redis, log: ConversationLog, turns: Turns, runs: Runs, attempts: Attempts, ended: list[str]
+        self,
+        redis: Redis,
+        bells: Redis,
+        log: ConversationLog,
+        turns: Turns,
+        runs: Runs,
+        attempts: Attempts,
+        ended: list[str],
     ) -> None:
         self._redis = redis
+        self._bells = bells
         self._log = log
         self._turns = turns
         self._runs = runs
@@ -214,19 +240,19 @@ class ServedTalk:
     async def turn(self, number: int) -> None:
         text, status = DIALOG[(number - 1) % len(DIALOG)]
         asked_by, self._run_id = self._run_id, new_run_id()
+        # As the worker does, which waits for bells in a command that blocks.
+        bell = asyncio.create_task(self._next_bell())
         if text == PRESS_APPROVE:
             await self._turns.respond(CONVERSATION, ANN, f"{asked_by}:0", "approve", run_id=self._run_id)
         else:
             await self._log.append_message(CONVERSATION, ANN, f"m-{number}", text, run_id=self._run_id)
-        # As the worker does, except that it waits for the bell.
-        rung: Any = await self._redis.xreadgroup(WORKERS, "turn-cost", {self._queue: ">"}, count=1)
+        rung = await bell
         taken = await self._runs.claim_run(CONVERSATION)
         if not isinstance(taken, ClaimedRun):
             raise RuntimeError(f"turn {number}: there is no run to take: {taken}")
-        await self._attempts.execute(taken)
+        left = await self._attempts.execute(taken)
         if self._ended[number - 1 :] != [status]:
             raise RuntimeError(f"turn {number} was to end as {status}, not as {self._ended[number - 1 :]}")
-        left = await self._runs.claim_run(CONVERSATION)
         if not isinstance(left, NothingToDo):
             raise RuntimeError(f"turn {number} left something to do: {left}")
         pipe = self._redis.pipeline(transaction=True)
@@ -235,13 +261,20 @@ class ServedTalk:
                 pipe.xack(stream, WORKERS, message_id)
                 pipe.xdel(stream, message_id)
         await pipe.execute()
+
+    async def _next_bell(self) -> Any:
+        block_ms = TURN_TIMEOUT_S * 1000
+        return await self._bells.xreadgroup(WORKERS, "turn-cost", {self._queue: ">"}, count=1, block=block_ms)
+
+    async def settle(self) -> None:
+        """Delete old checkpoints, which a node does beside its runs."""
         await self._attempts.settle()
 
 
 class UnprunedTalk:
     """The same graph as LangGraph runs it by itself: one thread, which grows; no log, no queue, no lease."""
 
-    def __init__(self, saver: AsyncRedisSaver, meter: Meter) -> None:
+    def __init__(self, saver: BaseCheckpointSaver[Any], meter: Meter) -> None:
         self._graph = concierge.builder(0).compile(name=GRAPH, checkpointer=saver)
         self._meter = meter
 
@@ -259,6 +292,9 @@ class UnprunedTalk:
         self._meter.answered_at = time.perf_counter()
         if interrupted != (status == "interrupted"):
             raise RuntimeError(f"turn {number} was to end as {status}")
+
+    async def settle(self) -> None:
+        """Nothing is left."""
 
 
 def default(setting: str) -> Any:
@@ -278,8 +314,9 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
     async with AsyncExitStack() as stack:
         gateways = connect(url)
         dialogs = connect(url)
+        bells = connect_blocking(url, TURN_TIMEOUT_S)
         checkpoints = CheckpointStore(url, saver)
-        for close in (gateways.aclose, dialogs.aclose, checkpoints.close):
+        for close in (gateways.aclose, dialogs.aclose, bells.aclose, checkpoints.close):
             stack.push_async_callback(close)
         await checkpoints.set_up()
         scripts = Scripts(gateways)
@@ -291,9 +328,10 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
         )
         await members.create(ANN, request)
         runs = Runs(Scripts(dialogs), "turn-cost", "turn-cost")
+        leases = LeaseKeeper(Runs(scripts, "turn-cost", "turn-cost"))
         attempts = Attempts(
             run_records=runs,
-            leases=LeaseKeeper(runs),  # nothing is renewed: a turn is over long before
+            leases=leases,
             graphs={GRAPH: concierge.builder(0).compile(name=GRAPH, checkpointer=checkpoints.saver)},
             checkpoints=checkpoints,
             limits=RunLimits(
@@ -305,12 +343,21 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
             on_ended=on_ended,
         )
         await dialogs.xgroup_create(ConversationKeys(CONVERSATION).runs, WORKERS, id="0", mkstream=True)
-        yield ServedTalk(dialogs, log, Turns(scripts), runs, attempts, ended)
+        renewing = asyncio.create_task(leases.renew_leases())  # for turns that take long on a busy machine
+        try:
+            yield ServedTalk(dialogs, bells, log, Turns(scripts), runs, attempts, ended)
+        finally:
+            renewing.cancel()
+            await asyncio.wait({renewing})
 
 
 @asynccontextmanager
-async def unpruned(url: str, meter: Meter) -> AsyncIterator[UnprunedTalk]:
+async def unpruned(url: str, saver_name: SaverName, meter: Meter) -> AsyncIterator[UnprunedTalk]:
     """The conversation that the others are compared with."""
+    if saver_name == "plain":
+        async with Redis.from_url(url) as redis:
+            yield UnprunedTalk(PlainRedisSaver(redis), meter)
+        return
     async with AsyncRedisSaver.from_conn_string(url) as saver:
         await saver.asetup()
         yield UnprunedTalk(saver, meter)
@@ -352,6 +399,8 @@ class Contestant:
         try:
             async with asyncio.timeout(TURN_TIMEOUT_S):
                 await self._talk.turn(number)
+                self._meter.stop()
+                await self._talk.settle()
         except TimeoutError:
             raise RuntimeError(f"{self.name}: turn {number} did not end in {TURN_TIMEOUT_S} s") from None
         cost = await self._meter.end()
@@ -374,15 +423,16 @@ async def measure(
     points = points_of(turns)
     async with AsyncExitStack() as stack:
         contestants = []
-        places = [(name, point) for name in (*savers, BASELINE) for point in points]
+        baselines = {BASELINES[name]: name for name in savers}
+        places = [(name, point) for name in (*savers, *baselines) for point in points]
         for number, (name, point) in enumerate(places, start=port):
             url = await stack.enter_async_context(own_redis(number, folder / str(number)))
             meter = Meter(url, number)
             await meter.open()
             stack.push_async_callback(meter.close)
             talk: Talk
-            if name == BASELINE:
-                talk = await stack.enter_async_context(unpruned(url, meter))
+            if name in baselines:
+                talk = await stack.enter_async_context(unpruned(url, baselines[name], meter))
             else:
                 talk = await stack.enter_async_context(served(url, "plain" if name == "plain" else "redis", meter))
             contestants.append(Contestant(name, point, talk, meter))
@@ -405,6 +455,7 @@ def summed_up(measured: Mapping[int, Point]) -> dict[str, Any]:
     for point, result in measured.items():
         at[str(point)] = {
             "ms": round(statistics.median(cost.ms for cost in result.turns), 2),
+            "cpu_ms": round(statistics.median(cost.cpu_ms for cost in result.turns), 2),
             "bytes": statistics.median(cost.bytes for cost in result.turns),
             "commands": statistics.median(cost.commands for cost in result.turns),
             "round_trips": statistics.median(cost.round_trips for cost in result.turns),
@@ -414,6 +465,23 @@ def summed_up(measured: Mapping[int, Point]) -> dict[str, Any]:
     first, *_, last = at.values()
     ratios = {what: round(last[what] / first[what], 3) for what in ("ms", "bytes", "commands")}
     return {"turns": at, "ratios": ratios}
+
+
+def against(served: Mapping[int, Point], bare: Mapping[int, Point]) -> dict[str, dict[str, float]]:
+    """How many times the cost of bare LangGraph a turn is at each point: medians over the same turns."""
+    return {
+        str(point): {
+            what: round(
+                statistics.median(
+                    getattr(ours, what) / getattr(its, what)
+                    for ours, its in zip(served[point].turns, bare[point].turns, strict=True)
+                ),
+                3,
+            )
+            for what in COMPARED
+        }
+        for point in served
+    }
 
 
 def exceeded(savers: Mapping[str, Any]) -> list[str]:
@@ -458,13 +526,25 @@ def table_of(summaries: Mapping[str, Any]) -> Table:
     return table
 
 
+def ratios_of(ratios: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """How a turn compares with bare LangGraph on the same saver."""
+    title = f"Times the cost of bare LangGraph on the same saver (target: {TARGET} in time)"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("saver", "turn", "to answer", "ms", "CPU", "bytes", "round trips"):
+        table.add_column(head, justify="left" if head == "saver" else "right")
+    for name, points in ratios.items():
+        for point, at in points.items():
+            table.add_row(name, point, *(f"{at[what]:.2f}" for what in COMPARED))
+    return table
+
+
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """The command line; a mistake in it ends the program with one line."""
     parser = argparse.ArgumentParser(description="What one turn of a conversation costs, early and late.")
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="write the figures to this file")
     parser.add_argument("--turns", type=int, default=500, help="the last point: 30, 40, 50 ... (default: 500)")
     parser.add_argument("--savers", nargs="+", choices=SAVERS, default=list(SAVERS), help="(default: both)")
-    parser.add_argument("--port", type=int, default=9900, help="of the first of nine Redis (default: 9900)")
+    parser.add_argument("--port", type=int, default=9900, help="of the first of twelve Redis (default: 9900)")
     options = parser.parse_args(given)
     if options.turns < 30 or options.turns % len(DIALOG):
         parser.error(f"--turns {options.turns}: write a multiple of {len(DIALOG)}, at least 30")
@@ -487,16 +567,25 @@ async def main(options: argparse.Namespace) -> int:
 
         measured = await measure(options.turns, options.savers, options.port, Path(folder), on_turn)
     summaries = {name: summed_up(each) for name, each in measured.items()}
-    baseline = {BASELINE: summaries.pop(BASELINE)}
+    baseline = {name: summaries.pop(name) for name in BASELINES.values() if name in summaries}
+    ratios = {name: against(measured[name], measured[BASELINES[name]]) for name in options.savers}
     machine = {
         "cpus": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: version(name) for name in ("langgraph", "langgraph-checkpoint-redis", "redis")},
     }
-    figures = {"savers": summaries, "baseline": baseline, "machine": machine, "limit": LIMIT}
+    figures = {
+        "savers": summaries,
+        "baseline": baseline,
+        "against_baseline": ratios,
+        "machine": machine,
+        "limit": LIMIT,
+        "target": TARGET,
+    }
     options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console.print(table_of(summaries | baseline))
+    console.print(ratios_of(ratios))
     last = str(options.turns)
     if len(summaries) == len(SAVERS):
         redis, plain = (summaries[name]["turns"][last] for name in SAVERS)

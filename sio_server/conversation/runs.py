@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Carrier:
     The script checks that the checkpoint `written` is the latest below the key `checkpoints`.
     """
 
-    send: Callable[[ScriptCall], Awaitable[list[Any]]]
+    send: Callable[[ScriptCall | None], Awaitable[Any]]  # returns the script's reply
     checkpoints: str
     written: str
 
@@ -94,6 +94,14 @@ class LeaseHeld:
 @dataclass(frozen=True)
 class NothingToDo:
     """The conversation has nothing to do."""
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run has its final entry."""
+
+    retired: list[str]  # threads to delete
+    idle: bool  # no other run of the conversation is unfinished
 
 
 class AnswerTooLarge(Exception):
@@ -200,7 +208,9 @@ class Runs:
 
     async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
         """Show what the run has said and reported, and keep it for devices that join; a batch counts once."""
-        await self._fenced("add_written", run, run_id=run.run_id, **_written(run, batch))
+        await self._fenced(
+            "add_written", run, run_id=run.run_id, attempt=run.attempt, batch=batch.number, **_written(batch)
+        )
 
     async def finish_run(
         self,
@@ -211,15 +221,15 @@ class Runs:
         threads_kept: int,
         interrupts: Sequence[tuple[str, str]] = (),
         moves: bool = True,
-        last: Batch | None = None,
+        last: Sequence[Batch] = (),
         carrier: Carrier | None = None,
-    ) -> list[str]:
-        """End the run with its one final entry, and give up the lease; return threads to delete.
+    ) -> RunFinished:
+        """End the run with its one final entry, and give up the lease.
 
         `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
-        `last`: what it has said and reported last, shown before the final entry. `carrier`: with the last
-        checkpoint. Raises Unwritten, and AnswerTooLarge, and then nothing is written.
+        `last`: the batches that may not have been shown yet, shown before the final entry. `carrier`: with the
+        last checkpoint. Raises Unwritten, and AnswerTooLarge, and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -243,10 +253,11 @@ class Runs:
             threads_kept=threads_kept,
             asked=[[ours, its, to_json(forms[ours]) if ours in forms else ""] for ours, its in interrupts],
             moves=moves,
-            **(_written(run, last) if last else dict.fromkeys(("attempt", "batch", "parts", "heads", "reports"))),
+            attempt=run.attempt,
+            last=[[batch.number, *map(to_json, _written(batch).values())] for batch in last],
             **_depending_on(carrier),
         )
-        return list(reply["retired"])
+        return RunFinished(list(reply["retired"]), idle=not int(reply["unfinished"]))
 
     async def retire_thread(self, run: ClaimedRun) -> None:
         """Have this attempt's thread deleted when the run has ended, unless the run continues from it.
@@ -256,9 +267,10 @@ class Runs:
         about = {"run_id": run.run_id, "thread_id": run.thread_id, "token": run.token}
         await self._scripts.conversation("retire", run.conversation_id, **about)
 
-    async def forget_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
-        """Record that these threads have been deleted."""
-        await self._scripts.conversation("forget_threads", conversation_id, thread_ids=list(thread_ids))
+    async def forget_threads(self, thread_ids: Mapping[str, Iterable[str]]) -> None:
+        """Record that these threads, by conversation, have been deleted."""
+        calls = [(conversation_id, {"thread_ids": list(ids)}) for conversation_id, ids in thread_ids.items()]
+        await self._scripts.conversations("forget_threads", calls)
 
     async def _fenced(
         self, script: str, run: ClaimedRun, carrier: Carrier | None = None, /, **arguments: Argument
@@ -282,10 +294,8 @@ def _depending_on(carrier: Carrier | None) -> dict[str, Argument]:
     }
 
 
-def _written(run: ClaimedRun, batch: Batch) -> dict[str, Argument]:
+def _written(batch: Batch) -> dict[str, Argument]:
     return {
-        "attempt": run.attempt,
-        "batch": batch.number,
         "parts": list(batch.parts),
         "heads": [to_json(_head(part)) for part in batch.parts if "kind" in part],
         "reports": [to_json(report) for report in batch.reports],

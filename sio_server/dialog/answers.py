@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +58,9 @@ class Earlier:
             found += messages_in(item.checkpoint["channel_values"])
             for _, _, value in (item.pending_writes or ()) if asked else ():
                 found += messages_in(value)
-        return Earlier(frozenset(message.id for message in found if message.id), values.get(STRUCTURED))
+        # A copy: the graph continues with the same objects, and may change them.
+        structured = deepcopy(values.get(STRUCTURED))
+        return Earlier(frozenset(message.id for message in found if message.id), structured)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,22 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sio_server.conversation.runs import AnswerTooLarge, Batch, Carrier, ClaimedRun, LeaseLost, Runs, Unwritten
+from sio_server.conversation.runs import (
+    AnswerTooLarge,
+    Batch,
+    Carrier,
+    ClaimedRun,
+    LeaseLost,
+    NothingToDo,
+    RunFinished,
+    Runs,
+    Unwritten,
+)
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.execution import Execution, Graph
@@ -39,6 +49,7 @@ from sio_server.dialog.outcome import (
 )
 from sio_server.dialog.reopening import asks_again, questions_again
 from sio_server.dialog.reports import ReportNodes
+from sio_server.dialog.retired_threads import RetiredThreads
 from sio_server.dialog.savers.errors import StaleOwner, StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
@@ -67,6 +78,14 @@ class RunLimits:
     steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
     report_nodes: ReportNodes = "names"  # what members are shown of the graph's nodes
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """An unfinished run was given to other nodes: its lease is released, and its bell has been rung."""
+
+
+Next = ClaimedRun | NothingToDo | HandedOver | None  # what follows an attempt
 
 
 class Attempts:
@@ -100,8 +119,8 @@ class Attempts:
         self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
         self._stopping = asyncio.Event()
         self._suspects = Suspects(run_records)
-        self._handed_over: set[str] = set()  # ids of runs
-        self._deleting: set[asyncio.Task[None]] = set()
+        self._retired = RetiredThreads(checkpoints, run_records)
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def on_run_ended(self, run_id: str, status: str) -> None:
         """A run has ended, on whichever node: if it is executed here, that stops at once."""
@@ -121,30 +140,36 @@ class Attempts:
 
     async def settle(self) -> None:
         """Wait until old checkpoints are deleted; when the node stops, what Redis does not answer is left."""
-        await asyncio.gather(*self._deleting, return_exceptions=True)
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await self._retired.delete_now()
 
-    async def execute(self, run: ClaimedRun) -> bool:
+    async def execute(self, run: ClaimedRun) -> NothingToDo | HandedOver | None:
         """Make attempts at a run, and at what is claimed under its lease, until no more is to be done here.
 
-        Whatever a graph does ends its own run only. Returns whether the run was handed over: its bell has been
-        rung again then. Raises Unavailable when Redis could not be told of the end.
+        Returns NothingToDo when the conversation had no other unfinished run at the end of the last one, and
+        HandedOver when it goes on elsewhere: its bell has been rung again then.
+        Whatever a graph does ends its own run only. Raises Unavailable when Redis could not be told of the end.
         """
         if run.attempt > 1:
             self._tell(TraceKind.RUN_TAKEN_OVER, run)
         elif run.kind == "resume":
             self._tell(TraceKind.RESUMED, run)
-        following: ClaimedRun | None = run
-        while following is not None:
+        following: Next = run
+        while isinstance(following, ClaimedRun):
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
                 following = await self._attempt(run, over)
             finally:
                 self._executing.pop(run.run_id, None)
-        return run.run_id in self._handed_over
+        return following
 
-    async def _attempt(self, run: ClaimedRun, over: asyncio.Event) -> ClaimedRun | None:
-        """Make an attempt and do what its end asks for; return the run that was claimed next under its lease."""
+    async def _attempt(self, run: ClaimedRun, over: asyncio.Event) -> Next:
+        """Make an attempt and do what its end asks for.
+
+        Returns the run that was claimed next under its lease; NothingToDo when no other is unfinished;
+        HandedOver when other nodes are to continue.
+        """
         loop = asyncio.get_running_loop()
         self._tell(TraceKind.RUN_STARTED, run)
 
@@ -158,6 +183,7 @@ class Attempts:
         pump = asyncio.create_task(stream.pump())
         flags = [asyncio.create_task(over.wait()), asyncio.create_task(self._stopping.wait())]
         decision: Decision | None = None
+        handed_over: HandedOver | None = None
         try:
             await asyncio.wait({graph, pump, *flags}, return_when=asyncio.FIRST_COMPLETED)
             ended, said = _graph_ended(graph, run)
@@ -166,13 +192,13 @@ class Attempts:
             if isinstance(decision, Finish):
                 if ended is not None:  # otherwise the graph still works: nobody knows yet what it has done
                     decision, said = await self._or_ask_again(run, decision, said)
-                last = await self._show_the_rest(stream, pump, run)
+                last = self._take_rest(stream, pump, run)
                 try:
                     try:
-                        retired = await self._finish(run, decision, said, last, saver)
+                        finished = await self._finish(run, decision, said, last, saver)
                     except AnswerTooLarge as exc:
                         decision = answer_too_large(exc.limit)
-                        retired = await self._finish(run, decision, None, last, saver)
+                        finished = await self._finish(run, decision, None, last, saver)
                 except LeaseLost:
                     decision = Abandon()
         finally:
@@ -183,7 +209,7 @@ class Attempts:
             left: Iterable[asyncio.Task[Any]] = (graph, pump, *flags)
             if isinstance(decision, HandOver):
                 left = await end_tasks(left, patience_s=CANCEL_S)
-                await self._hand_over(run)
+                handed_over = await self._hand_over(run)
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
             if await end_tasks(left, patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
@@ -193,13 +219,14 @@ class Attempts:
                     await saver.flush()
         match decision:
             case Finish():
-                self._announce_end(run, decision.status, retired)
+                self._announce_end(run, decision.status, finished.retired)
+                return NothingToDo() if finished.idle else None
             case Abandon():
                 log.info("a run is another node's, or has ended: run=%s attempt=%d", run.run_id, run.attempt)
                 self._spawn(self._retire_thread(run))
             case TryAgain():
                 return await self._claim_again(run, over, decision)
-        return None
+        return handed_over
 
     def _tries(self, run: ClaimedRun) -> Tries:
         return Tries(run.graph, run.attempt, run.failures, self._limits.attempts, self._limits.timeout_s)
@@ -261,21 +288,15 @@ class Attempts:
         if has_ended_nodes(lost.count, shared=lost.shared):
             raise EndedNodes(f"{lost.count} nodes ended while it continued from checkpoint {checkpoint or 'none'}")
 
-    async def _show_the_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> Batch | None:
-        """Show what the graph said last, but for the last batch, which is returned: the final entry brings it.
-
-        The entry says it all, so a failure costs nothing.
-        """
+    def _take_rest(self, stream: RunStream, pump: asyncio.Task[None], run: ClaimedRun) -> list[Batch]:
+        """What the graph said last, shown with the final entry, which says it all: a failure costs nothing."""
         stream.close()
-        await asyncio.wait({pump})
         if _stream_ended(pump, run) is None:
             try:
-                return await stream.flush_all_but_last()
-            except LeaseLost:
-                pass  # the final entry will be refused as well
+                return stream.take_rest()
             except Exception:
                 log.exception("the end of a text could not be shown: run=%s", run.run_id)
-        return None
+        return []
 
     async def _or_ask_again(self, run: ClaimedRun, how: Finish, said: Said) -> tuple[Finish, Said]:
         """How the run ends, and with what: it asks again when the graph could not use the answers that it got.
@@ -299,9 +320,9 @@ class Attempts:
         return (again, Questions(questions)) if questions else (how, said)
 
     async def _finish(
-        self, run: ClaimedRun, how: Finish, said: Said, last: Batch | None, saver: AttemptSaver
-    ) -> list[str]:
-        """Write the final entry, with the last batch and the last checkpoint; return threads to delete.
+        self, run: ClaimedRun, how: Finish, said: Said, last: Sequence[Batch], saver: AttemptSaver
+    ) -> RunFinished:
+        """Write the final entry, with the last batches and the last checkpoint.
 
         Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge;
         and Unavailable when the node is stopping.
@@ -338,9 +359,9 @@ class Attempts:
             self._tell(TraceKind.ASKED, run)
         self._tell(TraceKind.RUN_ENDED, run, status=status)
         if retired:
-            self._spawn(self._delete_threads(run.conversation_id, retired))
+            self._retired.add(run.conversation_id, retired)
 
-    async def _claim_again(self, run: ClaimedRun, over: asyncio.Event, decision: TryAgain) -> ClaimedRun | None:
+    async def _claim_again(self, run: ClaimedRun, over: asyncio.Event, decision: TryAgain) -> Next:
         """After a pause, claim the next attempt, or the run that is first by then."""
         # The lease is kept meanwhile, so that no other node makes the next attempt without the pause.
         flags = [asyncio.create_task(over.wait()), asyncio.create_task(self._stopping.wait())]
@@ -348,8 +369,7 @@ class Attempts:
         try:
             await asyncio.wait(flags, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
             if self._stopping.is_set():
-                await self._hand_over(run)
-                return None
+                return await self._hand_over(run)
             failed = run.run_id if decision.failed else ""
             claimed = await self._runs.claim_run(run.conversation_id, holding=run.token, failed=failed)
         finally:
@@ -357,12 +377,13 @@ class Attempts:
             await end_tasks(flags)
         return claimed if isinstance(claimed, ClaimedRun) else None
 
-    async def _hand_over(self, run: ClaimedRun) -> None:
+    async def _hand_over(self, run: ClaimedRun) -> HandedOver | None:
         """Give up the lease of an unfinished run, and ring its bell, so that another node claims it at once."""
         self._leases.release_lease(run)
         with contextlib.suppress(Unavailable, LeaseLost):
             await self._runs.hand_over_run(run)
-            self._handed_over.add(run.run_id)
+            return HandedOver()
+        return None
 
     async def _retire_thread(self, run: ClaimedRun) -> None:
         """Have the thread of a lost attempt deleted, and say that its node lives, also when Redis was away."""
@@ -378,16 +399,8 @@ class Attempts:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do this beside the runs; `settle` waits for it."""
         task = asyncio.create_task(work)
-        self._deleting.add(task)
-        task.add_done_callback(self._deleting.discard)
-
-    async def _delete_threads(self, conversation_id: str, retired: list[str]) -> None:
-        """Delete threads that nobody needs. What this leaves is deleted after the next run."""
-        try:
-            await self._checkpoints.delete_threads(retired)
-            await self._runs.forget_threads(conversation_id, retired)
-        except Exception as exc:
-            log.warning("old checkpoints were not deleted: conversation=%s error=%s", conversation_id, exc)
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
         about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}

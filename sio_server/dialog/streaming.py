@@ -143,18 +143,17 @@ class RunStream:
             if self._unsent is None or not await self._send():
                 return
 
-    async def flush_all_but_last(self) -> Batch | None:
-        """Show what has not been shown yet, but for one batch, which is returned: the end of the run shows it.
+    def take_rest(self) -> list[Batch]:
+        """What has not been shown yet, for the end of the run to show; after `close`.
 
-        None when there is nothing, or when Redis cannot be reached.
+        The first may be on its way, and may arrive or not: a batch counts once.
         """
-        while self._unsent is not None or (self._grown or self._reports):
-            self._unsent = self._unsent or self._next_batch()
-            if not self._grown and not self._reports:
-                return self._unsent
-            if self._unsent is not None and not await self._send():
-                return None
-        return None
+        rest = [self._unsent] if self._unsent is not None else []
+        while self._grown or self._reports:
+            batch = self._next_batch()
+            if batch is not None:
+                rest.append(batch)
+        return rest
 
     async def _send(self) -> bool:
         """Send the batch that is on its way; False when Redis does not say that it has it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from redis.exceptions import RedisError
 
 from sio_server.conversation.runs import ClaimedRun, LeaseHeld, NothingToDo, Runs
-from sio_server.dialog.attempts import Attempts
+from sio_server.dialog.attempts import Attempts, HandedOver
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.protocol.errors import Unavailable
 from sio_server.tasks import Supervisor, end_tasks
@@ -137,7 +137,10 @@ class DialogWorker:
             try:
                 claimed = await self._runs.claim_run(conversation_id)
                 if isinstance(claimed, ClaimedRun):
-                    served.handed_over = await self._attempts.execute(claimed)
+                    ended = await self._attempts.execute(claimed)
+                    served.handed_over = isinstance(ended, HandedOver)
+                    if isinstance(ended, NothingToDo):
+                        claimed = ended
             finally:
                 served.executing = False
         if isinstance(claimed, LeaseHeld):
@@ -147,7 +150,8 @@ class DialogWorker:
                 async with asyncio.timeout(claimed.seconds + 0.005):
                     await served.rung.wait()
         elif isinstance(claimed, NothingToDo):
-            # Bells that were rung before the claim are done; what was rung since is looked at next.
+            # Bells that were rung before the claim are done: either it found nothing, or nothing was left at the
+            # end of the run. What was rung since is looked at next.
             await self._queue.acknowledge(rung)
             served.bells = [bell for bell in served.bells if bell not in rung]
 

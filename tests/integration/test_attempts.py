@@ -326,3 +326,50 @@ async def test_members_see_as_much_of_a_graphs_nodes_as_the_operator_wants(dialo
     assert [report["path"] for report in reports] == ([] if report_nodes == "off" else [["work"]])
     assert ("salary" in str(reports)) == (report_nodes == "full")
     assert all(("data" in report) == (report_nodes == "full") for report in reports)
+
+
+# Round trips
+
+
+async def count(state: MessagesState) -> Any:
+    """Say how many messages there are."""
+    return said(str(len(state["messages"])))
+
+
+async def test_the_end_of_a_run_is_not_written_before_the_checkpoint_that_was_sent_with_it(dialogs, monkeypatch):
+    write = PlainRedisSaver.write_together
+    dropped: list[Any] = []
+
+    async def drop(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
+        if then is not None:
+            dropped.append(operations)
+        return await write(saver, [] if then is not None else operations, then)
+
+    monkeypatch.setattr(PlainRedisSaver, "write_together", drop)
+    await dialogs.serve(graph_of(count))
+    conversation = await dialogs.conversation()
+    answers = [await dialogs.ended_with(conversation, await dialogs.send(conversation)) for _ in range(2)]
+    assert [(answer.text, answer.data["attempt"]) for answer in answers] == [("1", 1), ("3", 1)]
+    assert len(dropped) == 4  # a beginning and an end in each run
+
+
+async def test_a_turn_of_one_step_reads_its_state_once_and_writes_twice(dialogs, monkeypatch):
+    calls: list[str] = []
+    run_script, write = PlainRedisSaver._run, PlainRedisSaver.write_together
+
+    async def noted_run(saver: PlainRedisSaver, name: str, *args: Any) -> Any:
+        calls.append(name)
+        return await run_script(saver, name, *args)
+
+    async def noted_write(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
+        calls.append(" ".join(type(one).__name__ for one in operations) + (" then" if then else ""))
+        return await write(saver, operations, then)
+
+    monkeypatch.setattr(PlainRedisSaver, "_run", noted_run)
+    monkeypatch.setattr(PlainRedisSaver, "write_together", noted_write)
+    await dialogs.serve(graph_of(count))
+    conversation = await dialogs.conversation()
+    await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    calls.clear()
+    await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert calls == ["get", "Put then", "Put then"]

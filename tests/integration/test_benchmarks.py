@@ -44,12 +44,15 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "turn_cost.json"
-    status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(free_ports(9)))
+    status, said = await run_benchmark("--json", str(file), "--turns", "30", "--port", str(free_ports(12)))
 
     assert file.stat().st_size, said
     figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     assert list(figures["savers"]) == ["redis", "plain"], said
-    assert list(figures["baseline"]) == ["redis-unpruned"]
+    assert list(figures["baseline"]) == ["redis-unpruned", "plain-unpruned"]
+    for points in figures["against_baseline"].values():
+        assert list(points) == ["10", "20", "30"]
+        assert all(ratio > 0 for at in points.values() for ratio in at.values()), points
     for summary in [*figures["savers"].values(), *figures["baseline"].values()]:
         assert list(summary["turns"]) == ["10", "20", "30"]
         for at in summary["turns"].values():
@@ -81,6 +84,18 @@ async def test_the_benchmark_of_recovery_measures_returns_and_deaths_of_a_node(t
     assert 0 < figures["missed"]["level_ms"]["p50"] <= figures["missed"]["level_ms"]["max"]
     assert [dead["devices"] for dead in figures["dead_node"]] == [5, 5]
     assert all(0 < dead["level_ms"]["p50"] <= dead["last_ms"]["max"] for dead in figures["dead_node"])
+    assert max(map(len, said.splitlines())) <= 80
+
+
+async def test_many_runs_at_once_are_measured_for_the_node_and_for_langgraph_alone(tmp_path: Path) -> None:
+    file = tmp_path / "runs.json"
+    few = ("--conversations", "3", "--seconds", "0.3", "--rounds", "1", "--graphs", "echo", "--savers", "plain")
+    status, said = await run_benchmark("--json", str(file), *few, "--port", str(free_ports(2)), name="runs")
+
+    assert status == 0, said
+    sides = json.loads(file.read_text(encoding="utf-8"))["runs"]["echo"]["plain"]
+    assert list(sides) == ["node", "langgraph", "ratios"]
+    assert all(value > 0 for figures in sides.values() for value in figures.values()), sides
     assert max(map(len, said.splitlines())) <= 80
 
 

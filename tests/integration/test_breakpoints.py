@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from sio_server.conversation.runs import ClaimedRun, LeaseLost, Runs
+from sio_server.conversation.runs import Carrier, ClaimedRun, LeaseLost, RunFinished, Runs
 from tests.served.dialogs import ANN, said
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -16,8 +16,11 @@ pytest_plugins = ["tests.served.dialog_fixtures"]
 class LosesItsEnd(Runs):
     """Hands the first attempt at each run over in the moment in which its end would be written."""
 
-    async def finish_run(self, run: ClaimedRun, *args: Any, **kwargs: Any) -> list[str]:
+    async def finish_run(self, run: ClaimedRun, *args: Any, **kwargs: Any) -> RunFinished:
         if run.attempt == 1:
+            carrier: Carrier | None = kwargs.get("carrier")
+            if carrier is not None:
+                await carrier.send(None)  # the last checkpoint arrives, and not what was sent with it
             await self.hand_over_run(run)
             raise LeaseLost("its node was killed")
         return await super().finish_run(run, *args, **kwargs)

@@ -136,7 +136,7 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(turns.regenerate(ROOM, ANN, seq, run_id="r3", request=asked(ANN)))
     await take()
     await do(turns.stop(ROOM, BOB, None, request=asked(BOB)))
-    await do(runs.forget_threads(ROOM, ["talk@x#1"]))
+    await do(runs.forget_threads({ROOM: ["talk@x#1"]}))
     ack = await send(BOB, "c2", "wrong", run_id="r4")
     handed = Handed(ack["epoch"], ack["seq"], ack["ts"])
     await send(BOB, "c3", "right", run_id="r5", edits=ack["seq"], handed=handed)

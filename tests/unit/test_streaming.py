@@ -313,6 +313,28 @@ async def test_the_pump_shows_what_is_added_and_tries_again_by_itself(monkeypatc
         await pump
 
 
+async def test_a_stream_that_is_closed_stops_collecting_and_leaves_the_rest_to_the_end_of_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "COALESCE_S", 3600)
+    store = Store()
+    streamed = stream(store)
+    part = streamed.begin_part("text", "G")
+    streamed.add_text(part, "hello")
+    store.faults = ["unanswered"]
+    await streamed.flush()
+    pump = asyncio.create_task(streamed.pump())
+    await asyncio.sleep(0)
+    streamed.add_text(part, " there")
+    streamed.close()
+    async with within(5, "the end of the pump"):
+        await pump
+    rest = streamed.take_rest()
+    assert [batch.number for batch in rest] == [1, 2]
+    assert [item["text"] for batch in rest for item in batch.parts] == ["hello", " there"]
+    assert store.calls == 1
+
+
 async def test_a_stream_whose_lease_is_lost_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "COALESCE_S", 0.001)
     store = Store()

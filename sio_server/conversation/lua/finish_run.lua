@@ -4,24 +4,25 @@
 --   threads_kept    how many threads of finished runs are kept
 --   asked           interrupts that the run asks: {id, the graph's own id, its form or '' (JSON)} of each (JSON array)
 --   moves           1 if the conversation's state is that of the run from now on, unless it has failed
---   attempt, batch, parts, heads, reports  what it has said and reported last, as for `add_written`; no batch: ''
+--   attempt, last   what it has said and reported last (JSON array): {batch, parts, heads, reports} as for `add_written`
 --   checkpoints, written  the key and the id of a checkpoint that has to be there, or ''
--- Returns ok: retired (ids of threads to delete); stale; or unwritten. Again with the same token it changes nothing.
+-- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); stale; or unwritten.
+-- Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
 local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
-  attempt, batch, parts, heads, reports, checkpoints, written = unpack(ARGV)
+  attempt, last, checkpoints, written = unpack(ARGV)
 local record = run_prefix .. run_id
 if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
     return {'stale'}
   end
-  return {'ok', 'retired', redis.call('SMEMBERS', retired)}
+  return {'ok', 'retired', redis.call('SMEMBERS', retired), 'unfinished', redis.call('ZCARD', unfinished)}
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
 if not is_written(checkpoints, written) then return {'unwritten'} end
--- The final entry says it all, so nothing about the last batch may keep it back.
-if batch ~= '' then pcall(add_batch, run_id, attempt, batch, parts, heads, reports) end
+-- The final entry says it all, so nothing about these may keep it back. The first may have come already.
+for _, batch in ipairs(cjson.decode(last)) do pcall(add_batch, run_id, attempt, unpack(batch)) end
 local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)
 if status == 'interrupted' then
   redis.call('DEL', interrupts, forms, answers, resolved)
@@ -41,4 +42,4 @@ for _, old in ipairs(redis.call('LRANGE', threads, threads_kept, -1)) do
     redis.call('SADD', retired, old)
   end
 end
-return {'ok', 'retired', redis.call('SMEMBERS', retired)}
+return {'ok', 'retired', redis.call('SMEMBERS', retired), 'unfinished', redis.call('ZCARD', unfinished)}

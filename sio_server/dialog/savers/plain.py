@@ -155,6 +155,14 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         """Delete all that a thread has."""
         await self._run("delete", thread_id, thread_id)
 
+    async def adelete_threads(self, thread_ids: Sequence[str]) -> None:
+        """Delete all that these threads have, in one round trip."""
+        script = self._script("delete")
+        commands = [(script, CheckpointKeys(thread_id).all, [thread_id]) for thread_id in thread_ids]
+        for reply in await self._pipelined(commands) if commands else ():
+            if isinstance(reply, Exception):
+                raise reply
+
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata name one of the runs. It looks through all threads."""
         for thread_id in await self._thread_ids() if run_ids else []:
@@ -227,10 +235,10 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
     async def _pipelined(self, commands: Sequence[_Command]) -> list[Any]:
         """The replies to scripts that are sent together, errors among them."""
         while True:
-            pipe = self._redis.pipeline(transaction=False)
-            for script, keys, args in commands:
-                pipe.evalsha(script.sha, len(keys), *keys, *args)
-            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for script, keys, args in commands:
+                    pipe.evalsha(script.sha, len(keys), *keys, *args)
+                replies: list[Any] = await pipe.execute(raise_on_error=False)
             if not any(isinstance(reply, NoScriptError) for reply in replies):
                 return replies
             # Each has the same effect once or twice.

@@ -82,6 +82,9 @@ class CheckpointStore:
 
     async def delete_threads(self, thread_ids: Sequence[str]) -> None:
         """Drop all checkpoints of these threads."""
+        if isinstance(self.saver, PlainRedisSaver):
+            await self.saver.adelete_threads(thread_ids)
+            return
         for thread_id in thread_ids:
             await self.saver.adelete_thread(thread_id)
 
