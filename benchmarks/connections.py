@@ -82,7 +82,7 @@ async def measure_idle(kind: Kind, many: int, folder: Path) -> Figures:
 async def measure_return(kind: Kind, folder: Path) -> Figures:
     """The p99 of clients that talk, before and while thousands of others connect."""
     contender = Contender(kind, 1, folder)
-    returning = Generator()
+    returning = Generator(kind.name)
     try:
         await contender.start()
         contender.add_clients(OTHERS)

@@ -150,7 +150,7 @@ class Contender:
         cluster = LocalCluster if kind.ours else PeerCluster
         self.cluster = cluster(find_ports(nodes), nodes, folder / kind.name, settings=kind.settings)
         self.cluster.node_command = list(kind.command)
-        self.generator = Generator()
+        self.generator = Generator(kind.name)
         self._run = secrets.token_hex(4)
         self._requests = 0
 
@@ -200,11 +200,11 @@ class Contender:
 
     # What clients say
 
-    def add_clients(self, count: int, generator: Generator | None = None, *, nodes: int = 0) -> None:
-        """Further clients, each of a user of its own, on the first `nodes` nodes in turn (0: on all)."""
+    def add_clients(self, count: int, generator: Generator | None = None, *, node: int | None = None) -> None:
+        """Further clients, each of a user of its own, on a node, or on all in turn."""
         generator = generator or self.generator
         for number in range(generator.clients, generator.clients + count):
-            server = number % (nodes or len(self.cluster.ports))
+            server = number % len(self.cluster.ports) if node is None else node
             generator.add_client(server, self.packet(f"{id(generator):x}-{number}"))
 
     def packet(self, user: str) -> str:

@@ -45,9 +45,9 @@ def build() -> Path:
 class Generator:
     """Clients of one server. Methods are the commands of generator.c; those that measure return its figures."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name  # of the server, for errors
         self.clients = 0
-        self.results: list[Result] = []  # of all commands, for errors and the share of CPU
         self._waiting: list[str] = []
 
     async def start(self, ports: Iterable[int], ready: str) -> None:
@@ -91,12 +91,11 @@ class Generator:
         assert self._process.stdout is not None
         answer = await self._process.stdout.readline()
         if not answer:
-            raise BenchmarkError(f"the load generator has ended at: {line}")
+            raise BenchmarkError(f"{self.name}: the load generator has ended at: {line}")
         result: Result = json.loads(answer)
-        self.results.append(result)
         errors = {what: result[what] for what in ERRORS if result[what] and what not in expected}
         if errors:
-            raise BenchmarkError(f"{line}: {errors}")
+            raise BenchmarkError(f"{self.name}: {line}: {errors}")
         return result
 
     async def begin(self, line: str) -> asyncio.Task[Result]:
@@ -126,7 +125,7 @@ class Generator:
                 return begun
             await self.run("idle 0.5")
             left = (await self.run(f"connect {first} {count} {at_once}", "failed"))["failed"]
-        raise BenchmarkError(f"{left} of {count} clients could not connect")
+        raise BenchmarkError(f"{self.name}: {left} of {count} clients could not connect")
 
     async def disconnect(self, first: int, count: int) -> Result:
         """Close connections of clients."""

@@ -47,7 +47,7 @@
 #define BUFFER (1 << 18)
 #define GROUP 32           /* a histogram has 32 buckets for each power of two: at most 3 % too high */
 #define BUCKETS (40 * GROUP)
-#define DRAIN_NS 5000000000LL
+#define DRAIN_NS 60000000000LL
 #define PATIENCE_NS 300000000000LL
 
 enum state { AWAY, CONNECTING, UPGRADING, OPENING, READY, CLOSING };

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks import load_generator
 from benchmarks.contenders import KINDS
+from benchmarks.cost_model import Costs, Habits, needs_of, split
 from benchmarks.failover import Sample, missed, summed_up
 from benchmarks.fanout import measure, medians, ratio
 from benchmarks.turn_cost import DIALOG, LIMIT, exceeded, points_of
@@ -184,3 +186,35 @@ async def test_appends_are_measured_beside_what_redis_can_do_by_itself(tmp_path:
     for row in figures["rows"]:
         assert min(row[what] for what in ("appends_per_s", "appends_per_cpu_s", "ms", "limit_per_s")) > 0
     assert max(map(len, said.splitlines())) <= 80
+
+
+def test_without_a_compiler_the_load_generator_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_generator, "DATA", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(load_generator.BenchmarkError, match=r"gcc.* is missing: install it"):
+        load_generator.build()
+
+
+def test_the_cost_of_a_message_is_split_into_its_own_and_that_of_its_deliveries() -> None:
+    assert split({1: 102.0, 10: 120.0, 100: 300.0}) == pytest.approx((100, 2))
+
+
+def test_the_cost_model_counts_messages_deliveries_connects_and_idle_connections() -> None:
+    costs = Costs(
+        send=100,
+        delivery=5,
+        connect=300,
+        disconnect=100,
+        idle_per_s=3,
+        kb=14,
+        redis=50,
+        redis_commands=9,
+        redis_bytes=900,
+    )
+    needs = needs_of(1_000_000, costs, Habits(message_every_s=100, members=20, connect_every_s=500))
+    # 10,000 messages of 100 + 20 * 5 µs, 2,000 connects of 400 µs, a million connections of 3 µs.
+    assert needs.node_cores == pytest.approx(2.0 + 0.8 + 3.0)
+    assert (needs.nodes, needs.node_gb, needs.redis_cores, needs.redises) == (10, 14, 0.5, 1)
+    assert needs.redis_mb_per_s == pytest.approx(9)
