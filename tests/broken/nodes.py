@@ -18,6 +18,7 @@ from sio_server.conversation.runs import Carrier, ClaimedRun, NodesLost, Runs, U
 from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.followed import Followed
+from sio_server.gateway.transport.direct.connection import Connection
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
 from sio_server.store import script_files
@@ -84,15 +85,24 @@ def ack_after_append() -> None:
 
 
 def one_at_a_time() -> None:
-    """The events of one client are handled at the same time."""
-    begin = SocketServer.__init__
+    """The events of one client are handled at the same time, on either transport."""
+    begin, handle, handling = SocketServer.__init__, Connection._handle, set[asyncio.Task[None]]()
 
     def init(self: SocketServer, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
         assert self.async_handlers is False
         self.async_handlers = True
 
+    async def handle_soon(self: Connection, content: bytearray) -> None:
+        if not content.startswith(b"42"):
+            await handle(self, content)
+            return
+        task = asyncio.create_task(handle(self, content))
+        handling.add(task)
+        task.add_done_callback(handling.discard)
+
     SocketServer.__init__ = init  # type: ignore[method-assign]
+    Connection._handle = handle_soon  # type: ignore[method-assign]
 
 
 def checkpoints() -> None:
