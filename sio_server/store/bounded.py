@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ExecAbortError, ResponseError, WatchError
@@ -40,7 +40,7 @@ class BoundedRedis(Redis):
     answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
     demoted = False  # the server has said that it is a replica, and nothing was written since
 
-    def __init__(self, url: str, pool: BlockingConnectionPool) -> None:
+    def __init__(self, url: str, pool: ConnectionPool) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
         self.pipelined = Pipelined(url)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ async def everything(client: Redis, key: str) -> list[Any]:
                 if wrong:
                     getattr(pipe, wrong[0])(*wrong[1:])
                 pipe.zrange(f"{key}z", 0, -1, withscores=True)
-                results.append(await outcome(lambda p=pipe, s=strict: p.execute(raise_on_error=s)))
+                results.append(await outcome(partial(pipe.execute, raise_on_error=strict)))
                 assert len(pipe) == 0
     pipe = client.pipeline(transaction=False)
     pipe.get(key)
@@ -222,7 +223,7 @@ async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lon
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
         proxy.down.blackhole = True
-        asked = asyncio.create_task(client.echo("late"))
+        asked = asyncio.ensure_future(client.echo("late"))
         await poll(lambda: client.pipelined._wire is None or asked.done(), every=0.005)
         proxy.down.blackhole = False
         assert await asked == "late"
@@ -281,7 +282,7 @@ async def test_callers_that_wait_when_the_client_is_closed_are_told(lone_redis):
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
         proxy.down.blackhole = True
-        waiting = asyncio.create_task(client.ping())
+        waiting = asyncio.ensure_future(client.ping())
         await asyncio.sleep(0)
         async with within(1, "the end"):
             await client.aclose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
@@ -27,7 +29,8 @@ def test_arguments_are_encoded_as_redis_py_does():
     assert [encode(value) for value in ("é", b"\xff", 7, 2.5, memoryview(b"m"))] == [
         *("é".encode(), b"\xff", b"7", b"2.5", b"m")
     ]
-    for wrong in (None, True, []):
+    nothing: list[Any] = []
+    for wrong in (None, True, nothing):
         with pytest.raises(DataError, match="Convert to a bytes, string, int or float first"):
             encode(wrong)
 
