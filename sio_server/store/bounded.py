@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
-from redis.exceptions import DataError, ExecAbortError, ResponseError, WatchError
+from redis.exceptions import ExecAbortError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.store.failures import explain
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined
+from sio_server.store.redis_py import encode
 from sio_server.store.wire import pack
 
 # Commands of ours that a replica refuses.
@@ -39,7 +40,7 @@ class BoundedRedis(Redis):
     answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
     demoted = False  # the server has said that it is a replica, and nothing was written since
 
-    def __init__(self, url: str, pool: BlockingConnectionPool) -> None:
+    def __init__(self, url: str, pool: ConnectionPool) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
         self.pipelined = Pipelined(url)
@@ -214,8 +215,8 @@ def _pack(args: tuple[Any, ...]) -> bytes:
         args = (*name.split(), *args[1:])
     try:
         return pack(args)
-    except TypeError as exc:
-        raise DataError(f"Invalid input in {name}: {exc}") from None
+    except TypeError:
+        return pack(tuple(map(encode, args)))  # DataError says what cannot be sent
 
 
 def _pack_call(script: LoadedScript, keys: Sequence[str], args: Sequence[str | int]) -> bytes:

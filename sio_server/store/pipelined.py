@@ -23,11 +23,12 @@ from sio_server.store.wire import Wire, pack
 # ours has the same effect once or twice (docs/decisions/0012-lost-replies.md).
 COMMAND_TIMEOUT_S = 1.4
 RETRIES = 1
-LOADS = 2  # so often a script is loaded for one call: it may be flushed in between
+REPEATS = 2  # of a call whose script Redis does not know: it may be flushed once more
 CLOSE_S = 0.5
 
 _BACKOFF = ExponentialWithJitterBackoff(base=0.02, cap=0.1)
 _SOON_S = 0.001  # what a clock with milliseconds can wait
+_LATE_S = 0.05  # a timer that is so late says that this process stood still, not Redis
 
 # What one more attempt may help against.
 _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
@@ -36,12 +37,12 @@ _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 class LoadedScript:
     """A script that Redis has to know before it is called by its hash."""
 
-    __slots__ = ("load", "loaded_on", "sha")
+    __slots__ = ("load", "loads", "sha")
 
     def __init__(self, source: str) -> None:
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         self.load = pack(("SCRIPT", "LOAD", source))
-        self.loaded_on: Wire | None = None  # the last connection over which it was loaded
+        self.loads = 0  # so often it was loaded
 
 
 class _Call:
@@ -49,7 +50,7 @@ class _Call:
 
     __slots__ = (
         *("packed", "count", "script", "future", "deadline", "sent_at"),
-        *("failures", "loads", "loading", "load_error", "unknown", "replies"),
+        *("failures", "repeats", "loads_before", "loading", "load_error", "unknown", "replies"),
     )
 
     def __init__(
@@ -62,7 +63,8 @@ class _Call:
         self.deadline = deadline
         self.sent_at = 0.0
         self.failures = 0
-        self.loads = 0
+        self.repeats = 0  # because Redis did not know the script
+        self.loads_before = 0  # so often had the script been loaded when the call was sent
         self.begin_replies(loading=False)
 
     def begin_replies(self, *, loading: bool) -> None:
@@ -96,6 +98,7 @@ class Pipelined:
         self._replied_at = 0.0
         self._failures = 0  # of connections, since the last reply that was no error
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._connecting: asyncio.Task[None] | None = None
 
     def call(self, packed: bytes, count: int = 1, script: LoadedScript | None = None) -> asyncio.Future[Any]:
@@ -144,6 +147,8 @@ class Pipelined:
 
     def _send(self, call: _Call, wire: Wire, now: float) -> None:
         call.sent_at = now
+        if call.script is not None:
+            call.loads_before = call.script.loads
         self._sent.append(call)
         wire.send_packed(call.packed)
 
@@ -184,14 +189,14 @@ class Pipelined:
     def _load_and_repeat(self, call: _Call) -> bool:
         """Whether the calls of a script that Redis did not know are sent again."""
         wire, script = self._wire, call.script
-        if wire is None or script is None or call.loads == LOADS or call.load_error or call.future.done():
+        if wire is None or script is None or call.repeats == REPEATS or call.load_error or call.future.done():
             return False
-        # What another call has loaded meanwhile, over this connection, is there before this call is.
-        load = script.loaded_on is not wire or call.loads > 0
-        call.loads += 1
+        # What another caller has loaded since this call was sent is there when it comes again.
+        load = script.loads == call.loads_before
+        call.repeats += 1
         call.begin_replies(loading=load)
         if load:
-            script.loaded_on = wire
+            script.loads += 1
             wire.send_packed(script.load)
         self._send(call, wire, time.monotonic())
         return True
@@ -199,30 +204,26 @@ class Pipelined:
     # Connections
 
     def _connect_soon(self) -> None:
-        if self._connecting is None:
+        if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
-        try:
-            while self._waiting:
-                if self._failures:
-                    await asyncio.sleep(_BACKOFF.compute(self._failures))
-                try:
-                    wire = await Wire.open(self._url, self._on_reply, self._on_lost)
-                except Exception as exc:
-                    self._failures += 1
-                    self._waiting = self._to_be_repeated(self._waiting, exc)
-                    continue
-                self._wire = wire
-                calls, self._waiting = self._waiting, deque()
-                now = time.monotonic()
-                for call in calls:
-                    if not call.future.done():
-                        self._send(call, wire, now)
-                return
-        finally:
-            if self._connecting is asyncio.current_task():
-                self._connecting = None
+        while self._waiting:
+            if self._failures:
+                await asyncio.sleep(_BACKOFF.compute(self._failures))
+            try:
+                wire = await Wire.open(self._url, self._on_reply, self._on_lost)
+            except Exception as exc:
+                self._failures += 1
+                self._waiting = self._to_be_repeated(self._waiting, exc)
+                continue
+            self._wire = wire
+            calls, self._waiting = self._waiting, deque()
+            now = time.monotonic()
+            for call in calls:
+                if not call.future.done():
+                    self._send(call, wire, now)
+            return
 
     def _on_lost(self, error: BaseException | None) -> None:
         if not isinstance(error, RedisError):
@@ -264,7 +265,11 @@ class Pipelined:
             end = min(end, self._due[0].deadline)
         if self._sent:
             end = min(end, self._silent_since() + REPLY_TIMEOUT_S)
-        self._timer = asyncio.get_running_loop().call_later(max(end - now, _SOON_S), self._on_timer)
+        self._call_at(now, end)
+
+    def _call_at(self, now: float, at: float) -> None:
+        self._timer_at = at
+        self._timer = asyncio.get_running_loop().call_later(max(at - now, _SOON_S), self._on_timer)
 
     def _silent_since(self) -> float:
         return max(self._sent[0].sent_at, self._replied_at)
@@ -272,6 +277,9 @@ class Pipelined:
     def _on_timer(self) -> None:
         self._timer = None
         now, due = time.monotonic(), self._due
+        if now - self._timer_at > _LATE_S:
+            self._call_at(now, now + _SOON_S)  # replies that have come meanwhile are read first
+            return
         while due and (due[0].deadline <= now or due[0].future.done()):
             _fail(due.popleft(), RedisTimeoutError(f"no answer within {COMMAND_TIMEOUT_S:g} s"))
         if self._sent and self._silent_since() + REPLY_TIMEOUT_S <= now:

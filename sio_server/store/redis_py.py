@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-from redis._parsers.base import BaseParser
+from redis._parsers import BaseParser, Encoder
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -26,8 +26,14 @@ CONNECT_TIMEOUT_S = 0.5
 # round trips more, and a Redis may be far away.
 AT_ONCE: dict[str, Any] = {"protocol": 2, "driver_info": None}
 
-# What a connection of redis-py has, and what this module relies on without a promise.
-PRIVATE_NAMES = ("_reader", "_writer", "_close")
+# What connections and pipelines of redis-py have, and promise to nobody.
+CONNECTION_NAMES = ("_reader", "_writer", "_close")
+PIPELINE_NAMES = (
+    *("command_stack", "is_transaction", "explicit_transaction", "watching", "connection", "scripts"),
+    *("raise_first_error", "annotate_exception", "reset", "response_callbacks"),
+)
+
+_ENCODER = Encoder("utf-8", "strict", False)  # type: ignore[no-untyped-call]
 
 
 class _OurConnection(AbstractConnection):
@@ -76,6 +82,11 @@ def our_kind(kind: type[AbstractConnection]) -> type[AbstractConnection]:
 def parse_error(text: str) -> Exception:
     """An error that Redis has answered, as redis-py raises it."""
     return cast(Exception, cast(Any, BaseParser).parse_error(text))
+
+
+def encode(argument: Any) -> bytes:
+    """An argument of a command as redis-py sends it. Raises DataError of redis-py for what cannot be sent."""
+    return bytes(cast(Any, _ENCODER).encode(argument))
 
 
 def transport_of(connection: AbstractConnection) -> asyncio.Transport:

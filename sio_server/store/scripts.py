@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -154,7 +155,8 @@ class Scripts:
         before: Sequence[Command] = (),
     ) -> Reply:
         file, script = self._script(name)
-        args, call_id = _in_order(file, arguments), secrets.token_hex(6)
+        # The id of a call is unique and no secret.
+        args, call_id = _in_order(file, arguments), f"{random.getrandbits(48):012x}"
         if file.once:
             keys.append(call_key(call_id))
         if file.request != (request is not None):

@@ -1,4 +1,4 @@
-"""The benchmark of a turn's cost, in its short form: its figures are there, and the later turns cost no more."""
+"""The benchmarks in their short form: their figures are there, and later turns cost no more than early ones."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.conftest import free_ports
 from tests.waiting import within
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "benchmarks" / "turn_cost.py"
+BENCHMARKS = ROOT / "benchmarks"
 
 
-async def run_benchmark(*args: str) -> tuple[int, str]:
+async def run_benchmark(*args: str, script: str = "turn_cost.py") -> tuple[int, str]:
     """Run it as people do; its exit status and what it said."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT), *args),
+        *(sys.executable, str(BENCHMARKS / script), *args),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -94,3 +94,15 @@ async def test_a_number_of_turns_that_makes_no_points_is_refused_with_what_to_wr
     status, said = await run_benchmark("--json", str(tmp_path / "f.json"), "--turns", "35")
     assert status == 2
     assert "--turns 35: write a multiple of 10, at least 30" in said
+
+
+async def test_appends_are_measured_beside_what_redis_can_do_by_itself(tmp_path: Path) -> None:
+    file = tmp_path / "append.json"
+    short = ("--seconds", "0.1", "--at-once", "4", "--limit", "loop", "--port", str(free_ports(1) + 379))
+    status, said = await run_benchmark("--json", str(file), *short, script="append.py")
+    assert status == 0, said
+    figures: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["appendfsync"] for row in figures["rows"]] == ["always", "no"]
+    for row in figures["rows"]:
+        assert min(row[what] for what in ("appends_per_s", "appends_per_cpu_s", "ms", "limit_per_s")) > 0
+    assert max(map(len, said.splitlines())) <= 80

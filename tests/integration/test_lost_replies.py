@@ -219,7 +219,7 @@ def cut_every_reply(client: BoundedRedis, proxy: Proxy) -> list[bool]:
         reply.add_done_callback(lambda _: cuts.append(proxy.down._cut is None))
         return reply
 
-    client.pipelined.call = with_cut  # type: ignore[method-assign]
+    vars(client.pipelined)["call"] = with_cut
     return cuts
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,11 +22,13 @@ from sio_server.store.connection import connect
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript
 from tests.waiting import poll, within
 
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
 ECHO = "return {KEYS[1], ARGV[1]}"
 
 
-@pytest.fixture
-async def shared(lone_redis) -> AsyncIterator[BoundedRedis]:
+@pytest.fixture(name="shared")
+async def shared_client(lone_redis) -> AsyncIterator[BoundedRedis]:
     client = connect(lone_redis.redis_url)
     yield client
     await client.aclose()
@@ -72,11 +75,13 @@ async def echoes(client: BoundedRedis, number: int) -> None:
 async def test_every_caller_gets_the_reply_to_its_own_command_over_one_connection(lone_redis, run):
     async def scene() -> None:
         client = connect(lone_redis.redis_url)
-        await client.client_setname("these")
-        await asyncio.gather(*(echoes(client, number) for number in range(100)))
-        assert sum(one["name"] == "these" for one in await client.client_list()) == 1
-        assert not client.connection_pool._available_connections
-        await client.aclose()
+        try:
+            await client.client_setname("these")
+            await asyncio.gather(*(echoes(client, number) for number in range(100)))
+            assert sum(one["name"] == "these" for one in await client.client_list()) == 1
+            assert not client.connection_pool._available_connections
+        finally:
+            await client.aclose()
 
     await asyncio.to_thread(run, scene())
 
@@ -135,7 +140,7 @@ async def everything(client: Redis, key: str) -> list[Any]:
                 if wrong:
                     getattr(pipe, wrong[0])(*wrong[1:])
                 pipe.zrange(f"{key}z", 0, -1, withscores=True)
-                results.append(await outcome(lambda p=pipe, s=strict: p.execute(raise_on_error=s)))
+                results.append(await outcome(partial(pipe.execute, raise_on_error=strict)))
                 assert len(pipe) == 0
     pipe = client.pipeline(transaction=False)
     pipe.get(key)
@@ -218,7 +223,7 @@ async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lon
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
         proxy.down.blackhole = True
-        asked = asyncio.create_task(client.echo("late"))
+        asked = asyncio.ensure_future(client.echo("late"))
         await poll(lambda: client.pipelined._wire is None or asked.done(), every=0.005)
         proxy.down.blackhole = False
         assert await asked == "late"
@@ -277,7 +282,7 @@ async def test_callers_that_wait_when_the_client_is_closed_are_told(lone_redis):
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
         proxy.down.blackhole = True
-        waiting = asyncio.create_task(client.ping())
+        waiting = asyncio.ensure_future(client.ping())
         await asyncio.sleep(0)
         async with within(1, "the end"):
             await client.aclose()

@@ -31,6 +31,8 @@ from sio_server.store.scripts import Scripts
 from tests.conftest import free_ports
 from tests.waiting import poll, within
 
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
 ANN = Author("ann", "Ann", "d-ann")
 
 

@@ -21,6 +21,8 @@ from tests.integration.test_acl import certificates, tls_in_front_of
 from tests.integration.test_redis_connection import port_of, redis_pair
 from tests.waiting import within
 
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
 Run = Callable[[Coroutine[Any, Any, None]], None]
 LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-import pytest
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from typing import Any
 
-from sio_server.store.redis_py import PRIVATE_NAMES, our_kind, parse_error
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import DataError, NoScriptError, ReadOnlyError, ResponseError
+
+from sio_server.store.redis_py import CONNECTION_NAMES, PIPELINE_NAMES, encode, our_kind, parse_error
 
 
 @pytest.mark.parametrize("kind", [Connection, SSLConnection, UnixDomainSocketConnection])
 def test_a_connection_of_redis_py_has_the_private_names_that_are_used(kind):
     connection = our_kind(kind)()
-    assert [name for name in PRIVATE_NAMES if not hasattr(connection, name)] == []
+    assert [name for name in CONNECTION_NAMES if not hasattr(connection, name)] == []
     assert connection._reader is None
     assert connection._writer is None
+
+
+def test_a_pipeline_of_redis_py_has_the_names_that_are_used():
+    pipe = Redis().pipeline()
+    assert [name for name in PIPELINE_NAMES if not hasattr(pipe, name)] == []
+
+
+def test_arguments_are_encoded_as_redis_py_does():
+    assert [encode(value) for value in ("é", b"\xff", 7, 2.5, memoryview(b"m"))] == [
+        *("é".encode(), b"\xff", b"7", b"2.5", b"m")
+    ]
+    nothing: list[Any] = []
+    for wrong in (None, True, nothing):
+        with pytest.raises(DataError, match="Convert to a bytes, string, int or float first"):
+            encode(wrong)
 
 
 def test_errors_of_redis_are_those_that_redis_py_raises():

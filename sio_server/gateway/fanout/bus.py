@@ -38,7 +38,7 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
     def __init__(self, redis_url: str, node_id: str) -> None:
         super().__init__(redis_url, channel="rg:unused")  # of the library, whose messages no node hears
         self._heartbeats = heartbeat_channel(node_id)
-        self._publisher = connect(redis_url, max_connections=16)
+        self._publisher = connect(redis_url)
         self._scripts = Scripts(self._publisher)
         self._emitter = Emitter(self._scripts)
         self._subscriptions = Subscriptions(redis_url, self._heartbeats)

@@ -1,4 +1,4 @@
--- redis-py repeats a command whose reply it did not get. A step whose repetition would do, or answer, something else
+-- A node sends a command again whose reply was lost. A step whose repetition would do, or answer, something else
 -- runs as `return once(function(call_id) ... end)`: the repetition gets the first reply, which is kept for some
 -- seconds under a key of this one call.
 local function once(step)

@@ -3,7 +3,7 @@
 -- first reply, whatever has happened since, with `repeated` = '1'. A refusal has changed nothing and is not kept.
 -- `Scripts` adds the last key, and the last three arguments:
 --   the request, "<user id> <request_id>"; the digest of its body, 40 digits; an id of this call, 12 digits
--- Since redis-py repeats a command whose reply it did not get, the same call again is no repetition by the client.
+-- Since a node sends a command again whose reply was lost, the same call again is no repetition by the client.
 -- Include it after `entry` or `devices`, which declare `made` and `sent`.
 local request_key = KEYS[#KEYS]
 local digest, call_id = ARGV[#ARGV - 1], ARGV[#ARGV]
