@@ -68,7 +68,7 @@ class BoundedRedis(Redis):
         call = _pack_call(script, keys, args)
         try:
             if before:
-                packed = b"".join([*map(pack, before), call])
+                packed = b"".join([*(pack(tuple(command)) for command in before), call])
                 replies = await self.pipelined.call(packed, len(before) + 1, script)
                 for reply in replies:
                     if isinstance(reply, Exception):

@@ -11,7 +11,7 @@ import orjson
 from sio_server.protocol.errors import ErrorCode
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import user_devices, user_keys, user_sessions
-from sio_server.store.scripts import Command
+from sio_server.store.scripts import Argument, Command
 from sio_server.users.sign_out import SignedOut
 from sio_server.users.user_steps import UserSteps
 
@@ -80,7 +80,7 @@ class SessionRecords(UserSteps):
         Those that are gone already change nothing. Raises Unavailable when one could not be removed: others may
         have been.
         """
-        calls = [
+        calls: list[tuple[list[str], dict[str, Argument]]] = [
             (user_keys(user_id), {"session_ids": list(session_ids), "user_kept_ms": self._kept_ms})
             for user_id, session_ids in ended.items()
         ]

@@ -34,6 +34,7 @@ from sio_server.protocol.run import RunStatus
 from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
+from sio_server.store.emitter import Emitter
 from sio_server.store.keys import REVOCATIONS, conversation_channel, user_channel, user_last_end
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
@@ -167,6 +168,9 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(members.leave(BOB, made, asked(BOB)))
     await redis.set(user_last_end("ann", "tablet"), '{"reason":"flooding"}')
     await do(records.close({"bob": ["s2"]}))
+    await do(
+        Emitter(scripts).emit("presence:changed", {"user_id": "bob", "online": False}, f"conversation:{ROOM}")
+    )
     await do(records.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
     await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
     await do(refused_tokens.revoke("ann", "laptop"))

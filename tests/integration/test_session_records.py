@@ -73,7 +73,7 @@ async def test_a_sign_out_between_the_subscription_and_the_writing_is_seen_by_th
         await Edge.subscribe(parts.edge, channel)
         await parts.refused_tokens.revoke(new_id)
 
-    parts.edge.subscribe = revoke_and_subscribe  # type: ignore[method-assign]
+    parts.edge.subscribe = revoke_and_subscribe
     with pytest.raises(SignedOut):
         await parts.sessions.open(session_of(new_id))
     assert parts.edge.channels == {user_channel(new_id): 0}
@@ -87,7 +87,7 @@ async def test_without_its_users_channel_a_session_does_not_begin_and_is_not_wri
     async def refuse(channel: str) -> None:
         raise Unavailable("the bus is away")
 
-    parts.edge.subscribe = refuse  # type: ignore[method-assign]
+    parts.edge.subscribe = refuse
     with pytest.raises(Unavailable):
         await parts.sessions.open(session_of(new_id))
     assert parts.sessions.find(f"s-{new_id}") is None

@@ -97,9 +97,9 @@ class Tokens:
             raise Refused(ErrorCode.TOKEN_INVALID, "the token is not valid: it cannot be read") from None
 
     def _claims(self, token: str) -> dict[str, Any]:
-        claims = self._plain_claims(token)
-        if claims is not None:
-            return claims
+        plain = self._plain_claims(token)
+        if plain is not None:
+            return plain
         # The list of algorithms is fixed here: a token's own header must not choose ("none").
         claims: dict[str, Any] = jwt.decode(
             token,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from sio_server.gateway.metrics import Metrics
@@ -96,7 +96,7 @@ class Sessions:
             self._record(TraceKind.SESSION_CLOSED, session)
         return session
 
-    def rename_devices(self, room: str, devices: list[Mapping[str, Any]]) -> None:
+    def rename_devices(self, room: str, devices: Sequence[Mapping[str, Any]]) -> None:
         """The devices of the user with this room are so now: their sessions are called as they are."""
         sessions = self._of_user.get(room.removeprefix(user_room("")))
         if sessions is None:
