@@ -131,7 +131,7 @@ async def ours(log: ConversationLog, rooms: Sequence[str], at_once: int, seconds
 
 async def limit_by_loop(url: str, call: ScriptCall, at_once: int, seconds: float) -> float:
     """The same calls a second, `at_once` of them under way, with as little work here as can be."""
-    ready = [call.packed(secrets.token_hex(8)) for _ in range(20_000)]
+    ready = [call.packed(secrets.token_hex(8)) for _ in range(at_once + int(20_000 * seconds))]
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     count = 0
     end = time.perf_counter() + seconds
