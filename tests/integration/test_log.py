@@ -156,15 +156,14 @@ async def test_the_head_of_a_published_entry_names_who_left_and_which_run_it_end
         await members.leave(BOB, new_id)
         await log.append_message(new_id, ANN, "m", "hello", run_id="r-1")
         await turns.stop(new_id, ANN, None)
-        heads: dict[str, str] = {}
-        while "stopped" not in heads:
+        heads: list[tuple[str, str]] = []
+        while not heads or heads[-1][1] != "r-1":
             message = await ear.next()
             if message.head[0] == "E":
-                heads[message.head[5]] = message.head[6]
-    assert heads == {
-        **{"conversation_created": "-", "member_joined": "-", "member_left": "bob"},
-        **{"message": "-", "stopped": "r-1"},
-    }
+                heads.append((message.head[5], message.head[6]))
+    about = [("conversation_created", "-"), ("member_joined", "-"), ("member_left", "bob"), ("message", "-")]
+    assert heads[:-1] == about
+    assert heads[-1][0] in ("stopped", "answer"), "a node of this cluster may have been quicker"
 
 
 async def test_a_new_epoch_is_published_to_the_nodes(redis: Redis, log, members, new_id):
