@@ -60,7 +60,8 @@ class Dialogs:
         # As patient as the tests: these are not the clients of a node.
         self.redis = Redis.from_url(redis_url, decode_responses=True, socket_timeout=WAIT_S)
         self.blocking = connect_blocking(redis_url, WAIT_S)
-        self.scripts = Scripts(self.redis)
+        self._for_scripts = connect(redis_url)
+        self.scripts = Scripts(self._for_scripts)
         self.log = ConversationLog(self.scripts)
         self.members = Members(self.redis, self.scripts, self.log, retention=0)
         self.turns = Turns(self.scripts)
@@ -182,6 +183,7 @@ class Dialogs:
             await close()
         await self._supervisor.stop()
         await self.blocking.aclose()
+        await self._for_scripts.aclose()
         await self.redis.aclose()
 
 

@@ -160,6 +160,10 @@ def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() ->
             if room == "conversation:broken":
                 raise KeyError(room)
 
+        def hold(self, channel: str) -> None: ...
+
+        def unsubscribe(self, channel: str) -> None: ...
+
     rooms: Any = Rooms()
     fanout = Fanout(rooms, None, None, None)  # type: ignore[arg-type]
     for conversation_id in ("one", "broken", "two"):
