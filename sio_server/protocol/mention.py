@@ -27,7 +27,7 @@ def mentions(text: str) -> list[str]:
 
 
 def _has_sign(text: str) -> bool:
-    return any(sign in text for sign in _SIGNS)
+    return "@" in text or (not text.isascii() and any(sign in text for sign in _SIGNS))
 
 
 # People's names and ids, in any script. Both a half-width and a full-width sign are typed.
