@@ -2,9 +2,9 @@
 
     python -m benchmarks.flame docs/flame.svg
 
-Two nodes serve rooms of 10 as in `benchmarks.fanout`; py-spy samples the event loop of the first one, without its
-other threads. Functions below 0.4 % are left out, so that the file stays below 150 kB. The title of each box has its
-file and its share: hover over it.
+Two nodes serve rooms of 10 as in `benchmarks.fanout`; py-spy samples the event loop of the first one, without
+its other threads. Functions below 0.4 % are left out, so that the file stays below 150 kB. The title of each
+box has its file and its share: hover over it.
 """
 
 from __future__ import annotations
