@@ -61,15 +61,15 @@ KINDS = {
     kind.name: kind
     for kind in (
         _ours("ours", "Roomgraph"),
-        _ours("ours-joined", "Roomgraph, writes of 2 ms joined", JOIN_WRITES="2"),
+        _ours("ours-joined", "Roomgraph, JOIN_WRITES=2", JOIN_WRITES="2"),
         _ours("ours-stock", "Roomgraph, TRANSPORT=stock", TRANSPORT="stock"),
-        Kind("stock", "python-socketio, no log", [sys.executable, str(PEERS / "stock.py")]),
-        _in_venv("channels", "Django Channels, no log", "channels_server.py"),
-        _node("pubsub", "Node, redis-adapter, no log"),
-        _node("sharded", "Node, sharded redis-adapter, no log"),
+        Kind("stock", "python-socketio", [sys.executable, str(PEERS / "stock.py")]),
+        _in_venv("channels", "Django Channels", "channels_server.py"),
+        _node("pubsub", "Node, redis-adapter"),
+        _node("sharded", "Node, sharded redis-adapter"),
         _node("streams", "Node, redis-streams-adapter"),
-        _in_venv("bare", "bare uvloop and hiredis, no log", "bare.py"),
-        _in_venv("bare-picows", "bare picows and hiredis, no log", "bare_picows.py"),
+        _in_venv("bare", "bare uvloop and hiredis", "bare.py"),
+        _in_venv("bare-picows", "bare picows and hiredis", "bare_picows.py"),
     )
 }
 

@@ -147,11 +147,13 @@ def tables_of(summaries: Summaries) -> list[Table]:
     loads = list(next(iter(summaries.values())))
     columns = [load.replace("x", " x") for load in loads]
     rates = new_table("Deliveries per CPU second of the nodes, by members of a room", "server", columns)
-    costs = new_table("CPU of Redis per message (µs), and bytes of a delivery", "server", columns)
+    costs = new_table("CPU of Redis per message (µs), and bytes of a delivery", "server", [*columns, "bytes"])
     for name, at in summaries.items():
         rates.add_row(KINDS[name].title, *(f"{at[load]['deliveries_per_cpu_s']:,.0f}" for load in loads))
-        cells = (f"{at[load]['redis_us_per_message']:.0f}, {at[load]['bytes_per_delivery']:.0f}" for load in loads)
-        costs.add_row(KINDS[name].title, *cells)
+        size = at[loads[0]]["bytes_per_delivery"]
+        costs.add_row(
+            KINDS[name].title, *(f"{at[load]['redis_us_per_message']:.0f}" for load in loads), f"{size:.0f}"
+        )
     rates.add_section()
     for title, name, others in RATIOS:
         ratios = [ratio(summaries, name, others, load) for load in loads]
