@@ -28,6 +28,7 @@ VENV = DATA / "venv"
 SECRET = "a secret of the benchmarks, which is no secret"
 NODE_WARM_S = 6.0
 START_TIMEOUT_S = 30.0
+QUIET_COMMANDS = 30  # in 0.1 s: INFO, heartbeats
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,19 @@ class Contender:
             commands=counted["total_commands_processed"],
             redis_bytes=counted["total_net_input_bytes"] + counted["total_net_output_bytes"],
         )
+
+    async def until_quiet(self) -> None:
+        """Wait until the nodes have done what they have put off.
+
+        Node's redis-adapter delivers at once and publishes later: most of it after the load has ended.
+        """
+        commands = self.spent().commands
+        for _ in range(100):
+            await self.generator.run("idle 0.1")
+            before, commands = commands, self.spent().commands
+            if commands - before <= QUIET_COMMANDS:
+                return
+        raise BenchmarkError(f"{self.kind.name}: the nodes do not come to rest")
 
     def memory_kb(self) -> tuple[int, int]:
         """RSS and PSS of the nodes."""

@@ -57,8 +57,10 @@ async def measure_once(contender: Contender, load: str, seconds: float, size: in
     generator = contender.generator
     generator.rooms((members, contender.message(room, size)) for room, members in rooms.items())
     await generator.run(f"closed {SETTLE_S} {in_flight}")
+    await contender.until_quiet()
     before = contender.spent()
     result = await generator.run(f"closed {seconds} {in_flight}")
+    await contender.until_quiet()
     spent = contender.spent() - before
     return {
         "deliveries_per_cpu_s": result["deliveries"] / spent.nodes,
