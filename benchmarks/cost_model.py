@@ -84,7 +84,9 @@ def split(us_by_members: dict[int, float]) -> tuple[float, float]:
 def costs_of(fanout: dict[str, Any], connections: dict[str, Any], clients: int) -> Costs:
     """The costs in the files of `fanout` and `connections`."""
     at = fanout["medians"][NAME]
-    send, delivery = split({int(n): each["node_us_per_message"] for n, each in at.items() if int(n) <= 100})
+    send, delivery = split(
+        {int(n): each["node_us_per_message"] for n, each in at.items() if n in ("1", "10", "100")}
+    )
     of = connections["figures"][NAME]
     return Costs(
         send=send,

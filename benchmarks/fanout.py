@@ -3,7 +3,7 @@
     python -m benchmarks.fanout --json fanout.json
 
 Two nodes of each server share one core; Redis and the load generator have the other. 1,000 websocket clients, half
-of them on each node, are in rooms of 1, 10, 100 and 1,000; each room has messages in flight all the time. The
+of them on each node, are in rooms of 1, 10, 100 and 1,000; each room has a message in flight all the time. The
 servers take turns: every round measures each of them at each size, and the figures are medians of the rounds.
 """
 
@@ -23,15 +23,21 @@ from benchmarks.contenders import KINDS, Contender, Kind, install
 from benchmarks.machine import described
 from benchmarks.reports import add_common_options, new_table, parse_options, run, write_json
 
-FAN_OUTS = (1, 10, 100, 1000)
+# Members of a room, and messages in flight in each. With one in flight in a single room of 1,000, servers wait
+# between two messages and have nothing to join; with 20 they do not.
+LOADS = ("1", "10", "100", "1000", "1000x20")
 CLIENTS = 1000
 NODES = 2
-# With one message in flight in all, a room of 1,000 would leave its server idle between two, and nothing to join.
-IN_FLIGHT = 20
 SETTLE_S = 0.3  # of load before each figure
 
 Figures = dict[str, float]
-Summaries = Mapping[str, Mapping[int, Figures]]
+Summaries = Mapping[str, Mapping[str, Figures]]
+
+
+def parse_load(load: str) -> tuple[int, int]:
+    """`100` as (100, 1), `1000x20` as (1000, 20). Raises ValueError."""
+    fan_out, _, in_flight = load.partition("x")
+    return int(fan_out), int(in_flight or 1)
 
 
 def rooms_of(fan_out: int, clients: int) -> dict[str, list[int]]:
@@ -44,15 +50,17 @@ def rooms_of(fan_out: int, clients: int) -> dict[str, list[int]]:
     return rooms
 
 
-async def measure_once(contender: Contender, fan_out: int, seconds: float, size: int, clients: int) -> Figures:
+async def measure_once(contender: Contender, load: str, seconds: float, size: int, clients: int) -> Figures:
     """One figure: a short run that is not counted, then the run."""
+    fan_out, in_flight = parse_load(load)
     rooms = rooms_of(fan_out, clients)
-    in_flight = -(-IN_FLIGHT // len(rooms))
     generator = contender.generator
     generator.rooms((members, contender.message(room, size)) for room, members in rooms.items())
     await generator.run(f"closed {SETTLE_S} {in_flight}")
+    await contender.until_quiet()
     before = contender.spent()
     result = await generator.run(f"closed {seconds} {in_flight}")
+    await contender.until_quiet()
     spent = contender.spent() - before
     return {
         "deliveries_per_cpu_s": result["deliveries"] / spent.nodes,
@@ -68,27 +76,28 @@ async def measure_once(contender: Contender, fan_out: int, seconds: float, size:
     }
 
 
-async def warm(contender: Contender, fan_outs: Sequence[int], size: int, clients: int) -> None:
+async def warm(contender: Contender, loads: Sequence[str], size: int, clients: int) -> None:
     """Load until code is compiled and allocators have what they need."""
-    for fan_out in fan_outs:
+    for load in loads:
+        fan_out, in_flight = parse_load(load)
         rooms = rooms_of(fan_out, clients)
         contender.generator.rooms((members, contender.message(room, size)) for room, members in rooms.items())
-        seconds = contender.kind.warm_s / len(fan_outs)
-        await contender.generator.run(f"closed {seconds} {-(-IN_FLIGHT // len(rooms))}")
+        await contender.generator.run(f"closed {contender.kind.warm_s / len(loads)} {in_flight}")
 
 
 async def measure(
     kinds: Sequence[Kind],
-    fan_outs: Sequence[int],
+    loads: Sequence[str],
     rounds: int,
     seconds: float,
     size: int = 100,
     clients: int = CLIENTS,
     on_step: Callable[[str], None] = lambda step: None,
-) -> dict[str, dict[int, list[Figures]]]:
-    """The figures of each round, by the server's name and the fan-out. All servers run all the time."""
-    figures: dict[str, dict[int, list[Figures]]] = {kind.name: {n: [] for n in fan_outs} for kind in kinds}
-    rooms = {name: members for n in fan_outs for name, members in rooms_of(n, clients).items()}
+) -> dict[str, dict[str, list[Figures]]]:
+    """The figures of each round, by the server's name and the load. All servers run all the time."""
+    figures: dict[str, dict[str, list[Figures]]] = {kind.name: {load: [] for load in loads} for kind in kinds}
+    sizes = {parse_load(load)[0] for load in loads}
+    rooms = {name: members for n in sizes for name, members in rooms_of(n, clients).items()}
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fanout-")))
         contenders = []
@@ -102,30 +111,29 @@ async def measure(
             contenders.append(contender)
         for contender in contenders:
             on_step(f"warm {contender.kind.name}")
-            await warm(contender, fan_outs, size, clients)
+            await warm(contender, loads, size, clients)
         for number in range(rounds):
-            for n in fan_outs:
+            for load in loads:
                 # In both directions: what comes before a server is not always the same.
                 for contender in contenders[:: 1 if number % 2 else -1]:
-                    on_step(f"round {number + 1} of {rounds}: {contender.kind.name}, rooms of {n}")
-                    figures[contender.kind.name][n].append(
-                        await measure_once(contender, n, seconds, size, clients)
-                    )
+                    name = contender.kind.name
+                    on_step(f"round {number + 1} of {rounds}: {name}, rooms of {load}")
+                    figures[name][load].append(await measure_once(contender, load, seconds, size, clients))
     return figures
 
 
-def medians(figures: Mapping[int, Sequence[Figures]]) -> dict[int, Figures]:
-    """Of each fan-out the median of every figure."""
+def medians(figures: Mapping[str, Sequence[Figures]]) -> dict[str, Figures]:
+    """Of each load the median of every figure."""
     return {
-        n: {what: statistics.median(each[what] for each in rounds) for what in rounds[0]}
-        for n, rounds in figures.items()
+        load: {what: statistics.median(each[what] for each in rounds) for what in rounds[0]}
+        for load, rounds in figures.items()
     }
 
 
-def ratio(summaries: Summaries, name: str, others: Sequence[str], n: int) -> float | None:
+def ratio(summaries: Summaries, name: str, others: Sequence[str], load: str) -> float | None:
     """Deliveries per CPU second of one against the best of some others, of those that were measured."""
-    rates = [summaries[other][n]["deliveries_per_cpu_s"] for other in others if other in summaries]
-    return summaries[name][n]["deliveries_per_cpu_s"] / max(rates) if rates and name in summaries else None
+    rates = [summaries[other][load]["deliveries_per_cpu_s"] for other in others if other in summaries]
+    return summaries[name][load]["deliveries_per_cpu_s"] / max(rates) if rates and name in summaries else None
 
 
 RATIOS = (
@@ -138,17 +146,19 @@ RATIOS = (
 
 def tables_of(summaries: Summaries) -> list[Table]:
     """The figures for people, in 80 columns."""
-    fan_outs = list(next(iter(summaries.values())))
-    columns = [f"rooms of {n:,}" for n in fan_outs]
-    rates = new_table("Deliveries per CPU second of the nodes", "server", columns)
-    costs = new_table("CPU of Redis per message (µs), and bytes per delivery", "server", columns)
+    loads = list(next(iter(summaries.values())))
+    columns = [load.replace("x", " x") for load in loads]
+    rates = new_table("Deliveries per CPU second of the nodes, by members of a room", "server", columns)
+    costs = new_table("CPU of Redis per message (µs), and bytes of a delivery", "server", [*columns, "bytes"])
     for name, at in summaries.items():
-        rates.add_row(KINDS[name].title, *(f"{at[n]['deliveries_per_cpu_s']:,.0f}" for n in fan_outs))
-        cells = (f"{at[n]['redis_us_per_message']:.0f}, {at[n]['bytes_per_delivery']:.0f}" for n in fan_outs)
-        costs.add_row(KINDS[name].title, *cells)
+        rates.add_row(KINDS[name].title, *(f"{at[load]['deliveries_per_cpu_s']:,.0f}" for load in loads))
+        size = at[loads[0]]["bytes_per_delivery"]
+        costs.add_row(
+            KINDS[name].title, *(f"{at[load]['redis_us_per_message']:.0f}" for load in loads), f"{size:.0f}"
+        )
     rates.add_section()
     for title, name, others in RATIOS:
-        ratios = [ratio(summaries, name, others, n) for n in fan_outs]
+        ratios = [ratio(summaries, name, others, load) for load in loads]
         if all(each is not None for each in ratios):
             rates.add_row(title, *(f"{each:.2f}" for each in ratios), style="bold")
     return [rates, costs]
@@ -157,7 +167,8 @@ def tables_of(summaries: Summaries) -> list[Table]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Deliveries per CPU second, by the size of rooms.")
     add_common_options(parser, list(KINDS))
-    parser.add_argument("--fan-outs", nargs="+", type=int, default=list(FAN_OUTS), metavar="N")
+    said = f"members of a room, and messages in flight in each unless it is one (default: {' '.join(LOADS)})"
+    parser.add_argument("--loads", nargs="+", default=list(LOADS), metavar="N[xM]", help=said)
     parser.add_argument("--clients", type=int, default=CLIENTS, help=f"(default: {CLIENTS})")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each figure (default: 3)")
     parser.add_argument("--size", type=int, default=100, help="bytes of text in a message (default: 100)")
@@ -169,7 +180,7 @@ async def main(options: argparse.Namespace) -> int:
     kinds = [KINDS[name] for name in options.only]
     install(kinds)
     with console.status("") as status:
-        what = options.fan_outs, options.rounds, options.seconds, options.size, options.clients
+        what = options.loads, options.rounds, options.seconds, options.size, options.clients
         figures = await measure(kinds, *what, on_step=status.update)
     summaries = {name: medians(each) for name, each in figures.items()}
     for table in tables_of(summaries):

@@ -2,8 +2,9 @@
 
     python -m benchmarks.flame docs/flame.svg
 
-Two nodes serve rooms of 10 as in `benchmarks.fanout`; py-spy samples the first one. Functions below 0.4 % are left
-out, and so the file stays below 150 kB. The title of each box (hover over it) has its file and its share.
+Two nodes serve rooms of 10 as in `benchmarks.fanout`; py-spy samples the event loop of the first one, without
+its other threads. Functions below 0.4 % are left out, so that the file stays below 150 kB. The title of each
+box has its file and its share: hover over it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.load_generator import BenchmarkError
 from benchmarks.reports import run
 
 WIDTH, ROW, LEAST = 1200, 17, 0.004
+LOOP = "Runner.run ("  # what is above it is the start of the program
 COLOURS = {
     "sio_server": "#f4a259",
     "socketio": "#8cb369",
@@ -47,11 +49,13 @@ class Box:
 
 def folded(text: str) -> Box:
     """The tree of py-spy's raw output: in each line a stack, joined by semicolons, and its number of samples."""
-    root = Box("all")
+    root = Box("event loop")
     for line in text.splitlines():
         stack, _, samples = line.rpartition(" ")
         frames = [re.sub(r":\d+\)$", ")", frame) for frame in stack.split(";")]
-        root.add(frames, int(samples))
+        starts = [number for number, frame in enumerate(frames) if frame.startswith(LOOP)]
+        if starts:
+            root.add(frames[starts[0] + 1 :], int(samples))
     return root
 
 

@@ -45,7 +45,7 @@ async def measure(
             await contender.start()
             contender.add_clients(options.clients)
             await contender.fill_rooms(rooms)
-            await warm(contender, FAN_OUTS, options.size, options.clients)
+            await warm(contender, [str(n) for n in FAN_OUTS], options.size, options.clients)
             contenders.append(contender)
         for number in range(options.rounds):
             for n in FAN_OUTS:

@@ -41,11 +41,13 @@ async def measure(kind: Kind, nodes: int, seconds: float, folder: Path) -> Figur
         generator = contender.generator
         generator.rooms((members, contender.message(room, 100)) for room, members in rooms.items())
         await generator.run(f"closed {kind.warm_s} 1")
+        await contender.until_quiet()
         before = contender.spent()
         result = await generator.run(f"idle {seconds}")
         idle, idle_s = contender.spent() - before, result["seconds"]
         before = contender.spent()
         result = await generator.run(f"closed {seconds} 1")
+        await contender.until_quiet()
         spent = contender.spent() - before
     finally:
         await contender.stop()

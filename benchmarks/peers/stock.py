@@ -11,7 +11,8 @@ from aiohttp import web
 
 sio = socketio.AsyncServer(
     async_mode="aiohttp",
-    client_manager=socketio.AsyncRedisManager(os.environ["REDIS_URL"]),
+    # Each publish that waits has a connection; without the option the 101st is an error and is tried again.
+    client_manager=socketio.AsyncRedisManager(os.environ["REDIS_URL"], redis_options={"max_connections": 10_000}),
     transports=["websocket"],
     async_handlers=False,  # a task for each event costs more
     http_compression=False,
