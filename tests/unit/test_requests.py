@@ -152,10 +152,6 @@ def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() ->
     class Rooms:
         def basic_enter_room(self, sid: str, namespace: str, room: str) -> None: ...
 
-        def hold(self, channel: str) -> None: ...
-
-        def unsubscribe(self, channel: str) -> None: ...
-
         def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
             if room == "conversation:broken":
                 raise KeyError(room)
