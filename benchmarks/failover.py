@@ -335,7 +335,7 @@ def table_of(summary: Mapping[str, dict[str, Any]], lease_s: float, grace_s: flo
     for where in ("first", "other", "every"):
         for part in ("p50", "p99", "max"):
             table.add_column(f"{where}\n{part}", justify="right", no_wrap=True)
-    table.add_column("target\np99", justify="right", no_wrap=True)
+    table.add_column("goal\np99", justify="right", no_wrap=True)
     for name, at in summary.items():
         values = [f"{at[where][part]}" for where in ("first", "others", "every") for part in ("p50", "p99", "max")]
         target = f"{target_of(name, lease_s):g}" if name in ("SIGKILL", "SIGTERM") else ""
