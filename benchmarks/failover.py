@@ -274,7 +274,7 @@ def summed_up(samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
     for sample in samples:
         groups.setdefault(sample.signal, []).append(sample)
         if sample.beside == 0:
-            groups.setdefault(f"{sample.signal}, alone", []).append(sample)
+            groups.setdefault(f"{sample.signal} alone", []).append(sample)
     return {
         name: {
             "runs": len(group),
@@ -331,11 +331,11 @@ def table_of(summary: Mapping[str, dict[str, Any]], lease_s: float, grace_s: flo
         padding=0,
     )
     table.add_column("signal", no_wrap=True)
-    table.add_column("runs", justify="right")
+    table.add_column("runs", justify="right", no_wrap=True)
     for where in ("first", "other", "every"):
         for part in ("p50", "p99", "max"):
             table.add_column(f"{where}\n{part}", justify="right", no_wrap=True)
-    table.add_column("target\np99", justify="right", no_wrap=True)
+    table.add_column("goal\np99", justify="right", no_wrap=True)
     for name, at in summary.items():
         values = [f"{at[where][part]}" for where in ("first", "others", "every") for part in ("p50", "p99", "max")]
         target = f"{target_of(name, lease_s):g}" if name in ("SIGKILL", "SIGTERM") else ""
