@@ -39,7 +39,7 @@ class Edge:
         self.done.append(event)
         return 1
 
-    def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
+    def leave(self, sid: str, room: str) -> None:
         self._fail(sid)
         self.done.append(f"left {room}")
 

@@ -145,9 +145,9 @@ async def test_a_session_is_closed_though_its_rooms_cannot_be_left() -> None:
 
 def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() -> None:
     class Rooms:
-        def basic_enter_room(self, sid: str, namespace: str, room: str) -> None: ...
+        def enter(self, sid: str, room: str) -> None: ...
 
-        def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
+        def leave(self, sid: str, room: str) -> None:
             if room == "conversation:broken":
                 raise KeyError(room)
 
@@ -179,7 +179,7 @@ class Devices:
 async def test_a_new_session_is_ready_whatever_cannot_be_read(error: BaseException | None) -> None:
     sent: list[tuple[str, dict[str, Any]]] = []
     bus: Any = SimpleNamespace(
-        basic_enter_room=lambda sid, namespace, room: None,
+        enter=lambda sid, room: None,
         deliver=lambda sid, event, payload: sent.append((event, payload)),
     )
     devices: Any = Devices(error)

@@ -51,7 +51,7 @@ class SessionReady:
         session = self._sessions.get(sid)
         if session is None:
             return
-        self._bus.basic_enter_room(sid, "/", user_room(session.user_id))
+        self._bus.enter(sid, user_room(session.user_id))
         known: dict[str, Any] = {"devices": [], "last_end": None}
         try:
             await self._look_up(session, known)
