@@ -57,7 +57,7 @@ class Edge:
     def unsubscribe(self, channel: str) -> None:
         self.channels[channel] -= 1
 
-    def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
+    def leave(self, sid: str, room: str) -> None:
         self._fail(sid)
         self.done.append(f"left {room}")
 

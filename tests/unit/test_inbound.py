@@ -29,8 +29,22 @@ FRAMES = st.tuples(
 PINGS = frame(b"", PING)
 
 
-def inbound(limits: InboundLimits | None = None) -> Inbound:
-    return Inbound(limits or InboundLimits(), 0.0)
+class Client:
+    """What one client sends is judged as the stock transport does: by its heads, and by its messages."""
+
+    def __init__(self, limits: InboundLimits) -> None:
+        self._inbound = Inbound(limits)
+        self._heads = FrameHeads()
+
+    def received(self, data: bytes, now: float) -> Fault | None:
+        return self._inbound.heads(self._heads.feed(data), now)
+
+    def message(self, text: str, *, session: bool, now: float) -> Fault | None:
+        return self._inbound.message(len(text.encode()), event=text.startswith("42"), session=session, now=now)
+
+
+def inbound(limits: InboundLimits | None = None) -> Client:
+    return Client(limits or InboundLimits())
 
 
 @given(st.lists(FRAMES, max_size=8), st.lists(st.integers(1, 400), max_size=400))

@@ -15,7 +15,7 @@ def test_nothing_that_is_touched_has_been_moved() -> None:
 
 
 def test_what_has_been_moved_is_named() -> None:
-    touched = {socketio.AsyncServer: ("emit", "_no_longer_there")}
+    touched: dict[type, tuple[str, ...]] = {socketio.AsyncServer: ("emit", "_no_longer_there")}
     (name,) = libraries.missing(touched)
     assert name == "socketio.async_server.AsyncServer._no_longer_there"
 

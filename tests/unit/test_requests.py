@@ -150,9 +150,9 @@ async def test_a_session_is_closed_though_its_rooms_cannot_be_left() -> None:
 
 def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() -> None:
     class Rooms:
-        def basic_enter_room(self, sid: str, namespace: str, room: str) -> None: ...
+        def enter(self, sid: str, room: str) -> None: ...
 
-        def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
+        def leave(self, sid: str, room: str) -> None:
             if room == "conversation:broken":
                 raise KeyError(room)
 
@@ -183,7 +183,7 @@ class Devices:
 
 def session_ready(sent: list[Any], devices: Any, graphs: list[str]) -> SessionReady:
     rooms: Any = SimpleNamespace(
-        basic_enter_room=lambda sid, namespace, room: None,
+        enter=lambda sid, room: None,
         deliver_frame=lambda sid, frame: sent.append(json.loads(frame.removeprefix(b"42"))),
     )
     sessions: Any = Sessions()

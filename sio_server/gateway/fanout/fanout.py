@@ -73,7 +73,7 @@ class Fanout:
             self._rooms.hold(conversation_channel(conversation_id))
         elif seen.seq < max(followed.since, followed.left_at.get(user_id, 0)):
             return False
-        self._rooms.basic_enter_room(sid, "/", conversation_room(conversation_id))
+        self._rooms.enter(sid, conversation_room(conversation_id))
         followed.followers[sid] = Follower(user_id, device_id, seen.seq)
         self._following.setdefault(sid, set()).add(conversation_id)
         return True
@@ -83,7 +83,7 @@ class Fanout:
         followed = self._followed.get(conversation_id)
         if followed is None or followed.followers.pop(sid, None) is None:
             return
-        self._rooms.basic_leave_room(sid, "/", conversation_room(conversation_id))
+        self._rooms.leave(sid, conversation_room(conversation_id))
         conversations = self._following[sid]
         conversations.discard(conversation_id)
         if not conversations:

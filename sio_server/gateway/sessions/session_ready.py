@@ -58,7 +58,7 @@ class SessionReady:
         session = self._sessions.get(sid)
         if session is None:
             return
-        self._rooms.basic_enter_room(sid, "/", user_room(session.user_id))
+        self._rooms.enter(sid, user_room(session.user_id))
         devices = session.devices
         if devices is None:
             devices = await self._read_devices(session)

@@ -70,7 +70,7 @@ class SignOuts:
             return
         try:
             self._fanout.leave_all(sid)
-            self._bus.basic_leave_room(sid, "/", user_room(session.user_id))
+            self._bus.leave(sid, user_room(session.user_id))
         finally:
             self._spawn(self._close(session, payload))
 
