@@ -208,8 +208,8 @@ async def own_redis(port: int, folder: Path) -> AsyncIterator[str]:
 
 def table_of(rows: Sequence[Row], limit_by: str) -> Table:
     """The figures for people."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("fsync", "at once", "appends/s", "per CPU-s", "ms", f"{limit_by}/s", "share"):
+    table = Table(box=box.SIMPLE_HEAD, title=f"the limit: {limit_by}")
+    for head in ("fsync", "at once", "appends/s", "per CPU-s", "ms", "limit/s", "share"):
         table.add_column(head, justify="left" if head == "fsync" else "right")
     for row in rows:
         table.add_row(
