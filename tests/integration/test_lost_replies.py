@@ -146,6 +146,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(save_draft(log, ROOM, "ann", "dra", request=asked(ANN)))
     await do(save_draft(log, ROOM, "ann", "draft", request=asked(ANN)))
     await do(log.page(ROOM, "ann", limit=5))
+    await do(log.check_member(ROOM, "ann"))
+    await do(log.read_missed(ROOM, "ann", None, snapshot=5, limit=5, max_bytes=10_000))
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))
     await do(members.listing.read("ann", "Ann", after=None, limit=10, changed_since=None))
