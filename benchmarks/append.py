@@ -96,10 +96,16 @@ class Notebook(BoundedRedis):
 
     noted: tuple[LoadedScript, Sequence[str], Sequence[str | int]]
 
-    async def run_script(self, script: LoadedScript, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    async def run_script(
+        self,
+        script: LoadedScript,
+        keys: Sequence[str],
+        args: Sequence[str | int],
+        before: Sequence[Sequence[str]] = (),
+    ) -> Any:
         """Run it as ever."""
         self.noted = (script, keys, args)
-        return await super().run_script(script, keys, args)
+        return await super().run_script(script, keys, args, before)
 
 
 async def rooms_in(redis: BoundedRedis, log: ConversationLog) -> list[str]:

@@ -193,7 +193,9 @@ async def test_what_is_appended_while_a_room_is_entered_is_in_what_is_read(dialo
     await proxy.start()
     async with listening(f"redis://127.0.0.1:{proxy.port}/0") as listener:
         bus = listener.bus
-        bus.basic_enter_room("s", "/", None, "connection")  # it is connected
+        bus.set_server(Connected())
+        sid = await bus.pre_connect("connection", "/")
+        await bus.connect(sid, "/")
         fanout = Fanout(bus, dialogs.log, Metrics(), Trace("n"))
         catch_up = CatchUp(dialogs.log, bus, fanout, is_live=lambda sid: True)
         proxy.up.blackhole = True
