@@ -249,11 +249,14 @@ async def test_a_node_without_a_member_hears_nothing_of_a_conversation(cluster, 
         await client.event("entry:appended", seq=23)
 
 
-async def test_a_node_hears_the_end_of_a_run_that_it_executes_without_a_session(dialogs, monkeypatch):
+async def test_a_node_hears_the_end_of_a_run_that_it_executes_without_a_session(dialogs):
     """Without the bus it would learn of it when it renews the lease."""
-    monkeypatch.setattr("sio_server.dialog.leases.RENEW_S", 600)
     settings = Settings(
-        redis_url=dialogs.redis_url, port=free_ports(1), auth_mode="guest", graph="tests.graphs.held:work"
+        redis_url=dialogs.redis_url,
+        port=free_ports(1),
+        auth_mode="guest",
+        graph="tests.graphs.held:work",
+        lease=30,  # it is renewed after 10 s
     )
     node = Node(settings)
     await node.start()

@@ -163,7 +163,7 @@ async def test_the_head_of_a_published_entry_names_who_left_and_which_run_it_end
                 heads.append((message.head[5], message.head[6]))
     about = [("conversation_created", "-"), ("member_joined", "-"), ("member_left", "bob"), ("message", "-")]
     assert heads[:-1] == about
-    assert heads[-1][0] in ("stopped", "answer"), "a node of this cluster may have been quicker"
+    assert heads[-1][0] in ("stopped", "answer", "failed"), "a node of this cluster may have been quicker"
 
 
 async def test_a_new_epoch_is_published_to_the_nodes(redis: Redis, log, members, new_id):

@@ -91,10 +91,10 @@ async def test_a_lease_lasts_as_long_as_its_owner_has_written_whoever_looks(dial
     held = await dialogs.runs("n2", lease_s=other_s).claim_run(conversation)
     assert isinstance(held, LeaseHeld)
     assert held.seconds <= 0.3
-    assert (await dialogs.log.get_view(conversation, "ann")).runs[0]["status"] == "running"
+    assert json.loads((await dialogs.log.get_view(conversation, "ann")).runs)[0]["status"] == "running"
     await dialogs.redis.pexpire(key, round(owner_s * 500))
     await dialogs.runs("n2", lease_s=other_s).claim_run(conversation)
-    assert (await dialogs.log.get_view(conversation, "ann")).runs[0]["status"] == "stalled"
+    assert json.loads((await dialogs.log.get_view(conversation, "ann")).runs)[0]["status"] == "stalled"
 
 
 async def answer(state: Any) -> Any:

@@ -16,6 +16,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, STREAM_EVENTS
+from sio_server.store.connection import connect
 from sio_server.store.keys import ConversationKeys
 from sio_server.store.scripts import Scripts
 from tests.conftest import RawClient
@@ -169,7 +170,7 @@ async def start(connect_to: Start) -> Start:
 @pytest.fixture
 async def redis(served: LocalCluster) -> AsyncIterator[Redis]:
     """The Redis of the nodes."""
-    client = Redis.from_url(served.redis_url, decode_responses=True)
+    client = connect(served.redis_url)
     yield client
     await client.aclose()
 
