@@ -1,6 +1,6 @@
 """Appends a second, and per CPU-second of the process that sends them, beside what Redis can do by itself.
 
-    python benchmarks/append.py --json append.json
+    python -m benchmarks.append --json append.json
 
 `ConversationLog.append_message` is called 1, 16 and 256 times at once on a Redis of its own, with `appendfsync
 always` and with `no`. The limit is the same script with the same arguments, sent by redis-benchmark; where that is

@@ -1,6 +1,6 @@
 """How long devices wait for the next token of a run whose node is killed, or stopped.
 
-    python benchmarks/failover.py --json failover.json
+    python -m benchmarks.failover --json failover.json
 
 Three nodes and Redis on this machine, a device on each node, and conversations in each of which a run is always on
 (`failover_graph.py`: a step, and so a checkpoint, about each 0.5 s). At a random point a random node gets SIGKILL;

@@ -1,6 +1,6 @@
 """How many runs a second one node executes, for all of its conversations, against LangGraph alone.
 
-    python benchmarks/runs.py --json runs.json
+    python -m benchmarks.runs --json runs.json
 
 Conversations talk at once, each waiting for its answer before its next message. The dialog side of a node serves
 them: messages are appended, bells are read from the queue, runs are claimed, executed and ended. LangGraph alone

@@ -1,6 +1,6 @@
 """What one turn of a conversation costs at its beginning and after hundreds of turns, for each checkpointer.
 
-    python benchmarks/turn_cost.py --json turn_cost.json
+    python -m benchmarks.turn_cost --json turn_cost.json
 
 The code of a node does here all that it does for a turn, on Redis servers that nobody else talks to: the message
 is appended, the run is taken, the dialog's state is copied, the graph is executed with a checkpoint after each

@@ -75,7 +75,7 @@ def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
 
 
 def connect_blocking(url: str, block_s: float) -> Redis:
-    """A client for reads that block up to `block_s` seconds (bus, run queue): never repeated by itself."""
+    """A client for reads that block up to `block_s` seconds (run queue, trace): never repeated by itself."""
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
