@@ -193,7 +193,8 @@ class Runs:
             run_id=run.run_id,
             thread_id=run.thread_id,
             checkpoint=checkpoint,
-            **_depending_on(carrier),
+            checkpoints=carrier.checkpoints if carrier else "",
+            written=carrier.written if carrier else "",
             shared=int(shared),
         )
         return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
@@ -222,14 +223,13 @@ class Runs:
         interrupts: Sequence[tuple[str, str]] = (),
         moves: bool = True,
         last: Sequence[Batch] = (),
-        carrier: Carrier | None = None,
     ) -> RunFinished:
         """End the run with its one final entry, and give up the lease.
 
         `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
-        `last`: the batches that may not have been shown yet, shown before the final entry. `carrier`: with the
-        last checkpoint. Raises Unwritten, and AnswerTooLarge, and then nothing is written.
+        `last`: the batches that may not have been shown yet, shown before the final entry. Raises AnswerTooLarge,
+        and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -244,7 +244,6 @@ class Runs:
         reply = await self._fenced(
             "finish_run",
             run,
-            carrier,
             run_id=run.run_id,
             status=status,
             entry_type=final_entry_type(status),
@@ -255,7 +254,6 @@ class Runs:
             moves=moves,
             attempt=run.attempt,
             last=[[batch.number, *map(to_json, _written(batch).values())] for batch in last],
-            **_depending_on(carrier),
         )
         return RunFinished(list(reply["retired"]), idle=not int(reply["unfinished"]))
 
@@ -285,13 +283,6 @@ class Runs:
         if reply.status == "unwritten":
             raise Unwritten(f"{run.run_id} attempt {run.attempt}")
         return reply
-
-
-def _depending_on(carrier: Carrier | None) -> dict[str, Argument]:
-    return {
-        "checkpoints": carrier.checkpoints if carrier else "",
-        "written": carrier.written if carrier else "",
-    }
 
 
 def _written(batch: Batch) -> dict[str, Argument]:

@@ -39,8 +39,6 @@ LOOP_TURNS = 6
 # What waits for what follows it is written after this time in any case.
 HELD_S = 0.02
 
-_SENDS = "__pregel_tasks"  # LangGraph's name of the channel of `Send`s
-
 Adopt = Callable[[str, Carrier | None], Awaitable[None]]
 
 
@@ -66,9 +64,9 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
     """A saver for one attempt at a run, on top of a node's saver; async, as that is.
 
     LangGraph's `durability="sync"` holds: a node begins when the checkpoint of the step before is in Redis, and
-    the run's record says that it continues from this attempt's thread. What waits, for some turns of the event
-    loop or at most HELD_S, is only what can be done again without a node: the input; what a task has written,
-    for the checkpoint that makes it superfluous; and the last checkpoint of the graph, for the final entry.
+    the run's record says that it continues from this attempt's thread; and the graph ends when its last checkpoint
+    is there. What a task has written waits for some turns of the event loop, for the checkpoint that makes it
+    superfluous. Only the input, which can be taken in again without a node, waits longer: at most HELD_S.
     """
 
     def __init__(self, saver: Saver, run: ClaimedRun, adopt: Adopt) -> None:
@@ -87,7 +85,6 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
         self._drops = False  # checkpoints that others follow at once
         self._begun = False
         self._begins_at = ""
-        self._graph: Pregel[Any, Any, Any, Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timed: asyncio.Task[None] | None = None
 
@@ -101,7 +98,6 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
         """
         run = self._run
         self._copying = False
-        self._graph = graph
         self._begins_at = copied[-1].checkpoint["id"] if copied else ""
         for item in copied:
             if not item.metadata.get("counters_since_delta_snapshot"):
@@ -156,16 +152,6 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
             for one in pending:
                 one.end()
 
-    def carrier(self) -> Carrier | None:
-        """What sends the last checkpoint together with the end of the run; None when it has been written."""
-        if self._plain is None or not self._begun or self._writing.locked() or len(self._pending) != 1:
-            return None
-        put = self._pending[0].operation
-        if not isinstance(put, Put) or namespace_of(put):
-            return None
-        self._cancel_timer()
-        return self._carrier_of([put], put)
-
     def _carrier_of(self, operations: Sequence[Operation], last: Put) -> Carrier:
         assert self._plain is not None
         keys = CheckpointKeys(self._run.thread_id)
@@ -213,9 +199,6 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
             self._pending.append(_Pending(put))
         elif not namespace and self._is_input(metadata):
             self._hold(put)
-        elif not namespace and self._plain is not None and self._is_last(checkpoint):
-            # Now, so that LangGraph is told what cannot be written.
-            self._hold(self._plain.prepared(put))
         else:
             await self._and_flush(put)
         place = {"thread_id": named["thread_id"], "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
@@ -270,19 +253,6 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
     def _is_input(self, metadata: CheckpointMetadata) -> bool:
         """Whether a checkpoint is that of the input, which another follows before any node is at work."""
         return self._waits and not self._begun and metadata.get("source") == "input"
-
-    def _is_last(self, checkpoint: Checkpoint) -> bool:
-        """Whether the graph ends with this checkpoint: no channel that starts a node has news for it."""
-        graph = self._graph
-        if not self._begun or graph is None or _has_deltas(graph):
-            return False
-        values, versions = checkpoint["channel_values"], checkpoint["channel_versions"]
-        seen = checkpoint["versions_seen"]
-        return not values.get(_SENDS) and not any(
-            channel in values and versions.get(channel) != seen.get(name, {}).get(channel)
-            for name, node in graph.nodes.items()
-            for channel in node.triggers
-        )
 
     async def _and_flush(self, operation: Operation) -> None:
         pending = _Pending(operation, asyncio.get_running_loop().create_future())

@@ -23,7 +23,6 @@ from sio_server.conversation.runs import (
     NothingToDo,
     RunFinished,
     Runs,
-    Unwritten,
 )
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.attempt_saver import AttemptSaver
@@ -50,7 +49,7 @@ from sio_server.dialog.outcome import (
 from sio_server.dialog.reopening import asks_again, questions_again
 from sio_server.dialog.reports import ReportNodes
 from sio_server.dialog.retired_threads import RetiredThreads
-from sio_server.dialog.savers.errors import StaleOwner, StoreLost
+from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.suspects import Suspects
@@ -65,6 +64,7 @@ log = logging.getLogger(__name__)
 HANG_S = 30.0  # a graph that is cancelled and does not end within so long has lost its lease
 STOPPING_HANG_S = 1.0  # the same when the node is stopping
 CANCEL_S = 0.05  # for a graph to end before its run is handed over: people wait for the next node
+KEEP_S = 0.3  # for what its finished nodes have written to be in Redis before that
 FINISH_AGAIN_S = 0.2
 RETIRE_AGAIN_S = 0.5
 
@@ -195,10 +195,10 @@ class Attempts:
                 last = self._take_rest(stream, pump, run)
                 try:
                     try:
-                        finished = await self._finish(run, decision, said, last, saver)
+                        finished = await self._finish(run, decision, said, last)
                     except AnswerTooLarge as exc:
                         decision = answer_too_large(exc.limit)
-                        finished = await self._finish(run, decision, None, last, saver)
+                        finished = await self._finish(run, decision, None, last)
                 except LeaseLost:
                     decision = Abandon()
         finally:
@@ -209,14 +209,15 @@ class Attempts:
             left: Iterable[asyncio.Task[Any]] = (graph, pump, *flags)
             if isinstance(decision, HandOver):
                 left = await end_tasks(left, patience_s=CANCEL_S)
+                # Before the lease is given up: what comes later is refused, and its node would be run again.
+                await _write_rest(saver, KEEP_S)
                 handed_over = await self._hand_over(run)
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
             if await end_tasks(left, patience_s=patience_s):
                 log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
             self._suspects.end(run)
-            if saver.holds and not isinstance(decision, (Finish, Abandon)):
-                with contextlib.suppress(Exception):  # the next attempt does it again
-                    await saver.flush()
+            if not isinstance(decision, (Finish, Abandon, HandOver)):
+                await _write_rest(saver, HANG_S)
         match decision:
             case Finish():
                 self._announce_end(run, decision.status, finished.retired)
@@ -319,21 +320,15 @@ class Attempts:
                 await asyncio.sleep(FINISH_AGAIN_S)
         return (again, Questions(questions)) if questions else (how, said)
 
-    async def _finish(
-        self, run: ClaimedRun, how: Finish, said: Said, last: Sequence[Batch], saver: AttemptSaver
-    ) -> RunFinished:
-        """Write the final entry, with the last batches and the last checkpoint.
+    async def _finish(self, run: ClaimedRun, how: Finish, said: Said, last: Sequence[Batch]) -> RunFinished:
+        """Write the final entry, with the last batches.
 
         Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge;
         and Unavailable when the node is stopping.
         """
         data, interrupts = final_entry(run, how, said)
-        together = True
         while True:
             try:
-                carrier = saver.carrier() if together else None
-                if carrier is None and saver.holds:
-                    await saver.flush()
                 return await self._runs.finish_run(
                     run,
                     how.status,
@@ -342,15 +337,10 @@ class Attempts:
                     interrupts=interrupts,
                     moves=not how.asks_again,
                     last=last,
-                    carrier=carrier,
                 )
-            except Unwritten:
-                together = False
-            except StaleOwner as exc:
-                raise LeaseLost(str(exc)) from exc
-            except (Unavailable, StoreLost) as exc:
+            except Unavailable:
                 if self._stopping.is_set():
-                    raise Unavailable(str(exc)) from exc
+                    raise
                 await asyncio.sleep(FINISH_AGAIN_S)
 
     def _announce_end(self, run: ClaimedRun, status: RunStatus, retired: list[str]) -> None:
@@ -405,6 +395,14 @@ class Attempts:
     def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
         about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
         self._trace.record(kind, **about, **fields)
+
+
+async def _write_rest(saver: AttemptSaver, patience_s: float) -> None:
+    """Write what finished nodes have given to the saver; what cannot be written the next attempt does again."""
+    if saver.holds:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(patience_s):
+                await saver.flush()
 
 
 def _graph_ended(graph: asyncio.Task[tuple[GraphEnd, Said]], run: ClaimedRun) -> tuple[GraphEnd | None, Said]:

@@ -7,6 +7,7 @@ there: a break that breaks nothing any more ends the node.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from sio_server.conversation.runs import Carrier, ClaimedRun, NodesLost, Runs, U
 from sio_server.dialog.savers import plain as plain_saver
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.followed import Followed
+from sio_server.gateway.requests.namespace import Gateway
 from sio_server.gateway.transport.direct.connection import Connection
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.protocol.errors import Unavailable
@@ -85,8 +87,17 @@ def ack_after_append() -> None:
 
 
 def one_at_a_time() -> None:
-    """The events of one client are handled at the same time, on either transport."""
+    """The events of one client are handled at the same time, on either transport.
+
+    The node's one connection to Redis keeps the order in which handlers come to it, so they come at different
+    times here, as they would after a step that takes longer for one of them.
+    """
     begin, handle, handling = SocketServer.__init__, Connection._handle, set[asyncio.Task[None]]()
+    trigger = Gateway.trigger_event
+
+    async def trigger_event(self: Gateway, event: str, *args: Any) -> Any:
+        await asyncio.sleep(random.uniform(0.0, 0.02))
+        return await trigger(self, event, *args)
 
     def init(self: SocketServer, *args: Any, **options: Any) -> None:
         begin(self, *args, **options)
@@ -103,6 +114,7 @@ def one_at_a_time() -> None:
 
     SocketServer.__init__ = init  # type: ignore[method-assign]
     Connection._handle = handle_soon  # type: ignore[method-assign]
+    Gateway.trigger_event = trigger_event  # type: ignore[method-assign]
 
 
 def checkpoints() -> None:

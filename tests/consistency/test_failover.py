@@ -405,7 +405,8 @@ async def test_a_killed_nodes_run_is_finished_by_another_within_five_seconds(sit
         assert [event["attempt"] for event in device.named("run:stalled", ack.run_id)] == [1]
         ((text, withdrawn),) = device.withdrawn
         assert text == ""
-        assert bool(withdrawn) is (commands == "hold@words")
+        if commands != "kill@end":  # then it depends on how long the last checkpoint took
+            assert bool(withdrawn) is (commands == "hold@words")
         assert int((await device.started(ack.run_id, 2))["node"]) != victim
 
     ran = await site.ran(conversation_id, ack.seq)

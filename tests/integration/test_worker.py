@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from sio_server.dialog import attempts as attempts_module
 from sio_server.dialog import run_queue as run_queue_module
 from sio_server.dialog import worker as worker_module
 from sio_server.dialog.run_queue import Bell, RunQueue
+from sio_server.dialog.savers.operations import Operation
+from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.worker import DialogWorker
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.run import RunStatus
@@ -256,6 +258,44 @@ async def test_a_run_that_is_handed_over_is_at_once_executed_by_another_node_wha
     ends.set()
     await draining
     await other.drain(0.0)
+
+
+async def test_a_run_is_handed_over_when_what_its_finished_nodes_have_written_is_in_redis(dialogs, monkeypatch):
+    ran: list[str] = []
+    writing, handed_over = asyncio.Event(), asyncio.Event()
+
+    async def work(state: Any) -> Any:
+        ran.append("work")
+        return said("done")
+
+    class Noting(Runs):
+        async def hand_over_run(self, run: ClaimedRun) -> None:
+            await super().hand_over_run(run)
+            handed_over.set()
+
+    write = PlainRedisSaver.write_together
+
+    async def write_late(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
+        if ran and not writing.is_set():
+            writing.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(handed_over.wait(), 0.1)
+        return await write(saver, operations, then)
+
+    monkeypatch.setattr(PlainRedisSaver, "write_together", write_late)
+    runs = Noting(dialogs.scripts, "n1", "n1")
+    attempts = dialogs.attempts(graph_of(work), await dialogs.store(), runs)
+    queue = RunQueue(dialogs.redis, dialogs.redis_url, "n1")
+    worker = DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4)
+    worker.start()
+    conversation = await dialogs.conversation()
+    run_id = await dialogs.send(conversation)
+    await asyncio.wait_for(writing.wait(), 10)
+    await worker.drain(0.0)
+    assert handed_over.is_set()
+    await dialogs.serve(graph_of(work), node="n2")
+    answer = await dialogs.ended_with(conversation, run_id)
+    assert (answer.data["attempt"], ran) == (2, ["work"])
 
 
 async def test_the_bell_of_a_run_that_is_handed_over_is_rung_once(dialogs):

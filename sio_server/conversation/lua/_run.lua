@@ -45,12 +45,6 @@ local function add_batch(run_id, attempt, batch, parts, heads, reports)
     'reports', raw('[' .. table.concat(reported, ',') .. ']'))
 end
 
--- Whether the latest checkpoint of the graph in a thread of the plain saver is this one. A checkpoint may be sent in a
--- pipeline with a script that depends on it. `checkpoints`: the thread's key, or '' when there is nothing to check.
-local function is_written(checkpoints, checkpoint)
-  return checkpoints == '' or redis.call('HGET', checkpoints, '') == checkpoint
-end
-
 -- What an unfinished run is doing, as views and events say it (JSON). `parts` and `reports` are JSON.
 local function run_state(run_id, parts, reports)
   local known = redis.call('HMGET', run_prefix .. run_id, 'input_seq', 'attempt', 'node', 'replaces', 'status')

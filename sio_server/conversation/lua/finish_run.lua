@@ -5,13 +5,12 @@
 --   asked           interrupts that the run asks: {id, the graph's own id, its form or '' (JSON)} of each (JSON array)
 --   moves           1 if the conversation's state is that of the run from now on, unless it has failed
 --   attempt, last   what it has said and reported last (JSON array): {batch, parts, heads, reports} as for `add_written`
---   checkpoints, written  the key and the id of a checkpoint that has to be there, or ''
--- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); stale; or unwritten.
+-- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); or stale.
 -- Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
 local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
-  attempt, last, checkpoints, written = unpack(ARGV)
+  attempt, last = unpack(ARGV)
 local record = run_prefix .. run_id
 if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
@@ -20,7 +19,6 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   return {'ok', 'retired', redis.call('SMEMBERS', retired), 'unfinished', redis.call('ZCARD', unfinished)}
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
-if not is_written(checkpoints, written) then return {'unwritten'} end
 -- The final entry says it all, so nothing about these may keep it back. The first may have come already.
 for _, batch in ipairs(cjson.decode(last)) do pcall(add_batch, run_id, attempt, unpack(batch)) end
 local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)

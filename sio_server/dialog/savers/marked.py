@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from sio_server.dialog.savers.errors import store_errors
-from sio_server.dialog.savers.operations import Operation, Put
+from sio_server.dialog.savers.operations import Operation
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.store.scripts import ScriptCall
@@ -46,10 +46,6 @@ class _Marked:
 
 class MarkedPlainSaver(_Marked, PlainRedisSaver):
     """The plain saver."""
-
-    def prepared(self, put: Put) -> Put:
-        with store_errors():
-            return super().prepared(put)
 
     async def write_together(self, operations: Sequence[Operation], then: ScriptCall | None = None) -> Any:
         with store_errors():

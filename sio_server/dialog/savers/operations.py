@@ -18,7 +18,6 @@ class Put:
     checkpoint: Checkpoint
     metadata: CheckpointMetadata
     new_versions: ChannelVersions
-    prepared: tuple[Any, ...] | None = None  # for a saver that has serialized it already
 
     @property
     def checkpoint_id(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -119,20 +118,13 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         """Add what a task has written to the checkpoint that the config names. Fenced."""
         await self._run(*self._prepared(Writes(config, writes, task_id, task_path)))
 
-    def prepared(self, put: Put) -> Put:
-        """The checkpoint, serialized for `write_together`."""
-        return replace(put, prepared=self._prepared(put))
-
     async def write_together(self, operations: Sequence[Operation], then: ScriptCall | None = None) -> Any:
         """Write all of this in order, in one round trip; return the reply to `then`, which is run after it.
 
         Each is done or not done. `then` is run whatever became of them: it has to check what it depends on.
         Fenced: raises StaleOwner, but not with `then`, whose own reply says so.
         """
-        calls = [
-            (isinstance(operation, Put) and operation.prepared) or self._prepared(operation)
-            for operation in operations
-        ]
+        calls = [self._prepared(operation) for operation in operations]
         commands: list[_Command] = [
             (self._script(name), CheckpointKeys(thread_id).all, args) for name, thread_id, *args in calls
         ]
