@@ -12,7 +12,7 @@ MAX_PENDING = 64
 AT_ONCE = 2  # connections, in PACE_S: one when the loop is late
 PACE_S = 0.001
 LATE_S = 0.002
-MAX_PAUSE_S = 0.05
+MAX_PAUSE_S = 0.005
 
 
 class AdmissionQueue:
