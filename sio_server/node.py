@@ -34,8 +34,6 @@ from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Record
 
 log = logging.getLogger(__name__)
 
-GC_THRESHOLDS = (20_000, 20, 20)  # few of a node's objects are in cycles
-
 T = TypeVar("T")
 
 REDIS_AGAIN_S = 0.2
@@ -43,6 +41,7 @@ DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets ar
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
 STOP_S = 8.0  # for everything else that a stopping node does, beyond DRAIN_GRACE
 STEP_S = 2.0  # for one step of that
+GARBAGE_AFTER = 5_000  # new objects, until young ones are collected
 LAST_S = 2.0  # after which the process ends, whatever a graph's thread is doing
 
 
@@ -243,21 +242,15 @@ async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
         await end_tasks([starting])
         return
     starting.result()
-    _keep_what_is_loaded()
+    # What is there by now stays: a collection that walked all of it would hold up every client for long, and
+    # thousands of new sessions cause several.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 10, 10)
     on_ready()
     await waiting
     _end_process_after(settings.drain_grace + STOP_S + LAST_S)
     await node.stop()
-
-
-def _keep_what_is_loaded() -> None:
-    """Let the cycle collector pass over what the node has loaded, which stays.
-
-    It would go through all of it again and again, for a tenth of a second each time, while messages wait.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def _end_process_after(seconds: float) -> None:
