@@ -15,6 +15,8 @@ _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 def clean_name(name: str) -> str:
     """The name as one line of valid Unicode, without white space around it; '' if it shows nothing."""
+    if name.isascii() and name.isprintable():  # most names
+        return name.strip(" ")
     kept = (
         " " if unicodedata.category(character) in _CONTROLS else character
         for character in valid_unicode(name)
@@ -39,5 +41,7 @@ class AgentNames:
 
 
 def _look(name: str) -> str:
+    if name.isascii() and name.isprintable():
+        return name.lower().replace(" ", "")
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", valid_unicode(name)).casefold())
     return "".join(character for character in folded if not is_invisible(character))

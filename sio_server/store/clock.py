@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def iso_time(seconds: float, timespec: str = "milliseconds") -> str:
     """A time in seconds since 1970 as ISO 8601 UTC, such as 2026-11-23T07:12:00.844Z."""
+    if timespec == "seconds":
+        return _iso_second(int(seconds))
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=16)  # a thousand sessions may begin in one
+def _iso_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Clock:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from redis.asyncio import Redis
 
+from sio_server.gateway.sessions.ends import REMOVED_AT_ONCE
 from sio_server.gateway.sessions.presence import COMING_S, GOING_S, PresenceNews
 from sio_server.gateway.sessions.session import Session
 from sio_server.local.proxy import Proxy
@@ -148,6 +150,21 @@ async def test_sessions_that_ended_while_redis_was_away_are_all_removed_when_it_
     await asyncio.gather(removing, return_exceptions=True)
     await client.aclose()
     await again.close()
+
+
+async def test_a_node_that_stops_leaves_none_of_its_sessions_in_redis(start_cluster, new_id):
+    cluster = await start_cluster(nodes=1)
+    users = [f"{new_id}-{number}" for number in range(REMOVED_AT_ONCE + 6)]
+    clients = [RawClient() for _ in users]
+    async with Redis.from_url(cluster.redis_url, decode_responses=True) as redis:
+        for user_id, client in zip(users, clients, strict=True):
+            await client.connect(cluster.urls[0], {"token": token_of(user_id), "device_id": "phone"})
+        keys = [user_sessions(user_id) for user_id in users]
+        of_node = [key async for key in redis.scan_iter(node_sessions("*"))]
+        assert await redis.exists(*keys, *of_node) == len(users) + 1
+        await cluster.signal_node(cluster.ports[0], signal.SIGTERM)
+        assert await redis.exists(*keys, *of_node) == 0
+    await asyncio.gather(*(client.sio.disconnect() for client in clients))
 
 
 async def test_sessions_of_a_user_that_end_together_make_one_list_of_devices(cluster, nodes, new_id):

@@ -55,6 +55,8 @@ class Subscriptions:
         self._unsent: deque[bytes] = deque()  # channels that are to be subscribed on the present connection
         self._awaited: tuple[bytes, asyncio.Future[None]] | None = None  # the last channel of a batch
         self._sharded = True
+        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()  # waiters, and until when
+        self._timer: asyncio.TimerHandle | None = None
         self.heard_at = -float("inf")  # monotonic: when the node last heard its own heartbeat
         self.messages = 0  # that came on channels, without heartbeats
 
@@ -68,16 +70,29 @@ class Subscriptions:
         known = self.hold(channel)
         if known.confirmed:
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
         known.waiters.append(waiter)
+        self._due.append((loop.time() + SUBSCRIBE_S, waiter))
+        if self._timer is None:
+            self._timer = loop.call_later(SUBSCRIBE_S, self._on_timer)
         try:
-            async with asyncio.timeout(SUBSCRIBE_S):
-                await waiter
-        except BaseException as exc:
+            await waiter
+        except BaseException:
             self.release(channel)
-            if isinstance(exc, TimeoutError):
-                raise Unavailable("the bus is away at this moment; try again") from None
             raise
+
+    def _on_timer(self) -> None:
+        """One clock for all that wait: end those that have waited for too long."""
+        self._timer = None
+        loop, due = asyncio.get_running_loop(), self._due
+        now = loop.time()
+        while due and (due[0][1].done() or due[0][0] <= now):
+            waiter = due.popleft()[1]
+            if not waiter.done():
+                waiter.set_exception(Unavailable("the bus is away at this moment; try again"))
+        if due:
+            self._timer = loop.call_at(due[0][0], self._on_timer)
 
     def hold(self, channel: str) -> _Channel:
         """Hold a channel without waiting; call `release` as often as it was held."""

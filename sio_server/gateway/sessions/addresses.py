@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 # Of an IPv6 address the network part counts: a client can choose the rest.
@@ -28,6 +29,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted_proxi
     return "" if own is None or own.is_private or own.is_loopback or own.is_link_local else _counted(own)
 
 
+@lru_cache(maxsize=1024)  # a peer is parsed twice, and those behind a proxy share few
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     """Parse an address, which some proxies write with a port; None for what is no address."""
     if text.startswith("["):

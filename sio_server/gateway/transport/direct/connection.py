@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         size = len(data)
-        if self._frames is None and not self._ended and size > 8 and data[0] == 0x81:
+        if self._frames is None and not self._ended and size > 6 and data[0] == 0x81:
             # Nearly always: one whole small text.
             if data[1] == size + 122 and size < 132:
                 content = bytearray(data)
@@ -303,7 +303,10 @@ class Connection(asyncio.Protocol):
         if not self._judge(content):
             return
         try:
-            if content.startswith(b"42") and await self._handle_event(content):
+            kind = content[:2]
+            if kind == b"42" and await self._handle_event(content):
+                return
+            if kind == b"40" and await self._handle_connect(content):
                 return
             await self._handle_packet(content.decode())
         except UnicodeDecodeError:
@@ -341,7 +344,20 @@ class Connection(asyncio.Protocol):
             return False
         answer = await self._server.namespace.trigger_event(event, self.sid, *arguments)
         if number:
-            self._put(text_frame(b"43" + number + write_json([answer])))
+            self.put(text_frame(b"43" + number + write_json([answer])))
+        return True
+
+    async def _handle_connect(self, content: bytearray) -> bool:
+        """The short way of a CONNECT with `auth`; False when there is anything to say about its form."""
+        if content[2:3] != b"{" or len(content) > MAX_FRAME_BYTES:
+            return False
+        if content.count(b"[") + content.count(b"{") > MAX_DEPTH:
+            return False
+        try:
+            auth = read_json(content[2:])
+        except (NotJson, ValueError):
+            return False
+        await self._server.on_connect(self.eio_sid, auth)
         return True
 
     async def _handle_packet(self, text: str) -> None:
@@ -376,7 +392,7 @@ class Connection(asyncio.Protocol):
             self._queue = deque()
         self._queue.append((frame, True))
 
-    def _put(self, frame: bytes) -> None:
+    def put(self, frame: bytes) -> None:
         """Send an answer, or another frame that is no event."""
         if self._ended:
             return
@@ -396,7 +412,7 @@ class Connection(asyncio.Protocol):
             return
         if not self._pinged_at:
             self._pinged_at = now
-            self._put(_PING)
+            self.put(_PING)
         elif now - self._pinged_at >= PING_TIMEOUT_S - 0.1:
             if self._paused or self._transport.get_write_buffer_size():
                 self._server.drop(self, DropReason.NOT_READING)
@@ -459,7 +475,7 @@ class Connection(asyncio.Protocol):
 
     async def _close(self, last: bytes) -> None:
         """Send the last frames, and wait for the client's answer to them."""
-        self._put(last)
+        self.put(last)
         self._stop()
         self._goodbye = asyncio.get_running_loop().create_future()
         self._pause_or_resume_reading()
@@ -475,4 +491,4 @@ class Connection(asyncio.Protocol):
     async def send(self, packet: EnginePacket) -> None:
         """Send a packet of the engine."""
         encoded: Any = packet.encode()
-        self._put(text_frame(encoded.encode() if isinstance(encoded, str) else encoded))
+        self.put(text_frame(encoded.encode() if isinstance(encoded, str) else encoded))

@@ -18,8 +18,7 @@ MAX_HEAD_BYTES = 16 * 1024
 _BEGIN = f"GET {PATH}?".encode()
 _USUAL_QUERY = "EIO=4&transport=websocket"
 _KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_HEADERS = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e]*\r\n)*")
 _ONCE = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "origin")
 
 
@@ -73,15 +72,13 @@ class OpeningReader:
         end = data.find(b"\r\n\r\n")
         if not data.startswith(_BEGIN) or not 0 < end <= MAX_HEAD_BYTES:
             return None
-        try:
-            first, *lines = data[:end].decode("ascii").split("\r\n")
-        except UnicodeDecodeError:
-            return None
+        first, *lines = data[:end].decode("latin-1").split("\r\n")
         _, _, rest = first.partition("?")
         query, _, version = rest.rpartition(" ")
-        headers = _headers(lines)
-        if version != "HTTP/1.1" or headers is None or not _is_ours(query):
+        is_whole = first.isascii() and _HEADERS.fullmatch(data, len(first) + 2, end + 2)
+        if version != "HTTP/1.1" or not is_whole or not _is_ours(query):
             return None
+        headers = _headers(lines)
         accept = _accepted(headers)
         if accept is None:
             return None
@@ -94,14 +91,9 @@ class OpeningReader:
         return None if refused else opening
 
 
-def _headers(lines: list[str]) -> CIMultiDict[str] | None:
-    headers: CIMultiDict[str] = CIMultiDict()
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            return None
-        headers.add(name, value.strip())
-    return headers
+def _headers(lines: list[str]) -> CIMultiDict[str]:
+    parts = (line.partition(":") for line in lines)
+    return CIMultiDict([(name, value.strip()) for name, _, value in parts])
 
 
 def _is_ours(query: str) -> bool:

@@ -22,6 +22,7 @@ from sio_server.gateway.transport.engine import (
     PING_TIMEOUT_S,
     ConnectionLimits,
 )
+from sio_server.gateway.transport.packets import write_json
 from sio_server.gateway.transport.socket_server import SocketServer
 
 
@@ -90,6 +91,10 @@ class DirectServer(SocketServer):
         """A packet of Socket.IO has come, for which there is no shorter way."""
         await self._handle_eio_message(eio_sid, text)
 
+    async def on_connect(self, eio_sid: str, auth: Any) -> None:
+        """A client asks for a session of `/`."""
+        await self._handle_connect(eio_sid, "/", auth)
+
     async def on_session_lost(self, connection: Connection) -> None:
         """The connection of a session ends: end the session."""
         if connection.sid is not None:
@@ -99,12 +104,20 @@ class DirectServer(SocketServer):
     # What python-socketio calls
 
     async def _begin_session(self, eio_sid: str, data: Any) -> None:
-        connection = self.eio.sockets[eio_sid]
-        self.environ[eio_sid] = {"aiohttp.request": connection.peer}
-        try:
+        """The same as the library does, for one namespace, without its packets and its look for handlers."""
+        connection: Connection = self.eio.sockets[eio_sid]
+        sid = await self.manager.pre_connect(eio_sid, "/")
+        if sid is None:  # it has a session
             await super()._begin_session(eio_sid, data)
-        finally:
-            del self.environ[eio_sid]
+            return
+        try:
+            await self.namespace.on_connect(sid, {"aiohttp.request": connection.peer}, data)
+        except socketio.exceptions.ConnectionRefusedError as exc:
+            connection.put(text_frame(b"44" + write_json(exc.error_args)))
+            await self.manager.disconnect(sid, "/", ignore_queue=True)
+        else:
+            connection.put(text_frame(b"40" + write_json({"sid": sid})))
+            await self.manager.connect(sid, "/")
 
 
 class OpeningTaker:
