@@ -25,7 +25,7 @@ class Metrics:
         self.new_sends = self.sends.labels("new")
         self.repeated_sends = self.sends.labels("repeated")
         self.deliveries = Counter(
-            "roomgraph_deliveries", "Entries put into the queues of sessions", registry=self.registry
+            "roomgraph_deliveries", "Entries sent to sessions of this node", registry=self.registry
         )
         self.gap_entries = Counter(
             "roomgraph_gap_entries",
@@ -40,7 +40,7 @@ class Metrics:
         )
         self.fanout_latency = Histogram(
             "roomgraph_fanout_seconds",
-            "From append by this node to the queues of its sessions, over the bus",
+            "From append by this node to the writes to its sessions, over the bus",
             buckets=_BUCKETS,
             registry=self.registry,
         )

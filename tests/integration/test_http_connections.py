@@ -33,6 +33,14 @@ async def hello(request: web.Request) -> web.Response:
     return web.Response(text="hello")
 
 
+@web.middleware
+async def refuse(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answers POST at once, without reading its body."""
+    return web.Response(status=403) if request.method == "POST" else await handler(request)
+
+
 async def large(request: web.Request) -> web.Response:
     return web.Response(body=b"x" * LARGE_BYTES)
 
@@ -72,7 +80,7 @@ async def serve(tmp_path: Path, file_ended: asyncio.Event) -> AsyncIterator[Serv
     tasks: list[asyncio.Task[None]] = []
 
     async def start(limit: int = LIMIT, *, of_address: str = "") -> tuple[int, HttpConnections]:
-        app = web.Application()
+        app = web.Application(middlewares=[refuse])
         app[FILE], app[FILE_ENDED] = tmp_path / "large", file_ended
         app[FILE].write_bytes(b"x" * LARGE_BYTES)
         app.add_routes([web.get("/", hello), web.get("/large", large), web.get("/stream", stream)])
@@ -262,3 +270,14 @@ async def test_no_answer_names_the_software_of_the_server(serve):
             head = (await client.read(65536)).partition(b"\r\n\r\n")[0]
             assert head.startswith(b"HTTP/1.")
             assert b"server:" not in head.lower()
+
+
+async def test_the_rest_of_a_body_that_was_not_wanted_begins_no_header(serve: Serve, fast: None) -> None:
+    port, _ = await serve()
+    with RawWebSocket(port) as client:
+        await client.connect()
+        await client.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n")
+        assert (await client.read(65536)).startswith(b"HTTP/1.1 403")
+        await client.write(b"body")
+        await asyncio.sleep(3 * http_connections.HEADER_S)
+        assert await answered(client)

@@ -65,3 +65,28 @@ async def test_a_request_that_only_looks_like_an_opening_is_answered(cluster):
         assert (await client.read(65536)).startswith(b"HTTP/1.1 400")
         await client.write(GET)
         assert (await client.read(65536)).startswith(b"HTTP/1.1 200")
+
+
+async def test_the_body_of_a_refused_request_is_no_opening(cluster):
+    with RawWebSocket(cluster.ports[0]) as client:
+        await client.connect()
+        body = upgrade_request(client.port)
+        head = b"POST /api HTTP/1.1\r\nHost: evil.example\r\nContent-Length: %d\r\n\r\n" % len(body)
+        await client.write(head)
+        assert b"does not answer to this name" in await client.read(65536)
+        await client.write(body)
+        await client.write(GET)
+        assert (await client.read(65536)).startswith(b"HTTP/1.1 200"), (
+            "the body was read, and the next request served"
+        )
+        await client.write(upgrade_request(client.port))
+        await until_upgraded(client)
+
+
+async def test_an_opening_in_a_form_that_is_not_served_is_refused_for_good(cluster):
+    with RawWebSocket(cluster.ports[0]) as client:
+        await client.connect()
+        await client.write(upgrade_request(client.port)[:-2] + b"Content-Length: 3\r\n\r\nabc")
+        answer = await client.read(65536)
+        assert answer.startswith(b"HTTP/1.1 400"), answer
+        assert b"without a body" in answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -309,3 +311,143 @@ async def test_what_is_no_ordinary_event_goes_the_librarys_way(parts: Parts, tex
     connection.data_received(frame(text))
     await settled()
     assert server.handled == [text[1:].decode()]
+
+
+@pytest.mark.parametrize("goodbye", [frame(b"\x03\xe8", 8), frame(b"1")])
+@pytest.mark.parametrize("unread", [0, connection_module.HIGH_WATER_BYTES])
+async def test_a_client_that_closes_and_reads_nothing_is_ended(
+    monkeypatch: pytest.MonkeyPatch, goodbye: bytes, unread: int
+) -> None:
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT_S", 0.05)
+    server = Server()
+    opened, ended = asyncio.Event(), asyncio.Event()
+    server.on_closed = lambda connection: ended.set()  # type: ignore[method-assign]
+    made: list[Connection] = []
+
+    class Opened(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            connection = Connection(server, transport, Opening(CIMultiDict(), "key", b"", None))  # type: ignore[arg-type]
+            transport.set_protocol(connection)
+            connection.admit()
+            connection.sid = "s"
+            made.append(connection)
+            opened.set()
+
+    listening = await asyncio.get_running_loop().create_server(Opened, "127.0.0.1", 0)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(listening.sockets[0].getsockname())
+        await asyncio.wait_for(opened.wait(), 1)
+        while made[0]._transport.get_write_buffer_size() <= unread:
+            made[0].put_event(EVENT)
+        client.sendall(goodbye)
+        await asyncio.wait_for(ended.wait(), 1)
+        await settled()
+    listening.close()
+    assert server.lost == 1
+
+
+async def test_a_goodbye_in_the_middle_of_a_clients_frame_reads_its_close_frame_after_it(parts: Parts) -> None:
+    connection, transport, _ = parts
+    whole = frame(b'42["e","' + b"y" * 3000 + b'"]')
+    connection.data_received(whole[:1500])
+    goodbye = asyncio.create_task(connection.goodbye(1001, "go"))  # type: ignore[arg-type]
+    await settled()
+    connection.data_received(whole[1500:])
+    assert not transport.aborted
+    connection.data_received(frame(b"\x03\xe9", 8))
+    assert (transport.closed, transport.aborted) == (True, False)
+    connection.connection_lost(None)
+    await asyncio.wait_for(goodbye, 1)
+
+
+async def test_a_goodbye_finds_the_close_frame_that_waited_behind_events(parts: Parts) -> None:
+    connection, transport, server = parts
+    server.answer = asyncio.get_running_loop().create_future()
+    connection.data_received(b"".join(map(event, range(2 * INBOX_FRAMES))) + frame(b"\x03\xe8", 8))
+    await settled()
+    assert not transport.reading
+    goodbye = asyncio.create_task(connection.goodbye(1001, "go"))  # type: ignore[arg-type]
+    await settled()
+    assert (transport.closed, transport.aborted) == (True, False)
+    connection.connection_lost(None)
+    await asyncio.wait_for(goodbye, 1)
+
+
+async def test_a_goodbye_to_a_client_that_has_gone_waits_for_nothing(parts: Parts) -> None:
+    connection, _, server = parts
+    going = asyncio.get_running_loop().create_future()
+
+    async def on_session_lost(connection: Connection) -> None:
+        await going
+
+    server.on_session_lost = on_session_lost  # type: ignore[method-assign]
+    goodbye = asyncio.create_task(connection.goodbye(1001, "go"))  # type: ignore[arg-type]
+    await settled()
+    connection.sid = None
+    connection.connection_lost(None)
+    going.set_result(None)
+    began = time.monotonic()
+    await goodbye
+    assert time.monotonic() - began < 0.5
+
+
+async def test_the_time_for_a_pong_does_not_count_while_the_client_is_not_read_from(parts: Parts) -> None:
+    connection, transport, server = parts
+    server.answer = asyncio.get_running_loop().create_future()
+    connection.on_turn(100.0)
+    for number in range(2 * INBOX_FRAMES):
+        connection.data_received(event(number))
+        await asyncio.sleep(0)
+    assert not transport.reading
+    connection.on_turn(100.0 + PING_TIMEOUT_S)
+    server.answer.set_result("done")
+    await settled()
+    assert transport.reading
+    connection.on_turn(100.0 + 2 * PING_TIMEOUT_S)
+    assert not server.faults, "the pong may be on its way still"
+    connection.on_turn(100.0 + 3 * PING_TIMEOUT_S)
+    assert server.faults == [1000]
+
+
+async def test_a_connection_that_cannot_be_checked_is_ended_and_all_others_are_still_pinged() -> None:
+    wheel = Wheel(lambda eio_sid: None)
+    turned = asyncio.Event()
+
+    class Checked:
+        eio_sid = ""
+        bucket = 0
+        aborted = False
+
+        def __init__(self, turn: Any) -> None:
+            self.turn = turn
+
+        def on_turn(self, now: float) -> None:
+            self.turn()
+
+        def check_progress(self, now: float) -> None:
+            raise RuntimeError("closed")
+
+        def abort(self) -> None:
+            self.aborted = True
+            raise RuntimeError("closed")
+
+    def fail() -> None:
+        raise RuntimeError("closed")
+
+    failing, blocked, healthy = Checked(fail), Checked(fail), Checked(turned.set)
+    wheel.blocked.add(blocked)
+    for one in (failing, healthy):
+        wheel._next += 1
+        wheel.add(one)
+    wheel._next = 0
+    running = asyncio.create_task(wheel.run())
+    try:
+        await asyncio.wait_for(turned.wait(), 2)
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    assert failing.aborted
+    assert blocked.aborted
+    assert not wheel.blocked

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sio_server.gateway.transport.direct.opening import MAX_HEAD_BYTES, OpeningReader, Peer
+from sio_server.gateway.transport.direct.opening import (
+    EARLY_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_LINE_BYTES,
+    OpeningReader,
+    Peer,
+)
 from sio_server.gateway.transport.origins import AllowedOrigins
 from tests.faults.raw_websocket import upgrade_request
 
@@ -60,11 +67,37 @@ def with_header(name: bytes, value: bytes) -> bytes:
         with_header(b"X A", b"1"),
         with_header(b"X-A", b"1\x00"),
         GOOD.replace(b"\r\nUpgrade", b"\r\n Upgrade"),
-        with_header(b"X-A", b"a" * MAX_HEAD_BYTES),
+        with_header(b"X-A", b"a" * MAX_LINE_BYTES),
+        with_header(b"X-A", b"1\n2"),
+        with_header(b"X-A", b"1\x7f"),
+        with_header(b"Content-Length", b"00"),
+        with_header(b"Expect", b"100-continue"),
+        with_header(b"X-A", b"1\r\nX-A: 1" * MAX_HEADERS),
+        GOOD.replace(b"=websocket", b"=websocket&a=\nb"),
+        GOOD.replace(b"=websocket", b"=websocket&a=\x00"),
+        GOOD.replace(b"=websocket", b"=websocket&a=\x7f"),
+        GOOD.replace(b"=websocket", b"=websocket&a=\xe9"),
+        GOOD + b"x" * (EARLY_BYTES + 1),
     ],
 )
 def test_any_other_request_is_not_taken(request_: bytes) -> None:
     assert reader().read(request_, None) is None
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        with_header(b"X-City", "Zürich".encode()),
+        with_header(b"Cookie", b"a=\xe9"),
+        with_header(b"Content-Length", b"0"),
+        with_header(b"X-A", b"\r\nX-A: ".join([b"a" * 1000] * 30)),
+        GOOD.replace(b"Connection: keep-alive, Upgrade", b"Connection: keep-alive\r\nConnection: Upgrade"),
+        GOOD.replace(b"Connection: keep-alive, Upgrade", b"Connection: upgrade\r\nConnection: keep-alive"),
+        GOOD + b"x" * EARLY_BYTES,
+    ],
+)
+def test_an_opening_is_taken_in_every_usual_form(request_: bytes) -> None:
+    assert reader().read(request_, None) is not None
 
 
 def test_a_node_that_is_full_takes_no_opening() -> None:

@@ -41,9 +41,8 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
         self._members: dict[str, dict[str, Recipient]] = {}  # room -> session id -> connection
         self._rooms_of: dict[str, set[str]] = {}  # session id -> the rooms it is in
         self.join_writes_s = 0.0  # how long a frame may wait for the next ones to its room
-        self._joining: dict[
-            str, list[bytes]
-        ] = {}  # room -> frames since the last write, of rooms that have had one
+        # room -> frames since the last write, of rooms that have had one
+        self._joining: dict[str, list[bytes]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     # Rooms
@@ -198,6 +197,8 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
 
     def get_rooms(self, sid: str, namespace: str) -> list[str]:
         return list(self._rooms_of.get(sid, ()))
+
+    # What python-socketio calls to let a session into a room and out of it
 
     def basic_enter_room(self, sid: str, namespace: str, room: str, eio_sid: str | None = None) -> None:
         self.enter(sid, room)

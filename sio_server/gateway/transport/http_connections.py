@@ -114,6 +114,11 @@ class HttpConnection(web.RequestHandler):
         """Whether no request is being served: it waits for one, or for the rest of a header."""
         return not self._messages and not self._request_in_progress
 
+    @property
+    def _waits(self) -> bool:
+        """Whether aiohttp waits for a request: it is idle, and not inside a body that no handler has read."""
+        return self._waiter is not None and not self._waiter.done()
+
     def overdue(self, now: float, idle_s: float) -> bool:
         """Whether a step of a request takes too long; `idle_s`: how long none needs to begin."""
         if not self.idle:
@@ -169,7 +174,7 @@ class HttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         openings = self.connections.openings
-        between_requests = self.has_asked and self.idle and (self._begun or self._header_since is None)
+        between_requests = self._waits and self.has_asked and (self._begun or self._header_since is None)
         if openings is not None and between_requests:
             data, self._begun = self._begun + data, b""
             if self._became_websocket(data, openings):
@@ -179,7 +184,7 @@ class HttpConnection(web.RequestHandler):
             self.has_asked = True
             self._header_since = None
             self.active_at = self._loop.time()
-        elif self.has_asked and data and self._header_since is None:
+        elif self._waits and self.has_asked and data and self._header_since is None:
             self._header_since = self._loop.time()
 
     def _became_websocket(self, data: bytes, openings: Openings) -> bool:

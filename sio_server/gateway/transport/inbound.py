@@ -95,8 +95,8 @@ class Inbound:
     """Judges what one client sends.
 
     Frames are judged when their bytes have arrived, before anything answers them, since a buffer may hold many
-    small ones. Whole messages are judged when their turn has come, since the limit depends on whether the
-    connection has a session by then. Times are monotonic, in seconds.
+    small ones. Whole messages are judged just before they are handled, since the limit depends on whether
+    the connection has a session by then. Times are monotonic, in seconds.
     """
 
     __slots__ = ("_bytes", "_bytes_without_session", "_control", "_events", "_limits", "_messages_without_session")

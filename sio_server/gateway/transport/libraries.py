@@ -10,7 +10,10 @@ from aiohttp import web
 
 try:
     from aiohttp._websocket.helpers import websocket_mask as _apply_mask
+
+    _MASK_MOVED = False
 except ImportError:  # moved by another version
+    _MASK_MOVED = True
 
     def _apply_mask(mask: bytes, data: bytearray) -> None:
         """Apply the mask of a frame to its content, in place."""
@@ -25,8 +28,18 @@ apply_mask = _apply_mask
 TOUCHED: dict[type, tuple[str, ...]] = {
     web.RequestHandler: (
         *("_manager", "_messages", "_request_in_progress", "_task_handler", "_loop", "set_parser", "force_close"),
-        *("transport", "peername", "connection_lost", "handle_error"),
+        *(
+            "_waiter",
+            "transport",
+            "peername",
+            "connection_made",
+            "connection_lost",
+            "data_received",
+            "handle_error",
+        ),
     ),
+    web.AppRunner: ("_make_server", "_kwargs"),
+    web.Request: ("_prepare_hook",),
     web.TCPSite: ("_server",),
     socketio.AsyncServer: (
         *("_engineio_server_class", "_handle_eio_connect", "_handle_eio_disconnect", "_handle_eio_message"),
@@ -43,7 +56,8 @@ TOUCHED: dict[type, tuple[str, ...]] = {
 
 def missing(touched: dict[type, tuple[str, ...]] = TOUCHED) -> list[str]:
     """What is touched and is not there."""
-    return [
+    moved = ["aiohttp._websocket.helpers.websocket_mask"] if _MASK_MOVED else []
+    return moved + [
         f"{owner.__module__}.{owner.__qualname__}.{name}"
         for owner, names in touched.items()
         for name in names

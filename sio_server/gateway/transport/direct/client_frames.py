@@ -98,7 +98,11 @@ class ClientFrames:
         elif opcode == BINARY:
             raise WrongFrame(_BINARY)
         elif (opcode == CONTINUATION) != (self._message is not None):
-            raise _wrong("a message begins before another has ended, or goes on that has not begun")
+            raise _wrong(
+                "a message begins before the last one has ended"
+                if self._message is not None
+                else "a continuation frame without a message that has begun"
+            )
 
     def _frame(self, opcode: int, final: bool, content: bytearray) -> tuple[int, bytearray]:
         if opcode >= CLOSE or (opcode == TEXT and final):

@@ -26,7 +26,7 @@ from sio_server.gateway.transport.direct.client_frames import (
     pong_frame,
     text_frame,
 )
-from sio_server.gateway.transport.direct.opening import Opening, Peer
+from sio_server.gateway.transport.direct.opening import EARLY_BYTES, Opening, Peer
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import PING_TIMEOUT_S
 from sio_server.gateway.transport.frames import MAX_DEPTH
@@ -53,7 +53,6 @@ HIGH_WATER_BYTES = 16 * 1024  # the transport holds so much, and what comes then
 LOW_WATER_BYTES = 4 * 1024
 INBOX_FRAMES = 32  # of a client whose events wait for one that is being handled; then it is not read from
 INBOX_BYTES = 256 * 1024
-EARLY_BYTES = 16 * 1024  # that a client may send before its opening is answered
 
 _PING = text_frame(b"2")
 _ENGINE_CLOSE = text_frame(b"1")
@@ -61,6 +60,7 @@ _NO_PACKET = Fault(CloseCode.PROTOCOL_ERROR, "not a text packet of Socket.IO")
 _NOT_UTF8 = Fault(CloseCode.INVALID_TEXT, "not UTF-8")
 _SILENT = Fault(CloseCode.DONE, "a ping was not answered")
 _PONG_BYTE = ord("3")
+_COUNT_AGAIN = -1.0
 
 
 def _accept_nothing(frame: bytes) -> None:
@@ -93,11 +93,10 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._write: Callable[[bytes], object] = _accept_nothing
         self._opening: Opening | None = opening  # until it is answered
-        self._ended = (
-            True  # nothing of the client is handled, and nothing is sent to it: not open, or not any more
-        )
+        # Nothing of the client is handled, and nothing is sent to it: it is not open yet, or has ended.
+        self._ended = True
         self._goodbye: asyncio.Future[None] | None = None  # done when the client has answered, or is gone
-        self._pinged_at = 0.0  # 0: the last ping was answered
+        self._pinged_at = 0.0  # 0: the last ping was answered; _COUNT_AGAIN: its time counts from the next turn
         self._frames: ClientFrames | None = None  # while a frame is not complete, or others wait behind it
         self._inbox: deque[bytearray] | None = None
         self._inbox_bytes = 0
@@ -243,6 +242,8 @@ class Connection(asyncio.Protocol):
         if self._has_room() != self._reading and not self.gone and (not self._ended or self._goodbye is not None):
             self._reading = not self._reading
             if self._reading:
+                if self._pinged_at:
+                    self._pinged_at = _COUNT_AGAIN  # the pong may be in what is only read now
                 self._transport.resume_reading()
             else:
                 self._transport.pause_reading()
@@ -266,11 +267,15 @@ class Connection(asyncio.Protocol):
 
     def _on_close(self, content: bytearray) -> None:
         """The client closes, or answers our close."""
+        if self._paused:
+            self.abort()  # close() would wait until it has read everything
+            return
         if self._goodbye is None:
             self._stop()
-            if not self._paused:
-                code = int.from_bytes(content[:2], "big") if content else CloseCode.DONE
-                self._write(close_frame(code, ""))
+            code = int.from_bytes(content[:2], "big") if content else CloseCode.DONE
+            self._write(close_frame(code, ""))
+            # For a client that does not read the rest; it does nothing once the connection is gone.
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self.abort)
         self._transport.close()
 
     # Packets of the client, one after the other
@@ -413,6 +418,8 @@ class Connection(asyncio.Protocol):
         if not self._pinged_at:
             self._pinged_at = now
             self.put(_PING)
+        elif not self._reading or self._pinged_at == _COUNT_AGAIN:
+            self._pinged_at = now
         elif now - self._pinged_at >= PING_TIMEOUT_S - 0.1:
             if self._paused or self._transport.get_write_buffer_size():
                 self._server.drop(self, DropReason.NOT_READING)
@@ -475,10 +482,16 @@ class Connection(asyncio.Protocol):
 
     async def _close(self, last: bytes) -> None:
         """Send the last frames, and wait for the client's answer to them."""
+        if self.gone:
+            return
         self.put(last)
+        frames = self._frames
         self._stop()
+        self._frames = frames  # its frame may be under way: what follows can only be read after the rest of it
         self._goodbye = asyncio.get_running_loop().create_future()
         self._pause_or_resume_reading()
+        if frames is not None:
+            self._read_frames()
         await asyncio.wait({self._goodbye}, timeout=CLOSE_TIMEOUT_S)
 
     # What python-socketio knows of an engine's socket

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Callable
@@ -14,12 +13,15 @@ from multidict import CIMultiDict
 from sio_server.gateway.transport.engine import PATH
 from sio_server.gateway.transport.origins import AllowedOrigins
 
-MAX_HEAD_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 32 * 1024  # as common proxies pass on
+MAX_LINE_BYTES = 8190  # this and the next are aiohttp's: it answers what is above
+MAX_HEADERS = 128
+EARLY_BYTES = 16 * 1024  # that a client may send before its opening is answered
 _BEGIN = f"GET {PATH}?".encode()
 _USUAL_QUERY = "EIO=4&transport=websocket"
 _KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
-_HEADERS = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e]*\r\n)*")
-_ONCE = ("upgrade", "connection", "sec-websocket-key", "sec-websocket-version", "origin")
+_HEADERS = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*")
+_ONCE = ("upgrade", "sec-websocket-key", "sec-websocket-version", "origin")
 
 
 class Opening:
@@ -70,12 +72,14 @@ class OpeningReader:
     def read(self, data: bytes, remote: str | None) -> Opening | None:
         """The opening, if this is one that is in order and that is not refused."""
         end = data.find(b"\r\n\r\n")
-        if not data.startswith(_BEGIN) or not 0 < end <= MAX_HEAD_BYTES:
+        if not data.startswith(_BEGIN) or not 0 < end <= MAX_HEAD_BYTES or len(data) - end - 4 > EARLY_BYTES:
             return None
         first, *lines = data[:end].decode("latin-1").split("\r\n")
+        if len(lines) > MAX_HEADERS or max(map(len, (first, *lines))) > MAX_LINE_BYTES:
+            return None
         _, _, rest = first.partition("?")
         query, _, version = rest.rpartition(" ")
-        is_whole = first.isascii() and _HEADERS.fullmatch(data, len(first) + 2, end + 2)
+        is_whole = first.isascii() and first.isprintable() and _HEADERS.fullmatch(data, len(first) + 2, end + 2)
         if version != "HTTP/1.1" or not is_whole or not _is_ours(query):
             return None
         headers = _headers(lines)
@@ -112,13 +116,13 @@ def _is_ours(query: str) -> bool:
 
 def _accepted(headers: CIMultiDict[str]) -> str | None:
     """The answer to the key, if these are the headers of RFC 6455, and there is no body."""
-    if "content-length" in headers or "transfer-encoding" in headers or "expect" in headers:
+    if set(headers.getall("content-length", [])) - {"0"} or "transfer-encoding" in headers or "expect" in headers:
         return None
     if any(len(headers.getall(name, [])) > 1 for name in _ONCE):
         return None
     if headers.get("upgrade", "").lower() != "websocket":
         return None
-    if "upgrade" not in (token.strip() for token in headers.get("connection", "").lower().split(",")):
+    if "upgrade" not in (token.strip() for token in ",".join(headers.getall("connection", [])).lower().split(",")):
         return None
     if headers.get("sec-websocket-version") not in ("13", "8", "7"):
         return None
@@ -126,6 +130,6 @@ def _accepted(headers: CIMultiDict[str]) -> str | None:
     try:
         if len(base64.b64decode(key)) != 16:
             return None
-    except binascii.Error:
+    except ValueError:  # also when it is not ASCII
         return None
     return base64.b64encode(hashlib.sha1(key.encode() + _KEY, usedforsecurity=False).digest()).decode()

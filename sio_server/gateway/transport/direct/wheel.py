@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from sio_server.gateway.transport.engine import PING_INTERVAL_S
+
+log = logging.getLogger(__name__)
 
 BUCKETS = 64
 TICK_S = PING_INTERVAL_S / BUCKETS
@@ -15,8 +18,8 @@ CONNECT_S = 5.0  # a connection without a session for so long is closed
 CHECK_S = 0.25  # how often clients that do not read are looked at
 
 
-class Turning(Protocol):
-    """A connection on the wheel."""
+class WatchedConnection(Protocol):
+    """What the wheel knows of a connection."""
 
     eio_sid: str
     bucket: int
@@ -29,23 +32,27 @@ class Turning(Protocol):
         """End the connection when its client reads next to nothing."""
         ...
 
+    def abort(self) -> None:
+        """End the connection at once."""
+        ...
+
 
 class Wheel:
     """Each connection has a place in a bucket; one bucket after the other has its turn, all of them in 4 s."""
 
     def __init__(self, on_no_session: Callable[[str], None]) -> None:
-        self._buckets: list[set[Turning]] = [set() for _ in range(BUCKETS)]
+        self._buckets: list[set[WatchedConnection]] = [set() for _ in range(BUCKETS)]
         self._next = 0
-        self.blocked: set[Turning] = set()  # connections whose transport takes no more at present
+        self.blocked: set[WatchedConnection] = set()  # connections whose transport takes no more at present
         self._without_session: dict[str, float] = {}  # engine's id -> since when, oldest first
         self._on_no_session = on_no_session
 
-    def add(self, connection: Turning) -> None:
+    def add(self, connection: WatchedConnection) -> None:
         """A connection has been opened: its first ping comes in 4 s."""
         connection.bucket = (self._next - 1) % BUCKETS
         self._buckets[connection.bucket].add(connection)
 
-    def remove(self, connection: Turning) -> None:
+    def remove(self, connection: WatchedConnection) -> None:
         """A connection has ended."""
         self._buckets[connection.bucket].discard(connection)
         self.blocked.discard(connection)
@@ -61,7 +68,7 @@ class Wheel:
         self._without_session.pop(eio_sid, None)
 
     async def run(self) -> None:
-        """Turn, until cancelled."""
+        """Check all connections again and again, until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         check_at = due
@@ -76,7 +83,10 @@ class Wheel:
             if now >= check_at:
                 check_at = now + CHECK_S
                 for connection in list(self.blocked):
-                    connection.check_progress(now)
+                    try:
+                        connection.check_progress(now)
+                    except Exception:
+                        self._on_error(connection)
                 self._end_without_session(now)
             await asyncio.sleep(max(0.0, due - loop.time()))
 
@@ -84,7 +94,19 @@ class Wheel:
         bucket = self._buckets[self._next]
         self._next = (self._next + 1) % BUCKETS
         for connection in list(bucket):
-            connection.on_turn(now)
+            try:
+                connection.on_turn(now)
+            except Exception:
+                self._on_error(connection)
+
+    def _on_error(self, connection: WatchedConnection) -> None:
+        """One connection cannot be checked: end it, so that all others have their turn."""
+        log.exception("a connection could not be checked and is ended")
+        self.remove(connection)
+        try:
+            connection.abort()
+        except Exception:
+            log.exception("a connection could not be ended")
 
     def _end_without_session(self, now: float) -> None:
         while self._without_session:
@@ -92,4 +114,7 @@ class Wheel:
             if now - since < CONNECT_S - CHECK_S:
                 return
             del self._without_session[eio_sid]
-            self._on_no_session(eio_sid)
+            try:
+                self._on_no_session(eio_sid)
+            except Exception:
+                log.exception("a connection without a session could not be ended")
