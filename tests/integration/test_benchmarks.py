@@ -129,8 +129,8 @@ async def test_a_number_of_turns_that_makes_no_points_is_refused_with_what_to_wr
     assert "--turns 35: write a multiple of 10, at least 30" in said
 
 
-# Deliveries per CPU second as ratios to stock python-socketio, with other tests on the same cores and caches, which
-# cost the faster server more of its lead: half of what is measured beside nothing else (docs/performance.md).
+# Deliveries per CPU second as ratios to stock python-socketio. Other tests on the same cores and caches cost the
+# faster server more of its lead: about half of what is measured beside nothing else (docs/performance.md).
 LEAST_RATIOS = {1: 1.4, 10: 1.9, 100: 2.2}
 
 
