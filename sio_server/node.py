@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import secrets
@@ -40,6 +41,7 @@ DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets ar
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
 STOP_S = 8.0  # for everything else that a stopping node does, beyond DRAIN_GRACE
 STEP_S = 2.0  # for one step of that
+GARBAGE_AFTER = 5_000  # new objects, until young ones are collected
 LAST_S = 2.0  # after which the process ends, whatever a graph's thread is doing
 
 
@@ -240,6 +242,11 @@ async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
         await end_tasks([starting])
         return
     starting.result()
+    # What is there by now stays: a collection that walked all of it would hold up every client for long, and
+    # thousands of new sessions cause several.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER, 10, 10)
     on_ready()
     await waiting
     _end_process_after(settings.drain_grace + STOP_S + LAST_S)

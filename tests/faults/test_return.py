@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,7 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.open_files import raise_open_files
 from sio_server.tasks import end_tasks
 from tests.conftest import SECRET, ClusterFactory
+from tests.faults.raw_websocket import RawWebSocket
 from tests.waiting import within
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
@@ -28,6 +32,10 @@ LEVEL_S = 10.0
 MAX_CONNECTIONS = DEVICES * 3 // 4
 MEMORY = 400 * 2**20
 EVERY_S = 50.0
+TALK_EVERY_S = 0.02
+QUIET_S = 2.0
+# What the others may wait for an answer meanwhile, as a multiple of what they wait otherwise, or in seconds.
+MOST_TIMES, LEAST_S = 10.0, 0.3
 
 
 @pytest.fixture
@@ -111,3 +119,40 @@ async def test_all_devices_of_a_lost_node_return_spread_over_time_and_nodes(
         assert nodes[str(port)] <= MAX_CONNECTIONS
         assert usage[str(port)].open_files <= MAX_CONNECTIONS + 256
         assert processes.highest_memory[str(port)] < MEMORY
+
+
+async def test_other_clients_are_answered_while_very_many_connect_to_their_node_at_once(
+    start_cluster: ClusterFactory, new_id: str
+) -> None:
+    raise_open_files()
+    cluster = await start_cluster(nodes=1)
+    (port,) = cluster.ports
+    tokens = Tokens(SECRET, "roomgraph")
+    with ExitStack() as stack:
+        other, *returning = (stack.enter_context(RawWebSocket(port)) for _ in range(1 + DEVICES))
+        await other.open(tokens.issue(f"{new_id}-other", "Guest", 3600), "phone")
+
+        async def ninth_tenth_of_waits(until: asyncio.Future[Any]) -> float:
+            waits = []
+            while not until.done():
+                began = time.monotonic()
+                assert (await other.call("device:list", {}))["ok"]
+                waits.append(time.monotonic() - began)
+                await asyncio.sleep(TALK_EVERY_S)
+            return sorted(waits)[len(waits) * 9 // 10]
+
+        before = await ninth_tenth_of_waits(asyncio.create_task(asyncio.sleep(QUIET_S)))
+        began = time.monotonic()
+        opening = [
+            client.open(tokens.issue(f"{new_id}-{number}", "Guest", 3600), "phone")
+            for number, client in enumerate(returning)
+        ]
+        back = asyncio.gather(*opening)
+        during = await ninth_tenth_of_waits(back)
+        await back
+        took = time.monotonic() - began
+    print(
+        f"\n{DEVICES} connect in {took:.1f} s; answers (p90): {before * 1e3:.1f} ms before, {during * 1e3:.1f} ms"
+    )
+    assert took < 2 * LEVEL_S
+    assert during < max(MOST_TIMES * before, LEAST_S)

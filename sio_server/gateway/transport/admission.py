@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
-CONCURRENT = 16
-MAX_PENDING = 48
-PACE_COUNT = 2  # in PACE_S: as much work as the loop does between two of the others' events
+CONCURRENT = 32
+MAX_PENDING = 64
+AT_ONCE = 2  # connections, in PACE_S: one when the loop is late
 PACE_S = 0.001
+LATE_S = 0.002
+MAX_PAUSE_S = 0.005
 
 
 class AdmissionQueue:
@@ -65,7 +68,8 @@ class AdmissionQueue:
         self._closed = True
 
     async def run(self) -> None:
-        """Admit connections, until cancelled."""
+        """Admit connections, until cancelled: fewer, the later the loop comes to them."""
+        at_once = AT_ONCE
         while True:
             while self._closed or not self._waiting:
                 self._arrived.clear()
@@ -74,11 +78,18 @@ class AdmissionQueue:
                 self.has_room.clear()
                 await self.has_room.wait()
             admitted = 0
-            while self._waiting and admitted < PACE_COUNT:
+            while self._waiting and admitted < at_once:
                 admitted += self._waiting.popleft()()
-            # By then their handshakes may have begun, and be counted. A busy loop comes back late: so few are
-            # admitted that the others have most of its time.
+            if not admitted:
+                continue
+            # By then their handshakes may have begun, and be counted.
+            slept_at = time.monotonic()
             await asyncio.sleep(PACE_S)
+            late = time.monotonic() - slept_at - PACE_S
+            at_once = AT_ONCE
+            if late > LATE_S:  # the loop has much to do: its other work gets as much time again
+                at_once = 1
+                await asyncio.sleep(min(late, MAX_PAUSE_S))
 
 
 class _Handshake:
