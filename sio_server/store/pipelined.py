@@ -99,6 +99,7 @@ class Pipelined:
         self._failures = 0  # of connections, since the last reply that was no error
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._timer_was_late = False
         self._connecting: asyncio.Task[None] | None = None
 
     def call(self, packed: bytes, count: int = 1, script: LoadedScript | None = None) -> asyncio.Future[Any]:
@@ -277,8 +278,10 @@ class Pipelined:
     def _on_timer(self) -> None:
         self._timer = None
         now, due = time.monotonic(), self._due
-        if now - self._timer_at > _LATE_S:
-            self._call_at(now, now + _SOON_S)  # replies that have come meanwhile are read first
+        # Replies that have come meanwhile are read first. Once: on a busy loop each timer is late.
+        self._timer_was_late = not self._timer_was_late and now - self._timer_at > _LATE_S
+        if self._timer_was_late:
+            self._call_at(now, now + _SOON_S)
             return
         while due and (due[0].deadline <= now or due[0].future.done()):
             _fail(due.popleft(), RedisTimeoutError(f"no answer within {COMMAND_TIMEOUT_S:g} s"))

@@ -17,6 +17,7 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.local.proxy import Proxy
+from sio_server.store import pipelined
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript
@@ -217,6 +218,24 @@ async def test_no_caller_waits_longer_than_its_time_when_redis_hangs(lone_redis)
         assert await client.ping() is True
         assert not client.pipelined._due
         assert not client.pipelined._sent
+
+
+async def test_no_caller_waits_longer_than_its_time_on_a_busy_node(lone_redis, monkeypatch):
+    """A turn of the loop that is longer than the tolerance for late timers makes each of them late."""
+    monkeypatch.setattr(pipelined, "COMMAND_TIMEOUT_S", 0.4)
+    loop = asyncio.get_running_loop()
+    async with proxied(lone_redis) as (client, proxy):
+        await client.ping()
+        proxy.down.blackhole = True
+        asked = asyncio.ensure_future(client.ping())
+        turns = 0
+        while not asked.done() and turns < 25:
+            loop.call_soon(time.sleep, pipelined._LATE_S + 0.03)
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns < 25, "the time limit never came"
+        with pytest.raises(RedisTimeoutError):
+            await asked
 
 
 async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lone_redis):
