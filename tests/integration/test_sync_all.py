@@ -95,8 +95,7 @@ async def test_an_answer_holds_the_entries_members_and_marks_that_were_asked_for
 async def test_what_a_user_is_no_member_of_is_refused_and_not_subscribed(raw_client, members, redis, new_id):
     client = await raw_client()
     me = Author(client.user_id, "Raw", "elsewhere")
-    private = f"{new_id}-of-bob"
-    await members.create(BOB, ConversationCreate(request_id="c", conversation_id=private, agent="off"))
+    private, _ = await members.create(BOB, ConversationCreate(request_id=f"c-{new_id}", agent="off"))
     (own,) = await make_many(members, me, new_id, 1)
     others = [private, *(f"{new_id}-none-{number}" for number in range(50))]
     answer = await client.call("session:sync", {"positions": dict.fromkeys([*others, own])})
@@ -106,7 +105,9 @@ async def test_what_a_user_is_no_member_of_is_refused_and_not_subscribed(raw_cli
     assert [int(count) for _, count in await redis.pubsub_shardnumsub(*channels)] == [0] * len(others) + [1]
     assert results[own]["verdict"] == "snapshot"
     for one in others:
-        assert results[one] == await client.call("history:read", {"conversation_id": one, "limit": 1})
+        assert {"ok": False, **results[one]} == await client.call(
+            "history:read", {"conversation_id": one, "limit": 1}
+        )
 
 
 async def test_an_answer_with_members_and_long_entries_is_bounded(raw_client, members, log, new_id):
