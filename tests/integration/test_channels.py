@@ -273,7 +273,7 @@ async def test_a_node_without_a_member_hears_nothing_of_a_conversation(cluster, 
 
 async def test_a_node_hears_the_end_of_a_run_that_it_executes_without_a_session(dialogs, monkeypatch):
     """Without the bus it would learn of it when it renews the lease."""
-    monkeypatch.setattr("sio_server.dialog.leases.RENEW_S", 600)
+    monkeypatch.setattr("sio_server.dialog.leases.RENEWALS", 0.01)
     settings = Settings(
         redis_url=dialogs.redis_url, port=free_ports(1), auth_mode="guest", graph="tests.graphs.held:work"
     )
