@@ -163,7 +163,7 @@ class Dialog:
             lease_s=core.settings.lease,
             on_held=_in_this_loop(lambda conversation_id: core.bus.hold(conversation_channel(conversation_id))),
             on_released=_in_this_loop(
-                lambda conversation_id: core.bus.unsubscribe(conversation_channel(conversation_id))
+                lambda conversation_id: core.bus.release(conversation_channel(conversation_id))
             ),
         )
         self.host = DialogHost(self._build, core.metrics.task_failed)

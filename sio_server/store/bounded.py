@@ -95,13 +95,21 @@ class BoundedRedis(Redis):
         return replies
 
     @contextmanager
-    def noting(self, commands: set[str]) -> Iterator[None]:
-        """Note from the end of these commands whether the server can be written to."""
+    def noting(self, commands: set[str]) -> Iterator[list[ResponseError]]:
+        """Note from the end of these commands whether the server can be written to.
+
+        Gives a list for errors that are not raised.
+        """
+        errors: list[ResponseError] = []
         try:
-            yield
+            yield errors
         except ResponseError as exc:
             self._note_error(exc)
             raise
+        if errors:
+            for error in errors:
+                self._note_error(error)
+            return
         if self.demoted and commands & _WRITES:
             self.demoted = False
         if not self.demoted:
@@ -128,10 +136,12 @@ class _BoundedPipeline(Pipeline):
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
         stack = self.command_stack
-        with self.bounded.noting({str(args[0]) for args, _ in stack}):
+        with self.bounded.noting({str(args[0]) for args, _ in stack}) as errors:
             if self._needs_connection_of_its_own():
                 async with within_limit():
-                    return await super().execute(raise_on_error)
+                    replies = await super().execute(raise_on_error)
+                errors += [reply for reply in replies if isinstance(reply, ResponseError)]
+                return replies
             if not stack:
                 return []
             try:
@@ -143,6 +153,7 @@ class _BoundedPipeline(Pipeline):
                     replies = await (reply if len(stack) > 1 else _as_values(reply))
                 if raise_on_error:
                     self.raise_first_error(stack, replies)
+                errors += [reply for reply in replies if isinstance(reply, ResponseError)]
             finally:
                 await self.reset()  # type: ignore[no-untyped-call]
         return [

@@ -78,6 +78,7 @@ class _Call:
 class Pipelined:
     """Runs commands over one connection, which is opened when one is needed.
 
+    A command is refused at once with a ConnectionError while too much waits for Redis to read it (`Wire.is_full`).
     A caller that is cancelled leaves its reply to be discarded. Commands that the connection took with it when it
     was lost are sent once more over the next, in the same order. A Redis that answers nothing for REPLY_TIMEOUT_S
     is left. A reply that does not come in COMMAND_TIMEOUT_S is a TimeoutError of redis-py.
@@ -99,6 +100,7 @@ class Pipelined:
         self._failures = 0  # of connections, since the last reply that was no error
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._timer_was_late = False
         self._connecting: asyncio.Task[None] | None = None
 
     def call(self, packed: bytes, count: int = 1, script: LoadedScript | None = None) -> asyncio.Future[Any]:
@@ -146,6 +148,9 @@ class Pipelined:
         self._forget()
 
     def _send(self, call: _Call, wire: Wire, now: float) -> None:
+        if wire.is_full:
+            _fail(call, RedisConnectionError("Redis does not read what it is sent"))
+            return
         call.sent_at = now
         if call.script is not None:
             call.loads_before = call.script.loads
@@ -192,7 +197,7 @@ class Pipelined:
         if wire is None or script is None or call.repeats == REPEATS or call.load_error or call.future.done():
             return False
         # What another caller has loaded since this call was sent is there when it comes again.
-        load = script.loads == call.loads_before
+        load = script.loads == call.loads_before and not wire.is_full
         call.repeats += 1
         call.begin_replies(loading=load)
         if load:
@@ -277,8 +282,10 @@ class Pipelined:
     def _on_timer(self) -> None:
         self._timer = None
         now, due = time.monotonic(), self._due
-        if now - self._timer_at > _LATE_S:
-            self._call_at(now, now + _SOON_S)  # replies that have come meanwhile are read first
+        # Replies that have come meanwhile are read first. Once: on a busy loop each timer is late.
+        self._timer_was_late = not self._timer_was_late and now - self._timer_at > _LATE_S
+        if self._timer_was_late:
+            self._call_at(now, now + _SOON_S)
             return
         while due and (due[0].deadline <= now or due[0].future.done()):
             _fail(due.popleft(), RedisTimeoutError(f"no answer within {COMMAND_TIMEOUT_S:g} s"))

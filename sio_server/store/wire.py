@@ -24,6 +24,8 @@ from sio_server.store.redis_py import (
     transport_of,
 )
 
+MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024  # of commands that a Redis which does not read leaves here
+
 _NOTHING_YET = object()
 
 # A command as bytes: its arguments may be bytes, str, int and float; TypeError tells of another.
@@ -94,6 +96,11 @@ class Wire(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(commands)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether Redis has left more than MAX_UNWRITTEN_BYTES unread: a caller that can refuse sends no more."""
+        return self._transport.get_write_buffer_size() > MAX_UNWRITTEN_BYTES
 
     def close(self) -> None:
         """Close when what was sent has been written. Nothing is called any more."""

@@ -54,7 +54,7 @@ class Edge:
     async def subscribe(self, channel: str) -> None:
         self.channels[channel] += 1
 
-    def unsubscribe(self, channel: str) -> None:
+    def release(self, channel: str) -> None:
         self.channels[channel] -= 1
 
     def leave(self, sid: str, room: str) -> None:

@@ -127,7 +127,7 @@ async def test_a_channel_is_unsubscribed_after_its_last_holder_only(dialogs, lis
     for channel in (kept, kept, left):
         await listener.bus.subscribe(channel)
     for channel in (kept, left):
-        listener.bus.unsubscribe(channel)
+        listener.bus.release(channel)
 
     async def is_left() -> bool:
         return not await hears(dialogs, left)
@@ -148,11 +148,30 @@ async def test_a_room_that_is_entered_again_soon_is_not_subscribed_twice(dialogs
     assert await subscriptions_asked(dialogs) == before + 1
 
 
+async def test_many_channels_are_subscribed_by_one_command_and_unsubscribed_in_parts(
+    dialogs, listener, monkeypatch
+):
+    monkeypatch.setattr(subscriptions, "AT_ONCE", 40)
+    monkeypatch.setattr(subscriptions, "UNSUBSCRIBE_AFTER_S", 0.0)
+    channels = [conversation_channel(f"c{n}") for n in range(100)]
+    await dialogs.redis.config_resetstat()
+    async with listener.bus.subscribed(*channels):
+        assert {int(count) for _, count in await dialogs.redis.pubsub_shardnumsub(*channels)} == {1}
+        assert await subscriptions_asked(dialogs) == 3
+    await poll(lambda: not listener.bus.channels, "the end of the subscriptions", 5)
+
+    async def is_over() -> bool:
+        stats = await dialogs.redis.info("commandstats")
+        return bool(stats.get("cmdstat_sunsubscribe", {}).get("calls", 0) == 3)
+
+    await poll(is_over, "three commands", 5)
+
+
 async def test_all_channels_are_subscribed_again_after_a_loss_before_it_is_reported(dialogs, listener):
     channels = [conversation_channel(f"c{n}") for n in range(3 * subscriptions.AT_ONCE + 1)]
     await asyncio.gather(*(listener.bus.subscribe(channel) for channel in channels))
     given_back = channels.pop(0)
-    listener.bus.unsubscribe(given_back)
+    listener.bus.release(given_back)
     await dialogs.redis.client_kill_filter(_type="pubsub", skipme=False)
     await listener.changes.until(lambda: listener.subscribed == 2)
     counts = await dialogs.redis.pubsub_shardnumsub(*channels)
@@ -165,9 +184,12 @@ async def test_all_channels_are_subscribed_again_after_a_loss_before_it_is_repor
 async def test_a_subscription_that_is_not_confirmed_in_time_is_refused_and_not_kept(dialogs, monkeypatch):
     monkeypatch.setattr(subscriptions, "SUBSCRIBE_S", 0.05)
     bus = Bus(dialogs.redis_url, "n-1")  # it is not connected
-    with pytest.raises(Unavailable):
-        await bus.subscribe(user_channel("ann"))
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            async with bus.subscribed(user_channel("ann"), user_channel("bob")):
+                pass
     assert bus.channels == 0, "nothing is left of it, however long Redis is away"
+    assert not bus._subscriptions._unsent
     heard = Listener(bus)
     task = asyncio.create_task(bus.listen(heard.on_message, heard.on_subscribed))
     await heard.changes.until(lambda: heard.subscribed)

@@ -17,6 +17,7 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.local.proxy import Proxy
+from sio_server.store import pipelined, wire
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript
@@ -217,6 +218,51 @@ async def test_no_caller_waits_longer_than_its_time_when_redis_hangs(lone_redis)
         assert await client.ping() is True
         assert not client.pipelined._due
         assert not client.pipelined._sent
+
+
+async def test_no_caller_waits_longer_than_its_time_on_a_busy_node(lone_redis, monkeypatch):
+    """A turn of the loop that is longer than the tolerance for late timers makes each of them late."""
+    monkeypatch.setattr(pipelined, "COMMAND_TIMEOUT_S", 0.4)
+    loop = asyncio.get_running_loop()
+    async with proxied(lone_redis) as (client, proxy):
+        await client.ping()
+        proxy.down.blackhole = True
+        asked = asyncio.ensure_future(client.ping())
+        turns = 0
+        while not asked.done() and turns < 25:
+            loop.call_soon(time.sleep, pipelined._LATE_S + 0.03)
+            await asyncio.sleep(0)
+            turns += 1
+        assert turns < 25, "the time limit never came"
+        with pytest.raises(RedisTimeoutError):
+            await asked
+
+
+async def test_a_redis_that_does_not_read_is_sent_no_more_than_the_limit(monkeypatch):
+    monkeypatch.setattr(wire, "MAX_UNWRITTEN_BYTES", 1_000_000)
+    transports: list[asyncio.Transport] = []
+
+    class Unread(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.pause_reading()
+            transports.append(transport)
+
+    server = await asyncio.get_running_loop().create_server(Unread, "127.0.0.1", 0)
+    client = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+    part = "x" * 1_000_000
+    asked: list[asyncio.Future[Any]] = []
+    async with within(COMMAND_TIMEOUT_S / 2, "a refusal"):
+        while not (over := [one for one in asked if one.done()]):
+            asked.append(asyncio.ensure_future(client.echo(part)))
+            await asyncio.sleep(0.001)
+    with pytest.raises(RedisConnectionError, match="does not read"):
+        await over[0]
+    assert over == asked[-len(over) :], "what was sent before waits for its reply"
+    await client.aclose()
+    await asyncio.gather(*asked, return_exceptions=True)
+    server.close()
+    for transport in transports:
+        transport.abort()
 
 
 async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lone_redis):

@@ -17,6 +17,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
@@ -168,6 +169,13 @@ async def test_a_replica_is_not_taken_for_a_redis_that_answers(tmp_path):
         assert not cannot_write(caught.value.__cause__), "not as a full Redis, with which reading is of use"
         assert await client.get("k") is None
         assert (client.demoted, client.answered_at) == (True, answered)
+        client.demoted = False
+        pipe = client.pipeline(transaction=False)
+        pipe.hget("k", "f")
+        pipe.set("k", "v")
+        (_, refused) = await pipe.execute(raise_on_error=False)
+        assert isinstance(refused, ResponseError)
+        assert (client.demoted, client.answered_at) == (True, answered), "errors that are values count as well"
         await replica.replicaof("NO", "ONE")
         await client.ping()
         assert client.demoted is True

@@ -24,12 +24,13 @@ from sio_server.store.keys import (
     user_room,
     user_sessions,
 )
+from sio_server.tasks import end_tasks
 from sio_server.users.presence import PresenceRecords
 from sio_server.users.sign_out import SignedOut
 from tests.conftest import RawClient
 from tests.integration.session_parts import Edge, SessionParts, session_of
 from tests.integration.test_sign_out import token_of
-from tests.waiting import within
+from tests.waiting import poll, within
 
 
 def session_on(node: str, user_id: str, device_id: str = "phone") -> Session:
@@ -121,6 +122,34 @@ async def test_a_list_of_devices_that_overtakes_the_reply_is_not_lost(nodes, new
         assert "Pocket" in session.devices
     else:
         assert session.devices is None, "it is read again, in the room"
+
+
+async def test_a_session_that_a_reconcile_did_not_know_is_compared_again(redis, nodes, new_id):
+    """Its user is signed out between the writing and the reply, and the bus has lost the news."""
+    parts, _ = nodes
+    session = session_of(new_id)
+    write, compared = parts.records.open, asyncio.Event()
+    reconcile = parts.mirror.reconcile
+
+    async def reconcile_noted() -> None:
+        await reconcile()
+        compared.set()
+
+    async def overtaken(*args, **options):
+        opened = await write(*args, **options)
+        await parts.refused_tokens.revoke(new_id)
+        await redis.delete(user_sessions(new_id))
+        parts.mirror.request_reconcile()
+        await compared.wait()
+        parts.records.open = write
+        return opened
+
+    parts.mirror.reconcile = reconcile_noted
+    parts.records.open = overtaken
+    reconciling = asyncio.create_task(parts.mirror.run_reconciles())
+    await parts.sessions.open(session)
+    await poll(lambda: parts.sessions.find(session.sid) is None, "the end of the session", 5)
+    await end_tasks([reconciling])
 
 
 # Ends

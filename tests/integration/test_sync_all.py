@@ -12,6 +12,7 @@ from sio_clients.transport import Transport
 from sio_server.conversation.author import Author
 from sio_server.protocol.events import MAX_PAGE_BYTES, MAX_TEXT_BYTES, ConversationCreate
 from sio_server.protocol.position import Position
+from sio_server.store.keys import conversation_channel
 
 MANY = 250
 BOB = Author("bob-of-sync", "Bob", "elsewhere")
@@ -89,6 +90,24 @@ async def test_an_answer_holds_the_entries_members_and_marks_that_were_asked_for
     assert result["members"] == newest["members"]
     refused = await client.call("session:sync", {**asked, "after": conversation_id})
     assert refused["error"]["code"] == "invalid_payload"
+
+
+async def test_what_a_user_is_no_member_of_is_refused_and_not_subscribed(raw_client, members, redis, new_id):
+    client = await raw_client()
+    me = Author(client.user_id, "Raw", "elsewhere")
+    private, _ = await members.create(BOB, ConversationCreate(request_id=f"c-{new_id}", agent="off"))
+    (own,) = await make_many(members, me, new_id, 1)
+    others = [private, *(f"{new_id}-none-{number}" for number in range(50))]
+    answer = await client.call("session:sync", {"positions": dict.fromkeys([*others, own])})
+    results = answer["conversations"]
+    assert list(results) == [*others, own]
+    channels = [conversation_channel(one) for one in (*others, own)]
+    assert [int(count) for _, count in await redis.pubsub_shardnumsub(*channels)] == [0] * len(others) + [1]
+    assert results[own]["verdict"] == "snapshot"
+    for one in others:
+        assert {"ok": False, **results[one]} == await client.call(
+            "history:read", {"conversation_id": one, "limit": 1}
+        )
 
 
 async def test_an_answer_with_members_and_long_entries_is_bounded(raw_client, members, log, new_id):

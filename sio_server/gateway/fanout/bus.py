@@ -56,7 +56,7 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
     @property
     def channels(self) -> int:
         """How many channels of rooms this node is subscribed to."""
-        return self._subscriptions.count
+        return self._subscriptions.channel_count
 
     def initialize(self) -> None:
         """Called by the server on its first connection; `listen` is started before that, by the node."""
@@ -104,18 +104,18 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
         """Hold a channel without waiting for its confirmation."""
         self._subscriptions.hold(channel)
 
-    def unsubscribe(self, channel: str) -> None:
+    def release(self, channel: str) -> None:
         """One holder of the channel less; it is unsubscribed some seconds after the last."""
         self._subscriptions.release(channel)
 
     @asynccontextmanager
-    async def subscribed(self, channel: str) -> AsyncIterator[None]:
-        """Hold a channel, confirmed, for as long as this context lasts. Raises Unavailable."""
-        await self.subscribe(channel)
+    async def subscribed(self, *channels: str) -> AsyncIterator[None]:
+        """Hold channels, confirmed, for as long as this context lasts. Raises Unavailable."""
+        await self._subscriptions.subscribe(*channels)
         try:
             yield
         finally:
-            self.unsubscribe(channel)
+            self._subscriptions.release(*channels)
 
     async def listen(self, on_message: OnMessage, on_resubscribed: Callable[[], None]) -> None:
         """Subscribe and listen, until cancelled; connect again whenever the connection is lost or silent.

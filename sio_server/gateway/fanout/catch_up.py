@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeGuard
 
 from sio_server.conversation.log import ConversationLog, Handed
@@ -51,6 +52,23 @@ class CatchUp:
         if 0 < self._max_followed <= count and not known:
             what = f"this session follows {count} conversations, as many as one may; use another one"
             raise Refused(ErrorCode.TOO_MANY_CONVERSATIONS, what)
+
+    @asynccontextmanager
+    async def subscribed(
+        self, session: _Session, conversation_ids: Iterable[str]
+    ) -> AsyncIterator[Mapping[str, Refused]]:
+        """Hold the channels of several conversations that `follow` is called for while this context lasts.
+
+        Gives the refusals of those of which the user is no member: nobody makes a node subscribe to a conversation
+        by naming it. The others are subscribed in one write. `follow` checks the membership again.
+        """
+        new = [one for one in conversation_ids if not self._fanout.follows(session.sid, one)]
+        refusals = await self._log.refusals(new, session.user_id)
+        members = [one for one in new if one not in refusals]
+        if self._max_followed:
+            del members[max(0, self._max_followed - self._fanout.following(session.sid)) :]
+        async with self._bus.subscribed(*map(conversation_channel, members)):
+            yield refusals
 
     async def follow(
         self,

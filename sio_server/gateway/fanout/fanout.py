@@ -90,7 +90,7 @@ class Fanout:
             del self._following[sid]
         if not followed.followers:
             del self._followed[conversation_id]
-            self._rooms.unsubscribe(conversation_channel(conversation_id))
+            self._rooms.release(conversation_channel(conversation_id))
 
     def leave_all(self, sid: str) -> None:
         """Let a session no longer follow anything: it has ended."""

@@ -61,25 +61,29 @@ class Subscriptions:
         self.messages = 0  # that came on channels, without heartbeats
 
     @property
-    def count(self) -> int:
+    def channel_count(self) -> int:
         """How many channels there are, without that of the heartbeats."""
         return len(self._channels)
 
-    async def subscribe(self, channel: str) -> None:
-        """Hold a channel; returns when Redis has confirmed it. Raises Unavailable, and then it is not held."""
-        known = self.hold(channel)
-        if known.confirmed:
+    async def subscribe(self, *channels: str) -> None:
+        """Hold channels; returns when Redis has confirmed all. Raises Unavailable, and then none of them is held.
+
+        Those that are not subscribed yet are sent in one write.
+        """
+        unconfirmed = [known for known in self.hold(*channels) if not known.confirmed]
+        if not unconfirmed:
             return
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        known.waiters.append(waiter)
-        self._due.append((loop.time() + SUBSCRIBE_S, waiter))
+        waiters: list[asyncio.Future[None]] = [loop.create_future() for _ in unconfirmed]
+        for known, waiter in zip(unconfirmed, waiters, strict=True):
+            known.waiters.append(waiter)
+            self._due.append((loop.time() + SUBSCRIBE_S, waiter))
         if self._timer is None:
             self._timer = loop.call_later(SUBSCRIBE_S, self._on_timer)
         try:
-            await waiter
+            await asyncio.gather(*waiters) if len(waiters) > 1 else await waiters[0]
         except BaseException:
-            self.release(channel)
+            self.release(*channels)
             raise
 
     def _on_timer(self) -> None:
@@ -94,30 +98,41 @@ class Subscriptions:
         if due:
             self._timer = loop.call_at(due[0][0], self._on_timer)
 
-    def hold(self, channel: str) -> _Channel:
-        """Hold a channel without waiting; call `release` as often as it was held."""
+    def hold(self, *channels: str) -> list[_Channel]:
+        """Hold channels without waiting; call `release` as often as each was held."""
+        held = [self._hold(channel) for channel in channels]
+        self._send_unsent()
+        return held
+
+    def _hold(self, channel: str) -> _Channel:
         name = channel.encode()
         known = self._channels.get(name)
         if known is None:
             known = self._channels[name] = _Channel(room_of(channel))
-            self._unsent.append(name)
-            self._send_unsent()
+            if self._is_connected:  # a new connection begins with all channels
+                self._unsent.append(name)
         elif not known.holders:
             self._unheld.pop(name, None)
         known.holders += 1
         return known
 
-    def release(self, channel: str) -> None:
+    def release(self, *channels: str) -> None:
         """One holder less; the last one's channel is unsubscribed UNSUBSCRIBE_AFTER_S later."""
-        name = channel.encode()
-        known = self._channels[name]
-        known.holders -= 1
-        if known.holders:
-            return
-        if self._wire is None and self._awaited is None:
-            del self._channels[name]  # there is no connection to unsubscribe it on
-        else:
-            self._unheld[name] = time.monotonic()
+        for channel in channels:
+            name = channel.encode()
+            known = self._channels[name]
+            known.holders -= 1
+            if known.holders:
+                continue
+            if self._is_connected:
+                self._unheld[name] = time.monotonic()
+            else:
+                del self._channels[name]
+
+    @property
+    def _is_connected(self) -> bool:
+        """Whether channels are subscribed on a connection, or are being subscribed on a new one."""
+        return self._wire is not None or self._awaited is not None
 
     async def listen(self, on_message: OnMessage, on_subscribed: Callable[[], None]) -> None:
         """Connect, subscribe and listen until the connection is lost or silent; raises what has ended it.
@@ -146,7 +161,8 @@ class Subscriptions:
                 self._unsubscribe_unheld(wire, now)
             raise lost.result() or RedisConnectionError("the connection was closed")
         finally:
-            self._wire = None
+            self._wire = self._awaited = None
+            self._unsent.clear()
             for known in self._channels.values():
                 known.confirmed = False
             wire.abort()
@@ -198,8 +214,8 @@ class Subscriptions:
             names.append(name)
         for name in names:
             del self._channels[name], self._unheld[name]
-        if names:
-            wire.send(["SUNSUBSCRIBE" if self._sharded else "UNSUBSCRIBE", *names])
+        for start in range(0, len(names), AT_ONCE):
+            wire.send(["SUNSUBSCRIBE" if self._sharded else "UNSUBSCRIBE", *names[start : start + AT_ONCE]])
 
     def _on_reply(self, reply: Any) -> None:
         if isinstance(reply, Exception):

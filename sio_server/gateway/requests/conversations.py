@@ -139,24 +139,28 @@ class ConversationRequests:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "after: give it only where positions is null")
         budget = MAX_PAGE_BYTES
         results: dict[str, Any] = {}
-        for conversation_id, position in positions.items():
-            try:
-                result, size = await self._catch_up.follow(
-                    session,
-                    conversation_id,
-                    position.to_position() if position else None,
-                    max(budget, MIN_SYNC_BYTES),
-                    request.entries,
-                    request.marks,
-                )
-                budget -= size  # as Redis counts a page: bytes of the entries as they are stored
-                if request.members:
-                    result["members"], size = await self._members_within(budget, session, conversation_id)
-                    budget -= size
-            except Refused as exc:
-                results[conversation_id] = {"error": exc.to_wire()}
-                continue
-            results[conversation_id] = result
+        async with self._catch_up.subscribed(session, positions) as refusals:
+            for conversation_id, position in positions.items():
+                try:
+                    if conversation_id in refusals:
+                        self._catch_up.check_limit(session, conversation_id)
+                        raise refusals[conversation_id]
+                    result, size = await self._catch_up.follow(
+                        session,
+                        conversation_id,
+                        position.to_position() if position else None,
+                        max(budget, MIN_SYNC_BYTES),
+                        request.entries,
+                        request.marks,
+                    )
+                    budget -= size  # as Redis counts a page: bytes of the entries as they are stored
+                    if request.members:
+                        result["members"], size = await self._members_within(budget, session, conversation_id)
+                        budget -= size
+                except Refused as exc:
+                    results[conversation_id] = {"error": exc.to_wire()}
+                    continue
+                results[conversation_id] = result
         return {"conversations": results, "next": cursor}
 
     async def _members_within(

@@ -53,9 +53,11 @@ class SessionMirror:
         self._per_user = per_user
         self._mirrored: dict[str, Session] = {}  # those that shall be in Redis
         self._reconcile_requested = asyncio.Event()
+        self._requests = 0  # by which something may have been missed
 
     async def add(self, session: Session) -> None:
         """Write a new session. Raises SignedOut, Refused or Unavailable, and then it will be removed."""
+        requests = self._requests
         try:
             await self._write(session, begins=True)
         except Refused:
@@ -65,6 +67,9 @@ class SessionMirror:
             self._ends.add_uncertain(session)
             raise
         self._mirrored[session.sid] = session
+        if self._requests != requests:
+            # A sign-out after the writing may have been missed, and comparing did not know of this session.
+            self._reconcile_requested.set()
 
     def remove(self, session: Session) -> None:
         """The session has ended: it is not written again, and removed soon."""
@@ -82,6 +87,7 @@ class SessionMirror:
 
     def request_reconcile(self) -> None:
         """Something may have been missed: compare the sessions with Redis, as soon as it answers."""
+        self._requests += 1
         self._reconcile_requested.set()
 
     async def run_reconciles(self) -> None:
@@ -175,7 +181,7 @@ class SessionMirror:
                 session.issued_ms,
             ),
             begins=begins,
-            # One that is written again was let in before: for a moment there may be more than a new one may be of.
+            # A session that is written again was admitted before: the limit applies to new sessions only.
             max_sessions=self._per_user if begins else 0,
             before=(("HSET", self._key, session.sid, session.user_id),),
         )

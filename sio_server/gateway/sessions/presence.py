@@ -51,11 +51,11 @@ class PresenceNews:
 
     def came(self, user_id: str, seen_in: Sequence[str]) -> None:
         """The user has a first session now. `seen_in`: conversations of which the user may be a member."""
-        self._note(user_id, False, seen_in, COMING_S, self._coming)
+        self._add_change(user_id, False, seen_in, COMING_S, self._coming)
 
     def went(self, user_id: str, seen_in: Sequence[str], *, known: bool = True) -> None:
         """The user has no session any more. `known`: others know that there was one."""
-        self._note(user_id, True if known else None, seen_in, GOING_S, self._going)
+        self._add_change(user_id, True if known else None, seen_in, GOING_S, self._going)
 
     async def run(self) -> None:
         """Tell, until cancelled."""
@@ -78,12 +78,12 @@ class PresenceNews:
                 await self._tell(due, now)
             except BaseException:
                 for user_id, change in due.items():
-                    self._keep(user_id, change)
+                    self._look_up_again(user_id, change)
                 raise
         if not self._changes:
             self._noted.clear()
 
-    def _note(
+    def _add_change(
         self,
         user_id: str,
         known: bool | None,
@@ -111,7 +111,7 @@ class PresenceNews:
                     due[user_id] = self._changes.pop(user_id)
         return due
 
-    def _keep(self, user_id: str, change: _Change) -> None:
+    def _look_up_again(self, user_id: str, change: _Change) -> None:
         """Look it up again in a second, unless the user has come or gone meanwhile."""
         later = self._changes.setdefault(user_id, change)
         later.known = change.known
@@ -132,5 +132,5 @@ class PresenceNews:
             payload = {"user_id": user_id, "online": change.known}
             events += [(ServerEvent.PRESENCE_CHANGED, payload, conversation_room(one)) for one in rooms[user_id]]
             if rooms[user_id] and now != float("inf"):
-                self._keep(user_id, change)
+                self._look_up_again(user_id, change)
         self._emit_soon(events)

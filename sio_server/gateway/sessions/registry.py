@@ -19,7 +19,7 @@ class Channels(Protocol):
 
     async def subscribe(self, channel: str) -> None: ...
 
-    def unsubscribe(self, channel: str) -> None: ...
+    def release(self, channel: str) -> None: ...
 
 
 class Sessions:
@@ -130,7 +130,7 @@ class Sessions:
         else:
             del self._of_user[session.user_id]
         self._uncount_address(session)
-        self._bus.unsubscribe(user_channel(session.user_id))
+        self._bus.release(user_channel(session.user_id))
 
     def _count_address(self, session: Session) -> None:
         count = self._of_address.get(session.address, 0)
