@@ -105,6 +105,7 @@ class HttpConnection(web.RequestHandler):
         self.check_frames: Callable[[bytes], bool] | None = None
         self._request_since: float | None = None
         self._header_since: float | None = None
+        self._body: Any = None  # of the last request that has come; its end may not have
         self._begun = b""  # of a header that may open a websocket
         self.active_at = self._loop.time()
         self.has_asked = False  # a whole header has come
@@ -115,9 +116,9 @@ class HttpConnection(web.RequestHandler):
         return not self._messages and not self._request_in_progress
 
     @property
-    def _waits(self) -> bool:
-        """Whether aiohttp waits for a request: it is idle, and not inside a body that no handler has read."""
-        return self._waiter is not None and not self._waiter.done()
+    def _expects_request(self) -> bool:
+        """Whether a request comes next: it is idle, and not inside a body that no handler has read."""
+        return self.idle and (self._body is None or self._body.is_eof())
 
     def overdue(self, now: float, idle_s: float) -> bool:
         """Whether a step of a request takes too long; `idle_s`: how long none needs to begin."""
@@ -174,17 +175,20 @@ class HttpConnection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         openings = self.connections.openings
-        between_requests = self._waits and self.has_asked and (self._begun or self._header_since is None)
+        expected = self._expects_request
+        between_requests = expected and self.has_asked and (self._begun or self._header_since is None)
         if openings is not None and between_requests:
             data, self._begun = self._begun + data, b""
             if self._became_websocket(data, openings):
                 return
         super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
         if not self.idle:
             self.has_asked = True
             self._header_since = None
             self.active_at = self._loop.time()
-        elif self._waits and self.has_asked and data and self._header_since is None:
+        elif expected and self.has_asked and data and self._header_since is None:
             self._header_since = self._loop.time()
 
     def _became_websocket(self, data: bytes, openings: Openings) -> bool:

@@ -29,7 +29,6 @@ TOUCHED: dict[type, tuple[str, ...]] = {
     web.RequestHandler: (
         *("_manager", "_messages", "_request_in_progress", "_task_handler", "_loop", "set_parser", "force_close"),
         *(
-            "_waiter",
             "transport",
             "peername",
             "connection_made",
