@@ -131,7 +131,7 @@ async def test_a_number_of_turns_that_makes_no_points_is_refused_with_what_to_wr
 
 # Deliveries per CPU second as ratios to stock python-socketio. Other tests on the same cores and caches cost the
 # faster server more of its lead: about half of what is measured beside nothing else (docs/performance.md).
-LEAST_RATIOS = {1: 1.4, 10: 1.9, 100: 2.2}
+LEAST_RATIOS = {"1": 1.4, "10": 1.9, "100": 2.2}
 
 
 @pytest.mark.faults
