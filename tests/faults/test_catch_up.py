@@ -91,4 +91,5 @@ async def test_a_device_that_missed_a_thousand_entries_has_them_soon(
         assert entries.items == await conversation.log()
     print(f"\n{TIMES} times {MISSED} entries, {how}:", took.percentiles_ms(), "ms")
     assert took.count == TIMES
-    assert took.quantile(0.99) < P99_S
+    # After a reset the client waits for its next try first, for up to half a second.
+    assert took.quantile(0.99) < (P99_S + 0.5 if how == "it is reset" else P99_S)
