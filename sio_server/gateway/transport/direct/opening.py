@@ -38,7 +38,7 @@ class Opening:
 
 
 class Peer:
-    """What is kept of an opening: who is at the other end, for a handshake that comes later."""
+    """What is kept of an opening for the handshake: the address and headers of the other end."""
 
     __slots__ = ("headers", "remote")
 
