@@ -69,3 +69,18 @@ async def hearing(redis: Redis, *channels: str) -> AsyncIterator[Ear]:
             assert message is not None, "the subscription was not confirmed"
             confirmed += message["type"] == "ssubscribe"
         yield Ear(pubsub)
+
+
+@asynccontextmanager
+async def bus_lost(redis: Redis) -> AsyncIterator[None]:
+    """All subscriptions are lost, and none is back before the block ends: Redis refuses new connections until then.
+
+    What the block does runs on connections that are open already.
+    """
+    most = (await redis.config_get("maxclients"))["maxclients"]
+    await redis.config_set("maxclients", 1)
+    try:
+        await redis.client_kill_filter(_type="pubsub", skipme=False)
+        yield
+    finally:
+        await redis.config_set("maxclients", most)

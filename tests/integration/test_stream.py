@@ -19,6 +19,7 @@ from sio_server.protocol.events import MAX_PAGE_ENTRIES, STREAM_EVENTS
 from sio_server.store.connection import connect
 from sio_server.store.keys import ConversationKeys
 from sio_server.store.scripts import Scripts
+from tests.bus import bus_lost
 from tests.conftest import RawClient
 from tests.waiting import WAIT_S
 
@@ -369,10 +370,11 @@ async def test_an_event_that_is_missing_on_the_bus_makes_the_node_tell_the_room_
 async def test_what_a_node_missed_while_it_had_no_bus_comes_in_pages_with_the_same_number(start, redis, log):
     ann = await start("teller", agent="off")
     author, count = Author(ann.client.user_id, "Ann", "elsewhere"), MAX_PAGE_ENTRIES + 5
-    await redis.client_kill_filter(_type="pubsub", skipme=False)
-    for number in range(count):  # the last of them is followed by no other event
-        await log.append_message(ann.conversation_id, author, f"c{number}", "x", run_id="r")
-    last = count + 1
+    await log.append_message(ann.conversation_id, author, "first", "x", run_id="r")
+    async with bus_lost(redis):
+        for number in range(count):  # the last of them is followed by no other event
+            await log.append_message(ann.conversation_id, author, f"c{number}", "x", run_id="r")
+    last = count + 2
 
     def seqs() -> list[int]:
         found: list[int] = []
@@ -398,11 +400,11 @@ async def test_a_user_who_left_while_the_node_had_no_bus_is_told_nothing_of_what
     bob = await connect_to(0, "Bob")
     await bob.call("conversation:join")
     members = Members(redis, Scripts(redis), log, retention=0)
-    await redis.client_kill_filter(_type="pubsub", skipme=False)
-    await members.leave(Author(bob.client.user_id, "Bob", "elsewhere"), bob.conversation_id)
-    await log.append_message(
-        ann.conversation_id, Author(ann.client.user_id, "Ann", "elsewhere"), "c", "secret", run_id="r"
-    )
+    author = Author(ann.client.user_id, "Ann", "elsewhere")
+    await log.append_message(ann.conversation_id, author, "first", "x", run_id="r")
+    async with bus_lost(redis):
+        await members.leave(Author(bob.client.user_id, "Bob", "elsewhere"), bob.conversation_id)
+        await log.append_message(ann.conversation_id, author, "c", "secret", run_id="r")
     await bob.client.event("conversation:reset", WAIT_S)
     answer = await bob.client.call("session:sync", {"positions": {bob.conversation_id: None}})
     assert answer["conversations"][bob.conversation_id]["error"]["code"] == "not_a_member"
