@@ -73,7 +73,7 @@ async def hearing(redis: Redis, *channels: str) -> AsyncIterator[Ear]:
 
 @asynccontextmanager
 async def bus_lost(redis: Redis) -> AsyncIterator[None]:
-    """All subscriptions are lost, and none is back before the block ends: Redis refuses new connections until then.
+    """All subscriptions are lost, and none is back before the block ends: Redis refuses connections until then.
 
     What the block does runs on connections that are open already.
     """
