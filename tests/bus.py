@@ -77,7 +77,7 @@ async def bus_lost(redis: Redis) -> AsyncIterator[None]:
 
     What the block does runs on connections that are open already.
     """
-    most = (await redis.config_get("maxclients"))["maxclients"]
+    most = str((await redis.config_get("maxclients"))["maxclients"])
     await redis.config_set("maxclients", 1)
     try:
         await redis.client_kill_filter(_type="pubsub", skipme=False)
