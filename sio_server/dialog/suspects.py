@@ -14,7 +14,7 @@ import contextlib
 from sio_server.conversation.runs import Carrier, ClaimedRun, LeaseLost, NodesLost, Runs
 from sio_server.protocol.errors import Unavailable
 
-ALONE_S = 0.1  # for which a suspect is the latest to begin
+ALONE_S = 0.06  # for which a suspect is the latest to begin; people wait for those behind it
 ALL_BEGIN_S = 2.0  # however many suspects there are: a takeover must not take long
 
 
