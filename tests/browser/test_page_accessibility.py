@@ -145,6 +145,7 @@ async def test_a_new_message_is_read_out_once_and_not_each_word(
     )
     await say(page, "one two three four")
     await page.wait_for_selector(".actions")
+    await until(page, "read.some((text) => text.includes(':'))")
     assert [text.strip() for text in await page.evaluate("read") if ":" in text] == ["Teller: one two three four"]
     assert await page.evaluate("document.querySelector('#log').closest('[aria-live], [role=log]')") is None
 

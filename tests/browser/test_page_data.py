@@ -83,7 +83,7 @@ async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(
     )
     assert head > LONG
     assert count < 200
-    assert took < 3000
+    assert took < 10_000
     for _ in range(3):
         before = await look(page, "state.open.entries[0].seq")
         await page.evaluate("document.getElementById('scroller').scrollTop = 0")

@@ -216,7 +216,7 @@ HOSTILE = {
 async def test_hostile_text_does_not_hang_the_page(page: Page, kind: str) -> None:
     text = HOSTILE[kind] * (200_000 // len(HOSTILE[kind]))
     answer = await made(page, text)
-    assert answer["ms"] < 3000
+    assert answer["ms"] < 10_000  # what is not linear takes minutes; other tests take their part of the core
 
 
 DEPTH = """() => {

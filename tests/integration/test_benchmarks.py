@@ -129,12 +129,12 @@ async def test_a_number_of_turns_that_makes_no_points_is_refused_with_what_to_wr
     assert "--turns 35: write a multiple of 10, at least 30" in said
 
 
-# Deliveries per CPU second as ratios to stock python-socketio. Other tests on the same cores and caches cost the
-# faster server more of its lead: about half of what is measured beside nothing else (docs/performance.md).
-LEAST_RATIOS = {"1": 1.4, "10": 1.9, "100": 2.2}
+# Deliveries per CPU second as ratios to stock python-socketio: half of the target (docs/performance.md). Other tests on
+# the same cores and caches would cost the faster server more of its lead.
+LEAST_RATIOS = {"10": 4.0, "100": 4.0}
 
 
-@pytest.mark.faults
+@pytest.mark.alone
 @pytest.mark.timeout(300)  # twenty seconds on a machine that is idle
 async def test_a_delivery_costs_a_fraction_of_the_cpu_that_it_costs_with_stock_python_socketio() -> None:
     kinds = [KINDS["ours"], KINDS["stock"]]
