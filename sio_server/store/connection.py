@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.failures import explain
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, RETRIES
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, RETRIES, Pipelined, PipelinedBytes
 from sio_server.store.redis_py import AT_ONCE, CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, our_kind
 
 _Client = TypeVar("_Client", bound=Redis)
@@ -71,7 +71,20 @@ def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
             supported_errors=(RedisConnectionError, RedisTimeoutError, ReadOnlyError),
         ),
     )
-    return with_our_connections(BoundedRedis(url, pool))
+    return with_our_connections(BoundedRedis(pool, Pipelined(url)))
+
+
+def connect_bytes(url: str) -> BoundedRedis:
+    """A client whose replies are `bytes`, for values of any size (`PipelinedBytes`); commands may be repeated."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=4,
+        timeout=COMMAND_TIMEOUT_S,
+        **AT_ONCE,
+        socket_timeout=REPLY_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+    )
+    return with_our_connections(BoundedRedis(pool, PipelinedBytes(url)))
 
 
 def connect_blocking(url: str, block_s: float) -> Redis:

@@ -222,7 +222,7 @@ async def test_no_caller_waits_longer_than_its_time_when_redis_hangs(lone_redis)
 
 async def test_no_caller_waits_longer_than_its_time_on_a_busy_node(lone_redis, monkeypatch):
     """A turn of the loop that is longer than the tolerance for late timers makes each of them late."""
-    monkeypatch.setattr(pipelined, "COMMAND_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(pipelined.Pipelined, "command_timeout_s", 0.4)
     loop = asyncio.get_running_loop()
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
