@@ -223,13 +223,15 @@ class Runs:
         interrupts: Sequence[tuple[str, str]] = (),
         moves: bool = True,
         last: Sequence[Batch] = (),
+        bells: Sequence[str] = (),
     ) -> RunFinished:
         """End the run with its one final entry, and give up the lease.
 
         `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
-        `last`: the batches that may not have been shown yet, shown before the final entry. Raises AnswerTooLarge,
-        and then nothing is written.
+        `last`: the batches that may not have been shown yet, shown before the final entry. `bells`: ids of the run
+        queue's messages that are acknowledged when it is idle then. Raises AnswerTooLarge, and then nothing is
+        written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -254,6 +256,7 @@ class Runs:
             moves=moves,
             attempt=run.attempt,
             last=[[batch.number, *map(to_json, _written(batch).values())] for batch in last],
+            bells=list(bells),
         )
         return RunFinished(list(reply["retired"]), idle=not int(reply["unfinished"]))
 

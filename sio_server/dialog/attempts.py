@@ -143,11 +143,12 @@ class Attempts:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._retired.delete_now()
 
-    async def execute(self, run: ClaimedRun) -> NothingToDo | HandedOver | None:
+    async def execute(self, run: ClaimedRun, bells: Sequence[str] = ()) -> NothingToDo | HandedOver | None:
         """Make attempts at a run, and at what is claimed under its lease, until no more is to be done here.
 
-        Returns NothingToDo when the conversation had no other unfinished run at the end of the last one, and
-        HandedOver when it goes on elsewhere: its bell has been rung again then.
+        Returns NothingToDo when the conversation had no other unfinished run at the end of the last one: then its
+        `bells`, ids of messages of the run queue, are acknowledged. And HandedOver when it goes on elsewhere: its
+        bell has been rung again then.
         Whatever a graph does ends its own run only. Raises Unavailable when Redis could not be told of the end.
         """
         if run.attempt > 1:
@@ -159,12 +160,12 @@ class Attempts:
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
-                following = await self._attempt(run, over)
+                following = await self._attempt(run, over, bells)
             finally:
                 self._executing.pop(run.run_id, None)
         return following
 
-    async def _attempt(self, run: ClaimedRun, over: asyncio.Event) -> Next:
+    async def _attempt(self, run: ClaimedRun, over: asyncio.Event, bells: Sequence[str]) -> Next:
         """Make an attempt and do what its end asks for.
 
         Returns the run that was claimed next under its lease; NothingToDo when no other is unfinished;
@@ -195,10 +196,10 @@ class Attempts:
                 last = self._take_rest(stream, pump, run)
                 try:
                     try:
-                        finished = await self._finish(run, decision, said, last)
+                        finished = await self._finish(run, decision, said, last, bells)
                     except AnswerTooLarge as exc:
                         decision = answer_too_large(exc.limit)
-                        finished = await self._finish(run, decision, None, last)
+                        finished = await self._finish(run, decision, None, last, bells)
                 except LeaseLost:
                     decision = Abandon()
         finally:
@@ -320,7 +321,9 @@ class Attempts:
                 await asyncio.sleep(FINISH_AGAIN_S)
         return (again, Questions(questions)) if questions else (how, said)
 
-    async def _finish(self, run: ClaimedRun, how: Finish, said: Said, last: Sequence[Batch]) -> RunFinished:
+    async def _finish(
+        self, run: ClaimedRun, how: Finish, said: Said, last: Sequence[Batch], bells: Sequence[str]
+    ) -> RunFinished:
         """Write the final entry, with the last batches.
 
         Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge;
@@ -337,6 +340,7 @@ class Attempts:
                     interrupts=interrupts,
                     moves=not how.asks_again,
                     last=last,
+                    bells=bells,
                 )
             except Unavailable:
                 if self._stopping.is_set():
