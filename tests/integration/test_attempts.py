@@ -17,7 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from redis import exceptions as redis_errors
 
-from sio_server.conversation.runs import Batch, ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs, Unwritten
 from sio_server.dialog import outcome
 from sio_server.dialog.savers.operations import Operation, Put
 from sio_server.dialog.savers.plain import PlainRedisSaver
@@ -343,7 +343,7 @@ async def test_a_run_does_not_continue_from_a_checkpoint_that_was_sent_with_it_a
     dropped: list[Any] = []
 
     async def drop(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
-        if then is not None:
+        if then is not None and operations:
             dropped.append(operations)
         return await write(saver, [] if then is not None else operations, then)
 
@@ -374,4 +374,56 @@ async def test_a_turn_of_one_step_reads_its_state_once_and_writes_it_twice(dialo
     await dialogs.ended_with(conversation, await dialogs.send(conversation))
     calls.clear()
     await dialogs.ended_with(conversation, await dialogs.send(conversation))
-    assert calls == ["get", "Put then", "Put"]
+    # Its end may follow the last write on the same connection, before the reply to that.
+    assert calls in (written := ["get", "Put then", "Put"], [*written, " then"])
+
+
+class NotingEnds(Runs):
+    """Tells which ends of runs were refused since a checkpoint was missing."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.refused = asyncio.Event()
+
+    async def finish_run(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().finish_run(*args, **options)
+        except Unwritten:
+            self.refused.set()
+            raise
+
+
+@pytest.mark.parametrize("lost", [None, redis_errors.ConnectionError("away"), ValueError("a bug")], ids=repr)
+async def test_a_run_does_not_end_before_the_last_checkpoint_of_its_graph_is_in_redis(dialogs, monkeypatch, lost):
+    write = PlainRedisSaver.write_together
+    ran: list[str] = []
+    made: list[NotingEnds] = []
+    late: list[bool] = []
+
+    async def work(state: MessagesState) -> Any:
+        ran.append(heard(state))
+        return said("done")
+
+    async def write_late(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
+        if ran and operations and then is None and not late:
+            late.append(True)
+            await asyncio.wait_for(made[0].refused.wait(), 5)
+            if lost is not None:
+                raise lost
+        return await write(saver, operations, then)
+
+    def make_runs(*args: Any) -> Runs:
+        made.append(NotingEnds(*args))
+        return made[0]
+
+    monkeypatch.setattr(PlainRedisSaver, "write_together", write_late)
+    await dialogs.serve(graph_of(work), make_runs=make_runs)
+    conversation = await dialogs.conversation()
+    answer = await dialogs.ended_with(conversation, run_id := await dialogs.send(conversation, "go"))
+    attempts = 1 if lost is None else 2  # its node had not ended: the checkpoint says so
+    assert (answer.text, answer.data["attempt"], ran) == ("done", attempts, ["go"] * attempts)
+    assert made[0].refused.is_set()
+    record = await dialogs.record(conversation, run_id)
+    assert record["failures"] == str(int(isinstance(lost, ValueError)))
+    latest = await (await dialogs.store()).saver.aget_tuple({"configurable": {"thread_id": record["thread"]}})
+    assert [str(message.text) for message in latest.checkpoint["channel_values"]["messages"]] == ["go", "done"]

@@ -7,12 +7,14 @@
 --   attempt, last   what it has said and reported last (JSON array): {batch, parts, heads, reports} as for `add_written`
 --   bells           the messages of the run queue that the executor has (JSON array of ids): acknowledged if no other run
 --                   of the conversation is unfinished
--- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); or stale.
+--   checkpoints, written  a thread of the plain saver (its key) and its latest checkpoint, sent just before this on the same
+--                   connection: it has to be there. Or ''
+-- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); stale; or unwritten.
 -- Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
 local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
-  attempt, last, bells = unpack(ARGV)
+  attempt, last, bells, checkpoints, written = unpack(ARGV)
 local record = run_prefix .. run_id
 
 local function finished()
@@ -32,6 +34,7 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   return finished()
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
+if checkpoints ~= '' and redis.call('HGET', checkpoints, '') ~= written then return {'unwritten'} end
 -- The final entry says it all, so nothing about these may keep it back. The first may have come already.
 for _, batch in ipairs(cjson.decode(last)) do pcall(add_batch, run_id, attempt, unpack(batch)) end
 local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)
