@@ -32,7 +32,7 @@ from sio_server.conversation.runs import Carrier, ClaimedRun, Unwritten
 from sio_server.dialog.savers.operations import Operation, Put, Writes, namespace_of
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.store import Saver
-from sio_server.store.keys import CheckpointKeys
+from sio_server.store.keys import checkpoint_keys
 
 TASKS = "__pregel_tasks"  # LangGraph's name of the channel whose values begin nodes (`Send`)
 
@@ -180,7 +180,7 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
 
     def _carrier_of(self, operations: Sequence[Operation], last: Put) -> Carrier:
         assert self._plain is not None
-        keys = CheckpointKeys(self._run.thread_id)
+        keys = checkpoint_keys(self._run.thread_id)
         return Carrier(partial(self._plain.write_together, operations), keys.checkpoints, last.checkpoint_id)
 
     # What LangGraph and the dialog call

@@ -37,9 +37,10 @@ _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 class LoadedScript:
     """A script that Redis has to know before it is called by its hash."""
 
-    __slots__ = ("load", "loads", "sha")
+    __slots__ = ("load", "loads", "sha", "source")
 
     def __init__(self, source: str) -> None:
+        self.source = source
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         self.load = pack(("SCRIPT", "LOAD", source))
         self.loads = 0  # so often it was loaded
