@@ -58,7 +58,7 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.local.redis import NoEmbeddedRedis
 from sio_server.protocol.events import ConversationCreate
 from sio_server.settings import Settings
-from sio_server.store.connection import connect, connect_blocking
+from sio_server.store.connection import connect, connect_reader
 from sio_server.store.keys import WORKERS, ConversationKeys
 from sio_server.store.scripts import Scripts
 
@@ -306,7 +306,7 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
     async with AsyncExitStack() as stack:
         gateways = connect(url)
         dialogs = connect(url)
-        bells = connect_blocking(url, TURN_TIMEOUT_S)
+        bells = connect_reader(url, TURN_TIMEOUT_S)
         checkpoints = CheckpointStore(url, saver)
         for close in (gateways.aclose, dialogs.aclose, bells.aclose, checkpoints.close):
             stack.push_async_callback(close)

@@ -88,6 +88,7 @@ class Pipelined:
     """
 
     decode = True  # whether replies are str, or bytes
+    errors = "strict"  # what becomes of a reply that is no UTF-8
     command_timeout_s = COMMAND_TIMEOUT_S
     reply_timeout_s = REPLY_TIMEOUT_S
     retries = RETRIES
@@ -226,7 +227,9 @@ class Pipelined:
             if self._failures:
                 await asyncio.sleep(_BACKOFF.compute(self._failures))
             try:
-                wire = await Wire.open(self._url, self._on_reply, self._on_lost, decode=self.decode)
+                wire = await Wire.open(
+                    self._url, self._on_reply, self._on_lost, decode=self.decode, errors=self.errors
+                )
             except Exception as exc:
                 self._failures += 1
                 self._waiting = self._to_be_repeated(self._waiting, exc)
@@ -317,6 +320,17 @@ class PipelinedBytes(Pipelined):
 
     def _is_full(self, wire: Wire) -> bool:
         return False
+
+
+class PipelinedReader(Pipelined):
+    """One whose commands block for up to `block_s` seconds, one after another. None of them is repeated."""
+
+    errors = "replace"  # what anyone has written must not break the connection
+    retries = 0
+
+    def __init__(self, url: str, block_s: float) -> None:
+        super().__init__(url)
+        self.command_timeout_s = self.reply_timeout_s = block_s + 2.0
 
 
 def _finish(call: _Call, reply: Any) -> None:
