@@ -41,10 +41,10 @@ class BoundedRedis(Redis):
     answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
     demoted = False  # the server has said that it is a replica, and nothing was written since
 
-    def __init__(self, pool: ConnectionPool, pipelined: Pipelined) -> None:
+    def __init__(self, url: str, pool: ConnectionPool, pipelined: Pipelined | None = None) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
-        self.pipelined = pipelined
+        self.pipelined = pipelined or Pipelined(url)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         name = args[0]

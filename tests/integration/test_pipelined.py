@@ -409,7 +409,8 @@ async def test_a_read_that_blocks_is_never_repeated_and_the_next_one_is_served(l
             await other.xadd(new_id, {"a": "lost with its connection"})
         with pytest.raises(RedisConnectionError):
             await reading
-        ((_, found),) = await client.xread({new_id: "0"}, block=5_000)
+        reply: Any = await client.xread({new_id: "0"}, block=5_000)
+        ((_, found),) = reply
         assert [fields["a"] for _, fields in found] == ["\ufffd", "lost with its connection"]
         assert (await client.info("commandstats"))["cmdstat_xread"]["calls"] == before + 2
 
