@@ -58,7 +58,7 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from sio_server.local.redis import NoEmbeddedRedis
 from sio_server.protocol.events import ConversationCreate
 from sio_server.settings import Settings
-from sio_server.store.connection import connect, connect_blocking
+from sio_server.store.connection import connect, connect_reader
 from sio_server.store.keys import WORKERS, ConversationKeys
 from sio_server.store.scripts import Scripts
 
@@ -219,7 +219,6 @@ class ServedTalk:
 
     def __init__(
         self,
-        redis: Redis,
         bells: Redis,
         log: ConversationLog,
         turns: Turns,
@@ -227,7 +226,6 @@ class ServedTalk:
         attempts: Attempts,
         ended: list[str],
     ) -> None:
-        self._redis = redis
         self._bells = bells
         self._log = log
         self._turns = turns
@@ -250,17 +248,11 @@ class ServedTalk:
         taken = await self._runs.claim_run(CONVERSATION)
         if not isinstance(taken, ClaimedRun):
             raise RuntimeError(f"turn {number}: there is no run to take: {taken}")
-        left = await self._attempts.execute(taken)
+        left = await self._attempts.execute(taken, [one for _, messages in rung for one, _ in messages])
         if self._ended[number - 1 :] != [status]:
             raise RuntimeError(f"turn {number} was to end as {status}, not as {self._ended[number - 1 :]}")
         if not isinstance(left, NothingToDo):
             raise RuntimeError(f"turn {number} left something to do: {left}")
-        pipe = self._redis.pipeline(transaction=True)
-        for stream, messages in rung:
-            for message_id, _ in messages:
-                pipe.xack(stream, WORKERS, message_id)
-                pipe.xdel(stream, message_id)
-        await pipe.execute()
 
     async def _next_bell(self) -> Any:
         block_ms = TURN_TIMEOUT_S * 1000
@@ -314,7 +306,7 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
     async with AsyncExitStack() as stack:
         gateways = connect(url)
         dialogs = connect(url)
-        bells = connect_blocking(url, TURN_TIMEOUT_S)
+        bells = connect_reader(url, TURN_TIMEOUT_S)
         checkpoints = CheckpointStore(url, saver)
         for close in (gateways.aclose, dialogs.aclose, bells.aclose, checkpoints.close):
             stack.push_async_callback(close)
@@ -345,7 +337,7 @@ async def served(url: str, saver: SaverName, meter: Meter) -> AsyncIterator[Serv
         await dialogs.xgroup_create(ConversationKeys(CONVERSATION).runs, WORKERS, id="0", mkstream=True)
         renewing = asyncio.create_task(leases.renew_leases())  # for turns that take long on a busy machine
         try:
-            yield ServedTalk(dialogs, bells, log, Turns(scripts), runs, attempts, ended)
+            yield ServedTalk(bells, log, Turns(scripts), runs, attempts, ended)
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})

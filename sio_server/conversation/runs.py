@@ -16,6 +16,8 @@ from sio_server.store.scripts import Argument, Reply, ScriptCall, Scripts
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 
+_ON_NOTHING: Mapping[str, Argument] = {"checkpoints": "", "written": ""}
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -61,12 +63,12 @@ class ClaimedRun:
 
 
 class Unwritten(Exception):
-    """A checkpoint that was sent together with this is not there: nothing was changed."""
+    """A checkpoint that was sent before this is not there: nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """Sends checkpoints of this attempt, and after them a script that depends on them, in one round trip.
+    """Sends a script that depends on checkpoints of this attempt right behind them, with no round trip between.
 
     The script checks that the checkpoint `written` is the latest below the key `checkpoints`.
     """
@@ -193,8 +195,7 @@ class Runs:
             run_id=run.run_id,
             thread_id=run.thread_id,
             checkpoint=checkpoint,
-            checkpoints=carrier.checkpoints if carrier else "",
-            written=carrier.written if carrier else "",
+            **_depending_on(carrier),
             shared=int(shared),
         )
         return NodesLost(int(reply["lost"]), bool(int(reply["shared"])))
@@ -223,13 +224,16 @@ class Runs:
         interrupts: Sequence[tuple[str, str]] = (),
         moves: bool = True,
         last: Sequence[Batch] = (),
+        bells: Sequence[str] = (),
+        carrier: Carrier | None = None,
     ) -> RunFinished:
         """End the run with its one final entry, and give up the lease.
 
         `interrupts` are pairs of our id and the graph's. The dialog continues from this attempt's checkpoints,
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
-        `last`: the batches that may not have been shown yet, shown before the final entry. Raises AnswerTooLarge,
-        and then nothing is written.
+        `last`: the batches that may not have been shown yet, shown before the final entry. `bells`: ids of the run
+        queue's messages that are acknowledged when it is idle then. `carrier`: behind the attempt's last
+        checkpoint. Raises Unwritten and AnswerTooLarge, and then nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -244,6 +248,7 @@ class Runs:
         reply = await self._fenced(
             "finish_run",
             run,
+            carrier,
             run_id=run.run_id,
             status=status,
             entry_type=final_entry_type(status),
@@ -254,6 +259,8 @@ class Runs:
             moves=moves,
             attempt=run.attempt,
             last=[[batch.number, *map(to_json, _written(batch).values())] for batch in last],
+            bells=list(bells),
+            **_depending_on(carrier),
         )
         return RunFinished(list(reply["retired"]), idle=not int(reply["unfinished"]))
 
@@ -283,6 +290,10 @@ class Runs:
         if reply.status == "unwritten":
             raise Unwritten(f"{run.run_id} attempt {run.attempt}")
         return reply
+
+
+def _depending_on(carrier: Carrier | None) -> Mapping[str, Argument]:
+    return {"checkpoints": carrier.checkpoints, "written": carrier.written} if carrier else _ON_NOTHING
 
 
 def _written(batch: Batch) -> dict[str, Argument]:

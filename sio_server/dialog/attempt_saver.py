@@ -32,7 +32,9 @@ from sio_server.conversation.runs import Carrier, ClaimedRun, Unwritten
 from sio_server.dialog.savers.operations import Operation, Put, Writes, namespace_of
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.store import Saver
-from sio_server.store.keys import CheckpointKeys
+from sio_server.store.keys import checkpoint_keys
+
+TASKS = "__pregel_tasks"  # LangGraph's name of the channel whose values begin nodes (`Send`)
 
 # In which LangGraph comes from the end of a step's last task to the checkpoint of the step.
 LOOP_TURNS = 6
@@ -64,9 +66,11 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
     """A saver for one attempt at a run, on top of a node's saver; async, as that is.
 
     LangGraph's `durability="sync"` holds: a node begins when the checkpoint of the step before is in Redis, and
-    the run's record says that it continues from this attempt's thread; and the graph ends when its last checkpoint
-    is there. What a task has written waits for some turns of the event loop, for the checkpoint that makes it
-    superfluous. Only the input, which can be taken in again without a node, waits longer: at most HELD_S.
+    the run's record says that it continues from this attempt's thread. The last checkpoint, which no node follows,
+    is sent at once, and its reply is not waited for: the end of the run follows on the same connection, and
+    depends on it (`last_write`). What a task has written waits for some turns of the event loop, for the
+    checkpoint that makes it superfluous. Only the input, which can be taken in again without a node, waits longer:
+    at most HELD_S.
     """
 
     def __init__(self, saver: Saver, run: ClaimedRun, adopt: Adopt) -> None:
@@ -85,6 +89,8 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
         self._drops = False  # checkpoints that others follow at once
         self._begun = False
         self._begins_at = ""
+        self._triggers: Mapping[str, Sequence[str]] = {}  # channel -> nodes that begin when it is updated
+        self._last: tuple[Put, asyncio.Task[None]] | None = None  # the last checkpoint, and its writing
         self._timer: asyncio.TimerHandle | None = None
         self._timed: asyncio.Task[None] | None = None
 
@@ -98,6 +104,7 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
         """
         run = self._run
         self._copying = False
+        self._triggers = graph.trigger_to_nodes
         self._begins_at = copied[-1].checkpoint["id"] if copied else ""
         for item in copied:
             if not item.metadata.get("counters_since_delta_snapshot"):
@@ -130,12 +137,31 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
         """Whether something of a begun thread waits to be written."""
         return self._begun and (bool(self._pending) or self._writing.locked())
 
+    @property
+    def last_write(self) -> Carrier | None:
+        """What sends a script behind the last checkpoint, on the same connection; None if that has arrived."""
+        if self._last is None:
+            return None
+        put, writing = self._last
+        if writing.done() and not writing.cancelled() and writing.exception() is None:
+            return None
+        return self._carrier_of([], put)
+
+    async def wait_for_last_write(self) -> None:
+        """Return when the last checkpoint is in Redis, or is the last no more: raises what its writing raises."""
+        if self._last is not None:
+            (_, writing), self._last = self._last, None
+            await asyncio.shield(writing)
+
     async def flush(self) -> None:
         """Write all that waits, and record that the run continues from this thread."""
+        await asyncio.shield(self._begin_flush())
+
+    def _begin_flush(self) -> asyncio.Task[None]:
         # A task of its own: others wait for the same, whatever becomes of the one that has asked first.
         task = asyncio.create_task(self._flush())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        await asyncio.shield(task)
+        return task
 
     async def _flush(self) -> None:
         async with self._writing:
@@ -154,7 +180,7 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
 
     def _carrier_of(self, operations: Sequence[Operation], last: Put) -> Carrier:
         assert self._plain is not None
-        keys = CheckpointKeys(self._run.thread_id)
+        keys = checkpoint_keys(self._run.thread_id)
         return Carrier(partial(self._plain.write_together, operations), keys.checkpoints, last.checkpoint_id)
 
     # What LangGraph and the dialog call
@@ -199,6 +225,8 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
             self._pending.append(_Pending(put))
         elif not namespace and self._is_input(metadata):
             self._hold(put)
+        elif not namespace and self._is_last(checkpoint):
+            await self._send_last(put)
         else:
             await self._and_flush(put)
         place = {"thread_id": named["thread_id"], "checkpoint_ns": namespace, "checkpoint_id": checkpoint["id"]}
@@ -253,6 +281,31 @@ class AttemptSaver(BaseCheckpointSaver[Any]):
     def _is_input(self, metadata: CheckpointMetadata) -> bool:
         """Whether a checkpoint is that of the input, which another follows before any node is at work."""
         return self._waits and not self._begun and metadata.get("source") == "input"
+
+    def _is_last(self, checkpoint: Checkpoint) -> bool:
+        """Whether the graph ends with a checkpoint: by LangGraph's own rule, nothing begins a node after it."""
+        updated = checkpoint.get("updated_channels")
+        return (
+            self._plain is not None
+            and self._begun
+            and not self._writing.locked()
+            and bool(updated)
+            and not checkpoint["channel_values"].get(TASKS)
+            and not any(channel in self._triggers for channel in updated or ())
+        )
+
+    async def _send_last(self, put: Put) -> None:
+        pending = _Pending(put, asyncio.get_running_loop().create_future())
+        self._pending = _needed([*self._pending, pending], drops=False)
+        if len(self._pending) > 1:  # it needs what is written with it
+            await self._flush_for(pending)
+            return
+        writing = self._begin_flush()
+        await asyncio.sleep(0)
+        # It has been sent, or cannot be: LangGraph is told of what cannot be written.
+        if writing.done():
+            await writing
+        self._last = put, writing
 
     async def _and_flush(self, operation: Operation) -> None:
         pending = _Pending(operation, asyncio.get_running_loop().create_future())

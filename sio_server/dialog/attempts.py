@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from sio_server.conversation.runs import (
     AnswerTooLarge,
     Batch,
@@ -23,6 +25,7 @@ from sio_server.conversation.runs import (
     NothingToDo,
     RunFinished,
     Runs,
+    Unwritten,
 )
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.attempt_saver import AttemptSaver
@@ -85,6 +88,10 @@ class HandedOver:
     """An unfinished run was given to other nodes: its lease is released, and its bell has been rung."""
 
 
+class NotWritten(Exception):
+    """The last checkpoint of a graph did not come to be in Redis."""
+
+
 Next = ClaimedRun | NothingToDo | HandedOver | None  # what follows an attempt
 
 
@@ -143,11 +150,12 @@ class Attempts:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._retired.delete_now()
 
-    async def execute(self, run: ClaimedRun) -> NothingToDo | HandedOver | None:
+    async def execute(self, run: ClaimedRun, bells: Sequence[str] = ()) -> NothingToDo | HandedOver | None:
         """Make attempts at a run, and at what is claimed under its lease, until no more is to be done here.
 
-        Returns NothingToDo when the conversation had no other unfinished run at the end of the last one, and
-        HandedOver when it goes on elsewhere: its bell has been rung again then.
+        Returns NothingToDo when the conversation had no other unfinished run at the end of the last one: then its
+        `bells`, ids of messages of the run queue, are acknowledged. And HandedOver when it goes on elsewhere: its
+        bell has been rung again then.
         Whatever a graph does ends its own run only. Raises Unavailable when Redis could not be told of the end.
         """
         if run.attempt > 1:
@@ -159,12 +167,12 @@ class Attempts:
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
-                following = await self._attempt(run, over)
+                following = await self._attempt(run, over, bells)
             finally:
                 self._executing.pop(run.run_id, None)
         return following
 
-    async def _attempt(self, run: ClaimedRun, over: asyncio.Event) -> Next:
+    async def _attempt(self, run: ClaimedRun, over: asyncio.Event, bells: Sequence[str]) -> Next:
         """Make an attempt and do what its end asks for.
 
         Returns the run that was claimed next under its lease; NothingToDo when no other is unfinished;
@@ -193,12 +201,15 @@ class Attempts:
                 if ended is not None:  # otherwise the graph still works: nobody knows yet what it has done
                     decision, said = await self._or_ask_again(run, decision, said)
                 last = self._take_rest(stream, pump, run)
+            while isinstance(decision, Finish):
                 try:
-                    try:
-                        finished = await self._finish(run, decision, said, last)
-                    except AnswerTooLarge as exc:
-                        decision = answer_too_large(exc.limit)
-                        finished = await self._finish(run, decision, None, last)
+                    finished = await self._finish(run, decision, said, last, bells, saver)
+                    break
+                except AnswerTooLarge as exc:
+                    decision, said = answer_too_large(exc.limit), None
+                except NotWritten as exc:
+                    end, said = AttemptEnd(_graph_end(exc, run), None, end.run_over, self._stopping.is_set()), None
+                    decision = decide(end, self._tries(run))
                 except LeaseLost:
                     decision = Abandon()
         finally:
@@ -266,12 +277,7 @@ class Attempts:
                 return GraphEnd.TIMED_OUT, None
             if isinstance(exc, asyncio.CancelledError):
                 raise
-            end = graph_end(exc)
-            if end in (GraphEnd.RAISED, GraphEnd.NOT_TEXT):
-                log.error("a graph failed: run=%s attempt=%d", run.run_id, run.attempt, exc_info=exc)
-            else:
-                log.warning("a graph did not end: run=%s end=%s error=%s", run.run_id, end, exc)
-            return end, None
+            return _graph_end(exc, run), None
         return GraphEnd.ANSWERED if isinstance(said, Answer) else GraphEnd.ASKED, said
 
     async def _adopt_thread(self, run: ClaimedRun, checkpoint: str, carrier: Carrier | None) -> None:
@@ -320,11 +326,19 @@ class Attempts:
                 await asyncio.sleep(FINISH_AGAIN_S)
         return (again, Questions(questions)) if questions else (how, said)
 
-    async def _finish(self, run: ClaimedRun, how: Finish, said: Said, last: Sequence[Batch]) -> RunFinished:
+    async def _finish(
+        self,
+        run: ClaimedRun,
+        how: Finish,
+        said: Said,
+        last: Sequence[Batch],
+        bells: Sequence[str],
+        saver: AttemptSaver,
+    ) -> RunFinished:
         """Write the final entry, with the last batches.
 
-        Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge;
-        and Unavailable when the node is stopping.
+        Without a reply from Redis it is written again: the script does it once. Raises LeaseLost, AnswerTooLarge,
+        NotWritten; and Unavailable when the node is stopping.
         """
         data, interrupts = final_entry(run, how, said)
         while True:
@@ -337,10 +351,17 @@ class Attempts:
                     interrupts=interrupts,
                     moves=not how.asks_again,
                     last=last,
+                    bells=bells,
+                    carrier=saver.last_write,
                 )
-            except Unavailable:
+            except Unwritten:
+                try:
+                    await saver.wait_for_last_write()
+                except Exception as exc:
+                    raise NotWritten(str(exc)) from exc
+            except (Unavailable, StoreLost, RedisError) as exc:
                 if self._stopping.is_set():
-                    raise
+                    raise exc if isinstance(exc, Unavailable) else Unavailable(str(exc)) from exc
                 await asyncio.sleep(FINISH_AGAIN_S)
 
     def _announce_end(self, run: ClaimedRun, status: RunStatus, retired: list[str]) -> None:
@@ -395,6 +416,16 @@ class Attempts:
     def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
         about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
         self._trace.record(kind, **about, **fields)
+
+
+def _graph_end(error: BaseException, run: ClaimedRun) -> GraphEnd:
+    """How a graph has ended whose work ended in this error, which is logged."""
+    end = graph_end(error)
+    if end in (GraphEnd.RAISED, GraphEnd.NOT_TEXT):
+        log.error("a graph failed: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+    else:
+        log.warning("a graph did not end: run=%s end=%s error=%s", run.run_id, end, error)
+    return end
 
 
 async def _write_rest(saver: AttemptSaver, patience_s: float) -> None:

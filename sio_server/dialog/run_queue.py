@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import connect_blocking
+from sio_server.store.connection import connect_reader
 from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class RunQueue:
                     raise
 
     async def _read(self, on_bell: OnBell, has_room: Callable[[], Awaitable[None]]) -> None:
-        client = connect_blocking(self._redis_url, BLOCK_S)
+        client = connect_reader(self._redis_url, BLOCK_S)
         try:
             # What was delivered to this node in a reply that it never got comes first.
             missed: Any = await client.xreadgroup(WORKERS, self._node_id, dict.fromkeys(self._streams, "0"))

@@ -132,15 +132,14 @@ class DialogWorker:
         """Execute the conversation's next run, or wait while another node executes it."""
         served.rung.clear()
         rung = list(served.bells)
+        ended: NothingToDo | HandedOver | None = None
         async with self._slots:
             served.executing = True
             try:
                 claimed = await self._runs.claim_run(conversation_id)
                 if isinstance(claimed, ClaimedRun):
-                    ended = await self._attempts.execute(claimed)
+                    ended = await self._attempts.execute(claimed, [bell.message_id for bell in rung])
                     served.handed_over = isinstance(ended, HandedOver)
-                    if isinstance(ended, NothingToDo):
-                        claimed = ended
             finally:
                 served.executing = False
         if isinstance(claimed, LeaseHeld):
@@ -150,9 +149,11 @@ class DialogWorker:
                 async with asyncio.timeout(claimed.seconds + 0.005):
                     await served.rung.wait()
         elif isinstance(claimed, NothingToDo):
-            # Bells that were rung before the claim are done: either it found nothing, or nothing was left at the
-            # end of the run. What was rung since is looked at next.
             await self._queue.acknowledge(rung)
+            ended = claimed
+        if isinstance(ended, NothingToDo):
+            # Bells that were rung before the claim are done: either it found nothing, or nothing was left at the
+            # end of the run, which acknowledged them. What was rung since is looked at next.
             served.bells = [bell for bell in served.bells if bell not in rung]
 
     async def _leave_to_others(self, conversation_id: str, served: _Served) -> None:

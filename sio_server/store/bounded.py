@@ -12,11 +12,11 @@ from typing import Any
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
-from redis.exceptions import ExecAbortError, ResponseError, WatchError
+from redis.exceptions import ExecAbortError, NoScriptError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.store.failures import explain
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, REPEATS, LoadedScript, Pipelined
 from sio_server.store.redis_py import encode
 from sio_server.store.wire import pack
 
@@ -27,6 +27,7 @@ _WRITES = frozenset({"SET", "HSET", "ZADD", "XADD", "HDEL", "ZREM", "DEL", "INCR
 _READ_BY_REDIS_PY = frozenset({NEVER_DECODE, EMPTY_RESPONSE})
 
 ScriptCall = tuple[Sequence[str], Sequence[str | int]]  # keys and arguments
+BytesCall = tuple[LoadedScript, Sequence[str], Sequence[str | bytes | int]]
 
 
 class BoundedRedis(Redis):
@@ -40,10 +41,10 @@ class BoundedRedis(Redis):
     answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
     demoted = False  # the server has said that it is a replica, and nothing was written since
 
-    def __init__(self, url: str, pool: ConnectionPool) -> None:
+    def __init__(self, url: str, pool: ConnectionPool, pipelined: Pipelined | None = None) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
-        self.pipelined = Pipelined(url)
+        self.pipelined = pipelined or Pipelined(url)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         name = args[0]
@@ -92,6 +93,21 @@ class BoundedRedis(Redis):
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
+        return replies
+
+    async def run_together(self, calls: Sequence[BytesCall]) -> list[Any]:
+        """Run scripts in this order, in one write; errors are values. All are repeated if one was not known."""
+        packed = b"".join([_pack_call(*call) for call in calls])
+        for repeats in range(REPEATS + 1):
+            reply = self.pipelined.call(packed, len(calls))
+            replies: list[Any] = await (reply if len(calls) > 1 else _as_values(reply))
+            if repeats == REPEATS or not any(isinstance(one, NoScriptError) for one in replies):
+                break
+            for load in {script.load for script, _, _ in calls}:
+                await self.pipelined.call(load)
+        for one in replies:
+            if isinstance(one, ResponseError):
+                self._note_error(one)
         return replies
 
     @contextmanager
@@ -230,5 +246,5 @@ def _pack(args: tuple[Any, ...]) -> bytes:
         return pack(tuple(map(encode, args)))  # DataError says what cannot be sent
 
 
-def _pack_call(script: LoadedScript, keys: Sequence[str], args: Sequence[str | int]) -> bytes:
+def _pack_call(script: LoadedScript, keys: Sequence[str], args: Sequence[str | bytes | int]) -> bytes:
     return pack(("EVALSHA", script.sha, len(keys), *keys, *args))

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.failures import explain
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, RETRIES
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, RETRIES, PipelinedBytes, PipelinedReader
 from sio_server.store.redis_py import AT_ONCE, CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, our_kind
 
 _Client = TypeVar("_Client", bound=Redis)
@@ -74,8 +74,32 @@ def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
     return with_our_connections(BoundedRedis(url, pool))
 
 
+def connect_bytes(url: str) -> BoundedRedis:
+    """A client whose replies are `bytes`, for values of any size (`PipelinedBytes`); commands may be repeated."""
+    return with_our_connections(BoundedRedis(url, _spare_pool(url, decode_responses=False), PipelinedBytes(url)))
+
+
+def connect_reader(url: str, block_s: float) -> BoundedRedis:
+    """A client for one caller's reads that block up to `block_s` seconds: never repeated by itself."""
+    pool = _spare_pool(url, decode_responses=True)
+    return with_our_connections(BoundedRedis(url, pool, PipelinedReader(url, block_s)))
+
+
+def _spare_pool(url: str, *, decode_responses: bool) -> BlockingConnectionPool:
+    """A pool for what a shared connection is not for."""
+    return BlockingConnectionPool.from_url(
+        url,
+        decode_responses=decode_responses,
+        max_connections=4,
+        timeout=COMMAND_TIMEOUT_S,
+        **AT_ONCE,
+        socket_timeout=REPLY_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+    )
+
+
 def connect_blocking(url: str, block_s: float) -> Redis:
-    """A client for reads that block up to `block_s` seconds (run queue, trace): never repeated by itself."""
+    """A client for reads that block up to `block_s` seconds (trace): never repeated by itself."""
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,

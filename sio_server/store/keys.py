@@ -161,12 +161,15 @@ class CheckpointKeys:
         self.values = f"{tag}:checkpoint-values:{thread_id}"  # hash: namespace, channel, version -> value
         self.writes = f"{tag}:checkpoint-writes:{thread_id}"  # sorted set (all scores 0): what tasks have written
         self.threads = checkpoint_threads(number)
-        self.lease = ConversationKeys(conversation_id).lease
+        self.lease = conversation_keys(conversation_id).lease
+        # in the order in which the savers' scripts name them (`lua/_thread.lua`)
+        self.all = [self.checkpoints, self.order, self.values, self.writes, self.threads, self.lease]
 
-    @property
-    def all(self) -> list[str]:
-        """The keys in the order in which the savers' scripts name them (`lua/_thread.lua`)."""
-        return [self.checkpoints, self.order, self.values, self.writes, self.threads, self.lease]
+
+@lru_cache(maxsize=500)
+def checkpoint_keys(thread_id: str) -> CheckpointKeys:
+    """The keys of one thread of checkpoints; those of threads that are being written are made once."""
+    return CheckpointKeys(thread_id)
 
 
 class ConversationKeys:

@@ -37,9 +37,10 @@ _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 class LoadedScript:
     """A script that Redis has to know before it is called by its hash."""
 
-    __slots__ = ("load", "loads", "sha")
+    __slots__ = ("load", "loads", "sha", "source")
 
     def __init__(self, source: str) -> None:
+        self.source = source
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         self.load = pack(("SCRIPT", "LOAD", source))
         self.loads = 0  # so often it was loaded
@@ -86,6 +87,12 @@ class Pipelined:
     It belongs to the event loop in which it is used first. A command that blocks would hold up all others.
     """
 
+    decode = True  # whether replies are str, or bytes
+    errors = "strict"  # what becomes of a reply that is no UTF-8
+    command_timeout_s = COMMAND_TIMEOUT_S
+    reply_timeout_s = REPLY_TIMEOUT_S
+    retries = RETRIES
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -113,7 +120,7 @@ class Pipelined:
         if loop is not self._loop:
             self._begin_in(loop)
         now = time.monotonic()
-        call = _Call(packed, count, script, loop.create_future(), now + COMMAND_TIMEOUT_S)
+        call = _Call(packed, count, script, loop.create_future(), now + self.command_timeout_s)
         self._due.append(call)
         if self._timer is None:
             self._set_timer(now)
@@ -148,7 +155,7 @@ class Pipelined:
         self._forget()
 
     def _send(self, call: _Call, wire: Wire, now: float) -> None:
-        if wire.is_full:
+        if self._is_full(wire):
             _fail(call, RedisConnectionError("Redis does not read what it is sent"))
             return
         call.sent_at = now
@@ -156,6 +163,9 @@ class Pipelined:
             call.loads_before = call.script.loads
         self._sent.append(call)
         wire.send_packed(call.packed)
+
+    def _is_full(self, wire: Wire) -> bool:
+        return wire.is_full
 
     # Replies
 
@@ -166,7 +176,7 @@ class Pipelined:
         call = self._sent[0]
         self._replied_at = time.monotonic()
         if isinstance(reply, Exception):
-            if isinstance(reply, ReadOnlyError) and call.failures < RETRIES:
+            if isinstance(reply, ReadOnlyError) and call.failures < self.retries:
                 self._leave(reply)
                 return
             if call.loading:
@@ -197,7 +207,7 @@ class Pipelined:
         if wire is None or script is None or call.repeats == REPEATS or call.load_error or call.future.done():
             return False
         # What another caller has loaded since this call was sent is there when it comes again.
-        load = script.loads == call.loads_before and not wire.is_full
+        load = script.loads == call.loads_before and not self._is_full(wire)
         call.repeats += 1
         call.begin_replies(loading=load)
         if load:
@@ -217,7 +227,9 @@ class Pipelined:
             if self._failures:
                 await asyncio.sleep(_BACKOFF.compute(self._failures))
             try:
-                wire = await Wire.open(self._url, self._on_reply, self._on_lost)
+                wire = await Wire.open(
+                    self._url, self._on_reply, self._on_lost, decode=self.decode, errors=self.errors
+                )
             except Exception as exc:
                 self._failures += 1
                 self._waiting = self._to_be_repeated(self._waiting, exc)
@@ -254,7 +266,7 @@ class Pipelined:
             if call.future.done():
                 continue
             call.failures += 1
-            if call.failures > RETRIES or not isinstance(error, _PASSING):
+            if call.failures > self.retries or not isinstance(error, _PASSING):
                 _fail(call, error)
                 continue
             call.begin_replies(loading=False)
@@ -265,11 +277,11 @@ class Pipelined:
 
     def _set_timer(self, now: float) -> None:
         # No limit that is set later ends before this: whatever is sent later has REPLY_TIMEOUT_S at least.
-        end = now + REPLY_TIMEOUT_S
+        end = now + self.reply_timeout_s
         if self._due:
             end = min(end, self._due[0].deadline)
         if self._sent:
-            end = min(end, self._silent_since() + REPLY_TIMEOUT_S)
+            end = min(end, self._silent_since() + self.reply_timeout_s)
         self._call_at(now, end)
 
     def _call_at(self, now: float, at: float) -> None:
@@ -288,11 +300,37 @@ class Pipelined:
             self._call_at(now, now + _SOON_S)
             return
         while due and (due[0].deadline <= now or due[0].future.done()):
-            _fail(due.popleft(), RedisTimeoutError(f"no answer within {COMMAND_TIMEOUT_S:g} s"))
-        if self._sent and self._silent_since() + REPLY_TIMEOUT_S <= now:
-            self._leave(RedisTimeoutError(f"no reply within {REPLY_TIMEOUT_S:g} s"))
+            _fail(due.popleft(), RedisTimeoutError(f"no answer within {self.command_timeout_s:g} s"))
+        if self._sent and self._silent_since() + self.reply_timeout_s <= now:
+            self._leave(RedisTimeoutError(f"no reply within {self.reply_timeout_s:g} s"))
         if due or self._sent:
             self._set_timer(now)
+
+
+class PipelinedBytes(Pipelined):
+    """One whose replies are bytes, for values of any size: it waits longer, tries more often, and refuses nothing.
+
+    As each caller waits for its replies, no more is unwritten than the callers have to write at one time.
+    """
+
+    decode = False
+    command_timeout_s = 8.0
+    reply_timeout_s = 2.0
+    retries = 6
+
+    def _is_full(self, wire: Wire) -> bool:
+        return False
+
+
+class PipelinedReader(Pipelined):
+    """One whose commands block for up to `block_s` seconds, one after another. None of them is repeated."""
+
+    errors = "replace"  # what anyone has written must not break the connection
+    retries = 0
+
+    def __init__(self, url: str, block_s: float) -> None:
+        super().__init__(url)
+        self.command_timeout_s = self.reply_timeout_s = block_s + 2.0
 
 
 def _finish(call: _Call, reply: Any) -> None:

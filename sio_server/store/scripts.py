@@ -73,7 +73,7 @@ class Reply(dict[str, Any]):
 class ScriptCall:
     """A script that someone else runs, in a pipeline with commands of its own."""
 
-    source: str
+    script: LoadedScript
     keys: Sequence[str]
     args: Sequence[str | int]
 
@@ -101,10 +101,10 @@ class Scripts:
 
     def call_later(self, name: str, conversation_id: str, **arguments: Argument) -> ScriptCall:
         """A call of a script on one conversation; not of one that runs once, or carries out a request."""
-        file, _ = self._script(name)
+        file, script = self._script(name)
         if file.once or file.request:
             raise TypeError(f"{file.name}.lua needs a key for each call")
-        return ScriptCall(file.source, conversation_keys(conversation_id).all(), _in_order(file, arguments))
+        return ScriptCall(script, conversation_keys(conversation_id).all(), _in_order(file, arguments))
 
     async def conversations(
         self, name: str, calls: Sequence[tuple[str, Mapping[str, Argument]]]

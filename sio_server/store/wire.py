@@ -48,7 +48,7 @@ class Wire(asyncio.Protocol):
     It is used in the event loop in which it was opened. What the callbacks raise closes the connection.
     """
 
-    def __init__(self, on_reply: OnReply, on_lost: OnLost, *, decode: bool = True) -> None:
+    def __init__(self, on_reply: OnReply, on_lost: OnLost, *, decode: bool = True, errors: str = "strict") -> None:
         self._on_reply = on_reply
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -56,6 +56,7 @@ class Wire(asyncio.Protocol):
             protocolError=RedisConnectionError,
             replyError=parse_error,
             encoding="utf-8" if decode else None,
+            errors=errors,
             notEnoughData=_NOTHING_YET,
         )
         self._out: list[bytes] = []
@@ -63,13 +64,18 @@ class Wire(asyncio.Protocol):
         self._ended = self._loop.create_future()
 
     @classmethod
-    async def open(cls, url: str, on_reply: OnReply, on_lost: OnLost, *, decode: bool = True) -> Wire:
-        """Connect. Raises what redis-py raises: ConnectionError, TimeoutError and AuthenticationError of it."""
+    async def open(
+        cls, url: str, on_reply: OnReply, on_lost: OnLost, *, decode: bool = True, errors: str = "strict"
+    ) -> Wire:
+        """Connect. Raises what redis-py raises: ConnectionError, TimeoutError and AuthenticationError of it.
+
+        `errors`: what becomes of a reply that is no UTF-8, as `bytes.decode` takes it.
+        """
         pool = ConnectionPool.from_url(
             url, **AT_ONCE, socket_timeout=REPLY_TIMEOUT_S, socket_connect_timeout=CONNECT_TIMEOUT_S
         )
         connection = our_kind(pool.connection_class)(**pool.connection_kwargs)
-        wire = cls(on_reply, on_lost, decode=decode)
+        wire = cls(on_reply, on_lost, decode=decode, errors=errors)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
             wire._take_over(connection)

@@ -15,10 +15,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.config import get_stream_writer
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
+from langgraph.types import Command, Send
 from redis import exceptions as redis_errors
 
-from sio_server.conversation.runs import Batch, ClaimedRun, Runs
+from sio_server.conversation.runs import Batch, ClaimedRun, Runs, Unwritten
 from sio_server.dialog import outcome
+from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.savers.operations import Operation, Put
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.streaming import RunStream
@@ -343,7 +345,7 @@ async def test_a_run_does_not_continue_from_a_checkpoint_that_was_sent_with_it_a
     dropped: list[Any] = []
 
     async def drop(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
-        if then is not None:
+        if then is not None and operations:
             dropped.append(operations)
         return await write(saver, [] if then is not None else operations, then)
 
@@ -374,4 +376,123 @@ async def test_a_turn_of_one_step_reads_its_state_once_and_writes_it_twice(dialo
     await dialogs.ended_with(conversation, await dialogs.send(conversation))
     calls.clear()
     await dialogs.ended_with(conversation, await dialogs.send(conversation))
-    assert calls == ["get", "Put then", "Put"]
+    # Its end may follow the last write on the same connection, before the reply to that.
+    assert calls in (written := ["get", "Put then", "Put"], [*written, " then"])
+
+
+class NotingEnds(Runs):
+    """Tells which ends of runs were refused since a checkpoint was missing."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.refused = asyncio.Event()
+
+    async def finish_run(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().finish_run(*args, **options)
+        except Unwritten:
+            self.refused.set()
+            raise
+
+
+@pytest.mark.parametrize("lost", [None, redis_errors.ConnectionError("away"), ValueError("a bug")], ids=repr)
+async def test_a_run_does_not_end_before_the_last_checkpoint_of_its_graph_is_in_redis(dialogs, monkeypatch, lost):
+    write = PlainRedisSaver.write_together
+    ran: list[str] = []
+    made: list[NotingEnds] = []
+    late: list[bool] = []
+
+    async def work(state: MessagesState) -> Any:
+        ran.append(heard(state))
+        return said("done")
+
+    async def write_late(saver: PlainRedisSaver, operations: Sequence[Operation], then: Any = None) -> Any:
+        if ran and operations and then is None and not late:
+            late.append(True)
+            await asyncio.wait_for(made[0].refused.wait(), 5)
+            if lost is not None:
+                raise lost
+        return await write(saver, operations, then)
+
+    def make_runs(*args: Any) -> Runs:
+        made.append(NotingEnds(*args))
+        return made[0]
+
+    monkeypatch.setattr(PlainRedisSaver, "write_together", write_late)
+    await dialogs.serve(graph_of(work), make_runs=make_runs)
+    conversation = await dialogs.conversation()
+    answer = await dialogs.ended_with(conversation, run_id := await dialogs.send(conversation, "go"))
+    attempts = 1 if lost is None else 2  # its node had not ended: the checkpoint says so
+    assert (answer.text, answer.data["attempt"], ran) == ("done", attempts, ["go"] * attempts)
+    assert made[0].refused.is_set()
+    record = await dialogs.record(conversation, run_id)
+    assert record["failures"] == str(int(isinstance(lost, ValueError)))
+    latest = await (await dialogs.store()).saver.aget_tuple({"configurable": {"thread_id": record["thread"]}})
+    assert [str(message.text) for message in latest.checkpoint["channel_values"]["messages"]] == ["go", "done"]
+
+
+def shapes() -> dict[str, StateGraph[Any]]:
+    """Graphs that lead from node to node in each of LangGraph's ways, each with `last` as its last node."""
+
+    async def step(state: MessagesState) -> Any:
+        return {}
+
+    async def last(state: MessagesState) -> Any:
+        return said("done")
+
+    def graph(*nodes: tuple[str, Any]) -> StateGraph[Any]:
+        builder = StateGraph(MessagesState)
+        for name, function in (*nodes, ("last", last)):
+            builder.add_node(name, function, defer=name == "last" and nodes[-1][0] == "slow")
+        builder.add_edge(START, nodes[0][0])
+        return builder
+
+    async def goto(state: MessagesState) -> Any:
+        return Command(goto="last")
+
+    async def send(state: MessagesState) -> Any:
+        return Command(goto=[Send("last", state)])
+
+    edge = graph(("step", step)).add_edge("step", "last")
+    condition = graph(("step", step))
+    condition.add_conditional_edges("step", lambda state: "last", ["last"])
+    sends = graph(("step", step))
+    sends.add_conditional_edges("step", lambda state: [Send("last", state)], ["last"])
+    deferred = graph(("step", step), ("quick", step), ("slow", step))
+    for source, target in (("step", "quick"), ("step", "slow"), ("quick", "last"), ("slow", "last")):
+        deferred.add_edge(source, target)
+    joined = graph(("step", step), ("one", step), ("other", step))
+    joined.add_edge("step", "one").add_edge("step", "other").add_edge(["one", "other"], "last")
+    return {
+        "edge": edge,
+        "condition": condition,
+        "goto": graph(("step", goto)),
+        "send": graph(("step", send)),
+        "sends": sends,
+        "deferred": deferred,
+        "joined": joined,
+    }
+
+
+@pytest.mark.parametrize("shape", list(shapes()))
+async def test_no_node_begins_before_the_checkpoint_of_the_step_before_is_in_redis(dialogs, monkeypatch, shape):
+    steps: list[int] = []
+    sent: list[int] = []
+    put, send_last = AttemptSaver.aput, AttemptSaver._send_last
+
+    async def noted_put(saver: AttemptSaver, config: Any, checkpoint: Any, metadata: Any, versions: Any) -> Any:
+        steps.append(metadata["step"])
+        return await put(saver, config, checkpoint, metadata, versions)
+
+    async def noted_last(saver: AttemptSaver, operation: Put) -> None:
+        sent.append(operation.metadata["step"])
+        await send_last(saver, operation)
+
+    monkeypatch.setattr(AttemptSaver, "aput", noted_put)
+    monkeypatch.setattr(AttemptSaver, "_send_last", noted_last)
+    await dialogs.serve(shapes()[shape])
+    conversation = await dialogs.conversation()
+    answer = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert answer.text == "done"
+    assert len(steps) >= 4
+    assert sent == [max(steps)], "the last is the only one that is not waited for"

@@ -19,8 +19,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sio_server.local.proxy import Proxy
 from sio_server.store import pipelined, wire
 from sio_server.store.bounded import BoundedRedis
-from sio_server.store.connection import connect
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript
+from sio_server.store.connection import connect, connect_bytes, connect_reader
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, PipelinedBytes
 from tests.waiting import poll, within
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -36,11 +36,13 @@ async def shared_client(lone_redis) -> AsyncIterator[BoundedRedis]:
 
 
 @asynccontextmanager
-async def proxied(lone_redis: Any) -> AsyncIterator[tuple[BoundedRedis, Proxy]]:
+async def proxied(
+    lone_redis: Any, make: Callable[[str], BoundedRedis] = connect
+) -> AsyncIterator[tuple[BoundedRedis, Proxy]]:
     """A client with a proxy between it and its Redis."""
     proxy = Proxy([("127.0.0.1", lone_redis.redis_port)])
     await proxy.start()
-    client = connect(f"redis://127.0.0.1:{proxy.port}/0")
+    client = make(f"redis://127.0.0.1:{proxy.port}/0")
     try:
         yield client, proxy
     finally:
@@ -222,7 +224,7 @@ async def test_no_caller_waits_longer_than_its_time_when_redis_hangs(lone_redis)
 
 async def test_no_caller_waits_longer_than_its_time_on_a_busy_node(lone_redis, monkeypatch):
     """A turn of the loop that is longer than the tolerance for late timers makes each of them late."""
-    monkeypatch.setattr(pipelined, "COMMAND_TIMEOUT_S", 0.4)
+    monkeypatch.setattr(pipelined.Pipelined, "command_timeout_s", 0.4)
     loop = asyncio.get_running_loop()
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
@@ -268,9 +270,10 @@ async def test_a_redis_that_does_not_read_is_sent_no_more_than_the_limit(monkeyp
 async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lone_redis):
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
+        left = client.pipelined._wire
         proxy.down.blackhole = True
         asked = asyncio.ensure_future(client.echo("late"))
-        await poll(lambda: client.pipelined._wire is None or asked.done(), every=0.005)
+        await poll(lambda: client.pipelined._wire is not left or asked.done(), every=0.005)
         proxy.down.blackhole = False
         assert await asked == "late"
 
@@ -349,3 +352,69 @@ async def test_a_client_belongs_to_one_event_loop(lone_redis):
     with pytest.raises(RuntimeError, match="another event loop"):
         await asyncio.to_thread(asyncio.run, use())
     await client.aclose()
+
+
+async def test_scripts_that_are_sent_together_are_carried_out_in_order_though_redis_has_forgotten_them(
+    shared, new_id
+):
+    push = LoadedScript("return redis.call('APPEND', KEYS[1], ARGV[1])")
+    read = LoadedScript("return redis.call('GET', KEYS[1])")
+    refuse = LoadedScript("return redis.error_reply('NO')")
+    await shared.script_flush()
+    # When one is not known, all are run again: what they do has to be the same once or twice.
+    replies = await shared.run_together([(read, [new_id], []), (refuse, [], []), (push, [new_id], ["a"])])
+    assert (replies[0], str(replies[1]), replies[2]) == (None, "NO", 1)
+    assert await shared.run_together([(push, [new_id], ["b"]), (read, [new_id], [])]) == [2, "ab"]
+    assert await shared.run_together([(read, [new_id], [])]) == ["ab"]
+
+
+# Values that are bytes, of any size
+
+
+async def test_values_of_any_size_and_any_bytes_share_a_connection_and_none_is_refused(
+    lone_redis, monkeypatch, new_id
+):
+    monkeypatch.setattr(wire, "MAX_UNWRITTEN_BYTES", 1_000)
+    client = connect_bytes(lone_redis.redis_url)
+    values = [bytes([255, number]) * 1_000_000 for number in range(5)]
+    await asyncio.gather(*(client.set(f"{new_id}:{n}", value) for n, value in enumerate(values)))
+    assert await asyncio.gather(*(client.get(f"{new_id}:{n}") for n in range(5))) == values
+    await client.delete(*(f"{new_id}:{n}" for n in range(5)))
+    await client.aclose()
+
+
+async def test_a_write_of_bytes_survives_a_redis_that_closes_several_connections(lone_redis, new_id):
+    async with proxied(lone_redis, connect_bytes) as (client, proxy):
+        await client.ping()
+        asked = asyncio.ensure_future(client.hset(new_id, "a", b"\xff"))
+        for _ in range(PipelinedBytes.retries):
+            proxy.down.cut(0)
+            await poll(lambda: proxy.down._cut is None or asked.done(), every=0.001)
+        await asked
+        assert await client.hgetall(new_id) == {b"a": b"\xff"}
+
+
+# Reads that block
+
+
+async def test_a_read_that_blocks_is_never_repeated_and_the_next_one_is_served(lone_redis, new_id):
+    async with proxied(lone_redis, partial(connect_reader, block_s=5.0)) as (client, proxy):
+        await client.xadd(new_id, {"a": b"\xff"})
+        before = (await client.info("commandstats")).get("cmdstat_xread", {}).get("calls", 0)
+        reading = asyncio.ensure_future(client.xread({new_id: "$"}, block=5_000))
+        async with connect(lone_redis.redis_url) as other:
+            await poll(partial(is_blocked, other), every=0.005)
+        proxy.down.cut(0)
+        async with connect(lone_redis.redis_url) as other:
+            await other.xadd(new_id, {"a": "lost with its connection"})
+        with pytest.raises(RedisConnectionError):
+            await reading
+        reply: Any = await client.xread({new_id: "0"}, block=5_000)
+        ((_, found),) = reply
+        assert [fields["a"] for _, fields in found] == ["\ufffd", "lost with its connection"]
+        assert (await client.info("commandstats"))["cmdstat_xread"]["calls"] == before + 2
+
+
+async def is_blocked(client: BoundedRedis) -> bool:
+    """Whether a client of this Redis waits in a command that blocks."""
+    return bool((await client.info("clients"))["blocked_clients"])

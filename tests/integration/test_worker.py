@@ -39,7 +39,7 @@ class Quick:
         self._runs = runs
         self.executed: asyncio.Queue[ClaimedRun] = asyncio.Queue()
 
-    async def execute(self, run: ClaimedRun) -> bool:
+    async def execute(self, run: ClaimedRun, bells: Sequence[str]) -> bool:
         await self._runs.finish_run(run, RunStatus.ANSWERED, {"text": "done"}, threads_kept=1)
         self.executed.put_nowait(run)
         return False
@@ -296,6 +296,45 @@ async def test_a_run_is_handed_over_when_what_its_finished_nodes_have_written_is
     await dialogs.serve(graph_of(work), node="n2")
     answer = await dialogs.ended_with(conversation, run_id)
     assert (answer.data["attempt"], ran) == (2, ["work"])
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_the_step_that_ends_a_run_acknowledges_its_bells_unless_another_run_waits(dialogs, more):
+    conversation = await dialogs.conversation()
+    await dialogs.send(conversation)
+    stream = ConversationKeys(conversation).runs
+    await dialogs.redis.xgroup_create(stream, WORKERS, id="0")
+    await dialogs.redis.xreadgroup(WORKERS, "n1", {stream: ">"})
+    bells = [bell.message_id for bell in await rung(dialogs, conversation)]
+    runs = dialogs.runs()
+    claimed = await runs.claim_run(conversation)
+    assert isinstance(claimed, ClaimedRun)
+    for number in range(more):
+        await dialogs.send(conversation, str(number))
+    for _ in range(2):  # the reply of the first may be lost
+        finished = await runs.finish_run(claimed, RunStatus.ANSWERED, {}, threads_kept=1, bells=bells)
+        assert finished.idle == (not more)
+        pending = await dialogs.redis.xpending(stream, WORKERS)
+        assert (pending["pending"], len(await rung(dialogs, conversation))) == ((1, 2) if more else (0, 0))
+
+
+async def test_a_run_that_ends_leaves_no_bell_and_needs_no_step_for_it(dialogs):
+    acknowledged: list[Bell] = []
+
+    class Noting(RunQueue):
+        async def acknowledge(self, bells: Iterable[Bell]) -> None:
+            acknowledged.extend(bells)
+
+    runs = dialogs.runs()
+    attempts = dialogs.attempts(graph_of(quick_answer), await dialogs.store(), runs)
+    queue = Noting(dialogs.redis, dialogs.redis_url, "n1")
+    worker = DialogWorker(run_records=runs, queue=queue, attempts=attempts, concurrency=4)
+    worker.start()
+    conversation = await dialogs.conversation()
+    await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    assert await rung(dialogs, conversation) == []
+    await worker.drain(0.0)
+    assert acknowledged == []
 
 
 async def test_the_bell_of_a_run_that_is_handed_over_is_rung_once(dialogs):

@@ -5,20 +5,36 @@
 --   asked           interrupts that the run asks: {id, the graph's own id, its form or '' (JSON)} of each (JSON array)
 --   moves           1 if the conversation's state is that of the run from now on, unless it has failed
 --   attempt, last   what it has said and reported last (JSON array): {batch, parts, heads, reports} as for `add_written`
--- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); or stale.
+--   bells           the messages of the run queue that the executor has (JSON array of ids): acknowledged if no other run
+--                   of the conversation is unfinished
+--   checkpoints, written  a thread of the plain saver (its key) and its latest checkpoint, sent just before this on the same
+--                   connection: it has to be there. Or ''
+-- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); stale; or unwritten.
 -- Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
 local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
-  attempt, last = unpack(ARGV)
+  attempt, last, bells, checkpoints, written = unpack(ARGV)
 local record = run_prefix .. run_id
+
+local function finished()
+  local left = redis.call('ZCARD', unfinished)
+  local rung = left == 0 and cjson.decode(bells) or {}
+  if #rung > 0 then
+    redis.call('XACK', runs, WORKERS, unpack(rung))
+    redis.call('XDEL', runs, unpack(rung))
+  end
+  return {'ok', 'retired', redis.call('SMEMBERS', retired), 'unfinished', left}
+end
+
 if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
     return {'stale'}
   end
-  return {'ok', 'retired', redis.call('SMEMBERS', retired), 'unfinished', redis.call('ZCARD', unfinished)}
+  return finished()
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
+if checkpoints ~= '' and redis.call('HGET', checkpoints, '') ~= written then return {'unwritten'} end
 -- The final entry says it all, so nothing about these may keep it back. The first may have come already.
 for _, batch in ipairs(cjson.decode(last)) do pcall(add_batch, run_id, attempt, unpack(batch)) end
 local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)
@@ -40,4 +56,4 @@ for _, old in ipairs(redis.call('LRANGE', threads, threads_kept, -1)) do
     redis.call('SADD', retired, old)
   end
 end
-return {'ok', 'retired', redis.call('SMEMBERS', retired), 'unfinished', redis.call('ZCARD', unfinished)}
+return finished()

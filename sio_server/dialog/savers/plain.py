@@ -23,18 +23,18 @@ from langgraph.checkpoint.base import (
     writes_sort_key,
 )
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 from redis.exceptions import NoScriptError
 
 from sio_server.dialog.savers.errors import StaleOwner
 from sio_server.dialog.savers.operations import Operation, Put, Writes
 from sio_server.dialog.savers.pruning import Header, can_be_resumed, needed_fields
 from sio_server.dialog.savers.serializer import StateSerializer
-from sio_server.store.keys import PARTITIONS, CheckpointKeys, checkpoint_threads
+from sio_server.store.bounded import BoundedRedis, BytesCall
+from sio_server.store.keys import PARTITIONS, checkpoint_keys, checkpoint_threads
+from sio_server.store.pipelined import LoadedScript
 from sio_server.store.scripts import ScriptCall
 
 FENCING_TOKEN = "fencing_token"  # the key in `config["configurable"]`
-_Command = tuple[AsyncScript, Sequence[str], Sequence[Any]]  # with keys and arguments
 READ_AT_ONCE = 20  # checkpoints, with their values, in one reply while listing
 
 
@@ -52,7 +52,6 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         if redis.get_encoder().decode_responses:  # type: ignore[no-untyped-call]
             raise ValueError("checkpoints are bytes: use a client with decode_responses=False")
         self._redis = redis
-        self._scripts: dict[str, AsyncScript] = {}
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that the config names, or the latest of its namespace. One round trip."""
@@ -124,13 +123,10 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         Each is done or not done. `then` is run whatever became of them: it has to check what it depends on.
         Fenced: raises StaleOwner, but not with `then`, whose own reply says so.
         """
-        calls = [self._prepared(operation) for operation in operations]
-        commands: list[_Command] = [
-            (self._script(name), CheckpointKeys(thread_id).all, args) for name, thread_id, *args in calls
-        ]
+        calls = [_call(*self._prepared(operation)) for operation in operations]
         if then is not None:
-            commands.append((self._redis.register_script(then.source), then.keys, then.args))
-        replies = await self._pipelined(commands)
+            calls.append((then.script, then.keys, then.args))
+        replies = await self._run_together(calls)
         last = replies.pop() if then is not None else None
         for operation, reply in zip(operations, replies, strict=True):
             if isinstance(reply, Exception):
@@ -149,9 +145,8 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
 
     async def adelete_threads(self, thread_ids: Sequence[str]) -> None:
         """Delete all that these threads have, in one round trip."""
-        script = self._script("delete")
-        commands = [(script, CheckpointKeys(thread_id).all, [thread_id]) for thread_id in thread_ids]
-        for reply in await self._pipelined(commands) if commands else ():
+        calls = [_call("delete", thread_id, thread_id) for thread_id in thread_ids]
+        for reply in await self._run_together(calls) if calls else ():
             if isinstance(reply, Exception):
                 raise reply
 
@@ -219,28 +214,26 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
 
     async def _run(self, name: str, thread_id: str, *args: str | bytes | int) -> Any:
         """Run a script on a thread. Raises StaleOwner."""
-        reply = await self._script(name)(keys=CheckpointKeys(thread_id).all, args=args)
+        (reply,) = await self._run_together([_call(name, thread_id, *args)])
+        if isinstance(reply, Exception):
+            raise reply
         if reply == b"stale":
             raise StaleOwner
         return reply
 
-    async def _pipelined(self, commands: Sequence[_Command]) -> list[Any]:
-        """The replies to scripts that are sent together, errors among them."""
+    async def _run_together(self, calls: Sequence[BytesCall]) -> list[Any]:
+        """The replies to scripts that are sent together, errors among them; they may be repeated."""
+        if isinstance(self._redis, BoundedRedis):
+            return await self._redis.run_together(calls)
         while True:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for script, keys, args in commands:
+                for script, keys, args in calls:
                     pipe.evalsha(script.sha, len(keys), *keys, *args)
                 replies: list[Any] = await pipe.execute(raise_on_error=False)
             if not any(isinstance(reply, NoScriptError) for reply in replies):
                 return replies
-            # Each has the same effect once or twice.
-            for script in {script.sha: script for script, _, _ in commands}.values():
-                await self._redis.script_load(script.script)
-
-    def _script(self, name: str) -> AsyncScript:
-        if name not in self._scripts:
-            self._scripts[name] = self._redis.register_script(_source("_thread") + _source(name))
-        return self._scripts[name]
+            for script in {script.sha: script for script, _, _ in calls}.values():
+                await self._redis.script_load(script.source)
 
     def _prepared(self, operation: Operation, *, whole: bool = False) -> tuple[Any, ...]:
         """The script that writes it, its thread and arguments. `whole`: with values that are stored already."""
@@ -328,7 +321,16 @@ def _text(reply: Any) -> Any:
     return reply.decode() if isinstance(reply, bytes) else reply
 
 
+def _call(name: str, thread_id: str, *args: str | bytes | int) -> BytesCall:
+    """A script on a thread."""
+    return _script(name), checkpoint_keys(thread_id).all, args
+
+
 @cache
+def _script(name: str) -> LoadedScript:
+    return LoadedScript(_source("_thread") + _source(name))
+
+
 def _source(name: str) -> str:
     return (resources.files(__package__ + ".lua") / f"{name}.lua").read_text(encoding="utf-8")
 
