@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,9 @@ class Tokens:
     ) -> None:
         """`claims`: the names of those that graphs are told."""
         self._secret = secret
+        # As the library takes it: it would look at the form of a string again for each token.
+        key = {"kty": "oct", "alg": ALGORITHM, "k": urlsafe_b64encode(secret.encode()).decode().rstrip("=")}
+        self._key = jwt.PyJWK.from_dict(key)
         self._audience = audience
         self._now = now
         self._told_claims = claims
@@ -95,7 +99,7 @@ class Tokens:
         # The list of algorithms is fixed here: a token's own header must not choose ("none").
         claims: dict[str, Any] = jwt.decode(
             token,
-            self._secret,
+            self._key,
             algorithms=[ALGORITHM],
             audience=self._audience,
             options={  # type: ignore[arg-type]
