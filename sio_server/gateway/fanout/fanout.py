@@ -195,7 +195,7 @@ class Fanout:
     def _on_delivered(self, conversation_id: str, followed: Followed, entry: EntryHead, count: int) -> None:
         """An entry has been delivered to `count` sessions."""
         followed.handed_ts = entry.ts
-        self._metrics.deliveries.inc(count)
+        self._metrics.deliveries += count
         if self._trace.on and count:
             self._trace_delivered(conversation_id, entry.seq, followed)
         if entry.type == EntryType.MEMBER_LEFT:
@@ -296,7 +296,7 @@ class Fanout:
         result = room_result(conversation_id, room_view.view, page, Verdict.RESUMED, reason, after)
         count = self._rooms.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_SYNCED, result)
         self._metrics.gap_entries.inc(len(page.entries))
-        self._metrics.deliveries.inc(count * len(page.entries))
+        self._metrics.deliveries += count * len(page.entries)
         if self._trace.on and count:
             for seq, _ in page.entries:
                 self._trace_delivered(conversation_id, seq, followed)
