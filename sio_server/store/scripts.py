@@ -65,8 +65,9 @@ class Reply(dict[str, Any]):
     __slots__ = ("repeated", "status")
 
     def __init__(self, flat: Sequence[Any]) -> None:
-        super().__init__(zip(flat[1::2], flat[2::2], strict=True))
-        self.status = str(flat[0])
+        parts = iter(flat)
+        self.status = str(next(parts))
+        super().__init__(zip(parts, parts, strict=True))
         self.repeated = self.pop("repeated", None) is not None
 
 
@@ -209,8 +210,10 @@ class Scripts:
 def _in_order(file: ScriptFile, arguments: Mapping[str, Argument]) -> list[str | int]:
     if len(arguments) != len(file.arguments):
         raise TypeError(f"{file.name}.lua takes {file.arguments}, not {tuple(arguments)}")
-    values = [arguments[name] for name in file.arguments]
-    return [value if type(value) is str else _to_redis(value) for value in values]
+    return [
+        value if type(value := arguments[name]) is str else _to_redis(value)  # most are texts
+        for name in file.arguments
+    ]
 
 
 def _to_redis(value: Argument) -> str | int:
