@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _IN_FLIGHT_LIMIT = 10_000
 
 
@@ -83,18 +83,18 @@ class Latency:
 
     def __init__(self, name: str, documentation: str) -> None:
         self._family = name, documentation
-        self._counts = [0] * (len(_BUCKETS) + 1)
+        self._counts = [0] * (len(BUCKETS) + 1)
         self._sum = 0.0
         self._created = time.time()
 
     def observe(self, seconds: float) -> None:
         """Count one."""
-        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
         self._sum += seconds
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """For the registry."""
-        bounds = [*map(floatToGoString, (*_BUCKETS, float("inf")))]
+        bounds = [*map(floatToGoString, (*BUCKETS, float("inf")))]
         buckets = list(zip(bounds, accumulate(self._counts), strict=True))
         family = HistogramMetricFamily(*self._family, buckets=buckets, sum_value=self._sum)
         family.add_sample(self._family[0] + "_created", {}, self._created)
