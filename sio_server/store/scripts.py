@@ -179,7 +179,7 @@ class Scripts:
         kept_at: str,
         before: Sequence[Command] = (),
     ) -> Reply:
-        file, script = self._script(name)
+        file, script = self._loaded.get(name) or self._script(name)
         # The id of a call is unique and no secret.
         args, call_id = _in_order(file, arguments), f"{random.getrandbits(48):012x}"
         if file.once:

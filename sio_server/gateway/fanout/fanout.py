@@ -146,7 +146,10 @@ class Fanout:
             return
         if entry is not None:
             self._metrics.append_returned(conversation_id, entry.seq)
-        self._carry_out(conversation_id, followed, followed.stream.on_event(event))
+        step = followed.stream.on_event(event)
+        self._deliver_events(conversation_id, followed, step)
+        if step.read:
+            self._start_reading(conversation_id, followed, followed.handed)
 
     def on_new_epoch(self, conversation_id: str, epoch: str) -> None:
         """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
@@ -180,11 +183,6 @@ class Fanout:
     async def close(self) -> None:
         """Stop reading."""
         await end_tasks(self._tasks)
-
-    def _carry_out(self, conversation_id: str, followed: Followed, step: Step) -> None:
-        self._deliver_events(conversation_id, followed, step)
-        if step.read:
-            self._start_reading(conversation_id, followed, followed.handed)
 
     def _deliver_events(self, conversation_id: str, followed: Followed, step: Step) -> None:
         for event in step.events:

@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
             if not self._ended:
                 self.put_event = self._hold_event if self._task is not None else self._write
         if self._inbox and self._task is None and not self._unread:
-            self._start_handling()
+            self._start_handling(self._next_of_inbox(self._inbox))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.gone = True
@@ -260,15 +260,15 @@ class Connection(asyncio.Protocol):
             self._pinged_at = 0.0
             self._judge(content)
             return
+        if self._task is None and not self._inbox and not self._unread:
+            self._start_handling(content)
+            return
         inbox = self._inbox
         if inbox is None:
             inbox = self._inbox = deque()
         inbox.append(content)
         self._inbox_bytes += len(content)
-        if self._task is not None:
-            self._pause_or_resume_reading()
-        elif not self._unread:
-            self._start_handling()
+        self._pause_or_resume_reading()
 
     def _on_close(self, content: bytearray) -> None:
         """The client closes, or answers our close."""
@@ -286,24 +286,32 @@ class Connection(asyncio.Protocol):
 
     # Packets of the client, one after the other
 
-    def _start_handling(self) -> None:
-        self._task = asyncio.create_task(self._handle_all(), name="connection")
+    def _start_handling(self, content: bytearray) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._handle_all(content), name="connection")
         if not self._paused:
             self.put_event = self._hold_event
 
-    async def _handle_all(self) -> None:
+    def _next_of_inbox(self, inbox: deque[bytearray]) -> bytearray:
+        content = inbox.popleft()
+        self._inbox_bytes -= len(content)
+        return content
+
+    async def _handle_all(self, content: bytearray) -> None:
+        """Handle a packet, and those that come meanwhile."""
         try:
-            while (inbox := self._inbox) and not self._ended and not self._unread:
-                content = inbox.popleft()
-                self._inbox_bytes -= len(content)
+            while not self._ended:
                 try:
                     await self._handle(content)
                 except Exception:
                     log.exception("a packet of a client could not be handled")
                 if self._frames is not None:
                     self._read_frames()
-                if self._inbox:
-                    await asyncio.sleep(0)  # one buffer may hold many, and then nothing else would yield
+                if not self._inbox:
+                    return
+                await asyncio.sleep(0)  # one buffer may hold many, and then nothing else would yield
+                if not self._inbox or self._unread:
+                    return
+                content = self._next_of_inbox(self._inbox)
         finally:
             self._task = None
             if not self._paused and not self._ended:
@@ -311,7 +319,8 @@ class Connection(asyncio.Protocol):
                 self.put_event = self._write
             if not self._inbox:
                 self._inbox = None
-            self._pause_or_resume_reading()
+            if not self._reading:
+                self._pause_or_resume_reading()
             if self.gone and self.sid is not None:
                 self._task = asyncio.create_task(self._end_session(), name="connection")
 
