@@ -102,10 +102,11 @@ class Notebook(BoundedRedis):
         keys: Sequence[str],
         args: Sequence[str | int],
         before: Sequence[Sequence[str]] = (),
+        first_keys: tuple[str, ...] = (),
     ) -> Any:
         """Run it as ever."""
-        self.noted = (script, keys, args)
-        return await super().run_script(script, keys, args, before)
+        self.noted = (script, [*first_keys, *keys], args)
+        return await super().run_script(script, keys, args, before, first_keys)
 
 
 async def rooms_in(redis: BoundedRedis, log: ConversationLog) -> list[str]:

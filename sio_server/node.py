@@ -41,7 +41,7 @@ DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets ar
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
 STOP_S = 8.0  # for everything else that a stopping node does, beyond DRAIN_GRACE
 STEP_S = 2.0  # for one step of that
-GARBAGE_AFTER = 5_000  # new objects, until young ones are collected
+GARBAGE_AFTER = 50_000  # new objects, until young ones are collected
 LAST_S = 2.0  # after which the process ends, whatever a graph's thread is doing
 
 

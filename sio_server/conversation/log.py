@@ -17,7 +17,7 @@ from sio_server.conversation.quotas import Allowances, Quotas
 from sio_server.conversation.view import RoomView, View, get_room_view, get_view, to_view
 from sio_server.protocol.errors import Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES
-from sio_server.protocol.mention import mentioned_people, mentions
+from sio_server.protocol.mention import may_mention, mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
 from sio_server.store.scripts import Reply, Request, Scripts
 from sio_server.trace.contract import TraceKind
@@ -104,22 +104,24 @@ class ConversationLog:
         body = b"[%b,%b]" % (b"null" if edits is None else b"%d" % edits, text_json)
         edit = "" if edits is None else f',"edits":{edits}'
         said = f'"request_id":{orjson.dumps(request_id).decode()},"text":{text_json.decode()}{edit}'
-        mentioned = mentions(text)
+        names, people = (mentions(text), mentioned_people(text)) if may_mention(text) else ([], "")
         reply = await self._allowances.write(
             "append",
             conversation_id,
             author.user_id,
-            request=Request(author.user_id, request_id, hashlib.sha1(body, usedforsecurity=False).hexdigest()),
-            data=f'{{"role":"user",{author.to_members()},{said}}}',
-            after=after,
-            run_id=run_id,
-            mentioned=f" {' '.join(mentioned)} " if mentioned else None,
-            people=mentioned_people(text),
-            edits=edits,
-            by=author.to_json(),
-            person=author.to_person(),
-            session_id=author.session_id,
-            seen=f"{handed.epoch} {handed.seq} {handed.ts}" if handed else None,
+            Request(author.user_id, request_id, hashlib.sha1(body, usedforsecurity=False).hexdigest()),
+            {
+                "data": f'{{"role":"user",{author.to_members()},{said}}}',
+                "after": after or "",
+                "run_id": run_id,
+                "mentioned": f" {' '.join(names)} " if names else "",
+                "people": people,
+                "edits": "" if edits is None else edits,
+                "by": author.to_json(),
+                "person": author.to_person(),
+                "session_id": author.session_id,
+                "seen": f"{handed.epoch} {handed.seq} {handed.ts}" if handed else "",
+            },
         )
         ack: dict[str, Any] = orjson.loads(reply["ack"])
         new = not reply.repeated

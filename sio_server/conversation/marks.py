@@ -58,10 +58,8 @@ class Marks:
             "save_draft",
             conversation_id,
             by.user_id,
-            request=request or Request.unrepeated(by.user_id),
-            device_id=by.device_id,
-            session_id=by.session_id,
-            text=to_json(text),
+            request or Request.unrepeated(by.user_id),
+            {"device_id": by.device_id, "session_id": by.session_id, "text": to_json(text)},
         )
         return int(reply["rev"])
 

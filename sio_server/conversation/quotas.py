@@ -36,14 +36,18 @@ class Allowances:
     def __init__(self, scripts: Scripts, quotas: Quotas) -> None:
         self._scripts = scripts
         self._quotas = quotas
+        self._quota = str(quotas.bytes or "")
 
     async def write(
-        self, name: str, conversation_id: str, user_id: str, *, request: Request, **arguments: Argument
+        self, name: str, conversation_id: str, user_id: str, request: Request, arguments: dict[str, Argument]
     ) -> Reply:
-        """Run a script that writes for a user, and reserve what it needs. Raises Refused with `quota_exceeded`."""
-        arguments |= {"user_id": user_id, "quota": self._quotas.bytes or None}
+        """Run a script that writes for a user, and reserve what it needs. Raises Refused with `quota_exceeded`.
+
+        `arguments`: of the script, without the user and the quota.
+        """
+        arguments["user_id"], arguments["quota"] = user_id, self._quota
         for _ in range(3):  # others of the user's requests may have used what was granted
-            reply = await self._scripts.conversation(name, conversation_id, request, **arguments)
+            reply = await self._scripts.run(name, conversation_id, request, arguments)
             if reply.status != "grant_needed":
                 return reply
             await self._grant(conversation_id, user_id, int(reply["wanted"]))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.utils import floatToGoString
 
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _IN_FLIGHT_LIMIT = 10_000
 
 
@@ -19,14 +23,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.sessions = Gauge("roomgraph_sessions", "Live sessions on this node", registry=self.registry)
-        self.sends = Counter(
-            "roomgraph_sends", "Messages sent to this node, by outcome", ["outcome"], registry=self.registry
-        )
-        self.new_sends = self.sends.labels("new")
-        self.repeated_sends = self.sends.labels("repeated")
-        self.deliveries = Counter(
-            "roomgraph_deliveries", "Entries sent to sessions of this node", registry=self.registry
-        )
+        self.sends = Counts(new=0, repeated=0)  # by outcome
+        self.deliveries = 0
         self.gap_entries = Counter(
             "roomgraph_gap_entries",
             "Entries read from the log because the bus had lost them",
@@ -35,15 +33,12 @@ class Metrics:
         self.runs = Counter(
             "roomgraph_runs", "Runs ended by this node, by status", ["status"], registry=self.registry
         )
-        self.append_latency = Histogram(
-            "roomgraph_append_seconds", "From request to log", buckets=_BUCKETS, registry=self.registry
+        self.append_latency = Latency("roomgraph_append_seconds", "From request to log")
+        self.fanout_latency = Latency(
+            "roomgraph_fanout_seconds", "From append by this node to the writes to its sessions, over the bus"
         )
-        self.fanout_latency = Histogram(
-            "roomgraph_fanout_seconds",
-            "From append by this node to the writes to its sessions, over the bus",
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
+        for collector in (_Traffic(self), self.append_latency, self.fanout_latency):
+            self.registry.register(collector)
         self.drops = Counter(
             "roomgraph_drops", "Connections that the node ended, by reason", ["reason"], registry=self.registry
         )
@@ -79,8 +74,58 @@ class Metrics:
             self.fanout_latency.observe(time.monotonic() - began)
 
 
+# What every message adds to is counted in plain numbers, in one event loop, and given to the library when it is
+# scraped: the library's own counters take a lock each time.
+
+
+class Latency:
+    """A histogram of durations in seconds."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._family = name, documentation
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._sum = 0.0
+        self._created = time.time()
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """For the registry."""
+        bounds = [*map(floatToGoString, (*BUCKETS, float("inf")))]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        family = HistogramMetricFamily(*self._family, buckets=buckets, sum_value=self._sum)
+        family.add_sample(self._family[0] + "_created", {}, self._created)
+        yield family
+
+
+class _Traffic:
+    """The counters of messages."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._created = time.time()
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """For the registry."""
+        sends = CounterMetricFamily(
+            "roomgraph_sends", "Messages sent to this node, by outcome", labels=["outcome"]
+        )
+        for outcome, count in self._metrics.sends.items():
+            sends.add_metric([outcome], count, self._created)
+        yield sends
+        yield CounterMetricFamily(
+            "roomgraph_deliveries",
+            "Entries sent to sessions of this node",
+            value=self._metrics.deliveries,
+            created=self._created,
+        )
+
+
 class _BusMessages:
-    """Reads a count when it is asked for, so that a message costs no call of the library."""
+    """Reads a count when it is asked for."""
 
     def __init__(self, messages: Callable[[], int]) -> None:
         self._messages = messages

@@ -19,14 +19,13 @@ def mentions(text: str) -> list[str]:
     `agent` always means the agent; so does the name of the conversation's graph, such as `concierge`. Full-width
     forms (`＠ａｇｅｎｔ`, as Chinese and Japanese keyboards write them) count as the ASCII ones, by NFKC.
     """
-    if not _has_sign(text):
-        return []
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_PUNCTUATION))
     return list(dict.fromkeys(name.lower() for name in _MENTION.findall(text)))
 
 
-def _has_sign(text: str) -> bool:
+def may_mention(text: str) -> bool:
+    """Whether a text has the sign at all: most have not, and need not be searched."""
     return "@" in text or (not text.isascii() and any(sign in text for sign in _SIGNS))
 
 
@@ -39,8 +38,6 @@ _MAX_PERSON = 200
 
 def mentioned_people(text: str) -> str:
     """Whom a text mentions, as it is kept beside its entry: " name name ", in lower case, or ""."""
-    if not _has_sign(text):
-        return ""
     named = (found.rstrip(_ENDING)[:_MAX_PERSON].lower() for found in _PERSON.findall(text))
     people = list(dict.fromkeys(named))[:_MAX_PEOPLE]
     return f" {' '.join(people)} " if people else ""

@@ -7,6 +7,7 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
@@ -61,12 +62,14 @@ class BoundedRedis(Redis):
         keys: Sequence[str],
         args: Sequence[str | int],
         before: Sequence[Sequence[str]] = (),
+        first_keys: tuple[str, ...] = (),
     ) -> Any:
         """Run a script, which is loaded when Redis does not know it. Returns its reply as Redis sends it.
 
-        The commands `before` are sent before it in the same write; they may be carried out twice.
+        The commands `before` are sent before it in the same write; they may be carried out twice. `first_keys`
+        come before `keys`; many calls have the same ones, which are packed once.
         """
-        call = _pack_call(script, keys, args)
+        call = _pack_call(script, keys, args, first_keys)
         try:
             if before:
                 packed = b"".join([*(pack(tuple(command)) for command in before), call])
@@ -246,5 +249,21 @@ def _pack(args: tuple[Any, ...]) -> bytes:
         return pack(tuple(map(encode, args)))  # DataError says what cannot be sent
 
 
-def _pack_call(script: LoadedScript, keys: Sequence[str], args: Sequence[str | bytes | int]) -> bytes:
-    return pack(("EVALSHA", script.sha, len(keys), *keys, *args))
+def _pack_call(
+    script: LoadedScript, keys: Sequence[str], args: Sequence[str | bytes | int], first_keys: tuple[str, ...] = ()
+) -> bytes:
+    if not first_keys:
+        return pack(("EVALSHA", script.sha, len(keys), *keys, *args))
+    begin = _begin(script.sha, len(first_keys) + len(keys), first_keys)
+    count = 3 + len(first_keys) + len(keys) + len(args)
+    return b"*%d\r\n%b%b" % (count, begin, _parts(pack((*keys, *args))))
+
+
+@lru_cache(maxsize=2000)
+def _begin(sha: str, key_count: int, first_keys: tuple[str, ...]) -> bytes:
+    return _parts(pack(("EVALSHA", sha, key_count, *first_keys)))
+
+
+def _parts(packed: bytes) -> bytes:
+    """A packed command without the count of its parts."""
+    return packed[packed.index(b"\n") + 1 :]

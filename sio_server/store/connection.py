@@ -113,11 +113,19 @@ def connect_blocking(url: str, block_s: float) -> Redis:
     return with_our_connections(Redis.from_pool(pool))
 
 
+REDIS_ERRORS = (RedisError, OSError, TimeoutError)
+
+
+def to_unavailable(error: Exception) -> Unavailable:
+    """One of REDIS_ERRORS as ours: the outcome is unknown, and the same request may be sent again."""
+    failure = explain(error)
+    return Unavailable(failure.message, failure.code)
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Turn Redis' errors into ours: the outcome is unknown, and the same request may be sent again."""
+    """Turn Redis' errors into ours."""
     try:
         yield
-    except (RedisError, OSError, TimeoutError) as exc:
-        failure = explain(exc)
-        raise Unavailable(failure.message, failure.code) from exc
+    except REDIS_ERRORS as exc:
+        raise to_unavailable(exc) from exc

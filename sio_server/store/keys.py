@@ -218,9 +218,9 @@ class ConversationKeys:
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
 
-    def all(self) -> list[str]:
+    def all(self) -> tuple[str, ...]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
-        return list(self._in_order)
+        return self._in_order
 
     @cached_property
     def _in_order(self) -> tuple[str, ...]:

@@ -49,10 +49,14 @@ class LoadedScript:
 class _Call:
     """One command, or several that are sent together, and the future of the reply or of the list of replies."""
 
-    __slots__ = (
-        *("packed", "count", "script", "future", "deadline", "sent_at"),
-        *("failures", "repeats", "loads_before", "loading", "load_error", "unknown", "replies"),
-    )
+    # What most calls leave as it is.
+    failures = 0
+    repeats = 0  # because Redis did not know the script
+    loads_before = 0  # so often had the script been loaded when the call was sent
+    loading = False  # the first reply is that of SCRIPT LOAD
+    load_error: Exception | None = None
+    unknown = False  # Redis did not know the script
+    replies: list[Any] | None = None  # of several commands
 
     def __init__(
         self, packed: bytes, count: int, script: LoadedScript | None, future: asyncio.Future[Any], deadline: float
@@ -63,17 +67,10 @@ class _Call:
         self.future = future
         self.deadline = deadline
         self.sent_at = 0.0
-        self.failures = 0
-        self.repeats = 0  # because Redis did not know the script
-        self.loads_before = 0  # so often had the script been loaded when the call was sent
-        self.begin_replies(loading=False)
 
-    def begin_replies(self, *, loading: bool) -> None:
+    def begin_again(self, *, loading: bool) -> None:
         """None of the replies has come; the first is that of SCRIPT LOAD when `loading`."""
-        self.loading = loading
-        self.load_error: Exception | None = None
-        self.unknown = False  # Redis did not know the script
-        self.replies: list[Any] = []
+        self.loading, self.load_error, self.unknown, self.replies = loading, None, False, None
 
 
 class Pipelined:
@@ -189,6 +186,8 @@ class Pipelined:
             call.loading = False
             return
         if call.count > 1:
+            if call.replies is None:
+                call.replies = []
             call.replies.append(reply)
             if len(call.replies) < call.count:
                 return
@@ -209,7 +208,7 @@ class Pipelined:
         # What another caller has loaded since this call was sent is there when it comes again.
         load = script.loads == call.loads_before and not self._is_full(wire)
         call.repeats += 1
-        call.begin_replies(loading=load)
+        call.begin_again(loading=load)
         if load:
             script.loads += 1
             wire.send_packed(script.load)
@@ -269,7 +268,7 @@ class Pipelined:
             if call.failures > self.retries or not isinstance(error, _PASSING):
                 _fail(call, error)
                 continue
-            call.begin_replies(loading=False)
+            call.begin_again(loading=False)
             repeated.append(call)
         return repeated
 

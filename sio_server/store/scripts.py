@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import random
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from sio_server.protocol.errors import Refused
 from sio_server.store.bounded import BoundedRedis
-from sio_server.store.connection import redis_errors
+from sio_server.store.connection import REDIS_ERRORS, redis_errors, to_unavailable
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import conversation_keys, user_call, user_keys, user_request
 from sio_server.store.pipelined import LoadedScript
@@ -40,8 +40,7 @@ Command = tuple[str, ...]  # one that is plain Redis, such as ("HSET", key, fiel
 Argument = str | int | bool | list[Any] | dict[str, Any] | None
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A request of a client that changes something: the same one again has the same result.
 
     `digest`: of the body, 40 hexadecimal digits. Scripts that include `request` take it.
@@ -63,9 +62,12 @@ class Reply(dict[str, Any]):
     `repeated`: a request of a client was carried out before, and this is the first reply.
     """
 
+    __slots__ = ("repeated", "status")
+
     def __init__(self, flat: Sequence[Any]) -> None:
-        super().__init__(zip(flat[1::2], flat[2::2], strict=True))
-        self.status = str(flat[0])
+        parts = iter(flat)
+        self.status = str(next(parts))
+        super().__init__(zip(parts, parts, strict=True))
         self.repeated = self.pop("repeated", None) is not None
 
 
@@ -91,13 +93,19 @@ class Scripts:
         self.redis = redis
         self._loaded: dict[str, tuple[ScriptFile, LoadedScript]] = {}
 
-    async def conversation(
+    def conversation(
         self, name: str, conversation_id: str, request: Request | None = None, /, **arguments: Argument
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """Run a script on one conversation."""
+        return self.run(name, conversation_id, request, arguments)
+
+    def run(
+        self, name: str, conversation_id: str, request: Request | None, arguments: Mapping[str, Argument]
+    ) -> Coroutine[Any, Any, Reply]:
+        """The same with the arguments in a mapping."""
         keys = conversation_keys(conversation_id)
         kept_at = keys.request(request.user_id, request.request_id) if request else ""
-        return await self._run(name, keys.all(), keys.call, arguments, request, kept_at)
+        return self._run(name, keys.all(), [], keys.call, arguments, request, kept_at)
 
     def call_later(self, name: str, conversation_id: str, **arguments: Argument) -> ScriptCall:
         """A call of a script on one conversation; not of one that runs once, or carries out a request."""
@@ -133,16 +141,16 @@ class Scripts:
         kept_at = user_request(user_id, request.request_id) if request else ""
         keys = user_keys(user_id)
         return await self._run(
-            name, keys, lambda call_id: user_call(user_id, call_id), arguments, request, kept_at, before
+            name, (), keys, lambda call_id: user_call(user_id, call_id), arguments, request, kept_at, before
         )
 
-    async def plain(self, name: str, keys: list[str], **arguments: Argument) -> Reply:
+    async def plain(self, name: str, keys: Sequence[str], **arguments: Argument) -> Reply:
         """Run a script on these keys."""
         file, script = self._script(name)
         with redis_errors():
             return Reply(await self.redis.run_script(script, keys, _in_order(file, arguments)))
 
-    async def many(self, name: str, calls: Sequence[tuple[list[str], Mapping[str, Argument]]]) -> list[Reply]:
+    async def many(self, name: str, calls: Sequence[tuple[Sequence[str], Mapping[str, Argument]]]) -> list[Reply]:
         """Run a script many times in one round trip, each time on keys (and with arguments) of its own.
 
         Raises Unavailable when one of them failed: the others may have been carried out.
@@ -163,6 +171,7 @@ class Scripts:
     async def _run(
         self,
         name: str,
+        first_keys: tuple[str, ...],
         keys: list[str],
         call_key: Callable[[str], str],
         arguments: Mapping[str, Argument],
@@ -170,7 +179,7 @@ class Scripts:
         kept_at: str,
         before: Sequence[Command] = (),
     ) -> Reply:
-        file, script = self._script(name)
+        file, script = self._loaded.get(name) or self._script(name)
         # The id of a call is unique and no secret.
         args, call_id = _in_order(file, arguments), f"{random.getrandbits(48):012x}"
         if file.once:
@@ -180,8 +189,10 @@ class Scripts:
         if request is not None:
             keys.append(kept_at)
             args += [f"{request.user_id} {request.request_id}", request.digest, call_id]
-        with redis_errors():
-            reply = Reply(await self.redis.run_script(script, keys, args, before))
+        try:
+            reply = Reply(await self.redis.run_script(script, keys, args, before, first_keys))
+        except REDIS_ERRORS as exc:
+            raise to_unavailable(exc) from exc
         if reply.status in _REFUSALS:
             # A script that refuses may name `details`: one JSON object.
             details = json.loads(reply["details"]) if reply.get("details") else None
@@ -199,7 +210,10 @@ class Scripts:
 def _in_order(file: ScriptFile, arguments: Mapping[str, Argument]) -> list[str | int]:
     if len(arguments) != len(file.arguments):
         raise TypeError(f"{file.name}.lua takes {file.arguments}, not {tuple(arguments)}")
-    return [_to_redis(arguments[name]) for name in file.arguments]
+    return [
+        value if type(value := arguments[name]) is str else _to_redis(value)  # most are texts
+        for name in file.arguments
+    ]
 
 
 def _to_redis(value: Argument) -> str | int:

@@ -268,7 +268,7 @@ async def test_what_a_guest_has_expires_after_the_last_session_and_not_before(pl
         assert await place.redis.exists(key_of(place.ann.user_id))
 
 
-def own_keys(conversation_id: str) -> list[str]:
+def own_keys(conversation_id: str) -> tuple[str, ...]:
     return ConversationKeys(conversation_id).all()[:-3]
 
 

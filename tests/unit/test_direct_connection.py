@@ -12,14 +12,16 @@ import pytest
 from multidict import CIMultiDict
 
 from sio_server.gateway.transport.client_connection import FAULT_NOTICE_S
+from sio_server.gateway.transport.close_codes import CloseCode
 from sio_server.gateway.transport.direct import connection as connection_module
 from sio_server.gateway.transport.direct.client_frames import close_frame, text_frame
 from sio_server.gateway.transport.direct.connection import INBOX_FRAMES, Connection
+from sio_server.gateway.transport.direct.held import HELD_BYTES, HELD_S, Held
 from sio_server.gateway.transport.direct.opening import Opening
 from sio_server.gateway.transport.direct.wheel import Wheel
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import PING_TIMEOUT_S
-from sio_server.gateway.transport.inbound import InboundLimits
+from sio_server.gateway.transport.inbound import Fault, InboundLimits
 from sio_server.gateway.transport.outbound_limits import MAX_ANSWER_BYTES, MAX_EVENT_BYTES, STALL_S
 from tests.faults.raw_websocket import PING, frame
 
@@ -81,6 +83,7 @@ class Server:
     def __init__(self) -> None:
         self.eio = SimpleNamespace(limits=SimpleNamespace(inbound=InboundLimits()))
         self.watchdog = Wheel(lambda eio_sid: None)
+        self.held = Held()
         self.namespace = self
         self.drops: list[DropReason] = []
         self.faults: list[int] = []
@@ -207,6 +210,54 @@ async def test_the_events_of_a_client_are_handled_one_after_the_other(parts: Par
     await settled()
     assert server.handled == [1, 2, 3]
     assert transport.taken == [text_frame(b'43%d["done"]' % number) for number in (1, 2, 3)]
+
+
+async def test_events_are_written_with_the_answer_that_is_awaited_and_before_it(parts: Parts) -> None:
+    connection, transport, server = parts
+    server.answer = asyncio.get_running_loop().create_future()
+    connection.data_received(event(1))
+    await settled()
+    connection.put_event(text_frame(b"one"))
+    connection.put_event(text_frame(b"two"))
+    assert transport.taken == []
+    server.answer.set_result("done")
+    await settled()
+    assert transport.taken == [text_frame(b"one") + text_frame(b"two") + text_frame(b'431["done"]')]
+    connection.put_event(text_frame(b"three"))
+    assert transport.taken[1:] == [text_frame(b"three")]
+
+
+async def test_events_wait_for_no_answer_that_does_not_come_soon_nor_in_any_number(parts: Parts) -> None:
+    connection, transport, server = parts
+    server.answer = asyncio.get_running_loop().create_future()
+    connection.data_received(event(1))
+    connection.put_event(text_frame(b"one"))
+    assert transport.taken == []
+    await asyncio.sleep(HELD_S)
+    await settled()
+    assert transport.taken == [text_frame(b"one")]
+    for _ in range(3):
+        connection.put_event(b"x" * (HELD_BYTES // 2))
+    assert list(map(len, transport.taken[1:])) == [HELD_BYTES // 2 * 3]
+    connection.put_event(text_frame(b"last"))
+    connection.fail(Fault(CloseCode.PROTOCOL_ERROR, "wrong"))
+    assert transport.taken[2:] == [text_frame(b"last"), close_frame(CloseCode.PROTOCOL_ERROR, "wrong")]
+
+
+async def test_what_waits_for_an_answer_waits_behind_nothing_when_the_client_stops_reading(parts: Parts) -> None:
+    connection, transport, server = parts
+    server.answer = asyncio.get_running_loop().create_future()
+    connection.data_received(event(1))
+    await settled()
+    connection.put_event(text_frame(b"one"))
+    transport.open = False
+    connection.put_event(b"x" * (HELD_BYTES + 1))  # with this the transport has enough
+    connection.put_event(text_frame(b"two"))
+    server.answer.set_result("done")
+    await settled()
+    transport.drain()
+    sent = b"".join(transport.taken)
+    assert sent == text_frame(b"one") + b"x" * (HELD_BYTES + 1) + text_frame(b"two") + text_frame(b'431["done"]')
 
 
 async def test_a_client_is_not_read_from_while_many_of_its_events_wait(parts: Parts) -> None:

@@ -146,7 +146,10 @@ class Fanout:
             return
         if entry is not None:
             self._metrics.append_returned(conversation_id, entry.seq)
-        self._carry_out(conversation_id, followed, followed.stream.on_event(event))
+        step = followed.stream.on_event(event)
+        self._deliver_events(conversation_id, followed, step)
+        if step.read:
+            self._start_reading(conversation_id, followed, followed.handed)
 
     def on_new_epoch(self, conversation_id: str, epoch: str) -> None:
         """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
@@ -181,11 +184,6 @@ class Fanout:
         """Stop reading."""
         await end_tasks(self._tasks)
 
-    def _carry_out(self, conversation_id: str, followed: Followed, step: Step) -> None:
-        self._deliver_events(conversation_id, followed, step)
-        if step.read:
-            self._start_reading(conversation_id, followed, followed.handed)
-
     def _deliver_events(self, conversation_id: str, followed: Followed, step: Step) -> None:
         for event in step.events:
             count = self._rooms.deliver_frame(conversation_room(conversation_id), event.frame)
@@ -195,7 +193,7 @@ class Fanout:
     def _on_delivered(self, conversation_id: str, followed: Followed, entry: EntryHead, count: int) -> None:
         """An entry has been delivered to `count` sessions."""
         followed.handed_ts = entry.ts
-        self._metrics.deliveries.inc(count)
+        self._metrics.deliveries += count
         if self._trace.on and count:
             self._trace_delivered(conversation_id, entry.seq, followed)
         if entry.type == EntryType.MEMBER_LEFT:
@@ -296,7 +294,7 @@ class Fanout:
         result = room_result(conversation_id, room_view.view, page, Verdict.RESUMED, reason, after)
         count = self._rooms.deliver(conversation_room(conversation_id), ServerEvent.CONVERSATION_SYNCED, result)
         self._metrics.gap_entries.inc(len(page.entries))
-        self._metrics.deliveries.inc(count * len(page.entries))
+        self._metrics.deliveries += count * len(page.entries)
         if self._trace.on and count:
             for seq, _ in page.entries:
                 self._trace_delivered(conversation_id, seq, followed)

@@ -41,10 +41,10 @@ class MessageRequests:
                 handed=self._fanout.handed(request.conversation_id),
             )
         except RoomgraphError as exc:
-            self._metrics.sends.labels(exc.code).inc()
+            self._metrics.sends[exc.code] += 1
             raise
         self._metrics.append_latency.observe(time.monotonic() - began)
-        (self._metrics.new_sends if new else self._metrics.repeated_sends).inc()
+        self._metrics.sends["new" if new else "repeated"] += 1
         if new and self._fanout.follows(session.sid, request.conversation_id):
             # The entry may have come over the bus before the ack.
             if self._fanout.has_delivered(request.conversation_id, ack["seq"]):

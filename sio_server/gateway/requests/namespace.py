@@ -78,7 +78,11 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         self._sessions = sessions
         self._limits = limits
         self._fanout = fanout
-        self._handlers = handlers
+        # What each event takes: its name, the check of its payload, and its handler.
+        self._routes = {
+            str(event): (event, REQUESTS[event].__pydantic_validator__.validate_python, handler)
+            for event, handler in handlers.items()
+        }
 
     async def on_connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         """Begin the session; a refusal carries an error object."""
@@ -107,7 +111,20 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             return await super().trigger_event(event, *args)
         sid, payload = args[0], args[1:]
         try:
-            return {"ok": True, **await self._handle(sid, event, payload)}
+            if (route := self._routes.get(event)) is None:
+                raise Refused(ErrorCode.UNKNOWN_EVENT, "there is no such event")
+            known, validate, handler = route
+            session = self._sessions.get(sid)
+            if session is None:
+                raise Unavailable("the session has ended; connect again")
+            self._limits.spend_event(known, session.user_id, items_in(known, payload[0] if payload else None))
+            if len(payload) != 1:
+                raise Refused(ErrorCode.INVALID_PAYLOAD, "the payload: should be one object")
+            try:
+                request = validate(payload[0])
+            except ValidationError as exc:
+                raise explain(exc) from None
+            return {"ok": True, **await handler(session, request)}
         except RoomgraphError as exc:
             return {"ok": False, "error": exc.to_wire()}
         except BaseException as exc:
@@ -117,19 +134,3 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             log.error("an event could not be handled: event=%s", event, exc_info=exc)
             error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
             return {"ok": False, "error": error.to_wire()}
-
-    async def _handle(self, sid: str, event: str, payload: tuple[Any, ...]) -> dict[str, Any]:
-        if event not in REQUESTS:
-            raise Refused(ErrorCode.UNKNOWN_EVENT, "there is no such event")
-        known = ClientEvent(event)
-        session = self._sessions.get(sid)
-        if session is None:
-            raise Unavailable("the session has ended; connect again")
-        self._limits.spend_event(known, session.user_id, items_in(known, payload[0] if payload else None))
-        if len(payload) != 1:
-            raise Refused(ErrorCode.INVALID_PAYLOAD, "the payload: should be one object")
-        try:
-            request = REQUESTS[known].model_validate(payload[0])
-        except ValidationError as exc:
-            raise explain(exc) from None
-        return await self._handlers[known](session, request)

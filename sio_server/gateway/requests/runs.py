@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from typing import Any
 
 from sio_server.conversation.turns import Turns
@@ -12,8 +12,8 @@ from sio_server.protocol import events
 
 
 def new_run_id() -> str:
-    """An id for a run that a request may begin."""
-    return f"r-{secrets.token_hex(8)}"
+    """An id for a run that a request may begin: unique, and no secret."""
+    return f"r-{random.getrandbits(64):016x}"
 
 
 class RunRequests:

@@ -26,6 +26,7 @@ from sio_server.gateway.transport.direct.client_frames import (
     pong_frame,
     text_frame,
 )
+from sio_server.gateway.transport.direct.held import HELD_BYTES
 from sio_server.gateway.transport.direct.opening import EARLY_BYTES, Opening, Peer
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import PING_TIMEOUT_S
@@ -73,13 +74,15 @@ class Connection(asyncio.Protocol):
     `put_event(frame)` is the transport's own `write` while the client reads. When the transport has enough, frames
     wait here: events up to a limit, above which the connection is ended, and answers, which keep further requests
     from being handled. A task runs only while a packet of the client is being handled; others wait in order.
+    Meanwhile events wait for the answer, for a millisecond at most: the entry of a message comes just before its
+    ack, and a write costs more than all else that is done for either. Whatever is written takes them along.
     """
 
     __slots__ = (
         *("eio_sid", "sid", "peer", "gone", "bucket", "put_event"),
         *("_server", "_transport", "_write", "_opening", "_ended", "_goodbye", "_pinged_at"),
         *("_frames", "_inbox", "_inbox_bytes", "_inbound", "_task", "_reading"),
-        *("_queue", "_event_bytes", "_answers", "_answer_bytes", "_paused", "_stall"),
+        *("_held", "_queue", "_event_bytes", "_answers", "_answer_bytes", "_paused", "_stall"),
     )
 
     def __init__(self, server: DirectServer, transport: asyncio.Transport, opening: Opening) -> None:
@@ -103,6 +106,7 @@ class Connection(asyncio.Protocol):
         self._inbound = Inbound(server.eio.limits.inbound)
         self._task: asyncio.Task[None] | None = None  # while packets are handled
         self._reading = True
+        self._held = b""  # events that wait for the answer
         self._queue: deque[tuple[bytes, bool]] | None = None  # frames that wait, and whether they are events
         self._event_bytes = 0
         self._answers = 0
@@ -181,9 +185,9 @@ class Connection(asyncio.Protocol):
             self._queue = None
             self._server.watchdog.blocked.discard(self)
             if not self._ended:
-                self.put_event = self._write
+                self.put_event = self._hold_event if self._task is not None else self._write
         if self._inbox and self._task is None and not self._unread:
-            self._start_handling()
+            self._start_handling(self._next_of_inbox(self._inbox))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.gone = True
@@ -226,6 +230,7 @@ class Connection(asyncio.Protocol):
                     if fault is not None:
                         self.fail(fault)
                     elif opcode == PING and not self._paused and not self._ended:
+                        self.write_held()
                         self._write(pong_frame(content))
                 frames = self._frames
         except WrongFrame as exc:
@@ -255,15 +260,15 @@ class Connection(asyncio.Protocol):
             self._pinged_at = 0.0
             self._judge(content)
             return
+        if self._task is None and not self._inbox and not self._unread:
+            self._start_handling(content)
+            return
         inbox = self._inbox
         if inbox is None:
             inbox = self._inbox = deque()
         inbox.append(content)
         self._inbox_bytes += len(content)
-        if self._task is not None:
-            self._pause_or_resume_reading()
-        elif not self._unread:
-            self._start_handling()
+        self._pause_or_resume_reading()
 
     def _on_close(self, content: bytearray) -> None:
         """The client closes, or answers our close."""
@@ -271,6 +276,7 @@ class Connection(asyncio.Protocol):
             self.abort()  # close() would wait until it has read everything
             return
         if self._goodbye is None:
+            self.write_held()
             self._stop()
             code = int.from_bytes(content[:2], "big") if content else CloseCode.DONE
             self._write(close_frame(code, ""))
@@ -280,27 +286,41 @@ class Connection(asyncio.Protocol):
 
     # Packets of the client, one after the other
 
-    def _start_handling(self) -> None:
-        self._task = asyncio.create_task(self._handle_all(), name="connection")
+    def _start_handling(self, content: bytearray) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._handle_all(content), name="connection")
+        if not self._paused:
+            self.put_event = self._hold_event
 
-    async def _handle_all(self) -> None:
+    def _next_of_inbox(self, inbox: deque[bytearray]) -> bytearray:
+        content = inbox.popleft()
+        self._inbox_bytes -= len(content)
+        return content
+
+    async def _handle_all(self, content: bytearray) -> None:
+        """Handle a packet, and those that come meanwhile."""
         try:
-            while (inbox := self._inbox) and not self._ended and not self._unread:
-                content = inbox.popleft()
-                self._inbox_bytes -= len(content)
+            while not self._ended:
                 try:
                     await self._handle(content)
                 except Exception:
                     log.exception("a packet of a client could not be handled")
                 if self._frames is not None:
                     self._read_frames()
-                if self._inbox:
-                    await asyncio.sleep(0)  # one buffer may hold many, and then nothing else would yield
+                if not self._inbox:
+                    return
+                await asyncio.sleep(0)  # one buffer may hold many, and then nothing else would yield
+                if not self._inbox or self._unread:
+                    return
+                content = self._next_of_inbox(self._inbox)
         finally:
             self._task = None
+            if not self._paused and not self._ended:
+                self.write_held()
+                self.put_event = self._write
             if not self._inbox:
                 self._inbox = None
-            self._pause_or_resume_reading()
+            if not self._reading:
+                self._pause_or_resume_reading()
             if self.gone and self.sid is not None:
                 self._task = asyncio.create_task(self._end_session(), name="connection")
 
@@ -397,11 +417,26 @@ class Connection(asyncio.Protocol):
             self._queue = deque()
         self._queue.append((frame, True))
 
+    def _hold_event(self, frame: bytes) -> None:
+        if not self._held:
+            self._server.held.add(self)
+        self._held += frame
+        if len(self._held) > HELD_BYTES:
+            self.write_held()
+
+    def write_held(self) -> None:
+        """Write the events that wait for an answer."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._write(held)
+
     def put(self, frame: bytes) -> None:
         """Send an answer, or another frame that is no event."""
         if self._ended:
             return
         if not self._paused:
+            if self._held:
+                frame, self._held = self._held + frame, b""
             self._write(frame)
             return
         self._answers += 1
@@ -441,6 +476,7 @@ class Connection(asyncio.Protocol):
         """Handle nothing more of the client, and accept nothing more for it."""
         self._ended = True
         self.put_event = _accept_nothing
+        self._held = b""
         self._frames = None
         if self._inbox is not None:
             self._inbox.clear()
@@ -459,6 +495,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         if self._ended:
             return
+        self.write_held()
         self._stop()
         self._queue = None
         self._server.on_fault(self, fault)

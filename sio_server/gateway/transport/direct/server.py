@@ -13,6 +13,7 @@ from sio_server.gateway.transport.client_connection import ClientConnection
 from sio_server.gateway.transport.direct.client_frames import text_frame
 from sio_server.gateway.transport.direct.connection import Connection
 from sio_server.gateway.transport.direct.engine import DirectEngine
+from sio_server.gateway.transport.direct.held import Held
 from sio_server.gateway.transport.direct.opening import OpeningReader
 from sio_server.gateway.transport.direct.wheel import Wheel
 from sio_server.gateway.transport.drop_reasons import DropReason
@@ -42,6 +43,7 @@ class DirectServer(SocketServer):
     ) -> None:
         super().__init__(manager, limits, on_dropped)
         self.watchdog = Wheel(self.close_without_session)
+        self.held = Held()
         self.namespace: Any = None
 
     def register_namespace(self, namespace_handler: Any) -> None:
