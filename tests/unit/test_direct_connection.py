@@ -18,6 +18,7 @@ from sio_server.gateway.transport.direct.client_frames import close_frame, text_
 from sio_server.gateway.transport.direct.connection import INBOX_FRAMES, Connection
 from sio_server.gateway.transport.direct.held import HELD_BYTES, HELD_S, Held
 from sio_server.gateway.transport.direct.opening import Opening
+from sio_server.gateway.transport.direct.outbound import HIGH_WATER_BYTES
 from sio_server.gateway.transport.direct.wheel import Wheel
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import PING_TIMEOUT_S
@@ -44,9 +45,9 @@ class Transport:
         if self.open:
             self.taken.append(data)
         else:
-            was_full = self.get_write_buffer_size() > connection_module.HIGH_WATER_BYTES
+            was_full = self.get_write_buffer_size() > HIGH_WATER_BYTES
             self.held.append(data)
-            if not was_full and self.get_write_buffer_size() > connection_module.HIGH_WATER_BYTES:
+            if not was_full and self.get_write_buffer_size() > HIGH_WATER_BYTES:
                 self.connection.pause_writing()
 
     def drain(self) -> None:
@@ -365,7 +366,7 @@ async def test_what_is_no_ordinary_event_goes_the_librarys_way(parts: Parts, tex
 
 
 @pytest.mark.parametrize("goodbye", [frame(b"\x03\xe8", 8), frame(b"1")])
-@pytest.mark.parametrize("unread", [0, connection_module.HIGH_WATER_BYTES])
+@pytest.mark.parametrize("unread", [0, HIGH_WATER_BYTES])
 async def test_a_client_that_closes_and_reads_nothing_is_ended(
     monkeypatch: pytest.MonkeyPatch, goodbye: bytes, unread: int
 ) -> None:

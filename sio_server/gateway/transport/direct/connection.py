@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engineio.packet import Packet as EnginePacket
@@ -26,21 +25,14 @@ from sio_server.gateway.transport.direct.client_frames import (
     pong_frame,
     text_frame,
 )
-from sio_server.gateway.transport.direct.held import HELD_BYTES
 from sio_server.gateway.transport.direct.opening import EARLY_BYTES, Opening, Peer
+from sio_server.gateway.transport.direct.outbound import Outbound, accept_nothing
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import PING_TIMEOUT_S
 from sio_server.gateway.transport.frames import MAX_DEPTH
-from sio_server.gateway.transport.http_connections import UNSENT_IS_INHERITED, abort_connection, bound_unsent
+from sio_server.gateway.transport.http_connections import abort_connection
 from sio_server.gateway.transport.inbound import SMALL_FRAGMENT, Fault, Inbound
 from sio_server.gateway.transport.libraries import apply_mask
-from sio_server.gateway.transport.outbound_limits import (
-    MAX_ANSWER_BYTES,
-    MAX_ANSWERS,
-    MAX_EVENT_BYTES,
-    MIN_RATE,
-    STALL_S,
-)
 from sio_server.gateway.transport.packets import NotJson, read_json, write_json
 from sio_server.gateway.transport.socket_server import RESERVED
 from sio_server.protocol.events import MAX_FRAME_BYTES
@@ -50,8 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HIGH_WATER_BYTES = 16 * 1024  # the transport holds so much, and what comes then is counted here
-LOW_WATER_BYTES = 4 * 1024
 INBOX_FRAMES = 32  # of a client whose events wait for one that is being handled; then it is not read from
 INBOX_BYTES = 256 * 1024
 
@@ -64,40 +54,27 @@ _PONG_BYTE = ord("3")
 _COUNT_AGAIN = -1.0
 
 
-def _accept_nothing(frame: bytes) -> None:
-    """Where frames go before a connection is open, and when it has ended."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Outbound, asyncio.Protocol):
     """A websocket of the engine, which is also what python-socketio knows as the engine's socket.
 
-    `put_event(frame)` is the transport's own `write` while the client reads. When the transport has enough, frames
-    wait here: events up to a limit, above which the connection is ended, and answers, which keep further requests
-    from being handled. A task runs only while a packet of the client is being handled; others wait in order.
-    Meanwhile events wait for the answer, for a millisecond at most: the entry of a message comes just before its
-    ack, and a write costs more than all else that is done for either. Whatever is written takes them along.
+    A task runs only while a packet of the client is being handled; others wait in order.
     """
 
     __slots__ = (
-        *("eio_sid", "sid", "peer", "gone", "bucket", "put_event"),
-        *("_server", "_transport", "_write", "_opening", "_ended", "_goodbye", "_pinged_at"),
+        *("eio_sid", "sid", "peer", "gone", "bucket"),
+        *("_server", "_opening", "_goodbye", "_pinged_at"),
         *("_frames", "_inbox", "_inbox_bytes", "_inbound", "_task", "_reading"),
-        *("_held", "_queue", "_event_bytes", "_answers", "_answer_bytes", "_paused", "_stall"),
     )
 
     def __init__(self, server: DirectServer, transport: asyncio.Transport, opening: Opening) -> None:
+        super().__init__(transport, server.held)
         self.eio_sid = ""
         self.sid: str | None = None
         self.peer: Peer | None = None
         self.gone = False
         self.bucket = 0
-        self.put_event: Callable[[bytes], object] = _accept_nothing
         self._server = server
-        self._transport = transport
-        self._write: Callable[[bytes], object] = _accept_nothing
         self._opening: Opening | None = opening  # until it is answered
-        # Nothing of the client is handled, and nothing is sent to it: it is not open yet, or has ended.
-        self._ended = True
         self._goodbye: asyncio.Future[None] | None = None  # done when the client has answered, or is gone
         self._pinged_at = 0.0  # 0: the last ping was answered; _COUNT_AGAIN: its time counts from the next turn
         self._frames: ClientFrames | None = None  # while a frame is not complete, or others wait behind it
@@ -106,13 +83,6 @@ class Connection(asyncio.Protocol):
         self._inbound = Inbound(server.eio.limits.inbound)
         self._task: asyncio.Task[None] | None = None  # while packets are handled
         self._reading = True
-        self._held = b""  # events that wait for the answer
-        self._queue: deque[tuple[bytes, bool]] | None = None  # frames that wait, and whether they are events
-        self._event_bytes = 0
-        self._answers = 0
-        self._answer_bytes = 0
-        self._paused = False  # the transport takes no more at present
-        self._stall: tuple[float, int] | None = None  # since when, and how little must be left then
 
     # Opening
 
@@ -121,12 +91,8 @@ class Connection(asyncio.Protocol):
         opening, self._opening = self._opening, None
         if self.gone or opening is None:
             return False
-        self._ended = False
         self.peer = Peer(opening)
-        if not UNSENT_IS_INHERITED:
-            bound_unsent(self._transport.get_extra_info("socket"))
-        self._transport.set_write_buffer_limits(HIGH_WATER_BYTES, LOW_WATER_BYTES)
-        self._write = self.put_event = self._transport.write
+        self._begin_sending()
         answer = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Accept: {opening.accept}\r\n\r\n"
@@ -162,38 +128,16 @@ class Connection(asyncio.Protocol):
             self._frames.feed(data)
             self._read_frames()
 
-    def pause_writing(self) -> None:
-        self._paused = True
-        self._stall = None
-        if not self._ended:
-            self.put_event = self._queue_event
-        self._server.watchdog.blocked.add(self)
-
     def resume_writing(self) -> None:
-        self._paused = False
-        self._stall = None
-        queue = self._queue
-        while queue and not self._paused:
-            frame, is_event = queue.popleft()
-            if is_event:
-                self._event_bytes -= len(frame)
-            else:
-                self._answers -= 1
-                self._answer_bytes -= len(frame)
-            self._write(frame)
-        if not self._paused:
-            self._queue = None
-            self._server.watchdog.blocked.discard(self)
-            if not self._ended:
-                self.put_event = self._hold_event if self._task is not None else self._write
+        super().resume_writing()
         if self._inbox and self._task is None and not self._unread:
             self._start_handling(self._next_of_inbox(self._inbox))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.gone = True
         self._stop()
-        self._write = _accept_nothing
-        self._queue = None
+        self._forget_unsent()
+        self._write = accept_nothing
         self._opening = None
         self._server.on_closed(self)
         if self._goodbye is not None and not self._goodbye.done():
@@ -288,8 +232,7 @@ class Connection(asyncio.Protocol):
 
     def _start_handling(self, content: bytearray) -> None:
         self._task = asyncio.get_running_loop().create_task(self._handle_all(content), name="connection")
-        if not self._paused:
-            self.put_event = self._hold_event
+        self._hold_events()
 
     def _next_of_inbox(self, inbox: deque[bytearray]) -> bytearray:
         content = inbox.popleft()
@@ -314,9 +257,7 @@ class Connection(asyncio.Protocol):
                 content = self._next_of_inbox(self._inbox)
         finally:
             self._task = None
-            if not self._paused and not self._ended:
-                self.write_held()
-                self.put_event = self._write
+            self._hold_no_events()
             if not self._inbox:
                 self._inbox = None
             if not self._reading:
@@ -401,50 +342,6 @@ class Connection(asyncio.Protocol):
         finally:
             self._task = None
 
-    # Frames for the client
-
-    @property
-    def _unread(self) -> bool:
-        return self._answers > MAX_ANSWERS or self._answer_bytes > MAX_ANSWER_BYTES
-
-    def _queue_event(self, frame: bytes) -> None:
-        size = len(frame)
-        if self._event_bytes and self._event_bytes + size > MAX_EVENT_BYTES:
-            self._server.drop(self, DropReason.TOO_FAR_BEHIND)
-            return
-        self._event_bytes += size
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.append((frame, True))
-
-    def _hold_event(self, frame: bytes) -> None:
-        if not self._held:
-            self._server.held.add(self)
-        self._held += frame
-        if len(self._held) > HELD_BYTES:
-            self.write_held()
-
-    def write_held(self) -> None:
-        """Write the events that wait for an answer."""
-        if self._held:
-            held, self._held = self._held, b""
-            self._write(held)
-
-    def put(self, frame: bytes) -> None:
-        """Send an answer, or another frame that is no event."""
-        if self._ended:
-            return
-        if not self._paused:
-            if self._held:
-                frame, self._held = self._held + frame, b""
-            self._write(frame)
-            return
-        self._answers += 1
-        self._answer_bytes += len(frame)
-        if self._queue is None:
-            self._queue = deque()
-        self._queue.append((frame, False))
-
     # The wheel
 
     def on_turn(self, now: float) -> None:
@@ -461,22 +358,22 @@ class Connection(asyncio.Protocol):
             else:
                 self.fail(_SILENT)
 
-    def check_progress(self, now: float) -> None:
-        if self._ended:
-            return
-        left = self._transport.get_write_buffer_size()
-        if self._stall is None or left <= self._stall[1]:
-            self._stall = now, left - min(int(MIN_RATE * STALL_S), left // 2 + 1)
-        elif now - self._stall[0] >= STALL_S:
-            self._server.drop(self, DropReason.NOT_READING)
+    # What waits for the client
+
+    def _set_blocked(self, blocked: bool) -> None:
+        if blocked:
+            self._server.watchdog.blocked.add(self)
+        else:
+            self._server.watchdog.blocked.discard(self)
+
+    def _drop(self, reason: DropReason) -> None:
+        self._server.drop(self, reason)
 
     # The end
 
     def _stop(self) -> None:
         """Handle nothing more of the client, and accept nothing more for it."""
-        self._ended = True
-        self.put_event = _accept_nothing
-        self._held = b""
+        self._stop_sending()
         self._frames = None
         if self._inbox is not None:
             self._inbox.clear()
@@ -485,7 +382,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End the connection at once, also when the client does not read; forget what waits for it."""
         self._stop()
-        self._queue = None
+        self._forget_unsent()
         if not self.gone:
             abort_connection(self._transport)
 
@@ -497,7 +394,7 @@ class Connection(asyncio.Protocol):
             return
         self.write_held()
         self._stop()
-        self._queue = None
+        self._forget_unsent()
         self._server.on_fault(self, fault)
         with contextlib.suppress(RuntimeError):  # it is closing by itself
             self._transport.pause_reading()
