@@ -49,7 +49,7 @@ class Nodes:
     async def addresses(self) -> list[str]:
         """Where the other live nodes are reached over HTTP, as they say themselves."""
         return [
-            f"http://{described['host']}:{described['port']}"
+            f"http://{described['host']}:{described['port']}{described.get('path', '')}"
             for node_id, described in await self._described()
             if node_id != self._node_id
         ]
