@@ -43,7 +43,7 @@ class NaiveProxy:
         """One request, and then what comes, both ways: the node closes the connection after its answer."""
         with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
-            to_node, from_node = (await asyncio.open_connection("127.0.0.1", self._node))[::-1]
+            from_node, to_node = await asyncio.open_connection("127.0.0.1", self._node)
             to_node.write(self._changed(head.decode("latin-1")).encode("latin-1"))
             passing = [asyncio.create_task(_pass(*way)) for way in ((reader, to_node), (from_node, writer))]
             try:

@@ -26,7 +26,7 @@ def of_origin(origin: str, own: Iterable[str]) -> list[str]:
 
 
 def of_upgrade(headers: Mapping[str, str], version: tuple[int, int]) -> list[str]:
-    """What is missing of the opening of a websocket that has a key: proxies drop `Upgrade` unless told to pass it."""
+    """What is missing of an opening that has a key: proxies drop `Upgrade` unless they are told to pass it."""
     if "Sec-WebSocket-Key" not in headers:
         return []
     lost = [] if headers.get("Upgrade", "").lower() == "websocket" else ["Upgrade: websocket"]
