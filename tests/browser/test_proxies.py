@@ -72,7 +72,9 @@ def make_certificate(folder: Path) -> None:
     ):
         subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
     (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    sign = "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt -extfile names"
+    sign = (
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -out server.crt -extfile names"
+    )
     subprocess.run(["openssl", *sign.split()], cwd=folder, check=True, capture_output=True)
     (folder / "server.pem").write_text((folder / "server.crt").read_text() + (folder / "server.key").read_text())
 
