@@ -41,18 +41,19 @@ class NaiveProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request, and then what comes, both ways: the node closes the connection after its answer."""
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        to_node = None
+        try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HEAD_S)
             from_node, to_node = await asyncio.open_connection("127.0.0.1", self._node)
             to_node.write(self._changed(head.decode("latin-1")).encode("latin-1"))
-            passing = [asyncio.create_task(_pass(*way)) for way in ((reader, to_node), (from_node, writer))]
-            try:
-                await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in passing:
-                    task.cancel()
-                to_node.close()
-        writer.close()
+            async with asyncio.TaskGroup() as passing:
+                passing.create_task(_pass(reader, to_node))
+                passing.create_task(_pass(from_node, writer))
+        except (asyncio.IncompleteReadError, TimeoutError, OSError):
+            pass  # one of the two has gone
+        finally:
+            for end in filter(None, (writer, to_node)):
+                end.transport.abort()
 
     def _changed(self, head: str) -> str:
         first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
@@ -65,7 +66,9 @@ class NaiveProxy:
 
 
 async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    try:
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+    finally:
+        writer.close()  # which ends the other way as well

@@ -10,8 +10,12 @@ import pytest
 from roomgraph.cli.options import urls_or_fail
 from roomgraph.load.wire import Wire
 from sio_clients import ChatClient, connect_guest, guest_token
+from sio_server.cluster.nodes import Nodes
+from sio_server.cluster.peers import Peers
 from sio_server.local.cluster import LocalCluster
-from tests.conftest import NODE_SETTINGS, RawClient, free_ports
+from sio_server.store.connection import connect
+from sio_server.store.scripts import Scripts
+from tests.conftest import NODE_SETTINGS, free_ports
 
 PATH = "/team/chat"
 
@@ -66,7 +70,7 @@ async def test_a_session_is_told_the_addresses_of_the_nodes_with_the_path(
     _, token = await guest_token(cluster.urls[node], "Ann")
     opened = await (wire := Wire(lambda frame: None, lambda: None)).open(cluster.urls[node], {"token": token}, 5)
     wire.close()
-    assert opened["nodes"] == cluster.urls
+    assert sorted(opened["nodes"]) == cluster.urls
 
 
 PAGES = ("/", "/stage", "/js/main.js", "/css/base.css", "/words/en.json", "/vendor/socket.io.esm.min.js")
@@ -89,9 +93,6 @@ async def test_a_websocket_outside_of_the_path_is_refused(cluster: LocalCluster,
     async with aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
             await http.ws_connect(f"{origin_of(cluster, node)}/socket.io/?EIO=4&transport=websocket")
-    client = RawClient()
-    with pytest.raises(Exception, match=r"refused|404|Connection"):
-        await client.connect(origin_of(cluster, node), {"token": "x"})
 
 
 async def test_the_path_without_its_slash_leads_to_the_page_with_its_query(cluster: LocalCluster) -> None:
@@ -139,14 +140,9 @@ async def test_a_page_s_policy_names_the_origins_of_nodes_whose_addresses_have_a
 
 
 async def test_nodes_ask_each_other_below_the_path(cluster: LocalCluster) -> None:
-    from redis.asyncio import Redis
-
-    from sio_server.cluster.nodes import Nodes
-    from sio_server.cluster.peers import Peers
-    from sio_server.store.scripts import Scripts
-
-    async with Redis.from_url(cluster.redis_url, decode_responses=True) as redis:
-        addresses = await Nodes(redis, Scripts(redis), "nobody", {}).addresses()
+    redis = connect(cluster.redis_url)
+    addresses = await Nodes(redis, Scripts(redis), "nobody", {}).addresses()
+    await redis.aclose()
     assert sorted(addresses) == sorted(cluster.urls)
     peers = Peers(())
     peers.learn(addresses)
