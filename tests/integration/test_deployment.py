@@ -46,7 +46,7 @@ POD: dict[str, Any] = DEPLOYMENT["spec"]["template"]["spec"]
 
 def generated(folder: Path, kind: str) -> dict[str, str]:
     """The values of a config map or a secret that a kustomization makes."""
-    values = {}
+    values: dict[str, str] = {}
     for one in manifest(folder / "kustomization.yaml").get(f"{kind}Generator", ()):
         lines = [*one.get("literals", ())]
         for name in one.get("envs", ()):
