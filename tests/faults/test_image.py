@@ -1,4 +1,4 @@
-"""deploy/Dockerfile without a container engine: its steps in a Debian of debootstrap, and a node from what they made."""
+"""deploy/Dockerfile without a container engine: its steps in a minimal Debian, and a node of what they make."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def started(stage: Stage, command: list[str], **settings: str) -> list[str]:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Stage:
+def image(tmp_path: Path) -> Iterator[Stage]:
     for program in ("debootstrap", "chroot", "unshare", "npm"):
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
             pytest.skip(f"{program} is not installed: apt-get install {program}")
@@ -153,7 +154,8 @@ def image(tmp_path: Path) -> Stage:
     mounted = ["unshare", "--mount", "sh", "-c", f"mount --bind {tmp_path} {tmp_path}"]
     if subprocess.run(mounted, capture_output=True).returncode != 0:
         pytest.skip("nothing can be mounted here")
-    return build(tmp_path)
+    yield build(tmp_path)
+    shutil.rmtree(tmp_path)  # a gigabyte
 
 
 async def test_a_node_of_the_image_serves_as_a_user_without_rights_from_a_read_only_root(
@@ -182,10 +184,10 @@ async def test_a_node_of_the_image_serves_as_a_user_without_rights_from_a_read_o
 
     try:
         await poll(is_ready, "the node of the image", 60)
-        health = subprocess.run(
-            started(image, image.healthcheck[0:], PORT=str(port)), capture_output=True, text=True
-        )
-        assert health.returncode == 0, health.stderr
+        for asked, is_well in ((port, True), (free_ports(1), False)):
+            check = started(image, image.healthcheck, PORT=str(asked))
+            health = await asyncio.create_subprocess_exec(*check, stderr=asyncio.subprocess.DEVNULL)
+            assert (await health.wait() == 0) == is_well
         async with aiohttp.ClientSession() as http:
             for path in ("/", "/js/main.js", "/vendor/socket.io.esm.min.js", "/vendor/marked.esm.js"):
                 async with http.get(url + path) as response:
