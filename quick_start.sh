@@ -72,18 +72,18 @@ logged() {
   fi
 }
 
-# Python 3.11, 3.12 or 3.13
+# Python 3.11 to 3.14
 PY=""
-for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
   [ -n "$candidate" ] || continue
-  if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1; then
+  if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1; then
     PY="$candidate"
     break
   fi
 done
 if [ -z "$PY" ]; then
-  fail "Python 3.11, 3.12 or 3.13 is needed and was not found. On Debian or Ubuntu: sudo apt install python3 python3-venv; or name one: PYTHON=/path/to/python3.12 ./quick_start.sh" \
-    "需要 Python 3.11、3.12 或 3.13，但没有找到。Debian 或 Ubuntu：sudo apt install python3 python3-venv；或指定解释器：PYTHON=/path/to/python3.12 ./quick_start.sh"
+  fail "Python 3.11 to 3.14 is needed and was not found. On Debian or Ubuntu: sudo apt install python3 python3-venv; or name one: PYTHON=/path/to/python3.12 ./quick_start.sh" \
+    "需要 Python 3.11 至 3.14，但没有找到。Debian 或 Ubuntu：sudo apt install python3 python3-venv；或指定解释器：PYTHON=/path/to/python3.12 ./quick_start.sh"
 fi
 PY_VERSION="$("$PY" -c 'import platform; print(platform.python_version())')"
 if ! "$PY" -c 'import venv, ensurepip' >/dev/null 2>&1; then

@@ -34,6 +34,8 @@ class ChatClient:
     signed out, or its token expires or is revoked, the client ends: every call raises SessionEnded, or Refused
     (`token_revoked`, `token_expired`) if the event was missed.
 
+    `urls`: such as `https://chat.example.com`, or `https://www.example.com/chat` for nodes below a path.
+
     `token`: a token, or a function (or coroutine function) that returns one. It is called at the start and
     whenever its token has expired; then the client continues. An exception of it ends the client, except
     NotConnected and Unavailable, after which it is called again.

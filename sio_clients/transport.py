@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import socketio
@@ -56,7 +57,12 @@ class Transport:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._sio.connect(
-                    url, auth=auth, transports=["websocket"], wait_timeout=CONNECT_TIMEOUT_S, namespaces=["/"]
+                    url,
+                    auth=auth,
+                    transports=["websocket"],
+                    wait_timeout=CONNECT_TIMEOUT_S,
+                    namespaces=["/"],
+                    socketio_path=socket_path(url),
                 )
                 return await self._ready
         except (
@@ -153,6 +159,11 @@ class Transport:
                 answer.set_exception(ConnectionLost())
                 answer.exception()  # whoever waits gets it; if nobody waits any more, that is no error
         self._on_lost()
+
+
+def socket_path(url: str) -> str:
+    """Where a node serves its sockets: below the path of its address, which python-socketio does not look at."""
+    return f"{urlsplit(url).path.strip('/')}/socket.io"
 
 
 def _refusal(data: list[Any]) -> RoomgraphError | None:

@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 # Where `roomgraph redis` serves, unless told otherwise; not 6379, where another Redis may be at home.
@@ -16,11 +16,15 @@ DEFAULT_REDIS_PORT = 9379
 _RATE_HINT = "write off, or how many are allowed in a second, minute or hour, such as 20/second;600/minute"
 _RATE = r" *[1-9]\d{0,5} */ *(second|minute|hour) *"
 
+# A path without a / at its end, in which nothing is encoded or relative.
+_PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*"
+
 _HINTS = {
     "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0, in which "
     "characters of the password other than letters and digits are percent-encoded",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
+    "BASE_PATH": "write the path below which this server is reached, beginning with /, such as /chat, or nothing",
     "NODE_NAME": "write a short name for this node, such as web-1",
     "AUTH_MODE": "write token (you issue the tokens) or guest (anyone may take a name)",
     "AUTH_SECRET": "write at least 32 characters that nobody can guess, the same on every node: "
@@ -49,7 +53,7 @@ _HINTS = {
     "METRICS_TOKEN": "write at least 16 letters, digits, - and _ that nobody can guess, which Prometheus sends as "
     "bearer token, or nothing: then only this machine and private networks read the metrics",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
-    "https://a.example.com,https://b.example.com",
+    "https://a.example.com,https://b.example.com, or with BASE_PATH=/chat https://a.example.com/chat",
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
     "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
     "from 8 to 100000",
@@ -99,6 +103,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
+    base_path: str = ""
     node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")] = ""
     auth_mode: Literal["token", "guest"] = "token"
     auth_secret: str = Field(default="", repr=False)
@@ -179,13 +184,23 @@ class Settings(BaseSettings):
 
     @field_validator("node_urls")
     @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         urls = tuple(url.rstrip("/") for url in value)
         for url in urls:
-            # They go into the page's security policy as well, where a path or a semicolon means something else.
-            if not re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+", url):
+            # Their origins go into the page's security policy as well, where a semicolon means something else.
+            if not re.fullmatch(rf"https?://[A-Za-z0-9._\[\]:-]+{_PATH}", url):
                 raise ValueError(f"{url} is not the address of a node")
+            if not url.endswith(base_path := info.data.get("base_path", "")):
+                raise ValueError(f"{url} does not end with BASE_PATH, which is {base_path}")
         return urls
+
+    @field_validator("base_path")
+    @classmethod
+    def _is_path(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if not re.fullmatch(_PATH, path):
+            raise ValueError("not a path")
+        return path
 
     @field_validator("rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address")
     @classmethod

@@ -63,7 +63,7 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.gateway.transport.direct.server import DirectServer
-from sio_server.gateway.transport.engine import ConnectionLimits
+from sio_server.gateway.transport.engine import PATH, ConnectionLimits
 from sio_server.gateway.transport.http_connections import HttpConnections
 from sio_server.gateway.transport.inbound import InboundLimits
 from sio_server.gateway.transport.origins import AllowedOrigins
@@ -279,6 +279,7 @@ class Presence:
             "name": settings.name,
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
             "port": str(settings.port),
+            "path": settings.base_path,
             "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
         self.nodes = Nodes(core.redis, core.scripts, core.node_id, description)
@@ -434,11 +435,14 @@ class Http:
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
+        base_path = settings.base_path
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
             stage = StageRoutes(control, settings.name)
-        hosts = AllowedHosts(settings.allowed_hosts, origins=page_origins, listens_on=settings.host)
+        hosts = AllowedHosts(
+            settings.allowed_hosts, origins=page_origins, listens_on=settings.host, base_path=base_path
+        )
         self.application = make_application(
             [
                 HealthRoutes(settings.name, sockets.readiness.report),
@@ -454,14 +458,15 @@ class Http:
                 PageRoutes(),
             ],
             hosts=hosts,
-            cors=Cors(AllowedOrigins(settings.allowed_origins)),
+            cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
+            base_path=base_path,
         )
         self.connections = HttpConnections(
             core.max_http_connections,
             # Behind proxies of ours every connection comes from one of them.
             lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
         )
-        self.connections.openings = sockets.server.openings(hosts.allows)
-        sockets.server.attach(self.application)
+        self.connections.openings = sockets.server.openings(hosts.allows, base_path)
+        sockets.server.attach(self.application, base_path + PATH)

@@ -55,11 +55,13 @@ def language_or_fail(lang: str | None) -> str:
 
 
 def urls_or_fail(urls: list[str] | None) -> list[str]:
-    """The addresses of nodes."""
+    """The addresses of nodes; without any, those on this machine, below BASE_PATH if it is set here too."""
     for url in urls or ():
         if not url.startswith(("http://", "https://")):
             fail(f"--url {url}: write an address such as http://127.0.0.1:9000", MISTAKE)
-    return urls or DEFAULT_URLS
+    if urls:
+        return [url.rstrip("/") for url in urls]
+    return [url + os.environ.get("BASE_PATH", "").rstrip("/") for url in DEFAULT_URLS]
 
 
 def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]:

@@ -13,6 +13,7 @@ import socketio
 from pydantic import ValidationError
 
 from roomgraph.conform.report import Broken, LeftOut
+from sio_clients.transport import socket_path
 from sio_server.protocol.acks import check_ack
 from sio_server.protocol.events import STREAM_EVENTS
 from sio_server.protocol.server_events import check_event
@@ -45,7 +46,11 @@ class Player:
     async def connect(self, **auth: str) -> dict[str, Any]:
         """Connect; return what `session:opened` says."""
         await self._sio.connect(
-            self.url, auth={"token": self.token, **auth}, transports=["websocket"], wait_timeout=5
+            self.url,
+            auth={"token": self.token, **auth},
+            transports=["websocket"],
+            wait_timeout=5,
+            socketio_path=socket_path(self.url),
         )
         opened = await self.event("session:opened")
         self.user_id, self.device_id = opened["user_id"], opened["device_id"]

@@ -62,7 +62,8 @@ class Wire(asyncio.Protocol):
         host, secure = at.hostname or "127.0.0.1", at.scheme == "https"
         key = base64.b64encode(os.urandom(16)).decode()
         head = (
-            f"GET {PATH} HTTP/1.1\r\nHost: {at.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"GET {at.path.rstrip('/')}{PATH} HTTP/1.1\r\nHost: {at.netloc}\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         self._request = head.encode()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from rich.box import SIMPLE_HEAD
@@ -156,7 +157,8 @@ class Stage:
         """Whether a node of this machine says that it is ready."""
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as http:
-                async with http.get(f"http://127.0.0.1:{port}/ready") as response:
+                path = urlsplit(self.urls[0]).path
+                async with http.get(f"http://127.0.0.1:{port}{path}/ready") as response:
                     return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False

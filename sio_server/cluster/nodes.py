@@ -49,9 +49,7 @@ class Nodes:
     async def addresses(self) -> list[str]:
         """Where the other live nodes are reached over HTTP, as they say themselves."""
         return [
-            f"http://{described['host']}:{described['port']}"
-            for node_id, described in await self._described()
-            if node_id != self._node_id
+            address_of(described) for node_id, described in await self._described() if node_id != self._node_id
         ]
 
     async def forget(self, node_id: str) -> None:
@@ -69,3 +67,10 @@ class Nodes:
             for node_id in ids:
                 pipe.hgetall(node(node_id))
             return [found for found in zip(ids, await pipe.execute(), strict=True) if found[1]]
+
+
+def address_of(described: Mapping[str, str]) -> str:
+    """Where a node is reached over HTTP, by its description in Redis."""
+    host = described["host"]
+    host = f"[{host}]" if ":" in host else host  # an IPv6 address
+    return f"http://{host}:{described['port']}{described.get('path', '')}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -72,12 +73,17 @@ class LocalCluster:
     @property
     def urls(self) -> list[str]:
         """Where clients reach the nodes; of proxies known when Redis has been started."""
-        return [f"http://127.0.0.1:{self._entrance(number)}" for number in self.ports]
+        return [f"http://127.0.0.1:{self._entrance(number)}{self.base_path}" for number in self.ports]
 
     @property
     def pages(self) -> list[str]:
         """Where people open the page: the nodes themselves, on the ports that were asked for."""
-        return [f"http://127.0.0.1:{number}/" for number in self.ports]
+        return [f"http://127.0.0.1:{number}{self.base_path}/" for number in self.ports]
+
+    @property
+    def base_path(self) -> str:
+        """The path below which the nodes serve; "" for none."""
+        return self.settings.get("BASE_PATH", os.environ.get("BASE_PATH", "")).rstrip("/")
 
     @property
     def origins(self) -> list[str]:
@@ -242,7 +248,7 @@ class LocalCluster:
             async with asyncio.timeout(READY_TIMEOUT_S), aiohttp.ClientSession() as http:
                 while True:
                     with contextlib.suppress(aiohttp.ClientError, OSError):
-                        async with http.get(f"http://127.0.0.1:{port}/ready") as response:
+                        async with http.get(f"http://127.0.0.1:{port}{self.base_path}/ready") as response:
                             if response.status == 200:
                                 return
                     self._processes.check_started(name)

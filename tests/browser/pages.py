@@ -10,19 +10,20 @@ from playwright.async_api import Error, Frame, Page
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
+STATE = "const { state } = await import(new URL('js/state.js', location));"
 MARKS = "(await import('/js/conversation/delivery_marks.js'))"  # for the expressions below
 
 
 async def look(page: Page | Frame, expression: str) -> Any:
     """The value of an expression in the page, in which `state` is the page's own."""
-    script = f"async () => {{ const {{ state }} = await import('/js/state.js'); return {expression}; }}"
+    script = f"async () => {{ {STATE} return {expression}; }}"
     return await page.evaluate(script)
 
 
 async def until(page: Page | Frame, expression: str, timeout: float = 20.0) -> None:
     """Wait until such an expression is true. Playwright's own waiting needs eval, which the page forbids."""
     watch = (
-        "async () => { const { state } = await import('/js/state.js');"
+        f"async () => {{ {STATE}"
         f"const until = Date.now() + {timeout * 1000};"
         "for (;;) {"
         f"if ({expression}) return true; if (Date.now() > until) return false;"

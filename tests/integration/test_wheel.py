@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from zipfile import ZipFile
@@ -83,6 +85,20 @@ def test_a_build_without_npm_and_without_the_packages_says_what_is_missing(unpac
     shutil.copytree(unpacked, clone, ignore=shutil.ignore_patterns("node_modules", "PKG-INFO"))
     with pytest.raises(AssertionError, match="npm is needed to put the chat page into the package"):
         build("wheel", clone, tmp_path, PATH="/nowhere")
+
+
+def test_pip_builds_a_wheel_with_the_page_from_a_clone_on_a_machine_without_npm(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    """As platforms do that are pushed to, and `pip install git+https://…`: npm comes from PyPI, for the build."""
+    clone = tmp_path / "clone"
+    shutil.copytree(unpacked, clone, ignore=shutil.ignore_patterns("node_modules", "PKG-INFO"))
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path / "dist"), str(clone)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": "/nowhere"})
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with ZipFile(wheel) as archive:
+        assert {f"sio_server/web/node_modules/{name}" for name in NPM} <= set(archive.namelist())
 
 
 def test_a_build_whose_npm_fails_shows_what_npm_said(unpacked: Path, tmp_path: Path) -> None:

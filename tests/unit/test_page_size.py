@@ -23,9 +23,10 @@ STAGE_WORDS = {
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 LIMIT = 68_500  # of what is loaded before the page can be used
-LIMIT_OF_ALL = 133_000  # parts of an answer, reviews and forms of questions are a fifth of it
+LIMIT_OF_ALL = 134_000  # parts of an answer, reviews and forms of questions are a fifth of it
 
-STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.[^"']+)["'];""", re.MULTILINE)
+# Of the page's own modules, not of those of others in vendor/.
+STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.(?!/?[./]*vendor/)[^"']+)["'];""", re.MULTILINE)
 # A module that is fetched later: `name: new Lazy((q) => import(`./folder/module.js${q}`))`.
 LAZY = re.compile(r"^  (\w+): new Lazy\(\(q\) => import\(`\./([\w/]+\.js)\$\{q\}`\)\),", re.MULTILINE)
 # One that is needed once, where it is needed. The stage's is for its own frames.

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from sio_server.cluster.nodes import address_of
 from sio_server.cluster.peers import Peers
 
 WELL = {"ready": True, "heard_ms": {"redis": 300, "bus": 900}}
@@ -64,3 +65,14 @@ async def test_a_peer_that_does_not_answer_is_not_waited_for():
     began = time.monotonic()
     assert await Peers(["http://127.0.0.1:1"]).one_is_well() is False
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("described", "address"),
+    [
+        ({"host": "10.0.0.7", "port": "9000", "path": ""}, "http://10.0.0.7:9000"),
+        ({"host": "fd00::7", "port": "9000", "path": "/chat"}, "http://[fd00::7]:9000/chat"),
+    ],
+)
+def test_a_node_is_asked_where_it_listens(described: dict[str, str], address: str) -> None:
+    assert address_of(described) == address

@@ -66,7 +66,8 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "TOKEN_TTL": "60",
         "ALLOWED_ORIGINS": " https://a.example , https://b.example,",
         "ALLOWED_HOSTS": "chat.example, .b.example",
-        "NODE_URLS": "http://127.0.0.1:9000, https://b.example/",
+        "BASE_PATH": "/team/chat/",
+        "NODE_URLS": "http://127.0.0.1:9000/team/chat, https://b.example/team/chat/",
         "METRICS_TOKEN": "the-token-of-prometheus_0",
         "MAX_HTTP_CONNECTIONS": "300",
         "MAX_CONNECTIONS": "500",
@@ -124,7 +125,8 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "graph_input": "question",
         "graph_output": ".",
         "claims": ("tenant", "role"),
-        "node_urls": ("http://127.0.0.1:9000", "https://b.example"),
+        "base_path": "/team/chat",
+        "node_urls": ("http://127.0.0.1:9000/team/chat", "https://b.example/team/chat"),
         "metrics_token": "the-token-of-prometheus_0",
         "max_http_connections": 300,
         "max_connections": 500,
@@ -218,7 +220,14 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("MAX_HTTP_CONNECTIONS", "7", "from 8 to 100000"),
         ("NODE_URLS", "a.example", "https://a.example.com"),
         ("CLAIMS", "tenant,identity", "such as tenant,role"),
-        ("NODE_URLS", "https://a.example/chat", "https://a.example.com"),
+        ("NODE_URLS", "https://a.example/chat?x=1", "https://a.example.com"),
+        ("NODE_URLS", "https://a.example/chat/../b", "https://a.example.com"),
+        ("BASE_PATH", "chat", "such as /chat"),
+        ("BASE_PATH", "/chat//b", "such as /chat"),
+        ("BASE_PATH", "/chat/..", "such as /chat"),
+        ("BASE_PATH", "/a b", "such as /chat"),
+        ("BASE_PATH", "/chat?x", "such as /chat"),
+        ("BASE_PATH", "https://a.example/chat", "such as /chat"),
         ("NODE_URLS", "https://a.example; script-src *", "https://a.example.com"),
         ("PORT", "0", "a number from 1 to 65535"),
         ("PORT", "65536", "a number from 1 to 65535"),
@@ -423,3 +432,13 @@ def test_a_lease_that_is_too_short_or_too_long_is_named(env: pytest.MonkeyPatch,
     assert line.endswith(
         "LEASE: write how many seconds a node may be silent before others take its runs, from 1 to 30."
     )
+
+
+def test_an_address_of_a_node_without_the_base_path_is_named(env: pytest.MonkeyPatch) -> None:
+    env.setenv("BASE_PATH", "/chat")
+    env.setenv("NODE_URLS", "https://a.example/chat,https://b.example")
+    (line,) = problems()
+    assert "https://b.example does not end with BASE_PATH, which is /chat" in line
+    assert "with BASE_PATH=/chat https://a.example.com/chat" in line
+    env.setenv("BASE_PATH", "/")
+    assert load_settings().base_path == ""

@@ -53,7 +53,7 @@ const CLIENT = `
   }`;
 
 const HOOKS = `export const resolve = (name, context, next) =>
-  name.startsWith("/vendor/socket.io")
+  name.includes("/vendor/socket.io")
     ? { url: ${JSON.stringify(`data:text/javascript,${encodeURIComponent(CLIENT)}`)}, shortCircuit: true }
     : next(name, context);`;
 register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);

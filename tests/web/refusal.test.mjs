@@ -12,7 +12,7 @@ function server(handshake, ready = 200) {
   globalThis.fetch = async (path, { method = "GET" } = {}) => {
     asked.push(`${method} ${path}`);
     if (!handshake) throw new TypeError("Failed to fetch");
-    return path === "/ready" ? new Response("{}", { status: ready }) : new Response(...handshake);
+    return path === "ready" ? new Response("{}", { status: ready }) : new Response(...handshake);
   };
   return asked;
 }
@@ -27,7 +27,7 @@ test("the handshake is asked for with POST, because a GET to the page's own serv
   const error = { code: "origin_not_allowed", message: "pages of this origin may not connect", retryable: false };
   const asked = server([JSON.stringify({ ok: false, error }), { status: 403 }]);
   assert.deepEqual(await diagnose(), error);
-  assert.deepEqual(asked, ["POST /socket.io/?EIO=4&transport=websocket"]);
+  assert.deepEqual(asked, ["POST socket.io/?EIO=4&transport=websocket"]);
 });
 
 for (const [ready, code] of [[503, "not_ready"], [200, "no_websocket"]]) {

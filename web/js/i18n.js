@@ -15,7 +15,7 @@ export const t = (key, values) =>
   );
 
 // An error in our words when the code is known, otherwise in the server's.
-export const explain = ({ code, message }) => t(`error_${code}`) ?? message;
+export const explain = ({ code, message, details }) => t(`error_${code}`, details) ?? message;
 
 // Fill a node's fixed texts: data-t is the text, data-label the accessible name.
 export function translate(root) {
@@ -27,7 +27,7 @@ export function translate(root) {
 }
 
 export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.language) ? "zh" : "en")) {
-  words = await (await fetch(`/words/${wanted}.json`)).json();
+  words = await (await fetch(`words/${wanted}.json`)).json();
   lang = wanted;
   formats = {};
   document.documentElement.lang = t("locale");

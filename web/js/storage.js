@@ -1,6 +1,8 @@
 // What this tab remembers, in memory and sessionStorage: every tab is a device. The language and the guests are the whole
 // browser's: a closed tab may have left messages, and only its guest's token can send them.
 
+import { kept } from "./address.js";
+
 const query = new URLSearchParams(location.search);
 const memory = {};
 
@@ -11,7 +13,7 @@ export const frame = query.get("frame");
 function storage(key, act) {
   try {
     const shared = /^(lang|guest)/.test(key);
-    return act(shared ? localStorage : sessionStorage, `roomgraph.${frame && !shared ? `${frame}.` : ""}${key}`);
+    return act(shared ? localStorage : sessionStorage, `${kept}.${frame && !shared ? `${frame}.` : ""}${key}`);
   } catch {
     return null;
   }

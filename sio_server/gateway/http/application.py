@@ -7,6 +7,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from sio_server.gateway.http.base_path import BasePath
 from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.errors import errors_as_json
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -31,15 +32,18 @@ def make_application(
     cors: Cors,
     policy: PagePolicy,
     stage: StageRoutes | None = None,
+    base_path: str = "",
 ) -> web.Application:
     """The application, to which the Socket.IO server is attached: `hosts` and `policy` hold for it as well."""
+    base = BasePath(base_path)
     app = web.Application(
-        middlewares=[errors_as_json, hosts.check, cors.answer_preflight], client_max_size=MAX_BODY_BYTES
+        middlewares=[errors_as_json, hosts.check, base.check, cors.answer_preflight],
+        client_max_size=MAX_BODY_BYTES,
     )
     for group in groups:
-        app.add_routes(group.routes())
+        app.add_routes(base.below(group.routes()))
     app.on_response_prepare.append(policy.apply)
     app.on_response_prepare.append(cors.allow)
     if stage is not None:
-        app.add_routes(stage.routes())
+        app.add_routes(base.below(stage.routes()))
     return app

@@ -22,8 +22,8 @@ from sio_server.protocol.errors import ErrorCode, Refused
 
 log = logging.getLogger(__name__)
 
-# Load balancers ask for these under any name, and their answers hold nothing private.
-UNCHECKED_PATHS = frozenset({"/healthz", "/ready"})
+# Load balancers ask for these under any name, and their answers hold nothing private; below BASE_PATH.
+UNCHECKED_PATHS = ("/healthz", "/ready")
 # A Host header: an IPv6 address in brackets, or a name or an IPv4 address; perhaps a port.
 _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d*)?")
 
@@ -31,7 +31,9 @@ _HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::\d*)?")
 class AllowedHosts:
     """Names that are listed or belong to listed origins, IP addresses, localhost and this machine's name."""
 
-    def __init__(self, listed: Iterable[str], *, origins: Iterable[str] = (), listens_on: str = "") -> None:
+    def __init__(
+        self, listed: Iterable[str], *, origins: Iterable[str] = (), listens_on: str = "", base_path: str = ""
+    ) -> None:
         """`listed`: names, `.example.com` for all names in a domain and itself, `*` for all names at all."""
         listed = [name.lower() for name in listed]
         machine = socket.gethostname().lower()
@@ -43,6 +45,7 @@ class AllowedHosts:
             *(urlsplit(origin).hostname or "" for origin in origins),
             *("localhost", machine, f"{machine}.local", listens_on.lower()),
         } - {""}
+        self._unchecked = frozenset(base_path + path for path in UNCHECKED_PATHS)
         setting = ",".join([*listed, "%s"])
         self._refusals = RefusalLog(log, f"a request was refused. To serve it, write ALLOWED_HOSTS={setting}")
 
@@ -60,7 +63,7 @@ class AllowedHosts:
     @web.middleware
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse requests under other names; a program may send none."""
-        if request.path not in UNCHECKED_PATHS:
+        if request.path not in self._unchecked:
             for host in request.headers.getall("Host", []):
                 if not self.allows(host):
                     self._refusals.warn(_name_of(host) or repr(host))

@@ -54,8 +54,11 @@ class PagePolicy:
     """The security headers of every answer: a page connects to its own node and to those that are listed."""
 
     def __init__(self, origins: Iterable[str], *, stage: bool) -> None:
-        """`origins`: where the page may connect besides; it moves to another node when its own is gone."""
-        origins = list(dict.fromkeys(origins))
+        """`origins`: where the page may connect besides; it moves to another node when its own is gone.
+
+        Of an address with a path its origin counts.
+        """
+        origins = list(dict.fromkeys("/".join(origin.split("/", 3)[:3]) for origin in origins))
         connect = [*origins, *(origin.replace("http", "ws", 1) for origin in origins)]
         if stage:
             connect.append(_STAGE_HOSTS)

@@ -9,6 +9,7 @@ from typing import Any
 import engineio
 from aiohttp import web
 
+from sio_server.gateway.transport import lost_headers
 from sio_server.gateway.transport.inbound import InboundLimits
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
@@ -18,7 +19,7 @@ from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unava
 HARD_FRAME_BYTES = 1024 * 1024
 PING_INTERVAL_S = 4  # a silent node is noticed within 8 s, for 5 % of a core for each 1,000 devices
 PING_TIMEOUT_S = 4
-PATH = "/socket.io/"
+PATH = "/socket.io/"  # below BASE_PATH
 
 
 class _OurMistakes(logging.Filter):
@@ -76,6 +77,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.is_full:
             return refusal(Unavailable("this node has as many connections as it may: use another"), 503)
         if wrong := _not_served(request):
+            if lost := lost_headers.of_upgrade(request.headers, request.version):
+                lost_headers.warn_of_upgrade(lost)
             return refusal(Refused(ErrorCode.NOT_SUPPORTED, wrong), 400)
         return await self.serve_opening(request)
 
@@ -97,7 +100,7 @@ def _not_served(request: web.Request) -> str:
     if request.query.get("transport") != "websocket":
         return (
             "Socket.IO is served here over websockets only: connect a client with `transports: ['websocket']`, "
-            f"which asks for {PATH}?EIO=4&transport=websocket"
+            f"which asks for {request.path}?EIO=4&transport=websocket"
         )
     if request.query.getall("EIO", []) != ["4"]:
         return "Engine.IO 4 is served here (EIO=4): use a client of Socket.IO 3 or later"

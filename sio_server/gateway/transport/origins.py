@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from sio_server.gateway.transport import lost_headers
 from sio_server.gateway.transport.refusal_log import RefusalLog
 from sio_server.protocol.errors import ErrorCode, Refused
 
@@ -29,6 +30,11 @@ class AllowedOrigins:
         self._allowed = frozenset(allowed)
         setting = ",".join([*allowed, "%s"])
         self._refusals = RefusalLog(log, f"a page was refused. To allow it, write ALLOWED_ORIGINS={setting}")
+        self._lost = RefusalLog(
+            log,
+            "a page of %s was refused, since its request came to %s. If it is this server's own page, have the "
+            f"proxy pass %s (docs/proxies.md), or write ALLOWED_ORIGINS={setting}",
+        )
 
     def is_listed(self, origin: str) -> bool:
         """Whether the operator has listed this origin, or all."""
@@ -43,11 +49,16 @@ class AllowedOrigins:
         """Raise Refused if the request is of a page that may not connect."""
         if self.allows(request):
             return
-        self._refusals.warn(request.headers["Origin"])
-        raise Refused(
-            ErrorCode.ORIGIN_NOT_ALLOWED,
-            "pages of this origin may not connect to this server; its operator can add it to ALLOWED_ORIGINS",
-        )
+        origin = request.headers["Origin"]
+        message = "pages of this origin may not connect to this server; its operator can add it to ALLOWED_ORIGINS"
+        lost = [] if self._allowed else lost_headers.of_origin(origin, _own(request))
+        if lost:
+            headers = " and ".join(lost)
+            self._lost.warn(origin, min(_own(request)), headers, origin)
+            message += f", or, if this page is the server's own, have the proxy pass {headers}"
+        else:
+            self._refusals.warn(origin)
+        raise Refused(ErrorCode.ORIGIN_NOT_ALLOWED, message, {"lost_headers": lost} if lost else None)
 
 
 def _own(request: Request) -> set[str]:

@@ -16,13 +16,13 @@ class RefusalLog:
     """Warns of what was refused, once a minute for each value, however often a page tries."""
 
     def __init__(self, logger: logging.Logger, message: str) -> None:
-        """`message` has one `%s` for the value that was refused."""
+        """`message` has a `%s` for the value that was refused, and one for each further text of `warn`."""
         self._logger = logger
         self._message = message
         self._said: OrderedDict[str, float] = OrderedDict()  # value -> when
 
-    def warn(self, value: str) -> None:
-        """A value was refused."""
+    def warn(self, value: str, *more: str) -> None:
+        """A value was refused; `more` is told with it."""
         value = value[:SHOWN]
         now = time.monotonic()
         if now - self._said.get(value, -inf) < AGAIN_AFTER_S:
@@ -31,4 +31,4 @@ class RefusalLog:
         self._said.move_to_end(value)
         if len(self._said) > KEPT:
             self._said.popitem(last=False)
-        self._logger.warning(self._message, value)
+        self._logger.warning(self._message, value, *(text[:SHOWN] for text in more))

@@ -119,7 +119,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """The frame of a text packet, such as `42["name",{}]`, once for all recipients."""
         raise NotImplementedError
 
-    def openings(self, allows_host: Callable[[str], bool]) -> Openings | None:
+    def openings(self, allows_host: Callable[[str], bool], base_path: str) -> Openings | None:
         """What takes connections over before aiohttp sees them; `allows_host` judges Host headers."""
         return None
 

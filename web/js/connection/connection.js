@@ -1,9 +1,9 @@
 // The socket: connects, to another node when its own is gone; each request has one answer or one error.
 
-import { io } from "/vendor/socket.io.esm.min.js";
 import { changed, state, wait } from "../state.js";
 import { stored } from "../storage.js";
 import { Route } from "./retry.js";
+import { openSocket } from "./socket.js";
 
 const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
@@ -67,8 +67,7 @@ export class Connection {
 
   reconnect() {
     this.close();
-    const options = { transports: ["websocket"], auth: this.auth(), forceNew: true, reconnection: false };
-    const socket = (this.#socket = io(this.route.url, options));
+    const socket = (this.#socket = openSocket(this.route.url, { auth: this.auth(), reconnection: false }));
     socket.onAny((name, payload) => {
       if (this.#socket !== socket) return;
       if (name === "session:opened") {

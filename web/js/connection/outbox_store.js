@@ -1,5 +1,7 @@
 // The outbox's records in IndexedDB, which outlive their tab; without IndexedDB nothing is kept.
 
+import { kept } from "../address.js";
+
 const settled = (request) =>
   new Promise((done, fail) => {
     request.onsuccess = request.oncomplete = () => done(request.result);
@@ -7,7 +9,7 @@ const settled = (request) =>
   });
 
 async function open() {
-  const opening = indexedDB.open("roomgraph", 1);
+  const opening = indexedDB.open(kept, 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore("outbox", { keyPath: "request_id" });
   return settled(opening);
 }

@@ -4,10 +4,13 @@
 export async function diagnose() {
   try {
     // A GET to the page's own server would not tell its origin. Where the page may connect it is not supported.
-    const answer = await ask("/socket.io/?EIO=4&transport=websocket", "POST");
+    const answer = await ask("socket.io/?EIO=4&transport=websocket", "POST");
     const body = await answer.json().catch(() => "");
-    if (body?.error && body.error.code !== "not_supported") return body.error;
-    return { code: (await ask("/ready")).ok ? "no_websocket" : "not_ready" };
+    const error = body?.error;
+    const lost = error?.details?.lost_headers; // by a proxy before the page's own server
+    if (lost) return { code: "lost_headers", details: { headers: lost.join(", ") } };
+    if (error && error.code !== "not_supported") return error;
+    return { code: (await ask("ready")).ok ? "no_websocket" : "not_ready" };
   } catch {
     return { code: "unreachable" };
   }

@@ -1,5 +1,6 @@
 // Wires connection, outbox and conversations together, and gives each event to its handler.
 
+import { base } from "../address.js";
 import { Actions } from "../conversation/actions.js";
 import { Following } from "../conversation/following.js";
 import { lazy } from "../lazy.js";
@@ -17,7 +18,7 @@ export function begin(openAddressed) {
     connection.close();
     (await lazy.signOut.load()).endSession(outbox, error);
   };
-  const connection = new Connection(stored.nodes ?? [location.origin], auth, {
+  const connection = new Connection(stored.nodes ?? [base], auth, {
     refused: end,
     async failed() {
       const refusal = await import("./refusal.js").then(({ diagnose }) => diagnose(), () => ({ code: "unreachable" }));

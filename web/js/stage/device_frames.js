@@ -1,5 +1,7 @@
 // The three devices: the chat page itself in frames, each with its own session storage, and what they report.
 
+import { kept } from "../address.js";
+
 export const DEVICES = ["laptop", "phone", "terminal"];
 
 const frame = (name) => document.querySelector(`#${name} iframe`);
@@ -15,9 +17,9 @@ export function onReports(onReport) {
 // Open the page in a frame, as this device of this user: {token, device, device_name, nodes, lang}.
 export function openFrame(name, conversationId, stored) {
   for (const [key, value] of Object.entries(stored)) {
-    sessionStorage.setItem(`roomgraph.${name}.${key}`, JSON.stringify(value));
+    sessionStorage.setItem(`${kept}.${name}.${key}`, JSON.stringify(value));
   }
-  const address = `/?frame=${name}#c=${conversationId}`;
+  const address = `./?frame=${name}#c=${conversationId}`;
   // Setting the same address again would only move to its fragment.
   if (frame(name).getAttribute("src") === address) frame(name).contentWindow.location.reload();
   else frame(name).src = address;

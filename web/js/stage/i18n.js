@@ -1,4 +1,6 @@
-// The stage's words, from /words/stage.<language>.json; the language is the page's.
+// The stage's words, from words/stage.<language>.json; the language is the page's.
+
+import { kept } from "../address.js";
 
 const words = {};
 let lang = "en";
@@ -9,9 +11,9 @@ export const t = (key, values = {}) => (words[lang]?.[key] ?? key).replace(/\{(\
 
 // Speak this language from now on.
 export async function speak(wanted) {
-  words[wanted] ??= await (await fetch(`/words/stage.${wanted}.json`)).json();
+  words[wanted] ??= await (await fetch(`words/stage.${wanted}.json`)).json();
   lang = wanted;
-  localStorage.setItem("roomgraph.lang", JSON.stringify(lang));
+  localStorage.setItem(`${kept}.lang`, JSON.stringify(lang));
   document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll("[data-label]")) {
@@ -22,7 +24,7 @@ export async function speak(wanted) {
 
 export function wantedLanguage() {
   try {
-    return JSON.parse(localStorage.getItem("roomgraph.lang")) ?? browsers();
+    return JSON.parse(localStorage.getItem(`${kept}.lang`)) ?? browsers();
   } catch {
     return browsers();
   }

@@ -1,7 +1,7 @@
 // The stage: signs two people in on three devices, follows the trace, plays the parts and draws what happens.
 
-import { io } from "/vendor/socket.io.esm.min.js";
-
+import { base, kept } from "../address.js";
+import { openSocket } from "../connection/socket.js";
 import { ClusterControl } from "./cluster_control.js";
 import { PARTS } from "./demo_parts.js";
 import { command as commandPage, DEVICES, onReports, openFrame, query } from "./device_frames.js";
@@ -137,7 +137,7 @@ async function command(act) {
 
 async function guest(name) {
   const body = JSON.stringify({ name });
-  const answer = await fetch("/api/guest", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+  const answer = await fetch("api/guest", { method: "POST", body, headers: { "Content-Type": "application/json" } });
   const made = await answer.json();
   if (!made.token) throw new Error(made.error?.message);
   return made;
@@ -146,7 +146,7 @@ async function guest(name) {
 // Create the conversation as one of Ann's devices; the frames join it.
 function create(token) {
   const conversation_id = random("stage");
-  const socket = io({ transports: ["websocket"], auth: { token, device_id: ids.laptop }, forceNew: true });
+  const socket = openSocket(base, { auth: { token, device_id: ids.laptop } });
   return new Promise((done, fail) => {
     socket.on("session:opened", async () => {
       const request = { request_id: "create", conversation_id, title: t("title"), access: "open", agent: "mention" };
@@ -177,7 +177,7 @@ function openDevice(name) {
 
 async function start(hello) {
   state.hello = hello;
-  sessionStorage.setItem("roomgraph.stage", JSON.stringify({ key: state.key, nodes: hello.nodes }));
+  sessionStorage.setItem(`${kept}.stage`, JSON.stringify({ key: state.key, nodes: hello.nodes }));
   if (hello.control) {
     state.control = new ClusterControl(hello.control, state.key, (nodes) => {
       for (const { port, running } of nodes) picture.known(String(port), running);
@@ -198,7 +198,7 @@ async function readStatus(token) {
   const headers = { Authorization: `Bearer ${token}` };
   for (;;) {
     try {
-      const answer = await fetch("/api/status", { headers, cache: "no-store" });
+      const answer = await fetch("api/status", { headers, cache: "no-store" });
       state.status = answer.ok ? await answer.json() : null;
     } catch {
       state.status = null;
@@ -224,14 +224,14 @@ function close(why, reason) {
 // The key comes in the address and is removed from it.
 function takeKey() {
   const given = new URLSearchParams(location.hash.slice(1)).get("key");
-  let kept = null;
+  let remembered = null;
   try {
-    kept = JSON.parse(sessionStorage.getItem("roomgraph.stage"));
+    remembered = JSON.parse(sessionStorage.getItem(`${kept}.stage`));
   } catch {
     // Not the stage's: as if there were none.
   }
   if (given) history.replaceState(null, "", location.pathname);
-  return { nodes: [], ...kept, ...(given && { key: given }) };
+  return { nodes: [], ...remembered, ...(given && { key: given }) };
 }
 
 async function main() {
@@ -239,7 +239,7 @@ async function main() {
   await speak(wantedLanguage());
   state.key = key;
   if (!key) return close("noKey");
-  const urls = () => [...new Set([location.origin, ...(state.hello?.nodes ?? nodes)])];
+  const urls = () => [...new Set([base, ...(state.hello?.nodes ?? nodes)])];
   const connected = (live) => ((state.live = live), changed());
   const refused = (status) => close(status === 404 ? "notHere" : "wrongKey");
   onReports((name, report) => {

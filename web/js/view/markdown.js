@@ -1,6 +1,6 @@
 // Shows Markdown as nodes. marked only parses; every node is made here, so nothing else can come in.
 
-import { Lexer } from "/vendor/marked.esm.js";
+import { Lexer } from "../../vendor/marked.esm.js";
 import { copy, fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 

@@ -1,11 +1,12 @@
 // The sign-in page: become a guest, continue as a guest of this browser, or use a token.
 
+import { kept } from "../address.js";
 import { $, h, onSubmit } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { onChange } from "../state.js";
 import { deviceId, frame, stored } from "../storage.js";
 
-const GUEST = "roomgraph.guest ";
+const GUEST = `${kept}.guest `;
 
 // Show the page until there is a token, then call `enter`.
 export async function signIn(enter) {
@@ -54,7 +55,7 @@ export async function signIn(enter) {
     try {
       const body = JSON.stringify({ name });
       const headers = { "Content-Type": "application/json" };
-      const { token, error, expires_in } = await (await fetch("/api/guest", { method: "POST", body, headers })).json();
+      const { token, error, expires_in } = await (await fetch("api/guest", { method: "POST", body, headers })).json();
       if (token) enterWith(token, { name, until: Date.now() + 1000 * expires_in });
       else showError(error);
     } catch {

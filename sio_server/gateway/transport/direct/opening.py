@@ -17,7 +17,6 @@ MAX_HEAD_BYTES = 32 * 1024  # as common proxies pass on
 MAX_LINE_BYTES = 8190  # this and the next are aiohttp's: it answers what is above
 MAX_HEADERS = 128
 EARLY_BYTES = 16 * 1024  # that a client may send before its opening is answered
-_BEGIN = f"GET {PATH}?".encode()
 _USUAL_QUERY = "EIO=4&transport=websocket"
 _KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of RFC 6455
 _HEADERS = re.compile(rb"(?:[A-Za-z0-9!#$%&'*+.^_`|~-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*")
@@ -55,8 +54,13 @@ class OpeningReader:
     """Finds out whether a request opens a websocket that this node takes; all others are aiohttp's."""
 
     def __init__(
-        self, allows_host: Callable[[str], bool], origins: AllowedOrigins, is_full: Callable[[], bool]
+        self,
+        allows_host: Callable[[str], bool],
+        origins: AllowedOrigins,
+        is_full: Callable[[], bool],
+        base_path: str = "",
     ) -> None:
+        self._begin = f"GET {base_path}{PATH}?".encode()
         self._allows_host = allows_host
         self._origins = origins
         self._is_full = is_full
@@ -64,7 +68,7 @@ class OpeningReader:
     def may_be(self, data: bytes) -> bool:
         """Whether a request that begins like this may be an opening; more of it is needed to know."""
         return (
-            data[: len(_BEGIN)] == _BEGIN[: len(data)]
+            data[: len(self._begin)] == self._begin[: len(data)]
             and len(data) <= MAX_HEAD_BYTES
             and data.find(b"\r\n\r\n") < 0
         )
@@ -72,7 +76,7 @@ class OpeningReader:
     def read(self, data: bytes, remote: str | None) -> Opening | None:
         """The opening, if this is one that is in order and that is not refused."""
         end = data.find(b"\r\n\r\n")
-        if not data.startswith(_BEGIN) or not 0 < end <= MAX_HEAD_BYTES or len(data) - end - 4 > EARLY_BYTES:
+        if not data.startswith(self._begin) or not 0 < end <= MAX_HEAD_BYTES or len(data) - end - 4 > EARLY_BYTES:
             return None
         first, *lines = data[:end].decode("latin-1").split("\r\n")
         if len(lines) > MAX_HEADERS or max(map(len, (first, *lines))) > MAX_LINE_BYTES:

@@ -51,8 +51,8 @@ class DirectServer(SocketServer):
         super().register_namespace(namespace_handler)
         self.namespace = namespace_handler
 
-    def openings(self, allows_host: Callable[[str], bool]) -> OpeningTaker:
-        reader = OpeningReader(allows_host, self.eio.limits.origins, lambda: self.eio.is_full)
+    def openings(self, allows_host: Callable[[str], bool], base_path: str) -> OpeningTaker:
+        reader = OpeningReader(allows_host, self.eio.limits.origins, lambda: self.eio.is_full, base_path)
         return OpeningTaker(self, reader)
 
     def recipient(self, eio_sid: str) -> Connection:
