@@ -52,15 +52,15 @@ def connect_patient(url: str) -> Redis:
     return with_our_connections(Redis.from_pool(pool))
 
 
-def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
+def connect(url: str) -> BoundedRedis:
     """A client with bounded waits, for commands that may be repeated and do not block. Replies are `str`.
 
-    Its commands share one connection; subscriptions have `max_connections` of their own.
+    Its commands share one connection; subscriptions have others.
     """
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
-        max_connections=max_connections,
+        max_connections=64,
         timeout=COMMAND_TIMEOUT_S,
         **AT_ONCE,
         socket_timeout=REPLY_TIMEOUT_S,
