@@ -33,14 +33,14 @@ def with_our_connections(client: _Client) -> _Client:
     return client
 
 
-def connect_patient(url: str) -> Redis:
+def connect_patient(url: str, *, decode_responses: bool = True) -> Redis:
     """A client for what graphs do, many things at once: a command that finds all connections in use waits for one.
 
-    Commands may be repeated. Replies are `str`.
+    Commands may be repeated; a connection that was lost in the pool costs nothing. Replies are `str`, or `bytes`.
     """
     pool = BlockingConnectionPool.from_url(
         url,
-        decode_responses=True,
+        decode_responses=decode_responses,
         max_connections=64,
         timeout=10.0,
         **AT_ONCE,
