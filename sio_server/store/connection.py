@@ -33,14 +33,14 @@ def with_our_connections(client: _Client) -> _Client:
     return client
 
 
-def connect_patient(url: str) -> Redis:
+def connect_patient(url: str, *, decode_responses: bool = True) -> Redis:
     """A client for what graphs do, many things at once: a command that finds all connections in use waits for one.
 
-    Commands may be repeated. Replies are `str`.
+    Commands may be repeated; a connection that was lost in the pool costs nothing. Replies are `str`, or `bytes`.
     """
     pool = BlockingConnectionPool.from_url(
         url,
-        decode_responses=True,
+        decode_responses=decode_responses,
         max_connections=64,
         timeout=10.0,
         **AT_ONCE,
@@ -52,15 +52,15 @@ def connect_patient(url: str) -> Redis:
     return with_our_connections(Redis.from_pool(pool))
 
 
-def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
+def connect(url: str) -> BoundedRedis:
     """A client with bounded waits, for commands that may be repeated and do not block. Replies are `str`.
 
-    Its commands share one connection; subscriptions have `max_connections` of their own.
+    Its commands share one connection; subscriptions have others.
     """
     pool = BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
-        max_connections=max_connections,
+        max_connections=64,
         timeout=COMMAND_TIMEOUT_S,
         **AT_ONCE,
         socket_timeout=REPLY_TIMEOUT_S,

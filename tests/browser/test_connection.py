@@ -85,6 +85,7 @@ async def test_a_page_whose_node_is_stopped_moves_within_a_second(
         await cluster.start_node(cluster.ports[1])
 
 
+@pytest.mark.faults
 async def test_a_node_that_hangs_is_noticed_by_a_message_without_an_answer(
     cluster: LocalCluster, open_page: PageFactory, plans: Conversation
 ) -> None:

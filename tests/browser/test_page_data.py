@@ -82,7 +82,7 @@ async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(
         page, "[performance.now() - window.began, state.open.entries.length, state.open.head]"
     )
     assert head > LONG
-    assert count < 200
+    assert count < LONG / 10, "pages above are read when they are needed"
     assert took < 10_000
     for _ in range(3):
         before = await look(page, "state.open.entries[0].seq")

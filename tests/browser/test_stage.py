@@ -200,6 +200,7 @@ async def test_the_stage_moves_nothing_without_traffic(staged: Page) -> None:
     await until(staged, f"{MOVING} === 0")
 
 
+@pytest.mark.faults
 async def test_the_button_kills_the_node_that_is_answering_and_the_takeover_is_shown(
     staged: Page, witness: Witness
 ) -> None:

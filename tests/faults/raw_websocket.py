@@ -13,6 +13,7 @@ from typing import Any, Self
 
 PATH = "/socket.io/?EIO=4&transport=websocket"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+PROBE_S = 1  # how soon the system finds out of itself that the other side has gone
 
 
 def upgrade_request(port: int, path: str = PATH) -> bytes:
@@ -54,6 +55,11 @@ class RawWebSocket:
         self._socket.setblocking(False)
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            # The system ignores a reset beyond what fits into a full buffer. The answer to a probe tells it then
+            # that the connection has ended.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_S)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_S)
         self._poll = select.poll()
         self._poll.register(self._socket, 0)
         self._data = b""

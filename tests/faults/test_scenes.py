@@ -65,7 +65,7 @@ async def test_the_scene_in_which_a_node_dies_under_load_holds(tmp_path):
     assert facts["faults"] == {"node_kill": 1}
     assert facts["moved"]
     assert all(device["from"] == facts["node"] != device["to"] for device in facts["moved"])
-    assert 0 < facts["recovery_s"] <= 3
+    assert 0 <= facts["recovery_s"] <= 3  # nothing may have been written while its devices were away
     assert 0 < facts["latency_ms"]["p50"] <= facts["latency_ms"]["p99"] <= 1000
     assert 1 <= facts["runs_taken_over"] <= facts["runs"] == 6
     assert f"Node {facts['node']}, with" in told

@@ -219,6 +219,7 @@ async def test_devices_are_forgotten_long_after_the_last_session_and_not_while_o
     assert await redis.pttl(key) == -1
 
 
+@pytest.mark.faults
 async def test_sessions_of_a_dead_node_leave_the_list_and_the_device_stays(start_cluster):
     cluster = await start_cluster(nodes=2)
     _, token = await guest_token(cluster.urls[0], "Ann")

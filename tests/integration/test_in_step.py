@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
+
 from sio_server.store.keys import user_sessions
 from tests.waiting import Inbox
 
@@ -134,6 +136,7 @@ async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
     assert online(others) == 0
 
 
+@pytest.mark.faults
 async def test_a_dead_nodes_sessions_vanish_by_themselves(start_cluster):
     from redis.asyncio import Redis
 

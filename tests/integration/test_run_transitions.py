@@ -152,13 +152,13 @@ async def transition_made(dialogs: Dialogs, way: list[Step], step: Step) -> set[
 
 async def test_the_scripts_make_the_transitions_of_the_table_and_no_others(dialogs, monkeypatch):
     called: set[str] = set()
-    conversation = dialogs.scripts.conversation
+    run = dialogs.scripts.run
 
-    async def noting(name: str, *rest: Any, **arguments: Any) -> Any:
+    def noting(name: str, *rest: Any) -> Any:
         called.add(name)
-        return await conversation(name, *rest, **arguments)
+        return run(name, *rest)
 
-    monkeypatch.setattr(dialogs.scripts, "conversation", noting)
+    monkeypatch.setattr(dialogs.scripts, "run", noting)
     cases = [(way, step) for status, way in WAYS.items() for step in STEPS if status is not None]
     made = set().union(*await asyncio.gather(*(transition_made(dialogs, *case) for case in [([], begin), *cases])))
     assert made == {(old, new) for old, onward in TRANSITIONS.items() for new in onward}

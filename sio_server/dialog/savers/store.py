@@ -7,9 +7,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.dialog.savers.errors import WrongSaver, is_store_error
@@ -17,7 +14,7 @@ from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import connect_bytes, with_our_connections
+from sio_server.store.connection import connect_bytes, connect_patient
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +33,9 @@ class CheckpointStore:
     """
 
     def __init__(self, redis_url: str, kind: Literal["plain", "redis"]) -> None:
-        self._redis = connect_bytes(redis_url) if kind == "plain" else _connect_pool(redis_url)
+        self._redis = (
+            connect_bytes(redis_url) if kind == "plain" else connect_patient(redis_url, decode_responses=False)
+        )
         self._kind = kind
         self.saver: Saver = MarkedPlainSaver(self._redis)
 
@@ -102,20 +101,3 @@ class CheckpointStore:
                     return False
                 raise
         return True
-
-
-def _connect_pool(redis_url: str) -> Redis:
-    """A client for langgraph-checkpoint-redis, which takes many connections at once."""
-    # Its writes have the same effect once or twice, so a command may be repeated; and connections that were lost
-    # while they lay in the pool must not cost a run. A command that finds all of them in use waits: a graph may
-    # write many things at once.
-    pool = BlockingConnectionPool.from_url(
-        redis_url,
-        max_connections=64,
-        timeout=10.0,
-        socket_timeout=2.0,
-        socket_connect_timeout=1.0,
-        health_check_interval=5,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
-    )
-    return with_our_connections(Redis.from_pool(pool))
