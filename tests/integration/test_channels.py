@@ -167,7 +167,10 @@ async def test_many_channels_are_subscribed_by_one_command_and_unsubscribed_in_p
     await poll(is_over, "three commands", 5)
 
 
-async def test_all_channels_are_subscribed_again_after_a_loss_before_it_is_reported(dialogs, listener):
+async def test_all_channels_are_subscribed_again_after_a_loss_before_it_is_reported(
+    dialogs, listener, monkeypatch
+):
+    monkeypatch.setattr(subscriptions, "AT_ONCE", 20)  # four commands, without thousands of channels
     channels = [conversation_channel(f"c{n}") for n in range(3 * subscriptions.AT_ONCE + 1)]
     await asyncio.gather(*(listener.bus.subscribe(channel) for channel in channels))
     given_back = channels.pop(0)
