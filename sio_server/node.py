@@ -19,14 +19,16 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
+from sio_server.gateway.sessions.authenticate_hook import BadHook
+from sio_server.gateway.sessions.issuer_keys import NoCryptography
 from sio_server.gateway.sessions.session_end import sent_away
 from sio_server.gateway.transport.http_connections import HttpRunner
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent, SessionEnd
-from sio_server.settings import Settings, SettingsError, hide_password
+from sio_server.settings import Settings, SettingsError, hide_password, hint
 from sio_server.store.connection import redis_errors
 from sio_server.store.failures import explain
-from sio_server.store.keys import GUEST_SECRET
+from sio_server.store.keys import SHARED_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
@@ -61,7 +63,7 @@ class Node:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
         settings, core = self._settings, self._core
         await self._wait_for_redis(self._read_time)
-        secret = await self._wait_for_redis(self._read_secret)
+        secret = await self._wait_for_redis(self._read_shared_secret)
         records = Records(core, secret)
         self._dialog = Dialog(core)
         try:
@@ -71,7 +73,12 @@ class Node:
         except Unavailable as exc:
             url = hide_password(settings.redis_url)
             raise SettingsError(f"REDIS_URL={url}: the checkpoints cannot be set up: {exc.message}") from None
-        self._limiting = Limiting(core, secret)
+        try:
+            self._limiting = Limiting(core, secret)
+        except BadHook as exc:
+            raise SettingsError(f"{exc}. AUTHENTICATE: {hint('AUTHENTICATE')}.") from None
+        except NoCryptography as exc:
+            raise SettingsError(f"AUTH_JWKS_URL={settings.auth_jwks_url}: {exc}.") from None
         self._sockets = Sockets(core, records, self._dialog, self._limiting)
         if settings.stage_key:
             core.trace.start(settings.redis_url)
@@ -135,6 +142,8 @@ class Node:
         supervisor.start("admission", sockets.server.admission.run)
         supervisor.start("watchdog", sockets.server.watchdog.run)
         supervisor.start("http-connections", self._http.connections.run)
+        if self._limiting.keys is not None:
+            supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
 
     async def _listen(self) -> None:
@@ -185,12 +194,10 @@ class Node:
         seconds, microseconds = await redis.time()
         self._core.clock.heard(seconds * 1000 + microseconds // 1000, asked_at)
 
-    async def _read_secret(self) -> str:
-        """The secret that signs tokens; guests' nodes that were given none share one through Redis."""
-        if self._settings.auth_secret:
-            return self._settings.auth_secret
-        await self._core.redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
-        return str(await self._core.redis.get(GUEST_SECRET))
+    async def _read_shared_secret(self) -> str:
+        """A secret that all nodes share through Redis; unlike AUTH_SECRET it never changes."""
+        await self._core.redis.set(SHARED_SECRET, secrets.token_hex(32), nx=True)
+        return str(await self._core.redis.get(SHARED_SECRET))
 
     async def _wait_for_redis(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask Redis for REDIS_WAIT_S at most, until it answers. Raises SettingsError if waiting is in vain."""

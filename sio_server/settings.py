@@ -28,7 +28,12 @@ _HINTS = {
     "NODE_NAME": "write a short name for this node, such as web-1",
     "AUTH_MODE": "write token (you issue the tokens) or guest (anyone may take a name)",
     "AUTH_SECRET": "write at least 32 characters that nobody can guess, the same on every node: "
-    "python -c 'import secrets; print(secrets.token_hex(32))'",
+    "python -c 'import secrets; print(secrets.token_hex(32))'; several with commas between: the first one signs",
+    "AUTH_JWKS_URL": "write where the issuer of your tokens publishes its keys, such as "
+    "https://login.example.com/.well-known/jwks.json",
+    "AUTH_ISSUER": "write the issuer (iss) that tokens must name, such as https://login.example.com/, or nothing",
+    "AUTHENTICATE": "write package.module:function, which gets a token and headers and returns the user's claims",
+    "OPERATOR_CLAIM": "write name=value of the claim that makes a user an operator, such as role=admin",
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "CLAIMS": "write the names of those claims of your tokens that graphs get, with commas between, such as "
     "tenant,role; identity, display_name, is_authenticated and permissions are the server's own",
@@ -108,6 +113,10 @@ class Settings(BaseSettings):
     auth_mode: Literal["token", "guest"] = "token"
     auth_secret: str = Field(default="", repr=False)
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
+    auth_jwks_url: Annotated[str, Field(pattern=r"^(https?://[^\s@#]+)?$")] = ""
+    auth_issuer: Annotated[str, Field(pattern=r"^\S*$")] = ""
+    authenticate: Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?$")] = ""
+    operator_claim: Annotated[tuple[str, str], NoDecode] = ("roomgraph_role", "operator")
     claims: Annotated[tuple[str, ...], NoDecode] = ()
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -167,6 +176,16 @@ class Settings(BaseSettings):
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
 
+    @field_validator("operator_claim", mode="before")
+    @classmethod
+    def _is_a_claim_with_its_value(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        name, _, wanted = (part.strip() for part in value.partition("="))
+        if not name or not wanted:
+            raise ValueError("not a name, = and a value")
+        return name, wanted
+
     @field_validator("allowed_hosts")
     @classmethod
     def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -218,7 +237,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _secret_when_needed(self) -> Settings:
-        problem = _secret_problem(self.auth_mode, self.auth_secret)
+        problem = _secret_problem(self.auth_mode, self.auth_secret, self.auth_jwks_url or self.authenticate)
         if problem:
             raise ValueError(problem)
         return self
@@ -227,6 +246,11 @@ class Settings(BaseSettings):
     def name(self) -> str:
         """The node's name as people see it: its port, unless it was given one."""
         return self.node_name or str(self.port)
+
+    @property
+    def auth_secrets(self) -> tuple[str, ...]:
+        """The secrets with which tokens may be signed; the first one signs those that are issued here."""
+        return _split_secrets(self.auth_secret)
 
     @property
     def features(self) -> list[str]:
@@ -248,10 +272,23 @@ class Settings(BaseSettings):
         return max(self.guests_kept * 86_400, self.token_ttl)
 
 
-def _secret_problem(auth_mode: str, secret: str) -> str:
-    if auth_mode == "token" and not secret:
-        return "AUTH_SECRET is not set, and AUTH_MODE=token needs it"
-    return "AUTH_SECRET is too short" if secret and len(secret) < 32 else ""
+def hint(name: str) -> str:
+    """What to write for a setting."""
+    return _HINTS.get(name, "see docs/operations.md")
+
+
+def _split_secrets(secret: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in secret.split(",") if part.strip())
+
+
+def _secret_problem(auth_mode: str, secret: str, instead: str) -> str:
+    """What is wrong with AUTH_SECRET; `instead`: what else says which user a token stands for."""
+    secrets = _split_secrets(secret)
+    if auth_mode == "token" and not secrets and not instead:
+        return "AUTH_SECRET is not set, and AUTH_MODE=token needs it, or AUTH_JWKS_URL, or AUTHENTICATE"
+    if any(len(one) < 32 for one in secrets):
+        return "AUTH_SECRET is too short" if len(secrets) == 1 else "one of AUTH_SECRET is too short"
+    return ""
 
 
 _SEEN_IN_URLS = r"[A-Za-z0-9._:,\[\]-]*(/[A-Za-z0-9._,:%~/-]*)?"  # servers, and the database or the socket
@@ -342,11 +379,17 @@ def load_settings(**overrides: Any) -> Settings:
             given = "" if name in _SECRETS else f"{name}={value}: "
             problems[name] = given + problem
         # The check of the secret comes last and is left out when a field before it is wrong.
-        secret = overrides.get("auth_secret") or os.environ.get("AUTH_SECRET", "")
-        missing = _secret_problem(overrides.get("auth_mode") or os.environ.get("AUTH_MODE", "token"), secret)
+        mode, secret, keys, hook = (
+            str(overrides.get(name) or os.environ.get(name.upper(), default))
+            for name, default in (
+                ("auth_mode", "token"),
+                ("auth_secret", ""),
+                ("auth_jwks_url", ""),
+                ("authenticate", ""),
+            )
+        )
+        missing = _secret_problem(mode, secret, keys or hook)
         if missing:
             problems["AUTH_SECRET"] = missing
-        lines = [
-            f"{said}. {name}: {_HINTS.get(name, 'see docs/operations.md')}." for name, said in problems.items()
-        ]
+        lines = [f"{said}. {name}: {hint(name)}." for name, said in problems.items()]
         raise SettingsError("\n".join(lines)) from None

@@ -50,10 +50,13 @@ from sio_server.gateway.requests.namespace import Gateway, handlers_of
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.authenticate_hook import load_hook
+from sio_server.gateway.sessions.authentication import Authentication
 from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.ends import SessionEnds
 from sio_server.gateway.sessions.handshake import Handshakes
+from sio_server.gateway.sessions.issuer_keys import IssuerKeys
 from sio_server.gateway.sessions.limits import Limits, parse_rates
 from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.presence import PresenceNews
@@ -302,11 +305,24 @@ class Presence:
 
 
 class Limiting:
-    """Tokens, and how much a user, an event and an address may spend."""
+    """Which user a token stands for, and how much a user, an event and an address may spend."""
 
     def __init__(self, core: Core, secret: str) -> None:
+        """`secret`: signs guests' tokens when there is no AUTH_SECRET. Raises BadHook and NoCryptography."""
         settings = core.settings
-        self.tokens = Tokens(secret, settings.auth_audience, core.clock.now, settings.claims)
+        own = settings.auth_secrets or ((secret,) if settings.auth_mode == "guest" else ("",))
+        self.tokens = Tokens(
+            own[0],
+            settings.auth_audience,
+            core.clock.now,
+            settings.claims,
+            older=own[1:],
+            issuer=settings.auth_issuer,
+            operator=settings.operator_claim,
+        )
+        self.keys = IssuerKeys(settings.auth_jwks_url) if settings.auth_jwks_url else None
+        hook = load_hook(settings.authenticate, settings.token_ttl) if settings.authenticate else None
+        self.authentication = Authentication(self.tokens, keys=self.keys, hook=hook, now=core.clock.now)
         self.limits = Limits(
             core.scripts,
             user=parse_rates(settings.rate_limit_user),
@@ -370,6 +386,7 @@ class Sockets:
             self._core.max_connections,
             AllowedOrigins(settings.allowed_origins),
             InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+            keep_headers=bool(settings.authenticate),
         )
 
     def _namespace(self, records: Records, limiting: Limiting) -> Gateway:
@@ -377,7 +394,7 @@ class Sockets:
         titles = self._dialog.titles
         bus, sessions = self.presence.bus, self.presence.sessions
         handshakes = Handshakes(
-            limiting.tokens,
+            limiting.authentication,
             sessions,
             limiting.limits,
             agents=AgentNames([*graphs, *titles.values()]),
@@ -454,7 +471,13 @@ class Http:
                     allowed=guests,
                     token_ttl_s=settings.token_ttl,
                 ),
-                StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
+                StatusRoutes(
+                    limiting.authentication,
+                    records.refused_tokens,
+                    limits,
+                    lambda: read_status(core.redis),
+                    for_everybody=guests,
+                ),
                 PageRoutes(),
             ],
             hosts=hosts,

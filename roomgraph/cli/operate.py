@@ -45,6 +45,9 @@ def token_command(
     user_id: Annotated[str, typer.Argument(help="The id of the user, such as ann or ann@example.com.")],
     name: Annotated[str, typer.Option(help="The name that people see (default: the id).")] = "",
     ttl: Annotated[int | None, typer.Option(min=60, help="How long it lasts, in seconds (or TOKEN_TTL).")] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Make the user an operator (OPERATOR_CLAIM).")
+    ] = False,
 ) -> None:
     """Issue a token for a user, signed with AUTH_SECRET, and print it."""
     from sio_server.gateway.sessions.auth import Tokens
@@ -57,9 +60,14 @@ def token_command(
         fail(str(exc), MISTAKE)
     if not settings.auth_secret:
         fail("AUTH_SECRET is not set: write the secret that the nodes have", MISTAKE)
-    tokens = Tokens(settings.auth_secret, settings.auth_audience)
+    tokens = Tokens(
+        settings.auth_secrets[0],
+        settings.auth_audience,
+        issuer=settings.auth_issuer,
+        operator=settings.operator_claim,
+    )
     try:
-        typer.echo(tokens.issue(user_id, name or user_id, settings.token_ttl))
+        typer.echo(tokens.issue(user_id, name or user_id, settings.token_ttl, operator=operator))
     except RoomgraphError as exc:
         fail(exc.message)
 

@@ -54,6 +54,43 @@ def test_tokens_are_the_default_and_need_a_secret(env: pytest.MonkeyPatch) -> No
     assert load_settings().auth_mode == "token"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("AUTH_JWKS_URL", "https://login.example.com/keys"), ("AUTHENTICATE", "app:check")]
+)
+def test_no_secret_is_needed_where_something_else_says_whose_a_token_is(
+    env: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    env.setenv("AUTH_MODE", "token")
+    env.setenv(name, value)
+    assert load_settings().auth_secrets == ()
+    env.setenv("PORT", "web")
+    assert [line.split("=")[0] for line in problems()] == ["PORT"]
+
+
+def test_several_secrets_are_accepted_and_each_of_them_must_be_long(env: pytest.MonkeyPatch) -> None:
+    env.setenv("AUTH_SECRET", f" {SECRET}, {SECRET[::-1]},")
+    assert load_settings().auth_secrets == (SECRET, SECRET[::-1])
+    env.setenv("AUTH_SECRET", f"{SECRET},tr0ub4dor")
+    (line,) = problems()
+    assert line.startswith("one of AUTH_SECRET is too short")
+    assert "tr0ub4dor" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("AUTH_JWKS_URL", value) for value in ("login.example.com/keys", "file:///etc/keys", "https://a:b@c/d")),
+        *(("AUTHENTICATE", value) for value in ("check", "app:", ":check", "app/check.py:check", "app:check()")),
+        *(("OPERATOR_CLAIM", value) for value in ("", "role", "=admin", "role=")),
+        ("AUTH_ISSUER", "two words"),
+    ],
+)
+def test_a_wrong_setting_of_tokens_is_named(env: pytest.MonkeyPatch, name: str, value: str) -> None:
+    env.setenv(name, value)
+    (line,) = problems()
+    assert f"{name}: write " in line
+
+
 def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPatch) -> None:
     for name, value in {
         "REDIS_URL": "unix:///run/redis.sock",
@@ -98,6 +135,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "GRAPH": "my.app:graph",
         "GRAPH_INPUT": "question",
         "GRAPH_OUTPUT": ".",
+        "AUTH_JWKS_URL": "https://login.example.com/keys?v=1",
+        "AUTH_ISSUER": "https://login.example.com/",
+        "AUTHENTICATE": "my.app:check.token",
+        "OPERATOR_CLAIM": "https://example.com/roles = admin",
         "CLAIMS": "tenant, role,",
         "LANGGRAPH_JSON": "/srv/langgraph.json",
         "MODEL": "openai:gpt-4o-mini",
@@ -118,6 +159,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "node_name": "web-1",
         "auth_mode": "token",
         "auth_secret": SECRET,
+        "auth_jwks_url": "https://login.example.com/keys?v=1",
+        "auth_issuer": "https://login.example.com/",
+        "authenticate": "my.app:check.token",
+        "operator_claim": ("https://example.com/roles", "admin"),
         "auth_audience": "chat",
         "token_ttl": 60,
         "allowed_origins": ("https://a.example", "https://b.example"),
