@@ -126,6 +126,6 @@ async def test_an_application_says_whose_a_token_or_a_cookie_is_and_leaves_the_r
     assert await outcome(url, {"token": Tokens(SECRET, "roomgraph").issue("cid", "Cid", 60)}) == "cid"
     assert await outcome(url, {"token": "key-of-nobody"}) == "token_invalid"
     assert await outcome(url, None) == "token_missing"
-    said = (cluster.data_dir / f"node-{cluster.ports[0]}.log").read_text()
+    said = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
     assert "AUTHENTICATE=tests.applications:authenticate refuses a token: PermissionError" in said
     assert "no such key" in said

@@ -218,7 +218,7 @@ async def test_keys_are_fetched_again_regularly_and_sooner_after_a_failure(
         issuer.away = len(pauses) == 1
 
     issuer = Issuer(public(RSA_KEY, "r"))
-    monkeypatch.setattr(issuer_keys.asyncio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await issuer.known.run()
     assert pauses == [issuer_keys.REFRESH_S, AGAIN_S, issuer_keys.REFRESH_S]
@@ -243,7 +243,7 @@ async def test_a_token_does_not_choose_how_it_is_checked() -> None:
     payload = json.dumps(claims()).encode()
     for token in (
         forged.encode(payload, pem, algorithm="HS256", headers={"kid": "r"}),
-        jwt.encode(claims(), None, algorithm="none", headers={"kid": "r"}),
+        jwt.encode(claims(), "", algorithm="none", headers={"kid": "r"}),
         signed(RSA_KEY, "RS512", "r"),
         signed(RSA_KEY, "PS256", "r"),
         signed(RSA_KEY, "RS256", "e"),
