@@ -258,6 +258,7 @@ META_FIELDS = {
     "context": "of the graph, JSON or ''; not shown to members",
     "multitask": "setting: what a second message does to a run",
     "approvals": "setting: which members may answer interrupts",
+    "invites": "setting: which members may invite",
     "fence": "the count in the last fencing token",
     "thread": "the thread of checkpoints at which the dialog stands",
     "said_seq": "of the last message or answer",

@@ -22,6 +22,13 @@ ALGORITHM = "HS256"
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
+_OPTIONS: Any = {
+    "require": ["sub", "aud", "exp"],
+    # The library knows this machine's clock only.
+    **dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False),
+}
+
+
 class ForeignToken(Refused):
     """A token that is signed with none of the keys with which it was checked."""
 
@@ -124,13 +131,13 @@ class Tokens:
             raise Refused(ErrorCode.TOKEN_INVALID, "the token is not valid: it cannot be read") from None
 
     def _claims(self, keys: Sequence[jwt.PyJWK], token: str) -> dict[str, Any]:
+        if not keys:
+            raise jwt.InvalidTokenError("this server accepts no tokens that are signed with a secret")
         for key in keys[:-1]:
             try:
                 return self._claims_by(key, token)
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
                 continue
-        if not keys:
-            raise jwt.InvalidTokenError("this server accepts no tokens that are signed with a secret")
         return self._claims_by(keys[-1], token)
 
     def _claims_by(self, key: jwt.PyJWK, token: str) -> dict[str, Any]:
@@ -138,14 +145,10 @@ class Tokens:
             token,
             key,
             # That of the key: a token's own header must not choose ("none").
-            algorithms=[key.algorithm_name],
+            algorithms=(key.algorithm_name,),
             audience=self._audience,
             issuer=self._issuer,
-            options={  # type: ignore[arg-type]
-                "require": ["sub", "aud", "exp"],
-                # The library knows this machine's clock only.
-                **dict.fromkeys(("verify_exp", "verify_iat", "verify_nbf"), False),
-            },
+            options=_OPTIONS,
         )
         return claims
 
