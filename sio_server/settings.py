@@ -68,6 +68,7 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
@@ -158,6 +159,7 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
+    log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02
     stage_key: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")

@@ -31,7 +31,7 @@ def node_command(
         settings = load_settings(port=port, graph=graph, langgraph_json=project)
     except SettingsError as exc:
         fail(str(exc), MISTAKE)
-    logs.set_up(settings.log_level.upper())
+    logs.set_up(settings.log_level.upper(), as_json=settings.log_format == "json", node=settings.name)
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
     run(lambda: serve(settings, lambda: say(ready, errors)))
 

@@ -56,6 +56,7 @@ from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.suspects import Suspects
+from sio_server.log_lines import lines_about
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus
 from sio_server.tasks import end_tasks
@@ -167,7 +168,8 @@ class Attempts:
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
-                following = await self._attempt(run, over, bells)
+                with lines_about(conversation_id=run.conversation_id, run_id=run.run_id, attempt=run.attempt):
+                    following = await self._attempt(run, over, bells)
             finally:
                 self._executing.pop(run.run_id, None)
         return following
@@ -225,7 +227,7 @@ class Attempts:
                 handed_over = await self._hand_over(run)
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
             if await end_tasks(left, patience_s=patience_s):
-                log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
+                log.error("a graph does not end though it was cancelled: run_id=%s", run.run_id)
             self._suspects.end(run)
             if not isinstance(decision, (Finish, Abandon, HandOver)):
                 await _write_rest(saver, HANG_S)
@@ -234,7 +236,7 @@ class Attempts:
                 self._announce_end(run, decision.status, finished.retired)
                 return NothingToDo() if finished.idle else None
             case Abandon():
-                log.info("a run is another node's, or has ended: run=%s attempt=%d", run.run_id, run.attempt)
+                log.info("a run is another node's, or has ended: run_id=%s attempt=%d", run.run_id, run.attempt)
                 self._spawn(self._retire_thread(run))
             case TryAgain():
                 return await self._claim_again(run, over, decision)
@@ -302,7 +304,7 @@ class Attempts:
             try:
                 return stream.take_rest()
             except Exception:
-                log.exception("the end of a text could not be shown: run=%s", run.run_id)
+                log.exception("the end of a text could not be shown: run_id=%s", run.run_id)
         return []
 
     async def _or_ask_again(self, run: ClaimedRun, how: Finish, said: Said) -> tuple[Finish, Said]:
@@ -319,7 +321,7 @@ class Attempts:
                 break
             except Exception as exc:
                 if not isinstance(exc, Unavailable) and graph_end(exc) is not GraphEnd.STORE_LOST:
-                    log.exception("the questions of a run could not be read again: run=%s", run.run_id)
+                    log.exception("the questions of a run could not be read again: run_id=%s", run.run_id)
                     return how, said
                 if self._stopping.is_set():
                     raise Unavailable(str(exc)) from exc
@@ -422,9 +424,9 @@ def _graph_end(error: BaseException, run: ClaimedRun) -> GraphEnd:
     """How a graph has ended whose work ended in this error, which is logged."""
     end = graph_end(error)
     if end in (GraphEnd.RAISED, GraphEnd.NOT_TEXT):
-        log.error("a graph failed: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        log.error("a graph failed: run_id=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
     else:
-        log.warning("a graph did not end: run=%s end=%s error=%s", run.run_id, end, error)
+        log.warning("a graph did not end: run_id=%s end=%s error=%s", run.run_id, end, error)
     return end
 
 
@@ -442,7 +444,7 @@ def _graph_ended(graph: asyncio.Task[tuple[GraphEnd, Said]], run: ClaimedRun) ->
         return None, None
     if graph.cancelled() or graph.exception() is not None:
         error = None if graph.cancelled() else graph.exception()
-        log.error("a graph cancelled itself: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        log.error("a graph cancelled itself: run_id=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
         return GraphEnd.RAISED, None
     return graph.result()
 
@@ -455,5 +457,5 @@ def _stream_ended(pump: asyncio.Task[None], run: ClaimedRun) -> StreamEnd | None
     assert error is not None
     end = stream_end(error)
     if end is StreamEnd.BROKEN:
-        log.error("a run's text could not be shown: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        log.error("a run's text could not be shown: run_id=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
     return end

@@ -131,6 +131,6 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
             # A cancellation that nobody has asked for is a failure like any other.
             if is_being_cancelled():
                 raise
-            log.error("an event could not be handled: event=%s", event, exc_info=exc)
+            log.error("an event could not be handled: event=%s session_id=%s", event, sid, exc_info=exc)
             error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
             return {"ok": False, "error": error.to_wire()}
