@@ -13,7 +13,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-# What the current task works on, such as `run_id`: each line that is logged meanwhile names it, those of graphs too.
+# What the current task works on, such as `run_id`: each line that is logged meanwhile names it, also those of
+# graphs.
 _about: ContextVar[Mapping[str, Any]] = ContextVar("about", default=MappingProxyType({}))
 
 _CONVERSION = re.compile(r"%(?:%|[#0 +-]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[hlL]?[diouxXeEfFgGcrsa])")

@@ -142,6 +142,7 @@ class Node:
         supervisor.start("admission", sockets.server.admission.run)
         supervisor.start("watchdog", sockets.server.watchdog.run)
         supervisor.start("http-connections", self._http.connections.run)
+        supervisor.start("loop-lag", self._core.metrics.watch_loop)
         if self._limiting.keys is not None:
             supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)

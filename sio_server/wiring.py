@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from sio_server.cluster.backlog import Backlog
 from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.peers import Peers
@@ -23,6 +26,7 @@ from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.memory import RedisStore
+from sio_server.dialog.run_meter import RunMeter
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
@@ -52,7 +56,7 @@ from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.authenticate_hook import load_hook
 from sio_server.gateway.sessions.authentication import Authentication
-from sio_server.gateway.sessions.description import Description
+from sio_server.gateway.sessions.description import Description, installed_version
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.ends import SessionEnds
 from sio_server.gateway.sessions.handshake import Handshakes
@@ -233,6 +237,12 @@ class Dialog:
                 report_nodes=settings.report_nodes,
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
+            meter=RunMeter(
+                core.clock.now,
+                core.metrics.run_claimed,
+                core.metrics.first_text.observe,
+                lambda status, seconds: core.metrics.run_duration.labels(status).observe(seconds),
+            ),
             trace=core.trace,
         )
         worker = DialogWorker(
@@ -301,6 +311,7 @@ class Presence:
             core.clock,
             beat_bus=self.bus.publish_heartbeat,
             on_gone=on_reaped,
+            on_answered=core.metrics.redis_latency.observe,
         )
 
 
@@ -402,6 +413,7 @@ class Sockets:
             admit=self.readiness.admit,
             settle=self.disconnects.settle,
             now=core.clock.now,
+            on_refused=lambda code: core.metrics.refused_handshakes.labels(code).inc(),
         )
         session_ready = SessionReady(
             bus,
@@ -433,7 +445,15 @@ class Sockets:
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
         )
-        return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)
+        return Gateway(
+            handshakes,
+            session_ready,
+            sessions,
+            limiting.limits,
+            self.fanout,
+            handlers,
+            on_refused=lambda event, code: core.metrics.refused_requests.labels(event, code).inc(),
+        )
 
 
 class Http:
@@ -463,7 +483,7 @@ class Http:
         self.application = make_application(
             [
                 HealthRoutes(settings.name, sockets.readiness.report),
-                MetricsRoutes(core.metrics, settings.metrics_token),
+                MetricsRoutes(core.metrics, settings.metrics_token, self._watch(core, sockets, dialog).refresh),
                 GuestRoutes(
                     limiting.tokens,
                     limits,
@@ -493,3 +513,33 @@ class Http:
         )
         self.connections.openings = sockets.server.openings(hosts.allows, base_path)
         sockets.server.attach(self.application, base_path + PATH)
+
+    @staticmethod
+    def _watch(core: Core, sockets: Sockets, dialog: Dialog) -> Backlog:
+        """Report what is known elsewhere, when it is asked for; returns what has to be read from Redis first."""
+        metrics, settings, backlog = core.metrics, core.settings, Backlog(core.redis)
+        readiness = sockets.readiness
+        metrics.tell_build(
+            version=installed_version(),
+            python=platform.python_version(),
+            node=settings.name,
+            transport=settings.transport,
+            checkpointer=settings.checkpointer,
+        )
+        metrics.watch("roomgraph_ready", "Whether clients may be sent here", lambda: readiness.report()["ready"])
+        metrics.watch("roomgraph_cut_off", "Whether this node is cut off", lambda: readiness.cut_off)
+        for name in ("redis", "bus"):
+            metrics.watch(
+                f"roomgraph_{name}_silent_seconds",
+                f"How long nothing was heard: {name}",
+                partial(lambda name: readiness.silent_for()[name], name),
+            )
+        metrics.watch("roomgraph_runs_executing", "Runs that this node executes", lambda: dialog.host.executing)
+        metrics.watch("roomgraph_run_slots", "RUN_CONCURRENCY", lambda: settings.run_concurrency)
+        metrics.watch("roomgraph_max_connections", "Clients that this node takes", lambda: core.max_connections)
+        metrics.watch(
+            "roomgraph_unfinished_runs",
+            "Runs of the whole cluster that wait or are executed: the same on each node",
+            lambda: backlog.unfinished_runs,
+        )
+        return backlog

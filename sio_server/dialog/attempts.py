@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,6 +53,7 @@ from sio_server.dialog.outcome import (
 from sio_server.dialog.reopening import asks_again, questions_again
 from sio_server.dialog.reports import ReportNodes
 from sio_server.dialog.retired_threads import RetiredThreads
+from sio_server.dialog.run_meter import MeteredRun, RunMeter
 from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
@@ -110,8 +112,9 @@ class Attempts:
         on_ended: Callable[[str], None],
         served: Mapping[str, Served] | None = None,
         trace: Trace | None = None,
+        meter: RunMeter | None = None,
     ) -> None:
-        """`on_ended` is called with the status of each run that has ended here.
+        """`on_ended` is called with the status of each run that has ended here; `meter` is told how long it took.
 
         `served`: what the graphs take, by the same names; messages and no context where it is not said.
         """
@@ -123,12 +126,18 @@ class Attempts:
         self._limits = limits
         self._on_ended = on_ended
         self._trace = trace or Trace("")
+        self._meter = meter or RunMeter(time.time)
         # run id -> the run, and what is set when it is another node's, or has ended
         self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
         self._stopping = asyncio.Event()
         self._suspects = Suspects(run_records)
         self._retired = RetiredThreads(checkpoints, run_records)
         self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def executing(self) -> int:
+        """How many runs are executed now. May be read in any thread."""
+        return len(self._executing)
 
     def on_run_ended(self, run_id: str, status: str) -> None:
         """A run has ended, on whichever node: if it is executed here, that stops at once."""
@@ -164,17 +173,23 @@ class Attempts:
         elif run.kind == "resume":
             self._tell(TraceKind.RESUMED, run)
         following: Next = run
+        metered: MeteredRun | None = None
         while isinstance(following, ClaimedRun):
+            # The next attempt at the same run, or the next run under the same lease.
+            if metered is None or following.run_id != run.run_id:
+                metered = self._meter.begin(following)
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
                 with lines_about(conversation_id=run.conversation_id, run_id=run.run_id, attempt=run.attempt):
-                    following = await self._attempt(run, over, bells)
+                    following = await self._attempt(run, over, bells, metered)
             finally:
                 self._executing.pop(run.run_id, None)
         return following
 
-    async def _attempt(self, run: ClaimedRun, over: asyncio.Event, bells: Sequence[str]) -> Next:
+    async def _attempt(
+        self, run: ClaimedRun, over: asyncio.Event, bells: Sequence[str], metered: MeteredRun
+    ) -> Next:
         """Make an attempt and do what its end asks for.
 
         Returns the run that was claimed next under its lease; NothingToDo when no other is unfinished;
@@ -187,7 +202,7 @@ class Attempts:
             loop.call_soon_threadsafe(over.set)
 
         self._leases.hold_lease(run, lost, max_s=self._limits.timeout_s + HANG_S)
-        stream = RunStream(self._runs, run)
+        stream = RunStream(self._runs, run, metered.first_text)
         saver = AttemptSaver(self._checkpoints.saver, run, partial(self._adopt_thread, run))
         graph = asyncio.create_task(self._call_graph(run, stream, saver))
         pump = asyncio.create_task(stream.pump())
@@ -233,6 +248,8 @@ class Attempts:
                 await _write_rest(saver, HANG_S)
         match decision:
             case Finish():
+                stream.tell_shown()  # with the final entry
+                metered.end(decision.status)
                 self._announce_end(run, decision.status, finished.retired)
                 return NothingToDo() if finished.idle else None
             case Abandon():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -18,7 +19,9 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "
 class MetricsRoutes:
     """`GET /metrics`, for clients with the token; without one, for this machine and private networks."""
 
-    def __init__(self, metrics: Metrics, token: str) -> None:
+    def __init__(self, metrics: Metrics, token: str, refresh: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`refresh` reads what is not known without Redis; it is bounded in time."""
+        self._refresh = refresh
         self._metrics = metrics
         self._token = token
 
@@ -28,6 +31,8 @@ class MetricsRoutes:
 
     async def _scrape(self, request: web.Request) -> web.Response:
         self._check(request)
+        if self._refresh is not None:
+            await self._refresh()
         body = generate_latest(self._metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

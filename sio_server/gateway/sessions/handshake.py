@@ -37,11 +37,13 @@ class Handshakes:
         admit: Callable[[], None],
         settle: Callable[[str, str], Awaitable[None]],
         now: Callable[[], float],
+        on_refused: Callable[[str], None] = lambda code: None,
     ) -> None:
         """`admit` raises Unavailable while this node takes no sessions. `now` returns the time by Redis' clock.
 
         `settle(user_id, device_id)` waits until Redis knows what this node knows of the device's last session.
-        A user whose token has the name of one of `agents` is shown with the user id.
+        A user whose token has the name of one of `agents` is shown with the user id. `on_refused` is called with
+        the code of each refusal.
         """
         self._authentication = authentication
         self._sessions = sessions
@@ -52,6 +54,7 @@ class Handshakes:
         self._settle = settle
         self._now = now
         self._refusals = HandshakeRefusals()
+        self._on_refused = on_refused
 
     async def open(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
         """Begin the session `sid`. Raises RoomgraphError, whatever goes wrong, and then there is none."""
@@ -59,12 +62,14 @@ class Handshakes:
             self._admit()
             await self._open(sid, environ, auth)
         except RoomgraphError as exc:
+            self._on_refused(exc.code)
             self._refusals.add(exc, time.monotonic())
             raise
         except BaseException as exc:
             if is_being_cancelled():
                 raise
             error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
+            self._on_refused(error.code)
             self._refusals.add(error, time.monotonic(), cause=exc)
             raise error from None
 
