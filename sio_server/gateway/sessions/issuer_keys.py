@@ -44,7 +44,7 @@ class IssuerKeys:
         if not jwt.algorithms.has_crypto:
             raise NoCryptography("the package cryptography is missing. Install roomgraph[jwks]")
         self._url = url
-        self._fetch = fetch or _fetch
+        self._fetch = fetch or fetch_keys
         self._now = now
         self._keys: KeySet | None = None
         self._asked_at = -inf
@@ -108,7 +108,8 @@ class IssuerKeys:
             )
 
 
-async def _fetch(url: str) -> bytes:
+async def fetch_keys(url: str) -> bytes:
+    """What is published at a URL. Raises NoKeys, OSError, ValueError or aiohttp.ClientError."""
     timeout = aiohttp.ClientTimeout(total=FETCH_S)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as http:
         # The address was written by the operator: another one must be as well.
