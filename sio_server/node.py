@@ -31,6 +31,7 @@ from sio_server.store.failures import explain
 from sio_server.store.keys import SHARED_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
+from sio_server.trace.exporting import NoOpenTelemetry
 from sio_server.trace.feed import TraceFeed
 from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
 
@@ -51,9 +52,13 @@ class Node:
     """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError."""
         self._settings = settings
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
-        self._core = Core(settings, self.node_id)
+        try:
+            self._core = Core(settings, self.node_id)
+        except NoOpenTelemetry as exc:
+            raise SettingsError(f"TRACES=otlp: {exc}.") from None
         self._feed: TraceFeed | None = None
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
@@ -124,6 +129,8 @@ class Node:
         await self._step(self._sign_off())
         await self._step(presence.news.stop())
         await self._step(core.trace.stop())
+        if core.exporting is not None:
+            await self._step(asyncio.to_thread(core.exporting.close))
         await self._step(presence.bus.close())
         await self._step(core.redis.aclose())
 

@@ -68,6 +68,7 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
@@ -159,6 +160,7 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
+    traces: Literal["off", "otlp"] = "off"
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02

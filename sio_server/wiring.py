@@ -87,6 +87,7 @@ from sio_server.store.keys import conversation_channel
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
 from sio_server.trace.contract import TraceKind
+from sio_server.trace.exporting import Exporting
 from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
@@ -104,13 +105,15 @@ class Core:
     """What every part of a node shares: settings, Redis, the clock, the trace, metrics, and the supervisor."""
 
     def __init__(self, settings: Settings, node_id: str) -> None:
+        """Raises NoOpenTelemetry."""
         self.settings = settings
         self.node_id = node_id
         self.redis: BoundedRedis = connect(settings.redis_url)
         self.scripts = Scripts(self.redis)
         self.bus = Bus(settings.redis_url, node_id)
         self.clock = Clock()
-        self.trace = Trace(settings.name)
+        self.exporting = Exporting(settings.name, installed_version()) if settings.traces == "otlp" else None
+        self.trace = Trace(settings.name, self.exporting.spans if self.exporting else None)
         self.metrics = Metrics()
         self.metrics.watch_bus(lambda: self.bus.messages, lambda: self.bus.channels)
         self.supervisor = Supervisor(self.metrics.task_failed)

@@ -181,7 +181,8 @@ class Attempts:
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
-                with lines_about(conversation_id=run.conversation_id, run_id=run.run_id, attempt=run.attempt):
+                ids = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
+                with lines_about(**ids), self._trace.working(**_about(run)):
                     following = await self._attempt(run, over, bells, metered)
             finally:
                 self._executing.pop(run.run_id, None)
@@ -202,7 +203,12 @@ class Attempts:
             loop.call_soon_threadsafe(over.set)
 
         self._leases.hold_lease(run, lost, max_s=self._limits.timeout_s + HANG_S)
-        stream = RunStream(self._runs, run, metered.first_text)
+
+        def on_first_text() -> None:
+            metered.first_text()
+            self._tell(TraceKind.RUN_SPOKE, run)
+
+        stream = RunStream(self._runs, run, on_first_text)
         saver = AttemptSaver(self._checkpoints.saver, run, partial(self._adopt_thread, run))
         graph = asyncio.create_task(self._call_graph(run, stream, saver))
         pump = asyncio.create_task(stream.pump())
@@ -433,8 +439,15 @@ class Attempts:
         task.add_done_callback(self._retiring.discard)
 
     def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
-        about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
-        self._trace.record(kind, **about, **fields)
+        self._trace.record(kind, **_about(run), **fields)
+
+
+def _about(run: ClaimedRun) -> dict[str, Any]:
+    """Which attempt it is, for the trace."""
+    return {
+        **{"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt},
+        **{"epoch": run.epoch, "input_seq": run.input_seq, "graph": run.graph},
+    }
 
 
 def _graph_end(error: BaseException, run: ClaimedRun) -> GraphEnd:

@@ -82,8 +82,8 @@ async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str,
 @pytest.mark.parametrize(
     "command",
     [
-        *((), ("up",), ("node",), ("redis",), ("status",), ("doctor",), ("token",), ("tour",), ("check",), ("chat",)),
-        ("echo-bot",),
+        *((), ("up",), ("node",), ("redis",), ("status",), ("doctor",), ("token",), ("tour",), ("check",)),
+        *(("chat",), ("echo-bot",)),
     ],
 )
 async def test_every_command_has_help(command):
