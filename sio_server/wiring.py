@@ -296,6 +296,7 @@ class Presence:
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
             "port": str(settings.port),
             "path": settings.base_path,
+            "version": installed_version(),
             "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
         self.nodes = Nodes(core.redis, core.scripts, core.node_id, description)
@@ -377,6 +378,7 @@ class Sockets:
             failing_tasks=lambda: [*core.supervisor.failing, *dialog.host.failing],
             node_urls=core.settings.node_urls,
         )
+        presence.nodes.read_state = self.readiness.state
         self.server.register_namespace(self._namespace(records, limiting))
         self.dispatch = Dispatch(
             bus,

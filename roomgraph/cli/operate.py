@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIGURES = ("active_sessions", "bus_subscriptions", "conversations", "entries", "runs", "runs_finished")
+FIGURES = (
+    *("active_sessions", "bus_subscriptions", "conversations", "entries"),
+    *("runs", "runs_finished", "unfinished_runs"),
+)
 
 
 def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what the cluster is doing, as Redis (REDIS_URL) tells it."""
+    """Show what the cluster is doing, as Redis (REDIS_URL) tells it. Exit status 1 when something is wrong."""
     from rich.table import Table
     from rich.text import Text
 
@@ -31,14 +34,17 @@ def status_command(
     status: dict[str, Any] = _on_redis(read_status)
     if as_json:
         console.print_json(data=status)
-        return
-    table = Table("node", "port", "sessions", "started")
+        raise typer.Exit(0 if status["healthy"] else 1)
+    table = Table("node", "port", "sessions", "started", "version", "state")
     for node in status["nodes"]:
-        cells = (node["name"], node["port"], node["sessions"], node["started"])
+        cells = [node[name] for name in ("name", "port", "sessions", "started", "version", "state")]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
     for name in FIGURES:
         say(f"{name.replace('_', ' ')}: {status[name]}")
+    for problem in status["problems"]:
+        say(f"✘ {problem}")
+    raise typer.Exit(0 if status["healthy"] else 1)
 
 
 def token_command(

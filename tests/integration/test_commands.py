@@ -171,6 +171,8 @@ async def test_the_status_is_read_from_redis(cluster, new_client):
     assert [node["port"] for node in facts["nodes"]] == cluster.ports
     assert facts["bus_subscriptions"] == 3
     assert facts["active_sessions"] >= 1
+    assert (facts["healthy"], facts["problems"], len(facts["versions"])) == (True, [], 1)
+    assert {node["state"] for node in facts["nodes"]} == {"ready"}
 
 
 @pytest.mark.faults

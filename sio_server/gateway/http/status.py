@@ -14,7 +14,7 @@ from sio_server.users.sign_out import RefusedTokens
 
 
 class StatusRoutes:
-    """`GET /api/status`: for operators, or `for_everybody` with a token."""
+    """`GET /api/status`, also as `/api/v1/status`: for operators, or `for_everybody` with a token."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class StatusRoutes:
         self._read_status = read_status
 
     def routes(self) -> list[web.RouteDef]:
-        """The route."""
-        return [web.get("/api/status", self._status)]
+        """The routes, of which the second is that of backends."""
+        return [web.get("/api/status", self._status), web.get("/api/v1/status", self._status)]
 
     async def _status(self, request: web.Request) -> web.Response:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")

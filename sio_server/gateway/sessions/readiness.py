@@ -87,6 +87,17 @@ class Readiness:
             **({"failing_tasks": failing} if failing else {}),
         }
 
+    def state(self) -> str:
+        """How this node is in a word, as others may read it in Redis: `ready`, or what is wrong."""
+        failing = self._failing_tasks()
+        if self.stopping:
+            return "stopping"
+        if self.cut_off:
+            return "cut off"
+        if self.silent_for()["bus"] >= DEAF_AFTER_S:
+            return "deaf"
+        return f"failing: {', '.join(failing)}" if failing else "ready"
+
     def admit(self) -> None:
         """Raise Unavailable when a new session would be better off on another node."""
         if self.stopping or (self.cut_off and not self.connected):  # the next check will see that it is connected
