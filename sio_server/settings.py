@@ -68,6 +68,7 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "ADMIN_UI": "leave it out; the stage (STAGE_KEY), GET /metrics and `roomgraph status` show what it would",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
@@ -160,6 +161,7 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
+    admin_ui: str = ""
     traces: Literal["off", "otlp"] = "off"
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -179,6 +181,15 @@ class Settings(BaseSettings):
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("admin_ui")
+    @classmethod
+    def _is_refused(cls, value: str) -> str:
+        # Its instrumentation replaces methods of the library's sockets and of its manager. The direct transport has
+        # neither, and the bus sends nothing to a whole namespace, as it asks for.
+        if value not in ("", "off"):
+            raise ValueError("python-socketio's Admin UI does not work with this server")
+        return ""
 
     @field_validator("operator_claim", mode="before")
     @classmethod

@@ -91,6 +91,15 @@ def test_a_wrong_setting_of_tokens_is_named(env: pytest.MonkeyPatch, name: str, 
     assert f"{name}: write " in line
 
 
+def test_the_admin_ui_is_refused_with_what_to_use_instead(env: pytest.MonkeyPatch) -> None:
+    env.setenv("ADMIN_UI", "on")
+    (line,) = problems()
+    assert "does not work with this server" in line
+    assert "roomgraph status" in line
+    env.setenv("ADMIN_UI", "off")
+    assert load_settings().admin_ui == ""
+
+
 def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPatch) -> None:
     for name, value in {
         "REDIS_URL": "unix:///run/redis.sock",
@@ -148,6 +157,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "LOG_RETENTION": "100",
         "LOG_FORMAT": "json",
         "TRACES": "otlp",
+        "ADMIN_UI": "off",
         "LOG_LEVEL": "debug",
         "WORD_DELAY": "0",
         "STAGE_KEY": "the-key-of-a-stage_0",
@@ -210,6 +220,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "log_retention": 100,
         "log_format": "json",
         "traces": "otlp",
+        "admin_ui": "",
         "log_level": "debug",
         "word_delay": 0.0,
         "stage_key": "the-key-of-a-stage_0",
