@@ -185,8 +185,8 @@ class Settings(BaseSettings):
     @field_validator("admin_ui")
     @classmethod
     def _is_refused(cls, value: str) -> str:
-        # Its instrumentation replaces methods of the library's sockets and of its manager. The direct transport has
-        # neither, and the bus sends nothing to a whole namespace, as it asks for.
+        # Its instrumentation replaces methods of the library's sockets and of its manager. The direct transport
+        # has neither, and the bus sends nothing to a whole namespace, as it asks for.
         if value not in ("", "off"):
             raise ValueError("python-socketio's Admin UI does not work with this server")
         return ""
