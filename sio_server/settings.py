@@ -24,6 +24,9 @@ _HINTS = {
     "characters of the password other than letters and digits are percent-encoded",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
+    "WEB_CONCURRENCY": "write how many processes share the port, from 1 to 256; each is a node of its own",
+    "WORKER_PORTS": "write the port at which the first worker serves by itself, such as 9100, or nothing; the others "
+    "follow",
     "BASE_PATH": "write the path below which this server is reached, beginning with /, such as /chat, or nothing",
     "NODE_NAME": "write a short name for this node, such as web-1",
     "AUTH_MODE": "write token (you issue the tokens) or guest (anyone may take a name)",
@@ -111,6 +114,8 @@ class Settings(BaseSettings):
     redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
+    web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
+    worker_ports: Annotated[int, Field(ge=0, le=65_279)] = 0
     base_path: str = ""
     node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")] = ""
     auth_mode: Literal["token", "guest"] = "token"

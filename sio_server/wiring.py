@@ -94,6 +94,7 @@ from sio_server.users.devices import Devices
 from sio_server.users.presence import PresenceRecords
 from sio_server.users.session_records import SessionRecords
 from sio_server.users.sign_out import RefusedTokens
+from sio_server.worker_board import Place
 
 REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
@@ -104,9 +105,10 @@ HTTP_SHARE = 8  # of them, at most an eighth is for HTTP connections that are no
 class Core:
     """What every part of a node shares: settings, Redis, the clock, the trace, metrics, and the supervisor."""
 
-    def __init__(self, settings: Settings, node_id: str) -> None:
-        """Raises NoOpenTelemetry."""
+    def __init__(self, settings: Settings, node_id: str, place: Place | None = None) -> None:
+        """`place`: among the workers that share the port. Raises NoOpenTelemetry."""
         self.settings = settings
+        self.place = place
         self.node_id = node_id
         self.redis: BoundedRedis = connect(settings.redis_url)
         self.scripts = Scripts(self.redis)
@@ -294,7 +296,7 @@ class Presence:
         description = {
             "name": settings.name,
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
-            "port": str(settings.port),
+            "port": str(_own_port(core)),
             "path": settings.base_path,
             "version": installed_version(),
             "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -317,6 +319,13 @@ class Presence:
             on_gone=on_reaped,
             on_answered=core.metrics.redis_latency.observe,
         )
+
+
+def _own_port(core: Core) -> int:
+    """Where this node itself is reached: a worker at its own port, if it has one."""
+    if core.place is None or not core.settings.worker_ports:
+        return core.settings.port
+    return core.settings.worker_ports + core.place.number - 1
 
 
 class Limiting:
@@ -478,6 +487,7 @@ class Http:
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
+        shared_port = settings.port if core.place is not None else 0
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
@@ -487,8 +497,18 @@ class Http:
         )
         self.application = make_application(
             [
-                HealthRoutes(settings.name, sockets.readiness.report),
-                MetricsRoutes(core.metrics, settings.metrics_token, self._watch(core, sockets, dialog).refresh),
+                HealthRoutes(
+                    settings.name,
+                    sockets.readiness.report,
+                    others=core.place.board.problems if core.place is not None else None,
+                    shared_port=shared_port,
+                ),
+                MetricsRoutes(
+                    core.metrics,
+                    settings.metrics_token,
+                    self._watch(core, sockets, dialog).refresh,
+                    shared_port=shared_port,
+                ),
                 GuestRoutes(
                     limiting.tokens,
                     limits,

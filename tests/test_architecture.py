@@ -15,7 +15,7 @@ PACKAGES = ("roomgraph", "sio_server", "sio_clients")
 # Leaves that know nothing of the project; every part of the server may use them.
 LEAVES = {
     f"sio_server.{name}"
-    for name in ("protocol", "language", "log_lines", "logs", "open_files", "settings", "tasks")
+    for name in ("protocol", "language", "log_lines", "logs", "open_files", "settings", "tasks", "worker_board")
 }
 STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.store"}
 RECORDS = STORE | {"sio_server.trace", "sio_server.conversation", "sio_server.users"}
@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.gateway.http": GATEWAY | {"sio_server.gateway.sessions"},
     "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,
+    "sio_server.workers": LEAVES,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
     "sio_server.local": LEAVES | {"sio_server.trace.contract"},
     "sio_server.wiring": LEAVES | RECORDS | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},
