@@ -171,9 +171,8 @@ class Node:
             ports.insert(0, settings.worker_ports + place.number - 1)
         for port in ports:
             shared = place is not None and port == settings.port
-            await self._listen_on(
-                port, web.TCPSite(runner, settings.host, port, reuse_address=True, reuse_port=shared)
-            )
+            site = web.TCPSite(runner, settings.host, port, reuse_address=True, reuse_port=shared)
+            await self._listen_on(port, site)
         runner.bound_unsent()
         if place is not None:
             place.write(ready=self._sockets.readiness.report()["ready"])

@@ -25,8 +25,8 @@ _HINTS = {
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
     "WEB_CONCURRENCY": "write how many processes share the port, from 1 to 256; each is a node of its own",
-    "WORKER_PORTS": "write the port at which the first worker serves by itself, such as 9100, or nothing; the others "
-    "follow",
+    "WORKER_PORTS": "write the port at which the first worker also serves alone, such as 9100, "
+    "which the others follow with 9101 and so on, or nothing",
     "BASE_PATH": "write the path below which this server is reached, beginning with /, such as /chat, or nothing",
     "NODE_NAME": "write a short name for this node, such as web-1",
     "AUTH_MODE": "write token (you issue the tokens) or guest (anyone may take a name)",

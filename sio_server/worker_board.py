@@ -1,7 +1,7 @@
 """The board of a group of workers: processes that share a port, each of which says here how it is.
 
-It is a file without a name that the parent made and all of them map into their memory. So no worker asks another one,
-and one that hangs is seen by all.
+It is a file without a name that the parent made and all of them map into their memory. So no worker asks another
+one, and one that hangs is seen by all.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Board:
         return state is not WorkerState.GONE and age_s > SILENT_S
 
     def problems(self) -> dict[str, str]:
-        """What keeps workers that listen from serving, by their numbers. Those that do not listen are no problem."""
+        """What keeps workers that listen from serving, by their numbers. Those that do not are no problem."""
         problems = {}
         for number in range(1, self.count + 1):
             if self.is_silent(number):

@@ -42,7 +42,7 @@ class Workers:
         stops_within_s: float,
         on_ready: Callable[[], None],
     ) -> None:
-        """`name`: each worker is called so, with its number. `on_ready` is called once, when all of them listen."""
+        """`name`: each worker is called so, with its number. `on_ready` is called once, when all listen."""
         self._command = command
         self._name = name
         self._stops_within_s = stops_within_s
@@ -59,10 +59,9 @@ class Workers:
             loop.add_signal_handler(number, self._stopping.set)
         keeping = [asyncio.create_task(self._keep(number)) for number in range(1, self._board.count + 1)]
         watching = asyncio.create_task(self._watch())
+        waiting = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait(
-                {asyncio.create_task(self._stopping.wait()), watching}, return_when="FIRST_COMPLETED"
-            )
+            await asyncio.wait([waiting, watching], return_when=asyncio.FIRST_COMPLETED)
             self._signal_all(signal.SIGTERM)
             _, late = await asyncio.wait(keeping, timeout=self._stops_within_s + LATE_S)
             if late:
@@ -70,7 +69,7 @@ class Workers:
                 self._signal_all(signal.SIGKILL)
                 await asyncio.wait(keeping, timeout=LATE_S)
         finally:
-            await end_tasks([*keeping, watching])
+            await end_tasks([*keeping, watching, waiting])
         return MISTAKE if self._mistake else 0
 
     async def _keep(self, number: int) -> None:
