@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REDIS_AGAIN_S = 0.2
+READY_WITHIN_S = 5.0  # a worker listens then, ready or not: /healthz must answer while Redis is away
+READY_CHECK_S = 0.05
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
 STOP_S = 8.0  # for everything else that a stopping node does, beyond DRAIN_GRACE
@@ -171,11 +173,19 @@ class Node:
             ports.insert(0, settings.worker_ports + place.number - 1)
         for port in ports:
             shared = place is not None and port == settings.port
+            if shared:  # until then the other workers take all connections
+                await self._wait_until_ready()
             site = web.TCPSite(runner, settings.host, port, reuse_address=True, reuse_port=shared)
             await self._listen_on(port, site)
         runner.bound_unsent()
         if place is not None:
             place.write(ready=self._sockets.readiness.report()["ready"])
+
+    async def _wait_until_ready(self) -> None:
+        """Wait until the node has heard itself on the bus, which takes a second at most when all is well."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not self._sockets.readiness.report()["ready"] and time.monotonic() < deadline:
+            await asyncio.sleep(READY_CHECK_S)
 
     async def _listen_on(self, port: int, site: web.TCPSite) -> None:
         settings = self._settings

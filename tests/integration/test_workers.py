@@ -116,6 +116,10 @@ async def test_clients_that_came_to_different_workers_share_a_conversation(group
             await client.close()
 
 
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 async def poll_until(holds: Any) -> None:
     async def does() -> bool:
         return bool(holds())
@@ -158,7 +162,7 @@ async def test_one_worker_that_hangs_makes_the_port_not_ready(group: Group) -> N
             for url in group.own_urls:  # the shared port may lead to the one that hangs
                 try:
                     async with asyncio.timeout(1):
-                        status, report = await get(f"{url.replace('127.0.0.1', 'localhost')}/ready")
+                        status, report = await get(f"{url}/ready")
                 except (aiohttp.ClientError, TimeoutError):
                     continue
                 return status == 200 and report["ready"]
@@ -184,7 +188,7 @@ async def test_sigterm_to_the_parent_ends_all_workers_in_order(cluster: LocalClu
         assert len(await names(cluster, group)) == WORKERS
         group.process.terminate()
         assert await asyncio.wait_for(group.process.wait(), 30) == 0
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        assert not alive(pids)
         assert await names(cluster, group) == set(), "they have signed off"
 
 
