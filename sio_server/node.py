@@ -184,7 +184,7 @@ class Node:
     async def _wait_until_ready(self) -> None:
         """Wait until the node has heard itself on the bus, which takes a second at most when all is well."""
         deadline = time.monotonic() + READY_WITHIN_S
-        while not self._sockets.readiness.report()["ready"] and time.monotonic() < deadline:
+        while not self._sockets.readiness.report()["ready"] and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(READY_CHECK_S)
 
     async def _listen_on(self, port: int, site: web.TCPSite) -> None:

@@ -22,7 +22,7 @@ class Exporting:
         try:
             from opentelemetry import trace
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.resources import OTELResourceDetector, Resource
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -32,9 +32,7 @@ class Exporting:
         ids = ChosenIds()
         # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say counts before this.
         named = {"service.name": "roomgraph", "service.version": version, "service.instance.id": node_name}
-        resource = Resource(named).merge(Resource.create())
-        if resource.attributes.get("service.name") == "unknown_service":
-            resource = resource.merge(Resource(named))
+        resource = Resource.create({**named, **OTELResourceDetector().detect().attributes})
         self._provider: TracerProvider = TracerProvider(resource=resource, id_generator=ids)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         # For libraries that graphs use, whose spans belong to the same traces.
