@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import yaml
 
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.local.cluster import LocalCluster
-from sio_server.protocol.errors import ErrorCode
+from sio_server.protocol.errors import ErrorCode, RoomgraphError
 from sio_server.protocol.run import RunStatus
+from tests.conftest import ClientFactory
+from tests.waiting import poll
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "deploy" / "observability"
@@ -101,3 +104,46 @@ def test_prometheus_accepts_the_alerts_and_they_fire_when_they_should(arguments:
         pytest.skip("promtool is not installed: apt-get install prometheus")
     done = subprocess.run([tool, *arguments], cwd=FILES, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def figures(cluster: LocalCluster) -> Counter[str]:
+    """The samples of all nodes together."""
+    found: Counter[str] = Counter()
+    async with aiohttp.ClientSession() as http:
+        for url in cluster.urls:
+            async with http.get(f"{url}/metrics") as response:
+                for line in (await response.text()).splitlines():
+                    if not line.startswith("#"):
+                        sample, _, value = line.rpartition(" ")
+                        found[sample] += float(value)  # type: ignore[assignment]
+    return found
+
+
+async def test_nodes_tell_how_long_runs_take_and_what_they_refuse(
+    cluster: LocalCluster, new_client: ClientFactory
+) -> None:
+    before = await figures(cluster)
+    client = await new_client("Ann")
+    conversation = await client.create()
+    await conversation.send("hello")
+    with pytest.raises(RoomgraphError):
+        await client.join("no-such-conversation")
+    with pytest.raises(RoomgraphError):
+        await new_client(token="no token")
+    grown = {
+        "roomgraph_run_wait_seconds_count",
+        "roomgraph_first_text_seconds_count",
+        'roomgraph_run_seconds_count{status="answered"}',
+        'roomgraph_runs_total{status="answered"}',
+        'roomgraph_refused_handshakes_total{code="token_invalid"}',
+        'roomgraph_refused_requests_total{code="unknown_conversation",event="conversation:join"}',
+    }
+
+    async def have_grown() -> bool:
+        now = await figures(cluster)
+        return all(now[sample] > before[sample] for sample in grown)
+
+    await poll(have_grown, "what nodes tell", 20)
+    now = await figures(cluster)
+    assert now["roomgraph_unfinished_runs"] >= 0
+    assert now["roomgraph_ready"] == len(cluster.urls)
