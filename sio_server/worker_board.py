@@ -15,9 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-VARIABLE = (
-    "ROOMGRAPH_WORKER"  # in the environment of a worker: its number, how many there are, and the board's file
-)
+VARIABLE = "ROOMGRAPH_WORKER"  # in the environment: the worker's number, how many there are, the board's file
 SILENT_S = 5.0  # a worker that listens and has written nothing for so long hangs
 WRITE_S = 0.5  # between two writings
 

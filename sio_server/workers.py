@@ -61,7 +61,11 @@ class Workers:
         watching = asyncio.create_task(self._watch())
         waiting = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([waiting, watching], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([waiting, watching, *keeping], return_when=asyncio.FIRST_COMPLETED)
+            for task in (watching, *keeping):
+                if task.done() and (error := task.exception()) is not None:
+                    log.error("the workers are stopped, since their parent made a mistake", exc_info=error)
+            self._stopping.set()
             self._signal_all(signal.SIGTERM)
             _, late = await asyncio.wait(keeping, timeout=self._stops_within_s + LATE_S)
             if late:
@@ -70,16 +74,25 @@ class Workers:
                 await asyncio.wait(keeping, timeout=LATE_S)
         finally:
             await end_tasks([*keeping, watching, waiting])
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
         return MISTAKE if self._mistake else 0
 
     async def _keep(self, number: int) -> None:
         """Start a worker again whenever it ends, later each time, until all are to stop."""
         back_off_s = FIRST_BACK_OFF_S
         was_ready = False
+        status: int | str
         while not self._stopping.is_set():
             began = time.monotonic()
-            process = self._processes[number] = await self._start(number)
-            status = await process.wait()
+            try:
+                process = self._processes[number] = await self._start(number)
+            except OSError as exc:  # no memory, or too many processes
+                status = f"not started: {exc}"
+            else:
+                if self._stopping.is_set():  # meanwhile
+                    _signal(process, signal.SIGTERM)
+                status = await process.wait()
             was_ready = was_ready or self._board.read(number)[0] is not WorkerState.GONE
             self._board.write(number, WorkerState.GONE)
             if self._stopping.is_set():
