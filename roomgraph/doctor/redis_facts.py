@@ -26,7 +26,7 @@ class RedisFacts:
 
 async def read_facts(redis: Redis) -> RedisFacts:
     """Ask Redis. Raises its errors when it does not answer."""
-    trips = []
+    trips: list[float] = []
     ahead_s = 0.0
     for _ in range(PINGS):
         asked_at, wall = time.monotonic(), time.time()
@@ -49,7 +49,7 @@ async def _modules(redis: Redis, info: Mapping[str, Any] | None) -> frozenset[st
     listed = (info or {}).get("modules")
     if isinstance(listed, list):
         return frozenset(str(module.get("name", "")).lower() for module in listed if isinstance(module, dict))
-    found: Any = await _or_none(redis.execute_command("MODULE", "LIST"))
+    found: Any = await _or_none(redis.execute_command("MODULE", "LIST"))  # type: ignore[no-untyped-call]
     if found is None:
         return None
     listed_in_pairs = (module if isinstance(module, dict) else _paired(module) for module in found)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -190,9 +191,8 @@ class Spans:
 
     def _parent(self, ids: MessageIds) -> Context:
         """The span of the message's sending, wherever that is recorded, sampled as it is there."""
-        sampled = self._provider.sampler.should_sample(
-            Context(), ids.trace_id, "message:send"
-        ).decision.is_sampled()
+        judged = self._provider.sampler.should_sample(Context(), ids.trace_id, "message:send")
+        sampled = judged.decision is Decision.RECORD_AND_SAMPLE
         flags = TraceFlags(TraceFlags.SAMPLED if sampled else TraceFlags.DEFAULT)
         context = SpanContext(ids.trace_id, ids.span_id, is_remote=True, trace_flags=flags)
         return set_span_in_context(NonRecordingSpan(context), Context())

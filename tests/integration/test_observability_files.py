@@ -31,7 +31,7 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 
 METRIC = re.compile(r"\b(?:roomgraph|process|python)_[a-z_]+\b")
 PROMETHEUS_OWN = {"up"}
-LABELS = {"code": set(ErrorCode), "status": set(RunStatus), "reason": set(DropReason)}
+LABELS: dict[str, set[str]] = {"code": {*ErrorCode}, "status": {*RunStatus}, "reason": {*DropReason}}
 
 
 def expressions() -> Iterator[tuple[str, str]]:
