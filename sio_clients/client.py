@@ -20,7 +20,15 @@ from sio_clients.devices import Device
 from sio_clients.errors import RoomgraphError
 from sio_clients.followed import FollowedConversations
 from sio_clients.tokens import TokenProvider
-from sio_server.protocol.events import CHANGES, Access, AgentMode, Approvals, ClientEvent, MultitaskStrategy
+from sio_server.protocol.events import (
+    CHANGES,
+    Access,
+    AgentMode,
+    Approvals,
+    ClientEvent,
+    Invites,
+    MultitaskStrategy,
+)
 from sio_server.protocol.position import Position
 
 
@@ -139,6 +147,7 @@ class ChatClient:
         graph: str | None = None,
         multitask_strategy: MultitaskStrategy = "enqueue",
         approvals: Approvals = "members",
+        invites: Invites = "members",
         invite: Sequence[str] = (),
         context: dict[str, Any] | None = None,
     ) -> Conversation:
@@ -146,6 +155,7 @@ class ChatClient:
 
         `graph` names the agent, one of `graphs`; None: the server's default. `multitask_strategy`: what a
         message does while a run is on. `approvals`: the members that may answer the agent's questions.
+        `invites`: the members that may invite others.
         `context`: what the graph's `context_schema` asks for; Refused with `invalid_payload` if it does not fit.
         """
         request = {
@@ -155,6 +165,7 @@ class ChatClient:
             "graph": graph,
             "multitask_strategy": multitask_strategy,
             "approvals": approvals,
+            "invites": invites,
             "invite": list(invite),
             "context": context,
         }

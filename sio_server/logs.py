@@ -8,6 +8,8 @@ import time
 
 from aiohttp.http_exceptions import HttpProcessingError
 
+from sio_server.log_lines import JsonLines
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LINES = 20  # of one kind in a period
 PERIOD_S = 10.0
@@ -32,7 +34,11 @@ class Bounded(logging.Filter):
             kept_back = count - LINES
             since, count = now, 0
             if kept_back > 0:
-                record.msg, record.args = f"{record.getMessage()} (and {kept_back} more like it before)", ()
+                more = f"(and {kept_back} more like it before)"
+                if record.args and isinstance(record.args, tuple):
+                    record.msg = f"{record.msg} {more}"  # its values keep their names
+                else:
+                    record.msg, record.args = f"{record.getMessage()} {more}", ()
         if count == 0 and len(self._kinds) >= KINDS:
             self._kinds.clear()  # messages that differ each time are not of one kind, and must not pile up
         self._kinds[kind] = since, count + 1
@@ -44,9 +50,10 @@ def not_http(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-def set_up(level: str) -> None:
-    """Log to stderr."""
+def set_up(level: str, *, as_json: bool = False, node: str = "") -> None:
+    """Log to stderr, as text, or as JSON that names the node."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Bounded())
-    logging.basicConfig(level=level, format=FORMAT, handlers=[handler])
+    handler.setFormatter(JsonLines(node) if as_json else logging.Formatter(FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("aiohttp.server").addFilter(not_http)

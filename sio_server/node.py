@@ -19,49 +19,61 @@ from redis.exceptions import AuthenticationError, ResponseError
 
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
+from sio_server.gateway.sessions.authenticate_hook import BadHook
+from sio_server.gateway.sessions.issuer_keys import NoCryptography
 from sio_server.gateway.sessions.session_end import sent_away
 from sio_server.gateway.transport.http_connections import HttpRunner
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent, SessionEnd
-from sio_server.settings import Settings, SettingsError, hide_password
+from sio_server.settings import Settings, SettingsError, hide_password, hint
 from sio_server.store.connection import redis_errors
 from sio_server.store.failures import explain
-from sio_server.store.keys import GUEST_SECRET
+from sio_server.store.keys import SHARED_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
+from sio_server.trace.exporting import NoOpenTelemetry
 from sio_server.trace.feed import TraceFeed
 from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
+from sio_server.worker_board import WRITE_S, Place, own_place
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 REDIS_AGAIN_S = 0.2
+READY_WITHIN_S = 5.0  # a worker listens then, ready or not: /healthz must answer while Redis is away
+READY_CHECK_S = 0.05
 DRAIN_NOTICE_S = 0.1  # for the notice to leave the queues before the sockets are closed
 HAND_OVER_S = 5.5  # for runs to be handed over, beyond DRAIN_GRACE
 STOP_S = 8.0  # for everything else that a stopping node does, beyond DRAIN_GRACE
 STEP_S = 2.0  # for one step of that
 GARBAGE_AFTER = 50_000  # new objects, until young ones are collected
 LAST_S = 2.0  # after which the process ends, whatever a graph's thread is doing
+ENDS_WITHIN_S = STOP_S + LAST_S  # a process that was told to stop, beyond DRAIN_GRACE
 
 
 class Node:
     """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
+        """`place`: among the workers that share the port, if there are any. Raises SettingsError."""
+        self._place = place
         self._settings = settings
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
-        self._core = Core(settings, self.node_id)
+        try:
+            self._core = Core(settings, self.node_id, place)
+        except NoOpenTelemetry as exc:
+            raise SettingsError(f"TRACES=otlp: {exc}.") from None
         self._feed: TraceFeed | None = None
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._sites: list[web.TCPSite] = []
         self._stop_by = 0.0  # monotonic
 
     async def start(self) -> None:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
         settings, core = self._settings, self._core
         await self._wait_for_redis(self._read_time)
-        secret = await self._wait_for_redis(self._read_secret)
+        secret = await self._wait_for_redis(self._read_shared_secret)
         records = Records(core, secret)
         self._dialog = Dialog(core)
         try:
@@ -71,7 +83,12 @@ class Node:
         except Unavailable as exc:
             url = hide_password(settings.redis_url)
             raise SettingsError(f"REDIS_URL={url}: the checkpoints cannot be set up: {exc.message}") from None
-        self._limiting = Limiting(core, secret)
+        try:
+            self._limiting = Limiting(core, secret)
+        except BadHook as exc:
+            raise SettingsError(f"{exc}. AUTHENTICATE: {hint('AUTHENTICATE')}.") from None
+        except NoCryptography as exc:
+            raise SettingsError(f"AUTH_JWKS_URL={settings.auth_jwks_url}: {exc}.") from None
         self._sockets = Sockets(core, records, self._dialog, self._limiting)
         if settings.stage_key:
             core.trace.start(settings.redis_url)
@@ -94,8 +111,10 @@ class Node:
         core.trace.record(TraceKind.NODE_DRAINING)
         # At once, beside all else: what is handed over waits for nothing here.
         draining = asyncio.create_task(self._dialog.host.stop(grace_s))
-        if self._site is not None:
-            await self._step(self._site.stop())  # no client comes back to this node
+        if self._place is not None:
+            self._place.leave()
+        for site in self._sites:
+            await self._step(site.stop())  # no client comes back to this node
         sessions = list(presence.sessions.all())
         for session in sessions:
             notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls, leaving=len(sessions))
@@ -117,6 +136,8 @@ class Node:
         await self._step(self._sign_off())
         await self._step(presence.news.stop())
         await self._step(core.trace.stop())
+        if core.exporting is not None:
+            await self._step(asyncio.to_thread(core.exporting.close))
         await self._step(presence.bus.close())
         await self._step(core.redis.aclose())
 
@@ -135,26 +156,58 @@ class Node:
         supervisor.start("admission", sockets.server.admission.run)
         supervisor.start("watchdog", sockets.server.watchdog.run)
         supervisor.start("http-connections", self._http.connections.run)
+        if (place := self._place) is not None:
+            supervisor.start("worker-board", lambda: self._write_board(place))
+        supervisor.start("loop-lag", self._core.metrics.watch_loop)
+        if self._limiting.keys is not None:
+            supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
 
     async def _listen(self) -> None:
-        """Accept connections."""
-        settings = self._settings
+        """Accept connections: at the port, and if it is a worker's, at one of its own."""
+        settings, place = self._settings, self._place
         self._runner = runner = HttpRunner(self._http.application, self._http.connections, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, settings.host, settings.port, reuse_address=True)
+        ports = [settings.port]
+        if place is not None and settings.worker_ports:
+            ports.insert(0, settings.worker_ports + place.number - 1)
+        for port in ports:
+            shared = place is not None and port == settings.port
+            if shared:  # until then the other workers take all connections
+                await self._wait_until_ready()
+            site = web.TCPSite(runner, settings.host, port, reuse_address=True, reuse_port=shared)
+            await self._listen_on(port, site)
+        runner.bound_unsent()
+        if place is not None:
+            place.write(ready=self._sockets.readiness.report()["ready"])
+
+    async def _wait_until_ready(self) -> None:
+        """Wait until the node has heard itself on the bus, which takes a second at most when all is well."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not self._sockets.readiness.report()["ready"] and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(READY_CHECK_S)
+
+    async def _listen_on(self, port: int, site: web.TCPSite) -> None:
+        settings = self._settings
         try:
             await site.start()
         except OSError as exc:
             await self.stop()
-            where = f"{settings.host}:{settings.port} cannot be listened on ({exc.strerror})"
+            where = f"{settings.host}:{port} cannot be listened on ({exc.strerror})"
             if exc.errno in (errno.EADDRINUSE, errno.EACCES):
-                advice = f"PORT={settings.port}: {where}. PORT: write a number that is free, or stop what uses it."
+                name = "PORT" if port == settings.port else "WORKER_PORTS"
+                advice = f"{name}={port}: {where}. {name}: write a number that is free, or stop what uses it."
             else:
                 advice = f"HOST={settings.host}: {where}. HOST: write an address of this machine, or 0.0.0.0."
             raise SettingsError(advice) from None
-        runner.bound_unsent()
-        self._site = site
+        self._sites.append(site)
+
+    async def _write_board(self, place: Place) -> None:
+        """Tell the other workers how this one is, until cancelled."""
+        while True:
+            if self._sites and not self._sockets.readiness.stopping:
+                place.write(ready=self._sockets.readiness.report()["ready"])
+            await asyncio.sleep(WRITE_S)
 
     async def _step(self, work: Coroutine[Any, Any, Any] | asyncio.Task[Any], limit_s: float = STEP_S) -> None:
         """One step of stopping: bounded, and whatever it raises the next one follows."""
@@ -185,12 +238,10 @@ class Node:
         seconds, microseconds = await redis.time()
         self._core.clock.heard(seconds * 1000 + microseconds // 1000, asked_at)
 
-    async def _read_secret(self) -> str:
-        """The secret that signs tokens; guests' nodes that were given none share one through Redis."""
-        if self._settings.auth_secret:
-            return self._settings.auth_secret
-        await self._core.redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
-        return str(await self._core.redis.get(GUEST_SECRET))
+    async def _read_shared_secret(self) -> str:
+        """A secret that all nodes share through Redis; unlike AUTH_SECRET it never changes."""
+        await self._core.redis.set(SHARED_SECRET, secrets.token_hex(32), nx=True)
+        return str(await self._core.redis.get(SHARED_SECRET))
 
     async def _wait_for_redis(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask Redis for REDIS_WAIT_S at most, until it answers. Raises SettingsError if waiting is in vain."""
@@ -234,7 +285,7 @@ async def serve(settings: Settings, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    node = Node(settings)
+    node = Node(settings, own_place())
     starting = asyncio.create_task(node.start())
     waiting = asyncio.create_task(stopping.wait())
     await asyncio.wait({starting, waiting}, return_when=asyncio.FIRST_COMPLETED)

@@ -24,11 +24,19 @@ _HINTS = {
     "characters of the password other than letters and digits are percent-encoded",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
+    "WEB_CONCURRENCY": "write how many processes share the port, from 1 to 256; each is a node of its own",
+    "WORKER_PORTS": "write the port at which the first worker also serves alone, such as 9100, "
+    "which the others follow with 9101 and so on, or nothing",
     "BASE_PATH": "write the path below which this server is reached, beginning with /, such as /chat, or nothing",
     "NODE_NAME": "write a short name for this node, such as web-1",
     "AUTH_MODE": "write token (you issue the tokens) or guest (anyone may take a name)",
     "AUTH_SECRET": "write at least 32 characters that nobody can guess, the same on every node: "
-    "python -c 'import secrets; print(secrets.token_hex(32))'",
+    "python -c 'import secrets; print(secrets.token_hex(32))'; several with commas between: the first one signs",
+    "AUTH_JWKS_URL": "write where the issuer of your tokens publishes its keys, such as "
+    "https://login.example.com/.well-known/jwks.json",
+    "AUTH_ISSUER": "write the issuer (iss) that tokens must name, such as https://login.example.com/, or nothing",
+    "AUTHENTICATE": "write package.module:function, which gets a token and headers and returns the user's claims",
+    "OPERATOR_CLAIM": "write name=value of the claim that makes a user an operator, such as role=admin",
     "AUTH_AUDIENCE": "write the audience (aud) your tokens carry, such as roomgraph",
     "CLAIMS": "write the names of those claims of your tokens that graphs get, with commas between, such as "
     "tenant,role; identity, display_name, is_authenticated and permissions are the server's own",
@@ -63,6 +71,9 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "ADMIN_UI": "leave it out; the stage (STAGE_KEY), GET /metrics and `roomgraph status` show what it would",
+    "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
+    "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
@@ -103,11 +114,17 @@ class Settings(BaseSettings):
     redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
+    web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
+    worker_ports: Annotated[int, Field(ge=0, le=65_279)] = 0
     base_path: str = ""
     node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")] = ""
     auth_mode: Literal["token", "guest"] = "token"
     auth_secret: str = Field(default="", repr=False)
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
+    auth_jwks_url: Annotated[str, Field(pattern=r"^(https?://[^\s@#]+)?$")] = ""
+    auth_issuer: Annotated[str, Field(pattern=r"^\S*$")] = ""
+    authenticate: Annotated[str, Field(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?$")] = ""
+    operator_claim: Annotated[tuple[str, str], NoDecode] = ("roomgraph_role", "operator")
     claims: Annotated[tuple[str, ...], NoDecode] = ()
     token_ttl: Annotated[int, Field(ge=60, le=31_536_000)] = 86_400
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -149,6 +166,9 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
+    admin_ui: str = ""
+    traces: Literal["off", "otlp"] = "off"
+    log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     word_delay: Annotated[float, Field(ge=0, le=1)] = 0.02
     stage_key: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
@@ -166,6 +186,25 @@ class Settings(BaseSettings):
         return (
             tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
         )
+
+    @field_validator("admin_ui")
+    @classmethod
+    def _is_refused(cls, value: str) -> str:
+        # Its instrumentation replaces methods of the library's sockets and of its manager. The direct transport
+        # has neither, and the bus sends nothing to a whole namespace, as it asks for.
+        if value not in ("", "off"):
+            raise ValueError("python-socketio's Admin UI does not work with this server")
+        return ""
+
+    @field_validator("operator_claim", mode="before")
+    @classmethod
+    def _is_a_claim_with_its_value(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        name, _, wanted = (part.strip() for part in value.partition("="))
+        if not name or not wanted:
+            raise ValueError("not a name, = and a value")
+        return name, wanted
 
     @field_validator("allowed_hosts")
     @classmethod
@@ -218,7 +257,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _secret_when_needed(self) -> Settings:
-        problem = _secret_problem(self.auth_mode, self.auth_secret)
+        problem = _secret_problem(self.auth_mode, self.auth_secret, self.auth_jwks_url or self.authenticate)
         if problem:
             raise ValueError(problem)
         return self
@@ -227,6 +266,11 @@ class Settings(BaseSettings):
     def name(self) -> str:
         """The node's name as people see it: its port, unless it was given one."""
         return self.node_name or str(self.port)
+
+    @property
+    def auth_secrets(self) -> tuple[str, ...]:
+        """The secrets with which tokens may be signed; the first one signs those that are issued here."""
+        return _split_secrets(self.auth_secret)
 
     @property
     def features(self) -> list[str]:
@@ -248,10 +292,23 @@ class Settings(BaseSettings):
         return max(self.guests_kept * 86_400, self.token_ttl)
 
 
-def _secret_problem(auth_mode: str, secret: str) -> str:
-    if auth_mode == "token" and not secret:
-        return "AUTH_SECRET is not set, and AUTH_MODE=token needs it"
-    return "AUTH_SECRET is too short" if secret and len(secret) < 32 else ""
+def hint(name: str) -> str:
+    """What to write for a setting."""
+    return _HINTS.get(name, "see docs/operations.md")
+
+
+def _split_secrets(secret: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in secret.split(",") if part.strip())
+
+
+def _secret_problem(auth_mode: str, secret: str, instead: str) -> str:
+    """What is wrong with AUTH_SECRET; `instead`: what else says which user a token stands for."""
+    secrets = _split_secrets(secret)
+    if auth_mode == "token" and not secrets and not instead:
+        return "AUTH_SECRET is not set, and AUTH_MODE=token needs it, or AUTH_JWKS_URL, or AUTHENTICATE"
+    if any(len(one) < 32 for one in secrets):
+        return "AUTH_SECRET is too short" if len(secrets) == 1 else "one of AUTH_SECRET is too short"
+    return ""
 
 
 _SEEN_IN_URLS = r"[A-Za-z0-9._:,\[\]-]*(/[A-Za-z0-9._,:%~/-]*)?"  # servers, and the database or the socket
@@ -342,11 +399,17 @@ def load_settings(**overrides: Any) -> Settings:
             given = "" if name in _SECRETS else f"{name}={value}: "
             problems[name] = given + problem
         # The check of the secret comes last and is left out when a field before it is wrong.
-        secret = overrides.get("auth_secret") or os.environ.get("AUTH_SECRET", "")
-        missing = _secret_problem(overrides.get("auth_mode") or os.environ.get("AUTH_MODE", "token"), secret)
+        mode, secret, keys, hook = (
+            str(overrides.get(name) or os.environ.get(name.upper(), default))
+            for name, default in (
+                ("auth_mode", "token"),
+                ("auth_secret", ""),
+                ("auth_jwks_url", ""),
+                ("authenticate", ""),
+            )
+        )
+        missing = _secret_problem(mode, secret, keys or hook)
         if missing:
             problems["AUTH_SECRET"] = missing
-        lines = [
-            f"{said}. {name}: {_HINTS.get(name, 'see docs/operations.md')}." for name, said in problems.items()
-        ]
+        lines = [f"{said}. {name}: {hint(name)}." for name, said in problems.items()]
         raise SettingsError("\n".join(lines)) from None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import platform
 import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from sio_server.cluster.backlog import Backlog
 from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.peers import Peers
@@ -23,6 +26,7 @@ from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.memory import RedisStore
+from sio_server.dialog.run_meter import RunMeter
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
@@ -50,10 +54,13 @@ from sio_server.gateway.requests.namespace import Gateway, handlers_of
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
-from sio_server.gateway.sessions.description import Description
+from sio_server.gateway.sessions.authenticate_hook import load_hook
+from sio_server.gateway.sessions.authentication import Authentication
+from sio_server.gateway.sessions.description import Description, installed_version
 from sio_server.gateway.sessions.disconnects import DisconnectReasons
 from sio_server.gateway.sessions.ends import SessionEnds
 from sio_server.gateway.sessions.handshake import Handshakes
+from sio_server.gateway.sessions.issuer_keys import IssuerKeys
 from sio_server.gateway.sessions.limits import Limits, parse_rates
 from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.presence import PresenceNews
@@ -80,12 +87,14 @@ from sio_server.store.keys import conversation_channel
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
 from sio_server.trace.contract import TraceKind
+from sio_server.trace.exporting import Exporting
 from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
 from sio_server.users.devices import Devices
 from sio_server.users.presence import PresenceRecords
 from sio_server.users.session_records import SessionRecords
 from sio_server.users.sign_out import RefusedTokens
+from sio_server.worker_board import Place
 
 REDIS_WAIT_S = 60.0  # for Redis, when the node starts
 SPARE_FILES = 128  # of those a process may open: for Redis and the page's files
@@ -96,14 +105,17 @@ HTTP_SHARE = 8  # of them, at most an eighth is for HTTP connections that are no
 class Core:
     """What every part of a node shares: settings, Redis, the clock, the trace, metrics, and the supervisor."""
 
-    def __init__(self, settings: Settings, node_id: str) -> None:
+    def __init__(self, settings: Settings, node_id: str, place: Place | None = None) -> None:
+        """`place`: among the workers that share the port. Raises NoOpenTelemetry."""
         self.settings = settings
+        self.place = place
         self.node_id = node_id
         self.redis: BoundedRedis = connect(settings.redis_url)
         self.scripts = Scripts(self.redis)
         self.bus = Bus(settings.redis_url, node_id)
         self.clock = Clock()
-        self.trace = Trace(settings.name)
+        self.exporting = Exporting(settings.name, installed_version()) if settings.traces == "otlp" else None
+        self.trace = Trace(settings.name, self.exporting.spans if self.exporting else None)
         self.metrics = Metrics()
         self.metrics.watch_bus(lambda: self.bus.messages, lambda: self.bus.channels)
         self.supervisor = Supervisor(self.metrics.task_failed)
@@ -230,6 +242,12 @@ class Dialog:
                 report_nodes=settings.report_nodes,
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
+            meter=RunMeter(
+                core.clock.now,
+                core.metrics.run_claimed,
+                core.metrics.first_text.observe,
+                lambda status, seconds: core.metrics.run_duration.labels(status).observe(seconds),
+            ),
             trace=core.trace,
         )
         worker = DialogWorker(
@@ -278,8 +296,9 @@ class Presence:
         description = {
             "name": settings.name,
             "host": socket.gethostname() if settings.host in ("0.0.0.0", "::") else settings.host,
-            "port": str(settings.port),
+            "port": str(_own_port(core)),
             "path": settings.base_path,
+            "version": installed_version(),
             "started": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
         self.nodes = Nodes(core.redis, core.scripts, core.node_id, description)
@@ -298,15 +317,36 @@ class Presence:
             core.clock,
             beat_bus=self.bus.publish_heartbeat,
             on_gone=on_reaped,
+            on_answered=core.metrics.redis_latency.observe,
         )
 
 
+def _own_port(core: Core) -> int:
+    """Where this node itself is reached: a worker at its own port, if it has one."""
+    if core.place is None or not core.settings.worker_ports:
+        return core.settings.port
+    return core.settings.worker_ports + core.place.number - 1
+
+
 class Limiting:
-    """Tokens, and how much a user, an event and an address may spend."""
+    """Which user a token stands for, and how much a user, an event and an address may spend."""
 
     def __init__(self, core: Core, secret: str) -> None:
+        """`secret`: signs guests' tokens when there is no AUTH_SECRET. Raises BadHook and NoCryptography."""
         settings = core.settings
-        self.tokens = Tokens(secret, settings.auth_audience, core.clock.now, settings.claims)
+        own = settings.auth_secrets or ((secret,) if settings.auth_mode == "guest" else ("",))
+        self.tokens = Tokens(
+            own[0],
+            settings.auth_audience,
+            core.clock.now,
+            settings.claims,
+            older=own[1:],
+            issuer=settings.auth_issuer,
+            operator=settings.operator_claim,
+        )
+        self.keys = IssuerKeys(settings.auth_jwks_url) if settings.auth_jwks_url else None
+        hook = load_hook(settings.authenticate, settings.token_ttl) if settings.authenticate else None
+        self.authentication = Authentication(self.tokens, keys=self.keys, hook=hook, now=core.clock.now)
         self.limits = Limits(
             core.scripts,
             user=parse_rates(settings.rate_limit_user),
@@ -347,6 +387,7 @@ class Sockets:
             failing_tasks=lambda: [*core.supervisor.failing, *dialog.host.failing],
             node_urls=core.settings.node_urls,
         )
+        presence.nodes.read_state = self.readiness.state
         self.server.register_namespace(self._namespace(records, limiting))
         self.dispatch = Dispatch(
             bus,
@@ -370,6 +411,7 @@ class Sockets:
             self._core.max_connections,
             AllowedOrigins(settings.allowed_origins),
             InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+            keep_headers=bool(settings.authenticate),
         )
 
     def _namespace(self, records: Records, limiting: Limiting) -> Gateway:
@@ -377,7 +419,7 @@ class Sockets:
         titles = self._dialog.titles
         bus, sessions = self.presence.bus, self.presence.sessions
         handshakes = Handshakes(
-            limiting.tokens,
+            limiting.authentication,
             sessions,
             limiting.limits,
             agents=AgentNames([*graphs, *titles.values()]),
@@ -385,6 +427,7 @@ class Sockets:
             admit=self.readiness.admit,
             settle=self.disconnects.settle,
             now=core.clock.now,
+            on_refused=lambda code: core.metrics.refused_handshakes.labels(code).inc(),
         )
         session_ready = SessionReady(
             bus,
@@ -416,7 +459,15 @@ class Sockets:
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
         )
-        return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)
+        return Gateway(
+            handshakes,
+            session_ready,
+            sessions,
+            limiting.limits,
+            self.fanout,
+            handlers,
+            on_refused=lambda event, code: core.metrics.refused_requests.labels(event, code).inc(),
+        )
 
 
 class Http:
@@ -436,6 +487,7 @@ class Http:
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
+        shared_port = settings.port if core.place is not None else 0
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
@@ -445,8 +497,18 @@ class Http:
         )
         self.application = make_application(
             [
-                HealthRoutes(settings.name, sockets.readiness.report),
-                MetricsRoutes(core.metrics, settings.metrics_token),
+                HealthRoutes(
+                    settings.name,
+                    sockets.readiness.report,
+                    others=core.place.board.problems if core.place is not None else None,
+                    shared_port=shared_port,
+                ),
+                MetricsRoutes(
+                    core.metrics,
+                    settings.metrics_token,
+                    self._watch(core, sockets, dialog).refresh,
+                    shared_port=shared_port,
+                ),
                 GuestRoutes(
                     limiting.tokens,
                     limits,
@@ -454,7 +516,13 @@ class Http:
                     allowed=guests,
                     token_ttl_s=settings.token_ttl,
                 ),
-                StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
+                StatusRoutes(
+                    limiting.authentication,
+                    records.refused_tokens,
+                    limits,
+                    lambda: read_status(core.redis),
+                    for_everybody=guests,
+                ),
                 PageRoutes(),
             ],
             hosts=hosts,
@@ -470,3 +538,33 @@ class Http:
         )
         self.connections.openings = sockets.server.openings(hosts.allows, base_path)
         sockets.server.attach(self.application, base_path + PATH)
+
+    @staticmethod
+    def _watch(core: Core, sockets: Sockets, dialog: Dialog) -> Backlog:
+        """Report what is known elsewhere, when it is asked for; returns what has to be read from Redis first."""
+        metrics, settings, backlog = core.metrics, core.settings, Backlog(core.redis)
+        readiness = sockets.readiness
+        metrics.tell_build(
+            version=installed_version(),
+            python=platform.python_version(),
+            node=settings.name,
+            transport=settings.transport,
+            checkpointer=settings.checkpointer,
+        )
+        metrics.watch("roomgraph_ready", "Whether clients may be sent here", lambda: readiness.report()["ready"])
+        metrics.watch("roomgraph_cut_off", "Whether this node is cut off", lambda: readiness.cut_off)
+        for name in ("redis", "bus"):
+            metrics.watch(
+                f"roomgraph_{name}_silent_seconds",
+                f"How long nothing was heard: {name}",
+                partial(lambda name: readiness.silent_for()[name], name),
+            )
+        metrics.watch("roomgraph_runs_executing", "Runs that this node executes", lambda: dialog.host.executing)
+        metrics.watch("roomgraph_run_slots", "RUN_CONCURRENCY", lambda: settings.run_concurrency)
+        metrics.watch("roomgraph_max_connections", "Clients that this node takes", lambda: core.max_connections)
+        metrics.watch(
+            "roomgraph_unfinished_runs",
+            "Runs of the whole cluster that wait or are executed: the same on each node",
+            lambda: backlog.unfinished_runs,
+        )
+        return backlog

@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("roomgraph", "sio_server", "sio_clients")
 
 # Leaves that know nothing of the project; every part of the server may use them.
-LEAVES = {f"sio_server.{name}" for name in ("protocol", "language", "logs", "open_files", "settings", "tasks")}
+LEAVES = {
+    f"sio_server.{name}"
+    for name in ("protocol", "language", "log_lines", "logs", "open_files", "settings", "tasks", "worker_board")
+}
 STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.store"}
 RECORDS = STORE | {"sio_server.trace", "sio_server.conversation", "sio_server.users"}
 GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport"}
@@ -21,6 +24,7 @@ GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport
 # What each part may import of this project, besides itself.
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
+    "sio_server.logs": {"sio_server.log_lines"},
     "sio_server.store": STORE,
     "sio_server.trace": STORE,
     "sio_server.conversation": STORE | {"sio_server.trace"},
@@ -31,8 +35,9 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.gateway.sessions": GATEWAY | {"sio_server.gateway.fanout"},
     "sio_server.gateway.requests": GATEWAY | {"sio_server.gateway.fanout", "sio_server.gateway.sessions"},
     "sio_server.gateway.http": GATEWAY | {"sio_server.gateway.sessions"},
-    "sio_server.dialog": RECORDS,
+    "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,
+    "sio_server.workers": LEAVES,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
     "sio_server.local": LEAVES | {"sio_server.trace.contract"},
     "sio_server.wiring": LEAVES | RECORDS | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
 
 import typer
@@ -12,11 +13,18 @@ import typer
 from roomgraph.cli.console import MISTAKE, errors, fail, run, say
 from roomgraph.cli.options import GraphOption, LanggraphJson
 
+if TYPE_CHECKING:
+    from sio_server.settings import Settings
+
 
 def node_command(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on (or PORT).")] = None,
     graph: GraphOption = None,
     langgraph_json: LanggraphJson = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, help="How many processes share the port, each a node (or WEB_CONCURRENCY)."),
+    ] = None,
 ) -> None:
     """Run one node in the foreground. Settings come from the environment: see docs/operations.md.
 
@@ -28,12 +36,39 @@ def node_command(
 
     project = str(langgraph_json) if langgraph_json else None
     try:
-        settings = load_settings(port=port, graph=graph, langgraph_json=project)
+        settings = load_settings(port=port, graph=graph, langgraph_json=project, web_concurrency=workers)
     except SettingsError as exc:
         fail(str(exc), MISTAKE)
-    logs.set_up(settings.log_level.upper())
+    logs.set_up(settings.log_level.upper(), as_json=settings.log_format == "json", node=settings.name)
+    if settings.web_concurrency > 1:
+        _run_workers(settings, graph, project)
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
     run(lambda: serve(settings, lambda: say(ready, errors)))
+
+
+def _run_workers(settings: Settings, graph: str | None, project: str | None) -> NoReturn:
+    """Run as the parent of workers, which get the same options."""
+    from sio_server.node import ENDS_WITHIN_S
+    from sio_server.workers import Workers, check_port
+
+    count = settings.web_concurrency
+    command = [sys.executable, "-m", "roomgraph", "node", "--port", str(settings.port)]
+    command += ["--graph", graph] if graph else []
+    command += ["--langgraph-json", project] if project else []
+    ready = f"node {settings.name} is ready on {settings.host}:{settings.port} with {count} workers"
+
+    async def main() -> int:
+        check_port(settings.host, settings.port)
+        workers = Workers(
+            command,
+            count,
+            name=settings.name,
+            stops_within_s=settings.drain_grace + ENDS_WITHIN_S,
+            on_ready=lambda: say(ready, errors),
+        )
+        return await workers.run()
+
+    raise typer.Exit(run(main))
 
 
 def redis_command(

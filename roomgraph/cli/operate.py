@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIGURES = ("active_sessions", "bus_subscriptions", "conversations", "entries", "runs", "runs_finished")
+FIGURES = (
+    *("active_sessions", "bus_subscriptions", "conversations", "entries"),
+    *("runs", "runs_finished", "unfinished_runs"),
+)
 
 
 def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what the cluster is doing, as Redis (REDIS_URL) tells it."""
+    """Show what the cluster is doing, as Redis (REDIS_URL) tells it. Exit status 1 when something is wrong."""
     from rich.table import Table
     from rich.text import Text
 
@@ -31,20 +34,26 @@ def status_command(
     status: dict[str, Any] = _on_redis(read_status)
     if as_json:
         console.print_json(data=status)
-        return
-    table = Table("node", "port", "sessions", "started")
+        raise typer.Exit(0 if status["healthy"] else 1)
+    table = Table("node", "port", "sessions", "started", "version", "state")
     for node in status["nodes"]:
-        cells = (node["name"], node["port"], node["sessions"], node["started"])
+        cells = [node[name] for name in ("name", "port", "sessions", "started", "version", "state")]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
     for name in FIGURES:
         say(f"{name.replace('_', ' ')}: {status[name]}")
+    for problem in status["problems"]:
+        say(f"✘ {problem}")
+    raise typer.Exit(0 if status["healthy"] else 1)
 
 
 def token_command(
     user_id: Annotated[str, typer.Argument(help="The id of the user, such as ann or ann@example.com.")],
     name: Annotated[str, typer.Option(help="The name that people see (default: the id).")] = "",
     ttl: Annotated[int | None, typer.Option(min=60, help="How long it lasts, in seconds (or TOKEN_TTL).")] = None,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Make the user an operator (OPERATOR_CLAIM).")
+    ] = False,
 ) -> None:
     """Issue a token for a user, signed with AUTH_SECRET, and print it."""
     from sio_server.gateway.sessions.auth import Tokens
@@ -57,9 +66,14 @@ def token_command(
         fail(str(exc), MISTAKE)
     if not settings.auth_secret:
         fail("AUTH_SECRET is not set: write the secret that the nodes have", MISTAKE)
-    tokens = Tokens(settings.auth_secret, settings.auth_audience)
+    tokens = Tokens(
+        settings.auth_secrets[0],
+        settings.auth_audience,
+        issuer=settings.auth_issuer,
+        operator=settings.operator_claim,
+    )
     try:
-        typer.echo(tokens.issue(user_id, name or user_id, settings.token_ttl))
+        typer.echo(tokens.issue(user_id, name or user_id, settings.token_ttl, operator=operator))
     except RoomgraphError as exc:
         fail(exc.message)
 

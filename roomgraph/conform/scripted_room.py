@@ -9,7 +9,7 @@ TS = "2026-11-23T07:12:00.844Z"
 AGENT = {"role": "assistant", "user_id": "agent:script", "name": "Script"}
 SETTINGS = {
     **{"title": "Conformance", "access": "open", "agent": "always", "graph": "script"},
-    **{"multitask_strategy": "enqueue", "approvals": "members"},
+    **{"multitask_strategy": "enqueue", "approvals": "members", "invites": "members"},
 }
 
 Event = tuple[str, dict[str, Any]]

@@ -50,7 +50,9 @@ def set_clock(cluster: OwnCluster, port: int, ahead_s: int) -> None:
 
 def tokens(cluster: OwnCluster) -> Tokens:
     """What issues tokens that its nodes accept."""
-    return Tokens(cluster.settings["AUTH_SECRET"], os.environ.get("AUTH_AUDIENCE", "roomgraph"))
+    secret = cluster.settings["AUTH_SECRET"].partition(",")[0].strip()
+    issuer = os.environ.get("AUTH_ISSUER", "")
+    return Tokens(secret, os.environ.get("AUTH_AUDIENCE", "roomgraph"), issuer=issuer)
 
 
 def executions(cluster: OwnCluster) -> Iterator[Execution]:

@@ -55,7 +55,9 @@ class Heartbeats:
         *,
         beat_bus: Callable[[], Coroutine[Any, Any, None]],
         on_gone: Callable[[str], Awaitable[None]],
+        on_answered: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`on_gone` is called with each dead node that was removed; `on_answered` with how long Redis took."""
         self._nodes = nodes
         self._sessions = sessions
         self._ends = ends
@@ -63,6 +65,7 @@ class Heartbeats:
         self._clock = clock
         self._beat_bus = beat_bus
         self._on_gone = on_gone
+        self._on_answered = on_answered
         self._now = asyncio.Event()
         self._failing_since: float | None = None
         self._unregistered = True  # until the first heartbeat
@@ -106,6 +109,7 @@ class Heartbeats:
         beat = await self._nodes.heartbeat()
         self._clock.heard(beat.redis_ms, asked_at)
         now = self.heard_at = time.monotonic()
+        self._on_answered(now - asked_at)
         silent_for = now - self._beat_at
         self._beat_at = now
         if silent_for > 3 * HEARTBEAT_S:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import NODE_TTL_MS, NODES, node, node_sessions
 from sio_server.store.scripts import Scripts
+
+READY = "ready"  # the state of a node with which nothing is wrong
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,16 @@ class Nodes:
         self._redis = redis
         self._scripts = scripts
         self._node_id = node_id
-        self._description: Any = description  # redis-py's type for mappings admits no mapping of str to str
+        self._description = description
+        self.read_state: Callable[[], str] = lambda: READY  # how this node is, for each heartbeat
 
     async def heartbeat(self) -> Beat:
         """Record that this node lives."""
         reply = await self._scripts.plain("heartbeat", [NODES], node_id=self._node_id, silent_ms=NODE_TTL_MS)
         with redis_errors():
             pipe = self._redis.pipeline(transaction=False)
-            pipe.hset(node(self._node_id), mapping=self._description)
+            described: Any = {**self._description, "state": self.read_state()}
+            pipe.hset(node(self._node_id), mapping=described)
             pipe.pexpire(node(self._node_id), NODE_TTL_MS)
             await pipe.execute()
         dead = [str(node_id) for node_id in reply["dead"] if node_id != self._node_id]

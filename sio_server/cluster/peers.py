@@ -55,7 +55,7 @@ class Peers:
 
 async def _is_well(http: aiohttp.ClientSession, url: str) -> bool:
     try:
-        async with http.get(f"{url}/ready", allow_redirects=False) as response:
+        async with http.get(f"{url}/ready?own", allow_redirects=False) as response:
             body: Any = await response.json()
             return response.status == 200 and max(body["heard_ms"].values()) < LATELY_MS
     except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as exc:

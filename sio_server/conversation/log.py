@@ -127,7 +127,9 @@ class ConversationLog:
         new = not reply.repeated
         if traced:
             took_ms = round((time.monotonic() - began) * 1000, 3)
-            self._trace.record(TraceKind.APPENDED, seq=ack["seq"], ms=took_ms, new=new, **where)
+            self._trace.record(
+                TraceKind.APPENDED, epoch=ack["epoch"], seq=ack["seq"], ms=took_ms, new=new, **where
+            )
         return ack, new
 
     async def page(

@@ -99,6 +99,7 @@ class Members:
             "graph": graph,
             "multitask": request.multitask_strategy,
             "approvals": request.approvals,
+            "invites": request.invites,
         }
         data = {
             "user_id": author.user_id,
@@ -109,6 +110,7 @@ class Members:
             "graph": graph,
             "multitask_strategy": request.multitask_strategy,
             "approvals": request.approvals,
+            "invites": request.invites,
         }
         settings["agent_name"] = (titles or {}).get(graph) or agent_name(graph)
         settings["context"] = "" if request.context is None else to_json(request.context)

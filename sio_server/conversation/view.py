@@ -32,6 +32,7 @@ class View:
     graph: str
     multitask_strategy: str
     approvals: str
+    invites: str
     interrupts: str  # JSON: the open ones, [{interrupt_id, value, ..., seq, run_id}]
     delivered: str  # JSON: which device has entries up to where, [{user_id, device_id, seq}]; empty as `reads`
 
@@ -59,7 +60,7 @@ async def get_room_view(scripts: Scripts, conversation_id: str, user_ids: Iterab
 
 def to_view(reply: Reply) -> View:
     """The view in the reply of a script."""
-    epoch, first, head, ts, n, title, access, agent, graph, multitask, approvals, owner = reply["meta"]
+    epoch, first, head, ts, n, title, access, agent, graph, multitask, approvals, invites, owner = reply["meta"]
     return View(
         bounds=LogBounds(epoch, int(first), int(head)),
         title=title,
@@ -75,6 +76,7 @@ def to_view(reply: Reply) -> View:
         graph=graph,
         multitask_strategy=multitask,
         approvals=approvals,
+        invites=invites,
         interrupts=_open_interrupts(reply["asked"], reply["interrupts"]) if reply["asked"] else "[]",
         delivered=reply["delivered"],
     )

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,10 +53,12 @@ from sio_server.dialog.outcome import (
 from sio_server.dialog.reopening import asks_again, questions_again
 from sio_server.dialog.reports import ReportNodes
 from sio_server.dialog.retired_threads import RetiredThreads
+from sio_server.dialog.run_meter import MeteredRun, RunMeter
 from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.suspects import Suspects
+from sio_server.log_lines import lines_about
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus
 from sio_server.tasks import end_tasks
@@ -109,8 +112,9 @@ class Attempts:
         on_ended: Callable[[str], None],
         served: Mapping[str, Served] | None = None,
         trace: Trace | None = None,
+        meter: RunMeter | None = None,
     ) -> None:
-        """`on_ended` is called with the status of each run that has ended here.
+        """`on_ended` is called with the status of each run that has ended here; `meter` is told how long it took.
 
         `served`: what the graphs take, by the same names; messages and no context where it is not said.
         """
@@ -122,12 +126,18 @@ class Attempts:
         self._limits = limits
         self._on_ended = on_ended
         self._trace = trace or Trace("")
+        self._meter = meter or RunMeter(time.time)
         # run id -> the run, and what is set when it is another node's, or has ended
         self._executing: dict[str, tuple[ClaimedRun, asyncio.Event]] = {}
         self._stopping = asyncio.Event()
         self._suspects = Suspects(run_records)
         self._retired = RetiredThreads(checkpoints, run_records)
         self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def executing(self) -> int:
+        """How many runs are executed now. May be read in any thread."""
+        return len(self._executing)
 
     def on_run_ended(self, run_id: str, status: str) -> None:
         """A run has ended, on whichever node: if it is executed here, that stops at once."""
@@ -163,16 +173,24 @@ class Attempts:
         elif run.kind == "resume":
             self._tell(TraceKind.RESUMED, run)
         following: Next = run
+        metered: MeteredRun | None = None
         while isinstance(following, ClaimedRun):
+            # The next attempt at the same run, or the next run under the same lease.
+            if metered is None or following.run_id != run.run_id:
+                metered = self._meter.begin(following)
             run, over = following, asyncio.Event()
             self._executing[run.run_id] = run, over
             try:
-                following = await self._attempt(run, over, bells)
+                ids = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
+                with lines_about(**ids), self._trace.working(**_about(run)):
+                    following = await self._attempt(run, over, bells, metered)
             finally:
                 self._executing.pop(run.run_id, None)
         return following
 
-    async def _attempt(self, run: ClaimedRun, over: asyncio.Event, bells: Sequence[str]) -> Next:
+    async def _attempt(
+        self, run: ClaimedRun, over: asyncio.Event, bells: Sequence[str], metered: MeteredRun
+    ) -> Next:
         """Make an attempt and do what its end asks for.
 
         Returns the run that was claimed next under its lease; NothingToDo when no other is unfinished;
@@ -185,7 +203,12 @@ class Attempts:
             loop.call_soon_threadsafe(over.set)
 
         self._leases.hold_lease(run, lost, max_s=self._limits.timeout_s + HANG_S)
-        stream = RunStream(self._runs, run)
+
+        def on_first_text() -> None:
+            metered.first_text()
+            self._tell(TraceKind.RUN_SPOKE, run)
+
+        stream = RunStream(self._runs, run, on_first_text)
         saver = AttemptSaver(self._checkpoints.saver, run, partial(self._adopt_thread, run))
         graph = asyncio.create_task(self._call_graph(run, stream, saver))
         pump = asyncio.create_task(stream.pump())
@@ -225,16 +248,18 @@ class Attempts:
                 handed_over = await self._hand_over(run)
             patience_s = STOPPING_HANG_S if self._stopping.is_set() else HANG_S
             if await end_tasks(left, patience_s=patience_s):
-                log.error("a graph does not end though it was cancelled: run=%s", run.run_id)
+                log.error("a graph does not end though it was cancelled: run_id=%s", run.run_id)
             self._suspects.end(run)
             if not isinstance(decision, (Finish, Abandon, HandOver)):
                 await _write_rest(saver, HANG_S)
         match decision:
             case Finish():
+                stream.tell_shown()  # with the final entry
+                metered.end(decision.status)
                 self._announce_end(run, decision.status, finished.retired)
                 return NothingToDo() if finished.idle else None
             case Abandon():
-                log.info("a run is another node's, or has ended: run=%s attempt=%d", run.run_id, run.attempt)
+                log.info("a run is another node's, or has ended: run_id=%s attempt=%d", run.run_id, run.attempt)
                 self._spawn(self._retire_thread(run))
             case TryAgain():
                 return await self._claim_again(run, over, decision)
@@ -302,7 +327,7 @@ class Attempts:
             try:
                 return stream.take_rest()
             except Exception:
-                log.exception("the end of a text could not be shown: run=%s", run.run_id)
+                log.exception("the end of a text could not be shown: run_id=%s", run.run_id)
         return []
 
     async def _or_ask_again(self, run: ClaimedRun, how: Finish, said: Said) -> tuple[Finish, Said]:
@@ -319,7 +344,7 @@ class Attempts:
                 break
             except Exception as exc:
                 if not isinstance(exc, Unavailable) and graph_end(exc) is not GraphEnd.STORE_LOST:
-                    log.exception("the questions of a run could not be read again: run=%s", run.run_id)
+                    log.exception("the questions of a run could not be read again: run_id=%s", run.run_id)
                     return how, said
                 if self._stopping.is_set():
                     raise Unavailable(str(exc)) from exc
@@ -414,17 +439,24 @@ class Attempts:
         task.add_done_callback(self._retiring.discard)
 
     def _tell(self, kind: TraceKind, run: ClaimedRun, **fields: Any) -> None:
-        about = {"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt}
-        self._trace.record(kind, **about, **fields)
+        self._trace.record(kind, **_about(run), **fields)
+
+
+def _about(run: ClaimedRun) -> dict[str, Any]:
+    """Which attempt it is, for the trace."""
+    return {
+        **{"conversation_id": run.conversation_id, "run_id": run.run_id, "attempt": run.attempt},
+        **{"epoch": run.epoch, "input_seq": run.input_seq, "graph": run.graph},
+    }
 
 
 def _graph_end(error: BaseException, run: ClaimedRun) -> GraphEnd:
     """How a graph has ended whose work ended in this error, which is logged."""
     end = graph_end(error)
     if end in (GraphEnd.RAISED, GraphEnd.NOT_TEXT):
-        log.error("a graph failed: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        log.error("a graph failed: run_id=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
     else:
-        log.warning("a graph did not end: run=%s end=%s error=%s", run.run_id, end, error)
+        log.warning("a graph did not end: run_id=%s end=%s error=%s", run.run_id, end, error)
     return end
 
 
@@ -442,7 +474,7 @@ def _graph_ended(graph: asyncio.Task[tuple[GraphEnd, Said]], run: ClaimedRun) ->
         return None, None
     if graph.cancelled() or graph.exception() is not None:
         error = None if graph.cancelled() else graph.exception()
-        log.error("a graph cancelled itself: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        log.error("a graph cancelled itself: run_id=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
         return GraphEnd.RAISED, None
     return graph.result()
 
@@ -455,5 +487,5 @@ def _stream_ended(pump: asyncio.Task[None], run: ClaimedRun) -> StreamEnd | None
     assert error is not None
     end = stream_end(error)
     if end is StreamEnd.BROKEN:
-        log.error("a run's text could not be shown: run=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
+        log.error("a run's text could not be shown: run_id=%s attempt=%d", run.run_id, run.attempt, exc_info=error)
     return end

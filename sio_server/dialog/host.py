@@ -56,6 +56,11 @@ class DialogHost:
             return []
         return self._worker.failing if self._serving and self._thread.is_alive() else [THREAD]
 
+    @property
+    def executing(self) -> int:
+        """How many runs are executed here now."""
+        return self._worker.executing if self._worker is not None else 0
+
     async def start(self) -> None:
         """Build the worker and let it take runs; should its thread end, another one is started, until `stop`."""
         await self._start_thread()

@@ -78,7 +78,7 @@ class LeaseKeeper:
         except BaseException as exc:
             if isinstance(exc, asyncio.CancelledError) and is_being_cancelled():
                 raise
-            log.error("a lease could not be renewed: run=%s", lease.run.run_id, exc_info=exc)
+            log.error("a lease could not be renewed: run_id=%s", lease.run.run_id, exc_info=exc)
 
     async def _renew(self, lease: _Lease) -> None:
         began = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,8 @@ class RunStream:
     streamed, and of what is reported between two batches the newest MAX_REPORTS.
     """
 
-    def __init__(self, runs: Runs, run: ClaimedRun) -> None:
+    def __init__(self, runs: Runs, run: ClaimedRun, on_first_text: Callable[[], None] = lambda: None) -> None:
+        """`on_first_text` is called when devices can see the first of it."""
         self._runs = runs
         self._run = run
         self._parts: list[_Growing] = []
@@ -80,6 +82,7 @@ class RunStream:
         self._unsent: Batch | None = None  # on its way
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
+        self._on_first_text: Callable[[], None] | None = on_first_text
 
     @property
     def parts(self) -> list[Part]:
@@ -165,7 +168,14 @@ class RunStream:
             self._changed.set()
             return False
         self._unsent = None
+        self.tell_shown()
         return True
+
+    def tell_shown(self) -> None:
+        """What was taken to be shown is shown."""
+        if self._on_first_text is not None and self._shown:
+            tell, self._on_first_text = self._on_first_text, None
+            tell()
 
     def _grow(self, index: int) -> None:
         part = self._parts[index]

@@ -56,6 +56,11 @@ class DialogWorker:
         """The names of the background tasks that fail at present. May be read in any thread."""
         return self._supervisor.failing
 
+    @property
+    def executing(self) -> int:
+        """How many runs are executed here now. May be read in any thread."""
+        return self._attempts.executing
+
     def start(self, on_failure: Callable[[str], None] = lambda name: None) -> None:
         """Begin to take runs. `on_failure` is called with the name of a background task that has failed."""
         self._supervisor = Supervisor(on_failure)

@@ -6,14 +6,25 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+RUN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # people wait, models think
+LOOP_EVERY_S = 0.25  # how often it is measured whether the event loop is late
 _IN_FLIGHT_LIMIT = 10_000
 
 
@@ -37,8 +48,39 @@ class Metrics:
         self.fanout_latency = Latency(
             "roomgraph_fanout_seconds", "From append by this node to the writes to its sessions, over the bus"
         )
-        for collector in (_Traffic(self), self.append_latency, self.fanout_latency):
+        self.redis_latency = Latency("roomgraph_redis_seconds", "Of a heartbeat in Redis, there and back")
+        self.loop_lag = Latency("roomgraph_loop_lag_seconds", "How late the event loop that serves clients is")
+        for collector in (
+            _Traffic(self),
+            self.append_latency,
+            self.fanout_latency,
+            self.redis_latency,
+            self.loop_lag,
+        ):
             self.registry.register(collector)
+        for library in (ProcessCollector, PlatformCollector, GCCollector):
+            library(registry=self.registry)
+        self.refused_handshakes = Counter(
+            "roomgraph_refused_handshakes", "Handshakes refused, by code", ["code"], registry=self.registry
+        )
+        self.refused_requests = Counter(
+            "roomgraph_refused_requests",
+            "Requests refused, by event and code",
+            ["event", "code"],
+            registry=self.registry,
+        )
+        self.run_wait = self._of_runs("roomgraph_run_wait_seconds", "From a message to the claim of its run")
+        self.first_text = self._of_runs(
+            "roomgraph_first_text_seconds", "From a message to the first text of its answer, for each attempt"
+        )
+        self.run_duration = self._of_runs(
+            "roomgraph_run_seconds", "From a message to the end of its run, by status", ["status"]
+        )
+        self.takeovers = Counter(
+            "roomgraph_takeovers",
+            "Runs that this node has taken over: their node ended, or handed them over",
+            registry=self.registry,
+        )
         self.drops = Counter(
             "roomgraph_drops", "Connections that the node ended, by reason", ["reason"], registry=self.registry
         )
@@ -57,6 +99,31 @@ class Metrics:
         self.registry.register(_BusMessages(messages))
         gauge = Gauge("roomgraph_bus_channels", "Channels of rooms that this node hears", registry=self.registry)
         gauge.set_function(channels)
+
+    def _of_runs(self, name: str, about: str, labels: Sequence[str] = ()) -> Histogram:
+        return Histogram(name, about, labels, buckets=RUN_BUCKETS, registry=self.registry)
+
+    def tell_build(self, **facts: str) -> None:
+        """Report what this node is: its version, and what else distinguishes it."""
+        Info("roomgraph_build", "What this node is", registry=self.registry).info(facts)
+
+    def watch(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """Report a value that is read when it is asked for."""
+        Gauge(name, about, registry=self.registry).set_function(read)
+
+    async def watch_loop(self) -> None:
+        """Measure how late the event loop is, until cancelled."""
+        while True:
+            slept_at = time.monotonic()
+            await asyncio.sleep(LOOP_EVERY_S)
+            self.loop_lag.observe(max(0.0, time.monotonic() - slept_at - LOOP_EVERY_S))
+
+    def run_claimed(self, waited_s: float, *, taken_over: bool) -> None:
+        """This node has claimed a run, for the first time or from another node."""
+        if taken_over:
+            self.takeovers.inc()
+        else:
+            self.run_wait.observe(waited_s)
 
     def append_pending(self, conversation_id: str, seq: int, began: float) -> None:
         """An append of this node that began at `began` got `seq`; `append_returned` ends the measurement."""
@@ -91,6 +158,11 @@ class Latency:
         """Count one."""
         self._counts[bisect_left(BUCKETS, seconds)] += 1
         self._sum += seconds
+
+    @property
+    def count(self) -> int:
+        """How many were counted."""
+        return sum(self._counts)
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """For the registry."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, GetJsonSchemaHandler, RootModel
 from pydantic.json_schema import JsonSchemaValue
 
-from sio_server.protocol.events import Access, AgentMode, Approvals, MultitaskStrategy, Seq
+from sio_server.protocol.events import Access, AgentMode, Approvals, Invites, MultitaskStrategy, Seq
 from sio_server.protocol.forms import Form
 from sio_server.protocol.sent import Maybe, Sent
 
@@ -56,6 +56,7 @@ class ChosenSettings(Sent):
     graph: str
     multitask_strategy: MultitaskStrategy
     approvals: Approvals
+    invites: Invites
 
 
 class Created(Person, ChosenSettings):

@@ -248,6 +248,7 @@ Access = Literal["open", "invitation"]
 AgentMode = Literal["always", "mention", "off"]
 MultitaskStrategy = Literal["enqueue", "interrupt", "rollback", "reject"]
 Approvals = Literal["members", "owner"]
+Invites = Literal["members", "owner"]
 
 
 class ConversationCreate(_Change):
@@ -263,6 +264,7 @@ class ConversationCreate(_Change):
     graph: Id | None = None  # None: the server's default graph
     multitask_strategy: MultitaskStrategy = "enqueue"
     approvals: Approvals = "members"
+    invites: Invites = "members"
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []
     context: Annotated[dict[str, Any], AfterValidator(_is_context)] | None = None  # for the graph's context_schema
 

@@ -14,7 +14,7 @@ PARTITIONS = 16
 TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depends on it
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
-GUEST_SECRET = "rg:guest-secret"  # signs tokens when AUTH_MODE=guest and no secret is set
+SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
@@ -258,6 +258,7 @@ META_FIELDS = {
     "context": "of the graph, JSON or ''; not shown to members",
     "multitask": "setting: what a second message does to a run",
     "approvals": "setting: which members may answer interrupts",
+    "invites": "setting: which members may invite",
     "fence": "the count in the last fencing token",
     "thread": "the thread of checkpoints at which the dialog stands",
     "said_seq": "of the last message or answer",

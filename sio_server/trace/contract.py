@@ -15,12 +15,13 @@ class TraceKind(StrEnum):
     SESSION_OPENED = "session_opened"  # user_id, device_id, device_name, session_id
     SESSION_CLOSED = "session_closed"  # the same
     RECEIVED = "received"  # conversation_id, user_id, device_id: a send reached this node
-    APPENDED = "appended"  # conversation_id, seq, device_id, ms, new: the log's ack for it came back
-    HEARD = "heard"  # conversation_id, seq, type: this node heard the entry on the bus
+    APPENDED = "appended"  # conversation_id, epoch, seq, device_id, ms, new: the log's ack for it came back
+    HEARD = "heard"  # conversation_id, epoch, seq, type: this node heard the entry on the bus
     DELIVERED = "delivered"  # conversation_id, seq, device_ids: handed to these sessions' sockets
-    RUN_STARTED = "run_started"  # conversation_id, run_id, attempt
+    RUN_STARTED = "run_started"  # conversation_id, run_id, attempt, epoch, input_seq, graph
     RUN_TAKEN_OVER = "run_taken_over"  # the same; before the run_started of an attempt after another owner's
     RUN_STEP = "run_step"  # and step: a node of the graph; checkpoint: how many the run has
+    RUN_SPOKE = "run_spoke"  # devices can see the first text of this attempt
     RUN_ENDED = "run_ended"  # and status
     ASKED = "asked"  # conversation_id, run_id; before run_ended
     RESUMED = "resumed"  # conversation_id, run_id: the answers' run; before its run_started

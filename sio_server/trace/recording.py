@@ -11,7 +11,9 @@ import json
 import logging
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
@@ -27,15 +29,28 @@ PAUSE_S = 0.5  # while Redis is away
 FAREWELL_S = 0.5  # for the last events when the node stops, and for the task to end
 
 
+class Sink(Protocol):
+    """What gets the events of this node besides the stage. It is called in any thread, and raises nothing."""
+
+    def on_event(self, kind: TraceKind, fields: Mapping[str, Any]) -> None:
+        """Something has just happened."""
+        ...
+
+    def working(self, about: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Around all that is done for an attempt at a run."""
+        ...
+
+
 class Trace:
-    """Publishes trace events. Before `start`, and so on nodes without a stage, recording does nothing.
+    """Publishes trace events. Before `start`, and without a sink, recording does nothing.
 
     `record` may be called from any thread. It puts the event into a bounded queue and returns; one task, in the
     loop that called `start`, publishes what waits there. An event that cannot be published is lost.
     """
 
-    def __init__(self, node_name: str) -> None:
+    def __init__(self, node_name: str, sink: Sink | None = None) -> None:
         self._node_name = node_name
+        self._sink = sink
         self._waiting: deque[tuple[float, TraceKind, dict[str, Any]]] = deque()
         self._woken = False
         self._wake = asyncio.Event()
@@ -46,10 +61,12 @@ class Trace:
     @property
     def on(self) -> bool:
         """Whether events are recorded: for callers to whom collecting the fields is work."""
-        return self._loop is not None
+        return self._loop is not None or self._sink is not None
 
     def record(self, kind: TraceKind, **fields: Any) -> None:
         """Something has just happened."""
+        if self._sink is not None:
+            self._sink.on_event(kind, fields)
         if self._loop is None:
             return
         if len(self._waiting) >= WAITING_MAX:
@@ -60,6 +77,10 @@ class Trace:
             self._woken = True
             with contextlib.suppress(RuntimeError):  # the loop has ended; so has the node
                 self._loop.call_soon_threadsafe(self._wake.set)
+
+    def working(self, **about: Any) -> AbstractContextManager[None]:
+        """Around all that is done for an attempt at a run."""
+        return self._sink.working(about) if self._sink is not None else contextlib.nullcontext()
 
     def start(self, redis_url: str) -> None:
         """Begin to record."""

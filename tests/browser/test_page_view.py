@@ -35,12 +35,17 @@ async def create(page: Page, title: str = "Plans", **settings: str) -> str:
 async def test_a_conversation_has_the_settings_that_were_chosen(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
     await create(
-        page, access="invitation", agent="mention", graph="pair", multitask_strategy="reject", approvals="owner"
+        page,
+        access="invitation",
+        agent="mention",
+        graph="pair",
+        multitask_strategy="reject",
+        approvals="owner",
+        invites="owner",
     )
-    got = await look(
-        page, "[state.open.access, state.open.agent, state.open.graph, state.open.strategy, state.open.approvals]"
-    )
-    assert got == ["invitation", "mention", "pair", "reject", "owner"]
+    names = ("access", "agent", "graph", "strategy", "approvals", "invites")
+    got = await look(page, f"[{', '.join(f'state.open.{name}' for name in names)}]")
+    assert got == ["invitation", "mention", "pair", "reject", "owner", "owner"]
 
 
 async def test_a_message_tells_how_far_it_has_come(open_page: PageFactory) -> None:

@@ -161,7 +161,7 @@ async def test_the_redis_user_for_the_status_reads_figures_and_can_neither_write
         ("DEL", log_key),
         ("HSET", "rg:node:n-1", "name", "x"),
         ("EVAL", f"return redis.call('SPUBLISH', '{channel}', 'x')", "0"),
-        ("GET", "rg:guest-secret"),
+        ("GET", "rg:secret"),
         ("HGETALL", ConversationKeys("plans").members),
         ("KEYS", "*"),
         ("FLUSHALL",),

@@ -380,6 +380,7 @@ ROUTES = {
     ("GET", "/metrics"): PUBLIC,
     ("POST", "/api/guest"): PUBLIC,
     ("GET", "/api/status"): TOKEN,
+    ("GET", "/api/v1/status"): TOKEN,
     ("GET", "/"): PUBLIC,
     ("GET", "/vendor/{name}"): PUBLIC,
     ("GET", "/js"): PUBLIC,

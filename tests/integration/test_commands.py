@@ -82,14 +82,33 @@ async def roomgraph(*args: str, cwd: Path = ROOT, **env: str) -> tuple[int, str,
 @pytest.mark.parametrize(
     "command",
     [
-        *((), ("up",), ("node",), ("redis",), ("status",), ("token",), ("tour",), ("check",), ("chat",)),
-        ("echo-bot",),
+        *((), ("up",), ("node",), ("redis",), ("status",), ("doctor",), ("token",), ("tour",), ("check",)),
+        *(("chat",), ("echo-bot",)),
     ],
 )
 async def test_every_command_has_help(command):
     status, output, _ = await roomgraph(*command, "--help")
     assert status == 0
     assert "Usage" in output
+
+
+async def test_the_doctor_finds_nothing_that_must_be_changed_in_a_cluster_of_ours(cluster):
+    surroundings = {"AUTH_SECRET": SECRET, "AUTH_MODE": "token", "REDIS_URL": cluster.redis_url}
+    status, output, _ = await roomgraph("doctor", "--json", **surroundings)
+    report = json.loads(output)
+    facts = {finding["fact"]: finding["level"] for finding in report["findings"]}
+    assert (status, report["ok"]) == (0, True), output
+    assert facts["redis_writes"] == facts["redis_good"] == facts["clock_good"] == "good"
+    assert facts["redis_no_replica"] == "warn"
+    status, output, _ = await roomgraph("doctor", "--lang", "zh", *cluster.urls)
+    assert (status, output.count("websocket 已打开")) == (0, 3), output
+
+
+async def test_the_doctor_says_by_its_exit_status_that_something_must_be_changed(cluster):
+    status, output, _ = await roomgraph("doctor", AUTH_SECRET=SECRET, REDIS_URL="redis://127.0.0.1:1/0")
+    assert (status, "Redis does not answer" in output) == (1, True), output
+    status, _, errors = await roomgraph("doctor", "chat.example.com")
+    assert (status, "write an address" in errors) == (2, True)
 
 
 async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, raw_client):
@@ -152,6 +171,8 @@ async def test_the_status_is_read_from_redis(cluster, new_client):
     assert [node["port"] for node in facts["nodes"]] == cluster.ports
     assert facts["bus_subscriptions"] == 3
     assert facts["active_sessions"] >= 1
+    assert (facts["healthy"], facts["problems"], len(facts["versions"])) == (True, [], 1)
+    assert {node["state"] for node in facts["nodes"]} == {"ready"}
 
 
 @pytest.mark.faults

@@ -108,6 +108,20 @@ async def test_an_invitation_shows_at_once_and_in_the_list_until_it_is_taken(raw
     assert item["unread"] == 0
 
 
+async def test_only_the_owner_invites_where_invitations_are_the_owners(raw_client, new_id):
+    ann, bob, cid = await raw_client(0), await raw_client(1, name="Bob"), await raw_client(2, name="Cid")
+    await ann.call(
+        "conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off", "invites": "owner"}
+    )
+    joined = await bob.call("conversation:join", {"conversation_id": new_id})
+    assert (joined["invites"], joined["role"]) == ("owner", "member")
+    asked = {"conversation_id": new_id, "user_ids": [cid.user_id]}
+    assert (await bob.call("conversation:invite", asked))["error"]["code"] == "not_allowed"
+    await cid.settled()
+    assert not [p for p in cid.named("conversation:changed") if p["change"] == "invited"]
+    assert (await ann.call("conversation:invite", asked))["invited"] == [cid.user_id]
+
+
 async def test_a_user_is_online_while_one_device_remains(raw_client, new_id):
     ann, bob = await raw_client(0), await raw_client(1, name="Bob")
     await ann.call("conversation:create", {"conversation_id": new_id, "access": "open", "agent": "off"})

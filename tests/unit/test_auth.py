@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.utils import base64url_encode
 
-from sio_server.gateway.sessions.auth import CLOCK_SKEW_S, MAX_TIME, Identity, Tokens, guest_user_id
+from sio_server.gateway.sessions.auth import Tokens, guest_user_id
+from sio_server.gateway.sessions.claims import CLOCK_SKEW_S, MAX_TIME, Identity
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import USER_ID_PATTERN
 

@@ -36,6 +36,7 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "graph": "support_agent",
         "multitask_strategy": "rollback",
         "approvals": "owner",
+        "invites": "owner",
         "invite": ["ann", "agent", "a@b.example"],
         "context": {"tenant": "north", "limits": [1, 2.5, None]},
     },

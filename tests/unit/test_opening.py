@@ -123,3 +123,4 @@ def test_of_an_opening_only_the_peer_is_kept() -> None:
     peer = Peer(opening)
     assert (peer.remote, peer.headers.getall("X-Forwarded-For", [])) == ("192.0.2.1", ["198.51.100.7"])
     assert "host" not in peer.headers
+    assert "host" in Peer(opening, keep_headers=True).headers

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from sio_server.gateway.sessions.auth import CLOCK_SKEW_S, Tokens
+from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.claims import CLOCK_SKEW_S
 from sio_server.protocol.errors import Refused
 from sio_server.store.clock import Clock
 from tests.conftest import SECRET

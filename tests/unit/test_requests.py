@@ -18,6 +18,7 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.namespace import Gateway
 from sio_server.gateway.sessions import readiness as readiness_module
 from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.authentication import Authentication
 from sio_server.gateway.sessions.description import Description
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, Rate
@@ -84,7 +85,7 @@ async def settled(user_id: str, device_id: str) -> None: ...
 def handshakes(sessions: Sessions) -> Handshakes:
     made: Any = sessions
     return Handshakes(
-        TOKENS,
+        Authentication(TOKENS, now=time.time),
         made,
         limits(),
         agents=AgentNames(["support_agent"]),

@@ -84,7 +84,7 @@ def meta_fields(text: str) -> set[str]:
 def test_every_field_of_the_meta_hash_is_named_in_keys() -> None:
     used = {field for name in FILES for field in meta_fields(code(name.removesuffix(".lua")))}
     # The settings come from `Members.create` as they are.
-    settings = {"title", "access", "agent", "graph", "agent_name", "multitask", "approvals"}
+    settings = {"title", "access", "agent", "graph", "agent_name", "multitask", "approvals", "invites"}
     assert used | settings == set(META_FIELDS)
 
 

@@ -54,6 +54,52 @@ def test_tokens_are_the_default_and_need_a_secret(env: pytest.MonkeyPatch) -> No
     assert load_settings().auth_mode == "token"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("AUTH_JWKS_URL", "https://login.example.com/keys"), ("AUTHENTICATE", "app:check")]
+)
+def test_no_secret_is_needed_where_something_else_says_whose_a_token_is(
+    env: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    env.setenv("AUTH_MODE", "token")
+    env.setenv(name, value)
+    assert load_settings().auth_secrets == ()
+    env.setenv("PORT", "web")
+    assert [line.split("=")[0] for line in problems()] == ["PORT"]
+
+
+def test_several_secrets_are_accepted_and_each_of_them_must_be_long(env: pytest.MonkeyPatch) -> None:
+    env.setenv("AUTH_SECRET", f" {SECRET}, {SECRET[::-1]},")
+    assert load_settings().auth_secrets == (SECRET, SECRET[::-1])
+    env.setenv("AUTH_SECRET", f"{SECRET},tr0ub4dor")
+    (line,) = problems()
+    assert line.startswith("one of AUTH_SECRET is too short")
+    assert "tr0ub4dor" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("AUTH_JWKS_URL", value) for value in ("login.example.com/keys", "file:///etc/keys", "https://a:b@c/d")),
+        *(("AUTHENTICATE", value) for value in ("check", "app:", ":check", "app/check.py:check", "app:check()")),
+        *(("OPERATOR_CLAIM", value) for value in ("", "role", "=admin", "role=")),
+        ("AUTH_ISSUER", "two words"),
+    ],
+)
+def test_a_wrong_setting_of_tokens_is_named(env: pytest.MonkeyPatch, name: str, value: str) -> None:
+    env.setenv(name, value)
+    (line,) = problems()
+    assert f"{name}: write " in line
+
+
+def test_the_admin_ui_is_refused_with_what_to_use_instead(env: pytest.MonkeyPatch) -> None:
+    env.setenv("ADMIN_UI", "on")
+    (line,) = problems()
+    assert "does not work with this server" in line
+    assert "roomgraph status" in line
+    env.setenv("ADMIN_UI", "off")
+    assert load_settings().admin_ui == ""
+
+
 def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPatch) -> None:
     for name, value in {
         "REDIS_URL": "unix:///run/redis.sock",
@@ -66,6 +112,8 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "TOKEN_TTL": "60",
         "ALLOWED_ORIGINS": " https://a.example , https://b.example,",
         "ALLOWED_HOSTS": "chat.example, .b.example",
+        "WEB_CONCURRENCY": "4",
+        "WORKER_PORTS": "9100",
         "BASE_PATH": "/team/chat/",
         "NODE_URLS": "http://127.0.0.1:9000/team/chat, https://b.example/team/chat/",
         "METRICS_TOKEN": "the-token-of-prometheus_0",
@@ -98,6 +146,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "GRAPH": "my.app:graph",
         "GRAPH_INPUT": "question",
         "GRAPH_OUTPUT": ".",
+        "AUTH_JWKS_URL": "https://login.example.com/keys?v=1",
+        "AUTH_ISSUER": "https://login.example.com/",
+        "AUTHENTICATE": "my.app:check.token",
+        "OPERATOR_CLAIM": "https://example.com/roles = admin",
         "CLAIMS": "tenant, role,",
         "LANGGRAPH_JSON": "/srv/langgraph.json",
         "MODEL": "openai:gpt-4o-mini",
@@ -105,6 +157,9 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "CHECKPOINTER": "redis",
         "CHECKPOINTS_KEPT": "2",
         "LOG_RETENTION": "100",
+        "LOG_FORMAT": "json",
+        "TRACES": "otlp",
+        "ADMIN_UI": "off",
         "LOG_LEVEL": "debug",
         "WORD_DELAY": "0",
         "STAGE_KEY": "the-key-of-a-stage_0",
@@ -118,6 +173,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "node_name": "web-1",
         "auth_mode": "token",
         "auth_secret": SECRET,
+        "auth_jwks_url": "https://login.example.com/keys?v=1",
+        "auth_issuer": "https://login.example.com/",
+        "authenticate": "my.app:check.token",
+        "operator_claim": ("https://example.com/roles", "admin"),
         "auth_audience": "chat",
         "token_ttl": 60,
         "allowed_origins": ("https://a.example", "https://b.example"),
@@ -125,6 +184,8 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "graph_input": "question",
         "graph_output": ".",
         "claims": ("tenant", "role"),
+        "web_concurrency": 4,
+        "worker_ports": 9100,
         "base_path": "/team/chat",
         "node_urls": ("http://127.0.0.1:9000/team/chat", "https://b.example/team/chat"),
         "metrics_token": "the-token-of-prometheus_0",
@@ -161,6 +222,9 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "checkpointer": "redis",
         "checkpoints_kept": 2,
         "log_retention": 100,
+        "log_format": "json",
+        "traces": "otlp",
+        "admin_ui": "",
         "log_level": "debug",
         "word_delay": 0.0,
         "stage_key": "the-key-of-a-stage_0",

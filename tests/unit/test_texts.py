@@ -15,6 +15,7 @@ import pytest
 from roomgraph.check.anomalies import AnomalyKind
 from roomgraph.conform.client_rules import CLIENT_RULES
 from roomgraph.conform.server_rules import SERVER_RULES
+from roomgraph.doctor.findings import Fact
 from roomgraph.tour.play import SCENES, SPARE_SCENES
 from roomgraph.tour.schedule import ActionKind, FaultKind
 from sio_clients.bots.personas import personas
@@ -28,6 +29,7 @@ SECTIONS = {
     "tour": ("roomgraph/words", ["roomgraph/tour"]),
     "check": ("roomgraph/words", ["roomgraph/check", "roomgraph/cli"]),
     "conform": ("roomgraph/words", ["roomgraph/conform"]),
+    "doctor": ("roomgraph/words", ["roomgraph/doctor"]),
     "chat": ("roomgraph/words", ["roomgraph"]),
 }
 # Names that code takes from the members of a list: they must all be there.
@@ -40,6 +42,7 @@ LISTED: dict[str, Sequence[str]] = {
         *(f"action.{kind}" for kind in ActionKind),
     ],
     "check": list(AnomalyKind),
+    "doctor": list(Fact),
     "chat": ["edit_help", "respond_help"],
     "conform": [f"rule.{rule.__name__}" for rule in (*SERVER_RULES, *CLIENT_RULES)],
 }

@@ -112,6 +112,7 @@ export type ConversationCreate = {
   graph?: string | null;
   multitask_strategy?: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals?: "members" | "owner";
+  invites?: "members" | "owner";
   invite?: string[];
   context?: Record<string, unknown> | null;
 };
@@ -173,6 +174,7 @@ export type CreateAck = {
   graph: string;
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
+  invites: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -203,6 +205,7 @@ export type Created = {
   graph: string;
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
+  invites: "members" | "owner";
   user_id: string;
   name: string;
 };
@@ -474,6 +477,7 @@ export type JoinAck = {
   graph: string;
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
+  invites: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -817,6 +821,7 @@ export type RoomView = {
   graph: string;
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
+  invites: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";
@@ -1024,6 +1029,7 @@ export type SyncResult = {
   graph: string;
   multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
   approvals: "members" | "owner";
+  invites: "members" | "owner";
   conversation_id: string;
   verdict: "resumed" | "snapshot" | "reset";
   reason: "position_valid" | "no_position" | "new_epoch" | "older_than_retention" | "ahead_of_log";

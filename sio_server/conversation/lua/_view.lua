@@ -32,7 +32,7 @@ end
 -- {'unknown_conversation'}.
 local function view_reply(with_marks)
   local known = redis.call('HMGET', meta, 'epoch', 'first', 'seq', 'ts', 'n',
-    'title', 'access', 'agent', 'graph', 'multitask', 'approvals', 'owner')
+    'title', 'access', 'agent', 'graph', 'multitask', 'approvals', 'invites', 'owner')
   if not known[1] then return {'unknown_conversation'} end
   local open = redis.call('HKEYS', interrupts)
   return {'ok', 'meta', known, 'runs', unfinished_runs(), 'reads', with_marks and read_marks() or '',

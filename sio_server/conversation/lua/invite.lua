@@ -1,11 +1,15 @@
--- Invite users (`user_ids`, a JSON array) for `invitations_kept_ms`; any member may invite. An invitation that holds already
--- is renewed. Returns ok: new (ids of the users newly invited), title; or an error code.
+-- Invite users (`user_ids`, a JSON array) for `invitations_kept_ms`: as any member, or as the owner where only the owner
+-- may. An invitation that holds already is renewed.
+-- Returns ok: new (ids of the users newly invited), title; or an error code.
 -- keys: conversation
 -- include: entry request
 local user_id, user_ids, invitations_kept_ms = unpack(ARGV)
 return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
+  if redis.call('HGET', meta, 'invites') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner' then
+    return {'not_allowed'}
+  end
   local now_ms, new = milliseconds(), {}
   redis.call('ZREMRANGEBYSCORE', invitations, '-inf', now_ms)
   for _, guest in ipairs(cjson.decode(user_ids)) do

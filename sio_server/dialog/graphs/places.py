@@ -27,7 +27,7 @@ A_PLACE = "package.module:attribute, such as my_app.agents:support_agent"
 
 # Keys of a langgraph.json that LangGraph's own server uses and a node does not, and what a node has instead.
 NOT_USED = {
-    "auth": "the tokens of AUTH_SECRET say which user connects, and CLAIMS which of their claims the graphs get",
+    "auth": "tokens or AUTHENTICATE say which user connects (docs/identity.md), CLAIMS which claims graphs get",
     "checkpointer": "CHECKPOINTER and CHECKPOINTS_KEPT say how the graphs' state is kept",
     "encryption": "what is kept is as Redis keeps it; encrypt its disk",
     "http": "a node serves no routes or middleware of yours; serve them beside it",

@@ -140,7 +140,8 @@ class Fanout:
         """An event of a conversation's stream came over the bus."""
         entry = event.entry
         if entry is not None and self._trace.on:
-            self._trace.record(TraceKind.HEARD, type=entry.type, conversation_id=conversation_id, seq=entry.seq)
+            where = {"conversation_id": conversation_id, "epoch": entry.epoch, "seq": entry.seq}
+            self._trace.record(TraceKind.HEARD, type=entry.type, **where)
         followed = self._followed.get(conversation_id)
         if followed is None:
             return

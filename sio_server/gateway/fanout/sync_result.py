@@ -41,6 +41,7 @@ def room_result(
         "graph": view.graph,
         "multitask_strategy": view.multitask_strategy,
         "approvals": view.approvals,
+        "invites": view.invites,
         "owner": view.owner,
         "runs": Fragment(view.runs),
         "interrupts": Fragment(view.interrupts),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from sio_server.gateway.http.own_port import came_at
 from sio_server.gateway.metrics import Metrics
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.trace.contract import opens
@@ -18,7 +20,19 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "
 class MetricsRoutes:
     """`GET /metrics`, for clients with the token; without one, for this machine and private networks."""
 
-    def __init__(self, metrics: Metrics, token: str) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        token: str,
+        refresh: Callable[[], Awaitable[None]] | None = None,
+        shared_port: int = 0,
+    ) -> None:
+        """`refresh` reads what is not known without Redis; it is bounded in time.
+
+        `shared_port`: if other workers listen there, too; any of them would answer.
+        """
+        self._shared_port = shared_port
+        self._refresh = refresh
         self._metrics = metrics
         self._token = token
 
@@ -28,6 +42,11 @@ class MetricsRoutes:
 
     async def _scrape(self, request: web.Request) -> web.Response:
         self._check(request)
+        if self._shared_port and came_at(request, self._shared_port):
+            what = "workers share this port, and each has metrics of its own: set WORKER_PORTS, and scrape those"
+            raise Refused(ErrorCode.NOT_SUPPORTED, what)
+        if self._refresh is not None:
+            await self._refresh()
         body = generate_latest(self._metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -71,8 +71,11 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
         limits: Limits,
         fanout: Fanout,
         handlers: dict[ClientEvent, Handler],
+        on_refused: Callable[[str, str], None] = lambda event, code: None,
     ) -> None:
+        """`on_refused` is called with the event and the code of each request that is refused."""
         super().__init__("/")
+        self._on_refused = on_refused
         self._handshakes = handshakes
         self._session_ready = session_ready
         self._sessions = sessions
@@ -126,11 +129,13 @@ class Gateway(socketio.AsyncNamespace):  # type: ignore[misc]
                 raise explain(exc) from None
             return {"ok": True, **await handler(session, request)}
         except RoomgraphError as exc:
+            self._on_refused(event if event in self._routes else "unknown", exc.code)
             return {"ok": False, "error": exc.to_wire()}
         except BaseException as exc:
             # A cancellation that nobody has asked for is a failure like any other.
             if is_being_cancelled():
                 raise
-            log.error("an event could not be handled: event=%s", event, exc_info=exc)
+            log.error("an event could not be handled: event=%s session_id=%s", event, sid, exc_info=exc)
             error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
+            self._on_refused(event, error.code)
             return {"ok": False, "error": error.to_wire()}

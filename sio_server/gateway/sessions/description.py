@@ -54,11 +54,12 @@ class Description:
         }
 
 
-def _installed_version() -> str:
+def installed_version() -> str:
+    """The version of this server."""
     try:
         return version(PRODUCT)
     except PackageNotFoundError:  # run from a source tree that is not installed
         return "0"
 
 
-_VERSION = _installed_version()
+_VERSION = installed_version()

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sio_server.gateway.sessions.addresses import client_address
-from sio_server.gateway.sessions.auth import Tokens
+from sio_server.gateway.sessions.authentication import Authentication
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.sessions.refusals import HandshakeRefusals
 from sio_server.gateway.sessions.registry import Sessions
@@ -28,7 +28,7 @@ class Handshakes:
 
     def __init__(
         self,
-        tokens: Tokens,
+        authentication: Authentication,
         sessions: Sessions,
         limits: Limits,
         *,
@@ -37,13 +37,15 @@ class Handshakes:
         admit: Callable[[], None],
         settle: Callable[[str, str], Awaitable[None]],
         now: Callable[[], float],
+        on_refused: Callable[[str], None] = lambda code: None,
     ) -> None:
         """`admit` raises Unavailable while this node takes no sessions. `now` returns the time by Redis' clock.
 
         `settle(user_id, device_id)` waits until Redis knows what this node knows of the device's last session.
-        A user whose token has the name of one of `agents` is shown with the user id.
+        A user whose token has the name of one of `agents` is shown with the user id. `on_refused` is called with
+        the code of each refusal.
         """
-        self._tokens = tokens
+        self._authentication = authentication
         self._sessions = sessions
         self._limits = limits
         self._agents = agents
@@ -52,6 +54,7 @@ class Handshakes:
         self._settle = settle
         self._now = now
         self._refusals = HandshakeRefusals()
+        self._on_refused = on_refused
 
     async def open(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
         """Begin the session `sid`. Raises RoomgraphError, whatever goes wrong, and then there is none."""
@@ -59,12 +62,14 @@ class Handshakes:
             self._admit()
             await self._open(sid, environ, auth)
         except RoomgraphError as exc:
+            self._on_refused(exc.code)
             self._refusals.add(exc, time.monotonic())
             raise
         except BaseException as exc:
             if is_being_cancelled():
                 raise
             error = Unavailable("the server made a mistake; try again", ErrorCode.INTERNAL)
+            self._on_refused(error.code)
             self._refusals.add(error, time.monotonic(), cause=exc)
             raise error from None
 
@@ -73,13 +78,17 @@ class Handshakes:
         forwarded_for = request.headers.getall("X-Forwarded-For", [])
         address = client_address(request.remote, forwarded_for, self._trusted_proxies)
         self._limits.spend_address(address)
-        if not isinstance(auth, dict) or not auth.get("token"):
+        if auth is None and not self._authentication.needs_token:
+            auth = {}
+        if isinstance(auth, dict) and not self._authentication.needs_token:
+            auth = {"token": "", **auth}
+        elif not isinstance(auth, dict) or not auth.get("token"):
             raise Refused(ErrorCode.TOKEN_MISSING, "no token: put one into the handshake's auth as `token`")
         try:
             handshake = HandshakeAuth.model_validate(auth)
         except ValidationError as exc:
             raise explain(exc) from None
-        identity = self._tokens.check(handshake.token)
+        identity = await self._authentication.identify(handshake.token, request.headers)
         self._limits.spend_handshake(identity.user_id)
         session = Session(
             sid=sid,

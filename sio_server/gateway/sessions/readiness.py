@@ -72,11 +72,11 @@ class Readiness:
     @property
     def connected(self) -> bool:
         """Whether the node has heard Redis and itself on the bus of late."""
-        return max(self._silent_for().values()) < DEAF_AFTER_S
+        return max(self.silent_for().values()) < DEAF_AFTER_S
 
     def report(self) -> dict[str, Any]:
         """The answer to `GET /ready`."""
-        silent_for = self._silent_for()
+        silent_for = self.silent_for()
         failing = list(self._failing_tasks())
         return {
             "ready": self.connected and not self.stopping and not failing,
@@ -86,6 +86,17 @@ class Readiness:
             "heard_ms": {name: round(1000 * min(age, 1e6)) for name, age in silent_for.items()},
             **({"failing_tasks": failing} if failing else {}),
         }
+
+    def state(self) -> str:
+        """How this node is in a word, as others may read it in Redis: `ready`, or what is wrong."""
+        failing = self._failing_tasks()
+        if self.stopping:
+            return "stopping"
+        if self.cut_off:
+            return "cut off"
+        if self.silent_for()["bus"] >= DEAF_AFTER_S:
+            return "deaf"
+        return f"failing: {', '.join(failing)}" if failing else "ready"
 
     def admit(self) -> None:
         """Raise Unavailable when a new session would be better off on another node."""
@@ -138,7 +149,7 @@ class Readiness:
             if isinstance(end, BaseException):
                 log.error("a connection could not be closed", exc_info=end)
 
-    def _silent_for(self) -> dict[str, float]:
+    def silent_for(self) -> dict[str, float]:
         """Seconds since each was heard."""
         now = time.monotonic()
         return {"redis": now - self._redis_heard_at(), "bus": now - self._bus_heard_at()}

@@ -15,8 +15,9 @@ PERIOD_S = 60.0
 # What an operator may change, by the code with which a handshake is refused.
 ADVICE: dict[str, str] = {
     ErrorCode.TOKEN_MISSING: "clients must put a token into the handshake's auth as `token`",
-    ErrorCode.TOKEN_INVALID: "tokens must be signed (HS256) with AUTH_SECRET for AUTH_AUDIENCE, which must be the "
-    "same on all nodes and where tokens are issued",
+    ErrorCode.TOKEN_INVALID: "tokens must be signed with AUTH_SECRET (HS256) or a key of AUTH_JWKS_URL (RS256, "
+    "ES256), for AUTH_AUDIENCE and from AUTH_ISSUER, which must be the same on all nodes and where tokens are "
+    "issued; AUTHENTICATE logs what it refuses",
     ErrorCode.TOKEN_EXPIRED: "clients must get a new token in time; let tokens last longer (TOKEN_TTL, or `exp`)",
     ErrorCode.TOKEN_REVOKED: "nothing, when this device or user is to be shut out; newer tokens are accepted",
     ErrorCode.INVALID_PAYLOAD: "correct the `auth` object that the client sends (docs/protocol.md, section 1)",
@@ -24,7 +25,8 @@ ADVICE: dict[str, str] = {
     "proxies set TRUSTED_PROXIES",
     ErrorCode.TOO_MANY_CONNECTIONS: "if these clients are welcome, raise CONNECTIONS_PER_USER or "
     "CONNECTIONS_PER_ADDRESS; behind proxies set TRUSTED_PROXIES",
-    ErrorCode.UNAVAILABLE: "see whether Redis answers (REDIS_URL), and whether this node is being stopped",
+    ErrorCode.UNAVAILABLE: "see whether Redis answers (REDIS_URL), and AUTH_JWKS_URL and AUTHENTICATE if set, and "
+    "whether this node is being stopped",
     ErrorCode.INTERNAL: "report this traceback: it is a fault of the server",
 }
 

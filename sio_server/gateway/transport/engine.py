@@ -41,6 +41,7 @@ class ConnectionLimits:
     max_connections: int
     origins: AllowedOrigins
     inbound: InboundLimits
+    keep_headers: bool = False  # of openings, for the handshake
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]

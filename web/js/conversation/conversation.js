@@ -5,7 +5,7 @@ import { Stream } from "./stream.js";
 import { Unread } from "./unread.js";
 
 export class Conversation {
-  // And title, access, agent, graph, strategy, approvals, owner
+  // And title, access, agent, graph, strategy, approvals, invites, owner
   title = "";
   role = ""; // "" until it is known; "invited", owner or member
   members = null; // once they are asked for

@@ -13,7 +13,7 @@ import { Unread } from "./unread.js";
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const SOON_MS = 200;
 const AGAIN_MS = 4000;
-const SETTINGS = ["title", "access", "agent", "graph", "approvals", "owner", "role"];
+const SETTINGS = ["title", "access", "agent", "graph", "approvals", "invites", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
 
 export class Following {

@@ -74,6 +74,7 @@ export function begin({ connection, outbox }) {
       subtitle: n ? t("peopleHere", { n, here: members.filter(({ online }) => online).length }) : "",
       "my-devices": t("deviceCount", { n: devices.length }),
     });
+    $("invite").hidden = c?.invites === "owner" && c.owner !== state.me;
     show($("members"), members.map(member));
     show($("devices"), devices.map(device));
   });

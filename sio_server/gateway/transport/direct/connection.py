@@ -91,7 +91,7 @@ class Connection(Outbound, asyncio.Protocol):
         opening, self._opening = self._opening, None
         if self.gone or opening is None:
             return False
-        self.peer = Peer(opening)
+        self.peer = Peer(opening, keep_headers=self._server.eio.limits.keep_headers)
         self._begin_sending()
         answer = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

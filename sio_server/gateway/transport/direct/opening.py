@@ -41,8 +41,12 @@ class Peer:
 
     __slots__ = ("headers", "remote")
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: Opening, *, keep_headers: bool = False) -> None:
+        """Without `keep_headers` only those that tell the address: they stay as long as the connection."""
         self.remote = opening.remote
+        if keep_headers:
+            self.headers = opening.headers
+            return
         forwarded = opening.headers.getall("X-Forwarded-For", [])
         self.headers = CIMultiDict([("X-Forwarded-For", value) for value in forwarded]) if forwarded else _NONE
 

@@ -1,0 +1,103 @@
+"""Nodes send their spans to a collector, and those of one message make one trace."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from sio_clients import ChatClient, guest_token
+from tests.conftest import ClusterFactory
+from tests.waiting import Changes
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A span, and the node that has sent it."""
+
+    node: str
+    name: str
+    trace_id: bytes
+    span_id: bytes
+    parent: bytes
+
+
+@dataclass
+class Collector:
+    """What nodes send by OTLP over HTTP."""
+
+    url: str = ""
+    spans: list[Seen] = field(default_factory=list)
+    changes: Changes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.changes = Changes(lambda: [(span.node, span.name) for span in self.spans])
+
+    async def receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        # aiohttp unpacks what its header says.
+        sent = ExportTraceServiceRequest.FromString(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
+        for resource in sent.resource_spans:
+            told = {each.key: each.value.string_value for each in resource.resource.attributes}
+            assert told["service.name"] == "roomgraph"
+            self.spans += [
+                Seen(told["service.instance.id"], span.name, span.trace_id, span.span_id, span.parent_span_id)
+                for scope in resource.scope_spans
+                for span in scope.spans
+            ]
+        self.changes.changed()
+        return web.Response(content_type="application/x-protobuf")
+
+    def named(self, name: str) -> list[Seen]:
+        return [span for span in self.spans if span.name == name]
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    collector = Collector()
+    application = web.Application()
+    application.router.add_post("/v1/traces", collector.receive)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    collector.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield collector
+    await runner.cleanup()
+
+
+async def test_the_spans_of_a_message_on_all_nodes_make_one_trace(
+    start_cluster: ClusterFactory, collector: Collector
+) -> None:
+    cluster = await start_cluster(
+        2, TRACES="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="50", GRAPH="echo"
+    )
+    clients = []
+    for url in cluster.urls:
+        _, token = await guest_token(url, "Ann")
+        clients.append(ChatClient([url], token))
+        await clients[-1].connect()
+    try:
+        conversation = await clients[0].create(conversation_id="traced", access="open")
+        await clients[1].join("traced")
+        await conversation.send("hello")
+        wanted = {"message:send", "append", "deliver", "run"}
+        await collector.changes.until(
+            lambda: wanted <= {span.name for span in collector.spans} and len(collector.named("deliver")) == 2,
+            "the spans",
+            20,
+        )
+    finally:
+        for client in clients:
+            await client.close()
+    (sent,) = collector.named("message:send")
+    assert {span.trace_id for span in collector.spans} == {sent.trace_id}
+    assert not sent.parent
+    assert {span.parent for span in (*collector.named("deliver"), *collector.named("run"))} == {sent.span_id}
+    assert {span.node for span in collector.named("deliver")} == {str(port) for port in cluster.ports}
+    (run,) = collector.named("run")
+    (step,) = [span for span in collector.spans if span.name.startswith("step ")]
+    assert {step.parent, collector.named("first text")[0].parent} == {run.span_id}

@@ -1,0 +1,215 @@
+"""The doctor says what of a Redis, of settings and of a proxy must be changed, and nothing of what is well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from roomgraph.doctor.examine import examine
+from roomgraph.doctor.findings import Fact, Finding, Level, is_well
+from roomgraph.doctor.proxy_checks import check_url
+from roomgraph.doctor.redis_checks import judge_redis
+from roomgraph.doctor.redis_facts import RedisFacts
+from roomgraph.doctor.settings_checks import check_identity, judge_settings
+from sio_server.settings import Settings, load_settings
+
+SECRET = "k9-" + "f00d" * 10
+INFO = {
+    "redis_version": "8.2.3",
+    "role": "master",
+    "aof_enabled": 1,
+    "aof_last_write_status": "ok",
+    "maxmemory": 1 << 30,
+    "used_memory": 1 << 20,
+    "maxmemory_policy": "noeviction",
+    "connected_slaves": 2,
+}
+CONFIG = {"appendfsync": "always", "client-output-buffer-limit": "normal 0 0 0 pubsub 67108864 16777216 60"}
+
+
+def facts(info: dict[str, Any] | None = None, config: dict[str, str] | None = None, **changed: Any) -> RedisFacts:
+    known: dict[str, Any] = {
+        "info": {**INFO, **(info or {})},
+        "config": {**CONFIG, **(config or {})},
+        "round_trip_ms": 0.2,
+        "clock_ahead_s": 0.01,
+        "modules": frozenset({"rejson", "search"}),
+    }
+    return RedisFacts(**{**known, **changed})
+
+
+def told(findings: list[Finding]) -> set[tuple[str, str]]:
+    """What is not well."""
+    return {(finding.fact, finding.level) for finding in findings if finding.level != Level.GOOD}
+
+
+@pytest.mark.parametrize("checkpointer", ["plain", "redis"])
+def test_of_a_redis_that_is_as_it_should_be_nothing_must_be_changed(checkpointer: str) -> None:
+    findings = judge_redis(facts(), checkpointer=checkpointer)
+    assert told(findings) == set()
+    assert Fact.REDIS_WRITES in {finding.fact for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("changed", "fact", "level"),
+    [
+        ({"info": {"redis_version": "6.0.16"}}, "redis_old", "bad"),
+        ({"info": {"loading": 1}}, "redis_loading", "warn"),
+        ({"info": {"role": "slave"}}, "redis_is_replica", "bad"),
+        ({"info": {"cluster_enabled": 1}}, "redis_is_cluster", "bad"),
+        ({"info": {"aof_enabled": 0}}, "redis_no_file", "bad"),
+        ({"info": {"aof_last_write_status": "err"}}, "redis_file_fails", "bad"),
+        ({"config": {"appendfsync": "everysec"}}, "redis_syncs_late", "warn"),
+        ({"info": {"maxmemory_policy": "allkeys-lru"}}, "redis_evicts", "bad"),
+        ({"info": {"used_memory": 1 << 30}}, "redis_nearly_full", "warn"),
+        ({"info": {"maxmemory": 0}}, "redis_no_limit", "warn"),
+        ({"info": {"connected_slaves": 0}}, "redis_no_replica", "warn"),
+        ({"modules": frozenset()}, "redis_no_modules", "bad"),
+        ({"config": {"client-output-buffer-limit": "pubsub 1048576 1 60"}}, "redis_buffer_small", "warn"),
+        ({"round_trip_ms": 40.0}, "redis_slow", "warn"),
+        ({"clock_ahead_s": -5.0}, "clock_wrong", "warn"),
+        ({"clock_ahead_s": 90.0}, "clock_wrong", "bad"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_redis_is_told_alone(
+    changed: dict[str, Any], fact: str, level: str
+) -> None:
+    assert told(judge_redis(facts(**changed), checkpointer="redis")) == {(fact, level)}
+
+
+def test_what_a_user_may_not_ask_is_unknown_and_not_bad() -> None:
+    restricted = judge_redis(RedisFacts(None, {}, 0.2, 0.0, None), checkpointer="redis")
+    assert told(restricted) == {("redis_no_rights", "unknown")}
+    assert is_well(restricted)
+    no_config = RedisFacts(INFO, {}, 0.2, 0.0, frozenset())
+    assert told(judge_redis(no_config, checkpointer="plain")) == {("redis_sync_unknown", "unknown")}
+
+
+def settings(**chosen: Any) -> Settings:
+    return load_settings(**{"auth_mode": "token", "auth_secret": SECRET, **chosen})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "files", "fact", "level"),
+    [
+        ({"auth_mode": "guest"}, 65_536, "guests", "warn"),
+        ({"allowed_origins": "*"}, 65_536, "any_origin", "warn"),
+        ({"allowed_origins": "*", "authenticate": "json:loads"}, 65_536, "any_origin", "bad"),
+        ({"auth_jwks_url": "https://login.example.com/keys"}, 65_536, "no_issuer", "warn"),
+        ({}, 1024, "files_few", "warn"),
+    ],
+)
+def test_settings_that_are_accepted_and_dangerous_are_named(
+    chosen: dict[str, Any], files: int, fact: str, level: str
+) -> None:
+    assert told(list(judge_settings(settings(**chosen), files))) == {(fact, level)}
+    assert told(list(judge_settings(settings(), 65_536))) == set()
+
+
+async def test_keys_and_a_function_that_are_not_there_are_bad() -> None:
+    wrong = settings(auth_jwks_url="http://127.0.0.1:1/keys", authenticate="no_such_module:check")
+    assert told(await check_identity(wrong)) == {("keys_bad", "bad"), ("hook_bad", "bad")}
+    assert await check_identity(settings(authenticate="json:loads")) == []
+
+
+async def test_a_setting_that_no_node_accepts_and_a_redis_that_is_away_are_bad(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PORT", "web")
+    monkeypatch.setenv("AUTH_SECRET", SECRET)
+    monkeypatch.setenv("REDIS_URL", "redis://user:secret@127.0.0.1:1/0")
+    findings = await examine([])
+    assert told(findings) == {("setting_wrong", "bad"), ("redis_unreachable", "bad")}
+    assert "secret" not in json.dumps([finding.values for finding in findings])
+
+
+# Through a proxy
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+READY = {"ready": True, "node": "web-1", "redis": True, "bus": True}
+
+
+class Front:
+    """What stands at an address: a node as it should be, unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.health: Answer = lambda request: said({"ok": True, "node": "web-1"})
+        self.ready: Answer = lambda request: said(READY)
+        self.socket: Answer = echo
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        answers = {"healthz": self.health, "ready": self.ready, "socket.io/": self.socket}
+        return await answers[request.match_info["path"]](request)
+
+
+async def said(body: Any, status: int = 200) -> web.StreamResponse:
+    return web.json_response(body, status=status)
+
+
+async def echo(request: web.Request) -> web.StreamResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.send_str('0{"sid":"x"}')
+    async for message in socket:
+        if message.type == WSMsgType.TEXT:
+            await socket.send_str('44{"data":{"code":"token_missing"}}')
+    return socket
+
+
+async def silence(request: web.Request) -> web.StreamResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.close()
+    return socket
+
+
+def refusing(code: str, status: int = 403, **details: Any) -> Answer:
+    return lambda request: said({"ok": False, "error": {"code": code, "details": details}}, status)
+
+
+@pytest.fixture
+async def front() -> AsyncIterator[Front]:
+    front = Front()
+    application = web.Application()
+    application.router.add_get("/chat/{path:.*}", front.answer)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    front.url = f"http://127.0.0.1:{runner.addresses[0][1]}/chat/"
+    yield front
+    await runner.cleanup()
+
+
+async def test_an_address_that_is_as_it_should_be_has_nothing_to_change(front: Front) -> None:
+    findings = await check_url(front.url)
+    assert [finding.fact for finding in findings] == [Fact.URL_NODE, Fact.URL_WEBSOCKET]
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "fact", "level"),
+    [
+        ("health", lambda request: said({"hello": "world"}), "url_no_node", "bad"),
+        ("health", lambda request: said("<html>", 404), "url_no_node", "bad"),
+        ("health", refusing("host_not_allowed"), "url_refuses_host", "bad"),
+        ("ready", lambda request: said({**READY, "ready": False, "bus": False}, 503), "url_not_ready", "warn"),
+        ("socket", refusing("origin_not_allowed", 400), "url_refuses_origin", "bad"),
+        ("socket", refusing("origin_not_allowed", 400, lost_headers=["Host"]), "url_loses_headers", "bad"),
+        ("socket", refusing("not_supported", 400), "url_loses_headers", "bad"),
+        ("socket", lambda request: said("bad gateway", 502), "url_no_websocket", "bad"),
+        ("socket", silence, "url_silent", "bad"),
+    ],
+)
+async def test_what_keeps_clients_from_a_node_is_named(
+    front: Front, part: str, answer: Answer, fact: str, level: str
+) -> None:
+    setattr(front, part, answer)
+    assert told(await check_url(front.url)) == {(fact, level)}
+
+
+async def test_an_address_at_which_nothing_answers_is_bad() -> None:
+    assert told(await check_url("http://127.0.0.1:1")) == {("url_unreachable", "bad")}
