@@ -37,6 +37,10 @@ _HINTS = {
     "RATE_LIMIT_MARKS": _RATE_HINT,
     "RATE_LIMIT_EVENTS": _RATE_HINT,
     "RATE_LIMIT_ADDRESS": _RATE_HINT,
+    "RATE_LIMIT_SERVICE": _RATE_HINT,
+    "SERVICE_KEYS": "write name:key for each service, with commas between; a key has at least 32 letters, digits, "
+    "- and _ that nobody can guess, or is sha256. and its SHA-256 in hexadecimal. Without keys the API is "
+    "off",
     "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
     "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
@@ -84,7 +88,7 @@ _HINTS = {
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
 
-_SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "STAGE_KEY"}  # never shown, however wrong they are
+_SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "SERVICE_KEYS", "STAGE_KEY"}  # never shown, however wrong they are
 
 
 # What graphs are told of a person, whatever a token says.
@@ -113,6 +117,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    service_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
     max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
@@ -122,6 +127,7 @@ class Settings(BaseSettings):
     rate_limit_marks: str = "60/second;2400/minute"
     rate_limit_events: str = "200/second;6000/minute"
     rate_limit_address: str = "100/second;3000/minute"
+    rate_limit_service: str = "200/second;6000/minute"
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
     connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
@@ -160,7 +166,7 @@ class Settings(BaseSettings):
         check_redis_url(value)
         return value
 
-    @field_validator("allowed_origins", "allowed_hosts", "node_urls", "claims", mode="before")
+    @field_validator("allowed_origins", "allowed_hosts", "node_urls", "claims", "service_keys", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -180,6 +186,16 @@ class Settings(BaseSettings):
     def _are_free(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if taken := RESERVED_CLAIMS.intersection(value):
             raise ValueError(f"{min(taken)} cannot be a claim's")
+        return value
+
+    @field_validator("service_keys")
+    @classmethod
+    def _are_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, item in enumerate(value, 1):  # the key is not shown, whatever is wrong with it
+            if not re.fullmatch(
+                r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}:([A-Za-z0-9_-]{32,}|sha256\.[0-9a-f]{64})", item
+            ):
+                raise ValueError(f"key {number} is not of the form name:key, or too short")
         return value
 
     @field_validator("node_urls")
@@ -202,7 +218,9 @@ class Settings(BaseSettings):
             raise ValueError("not a path")
         return path
 
-    @field_validator("rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address")
+    @field_validator(
+        "rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address", "rate_limit_service"
+    )
     @classmethod
     def _are_rates(cls, value: str) -> str:
         if value != "off" and not re.fullmatch(f"{_RATE}(;{_RATE}){{0,3}}", value):

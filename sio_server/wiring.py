@@ -26,13 +26,17 @@ from sio_server.dialog.memory import RedisStore
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
+from sio_server.gateway.api.conversations import ConversationEndpoints
+from sio_server.gateway.api.messages import MessageEndpoints
+from sio_server.gateway.api.routes import ApiRoutes
+from sio_server.gateway.api.service_keys import ServiceKeys
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.numbered import EntryHead
 from sio_server.gateway.fanout.resync import Resync
-from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
 from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
@@ -45,6 +49,8 @@ from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.graph_choice import GraphChoice
+from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.namespace import Gateway, handlers_of
 from sio_server.gateway.requests.runs import RunRequests
@@ -70,6 +76,7 @@ from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.gateway.transport.stock.server import StockServer
 from sio_server.open_files import raise_open_files
+from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
@@ -171,6 +178,7 @@ class Dialog:
         self.graphs: list[str] = []  # their names, the default one first
         self.titles: dict[str, str] = {}  # names in words, where they are not made from these
         self.context_checks: dict[str, ContextCheck] = {}
+        self.graph_choice = GraphChoice(self.graphs, self.titles, self.context_checks)
         self._built = 0  # how often the dialog was started
 
     def on_entry(self, entry: EntryHead) -> None:
@@ -313,6 +321,7 @@ class Limiting:
             events=parse_rates(settings.rate_limit_events),
             marks=parse_rates(settings.rate_limit_marks),
             address=parse_rates(settings.rate_limit_address),
+            service=parse_rates(settings.rate_limit_service),
         )
 
 
@@ -410,7 +419,7 @@ class Sockets:
         )
         handlers = handlers_of(
             ConversationRequests(
-                records.members, records.conversations, catch_up, bus, graphs, titles, self._dialog.context_checks
+                records.members, records.conversations, catch_up, MembershipNews(bus), self._dialog.graph_choice
             ),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
@@ -433,6 +442,7 @@ class Http:
     ) -> None:
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
+        keys = ServiceKeys(settings.service_keys)
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
@@ -456,12 +466,28 @@ class Http:
                 ),
                 StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
+                ApiRoutes(
+                    keys,
+                    limiting.limits,
+                    limits,
+                    [
+                        ConversationEndpoints(
+                            records.members,
+                            records.conversations,
+                            MembershipNews(core.bus),
+                            dialog.graph_choice,
+                        ),
+                        MessageEndpoints(records.conversations, records.turns, sockets.fanout),
+                    ],
+                    base_path=base_path,
+                ),
             ],
             hosts=hosts,
             cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
             base_path=base_path,
+            max_body_bytes=MAX_FRAME_BYTES if keys else MAX_BODY_BYTES,
         )
         self.connections = HttpConnections(
             core.max_http_connections,

@@ -25,6 +25,7 @@ from sio_server.protocol.events import (
     MAX_SIGN_OUTS,
     MAX_UNREAD,
 )
+from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store import keys
 
 # Each script is in the folder of the package that calls it; `store/lua` holds what all include.
@@ -38,6 +39,7 @@ CONSTANTS: dict[str, str | int] = {
     "ENTRY_BYTES_SHOWN": ENTRY_BYTES_SHOWN,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "MAX_REPORTS": MAX_REPORTS,
+    "SERVICE_PREFIX": SERVICE_PREFIX,
     "MAX_UNLISTED": keys.MAX_UNLISTED,
     "PRESENCE_ROOMS": keys.PRESENCE_ROOMS,
     "UNREAD_BYTES": keys.UNREAD_BYTES,

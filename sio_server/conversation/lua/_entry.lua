@@ -8,9 +8,15 @@ local acting_session = ''
 -- What this step makes: `by` is the request that it carries out (see `_request.lua`), `seq` that of the last entry.
 local made = {}
 
+-- Whether this is a service, which may do in every conversation what a member and the owner may, and need be none.
+local function is_service(user_id)
+  return string.sub(user_id, 1, #SERVICE_PREFIX) == SERVICE_PREFIX
+end
+
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
+  if is_service(user_id) and redis.call('EXISTS', meta) == 1 then return nil end
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
 end
 

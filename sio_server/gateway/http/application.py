@@ -14,7 +14,7 @@ from sio_server.gateway.http.hosts import AllowedHosts
 from sio_server.gateway.http.page import PagePolicy
 from sio_server.gateway.http.stage import StageRoutes
 
-MAX_BODY_BYTES = 16 * 1024
+MAX_BODY_BYTES = 16 * 1024  # unless a group of routes takes larger ones
 
 
 class Routes(Protocol):
@@ -33,12 +33,13 @@ def make_application(
     policy: PagePolicy,
     stage: StageRoutes | None = None,
     base_path: str = "",
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> web.Application:
     """The application, to which the Socket.IO server is attached: `hosts` and `policy` hold for it as well."""
     base = BasePath(base_path)
     app = web.Application(
         middlewares=[errors_as_json, hosts.check, base.check, cors.answer_preflight],
-        client_max_size=MAX_BODY_BYTES,
+        client_max_size=max_body_bytes,
     )
     for group in groups:
         app.add_routes(base.below(group.routes()))

@@ -16,7 +16,7 @@ import jwt
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import USER_ID_PATTERN
 from sio_server.protocol.names import clean_name
-from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.run import RESERVED_PREFIXES
 
 ALGORITHM = "HS256"
 CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
@@ -61,11 +61,11 @@ class Tokens:
 
     def issue(self, user_id: str, name: str, ttl_s: int) -> str:
         """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one."""
-        if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(AGENT_PREFIX):
+        if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(RESERVED_PREFIXES):
             raise Refused(
                 ErrorCode.INVALID_PAYLOAD,
                 f"{user_id!r} cannot be a user id: use 1 to 128 letters, digits or ._@+:|~-, "
-                f"beginning with a letter or digit, and not with {AGENT_PREFIX!r}",
+                f"beginning with a letter or digit, and not with {' or '.join(map(repr, RESERVED_PREFIXES))}",
             )
         now_ms = int(self._now() * 1000)
         now = now_ms // 1000
@@ -128,8 +128,9 @@ class Tokens:
         user_id = claims["sub"]
         if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
             raise jwt.InvalidTokenError("sub is not a user id")
-        if user_id.startswith(AGENT_PREFIX):
-            raise jwt.InvalidTokenError(f"user ids that begin with {AGENT_PREFIX!r} belong to agents")
+        if user_id.startswith(RESERVED_PREFIXES):
+            prefix = user_id.partition(":")[0]
+            raise jwt.InvalidTokenError(f"user ids that begin with '{prefix}:' belong to {prefix}s")
         # Half of a surrogate pair, which a `slice` in JavaScript leaves, could not be stored or sent on.
         name = clean_name(str(claims.get("name") or "")[:MAX_NAME])
         return Identity(user_id, name or user_id, int(expires_at), issued_ms, self._told(claims))
