@@ -224,7 +224,9 @@ async def test_runs_are_stopped(api: Api) -> None:
 
 async def test_a_question_is_answered(api: Api) -> None:
     where = await conversation_of(api, "ann", approvals="owner")
-    await api.done("POST", f"/conversations/{where}/runs", {"text": "book a room for a workshop tomorrow at 10 for 6 people"})
+    await api.done(
+        "POST", f"/conversations/{where}/runs", {"text": "book a room for a workshop tomorrow at 10 for 6 people"}
+    )
 
     async def asked() -> bool:
         return bool((await api.done("GET", f"/conversations/{where}"))["interrupts"])
@@ -310,7 +312,9 @@ async def test_of_a_deleted_conversation_nothing_is_left(
         return (await api.done("GET", f"/conversations/{where}"))["runs"] == []
 
     await poll(idle, "the end of the runs")
-    await api.done("POST", f"/conversations/{where}/runs", {"text": "book a room for a workshop tomorrow at 10 for 6 people"})
+    await api.done(
+        "POST", f"/conversations/{where}/runs", {"text": "book a room for a workshop tomorrow at 10 for 6 people"}
+    )
     long_run = (await api.done("POST", f"/conversations/{where}/runs", {"text": "more"}))["run_id"]
     assert len(await keys_of(redis, where)) > 5
     deleted = await api.done("DELETE", f"/conversations/{where}", key=new_id)

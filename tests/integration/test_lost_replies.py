@@ -177,6 +177,14 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
     await do(refused_tokens.revoke("ann", "laptop"))
     await do(nodes.forget("n1-abc"))
+    billing = Author("service:billing", "billing", "api", "billing")
+    await do(turns.read(ROOM, billing.user_id, "r5"))
+    await do(members.join(BOB, ROOM, Request("bob", "added", "0" * 40), admitted_by=billing))
+    await do(members.rename(billing, ROOM, "Another title", asked(billing)))
+    short = ConversationCreate(request_id="short", conversation_id="short", access="open", agent="always")
+    await do(members.create(ANN, short))
+    await log.append_message("short", ANN, "c5", "hello", run_id="r7")
+    await do(members.delete(billing, "short", asked(billing)))
     return answers
 
 
