@@ -96,6 +96,7 @@ class Node:
         draining = asyncio.create_task(self._dialog.host.stop(grace_s))
         if self._site is not None:
             await self._step(self._site.stop())  # no client comes back to this node
+        self._http.streams.close()
         sessions = list(presence.sessions.all())
         for session in sessions:
             notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls, leaving=len(sessions))

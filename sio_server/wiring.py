@@ -27,6 +27,7 @@ from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.api.conversations import ConversationEndpoints
+from sio_server.gateway.api.event_stream import EventStreams
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.routes import ApiRoutes
 from sio_server.gateway.api.service_keys import ServiceKeys
@@ -443,6 +444,10 @@ class Http:
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         keys = ServiceKeys(settings.service_keys)
+        catch_up = CatchUp(
+            records.conversations, core.bus, sockets.fanout, is_live=lambda sid: self.streams.is_open(sid)
+        )
+        self.streams = EventStreams(core.bus, catch_up, sockets.fanout)
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
@@ -479,6 +484,7 @@ class Http:
                         ),
                         MessageEndpoints(records.conversations, records.turns, sockets.fanout),
                     ],
+                    self.streams,
                     base_path=base_path,
                 ),
             ],

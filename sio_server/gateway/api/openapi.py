@@ -15,6 +15,7 @@ from sio_server.protocol.events import ID_PATTERN
 from sio_server.protocol.schema import definitions_of
 
 JSON = "application/json"
+EVENTS_PATH = "/conversations/{conversation_id}/events"
 REFERENCE = "#/components/schemas/{model}"
 
 
@@ -28,6 +29,7 @@ def describe(endpoints: Iterable[Endpoint], path: str) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+    paths[EVENTS_PATH] = {"get": _events()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -77,6 +79,24 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
             for name, schema in query["properties"].items()
         ]
     return described
+
+
+def _events() -> dict[str, Any]:
+    """The stream of events, which is no answer in JSON."""
+    about = "The id of the last event that was received: what was missed since is told first."
+    last = {"name": "Last-Event-ID", "in": "header", "description": about, "schema": {"type": "string"}}
+    where = {"name": "conversation_id", "in": "path", "required": True}
+    told = "conversation:synced, entry:appended, run:changed and run:written, as docs/protocol.md describes them."
+    return {
+        "operationId": "stream_events",
+        "summary": "Receive the events of a conversation, from now on or from `Last-Event-ID` on.",
+        "parameters": [where | {"schema": PARAMETERS["conversation_id"].json_schema()}, last],
+        "responses": {
+            "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            "4XX": {"$ref": "#/components/responses/Failure"},
+            "5XX": {"$ref": "#/components/responses/Failure"},
+        },
+    }
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from aiohttp import hdrs, web
 from pydantic import TypeAdapter, ValidationError
 
 from sio_server.gateway.api.endpoints import PARAMETERS, Call, Endpoint, Endpoints, new_key
+from sio_server.gateway.api.event_stream import EventStreams
 from sio_server.gateway.api.models import Body, Query
-from sio_server.gateway.api.openapi import describe
+from sio_server.gateway.api.openapi import EVENTS_PATH, describe
 from sio_server.gateway.api.service_keys import Service, ServiceKeys
 from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.sessions.limits import Limits
@@ -35,12 +36,14 @@ class ApiRoutes:
         limits: Limits,
         address_limits: RequestLimits,
         groups: Iterable[Endpoints],
+        streams: EventStreams,
         *,
         base_path: str = "",
     ) -> None:
         self._keys = keys
         self._limits = limits
         self._address_limits = address_limits
+        self._streams = streams
         self._endpoints = [endpoint for group in groups for endpoint in group.endpoints()]
         self._description = orjson.dumps(describe(self._endpoints, base_path + PATH))
 
@@ -49,7 +52,16 @@ class ApiRoutes:
         if not self._keys:
             return []
         served = [web.route(one.method, PATH + one.path, self._serve(one)) for one in self._endpoints]
-        return [web.get(f"{PATH}/openapi.json", self._describe), *served]
+        return [
+            web.get(f"{PATH}/openapi.json", self._describe),
+            web.get(PATH + EVENTS_PATH, self._stream, allow_head=False),
+            *served,
+        ]
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        service = self.authenticate(request)
+        conversation_id = _parameter("conversation_id", request.match_info["conversation_id"])
+        return await self._streams.serve(request, service, conversation_id)
 
     async def _describe(self, request: web.Request) -> web.Response:
         return web.Response(body=self._description, content_type="application/json")

@@ -32,6 +32,7 @@ _STATUS = {
     ErrorCode.QUOTA_EXCEEDED: 403,
     ErrorCode.HOST_NOT_ALLOWED: 403,
     ErrorCode.RATE_LIMITED: 429,
+    ErrorCode.TOO_MANY_CONNECTIONS: 429,
     ErrorCode.UNAVAILABLE: 503,
     ErrorCode.INTERNAL: 500,
 }
