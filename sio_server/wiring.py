@@ -28,9 +28,13 @@ from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.event_stream import EventStreams
+from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.routes import ApiRoutes
 from sio_server.gateway.api.service_keys import ServiceKeys
+from sio_server.gateway.api.webhook_messages import parse_endpoints
+from sio_server.gateway.api.webhook_state import WebhookEndpoints
+from sio_server.gateway.api.webhooks import Webhooks
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.dispatch import Dispatch
@@ -448,6 +452,13 @@ class Http:
             records.conversations, core.bus, sockets.fanout, is_live=lambda sid: self.streams.is_open(sid)
         )
         self.streams = EventStreams(core.bus, catch_up, sockets.fanout)
+        endpoints = parse_endpoints(settings.webhooks, settings.webhook_secrets)
+        self.webhooks = Webhooks(
+            endpoints,
+            HookLanes(core.scripts, core.node_id, [endpoint.name for endpoint in endpoints]),
+            core.clock.now,
+            lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
+        )
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
@@ -483,6 +494,7 @@ class Http:
                             dialog.graph_choice,
                         ),
                         MessageEndpoints(records.conversations, records.turns, sockets.fanout),
+                        WebhookEndpoints(self.webhooks),
                     ],
                     self.streams,
                     base_path=base_path,

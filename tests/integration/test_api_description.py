@@ -24,6 +24,7 @@ from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.openapi import describe
 from sio_server.gateway.api.routes import PATH
+from sio_server.gateway.api.webhook_state import WebhookEndpoints
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, cluster_in
 
@@ -33,6 +34,7 @@ NOTHING: Any = None
 ENDPOINTS = [
     *ConversationEndpoints(NOTHING, NOTHING, NOTHING, NOTHING).endpoints(),
     *MessageEndpoints(NOTHING, NOTHING, NOTHING).endpoints(),
+    *WebhookEndpoints(NOTHING).endpoints(),
 ]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 QUICKLY = settings(

@@ -26,6 +26,7 @@ from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.conversation.turns import Turns
+from sio_server.gateway.api.hook_lanes import HookLanes, Lane
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.events import ENTRY_BYTES_SHOWN, ConversationCreate
@@ -35,7 +36,7 @@ from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
-from sio_server.store.keys import REVOCATIONS, conversation_channel, user_channel, user_last_end
+from sio_server.store.keys import REVOCATIONS, conversation_channel, partition, user_channel, user_last_end
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
@@ -102,6 +103,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
         data = {"text": "x" * size, **({"interrupts": []} if more else {})}
         await do(runs.finish_run(run, status, data, threads_kept=2, **more))
 
+    lanes = HookLanes(scripts, "n1-abc", ["shop"])
+    await do(lanes.open())
     beat = await nodes.heartbeat()
     answers.append(beat.dead)
     await do(nodes.names())
@@ -185,6 +188,15 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(members.create(ANN, short))
     await log.append_message("short", ANN, "c5", "hello", run_id="r7")
     await do(members.delete(billing, "short", asked(billing)))
+    lane = Lane("shop", partition(ROOM))
+    taken, _ = await lanes.take([lane])
+    answers.append([entry.type for entry in taken[lane].entries])
+    first, second, *_ = taken[lane].entries
+    await do(lanes.settle(lane, position=first.id))
+    await do(lanes.settle(lane, failures=1, delay_ms=0, problem="HTTP 500"))
+    await do(lanes.settle(lane, position=second.id))
+    answers.append([state.waiting for state in await lanes.states("shop", again=True)])
+    await lanes.release([lane])
     return answers
 
 

@@ -187,6 +187,10 @@ local function append_entry(entry_type, data, about)
   if keep_from > first then drop_entries(keep_from) end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
   redis.call('HINCRBY', stats, 'entries', 1)
+  -- There is such a stream only while there are endpoints that are told (see `gateway/api/lua/open_hooks.lua`).
+  if redis.call('EXISTS', hooks) == 1 then
+    redis.call('XADD', hooks, 'MAXLEN', '~', MAX_HOOKS, '*', 'c', conversation_id, 't', entry_type, 'e', '{' .. told)
+  end
   publish_message(conversation_channel, 'E ' .. n .. ' ' .. epoch .. ' ' .. seq .. ' ' .. ts .. ' ' .. entry_type .. ' '
     .. (about.subject or '-') .. '\n42["entry:appended",{"n":' .. n
     .. (acting_session == '' and ',' or ',"session_id":' .. json(acting_session) .. ',') .. told .. ']')

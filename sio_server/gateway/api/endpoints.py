@@ -24,6 +24,7 @@ PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "user_id": TypeAdapter(UserId),
     "run_id": TypeAdapter(Id),
     "interrupt_id": TypeAdapter(Id),
+    "name": TypeAdapter(Id),
     "seq": TypeAdapter(Annotated[int, Field(ge=1, le=2**53 - 1)]),
     "page": TypeAdapter(Annotated[int, Field(ge=0, le=2**53 - 1)]),
 }

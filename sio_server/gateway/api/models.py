@@ -291,3 +291,36 @@ class Responded(_InConversation):
     value: Any
     by: By
     run_id: str | None
+
+
+class WebhookFailing(Sent):
+    """What went wrong last, how often the message that waits longest was tried, and since when."""
+
+    since: str | None
+    failures: int
+    problem: str
+
+
+class WebhookDisabled(Sent):
+    """Why an endpoint is told nothing more, and since when."""
+
+    since: str
+    reason: str
+
+
+class Webhook(Sent):
+    """An endpoint of webhooks. `waiting` counts up to 1000 in each of the partitions."""
+
+    name: str
+    url: str
+    types: list[str]
+    waiting: int
+    last_delivered: str | None
+    failing: WebhookFailing | None
+    disabled: WebhookDisabled | None
+
+
+class WebhooksListed(Sent):
+    """The endpoints."""
+
+    webhooks: list[Webhook]
