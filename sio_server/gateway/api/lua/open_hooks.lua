@@ -2,7 +2,7 @@
 -- An endpoint of `names` (JSON array) that is new begins with what comes now.
 -- Returns ok.
 local names, kept_ms = unpack(ARGV)
-local stream, state = KEYS[1], KEYS[2]
+local stream, state = unpack(KEYS)
 if redis.call('EXISTS', stream) == 0 then
   redis.call('XDEL', stream, redis.call('XADD', stream, '*', 'e', ''))  -- an empty one
 end

@@ -7,7 +7,7 @@
 -- Returns ok: since_ms (since when it fails, or '', by Redis' clock), now_ms; or stale, when the lease is another node's.
 -- include: time
 local endpoint, node_id, lease_ms, position, failures, delay_ms, problem, names = unpack(ARGV)
-local stream, state = KEYS[1], KEYS[2]
+local stream, state = unpack(KEYS)
 if redis.call('HGET', state, endpoint .. ' owner') ~= node_id then return {'stale'} end
 local now_ms = milliseconds()
 redis.call('HSET', state, endpoint .. ' until', string.format('%.0f', now_ms + lease_ms))

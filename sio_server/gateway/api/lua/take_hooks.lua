@@ -6,7 +6,7 @@
 -- ...), failures (how often the first of them has failed), since_ms (since when, or '').
 -- include: time
 local endpoint, node_id, lease_ms, count, kept_ms = unpack(ARGV)
-local stream, state = KEYS[1], KEYS[2]
+local stream, state = unpack(KEYS)
 local known = redis.call('HMGET', state, endpoint .. ' position', endpoint .. ' owner', endpoint .. ' until', endpoint .. ' failures',
   endpoint .. ' since', endpoint .. ' next')
 local now_ms = milliseconds()
