@@ -191,10 +191,10 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     lane = Lane("shop", partition(ROOM))
     taken, _ = await lanes.take([lane])
     answers.append([entry.type for entry in taken[lane].entries])
-    first, second, *_ = taken[lane].entries
-    await do(lanes.settle(lane, position=first.id))
+    told, then, *_ = taken[lane].entries
+    await do(lanes.settle(lane, position=told.id))
     assert await lanes.settle(lane, failures=1, delay_ms=0, problem="HTTP 500")  # with how long it fails by now
-    await do(lanes.settle(lane, position=second.id))
+    await do(lanes.settle(lane, position=then.id))
     answers.append([state.waiting for state in await lanes.states("shop", again=True)])
     await lanes.release([lane])
     return answers

@@ -9,7 +9,7 @@ from typing import Any
 
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import DISABLED_HOOKS, PARTITIONS, hook_state, hooks
-from sio_server.store.scripts import Reply, Scripts
+from sio_server.store.scripts import Argument, Reply, Scripts
 
 LEASE_MS = 20_000
 KEPT_MS = 7 * 24 * 3600 * 1000  # without any node that delivers, what waits is kept so long
@@ -75,16 +75,13 @@ class HookLanes:
 
     async def open(self) -> None:
         """Keep what is appended from now on; a new endpoint begins here."""
-        arguments = {"names": self._names, "kept_ms": KEPT_MS}
+        arguments: dict[str, Argument] = {"names": self._names, "kept_ms": KEPT_MS}
         lanes = [Lane("", partition) for partition in range(PARTITIONS)]
         await self._scripts.many("open_hooks", [(lane.keys, arguments) for lane in lanes])
 
     async def take(self, lanes: Sequence[Lane]) -> tuple[dict[Lane, Taken], set[Lane]]:
         """What is next in those lanes that this node has, or can get; and the lanes that other nodes have."""
-        about = {"node_id": self._node_id, "lease_ms": LEASE_MS, "count": AT_ONCE, "kept_ms": KEPT_MS}
-        replies = await self._scripts.many(
-            "take_hooks", [(lane.keys, {"endpoint": lane.name, **about}) for lane in lanes]
-        )
+        replies = await self._scripts.many("take_hooks", self._calls(lanes, LEASE_MS))
         taken, held = {}, set()
         for lane, reply in zip(lanes, replies, strict=True):
             if reply.status == "unopened":  # it was kept for too long, or the store is a new one
@@ -97,8 +94,7 @@ class HookLanes:
 
     async def release(self, lanes: Sequence[Lane]) -> None:
         """Let other nodes have these lanes at once."""
-        about = {"node_id": self._node_id, "lease_ms": 0, "count": 1, "kept_ms": KEPT_MS}
-        await self._scripts.many("take_hooks", [(lane.keys, {"endpoint": lane.name, **about}) for lane in lanes])
+        await self._scripts.many("take_hooks", self._calls(lanes, 0))
 
     async def settle(
         self, lane: Lane, *, position: str = "", failures: int = 0, delay_ms: int = 0, problem: str = ""
@@ -123,7 +119,8 @@ class HookLanes:
 
     async def states(self, name: str, *, again: bool = False) -> list[LaneState]:
         """How the lanes of an endpoint stand; `again`: what has failed is tried again at once."""
-        calls = [(lane.keys, {"endpoint": name, "again": again}) for lane in self.all if lane.name == name]
+        arguments: dict[str, Argument] = {"endpoint": name, "again": again}
+        calls = [(lane.keys, arguments) for lane in self.all if lane.name == name]
         return [_state(reply) for reply in await self._scripts.many("read_hooks", calls)]
 
     async def disabled(self) -> dict[str, dict[str, Any]]:
@@ -142,6 +139,13 @@ class HookLanes:
         await self.states(name, again=True)
         with redis_errors():
             await self._scripts.redis.hdel(DISABLED_HOOKS, name)
+
+    def _calls(self, lanes: Sequence[Lane], lease_ms: int) -> list[tuple[list[str], dict[str, Argument]]]:
+        about: dict[str, Argument] = {
+            **{"node_id": self._node_id, "lease_ms": lease_ms},
+            **{"count": AT_ONCE, "kept_ms": KEPT_MS},
+        }
+        return [(lane.keys, {"endpoint": lane.name, **about}) for lane in lanes]
 
 
 def _taken(reply: Reply) -> Taken:

@@ -9,6 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import aiohttp
 
@@ -92,7 +93,10 @@ class Webhooks:
             if found.entries:
                 task = asyncio.create_task(self._deliver(http, lane, found, asked_at), name="webhook")
                 self._busy[lane] = task
-                task.add_done_callback(lambda _, lane=lane: self._busy.pop(lane, None))
+                task.add_done_callback(partial(self._on_done, lane))
+
+    def _on_done(self, lane: Lane, task: asyncio.Task[None]) -> None:
+        self._busy.pop(lane, None)
 
     async def _deliver(self, http: aiohttp.ClientSession, lane: Lane, taken: Taken, asked_at: float) -> None:
         """Deliver what was read of a lane, one after another, as long as it is this node's."""
