@@ -137,6 +137,8 @@ class Node:
         supervisor.start("watchdog", sockets.server.watchdog.run)
         supervisor.start("http-connections", self._http.connections.run)
         supervisor.start("limits", self._limiting.limits.share)
+        if self._settings.service_keys:
+            supervisor.start("schedules", self._http.scheduler.run)
         if self._settings.webhooks:
             supervisor.start("webhooks", self._http.webhooks.run)
 

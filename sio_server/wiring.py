@@ -17,6 +17,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Runs
+from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
@@ -31,6 +32,8 @@ from sio_server.gateway.api.event_stream import EventStreams
 from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.routes import ApiRoutes
+from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
+from sio_server.gateway.api.scheduler import Scheduler
 from sio_server.gateway.api.service_keys import ServiceKeys
 from sio_server.gateway.api.webhook_messages import parse_endpoints
 from sio_server.gateway.api.webhook_state import WebhookEndpoints
@@ -452,6 +455,8 @@ class Http:
             records.conversations, core.bus, sockets.fanout, is_live=lambda sid: self.streams.is_open(sid)
         )
         self.streams = EventStreams(core.bus, catch_up, sockets.fanout)
+        schedules = Schedules(core.scripts, records.conversations)
+        self.scheduler = Scheduler(schedules, core.clock.now)
         endpoints = parse_endpoints(settings.webhooks, settings.webhook_secrets)
         self.webhooks = Webhooks(
             endpoints,
@@ -495,6 +500,7 @@ class Http:
                         ),
                         MessageEndpoints(records.conversations, records.turns, sockets.fanout),
                         WebhookEndpoints(self.webhooks),
+                        ScheduleEndpoints(schedules, core.clock.now),
                     ],
                     self.streams,
                     base_path=base_path,

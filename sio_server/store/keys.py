@@ -127,6 +127,11 @@ def hook_state(partition_number: int) -> str:
     return f"{{rg:{partition_number}}}:hook-state"
 
 
+def due(partition_number: int) -> str:
+    """Sorted set: "<conversation id> <schedule id>" -> when (ms) it is due, or may be claimed again."""
+    return f"{{rg:{partition_number}}}:due"
+
+
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen."""
     return f"{{rg:{partition_number}}}:stats"
@@ -230,6 +235,10 @@ class ConversationKeys:
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
         self.hooks = hooks(partition(conversation_id))
+        self.schedules = (
+            f"{base}:schedules"  # hash: schedule id -> "<due ms, 0: no more> <what is to be done, JSON>"
+        )
+        self.due = due(partition(conversation_id))
 
     def all(self) -> tuple[str, ...]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
@@ -294,6 +303,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
+    *("schedules", "due"),
 )
 USER_KEYS = (
     "sessions",

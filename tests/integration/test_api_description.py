@@ -24,6 +24,7 @@ from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.openapi import describe
 from sio_server.gateway.api.routes import PATH
+from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
 from sio_server.gateway.api.webhook_state import WebhookEndpoints
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, cluster_in
@@ -35,6 +36,7 @@ ENDPOINTS = [
     *ConversationEndpoints(NOTHING, NOTHING, NOTHING, NOTHING).endpoints(),
     *MessageEndpoints(NOTHING, NOTHING, NOTHING).endpoints(),
     *WebhookEndpoints(NOTHING).endpoints(),
+    *ScheduleEndpoints(NOTHING, NOTHING).endpoints(),
 ]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 QUICKLY = settings(

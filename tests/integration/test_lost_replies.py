@@ -25,6 +25,7 @@ from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
+from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
 from sio_server.gateway.api.hook_lanes import HookLanes, Lane
 from sio_server.local.cluster import LocalCluster
@@ -187,6 +188,14 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     short = ConversationCreate(request_id="short", conversation_id="short", access="open", agent="always")
     await do(members.create(ANN, short))
     await log.append_message("short", ANN, "c5", "hello", run_id="r7")
+    schedules = Schedules(scripts, log)
+    record = {"text": "scheduled", "run": False, "at": None, "cron": None, "timezone": "UTC"}
+    # Its id is made by chance, but of the first try.
+    schedule_id = await schedules.put(ROOM, billing, 1, record, asked(billing))
+    answers.append([one.record for one in await schedules.read(ROOM, billing.user_id)])
+    for due in await schedules.claim():
+        await schedules.carry_out(due, "r8", lambda due_ms: 2**44)
+    await do(schedules.drop(ROOM, billing.user_id, schedule_id, asked(billing)))
     await do(members.delete(billing, "short", asked(billing)))
     lane = Lane("shop", partition(ROOM))
     taken, _ = await lanes.take([lane])
@@ -206,6 +215,7 @@ def plain(value: Any) -> Any:
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     text = re.sub(r"\b\d{13}(-\d+)?\b", "<ms>", text)
     text = re.sub(r"(\d+)\.[0-9a-f]{12}\b", r"\1.<call>", text)
+    text = re.sub(r"\bs-[0-9a-f]{16}\b", "<schedule>", text)
     return re.sub(r"\b[0-9a-f]{12}\b", "<epoch>", text)
 
 

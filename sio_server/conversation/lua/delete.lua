@@ -39,6 +39,9 @@ return request(function()
   for _, field in ipairs({'thread', 'turn_base', 'asked_in', 'asked_base'}) do
     unneeded[#unneeded + 1] = redis.call('HGET', meta, field) or ''
   end
+  for _, schedule_id in ipairs(redis.call('HKEYS', schedules)) do
+    redis.call('ZREM', due, conversation_id .. ' ' .. schedule_id)
+  end
   for _, key in ipairs(own_keys()) do redis.call('UNLINK', key) end
   redis.call('DEL', lease)
   for _, thread in ipairs(unneeded) do

@@ -25,6 +25,7 @@ PARAMETERS: dict[str, TypeAdapter[Any]] = {
     "run_id": TypeAdapter(Id),
     "interrupt_id": TypeAdapter(Id),
     "name": TypeAdapter(Id),
+    "schedule_id": TypeAdapter(Id),
     "seq": TypeAdapter(Annotated[int, Field(ge=1, le=2**53 - 1)]),
     "page": TypeAdapter(Annotated[int, Field(ge=0, le=2**53 - 1)]),
 }

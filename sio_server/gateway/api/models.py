@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
+from sio_server.gateway.api.schedule_times import MAX_CRON, next_ms
 from sio_server.protocol.acks import ErrorObject, Invitation, ListedConversation
 from sio_server.protocol.entries import By, ChosenSettings, LoggedEntry, PageEntry
 from sio_server.protocol.events import (
@@ -118,6 +127,24 @@ class StartRun(Acting):
     """Post a message that the agent answers, whatever the conversation is set to."""
 
     text: MessageText
+
+
+class ScheduleMessage(Acting):
+    """Post a message at a time (`at`, ISO 8601 with its offset), or again and again (`cron`, in `timezone`)."""
+
+    text: MessageText
+    run: bool | None = None
+    at: AwareDatetime | None = None
+    cron: Annotated[str, StringConstraints(min_length=9, max_length=MAX_CRON)] | None = None
+    timezone: Annotated[str, StringConstraints(max_length=64)] = "UTC"
+
+    @model_validator(mode="after")
+    def _has_a_time(self) -> Self:
+        if (self.at is None) == (self.cron is None):
+            raise ValueError("at, cron: give one of them")
+        if self.cron is not None:
+            next_ms(self.cron, self.timezone, 0)
+        return self
 
 
 class StopRuns(Acting):
@@ -291,6 +318,41 @@ class Responded(_InConversation):
     value: Any
     by: By
     run_id: str | None
+
+
+class MessageScheduled(_InConversation):
+    """`next`: when it is due first."""
+
+    schedule_id: str
+    next: str
+
+
+class Schedule(Sent):
+    """A message that is due at `next`; null: it was refused, with `problem`, and is not tried again."""
+
+    schedule_id: str
+    next: str | None
+    user_id: str
+    name: str
+    text: str
+    run: bool | None
+    at: str | None
+    cron: str | None
+    timezone: str
+    problem: ErrorObject | None
+
+
+class SchedulesListed(_InConversation):
+    """What is scheduled, the next first."""
+
+    schedules: list[Schedule]
+
+
+class ScheduleDropped(_InConversation):
+    """`dropped` is false if there was no such schedule."""
+
+    schedule_id: str
+    dropped: bool
 
 
 class WebhookFailing(Sent):
