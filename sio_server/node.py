@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -12,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
@@ -46,9 +47,22 @@ LAST_S = 2.0  # after which the process ends, whatever a graph's thread is doing
 
 
 class Node:
-    """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis."""
+    """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis.
 
-    def __init__(self, settings: Settings) -> None:
+    It may run in a program of yours, in its event loop: `async with Node(load_settings()) as node:`. With
+    `embedded` it does not listen: its `application` is mounted in an aiohttp application, at BASE_PATH, before
+    that one starts.
+    """
+
+    def __init__(self, settings: Settings, *, embedded: bool = False) -> None:
+        """`embedded`: the program's server has the connections. Raises SettingsError without a BASE_PATH then."""
+        if embedded:
+            if not settings.base_path:
+                raise SettingsError(
+                    "BASE_PATH is not set. BASE_PATH: write where the node is mounted, such as /chat."
+                )
+            settings = settings.model_copy(update={"transport": "stock"})
+        self._embedded = embedded
         self._settings = settings
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
         self._core = Core(settings, self.node_id)
@@ -56,6 +70,22 @@ class Node:
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
         self._stop_by = 0.0  # monotonic
+
+    @property
+    def application(self) -> web.Application:
+        """What an embedded node serves, once it has started: for `add_subapp` with BASE_PATH."""
+        return self._http.application
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self._close_connections()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
 
     async def start(self) -> None:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
@@ -77,9 +107,12 @@ class Node:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        self._http = Http(core, records, self._sockets, self._dialog, self._limiting, self._feed)
+        self._http = Http(
+            core, records, self._sockets, self._dialog, self._limiting, self._feed, mounted=self._embedded
+        )
         self._start_background_work()
-        await self._listen()
+        if not self._embedded:
+            await self._listen()
         core.trace.record(TraceKind.NODE_UP)
 
     async def stop(self) -> None:
@@ -120,6 +153,13 @@ class Node:
         await self._step(core.trace.stop())
         await self._step(presence.bus.close())
         await self._step(core.redis.aclose())
+
+    async def _close_connections(self) -> None:
+        """It could not start: nothing of it is left open."""
+        with contextlib.suppress(Exception):
+            await self._core.supervisor.stop()
+            await self._core.bus.close()
+            await self._core.redis.aclose()
 
     def _start_background_work(self) -> None:
         supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence

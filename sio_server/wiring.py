@@ -447,7 +447,10 @@ class Http:
         dialog: Dialog,
         limiting: Limiting,
         feed: TraceFeed | None,
+        *,
+        mounted: bool = False,
     ) -> None:
+        """`mounted`: the application is a part of another one, at BASE_PATH."""
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         keys = ServiceKeys(settings.service_keys)
@@ -511,6 +514,7 @@ class Http:
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
             base_path=base_path,
+            mounted=mounted,
             max_body_bytes=MAX_FRAME_BYTES if keys else MAX_BODY_BYTES,
         )
         self.connections = HttpConnections(
@@ -519,4 +523,4 @@ class Http:
             lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
         )
         self.connections.openings = sockets.server.openings(hosts.allows, base_path)
-        sockets.server.attach(self.application, base_path + PATH)
+        sockets.server.attach(self.application, PATH if mounted else base_path + PATH)
