@@ -11,7 +11,9 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
+from sio_clients import connect_guest
 from sio_server.local.cluster import LocalCluster
+from sio_server.protocol.errors import RoomgraphError
 from sio_server.store.keys import REQUEST_KEPT_MS, conversation_keys, user_conversations
 from tests.conftest import NODE_SETTINGS, cluster_in
 from tests.waiting import poll
@@ -341,3 +343,21 @@ async def test_of_a_deleted_conversation_nothing_is_left(
     assert await api.done("DELETE", f"/conversations/{where}", key=new_id) == deleted
     assert await api.done("DELETE", f"/conversations/{where}") == {**deleted, "deleted": False}
     assert await api.refused("GET", f"/conversations/{where}") == (404, "unknown_conversation")
+
+
+async def test_the_sdk_forgets_a_deleted_conversation_and_keeps_the_others(
+    api: Api, cluster: LocalCluster
+) -> None:
+    async with connect_guest(cluster.urls, "Ann") as ann:
+        kept, lost = await ann.create("Kept", agent="off"), await ann.create("Lost", agent="off")
+        await api.done("PATCH", f"/conversations/{kept.id}", {"title": "Renamed"})
+        await api.done("DELETE", f"/conversations/{lost.id}")
+        with pytest.raises(RoomgraphError) as caught:
+            async for _ in lost.entries():
+                pass
+        assert caught.value.code == "unknown_conversation"
+        async for entry in kept.entries():
+            if entry.type == "conversation_renamed":
+                break
+        assert kept.title == "Renamed"
+        assert (await kept.send("still here")).seq == 3
