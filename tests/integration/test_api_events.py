@@ -147,6 +147,22 @@ async def test_the_stream_of_a_deleted_conversation_ends_and_is_not_found_again(
         assert (response.status, (await response.json())["error"]["code"]) == (404, "unknown_conversation")
 
 
+async def test_a_stream_continues_when_its_node_had_lost_the_bus(
+    http: aiohttp.ClientSession, cluster: LocalCluster
+) -> None:
+    near, far = cluster.urls
+    where = await create(http, near)
+    events, _ = await follow(http, near, where)
+    await cluster.cut_bus()
+    told = await events.next()
+    assert told is not None
+    assert (told[0], told[1]["verdict"], told[1]["entries"]) == ("conversation:synced", "resumed", [])
+    await post(http, far, f"/{where}/messages", {"text": "live"})
+    (last,) = await events.until("entry:appended")
+    assert last[1]["data"]["text"] == "live"
+    events.response.close()
+
+
 @pytest.mark.parametrize("wrong", ["nonsense", "epoch:x", "e:-1", ":5"])
 async def test_an_id_that_is_none_is_refused(
     http: aiohttp.ClientSession, cluster: LocalCluster, wrong: str
