@@ -31,7 +31,7 @@ from sio_server.store.keys import GUEST_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
-from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
+from sio_server.wiring import REDIS_WAIT_S, Api, Core, Dialog, Http, Limiting, Records, Sockets
 
 log = logging.getLogger(__name__)
 
@@ -107,8 +107,10 @@ class Node:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
+        self._api = Api(core, records, self._sockets, self._dialog, self._limiting)
         self._http = Http(
-            core, records, self._sockets, self._dialog, self._limiting, self._feed, mounted=self._embedded
+            *(core, records, self._sockets, self._dialog, self._limiting, self._api, self._feed),
+            mounted=self._embedded,
         )
         self._start_background_work()
         if not self._embedded:
@@ -129,7 +131,7 @@ class Node:
         draining = asyncio.create_task(self._dialog.host.stop(grace_s))
         if self._site is not None:
             await self._step(self._site.stop())  # no client comes back to this node
-        self._http.streams.close()
+        self._api.streams.close()
         sessions = list(presence.sessions.all())
         for session in sessions:
             notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls, leaving=len(sessions))
@@ -178,9 +180,9 @@ class Node:
         supervisor.start("http-connections", self._http.connections.run)
         supervisor.start("limits", self._limiting.limits.share)
         if self._settings.service_keys:
-            supervisor.start("schedules", self._http.scheduler.run)
+            supervisor.start("schedules", self._api.scheduler.run)
         if self._settings.webhooks:
-            supervisor.start("webhooks", self._http.webhooks.run)
+            supervisor.start("webhooks", self._api.webhooks.run)
 
     async def _listen(self) -> None:
         """Accept connections."""

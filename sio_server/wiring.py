@@ -28,6 +28,7 @@ from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.api.conversations import ConversationEndpoints
+from sio_server.gateway.api.endpoints import Endpoints
 from sio_server.gateway.api.event_stream import EventStreams
 from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.api.messages import MessageEndpoints
@@ -436,6 +437,45 @@ class Sockets:
         return Gateway(handshakes, session_ready, sessions, limiting.limits, self.fanout, handlers)
 
 
+class Api:
+    """The API for backends: its endpoints, the streams of events, webhooks, and what is scheduled."""
+
+    def __init__(self, core: Core, records: Records, sockets: Sockets, dialog: Dialog, limiting: Limiting) -> None:
+        settings, now = core.settings, core.clock.now
+        log, fanout = records.conversations, sockets.fanout
+        self._keys = ServiceKeys(settings.service_keys)
+        self._limits = limiting.limits
+        self._base_path = settings.base_path
+        catch_up = CatchUp(log, core.bus, fanout, is_live=lambda sid: self.streams.is_open(sid))
+        self.streams = EventStreams(core.bus, catch_up, fanout)
+        endpoints = parse_endpoints(settings.webhooks, settings.webhook_secrets)
+        self.webhooks = Webhooks(
+            endpoints,
+            HookLanes(core.scripts, core.node_id, [endpoint.name for endpoint in endpoints]),
+            now,
+            lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
+        )
+        schedules = Schedules(core.scripts, log)
+        self.scheduler = Scheduler(schedules, now)
+        self._groups: list[Endpoints] = [
+            ConversationEndpoints(records.members, log, MembershipNews(core.bus), dialog.graph_choice),
+            MessageEndpoints(log, records.turns, fanout),
+            WebhookEndpoints(self.webhooks),
+            ScheduleEndpoints(schedules, now),
+        ]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a service key."""
+        return bool(self._keys)
+
+    def routes(self, address_limits: RequestLimits) -> ApiRoutes:
+        """Its routes."""
+        return ApiRoutes(
+            self._keys, self._limits, address_limits, self._groups, self.streams, base_path=self._base_path
+        )
+
+
 class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
@@ -446,6 +486,7 @@ class Http:
         sockets: Sockets,
         dialog: Dialog,
         limiting: Limiting,
+        api: Api,
         feed: TraceFeed | None,
         *,
         mounted: bool = False,
@@ -453,20 +494,6 @@ class Http:
         """`mounted`: the application is a part of another one, at BASE_PATH."""
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
-        keys = ServiceKeys(settings.service_keys)
-        catch_up = CatchUp(
-            records.conversations, core.bus, sockets.fanout, is_live=lambda sid: self.streams.is_open(sid)
-        )
-        self.streams = EventStreams(core.bus, catch_up, sockets.fanout)
-        schedules = Schedules(core.scripts, records.conversations)
-        self.scheduler = Scheduler(schedules, core.clock.now)
-        endpoints = parse_endpoints(settings.webhooks, settings.webhook_secrets)
-        self.webhooks = Webhooks(
-            endpoints,
-            HookLanes(core.scripts, core.node_id, [endpoint.name for endpoint in endpoints]),
-            core.clock.now,
-            lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
-        )
         guests = settings.auth_mode == "guest"
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
@@ -490,24 +517,7 @@ class Http:
                 ),
                 StatusRoutes(limiting.tokens, records.refused_tokens, limits, lambda: read_status(core.redis)),
                 PageRoutes(),
-                ApiRoutes(
-                    keys,
-                    limiting.limits,
-                    limits,
-                    [
-                        ConversationEndpoints(
-                            records.members,
-                            records.conversations,
-                            MembershipNews(core.bus),
-                            dialog.graph_choice,
-                        ),
-                        MessageEndpoints(records.conversations, records.turns, sockets.fanout),
-                        WebhookEndpoints(self.webhooks),
-                        ScheduleEndpoints(schedules, core.clock.now),
-                    ],
-                    self.streams,
-                    base_path=base_path,
-                ),
+                api.routes(limits),
             ],
             hosts=hosts,
             cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
@@ -515,7 +525,7 @@ class Http:
             stage=stage,
             base_path=base_path,
             mounted=mounted,
-            max_body_bytes=MAX_FRAME_BYTES if keys else MAX_BODY_BYTES,
+            max_body_bytes=MAX_FRAME_BYTES if api.is_on else MAX_BODY_BYTES,
         )
         self.connections = HttpConnections(
             core.max_http_connections,

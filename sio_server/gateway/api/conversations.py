@@ -8,7 +8,7 @@ from orjson import Fragment
 
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
-from sio_server.gateway.api import models
+from sio_server.gateway.api import answers, models
 from sio_server.gateway.api.endpoints import Call, Endpoint
 from sio_server.gateway.requests.graph_choice import GraphChoice
 from sio_server.gateway.requests.membership_news import MembershipNews
@@ -31,24 +31,24 @@ class ConversationEndpoints:
         member = one + "/members/{user_id}"
         return [
             Endpoint(
-                *("POST", "/conversations", self.create_conversation, models.ConversationCreated),
+                *("POST", "/conversations", self.create_conversation, answers.ConversationCreated),
                 takes=models.CreateConversation,
                 status=201,
             ),
-            Endpoint("GET", one, self.read_conversation, models.ConversationState),
+            Endpoint("GET", one, self.read_conversation, answers.ConversationState),
             Endpoint(
-                *("PATCH", one, self.rename_conversation, models.ConversationRenamed),
+                *("PATCH", one, self.rename_conversation, answers.ConversationRenamed),
                 takes=models.RenameConversation,
             ),
-            Endpoint("DELETE", one, self.delete_conversation, models.ConversationDeleted),
-            Endpoint("GET", one + "/members", self.list_members, models.MembersListed),
-            Endpoint("PUT", member, self.add_member, models.MemberAdded, takes=models.AddMember),
-            Endpoint("DELETE", member, self.remove_member, models.MemberRemoved),
+            Endpoint("DELETE", one, self.delete_conversation, answers.ConversationDeleted),
+            Endpoint("GET", one + "/members", self.list_members, answers.MembersListed),
+            Endpoint("PUT", member, self.add_member, answers.MemberAdded, takes=models.AddMember),
+            Endpoint("DELETE", member, self.remove_member, answers.MemberRemoved),
             Endpoint(
-                *("POST", one + "/invitations", self.invite_users, models.UsersInvited), takes=models.InviteUsers
+                *("POST", one + "/invitations", self.invite_users, answers.UsersInvited), takes=models.InviteUsers
             ),
             Endpoint(
-                *("GET", "/users/{user_id}/conversations", self.list_conversations, models.ConversationsListed),
+                *("GET", "/users/{user_id}/conversations", self.list_conversations, answers.ConversationsListed),
                 takes=models.ListQuery,
             ),
         ]

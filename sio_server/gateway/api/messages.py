@@ -8,7 +8,7 @@ from orjson import Fragment
 
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.turns import Turns
-from sio_server.gateway.api import models
+from sio_server.gateway.api import answers, models
 from sio_server.gateway.api.endpoints import Call, Endpoint
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sync_result import entries_of
@@ -28,24 +28,24 @@ class MessageEndpoints:
     def endpoints(self) -> list[Endpoint]:
         one = "/conversations/{conversation_id}"
         return [
-            Endpoint("GET", one + "/entries", self.read_entries, models.EntriesRead, takes=models.EntriesQuery),
-            Endpoint("GET", one + "/entries/{seq}/pages/{page}", self.read_entry_page, models.EntryPageRead),
+            Endpoint("GET", one + "/entries", self.read_entries, answers.EntriesRead, takes=models.EntriesQuery),
+            Endpoint("GET", one + "/entries/{seq}/pages/{page}", self.read_entry_page, answers.EntryPageRead),
             Endpoint(
-                *("POST", one + "/messages", self.post_message, models.MessagePosted),
+                *("POST", one + "/messages", self.post_message, answers.MessagePosted),
                 takes=models.PostMessage,
                 status=201,
             ),
-            Endpoint("GET", one + "/runs", self.read_runs, models.RunsRead),
+            Endpoint("GET", one + "/runs", self.read_runs, answers.RunsRead),
             Endpoint(
-                *("POST", one + "/runs", self.start_run, models.MessagePosted), takes=models.StartRun, status=201
+                *("POST", one + "/runs", self.start_run, answers.MessagePosted), takes=models.StartRun, status=201
             ),
-            Endpoint("POST", one + "/runs/stop", self.stop_runs, models.RunsStopped, takes=models.StopRuns),
-            Endpoint("GET", one + "/runs/{run_id}", self.read_run, models.RunRead),
+            Endpoint("POST", one + "/runs/stop", self.stop_runs, answers.RunsStopped, takes=models.StopRuns),
+            Endpoint("GET", one + "/runs/{run_id}", self.read_run, answers.RunRead),
             Endpoint(
-                *("POST", one + "/runs/{run_id}/stop", self.stop_run, models.RunsStopped), takes=models.StopRuns
+                *("POST", one + "/runs/{run_id}/stop", self.stop_run, answers.RunsStopped), takes=models.StopRuns
             ),
             Endpoint(
-                *("POST", one + "/interrupts/{interrupt_id}", self.respond, models.Responded),
+                *("POST", one + "/interrupts/{interrupt_id}", self.respond, answers.Responded),
                 takes=models.Respond,
             ),
         ]

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from sio_server.gateway.api.answers import Failure
 from sio_server.gateway.api.endpoints import PARAMETERS, Endpoint
-from sio_server.gateway.api.models import Body, Failure, Nothing
+from sio_server.gateway.api.models import Body, Nothing
 from sio_server.protocol.events import ID_PATTERN
 from sio_server.protocol.schema import definitions_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sio_server.conversation.schedules import Scheduled, Schedules
-from sio_server.gateway.api import models
+from sio_server.gateway.api import answers, models
 from sio_server.gateway.api.endpoints import Call, Endpoint
 from sio_server.gateway.api.schedule_times import iso, next_ms
 from sio_server.protocol.errors import ErrorCode, Refused
@@ -24,12 +24,12 @@ class ScheduleEndpoints:
         every = "/conversations/{conversation_id}/schedules"
         return [
             Endpoint(
-                *("POST", every, self.schedule_message, models.MessageScheduled),
+                *("POST", every, self.schedule_message, answers.MessageScheduled),
                 takes=models.ScheduleMessage,
                 status=201,
             ),
-            Endpoint("GET", every, self.list_schedules, models.SchedulesListed),
-            Endpoint("DELETE", every + "/{schedule_id}", self.drop_schedule, models.ScheduleDropped),
+            Endpoint("GET", every, self.list_schedules, answers.SchedulesListed),
+            Endpoint("DELETE", every + "/{schedule_id}", self.drop_schedule, answers.ScheduleDropped),
         ]
 
     async def schedule_message(self, call: Call, body: models.ScheduleMessage) -> dict[str, Any]:

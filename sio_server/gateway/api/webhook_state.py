@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sio_server.gateway.api import models
+from sio_server.gateway.api import answers, models
 from sio_server.gateway.api.endpoints import Call, Endpoint
 from sio_server.gateway.api.hook_lanes import LaneState
 from sio_server.gateway.api.webhooks import Webhooks
@@ -20,8 +20,8 @@ class WebhookEndpoints:
 
     def endpoints(self) -> list[Endpoint]:
         return [
-            Endpoint("GET", "/webhooks", self.list_webhooks, models.WebhooksListed),
-            Endpoint("POST", "/webhooks/{name}/enable", self.enable_webhook, models.Webhook),
+            Endpoint("GET", "/webhooks", self.list_webhooks, answers.WebhooksListed),
+            Endpoint("POST", "/webhooks/{name}/enable", self.enable_webhook, answers.Webhook),
         ]
 
     async def list_webhooks(self, call: Call, query: models.Nothing) -> dict[str, Any]:
