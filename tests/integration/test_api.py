@@ -110,6 +110,19 @@ async def test_without_keys_there_is_no_api(start_cluster: Any) -> None:
         assert response.status == 404
 
 
+async def test_a_limit_is_a_services_with_all_its_keys(start_cluster: Any) -> None:
+    alone = await start_cluster(1, SERVICE_KEYS=KEYS, RATE_LIMIT_SERVICE="3/hour")
+    url = f"{alone.urls[0]}/api/v1/users/ann/conversations"
+    async with aiohttp.ClientSession() as http:
+        for key, status in ((BILLING, 200), (NEW_BILLING, 200), (BILLING, 200), (NEW_BILLING, 429), (SHOP, 200)):
+            async with http.get(url, headers={"Authorization": f"Bearer {key}"}) as response:
+                assert response.status == status
+                if status == 429:
+                    error = (await response.json())["error"]
+                    assert (error["code"], error["retryable"]) == ("rate_limited", True)
+                    assert 0 < int(response.headers["Retry-After"]) <= 1200
+
+
 async def test_no_person_may_have_the_id_of_a_service(api: Api) -> None:
     body = {"user": {"user_id": "service:billing"}, "text": "hi"}
     assert await api.refused("POST", "/conversations/x/messages", body) == (400, "invalid_payload")
@@ -178,6 +191,14 @@ async def test_a_message_may_name_the_one_before_it(api: Api) -> None:
 )
 async def test_a_wrong_message_is_refused(api: Api, body: Any, status: int) -> None:
     assert (await api.refused("POST", "/conversations/x/messages", body))[0] == status
+
+
+async def test_a_message_may_be_as_long_as_one_of_a_device(api: Api) -> None:
+    where = await conversation_of(api, "ann")
+    posting = f"/conversations/{where}/messages"
+    await api.done("POST", posting, {"text": '"' * 16_384})
+    assert await api.refused("POST", posting, {"text": "x" * 16_385}) == (413, "payload_too_large")
+    assert await api.refused("POST", posting, {"text": "x" * 140_000}) == (413, "payload_too_large")
 
 
 # Runs
