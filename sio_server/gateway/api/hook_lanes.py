@@ -82,15 +82,11 @@ class HookLanes:
     async def take(self, lanes: Sequence[Lane]) -> tuple[dict[Lane, Taken], set[Lane]]:
         """What is next in those lanes that this node has, or can get; and the lanes that other nodes have."""
         replies = await self._scripts.many("take_hooks", self._calls(lanes, LEASE_MS))
-        taken, held = {}, set()
-        for lane, reply in zip(lanes, replies, strict=True):
-            if reply.status == "unopened":  # it was kept for too long, or the store is a new one
-                await self.open()
-            elif reply.status == "held":
-                held.add(lane)
-            elif reply.status == "ok":
-                taken[lane] = _taken(reply)
-        return taken, held
+        found = list(zip(lanes, replies, strict=True))
+        if any(reply.status == "unopened" for reply in replies):  # it was kept for too long, or the store is new
+            await self.open()
+        held = {lane for lane, reply in found if reply.status == "held"}
+        return {lane: _taken(reply) for lane, reply in found if reply.status == "ok"}, held
 
     async def release(self, lanes: Sequence[Lane]) -> None:
         """Let other nodes have these lanes at once."""
