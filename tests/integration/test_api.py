@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from sio_clients import connect_guest
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.errors import RoomgraphError
+from sio_server.protocol.server_events import check_event
 from sio_server.store.keys import REQUEST_KEPT_MS, conversation_keys, user_conversations
 from tests.conftest import NODE_SETTINGS, cluster_in
 from tests.waiting import poll
@@ -277,6 +278,7 @@ async def test_a_removed_member_is_told_and_receives_nothing_later(api: Api, raw
     removed = await api.done("DELETE", f"/conversations/{where}/members/{bob.user_id}")
     assert removed["left"] is True
     entry = await ann.event("entry:appended", conversation_id=where, type="member_left")
+    check_event("entry:appended", entry)
     assert (entry["data"]["user_id"], entry["data"]["by"]["user_id"]) == (bob.user_id, "service:billing")
     await bob.event("conversation:changed", conversation_id=where, change="left")
     await bob.event("entry:appended", conversation_id=where, type="member_left")
@@ -307,6 +309,7 @@ async def test_a_new_title_is_told_in_the_order_of_the_log(api: Api, raw_client:
         renamed = await api.done("PATCH", f"/conversations/{where}", {"title": "New"})
         assert renamed == {"conversation_id": where, "title": "New", "changed": changed}
     entry = await ann.event("entry:appended", conversation_id=where, type="conversation_renamed")
+    check_event("entry:appended", entry)
     assert entry["data"] == {"user_id": "service:billing", "name": "billing", "title": "New"}
     assert (await api.done("GET", f"/conversations/{where}"))["title"] == "New"
     assert (await api.done("GET", f"/conversations/{where}"))["position"]["seq"] == entry["seq"]
