@@ -59,6 +59,8 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
         return Text.assemble(
             when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
         )
+    if entry.type == EntryType.CONVERSATION_RENAMED:
+        return Text.assemble(when, (clean(f"{name} called it: {entry.data['title']}"), "dim"))
     return None
 
 

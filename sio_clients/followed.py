@@ -158,6 +158,9 @@ class FollowedConversations:
         conversation._receive(step, event)
         if self._reports is not None and conversation.position is not None:
             self._reports.reached(conversation.id, conversation.position)
+        for entry in step.entries:
+            if entry.type == EntryType.CONVERSATION_RENAMED:
+                conversation.title = str(entry.data["title"])
         if any(e.type == EntryType.MEMBER_LEFT and e.author == self._user_id for e in step.entries):
             # Left on another device. It may be an old entry and the user a member again: a sync tells.
             return conversation.stream.on_reset().sync or step.sync

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -12,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
@@ -33,7 +34,7 @@ from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.exporting import NoOpenTelemetry
 from sio_server.trace.feed import TraceFeed
-from sio_server.wiring import REDIS_WAIT_S, Core, Dialog, Http, Limiting, Records, Sockets
+from sio_server.wiring import REDIS_WAIT_S, Api, Core, Dialog, Http, Limiting, Records, Sockets
 from sio_server.worker_board import WRITE_S, Place, own_place
 
 log = logging.getLogger(__name__)
@@ -53,10 +54,24 @@ ENDS_WITHIN_S = STOP_S + LAST_S  # a process that was told to stop, beyond DRAIN
 
 
 class Node:
-    """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis."""
+    """A running node. `start` returns when clients may come; `stop` leaves nothing behind in Redis.
 
-    def __init__(self, settings: Settings, place: Place | None = None) -> None:
-        """`place`: among the workers that share the port, if there are any. Raises SettingsError."""
+    It may run in a program of yours, in its event loop: `async with Node(load_settings()) as node:`. With
+    `embedded` it does not listen: its `application` is mounted in an aiohttp application, at BASE_PATH, before
+    that one starts.
+    """
+
+    def __init__(self, settings: Settings, place: Place | None = None, *, embedded: bool = False) -> None:
+        """`place`: among the workers that share the port, if there are any. `embedded`: the program's server has the
+        connections. Raises SettingsError, without a BASE_PATH then, too.
+        """
+        if embedded:
+            if not settings.base_path:
+                raise SettingsError(
+                    "BASE_PATH is not set. BASE_PATH: write where the node is mounted, such as /chat."
+                )
+            settings = settings.model_copy(update={"transport": "stock"})
+        self._embedded = embedded
         self._place = place
         self._settings = settings
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
@@ -68,6 +83,22 @@ class Node:
         self._runner: web.AppRunner | None = None
         self._sites: list[web.TCPSite] = []
         self._stop_by = 0.0  # monotonic
+
+    @property
+    def application(self) -> web.Application:
+        """What an embedded node serves, once it has started: for `add_subapp` with BASE_PATH."""
+        return self._http.application
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self._close_connections()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
 
     async def start(self) -> None:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
@@ -94,9 +125,14 @@ class Node:
             core.trace.start(settings.redis_url)
             self._feed = TraceFeed(settings.redis_url)
             self._feed.start()
-        self._http = Http(core, records, self._sockets, self._dialog, self._limiting, self._feed)
+        self._api = Api(core, records, self._sockets, self._dialog, self._limiting)
+        self._http = Http(
+            *(core, records, self._sockets, self._dialog, self._limiting, self._api, self._feed),
+            mounted=self._embedded,
+        )
         self._start_background_work()
-        await self._listen()
+        if not self._embedded:
+            await self._listen()
         core.trace.record(TraceKind.NODE_UP)
 
     async def stop(self) -> None:
@@ -115,6 +151,7 @@ class Node:
             self._place.leave()
         for site in self._sites:
             await self._step(site.stop())  # no client comes back to this node
+        self._api.streams.close()
         sessions = list(presence.sessions.all())
         for session in sessions:
             notice = sent_away(SessionEnd.NODE_STOPPING, self._settings.node_urls, leaving=len(sessions))
@@ -141,6 +178,13 @@ class Node:
         await self._step(presence.bus.close())
         await self._step(core.redis.aclose())
 
+    async def _close_connections(self) -> None:
+        """It could not start: nothing of it is left open."""
+        with contextlib.suppress(Exception):
+            await self._core.supervisor.stop()
+            await self._core.bus.close()
+            await self._core.redis.aclose()
+
     def _start_background_work(self) -> None:
         supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence
         supervisor.start(
@@ -162,6 +206,10 @@ class Node:
         if self._limiting.keys is not None:
             supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
+        if self._settings.service_keys:
+            supervisor.start("schedules", self._api.scheduler.run)
+        if self._settings.webhooks:
+            supervisor.start("webhooks", self._api.webhooks.run)
 
     async def _listen(self) -> None:
         """Accept connections: at the port, and if it is a worker's, at one of its own."""

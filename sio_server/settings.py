@@ -19,6 +19,9 @@ _RATE = r" *[1-9]\d{0,5} */ *(second|minute|hour) *"
 # A path without a / at its end, in which nothing is encoded or relative.
 _PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*"
 
+_WEBHOOK_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
+_WEBHOOK_TYPE = r"(entry\.appended|run\.ended|question\.asked)"
+
 _HINTS = {
     "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0, in which "
     "characters of the password other than letters and digits are percent-encoded",
@@ -45,6 +48,15 @@ _HINTS = {
     "RATE_LIMIT_MARKS": _RATE_HINT,
     "RATE_LIMIT_EVENTS": _RATE_HINT,
     "RATE_LIMIT_ADDRESS": _RATE_HINT,
+    "RATE_LIMIT_SERVICE": _RATE_HINT,
+    "SERVICE_KEYS": "write name:key for each service, with commas between; a key has at least 32 letters, digits, "
+    "- and _ that nobody can guess, or is sha256. and its SHA-256 in hexadecimal. Without keys the API is "
+    "off",
+    "WEBHOOKS": "write name=https://... for each endpoint, with commas between; after # the types that it wants, "
+    "such as shop=https://shop.example.com/hooks#run.ended+question.asked",
+    "WEBHOOK_SECRETS": "write name=whsec_... for each endpoint, with commas between; after whsec_ are 24 "
+    "to 64 bytes in base64: python -c 'import base64, secrets; "
+    'print("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())\'',
     "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
     "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
@@ -95,7 +107,13 @@ _HINTS = {
     "WORD_DELAY": "write the seconds between two words of the concierge, from 0 to 1",
 }
 
-_SECRETS = {"AUTH_SECRET", "METRICS_TOKEN", "STAGE_KEY"}  # never shown, however wrong they are
+_SECRETS = {
+    "AUTH_SECRET",
+    "METRICS_TOKEN",
+    "SERVICE_KEYS",
+    "STAGE_KEY",
+    "WEBHOOK_SECRETS",
+}  # never shown, however wrong they are
 
 
 # What graphs are told of a person, whatever a token says.
@@ -130,6 +148,9 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     node_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    service_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
+    webhooks: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_secrets: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False, validate_default=True)
     metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
     max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
@@ -139,6 +160,7 @@ class Settings(BaseSettings):
     rate_limit_marks: str = "60/second;2400/minute"
     rate_limit_events: str = "200/second;6000/minute"
     rate_limit_address: str = "100/second;3000/minute"
+    rate_limit_service: str = "200/second;6000/minute"
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
     connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
@@ -180,7 +202,16 @@ class Settings(BaseSettings):
         check_redis_url(value)
         return value
 
-    @field_validator("allowed_origins", "allowed_hosts", "node_urls", "claims", mode="before")
+    @field_validator(
+        "allowed_origins",
+        "allowed_hosts",
+        "node_urls",
+        "claims",
+        "service_keys",
+        "webhooks",
+        "webhook_secrets",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return (
@@ -221,6 +252,44 @@ class Settings(BaseSettings):
             raise ValueError(f"{min(taken)} cannot be a claim's")
         return value
 
+    @field_validator("service_keys")
+    @classmethod
+    def _are_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, item in enumerate(value, 1):  # the key is not shown, whatever is wrong with it
+            if not re.fullmatch(
+                r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}:([A-Za-z0-9_-]{32,}|sha256\.[0-9a-f]{64})", item
+            ):
+                raise ValueError(f"key {number} is not of the form name:key, or too short")
+        return value
+
+    @field_validator("webhooks")
+    @classmethod
+    def _are_endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = []
+        for item in value:
+            form = re.fullmatch(
+                rf"({_WEBHOOK_NAME})=https?://[^@#\s]+(#{_WEBHOOK_TYPE}(\+{_WEBHOOK_TYPE})*)?", item
+            )
+            if form is None:
+                raise ValueError(f"{hide_password(item)} is not an endpoint")
+            names.append(form[1])
+        if len(set(names)) < len(names):
+            raise ValueError("two endpoints have the same name")
+        return value
+
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _sign(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for number, item in enumerate(value, 1):  # the secret is not shown
+            form = re.fullmatch(rf"({_WEBHOOK_NAME})=whsec_([A-Za-z0-9+/]{{32,86}}={{0,2}})", item)
+            if form is None or len(form[2]) % 4:
+                raise ValueError(f"secret {number} is not of the form name=whsec_...")
+        signed = {item.partition("=")[0] for item in value}
+        for endpoint in info.data.get("webhooks", ()):
+            if (name := endpoint.partition("=")[0]) not in signed:
+                raise ValueError(f"the endpoint {name} has no secret")
+        return value
+
     @field_validator("node_urls")
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -241,7 +310,9 @@ class Settings(BaseSettings):
             raise ValueError("not a path")
         return path
 
-    @field_validator("rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address")
+    @field_validator(
+        "rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address", "rate_limit_service"
+    )
     @classmethod
     def _are_rates(cls, value: str) -> str:
         if value != "off" and not re.fullmatch(f"{_RATE}(;{_RATE}){{0,3}}", value):

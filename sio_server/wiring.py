@@ -20,6 +20,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Runs
+from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
@@ -30,13 +31,25 @@ from sio_server.dialog.run_meter import RunMeter
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
+from sio_server.gateway.api.conversations import ConversationEndpoints
+from sio_server.gateway.api.endpoints import Endpoints
+from sio_server.gateway.api.event_stream import EventStreams
+from sio_server.gateway.api.hook_lanes import HookLanes
+from sio_server.gateway.api.messages import MessageEndpoints
+from sio_server.gateway.api.routes import ApiRoutes
+from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
+from sio_server.gateway.api.scheduler import Scheduler
+from sio_server.gateway.api.service_keys import ServiceKeys
+from sio_server.gateway.api.webhook_messages import parse_endpoints
+from sio_server.gateway.api.webhook_state import WebhookEndpoints
+from sio_server.gateway.api.webhooks import Webhooks
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.dispatch import Dispatch
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.numbered import EntryHead
 from sio_server.gateway.fanout.resync import Resync
-from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
 from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
@@ -49,6 +62,8 @@ from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.graph_choice import GraphChoice
+from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.namespace import Gateway, handlers_of
 from sio_server.gateway.requests.runs import RunRequests
@@ -77,6 +92,7 @@ from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.gateway.transport.stock.server import StockServer
 from sio_server.open_files import raise_open_files
+from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
@@ -183,6 +199,7 @@ class Dialog:
         self.graphs: list[str] = []  # their names, the default one first
         self.titles: dict[str, str] = {}  # names in words, where they are not made from these
         self.context_checks: dict[str, ContextCheck] = {}
+        self.graph_choice = GraphChoice(self.graphs, self.titles, self.context_checks)
         self._built = 0  # how often the dialog was started
 
     def on_entry(self, entry: EntryHead) -> None:
@@ -353,6 +370,7 @@ class Limiting:
             events=parse_rates(settings.rate_limit_events),
             marks=parse_rates(settings.rate_limit_marks),
             address=parse_rates(settings.rate_limit_address),
+            service=parse_rates(settings.rate_limit_service),
         )
 
 
@@ -453,7 +471,7 @@ class Sockets:
         )
         handlers = handlers_of(
             ConversationRequests(
-                records.members, records.conversations, catch_up, bus, graphs, titles, self._dialog.context_checks
+                records.members, records.conversations, catch_up, MembershipNews(bus), self._dialog.graph_choice
             ),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
@@ -470,6 +488,45 @@ class Sockets:
         )
 
 
+class Api:
+    """The API for backends: its endpoints, the streams of events, webhooks, and what is scheduled."""
+
+    def __init__(self, core: Core, records: Records, sockets: Sockets, dialog: Dialog, limiting: Limiting) -> None:
+        settings, now = core.settings, core.clock.now
+        log, fanout = records.conversations, sockets.fanout
+        self._keys = ServiceKeys(settings.service_keys)
+        self._limits = limiting.limits
+        self._base_path = settings.base_path
+        catch_up = CatchUp(log, core.bus, fanout, is_live=lambda sid: self.streams.is_open(sid))
+        self.streams = EventStreams(core.bus, catch_up, fanout)
+        endpoints = parse_endpoints(settings.webhooks, settings.webhook_secrets)
+        self.webhooks = Webhooks(
+            endpoints,
+            HookLanes(core.scripts, core.node_id, [endpoint.name for endpoint in endpoints]),
+            now,
+            lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
+        )
+        schedules = Schedules(core.scripts, log)
+        self.scheduler = Scheduler(schedules, now)
+        self._groups: list[Endpoints] = [
+            ConversationEndpoints(records.members, log, MembershipNews(core.bus), dialog.graph_choice),
+            MessageEndpoints(log, records.turns, fanout),
+            WebhookEndpoints(self.webhooks),
+            ScheduleEndpoints(schedules, now),
+        ]
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a service key."""
+        return bool(self._keys)
+
+    def routes(self, address_limits: RequestLimits) -> ApiRoutes:
+        """Its routes."""
+        return ApiRoutes(
+            self._keys, self._limits, address_limits, self._groups, self.streams, base_path=self._base_path
+        )
+
+
 class Http:
     """The HTTP server: the routes, and the connections that the Socket.IO server takes over."""
 
@@ -480,8 +537,12 @@ class Http:
         sockets: Sockets,
         dialog: Dialog,
         limiting: Limiting,
+        api: Api,
         feed: TraceFeed | None,
+        *,
+        mounted: bool = False,
     ) -> None:
+        """`mounted`: the application is a part of another one, at BASE_PATH."""
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         guests = settings.auth_mode == "guest"
@@ -524,12 +585,15 @@ class Http:
                     for_everybody=guests,
                 ),
                 PageRoutes(),
+                api.routes(limits),
             ],
             hosts=hosts,
             cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
             policy=PagePolicy(page_origins, stage=stage is not None),
             stage=stage,
             base_path=base_path,
+            mounted=mounted,
+            max_body_bytes=MAX_FRAME_BYTES if api.is_on else MAX_BODY_BYTES,
         )
         self.connections = HttpConnections(
             core.max_http_connections,
@@ -537,7 +601,7 @@ class Http:
             lambda peer: "" if settings.trusted_proxies else client_address(peer, (), 0),
         )
         self.connections.openings = sockets.server.openings(hosts.allows, base_path)
-        sockets.server.attach(self.application, base_path + PATH)
+        sockets.server.attach(self.application, PATH if mounted else base_path + PATH)
 
     @staticmethod
     def _watch(core: Core, sockets: Sockets, dialog: Dialog) -> Backlog:

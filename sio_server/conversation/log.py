@@ -85,6 +85,7 @@ class ConversationLog:
         edits: int | None = None,
         after: str | None = None,
         handed: Handed | None = None,
+        answer: bool | None = None,
     ) -> tuple[dict[str, Any], bool]:
         """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
 
@@ -92,7 +93,7 @@ class ConversationLog:
         the author's last one takes back what the agent made of that one. `after` is the request_id of the author's
         message that must be there already: Refused with `out_of_order` if it is not. `handed` is what this node
         knows to have been in the log: a seq that a device has seen is not given to another entry, should the log
-        have lost it.
+        have lost it. `answer`: whether the agent answers, whatever the conversation is set to.
         """
         traced = self._trace.on
         if traced:
@@ -102,6 +103,8 @@ class ConversationLog:
         text_json = orjson.dumps(text)
         # What may not differ in a repetition: the JSON of [edits, text].
         body = b"[%b,%b]" % (b"null" if edits is None else b"%d" % edits, text_json)
+        if answer is not None:
+            body = b"[%b,%b]" % (body, b"true" if answer else b"false")
         edit = "" if edits is None else f',"edits":{edits}'
         said = f'"request_id":{orjson.dumps(request_id).decode()},"text":{text_json.decode()}{edit}'
         names, people = (mentions(text), mentioned_people(text)) if may_mention(text) else ([], "")
@@ -120,6 +123,7 @@ class ConversationLog:
                 "by": author.to_json(),
                 "person": author.to_person(),
                 "session_id": author.session_id,
+                "answer": answer,
                 "seen": f"{handed.epoch} {handed.seq} {handed.ts}" if handed else "",
             },
         )

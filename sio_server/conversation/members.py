@@ -1,8 +1,9 @@
-"""Who belongs to which conversation: create, join, leave, invite, list."""
+"""Who belongs to which conversation: create, rename, delete, join, leave, invite, list."""
 
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from sio_server.conversation.log import ConversationLog, new_epoch
 from sio_server.conversation.quotas import Quotas
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MADE_ID_PREFIX, ConversationCreate
-from sio_server.protocol.run import agent_name
+from sio_server.protocol.run import SERVICE_PREFIX, agent_name
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import UNLISTED_KEPT_MS, ConversationKeys, user_conversations, user_sessions
@@ -31,11 +32,21 @@ class Change:
 
     done: bool
     repeated: bool
+    title: str = ""  # of the conversation that was joined
 
     @property
     def is_news(self) -> bool:
         """Whether others have to be told now."""
         return self.done and not self.repeated
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Whether there was a conversation to delete, and the users whose lists have lost it."""
+
+    done: bool
+    user_ids: list[str]
+    repeated: bool
 
 
 @dataclass(frozen=True)
@@ -143,10 +154,19 @@ class Members:
             return conversation_id, Change(True, reply.repeated or not new)
         return conversation_id, Change(new, reply.repeated)
 
-    async def join(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
-        """Make the author a member."""
+    async def join(
+        self,
+        author: Author,
+        conversation_id: str,
+        request: Request | None = None,
+        *,
+        admitted_by: Author | None = None,
+    ) -> Change:
+        """Make the author a member. One who is `admitted_by` a service needs no invitation."""
         await self._index(author.user_id, conversation_id)
-        data = {"user_id": author.user_id, "name": author.name}
+        data: dict[str, Any] = {"user_id": author.user_id, "name": author.name}
+        if admitted_by is not None:
+            data["by"] = json.loads(admitted_by.to_json())
         try:
             reply = await self._scripts.conversation(
                 "join",
@@ -155,15 +175,25 @@ class Members:
                 user_id=author.user_id,
                 session_id=author.session_id,
                 data=to_json(data),
+                admitted=admitted_by is not None,
             )
         except Refused:
             await self._unindex(author.user_id, conversation_id)
             raise
-        return Change(reply["new"] == "1", reply.repeated)
+        return Change(reply["new"] == "1", reply.repeated, reply["title"])
 
-    async def leave(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
-        """End the author's membership, if there is one."""
-        data = {"user_id": author.user_id, "name": author.name}
+    async def leave(
+        self,
+        author: Author,
+        conversation_id: str,
+        request: Request | None = None,
+        *,
+        removed_by: Author | None = None,
+    ) -> Change:
+        """End the author's membership, if there is one; `removed_by`: who else asks for it."""
+        data: dict[str, Any] = {"user_id": author.user_id, "name": author.name}
+        if removed_by is not None:
+            data["by"] = json.loads(removed_by.to_json())
         reply = await self._scripts.conversation(
             "leave",
             conversation_id,
@@ -194,6 +224,38 @@ class Members:
         await self._list_invitations(conversation_id, user_ids)
         return Invited(list(reply["new"]), reply["title"], reply.repeated)
 
+    async def rename(self, author: Author, conversation_id: str, title: str, request: Request) -> bool:
+        """Give a conversation another title; return whether it had another one before."""
+        reply = await self._scripts.conversation(
+            "rename",
+            conversation_id,
+            request,
+            user_id=author.user_id,
+            session_id=author.session_id,
+            title=title,
+            data=to_json({"user_id": author.user_id, "name": author.name, "title": title}),
+        )
+        return bool(int(reply["changed"]))
+
+    async def delete(self, author: Author, conversation_id: str, request: Request) -> Deleted:
+        """Delete a conversation, for its owner or a service: its log, its runs and all else that it has.
+
+        What it was is in nobody's list any more. Nodes that follow it tell their sessions; clients find that there
+        is no such conversation. The checkpoints are deleted by a node that runs graphs, soon.
+        """
+        reply = await self._scripts.conversation(
+            "delete", conversation_id, request, user_id=author.user_id, by=author.to_json()
+        )
+        user_ids = [str(user_id) for user_id in reply["user_ids"]]
+        if reply.repeated:
+            # The first time may have ended here; or there is another conversation with this id by now.
+            with redis_errors():
+                if await self._redis.exists(ConversationKeys(conversation_id).meta):
+                    user_ids = []
+        for user_id in user_ids:
+            await self._unindex(user_id, conversation_id)
+        return Deleted(reply["deleted"] == "1", user_ids, reply.repeated)
+
     async def members(self, conversation_id: str, user_id: str) -> list[dict[str, Any]]:
         """The members with role and whether online; for members only."""
         await self._log.get_view(conversation_id, user_id)
@@ -201,7 +263,7 @@ class Members:
             found = await self._redis.hgetall(ConversationKeys(conversation_id).members)
         roles = {str(member): str(role) for member, role in sorted(found.items())}
         online = await self._online(roles)
-        if user_id not in roles:
+        if user_id not in roles and not user_id.startswith(SERVICE_PREFIX):
             raise Refused(ErrorCode.NOT_A_MEMBER, "you are not a member of this conversation any more")
         return [{"user_id": member, "role": role, "online": online[member]} for member, role in roles.items()]
 
@@ -241,7 +303,7 @@ class Members:
         return MADE_ID_PREFIX + hmac.new(self._id_secret, name, "sha256").hexdigest()[:32]
 
     async def _reserve_invitations(self, user_id: str, conversation_id: str, user_ids: list[str]) -> None:
-        if user_ids and self._quotas.invitations:
+        if user_ids and self._quotas.invitations and not user_id.startswith(SERVICE_PREFIX):
             await self._scripts.user(
                 "reserve_invitations",
                 user_id,
@@ -263,6 +325,8 @@ class Members:
     async def _index(self, user_id: str, conversation_id: str) -> None:
         """Put a conversation into the list of a user who is about to be a member."""
         key, quota = user_conversations(user_id), self._quotas.conversations
+        if user_id.startswith(SERVICE_PREFIX):
+            quota = 0
         with redis_errors():
             pipe = self._redis.pipeline(transaction=True)
             pipe.zadd(key, {conversation_id: 0})

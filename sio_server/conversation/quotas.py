@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import ConversationKeys, user_reserved
 from sio_server.store.scripts import Argument, Reply, Request, Scripts
@@ -45,7 +46,8 @@ class Allowances:
 
         `arguments`: of the script, without the user and the quota.
         """
-        arguments["user_id"], arguments["quota"] = user_id, self._quota
+        arguments["user_id"] = user_id
+        arguments["quota"] = "" if user_id.startswith(SERVICE_PREFIX) else self._quota
         for _ in range(3):  # others of the user's requests may have used what was granted
             reply = await self._scripts.run(name, conversation_id, request, arguments)
             if reply.status != "grant_needed":

@@ -95,7 +95,9 @@ class LeaseHeld:
 
 @dataclass(frozen=True)
 class NothingToDo:
-    """The conversation has nothing to do."""
+    """The conversation has nothing to do; it may have been deleted."""
+
+    retired: tuple[str, ...] = ()  # its threads, which are to be deleted
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class Runs:
             failed=failed,
         )
         if reply.status == "idle":
-            return NothingToDo()
+            return NothingToDo(tuple(reply["retired"]))
         if reply.status == "held":
             return LeaseHeld(max(int(reply["ms"]), 0) / 1000)
         return ClaimedRun(

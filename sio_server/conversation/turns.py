@@ -44,6 +44,15 @@ class Turns:
         )
         return list(reply["stopped"])
 
+    async def read(self, conversation_id: str, user_id: str, run_id: str) -> dict[str, Any]:
+        """What is known of a run: as `run:changed` tells it, and the `final` entry that ended it, or None.
+
+        A run that has ended is known for a day. Raises Refused with `not_found`.
+        """
+        reply = await self._scripts.conversation("read_run", conversation_id, user_id=user_id, run_id=run_id)
+        final = json.loads(reply["final"]) if reply["final"] else None
+        return {**json.loads(reply["run"]), "final": final}
+
     async def respond(
         self,
         conversation_id: str,

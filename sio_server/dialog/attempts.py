@@ -160,6 +160,11 @@ class Attempts:
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await self._retired.delete_now()
 
+    async def delete_threads(self, conversation_id: str, thread_ids: Sequence[str]) -> None:
+        """Delete the checkpoints that a deleted conversation has left. Raises what the saver raises."""
+        await self._checkpoints.delete_threads(thread_ids)
+        await self._runs.forget_threads({conversation_id: thread_ids})
+
     async def execute(self, run: ClaimedRun, bells: Sequence[str] = ()) -> NothingToDo | HandedOver | None:
         """Make attempts at a run, and at what is claimed under its lease, until no more is to be done here.
 

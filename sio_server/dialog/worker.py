@@ -154,6 +154,8 @@ class DialogWorker:
                 async with asyncio.timeout(claimed.seconds + 0.005):
                     await served.rung.wait()
         elif isinstance(claimed, NothingToDo):
+            if claimed.retired:
+                await self._attempts.delete_threads(conversation_id, claimed.retired)
             await self._queue.acknowledge(rung)
             ended = claimed
         if isinstance(ended, NothingToDo):

@@ -84,6 +84,12 @@ class Metrics:
         self.drops = Counter(
             "roomgraph_drops", "Connections that the node ended, by reason", ["reason"], registry=self.registry
         )
+        self.webhooks = Counter(
+            "roomgraph_webhooks",
+            "Webhooks that this node has sent, by endpoint and outcome (delivered, failed)",
+            ["endpoint", "outcome"],
+            registry=self.registry,
+        )
         self._task_failures = Counter(
             "roomgraph_background_task_failures",
             "Times that a background task ended by itself and was started again, by task",

@@ -41,10 +41,28 @@ class Tool(Sent):
 
 
 class Person(Sent):
-    """The data of `member_joined` and `member_left`."""
+    """A user as entries name one."""
 
     user_id: str
     name: str
+
+
+class Joined(Person):
+    """The data of `member_joined`; `by`: who added the member, where it was not the member."""
+
+    by: Maybe[By] = None
+
+
+class Left(Person):
+    """The data of `member_left`; `by`: who removed the member, where it was not the member."""
+
+    by: Maybe[By] = None
+
+
+class Renamed(Person):
+    """The data of `conversation_renamed`: who gave it which title."""
+
+    title: str
 
 
 class ChosenSettings(Sent):
@@ -210,14 +228,19 @@ class ConversationCreatedEntry(_Envelope):
     data: Created
 
 
+class ConversationRenamedEntry(_Envelope):
+    type: Literal["conversation_renamed"]
+    data: Renamed
+
+
 class MemberJoinedEntry(_Envelope):
     type: Literal["member_joined"]
-    data: Person
+    data: Joined
 
 
 class MemberLeftEntry(_Envelope):
     type: Literal["member_left"]
-    data: Person
+    data: Left
 
 
 class MessageEntry(_Envelope):
@@ -254,6 +277,7 @@ class LoggedEntry(
     RootModel[
         Annotated[
             ConversationCreatedEntry
+            | ConversationRenamedEntry
             | MemberJoinedEntry
             | MemberLeftEntry
             | MessageEntry

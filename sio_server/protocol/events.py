@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from sio_server.protocol.position import Position
-from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.run import RESERVED_PREFIXES
 from sio_server.protocol.text import is_blank
 
 PROTOCOL_VERSION = 2
@@ -114,6 +114,7 @@ class EntryType(StrEnum):
     """The type of an entry in the log."""
 
     CONVERSATION_CREATED = "conversation_created"
+    CONVERSATION_RENAMED = "conversation_renamed"
     MEMBER_JOINED = "member_joined"
     MEMBER_LEFT = "member_left"
     MESSAGE = "message"
@@ -145,9 +146,10 @@ def _shows_something(text: str) -> str:
     return text
 
 
-def _is_no_agent(user_id: str) -> str:
-    if user_id.startswith(AGENT_PREFIX):
-        raise ValueError(f"ids beginning with {AGENT_PREFIX!r} belong to agents")
+def _is_a_persons(user_id: str) -> str:
+    for prefix in RESERVED_PREFIXES:
+        if user_id.startswith(prefix):
+            raise ValueError(f"ids beginning with {prefix!r} belong to {prefix[:-1]}s")
     return user_id
 
 
@@ -199,7 +201,7 @@ def _fits_text_limit(text: str) -> str:
 
 
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
-UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_no_agent)]
+UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_a_persons)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
 MessageText = Annotated[Text, Field(min_length=1), AfterValidator(_shows_something)]
 Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]

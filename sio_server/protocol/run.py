@@ -6,6 +6,8 @@ import re
 from enum import StrEnum
 
 AGENT_PREFIX = "agent:"  # ids of agents; no token may carry such a user id
+SERVICE_PREFIX = "service:"  # ids of services, which use the API with a key of theirs; no token may carry one
+RESERVED_PREFIXES = (AGENT_PREFIX, SERVICE_PREFIX)
 
 
 class RunStatus(StrEnum):

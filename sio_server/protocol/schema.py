@@ -25,10 +25,7 @@ def schema_document() -> dict[str, Any]:
     models += [model for name, model in EVENTS.items() if name != ServerEvent.ENTRY_APPENDED]
     unique = list(dict.fromkeys(models))
     refs, shared = models_json_schema([(model, "validation") for model in unique])
-    definitions = {name: _plain(schema) for name, schema in sorted(shared["$defs"].items())}
-    for model in _all_sent(Sent):
-        if model.__name__ in definitions:
-            definitions[model.__name__].pop("additionalProperties", None)
+    definitions = definitions_of(shared)
     where = {model: refs[model, "validation"] for model in unique}
     where[EVENTS[ServerEvent.ENTRY_APPENDED]] = {"allOf": [where[LoggedEntry], NUMBERED]}
     return {
@@ -47,6 +44,15 @@ def schema_document() -> dict[str, Any]:
 
 def _table(schemas: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": schemas, "additionalProperties": False}
+
+
+def definitions_of(shared: dict[str, Any]) -> dict[str, Any]:
+    """The schemas by the names of their models; what the server sends is open."""
+    definitions = {name: _plain(schema) for name, schema in sorted(shared["$defs"].items())}
+    for model in _all_sent(Sent):
+        if model.__name__ in definitions:
+            definitions[model.__name__].pop("additionalProperties", None)
+    return definitions
 
 
 def _plain(schema: Any) -> Any:

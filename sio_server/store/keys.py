@@ -15,6 +15,7 @@ TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depend
 
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
+DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
@@ -29,6 +30,7 @@ UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left 
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
+MAX_HOOKS = 10_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
 
@@ -113,6 +115,21 @@ def user_inviting(user_id: str) -> str:
 def runs(partition_number: int) -> str:
     """Stream: the run queue of a partition."""
     return f"{{rg:{partition_number}}}:runs"
+
+
+def hooks(partition_number: int) -> str:
+    """Stream: entries for webhooks: c: conversation, t: type, e: the envelope. Expires unless it is renewed."""
+    return f"{{rg:{partition_number}}}:hooks"
+
+
+def hook_state(partition_number: int) -> str:
+    """Hash: "<endpoint> <field>": position in the stream, owner and until of the lease, ...; expires with it."""
+    return f"{{rg:{partition_number}}}:hook-state"
+
+
+def due(partition_number: int) -> str:
+    """Sorted set: "<conversation id> <schedule id>" -> when (ms) it is due, or may be claimed again."""
+    return f"{{rg:{partition_number}}}:due"
 
 
 def stats(partition_number: int) -> str:
@@ -217,6 +234,11 @@ class ConversationKeys:
         self._request_prefix = f"{tag}:request:{conversation_id} "
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
+        self.hooks = hooks(partition(conversation_id))
+        self.schedules = (
+            f"{base}:schedules"  # hash: schedule id -> "<due ms, 0: no more> <what is to be done, JSON>"
+        )
+        self.due = due(partition(conversation_id))
 
     def all(self) -> tuple[str, ...]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
@@ -281,7 +303,8 @@ META_FIELDS = {
 CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
-    *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats"),
+    *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
+    *("schedules", "due"),
 )
 USER_KEYS = (
     "sessions",

@@ -25,10 +25,11 @@ from sio_server.protocol.events import (
     MAX_SIGN_OUTS,
     MAX_UNREAD,
 )
+from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store import keys
 
 # Each script is in the folder of the package that calls it; `store/lua` holds what all include.
-FOLDERS = ("store/lua", "conversation/lua", "users/lua", "cluster/lua", "gateway/sessions/lua")
+FOLDERS = ("store/lua", "conversation/lua", "users/lua", "cluster/lua", "gateway/sessions/lua", "gateway/api/lua")
 
 CONSTANTS: dict[str, str | int] = {
     "CALL_KEPT_MS": keys.CALL_KEPT_MS,
@@ -38,6 +39,8 @@ CONSTANTS: dict[str, str | int] = {
     "ENTRY_BYTES_SHOWN": ENTRY_BYTES_SHOWN,
     "RUN_RECORD_KEPT_MS": keys.RUN_RECORD_KEPT_MS,
     "MAX_REPORTS": MAX_REPORTS,
+    "MAX_HOOKS": keys.MAX_HOOKS,
+    "SERVICE_PREFIX": SERVICE_PREFIX,
     "MAX_UNLISTED": keys.MAX_UNLISTED,
     "PRESENCE_ROOMS": keys.PRESENCE_ROOMS,
     "UNREAD_BYTES": keys.UNREAD_BYTES,

@@ -31,7 +31,7 @@ _REFUSALS = {
     "run_in_progress": "the agent is still at work on something; try again when it has finished, or stop it",
     "too_many_connections": "this user has as many connections as one may have; close one, or try again later",
     "quota_exceeded": "this user has as much stored here as one may have; leave or delete something first",
-    "not_found": "the log has no such entry, or its data no such page",
+    "not_found": "there is no such entry, page or run, or not any more",
     "unknown_device": "you have no such device",
     "unknown_interrupt": "there is no such open question; the dialog may have continued without it",
 }

@@ -25,7 +25,9 @@ from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
+from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
+from sio_server.gateway.api.hook_lanes import HookLanes, Lane
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.events import ENTRY_BYTES_SHOWN, ConversationCreate
@@ -35,7 +37,7 @@ from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
-from sio_server.store.keys import REVOCATIONS, conversation_channel, user_channel, user_last_end
+from sio_server.store.keys import REVOCATIONS, conversation_channel, partition, user_channel, user_last_end
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
@@ -102,6 +104,8 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
         data = {"text": "x" * size, **({"interrupts": []} if more else {})}
         await do(runs.finish_run(run, status, data, threads_kept=2, **more))
 
+    lanes = HookLanes(scripts, "n1-abc", ["shop"])
+    await do(lanes.open())
     beat = await nodes.heartbeat()
     answers.append(beat.dead)
     await do(nodes.names())
@@ -177,6 +181,31 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
     await do(refused_tokens.revoke("ann", "laptop"))
     await do(nodes.forget("n1-abc"))
+    billing = Author("service:billing", "billing", "api", "billing")
+    await do(turns.read(ROOM, billing.user_id, "r5"))
+    await do(members.join(BOB, ROOM, Request("bob", "added", "0" * 40), admitted_by=billing))
+    await do(members.rename(billing, ROOM, "Another title", asked(billing)))
+    short = ConversationCreate(request_id="short", conversation_id="short", access="open", agent="always")
+    await do(members.create(ANN, short))
+    await log.append_message("short", ANN, "c5", "hello", run_id="r7")
+    schedules = Schedules(scripts, log)
+    record = {"text": "scheduled", "run": False, "at": None, "cron": None, "timezone": "UTC"}
+    # Its id is made by chance, but of the first try.
+    schedule_id = await schedules.put(ROOM, billing, 1, record, asked(billing))
+    answers.append([one.record for one in await schedules.read(ROOM, billing.user_id)])
+    for due in await schedules.claim():
+        await schedules.carry_out(due, "r8", lambda due_ms: 2**44)
+    await do(schedules.drop(ROOM, billing.user_id, schedule_id, asked(billing)))
+    await do(members.delete(billing, "short", asked(billing)))
+    lane = Lane("shop", partition(ROOM))
+    taken, _ = await lanes.take([lane])
+    answers.append([entry.type for entry in taken[lane].entries])
+    told, then, *_ = taken[lane].entries
+    await do(lanes.settle(lane, position=told.id))
+    assert await lanes.settle(lane, failures=1, delay_ms=0, problem="HTTP 500")  # with how long it fails by now
+    await do(lanes.settle(lane, position=then.id))
+    answers.append([state.waiting for state in await lanes.states("shop", again=True)])
+    await lanes.release([lane])
     return answers
 
 
@@ -186,6 +215,7 @@ def plain(value: Any) -> Any:
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     text = re.sub(r"\b\d{13}(-\d+)?\b", "<ms>", text)
     text = re.sub(r"(\d+)\.[0-9a-f]{12}\b", r"\1.<call>", text)
+    text = re.sub(r"\bs-[0-9a-f]{16}\b", "<schedule>", text)
     return re.sub(r"\b[0-9a-f]{12}\b", "<epoch>", text)
 
 

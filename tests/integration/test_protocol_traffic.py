@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding="utf-8"))
 # What a healthy session does not meet; tests of its own cover each.
 RARE = {"conversation:synced", "conversation:reset"}
-RARE_ENTRIES = {"failed", "conversation_created"}  # the second is in pages only, for those that are there first
+# The second is in pages only, for those that are there first; the third is the doing of a backend.
+RARE_ENTRIES = {"failed", "conversation_created", "conversation_renamed"}
 FINAL = ("answer", "interrupt", "stopped", "failed")
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from sio_server.dialog.graphs.contexts import ContextMisfit, ContextSchema
-from sio_server.gateway.requests import conversations
+from sio_server.gateway.requests import graph_choice
 from sio_server.protocol.errors import Refused, Unavailable
 
 
@@ -124,17 +124,17 @@ async def test_a_schema_that_exits_or_never_ends_holds_up_nobody(monkeypatch):
         def __post_init__(self) -> None:
             raise SystemExit(3)
 
-    monkeypatch.setattr(conversations, "CONTEXT_CHECK_S", 0.05)
+    monkeypatch.setattr(graph_choice, "CONTEXT_CHECK_S", 0.05)
     with pytest.raises(Refused, match="context: SystemExit: 3"):
-        await conversations._in_time(ContextSchema(Exits).check, None)
+        await graph_choice._in_time(ContextSchema(Exits).check, None)
     never = threading.Event()
 
     def wait(context: Any) -> None:
         never.wait(10)
 
-    monkeypatch.setattr(conversations, "_context_checks", threading.Semaphore(1))
+    monkeypatch.setattr(graph_choice, "_context_checks", threading.Semaphore(1))
     with pytest.raises(Unavailable, match="within"):
-        await conversations._in_time(wait, None)
+        await graph_choice._in_time(wait, None)
     with pytest.raises(Unavailable, match="too many"):
-        await conversations._in_time(wait, None)
+        await graph_choice._in_time(wait, None)
     never.set()

@@ -32,7 +32,9 @@ def test_all_keys_of_a_conversation_carry_the_tag_of_its_partition(conversation_
 def test_two_conversations_share_no_key_but_their_partitions(one: str, other: str) -> None:
     common = set(vars(ConversationKeys(one)).values()) & set(vars(ConversationKeys(other)).values())
     if one != other:
-        shared = {keys.runs(partition(one)), keys.stats(partition(one)), ConversationKeys(one).run_prefix}
+        number = partition(one)
+        of_partition = {keys.runs(number), keys.stats(number), keys.hooks(number), keys.due(number)}
+        shared = of_partition | {ConversationKeys(one).run_prefix}
         assert common <= shared
 
 

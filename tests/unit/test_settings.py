@@ -17,6 +17,7 @@ from sio_server.settings import (
 )
 
 SECRET = "k9-" + "f00d" * 10
+SIGNS = "c2lnbnMgdGhlIHdlYmhvb2tzIG9mIHRoZXNlIHRlc3Rz"  # in base64
 
 
 @pytest.fixture
@@ -125,6 +126,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "RATE_LIMIT_MARKS": "9/second",
         "RATE_LIMIT_EVENTS": "5/second; 100 / minute;1000/hour",
         "RATE_LIMIT_ADDRESS": "1/hour",
+        "RATE_LIMIT_SERVICE": "2/hour",
+        "WEBHOOKS": "shop=https://shop.example.com/hooks#run.ended+question.asked, all=http://10.0.0.1:8080/",
+        "WEBHOOK_SECRETS": f"shop=whsec_{SIGNS},shop=whsec_{SIGNS},all=whsec_{SIGNS}",
+        "SERVICE_KEYS": "billing:the-key-of-billing-in-these-tests, ",
         "TRUSTED_PROXIES": "2",
         "CONNECTIONS_PER_USER": "3",
         "CONNECTIONS_PER_ADDRESS": "0",
@@ -197,6 +202,10 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "rate_limit_marks": "9/second",
         "rate_limit_events": "5/second; 100 / minute;1000/hour",
         "rate_limit_address": "1/hour",
+        "rate_limit_service": "2/hour",
+        "webhooks": ("shop=https://shop.example.com/hooks#run.ended+question.asked", "all=http://10.0.0.1:8080/"),
+        "webhook_secrets": (f"shop=whsec_{SIGNS}", f"shop=whsec_{SIGNS}", f"all=whsec_{SIGNS}"),
+        "service_keys": ("billing:the-key-of-billing-in-these-tests",),
         "trusted_proxies": 2,
         "connections_per_user": 3,
         "connections_per_address": 0,
@@ -259,6 +268,11 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("RATE_LIMIT_MARKS", "0/minute", "write off"),
         ("RATE_LIMIT_EVENTS", "20/second;", "in a second, minute or hour"),
         ("RATE_LIMIT_ADDRESS", "20/day", "write off"),
+        ("RATE_LIMIT_SERVICE", "20/day", "write off"),
+        ("WEBHOOKS", "https://shop.example.com", "is not an endpoint"),
+        ("WEBHOOKS", "a=ftp://shop.example.com", "is not an endpoint"),
+        ("WEBHOOKS", "a=https://b.example#run.began", "write name=https://"),
+        ("WEBHOOKS", "a=https://b.example,a=https://c.example", "two endpoints have the same name"),
         ("REPORT_NODES", "yes", "write off (members see none"),
         ("TRUSTED_PROXIES", "11", "how many proxies of yours"),
         ("CONNECTIONS_PER_USER", "-1", "0 (no limit)"),
@@ -327,6 +341,30 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_to_write_instead(
     assert line.startswith(f"{name}={value}: ")
     assert f"{name}: write " in line
     assert advice in line
+
+
+@pytest.mark.parametrize(
+    "value", ["whsec_0123", "shop=0123456789", "shop=whsec_tooshort", f"shop=whsec_{'x' * 33}"]
+)
+def test_a_wrong_secret_of_a_webhook_is_not_shown(env: pytest.MonkeyPatch, value: str) -> None:
+    env.setenv("WEBHOOK_SECRETS", value)
+    (line,) = problems()
+    assert line.startswith("secret 1 is not of the form name=whsec_.... WEBHOOK_SECRETS: write name=whsec_")
+    assert value not in line
+
+
+def test_an_endpoint_without_a_secret_is_named(env: pytest.MonkeyPatch) -> None:
+    env.setenv("WEBHOOKS", "shop=https://shop.example.com/hooks")
+    (line,) = problems()
+    assert line.startswith("the endpoint shop has no secret. WEBHOOK_SECRETS: write")
+
+
+@pytest.mark.parametrize("value", ["the-key-of-billing-in-these-tests", "a:short-but-secret", "a:sha256.0123abc"])
+def test_a_wrong_service_key_is_not_shown(env: pytest.MonkeyPatch, value: str) -> None:
+    env.setenv("SERVICE_KEYS", f"shop:{'x' * 32},{value}")
+    (line,) = problems()
+    assert line.startswith("key 2 is not of the form name:key, or too short. SERVICE_KEYS: write name:key")
+    assert value.rpartition(":")[2] not in line
 
 
 def test_several_wrong_settings_give_a_line_each(env: pytest.MonkeyPatch) -> None:

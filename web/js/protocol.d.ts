@@ -160,6 +160,22 @@ export type ConversationList = {
   changed_since?: string | null;
 };
 
+export type ConversationRenamedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  pages?: number;
+  n?: number;
+  session_id?: string;
+  type: "conversation_renamed";
+  data: Renamed;
+};
+
 /** The log has started over: sync. */
 export type ConversationReset = {
   conversation_id: string;
@@ -500,6 +516,13 @@ export type JoinAck = {
   joined: boolean;
 };
 
+/** The data of `member_joined`; `by`: who added the member, where it was not the member. */
+export type Joined = {
+  user_id: string;
+  name: string;
+  by?: By;
+};
+
 /** The newest message or answer, with the beginning of its text. */
 export type LastEntry = {
   seq: number;
@@ -515,6 +538,13 @@ export type LeaveAck = {
   ok: true;
   conversation_id: string;
   left: boolean;
+};
+
+/** The data of `member_left`; `by`: who removed the member, where it was not the member. */
+export type Left = {
+  user_id: string;
+  name: string;
+  by?: By;
 };
 
 /** What the node accepts; `followed_conversations` null: any number. */
@@ -558,7 +588,7 @@ export type ListedConversation = {
 };
 
 /** An entry of the log, in a page or in an event. */
-export type LoggedEntry = ConversationCreatedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
 /** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
 export type Mark = {
@@ -613,7 +643,7 @@ export type MemberJoinedEntry = {
   n?: number;
   session_id?: string;
   type: "member_joined";
-  data: Person;
+  data: Joined;
 };
 
 export type MemberLeftEntry = {
@@ -629,7 +659,7 @@ export type MemberLeftEntry = {
   n?: number;
   session_id?: string;
   type: "member_left";
-  data: Person;
+  data: Left;
 };
 
 /** Of `members:list`. */
@@ -722,12 +752,6 @@ export type Part = {
   cut?: true;
 };
 
-/** The data of `member_joined` and `member_left`. */
-export type Person = {
-  user_id: string;
-  name: string;
-};
-
 /** A user's first session has begun, or the last one has ended. */
 export type PresenceChanged = {
   user_id: string;
@@ -772,6 +796,13 @@ export type RenameAck = {
   ok: true;
   device_id: string;
   device_name: string;
+};
+
+/** The data of `conversation_renamed`: who gave it which title. */
+export type Renamed = {
+  user_id: string;
+  name: string;
+  title: string;
 };
 
 /** What a graph reports: `number` counts from 1 in each version, with holes where much was reported at once. */

@@ -8,9 +8,15 @@ local acting_session = ''
 -- What this step makes: `by` is the request that it carries out (see `_request.lua`), `seq` that of the last entry.
 local made = {}
 
+-- Whether this is a service, which may do in every conversation what a member and the owner may, and need be none.
+local function is_service(user_id)
+  return string.sub(user_id, 1, #SERVICE_PREFIX) == SERVICE_PREFIX
+end
+
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
+  if is_service(user_id) and redis.call('EXISTS', meta) == 1 then return nil end
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
 end
 
@@ -33,7 +39,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, forms, turns, hidden, touched, long}
+    threads, retired, usage, forms, turns, hidden, touched, long, schedules}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -181,6 +187,10 @@ local function append_entry(entry_type, data, about)
   if keep_from > first then drop_entries(keep_from) end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
   redis.call('HINCRBY', stats, 'entries', 1)
+  -- There is such a stream only while there are endpoints that are told (see `gateway/api/lua/open_hooks.lua`).
+  if redis.call('EXISTS', hooks) == 1 then
+    redis.call('XADD', hooks, 'MAXLEN', '~', MAX_HOOKS, '*', 'c', conversation_id, 't', entry_type, 'e', '{' .. told)
+  end
   publish_message(conversation_channel, 'E ' .. n .. ' ' .. epoch .. ' ' .. seq .. ' ' .. ts .. ' ' .. entry_type .. ' '
     .. (about.subject or '-') .. '\n42["entry:appended",{"n":' .. n
     .. (acting_session == '' and ',' or ',"session_id":' .. json(acting_session) .. ',') .. told .. ']')

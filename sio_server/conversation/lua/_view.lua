@@ -15,15 +15,18 @@ local function delivery_marks()
   return '[' .. table.concat(parts, ',') .. ']'
 end
 
+-- A run with what it has said so far (JSON).
+local function run_now(run_id)
+  local record = run_prefix .. run_id
+  local parts, texts = written_parts(record)
+  for part, head in ipairs(parts) do parts[part] = with_fields(head, 'text', texts[part]) end
+  local reports = table.concat(redis.call('LRANGE', record .. ':reports', 0, -1), ',')
+  return run_state(run_id, '[' .. table.concat(parts, ',') .. ']', '[' .. reports .. ']')
+end
+
 local function unfinished_runs()
   local runs_now = {}
-  for i, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do
-    local record = run_prefix .. run_id
-    local parts, texts = written_parts(record)
-    for part, head in ipairs(parts) do parts[part] = with_fields(head, 'text', texts[part]) end
-    local reports = table.concat(redis.call('LRANGE', record .. ':reports', 0, -1), ',')
-    runs_now[i] = run_state(run_id, '[' .. table.concat(parts, ',') .. ']', '[' .. reports .. ']')
-  end
+  for i, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do runs_now[i] = run_now(run_id) end
   return '[' .. table.concat(runs_now, ',') .. ']'
 end
 

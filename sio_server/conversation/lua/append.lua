@@ -8,13 +8,14 @@
 --   by              who writes (JSON)
 --   person          the same, as the graph is told of it (JSON)
 --   session_id      in which session
+--   answer          '1': the agent answers, '0': it does not, '': as the conversation is set
 --   seen            the last entry that the node has delivered here, "<epoch> <seq> <ts>", or ''
 --   quota           '' if the bytes that a user writes are not limited
 -- Returns grant_needed: wanted (bytes), when more has to be granted to the user first.
 -- Returns ok: ack (JSON); or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, data, after, run_id, mentioned, people, edits, by, person, session_id, seen, quota = unpack(ARGV)
+local user_id, data, after, run_id, mentioned, people, edits, by, person, session_id, answer, seen, quota = unpack(ARGV)
 acting_session = session_id
 
 -- This comes before membership: a user who has left since still gets the ack of what was accepted.
@@ -50,6 +51,7 @@ local answered = agent == 'always'
 if agent == 'mention' and mentioned ~= '' then
   answered = string.find(mentioned, ' agent ', 1, true) or string.find(mentioned, ' ' .. string.lower(graph) .. ' ', 1, true)
 end
+if answer ~= '' then answered = answer == '1' end
 -- Which runs are unfinished matters only to a message that may end them, or be refused because of them.
 local waiting = {}
 if edits ~= '' or (answered and multitask ~= 'enqueue') then waiting = redis.call('ZRANGE', unfinished, 0, -1) end

@@ -12,7 +12,7 @@ local reply = view_reply(true)
 if reply[1] ~= 'ok' then return reply end
 local left, their_drafts = {}, {}
 for _, user in ipairs(cjson.decode(user_ids)) do
-  if redis.call('HEXISTS', members, user) == 0 then
+  if redis.call('HEXISTS', members, user) == 0 and not is_service(user) then
     left[#left + 1] = user
   else
     local draft = redis.call('HGET', drafts, user)

@@ -15,7 +15,8 @@ local before = redis.call('HGET', resolved, interrupt_id)
 if before then return {'already_resolved', 'ack', before} end
 local asked_as = redis.call('HGET', interrupts, interrupt_id)
 if not asked_as then return {'unknown_interrupt'} end
-if redis.call('HGET', meta, 'approvals') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner' then
+if redis.call('HGET', meta, 'approvals') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner'
+  and not is_service(user_id) then
   return {'not_allowed'}
 end
 redis.call('HDEL', interrupts, interrupt_id)

@@ -7,7 +7,7 @@ passed on as bytes (docs/decisions/0021-channels-and-ready-frames.md):
     N <n>                                     another event of the conversation's stream
     X                                         an event without a number
     D                                         devices:changed, which the node reads as well
-    R <epoch>                                 the log has a new epoch; no frame
+    R <epoch>                                 the log has a new epoch, or is gone (-); no frame
     S <session id> ...                        these sessions have ended; session:ended's payload, no frame
 
 Whoever may publish could send anything. What does not have this form is dropped here, and what would end a session
@@ -41,7 +41,7 @@ class DevicesChanged(NamedTuple):
 
 
 class NewEpoch(NamedTuple):
-    """The log of the conversation is said to have a new epoch."""
+    """The log of the conversation is said to have a new epoch, or to be gone."""
 
     epoch: str
 

@@ -153,7 +153,7 @@ class Fanout:
             self._start_reading(conversation_id, followed, followed.handed)
 
     def on_new_epoch(self, conversation_id: str, epoch: str) -> None:
-        """The bus says that the log has a new epoch: ask the log, since the bus is not trusted."""
+        """The bus says that the log has a new epoch, or is gone: ask the log, since the bus is not trusted."""
         followed = self._followed.get(conversation_id)
         if followed is not None and followed.stream.position.epoch != epoch:
             self._spawn(self._verify_epoch(conversation_id, followed))
@@ -223,9 +223,12 @@ class Fanout:
         return task
 
     async def _verify_epoch(self, conversation_id: str, followed: Followed) -> None:
-        """Start over when the log has another epoch. Should Redis not answer, the bus will be lost as well."""
-        with contextlib.suppress(Unavailable, Refused):
-            epoch = await self._log.verify(conversation_id, followed.handed)
+        """Start over when the log has another epoch, or is gone. Without Redis, the bus will be lost as well."""
+        with contextlib.suppress(Unavailable):
+            try:
+                epoch = await self._log.verify(conversation_id, followed.handed)
+            except Refused:
+                epoch = ""  # it was deleted
             if followed.stream.position.epoch != epoch:
                 self.start_over(conversation_id, followed)
 

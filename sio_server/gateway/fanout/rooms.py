@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import socketio
@@ -26,6 +26,10 @@ class Recipient(Protocol):
         ...
 
 
+# What is in rooms without a connection: it is called with each text packet, and must not wait.
+Listener = Callable[[bytes], object]
+
+
 class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
     """The part of the client manager that knows which sessions are in which rooms of this node.
 
@@ -39,6 +43,8 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
         self._sids: dict[str, str] = {}  # engine's id -> session id
         self._unready: set[str] = set()  # sessions that are being connected or disconnected
         self._members: dict[str, dict[str, Recipient]] = {}  # room -> session id -> connection
+        self._listeners: dict[str, Listener] = {}  # by an id like that of a session
+        self._listening: dict[str, dict[str, Listener]] = {}  # room -> id -> listener
         self._rooms_of: dict[str, set[str]] = {}  # session id -> the rooms it is in
         self.join_writes_s = 0.0  # how long a frame may wait for the next ones to its room
         # room -> frames since the last write, of rooms that have had one
@@ -48,9 +54,13 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
     # Rooms
 
     def enter(self, sid: str, room: str) -> None:
-        """Let a session into a room. Raises KeyError when there is no such session."""
+        """Let a session, or a listener, into a room. Raises KeyError when there is no such one."""
         if self._joining:
             self.flush()
+        if (listener := self._listeners.get(sid)) is not None:
+            self._listening.setdefault(room, {})[sid] = listener
+            self._rooms_of.setdefault(sid, set()).add(room)
+            return
         self._members.setdefault(room, {})[sid] = self._recipients[sid]
         self._rooms_of.setdefault(sid, set()).add(room)
 
@@ -65,11 +75,22 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
                 del self._rooms_of[sid]
             self._remove(sid, room)
 
+    def add_listener(self, sid: str, listener: Listener) -> None:
+        """Let `enter` and `leave` know this id, which is no session's."""
+        self._listeners[sid] = listener
+
+    def remove_listener(self, sid: str) -> None:
+        """Let a listener out of all rooms, and forget it."""
+        for room in self._rooms_of.pop(sid, ()):
+            self._remove(sid, room)
+        self._listeners.pop(sid, None)
+
     def _remove(self, sid: str, room: str) -> None:
-        members = self._members[room]
+        rooms: dict[str, Any] = self._listening if sid in self._listeners else self._members
+        members = rooms[room]
         del members[sid]
         if not members:
-            del self._members[room]
+            del rooms[room]
 
     # Delivery
 
@@ -81,9 +102,13 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
         if self._joining:
             self.flush()
         recipients = self._in(room)
-        if recipients:
-            self._send(recipients, self.server.event_frame(b"42" + write_json([event, payload])))
-        return len(recipients)
+        listeners = self._listeners_in(room) if self._listeners else []
+        if recipients or listeners:
+            packet = b"42" + write_json([event, payload])
+            if recipients:
+                self._send(recipients, self.server.event_frame(packet))
+            _tell(listeners, packet)
+        return len(recipients) + len(listeners)
 
     def deliver_frame(self, room: str, frame: bytes) -> int:
         """The same for a ready text packet, such as `42["entry:appended",{...}]`.
@@ -91,12 +116,16 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
         With `join_writes_s` it may wait so long for the next ones, and be written with them.
         """
         recipients = self._in(room)
+        told = 0
+        if self._listening and (listeners := self._listeners_in(room)):
+            _tell(listeners, frame)
+            told = len(listeners)
         if not recipients:
-            return 0
+            return told
         ready = self.server.event_frame(frame)
         if not self.join_writes_s:
             self._send(recipients, ready)
-            return len(recipients)
+            return len(recipients) + told
         waiting = self._joining.get(room)
         if waiting is None:
             self._joining[room] = []
@@ -107,7 +136,7 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
             waiting.append(ready)
             if sum(map(len, waiting)) > MAX_JOINED_BYTES:
                 self._write_joined(room, waiting)
-        return len(recipients)
+        return len(recipients) + told
 
     def flush(self) -> None:
         """Write what waits for the next frames to its room."""
@@ -138,6 +167,14 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
             return list(members.values())
         recipient = self._recipients.get(room)
         return [recipient] if recipient is not None else []
+
+    def _listeners_in(self, room: Any) -> list[Listener]:
+        if isinstance(room, list):
+            return list({sid: one for name in room for sid, one in self._listening.get(name, {}).items()}.values())
+        if (listening := self._listening.get(room)) is not None:
+            return list(listening.values())
+        listener = self._listeners.get(room)
+        return [listener] if listener is not None else []
 
     def _send(self, recipients: list[Recipient], frame: Any) -> None:
         for recipient in recipients:
@@ -205,3 +242,11 @@ class LocalRooms(socketio.AsyncManager):  # type: ignore[misc]
 
     def basic_leave_room(self, sid: str, namespace: str, room: str) -> None:
         self.leave(sid, room)
+
+
+def _tell(listeners: list[Listener], packet: bytes) -> None:
+    for listener in listeners:
+        try:
+            listener(packet)
+        except Exception:
+            log.exception("a listener failed")

@@ -14,7 +14,7 @@ import jwt
 from sio_server.gateway.sessions.claims import OPERATOR, ClaimRules, Identity
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import USER_ID_PATTERN
-from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.run import RESERVED_PREFIXES
 
 ALGORITHM = "HS256"
 
@@ -75,11 +75,11 @@ class Tokens:
         """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one."""
         if not self._secret:
             raise Refused(ErrorCode.NOT_ALLOWED, "this server issues no tokens: AUTH_SECRET is not set")
-        if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(AGENT_PREFIX):
+        if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(RESERVED_PREFIXES):
             raise Refused(
                 ErrorCode.INVALID_PAYLOAD,
                 f"{user_id!r} cannot be a user id: use 1 to 128 letters, digits or ._@+:|~-, "
-                f"beginning with a letter or digit, and not with {AGENT_PREFIX!r}",
+                f"beginning with a letter or digit, and not with {' or '.join(map(repr, RESERVED_PREFIXES))}",
             )
         now_ms = int(self._now() * 1000)
         now = now_ms // 1000

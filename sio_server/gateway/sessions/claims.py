@@ -12,7 +12,7 @@ import jwt
 
 from sio_server.protocol.events import USER_ID_PATTERN
 from sio_server.protocol.names import clean_name
-from sio_server.protocol.run import AGENT_PREFIX
+from sio_server.protocol.run import RESERVED_PREFIXES
 
 CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
 MAX_TIME = 2**53 - 1  # of a claim, in seconds or milliseconds: what every JSON number holds exactly
@@ -69,8 +69,9 @@ class ClaimRules:
         user_id = claims["sub"]
         if not isinstance(user_id, str) or not _USER_ID.fullmatch(user_id):
             raise jwt.InvalidTokenError("sub is not a user id")
-        if user_id.startswith(AGENT_PREFIX):
-            raise jwt.InvalidTokenError(f"user ids that begin with {AGENT_PREFIX!r} belong to agents")
+        if user_id.startswith(RESERVED_PREFIXES):
+            prefix = user_id.partition(":")[0]
+            raise jwt.InvalidTokenError(f"user ids that begin with '{prefix}:' belong to {prefix}s")
         # Half of a surrogate pair, which a `slice` in JavaScript leaves, could not be stored or sent on.
         name = clean_name(str(claims.get("name") or "")[:MAX_NAME])
         told = self._told(claims)

@@ -159,6 +159,7 @@ class Limits:
         marks: tuple[Rate, ...] = (),
         events: tuple[Rate, ...] = (),
         address: tuple[Rate, ...] = (),
+        service: tuple[Rate, ...] = (),
     ) -> None:
         self._scripts = scripts
         self._limits = {
@@ -166,6 +167,7 @@ class Limits:
             "marks": Limit(marks, "this user reports too many marks"),
             "events": Limit(events, "this user asks for too much"),
             "address": Limit(address, "there are too many requests from this address"),
+            "service": Limit(service, "this service asks for too much"),
         }
         self._spent = asyncio.Event()
         self._forget_at = time.monotonic() + FORGET_S
@@ -195,6 +197,10 @@ class Limits:
         """
         if address:
             self._spend("address", address, cost)
+
+    def spend_service(self, name: str) -> None:
+        """Count a request of a service. Raises RateLimited."""
+        self._spend("service", name)
 
     async def share(self) -> None:
         """Exchange with Redis what is spent, until cancelled."""

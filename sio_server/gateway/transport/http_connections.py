@@ -218,6 +218,9 @@ AnyConnection = HttpConnection | FirstBytes
 def uncounted(request: web.Request) -> Iterator[None]:
     """Neither count the request's connection nor limit its time meanwhile: it becomes a websocket or a stream."""
     connection = _connection(request)
+    if connection is None:
+        yield
+        return
     connection.connections.release(connection)
     try:
         yield
@@ -228,7 +231,9 @@ def uncounted(request: web.Request) -> Iterator[None]:
 
 def check_frames(request: web.Request, check: Callable[[bytes], bool]) -> None:
     """Call `check` with what the websocket receives that the request opens; it is parsed if that returns True."""
-    _connection(request).check_frames = check
+    connection = _connection(request)
+    if connection is not None:
+        connection.check_frames = check
 
 
 UNSENT_IS_INHERITED = sys.platform == "linux"
@@ -250,10 +255,10 @@ def abort_connection(transport: asyncio.Transport | None) -> None:
     transport.abort()
 
 
-def _connection(request: web.Request) -> HttpConnection:
+def _connection(request: web.Request) -> HttpConnection | None:
+    """The connection of a request; None where another server has it (a node that is embedded)."""
     connection = request.protocol
-    assert isinstance(connection, HttpConnection), "the application is not served by an HttpRunner"
-    return connection
+    return connection if isinstance(connection, HttpConnection) else None
 
 
 class _CheckedParser:

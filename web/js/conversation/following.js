@@ -186,6 +186,7 @@ export class Following {
     for (const entry of entries) {
       hooks.onEntry(c.id, entry);
       if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);
+      if (entry.type === "conversation_renamed") c.title = entry.data.title;
     }
   }
 

@@ -1,0 +1,34 @@
+-- An endpoint has been told all up to the entry `position`, or the one after it has failed; the lease is kept.
+--   position        '' when nothing more was delivered
+--   failures        how often the next one has failed by now, 0: it has not been tried
+--   delay_ms        after which it is tried again
+--   problem         what went wrong
+--   names           of all endpoints (JSON array): what all of them have been told is dropped
+-- Returns ok: since_ms (since when it fails, or '', by Redis' clock), now_ms; or stale, when the lease is another node's.
+-- include: time
+local endpoint, node_id, lease_ms, position, failures, delay_ms, problem, names = unpack(ARGV)
+local stream, state = unpack(KEYS)
+if redis.call('HGET', state, endpoint .. ' owner') ~= node_id then return {'stale'} end
+local now_ms = milliseconds()
+redis.call('HSET', state, endpoint .. ' until', string.format('%.0f', now_ms + lease_ms))
+if failures == '0' then
+  redis.call('HDEL', state, endpoint .. ' failures', endpoint .. ' since', endpoint .. ' next', endpoint .. ' problem')
+else
+  redis.call('HSETNX', state, endpoint .. ' since', string.format('%.0f', now_ms))
+  redis.call('HSET', state, endpoint .. ' failures', failures, endpoint .. ' next', string.format('%.0f', now_ms + delay_ms),
+    endpoint .. ' problem', problem)
+end
+if position ~= '' then
+  redis.call('HSET', state, endpoint .. ' position', position, endpoint .. ' told', string.format('%.0f', now_ms))
+  local first, first_ms, first_number = position, string.match(position, '^(%d+)-(%d+)$')
+  for _, other in ipairs(cjson.decode(names)) do
+    local at = redis.call('HGET', state, other .. ' position')
+    local at_ms, at_number = string.match(at or '', '^(%d+)-(%d+)$')
+    if at and (tonumber(at_ms) < tonumber(first_ms)
+      or (at_ms == first_ms and tonumber(at_number) < tonumber(first_number))) then
+      first, first_ms, first_number = at, at_ms, at_number
+    end
+  end
+  redis.call('XTRIM', stream, 'MINID', first)
+end
+return {'ok', 'since_ms', redis.call('HGET', state, endpoint .. ' since') or '', 'now_ms', string.format('%.0f', now_ms)}

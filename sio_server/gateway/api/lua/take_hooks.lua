@@ -1,0 +1,24 @@
+-- Take or keep the lease of an endpoint in a partition, and read what it is to be told next.
+--   node_id, lease_ms   whose lease, and how long it lasts
+--   count               entries at most
+--   kept_ms             how long what is kept outlives the last node that delivers
+-- Returns held (by another node); unopened; later: ms (after a failure); or ok: entries (id, conversation, type, envelope,
+-- ...), failures (how often the first of them has failed).
+-- include: time
+local endpoint, node_id, lease_ms, count, kept_ms = unpack(ARGV)
+local stream, state = unpack(KEYS)
+local known = redis.call('HMGET', state, endpoint .. ' position', endpoint .. ' owner', endpoint .. ' until', endpoint .. ' failures',
+  endpoint .. ' next')
+local now_ms = milliseconds()
+if not known[1] or redis.call('EXISTS', stream) == 0 then return {'unopened'} end
+if known[2] and known[2] ~= node_id and tonumber(known[3]) > now_ms then return {'held'} end
+redis.call('HSET', state, endpoint .. ' owner', node_id, endpoint .. ' until', string.format('%.0f', now_ms + lease_ms))
+redis.call('PEXPIRE', stream, kept_ms)
+redis.call('PEXPIRE', state, kept_ms)
+if known[5] and tonumber(known[5]) > now_ms then return {'later', 'ms', tonumber(known[5]) - now_ms} end
+local entries = {}
+for _, item in ipairs(redis.call('XRANGE', stream, '(' .. known[1], '+', 'COUNT', count)) do
+  entries[#entries + 1] = item[1]
+  for i = 2, 6, 2 do entries[#entries + 1] = item[2][i] end
+end
+return {'ok', 'entries', entries, 'failures', known[4] or 0}

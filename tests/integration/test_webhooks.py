@@ -1,0 +1,183 @@
+"""Webhooks: every entry is told at least once, in order in its conversation, though endpoints and nodes fail."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sio_server.gateway.api.hook_lanes import LEASE_MS
+from sio_server.local.cluster import LocalCluster
+from tests.conftest import free_ports
+from tests.waiting import Changes, poll
+
+KEY = "a-service-key-that-only-these-tests-use"
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+SIGNS = base64.b64encode(b"signs-the-webhooks-of-these-tests").decode()
+
+
+class Receiver:
+    """An endpoint: it keeps what it is sent, and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.status: Callable[[dict[str, Any]], int] = lambda body: 204
+        self.tried: list[dict[str, Any]] = []  # all, in the order in which they came
+        self.taken: list[dict[str, Any]] = []  # those that were answered with 2xx
+        self.ids: list[str] = []
+        self._changes = Changes(lambda: self.tried[-5:])
+        self.url = ""
+
+    async def serve(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_post("/hooks", self._on_post)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        port = free_ports(1)
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{port}/hooks"
+        return runner
+
+    async def _on_post(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + body
+        signature = base64.b64encode(hmac.digest(base64.b64decode(SIGNS), signed, "sha256")).decode()
+        assert request.headers["webhook-signature"] == f"v1,{signature}"
+        told = json.loads(body)
+        self.tried.append(told)
+        status = self.status(told)
+        if status < 300:
+            self.taken.append(told)
+            self.ids.append(request.headers["webhook-id"])
+        self._changes.changed()
+        return web.Response(status=status)
+
+    async def until(self, holds: Callable[[], Any], timeout: float = 10.0) -> None:
+        await self._changes.until(holds, timeout=timeout)
+
+    def seqs(self, conversation_id: str) -> list[int]:
+        """What was told of a conversation, in the order of its first telling."""
+        found = [one["data"]["seq"] for one in self.taken if one["data"]["conversation_id"] == conversation_id]
+        return list(dict.fromkeys(found))
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    runner = await receiver.serve()
+    yield receiver
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(headers=HEADERS) as session:
+        yield session
+
+
+def told_to(receiver: Receiver, types: str = "") -> dict[str, str]:
+    return {
+        "SERVICE_KEYS": f"shop:{KEY}",
+        "WEBHOOKS": f"shop={receiver.url}{types}",
+        "WEBHOOK_SECRETS": f"shop=whsec_{SIGNS}",
+        "GRAPH": "echo",
+        "WORD_DELAY": "0",
+    }
+
+
+async def post(http: aiohttp.ClientSession, url: str, path: str, body: Any) -> dict[str, Any]:
+    headers = {"Idempotency-Key": uuid.uuid4().hex}
+    async with http.post(f"{url}/api/v1{path}", json=body, headers=headers) as response:
+        assert response.status < 300, await response.text()
+        return dict(await response.json())
+
+
+async def create(http: aiohttp.ClientSession, url: str) -> str:
+    body = {"user": {"user_id": "ann"}, "agent": "off"}
+    return str((await post(http, url, "/conversations", body))["conversation_id"])
+
+
+async def state(http: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    async with http.get(f"{url}/api/v1/webhooks") as response:
+        (endpoint,) = (await response.json())["webhooks"]
+    return dict(endpoint)
+
+
+async def test_an_endpoint_is_told_what_is_appended_in_order_and_again_after_a_failure(
+    start_cluster: Any, receiver: Receiver, http: aiohttp.ClientSession
+) -> None:
+    cluster: LocalCluster = await start_cluster(1, **told_to(receiver))
+    (url,) = cluster.urls
+    where = await create(http, url)
+    failed: list[int] = []
+
+    def refuse_once(told: dict[str, Any]) -> int:
+        seq = told["data"]["seq"]
+        if seq == 3 and not failed:
+            failed.append(seq)
+            return 500
+        return 204
+
+    receiver.status = refuse_once
+    for number in range(3):
+        await post(http, url, f"/conversations/{where}/messages", {"text": str(number)})
+    run_id = (await post(http, url, f"/conversations/{where}/runs", {"text": "hello"}))["run_id"]
+    await receiver.until(lambda: receiver.taken and receiver.taken[-1]["type"] == "run.ended")
+    assert failed == [3]
+    assert receiver.seqs(where) == [1, 2, 3, 4, 5, 6]
+    assert [one["data"]["seq"] for one in receiver.tried] == [1, 2, 3, 3, 4, 5, 6]
+    assert len(set(receiver.ids)) == 6
+    ended = receiver.taken[-1]
+    assert (ended["data"]["data"]["run_id"], ended["timestamp"]) == (run_id, ended["data"]["ts"])
+
+    async def all_told() -> bool:
+        now = await state(http, url)
+        return (now["waiting"], now["failing"], now["disabled"]) == (0, None, None)
+
+    await poll(all_told, "that nothing waits")
+
+
+async def test_an_endpoint_that_is_gone_is_disabled_and_continues_when_it_is_enabled(
+    start_cluster: Any, receiver: Receiver, http: aiohttp.ClientSession
+) -> None:
+    cluster: LocalCluster = await start_cluster(1, **told_to(receiver, "#run.ended"))
+    (url,) = cluster.urls
+    where = await create(http, url)
+    receiver.status = lambda told: 410
+    await post(http, url, f"/conversations/{where}/runs", {"text": "hello"})
+
+    async def disabled() -> bool:
+        return bool((await state(http, url))["disabled"])
+
+    await poll(disabled, "that the endpoint is disabled")
+    now = await state(http, url)
+    assert (now["disabled"]["reason"], now["failing"]["failures"], now["types"]) == ("HTTP 410", 1, ["run.ended"])
+    receiver.status = lambda told: 200
+    enabled = await post(http, url, "/webhooks/shop/enable", {})
+    assert (enabled["disabled"], enabled["failing"]) == (None, None)
+    await receiver.until(lambda: receiver.taken)
+    assert [one["type"] for one in receiver.tried] == ["run.ended", "run.ended"]
+
+
+@pytest.mark.faults
+async def test_another_node_delivers_what_a_killed_node_has_left(
+    start_cluster: Any, receiver: Receiver, http: aiohttp.ClientSession
+) -> None:
+    cluster: LocalCluster = await start_cluster(2, **told_to(receiver))
+    where = [await create(http, cluster.urls[0]) for _ in range(5)]
+    await receiver.until(lambda: len(receiver.taken) == 5)
+    receiver.status = lambda told: 503
+    for number in range(20):
+        await post(http, cluster.urls[1], f"/conversations/{where[number % 5]}/messages", {"text": str(number)})
+    await receiver.until(lambda: len(receiver.tried) > 5)
+    await cluster.signal_node(cluster.ports[0], signal.SIGKILL)
+    receiver.status = lambda told: 204
+    await receiver.until(lambda: all(len(receiver.seqs(one)) == 5 for one in where), LEASE_MS / 1000 + 15)
+    assert [receiver.seqs(one) for one in where] == [[1, 2, 3, 4, 5]] * 5
