@@ -13,14 +13,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("roomgraph", "sio_server", "sio_clients")
 
 # Leaves that know nothing of the project; every part of the server may use them.
-LEAVES = {f"sio_server.{name}" for name in ("protocol", "language", "logs", "open_files", "settings", "tasks")}
-STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.store"}
+LEAVES = {f"sio_server.{name}" for name in ("protocol", "language", "logs", "open_files", "redis_url", "tasks")}
+SETTINGS = {"sio_server.settings"}  # of the leaves it knows the forms of REDIS_URL
+STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.redis_url", "sio_server.store"}
 RECORDS = STORE | {"sio_server.trace", "sio_server.conversation", "sio_server.users"}
 GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport"}
 
 # What each part may import of this project, besides itself.
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
+    "sio_server.settings": {"sio_server.redis_url"},
     "sio_server.store": STORE,
     "sio_server.trace": STORE,
     "sio_server.conversation": STORE | {"sio_server.trace"},
@@ -34,9 +36,13 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.dialog": RECORDS,
     "sio_server.cluster": RECORDS,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
-    "sio_server.local": LEAVES | {"sio_server.trace.contract"},
-    "sio_server.wiring": LEAVES | RECORDS | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},
+    "sio_server.local": LEAVES | SETTINGS | {"sio_server.trace.contract"},
+    "sio_server.wiring": LEAVES
+    | SETTINGS
+    | RECORDS
+    | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},
     "sio_server.node": LEAVES
+    | SETTINGS
     | RECORDS
     | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.wiring"},
     "sio_clients": {"sio_server.protocol", "sio_server.tasks"},

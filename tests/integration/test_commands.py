@@ -114,7 +114,7 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
             for url, said in (
                 ("redis://a:1,b:2", ["several servers are named"]),
                 ("redis://h:6379/0?password=secret&x=1", ["redis://h:6379/0?***", "no option 'x'"]),
-                ("redis+sentinel://h:1/x", ["Redis Sentinel is not supported yet"]),
+                ("redis+sentinel://h:1", ["the name of the service", "redis+sentinel://host:26379"]),
             )
         ),
         (("node",), {"AUTH_MODE": "guest", "METRICS_TOKEN": "short"}, ["METRICS_TOKEN: write at least 16"]),

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import NoPermissionError, ResponseError
@@ -17,7 +17,8 @@ from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.connection import connect_bytes, with_our_connections
+from sio_server.store.connection import connect_bytes
+from sio_server.store.topology import new_pool
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _connect_pool(redis_url: str) -> Redis:
     # Its writes have the same effect once or twice, so a command may be repeated; and connections that were lost
     # while they lay in the pool must not cost a run. A command that finds all of them in use waits: a graph may
     # write many things at once.
-    pool = BlockingConnectionPool.from_url(
+    pool = new_pool(
         redis_url,
         max_connections=64,
         timeout=10.0,
@@ -118,4 +119,4 @@ def _connect_pool(redis_url: str) -> Redis:
         health_check_interval=5,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
     )
-    return with_our_connections(Redis.from_pool(pool))
+    return Redis.from_pool(pool)
