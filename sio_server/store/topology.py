@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 
 from sio_server.redis_url import parse_redis_url
 from sio_server.store.redis_py import our_kind
@@ -43,5 +43,5 @@ def _kind_of(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
 
 
 def _read(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
-    pool = ConnectionPool.from_url(url)
-    return pool.connection_class, dict(pool.connection_kwargs)
+    given: dict[str, Any] = dict(parse_url(url))
+    return given.pop("connection_class", Connection), given

@@ -1,0 +1,162 @@
+"""A primary, its replicas, and the sentinels that watch them, as processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from sio_server.local.errors import ClusterError
+from sio_server.local.processes import Processes
+from sio_server.local.redis import REDIS_ENVIRONMENT, EmbeddedRedis
+
+SERVICE = "roomgraph"
+DOWN_AFTER_MS = 1000  # a server that is silent for so long is taken for dead; Sentinel's own default is 30 s
+FAILOVER_TIMEOUT_MS = 5000  # twice as long until a failover that did not succeed is tried again
+READY_S = 30.0
+LOOK_S = 0.05
+
+
+class ReplicatedRedis:
+    """The first of `ports` begins as the primary, the others as its replicas; a sentinel on each of `sentinel_ports`.
+
+    Processes are named `redis-<port>` and `sentinel-<port>`; each server keeps its data in a folder of its own.
+    """
+
+    def __init__(
+        self,
+        server: EmbeddedRedis,
+        processes: Processes,
+        folder: Path,
+        ports: Sequence[int],
+        sentinel_ports: Sequence[int],
+        options: Sequence[str] = (),
+    ) -> None:
+        """`options`: further ones of the servers' command line."""
+        self.ports = tuple(ports)
+        self.sentinel_ports = tuple(sentinel_ports)
+        self._server = server
+        self._processes = processes
+        self._folder = folder
+        self._options = tuple(options)
+
+    @property
+    def url(self) -> str:
+        """REDIS_URL for nodes."""
+        sentinels = ",".join(f"127.0.0.1:{port}" for port in self.sentinel_ports)
+        return f"redis+sentinel://{sentinels}/{SERVICE}/0"
+
+    async def start(self) -> None:
+        """Start all, and wait until the replicas are in step and the sentinels know them and each other."""
+        primary = await self._known_primary() or self.ports[0]
+        await asyncio.gather(*(self.start_server(port, primary) for port in self.ports))
+        # A sentinel asks a server for its replicas each ten seconds only.
+        await self._until("replicas in step", lambda: self._has_replicas(primary, len(self.ports) - 1))
+        await asyncio.gather(*(self._start_sentinel(port, primary) for port in self.sentinel_ports))
+        await self._until("the replicas and sentinels", self._is_whole)
+
+    async def start_server(self, port: int, primary: int | None = None) -> None:
+        """Start a server; one that was the primary begins again as a replica of `primary`, or of the present one."""
+        folder = self._folder / str(port)
+        folder.mkdir(parents=True, exist_ok=True)
+        command = self._server.command(port, folder)
+        command += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *self._options]
+        primary = primary or await self.primary()
+        if port != primary:
+            command += ["--replicaof", "127.0.0.1", str(primary)]
+        await self._processes.spawn(f"redis-{port}", command, REDIS_ENVIRONMENT)
+        await self._until(f"redis-{port}", lambda: self._answers(port))
+        self._processes.declare_ready(f"redis-{port}")
+
+    async def primary(self) -> int:
+        """The port of the primary, as the sentinels say. Raises ClusterError when none of them answers."""
+        port = await self._known_primary()
+        if port is None:
+            raise ClusterError("no_sentinel", ports=", ".join(map(str, self.sentinel_ports)))
+        return port
+
+    async def ask(self, port: int, *command: str | int) -> Any:
+        """Send a command to a server or sentinel."""
+        client = Redis(port=port, decode_responses=True, socket_timeout=2.0, socket_connect_timeout=1.0)
+        try:
+            return await client.execute_command(*command)
+        finally:
+            await client.aclose()
+
+    async def in_step(self, count: int) -> bool:
+        """Whether the primary has so many replicas that receive what it writes."""
+        return await self._has_replicas(await self.primary(), count)
+
+    async def until_in_step(self, count: int) -> None:
+        """Wait for that."""
+        await self._until(f"{count} replicas", lambda: self.in_step(count))
+
+    async def until_primary_is_not(self, port: int) -> int:
+        """Wait until the sentinels name another primary; returns its port."""
+        await self._until("another primary", lambda: self._is_other(port))
+        return await self.primary()
+
+    async def _has_replicas(self, port: int, count: int) -> bool:
+        with contextlib.suppress(RedisError, OSError):
+            role, _, replicas = await self.ask(port, "ROLE")
+            return role == "master" and len(replicas) >= count
+        return False
+
+    async def _is_other(self, port: int) -> bool:
+        return await self._known_primary() not in (None, port)
+
+    async def _start_sentinel(self, port: int, primary: int) -> None:
+        folder = self._folder / f"sentinel-{port}"
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = [
+            "bind 127.0.0.1",
+            f"port {port}",
+            f"dir {folder}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {len(self.sentinel_ports) // 2 + 1}",
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
+            f"sentinel parallel-syncs {SERVICE} {max(1, len(self.ports) - 1)}",
+        ]
+        config = folder / "sentinel.conf"  # which the sentinel writes itself from then on
+        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        command = [str(self._server.server), str(config), "--sentinel"]
+        await self._processes.spawn(f"sentinel-{port}", command, REDIS_ENVIRONMENT)
+        await self._until(f"sentinel-{port}", lambda: self._answers(port))
+        self._processes.declare_ready(f"sentinel-{port}")
+
+    async def _known_primary(self) -> int | None:
+        for port in self.sentinel_ports:
+            with contextlib.suppress(RedisError, OSError):
+                named = await self.ask(port, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
+                return int(named[1]) if named else None
+        return None
+
+    async def _answers(self, port: int) -> bool:
+        with contextlib.suppress(RedisError, OSError):
+            return bool(await self.ask(port, "PING"))
+        return False
+
+    async def _is_whole(self) -> bool:
+        if not await self.in_step(len(self.ports) - 1):
+            return False
+        for port in self.sentinel_ports:
+            flat = await self.ask(port, "SENTINEL", "MASTER", SERVICE)
+            said = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+            known = int(said["num-slaves"]), int(said["num-other-sentinels"])
+            if known != (len(self.ports) - 1, len(self.sentinel_ports) - 1):
+                return False
+        return True
+
+    async def _until(self, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+        deadline = time.monotonic() + READY_S
+        while not await holds():
+            self._processes.check_started(what)
+            if time.monotonic() > deadline:
+                raise self._processes.not_ready(what)
+            await asyncio.sleep(LOOK_S)
