@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from sio_server.local.errors import ClusterError
@@ -22,6 +21,7 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, Claims, is_free
 from sio_server.local.processes import Processes, UnexpectedEnd
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.local.redis_client import redis_at
 from sio_server.settings import check_redis_url, hide_password
 
 READY_TIMEOUT_S = 60.0
@@ -205,11 +205,8 @@ class LocalCluster:
 
     async def cut_bus(self) -> None:
         """Have Redis close the connections on which nodes listen."""
-        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
-        try:
+        async with redis_at(self.redis_url) as client:
             await client.client_kill_filter(_type="pubsub")
-        finally:
-            await client.aclose()
 
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""
@@ -228,9 +225,8 @@ class LocalCluster:
         self._claims.release()
 
     async def _until_redis_answers(self) -> None:
-        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
+            async with redis_at(self.redis_url) as client, asyncio.timeout(READY_TIMEOUT_S):
                 while True:
                     try:
                         await client.ping()
@@ -240,8 +236,6 @@ class LocalCluster:
                         await asyncio.sleep(0.05)
         except TimeoutError:
             raise ClusterError("no_redis", url=hide_password(self.redis_url)) from None
-        finally:
-            await client.aclose()
 
     async def _until_ready(self, name: str, port: int) -> None:
         try:

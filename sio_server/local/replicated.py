@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from sio_server.local.errors import ClusterError
@@ -24,7 +27,7 @@ LOOK_S = 0.05
 
 
 class ReplicatedRedis:
-    """The first of `ports` begins as the primary, the others as its replicas; a sentinel on each of `sentinel_ports`.
+    """The first of `ports` begins as the primary, the others as its replicas; sentinels are on `sentinel_ports`.
 
     Processes are named `redis-<port>` and `sentinel-<port>`; each server keeps its data in a folder of its own.
     """
@@ -62,7 +65,7 @@ class ReplicatedRedis:
         await self._until("the replicas and sentinels", self._is_whole)
 
     async def start_server(self, port: int, primary: int | None = None) -> None:
-        """Start a server; one that was the primary begins again as a replica of `primary`, or of the present one."""
+        """Start a server; one that is not `primary`, or the present one, begins as its replica."""
         folder = self._folder / str(port)
         folder.mkdir(parents=True, exist_ok=True)
         command = self._server.command(port, folder)
@@ -74,6 +77,10 @@ class ReplicatedRedis:
         await self._until(f"redis-{port}", lambda: self._answers(port))
         self._processes.declare_ready(f"redis-{port}")
 
+    async def signal(self, port: int, number: signal.Signals) -> None:
+        """Send a signal to a server, as `Processes.signal` does."""
+        await self._processes.signal(f"redis-{port}", number)
+
     async def primary(self) -> int:
         """The port of the primary, as the sentinels say. Raises ClusterError when none of them answers."""
         port = await self._known_primary()
@@ -83,7 +90,13 @@ class ReplicatedRedis:
 
     async def ask(self, port: int, *command: str | int) -> Any:
         """Send a command to a server or sentinel."""
-        client = Redis(port=port, decode_responses=True, socket_timeout=2.0, socket_connect_timeout=1.0)
+        client: Any = Redis(
+            port=port,
+            decode_responses=True,
+            socket_timeout=2.0,
+            socket_connect_timeout=1.0,
+            retry=Retry(NoBackoff(), 0),
+        )
         try:
             return await client.execute_command(*command)
         finally:

@@ -70,7 +70,7 @@ class _OurConnection(AbstractConnection):
         if self.locator is not None:
             self._named = await self.locator.primary()
             self.host, self.port = self._named.host, self._named.port
-        await super()._connect()  # type: ignore[no-untyped-call,misc]
+        await super()._connect()  # type: ignore[no-untyped-call,safe-super]
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         await super().on_connect_check_health(check_health)
@@ -82,7 +82,7 @@ class _OurConnection(AbstractConnection):
             _leave((*before, None))
 
     async def _check_role(self) -> None:
-        await self.send_command("ROLE", check_health=False)  # type: ignore[no-untyped-call]
+        await self.send_command("ROLE", check_health=False)
         try:
             role = (await self.read_response())[0]
         except NoPermissionError:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 
 from sio_server.store.redis_py import AT_ONCE, close_now
 from sio_server.tasks import end_tasks
@@ -45,6 +45,7 @@ class Sentinels:
         self._sentinels = sentinels
         self._lock = threading.Lock()
         self._newest: Named | None = None  # the answer that was believed last
+        self._complained: set[tuple[str, int]] = set()  # sentinels of which the log says what is wrong with them
         self._confirmed: tuple[str, int] | None = None  # the server that has said last that it is the primary
 
     async def primary(self) -> Named:
@@ -106,9 +107,8 @@ class Sentinels:
                     await connection.send_command("SENTINEL", what, self.service)
                 named = await connection.read_response()
                 described = await connection.read_response()
-        except ResponseError as exc:
-            # What a person has to change: a wrong password or name of the service.
-            log.warning("a sentinel refused to name the primary of %s: %s", self.service, exc)
+        except (ResponseError, AuthenticationError) as exc:  # a wrong password, or no right to ask
+            self._complain(connection, f"it refused: {exc}")
             return None
         except (RedisError, OSError, TimeoutError) as exc:
             log.info("a sentinel does not answer: %s", exc)
@@ -116,7 +116,18 @@ class Sentinels:
         finally:
             close_now(connection)
         if not named:
-            log.warning("a sentinel knows no service %s", self.service)
+            self._complain(connection, "it knows no such service")
             return None
+        with self._lock:
+            self._complained.discard((connection.host, connection.port))
         fields = dict(zip(described[::2], described[1::2], strict=True))
         return Named(int(fields["config-epoch"]), str(named[0]), int(named[1]))
+
+    def _complain(self, connection: Any, why: str) -> None:
+        """Log what a person has to change, once until the sentinel answers."""
+        server = (connection.host, connection.port)
+        with self._lock:
+            known = server in self._complained
+            self._complained.add(server)
+        if not known:
+            log.warning("the sentinel %s:%s does not name the primary of %s: %s", *server, self.service, why)

@@ -1,0 +1,65 @@
+"""The primary is killed, hangs, or hands over under load: Sentinel names another, and nothing acked is lost."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+import aiohttp
+import pytest
+
+from sio_server.local.replicated import ReplicatedRedis
+from tests.faults.load import loaded
+from tests.faults.sentinels import nodes_on, replicated_redis
+from tests.waiting import poll
+
+pytestmark = pytest.mark.faults
+
+SWITCH_S = 8.0  # Sentinel notices after 1 s, and decides within 3 s on a busy machine
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_primary_that_is_gone_is_replaced_and_nothing_acked_is_lost(tmp_path, how):
+    async with replicated_redis(tmp_path) as redis, nodes_on(redis, tmp_path) as cluster:
+        async with loaded(cluster, 4) as load:
+            load.start()
+            await load.until_acked(50)
+            assert not await no_node_is_connected(redis, await redis.primary())
+            primary = await redis.primary()
+            began = time.monotonic()
+            await redis.signal(primary, how)
+            await redis.until_primary_is_not(primary)
+            await load.until_acked(1 + len(load.devices))
+            took = time.monotonic() - began
+            print(f"after {how.name} sends were acked again in {took:.2f} s")
+            assert took < SWITCH_S
+            await load.until_acked(50)
+            # The old primary comes back as a replica; nobody stays with it, and nothing comes from it.
+            if how is signal.SIGKILL:
+                await redis.start_server(primary)
+            else:
+                await redis.signal(primary, signal.SIGCONT)
+            await load.until_acked(50)
+            await redis.until_in_step(2)
+            await load.until_acked(50)
+            await load.stop()
+            await load.judge()
+            print(f"{load.acked} acked, none lost")
+        await poll(lambda: no_node_is_connected(redis, primary))
+        await all_are_ready(cluster)
+
+
+# What nodes do last on their connections, and neither sentinels nor replication do.
+OF_NODES = {"evalsha", "xreadgroup", "xautoclaim", "ssubscribe", "hgetall", "pexpire"}
+
+
+async def no_node_is_connected(redis: ReplicatedRedis, port: int) -> bool:
+    return OF_NODES.isdisjoint(re.findall(r"\bcmd=(\S+)", await redis.ask(port, "CLIENT", "LIST")))
+
+
+async def all_are_ready(cluster) -> None:
+    async with aiohttp.ClientSession() as http:
+        for node in cluster.urls:
+            async with http.get(f"{node}/ready") as ready:
+                assert ready.status == 200, await ready.text()
