@@ -23,6 +23,7 @@ _PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*"
 _HINTS = {
     "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0, rediss://:password@host:6380/0, or with Sentinel "
     f"{SENTINEL_FORM}, in which characters of the password other than letters and digits are percent-encoded",
+    "DURABLE_REPLICAS": "write how many replicas must have what was acked, from 0 (none is waited for) to 10",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
     "BASE_PATH": "write the path below which this server is reached, beginning with /, such as /chat, or nothing",
@@ -102,6 +103,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
+    durable_replicas: Annotated[int, Field(ge=0, le=10)] = 0
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
     base_path: str = ""
@@ -287,6 +289,14 @@ def redis_url_or_default() -> str:
     except ValueError as exc:
         raise SettingsError(f"REDIS_URL={hide_password(url)}: {exc}. REDIS_URL: {_HINTS['REDIS_URL']}.") from None
     return url
+
+
+def durable_replicas_or_default() -> int:
+    """DURABLE_REPLICAS, for commands that need no other settings. Raises SettingsError."""
+    text = os.environ.get("DURABLE_REPLICAS", "0")
+    if not re.fullmatch(r"10|[0-9]", text):
+        raise SettingsError(f"DURABLE_REPLICAS={text}. DURABLE_REPLICAS: {_HINTS['DURABLE_REPLICAS']}.")
+    return int(text)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -37,11 +37,11 @@ async def redis_at(url: str) -> AsyncIterator[Redis]:
     of_server = _options(at.server)
     del of_server["host"], of_server["port"]
     sentinel = _Sentinel(addresses, sentinel_kwargs={**of_sentinels[0], **_LIMITS}, **of_server, **_LIMITS)
-    client: Redis = sentinel.master_for(at.service)
+    primary: Redis = sentinel.master_for(at.service)
     try:
-        yield client
+        yield primary
     finally:
-        await client.aclose()
+        await primary.aclose()
         for one in sentinel.sentinels:
             await one.aclose()
 

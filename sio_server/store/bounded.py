@@ -16,6 +16,7 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ExecAbortError, NoScriptError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sio_server.store.durable import DurableScripts, is_promise, missing, pack_wait
 from sio_server.store.failures import explain
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, REPEATS, LoadedScript, Pipelined
 from sio_server.store.redis_py import encode
@@ -42,10 +43,15 @@ class BoundedRedis(Redis):
     answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
     demoted = False  # the server has said that it is a replica, and nothing was written since
 
-    def __init__(self, url: str, pool: ConnectionPool, pipelined: Pipelined | None = None) -> None:
+    def __init__(
+        self, url: str, pool: ConnectionPool, pipelined: Pipelined | None = None, replicas: int = 0
+    ) -> None:
+        """`replicas`: how many must have confirmed what a durable script has written before its reply counts."""
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
         self.pipelined = pipelined or Pipelined(url)
+        self._replicas = replicas
+        self._durable = DurableScripts(url, replicas) if replicas else None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         name = args[0]
@@ -71,7 +77,11 @@ class BoundedRedis(Redis):
         """
         call = _pack_call(script, keys, args, first_keys)
         try:
-            if before:
+            if self._durable is not None and script.durable:
+                packed = b"".join([*(pack(tuple(command)) for command in before), call])
+                async with within_limit():
+                    reply = await self._durable.run(packed, len(before) + 1, script)
+            elif before:
                 packed = b"".join([*(pack(tuple(command)) for command in before), call])
                 replies = await self.pipelined.call(packed, len(before) + 1, script)
                 for reply in replies:
@@ -99,15 +109,26 @@ class BoundedRedis(Redis):
         return replies
 
     async def run_together(self, calls: Sequence[BytesCall]) -> list[Any]:
-        """Run scripts in this order, in one write; errors are values. All are repeated if one was not known."""
-        packed = b"".join([_pack_call(*call) for call in calls])
+        """Run scripts in this order, in one write; errors are values. All are repeated if one was not known.
+
+        When one is durable its reply is an error, too, if too few replicas have confirmed it.
+        """
+        packed, count = b"".join([_pack_call(*call) for call in calls]), len(calls)
+        durable = self._replicas > 0 and any(script.durable for script, _, _ in calls)
+        if durable:
+            packed, count = packed + pack_wait(self._replicas), count + 1
         for repeats in range(REPEATS + 1):
-            reply = self.pipelined.call(packed, len(calls))
-            replies: list[Any] = await (reply if len(calls) > 1 else _as_values(reply))
+            reply = self.pipelined.call(packed, count)
+            replies: list[Any] = await (reply if count > 1 else _as_values(reply))
             if repeats == REPEATS or not any(isinstance(one, NoScriptError) for one in replies):
                 break
             for load in {script.load for script, _, _ in calls}:
                 await self.pipelined.call(load)
+        if durable and (lacking := missing(replies.pop(), self._replicas)) is not None:
+            replies = [
+                lacking if script.durable and not isinstance(one, Exception) and is_promise(one) else one
+                for one, (script, _, _) in zip(replies, calls, strict=True)
+            ]
         for one in replies:
             if isinstance(one, ResponseError):
                 self._note_error(one)
@@ -145,6 +166,8 @@ class BoundedRedis(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections; a command that waits gets a ConnectionError."""
         await self.pipelined.aclose()
+        if self._durable is not None:
+            await self._durable.aclose()
         await super().aclose(close_connection_pool)
 
 

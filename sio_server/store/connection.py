@@ -44,10 +44,11 @@ def connect_patient(url: str) -> Redis:
     return Redis.from_pool(pool)
 
 
-def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
+def connect(url: str, *, max_connections: int = 64, replicas: int = 0) -> BoundedRedis:
     """A client with bounded waits, for commands that may be repeated and do not block. Replies are `str`.
 
-    Its commands share one connection; subscriptions have `max_connections` of their own.
+    Its commands share one connection; subscriptions have `max_connections` of their own. With `replicas` so many
+    must have what a durable script has written before its reply counts; these scripts have a second connection.
     """
     pool = new_pool(
         url,
@@ -63,12 +64,15 @@ def connect(url: str, *, max_connections: int = 64) -> BoundedRedis:
             supported_errors=(RedisConnectionError, RedisTimeoutError, ReadOnlyError),
         ),
     )
-    return BoundedRedis(url, pool)
+    return BoundedRedis(url, pool, replicas=replicas)
 
 
-def connect_bytes(url: str) -> BoundedRedis:
-    """A client whose replies are `bytes`, for values of any size (`PipelinedBytes`); commands may be repeated."""
-    return BoundedRedis(url, _spare_pool(url, decode_responses=False), PipelinedBytes(url))
+def connect_bytes(url: str, *, replicas: int = 0) -> BoundedRedis:
+    """A client whose replies are `bytes`, for values of any size (`PipelinedBytes`); commands may be repeated.
+
+    `replicas` as for `connect`, for scripts of `run_together`.
+    """
+    return BoundedRedis(url, _spare_pool(url, decode_responses=False), PipelinedBytes(url), replicas)
 
 
 def connect_reader(url: str, block_s: float) -> BoundedRedis:

@@ -35,12 +35,16 @@ _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 
 
 class LoadedScript:
-    """A script that Redis has to know before it is called by its hash."""
+    """A script that Redis has to know before it is called by its hash.
 
-    __slots__ = ("load", "loads", "sha", "source")
+    `durable`: its reply is a promise, for which replicas are waited for when DURABLE_REPLICAS says so.
+    """
 
-    def __init__(self, source: str) -> None:
+    __slots__ = ("durable", "load", "loads", "sha", "source")
+
+    def __init__(self, source: str, *, durable: bool = False) -> None:
         self.source = source
+        self.durable = durable
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         self.load = pack(("SCRIPT", "LOAD", source))
         self.loads = 0  # so often it was loaded

@@ -36,8 +36,9 @@ class CheckpointStore:
     and Search of Redis 8. State comes back from both exactly (docs/decisions/0020-exact-state.md).
     """
 
-    def __init__(self, redis_url: str, kind: Literal["plain", "redis"]) -> None:
-        self._redis = connect_bytes(redis_url) if kind == "plain" else _connect_pool(redis_url)
+    def __init__(self, redis_url: str, kind: Literal["plain", "redis"], replicas: int = 0) -> None:
+        """`replicas`: see `connect_bytes`."""
+        self._redis = connect_bytes(redis_url, replicas=replicas) if kind == "plain" else _connect_pool(redis_url)
         self._kind = kind
         self.saver: Saver = MarkedPlainSaver(self._redis)
 
