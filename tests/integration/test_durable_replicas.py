@@ -16,7 +16,7 @@ from sio_server.conversation.members import Members
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
-from sio_server.store.bounded import BoundedRedis
+from sio_server.store.bounded import BoundedRedis, BytesCall
 from sio_server.store.connection import connect, connect_bytes
 from sio_server.store.durable import TooFewReplicas
 from sio_server.store.pipelined import LoadedScript
@@ -147,7 +147,7 @@ async def test_the_end_of_a_run_behind_its_last_checkpoint_waits_too(pair):
     durable = LoadedScript("return redis.call('INCR', KEYS[1])", durable=True)
     other = LoadedScript("return redis.call('GET', KEYS[1])")
     client = connect_bytes(pair.url, replicas=1)
-    calls = [(other, ["n"], []), (durable, ["n"], [])]
+    calls: list[BytesCall] = [(other, ["n"], []), (durable, ["n"], [])]
     assert await client.run_together(calls) == [None, 1]
     pair.cut()
     read, ended = await client.run_together(calls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sio_server.store.sentinel import Named, Sentinels
@@ -14,7 +15,7 @@ class Scripted(Sentinels):
     """Three sentinels that answer as they are told, in this order; None: not at all."""
 
     def __init__(self) -> None:
-        super().__init__("main", [(None, {"number": number}) for number in range(3)])  # type: ignore[list-item]
+        super().__init__("main", [(Connection, {"number": number}) for number in range(3)])
         self.answers: list[Named | None] = []
 
     async def _ask(self, kind, given):

@@ -206,6 +206,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("INVITATIONS_KEPT", "0", "from 1 to 3650"),
         ("ABANDONED_KEPT", "-1", "0 (for ever)"),
         ("GUESTS_KEPT", "4000", "0 (for ever)"),
+        ("DURABLE_REPLICAS", "-1", "from 0 (none is waited for) to 10"),
         ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
         ("REDIS_URL", "http://localhost", "rediss://"),
         ("REDIS_URL", "redis://a:1,b:2", "several servers are named: for Redis Sentinel write redis+sentinel://"),
