@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -46,6 +46,10 @@ def up_command(
     lang: Lang = None,
     graph: GraphOption = None,
     langgraph_json: LanggraphJson = None,
+    redis: Annotated[
+        Literal["single", "sentinel"],
+        typer.Option(help="The Redis to start: one, or a primary with two replicas and three sentinels."),
+    ] = "single",
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data of earlier runs.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for data and logs (default: .data/PORT).")] = None,
 ) -> None:
@@ -66,6 +70,10 @@ def up_command(
         redis_url = redis_url_or_default() if "REDIS_URL" in os.environ else None
     except SettingsError as exc:
         fail(str(exc), MISTAKE)
+    if redis != "single" and redis_url is not None:
+        fail(f"--redis {redis} starts a Redis of its own: unset REDIS_URL", MISTAKE)
+    if redis != "single" and tour and needs_proxies_or_fail(scenes, nodes):
+        fail(f"--redis {redis}: these scenes break the network to a single Redis; leave --redis out", MISTAKE)
     cluster = LocalCluster(
         port,
         nodes,
@@ -73,6 +81,7 @@ def up_command(
         redis_url=redis_url,
         settings=_graph_settings(graph, langgraph_json),
         proxied=tour and needs_proxies_or_fail(scenes, nodes),
+        topology=redis,
     )
     if tour:
         prepare_cluster(cluster, scenes)

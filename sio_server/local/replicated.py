@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +18,7 @@ from redis.exceptions import RedisError
 
 from sio_server.local.errors import ClusterError
 from sio_server.local.processes import Processes
-from sio_server.local.redis import REDIS_ENVIRONMENT, EmbeddedRedis
+from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 
 SERVICE = "roomgraph"
 DOWN_AFTER_MS = 1000  # a server that is silent for so long is taken for dead; Sentinel's own default is 30 s
@@ -29,25 +30,20 @@ LOOK_S = 0.05
 class ReplicatedRedis:
     """The first of `ports` begins as the primary, the others as its replicas; sentinels are on `sentinel_ports`.
 
-    Processes are named `redis-<port>` and `sentinel-<port>`; each server keeps its data in a folder of its own.
+    All run the bundled server. Processes are named `redis-<port>` and `sentinel-<port>`; each has its own folder.
     """
 
     def __init__(
         self,
-        server: EmbeddedRedis,
         processes: Processes,
         folder: Path,
         ports: Sequence[int],
         sentinel_ports: Sequence[int],
-        options: Sequence[str] = (),
     ) -> None:
-        """`options`: further ones of the servers' command line."""
         self.ports = tuple(ports)
         self.sentinel_ports = tuple(sentinel_ports)
-        self._server = server
         self._processes = processes
         self._folder = folder
-        self._options = tuple(options)
 
     @property
     def url(self) -> str:
@@ -56,20 +52,28 @@ class ReplicatedRedis:
         return f"redis+sentinel://{sentinels}/{SERVICE}/0"
 
     async def start(self) -> None:
-        """Start all, and wait until the replicas are in step and the sentinels know them and each other."""
-        primary = await self._known_primary() or self.ports[0]
+        """Start what does not run; the first time wait until replicas are in step and sentinels know all."""
+        if any(self._runs(f"sentinel-{port}") for port in self.sentinel_ports):
+            await asyncio.gather(
+                *(self.start_server(port) for port in self.ports if not self._runs(f"redis-{port}"))
+            )
+            return
+        primary = self._recorded_primary() or self.ports[0]
         await asyncio.gather(*(self.start_server(port, primary) for port in self.ports))
         # A sentinel asks a server for its replicas each ten seconds only.
         await self._until("replicas in step", lambda: self._has_replicas(primary, len(self.ports) - 1))
-        await asyncio.gather(*(self._start_sentinel(port, primary) for port in self.sentinel_ports))
+        await asyncio.gather(*(self.start_sentinel(port, primary) for port in self.sentinel_ports))
         await self._until("the replicas and sentinels", self._is_whole)
+
+    def _runs(self, name: str) -> bool:
+        return self._processes.is_running(name)
 
     async def start_server(self, port: int, primary: int | None = None) -> None:
         """Start a server; one that is not `primary`, or the present one, begins as its replica."""
         folder = self._folder / str(port)
         folder.mkdir(parents=True, exist_ok=True)
-        command = self._server.command(port, folder)
-        command += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", *self._options]
+        command = find_embedded_redis().command(port, folder)
+        command += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
         primary = primary or await self.primary()
         if port != primary:
             command += ["--replicaof", "127.0.0.1", str(primary)]
@@ -124,24 +128,43 @@ class ReplicatedRedis:
     async def _is_other(self, port: int) -> bool:
         return await self._known_primary() not in (None, port)
 
-    async def _start_sentinel(self, port: int, primary: int) -> None:
+    async def start_sentinel(self, port: int, primary: int | None = None) -> None:
+        """Start a sentinel; one that has run here before knows what it knew, another watches `primary`."""
         folder = self._folder / f"sentinel-{port}"
         folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "sentinel.conf"  # which the sentinel writes itself from then on
+        if not config.exists():
+            config.write_text(
+                self._sentinel_config(port, primary or await self.primary(), folder), encoding="utf-8"
+            )
+        command = [str(find_embedded_redis().server), str(config), "--sentinel"]
+        await self._processes.spawn(f"sentinel-{port}", command, REDIS_ENVIRONMENT)
+        await self._until(f"sentinel-{port}", lambda: self._answers(port))
+        self._processes.declare_ready(f"sentinel-{port}")
+
+    def _sentinel_config(self, port: int, primary: int, folder: Path) -> str:
         lines = [
             "bind 127.0.0.1",
             f"port {port}",
-            f"dir {folder}",
+            f"dir {folder.resolve()}",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {len(self.sentinel_ports) // 2 + 1}",
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
             f"sentinel parallel-syncs {SERVICE} {max(1, len(self.ports) - 1)}",
         ]
-        config = folder / "sentinel.conf"  # which the sentinel writes itself from then on
-        config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = [str(self._server.server), str(config), "--sentinel"]
-        await self._processes.spawn(f"sentinel-{port}", command, REDIS_ENVIRONMENT)
-        await self._until(f"sentinel-{port}", lambda: self._answers(port))
-        self._processes.declare_ready(f"sentinel-{port}")
+        return "\n".join(lines) + "\n"
+
+    def _recorded_primary(self) -> int | None:
+        """The primary of an earlier run in this folder, as the sentinels have written it down."""
+        recorded: dict[int, int] = {}
+        for port in self.sentinel_ports:
+            config = self._folder / f"sentinel-{port}" / "sentinel.conf"
+            text = config.read_text(encoding="utf-8") if config.exists() else ""
+            primary = re.search(rf"^sentinel monitor {SERVICE} \S+ (\d+)", text, re.MULTILINE)
+            epoch = re.search(rf"^sentinel config-epoch {SERVICE} (\d+)", text, re.MULTILINE)
+            if primary:
+                recorded[int(epoch[1]) if epoch else 0] = int(primary[1])
+        return recorded[max(recorded)] if recorded else None
 
     async def _known_primary(self) -> int | None:
         for port in self.sentinel_ports:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Any
 
@@ -11,6 +12,8 @@ from redis.exceptions import NoScriptError, ResponseError
 from sio_server.store.pipelined import REPEATS, LoadedScript, Pipelined
 from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
+
+log = logging.getLogger(__name__)
 
 WAIT_MS = 600  # for the replicas; less than the time after which a silent Redis is left
 AT_ONCE = 200  # scripts that share one WAIT
@@ -70,6 +73,7 @@ class DurableScripts:
         self._wait = pack_wait(replicas)
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._is_lacking = False
 
     async def run(self, packed: bytes, count: int, script: LoadedScript) -> Any:
         """The reply of a script, which is the last of `count` commands. Raises its error, or TooFewReplicas."""
@@ -99,7 +103,17 @@ class DurableScripts:
                 if not isinstance(exc, Exception):
                     raise
                 continue
-            _tell(group, replies, missing(replies[-1], self._replicas))
+            lacking = missing(replies[-1], self._replicas)
+            self._note(lacking)
+            _tell(group, replies, lacking)
+
+    def _note(self, lacking: ResponseError | None) -> None:
+        """Logged once, however long it lasts."""
+        if lacking is not None and not self._is_lacking:
+            log.warning("requests are refused, DURABLE_REPLICAS=%d: %s", self._replicas, lacking)
+        elif lacking is None and self._is_lacking:
+            log.warning("enough replicas are in step again")
+        self._is_lacking = lacking is not None
 
     async def _send(self, group: list[_Waiting]) -> list[Any]:
         packed = b"".join([*(one.packed for one in group), self._wait])

@@ -9,7 +9,6 @@ from pathlib import Path
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.ports import is_free
 from sio_server.local.processes import Processes
-from sio_server.local.redis import EmbeddedRedis, find_embedded_redis
 from sio_server.local.replicated import ReplicatedRedis
 from tests.conftest import NODE_SETTINGS, free_ports
 
@@ -21,8 +20,7 @@ async def replicated_redis(folder: Path, replicas: int = 2, sentinels: int = 3) 
     ports = range(first, first + 1 + replicas + sentinels)
     assert all(is_free(port) for port in ports)
     processes = Processes(folder / "redis")
-    server = EmbeddedRedis(find_embedded_redis().server, ())
-    redis = ReplicatedRedis(server, processes, folder / "redis", ports[: 1 + replicas], ports[1 + replicas :])
+    redis = ReplicatedRedis(processes, folder / "redis", ports[: 1 + replicas], ports[1 + replicas :])
     try:
         await redis.start()
         yield redis
