@@ -9,7 +9,10 @@ import time
 import aiohttp
 import pytest
 
+from sio_clients import ChatClient, guest_token
+from sio_server.local.cluster import LocalCluster
 from sio_server.local.replicated import SERVICE, ReplicatedRedis
+from tests.conftest import NODE_SETTINGS, free_ports
 from tests.faults.load import loaded
 from tests.faults.sentinels import nodes_on, replicated_redis
 from tests.waiting import poll
@@ -86,3 +89,33 @@ async def test_a_planned_failover_loses_nothing_acked_when_all_replicas_are_wait
         print(f"{load.acked} acked, none lost")
         await poll(lambda: no_node_is_connected(redis, primary))
         await all_are_ready(cluster)
+
+
+async def test_a_local_cluster_with_sentinels_continues_where_it_was_stopped_also_after_a_failover(tmp_path):
+    first = free_ports(1)
+
+    def cluster() -> LocalCluster:
+        return LocalCluster(first, 1, tmp_path, settings=NODE_SETTINGS, topology="sentinel")
+
+    running = cluster()
+    try:
+        await running.start()
+        assert running.replicated is not None
+        _, token = await guest_token(running.urls[0], "Ann")
+        async with ChatClient(running.urls, token) as ann:
+            conversation = await ann.create(agent="off")
+            primary = await running.replicated.primary()
+            await running.signal_redis(signal.SIGKILL)
+            promoted = await running.replicated.until_primary_is_not(primary)
+            seq = (await conversation.send("after the failover")).seq
+            await running.start_redis()
+            await running.replicated.until_in_step(2)
+        await running.stop()
+        running = cluster()
+        await running.start()
+        assert running.replicated is not None
+        assert await running.replicated.primary() == promoted
+        async with ChatClient(running.urls, token) as ann:
+            assert (await ann.join(conversation.id)).position.seq >= seq
+    finally:
+        await running.stop()
