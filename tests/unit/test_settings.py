@@ -57,6 +57,7 @@ def test_tokens_are_the_default_and_need_a_secret(env: pytest.MonkeyPatch) -> No
 def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPatch) -> None:
     for name, value in {
         "REDIS_URL": "unix:///run/redis.sock",
+        "DURABLE_REPLICAS": "2",
         "HOST": "::1",
         "PORT": "65535",
         "NODE_NAME": "web-1",
@@ -113,6 +114,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         env.setenv(name, value)
     assert load_settings().model_dump() == {
         "redis_url": "unix:///run/redis.sock",
+        "durable_replicas": 2,
         "host": "::1",
         "port": 65535,
         "node_name": "web-1",
