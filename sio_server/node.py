@@ -26,6 +26,7 @@ from sio_server.protocol.events import ServerEvent, SessionEnd
 from sio_server.settings import Settings, SettingsError, hide_password
 from sio_server.store.connection import redis_errors
 from sio_server.store.failures import explain
+from sio_server.store.format import WrongFormat, check_format
 from sio_server.store.keys import GUEST_SECRET
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
@@ -61,6 +62,7 @@ class Node:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
         settings, core = self._settings, self._core
         await self._wait_for_redis(self._read_time)
+        await self._wait_for_redis(self._check_format)
         secret = await self._wait_for_redis(self._read_secret)
         records = Records(core, secret)
         self._dialog = Dialog(core)
@@ -191,6 +193,12 @@ class Node:
             return self._settings.auth_secret
         await self._core.redis.set(GUEST_SECRET, secrets.token_hex(32), nx=True)
         return str(await self._core.redis.get(GUEST_SECRET))
+
+    async def _check_format(self) -> None:
+        try:
+            await check_format(self._core.redis)
+        except WrongFormat as exc:
+            raise SettingsError(f"REDIS_URL={hide_password(self._settings.redis_url)}: {exc}") from None
 
     async def _wait_for_redis(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask Redis for REDIS_WAIT_S at most, until it answers. Raises SettingsError if waiting is in vain."""

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.store.connection import redis_errors
-from sio_server.store.keys import NODES, PARTITIONS, heartbeat_channel, node, node_sessions, stats
+from sio_server.store.keys import NODES, heartbeat_channel, node, node_sessions, stats
+from sio_server.store.partitions import PARTITIONS
 
 
 async def read_status(redis: Redis) -> dict[str, Any]:
