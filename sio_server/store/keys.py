@@ -1,7 +1,7 @@
 """Every Redis key and lifetime, in one place.
 
-Keys of one conversation carry the hash tag of its partition, such as `{rg:8z}` (`partitions.py`), so that one script's
-keys share a slot of a Redis Cluster. Keys of one user carry the user's own tag.
+Keys of one conversation carry the hash tag of its partition, such as `{rg:8z}` (`partitions.py`), so that one
+script's keys share a slot of a Redis Cluster. Keys of one user carry the user's own tag.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The partitions of conversations: which tag each has in keys, so that they spread evenly over a Redis Cluster.
 
 The slot of partition i lies in the middle half of the i-th of 96 equal parts of the 16384 slots: with slots in
-equal ranges 2, 3, 4, 6, 8, 12, 16, 24 and 32 primaries have exactly as many partitions each. Neither the number nor a
-tag can be changed while there is data: `store/format.py` sees to that.
+equal ranges 2, 3, 4, 6, 8, 12, 16, 24 and 32 primaries have exactly as many partitions each. Neither the number
+nor a tag can be changed while there is data: `store/format.py` sees to that.
 """
 
 from __future__ import annotations

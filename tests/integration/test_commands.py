@@ -128,6 +128,8 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
         (("tour", "--scene", "nonsense"), {}, ["load, node-failure, latency, chaos"]),
         (("tour", "--scene", "chaos", "--url", "http://127.0.0.1:1"), {}, ["starts its own", "leave --url out"]),
         (("up", "--tour", "--scene", "latency"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
+        (("up", "--redis", "sentinel"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
+        (("up", "--redis", "sentinel", "--tour", "--scene", "latency"), {}, ["leave --redis out"]),
         (("up", "--tour", "--scene", "node-failure", "--nodes", "1"), {}, ["two at least", "--nodes 3"]),
         (("tour", "--lang", "fr"), {}, ["write en or zh"]),
         (("tour", "--url", "http://127.0.0.1:1"), {}, ["127.0.0.1:1"]),

@@ -64,6 +64,8 @@ async def test_every_kind_of_client_reaches_the_primary_with_its_user_and_databa
         async with redis_at(url) as elsewhere:
             assert await elsewhere.dbsize() == len(clients)
         assert (await primary.info("keyspace"))["db3"]["keys"] == len(clients)
+        # A user who may not ask for the role.
+        await primary.execute_command("ACL", "SETUSER", "node", "-role")
         said = asyncio.get_running_loop().create_future()
         wire = await Wire.open(url, said.set_result, said.set_result)
         wire.send(["ACL", "WHOAMI"])
