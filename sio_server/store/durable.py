@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from sio_server.store.pipelined import REPEATS, LoadedScript, Pipelined
@@ -85,8 +86,12 @@ class DurableScripts:
 
     async def aclose(self) -> None:
         """Close the connection; a script that waits gets a ConnectionError."""
-        await self._pipelined.aclose()
+        waiting, self._waiting = self._waiting, deque()
         await end_tasks([self._task])
+        for one in waiting:
+            if not one.future.done():
+                one.future.set_exception(_closed())
+        await self._pipelined.aclose()
 
     async def _work(self) -> None:
         while self._waiting:
@@ -99,7 +104,7 @@ class DurableScripts:
             except BaseException as exc:
                 for one in group:
                     if not one.future.done():
-                        one.future.set_exception(_as_error(exc))
+                        one.future.set_exception(exc if isinstance(exc, Exception) else _closed())
                 if not isinstance(exc, Exception):
                     raise
                 continue
@@ -143,6 +148,5 @@ def _tell(group: list[_Waiting], replies: list[Any], lacking: ResponseError | No
             one.future.set_result(mine[-1])
 
 
-def _as_error(exc: BaseException) -> BaseException:
-    # The task was ended, and not the callers.
-    return ConnectionError("the connection was closed here") if isinstance(exc, asyncio.CancelledError) else exc
+def _closed() -> RedisConnectionError:
+    return RedisConnectionError("the connection was closed here")

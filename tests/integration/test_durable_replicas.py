@@ -23,7 +23,7 @@ from sio_server.store.pipelined import LoadedScript
 from sio_server.store.script_files import load_script
 from sio_server.store.scripts import Scripts
 from tests.integration.test_redis_connection import is_in_step, port_of, redis_pair
-from tests.waiting import poll
+from tests.waiting import poll, within
 
 ANN = Author("ann", "Ann", "d-ann")
 ANSWERED_S = 2.0
@@ -187,3 +187,15 @@ async def test_scripts_wait_for_nobody_unless_it_is_said(pair):
 )
 def test_the_scripts_whose_reply_is_a_promise_are_known(name, durable):
     assert load_script(name).durable is durable
+
+
+async def test_scripts_that_wait_when_the_client_is_closed_are_told_so(pair):
+    pair.cut()
+    waiting = [asyncio.ensure_future(send(pair.log, f"m{number}")) for number in range(2)]
+    await poll(lambda: is_waiting(pair))
+    waiting.append(asyncio.ensure_future(send(pair.log, "behind them")))
+    await asyncio.sleep(0)
+    await pair.client.aclose()
+    async with within(0.5, "the ends of all"):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [Unavailable] * 3
