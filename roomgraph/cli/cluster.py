@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +19,11 @@ from roomgraph.cli.options import (
     LanggraphJson,
     Scene,
     Seed,
+    Topology,
     language_or_fail,
     needs_proxies_or_fail,
     scenes_or_fail,
+    topology_for,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def up_command(
     graph: GraphOption = None,
     langgraph_json: LanggraphJson = None,
     redis: Annotated[
-        Literal["single", "sentinel"],
+        Topology,
         typer.Option(help="The Redis to start: one, or a primary with two replicas and three sentinels."),
     ] = "single",
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data of earlier runs.")] = False,
@@ -72,8 +74,6 @@ def up_command(
         fail(str(exc), MISTAKE)
     if redis != "single" and redis_url is not None:
         fail(f"--redis {redis} starts a Redis of its own: unset REDIS_URL", MISTAKE)
-    if redis != "single" and tour and needs_proxies_or_fail(scenes, nodes):
-        fail(f"--redis {redis}: these scenes break the network to a single Redis; leave --redis out", MISTAKE)
     cluster = LocalCluster(
         port,
         nodes,
@@ -81,7 +81,7 @@ def up_command(
         redis_url=redis_url,
         settings=_graph_settings(graph, langgraph_json),
         proxied=tour and needs_proxies_or_fail(scenes, nodes),
-        topology=redis,
+        topology=topology_for(scenes, redis) if tour else redis,
     )
     if tour:
         prepare_cluster(cluster, scenes)

@@ -88,6 +88,18 @@ async def test_the_scene_with_a_slow_network_and_a_node_that_is_cut_off_holds(tm
     assert "网络已恢复" in told
 
 
+async def test_the_scene_in_which_redis_fails_over_holds(tmp_path):
+    status, told, facts = await play(tmp_path, "redis-failover", "--lang", "en")
+    assert status == 0, told
+    assert_nothing_is_lost(facts)
+    assert facts["faults"] == {"redis_kill": 1, "redis_pause": 1}
+    killed, paused = facts["steps"]
+    assert killed["from"] != killed["to"] == paused["from"] != paused["to"]
+    assert 0 < facts["recovery_s"] == max(killed["back_s"], paused["back_s"]) <= 12
+    assert facts["runs"] == 6
+    assert "took its place" in told
+
+
 async def test_chaos_holds_and_its_seed_repeats_it(tmp_path):
     status, told, facts = await play(tmp_path, "chaos", "--seed", "7", "--duration", "12", "--lang", "en")
     assert status == 0, told
