@@ -28,6 +28,7 @@ from sio_server.store.connection import redis_errors
 from sio_server.store.failures import explain
 from sio_server.store.format import WrongFormat, check_format
 from sio_server.store.keys import GUEST_SECRET
+from sio_server.store.topology import primary_watch
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.feed import TraceFeed
@@ -124,6 +125,8 @@ class Node:
 
     def _start_background_work(self) -> None:
         supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence
+        if (watch := primary_watch(self._settings.redis_url)) is not None:
+            supervisor.start("primary", watch)
         supervisor.start(
             "bus", lambda: presence.bus.listen(sockets.dispatch.on_bus_message, sockets.on_resubscribed)
         )

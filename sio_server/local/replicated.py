@@ -7,7 +7,8 @@ import contextlib
 import re
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ READY_S = 30.0
 LOOK_S = 0.05
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a server or sentinel runs: its address, and the command that enters its network, if it has its own."""
+
+    host: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+
+
 class ReplicatedRedis:
     """The first of `ports` begins as the primary, the others as its replicas; sentinels are on `sentinel_ports`.
 
@@ -39,16 +48,19 @@ class ReplicatedRedis:
         folder: Path,
         ports: Sequence[int],
         sentinel_ports: Sequence[int],
+        places: Mapping[int, Place] | None = None,
     ) -> None:
+        """`places`: by port, where something runs that is not on loopback."""
         self.ports = tuple(ports)
         self.sentinel_ports = tuple(sentinel_ports)
+        self._places = places or {}
         self._processes = processes
         self._folder = folder
 
     @property
     def url(self) -> str:
         """REDIS_URL for nodes."""
-        sentinels = ",".join(f"127.0.0.1:{port}" for port in self.sentinel_ports)
+        sentinels = ",".join(f"{self._place(port).host}:{port}" for port in self.sentinel_ports)
         return f"redis+sentinel://{sentinels}/{SERVICE}/0"
 
     async def start(self) -> None:
@@ -65,6 +77,9 @@ class ReplicatedRedis:
         await asyncio.gather(*(self.start_sentinel(port, primary) for port in self.sentinel_ports))
         await self._until("the replicas and sentinels", self._is_whole)
 
+    def _place(self, port: int) -> Place:
+        return self._places.get(port, Place())
+
     def _runs(self, name: str) -> bool:
         return self._processes.is_running(name)
 
@@ -72,11 +87,14 @@ class ReplicatedRedis:
         """Start a server; one that is not `primary`, or the present one, begins as its replica."""
         folder = self._folder / str(port)
         folder.mkdir(parents=True, exist_ok=True)
-        command = find_embedded_redis().command(port, folder)
+        place = self._place(port)
+        command = [*place.enter, *find_embedded_redis().command(port, folder)]
         command += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
+        if place.host != "127.0.0.1":
+            command += ["--bind", place.host, "--protected-mode", "no"]
         primary = primary or await self.primary()
         if port != primary:
-            command += ["--replicaof", "127.0.0.1", str(primary)]
+            command += ["--replicaof", self._place(primary).host, str(primary)]
         await self._processes.spawn(f"redis-{port}", command, REDIS_ENVIRONMENT)
         await self._until(f"redis-{port}", lambda: self._answers(port))
         self._processes.declare_ready(f"redis-{port}")
@@ -95,6 +113,7 @@ class ReplicatedRedis:
     async def ask(self, port: int, *command: str | int) -> Any:
         """Send a command to a server or sentinel."""
         client: Any = Redis(
+            host=self._place(port).host,
             port=port,
             decode_responses=True,
             socket_timeout=2.0,
@@ -137,17 +156,19 @@ class ReplicatedRedis:
             config.write_text(
                 self._sentinel_config(port, primary or await self.primary(), folder), encoding="utf-8"
             )
-        command = [str(find_embedded_redis().server), str(config), "--sentinel"]
+        command = [*self._place(port).enter, str(find_embedded_redis().server), str(config), "--sentinel"]
         await self._processes.spawn(f"sentinel-{port}", command, REDIS_ENVIRONMENT)
         await self._until(f"sentinel-{port}", lambda: self._answers(port))
         self._processes.declare_ready(f"sentinel-{port}")
 
     def _sentinel_config(self, port: int, primary: int, folder: Path) -> str:
+        watched = f"{self._place(primary).host} {primary}"
         lines = [
-            "bind 127.0.0.1",
+            f"bind {self._place(port).host}",
+            "protected-mode no",
             f"port {port}",
             f"dir {folder.resolve()}",
-            f"sentinel monitor {SERVICE} 127.0.0.1 {primary} {len(self.sentinel_ports) // 2 + 1}",
+            f"sentinel monitor {SERVICE} {watched} {len(self.sentinel_ports) // 2 + 1}",
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {SERVICE} {FAILOVER_TIMEOUT_MS}",
             f"sentinel parallel-syncs {SERVICE} {max(1, len(self.ports) - 1)}",

@@ -79,7 +79,7 @@ class _OurConnection(AbstractConnection):
         await self._check_role()
         if (before := self.locator.confirm(self._named)) is not None:
             log.warning("the primary is %s:%d now, no longer %s:%d", self.host, self.port, *before)
-            _leave((*before, None))
+            leave_server(*before)
 
     async def _check_role(self) -> None:
         await self.send_command("ROLE", check_health=False)
@@ -175,6 +175,11 @@ def leave_server_of(connection: AbstractConnection) -> None:
     left = _leave(_server_of(connection))
     if left:
         log.warning("the Redis that was the primary is a replica now: %d connections leave it", left)
+
+
+def leave_server(host: str, port: int) -> None:
+    """Close all connections of this process to the server at this address."""
+    _leave((host, port, None))
 
 
 def _leave(server: _Server) -> int:

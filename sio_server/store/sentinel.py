@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
@@ -14,12 +15,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sio_server.store.redis_py import AT_ONCE, close_now
+from sio_server.store.redis_py import AT_ONCE, close_now, leave_server
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 ASK_S = 0.5  # for one sentinel: to connect, and to answer
+WATCH_S = 1.0  # between two questions of `watch`
 
 _How = tuple[type[AbstractConnection], dict[str, Any]]
 
@@ -48,15 +50,39 @@ class Sentinels:
         self._complained: set[tuple[str, int]] = set()  # sentinels of which the log says what is wrong with them
         self._confirmed: tuple[str, int] | None = None  # the server that has said last that it is the primary
 
-    async def primary(self) -> Named:
-        """The primary, asked now. Raises ConnectionError of redis-py when no sentinel can name one."""
+    async def watch(self) -> None:
+        """Leave a primary that was replaced and does not know it, until cancelled.
+
+        One that was cut off from the others, and not from this process, accepts writes until Sentinel reaches it.
+        """
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(RedisConnectionError):
+                await self.check_primary()
+
+    async def check_primary(self) -> None:
+        """Ask all sentinels, and leave the primary of before if the newest answer names another."""
+        named = await self.primary(wait_for_all=True)
+        with self._lock:
+            confirmed = self._confirmed
+            if confirmed is None or confirmed == (named.host, named.port):
+                return
+            self._confirmed = None  # it is left once
+        log.warning("Sentinel has replaced the primary %s:%d: its connections are closed", *confirmed)
+        leave_server(*confirmed)
+
+    async def primary(self, *, wait_for_all: bool = False) -> Named:
+        """The primary, asked now. Raises ConnectionError of redis-py when no sentinel can name one.
+
+        The first answer that may be believed counts, or with `wait_for_all` the newest.
+        """
         answers: list[Named] = []
         asking = [asyncio.create_task(self._ask(*how)) for how in self._sentinels]
         try:
             for one in asyncio.as_completed(asking):
                 if (answer := await one) is not None:
                     answers.append(answer)
-                    if (believed := self._believe(answers, answered=False)) is not None:
+                    if not wait_for_all and (believed := self._believe(answers, answered=False)) is not None:
                         return believed
         finally:
             await end_tasks(asking)

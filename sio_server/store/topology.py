@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +28,12 @@ def new_pool(
     return BlockingConnectionPool(
         max_connections=max_connections, timeout=timeout, connection_class=kind, **{**given, **options}
     )
+
+
+def primary_watch(url: str) -> Callable[[], Awaitable[None]] | None:
+    """What has to run in a process that stays connected, if anything: see `Sentinels.watch`."""
+    locator = getattr(_kind_of(url)[0], "locator", None)
+    return locator.watch if isinstance(locator, Sentinels) else None
 
 
 @lru_cache(maxsize=64)  # all connections of a process to one primary must know of each other

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import signal
 import time
@@ -14,11 +16,13 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.local.replicated import SERVICE, ReplicatedRedis
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.faults.load import loaded
-from tests.faults.sentinels import nodes_on, replicated_redis
+from tests.faults.sentinels import cable, nodes_on, replicated_redis
 from tests.waiting import poll
 
 pytestmark = pytest.mark.faults
 
+CUT_S = 8.0
+DURABLE = os.environ.get("DURABLE", "1")  # with 0 it fails, and shows how much is lost
 SWITCH_S = 8.0  # Sentinel notices after 1 s, and decides within 3 s on a busy machine
 
 
@@ -66,6 +70,28 @@ async def all_are_ready(cluster) -> None:
         for node in cluster.urls:
             async with http.get(f"{node}/ready") as ready:
                 assert ready.status == 200, await ready.text()
+
+
+async def test_a_primary_that_is_cut_off_with_its_nodes_acks_nothing_that_is_lost(tmp_path):
+    with cable() as wire:
+        async with (
+            replicated_redis(tmp_path, far=wire.far) as redis,
+            nodes_on(redis, tmp_path, DURABLE_REPLICAS=DURABLE) as cluster,
+            loaded(cluster, 4) as load,
+        ):
+            load.start()
+            await load.until_acked(50)
+            primary = await redis.primary()
+            before = load.acked
+            wire.cut()
+            await asyncio.sleep(CUT_S)  # the replicas' side has another primary after 2 to 4 s
+            print(f"acked while cut off: {load.acked - before}")
+            wire.mend()
+            await redis.until_primary_is_not(primary)
+            await load.until_acked(50, 40)
+            await load.stop()
+            await load.judge(20)
+            print(f"{load.acked} acked, none lost")
 
 
 async def test_a_planned_failover_loses_nothing_acked_when_all_replicas_are_waited_for(tmp_path):

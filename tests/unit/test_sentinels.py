@@ -68,3 +68,20 @@ async def test_a_server_that_was_named_before_a_failover_is_not_confirmed_after_
         sentinels.confirm(old)
     assert sentinels.confirm(new) == ("10.0.0.1", 6379), "its connections are left"
     assert sentinels.confirm(new) is None
+
+
+async def test_when_all_are_asked_the_newest_answer_counts_and_the_primary_before_is_left(monkeypatch) -> None:
+    left: list[tuple[str, int]] = []
+    monkeypatch.setattr("sio_server.store.sentinel.leave_server", lambda *server: left.append(server))
+    sentinels = Scripted()
+    sentinels.answers = [OLD, OLD, OLD]
+    sentinels.confirm(await sentinels.primary())
+    await sentinels.check_primary()
+    assert left == []
+    sentinels.answers = [OLD, OLD, NEW]
+    assert await sentinels.primary() == OLD, "the first answer is as new as what is known"
+    await sentinels.check_primary()
+    await sentinels.check_primary()
+    assert left == [("10.0.0.1", 6379)], "once"
+    with pytest.raises(RedisConnectionError, match="the primary of main no more"):
+        sentinels.confirm(OLD)
