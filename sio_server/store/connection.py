@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -13,10 +13,18 @@ from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.protocol.errors import Unavailable
+from sio_server.redis_url import parse_redis_url
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.failures import explain
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, RETRIES, PipelinedBytes, PipelinedReader
+from sio_server.store.pipelined import (
+    COMMAND_TIMEOUT_S,
+    RETRIES,
+    Pipelined,
+    PipelinedBytes,
+    PipelinedReader,
+)
 from sio_server.store.redis_py import AT_ONCE, CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S
+from sio_server.store.routed import RoutedPipelined
 from sio_server.store.topology import new_pool
 
 
@@ -64,7 +72,7 @@ def connect(url: str, *, max_connections: int = 64, replicas: int = 0) -> Bounde
             supported_errors=(RedisConnectionError, RedisTimeoutError, ReadOnlyError),
         ),
     )
-    return BoundedRedis(url, pool, replicas=replicas)
+    return BoundedRedis(url, pool, _pipelined(url, Pipelined), replicas)
 
 
 def connect_bytes(url: str, *, replicas: int = 0) -> BoundedRedis:
@@ -72,13 +80,19 @@ def connect_bytes(url: str, *, replicas: int = 0) -> BoundedRedis:
 
     `replicas` as for `connect`, for scripts of `run_together`.
     """
-    return BoundedRedis(url, _spare_pool(url, decode_responses=False), PipelinedBytes(url), replicas)
+    pool = _spare_pool(url, decode_responses=False)
+    return BoundedRedis(url, pool, _pipelined(url, PipelinedBytes), replicas)
 
 
 def connect_reader(url: str, block_s: float) -> BoundedRedis:
     """A client for one caller's reads that block up to `block_s` seconds: never repeated by itself."""
     pool = _spare_pool(url, decode_responses=True)
     return BoundedRedis(url, pool, PipelinedReader(url, block_s))
+
+
+def _pipelined(url: str, make: Callable[[str], Pipelined]) -> Pipelined | RoutedPipelined:
+    at = parse_redis_url(url)
+    return RoutedPipelined(at, make) if at.kind == "cluster" else make(url)
 
 
 def _spare_pool(url: str, *, decode_responses: bool) -> BlockingConnectionPool:

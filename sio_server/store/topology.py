@@ -39,9 +39,7 @@ def primary_watch(url: str) -> Callable[[], Awaitable[None]] | None:
 @lru_cache(maxsize=64)  # all connections of a process to one primary must know of each other
 def _kind_of(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
     """A class of connections of ours, and what redis-py reads from the URL."""
-    at = parse_redis_url(url)
-    if at.kind == "cluster":
-        raise ValueError("Redis Cluster is not supported yet")
+    at = parse_redis_url(url)  # of a cluster, one of its servers
     kind, given = _read(at.server)
     sentinels = None
     if at.kind == "sentinel":
