@@ -82,11 +82,14 @@ class RunQueue:
 
     async def acknowledge(self, bells: Iterable[Bell]) -> None:
         """What these bells announced is done."""
-        pipe = self._redis.pipeline(transaction=True)
+        by_stream: dict[str, list[str]] = {}
         for stream, message_id, _ in bells:
-            pipe.xack(stream, WORKERS, message_id)
-            pipe.xdel(stream, message_id)
-        await pipe.execute()
+            by_stream.setdefault(stream, []).append(message_id)
+        for stream, message_ids in by_stream.items():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.xack(stream, WORKERS, *message_ids)
+            pipe.xdel(stream, *message_ids)
+            await pipe.execute()
 
     async def ring(self, stream: str, conversation_id: str) -> None:
         """Ring a new bell, for whichever node is the first to read it."""

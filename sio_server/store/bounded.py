@@ -80,6 +80,10 @@ class BoundedRedis(Redis):
         The commands `before` are sent before it in the same write; they may be carried out twice. `first_keys`
         come before `keys`; many calls have the same ones, which are packed once.
         """
+        if before and isinstance(self.pipelined, RoutedPipelined):  # their keys are elsewhere
+            for command in before:
+                await self.execute_command(*command)
+            before = ()
         call, key = _pack_call(script, keys, args, first_keys), (first_keys or keys)[0]
         try:
             if self._durable is not None and script.durable:

@@ -73,10 +73,10 @@ _FAILURES: tuple[tuple[type[Exception] | None, str, Failure], ...] = (
     (None, "NOREPLICAS", Failure("the store waits for its replicas and does not write; try again", readable=True)),
     (BusyLoadingError, "LOADING", _LOADING),
     (None, "BUSY", Failure("the store is busy with a script; try again")),
-    (TryAgainError, "TRYAGAIN", _CLUSTER),
+    (TryAgainError, "TRYAGAIN", Failure("a part of the store is being moved; try again")),
     (MovedError, "MOVED", _CLUSTER),
     (AskError, "ASK", _CLUSTER),
-    (ClusterDownError, "CLUSTERDOWN", _CLUSTER),
+    (ClusterDownError, "CLUSTERDOWN", Failure("a part of the store has no primary at this moment; try again")),
     (ClusterCrossSlotError, "CROSSSLOT", _CLUSTER),
     (
         NoPermissionError,

@@ -147,6 +147,8 @@ async def test_a_local_cluster_with_sentinels_continues_where_it_was_stopped_als
         assert running.replicated is not None
         assert await running.replicated.primary() == promoted
         async with ChatClient(running.urls, token) as ann:
-            assert (await ann.join(conversation.id)).position.seq >= seq
+            position = (await ann.join(conversation.id)).position
+            assert position is not None
+            assert position.seq >= seq
     finally:
         await running.stop()

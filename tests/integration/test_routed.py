@@ -9,19 +9,24 @@ from contextlib import AsyncExitStack
 import pytest
 from redis.asyncio import Redis
 
+from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.dialog.savers.errors import WrongSaver
+from sio_server.dialog.savers.store import CheckpointStore
+from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.bounded import BoundedRedis
-from sio_server.store.connection import connect
-from sio_server.store.keys import ConversationKeys
+from sio_server.store.connection import connect, redis_errors
+from sio_server.store.keys import ConversationKeys, node_sessions
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.routed import RoutedPipelined
 from sio_server.store.scripts import Scripts
 from sio_server.store.slots import SLOTS, slot_of
+from sio_server.users.session_records import LiveSession, SessionRecords
 from tests.integration.test_redis_connection import bare_redis, port_of
-from tests.waiting import poll
+from tests.waiting import poll, within
 
 ANN = Author("ann", "Ann", "d-ann")
 
@@ -133,3 +138,37 @@ async def test_a_slot_that_has_moved_is_asked_for_where_it_is(shards):
     await move(shards, slot_of("moving"))
     assert await shards.client.get("moving") == "1"
     assert await shards.client.incr("moving") == 2
+
+
+async def test_a_node_beats_and_is_forgotten_though_its_keys_are_in_several_places(shards):
+    nodes = Nodes(shards.client, Scripts(shards.client), "n-1", {"name": "n", "host": "h", "port": "1"})
+    assert (await nodes.heartbeat()).unknown
+    assert await nodes.names() == {"n"}
+    await shards.client.hset(node_sessions("n-1"), "s", "ann")
+    await nodes.forget("n-1")
+    assert await nodes.names() == set()
+    assert not await shards.client.exists(node_sessions("n-1"))
+
+
+async def test_a_session_is_written_under_its_node_and_under_its_user(shards):
+    records = SessionRecords(shards.client, Scripts(shards.client))
+    session = LiveSession("s-1", "ann", "d", "Phone", "n", "2026-01-01T00:00:00Z", 1)
+    before = [("HSET", node_sessions("n-2"), "s-1", "ann")]
+    assert (await records.open(session, before=before)).device_name == "Phone"
+    assert await shards.client.hgetall(node_sessions("n-2")) == {"s-1": "ann"}
+    assert (await records.close({"ann": ["s-1"]}))["ann"].online is False
+
+
+async def test_the_saver_that_searches_all_keys_is_refused(shards):
+    store = CheckpointStore("redis+cluster://127.0.0.1:1", "redis")
+    with pytest.raises(WrongSaver, match="Write CHECKPOINTER=plain"):
+        await store.set_up(1)
+    await store.close()
+
+
+async def test_a_cluster_that_cannot_be_reached_is_unavailable_in_time():
+    client = connect("redis+cluster://127.0.0.1:1,127.0.0.1:2")
+    async with within(2.5, "a refusal"):
+        with pytest.raises(Unavailable, match="cannot be reached"), redis_errors():
+            await client.get("k")
+    await client.aclose()

@@ -26,7 +26,8 @@ SAID = {
     "MOVED 3999 127.0.0.1:6381": "a Redis Cluster, which is not supported",
     "ASK 3999 127.0.0.1:6381": "a Redis Cluster, which is not supported",
     "CROSSSLOT Keys in request don't hash to the same slot": "a Redis Cluster, which is not supported",
-    "CLUSTERDOWN The cluster is down": "a Redis Cluster, which is not supported",
+    "CLUSTERDOWN The cluster is down": "no primary at this moment",
+    "TRYAGAIN Multiple keys request during rehashing of slot": "is being moved",
     "NOPERM User node has no permissions to run the 'set' command": "needs the rights in docs/operations.md",
     "NOAUTH Authentication required.": "the password of REDIS_URL",
     "WRONGPASS invalid username-password pair or user is disabled.": "the password of REDIS_URL",
@@ -54,7 +55,18 @@ def test_only_a_replica_makes_connections_leave(text: str) -> None:
 
 @pytest.mark.parametrize("text", SAID)
 def test_errors_that_pass_by_themselves_are_told_from_those_the_operator_must_correct(text: str) -> None:
-    by_itself = ("READONLY", "MASTERDOWN", "UNBLOCKED", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY")
+    by_itself = (
+        "READONLY",
+        "MASTERDOWN",
+        "UNBLOCKED",
+        "OOM",
+        "MISCONF",
+        "NOREPLICAS",
+        "LOADING",
+        "BUSY",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+    )
     assert explain(parsed(text)).passes == any(code in text for code in by_itself)
 
 

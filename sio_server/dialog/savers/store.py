@@ -17,6 +17,7 @@ from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
+from sio_server.redis_url import parse_redis_url
 from sio_server.store.connection import connect_bytes
 from sio_server.store.topology import new_pool
 
@@ -40,6 +41,7 @@ class CheckpointStore:
         """`replicas`: see `connect_bytes`."""
         self._redis = connect_bytes(redis_url, replicas=replicas) if kind == "plain" else _connect_pool(redis_url)
         self._kind = kind
+        self._is_cluster = parse_redis_url(redis_url).kind == "cluster"
         self.saver: Saver = MarkedPlainSaver(self._redis)
 
     async def set_up(self, wait_s: float = SETUP_WAIT_S) -> None:
@@ -85,6 +87,10 @@ class CheckpointStore:
     async def _prepared_saver(self) -> Saver:
         if self._kind == "plain":
             return MarkedPlainSaver(self._redis)
+        if self._is_cluster:
+            raise WrongSaver(
+                "CHECKPOINTER=redis: it searches all keys, which a Redis Cluster cannot. Write CHECKPOINTER=plain."
+            )
         if not await self._has_modules():
             raise WrongSaver(
                 "CHECKPOINTER=redis: this Redis has no JSON and Search. Write CHECKPOINTER=plain, or "
