@@ -18,7 +18,7 @@ _Sentinel: Any = Sentinel  # untyped in the library
 _LIMITS: dict[str, Any] = {
     "socket_connect_timeout": 1.0,
     "socket_timeout": 2.0,
-    "retry": Retry(NoBackoff(), 0),  # who calls tries again
+    "retry": Retry(NoBackoff(), 0),  # the callers try again
 }
 
 

@@ -87,7 +87,7 @@ class RoutedPipelined:
         return self._map.servers
 
     async def refresh(self) -> None:
-        """Learn anew which primary has which slot. Raises ConnectionError of redis-py when no server says it."""
+        """Learn again which primary has which slot. Raises ConnectionError of redis-py when no server says it."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh(), name="slots")
         await asyncio.shield(self._refreshing)

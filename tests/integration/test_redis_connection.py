@@ -83,7 +83,8 @@ async def bare_redis(folder: Path, *arguments: str) -> AsyncIterator[Redis]:
         yield client
     finally:
         await client.aclose()
-        server.kill()
+        if server.returncode is None:
+            server.kill()
         await server.wait()
 
 
