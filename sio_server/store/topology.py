@@ -23,7 +23,7 @@ def new_connection(url: str, **options: Any) -> AbstractConnection:
 def new_pool(
     url: str, *, max_connections: int, timeout: float | None = 20, **options: Any
 ) -> BlockingConnectionPool:
-    """A pool of connections to the server that may write; a command that finds all in use waits up to `timeout` s."""
+    """A pool of connections to the server that may write; a command waits up to `timeout` s for one."""
     kind, given = _kind_of(url)
     return BlockingConnectionPool(
         max_connections=max_connections, timeout=timeout, connection_class=kind, **{**given, **options}
