@@ -181,7 +181,7 @@ class Meter:
         async with Redis.from_url(self._url, decode_responses=True) as redis:
             memory = await redis.info("memory")
             keys = [str(key) async for key in redis.scan_iter(count=1000)]
-            checkpoints = [key for key in keys if re.match(r"(\{rg:\d+\}:)?checkpoint|write_keys_zset", key)]
+            checkpoints = [key for key in keys if re.match(r"(\{rg:\w+\}:)?checkpoint|write_keys_zset", key)]
             sizes: list[int | None] = []
             for start in range(0, len(checkpoints), 1000):
                 pipe = redis.pipeline(transaction=False)
@@ -193,7 +193,7 @@ class Meter:
             keys=len(keys),
             checkpoint_keys=len(checkpoints),
             checkpoint_memory=sum(size or 0 for size in sizes),
-            run_records=sum(bool(re.match(r"\{rg:\d+\}:run:", key)) for key in keys),
+            run_records=sum(bool(re.match(r"\{rg:\w+\}:run:", key)) for key in keys),
         )
 
     async def _look(self) -> tuple[dict[str, int], int]:

@@ -29,7 +29,9 @@ from sio_server.protocol.events import ServerEvent, SessionEnd
 from sio_server.settings import Settings, SettingsError, hide_password, hint
 from sio_server.store.connection import redis_errors
 from sio_server.store.failures import explain
+from sio_server.store.format import WrongFormat, check_format
 from sio_server.store.keys import SHARED_SECRET
+from sio_server.store.topology import primary_watch
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.exporting import NoOpenTelemetry
@@ -62,8 +64,8 @@ class Node:
     """
 
     def __init__(self, settings: Settings, place: Place | None = None, *, embedded: bool = False) -> None:
-        """`place`: among the workers that share the port, if there are any. `embedded`: the program's server has the
-        connections. Raises SettingsError, without a BASE_PATH then, too.
+        """`place`: among the workers that share the port, if there are any. `embedded`: the program's server has
+        the connections, and a BASE_PATH is needed. Raises SettingsError.
         """
         if embedded:
             if not settings.base_path:
@@ -104,6 +106,7 @@ class Node:
         """Connect, wait for Redis if need be, and serve. Raises SettingsError or Unavailable."""
         settings, core = self._settings, self._core
         await self._wait_for_redis(self._read_time)
+        await self._wait_for_redis(self._check_format)
         secret = await self._wait_for_redis(self._read_shared_secret)
         records = Records(core, secret)
         self._dialog = Dialog(core)
@@ -187,6 +190,8 @@ class Node:
 
     def _start_background_work(self) -> None:
         supervisor, sockets, presence = self._core.supervisor, self._sockets, self._sockets.presence
+        if (watch := primary_watch(self._settings.redis_url)) is not None:
+            supervisor.start("primary", watch)
         supervisor.start(
             "bus", lambda: presence.bus.listen(sockets.dispatch.on_bus_message, sockets.on_resubscribed)
         )
@@ -290,6 +295,12 @@ class Node:
         """A secret that all nodes share through Redis; unlike AUTH_SECRET it never changes."""
         await self._core.redis.set(SHARED_SECRET, secrets.token_hex(32), nx=True)
         return str(await self._core.redis.get(SHARED_SECRET))
+
+    async def _check_format(self) -> None:
+        try:
+            await check_format(self._core.redis)
+        except WrongFormat as exc:
+            raise SettingsError(f"REDIS_URL={hide_password(self._settings.redis_url)}: {exc}") from None
 
     async def _wait_for_redis(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask Redis for REDIS_WAIT_S at most, until it answers. Raises SettingsError if waiting is in vain."""

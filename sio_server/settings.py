@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sio_server.redis_url import SENTINEL_FORM, parse_redis_url
 
 # Where `roomgraph redis` serves, unless told otherwise; not 6379, where another Redis may be at home.
 DEFAULT_REDIS_PORT = 9379
@@ -23,8 +24,9 @@ _WEBHOOK_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 _WEBHOOK_TYPE = r"(entry\.appended|run\.ended|question\.asked)"
 
 _HINTS = {
-    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0 or rediss://:password@host:6380/0, in which "
-    "characters of the password other than letters and digits are percent-encoded",
+    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0, rediss://:password@host:6380/0, or with Sentinel "
+    f"{SENTINEL_FORM}, in which characters of the password other than letters and digits are percent-encoded",
+    "DURABLE_REPLICAS": "write how many replicas must have what was acked, from 0 (none is waited for) to 10",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",
     "WEB_CONCURRENCY": "write how many processes share the port, from 1 to 256; each is a node of its own",
@@ -130,6 +132,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
+    durable_replicas: Annotated[int, Field(ge=0, le=10)] = 0
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
     web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
@@ -400,42 +403,10 @@ def hide_password(url: str) -> str:
     return f"{scheme or ''}{'***@' if at else ''}{tail}{'?***' if question else ''}"
 
 
-_URL_OPTIONS = ("db", "username", "password", "client_name", "socket_keepalive", "health_check_interval")
-
-
 def check_redis_url(url: str) -> None:
-    """Raise ValueError, which says what is wrong, for a URL at which no Redis can be reached."""
-    scheme, separator, rest = url.partition("://")
-    if "sentinel" in scheme:
-        raise ValueError("Redis Sentinel is not supported yet; name the primary itself, or a proxy in front of it")
-    if "cluster" in scheme:
-        raise ValueError("Redis Cluster is not supported yet; name a single Redis")
-    if not separator or scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("not a Redis URL")
-    if "#" in url:
-        raise ValueError("a # is written %23")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        options = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-    except ValueError:
-        raise ValueError(
-            _several(rest) or "the port or an option is wrong, or a password is not encoded"
-        ) from None
-    if "@" in parts.query:
-        raise ValueError("a ? in a password is written %3F, and a @ is written %40")
-    if several := _several(parts.netloc):
-        raise ValueError(several)
-    if port == 0 or (scheme != "unix" and re.search(r"[^A-Za-z0-9._:%\[\]-]", parts.netloc.rpartition("@")[2])):
-        raise ValueError("the host or the port is wrong")
-    if scheme == "unix" and not parts.path:
-        raise ValueError("the path of the socket is missing")
-    databases = [*options.get("db", []), *([parts.path.strip("/")] if scheme != "unix" else [])]
-    if any(database and not re.fullmatch(r"[0-9]{1,5}", database) for database in databases):
-        raise ValueError("the database is not a number, or a / in a password is not written %2F")
-    for name in options:
-        if name not in _URL_OPTIONS and not name.startswith("ssl_"):
-            raise ValueError(f"there is no option {name[:40]!r}")
+    """Raise ValueError, which says what is wrong, for a URL at which no Redis can be used."""
+    if parse_redis_url(url).kind == "cluster":
+        raise ValueError(f"Redis Cluster is not supported yet; name a single Redis, or Sentinel: {SENTINEL_FORM}")
 
 
 def redis_url_or_default() -> str:
@@ -448,10 +419,12 @@ def redis_url_or_default() -> str:
     return url
 
 
-def _several(servers: str) -> str:
-    if "," not in servers.rpartition("@")[2]:
-        return ""
-    return "several servers are named: Redis Sentinel and Redis Cluster are not supported yet; name one"
+def durable_replicas_or_default() -> int:
+    """DURABLE_REPLICAS, for commands that need no other settings. Raises SettingsError."""
+    text = os.environ.get("DURABLE_REPLICAS", "0")
+    if not re.fullmatch(r"10|[0-9]", text):
+        raise SettingsError(f"DURABLE_REPLICAS={text}. DURABLE_REPLICAS: {_HINTS['DURABLE_REPLICAS']}.")
+    return int(text)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -126,7 +126,7 @@ class Core:
         self.settings = settings
         self.place = place
         self.node_id = node_id
-        self.redis: BoundedRedis = connect(settings.redis_url)
+        self.redis: BoundedRedis = connect(settings.redis_url, replicas=settings.durable_replicas)
         self.scripts = Scripts(self.redis)
         self.bus = Bus(settings.redis_url, node_id)
         self.clock = Clock()
@@ -212,10 +212,10 @@ class Dialog:
         core, settings = self._core, self._core.settings
         self.leases.release_all()  # of a dialog that has ended by itself
         self._built += 1
-        redis = connect(settings.redis_url)
+        redis = connect(settings.redis_url, replicas=settings.durable_replicas)
         # Not that of run control: a graph that does many things at once would hold up the leases of all runs.
         memory_redis = connect_patient(settings.redis_url)
-        checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer)
+        checkpoints = CheckpointStore(settings.redis_url, settings.checkpointer, settings.durable_replicas)
         graphs: Graphs | None = None
 
         async def close() -> None:

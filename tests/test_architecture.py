@@ -15,9 +15,10 @@ PACKAGES = ("roomgraph", "sio_server", "sio_clients")
 # Leaves that know nothing of the project; every part of the server may use them.
 LEAVES = {
     f"sio_server.{name}"
-    for name in ("protocol", "language", "log_lines", "logs", "open_files", "settings", "tasks", "worker_board")
+    for name in ("protocol", "language", "log_lines", "logs", "open_files", "redis_url", "tasks", "worker_board")
 }
-STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.store"}
+SETTINGS = {"sio_server.settings"}  # of the leaves it knows the forms of REDIS_URL
+STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.redis_url", "sio_server.store"}
 RECORDS = STORE | {"sio_server.trace", "sio_server.conversation", "sio_server.users"}
 GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport"}
 
@@ -25,6 +26,7 @@ GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
     "sio_server.logs": {"sio_server.log_lines"},
+    "sio_server.settings": {"sio_server.redis_url"},
     "sio_server.store": STORE,
     "sio_server.trace": STORE,
     "sio_server.conversation": STORE | {"sio_server.trace"},
@@ -41,9 +43,13 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.cluster": RECORDS,
     "sio_server.workers": LEAVES,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
-    "sio_server.local": LEAVES | {"sio_server.trace.contract"},
-    "sio_server.wiring": LEAVES | RECORDS | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},
+    "sio_server.local": LEAVES | SETTINGS | {"sio_server.trace.contract"},
+    "sio_server.wiring": LEAVES
+    | SETTINGS
+    | RECORDS
+    | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},
     "sio_server.node": LEAVES
+    | SETTINGS
     | RECORDS
     | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.wiring"},
     "sio_clients": {"sio_server.protocol", "sio_server.tasks"},

@@ -19,9 +19,11 @@ from roomgraph.cli.options import (
     LanggraphJson,
     Scene,
     Seed,
+    Topology,
     language_or_fail,
     needs_proxies_or_fail,
     scenes_or_fail,
+    topology_for,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ def up_command(
     lang: Lang = None,
     graph: GraphOption = None,
     langgraph_json: LanggraphJson = None,
+    redis: Annotated[
+        Topology,
+        typer.Option(help="The Redis to start: one, or a primary with two replicas and three sentinels."),
+    ] = "single",
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data of earlier runs.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for data and logs (default: .data/PORT).")] = None,
 ) -> None:
@@ -66,6 +72,8 @@ def up_command(
         redis_url = redis_url_or_default() if "REDIS_URL" in os.environ else None
     except SettingsError as exc:
         fail(str(exc), MISTAKE)
+    if redis != "single" and redis_url is not None:
+        fail(f"--redis {redis} starts a Redis of its own: unset REDIS_URL", MISTAKE)
     cluster = LocalCluster(
         port,
         nodes,
@@ -73,6 +81,7 @@ def up_command(
         redis_url=redis_url,
         settings=_graph_settings(graph, langgraph_json),
         proxied=tour and needs_proxies_or_fail(scenes, nodes),
+        topology=topology_for(scenes, redis) if tour else redis,
     )
     if tour:
         prepare_cluster(cluster, scenes)

@@ -102,6 +102,8 @@ def _port_of_redis_url() -> int | None:
 
     url = os.environ.get("REDIS_URL", "")
     try:
+        if "+" in url.partition("://")[0]:
+            raise ValueError("it names Sentinel or a cluster")
         return urlsplit(url).port
     except ValueError:
         fail(f"REDIS_URL={hide_password(url)}: it has no port that can be read; give one with --port", MISTAKE)

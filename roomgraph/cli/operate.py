@@ -106,16 +106,16 @@ def revoke_command(
 def _on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
     """What `work` returns, given the Redis of REDIS_URL; a Redis that does not answer becomes a message."""
     from sio_server.protocol.errors import RoomgraphError
-    from sio_server.settings import SettingsError, hide_password, redis_url_or_default
+    from sio_server.settings import SettingsError, durable_replicas_or_default, hide_password, redis_url_or_default
     from sio_server.store.connection import connect
 
     try:
-        url = redis_url_or_default()
+        url, replicas = redis_url_or_default(), durable_replicas_or_default()
     except SettingsError as exc:
         fail(str(exc), MISTAKE)
 
     async def main() -> T:
-        redis = connect(url)
+        redis = connect(url, replicas=replicas)
         try:
             return await work(redis)
         finally:

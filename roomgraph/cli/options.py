@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,8 @@ from sio_server.language import LANGUAGES, detect_language
 
 DEFAULT_URLS = [f"http://127.0.0.1:{port}" for port in (9000, 9001, 9002)]
 
+Topology = Literal["single", "sentinel"]
+
 Clients = Annotated[int, typer.Option(min=3, max=50, help="How many clients play the tour.")]
 Lang = Annotated[str | None, typer.Option(help="Language of the output, en or zh (default: from the locale).")]
 Scene = Annotated[
@@ -20,7 +22,7 @@ Scene = Annotated[
     typer.Option(
         "--scene",
         help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status; "
-        "or a spare one, which is played only when named: load, node-failure, latency, chaos.",
+        "or a spare one, which is played only when named: load, node-failure, latency, chaos, redis-failover.",
     ),
 ]
 Duration = Annotated[float, typer.Option(min=5, max=86_400, help="How long the chaos lasts, in seconds.")]
@@ -83,11 +85,21 @@ def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]
 
 def needs_proxies_or_fail(scenes: list[str], nodes: int) -> bool:
     """Whether scenes need proxied networks; fails when they need another cluster than the one asked for."""
-    from roomgraph.tour.play import BAD_NETWORKS, BREAKING
+    from roomgraph.tour.play import BAD_NETWORKS, BREAKING, REPLICATED
 
     for name in scenes:
         if name in BREAKING and nodes < 2:
             fail(f"--scene {name}: it breaks nodes, so it needs two at least: --nodes 3", MISTAKE)
-        if name in BAD_NETWORKS and "REDIS_URL" in os.environ:
+        if name in BAD_NETWORKS | REPLICATED and "REDIS_URL" in os.environ:
             fail(f"--scene {name}: it breaks Redis too, so it needs one of its own: unset REDIS_URL", MISTAKE)
     return not BAD_NETWORKS.isdisjoint(scenes)
+
+
+def topology_for(scenes: list[str], asked: Topology = "single") -> Topology:
+    """With which Redis a cluster is started for these scenes; fails when they need different ones."""
+    from roomgraph.tour.play import BAD_NETWORKS, REPLICATED
+
+    topology: Topology = asked if REPLICATED.isdisjoint(scenes) else "sentinel"
+    if topology == "sentinel" and (single := BAD_NETWORKS.intersection(scenes)):
+        fail(f"--scene {min(single)}: it breaks the network to a single Redis; play it without --redis", MISTAKE)
+    return topology

@@ -21,6 +21,7 @@ from roomgraph.cli.options import (
     Urls,
     language_or_fail,
     scenes_or_fail,
+    topology_for,
     urls_or_fail,
 )
 
@@ -88,9 +89,10 @@ async def _play_on_own_cluster(
     texts = load_texts(language, "sio_server.local", "up")
     nodes = len(DEFAULT_URLS)
     try:
-        port = find_ports(nodes)
+        port = find_ports(nodes, redis_ports=6)
     except ClusterError as exc:
         fail(texts(exc.problem, **exc.values))
-    cluster = LocalCluster(port, nodes, folder, proxied=not BAD_NETWORKS.isdisjoint(scenes))
+    proxied = not BAD_NETWORKS.isdisjoint(scenes)
+    cluster = LocalCluster(port, nodes, folder, proxied=proxied, topology=topology_for(scenes))
     prepare_cluster(cluster, scenes)
     return await up(cluster, console, texts, keep_data=False, stay=False, play=lambda own: play_on(own.urls, own))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sio_server.local.processes import UnexpectedEnd
+from sio_server.local.replicated import ReplicatedRedis
 
 
 class OwnDirection(Protocol):
@@ -41,6 +42,8 @@ class OwnCluster(Protocol):
     settings: dict[str, str]
     node_settings: dict[int, dict[str, str]]
     node_command: list[str]
+
+    replicated: ReplicatedRedis | None  # behind sentinels; None: a single Redis
 
     @property
     def unexpected_ends(self) -> Sequence[UnexpectedEnd]: ...

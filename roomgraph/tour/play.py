@@ -23,6 +23,7 @@ from roomgraph.tour.load import play_load
 from roomgraph.tour.node_failure import play_node_failure
 from roomgraph.tour.own import OwnCluster
 from roomgraph.tour.recovery import play_recovery
+from roomgraph.tour.redis_failover import play_redis_failover
 from roomgraph.tour.stage import Stage
 from roomgraph.tour.status import play_status
 from sio_clients.errors import RoomgraphError
@@ -44,9 +45,11 @@ SPARE_SCENES: dict[str, dict[str, Part]] = {
     "node-failure": {"node-failure": play_node_failure},
     "latency": {"latency": play_latency},
     "chaos": {"chaos": play_chaos},
+    "redis-failover": {"redis-failover": play_redis_failover},
 }
-BREAKING = frozenset({"node-failure", "latency", "chaos"})
+BREAKING = frozenset({"node-failure", "latency", "chaos", "redis-failover"})
 BAD_NETWORKS = frozenset({"latency", "chaos"})
+REPLICATED = frozenset({"redis-failover"})  # on a Redis with replicas and sentinels
 _ALL = SCENES | SPARE_SCENES
 
 
@@ -54,6 +57,8 @@ def prepare_cluster(cluster: OwnCluster, scenes: Sequence[str]) -> None:
     """Say how nodes are to be started for these scenes; to be called before they are."""
     if "chaos" in scenes:
         prepare(cluster)
+    if not REPLICATED.isdisjoint(scenes):
+        cluster.settings.setdefault("DURABLE_REPLICAS", "1")
 
 
 def check_scenes(names: Sequence[str] | None) -> list[str]:

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import redis_errors
-from sio_server.store.keys import PARTITIONS, stats
+from sio_server.store.keys import stats
+from sio_server.store.partitions import PARTITIONS
 
 READ_S = 1.0  # a scrape waits no longer for Redis
 

@@ -59,10 +59,12 @@ class Nodes:
     async def forget(self, node_id: str) -> None:
         """Remove a node, after what it left behind has been removed."""
         with redis_errors():
+            # In a cluster they are in different places. As long as it is listed, another node does this again.
             pipe = self._redis.pipeline(transaction=False)
-            pipe.zrem(NODES, node_id)
-            pipe.delete(node(node_id), node_sessions(node_id))
+            pipe.delete(node(node_id))
+            pipe.delete(node_sessions(node_id))
             await pipe.execute()
+            await self._redis.zrem(NODES, node_id)
 
     async def _described(self) -> list[tuple[str, dict[str, Any]]]:
         with redis_errors():

@@ -9,7 +9,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.cluster.nodes import READY
 from sio_server.store.connection import redis_errors
-from sio_server.store.keys import NODES, PARTITIONS, heartbeat_channel, node, node_sessions, stats
+from sio_server.store.keys import NODES, heartbeat_channel, node, node_sessions, stats
+from sio_server.store.partitions import PARTITIONS
 
 
 async def read_status(redis: Redis) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.protocol.errors import Refused
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import PARTITIONS, due
+from sio_server.store.keys import due
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.scripts import Argument, Request, Scripts
 
 MAX_SCHEDULES = 100  # of a conversation

@@ -19,7 +19,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect_reader
-from sio_server.store.keys import LEASE_MS, PARTITIONS, WORKERS, runs
+from sio_server.store.keys import LEASE_MS, WORKERS, runs
+from sio_server.store.partitions import PARTITIONS
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +82,14 @@ class RunQueue:
 
     async def acknowledge(self, bells: Iterable[Bell]) -> None:
         """What these bells announced is done."""
-        pipe = self._redis.pipeline(transaction=True)
+        by_stream: dict[str, list[str]] = {}
         for stream, message_id, _ in bells:
-            pipe.xack(stream, WORKERS, message_id)
-            pipe.xdel(stream, message_id)
-        await pipe.execute()
+            by_stream.setdefault(stream, []).append(message_id)
+        for stream, message_ids in by_stream.items():
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.xack(stream, WORKERS, *message_ids)
+            pipe.xdel(stream, *message_ids)
+            await pipe.execute()
 
     async def ring(self, stream: str, conversation_id: str) -> None:
         """Ring a new bell, for whichever node is the first to read it."""
@@ -104,8 +108,10 @@ class RunQueue:
 
     async def _remove_consumers(self, name: str, idle_ms: int) -> None:
         script = self._redis.register_script(_source("remove_consumers"))
+        pipe = self._redis.pipeline(transaction=False)
         for stream in self._streams:
-            await script(keys=[stream], args=[WORKERS, name, idle_ms])
+            await script(keys=[stream], args=[WORKERS, name, idle_ms], client=pipe)
+        await pipe.execute()
 
     @contextlib.asynccontextmanager
     async def _trying_again(self) -> Any:
@@ -122,12 +128,13 @@ class RunQueue:
             await asyncio.sleep(AGAIN_S)
 
     async def _create_groups(self) -> None:
+        pipe = self._redis.pipeline(transaction=False)
         for stream in self._streams:
-            try:
-                await self._redis.xgroup_create(stream, WORKERS, id="0", mkstream=True)
-            except ResponseError as exc:
-                if not str(exc).startswith("BUSYGROUP"):
-                    raise
+            pipe.xgroup_create(stream, WORKERS, id="0", mkstream=True)
+        # One that fails must not keep the others from being made.
+        for reply in await pipe.execute(raise_on_error=False):
+            if isinstance(reply, Exception) and not str(reply).startswith("BUSYGROUP"):
+                raise reply
 
     async def _read(self, on_bell: OnBell, has_room: Callable[[], Awaitable[None]]) -> None:
         client = connect_reader(self._redis_url, BLOCK_S)
@@ -155,10 +162,16 @@ class RunQueue:
             # From where the last reply ended: bells that are held must not hide those behind them.
             start = self._claimed.get(stream, "0-0")
             pipe.xautoclaim(stream, WORKERS, self._node_id, self._idle_ms, start_id=start, count=CLAIMED_AT_ONCE)
-        replies: Any = await pipe.execute()
+        replies: Any = await pipe.execute(raise_on_error=False)
+        failed: Exception | None = None
         for stream, reply in zip(self._streams, replies, strict=True):
+            if isinstance(reply, Exception):  # which must not keep the bells of other streams
+                failed = reply
+                continue
             self._claimed[stream] = reply[0]
             self._tell([(stream, reply[1])], on_bell)
+        if failed is not None:
+            raise failed
 
     def _tell(self, found: Any, on_bell: OnBell) -> None:
         for stream, messages in found or []:

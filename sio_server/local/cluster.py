@@ -11,10 +11,10 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import aiohttp
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from sio_server.local.errors import ClusterError
@@ -22,11 +22,17 @@ from sio_server.local.ports import REDIS_PORT_OFFSET, Claims, is_free
 from sio_server.local.processes import Processes, UnexpectedEnd
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.local.redis_client import redis_at
+from sio_server.local.replicated import ReplicatedRedis
 from sio_server.settings import check_redis_url, hide_password
 
 READY_TIMEOUT_S = 60.0
 MIN_FREE_BYTES = 200 * 1024 * 1024
 REDIS = "redis"
+
+
+Topology = Literal["single", "sentinel"]
+REPLICAS, SENTINELS = 2, 3
 
 
 class LocalCluster:
@@ -37,6 +43,9 @@ class LocalCluster:
 
     `proxied`: each node has a proxy between its clients and itself (`node_proxies`, by port), which is what `urls`
     name, and one between itself and Redis (`redis_proxies`), so that its network can be made bad.
+
+    `topology`: one Redis on `redis_port`, or with `sentinel` a primary, two replicas and three sentinels on that
+    port and the five above it; then `redis_url` is None.
     """
 
     def __init__(
@@ -48,12 +57,21 @@ class LocalCluster:
         redis_url: str | None = None,
         settings: Mapping[str, str] | None = None,
         proxied: bool = False,
+        topology: Topology = "single",
     ) -> None:
         self.ports = list(range(port, port + nodes))
         self.data_dir = data_dir
         self.redis_port = port + REDIS_PORT_OFFSET
+        self.replicated: ReplicatedRedis | None = None
+        self._redis_ports = [] if redis_url else [self.redis_port]
+        self._processes = Processes(data_dir)
+        if topology == "sentinel":
+            self._redis_ports = list(range(self.redis_port, self.redis_port + 1 + REPLICAS + SENTINELS))
+            servers, sentinels = self._redis_ports[: 1 + REPLICAS], self._redis_ports[1 + REPLICAS :]
+            self.replicated = ReplicatedRedis(self._processes, data_dir / "redis", servers, sentinels)
+            redis_url = self.replicated.url
         self.redis_url = redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
-        self._own_redis = redis_url is None
+        self._own_redis = bool(self._redis_ports)
         self.node_proxies: dict[int, Proxy] = {}
         self.redis_proxies: dict[int, Proxy] = {}
         if proxied:
@@ -66,7 +84,6 @@ class LocalCluster:
         self.settings = dict(settings or {})  # of the nodes that are started from now on
         self.node_settings: dict[int, dict[str, str]] = {}  # further ones of single nodes, by port
         self.node_command = [sys.executable, "-m", "roomgraph", "node"]
-        self._processes = Processes(data_dir)
         self._claims = Claims()
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -102,7 +119,7 @@ class LocalCluster:
         Raises ClusterError when something is in the way: a bad URL, an old process, another start, a taken port,
         a full disk.
         """
-        if self.ports[-1] > 65535 or (self._own_redis and self.redis_port > 65535):
+        if self.ports[-1] > 65535 or any(port > 65535 for port in self._redis_ports):
             raise ClusterError("port_too_high", port=self.ports[0], count=len(self.ports))
         try:
             check_redis_url(self.redis_url)
@@ -111,7 +128,7 @@ class LocalCluster:
         other = self.ports[0] + 1000
         if old := self._processes.left_over():
             raise ClusterError("left_over", pids=" ".join(str(pid) for pid in old), other=other)
-        wanted = [*self.ports, self.redis_port] if self._own_redis else self.ports
+        wanted = [*self.ports, *self._redis_ports]
         if claimed := self._claims.claim_ports(wanted):
             raise ClusterError("port_claimed", ports=", ".join(map(str, claimed)), other=other)
         if taken := [number for number in wanted if not is_free(number)]:
@@ -173,6 +190,9 @@ class LocalCluster:
             if not proxy.port:
                 await proxy.start()
         async with self._starting[REDIS]:
+            if self.replicated is not None:
+                await self.replicated.start()
+                return
             if self._own_redis and not self._processes.is_running(REDIS):
                 folder = self.data_dir / "redis"
                 folder.mkdir(parents=True, exist_ok=True)
@@ -193,23 +213,29 @@ class LocalCluster:
 
     async def restart(self, process: str) -> None:
         """Start a process again by its name, as `pids` has it, and wait until it is ready."""
-        await (self.start_redis() if process == REDIS else self.start_node(int(process.removeprefix("node-"))))
+        kind, _, port = process.partition("-")
+        if kind == "node":
+            await self.start_node(int(port))
+        elif self.replicated is None:
+            await self.start_redis()
+        elif kind == "sentinel":
+            await self.replicated.start_sentinel(int(port))
+        else:
+            await self.replicated.start_server(int(port))
 
     async def signal_node(self, port: int, number: signal.Signals) -> None:
         """Send a signal to a node; wait until SIGKILL or SIGTERM has ended it, or SIGSTOP has stopped it."""
         await self._processes.signal(f"node-{port}", number)
 
     async def signal_redis(self, number: signal.Signals) -> None:
-        """Send a signal to Redis; it waits as `signal_node` does."""
-        await self._processes.signal(REDIS, number)
+        """Send a signal to Redis, behind sentinels to the primary; it waits as `signal_node` does."""
+        name = f"{REDIS}-{await self.replicated.primary()}" if self.replicated else REDIS
+        await self._processes.signal(name, number)
 
     async def cut_bus(self) -> None:
         """Have Redis close the connections on which nodes listen."""
-        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
-        try:
+        async with redis_at(self.redis_url) as client:
             await client.client_kill_filter(_type="pubsub")
-        finally:
-            await client.aclose()
 
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""
@@ -221,16 +247,15 @@ class LocalCluster:
 
     async def stop(self) -> None:
         """Stop the nodes, then Redis, and give the ports and the folder back."""
-        await self._processes.end([name for name in self._processes.names if name != REDIS])
+        await self._processes.end([name for name in self._processes.names if name.startswith("node-")])
         await self._processes.end(self._processes.names)
         for proxy in (*self.node_proxies.values(), *self.redis_proxies.values()):
             await proxy.close()
         self._claims.release()
 
     async def _until_redis_answers(self) -> None:
-        client = Redis.from_url(self.redis_url, socket_connect_timeout=1.0, socket_timeout=2.0)
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
+            async with redis_at(self.redis_url) as client, asyncio.timeout(READY_TIMEOUT_S):
                 while True:
                     try:
                         await client.ping()
@@ -240,8 +265,6 @@ class LocalCluster:
                         await asyncio.sleep(0.05)
         except TimeoutError:
             raise ClusterError("no_redis", url=hide_password(self.redis_url)) from None
-        finally:
-            await client.aclose()
 
     async def _until_ready(self, name: str, port: int) -> None:
         try:

@@ -26,11 +26,12 @@ def is_free(port: int) -> bool:
     return True
 
 
-def find_ports(nodes: int) -> int:
-    """The first of `nodes` consecutive free ports whose Redis port is free as well."""
+def find_ports(nodes: int, redis_ports: int = 1) -> int:
+    """The first of `nodes` consecutive free ports whose Redis port, or ports, are free as well."""
     for _ in range(100):
         port = random.randrange(10_000, 30_000)
-        if all(is_free(number) for number in (*range(port, port + nodes), port + REDIS_PORT_OFFSET)):
+        of_redis = range(port + REDIS_PORT_OFFSET, port + REDIS_PORT_OFFSET + redis_ports)
+        if all(is_free(number) for number in (*range(port, port + nodes), *of_redis)):
             return port
     raise ClusterError("no_ports", count=nodes)
 

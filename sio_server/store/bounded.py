@@ -16,9 +16,11 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ExecAbortError, NoScriptError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sio_server.store.durable import DurableScripts, is_promise, missing, pack_wait
 from sio_server.store.failures import explain
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, REPEATS, LoadedScript, Pipelined
 from sio_server.store.redis_py import encode
+from sio_server.store.routed import RoutedPipelined
 from sio_server.store.wire import pack
 
 # Commands of ours that a replica refuses.
@@ -42,10 +44,19 @@ class BoundedRedis(Redis):
     answered_at = -float("inf")  # monotonic: when a command was answered last, by a server that may write
     demoted = False  # the server has said that it is a replica, and nothing was written since
 
-    def __init__(self, url: str, pool: ConnectionPool, pipelined: Pipelined | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool: ConnectionPool,
+        pipelined: Pipelined | RoutedPipelined | None = None,
+        replicas: int = 0,
+    ) -> None:
+        """`replicas`: how many must have confirmed what a durable script has written before its reply counts."""
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
-        self.pipelined = pipelined or Pipelined(url)
+        self.pipelined: Pipelined | RoutedPipelined = pipelined or Pipelined(url)
+        self._replicas = replicas
+        self._durable = DurableScripts(url, replicas) if replicas else None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         name = args[0]
@@ -53,7 +64,7 @@ class BoundedRedis(Redis):
             if options and not _READ_BY_REDIS_PY.isdisjoint(options):
                 async with within_limit():
                     return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-            reply = await self.pipelined.call(_pack(args))
+            reply = await self.pipelined.call(_pack(args), key=_key_of(args))
         return await _converted(reply, self.response_callbacks.get(name), options)
 
     async def run_script(
@@ -69,16 +80,24 @@ class BoundedRedis(Redis):
         The commands `before` are sent before it in the same write; they may be carried out twice. `first_keys`
         come before `keys`; many calls have the same ones, which are packed once.
         """
-        call = _pack_call(script, keys, args, first_keys)
+        if before and isinstance(self.pipelined, RoutedPipelined):  # their keys are elsewhere
+            for command in before:
+                await self.execute_command(*command)
+            before = ()
+        call, key = _pack_call(script, keys, args, first_keys), (first_keys or keys)[0]
         try:
-            if before:
+            if self._durable is not None and script.durable:
                 packed = b"".join([*(pack(tuple(command)) for command in before), call])
-                replies = await self.pipelined.call(packed, len(before) + 1, script)
+                async with within_limit():
+                    reply = await self._durable.run(packed, len(before) + 1, script)
+            elif before:
+                packed = b"".join([*(pack(tuple(command)) for command in before), call])
+                replies = await self.pipelined.call(packed, len(before) + 1, script, key)
                 for reply in replies:
                     if isinstance(reply, Exception):
                         raise reply
             else:
-                reply = await self.pipelined.call(call, 1, script)
+                reply = await self.pipelined.call(call, 1, script, key)
         except ResponseError as exc:
             self._note_error(exc)
             raise
@@ -90,28 +109,49 @@ class BoundedRedis(Redis):
         """Run one script with each of these keys and arguments, in one write. Raises the first error."""
         if len(calls) < 2:
             return [await self.run_script(script, *call) for call in calls]
-        packed = b"".join([_pack_call(script, keys, args) for keys, args in calls])
+        packed = [(_pack_call(script, keys, args), keys[0]) for keys, args in calls]
         with self.noting({"EVALSHA"}):
-            replies: list[Any] = await self.pipelined.call(packed, len(calls), script)
+            replies = await self._call_all(packed, script)
             for reply in replies:
                 if isinstance(reply, Exception):
                     raise reply
         return replies
 
     async def run_together(self, calls: Sequence[BytesCall]) -> list[Any]:
-        """Run scripts in this order, in one write; errors are values. All are repeated if one was not known."""
-        packed = b"".join([_pack_call(*call) for call in calls])
+        """Run scripts in this order, in one write; errors are values. All are repeated if one was not known.
+
+        When one is durable its reply is an error, too, if too few replicas have confirmed it.
+        """
+        packed, count, key = b"".join([_pack_call(*call) for call in calls]), len(calls), calls[0][1][0]
+        durable = self._replicas > 0 and any(script.durable for script, _, _ in calls)
+        if durable:
+            packed, count = packed + pack_wait(self._replicas), count + 1
         for repeats in range(REPEATS + 1):
-            reply = self.pipelined.call(packed, len(calls))
-            replies: list[Any] = await (reply if len(calls) > 1 else _as_values(reply))
+            reply = self.pipelined.call(packed, count, key=key)
+            replies: list[Any] = await (reply if count > 1 else _as_values(reply))
             if repeats == REPEATS or not any(isinstance(one, NoScriptError) for one in replies):
                 break
             for load in {script.load for script, _, _ in calls}:
-                await self.pipelined.call(load)
+                await self.pipelined.call(load, key=key)
+        if durable and (lacking := missing(replies.pop(), self._replicas)) is not None:
+            replies = [
+                lacking if script.durable and not isinstance(one, Exception) and is_promise(one) else one
+                for one, (script, _, _) in zip(replies, calls, strict=True)
+            ]
         for one in replies:
             if isinstance(one, ResponseError):
                 self._note_error(one)
         return replies
+
+    async def _call_all(
+        self, packed: Sequence[tuple[bytes, str]], script: LoadedScript | None = None
+    ) -> list[Any]:
+        """The replies to packed commands, each on a key; errors are values. One write, but not to a cluster."""
+        if isinstance(self.pipelined, RoutedPipelined):
+            calls = [self.pipelined.call(command, 1, script, key) for command, key in packed]
+            return await asyncio.gather(*calls, return_exceptions=True)
+        reply = self.pipelined.call(b"".join([command for command, _ in packed]), len(packed), script)
+        return await (reply if len(packed) > 1 else _as_values(reply))
 
     @contextmanager
     def noting(self, commands: set[str]) -> Iterator[list[ResponseError]]:
@@ -145,6 +185,8 @@ class BoundedRedis(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections; a command that waits gets a ConnectionError."""
         await self.pipelined.aclose()
+        if self._durable is not None:
+            await self._durable.aclose()
         await super().aclose(close_connection_pool)
 
 
@@ -167,9 +209,7 @@ class _BoundedPipeline(Pipeline):
                 if self.is_transaction:
                     replies = await self._transact()
                 else:
-                    packed = b"".join([_pack(args) for args, _ in stack])
-                    reply = self.bounded.pipelined.call(packed, len(stack))
-                    replies = await (reply if len(stack) > 1 else _as_values(reply))
+                    replies = await self.bounded._call_all([(_pack(args), _key_of(args)) for args, _ in stack])
                 if raise_on_error:
                     self.raise_first_error(stack, replies)
                 errors += [reply for reply in replies if isinstance(reply, ResponseError)]
@@ -194,7 +234,7 @@ class _BoundedPipeline(Pipeline):
         """The commands between MULTI and EXEC; errors are values. Raises when nothing was carried out."""
         stack = self.command_stack
         packed = b"".join([_pack(args) for args in (("MULTI",), *(args for args, _ in stack), ("EXEC",))])
-        began, *queued, done = await self.bounded.pipelined.call(packed, len(stack) + 2)
+        began, *queued, done = await self.bounded.pipelined.call(packed, len(stack) + 2, key=_key_of(stack[0][0]))
         refused = [began] if isinstance(began, Exception) else []
         for number, (reply, (args, _)) in enumerate(zip(queued, stack, strict=True), start=1):
             if isinstance(reply, ResponseError):
@@ -237,6 +277,18 @@ async def _converted(reply: Any, callback: Any, options: Mapping[str, Any]) -> A
         options = {name: value for name, value in options.items() if name != "keys"}
     value = callback(reply, **options)
     return await value if inspect.isawaitable(value) else value
+
+
+def _key_of(args: tuple[Any, ...]) -> str:
+    """The first key of a command of ours, or some text for one that has none: any server may answer it."""
+    if args[0] == "XREADGROUP":
+        at = args.index(b"STREAMS") + 1
+    elif args[0] in ("EVALSHA", "EVAL"):
+        at = 3
+    else:
+        at = 1
+    key = args[at] if at < len(args) else ""
+    return key.decode() if isinstance(key, bytes) else str(key)
 
 
 def _pack(args: tuple[Any, ...]) -> bytes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -14,12 +13,19 @@ from redis.exceptions import ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.protocol.errors import Unavailable
+from sio_server.redis_url import parse_redis_url
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.failures import explain
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, RETRIES, PipelinedBytes, PipelinedReader
-from sio_server.store.redis_py import AT_ONCE, CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S, our_kind
-
-_Client = TypeVar("_Client", bound=Redis)
+from sio_server.store.pipelined import (
+    COMMAND_TIMEOUT_S,
+    RETRIES,
+    Pipelined,
+    PipelinedBytes,
+    PipelinedReader,
+)
+from sio_server.store.redis_py import AT_ONCE, CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S
+from sio_server.store.routed import RoutedPipelined
+from sio_server.store.topology import new_pool
 
 
 def cannot_write(error: BaseException | None) -> bool:
@@ -27,18 +33,12 @@ def cannot_write(error: BaseException | None) -> bool:
     return explain(error).readable
 
 
-def with_our_connections(client: _Client) -> _Client:
-    """The client, which has no connections yet, with connections of ours."""
-    client.connection_pool.connection_class = our_kind(client.connection_pool.connection_class)
-    return client
-
-
 def connect_patient(url: str, *, decode_responses: bool = True) -> Redis:
     """A client for what graphs do, many things at once: a command that finds all connections in use waits for one.
 
     Commands may be repeated; a connection that was lost in the pool costs nothing. Replies are `str`, or `bytes`.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = new_pool(
         url,
         decode_responses=decode_responses,
         max_connections=64,
@@ -49,15 +49,16 @@ def connect_patient(url: str, *, decode_responses: bool = True) -> Redis:
         health_check_interval=5,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3),
     )
-    return with_our_connections(Redis.from_pool(pool))
+    return Redis.from_pool(pool)
 
 
-def connect(url: str) -> BoundedRedis:
+def connect(url: str, *, replicas: int = 0) -> BoundedRedis:
     """A client with bounded waits, for commands that may be repeated and do not block. Replies are `str`.
 
-    Its commands share one connection; subscriptions have others.
+    Its commands share one connection; subscriptions have others. With `replicas` so many must have what a durable
+    script has written before its reply counts; these scripts have a second connection.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = new_pool(
         url,
         decode_responses=True,
         max_connections=64,
@@ -71,23 +72,32 @@ def connect(url: str) -> BoundedRedis:
             supported_errors=(RedisConnectionError, RedisTimeoutError, ReadOnlyError),
         ),
     )
-    return with_our_connections(BoundedRedis(url, pool))
+    return BoundedRedis(url, pool, _pipelined(url, Pipelined), replicas)
 
 
-def connect_bytes(url: str) -> BoundedRedis:
-    """A client whose replies are `bytes`, for values of any size (`PipelinedBytes`); commands may be repeated."""
-    return with_our_connections(BoundedRedis(url, _spare_pool(url, decode_responses=False), PipelinedBytes(url)))
+def connect_bytes(url: str, *, replicas: int = 0) -> BoundedRedis:
+    """A client whose replies are `bytes`, for values of any size (`PipelinedBytes`); commands may be repeated.
+
+    `replicas` as for `connect`, for scripts of `run_together`.
+    """
+    pool = _spare_pool(url, decode_responses=False)
+    return BoundedRedis(url, pool, _pipelined(url, PipelinedBytes), replicas)
 
 
 def connect_reader(url: str, block_s: float) -> BoundedRedis:
     """A client for one caller's reads that block up to `block_s` seconds: never repeated by itself."""
     pool = _spare_pool(url, decode_responses=True)
-    return with_our_connections(BoundedRedis(url, pool, PipelinedReader(url, block_s)))
+    return BoundedRedis(url, pool, PipelinedReader(url, block_s))
+
+
+def _pipelined(url: str, make: Callable[[str], Pipelined]) -> Pipelined | RoutedPipelined:
+    at = parse_redis_url(url)
+    return RoutedPipelined(at, make) if at.kind == "cluster" else make(url)
 
 
 def _spare_pool(url: str, *, decode_responses: bool) -> BlockingConnectionPool:
     """A pool for what a shared connection is not for."""
-    return BlockingConnectionPool.from_url(
+    return new_pool(
         url,
         decode_responses=decode_responses,
         max_connections=4,
@@ -100,7 +110,7 @@ def _spare_pool(url: str, *, decode_responses: bool) -> BlockingConnectionPool:
 
 def connect_blocking(url: str, block_s: float) -> Redis:
     """A client for reads that block up to `block_s` seconds (trace): never repeated by itself."""
-    pool = BlockingConnectionPool.from_url(
+    pool = new_pool(
         url,
         decode_responses=True,
         encoding_errors="replace",  # what anyone has published must not break the connection
@@ -110,7 +120,7 @@ def connect_blocking(url: str, block_s: float) -> Redis:
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         retry=None,
     )
-    return with_our_connections(Redis.from_pool(pool))
+    return Redis.from_pool(pool)
 
 
 REDIS_ERRORS = (RedisError, OSError, TimeoutError)

@@ -41,7 +41,8 @@ class Failure:
 _UNREACHABLE = Failure("the store cannot be reached at this moment; try again")
 _REFUSED = Failure("the store refused a command", ErrorCode.INTERNAL)
 _CLUSTER = Failure(
-    "the store is a Redis Cluster, which is not supported: REDIS_URL must name a single Redis", ErrorCode.INTERNAL
+    "the store is a Redis Cluster, which is not supported: REDIS_URL must name a single Redis, or Sentinel",
+    ErrorCode.INTERNAL,
 )
 _LOADING = Failure("the store is still loading its data; try again")
 
@@ -61,6 +62,8 @@ _FAILURES: tuple[tuple[type[Exception] | None, str, Failure], ...] = (
         "MASTERDOWN",
         Failure("the store is a replica that has lost its primary; try again", demoted=True),
     ),
+    # What blocked when a primary became a replica.
+    (None, "UNBLOCKED", Failure("the store has become a replica; try again", demoted=True)),
     (OutOfMemoryError, "OOM", Failure("the store is out of memory; try again later", readable=True)),
     (
         None,
@@ -70,10 +73,10 @@ _FAILURES: tuple[tuple[type[Exception] | None, str, Failure], ...] = (
     (None, "NOREPLICAS", Failure("the store waits for its replicas and does not write; try again", readable=True)),
     (BusyLoadingError, "LOADING", _LOADING),
     (None, "BUSY", Failure("the store is busy with a script; try again")),
-    (TryAgainError, "TRYAGAIN", _CLUSTER),
+    (TryAgainError, "TRYAGAIN", Failure("a part of the store is being moved; try again")),
     (MovedError, "MOVED", _CLUSTER),
     (AskError, "ASK", _CLUSTER),
-    (ClusterDownError, "CLUSTERDOWN", _CLUSTER),
+    (ClusterDownError, "CLUSTERDOWN", Failure("a part of the store has no primary at this moment; try again")),
     (ClusterCrossSlotError, "CROSSSLOT", _CLUSTER),
     (
         NoPermissionError,

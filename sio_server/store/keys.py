@@ -1,18 +1,18 @@
 """Every Redis key and lifetime, in one place.
 
-Keys of one conversation carry the hash tag of its partition, `{rg:17}`, so that one script's keys share a
-slot of a Redis Cluster. Keys of one user carry the user's own tag.
+Keys of one conversation carry the hash tag of its partition, such as `{rg:8z}` (`partitions.py`), so that one
+script's keys share a slot of a Redis Cluster. Keys of one user carry the user's own tag.
 """
 
 from __future__ import annotations
 
-import zlib
 from functools import cached_property, lru_cache
 
-PARTITIONS = 16
+from sio_server.store.partitions import partition, tag
 
 TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depends on it
 
+FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
@@ -32,11 +32,6 @@ PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at m
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 MAX_HOOKS = 10_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
-
-
-def partition(conversation_id: str) -> int:
-    """The partition of a conversation: the same on every node, in every version."""
-    return zlib.crc32(conversation_id.encode()) % PARTITIONS
 
 
 def node(node_id: str) -> str:
@@ -114,43 +109,43 @@ def user_inviting(user_id: str) -> str:
 
 def runs(partition_number: int) -> str:
     """Stream: the run queue of a partition."""
-    return f"{{rg:{partition_number}}}:runs"
+    return f"{tag(partition_number)}:runs"
 
 
 def hooks(partition_number: int) -> str:
     """Stream: entries for webhooks: c: conversation, t: type, e: the envelope. Expires unless it is renewed."""
-    return f"{{rg:{partition_number}}}:hooks"
+    return f"{tag(partition_number)}:hooks"
 
 
 def hook_state(partition_number: int) -> str:
     """Hash: "<endpoint> <field>": position in the stream, owner and until of the lease, ...; expires with it."""
-    return f"{{rg:{partition_number}}}:hook-state"
+    return f"{tag(partition_number)}:hook-state"
 
 
 def due(partition_number: int) -> str:
     """Sorted set: "<conversation id> <schedule id>" -> when (ms) it is due, or may be claimed again."""
-    return f"{{rg:{partition_number}}}:due"
+    return f"{tag(partition_number)}:due"
 
 
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen."""
-    return f"{{rg:{partition_number}}}:stats"
+    return f"{tag(partition_number)}:stats"
 
 
 def checkpoint_threads(partition_number: int) -> str:
     """Set: ids of the threads of checkpoints of a partition's conversations, of the plain saver."""
-    return f"{{rg:{partition_number}}}:threads"
+    return f"{tag(partition_number)}:threads"
 
 
 class MemoryKeys:
     """The keys of one partition of the graphs' store, that of all namespaces with the same first label."""
 
     def __init__(self, number: int) -> None:
-        tag = f"{{rg:{number}}}:memory"
-        self.items = f"{tag}:items"  # hash: member -> times and value; see dialog/memory/lua/_items.lua
-        self.order = f"{tag}:order"  # sorted set (all scores 0): members
-        self.updated = f"{tag}:updated"  # sorted set: member -> when it was written last (microseconds)
-        self.expiries = f"{tag}:expiries"  # sorted set: member -> when it expires (microseconds)
+        base = f"{tag(number)}:memory"
+        self.items = f"{base}:items"  # hash: member -> times and value; see dialog/memory/lua/_items.lua
+        self.order = f"{base}:order"  # sorted set (all scores 0): members
+        self.updated = f"{base}:updated"  # sorted set: member -> when it was written last (microseconds)
+        self.expiries = f"{base}:expiries"  # sorted set: member -> when it expires (microseconds)
 
     @property
     def all(self) -> list[str]:
@@ -172,11 +167,11 @@ class CheckpointKeys:
     def __init__(self, thread_id: str) -> None:
         conversation_id = thread_id.rpartition("@")[0] or thread_id
         number = partition(conversation_id)
-        tag = f"{{rg:{number}}}"
-        self.checkpoints = f"{tag}:checkpoints:{thread_id}"  # hash: namespace, id -> record, and namespace -> id
-        self.order = f"{tag}:checkpoint-order:{thread_id}"  # list: checkpoints in the order of their writing
-        self.values = f"{tag}:checkpoint-values:{thread_id}"  # hash: namespace, channel, version -> value
-        self.writes = f"{tag}:checkpoint-writes:{thread_id}"  # sorted set (all scores 0): what tasks have written
+        base = tag(number)
+        self.checkpoints = f"{base}:checkpoints:{thread_id}"  # hash: namespace, id -> record, and namespace -> id
+        self.order = f"{base}:checkpoint-order:{thread_id}"  # list: checkpoints in the order of their writing
+        self.values = f"{base}:checkpoint-values:{thread_id}"  # hash: namespace, channel, version -> value
+        self.writes = f"{base}:checkpoint-writes:{thread_id}"  # sorted set (all scores 0): what tasks have written
         self.threads = checkpoint_threads(number)
         self.lease = conversation_keys(conversation_id).lease
         # in the order in which the savers' scripts name them (`lua/_thread.lua`)
@@ -193,8 +188,8 @@ class ConversationKeys:
     """The keys of one conversation."""
 
     def __init__(self, conversation_id: str) -> None:
-        tag = f"{{rg:{partition(conversation_id)}}}"
-        base = f"{tag}:conv:{conversation_id}"
+        partition_tag = tag(partition(conversation_id))
+        base = f"{partition_tag}:conv:{conversation_id}"
         self.meta = f"{base}:meta"  # hash: META_FIELDS
         self.members = f"{base}:members"  # hash: user id -> role
         self.invitations = f"{base}:invitations"  # sorted set: user id -> until when (ms) the user may join
@@ -229,9 +224,9 @@ class ConversationKeys:
         self.long = f"{base}:long"
         # + run id: hash, the run record; + ":parts": list of the heads (JSON) of what it says; + ":text:<part>":
         # the text of each so far; + ":reports": list of what it reported
-        self.run_prefix = f"{tag}:run:"
+        self.run_prefix = f"{partition_tag}:run:"
         self._call_prefix = f"{base}:call:"
-        self._request_prefix = f"{tag}:request:{conversation_id} "
+        self._request_prefix = f"{partition_tag}:request:{conversation_id} "
         self.runs = runs(partition(conversation_id))
         self.stats = stats(partition(conversation_id))
         self.hooks = hooks(partition(conversation_id))
@@ -348,7 +343,7 @@ def user_room(user_id: str) -> str:
 
 def conversation_channel(conversation_id: str) -> str:
     """The channel of what is told to the room of a conversation."""
-    return f"{{rg:{partition(conversation_id)}}}:conv:{conversation_id}:bus"
+    return f"{tag(partition(conversation_id))}:conv:{conversation_id}:bus"
 
 
 def user_channel(user_id: str) -> str:

@@ -35,15 +35,18 @@ _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 
 
 class LoadedScript:
-    """A script that Redis has to know before it is called by its hash."""
+    """A script that Redis has to know before it is called by its hash.
 
-    __slots__ = ("load", "loads", "sha", "source")
+    `durable`: its reply is a promise, for which replicas are waited for when DURABLE_REPLICAS says so.
+    """
 
-    def __init__(self, source: str) -> None:
+    __slots__ = ("durable", "load", "sha", "source")
+
+    def __init__(self, source: str, *, durable: bool = False) -> None:
         self.source = source
+        self.durable = durable
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
         self.load = pack(("SCRIPT", "LOAD", source))
-        self.loads = 0  # so often it was loaded
 
 
 class _Call:
@@ -101,17 +104,21 @@ class Pipelined:
         self._waiting: deque[_Call] = deque()  # for a connection; empty while there is one
         self._due: deque[_Call] = deque()  # by their deadlines, without answered ones at its head
         self._replied_at = 0.0
+        self._loads: dict[str, int] = {}  # how often each script was loaded here, by its hash
         self._failures = 0  # of connections, since the last reply that was no error
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._timer_was_late = False
         self._connecting: asyncio.Task[None] | None = None
 
-    def call(self, packed: bytes, count: int = 1, script: LoadedScript | None = None) -> asyncio.Future[Any]:
+    def call(
+        self, packed: bytes, count: int = 1, script: LoadedScript | None = None, key: str = ""
+    ) -> asyncio.Future[Any]:
         """Send what `pack` has made of `count` commands, contiguously.
 
         The future of one command has its reply or raises its error; that of several has the list of replies, with
         errors as values. With `script`, these are calls of it, and it is loaded when Redis does not know it.
+        `key` is for `RoutedPipelined`: here there is one server.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -157,7 +164,7 @@ class Pipelined:
             return
         call.sent_at = now
         if call.script is not None:
-            call.loads_before = call.script.loads
+            call.loads_before = self._loads.get(call.script.sha, 0)
         self._sent.append(call)
         wire.send_packed(call.packed)
 
@@ -206,11 +213,11 @@ class Pipelined:
         if wire is None or script is None or call.repeats == REPEATS or call.load_error or call.future.done():
             return False
         # What another caller has loaded since this call was sent is there when it comes again.
-        load = script.loads == call.loads_before and not self._is_full(wire)
+        load = self._loads.get(script.sha, 0) == call.loads_before and not self._is_full(wire)
         call.repeats += 1
         call.begin_again(loading=load)
         if load:
-            script.loads += 1
+            self._loads[script.sha] = call.loads_before + 1
             wire.send_packed(script.load)
         self._send(call, wire, time.monotonic())
         return True

@@ -7,13 +7,13 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 from redis._parsers import BaseParser, Encoder
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from sio_server.store.failures import explain
 
@@ -27,13 +27,23 @@ CONNECT_TIMEOUT_S = 0.5
 AT_ONCE: dict[str, Any] = {"protocol": 2, "driver_info": None}
 
 # What connections and pipelines of redis-py have, and promise to nobody.
-CONNECTION_NAMES = ("_reader", "_writer", "_close")
+CONNECTION_NAMES = ("_reader", "_writer", "_close", "_connect", "on_connect_check_health")
 PIPELINE_NAMES = (
     *("command_stack", "is_transaction", "explicit_transaction", "watching", "connection", "scripts"),
     *("raise_first_error", "annotate_exception", "reset", "response_callbacks"),
 )
 
+P = TypeVar("P")
+
 _ENCODER = Encoder("utf-8", "strict", False)  # type: ignore[no-untyped-call]
+
+
+class Locator(Protocol[P]):
+    """Knows which server is the primary (`sentinel.Sentinels`)."""
+
+    async def primary(self) -> P: ...
+
+    def confirm(self, named: P, /) -> tuple[str, int] | None: ...
 
 
 class _OurConnection(AbstractConnection):
@@ -46,7 +56,39 @@ class _OurConnection(AbstractConnection):
     After a planned failover the old primary keeps its connections, and refuses writes on each. The first refusal
     closes all connections of this process to that server, also those that wait for a reply or for the bus: they
     are opened again, and then reach the new primary.
+
+    With a `locator` each attempt to connect asks for the primary, and the server must say that it is one. The
+    first connection to a new primary closes all those to the one before, which may be dead, or hang.
     """
+
+    locator: Locator[Any] | None = None
+    _named: Any = None
+    host: str
+    port: int
+
+    async def _connect(self) -> None:
+        if self.locator is not None:
+            self._named = await self.locator.primary()
+            self.host, self.port = self._named.host, self._named.port
+        await super()._connect()  # type: ignore[no-untyped-call,safe-super]
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        await super().on_connect_check_health(check_health)
+        if self.locator is None:
+            return
+        await self._check_role()
+        if (before := self.locator.confirm(self._named)) is not None:
+            log.warning("the primary is %s:%d now, no longer %s:%d", self.host, self.port, *before)
+            leave_server(*before)
+
+    async def _check_role(self) -> None:
+        await self.send_command("ROLE", check_health=False)
+        try:
+            role = (await self.read_response())[0]
+        except NoPermissionError:
+            return  # the first refusal of a write tells as well
+        if role not in (b"master", "master"):
+            raise RedisConnectionError(f"{self.host}:{self.port} was named as the primary and is none")
 
     async def connect(self) -> None:
         if not self.is_connected:
@@ -74,9 +116,9 @@ class _OurConnection(AbstractConnection):
             raise
 
 
-def our_kind(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+def our_kind(kind: type[AbstractConnection], locator: Locator[Any] | None = None) -> type[AbstractConnection]:
     """A class of connections (TCP, TLS, unix socket) with what ours do besides."""
-    return type(f"Our{kind.__name__}", (_OurConnection, kind), {})
+    return type(f"Our{kind.__name__}", (_OurConnection, kind), {"locator": locator})
 
 
 def parse_error(text: str) -> Exception:
@@ -130,13 +172,22 @@ def _remember(connection: AbstractConnection) -> None:
 
 def leave_server_of(connection: AbstractConnection) -> None:
     """Close all connections of this process to the server of this one."""
-    server = _server_of(connection)
+    left = _leave(_server_of(connection))
+    if left:
+        log.warning("the Redis that was the primary is a replica now: %d connections leave it", left)
+
+
+def leave_server(host: str, port: int) -> None:
+    """Close all connections of this process to the server at this address."""
+    _leave((host, port, None))
+
+
+def _leave(server: _Server) -> int:
     with _open_lock:
         leaving = [(one, loop) for one, (where, loop) in _open_connections.items() if where == server]
         for one, _ in leaving:
             del _open_connections[one]
-    if leaving:
-        log.warning("the Redis that was the primary is a replica now: %d connections leave it", len(leaving))
     for one, loop in leaving:
         with contextlib.suppress(RuntimeError):  # that loop has ended
             loop.call_soon_threadsafe(_abort, one)
+    return len(leaving)

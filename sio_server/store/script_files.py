@@ -4,6 +4,7 @@ A file says at its head what it needs:
 
     -- keys: conversation          its keys have the names of `keys.CONVERSATION_KEYS` (or `user`: `USER_KEYS`)
     -- include: entry once         what it shares with others: `_entry.lua`, `_once.lua`, and what these include
+    -- durable                      its reply is a promise; so is that of each script which includes `request`
     local user_id, seq = unpack(ARGV)
 
 Names in capitals, such as CALL_KEPT_MS, are the constants below.
@@ -54,6 +55,7 @@ CONSTANTS: dict[str, str | int] = {
 KEY_NAMES = {"conversation": keys.CONVERSATION_KEYS, "user": keys.USER_KEYS}
 
 _HEAD = re.compile(r"^-- (keys|include): (.+)$", re.MULTILINE)
+_DURABLE = re.compile(r"^-- durable$", re.MULTILINE)
 _ARGUMENTS = re.compile(r"^local ([a-z_,\s]+?)\s*= unpack\(ARGV\)$", re.MULTILINE)
 _CONSTANT = re.compile(r"\b[A-Z][A-Z_]*[A-Z]\b")
 
@@ -67,6 +69,7 @@ class ScriptFile:
     arguments: tuple[str, ...]  # the names of ARGV
     once: bool  # its last key is that of one call; see `_once.lua`
     request: bool  # it carries out a request of a client; see `_request.lua`
+    durable: bool  # its reply is a promise: DURABLE_REPLICAS counts. Repeated, it writes something all the same
 
 
 def load_script(name: str) -> ScriptFile:
@@ -82,6 +85,7 @@ def load_script(name: str) -> ScriptFile:
         tuple(re.split(r",\s*", arguments[1])) if arguments else (),
         "once" in included,
         "request" in included,
+        "request" in included or _DURABLE.search(text) is not None,
     )
 
 

@@ -156,6 +156,8 @@ class Scripts:
         Raises Unavailable when one of them failed: the others may have been carried out.
         """
         file, script = self._script(name)
+        if file.durable:
+            raise TypeError(f"{file.name}.lua runs alone: replicas are waited for")
         with redis_errors():
             packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
             return [Reply(flat) for flat in await self.redis.run_scripts(script, packed)]
@@ -203,7 +205,7 @@ class Scripts:
         found = self._loaded.get(name)
         if found is None:
             file = load_script(name)
-            found = self._loaded[name] = (file, LoadedScript(file.source))
+            found = self._loaded[name] = (file, LoadedScript(file.source, durable=file.durable))
         return found
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
@@ -19,10 +18,10 @@ from sio_server.store.redis_py import (
     REPLY_TIMEOUT_S,
     close_now,
     leave_server_of,
-    our_kind,
     parse_error,
     transport_of,
 )
+from sio_server.store.topology import new_connection
 
 MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024  # of commands that a Redis which does not read leaves here
 
@@ -71,10 +70,9 @@ class Wire(asyncio.Protocol):
 
         `errors`: what becomes of a reply that is no UTF-8, as `bytes.decode` takes it.
         """
-        pool = ConnectionPool.from_url(
+        connection = new_connection(
             url, **AT_ONCE, socket_timeout=REPLY_TIMEOUT_S, socket_connect_timeout=CONNECT_TIMEOUT_S
         )
-        connection = our_kind(pool.connection_class)(**pool.connection_kwargs)
         wire = cls(on_reply, on_lost, decode=decode, errors=errors)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]

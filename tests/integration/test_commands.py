@@ -133,7 +133,7 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
             for url, said in (
                 ("redis://a:1,b:2", ["several servers are named"]),
                 ("redis://h:6379/0?password=secret&x=1", ["redis://h:6379/0?***", "no option 'x'"]),
-                ("redis+sentinel://h:1/x", ["Redis Sentinel is not supported yet"]),
+                ("redis+sentinel://h:1", ["the name of the service", "redis+sentinel://host:26379"]),
             )
         ),
         (("node",), {"AUTH_MODE": "guest", "METRICS_TOKEN": "short"}, ["METRICS_TOKEN: write at least 16"]),
@@ -144,9 +144,11 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
             {},
             ["no such scene", "consistency, recovery, devices, approval, status"],
         ),
-        (("tour", "--scene", "nonsense"), {}, ["load, node-failure, latency, chaos"]),
+        (("tour", "--scene", "nonsense"), {}, ["load, node-failure, latency, chaos, redis-failover"]),
         (("tour", "--scene", "chaos", "--url", "http://127.0.0.1:1"), {}, ["starts its own", "leave --url out"]),
         (("up", "--tour", "--scene", "latency"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
+        (("up", "--redis", "sentinel"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
+        (("up", "--redis", "sentinel", "--tour", "--scene", "latency"), {}, ["play it without --redis"]),
         (("up", "--tour", "--scene", "node-failure", "--nodes", "1"), {}, ["two at least", "--nodes 3"]),
         (("tour", "--lang", "fr"), {}, ["write en or zh"]),
         (("tour", "--url", "http://127.0.0.1:1"), {}, ["127.0.0.1:1"]),

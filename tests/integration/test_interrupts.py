@@ -13,7 +13,7 @@ import pytest
 
 from sio_clients import Question, Refused
 from sio_server.protocol.events import Entry
-from sio_server.store.keys import partition
+from sio_server.store.partitions import partition
 from tests.served.devices import LANGGRAPH_JSON, Device, Devices, devices_of
 
 pytest_plugins = ["tests.served.fixtures"]

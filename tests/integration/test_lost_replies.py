@@ -37,7 +37,8 @@ from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
-from sio_server.store.keys import REVOCATIONS, conversation_channel, partition, user_channel, user_last_end
+from sio_server.store.keys import REVOCATIONS, conversation_channel, user_channel, user_last_end
+from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords

@@ -20,7 +20,8 @@ from sio_server.dialog.memory.items import MAX_VALUE_BYTES, BadItem
 from sio_server.dialog.memory.store import AT_ONCE, MAX_LIMIT
 from sio_server.dialog.savers.errors import StoreLost
 from sio_server.store.connection import connect, connect_patient
-from sio_server.store.keys import MemoryKeys, partition
+from sio_server.store.keys import MemoryKeys
+from sio_server.store.partitions import partition
 
 pytest_plugins = ["tests.served.dialog_fixtures", "tests.served.fixtures"]
 

@@ -21,6 +21,7 @@ from sio_server.store import pipelined, wire
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, connect_bytes, connect_reader
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, PipelinedBytes
+from tests.pipelines import one_server
 from tests.waiting import poll, within
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -218,8 +219,8 @@ async def test_no_caller_waits_longer_than_its_time_when_redis_hangs(lone_redis)
         proxy.down.blackhole = False
         await poll(lambda: outcome(client.ping), every=0.1)
         assert await client.ping() is True
-        assert not client.pipelined._due
-        assert not client.pipelined._sent
+        assert not one_server(client)._due
+        assert not one_server(client)._sent
 
 
 async def test_no_caller_waits_longer_than_its_time_on_a_busy_node(lone_redis, monkeypatch):
@@ -270,10 +271,10 @@ async def test_a_redis_that_does_not_read_is_sent_no_more_than_the_limit(monkeyp
 async def test_a_connection_that_answers_nothing_is_left_and_the_next_serves(lone_redis):
     async with proxied(lone_redis) as (client, proxy):
         await client.ping()
-        left = client.pipelined._wire
+        left = one_server(client)._wire
         proxy.down.blackhole = True
         asked = asyncio.ensure_future(client.echo("late"))
-        await poll(lambda: client.pipelined._wire is not left or asked.done(), every=0.005)
+        await poll(lambda: one_server(client)._wire is not left or asked.done(), every=0.005)
         proxy.down.blackhole = False
         assert await asked == "late"
 

@@ -30,6 +30,7 @@ from sio_server.protocol.events import ConversationCreate
 from sio_server.store.connection import cannot_write, connect, connect_blocking, redis_errors
 from sio_server.store.scripts import Scripts
 from tests.conftest import free_ports
+from tests.pipelines import one_server
 from tests.waiting import poll, within
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -55,7 +56,7 @@ async def test_a_connection_that_has_just_broken_is_lost_and_the_command_is_repe
         await client.aclose()
         shared = connect(lone_redis.redis_url)
         assert await shared.ping() is True
-        wire = shared.pipelined._wire
+        wire = one_server(shared)._wire
         assert wire is not None
         wire._transport.abort()
         assert await shared.echo("again") == "again"
@@ -83,7 +84,8 @@ async def bare_redis(folder: Path, *arguments: str) -> AsyncIterator[Redis]:
         yield client
     finally:
         await client.aclose()
-        server.kill()
+        if server.returncode is None:
+            server.kill()
         await server.wait()
 
 

@@ -16,7 +16,8 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.schedules import Schedules
 from sio_server.protocol.events import ConversationCreate
-from sio_server.store.keys import due, partition
+from sio_server.store.keys import due
+from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request, Scripts
 from tests.waiting import poll
 

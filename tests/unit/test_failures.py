@@ -17,6 +17,7 @@ SAID = {
     f"{READONLY} script: 1b9a, on @user_script:9.": "read-only replica",
     "ERR Error running script (call to f_1b9a): @user_script:1: -READONLY You can't write.": "read-only replica",
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.": "lost its primary",
+    "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)": "has become a",
     "OOM command not allowed when used memory > 'maxmemory'.": "out of memory",
     "MISCONF Redis is configured to save RDB snapshots": "cannot write to its disk",
     "NOREPLICAS Not enough good replicas to write.": "waits for its replicas",
@@ -25,7 +26,8 @@ SAID = {
     "MOVED 3999 127.0.0.1:6381": "a Redis Cluster, which is not supported",
     "ASK 3999 127.0.0.1:6381": "a Redis Cluster, which is not supported",
     "CROSSSLOT Keys in request don't hash to the same slot": "a Redis Cluster, which is not supported",
-    "CLUSTERDOWN The cluster is down": "a Redis Cluster, which is not supported",
+    "CLUSTERDOWN The cluster is down": "no primary at this moment",
+    "TRYAGAIN Multiple keys request during rehashing of slot": "is being moved",
     "NOPERM User node has no permissions to run the 'set' command": "needs the rights in docs/operations.md",
     "NOAUTH Authentication required.": "the password of REDIS_URL",
     "WRONGPASS invalid username-password pair or user is disabled.": "the password of REDIS_URL",
@@ -48,12 +50,23 @@ def test_the_message_says_what_is_wrong_with_the_store(text: str) -> None:
 
 @pytest.mark.parametrize("text", SAID)
 def test_only_a_replica_makes_connections_leave(text: str) -> None:
-    assert explain(parsed(text)).demoted == ("READONLY" in text or "MASTERDOWN" in text)
+    assert explain(parsed(text)).demoted == any(code in text for code in ("READONLY", "MASTERDOWN", "UNBLOCKED"))
 
 
 @pytest.mark.parametrize("text", SAID)
 def test_errors_that_pass_by_themselves_are_told_from_those_the_operator_must_correct(text: str) -> None:
-    by_itself = ("READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY")
+    by_itself = (
+        "READONLY",
+        "MASTERDOWN",
+        "UNBLOCKED",
+        "OOM",
+        "MISCONF",
+        "NOREPLICAS",
+        "LOADING",
+        "BUSY",
+        "TRYAGAIN",
+        "CLUSTERDOWN",
+    )
     assert explain(parsed(text)).passes == any(code in text for code in by_itself)
 
 

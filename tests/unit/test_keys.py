@@ -1,14 +1,21 @@
 """Keys of one conversation share a slot of a Redis Cluster, and stay where they are from version to version."""
 
+import hashlib
 import re
+from bisect import bisect_right
+from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
 from sio_server.protocol.events import ID_PATTERN, USER_ID_PATTERN
 from sio_server.store import keys
-from sio_server.store.keys import PARTITIONS, ConversationKeys, partition
+from sio_server.store.keys import ConversationKeys
+from sio_server.store.partitions import PARTITIONS, TABLE, TAGS, partition, tag
+
+SLOTS = 16_384
 
 ids = st.from_regex(ID_PATTERN, fullmatch=True)
 user_ids = st.from_regex(USER_ID_PATTERN, fullmatch=True)
@@ -24,7 +31,7 @@ def hash_tag(key: str) -> str:
 @given(ids)
 def test_all_keys_of_a_conversation_carry_the_tag_of_its_partition(conversation_id: str) -> None:
     all_keys = vars(ConversationKeys(conversation_id)).values()
-    assert {hash_tag(key) for key in all_keys} == {f"rg:{partition(conversation_id)}"}
+    assert {hash_tag(key) for key in all_keys} == {f"rg:{TAGS[partition(conversation_id)]}"}
     assert len(set(all_keys)) == len(all_keys)
 
 
@@ -39,10 +46,24 @@ def test_two_conversations_share_no_key_but_their_partitions(one: str, other: st
 
 
 @pytest.mark.parametrize(
-    ("conversation_id", "number"), [("general", 10), ("c-1", 14), ("team.a:b", 5), ("0", 1), ("Z" * 64, 9)]
+    ("conversation_id", "number"), [("general", 42), ("c-1", 62), ("team.a:b", 85), ("0", 65), ("Z" * 64, 9)]
 )
 def test_a_known_conversation_is_in_the_partition_it_has_always_been_in(conversation_id: str, number: int) -> None:
     assert partition(conversation_id) == number
+
+
+@pytest.mark.parametrize("primaries", [2, 3, 4, 6, 8, 12, 16, 24, 32])
+def test_partitions_spread_evenly_over_the_primaries_of_a_cluster(primaries: int) -> None:
+    # As `redis-cli --cluster create` gives each primary its slots.
+    ends = [round((number + 1) * SLOTS / primaries) for number in range(primaries)]
+    counts = Counter(bisect_right(ends, key_slot(tag(number).encode())) for number in range(PARTITIONS))
+    assert set(counts.values()) == {PARTITIONS // primaries}
+    assert len(counts) == primaries
+
+
+def test_the_table_of_tags_has_not_changed_without_its_version() -> None:
+    assert (TABLE, hashlib.sha256(" ".join(TAGS).encode()).hexdigest()[:16]) == (1, "b663d9a42ed4850e")
+    assert len(set(TAGS)) == PARTITIONS
 
 
 @given(ids)

@@ -6,7 +6,6 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio import ConnectionPool
 
 from sio_server.settings import (
     Settings,
@@ -15,6 +14,7 @@ from sio_server.settings import (
     hide_password,
     load_settings,
 )
+from sio_server.store.topology import new_connection
 
 SECRET = "k9-" + "f00d" * 10
 SIGNS = "c2lnbnMgdGhlIHdlYmhvb2tzIG9mIHRoZXNlIHRlc3Rz"  # in base64
@@ -104,6 +104,7 @@ def test_the_admin_ui_is_refused_with_what_to_use_instead(env: pytest.MonkeyPatc
 def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPatch) -> None:
     for name, value in {
         "REDIS_URL": "unix:///run/redis.sock",
+        "DURABLE_REPLICAS": "2",
         "HOST": "::1",
         "PORT": "65535",
         "NODE_NAME": "web-1",
@@ -173,6 +174,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         env.setenv(name, value)
     assert load_settings().model_dump() == {
         "redis_url": "unix:///run/redis.sock",
+        "durable_replicas": 2,
         "host": "::1",
         "port": 65535,
         "node_name": "web-1",
@@ -284,10 +286,11 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("INVITATIONS_KEPT", "0", "from 1 to 3650"),
         ("ABANDONED_KEPT", "-1", "0 (for ever)"),
         ("GUESTS_KEPT", "4000", "0 (for ever)"),
+        ("DURABLE_REPLICAS", "-1", "from 0 (none is waited for) to 10"),
         ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
         ("REDIS_URL", "http://localhost", "rediss://"),
-        ("REDIS_URL", "redis://a:1,b:2", "several servers are named: Redis Sentinel and Redis Cluster are not"),
-        ("REDIS_URL", "redis+sentinel://a:26379,b:26379/main", "Redis Sentinel is not supported yet"),
+        ("REDIS_URL", "redis://a:1,b:2", "several servers are named: for Redis Sentinel write redis+sentinel://"),
+        ("REDIS_URL", "redis+sentinel://a:26379,b:26379", "the name of the service"),
         ("REDIS_URL", "redis+cluster://a:7000", "Redis Cluster is not supported yet"),
         ("REDIS_URL", "redis://a:70000", "the port or an option is wrong"),
         ("REDIS_URL", "redis://a:1/main", "the database is not a number"),
@@ -453,8 +456,10 @@ def test_the_password_of_a_wrong_redis_url_is_not_shown(monkeypatch: pytest.Monk
 # Alphabets without letters that appear in the rest of a URL: a Z is always part of a secret.
 secrets = st.text("Z:@/?#%&=,[]. \n\\", min_size=1, max_size=12).map(lambda text: f"Z{text}Z")
 hosts = st.sampled_from(["h", "redis.example", "127.0.0.1", "[::1]", ""])
-schemes = st.sampled_from(["redis://", "rediss://", "unix://", "redis:/", "redis+sentinel://", "http://"])
-rests = st.sampled_from(["", ":6379", ":6379/0", "/run/redis.sock", "/0"])
+schemes = st.sampled_from(
+    ["redis://", "rediss://", "unix://", "redis:/", "redis+sentinel://", "redis+cluster://", "http://"]
+)
+rests = st.sampled_from(["", ":6379", ":1,b/main", ":1/main/0", ":6379/0", "/run/redis.sock", "/0"])
 users = st.one_of(
     st.just(""),
     secrets.map(lambda password: f":{password}@"),
@@ -494,6 +499,7 @@ def test_no_part_of_a_password_is_shown_when_a_redis_url_is_refused(url: str) ->
         ("unix://user:pw@/run/redis.sock?db=1", "unix://***@/run/redis.sock?***"),
         ("redis://:forgotten", "redis://***"),
         ("localhost:6379", "localhost:6379"),
+        ("redis+sentinel://u:p@a:1,b:2/main/0?sentinel_password=x", "redis+sentinel://***@a:1,b:2/main/0?***"),
     ],
 )
 def test_of_a_url_the_server_and_the_database_are_shown(url: str, shown: str) -> None:
@@ -505,11 +511,15 @@ def test_of_a_url_the_server_and_the_database_are_shown(url: str, shown: str) ->
     [
         *("redis://127.0.0.1:6379", "redis://host/3", "redis://[::1]:6379/0", "redis://user:p%2Fw@host:6379/0?"),
         *("rediss://:a,b@host:6380/0?ssl_ca_certs=/etc/ca.crt&ssl_cert_reqs=none", "unix:///run/redis.sock?db=2"),
+        *(
+            "redis+sentinel://a:26379,b,[::1]:26380/main/2",
+            "rediss+sentinel://u:p%2Fw@a/main?ssl_ca_certs=/ca.crt",
+        ),
     ],
 )
 def test_a_redis_url_that_can_be_used_is_accepted(url: str) -> None:
     check_redis_url(url)
-    ConnectionPool.from_url(url).make_connection()
+    new_connection(url)
 
 
 @given(one_url)
@@ -518,7 +528,7 @@ def test_a_redis_url_that_is_accepted_gives_a_connection(url: str) -> None:
         check_redis_url(url)
     except ValueError:
         return
-    ConnectionPool.from_url(url).make_connection()
+    new_connection(url)
 
 
 def test_the_redis_url_does_not_appear_where_settings_are_printed(env: pytest.MonkeyPatch) -> None:

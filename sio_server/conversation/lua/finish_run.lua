@@ -13,6 +13,7 @@
 -- Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
+-- durable
 local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
   attempt, last, bells, checkpoints, written = unpack(ARGV)
 local record = run_prefix .. run_id
@@ -31,6 +32,7 @@ if not redis.call('ZSCORE', unfinished, run_id) then
   if redis.call('HGET', record, 'token') ~= token or redis.call('HGET', record, 'status') ~= status then
     return {'stale'}
   end
+  redis.call('HSET', record, 'status', status) -- as it is: see `_request.lua`
   return finished()
 end
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end

@@ -12,7 +12,10 @@ if repeated then return repeated end
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end
 local before = redis.call('HGET', resolved, interrupt_id)
-if before then return {'already_resolved', 'ack', before} end
+if before then
+  redis.call('HSET', resolved, interrupt_id, before) -- as it is: see `_request.lua`
+  return {'already_resolved', 'ack', before}
+end
 local asked_as = redis.call('HGET', interrupts, interrupt_id)
 if not asked_as then return {'unknown_interrupt'} end
 if redis.call('HGET', meta, 'approvals') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner'

@@ -39,7 +39,8 @@ from sio_server.dialog.memory.items import (
 from sio_server.dialog.memory.vectors import Vectors
 from sio_server.dialog.savers.errors import StoreLost, store_errors
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.keys import PARTITIONS, MemoryKeys, partition
+from sio_server.store.keys import MemoryKeys
+from sio_server.store.partitions import PARTITIONS, partition
 
 MAX_LIMIT = 10_000  # items, or namespaces, of one search
 MAX_FOUND_BYTES = 32 * 1024 * 1024  # of their values

@@ -30,7 +30,8 @@ from sio_server.dialog.savers.operations import Operation, Put, Writes
 from sio_server.dialog.savers.pruning import Header, can_be_resumed, needed_fields
 from sio_server.dialog.savers.serializer import StateSerializer
 from sio_server.store.bounded import BoundedRedis, BytesCall
-from sio_server.store.keys import PARTITIONS, checkpoint_keys, checkpoint_threads
+from sio_server.store.keys import checkpoint_keys, checkpoint_threads
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.scripts import ScriptCall
 

@@ -14,6 +14,7 @@ from sio_server.dialog.savers.marked import MarkedPlainSaver, MarkedRedisSaver
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.savers.redis_modules import RedisSaver
 from sio_server.protocol.errors import Unavailable
+from sio_server.redis_url import parse_redis_url
 from sio_server.store.connection import connect_bytes, connect_patient
 
 log = logging.getLogger(__name__)
@@ -32,11 +33,15 @@ class CheckpointStore:
     and Search of Redis 8. State comes back from both exactly (docs/decisions/0020-exact-state.md).
     """
 
-    def __init__(self, redis_url: str, kind: Literal["plain", "redis"]) -> None:
+    def __init__(self, redis_url: str, kind: Literal["plain", "redis"], replicas: int = 0) -> None:
+        """`replicas`: see `connect_bytes`."""
         self._redis = (
-            connect_bytes(redis_url) if kind == "plain" else connect_patient(redis_url, decode_responses=False)
+            connect_bytes(redis_url, replicas=replicas)
+            if kind == "plain"
+            else connect_patient(redis_url, decode_responses=False)
         )
         self._kind = kind
+        self._is_cluster = parse_redis_url(redis_url).kind == "cluster"
         self.saver: Saver = MarkedPlainSaver(self._redis)
 
     async def set_up(self, wait_s: float = SETUP_WAIT_S) -> None:
@@ -82,6 +87,10 @@ class CheckpointStore:
     async def _prepared_saver(self) -> Saver:
         if self._kind == "plain":
             return MarkedPlainSaver(self._redis)
+        if self._is_cluster:
+            raise WrongSaver(
+                "CHECKPOINTER=redis: it searches all keys, which a Redis Cluster cannot. Write CHECKPOINTER=plain."
+            )
         if not await self._has_modules():
             raise WrongSaver(
                 "CHECKPOINTER=redis: this Redis has no JSON and Search. Write CHECKPOINTER=plain, or "

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sio_server.store.connection import redis_errors
-from sio_server.store.keys import DISABLED_HOOKS, PARTITIONS, hook_state, hooks
+from sio_server.store.keys import DISABLED_HOOKS, hook_state, hooks
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.scripts import Argument, Reply, Scripts
 
 LEASE_MS = 20_000

@@ -4,7 +4,11 @@
 local function once(step)
   local this_call = KEYS[#KEYS]
   local first_reply = redis.call('GET', this_call)
-  if first_reply then return cjson.decode(first_reply) end
+  if first_reply then
+    -- Replicas are waited for by what this connection has written; another one may have written this.
+    redis.call('SET', this_call, first_reply, 'PX', CALL_KEPT_MS)
+    return cjson.decode(first_reply)
+  end
   local reply = step(string.match(this_call, '[^:]+$'))
   -- A refusal has changed nothing.
   if reply[1] == 'ok' then redis.call('SET', this_call, cjson.encode(reply), 'PX', CALL_KEPT_MS) end

@@ -11,11 +11,18 @@ made.by = ARGV[#ARGV - 2]
 
 local function first_reply()
   local record = sent and redis.call('HGET', sent, made.by)
+  local with_entry = record
   -- The result of a request that always makes an entry is nowhere else.
   if not record and not made.always then record = redis.call('GET', request_key) end
   if not record then return nil end
   local known_digest, known_call, reply = string.match(record, '^(%x+) (%x+) %d+ (.*)$')
   if known_digest ~= digest then return {'request_id_reused'} end
+  -- Replicas are waited for by what this connection has written; another one may have written the record.
+  if with_entry then
+    redis.call('HSET', sent, made.by, record)
+  else
+    redis.call('SET', request_key, record, 'KEEPTTL')
+  end
   reply = cjson.decode(reply)
   if known_call ~= call_id then
     reply[#reply + 1] = 'repeated'

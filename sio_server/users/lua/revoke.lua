@@ -4,6 +4,7 @@
 -- Returns ok: ended (how many sessions there were).
 -- keys: user
 -- include: devices once
+-- durable
 local device_id, user_kept_ms = unpack(ARGV)
 return once(function()
   local ended = end_sessions(device_id)

@@ -1,0 +1,132 @@
+"""Scene: the primary of a replicated Redis is killed, and the next one paused, while everyone writes and asks."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from roomgraph.tour.figures import level_at, percentiles
+from roomgraph.tour.stage import Stage
+from roomgraph.tour.traffic import Traffic
+from roomgraph.tour.watch import RunWatch
+from sio_server.local.cluster import REPLICAS
+from sio_server.local.replicated import ReplicatedRedis
+
+RUNS = 3  # are answered in each step
+LINES_ASKED = 32  # so that an answer takes some seconds
+ENOUGH = 20  # characters of each answer that everyone shows before the fault
+BACK_S = 12.0  # at the most, until every device has something newer than the fault
+IN_FLIGHT_S = 0.25  # what comes within this time after a fault may have been written before it
+
+End = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class _Step:
+    """One fault: which server was the primary, which is it now, and when it began (of the event loop)."""
+
+    name: str
+    before: int
+    after: int
+    began: float
+
+
+async def play_redis_failover(stage: Stage) -> dict[str, Any]:
+    """Play and judge the scene. One replica is waited for before anything is acked (`prepare_cluster`)."""
+    texts, cluster = stage.texts, stage.own_cluster()
+    redis = cluster.replicated
+    if redis is None:
+        raise RuntimeError("this scene breaks a replicated Redis: roomgraph up --redis sentinel")
+    stage.say("redis-failover.plan", clients=len(stage.devices), replicas=REPLICAS, runs=RUNS)
+    traffic, steps, unended, runs = Traffic(stage), list[_Step](), 0, list[str]()
+    try:
+        await traffic.start(texts("redis-failover"))
+        for name, fault in (("killed", _kill), ("paused", _pause)):
+            runs += await _ask(stage, traffic)
+            with stage.console.status(texts("redis-failover.waiting")):
+                step = await _fail_over(redis, name, fault)
+                unended += await traffic.runs_end()
+            steps.append(step)
+            stage.say(f"redis-failover.{name}", before=step.before, after=step.after)
+        await traffic.stop()
+        level = await traffic.level()
+    finally:
+        await traffic.cancel()
+    report = stage.judge()
+
+    arrivals = traffic.arrivals()
+    times = [_back_after(level_at(arrivals, step.began + IN_FLIGHT_S), step.began) for step in steps]
+    for step, took in zip(steps, times, strict=True):
+        stage.say("redis-failover.back", primary=step.before, seconds=stage.seconds(took))
+    ends = traffic.runs()
+    once = sum(len(ends.get(run_id, ())) == 1 for run_id in runs)
+    stage.say("redis-failover.runs", runs=len(runs), once=once)
+    stage.tell_anomalies(report)
+    known = [took for took in times if took is not None]
+    longest = max(known) if len(known) == len(times) else None
+    ok = report.ok and level and once == len(runs) and not unended and longest is not None and longest <= BACK_S
+    stage.verdict(ok, "redis-failover.verdict", recovery=stage.seconds(longest), **report.counts())
+    return {
+        "ok": ok,
+        **report.counts(),
+        "acked": report.acked,
+        "faults": {"redis_kill": 1, "redis_pause": 1},
+        "recovery_s": longest and round(longest, 2),
+        "latency_ms": percentiles(traffic.latencies()),
+        "runs": len(runs),
+        "steps": [
+            {"fault": step.name, "from": step.before, "to": step.after, "back_s": took and round(took, 2)}
+            for step, took in zip(steps, times, strict=True)
+        ],
+    }
+
+
+async def _ask(stage: Stage, traffic: Traffic) -> list[str]:
+    """Ask for answers, and wait until everyone sees that they are being given; returns the ids of the runs."""
+    asked = [await traffic.open(stage.texts("redis-failover"), "echo") for _ in range(RUNS)]
+    watch = RunWatch(stage.devices, *asked)
+    text = " ".join(stage.people[0].line(number) for number in range(LINES_ASKED))
+    by = [stage.devices[number % len(stage.devices)] for number in range(RUNS)]
+    acks = await asyncio.gather(*(device.send(where, text) for device, where in zip(by, asked, strict=True)))
+    runs = [ack.run_id or "" for ack in acks]
+
+    def is_shown(run_id: str) -> bool:
+        return run_id in watch.ended or all(
+            len(shown) >= ENOUGH for shown in watch.shown(run_id, watch.attempt(run_id))
+        )
+
+    await watch.until(lambda: all(is_shown(run_id) for run_id in runs))
+    return runs
+
+
+async def _fail_over(
+    redis: ReplicatedRedis, name: str, fault: Callable[[ReplicatedRedis, int], Awaitable[End]]
+) -> _Step:
+    """Break the primary, wait until there is another, and bring the old one back as its replica."""
+    before, began = await redis.primary(), asyncio.get_running_loop().time()
+    end = await fault(redis, before)
+    try:
+        after = await redis.until_primary_is_not(before)
+    finally:
+        await end()
+    await redis.until_in_step(REPLICAS)
+    return _Step(name, before, after, began)
+
+
+async def _kill(redis: ReplicatedRedis, port: int) -> End:
+    await redis.signal(port, signal.SIGKILL)
+    return lambda: redis.start_server(port)
+
+
+async def _pause(redis: ReplicatedRedis, port: int) -> End:
+    await redis.signal(port, signal.SIGSTOP)
+    return lambda: redis.signal(port, signal.SIGCONT)
+
+
+def _back_after(level: dict[str, float | None], began: float) -> float | None:
+    """How long after the fault the last device had something newer; None: one never had."""
+    times = [at for at in level.values() if at is not None]
+    return max(times, default=began) - began if len(times) == len(level) else None

@@ -1,0 +1,159 @@
+"""Redis Sentinel: which server is the primary now, by the newest answer of those sentinels that can be reached."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from sio_server.store.redis_py import AT_ONCE, close_now, leave_server
+from sio_server.tasks import end_tasks
+
+log = logging.getLogger(__name__)
+
+ASK_S = 0.5  # for one sentinel: to connect, and to answer
+WATCH_S = 1.0  # between two questions of `watch`
+
+_How = tuple[type[AbstractConnection], dict[str, Any]]
+
+
+class Named(NamedTuple):
+    """A sentinel's answer: the primary, and the count of failovers in which it became one."""
+
+    epoch: int
+    host: str
+    port: int
+
+
+class Sentinels:
+    """The sentinels of one service, as all connections of this process ask them, from any thread.
+
+    Each failover has a number, the configuration epoch. An answer with a lower one than was seen before is that of
+    a sentinel which was cut off and still names the old primary: it is not believed, unless a majority says no
+    more than that, because the sentinels were set up again. The first time a majority is waited for.
+    """
+
+    def __init__(self, service: str, sentinels: Sequence[_How]) -> None:
+        self.service = service
+        self._sentinels = sentinels
+        self._lock = threading.Lock()
+        self._newest: Named | None = None  # the answer that was believed last
+        self._complained: set[tuple[str, int]] = set()  # sentinels of which the log says what is wrong with them
+        self._confirmed: tuple[str, int] | None = None  # the server that has said last that it is the primary
+
+    async def watch(self) -> None:
+        """Leave a primary that was replaced and does not know it, until cancelled.
+
+        One that was cut off from the others, and not from this process, accepts writes until Sentinel reaches it.
+        """
+        while True:
+            await asyncio.sleep(WATCH_S)
+            with contextlib.suppress(RedisConnectionError):
+                await self.check_primary()
+
+    async def check_primary(self) -> None:
+        """Ask all sentinels, and leave the primary of before if the newest answer names another."""
+        named = await self.primary(wait_for_all=True)
+        with self._lock:
+            confirmed = self._confirmed
+            if confirmed is None or confirmed == (named.host, named.port):
+                return
+            self._confirmed = None  # it is left once
+        log.warning("Sentinel has replaced the primary %s:%d: its connections are closed", *confirmed)
+        leave_server(*confirmed)
+
+    async def primary(self, *, wait_for_all: bool = False) -> Named:
+        """The primary, asked now. Raises ConnectionError of redis-py when no sentinel can name one.
+
+        The first answer that may be believed counts, or with `wait_for_all` the newest.
+        """
+        answers: list[Named] = []
+        asking = [asyncio.create_task(self._ask(*how)) for how in self._sentinels]
+        try:
+            for one in asyncio.as_completed(asking):
+                if (answer := await one) is not None:
+                    answers.append(answer)
+                    if not wait_for_all and (believed := self._believe(answers, answered=False)) is not None:
+                        return believed
+        finally:
+            await end_tasks(asking)
+        if (believed := self._believe(answers, answered=True)) is not None:
+            return believed
+        said = f"{len(answers)} of {len(self._sentinels)} sentinels name a primary of {self.service}"
+        raise RedisConnectionError(f"{said}, an older one than is known" if answers else said)
+
+    def _believe(self, answers: list[Named], *, answered: bool) -> Named | None:
+        """The newest of these answers, if it may be believed; `answered`: no more will come."""
+        if not answers:
+            return None
+        newest, many = max(answers), 2 * len(answers) > len(self._sentinels)
+        with self._lock:
+            known = self._newest
+            is_newest = known is not None and newest.epoch >= known.epoch
+            if not (is_newest or (many and (known is None or answered)) or (known is None and answered)):
+                return None
+            self._newest = newest
+        if known is not None and newest.epoch < known.epoch:
+            log.warning("the sentinels of %s have begun again to count failovers", self.service)
+        return newest
+
+    def confirm(self, named: Named) -> tuple[str, int] | None:
+        """A server has said that it is the primary. Returns the one before, if that was another.
+
+        Raises ConnectionError of redis-py when there was a failover since it was named.
+        """
+        here = (named.host, named.port)
+        with self._lock:
+            if self._newest is not None and named.epoch < self._newest.epoch:
+                raise RedisConnectionError(f"{named.host}:{named.port} is the primary of {self.service} no more")
+            before, self._confirmed = self._confirmed, here
+        return before if before != here else None
+
+    async def _ask(self, kind: type[AbstractConnection], given: dict[str, Any]) -> Named | None:
+        connection: Any = kind(
+            **{**given, **AT_ONCE, "decode_responses": True},
+            socket_timeout=ASK_S,
+            socket_connect_timeout=ASK_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        try:
+            async with asyncio.timeout(2 * ASK_S):
+                await connection.connect()
+                # The address of a failover that is not over yet is in the first answer, its number in both.
+                for what in ("GET-MASTER-ADDR-BY-NAME", "MASTER"):
+                    await connection.send_command("SENTINEL", what, self.service)
+                named = await connection.read_response()
+                described = await connection.read_response()
+        except (ResponseError, AuthenticationError) as exc:  # a wrong password, or no right to ask
+            self._complain(connection, f"it refused: {exc}")
+            return None
+        except (RedisError, OSError, TimeoutError) as exc:
+            log.info("a sentinel does not answer: %s", exc)
+            return None
+        finally:
+            close_now(connection)
+        if not named:
+            self._complain(connection, "it knows no such service")
+            return None
+        with self._lock:
+            self._complained.discard((connection.host, connection.port))
+        fields = dict(zip(described[::2], described[1::2], strict=True))
+        return Named(int(fields["config-epoch"]), str(named[0]), int(named[1]))
+
+    def _complain(self, connection: Any, why: str) -> None:
+        """Log what a person has to change, once until the sentinel answers."""
+        server = (connection.host, connection.port)
+        with self._lock:
+            known = server in self._complained
+            self._complained.add(server)
+        if not known:
+            log.warning("the sentinel %s:%s does not name the primary of %s: %s", *server, self.service, why)

@@ -1,0 +1,52 @@
+"""How connections to Redis are made, by the scheme of REDIS_URL; everything that connects does it here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, parse_url
+
+from sio_server.redis_url import parse_redis_url
+from sio_server.store.redis_py import our_kind
+from sio_server.store.sentinel import Sentinels
+
+
+def new_connection(url: str, **options: Any) -> AbstractConnection:
+    """A connection to the server that may write, which is not connected yet."""
+    kind, given = _kind_of(url)
+    return kind(**{**given, **options})
+
+
+def new_pool(
+    url: str, *, max_connections: int, timeout: float | None = 20, **options: Any
+) -> BlockingConnectionPool:
+    """A pool of connections to the server that may write; a command waits up to `timeout` s for one."""
+    kind, given = _kind_of(url)
+    return BlockingConnectionPool(
+        max_connections=max_connections, timeout=timeout, connection_class=kind, **{**given, **options}
+    )
+
+
+def primary_watch(url: str) -> Callable[[], Awaitable[None]] | None:
+    """What has to run in a process that stays connected, if anything: see `Sentinels.watch`."""
+    locator = getattr(_kind_of(url)[0], "locator", None)
+    return locator.watch if isinstance(locator, Sentinels) else None
+
+
+@lru_cache(maxsize=64)  # all connections of a process to one primary must know of each other
+def _kind_of(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    """A class of connections of ours, and what redis-py reads from the URL."""
+    at = parse_redis_url(url)  # of a cluster, one of its servers
+    kind, given = _read(at.server)
+    sentinels = None
+    if at.kind == "sentinel":
+        sentinels = Sentinels(at.service, [_read(sentinel) for sentinel in at.sentinels])
+    return our_kind(kind, sentinels), given
+
+
+def _read(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+    given: dict[str, Any] = dict(parse_url(url))
+    return given.pop("connection_class", Connection), given

@@ -1,0 +1,201 @@
+"""With DURABLE_REPLICAS an ack means that so many replicas have what was acked, also the ack of a repetition."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.local.proxy import Proxy
+from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.events import ConversationCreate
+from sio_server.store.bounded import BoundedRedis, BytesCall
+from sio_server.store.connection import connect, connect_bytes
+from sio_server.store.durable import TooFewReplicas
+from sio_server.store.pipelined import LoadedScript
+from sio_server.store.script_files import load_script
+from sio_server.store.scripts import Scripts
+from tests.integration.test_redis_connection import is_in_step, port_of, redis_pair
+from tests.waiting import poll, within
+
+ANN = Author("ann", "Ann", "d-ann")
+ANSWERED_S = 2.0
+
+
+class Pair:
+    """A primary and its replica behind a proxy, and logs that wait for one replica."""
+
+    def __init__(self, primary: Redis, replica: Redis, proxy: Proxy) -> None:
+        self.primary = primary
+        self.replica = replica
+        self.url = f"redis://127.0.0.1:{port_of(primary)}/0"
+        self._proxy = proxy
+        self.client = connect(self.url, replicas=1)
+        self.log = ConversationLog(Scripts(self.client))
+
+    async def create(self, conversation_id: str = "plans", client: BoundedRedis | None = None) -> None:
+        scripts = Scripts(client or self.client)
+        members = Members(scripts.redis, scripts, ConversationLog(scripts), retention=0)
+        new = ConversationCreate(
+            request_id=f"create-{conversation_id}", conversation_id=conversation_id, access="open", agent="off"
+        )
+        await members.create(ANN, new)
+
+    def cut(self) -> None:
+        """The replica stays connected, and is not reached by what is written."""
+        self._proxy.down.blackhole = True
+
+    def mend(self) -> None:
+        self._proxy.down.blackhole = False
+
+    async def waits(self) -> int:
+        return int((await self.primary.info("commandstats")).get("cmdstat_wait", {"calls": 0})["calls"])
+
+
+@pytest.fixture
+async def pair(tmp_path) -> AsyncIterator[Pair]:
+    async with redis_pair(tmp_path) as (primary, replica, proxy):
+        await replica.replicaof("127.0.0.1", str(proxy.port))
+        await poll(lambda: is_in_step(replica))
+        made = Pair(primary, replica, proxy)
+        await made.create()
+        yield made
+        await made.client.aclose()
+
+
+async def send(log: ConversationLog, request_id: str) -> int:
+    """The seq that was acked."""
+    ack, _ = await log.append_message("plans", ANN, request_id, "hello", run_id="r")
+    return int(ack["seq"])
+
+
+@asynccontextmanager
+async def another_node(pair: Pair) -> AsyncIterator[BoundedRedis]:
+    """Connections that have written nothing yet: they are told at once that the replicas have all of it."""
+    client = connect(pair.url, replicas=1)
+    yield client
+    await client.aclose()
+
+
+async def test_what_was_acked_is_on_the_replica_and_what_is_not_is_unavailable_until_it_is(pair):
+    first = await send(pair.log, "first")
+    on_replica = await pair.replica.xlen((await pair.replica.keys("*:conv:plans:log"))[0])
+    assert on_replica == first == 2
+    pair.cut()
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="waits for its replicas"):
+        await send(pair.log, "second")
+    assert time.monotonic() - began < ANSWERED_S
+    async with another_node(pair) as client:
+        elsewhere = ConversationLog(Scripts(client))
+        with pytest.raises(Unavailable, match="waits for its replicas"):
+            await send(elsewhere, "second")
+        pair.mend()
+        ack = await send(elsewhere, "second")
+    assert ack == 3
+    assert await pair.replica.xlen((await pair.replica.keys("*:conv:plans:log"))[0]) == 3, "once"
+
+
+async def test_a_request_without_an_entry_of_its_own_is_not_acked_by_its_repetition_either(pair):
+    pair.cut()
+    with pytest.raises(Unavailable, match="waits for its replicas"):
+        await pair.create("other")
+    async with another_node(pair) as client:
+        with pytest.raises(Unavailable, match="waits for its replicas"):
+            await pair.create("other", client)
+        pair.mend()
+        await pair.create("other", client)
+
+
+async def test_reading_does_not_wait_for_replicas(pair):
+    await send(pair.log, "first")  # which is granted bytes for the next
+    pair.cut()
+    sending = asyncio.ensure_future(send(pair.log, "slow"))
+    await poll(lambda: is_waiting(pair))
+    assert (await pair.log.page("plans", "ann", limit=10)).bounds.head == 3
+    assert not sending.done()
+    with pytest.raises(Unavailable):
+        await sending
+
+
+async def is_waiting(pair: Pair) -> bool:
+    return int((await pair.primary.info("clients"))["blocked_clients"]) > 0
+
+
+async def test_messages_that_are_sent_at_once_share_a_wait_and_keep_their_order(pair):
+    before = await pair.waits()
+    acks = await asyncio.gather(*(send(pair.log, f"m{number}") for number in range(100)))
+    assert acks == list(range(2, 102))
+    assert await pair.waits() - before <= 3
+
+
+async def test_a_script_that_redis_has_forgotten_is_loaded_and_still_waited_for(pair):
+    await pair.primary.script_flush()
+    before = await pair.waits()
+    assert await send(pair.log, "first") == 2
+    assert await pair.waits() > before
+
+
+async def test_the_end_of_a_run_behind_its_last_checkpoint_waits_too(pair):
+    durable = LoadedScript("return redis.call('INCR', KEYS[1])", durable=True)
+    other = LoadedScript("return redis.call('GET', KEYS[1])")
+    client = connect_bytes(pair.url, replicas=1)
+    calls: list[BytesCall] = [(other, ["n"], []), (durable, ["n"], [])]
+    assert await client.run_together(calls) == [None, 1]
+    pair.cut()
+    read, ended = await client.run_together(calls)
+    assert (read, type(ended)) == (b"1", TooFewReplicas)
+    (unwaited,) = await client.run_together(calls[:1])
+    assert unwaited == b"2"
+    await client.aclose()
+
+
+async def test_a_refusal_is_told_as_what_it_is(pair):
+    pair.cut()
+    with pytest.raises(Refused, match="not a member"):
+        await pair.log.append_message("plans", Author("bob", "Bob", "d"), "first", "hello", run_id="r")
+
+
+async def test_scripts_wait_for_nobody_unless_it_is_said(pair):
+    pair.cut()
+    client: BoundedRedis = connect(pair.url)
+    ack = await send(ConversationLog(Scripts(client)), "first")
+    assert ack == 2
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("name", "durable"),
+    [
+        *(
+            (name, True)
+            for name in ("append", "create", "join", "leave", "invite", "respond", "stop", "regenerate")
+        ),
+        *((name, True) for name in ("finish_run", "revoke", "sign_out", "rename_device")),
+        *(
+            (name, False)
+            for name in ("move_marks", "claim_run", "get_view", "open_session", "add_written", "publish")
+        ),
+    ],
+)
+def test_the_scripts_whose_reply_is_a_promise_are_known(name, durable):
+    assert load_script(name).durable is durable
+
+
+async def test_scripts_that_wait_when_the_client_is_closed_are_told_so(pair):
+    pair.cut()
+    waiting = [asyncio.ensure_future(send(pair.log, f"m{number}")) for number in range(2)]
+    await poll(lambda: is_waiting(pair))
+    waiting.append(asyncio.ensure_future(send(pair.log, "behind them")))
+    await asyncio.sleep(0)
+    await pair.client.aclose()
+    async with within(0.5, "the ends of all"):
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [Unavailable] * 3

@@ -1,0 +1,132 @@
+"""Connections behind Sentinel go to the server that is the primary now, and leave one that is not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from asyncio.subprocess import DEVNULL
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from sio_server.local.ports import REDIS_PORT_OFFSET
+from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.local.redis_client import redis_at
+from sio_server.protocol.errors import Unavailable
+from sio_server.store.connection import connect, connect_blocking, connect_bytes, connect_reader, redis_errors
+from sio_server.store.redis_py import AT_ONCE, our_kind
+from sio_server.store.sentinel import Named
+from sio_server.store.wire import Wire
+from tests.conftest import free_ports, redis_answers
+from tests.integration.test_redis_connection import bare_redis, port_of, redis_pair
+from tests.waiting import within
+
+SERVICE = "main"
+URL = "redis+sentinel://node:data@127.0.0.1:1,127.0.0.1:{port}/main/3?sentinel_password={password}"
+
+
+@asynccontextmanager
+async def sentinel_of(primary: Redis, folder: Path, password: str) -> AsyncIterator[int]:
+    """One sentinel, which is killed afterwards; gives its port."""
+    port = free_ports(1) + REDIS_PORT_OFFSET
+    config = folder / "sentinel.conf"
+    lines = ["bind 127.0.0.1", f"port {port}", f"sentinel monitor {SERVICE} 127.0.0.1 {port_of(primary)} 1"]
+    config.write_text("\n".join([*lines, f"requirepass {password}", ""]), encoding="utf-8")
+    server = await asyncio.create_subprocess_exec(
+        *(str(find_embedded_redis().server), str(config), "--sentinel"),
+        env={**os.environ, **REDIS_ENVIRONMENT},
+        stdout=DEVNULL,
+    )
+    try:
+        await redis_answers(f"redis://:{password}@127.0.0.1:{port}")
+        yield port
+    finally:
+        server.kill()
+        await server.wait()
+
+
+async def test_every_kind_of_client_reaches_the_primary_with_its_user_and_database_and_the_sentinels_password(
+    tmp_path, caplog
+):
+    async with bare_redis(tmp_path) as primary, sentinel_of(primary, tmp_path, "s3ntinel") as port:
+        await primary.execute_command("ACL", "SETUSER", "node", "on", ">data", "~*", "&*", "+@all")
+        url = URL.format(port=port, password="s3ntinel")
+        clients = [connect(url), connect_bytes(url), connect_reader(url, 1), connect_blocking(url, 1)]
+        for number, client in enumerate(clients):
+            await client.set(f"k{number}", "v")
+            await client.aclose()
+        async with redis_at(url) as elsewhere:
+            assert await elsewhere.dbsize() == len(clients)
+        assert (await primary.info("keyspace"))["db3"]["keys"] == len(clients)
+        # A user who may not ask for the role.
+        await primary.execute_command("ACL", "SETUSER", "node", "-role")
+        said = asyncio.get_running_loop().create_future()
+        wire = await Wire.open(url, said.set_result, said.set_result)
+        wire.send(["ACL", "WHOAMI"])
+        assert await said == "node"
+        wire.abort()
+        wrong = connect(URL.format(port=port, password="wrong"))
+        with (
+            caplog.at_level(logging.WARNING),
+            pytest.raises(Unavailable, match="cannot be reached"),
+            redis_errors(),
+        ):
+            await wrong.ping()  # which is tried twice
+        assert (
+            caplog.text.count(f"127.0.0.1:{port} does not name the primary of main: it refused: invalid username")
+            == 1
+        )
+        await wrong.aclose()
+
+
+class Told:
+    """Names the server that it was told to name."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.confirmed: tuple[str, int] | None = None
+
+    async def primary(self) -> Named:
+        return Named(1, "127.0.0.1", self.port)
+
+    def confirm(self, named: Named) -> tuple[str, int] | None:
+        before, self.confirmed = self.confirmed, (named.host, named.port)
+        return None if before == self.confirmed else before
+
+
+async def test_a_replica_that_is_named_as_the_primary_is_not_used_and_a_hung_one_is_left_by_blocking_reads(
+    tmp_path,
+):
+    async with redis_pair(tmp_path) as (primary, replica, _proxy):
+        told = Told(port_of(replica))
+        kind = our_kind(Connection, told)
+
+        def new() -> Connection:
+            connection = kind(**AT_ONCE, socket_timeout=20.0)
+            assert isinstance(connection, Connection)
+            return connection
+
+        with pytest.raises(RedisConnectionError, match="was named as the primary and is none"):
+            await new().connect()
+        assert told.confirmed is None
+        told.port = port_of(primary)
+        reader, other = new(), new()
+        await reader.connect()
+        await reader.send_command("BLPOP", "nothing", 15)
+        reading = asyncio.ensure_future(reader.read_response())
+        await replica.replicaof("NO", "ONE")
+        told.port = port_of(replica)
+        await other.connect()
+        async with within(2, "the end of the read on the primary before"):
+            with pytest.raises(RedisConnectionError):
+                await reading
+        await reader.connect()
+        assert reader.port == port_of(replica)
+        for connection in (reader, other):
+            await connection.disconnect()

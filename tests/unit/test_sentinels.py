@@ -1,0 +1,87 @@
+"""Of the answers of sentinels the newest is believed, and none that is older than what is known."""
+
+from __future__ import annotations
+
+import pytest
+from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from sio_server.store.sentinel import Named, Sentinels
+
+OLD, NEW = Named(1, "10.0.0.1", 6379), Named(2, "10.0.0.2", 6379)
+
+
+class Scripted(Sentinels):
+    """Three sentinels that answer as they are told, in this order; None: not at all."""
+
+    def __init__(self) -> None:
+        super().__init__("main", [(Connection, {"number": number}) for number in range(3)])
+        self.answers: list[Named | None] = []
+
+    async def _ask(self, kind, given):
+        return self.answers[given["number"]]
+
+
+async def test_at_first_a_majority_is_waited_for_and_its_newest_answer_is_believed() -> None:
+    sentinels = Scripted()
+    sentinels.answers = [OLD, NEW, NEW]
+    assert await sentinels.primary() == NEW
+    alone = Scripted()
+    alone.answers = [None, OLD, None]
+    assert await alone.primary() == OLD, "when no other answers"
+
+
+async def test_a_sentinel_that_was_cut_off_is_not_believed_when_it_names_the_old_primary() -> None:
+    sentinels = Scripted()
+    sentinels.answers = [NEW, NEW, NEW]
+    await sentinels.primary()
+    sentinels.answers = [OLD, None, None]
+    with pytest.raises(RedisConnectionError, match="an older one than is known"):
+        await sentinels.primary()
+    sentinels.answers = [OLD, None, NEW]
+    assert await sentinels.primary() == NEW
+
+
+async def test_sentinels_that_were_set_up_again_are_believed_by_majority() -> None:
+    sentinels = Scripted()
+    sentinels.answers = [NEW, NEW, NEW]
+    await sentinels.primary()
+    sentinels.answers = [OLD, OLD, None]
+    assert await sentinels.primary() == OLD
+
+
+async def test_without_any_answer_the_connection_fails() -> None:
+    sentinels = Scripted()
+    sentinels.answers = [None, None, None]
+    with pytest.raises(RedisConnectionError, match="0 of 3 sentinels name a primary of main"):
+        await sentinels.primary()
+
+
+async def test_a_server_that_was_named_before_a_failover_is_not_confirmed_after_it() -> None:
+    sentinels = Scripted()
+    sentinels.answers = [OLD, OLD, OLD]
+    old = await sentinels.primary()
+    assert sentinels.confirm(old) is None
+    sentinels.answers = [NEW, NEW, NEW]
+    new = await sentinels.primary()
+    with pytest.raises(RedisConnectionError, match="the primary of main no more"):
+        sentinels.confirm(old)
+    assert sentinels.confirm(new) == ("10.0.0.1", 6379), "its connections are left"
+    assert sentinels.confirm(new) is None
+
+
+async def test_when_all_are_asked_the_newest_answer_counts_and_the_primary_before_is_left(monkeypatch) -> None:
+    left: list[tuple[str, int]] = []
+    monkeypatch.setattr("sio_server.store.sentinel.leave_server", lambda *server: left.append(server))
+    sentinels = Scripted()
+    sentinels.answers = [OLD, OLD, OLD]
+    sentinels.confirm(await sentinels.primary())
+    await sentinels.check_primary()
+    assert left == []
+    sentinels.answers = [OLD, OLD, NEW]
+    assert await sentinels.primary() == OLD, "the first answer is as new as what is known"
+    await sentinels.check_primary()
+    await sentinels.check_primary()
+    assert left == [("10.0.0.1", 6379)], "once"
+    with pytest.raises(RedisConnectionError, match="the primary of main no more"):
+        sentinels.confirm(OLD)
