@@ -221,6 +221,24 @@ class Conversation:
         request = {"conversation_id": self.id, "user_ids": list(user_ids)}
         await self._client.request(ClientEvent.CONVERSATION_INVITE, request)
 
+    async def rename(self, title: str) -> None:
+        """Give it another title, as its owner or an operator."""
+        request = {"conversation_id": self.id, "title": title}
+        await self._client.request(ClientEvent.CONVERSATION_RENAME, request)
+
+    async def remove(self, user_id: str) -> bool:
+        """End another user's membership, or withdraw the invitation, as the owner or an operator.
+
+        Returns whether the user was a member.
+        """
+        request = {"conversation_id": self.id, "user_id": user_id}
+        return bool((await self._client.request(ClientEvent.MEMBERS_REMOVE, request))["left"])
+
+    async def delete(self) -> None:
+        """Delete it for everybody, as its owner or an operator; `entries()` ends."""
+        await self._client.request(ClientEvent.CONVERSATION_DELETE, {"conversation_id": self.id})
+        self._client.forget(self)
+
     async def leave(self) -> None:
         """Stop being a member; `entries()` ends."""
         await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})

@@ -13,11 +13,25 @@ local function is_service(user_id)
   return string.sub(user_id, 1, #SERVICE_PREFIX) == SERVICE_PREFIX
 end
 
+-- Whether this is the owner, or a service.
+local function may_as_owner(user_id)
+  return is_service(user_id) or redis.call('HGET', members, user_id) == 'owner'
+end
+
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
   if is_service(user_id) and redis.call('EXISTS', meta) == 1 then return nil end
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
+end
+
+-- The reply to a user who may not do what is the owner's, or nil. An operator (`operator` is '1') may, without being a
+-- member.
+local function refuse_non_owner(user_id, operator)
+  if operator == '1' and redis.call('EXISTS', meta) == 1 then return nil end
+  local refusal = refuse_non_member(user_id)
+  if refusal then return refusal end
+  if not may_as_owner(user_id) then return {'not_allowed'} end
 end
 
 -- Whether a user who writes `bytes` more exceeds what was granted to the user in this conversation: then the reply
