@@ -507,7 +507,9 @@ class Api:
             lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
         )
         schedules = Schedules(core.scripts, log)
-        self.scheduler = Scheduler(schedules, now)
+        self.scheduler = Scheduler(schedules, now, lambda outcome: core.metrics.schedules.labels(outcome).inc())
+        core.metrics.watch("roomgraph_event_streams", "Streams of events for backends", lambda: self.streams.count)
+        self._watched = core.metrics, core.trace
         self._groups: list[Endpoints] = [
             ConversationEndpoints(records.members, log, MembershipNews(core.bus), dialog.graph_choice),
             MessageEndpoints(log, records.turns, fanout),
@@ -523,7 +525,8 @@ class Api:
     def routes(self, address_limits: RequestLimits) -> ApiRoutes:
         """Its routes."""
         return ApiRoutes(
-            self._keys, self._limits, address_limits, self._groups, self.streams, base_path=self._base_path
+            *(self._keys, self._limits, address_limits, self._groups, self.streams, *self._watched),
+            base_path=self._base_path,
         )
 
 

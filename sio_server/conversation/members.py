@@ -243,7 +243,7 @@ class Members:
     async def rename(
         self, author: Author, conversation_id: str, title: str, request: Request, *, operator: bool = False
     ) -> bool:
-        """Give a conversation another title; return whether it changed. `operator`: the author may without owning it."""
+        """Give a conversation another title, as its owner, a service or an operator; whether it changed."""
         reply = await self._scripts.conversation(
             "rename",
             conversation_id,

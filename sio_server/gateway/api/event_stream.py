@@ -117,6 +117,11 @@ class EventStreams:
         self._open: dict[str, EventStream] = {}
         self._stopped = False
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
     def close(self) -> None:
         """End all streams: their clients connect again, to another node."""
         self._stopped = True
