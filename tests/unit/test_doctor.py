@@ -88,7 +88,13 @@ def test_fewer_replicas_than_an_ack_waits_for_are_bad() -> None:
     assert told(judge_redis(facts(), checkpointer="plain", durable=3)) == {("replicas_too_few", "bad")}
 
 
-SENTINEL: dict[str, Any] = {"primary": "10.0.0.1:6379", "sentinels": 3, "quorum": 2, "replicas": 2, "down_after_ms": 1000}
+SENTINEL: dict[str, Any] = {
+    "primary": "10.0.0.1:6379",
+    "sentinels": 3,
+    "quorum": 2,
+    "replicas": 2,
+    "down_after_ms": 1000,
+}
 
 
 @pytest.mark.parametrize(
