@@ -157,6 +157,13 @@ local function drop_entries(keep_from)
   redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
 end
 
+-- What webhooks tell. There is such a stream only while endpoints are told (see `gateway/api/lua/open_hooks.lua`).
+local function tell_hooks(entry_type, envelope)
+  if redis.call('EXISTS', hooks) == 1 then
+    redis.call('XADD', hooks, 'MAXLEN', '~', MAX_HOOKS, '*', 'c', conversation_id, 't', entry_type, 'e', envelope)
+  end
+end
+
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
 -- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
 -- (the author of a message, for whom the entry's bytes count), mentions (the people that a message names, ' name name '),
@@ -201,10 +208,7 @@ local function append_entry(entry_type, data, about)
   if keep_from > first then drop_entries(keep_from) end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
   redis.call('HINCRBY', stats, 'entries', 1)
-  -- There is such a stream only while there are endpoints that are told (see `gateway/api/lua/open_hooks.lua`).
-  if redis.call('EXISTS', hooks) == 1 then
-    redis.call('XADD', hooks, 'MAXLEN', '~', MAX_HOOKS, '*', 'c', conversation_id, 't', entry_type, 'e', '{' .. told)
-  end
+  tell_hooks(entry_type, '{' .. told)
   publish_message(conversation_channel, 'E ' .. n .. ' ' .. epoch .. ' ' .. seq .. ' ' .. ts .. ' ' .. entry_type .. ' '
     .. (about.subject or '-') .. '\n42["entry:appended",{"n":' .. n
     .. (acting_session == '' and ',' or ',"session_id":' .. json(acting_session) .. ',') .. told .. ']')

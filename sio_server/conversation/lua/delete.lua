@@ -34,6 +34,10 @@ return request(function()
   for _, guest in ipairs(redis.call('ZRANGE', invitations, 0, -1)) do user_ids[#user_ids + 1] = guest end
   for _, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do stop_run(run_id, true, by) end
   forget_ended_runs()
+  -- Its log takes no entry any more; webhooks are told what would be its last one.
+  local last = redis.call('HMGET', meta, 'epoch', 'seq')
+  tell_hooks('conversation_deleted', object('v', 2, 'conversation_id', conversation_id, 'epoch', last[1],
+    'seq', last[2] + 1, 'type', 'conversation_deleted', 'ts', now(), 'data', raw(object('by', raw(by)))))
   local unneeded = redis.call('SMEMBERS', retired)
   for _, thread in ipairs(redis.call('LRANGE', threads, 0, -1)) do unneeded[#unneeded + 1] = thread end
   for _, field in ipairs({'thread', 'turn_base', 'asked_in', 'asked_base'}) do
