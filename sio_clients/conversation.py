@@ -221,11 +221,6 @@ class Conversation:
         request = {"conversation_id": self.id, "user_ids": list(user_ids)}
         await self._client.request(ClientEvent.CONVERSATION_INVITE, request)
 
-    async def rename(self, title: str) -> None:
-        """Give it another title, as its owner or an operator."""
-        request = {"conversation_id": self.id, "title": title}
-        await self._client.request(ClientEvent.CONVERSATION_RENAME, request)
-
     async def remove(self, user_id: str) -> bool:
         """End another user's membership, or withdraw the invitation, as the owner or an operator.
 
@@ -233,11 +228,6 @@ class Conversation:
         """
         request = {"conversation_id": self.id, "user_id": user_id}
         return bool((await self._client.request(ClientEvent.MEMBERS_REMOVE, request))["left"])
-
-    async def delete(self) -> None:
-        """Delete it for everybody, as its owner or an operator; `entries()` ends."""
-        await self._client.request(ClientEvent.CONVERSATION_DELETE, {"conversation_id": self.id})
-        self._client.forget(self)
 
     async def leave(self) -> None:
         """Stop being a member; `entries()` ends."""
@@ -249,6 +239,16 @@ class Conversation:
         request = {"conversation_id": self.id, "seq": seq, "text": text}
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+
+    async def rename(self, title: str) -> bool:
+        """Give the conversation, as its owner or an operator, another title; returns whether it had another one."""
+        request = {"conversation_id": self.id, "title": title}
+        return bool((await self._client.request(ClientEvent.CONVERSATION_RENAME, request))["changed"])
+
+    async def delete_all(self) -> None:
+        """Delete the conversation, as its owner or an operator, with all that it has; `entries()` ends."""
+        await self._client.request(ClientEvent.CONVERSATION_DELETE, {"conversation_id": self.id})
+        self._client.forget(self)
 
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""

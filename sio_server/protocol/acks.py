@@ -79,14 +79,14 @@ class InviteAck(_ConversationAck):
     invited: list[str]
 
 
-class TitleAck(_ConversationAck):
+class RenameConversationAck(_ConversationAck):
     """Of `conversation:rename`: whether it had another title."""
 
     title: str
     changed: bool
 
 
-class DeleteAck(_ConversationAck):
+class DeleteConversationAck(_ConversationAck):
     """Of `conversation:delete`: whether there was something to delete."""
 
     deleted: bool
@@ -254,8 +254,8 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_JOIN: JoinAck,
     ClientEvent.CONVERSATION_LEAVE: LeaveAck,
     ClientEvent.CONVERSATION_INVITE: InviteAck,
-    ClientEvent.CONVERSATION_RENAME: TitleAck,
-    ClientEvent.CONVERSATION_DELETE: DeleteAck,
+    ClientEvent.CONVERSATION_RENAME: RenameConversationAck,
+    ClientEvent.CONVERSATION_DELETE: DeleteConversationAck,
     ClientEvent.MEMBERS_REMOVE: RemoveAck,
     ClientEvent.CONVERSATION_LIST: ListAck,
     ClientEvent.MEMBERS_LIST: MembersAck,

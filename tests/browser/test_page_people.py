@@ -180,6 +180,6 @@ async def test_a_conversation_that_is_renamed_or_deleted_while_it_is_open_says_s
     await plans.remove(await look(eve, "state.me"))
     await expect(page.locator("#log")).to_contain_text(removed)
     await until(eve, "!state.open")
-    await plans.delete()
+    await plans.delete_all()
     await expect(page.get_by_text(deleted)).to_be_visible()
     await until(page, "!state.open && !state.conversations.size")

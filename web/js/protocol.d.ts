@@ -240,7 +240,7 @@ export type Created = {
 };
 
 /** Of `conversation:delete`: whether there was something to delete. */
-export type DeleteAck = {
+export type DeleteConversationAck = {
   ok: true;
   conversation_id: string;
   deleted: boolean;
@@ -833,6 +833,14 @@ export type RenameAck = {
   device_name: string;
 };
 
+/** Of `conversation:rename`: whether it had another title. */
+export type RenameConversationAck = {
+  ok: true;
+  conversation_id: string;
+  title: string;
+  changed: boolean;
+};
+
 /** The data of `conversation_renamed`: who gave it which title. */
 export type Renamed = {
   user_id: string;
@@ -1123,14 +1131,6 @@ export type TextForm = {
   kind: "text";
 };
 
-/** Of `conversation:rename`: whether it had another title. */
-export type TitleAck = {
-  ok: true;
-  conversation_id: string;
-  title: string;
-  changed: boolean;
-};
-
 /** A tool that the agent has called; `result` when there is one. */
 export type Tool = {
   id: string | null;
@@ -1218,8 +1218,8 @@ export interface Acks {
   "conversation:join": JoinAck | Refusal;
   "conversation:leave": LeaveAck | Refusal;
   "conversation:invite": InviteAck | Refusal;
-  "conversation:rename": TitleAck | Refusal;
-  "conversation:delete": DeleteAck | Refusal;
+  "conversation:rename": RenameConversationAck | Refusal;
+  "conversation:delete": DeleteConversationAck | Refusal;
   "members:remove": RemoveAck | Refusal;
   "conversation:list": ListAck | Refusal;
   "members:list": MembersAck | Refusal;
