@@ -241,7 +241,7 @@ class Conversation:
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
     async def rename(self, title: str) -> bool:
-        """Give the conversation, as its owner or an operator, another title; returns whether it had another one."""
+        """Give the conversation, as its owner or an operator, another title; returns whether it changed."""
         request = {"conversation_id": self.id, "title": title}
         return bool((await self._client.request(ClientEvent.CONVERSATION_RENAME, request))["changed"])
 
