@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from itertools import pairwise
 
-from roomgraph.check.history import Acked, DeviceView, History, Seen, Send
+from roomgraph.check.history import Acked, DeviceView, History, RunView, Seen, Send
 
 
 class Index:
@@ -85,6 +85,10 @@ class Index:
         """What one ack says need not hold any more."""
         after = self._damaged_above.get((send.conversation_id, ack.epoch))
         return after is not None and ack.seq > after and bool(self.later(send.conversation_id, ack.epoch))
+
+    def is_past(self, view: RunView) -> bool:
+        """It is of an epoch after which the log had another one."""
+        return bool(view.epoch and self.later(view.conversation_id, view.epoch))
 
     def counts(self, view: DeviceView) -> bool:
         """It is the last part of a view, which has to be what the log says in the end."""

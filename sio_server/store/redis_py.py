@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
+FRESH_S = 0.2  # for so long what Sentinel has said is taken for true
 
 # A connection is ready as soon as it is there: the newer protocol, and telling the library's name, would cost two
 # round trips more, and a Redis may be far away.
@@ -45,6 +47,10 @@ class Locator(Protocol[P]):
 
     def confirm(self, named: P, /) -> tuple[str, int] | None: ...
 
+    def to_note(self, named: P, /) -> list[tuple[str, ...]]: ...
+
+    def noted(self, named: P, /) -> None: ...
+
 
 class _OurConnection(AbstractConnection):
     """A connection that can be cancelled while it sends, and leaves a server that is a replica now.
@@ -63,12 +69,13 @@ class _OurConnection(AbstractConnection):
 
     locator: Locator[Any] | None = None
     _named: Any = None
+    _named_at = 0.0
     host: str
     port: int
 
     async def _connect(self) -> None:
         if self.locator is not None:
-            self._named = await self.locator.primary()
+            self._named, self._named_at = await self.locator.primary(), time.monotonic()
             self.host, self.port = self._named.host, self._named.port
         await super()._connect()  # type: ignore[no-untyped-call,safe-super]
 
@@ -77,9 +84,22 @@ class _OurConnection(AbstractConnection):
         if self.locator is None:
             return
         await self._check_role()
+        if time.monotonic() - self._named_at > FRESH_S and await self.locator.primary() != self._named:
+            # A server that hung accepts connections, and says that it is the primary when it continues.
+            raise RedisConnectionError(f"{self.host}:{self.port} was replaced while it did not answer")
+        await self._note_promotion(self.locator)
         if (before := self.locator.confirm(self._named)) is not None:
             log.warning("the primary is %s:%d now, no longer %s:%d", self.host, self.port, *before)
             leave_server(*before)
+
+    async def _note_promotion(self, locator: Locator[Any]) -> None:
+        """Before anything else is written there: see `Sentinels.to_note`."""
+        commands = locator.to_note(self._named)
+        if commands:
+            await self.send_packed_command(self.pack_commands(commands), check_health=False)
+            for _ in commands:
+                await self.read_response()
+            locator.noted(self._named)
 
     async def _check_role(self) -> None:
         await self.send_command("ROLE", check_health=False)

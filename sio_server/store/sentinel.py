@@ -15,6 +15,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from sio_server.store.keys import stats
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.redis_py import AT_ONCE, close_now, leave_server
 from sio_server.tasks import end_tasks
 
@@ -49,6 +51,7 @@ class Sentinels:
         self._newest: Named | None = None  # the answer that was believed last
         self._complained: set[tuple[str, int]] = set()  # sentinels of which the log says what is wrong with them
         self._confirmed: tuple[str, int] | None = None  # the server that has said last that it is the primary
+        self._noted: Named | None = None  # the promotion that was noted there last
 
     async def watch(self) -> None:
         """Leave a primary that was replaced and does not know it, until cancelled.
@@ -117,6 +120,22 @@ class Sentinels:
                 raise RedisConnectionError(f"{named.host}:{named.port} is the primary of {self.service} no more")
             before, self._confirmed = self._confirmed, here
         return before if before != here else None
+
+    def to_note(self, named: Named) -> list[tuple[str, ...]]:
+        """Commands that note in each partition by which failover this server is the primary; none if it is noted.
+
+        A step on a conversation that was changed last before that failover begins a new epoch (`_entry.lua`): what
+        the primary of before has shown may be lost, and nothing else must take its place. So they come first.
+        """
+        with self._lock:
+            if self._noted == named:
+                return []
+        return [("HSET", stats(number), "primary", str(named.epoch)) for number in range(PARTITIONS)]
+
+    def noted(self, named: Named) -> None:
+        """That was done."""
+        with self._lock:
+            self._noted = named
 
     async def _ask(self, kind: type[AbstractConnection], given: dict[str, Any]) -> Named | None:
         connection: Any = kind(
