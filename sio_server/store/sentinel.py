@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -18,22 +19,15 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sio_server.store.keys import stats
 from sio_server.store.partitions import PARTITIONS
 from sio_server.store.redis_py import AT_ONCE, close_now, leave_server
+from sio_server.store.undisputed import Answer, Named, Undisputed, read_answer
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 ASK_S = 0.5  # for one sentinel: to connect, and to answer
-WATCH_S = 1.0  # between two questions of `watch`
+WATCH_S = 1.0  # between two questions of `watch`, at the most
 
 _How = tuple[type[AbstractConnection], dict[str, Any]]
-
-
-class Named(NamedTuple):
-    """A sentinel's answer: the primary, and the count of failovers in which it became one."""
-
-    epoch: int
-    host: str
-    port: int
 
 
 class Sentinels:
@@ -51,6 +45,8 @@ class Sentinels:
         self._newest: Named | None = None  # the answer that was believed last
         self._complained: set[tuple[str, int]] = set()  # sentinels of which the log says what is wrong with them
         self._confirmed: tuple[str, int] | None = None  # the server that has said last that it is the primary
+        self._undisputed = Undisputed()
+        self._watch_s = WATCH_S
         self._noted: Named | None = None  # the promotion that was noted there last
 
     async def watch(self) -> None:
@@ -59,13 +55,13 @@ class Sentinels:
         One that was cut off from the others, and not from this process, accepts writes until Sentinel reaches it.
         """
         while True:
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(self._watch_s)
             with contextlib.suppress(RedisConnectionError):
                 await self.check_primary()
 
     async def check_primary(self) -> None:
         """Ask all sentinels, and leave the primary of before if the newest answer names another."""
-        named = await self.primary(wait_for_all=True)
+        named = await self.primary(wait_for_all=True)  # which `is_undisputed` remembers
         with self._lock:
             confirmed = self._confirmed
             if confirmed is None or confirmed == (named.host, named.port):
@@ -74,12 +70,23 @@ class Sentinels:
         log.warning("Sentinel has replaced the primary %s:%d: its connections are closed", *confirmed)
         leave_server(*confirmed)
 
+    async def is_undisputed(self, server: tuple[str, int] | None) -> bool:
+        """Whether no failover can have replaced this server by now: see `undisputed.py`. Asks when it has to."""
+        with self._lock:
+            if self._undisputed.holds(server, time.monotonic()):
+                return True
+        with contextlib.suppress(RedisConnectionError):
+            await self.primary(wait_for_all=True)
+        with self._lock:
+            return self._undisputed.holds(server, time.monotonic())
+
     async def primary(self, *, wait_for_all: bool = False) -> Named:
         """The primary, asked now. Raises ConnectionError of redis-py when no sentinel can name one.
 
         The first answer that may be believed counts, or with `wait_for_all` the newest.
         """
-        answers: list[Named] = []
+        answers: list[Answer] = []
+        asked_at = time.monotonic()
         asking = [asyncio.create_task(self._ask(*how)) for how in self._sentinels]
         try:
             for one in asyncio.as_completed(asking):
@@ -89,16 +96,18 @@ class Sentinels:
                         return believed
         finally:
             await end_tasks(asking)
+        with self._lock:
+            self._undisputed.on_answers(answers, asked_at)
         if (believed := self._believe(answers, answered=True)) is not None:
             return believed
         said = f"{len(answers)} of {len(self._sentinels)} sentinels name a primary of {self.service}"
         raise RedisConnectionError(f"{said}, an older one than is known" if answers else said)
 
-    def _believe(self, answers: list[Named], *, answered: bool) -> Named | None:
+    def _believe(self, answers: list[Answer], *, answered: bool) -> Named | None:
         """The newest of these answers, if it may be believed; `answered`: no more will come."""
         if not answers:
             return None
-        newest, many = max(answers), 2 * len(answers) > len(self._sentinels)
+        newest, many = max(answer.named for answer in answers), 2 * len(answers) > len(self._sentinels)
         with self._lock:
             known = self._newest
             is_newest = known is not None and newest.epoch >= known.epoch
@@ -137,7 +146,7 @@ class Sentinels:
         with self._lock:
             self._noted = named
 
-    async def _ask(self, kind: type[AbstractConnection], given: dict[str, Any]) -> Named | None:
+    async def _ask(self, kind: type[AbstractConnection], given: dict[str, Any]) -> Answer | None:
         connection: Any = kind(
             **{**given, **AT_ONCE, "decode_responses": True},
             socket_timeout=ASK_S,
@@ -166,7 +175,8 @@ class Sentinels:
         with self._lock:
             self._complained.discard((connection.host, connection.port))
         fields = dict(zip(described[::2], described[1::2], strict=True))
-        return Named(int(fields["config-epoch"]), str(named[0]), int(named[1]))
+        self._watch_s = min(WATCH_S, int(fields["down-after-milliseconds"]) / 3000)
+        return read_answer(named, fields, len(self._sentinels))
 
     def _complain(self, connection: Any, why: str) -> None:
         """Log what a person has to change, once until the sentinel answers."""

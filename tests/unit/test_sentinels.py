@@ -6,7 +6,9 @@ import pytest
 from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sio_server.store.sentinel import Named, Sentinels
+from sio_server.store.partitions import PARTITIONS
+from sio_server.store.sentinel import Sentinels
+from sio_server.store.undisputed import Answer, Named
 
 OLD, NEW = Named(1, "10.0.0.1", 6379), Named(2, "10.0.0.2", 6379)
 
@@ -19,7 +21,8 @@ class Scripted(Sentinels):
         self.answers: list[Named | None] = []
 
     async def _ask(self, kind, given):
-        return self.answers[given["number"]]
+        named = self.answers[given["number"]]
+        return Answer(named) if named else None
 
 
 async def test_at_first_a_majority_is_waited_for_and_its_newest_answer_is_believed() -> None:
@@ -85,3 +88,14 @@ async def test_when_all_are_asked_the_newest_answer_counts_and_the_primary_befor
     assert left == [("10.0.0.1", 6379)], "once"
     with pytest.raises(RedisConnectionError, match="the primary of main no more"):
         sentinels.confirm(OLD)
+
+
+async def test_each_failover_is_noted_in_every_partition_once_before_anything_else_is_written() -> None:
+    sentinels = Scripted()
+    commands = sentinels.to_note(OLD)
+    assert [command[2:] for command in commands] == [("primary", "1")] * PARTITIONS
+    assert len({command[1] for command in commands}) == PARTITIONS
+    assert sentinels.to_note(OLD) == commands, "until it is done"
+    sentinels.noted(OLD)
+    assert sentinels.to_note(OLD) == []
+    assert sentinels.to_note(NEW)
