@@ -21,7 +21,7 @@ from roomgraph.tour.faults import Faults
 from roomgraph.tour.figures import percentiles, recovery
 from roomgraph.tour.player import Happening
 from roomgraph.tour.raw_people import RawPeople
-from roomgraph.tour.schedule import ActionKind, FaultKind, Kind, schedule, schedule_actions
+from roomgraph.tour.schedule import REDIS_NETWORKS, ActionKind, FaultKind, Kind, schedule, schedule_actions
 from roomgraph.tour.stage import WAIT_S, Stage
 from roomgraph.tour.traffic import PAUSE_S, Traffic
 from sio_server.tasks import end_tasks
@@ -37,6 +37,8 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     texts, devices, cluster = stage.texts, stage.devices, stage.own_cluster()
     seed, duration = stage.seed, stage.duration
     planned = schedule(seed, duration, nodes=len(cluster.ports), devices=len(devices))
+    if not cluster.redis_proxies:  # nodes find the primary of a replicated Redis by themselves
+        planned = tuple(fault for fault in planned if fault.kind not in REDIS_NETWORKS)
     for device in devices:
         device.keep = KEPT
     traffic, people = Traffic(stage), RawPeople(cluster, stage.recorder)
