@@ -162,7 +162,7 @@ class Sentinels:
                 named = await connection.read_response()
                 described = await connection.read_response()
         except (ResponseError, AuthenticationError) as exc:  # a wrong password, or no right to ask
-            self._complain(connection, f"it refused: {exc}")
+            self._complain(connection, explain_refusal(str(exc)))
             return None
         except (RedisError, OSError, TimeoutError) as exc:
             log.info("a sentinel does not answer: %s", exc)
@@ -170,7 +170,7 @@ class Sentinels:
         finally:
             close_now(connection)
         if not named:
-            self._complain(connection, "it knows no such service")
+            self._complain(connection, explain_refusal("No such master with that name"))
             return None
         with self._lock:
             self._complained.discard((connection.host, connection.port))
@@ -186,3 +186,26 @@ class Sentinels:
             self._complained.add(server)
         if not known:
             log.warning("the sentinel %s:%s does not name the primary of %s: %s", *server, self.service, why)
+
+
+# What a sentinel says, and what a person has to write instead.
+_REFUSALS = (
+    ("No such master", "it watches no such service; write the name that `sentinel monitor` has, .../NAME/0"),
+    ("unknown command", "it is a Redis and no sentinel; write the port of the sentinel, 26379 by default"),
+    ("uthentication required", "it asks for a password; write ?sentinel_password=..., which is not that of Redis"),
+    ("username-password", "it refuses sentinel_password or sentinel_username; write those of the sentinels"),
+    (
+        "without any password",
+        "it has no password; leave sentinel_password out. That of Redis comes before the @ of the URL",
+    ),
+    (
+        "permission",
+        "its user needs the rights to SENTINEL GET-MASTER-ADDR-BY-NAME and SENTINEL MASTER",
+    ),
+)
+
+
+def explain_refusal(said: str) -> str:
+    """What is wrong with REDIS_URL when a sentinel refuses to answer, and what it said."""
+    hint = next((hint for part, hint in _REFUSALS if part in said), "")
+    return f"{hint} ({said.strip()})" if hint else f"it refused: {said}"
