@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
+TLS_KEPT_S = 300.0
 FRESH_S = 0.2  # for so long what Sentinel has said is taken for true
 
 # A connection is ready as soon as it is there: the newer protocol, and telling the library's name, would cost two
@@ -29,7 +30,7 @@ FRESH_S = 0.2  # for so long what Sentinel has said is taken for true
 AT_ONCE: dict[str, Any] = {"protocol": 2, "driver_info": None}
 
 # What connections and pipelines of redis-py have, and promise to nobody.
-CONNECTION_NAMES = ("_reader", "_writer", "_close", "_connect", "on_connect_check_health")
+CONNECTION_NAMES = ("_reader", "_writer", "_close", "_connect", "on_connect_check_health", "pack_commands")
 PIPELINE_NAMES = (
     *("command_stack", "is_transaction", "explicit_transaction", "watching", "connection", "scripts"),
     *("raise_first_error", "annotate_exception", "reset", "response_callbacks"),
@@ -112,6 +113,7 @@ class _OurConnection(AbstractConnection):
 
     async def connect(self) -> None:
         if not self.is_connected:
+            share_tls(self)
             await super().connect()  # type: ignore[no-untyped-call]
             _remember(self)
 
@@ -139,6 +141,29 @@ class _OurConnection(AbstractConnection):
 def our_kind(kind: type[AbstractConnection], locator: Locator[Any] | None = None) -> type[AbstractConnection]:
     """A class of connections (TCP, TLS, unix socket) with what ours do besides."""
     return type(f"Our{kind.__name__}", (_OurConnection, kind), {"locator": locator})
+
+
+_tls: dict[str, tuple[float, Any]] = {}  # contexts by their settings, and since when
+_tls_lock = threading.Lock()
+
+
+def share_tls(connection: AbstractConnection) -> None:
+    """Give a connection over TLS, which is not connected yet, the context of others with the same settings.
+
+    Making one reads the certificates of the system, which takes 40 ms, and the event loop does nothing else
+    meanwhile. After TLS_KEPT_S the files are read again, which may have been renewed.
+    """
+    own = getattr(connection, "ssl_context", None)
+    if own is None:
+        return
+    key = repr([getattr(own, name, None) for name in own.__slots__ if name != "context"])
+    now = time.monotonic()
+    with _tls_lock:
+        since, context = _tls.get(key, (now, own))
+        if now - since > TLS_KEPT_S:
+            since, context = now, own
+        _tls[key] = since, context
+    cast(Any, connection).ssl_context = context
 
 
 def parse_error(text: str) -> Exception:

@@ -18,13 +18,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sio_server.store.keys import stats
 from sio_server.store.partitions import PARTITIONS
-from sio_server.store.redis_py import AT_ONCE, close_now, leave_server
+from sio_server.store.redis_py import AT_ONCE, close_now, leave_server, share_tls
 from sio_server.store.undisputed import Answer, Named, Undisputed, read_answer
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-ASK_S = 0.5  # for one sentinel: to connect, and to answer
+ASK_S = 1.0  # for one sentinel: to connect and to answer
+LATE_S = 0.25  # for the others, when a majority has answered and all are waited for
 WATCH_S = 1.0  # between two questions of `watch`, at the most
 
 _How = tuple[type[AbstractConnection], dict[str, Any]]
@@ -89,11 +90,18 @@ class Sentinels:
         asked_at = time.monotonic()
         asking = [asyncio.create_task(self._ask(*how)) for how in self._sentinels]
         try:
-            for one in asyncio.as_completed(asking):
-                if (answer := await one) is not None:
-                    answers.append(answer)
-                    if not wait_for_all and (believed := self._believe(answers, answered=False)) is not None:
-                        return believed
+            waiting = set(asking)
+            while waiting:
+                # One that is away does not hold up what the others say.
+                many = 2 * len(answers) > len(asking)
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=LATE_S if many else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                answers += [answer for one in done if (answer := one.result()) is not None]
+                if not wait_for_all and (believed := self._believe(answers, answered=False)) is not None:
+                    return believed
+                if not done:
+                    break
         finally:
             await end_tasks(asking)
         with self._lock:
@@ -154,7 +162,8 @@ class Sentinels:
             retry=Retry(NoBackoff(), 0),
         )
         try:
-            async with asyncio.timeout(2 * ASK_S):
+            share_tls(connection)
+            async with asyncio.timeout(ASK_S):
                 await connection.connect()
                 # The address of a failover that is not over yet is in the first answer, its number in both.
                 for what in ("GET-MASTER-ADDR-BY-NAME", "MASTER"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -19,8 +21,14 @@ class Scripted(Sentinels):
     def __init__(self) -> None:
         super().__init__("main", [(Connection, {"number": number}) for number in range(3)])
         self.answers: list[Named | None] = []
+        self.late: set[int] = set()  # those that answer after the others
+        self.hung: set[int] = set()
 
     async def _ask(self, kind, given):
+        for _ in range(10 if given["number"] in self.late else 0):
+            await asyncio.sleep(0)
+        if given["number"] in self.hung:
+            await asyncio.Event().wait()
         named = self.answers[given["number"]]
         return Answer(named) if named else None
 
@@ -81,7 +89,7 @@ async def test_when_all_are_asked_the_newest_answer_counts_and_the_primary_befor
     sentinels.confirm(await sentinels.primary())
     await sentinels.check_primary()
     assert left == []
-    sentinels.answers = [OLD, OLD, NEW]
+    sentinels.answers, sentinels.late = [OLD, OLD, NEW], {2}
     assert await sentinels.primary() == OLD, "the first answer is as new as what is known"
     await sentinels.check_primary()
     await sentinels.check_primary()
@@ -99,3 +107,9 @@ async def test_each_failover_is_noted_in_every_partition_once_before_anything_el
     sentinels.noted(OLD)
     assert sentinels.to_note(OLD) == []
     assert sentinels.to_note(NEW)
+
+
+async def test_when_all_are_asked_one_that_hangs_does_not_hold_up_what_a_majority_says() -> None:
+    sentinels = Scripted()
+    sentinels.answers, sentinels.hung = [NEW, OLD, NEW], {2}
+    assert await asyncio.wait_for(sentinels.primary(wait_for_all=True), 10) == NEW
