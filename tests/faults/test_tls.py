@@ -25,7 +25,7 @@ from sio_server.local.redis import REDIS_ENVIRONMENT
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.faults.load import loaded
 from tests.faults.test_engines import engine
-from tests.integration.test_wire import certificates
+from tests.integration.test_acl import certificates
 from tests.waiting import poll
 
 pytestmark = [

@@ -43,7 +43,7 @@ def test_errors_of_redis_are_those_that_redis_py_raises():
 
 
 def test_connections_over_tls_with_the_same_settings_share_a_context_for_some_minutes(monkeypatch) -> None:
-    def new(**settings: str) -> Any:
+    def new(**settings: Any) -> Any:
         connection: Any = SSLConnection(ssl_cert_reqs="none", **settings)
         share_tls(connection)
         return connection.ssl_context
