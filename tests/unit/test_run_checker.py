@@ -355,3 +355,35 @@ def test_text_that_is_left_in_the_last_epoch_is_found() -> None:
     *others, last = history.run_views
     left = replace(last, states=last.states[:-1])
     assert kinds(check(replace(history, run_views=(*others, left)))) == {K.TEXT_LEFT}
+
+
+def of_epoch(epoch: str, *entries: Seen) -> tuple[Seen, ...]:
+    return tuple(replace(one, epoch=epoch, digest=f"{epoch} {one.digest}") for one in entries)
+
+
+def test_a_device_that_left_before_the_log_started_over_keeps_what_it_was_handed() -> None:
+    recorder = Recorder()
+    log = (entry(1, None), entry(2, None))
+    for device in ("ann", "bob"):
+        recorder.open_view(device, ROOM, whole=True)
+        recorder.saw(device, ROOM, *log)
+    recorder.reset("ann", ROOM, "new_epoch", "e2")
+    recorder.saw("ann", ROOM, *of_epoch("e2", *log))
+    recorder.settle("ann", ROOM)
+    recorder.log(ROOM, *of_epoch("e2", *log))
+    assert check(recorder.history()).ok
+    recorder.settle("bob", ROOM)
+    assert K.DIFFERS in kinds(check(recorder.history())), "one that is there in the end is told"
+
+
+def test_entries_that_are_not_kept_are_judged_in_the_epoch_of_the_end() -> None:
+    recorder = Recorder()
+    recorder.retain(ROOM, 1)
+    log = (entry(1, None), entry(2, None), entry(3, None))
+    recorder.open_view("ann", ROOM, whole=True)
+    recorder.saw("ann", ROOM, *log[:1])
+    recorder.reset("ann", ROOM, "new_epoch", "e2")
+    recorder.saw("ann", ROOM, *of_epoch("e2", *log))
+    recorder.settle("ann", ROOM)
+    recorder.log(ROOM, *of_epoch("e2", log[2]))
+    assert check(recorder.history()).ok
