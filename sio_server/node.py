@@ -108,7 +108,7 @@ class Node:
         await self._wait_for_redis(self._read_time)
         await self._wait_for_redis(self._check_format)
         secret = await self._wait_for_redis(self._read_shared_secret)
-        records = Records(core, secret)
+        records = self._records = Records(core, secret)
         self._dialog = Dialog(core)
         try:
             await self._dialog.host.start()
@@ -211,6 +211,7 @@ class Node:
         if self._limiting.keys is not None:
             supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
+        supervisor.start("sweeper", self._records.sweeper.run)
         if self._settings.service_keys:
             supervisor.start("schedules", self._api.scheduler.run)
         if self._settings.webhooks:

@@ -85,6 +85,8 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "LOG_RETENTION_DAYS": "write for how many days entries are kept, 0 (for ever) to 36500",
+    "REQUESTS_KEPT": "write for how many days results of requests are kept that have made an entry, from 1 to 3650",
     "ADMIN_UI": "leave it out; the stage (STAGE_KEY), GET /metrics and `roomgraph status` show what it would",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",
@@ -191,6 +193,8 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
+    log_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    requests_kept: Annotated[int, Field(ge=1, le=3650)] = 30
     admin_ui: str = ""
     traces: Literal["off", "otlp"] = "off"
     log_format: Literal["text", "json"] = "text"

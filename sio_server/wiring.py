@@ -19,9 +19,11 @@ from sio_server.cluster.status import read_status
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
+from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
+from sio_server.data.sweeper import Sweeper
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
@@ -167,6 +169,11 @@ class Records:
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
+        self.sweeper = Sweeper(core.redis, Retention(core.scripts, _kept(settings)), core.node_id)
+
+
+def _kept(settings: Settings) -> Kept:
+    return Kept(settings.log_retention, settings.log_retention_days * DAY_MS, settings.requests_kept * DAY_MS)
 
 
 def _in_this_loop(act: Callable[[str], None]) -> Callable[[str], None]:

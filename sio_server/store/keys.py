@@ -16,6 +16,8 @@ FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
+RETENTION = "rg:retention"  # what is kept how long, as nodes were set last: "<settings> <since, ms>"
+SWEEPER = "rg:sweeper"  # string: id of the node that looks for what need be kept no longer; expires
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
@@ -30,6 +32,7 @@ UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left 
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
+DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
 MAX_HOOKS = 10_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
@@ -127,6 +130,11 @@ def due(partition_number: int) -> str:
     return f"{tag(partition_number)}:due"
 
 
+def swept(partition_number: int) -> str:
+    """Sorted set: id of each conversation of a partition -> when (ms) it was last swept; see `lua/sweep.lua`."""
+    return f"{tag(partition_number)}:swept"
+
+
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen."""
     return f"{tag(partition_number)}:stats"
@@ -196,8 +204,10 @@ class ConversationKeys:
         # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message,
         # for whom its bytes count, or "agent:" of an answer or question, m: whom a message mentions, " name name "
         self.log = f"{base}:log"
-        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
-        # user id -> request_id of the user's message that retention has dropped last
+        # hash: seq of an entry that was deleted -> "<its field in `sent`>\n<m: a message>\n<what is left of it>"
+        self.deleted = f"{base}:deleted"
+        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq, and
+        # no longer than REQUESTS_KEPT; user id -> request_id of the user's message whose result was dropped last
         self.sent = f"{base}:sent"
         self.reads = f"{base}:reads"  # hash: user id -> seq
         # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
@@ -234,6 +244,7 @@ class ConversationKeys:
             f"{base}:schedules"  # hash: schedule id -> "<due ms, 0: no more> <what is to be done, JSON>"
         )
         self.due = due(partition(conversation_id))
+        self.swept = swept(partition(conversation_id))
 
     def all(self) -> tuple[str, ...]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
@@ -265,6 +276,7 @@ META_FIELDS = {
     "ts": "of the last entry",
     "first": "seq of the oldest entry that is kept",
     "retention": "how many entries are kept, 0: all",
+    "results_from": "seq of the oldest entry whose request's result may be kept",
     "owner": "user id of the user who created the conversation",
     "digest": "of the request that created it",
     "title": "setting",
@@ -299,7 +311,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
-    *("schedules", "due"),
+    *("schedules", "due", "swept", "deleted"),
 )
 USER_KEYS = (
     "sessions",

@@ -42,6 +42,7 @@ return request(function()
   for _, schedule_id in ipairs(redis.call('HKEYS', schedules)) do
     redis.call('ZREM', due, conversation_id .. ' ' .. schedule_id)
   end
+  redis.call('ZREM', swept, conversation_id)
   for _, key in ipairs(own_keys()) do redis.call('UNLINK', key) end
   redis.call('DEL', lease)
   for _, thread in ipairs(unneeded) do
