@@ -232,6 +232,25 @@ class Conversation:
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
+    async def delete(self, seq: int, *, forget: bool = False) -> list[int]:
+        """Delete a message of this user, or as the owner any, and what the agent has said.
+
+        Its place stays: an entry with `deleted` and an empty text. Returns the seqs of what this has deleted; the
+        data of the `message_deleted` entry names them as well. `forget`: the agent forgets the whole dialog.
+        """
+        request = {"conversation_id": self.id, "seq": seq, "forget": forget}
+        return list((await self._client.request(ClientEvent.MESSAGE_DELETE, request))["deleted"])
+
+    async def rename(self, title: str) -> bool:
+        """Give the conversation, as its owner, another title; returns whether it had another one before."""
+        request = {"conversation_id": self.id, "title": title}
+        return bool((await self._client.request(ClientEvent.CONVERSATION_RENAME, request))["changed"])
+
+    async def delete_all(self) -> None:
+        """Delete the conversation, as its owner, with all that it has; `entries()` ends."""
+        await self._client.request(ClientEvent.CONVERSATION_DELETE, {"conversation_id": self.id})
+        self._client.forget(self)
+
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""
         request: dict[str, Any] = {"conversation_id": self.id, "run_id": run_id}

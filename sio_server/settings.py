@@ -86,7 +86,7 @@ _HINTS = {
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
     "LOG_RETENTION_DAYS": "write for how many days entries are kept, 0 (for ever) to 36500",
-    "REQUESTS_KEPT": "write for how many days results of requests are kept that have made an entry, from 1 to 3650",
+    "REQUESTS_KEPT": "write for how many days results of requests are kept that made an entry, from 1 to 3650",
     "ADMIN_UI": "leave it out; the stage (STAGE_KEY), GET /metrics and `roomgraph status` show what it would",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",

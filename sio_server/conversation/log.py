@@ -19,6 +19,7 @@ from sio_server.protocol.errors import Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import may_mention, mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
+from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Reply, Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
@@ -135,6 +136,36 @@ class ConversationLog:
                 TraceKind.APPENDED, epoch=ack["epoch"], seq=ack["seq"], ms=took_ms, new=new, **where
             )
         return ack, new
+
+    async def delete_message(
+        self,
+        conversation_id: str,
+        author: Author,
+        seq: int,
+        request: Request,
+        *,
+        operator: bool = False,
+        forget: bool = False,
+    ) -> list[int]:
+        """Delete a message, or what the agent has said; return the seqs of the entries that this has deleted.
+
+        For the author of the message, the owner, a service, and with `operator` any user. `forget`: the agent
+        forgets the whole dialog; otherwise it forgets the turn of the last message only. Refused with `not_found`
+        and `not_allowed`.
+        """
+        reply = await self._scripts.conversation(
+            "delete_message",
+            conversation_id,
+            request,
+            user_id=author.user_id,
+            session_id=author.session_id,
+            seq=seq,
+            operator=operator,
+            forget=forget,
+            data=to_json({"user_id": author.user_id, "name": author.name}),
+            by=author.to_json(),
+        )
+        return [int(one) for one in reply["deleted"]]
 
     async def page(
         self,

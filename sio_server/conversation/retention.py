@@ -1,4 +1,4 @@
-"""What is kept no longer is dropped from all conversations: entries by count and age, results of requests by age."""
+"""What is kept no longer is dropped from all conversations: entries by number and age, results by age."""
 
 from __future__ import annotations
 

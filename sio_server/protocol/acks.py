@@ -96,6 +96,7 @@ class LastEntry(Sent):
     user_id: str
     name: str
     text: str
+    deleted: Maybe[Literal[True]] = None
 
 
 class ListedConversation(Sent):
@@ -158,6 +159,25 @@ class SendAck(_ConversationAck):
     seq: Seq
     ts: str
     run_id: str | None
+
+
+class DeleteMessageAck(_ConversationAck):
+    """Of `message:delete`: the entries that it has deleted; none, if that was done before."""
+
+    deleted: list[Seq]
+
+
+class RenameConversationAck(_ConversationAck):
+    """Of `conversation:rename`; `changed`: it had another title before."""
+
+    title: str
+    changed: bool
+
+
+class DeleteConversationAck(_ConversationAck):
+    """Of `conversation:delete`; `deleted`: there was one."""
+
+    deleted: bool
 
 
 class StopAck(_ConversationAck):
@@ -240,6 +260,9 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.ENTRY_READ: EntryReadAck,
     ClientEvent.MESSAGE_SEND: SendAck,
     ClientEvent.MESSAGE_EDIT: SendAck,
+    ClientEvent.MESSAGE_DELETE: DeleteMessageAck,
+    ClientEvent.CONVERSATION_RENAME: RenameConversationAck,
+    ClientEvent.CONVERSATION_DELETE: DeleteConversationAck,
     ClientEvent.RUN_STOP: StopAck,
     ClientEvent.RUN_REGENERATE: RegenerateAck,
     ClientEvent.INTERRUPT_RESPOND: RespondAck,

@@ -33,6 +33,9 @@ UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks 
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
+MAX_EDITS = 1000  # of a message, which are deleted with it
+ANY_BODY = "0" * 40  # in the result of a request, in place of the digest of its body
+REWRITTEN_ENTRIES = 2000  # a log of at most so many is written again, to leave nothing of deleted entries
 MAX_HOOKS = 10_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
@@ -276,6 +279,7 @@ META_FIELDS = {
     "ts": "of the last entry",
     "first": "seq of the oldest entry that is kept",
     "retention": "how many entries are kept, 0: all",
+    "rewrite": "entries were deleted since the log was last written again",
     "results_from": "seq of the oldest entry whose request's result may be kept",
     "owner": "user id of the user who created the conversation",
     "digest": "of the request that created it",

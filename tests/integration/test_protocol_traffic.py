@@ -19,7 +19,7 @@ from tests.conftest import RawClient
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding="utf-8"))
 # What a healthy session does not meet; tests of its own cover each.
-RARE = {"conversation:synced", "conversation:reset"}
+RARE = {"conversation:synced"}
 # The second is in pages only, for those that are there first; the third is the doing of a backend.
 RARE_ENTRIES = {"failed", "conversation_created", "conversation_renamed"}
 FINAL = ("answer", "interrupt", "stopped", "failed")
@@ -121,6 +121,11 @@ async def live_together(ann: Session, bob: Session) -> None:
     await ann.ask("device:rename", request_id="rename", **renamed)
     await bob.change("conversation:leave")
     await ann.entry("member_left")
+    await ann.change("conversation:rename", title="Another")
+    sent = await ann.change("message:send", text="to be deleted")
+    await ann.change("message:delete", seq=sent["seq"])
+    await ann.entry("message_deleted")
+    await ann.ask("history:read", conversation_id=room, after=0, limit=200)
 
 
 @pytest.fixture
@@ -137,6 +142,9 @@ async def test_a_whole_session_is_as_the_schema_says(sessions, raw_client):
     await ann.client.event("presence:changed", online=False)
     await live_together(ann, bob)
     await ann.client.settled()
+    await ann.change("conversation:delete")
+    await ann.client.event("conversation:changed", change="left")
+    await ann.client.event("conversation:reset", conversation_id=ann.conversation_id)
     await ann.ask(
         "device:sign_out", request_id="end", device_id=ann.client.named("session:opened")[0]["device_id"]
     )

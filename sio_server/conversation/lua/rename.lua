@@ -1,4 +1,4 @@
--- Give a conversation another title (`title`). `data` of the entry that says so is JSON.
+-- Give a conversation another title (`title`), for its owner or a service. `data` of the entry that says so is JSON.
 -- Returns ok: changed ('1', or '0': it was called so); or an error code.
 -- keys: conversation
 -- include: entry request
@@ -7,6 +7,7 @@ acting_session = session_id
 return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
+  if not is_service(user_id) and redis.call('HGET', members, user_id) ~= 'owner' then return {'not_allowed'} end
   if redis.call('HGET', meta, 'title') == title then return {'ok', 'changed', '0'} end
   append_entry('conversation_renamed', data)
   redis.call('HSET', meta, 'title', title)

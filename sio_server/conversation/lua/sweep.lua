@@ -7,7 +7,7 @@
 -- keys: conversation
 -- include: entry
 local retention, entries_kept_ms, results_kept_ms, since_ms, at_most = unpack(ARGV)
-local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_from', 'asked_seq')
+local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_from', 'asked_seq', 'rewrite')
 local at = redis.call('ZSCORE', swept, conversation_id)
 if not known[1] then
   redis.call('ZREM', swept, conversation_id)
@@ -27,6 +27,18 @@ local function first_kept(from, to, kept_ms, each)
     if each then each(entry) end
   end
   return to + 1
+end
+
+-- Write the log again: Redis keeps the bytes of what was deleted from a stream until all that was stored with it is gone.
+local function rewrite_log()
+  local written = log .. ':rewritten'
+  redis.call('UNLINK', written)
+  for _, item in ipairs(redis.call('XRANGE', log, '-', '+')) do redis.call('XADD', written, item[1], unpack(item[2])) end
+  if redis.call('EXISTS', written) == 1 then
+    redis.call('RENAME', written, log)
+  else
+    redis.call('XTRIM', log, 'MAXLEN', 0)
+  end
 end
 
 local results_from = math.max(tonumber(known[4] or '1'), first)
@@ -54,6 +66,11 @@ keep_from = math.min(keep_from, first + limit)
 if keep_from > first then
   drop_entries(first, keep_from)
   redis.call('HSET', meta, 'first', keep_from)
+end
+
+if known[6] then
+  redis.call('HDEL', meta, 'rewrite')
+  if redis.call('XLEN', log) <= REWRITTEN_ENTRIES then rewrite_log() end
 end
 
 local more = wanted >= limit or results_to - results_from >= limit

@@ -79,6 +79,7 @@ class ConversationEndpoints:
             "graph": view.graph,
             "multitask_strategy": view.multitask_strategy,
             "approvals": view.approvals,
+            "invites": view.invites,
             "owner": view.owner,
             "position": {"epoch": view.bounds.epoch, "seq": view.bounds.head},
             "first": view.bounds.first,

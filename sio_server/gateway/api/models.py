@@ -159,6 +159,12 @@ class ListQuery(Query):
     name: Name | None = None
 
 
+class DeleteEntryQuery(Query):
+    """`forget`: the agent forgets the whole dialog as well."""
+
+    forget: bool = False
+
+
 class EntriesQuery(Query):
     """A page of entries: those just above `after`, or just below `before` (default: the end)."""
 
