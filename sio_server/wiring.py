@@ -23,7 +23,9 @@ from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
+from sio_server.data.export import Exports
 from sio_server.data.sweeper import Sweeper
+from sio_server.data.user_deletion import UserDeletion
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
@@ -36,12 +38,14 @@ from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.endpoints import Endpoints
 from sio_server.gateway.api.event_stream import EventStreams
+from sio_server.gateway.api.export_routes import ExportRoutes
 from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.routes import ApiRoutes
 from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
 from sio_server.gateway.api.scheduler import Scheduler
 from sio_server.gateway.api.service_keys import ServiceKeys
+from sio_server.gateway.api.users import UserEndpoints
 from sio_server.gateway.api.webhook_messages import parse_endpoints
 from sio_server.gateway.api.webhook_state import WebhookEndpoints
 from sio_server.gateway.api.webhooks import Webhooks
@@ -169,7 +173,9 @@ class Records:
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
-        self.sweeper = Sweeper(core.redis, Retention(core.scripts, _kept(settings)), core.node_id)
+        self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens)
+        retention = Retention(core.scripts, _kept(settings))
+        self.sweeper = Sweeper(core.redis, retention, self.deletions, core.node_id)
 
 
 def _kept(settings: Settings) -> Kept:
@@ -513,6 +519,7 @@ class Api:
             now,
             lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
         )
+        self._exports = ExportRoutes(Exports(core.redis, log, records.members))
         schedules = Schedules(core.scripts, log)
         self.scheduler = Scheduler(schedules, now)
         self._groups: list[Endpoints] = [
@@ -520,6 +527,7 @@ class Api:
             MessageEndpoints(log, records.turns, fanout),
             WebhookEndpoints(self.webhooks),
             ScheduleEndpoints(schedules, now),
+            UserEndpoints(records.deletions),
         ]
 
     @property
@@ -530,7 +538,8 @@ class Api:
     def routes(self, address_limits: RequestLimits) -> ApiRoutes:
         """Its routes."""
         return ApiRoutes(
-            self._keys, self._limits, address_limits, self._groups, self.streams, base_path=self._base_path
+            *(self._keys, self._limits, address_limits, self._groups, self.streams, self._exports),
+            base_path=self._base_path,
         )
 
 

@@ -38,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.gateway.requests": GATEWAY | {"sio_server.gateway.fanout", "sio_server.gateway.sessions"},
     "sio_server.gateway.http": GATEWAY | {"sio_server.gateway.sessions"},
     "sio_server.gateway.api": GATEWAY
+    | {"sio_server.data"}
     | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "requests", "http")},
     "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,

@@ -7,7 +7,8 @@ import logging
 import random
 
 from sio_server.conversation.retention import Retention
-from sio_server.protocol.errors import Unavailable
+from sio_server.data.user_deletion import UserDeletion
+from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import SWEEPER
@@ -22,9 +23,10 @@ HELD_MS = 15_000  # another node sweeps when the one that does has said nothing 
 class Sweeper:
     """Which node sweeps is only meant to save work: two that do change nothing twice."""
 
-    def __init__(self, redis: BoundedRedis, retention: Retention, node_id: str) -> None:
+    def __init__(self, redis: BoundedRedis, retention: Retention, deletions: UserDeletion, node_id: str) -> None:
         self._redis = redis
         self._retention = retention
+        self._deletions = deletions
         self._node_id = node_id
 
     async def run(self) -> None:
@@ -33,12 +35,13 @@ class Sweeper:
             pause_s = LOOK_S * random.uniform(0.8, 1.0)
             try:
                 if await self._hold():
+                    await self._deletions.resume()
                     swept = await self._retention.sweep()
                     if swept.entries or swept.results:
                         log.info("swept: entries=%d results=%d", swept.entries, swept.results)
                     if swept.more:
                         pause_s = AGAIN_S
-            except Unavailable as exc:
+            except (Unavailable, Refused) as exc:
                 log.info("sweeping waits for Redis: error=%s", exc)
             await asyncio.sleep(pause_s)
 

@@ -16,6 +16,7 @@ FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
+DELETIONS = "rg:deletions"  # hash: user who is being deleted -> how (JSON); see `data/user_deletion.py`
 RETENTION = "rg:retention"  # what is kept how long, as nodes were set last: "<settings> <since, ms>"
 SWEEPER = "rg:sweeper"  # string: id of the node that looks for what need be kept no longer; expires
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
@@ -207,7 +208,8 @@ class ConversationKeys:
         # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message,
         # for whom its bytes count, or "agent:" of an answer or question, m: whom a message mentions, " name name "
         self.log = f"{base}:log"
-        # hash: seq of an entry that was deleted -> "<its field in `sent`>\n<m: a message>\n<what is left of it>"
+        # hash: seq of an entry that was deleted, or is without a user who was
+        # -> "<its field in `sent`>\n<m: a message>\n<what it is now>"
         self.deleted = f"{base}:deleted"
         # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq, and
         # no longer than REQUESTS_KEPT; user id -> request_id of the user's message whose result was dropped last

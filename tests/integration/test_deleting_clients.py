@@ -51,7 +51,12 @@ async def test_the_owner_renames_and_deletes_a_conversation_and_members_may_not(
     ann = await new_client("Ann", node=0)
     bob = await new_client("Bob", node=1)
     left = asyncio.Event()
-    bob.on("conversation:changed", lambda event: event["change"] == "left" and left.set())
+
+    def on_changed(event: dict[str, str]) -> None:
+        if event["change"] == "left":
+            left.set()
+
+    bob.on("conversation:changed", on_changed)
     room = await ann.create(access="open", agent="off", title="Old")
     his = await bob.join(room.id)
     for work in (lambda: his.rename("Mine"), his.delete_all):

@@ -197,8 +197,8 @@ async def test_retention_drops_deleted_messages_with_the_others(dialogs: Dialogs
     retention = Retention(dialogs.scripts, Kept(entries=100))
     while (await retention.sweep()).more:
         pass
-    head = int(await dialogs.redis.hget(keys.meta, "seq"))
-    assert int(await dialogs.redis.hget(keys.meta, "first")) == head - 99
+    head, first = (int(value or 0) for value in await dialogs.redis.hmget(keys.meta, ["seq", "first"]))
+    assert first == head - 99
     deleted = {int(seq) for seq in await dialogs.redis.hkeys(keys.deleted)}
     assert min(deleted) >= head - 99
     page = await dialogs.log.page(conversation, "ann", after=0, limit=200)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -62,7 +63,7 @@ async def send(log: ConversationLog, conversation: str, count: int, first: int =
         await log.append_message(conversation, ANN, f"m-{number}", f"text {number}", run_id=f"r-{number}", **more)
 
 
-async def make_older(redis: Redis, conversation: str, up_to: int, days: int) -> None:
+async def make_older(redis: Any, conversation: str, up_to: int, days: int) -> None:
     """The entries up to this seq were written so many days ago."""
     keys = conversation_keys(conversation)
     found = await redis.xrange(keys.log)

@@ -4,7 +4,7 @@ local is_deletable = {message = true, answer = true, interrupt = true, stopped =
 local LEFT = {'role', 'user_id', 'name', 'device_id', 'request_id', 'run_id', 'attempt', 'input_seq', 'replaces', 'edits',
   'rolled_back'}
 
--- Put `as` (data that its author is named by: user_id, name; or nil) and nothing else of what it said in its place.
+-- Put what is left of an entry in its place. `as`: what its data says of its author from now on, or nil: as before.
 local function delete_entry(entry, as)
   local envelope = cjson.decode(entry.text)
   local data, known = {}, envelope.data
@@ -21,7 +21,7 @@ local function delete_entry(entry, as)
   data[#data + 1], data[#data + 2] = 'deleted', true
   -- Nothing before the data is text of a user.
   local head = string.gsub(string.match(entry.text, '^(.-)"data":'), '"pages":%d+,', '')
-  redis.call('HSET', deleted, entry.seq, entry.by .. '\n' .. (entry.message and 'm' or '') .. '\n' .. head .. '"data":'
+  redis.call('HSET', deleted, entry.seq, (as and '' or entry.by) .. '\n' .. (entry.message and 'm' or '') .. '\n' .. head .. '"data":'
     .. object(unpack(data)) .. '}')
   redis.call('XDEL', log, entry_id(entry.seq))
   if entry.counts_for then redis.call('HINCRBY', usage, entry.counts_for, -#entry.text) end

@@ -97,6 +97,13 @@ class EntriesRead(_InConversation):
     entries: list[PageEntry]
 
 
+class UserDeletionPending(Sent):
+    """Whether a user is still being deleted."""
+
+    user_id: str
+    pending: bool
+
+
 class EntryDeleted(_InConversation):
     """The entries that this has deleted: a message with its earlier texts, or none if that was done before."""
 

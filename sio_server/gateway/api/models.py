@@ -165,6 +165,12 @@ class DeleteEntryQuery(Query):
     forget: bool = False
 
 
+class DeleteUserQuery(Query):
+    """`pseudonymise`: what the user has written stays, without the user."""
+
+    pseudonymise: bool = False
+
+
 class EntriesQuery(Query):
     """A page of entries: those just above `after`, or just below `before` (default: the end)."""
 
