@@ -13,6 +13,7 @@ from sio_server.store.partitions import partition, tag
 TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depends on it
 
 FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
+MIGRATION = "{rg:format}:migration"  # string: which process brings data to another format, beside FORMAT; expires
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
