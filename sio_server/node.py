@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
+from sio_server.data.archive_store import NoObstore
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.gateway.sessions.authenticate_hook import BadHook
@@ -108,7 +109,11 @@ class Node:
         await self._wait_for_redis(self._read_time)
         await self._wait_for_redis(self._check_format)
         secret = await self._wait_for_redis(self._read_shared_secret)
-        records = self._records = Records(core, secret)
+        try:
+            records = self._records = Records(core, secret)
+        except (NoObstore, ValueError) as exc:
+            problem = "install roomgraph[archive]" if isinstance(exc, NoObstore) else str(exc)
+            raise SettingsError(f"ARCHIVE_URL={settings.archive_url}: {problem}. {hint('ARCHIVE_URL')}.") from None
         self._dialog = Dialog(core)
         try:
             await self._dialog.host.start()

@@ -23,6 +23,8 @@ from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import ArchiveStore
 from sio_server.data.export import Exports
 from sio_server.data.sweeper import Sweeper
 from sio_server.data.user_deletion import UserDeletion
@@ -158,12 +160,14 @@ class Records:
             invitations_kept_ms=settings.invitations_kept * DAY_MS,
             abandoned_kept_ms=settings.abandoned_kept * DAY_MS,
         )
-        self.conversations = ConversationLog(core.scripts, core.trace, quotas)
+        store = ArchiveStore(settings.archive_url) if settings.archive_url else None
+        archive = Archive(core.redis, core.scripts, store) if store is not None else None
+        self.conversations = ConversationLog(core.scripts, core.trace, quotas, archive)
         self.members = Members(
             core.redis,
             core.scripts,
             self.conversations,
-            retention=settings.log_retention,
+            retention=0 if archive is not None else settings.log_retention,
             quotas=quotas,
             id_secret=secret,
         )
@@ -173,9 +177,9 @@ class Records:
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
-        self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens)
-        retention = Retention(core.scripts, _kept(settings))
-        self.sweeper = Sweeper(core.redis, retention, self.deletions, core.node_id)
+        self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens, archive)
+        retention = Retention(core.scripts, _kept(settings), archive)
+        self.sweeper = Sweeper(core.redis, retention, self.deletions, core.node_id, archive)
 
 
 def _kept(settings: Settings) -> Kept:

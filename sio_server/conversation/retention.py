@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sio_server.conversation.quotas import DAY_MS
 from sio_server.store.connection import redis_errors
@@ -28,6 +28,12 @@ class Kept:
         return f"{self.entries},{self.entries_ms},{self.results_ms}"
 
 
+class Archiver(Protocol):
+    """Moves entries from the log to an archive."""
+
+    async def add(self, conversation_id: str, first: int, last: int) -> bool: ...
+
+
 class Swept(NamedTuple):
     """What one round has done; `more`: the next one has something to do."""
 
@@ -43,8 +49,10 @@ class Retention:
     A conversation that was swept is left alone for SWEPT_EVERY_MS, or until nodes start with other settings.
     """
 
-    def __init__(self, scripts: Scripts, kept: Kept) -> None:
+    def __init__(self, scripts: Scripts, kept: Kept, archive: Archiver | None = None) -> None:
+        """With an `archive` entries go there instead of being dropped."""
         self._scripts = scripts
+        self._archive = archive
         self._kept = kept
 
     async def sweep(self) -> Swept:
@@ -64,10 +72,17 @@ class Retention:
             "results_kept_ms": self._kept.results_ms,
             "since_ms": since_ms,
             "at_most": ENTRIES_AT_ONCE,
+            "archives": self._archive is not None,
         }
         more, entries, results = any(len(reply["ids"]) == CONVERSATIONS_AT_ONCE for reply in listed), 0, 0
         for conversation_id in ids:  # one after another: what others ask of Redis comes between
             reply = await self._scripts.conversation("sweep", conversation_id, **about)
+            first, keep_from = int(reply["first"]), int(reply["keep_from"])
+            if self._archive is not None and keep_from > first:
+                # What has changed meanwhile is tried again at the next look.
+                if not await self._archive.add(conversation_id, first, keep_from - 1):
+                    continue
+                entries += keep_from - first
             more = more or reply["more"] == "1"
             entries += int(reply["dropped"])
             results += int(reply["forgotten"])

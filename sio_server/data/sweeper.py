@@ -7,6 +7,7 @@ import logging
 import random
 
 from sio_server.conversation.retention import Retention
+from sio_server.data.archive import Archive
 from sio_server.data.user_deletion import UserDeletion
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.store.bounded import BoundedRedis
@@ -23,10 +24,18 @@ HELD_MS = 15_000  # another node sweeps when the one that does has said nothing 
 class Sweeper:
     """Which node sweeps is only meant to save work: two that do change nothing twice."""
 
-    def __init__(self, redis: BoundedRedis, retention: Retention, deletions: UserDeletion, node_id: str) -> None:
+    def __init__(
+        self,
+        redis: BoundedRedis,
+        retention: Retention,
+        deletions: UserDeletion,
+        node_id: str,
+        archive: Archive | None = None,
+    ) -> None:
         self._redis = redis
         self._retention = retention
         self._deletions = deletions
+        self._archive = archive
         self._node_id = node_id
 
     async def run(self) -> None:
@@ -36,6 +45,8 @@ class Sweeper:
             try:
                 if await self._hold():
                     await self._deletions.resume()
+                    if self._archive is not None:
+                        await self._archive.remove_gone()
                     swept = await self._retention.sweep()
                     if swept.entries or swept.results:
                         log.info("swept: entries=%d results=%d", swept.entries, swept.results)

@@ -16,6 +16,9 @@ from typing import Any
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import new_epoch
 from sio_server.conversation.members import Members
+from sio_server.conversation.tombstone import tombstone
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import Line
 from sio_server.data.naming import renamed
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.run import SERVICE_PREFIX
@@ -49,12 +52,18 @@ class UserDeletion:
     """Deletes users. Raises Refused and Unavailable; what has begun is continued by `resume`."""
 
     def __init__(
-        self, redis: BoundedRedis, scripts: Scripts, members: Members, refused_tokens: RefusedTokens
+        self,
+        redis: BoundedRedis,
+        scripts: Scripts,
+        members: Members,
+        refused_tokens: RefusedTokens,
+        archive: Archive | None = None,
     ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._members = members
         self._refused_tokens = refused_tokens
+        self._archive = archive
 
     async def begin(self, user_id: str, *, pseudonymise: bool = False) -> Deletion:
         """Write down that a user is to be deleted; one who is being deleted already is so as it was said first."""
@@ -112,6 +121,8 @@ class UserDeletion:
                 return
             await self._members.leave(Author(user_id, NAME, "", ""), conversation_id)
             await self._erase(deletion, conversation_id)
+            if self._archive is not None:
+                await self._archive.change(conversation_id, lambda line: _without(deletion, line))
             await self._scripts.conversation(
                 "forget_user",
                 conversation_id,
@@ -184,3 +195,14 @@ async def conversations_of(redis: BoundedRedis, user_id: str) -> AsyncIterator[s
                     yield conversation_id
             if cursor == 0:
                 break
+
+
+def _without(deletion: Deletion, line: Line) -> Line | None:
+    """An archived entry without the user; None for one that does not name them."""
+    entry = json.loads(line.text)
+    data = entry["data"]
+    if entry["type"] == "message" and data["user_id"] == deletion.user_id and not deletion.pseudonymise:
+        named = {"user_id": deletion.pseudonym, "name": NAME, "device_id": "", "request_id": ""}
+        return Line(line.seq, tombstone(line.text, named), [])
+    changed = renamed(data, deletion.user_id, deletion.pseudonym, NAME)
+    return None if changed is data else Line(line.seq, to_json({**entry, "data": changed}), line.pages)

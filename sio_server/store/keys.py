@@ -35,6 +35,7 @@ UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks 
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
+ARCHIVED_AT_LEAST = 100  # entries, in an object of the archive
 MAX_EDITS = 1000  # of a message, which are deleted with it
 ANY_BODY = "0" * 40  # in the result of a request, in place of the digest of its body
 REWRITTEN_ENTRIES = 2000  # a log of at most so many is written again, to leave nothing of deleted entries
@@ -138,6 +139,11 @@ def due(partition_number: int) -> str:
 def swept(partition_number: int) -> str:
     """Sorted set: id of each conversation of a partition -> when (ms) it was last swept; see `lua/sweep.lua`."""
     return f"{tag(partition_number)}:swept"
+
+
+def archive_gone(partition_number: int) -> str:
+    """Set: "<conversation id>/<archive>" of conversations whose archived objects are to be deleted."""
+    return f"{tag(partition_number)}:archive-gone"
 
 
 def stats(partition_number: int) -> str:
@@ -251,6 +257,8 @@ class ConversationKeys:
         )
         self.due = due(partition(conversation_id))
         self.swept = swept(partition(conversation_id))
+        self.gone = archive_gone(partition(conversation_id))
+        self.archived = f"{base}:archived"  # sorted set: name of an object -> seq of its first entry
 
     def all(self) -> tuple[str, ...]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
@@ -282,6 +290,9 @@ META_FIELDS = {
     "ts": "of the last entry",
     "first": "seq of the oldest entry that is kept",
     "retention": "how many entries are kept, 0: all",
+    "archive": "the name of its archive",
+    "archived_from": "seq of the oldest entry in the archive",
+    "changes": "how often entries of the log have been changed",
     "rewrite": "entries were deleted since the log was last written again",
     "results_from": "seq of the oldest entry whose request's result may be kept",
     "owner": "user id of the user who created the conversation",
@@ -318,7 +329,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
-    *("schedules", "due", "swept", "deleted"),
+    *("schedules", "due", "swept", "deleted", "gone", "archived"),
 )
 USER_KEYS = (
     "sessions",

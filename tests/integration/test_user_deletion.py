@@ -82,6 +82,13 @@ class Place:
         assert [entry["seq"] for entry in found] == list(range(1, page.bounds.head + 1))
         return found
 
+    async def entries_of(self, conversation: str) -> list[dict[str, Any]]:
+        """All entries, however many."""
+        found: list[dict[str, Any]] = []
+        while page := (await self.log.page(conversation, "bob", after=len(found), limit=200)).entries:
+            found += [json.loads(text) for _, text in page]
+        return found
+
     async def named(self, what: str = "secret") -> list[str]:
         """Keys with this in them or in their names, but for what has to stay or expires within a day."""
         await self.redis.config_set("rdbcompression", "no")  # of what DUMP gives
@@ -150,7 +157,14 @@ async def test_nothing_names_a_deleted_user_and_nothing_of_others_is_lost(
     for conversation in (shared, bobs):  # the next sweep writes logs again
         keys = conversation_keys(conversation)
         await place.scripts.conversation(
-            "sweep", conversation, retention=0, entries_kept_ms=0, results_kept_ms=0, since_ms=1, at_most=200
+            "sweep",
+            conversation,
+            retention=0,
+            entries_kept_ms=0,
+            results_kept_ms=0,
+            since_ms=1,
+            at_most=200,
+            archives=False,
         )
         assert not await place.redis.hexists(keys.meta, "rewrite")
     assert await place.named("anns-device") == []

@@ -39,7 +39,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted}
+    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted, archived}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`

@@ -33,6 +33,7 @@ local function delete_entry(entry, as)
   end
   -- Redis marks what was deleted from a stream; the next sweep writes the stream again without it.
   redis.call('HSET', meta, 'rewrite', 1)
+  redis.call('HINCRBY', meta, 'changes', 1)
   redis.call('ZADD', swept, 0, conversation_id)
 end
 

@@ -4,7 +4,8 @@
 --   operator        '1': the user may delete in every conversation
 --   forget          '1': the dialog forgets everything; not for members
 --   data            of the entry that says so, without what it deletes (JSON); `by`: who does it (JSON)
--- Returns ok: deleted (seqs; none if it was deleted before); or an error code.
+-- Returns ok: deleted (seqs; none if it was deleted before), rest (seq of an earlier text that is not in the log, or 0); or
+-- an error code.
 -- keys: conversation
 -- include: tombstone request
 local user_id, session_id, seq, operator, forget, data, by = unpack(ARGV)
@@ -21,11 +22,12 @@ return request(function()
   if not above and (forget == '1' or envelope.type ~= 'message' or envelope.data.user_id ~= user_id) then
     return {'not_allowed'}
   end
-  local chain = {}
+  local chain, rest = {}, 0
   while entry and #chain < MAX_EDITS do
     if not envelope.data.deleted then chain[#chain + 1] = entry end
     local edits = envelope.data.edits
     entry = edits and stored_entries(edits, edits)[1]
+    if edits and not entry then rest = edits end
     envelope = entry and cjson.decode(entry.text)
   end
   local seqs, is_latest = {}, false
@@ -33,7 +35,7 @@ return request(function()
     seqs[i] = one.seq
     is_latest = is_latest or redis.call('HGET', meta, 'message_seq') == one.seq
   end
-  if #seqs == 0 and forget ~= '1' then return {'ok', 'deleted', seqs} end
+  if #seqs == 0 and forget ~= '1' then return {'ok', 'deleted', seqs, 'rest', rest} end
 
   local asked = redis.call('HMGET', meta, 'asked_seq', 'asked_for')
   local any_asked = redis.call('EXISTS', interrupts) == 1
@@ -56,5 +58,5 @@ return request(function()
   end
   for _, one in ipairs(chain) do delete_entry(one) end
   if #seqs > 0 then append_entry('message_deleted', with_fields(data, 'deletes', raw('[' .. table.concat(seqs, ',') .. ']'))) end
-  return {'ok', 'deleted', seqs}
+  return {'ok', 'deleted', seqs, 'rest', rest}
 end)

@@ -27,6 +27,7 @@ for _, item in ipairs(cjson.decode(replaced)) do
     redis.call('HSET', deleted, entry.seq, '\n\n' .. item[3])
     redis.call('XDEL', log, entry_id(entry.seq))
     redis.call('HSET', meta, 'rewrite', 1)
+    redis.call('HINCRBY', meta, 'changes', 1)
     redis.call('ZADD', swept, 0, conversation_id)
     if entry.counts_for then redis.call('HINCRBY', usage, entry.counts_for, -#entry.text) end
     count = count + 1

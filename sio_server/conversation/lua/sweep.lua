@@ -3,21 +3,25 @@
 --   retention       how many entries are kept, 0: all
 --   entries_kept_ms, results_kept_ms  how long they are kept, 0: for ever
 --   since_ms        a conversation that was swept after that is left alone
--- Returns ok: more ('1' if there is more to drop), dropped, forgotten (how many entries, and results).
+--   archives        '1': entries are not dropped; they are named in the reply, to be archived
+-- Returns ok: more ('1' if there is more to drop), dropped, forgotten (how many entries, and results), first,
+-- keep_from (entries from the one up to below the other are to be archived).
 -- keys: conversation
 -- include: entry
-local retention, entries_kept_ms, results_kept_ms, since_ms, at_most = unpack(ARGV)
+local retention, entries_kept_ms, results_kept_ms, since_ms, at_most, archives = unpack(ARGV)
 local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_from', 'asked_seq', 'rewrite')
 local at = redis.call('ZSCORE', swept, conversation_id)
 if not known[1] then
   redis.call('ZREM', swept, conversation_id)
-  return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0}
+  if archives == '1' then redis.call('SADD', gone, conversation_id) end
+  return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0}
 end
-if at and tonumber(at) > tonumber(since_ms) then return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0} end
+if at and tonumber(at) > tonumber(since_ms) then return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0} end
 
 local head, first, now_ms = tonumber(known[1]), tonumber(known[2]), milliseconds()
 local limit = tonumber(at_most)
-if known[3] ~= retention then redis.call('HSET', meta, 'retention', retention) end
+local counted = archives == '1' and '0' or retention
+if known[3] ~= counted then redis.call('HSET', meta, 'retention', counted) end
 
 -- The first seq from `from` to `to` whose entry is not older than `kept_ms`.
 local function first_kept(from, to, kept_ms, each)
@@ -62,8 +66,10 @@ end
 if redis.call('EXISTS', interrupts) == 1 then keep_from = math.min(keep_from, tonumber(known[5])) end
 keep_from = math.max(keep_from, first)
 local wanted = keep_from - first
-keep_from = math.min(keep_from, first + limit)
-if keep_from > first then
+if archives ~= '1' then keep_from = math.min(keep_from, first + limit) end
+if archives == '1' then
+  if wanted < ARCHIVED_AT_LEAST then keep_from, wanted = first, 0 end
+elseif keep_from > first then
   drop_entries(first, keep_from)
   redis.call('HSET', meta, 'first', keep_from)
 end
@@ -73,6 +79,7 @@ if known[6] then
   if redis.call('XLEN', log) <= REWRITTEN_ENTRIES then rewrite_log() end
 end
 
-local more = wanted >= limit or results_to - results_from >= limit
+local more = (archives == '1' and wanted > 0) or wanted >= limit or results_to - results_from >= limit
 if not more then redis.call('ZADD', swept, now_ms, conversation_id) end
-return {'ok', 'more', more and '1' or '0', 'dropped', keep_from - first, 'forgotten', forgotten}
+return {'ok', 'more', more and '1' or '0', 'dropped', archives == '1' and 0 or keep_from - first, 'forgotten', forgotten,
+  'first', first, 'keep_from', keep_from}
