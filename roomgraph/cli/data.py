@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from enum import StrEnum
@@ -14,6 +15,9 @@ from roomgraph.cli.operate import on_redis
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from sio_server.data.archive import Archive
+    from sio_server.store.scripts import Scripts
 
 user_app = typer.Typer(help="Delete a user.", no_args_is_help=True)
 
@@ -32,7 +36,8 @@ def delete_command(
 ) -> None:
     """Delete a user with everything of theirs, or put a pseudonym in their place.
 
-    Stop issuing tokens to the user first. If this is interrupted a node continues, or the same command does.
+    Stop issuing tokens to the user first. If this is interrupted a node continues, or the same command does. With an
+    archive give it the ARCHIVE_URL that the nodes have.
     """
     from sio_server.conversation.log import ConversationLog
     from sio_server.conversation.members import Members
@@ -44,8 +49,9 @@ def delete_command(
 
     async def delete(redis: Redis) -> None:
         scripts = Scripts(redis)
+        archive = _archive(scripts)
         members = Members(redis, scripts, ConversationLog(scripts), retention=0)
-        deletions = UserDeletion(scripts.redis, scripts, members, RefusedTokens(redis, scripts))
+        deletions = UserDeletion(scripts.redis, scripts, members, RefusedTokens(redis, scripts), archive)
         await deletions.begin(user_id, pseudonymise=pseudonymise)
         await deletions.carry_out(user_id)
 
@@ -75,13 +81,28 @@ def export_command(
 
     async def export(redis: Redis) -> None:
         scripts = Scripts(redis)
-        log = ConversationLog(scripts)
+        log = ConversationLog(scripts, older=_archive(scripts))
         exports = Exports(scripts.redis, log, Members(redis, scripts, log, retention=0))
         lines = exports.user(which) if kind == Exported.USER else exports.conversation(which)
         async for line in lines:
             sys.stdout.write(line)
 
     on_redis(export)
+
+
+def _archive(scripts: Scripts) -> Archive | None:
+    """The archive of ARCHIVE_URL, if there is one."""
+    from sio_server.data.archive import Archive
+    from sio_server.data.archive_store import ArchiveStore, NoObstore
+
+    if not (url := os.environ.get("ARCHIVE_URL", "")):
+        return None
+    try:
+        return Archive(scripts.redis, scripts, ArchiveStore(url))
+    except NoObstore:
+        fail("ARCHIVE_URL is set: install roomgraph[archive]", MISTAKE)
+    except ValueError as exc:
+        fail(f"ARCHIVE_URL={url}: {exc}", MISTAKE)
 
 
 def _check(user_id: str) -> None:
