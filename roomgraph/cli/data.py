@@ -36,8 +36,8 @@ def delete_command(
 ) -> None:
     """Delete a user with everything of theirs, or put a pseudonym in their place.
 
-    Stop issuing tokens to the user first. If this is interrupted a node continues, or the same command does. With an
-    archive give it the ARCHIVE_URL that the nodes have.
+    Stop issuing tokens to the user first. If this is interrupted a node continues, or the same command does. With
+    an archive give it the ARCHIVE_URL that the nodes have.
     """
     from sio_server.conversation.log import ConversationLog
     from sio_server.conversation.members import Members

@@ -1,4 +1,4 @@
-"""The archive on a server that speaks S3, where `moto[server]` is installed (it is large, and not needed otherwise)."""
+"""The archive on a server that speaks S3, where `moto[server]` is installed, which is large."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from sio_server.data.archive_store import ArchiveStore, Line
-from sio_server.local.ports import free_ports
 from sio_server.protocol.errors import Unavailable
+from tests.conftest import free_ports
 from tests.waiting import within
 
 pytest.importorskip("moto.server")
