@@ -15,7 +15,8 @@ return once(function(call_id)
   local run_id = redis.call('ZRANGE', unfinished, 0, 0)[1]
   if not run_id then
     -- Of a conversation, or a message, that was deleted the checkpoints are left.
-    return {'idle', 'retired', redis.call('SMEMBERS', retired)}
+    local any_left = redis.call('EXISTS', meta) == 0 or redis.call('HEXISTS', meta, 'left_threads') == 1
+    return {'idle', 'retired', any_left and redis.call('SMEMBERS', retired) or {}}
   end
   local holder = redis.call('HGET', lease, 'token')
   local record = run_prefix .. run_id
