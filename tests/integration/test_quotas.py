@@ -16,7 +16,6 @@ from sio_server.conversation.quotas import AHEAD_BYTES, Quotas
 from sio_server.protocol.errors import Refused
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.keys import (
-    CONVERSATION_KEYS,
     ConversationKeys,
     user_conversations,
     user_devices,
@@ -270,9 +269,7 @@ async def test_what_a_guest_has_expires_after_the_last_session_and_not_before(pl
 
 
 def own_keys(conversation_id: str) -> tuple[str, ...]:
-    keys = ConversationKeys(conversation_id)
-    shared = {"run_prefix", "runs", "stats", "hooks", "due", "swept", "gone", "lease"}
-    return tuple(str(getattr(keys, name)) for name in CONVERSATION_KEYS if name not in shared)
+    return tuple(key for key in ConversationKeys(conversation_id).all() if f":conv:{conversation_id}:" in key)
 
 
 async def lifetimes(redis: Redis, conversation_id: str) -> set[str]:
