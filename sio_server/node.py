@@ -217,6 +217,8 @@ class Node:
             supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
         supervisor.start("sweeper", self._records.sweeper.run)
+        if (admin := sockets.server.admin_ui) is not None:
+            supervisor.start("admin-ui", lambda: admin.run(sockets.server.tell_admin))
         if self._settings.service_keys:
             supervisor.start("schedules", self._api.scheduler.run)
         if self._settings.webhooks:

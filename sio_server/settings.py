@@ -89,7 +89,7 @@ _HINTS = {
     "ARCHIVE_URL": "write where entries go that LOG_RETENTION would drop, such as s3://bucket/prefix, "
     "gs://bucket/prefix or file:///var/lib/roomgraph/archive, or nothing",
     "REQUESTS_KEPT": "write for how many days results of requests are kept that made an entry, from 1 to 3650",
-    "ADMIN_UI": "leave it out; the stage (STAGE_KEY), GET /metrics and `roomgraph status` show what it would",
+    "ADMIN_UI": "write user:password, with a password of at least 16 characters, or off",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
@@ -114,6 +114,7 @@ _HINTS = {
 }
 
 _SECRETS = {
+    "ADMIN_UI",
     "AUTH_SECRET",
     "METRICS_TOKEN",
     "SERVICE_KEYS",
@@ -124,6 +125,8 @@ _SECRETS = {
 
 # What graphs are told of a person, whatever a token says.
 RESERVED_CLAIMS = frozenset({"identity", "display_name", "is_authenticated", "permissions"})
+
+MIN_ADMIN_PASSWORD = 16  # characters; nothing but its length stops a client that tries many
 
 
 class SettingsError(ValueError):
@@ -198,7 +201,7 @@ class Settings(BaseSettings):
     log_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     archive_url: Annotated[str, Field(pattern=r"^((s3|gs|az)://[^\s/@]+|file://)(/[^\s@]*)?$|^$")] = ""
     requests_kept: Annotated[int, Field(ge=1, le=3650)] = 30
-    admin_ui: str = ""
+    admin_ui: str = Field(default="", repr=False)
     traces: Literal["off", "otlp"] = "off"
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -230,12 +233,13 @@ class Settings(BaseSettings):
 
     @field_validator("admin_ui")
     @classmethod
-    def _is_refused(cls, value: str) -> str:
-        # Its instrumentation replaces methods of the library's sockets and of its manager. The direct transport
-        # has neither, and the bus sends nothing to a whole namespace, as it asks for.
-        if value not in ("", "off"):
-            raise ValueError("python-socketio's Admin UI does not work with this server")
-        return ""
+    def _is_an_account(cls, value: str) -> str:
+        if value in ("", "off"):
+            return ""
+        user, _, password = value.partition(":")
+        if not user or len(password) < MIN_ADMIN_PASSWORD:
+            raise ValueError("not a user with a password that nobody can guess")
+        return value
 
     @field_validator("operator_claim", mode="before")
     @classmethod

@@ -97,9 +97,9 @@ def needs_proxies_or_fail(scenes: list[str], nodes: int) -> bool:
 
 def topology_for(scenes: list[str], asked: Topology = "single") -> Topology:
     """With which Redis a cluster is started for these scenes; fails when they need different ones."""
-    from roomgraph.tour.play import BAD_NETWORKS, REPLICATED
+    from roomgraph.tour.play import BAD_REDIS_NETWORKS, REPLICATED
 
     topology: Topology = asked if REPLICATED.isdisjoint(scenes) else "sentinel"
-    if topology == "sentinel" and (single := BAD_NETWORKS.intersection(scenes)):
+    if topology == "sentinel" and (single := BAD_REDIS_NETWORKS.intersection(scenes)):
         fail(f"--scene {min(single)}: it breaks the network to a single Redis; play it without --redis", MISTAKE)
     return topology

@@ -49,6 +49,7 @@ SPARE_SCENES: dict[str, dict[str, Part]] = {
 }
 BREAKING = frozenset({"node-failure", "latency", "chaos", "redis-failover"})
 BAD_NETWORKS = frozenset({"latency", "chaos"})
+BAD_REDIS_NETWORKS = frozenset({"latency"})  # which there are to a single Redis only
 REPLICATED = frozenset({"redis-failover"})  # on a Redis with replicas and sentinels
 _ALL = SCENES | SPARE_SCENES
 
@@ -57,7 +58,7 @@ def prepare_cluster(cluster: OwnCluster, scenes: Sequence[str]) -> None:
     """Say how nodes are to be started for these scenes; to be called before they are."""
     if "chaos" in scenes:
         prepare(cluster)
-    if not REPLICATED.isdisjoint(scenes):
+    if cluster.replicated is not None:
         cluster.settings.setdefault("DURABLE_REPLICAS", "1")
 
 

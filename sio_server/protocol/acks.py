@@ -79,6 +79,26 @@ class InviteAck(_ConversationAck):
     invited: list[str]
 
 
+class RenameConversationAck(_ConversationAck):
+    """Of `conversation:rename`: whether it had another title."""
+
+    title: str
+    changed: bool
+
+
+class DeleteConversationAck(_ConversationAck):
+    """Of `conversation:delete`: whether there was something to delete."""
+
+    deleted: bool
+
+
+class RemoveAck(_ConversationAck):
+    """Of `members:remove`: whether the user was a member."""
+
+    user_id: str
+    left: bool
+
+
 class Invitation(Sent):
     """A conversation that the user is invited to."""
 
@@ -167,19 +187,6 @@ class DeleteMessageAck(_ConversationAck):
     deleted: list[Seq]
 
 
-class RenameConversationAck(_ConversationAck):
-    """Of `conversation:rename`; `changed`: it had another title before."""
-
-    title: str
-    changed: bool
-
-
-class DeleteConversationAck(_ConversationAck):
-    """Of `conversation:delete`; `deleted`: there was one."""
-
-    deleted: bool
-
-
 class StopAck(_ConversationAck):
     """Of `run:stop`: the runs that it has ended."""
 
@@ -254,6 +261,9 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_JOIN: JoinAck,
     ClientEvent.CONVERSATION_LEAVE: LeaveAck,
     ClientEvent.CONVERSATION_INVITE: InviteAck,
+    ClientEvent.CONVERSATION_RENAME: RenameConversationAck,
+    ClientEvent.CONVERSATION_DELETE: DeleteConversationAck,
+    ClientEvent.MEMBERS_REMOVE: RemoveAck,
     ClientEvent.CONVERSATION_LIST: ListAck,
     ClientEvent.MEMBERS_LIST: MembersAck,
     ClientEvent.HISTORY_READ: HistoryAck,
@@ -261,8 +271,6 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.MESSAGE_SEND: SendAck,
     ClientEvent.MESSAGE_EDIT: SendAck,
     ClientEvent.MESSAGE_DELETE: DeleteMessageAck,
-    ClientEvent.CONVERSATION_RENAME: RenameConversationAck,
-    ClientEvent.CONVERSATION_DELETE: DeleteConversationAck,
     ClientEvent.RUN_STOP: StopAck,
     ClientEvent.RUN_REGENERATE: RegenerateAck,
     ClientEvent.INTERRUPT_RESPOND: RespondAck,

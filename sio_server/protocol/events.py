@@ -63,12 +63,13 @@ class ClientEvent(StrEnum):
     HISTORY_READ = "history:read"
     ENTRY_READ = "entry:read"
     CONVERSATION_INVITE = "conversation:invite"
+    CONVERSATION_RENAME = "conversation:rename"
+    CONVERSATION_DELETE = "conversation:delete"
+    MEMBERS_REMOVE = "members:remove"
     MEMBERS_LIST = "members:list"
     MESSAGE_SEND = "message:send"
     MESSAGE_EDIT = "message:edit"
     MESSAGE_DELETE = "message:delete"
-    CONVERSATION_RENAME = "conversation:rename"
-    CONVERSATION_DELETE = "conversation:delete"
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
@@ -333,6 +334,26 @@ class ConversationInvite(_Change):
     user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MAX_INVITES)]
 
 
+class ConversationRename(_Change):
+    """Give a conversation another title, as its owner or an operator."""
+
+    conversation_id: Id
+    title: Title
+
+
+class ConversationDelete(_Change):
+    """Delete a conversation with all that it has, as its owner or an operator."""
+
+    conversation_id: Id
+
+
+class MembersRemove(_Change):
+    """End another user's membership, or withdraw the invitation, as the owner or an operator."""
+
+    conversation_id: Id
+    user_id: UserId
+
+
 class MembersList(_Wire):
     """The members, with who is online."""
 
@@ -365,19 +386,6 @@ class MessageDelete(_Change):
     conversation_id: Id
     seq: Seq
     forget: bool = False
-
-
-class ConversationRename(_Change):
-    """Give a conversation of one's own another title."""
-
-    conversation_id: Id
-    title: Title
-
-
-class ConversationDelete(_Change):
-    """Delete a conversation of one's own, with all that it has."""
-
-    conversation_id: Id
 
 
 class RunStop(_Change):
@@ -469,12 +477,13 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.HISTORY_READ: HistoryRead,
     ClientEvent.ENTRY_READ: EntryRead,
     ClientEvent.CONVERSATION_INVITE: ConversationInvite,
+    ClientEvent.CONVERSATION_RENAME: ConversationRename,
+    ClientEvent.CONVERSATION_DELETE: ConversationDelete,
+    ClientEvent.MEMBERS_REMOVE: MembersRemove,
     ClientEvent.MEMBERS_LIST: MembersList,
     ClientEvent.MESSAGE_SEND: MessageSend,
     ClientEvent.MESSAGE_EDIT: MessageEdit,
     ClientEvent.MESSAGE_DELETE: MessageDelete,
-    ClientEvent.CONVERSATION_RENAME: ConversationRename,
-    ClientEvent.CONVERSATION_DELETE: ConversationDelete,
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from sio_server.store.pipelined import REPEATS, LoadedScript, Pipelined
+from sio_server.store.topology import disputes
 from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
 
@@ -43,6 +44,11 @@ def missing(confirmed: Any, replicas: int) -> ResponseError | None:
     return TooFewReplicas(f"NOREPLICAS {confirmed} of {replicas} replicas have confirmed it in time")
 
 
+def disputed() -> ResponseError:
+    """What is said against the promise when the server may have been replaced, and a replica may not know it."""
+    return TooFewReplicas("NOREPLICAS Sentinel may be replacing the primary, as far as can be asked")
+
+
 def is_promise(reply: Any) -> bool:
     """Whether a script's reply says that something is done; a refusal, for one, has changed nothing."""
     return not isinstance(reply, list) or reply[0] in _PROMISES
@@ -72,6 +78,7 @@ class DurableScripts:
         self._pipelined = Pipelined(url)
         self._replicas = replicas
         self._wait = pack_wait(replicas)
+        self._is_undisputed = disputes(url)
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_lacking = False
@@ -109,6 +116,10 @@ class DurableScripts:
                     raise
                 continue
             lacking = missing(replies[-1], self._replicas)
+            # Asked when the replies are there: the server may have hung until it was replaced.
+            undisputed = self._is_undisputed
+            if lacking is None and undisputed is not None and not await undisputed(self._pipelined.server):
+                lacking = disputed()
             self._note(lacking)
             _tell(group, replies, lacking)
 

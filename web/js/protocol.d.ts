@@ -134,7 +134,7 @@ export type ConversationCreatedEntry = {
   data: Created;
 };
 
-/** Delete a conversation of one's own, with all that it has. */
+/** Delete a conversation with all that it has, as its owner or an operator. */
 export type ConversationDelete = {
   request_id: string;
   conversation_id: string;
@@ -167,7 +167,7 @@ export type ConversationList = {
   changed_since?: string | null;
 };
 
-/** Give a conversation of one's own another title. */
+/** Give a conversation another title, as its owner or an operator. */
 export type ConversationRename = {
   request_id: string;
   conversation_id: string;
@@ -240,7 +240,7 @@ export type Created = {
   name: string;
 };
 
-/** Of `conversation:delete`; `deleted`: there was one. */
+/** Of `conversation:delete`: whether there was something to delete. */
 export type DeleteConversationAck = {
   ok: true;
   conversation_id: string;
@@ -712,6 +712,13 @@ export type MembersList = {
   conversation_id: string;
 };
 
+/** End another user's membership, or withdraw the invitation, as the owner or an operator. */
+export type MembersRemove = {
+  request_id: string;
+  conversation_id: string;
+  user_id: string;
+};
+
 /** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. */
 export type Message = {
   user_id: string;
@@ -854,6 +861,14 @@ export type RegenerateAck = {
   run_id: string;
 };
 
+/** Of `members:remove`: whether the user was a member. */
+export type RemoveAck = {
+  ok: true;
+  conversation_id: string;
+  user_id: string;
+  left: boolean;
+};
+
 /** Of `device:rename`. */
 export type RenameAck = {
   ok: true;
@@ -861,7 +876,7 @@ export type RenameAck = {
   device_name: string;
 };
 
-/** Of `conversation:rename`; `changed`: it had another title before. */
+/** Of `conversation:rename`: whether it had another title. */
 export type RenameConversationAck = {
   ok: true;
   conversation_id: string;
@@ -1224,12 +1239,13 @@ export interface Requests {
   "history:read": HistoryRead;
   "entry:read": EntryRead;
   "conversation:invite": ConversationInvite;
+  "conversation:rename": ConversationRename;
+  "conversation:delete": ConversationDelete;
+  "members:remove": MembersRemove;
   "members:list": MembersList;
   "message:send": MessageSend;
   "message:edit": MessageEdit;
   "message:delete": MessageDelete;
-  "conversation:rename": ConversationRename;
-  "conversation:delete": ConversationDelete;
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
@@ -1247,6 +1263,9 @@ export interface Acks {
   "conversation:join": JoinAck | Refusal;
   "conversation:leave": LeaveAck | Refusal;
   "conversation:invite": InviteAck | Refusal;
+  "conversation:rename": RenameConversationAck | Refusal;
+  "conversation:delete": DeleteConversationAck | Refusal;
+  "members:remove": RemoveAck | Refusal;
   "conversation:list": ListAck | Refusal;
   "members:list": MembersAck | Refusal;
   "history:read": HistoryAck | Refusal;
@@ -1254,8 +1273,6 @@ export interface Acks {
   "message:send": SendAck | Refusal;
   "message:edit": SendAck | Refusal;
   "message:delete": DeleteMessageAck | Refusal;
-  "conversation:rename": RenameConversationAck | Refusal;
-  "conversation:delete": DeleteConversationAck | Refusal;
   "run:stop": StopAck | Refusal;
   "run:regenerate": RegenerateAck | Refusal;
   "interrupt:respond": RespondAck | Refusal;

@@ -13,11 +13,25 @@ local function is_service(user_id)
   return string.sub(user_id, 1, #SERVICE_PREFIX) == SERVICE_PREFIX
 end
 
+-- Whether this is the owner, or a service.
+local function may_as_owner(user_id)
+  return is_service(user_id) or redis.call('HGET', members, user_id) == 'owner'
+end
+
 -- The reply to a user who is not a member, or nil. A conversation by invitation looks as if it did not exist.
 local function refuse_non_member(user_id)
   if redis.call('HEXISTS', members, user_id) == 1 then return nil end
   if is_service(user_id) and redis.call('EXISTS', meta) == 1 then return nil end
   return {redis.call('HGET', meta, 'access') == 'open' and 'not_a_member' or 'unknown_conversation'}
+end
+
+-- The reply to a user who may not do what is the owner's, or nil. An operator (`operator` is '1') may, without being a
+-- member.
+local function refuse_non_owner(user_id, operator)
+  if operator == '1' and redis.call('EXISTS', meta) == 1 then return nil end
+  local refusal = refuse_non_member(user_id)
+  if refusal then return refusal end
+  if not may_as_owner(user_id) then return {'not_allowed'} end
 end
 
 -- Whether a user who writes `bytes` more exceeds what was granted to the user in this conversation: then the reply
@@ -84,8 +98,24 @@ local function begin_epoch(epoch)
   publish_message(conversation_channel, 'R ' .. epoch .. '\n')
 end
 
+-- Has Sentinel replaced the primary since the conversation was changed last? A node says so in `stats` before it does
+-- anything else there. What the primary of before has shown may be lost, so the log gets a new epoch before anything
+-- takes the place of that.
+local promotion_noticed = false
+local function notice_promotion()
+  if promotion_noticed then return end
+  promotion_noticed = true
+  local primary = redis.call('HGET', stats, 'primary')
+  if not primary then return end
+  local known = redis.call('HMGET', meta, 'primary', 'epoch')
+  if known[1] == primary or not known[2] then return end
+  redis.call('HSET', meta, 'primary', primary)
+  begin_epoch(string.sub(redis.sha1hex(known[2] .. ' ' .. primary), 1, 12))
+end
+
 -- Publish the next event of the conversation's stream, other than an entry: its number and its members.
 local function publish_next(event, ...)
+  notice_promotion()
   local n = redis.call('HINCRBY', meta, 'n', 1)
   local head = string.format('N %.0f', n)
   publish(conversation_channel, head, event, object('conversation_id', conversation_id, 'n', n, ...))
@@ -171,6 +201,13 @@ local function drop_entries(first, keep_from)
   redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
 end
 
+-- What webhooks tell. There is such a stream only while endpoints are told (see `gateway/api/lua/open_hooks.lua`).
+local function tell_hooks(entry_type, envelope)
+  if redis.call('EXISTS', hooks) == 1 then
+    redis.call('XADD', hooks, 'MAXLEN', '~', MAX_HOOKS, '*', 'c', conversation_id, 't', entry_type, 'e', envelope)
+  end
+end
+
 -- Append one entry, publish it, and drop what is older than the retention (0: keep all). `data` is JSON text.
 -- Of `about`, each may be missing: turn_id, hides (seqs of entries that are current no longer), hides_itself, counts_for
 -- (the author of a message, for whom the entry's bytes count), mentions (the people that a message names, ' name name '),
@@ -179,6 +216,7 @@ end
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
+  notice_promotion()
   local known = about.known or redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq')
   local number, epoch, n = tonumber(known[1]) + 1, known[2], json(tonumber(known[5]) + 1)
   local seq, ts = json(number), now()
@@ -218,10 +256,7 @@ local function append_entry(entry_type, data, about)
   if keep_from > first then drop_entries(first, keep_from) end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
   redis.call('HINCRBY', stats, 'entries', 1)
-  -- There is such a stream only while there are endpoints that are told (see `gateway/api/lua/open_hooks.lua`).
-  if redis.call('EXISTS', hooks) == 1 then
-    redis.call('XADD', hooks, 'MAXLEN', '~', MAX_HOOKS, '*', 'c', conversation_id, 't', entry_type, 'e', '{' .. told)
-  end
+  tell_hooks(entry_type, '{' .. told)
   publish_message(conversation_channel, 'E ' .. n .. ' ' .. epoch .. ' ' .. seq .. ' ' .. ts .. ' ' .. entry_type .. ' '
     .. (about.subject or '-') .. '\n42["entry:appended",{"n":' .. n
     .. (acting_session == '' and ',' or ',"session_id":' .. json(acting_session) .. ',') .. told .. ']')

@@ -18,6 +18,7 @@ return once(function(call_id)
     local any_left = redis.call('EXISTS', meta) == 0 or redis.call('HEXISTS', meta, 'left_threads') == 1
     return {'idle', 'retired', any_left and redis.call('SMEMBERS', retired) or {}}
   end
+  notice_promotion()
   local holder = redis.call('HGET', lease, 'token')
   local record = run_prefix .. run_id
   if not holder or holder ~= holding then

@@ -85,7 +85,8 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
     if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
     const reason = t(`failed_${data.code}`) ?? data.reason;
-    const event = t(data.deleted ? "deleted" : `entry_${type}`, { ...data, reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
+    const kind = data.deleted ? "deleted" : `entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`;
+    const event = t(kind, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
