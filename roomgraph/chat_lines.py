@@ -26,6 +26,8 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
     texts = texts or chat_texts()
     when = (f"{entry.ts[11:16]} ", "dim")
     name = clean(str(entry.data.get("name", entry.author)))
+    if entry.data.get("deleted"):
+        return Text.assemble(when, (f"{name}: {texts('deleted')}", "dim"))
     if entry.type in (EntryType.MESSAGE, EntryType.ANSWER):
         colour = (
             "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
@@ -59,6 +61,9 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
         return Text.assemble(
             when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
         )
+    if entry.type == EntryType.MESSAGE_DELETED:
+        seqs = ", ".join(str(seq) for seq in entry.data["deletes"])
+        return Text.assemble(when, (clean(texts("deletes", name=name, seqs=seqs)), "dim"))
     if entry.type == EntryType.CONVERSATION_RENAMED:
         return Text.assemble(when, (clean(f"{name} called it: {entry.data['title']}"), "dim"))
     return None

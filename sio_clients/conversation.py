@@ -240,6 +240,15 @@ class Conversation:
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
+    async def delete(self, seq: int, *, forget: bool = False) -> list[int]:
+        """Delete a message of this user, or as the owner any, and what the agent has said.
+
+        Its place stays: an entry with `deleted` and an empty text. Returns the seqs of what this has deleted; the
+        data of the `message_deleted` entry names them as well. `forget`: the agent forgets the whole dialog.
+        """
+        request = {"conversation_id": self.id, "seq": seq, "forget": forget}
+        return list((await self._client.request(ClientEvent.MESSAGE_DELETE, request))["deleted"])
+
     async def rename(self, title: str) -> bool:
         """Give the conversation, as its owner or an operator, another title; returns whether it changed."""
         request = {"conversation_id": self.id, "title": title}

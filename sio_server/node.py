@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
+from sio_server.data.archive_store import NoObstore
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.gateway.sessions.authenticate_hook import BadHook
@@ -108,7 +109,11 @@ class Node:
         await self._wait_for_redis(self._read_time)
         await self._wait_for_redis(self._check_format)
         secret = await self._wait_for_redis(self._read_shared_secret)
-        records = Records(core, secret)
+        try:
+            records = self._records = Records(core, secret)
+        except (NoObstore, ValueError) as exc:
+            problem = "install roomgraph[archive]" if isinstance(exc, NoObstore) else str(exc)
+            raise SettingsError(f"ARCHIVE_URL={settings.archive_url}: {problem}. {hint('ARCHIVE_URL')}.") from None
         self._dialog = Dialog(core)
         try:
             await self._dialog.host.start()
@@ -211,6 +216,7 @@ class Node:
         if self._limiting.keys is not None:
             supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
+        supervisor.start("sweeper", self._records.sweeper.run)
         if (admin := sockets.server.admin_ui) is not None:
             supervisor.start("admin-ui", lambda: admin.run(sockets.server.tell_admin))
         if self._settings.service_keys:

@@ -85,6 +85,10 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
+    "LOG_RETENTION_DAYS": "write for how many days entries are kept, 0 (for ever) to 36500",
+    "ARCHIVE_URL": "write where entries go that LOG_RETENTION would drop, such as s3://bucket/prefix, "
+    "gs://bucket/prefix or file:///var/lib/roomgraph/archive, or nothing",
+    "REQUESTS_KEPT": "write for how many days results of requests are kept that made an entry, from 1 to 3650",
     "ADMIN_UI": "write user:password, with a password of at least 16 characters, or off",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",
@@ -194,6 +198,9 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
+    log_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    archive_url: Annotated[str, Field(pattern=r"^((s3|gs|az)://[^\s/@]+|file://)(/[^\s@]*)?$|^$")] = ""
+    requests_kept: Annotated[int, Field(ge=1, le=3650)] = 30
     admin_ui: str = Field(default="", repr=False)
     traces: Literal["off", "otlp"] = "off"
     log_format: Literal["text", "json"] = "text"

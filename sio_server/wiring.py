@@ -19,9 +19,15 @@ from sio_server.cluster.status import read_status
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
+from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import ArchiveStore
+from sio_server.data.export import Exports
+from sio_server.data.sweeper import Sweeper
+from sio_server.data.user_deletion import UserDeletion
 from sio_server.dialog.attempts import Attempts, RunLimits
 from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
@@ -34,12 +40,14 @@ from sio_server.dialog.worker import DialogWorker
 from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.endpoints import Endpoints
 from sio_server.gateway.api.event_stream import EventStreams
+from sio_server.gateway.api.export_routes import ExportRoutes
 from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.routes import ApiRoutes
 from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
 from sio_server.gateway.api.scheduler import Scheduler
 from sio_server.gateway.api.service_keys import ServiceKeys
+from sio_server.gateway.api.users import UserEndpoints
 from sio_server.gateway.api.webhook_messages import parse_endpoints
 from sio_server.gateway.api.webhook_state import WebhookEndpoints
 from sio_server.gateway.api.webhooks import Webhooks
@@ -153,12 +161,14 @@ class Records:
             invitations_kept_ms=settings.invitations_kept * DAY_MS,
             abandoned_kept_ms=settings.abandoned_kept * DAY_MS,
         )
-        self.conversations = ConversationLog(core.scripts, core.trace, quotas)
+        store = ArchiveStore(settings.archive_url) if settings.archive_url else None
+        archive = Archive(core.redis, core.scripts, store) if store is not None else None
+        self.conversations = ConversationLog(core.scripts, core.trace, quotas, archive)
         self.members = Members(
             core.redis,
             core.scripts,
             self.conversations,
-            retention=settings.log_retention,
+            retention=0 if archive is not None else settings.log_retention,
             quotas=quotas,
             id_secret=secret,
         )
@@ -168,6 +178,13 @@ class Records:
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
+        self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens, archive)
+        retention = Retention(core.scripts, _kept(settings), archive)
+        self.sweeper = Sweeper(core.redis, retention, self.deletions, core.node_id, archive)
+
+
+def _kept(settings: Settings) -> Kept:
+    return Kept(settings.log_retention, settings.log_retention_days * DAY_MS, settings.requests_kept * DAY_MS)
 
 
 def _in_this_loop(act: Callable[[str], None]) -> Callable[[str], None]:
@@ -518,6 +535,7 @@ class Api:
             now,
             lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
         )
+        self._exports = ExportRoutes(Exports(core.redis, log, records.members))
         schedules = Schedules(core.scripts, log)
         self.scheduler = Scheduler(schedules, now, lambda outcome: core.metrics.schedules.labels(outcome).inc())
         core.metrics.watch("roomgraph_event_streams", "Streams of events for backends", lambda: self.streams.count)
@@ -527,6 +545,7 @@ class Api:
             MessageEndpoints(log, records.turns, fanout),
             WebhookEndpoints(self.webhooks),
             ScheduleEndpoints(schedules, now),
+            UserEndpoints(records.deletions),
         ]
 
     @property
@@ -537,7 +556,7 @@ class Api:
     def routes(self, address_limits: RequestLimits) -> ApiRoutes:
         """Its routes."""
         return ApiRoutes(
-            *(self._keys, self._limits, address_limits, self._groups, self.streams, *self._watched),
+            *(self._keys, self._limits, address_limits, self._groups, self.streams, self._exports, *self._watched),
             base_path=self._base_path,
         )
 

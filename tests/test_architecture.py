@@ -38,20 +38,22 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.gateway.requests": GATEWAY | {"sio_server.gateway.fanout", "sio_server.gateway.sessions"},
     "sio_server.gateway.http": GATEWAY | {"sio_server.gateway.sessions"},
     "sio_server.gateway.api": GATEWAY
+    | {"sio_server.data"}
     | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "requests", "http")},
     "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,
+    "sio_server.data": RECORDS,
     "sio_server.workers": LEAVES | SETTINGS,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
     "sio_server.local": LEAVES | SETTINGS | {"sio_server.trace.contract"},
     "sio_server.wiring": LEAVES
     | SETTINGS
     | RECORDS
-    | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster"},
+    | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.data"},
     "sio_server.node": LEAVES
     | SETTINGS
     | RECORDS
-    | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.wiring"},
+    | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.data", "sio_server.wiring"},
     "sio_clients": {"sio_server.protocol", "sio_server.tasks"},
     "roomgraph": {"sio_clients", "sio_server"},
 }

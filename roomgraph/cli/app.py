@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from roomgraph.cli import check, cluster, conform, doctor, node, operate, play, talk
+from roomgraph.cli import check, cluster, conform, data, doctor, node, operate, play, talk
 
 app = typer.Typer(
     name="roomgraph",
@@ -20,6 +20,8 @@ app.command("redis")(node.redis_command)
 app.command("status")(operate.status_command)
 app.command("token")(operate.token_command)
 app.command("revoke")(operate.revoke_command)
+app.add_typer(data.user_app, name="user")
+app.command("export")(data.export_command)
 app.command("doctor")(doctor.doctor_command)
 app.command("tour")(play.tour_command)
 app.command("check")(check.check_command)

@@ -31,7 +31,7 @@ def status_command(
 
     from sio_server.cluster.status import read_status
 
-    status: dict[str, Any] = _on_redis(read_status)
+    status: dict[str, Any] = on_redis(read_status)
     if as_json:
         console.print_json(data=status)
         raise typer.Exit(0 if status["healthy"] else 1)
@@ -98,12 +98,12 @@ def revoke_command(
     async def revoke(redis: Redis) -> int:
         return await RefusedTokens(redis, Scripts(redis)).revoke(user_id, device or ALL_DEVICES)
 
-    ended = _on_redis(revoke)
+    ended = on_redis(revoke)
     of = f"{user_id}, device {device}" if device else user_id
     say(f"{of}: tokens issued until now are refused; sessions ended: {ended}")
 
 
-def _on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
+def on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
     """What `work` returns, given the Redis of REDIS_URL; a Redis that does not answer becomes a message."""
     from sio_server.protocol.errors import RoomgraphError
     from sio_server.settings import SettingsError, durable_replicas_or_default, hide_password, redis_url_or_default

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
 from sio_server.conversation.author import Author
 from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
+from sio_server.conversation.tombstone import DELETABLE, tombstone
 from sio_server.conversation.view import RoomView, View, get_room_view, get_view, to_view
-from sio_server.protocol.errors import Refused
+from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import may_mention, mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
+from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Reply, Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
@@ -55,6 +58,20 @@ class Missed:
     page: Page
 
 
+class Older(Protocol):
+    """Entries that are not in the log any more; see `data/archive.py`. Raises Unavailable."""
+
+    async def page(
+        self, conversation_id: str, direction: str, seq: int, limit: int, max_bytes: int
+    ) -> list[tuple[int, str]]: ...
+
+    async def long_page(self, conversation_id: str, seq: int, page: int) -> tuple[int, str] | None: ...
+
+    async def text(self, conversation_id: str, seq: int) -> str | None: ...
+
+    async def replace(self, conversation_id: str, seq: int, text: str) -> None: ...
+
+
 def new_epoch() -> str:
     """A new name of an epoch of a log."""
     return secrets.token_hex(6)
@@ -68,8 +85,16 @@ class ConversationLog:
     request cannot be served and Unavailable when the outcome is unknown.
     """
 
-    def __init__(self, scripts: Scripts, trace: Trace | None = None, quotas: Quotas | None = None) -> None:
+    def __init__(
+        self,
+        scripts: Scripts,
+        trace: Trace | None = None,
+        quotas: Quotas | None = None,
+        older: Older | None = None,
+    ) -> None:
+        """`older`: where entries are that the log has no longer, if there is an archive."""
         self._scripts = scripts
+        self._older = older
         self._allowances = Allowances(scripts, quotas or Quotas())
         self.marks = Marks(scripts, self._allowances)
         self._trace = trace or Trace("")
@@ -136,6 +161,75 @@ class ConversationLog:
             )
         return ack, new
 
+    async def delete_message(
+        self,
+        conversation_id: str,
+        author: Author,
+        seq: int,
+        request: Request,
+        *,
+        operator: bool = False,
+        forget: bool = False,
+    ) -> list[int]:
+        """Delete a message, or what the agent has said; return the seqs of the entries that this has deleted.
+
+        For the author of the message, the owner, a service, and with `operator` any user. `forget`: the agent
+        forgets the whole dialog; otherwise it forgets the turn of the last message only. Refused with `not_found`
+        and `not_allowed`.
+        """
+        try:
+            reply = await self._scripts.conversation(
+                "delete_message",
+                conversation_id,
+                request,
+                user_id=author.user_id,
+                session_id=author.session_id,
+                seq=seq,
+                operator=operator,
+                forget=forget,
+                data=to_json({"user_id": author.user_id, "name": author.name}),
+                by=author.to_json(),
+            )
+        except Refused as exc:
+            text = None
+            if exc.code == ErrorCode.NOT_FOUND and self._older is not None:
+                text = await self._older.text(conversation_id, seq)
+            if text is None:
+                raise
+            entry: dict[str, Any] = json.loads(text)
+            if entry["type"] not in DELETABLE:
+                raise
+            if entry["data"].get("deleted"):
+                return []
+            reply = await self._tell_deleted(conversation_id, author, entry, request, operator=operator)
+        # Devices were told first: if this ends here, the same request again does the rest.
+        if self._older is not None and (rest := int(reply["rest"])):
+            await self._forget_older(conversation_id, rest)
+        return [int(one) for one in reply["deleted"]]
+
+    async def _tell_deleted(
+        self, conversation_id: str, author: Author, entry: dict[str, Any], request: Request, *, operator: bool
+    ) -> Reply:
+        """An archived entry is to be deleted: check that the author may, and tell the devices."""
+        return await self._scripts.conversation(
+            "tell_deleted",
+            conversation_id,
+            request,
+            user_id=author.user_id,
+            session_id=author.session_id,
+            operator=operator,
+            by_user=entry["type"] == "message" and entry["data"]["user_id"] == author.user_id,
+            seq=entry["seq"],
+            data=to_json({"user_id": author.user_id, "name": author.name, "deletes": [entry["seq"]]}),
+        )
+
+    async def _forget_older(self, conversation_id: str, seq: int) -> None:
+        """Delete an archived message, and its earlier texts."""
+        assert self._older is not None
+        while seq and (text := await self._older.text(conversation_id, seq)) is not None:
+            await self._older.replace(conversation_id, seq, tombstone(text))
+            seq = int(json.loads(text)["data"].get("edits") or 0)
+
     async def page(
         self,
         conversation_id: str,
@@ -166,6 +260,16 @@ class ConversationLog:
             max_bytes=max_bytes,
         )
         departures = reply.get("departures", ())
+        if self._older is not None and user_id and reply["archived_from"]:
+            oldest, first = int(reply["archived_from"]), int(reply["first"])
+            bounds = LogBounds(str(reply["epoch"]), oldest, int(reply["head"]))
+            if (seq + 1 if direction == "after" else seq - 1) < first and first > 1:
+                at = max(seq, oldest - 1) if direction == "after" else seq
+                found = await self._older.page(conversation_id, direction, at, limit, max_bytes)
+                if found:
+                    entries = [(one, _in_epoch(text, conversation_id, bounds.epoch)) for one, text in found]
+                    return Page(bounds, entries, sum(len(text) for _, text in entries))
+            return Page(bounds, _numbered(reply), int(reply["bytes"]))
         return Page(
             LogBounds(str(reply["epoch"]), int(reply["first"]), int(reply["head"])),
             _numbered(reply),
@@ -218,7 +322,18 @@ class ConversationLog:
 
     async def read_long(self, conversation_id: str, user_id: str, seq: int, page: int) -> dict[str, Any]:
         """One page of the whole data of a long entry, `{epoch, pages, text}`; Refused with `not_found`."""
-        reply = await self._scripts.conversation("read_long", conversation_id, user_id=user_id, seq=seq, page=page)
+        try:
+            reply = await self._scripts.conversation(
+                "read_long", conversation_id, user_id=user_id, seq=seq, page=page
+            )
+        except Refused as exc:
+            found = None
+            if exc.code == ErrorCode.NOT_FOUND and self._older is not None:  # the user is a member
+                found = await self._older.long_page(conversation_id, seq, page)
+            if found is None:
+                raise
+            handed, _ = await self.check_member(conversation_id, user_id)
+            return {"epoch": handed.epoch, "pages": found[0], "text": found[1]}
         return {"epoch": reply["epoch"], "pages": int(reply["pages"]), "text": reply["text"]}
 
     async def get_view(self, conversation_id: str, user_id: str) -> View:
@@ -265,3 +380,10 @@ class ConversationLog:
 def _numbered(reply: Reply) -> list[tuple[int, str]]:
     """The entries of a reply with their seqs, between which nothing is missing."""
     return list(enumerate(reply["entries"], int(reply["from"])))
+
+
+def _in_epoch(text: str, conversation_id: str, epoch: str) -> str:
+    """An entry with the log's epoch, as pages of the log have it."""
+    head = f'{{"v":2,"conversation_id":{to_json(conversation_id)},"epoch":'
+    current = f"{head}{to_json(epoch)},"
+    return text if text.startswith(current) else current + text[text.index(",", len(head)) + 1 :]

@@ -116,6 +116,7 @@ class LastEntry(Sent):
     user_id: str
     name: str
     text: str
+    deleted: Maybe[Literal[True]] = None
 
 
 class ListedConversation(Sent):
@@ -178,6 +179,12 @@ class SendAck(_ConversationAck):
     seq: Seq
     ts: str
     run_id: str | None
+
+
+class DeleteMessageAck(_ConversationAck):
+    """Of `message:delete`: the entries that it has deleted; none, if that was done before."""
+
+    deleted: list[Seq]
 
 
 class StopAck(_ConversationAck):
@@ -263,6 +270,7 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.ENTRY_READ: EntryReadAck,
     ClientEvent.MESSAGE_SEND: SendAck,
     ClientEvent.MESSAGE_EDIT: SendAck,
+    ClientEvent.MESSAGE_DELETE: DeleteMessageAck,
     ClientEvent.RUN_STOP: StopAck,
     ClientEvent.RUN_REGENERATE: RegenerateAck,
     ClientEvent.INTERRUPT_RESPOND: RespondAck,

@@ -90,6 +90,13 @@ class Message(Person):
     text: str
     run_id: Maybe[str] = None
     edits: Maybe[Seq] = None
+    deleted: Maybe[Literal[True]] = None  # then `text` is empty
+
+
+class Deleted(Person):
+    """The data of `message_deleted`: whose doing it is, and the entries whose data has nothing left to show."""
+
+    deletes: list[Seq]
 
 
 class FileData(Sent):
@@ -144,6 +151,7 @@ class Final(Person):
     attempt: int
     input_seq: Seq
     replaces: Maybe[Seq] = None
+    deleted: Maybe[Literal[True]] = None  # then nothing of what was said is left
 
 
 class Answer(Final):
@@ -248,6 +256,11 @@ class MessageEntry(_Envelope):
     data: Message
 
 
+class MessageDeletedEntry(_Envelope):
+    type: Literal["message_deleted"]
+    data: Deleted
+
+
 class AnswerEntry(_Envelope):
     type: Literal["answer"]
     data: Answer
@@ -281,6 +294,7 @@ class LoggedEntry(
             | MemberJoinedEntry
             | MemberLeftEntry
             | MessageEntry
+            | MessageDeletedEntry
             | AnswerEntry
             | InterruptEntry
             | InterruptResolvedEntry

@@ -69,6 +69,7 @@ class ClientEvent(StrEnum):
     MEMBERS_LIST = "members:list"
     MESSAGE_SEND = "message:send"
     MESSAGE_EDIT = "message:edit"
+    MESSAGE_DELETE = "message:delete"
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
@@ -121,6 +122,7 @@ class EntryType(StrEnum):
     MEMBER_JOINED = "member_joined"
     MEMBER_LEFT = "member_left"
     MESSAGE = "message"
+    MESSAGE_DELETED = "message_deleted"
     ANSWER = "answer"
     INTERRUPT = "interrupt"
     INTERRUPT_RESOLVED = "interrupt_resolved"
@@ -375,6 +377,17 @@ class MessageEdit(_Change):
     text: MessageText
 
 
+class MessageDelete(_Change):
+    """Delete a message, or what the agent has said: its place stays, with nothing of its text.
+
+    `forget`: the agent forgets the whole dialog as well.
+    """
+
+    conversation_id: Id
+    seq: Seq
+    forget: bool = False
+
+
 class RunStop(_Change):
     """End a run now, or all unfinished runs of the conversation; the text so far is kept."""
 
@@ -470,6 +483,7 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.MEMBERS_LIST: MembersList,
     ClientEvent.MESSAGE_SEND: MessageSend,
     ClientEvent.MESSAGE_EDIT: MessageEdit,
+    ClientEvent.MESSAGE_DELETE: MessageDelete,
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,

@@ -1,31 +1,102 @@
-"""How keys are laid out, written down in Redis by the first node: one that disagrees must not start."""
+"""How data is laid out, written down in Redis: migrated in small steps by the first node of a newer version.
+
+`rg:format` is `{"partitions": ..., "table": ..., "version": ...}`. The first two never change while there is data.
+The version counts up: the first node that knows a higher one brings the data there, while the others wait, and a
+node that knows a lower one does not start. So a migration may only add, or change what the version before does not
+read: during a rolling upgrade nodes of both serve.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from redis.asyncio import Redis
 
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import FORMAT
+from sio_server.store.keys import FORMAT, MIGRATION
 from sio_server.store.partitions import PARTITIONS, TABLE
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+LOCK_MS = 30_000  # renewed while a step works; after that another node continues
+RENEW_S = 5.0
+LOOK_S = 0.2
+
+# By the version that it makes of the one before. A step may be repeated, also when it was half done.
+Migration = Callable[[Redis], Awaitable[None]]
+MIGRATIONS: Mapping[int, Migration] = {}
+
+# Only its owner may go on: it may have been paused, and another node continues since.
+_WRITE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[2])
+return 1
+"""
+_RENEW = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
+_RELEASE = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0"
 
 
 class WrongFormat(Exception):
-    """The data in this Redis was written with another layout of keys; the message is for people."""
+    """The data in this Redis was written with another layout; the message is for people."""
 
 
-async def check_format(redis: Redis) -> None:
-    """Write the layout of this version where there is none. Raises WrongFormat when there is another."""
-    ours = {"partitions": PARTITIONS, "table": TABLE}
-    await redis.set(FORMAT, to_json(ours), nx=True)
-    text = str(await redis.get(FORMAT))
+async def check_format(
+    redis: Redis, version: int = VERSION, migrations: Mapping[int, Migration] = MIGRATIONS
+) -> None:
+    """Write the layout of this version where there is none; bring data of an older version to it, or wait while
+    another node does. Raises WrongFormat when it cannot be used.
+    """
+    owner = secrets.token_hex(8)
+    await redis.set(FORMAT, to_json(_layout(version)), nx=True)
+    while _version_of(str(await redis.get(FORMAT)), version) < version:
+        if not await redis.set(MIGRATION, owner, nx=True, px=LOCK_MS):
+            await asyncio.sleep(LOOK_S)  # another node is at it
+            continue
+        renewing = asyncio.create_task(_renew(redis, owner))
+        try:
+            # What the node before has done may have been written since.
+            for step in range(_version_of(str(await redis.get(FORMAT)), version) + 1, version + 1):
+                log.warning("data is migrated to format %d", step)
+                await migrations[step](redis)
+                if not await redis.eval(_WRITE, 2, MIGRATION, FORMAT, owner, to_json(_layout(step))):
+                    break
+        finally:
+            renewing.cancel()
+            await redis.eval(_RELEASE, 1, MIGRATION, owner)
+
+
+def _layout(version: int) -> dict[str, int]:
+    return {"partitions": PARTITIONS, "table": TABLE, "version": version}
+
+
+def _version_of(text: str, ours: int) -> int:
+    """The version that is there. Raises WrongFormat."""
+    there: Any
     try:
         there = json.loads(text)
     except ValueError:
-        there = text
-    if there != ours:
+        there = None
+    known = isinstance(there, dict) and isinstance(there.get("version"), int)
+    if known and there["version"] > ours:
+        raise WrongFormat(
+            f"the data in this Redis has format {there['version']}, and this version of Roomgraph knows none "
+            f"above {ours}: use the version that has written it, or a later one"
+        )
+    if not known or there != _layout(there["version"]):
         raise WrongFormat(
             f"the data in this Redis has another layout of keys ({FORMAT} is {text[:200]}, and this version has "
-            f"{to_json(ours)}): use the version of Roomgraph that has written it, or an empty database"
+            f"{to_json(_layout(ours))}): use the version of Roomgraph that has written it, or an empty database"
         )
+    return int(there["version"])
+
+
+async def _renew(redis: Redis, owner: str) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        await redis.eval(_RENEW, 1, MIGRATION, owner, LOCK_MS)

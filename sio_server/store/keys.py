@@ -13,9 +13,13 @@ from sio_server.store.partitions import partition, tag
 TRACE = "rg:trace"  # the channel of trace events, for the stage; nothing depends on it
 
 FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
+MIGRATION = "{rg:format}:migration"  # string: which process brings data to another format, beside FORMAT; expires
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
+DELETIONS = "rg:deletions"  # hash: user who is being deleted -> how (JSON); see `data/user_deletion.py`
+RETENTION = "rg:retention"  # what is kept how long, as nodes were set last: "<settings> <since, ms>"
+SWEEPER = "rg:sweeper"  # string: id of the node that looks for what need be kept no longer; expires
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
 WORKERS = "workers"  # the consumer group on every run queue
 
@@ -30,6 +34,11 @@ UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left 
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
+DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
+ARCHIVED_AT_LEAST = 100  # entries, in an object of the archive
+MAX_EDITS = 1000  # of a message, which are deleted with it
+ANY_BODY = "0" * 40  # in the result of a request, in place of the digest of its body
+REWRITTEN_ENTRIES = 2000  # a log of at most so many is written again, to leave nothing of deleted entries
 MAX_HOOKS = 10_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
@@ -127,6 +136,16 @@ def due(partition_number: int) -> str:
     return f"{tag(partition_number)}:due"
 
 
+def swept(partition_number: int) -> str:
+    """Sorted set: id of each conversation of a partition -> when (ms) it was last swept; see `lua/sweep.lua`."""
+    return f"{tag(partition_number)}:swept"
+
+
+def archive_gone(partition_number: int) -> str:
+    """Set: "<conversation id>/<archive>" of conversations whose archived objects are to be deleted."""
+    return f"{tag(partition_number)}:archive-gone"
+
+
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen; `primary`: by which failover."""
     return f"{tag(partition_number)}:stats"
@@ -196,8 +215,11 @@ class ConversationKeys:
         # stream: <seq>-0 -> e: the finished envelope, k: its field in `sent`, a: the author of a message,
         # for whom its bytes count, or "agent:" of an answer or question, m: whom a message mentions, " name name "
         self.log = f"{base}:log"
-        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq;
-        # user id -> request_id of the user's message that retention has dropped last
+        # hash: seq of an entry that was deleted, or is without a user who was
+        # -> "<its field in `sent`>\n<m: a message>\n<what it is now>"
+        self.deleted = f"{base}:deleted"
+        # hash: "<user id> <request_id>" -> "<digest> <call id> <seq> <reply>", as long as the entry seq, and
+        # no longer than REQUESTS_KEPT; user id -> request_id of the user's message whose result was dropped last
         self.sent = f"{base}:sent"
         self.reads = f"{base}:reads"  # hash: user id -> seq
         # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
@@ -234,6 +256,9 @@ class ConversationKeys:
             f"{base}:schedules"  # hash: schedule id -> "<due ms, 0: no more> <what is to be done, JSON>"
         )
         self.due = due(partition(conversation_id))
+        self.swept = swept(partition(conversation_id))
+        self.gone = archive_gone(partition(conversation_id))
+        self.archived = f"{base}:archived"  # sorted set: name of an object -> seq of its first entry
 
     def all(self) -> tuple[str, ...]:
         """The keys in the order of CONVERSATION_KEYS, as scripts get them."""
@@ -265,6 +290,13 @@ META_FIELDS = {
     "ts": "of the last entry",
     "first": "seq of the oldest entry that is kept",
     "retention": "how many entries are kept, 0: all",
+    "archive": "the name of its archive",
+    "archived_from": "seq of the oldest entry in the archive",
+    "changes": "how often entries of the log have been changed",
+    "left_threads": "a node has to delete retired threads that no run of its own has left",
+    "primary": "the primary (see `stats`) under which the epoch has begun",
+    "rewrite": "entries were deleted since the log was last written again",
+    "results_from": "seq of the oldest entry whose request's result may be kept",
     "owner": "user id of the user who created the conversation",
     "digest": "of the request that created it",
     "title": "setting",
@@ -300,7 +332,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
-    *("schedules", "due"),
+    *("schedules", "due", "swept", "deleted", "gone", "archived"),
 )
 USER_KEYS = (
     "sessions",

@@ -49,6 +49,7 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.MEMBERS_REMOVE: {**room, "user_id": "dora"},
         ClientEvent.MEMBERS_LIST: room,
         ClientEvent.MESSAGE_SEND: {**room, "request_id": f"m{number}", "text": "hello"},
+        ClientEvent.MESSAGE_DELETE: {**room, "request_id": f"md{number}", "seq": 1},
         ClientEvent.MESSAGE_EDIT: {**room, "request_id": f"e{number}", "seq": 2, "text": "hello"},
         ClientEvent.RUN_STOP: room,
         ClientEvent.RUN_REGENERATE: {**room, "seq": 2},

@@ -25,6 +25,7 @@ from sio_server.gateway.api.messages import MessageEndpoints
 from sio_server.gateway.api.openapi import describe
 from sio_server.gateway.api.routes import PATH
 from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
+from sio_server.gateway.api.users import UserEndpoints
 from sio_server.gateway.api.webhook_state import WebhookEndpoints
 from sio_server.local.cluster import LocalCluster
 from tests.conftest import NODE_SETTINGS, cluster_in
@@ -37,6 +38,7 @@ ENDPOINTS = [
     *MessageEndpoints(NOTHING, NOTHING, NOTHING).endpoints(),
     *WebhookEndpoints(NOTHING).endpoints(),
     *ScheduleEndpoints(NOTHING, NOTHING).endpoints(),
+    *UserEndpoints(NOTHING).endpoints(),
 ]
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 QUICKLY = settings(
@@ -62,7 +64,7 @@ async def test_the_description_is_served_and_says_which_operations_there_are(clu
         served = await response.json()
     assert served == json.loads(json.dumps(describe(ENDPOINTS, PATH)))
     named = [one["operationId"] for path in served["paths"].values() for one in path.values()]
-    assert len(named) == len(set(named)) == len(ENDPOINTS) + 1  # and the stream of events
+    assert len(named) == len(set(named)) == len(ENDPOINTS) + 3  # and the stream of events, and two exports
     for schema in served["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
 

@@ -130,6 +130,11 @@ async def live_together(ann: Session, bob: Session) -> None:
     await ann.client.event("conversation:reset", conversation_id=other)
     await bob.change("conversation:leave")
     await ann.entry("member_left")
+    await ann.change("conversation:rename", title="Another")
+    sent = await ann.change("message:send", text="to be deleted")
+    await ann.change("message:delete", seq=sent["seq"])
+    await ann.entry("message_deleted")
+    await ann.ask("history:read", conversation_id=room, after=0, limit=200)
 
 
 @pytest.fixture
@@ -146,6 +151,9 @@ async def test_a_whole_session_is_as_the_schema_says(sessions, raw_client):
     await ann.client.event("presence:changed", online=False)
     await live_together(ann, bob)
     await ann.client.settled()
+    await ann.change("conversation:delete")
+    await ann.client.event("conversation:changed", change="left")
+    await ann.client.event("conversation:reset", conversation_id=ann.conversation_id)
     await ann.ask(
         "device:sign_out", request_id="end", device_id=ann.client.named("session:opened")[0]["device_id"]
     )

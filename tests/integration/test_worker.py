@@ -22,7 +22,8 @@ from sio_server.dialog.worker import DialogWorker
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.run import RunStatus
 from sio_server.store.connection import connect
-from sio_server.store.keys import WORKERS, ConversationKeys
+from sio_server.store.keys import WORKERS, ConversationKeys, runs
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.scripts import Scripts
 from tests.served.dialogs import Dialogs, graph_of, said
 from tests.waiting import within
@@ -187,6 +188,27 @@ async def test_a_consumer_of_a_dead_node_is_removed_only_when_nothing_is_pending
     await dialogs.redis.xautoclaim(stream, WORKERS, "n1", 0)
     await queue.remove_dead_consumers(idle_ms=0)
     assert await consumers(dialogs, conversation) == {"n1"}
+
+
+async def test_nothing_is_left_of_a_dead_nodes_consumers_in_any_partition(dialogs):
+    queue = RunQueue(dialogs.redis, dialogs.redis_url, "n1")
+    await queue._create_groups()
+    streams = [runs(number) for number in range(PARTITIONS)]
+    for number, stream in enumerate(streams):
+        await dialogs.redis.xgroup_createconsumer(stream, WORKERS, "dead")
+        if number % 2:  # something was pending when the node died
+            await queue.ring(stream, "no-such-conversation")
+            await dialogs.redis.xreadgroup(WORKERS, "dead", {stream: ">"})
+    queue._idle_ms = 0
+    bells: list[Bell] = []
+    await queue._claim(bells.append)
+    await queue.remove_dead_consumers(idle_ms=0)
+    left = [await dialogs.redis.xinfo_consumers(stream, WORKERS) for stream in streams]
+    assert {consumer["name"] for found in left for consumer in found} == {"n1"}
+    assert len(bells) == PARTITIONS // 2
+    await queue.acknowledge(bells)
+    await queue.remove_own_consumer()
+    assert [await dialogs.redis.xinfo_consumers(stream, WORKERS) for stream in streams] == [[]] * PARTITIONS
 
 
 async def test_draining_ends_in_time_though_redis_hangs(dialogs, lone_redis, monkeypatch):

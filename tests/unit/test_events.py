@@ -52,6 +52,7 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.MEMBERS_LIST: {"conversation_id": "c-1"},
     E.MESSAGE_SEND: {**REQUEST, "conversation_id": "c-1", "after": "m-0", "text": "hello 你好 😀"},
     E.MESSAGE_EDIT: {**REQUEST, "conversation_id": "c-1", "after": None, "seq": 3, "text": "hello"},
+    E.MESSAGE_DELETE: {**REQUEST, "conversation_id": "c-1", "seq": 3, "forget": True},
     E.RUN_STOP: {**REQUEST, "conversation_id": "c-1", "run_id": "r-1"},
     E.RUN_REGENERATE: {**REQUEST, "conversation_id": "c-1", "seq": 4},
     E.INTERRUPT_RESPOND: {
@@ -88,6 +89,7 @@ REQUIRED = {
     E.MEMBERS_LIST: {"conversation_id"},
     E.MESSAGE_SEND: {"request_id", "conversation_id", "text"},
     E.MESSAGE_EDIT: {"request_id", "conversation_id", "seq", "text"},
+    E.MESSAGE_DELETE: {"request_id", "conversation_id", "seq"},
     E.RUN_STOP: {"request_id", "conversation_id"},
     E.RUN_REGENERATE: {"request_id", "conversation_id", "seq"},
     E.INTERRUPT_RESPOND: {"request_id", "conversation_id", "interrupt_id", "value"},

@@ -40,7 +40,9 @@ def test_two_conversations_share_no_key_but_their_partitions(one: str, other: st
     common = set(vars(ConversationKeys(one)).values()) & set(vars(ConversationKeys(other)).values())
     if one != other:
         number = partition(one)
-        of_partition = {keys.runs(number), keys.stats(number), keys.hooks(number), keys.due(number)}
+        of_partition = {
+            key(number) for key in (keys.runs, keys.stats, keys.hooks, keys.due, keys.swept, keys.archive_gone)
+        }
         shared = of_partition | {ConversationKeys(one).run_prefix}
         assert common <= shared
 

@@ -193,3 +193,13 @@ test("a live entry costs the same whether ten entries are loaded or a hundred th
   const [few, many] = [cost(10), cost(100_000)];
   assert.ok(many < 20 * few + 50, `${few} ms with few entries, ${many} ms with many`);
 });
+
+test("nothing of a deleted message is kept, whether it was loaded before or comes in an older page", () => {
+  const c = conversation([entry(1, "message", { text: "one" }), entry(2, "answer", { text: "two", parts: [{}], run_id: "r" })]);
+  c.add([entry(3, "message_deleted", { deletes: [2] })]);
+  assert.deepEqual(c.entries[1].data, { user_id: "ann", name: undefined, run_id: "r", request_id: undefined, text: "", deleted: true });
+  assert.deepEqual([c.last.seq, c.last.text], [2, ""]);
+  assert.equal(c.isCurrent(c.entries[2]), false);
+  c.add([entry(4, "message_deleted", { deletes: [1, 99] })]);
+  assert.equal(c.entries[0].data.text, "");
+});

@@ -14,6 +14,7 @@ export type Answer = {
   attempt: number;
   input_seq: number;
   replaces?: number;
+  deleted?: true;
   text: string;
   parts?: SaidPart[];
   tools: Tool[];
@@ -246,6 +247,20 @@ export type DeleteConversationAck = {
   deleted: boolean;
 };
 
+/** Of `message:delete`: the entries that it has deleted; none, if that was done before. */
+export type DeleteMessageAck = {
+  ok: true;
+  conversation_id: string;
+  deleted: number[];
+};
+
+/** The data of `message_deleted`: whose doing it is, and the entries whose data has nothing left to show. */
+export type Deleted = {
+  user_id: string;
+  name: string;
+  deletes: number[];
+};
+
 /** What a device has received. */
 export type DeliveryMark = {
   user_id: string;
@@ -379,6 +394,7 @@ export type Failed = {
   attempt: number;
   input_seq: number;
   replaces?: number;
+  deleted?: true;
   code: "graph_failed" | "timeout" | "no_answer" | "too_many_steps" | "interrupted_too_often" | "unknown_graph" | "graph_changed" | "node_lost" | "answer_too_large";
   reason: string;
 };
@@ -440,6 +456,7 @@ export type Interrupt = {
   attempt: number;
   input_seq: number;
   replaces?: number;
+  deleted?: true;
   text: string;
   parts?: SaidPart[];
   interrupts: Question[];
@@ -551,6 +568,7 @@ export type LastEntry = {
   user_id: string;
   name: string;
   text: string;
+  deleted?: true;
 };
 
 /** Of `conversation:leave`. */
@@ -608,7 +626,7 @@ export type ListedConversation = {
 };
 
 /** An entry of the log, in a page or in an event. */
-export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
 /** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
 export type Mark = {
@@ -711,6 +729,31 @@ export type Message = {
   text: string;
   run_id?: string;
   edits?: number;
+  deleted?: true;
+};
+
+/** Delete a message, or what the agent has said: its place stays, with nothing of its text. `forget`: the agent forgets the whole dialog as well. */
+export type MessageDelete = {
+  request_id: string;
+  conversation_id: string;
+  seq: number;
+  forget?: boolean;
+};
+
+export type MessageDeletedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  pages?: number;
+  n?: number;
+  session_id?: string;
+  type: "message_deleted";
+  data: Deleted;
 };
 
 /** Replace the conversation's last message, one's own: the dialog forgets what came of the old one. */
@@ -1055,6 +1098,7 @@ export type Stopped = {
   attempt: number;
   input_seq: number;
   replaces?: number;
+  deleted?: true;
   text: string;
   parts?: SaidPart[];
   rolled_back: boolean;
@@ -1201,6 +1245,7 @@ export interface Requests {
   "members:list": MembersList;
   "message:send": MessageSend;
   "message:edit": MessageEdit;
+  "message:delete": MessageDelete;
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
@@ -1227,6 +1272,7 @@ export interface Acks {
   "entry:read": EntryReadAck | Refusal;
   "message:send": SendAck | Refusal;
   "message:edit": SendAck | Refusal;
+  "message:delete": DeleteMessageAck | Refusal;
   "run:stop": StopAck | Refusal;
   "run:regenerate": RegenerateAck | Refusal;
   "interrupt:respond": RespondAck | Refusal;

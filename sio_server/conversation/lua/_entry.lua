@@ -53,7 +53,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, forms, turns, hidden, touched, long, schedules}
+    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted, archived}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -75,10 +75,15 @@ local function entry_id(seq)
   return string.format('%.0f-0', seq)
 end
 
+-- What is kept of an entry that was deleted: its field in `sent`, 'm' if it was a message, and its envelope.
+local DELETED = '^([^\n]*)\n(m?)\n(.*)$'
+
 -- The envelope of the entry with this seq, or nil.
 local function read_entry(seq)
   local found = redis.call('XRANGE', log, entry_id(seq), entry_id(seq))[1]
-  return found and found[2][2]
+  if found then return found[2][2] end
+  local left = redis.call('HGET', deleted, seq)
+  return left and select(3, string.match(left, DELETED))
 end
 
 -- The author of an answer or a question, as the log's fields name it for lists of conversations, which count both.
@@ -152,23 +157,46 @@ local function drop_pages(seq)
   redis.call('HDEL', long, seq)
 end
 
--- Drop the entries below `keep_from`, and what is kept of each.
-local function drop_entries(keep_from)
-  -- The result of a request is kept exactly as long as the last entry that it made. Which message of a user was
-  -- dropped last is known, since the user's next one may say that it comes `after` it.
-  for _, old in ipairs(redis.call('XRANGE', log, '-', entry_id(keep_from - 1))) do
-    local by, counted_for = old[2][4], old[2][6]
-    local record = by ~= '' and redis.call('HGET', sent, by)
-    if record and string.match(record, '^%x+ %x+ (%d+)') .. '-0' == old[1] then
-      redis.call('HDEL', sent, by)
+-- The entries from one seq to another, in ascending order, those that were deleted among them: {seq, text (the envelope),
+-- by (its field in `sent`), message (whether it is one of a user), counts_for (for whom its bytes count, or nil)} of each.
+local function stored_entries(from, to)
+  local at, entries, missing = {}, {}, {}
+  for _, item in ipairs(redis.call('XRANGE', log, entry_id(from), entry_id(to))) do
+    local seq, fields = string.sub(item[1], 1, -3), item[2]
+    local counts_for = fields[6] ~= '' and fields[6] ~= AGENT and fields[6] or nil
+    at[seq] = {seq = seq, text = fields[2], by = fields[4], message = counts_for ~= nil, counts_for = counts_for}
+  end
+  local any_deleted = redis.call('EXISTS', deleted) == 1
+  for number = from, to do
+    local seq = string.format('%.0f', number)
+    local left = not at[seq] and any_deleted and redis.call('HGET', deleted, seq)
+    if left then
+      local by, message, text = string.match(left, DELETED)
+      at[seq] = {seq = seq, text = text, by = by, message = message == 'm'}
     end
-    if counted_for ~= '' and counted_for ~= AGENT then
-      redis.call('HSET', sent, string.match(by, '^(%S+) (%S+)$'))
-      redis.call('HINCRBY', usage, counted_for, -#old[2][2])
-    end
-    local old_seq = string.sub(old[1], 1, -3)
-    if redis.call('ZREM', turns, old_seq) == 0 then redis.call('HDEL', hidden, old_seq) end
-    if string.find(old[2][2], '"pages":', 1, true) then drop_pages(old_seq) end
+    entries[#entries + 1] = at[seq]
+  end
+  return entries
+end
+
+-- The result of a request is kept no longer than the last entry that it made. Which message of a user was dropped last is
+-- known, since the user's next one may say that it comes `after` it.
+local function forget_result(entry)
+  if entry.by == '' then return end
+  local record = redis.call('HGET', sent, entry.by)
+  if record and string.match(record, '^%x+ %x+ (%d+)') == entry.seq then redis.call('HDEL', sent, entry.by) end
+  if entry.message then redis.call('HSET', sent, string.match(entry.by, '^(%S+) (%S+)$')) end
+end
+
+-- Drop the entries from `first` on that are below `keep_from`, and what is kept of each.
+local function drop_entries(first, keep_from)
+  local results_from = tonumber(redis.call('HGET', meta, 'results_from') or '1')
+  for _, old in ipairs(stored_entries(first, keep_from - 1)) do
+    if tonumber(old.seq) >= results_from then forget_result(old) end
+    if old.counts_for then redis.call('HINCRBY', usage, old.counts_for, -#old.text) end
+    if redis.call('ZREM', turns, old.seq) == 0 then redis.call('HDEL', hidden, old.seq) end
+    if string.find(old.text, '"pages":', 1, true) then drop_pages(old.seq) end
+    redis.call('HDEL', deleted, old.seq)
   end
   redis.call('XTRIM', log, 'MINID', entry_id(keep_from))
 end
@@ -215,14 +243,17 @@ local function append_entry(entry_type, data, about)
   end
   local first, retention = tonumber(known[3]), tonumber(known[4])
   local keep_from = first
-  if retention > 0 and number - first + 1 > retention then keep_from = number - retention + 1 end
+  if retention > 0 and number - first + 1 > retention then
+    -- Not more than a few at once: what was to be kept before is more, when the setting has changed (see `sweep`).
+    keep_from = math.min(number - retention + 1, first + DROPPED_AT_ONCE)
+  end
   if entry_type == 'message' then
     redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n, 'said_seq', said_seq, 'first', keep_from,
       'message_seq', seq, 'message_user', counts_for)
   else
     redis.call('HSET', meta, 'seq', seq, 'ts', ts, 'n', n, 'said_seq', said_seq, 'first', keep_from)
   end
-  if keep_from > first then drop_entries(keep_from) end
+  if keep_from > first then drop_entries(first, keep_from) end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
   redis.call('HINCRBY', stats, 'entries', 1)
   tell_hooks(entry_type, '{' .. told)

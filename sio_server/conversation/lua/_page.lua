@@ -6,7 +6,17 @@
 -- they are stored. Each has the log's `epoch`, also if it is older, and `hidden_by` when it is current no longer.
 local function read_page(epoch, direction, seq, up_to, limit, max_bytes)
   local found, texts, bytes, taken = {}, {}, 0, 0
-  if direction == 'after' then
+  if redis.call('EXISTS', deleted) == 1 then
+    local known, backwards = redis.call('HMGET', meta, 'first', 'seq'), direction == 'before'
+    local from, to = math.max(seq + 1, tonumber(known[1])), tonumber(up_to == '' and known[2] or up_to)
+    if backwards then
+      to = math.min(seq - 1, tonumber(known[2]))
+      from = math.max(tonumber(known[1]), to - limit + 1)
+    end
+    for _, entry in ipairs(stored_entries(from, math.min(to, from + limit - 1))) do
+      table.insert(found, backwards and 1 or #found + 1, {entry.seq .. '-0', {'e', entry.text}})
+    end
+  elseif direction == 'after' then
     found = redis.call('XRANGE', log, entry_id(seq + 1), up_to == '' and '+' or entry_id(up_to), 'COUNT', limit)
   elseif tonumber(seq) > 1 then
     found = redis.call('XREVRANGE', log, entry_id(seq - 1), '-', 'COUNT', limit)

@@ -2,8 +2,8 @@
 --   lease_ms        how long the lease lasts, unless it is renewed
 --   holding         a fencing token that the node holds already, or ''
 --   failed          the run whose attempt under it has failed, or ''
--- Returns idle when nothing is to be done: retired (threads to be deleted, of a conversation that was deleted); held: ms, while another node holds the lease: look again after so long, when
--- the run would be stalled, or if it is stalled already, when the lease expires; or
+-- Returns idle when nothing is to be done: retired (threads to be deleted); held: ms, while another node holds the lease:
+-- look again after so long, when the run would be stalled, or if it is stalled already, when the lease expires; or
 -- ok: token, run_id, attempt, input_seq, epoch, input (its envelope or ''), kind, failures, source (the thread to begin
 -- from or ''), began_from (the thread from which the first attempt began or ''), answers (JSON or ''), replaces (seq of
 -- the entry that the run's will replace, or ''), graph, agent_name, base (the thread from which the turn began or ''),
@@ -14,8 +14,9 @@ local node_id, node_name, lease_ms, holding, failed = unpack(ARGV)
 return once(function(call_id)
   local run_id = redis.call('ZRANGE', unfinished, 0, 0)[1]
   if not run_id then
-    -- Of a conversation that was deleted the checkpoints are left.
-    return {'idle', 'retired', redis.call('EXISTS', meta) == 0 and redis.call('SMEMBERS', retired) or {}}
+    -- Of a conversation, or a message, that was deleted the checkpoints are left.
+    local any_left = redis.call('EXISTS', meta) == 0 or redis.call('HEXISTS', meta, 'left_threads') == 1
+    return {'idle', 'retired', any_left and redis.call('SMEMBERS', retired) or {}}
   end
   notice_promotion()
   local holder = redis.call('HGET', lease, 'token')

@@ -24,6 +24,7 @@ return request(function()
   local until_ms = milliseconds() + invitations_kept_ms
   for _, guest in ipairs(cjson.decode(user_ids)) do redis.call('ZADD', invitations, until_ms, guest) end
   redis.call('HINCRBY', stats, 'conversations', 1)
+  redis.call('ZADD', swept, milliseconds(), conversation_id)
   append_entry('conversation_created', data)
   return {'ok', 'new', '1'}
 end)

@@ -46,6 +46,9 @@ return request(function()
   for _, schedule_id in ipairs(redis.call('HKEYS', schedules)) do
     redis.call('ZREM', due, conversation_id .. ' ' .. schedule_id)
   end
+  redis.call('ZREM', swept, conversation_id)
+  local archive = redis.call('HGET', meta, 'archive')
+  if archive then redis.call('SADD', gone, conversation_id .. '/' .. archive) end
   for _, key in ipairs(own_keys()) do redis.call('UNLINK', key) end
   redis.call('DEL', lease)
   for _, thread in ipairs(unneeded) do

@@ -2,4 +2,5 @@
 -- keys: conversation
 local thread_ids = unpack(ARGV)
 for _, thread_id in ipairs(cjson.decode(thread_ids)) do redis.call('SREM', retired, thread_id) end
+redis.call('HDEL', meta, 'left_threads')
 return {'ok'}

@@ -3,18 +3,19 @@
 --   direction       'after' or 'before' `seq`
 --   up_to           nothing above it is returned, nor told of, or '': above `seq` only
 --   limit, max_bytes  entries, and bytes of them; at least one entry is returned
--- Returns ok: epoch, first, head, from (seq of the first entry), entries (JSON, ...) and their bytes; for the node itself
+-- Returns ok: epoch, first, head, from (seq of the first entry), entries (JSON, ...) and their bytes, archived_from (seq of the
+-- oldest entry in the archive, or ''); for the node itself
 -- ts (of the last entry) and departures (seq, user id, ... of the entries that say that a member has left); or an error code.
 -- keys: conversation
 -- include: page
 local user_id, direction, seq, up_to, limit, max_bytes = unpack(ARGV)
-local known = redis.call('HMGET', meta, 'epoch', 'first', 'seq')
+local known = redis.call('HMGET', meta, 'epoch', 'first', 'seq', 'archived_from')
 if not known[1] then return {'unknown_conversation'} end
 local refusal = user_id ~= '' and refuse_non_member(user_id)
 if refusal then return refusal end
 local from, entries, bytes = read_page(known[1], direction, seq, up_to, limit, max_bytes)
 local reply = {'ok', 'epoch', known[1], 'first', known[2], 'head', known[3], 'from', from, 'entries', entries,
-  'bytes', bytes}
+  'bytes', bytes, 'archived_from', known[4] or ''}
 if user_id == '' then
   local ts, departures = '', {}
   for i, entry in ipairs(entries) do

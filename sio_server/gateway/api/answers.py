@@ -97,6 +97,19 @@ class EntriesRead(_InConversation):
     entries: list[PageEntry]
 
 
+class UserDeletionPending(Sent):
+    """Whether a user is still being deleted."""
+
+    user_id: str
+    pending: bool
+
+
+class EntryDeleted(_InConversation):
+    """The entries that this has deleted: a message with its earlier texts, or none if that was done before."""
+
+    deleted: list[Seq]
+
+
 class EntryPageRead(_InConversation):
     """One page of a long entry: all texts joined are the JSON of its whole data."""
 

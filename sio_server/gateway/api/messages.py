@@ -29,6 +29,10 @@ class MessageEndpoints:
         one = "/conversations/{conversation_id}"
         return [
             Endpoint("GET", one + "/entries", self.read_entries, answers.EntriesRead, takes=models.EntriesQuery),
+            Endpoint(
+                *("DELETE", one + "/entries/{seq}", self.delete_entry, answers.EntryDeleted),
+                takes=models.DeleteEntryQuery,
+            ),
             Endpoint("GET", one + "/entries/{seq}/pages/{page}", self.read_entry_page, answers.EntryPageRead),
             Endpoint(
                 *("POST", one + "/messages", self.post_message, answers.MessagePosted),
@@ -74,6 +78,13 @@ class MessageEndpoints:
         seq, page = call.path["seq"], call.path["page"]
         read = await self._log.read_long(call.conversation_id, call.author.user_id, seq, page)
         return {"conversation_id": call.conversation_id, "seq": seq, "page": page, **read}
+
+    async def delete_entry(self, call: Call, query: models.DeleteEntryQuery) -> dict[str, Any]:
+        """Delete a message, or what the agent has said: its place in the log stays, and nothing of its text."""
+        deleted = await self._log.delete_message(
+            call.conversation_id, call.author, call.path["seq"], call.identify(), forget=query.forget
+        )
+        return {"conversation_id": call.conversation_id, "deleted": deleted}
 
     async def post_message(self, call: Call, body: models.PostMessage) -> dict[str, Any]:
         """Post a message as the service, or as a user who is a member."""

@@ -161,6 +161,18 @@ class ListQuery(Query):
     name: Name | None = None
 
 
+class DeleteEntryQuery(Query):
+    """`forget`: the agent forgets the whole dialog as well."""
+
+    forget: bool = False
+
+
+class DeleteUserQuery(Query):
+    """`pseudonymise`: what the user has written stays, without the user."""
+
+    pseudonymise: bool = False
+
+
 class EntriesQuery(Query):
     """A page of entries: those just above `after`, or just below `before` (default: the end)."""
 

@@ -17,6 +17,10 @@ from sio_server.protocol.schema import definitions_of
 
 JSON = "application/json"
 EVENTS_PATH = "/conversations/{conversation_id}/events"
+EXPORT_PATHS = {
+    "conversation_id": "/conversations/{conversation_id}/export",
+    "user_id": "/users/{user_id}/export",
+}
 REFERENCE = "#/components/schemas/{model}"
 
 
@@ -31,6 +35,8 @@ def describe(endpoints: Iterable[Endpoint], path: str) -> dict[str, Any]:
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
     paths[EVENTS_PATH] = {"get": _events()}
+    for parameter, one in EXPORT_PATHS.items():
+        paths[one] = {"get": _export(parameter)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,6 +100,24 @@ def _events() -> dict[str, Any]:
         "parameters": [where | {"schema": PARAMETERS["conversation_id"].json_schema()}, last],
         "responses": {
             "200": {"description": told, "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            "4XX": {"$ref": "#/components/responses/Failure"},
+            "5XX": {"$ref": "#/components/responses/Failure"},
+        },
+    }
+
+
+def _export(parameter: str) -> dict[str, Any]:
+    """JSON Lines, which are no answer in JSON."""
+    what = parameter.removesuffix("_id")
+    about = "Objects with `kind`, one a line, as docs/data.md describes them; the last one has the kind `end`."
+    return {
+        "operationId": f"export_{what}",
+        "summary": f"Export a {what} as JSON Lines.",
+        "parameters": [
+            {"name": parameter, "in": "path", "required": True, "schema": PARAMETERS[parameter].json_schema()}
+        ],
+        "responses": {
+            "200": {"description": about, "content": {"application/x-ndjson": {"schema": {"type": "string"}}}},
             "4XX": {"$ref": "#/components/responses/Failure"},
             "5XX": {"$ref": "#/components/responses/Failure"},
         },

@@ -14,8 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from sio_server.gateway.api.endpoints import PARAMETERS, Call, Endpoint, Endpoints, new_key
 from sio_server.gateway.api.event_stream import EventStreams
+from sio_server.gateway.api.export_routes import ExportRoutes
 from sio_server.gateway.api.models import Body, Query
-from sio_server.gateway.api.openapi import EVENTS_PATH, describe
+from sio_server.gateway.api.openapi import EVENTS_PATH, EXPORT_PATHS, describe
 from sio_server.gateway.api.service_keys import Service, ServiceKeys
 from sio_server.gateway.http.errors import status_of
 from sio_server.gateway.http.request_limits import RequestLimits
@@ -43,6 +44,7 @@ class ApiRoutes:
         address_limits: RequestLimits,
         groups: Iterable[Endpoints],
         streams: EventStreams,
+        exports: ExportRoutes,
         metrics: Metrics,
         trace: Trace,
         *,
@@ -52,6 +54,7 @@ class ApiRoutes:
         self._limits = limits
         self._address_limits = address_limits
         self._streams = streams
+        self._exports = exports
         self._metrics = metrics
         self._trace = trace
         self._endpoints = [endpoint for group in groups for endpoint in group.endpoints()]
@@ -65,6 +68,7 @@ class ApiRoutes:
         return [
             web.get(f"{PATH}/openapi.json", self._describe),
             web.get(PATH + EVENTS_PATH, self._stream, allow_head=False),
+            *(web.get(PATH + path, self._export(name), allow_head=False) for name, path in EXPORT_PATHS.items()),
             *served,
         ]
 
@@ -72,6 +76,14 @@ class ApiRoutes:
         service = self.authenticate(request)
         conversation_id = _parameter("conversation_id", request.match_info["conversation_id"])
         return await self._streams.serve(request, service, conversation_id)
+
+    def _export(self, parameter: str) -> _Handler:
+        async def serve(request: web.Request) -> web.StreamResponse:
+            self.authenticate(request)
+            what = str(_parameter(parameter, request.match_info[parameter]))
+            return await self._exports.serve(request, parameter, what)
+
+        return serve
 
     async def _describe(self, request: web.Request) -> web.Response:
         return web.Response(body=self._description, content_type="application/json")

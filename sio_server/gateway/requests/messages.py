@@ -66,6 +66,17 @@ class MessageRequests:
         )
         return ack
 
+    async def delete(self, session: Session, request: events.MessageDelete) -> dict[str, Any]:
+        deleted = await self._log.delete_message(
+            request.conversation_id,
+            session.author,
+            request.seq,
+            identify(session, request),
+            operator=session.is_operator,
+            forget=request.forget,
+        )
+        return {"conversation_id": request.conversation_id, "deleted": deleted}
+
     async def set_marks(self, session: Session, request: events.MarksSet) -> dict[str, Any]:
         # In a large room each entry would make as many events as there are sessions, for every one of them.
         marks = {

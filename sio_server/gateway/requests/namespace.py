@@ -48,6 +48,7 @@ def handlers_of(
         ClientEvent.SESSION_SYNC: conversations.sync,
         ClientEvent.MESSAGE_SEND: messages.send,
         ClientEvent.MESSAGE_EDIT: messages.edit,
+        ClientEvent.MESSAGE_DELETE: messages.delete,
         ClientEvent.MARKS_SET: messages.set_marks,
         ClientEvent.DRAFT_SAVE: messages.save_draft,
         ClientEvent.TYPING_SET: messages.show_typing,

@@ -57,6 +57,7 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.MEMBERS_LIST: EventClass.READ,
     ClientEvent.MESSAGE_SEND: EventClass.WRITE,
     ClientEvent.MESSAGE_EDIT: EventClass.WRITE,
+    ClientEvent.MESSAGE_DELETE: EventClass.WRITE,
     ClientEvent.RUN_STOP: EventClass.WRITE,
     ClientEvent.RUN_REGENERATE: EventClass.WRITE,
     ClientEvent.INTERRUPT_RESPOND: EventClass.WRITE,

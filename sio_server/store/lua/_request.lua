@@ -16,7 +16,8 @@ local function first_reply()
   if not record and not made.always then record = redis.call('GET', request_key) end
   if not record then return nil end
   local known_digest, known_call, reply = string.match(record, '^(%x+) (%x+) %d+ (.*)$')
-  if known_digest ~= digest then return {'request_id_reused'} end
+  -- Of an entry that was deleted it is not known what it said.
+  if known_digest ~= digest and known_digest ~= ANY_BODY then return {'request_id_reused'} end
   -- Replicas are waited for by what this connection has written; another one may have written the record.
   if with_entry then
     redis.call('HSET', sent, made.by, record)

@@ -42,8 +42,8 @@ export class Conversation {
     return [...this.stream.interrupts.keys()].filter((id) => !this.resolved.has(id));
   }
 
-  // Resolutions are shown with their question.
-  isCurrent = ({ seq, type }) => type !== "interrupt_resolved" && !this.stream.hidden.has(seq);
+  // Resolutions are shown with their question, deletions in the place of what was deleted.
+  isCurrent = ({ seq, type }) => type !== "interrupt_resolved" && type !== "message_deleted" && !this.stream.hidden.has(seq);
 
   // Entries that follow without a gap.
   add(entries) {
@@ -55,14 +55,25 @@ export class Conversation {
       if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
       this.typing.delete(data.user_id);
     }
-    this.learn(entries);
     if (this.loaded) this.entries.push(...entries);
+    this.learn(entries);
   }
 
-  // How questions were answered, also of older entries.
+  // How questions were answered, and what was deleted, also of older entries.
   learn(entries) {
-    for (const { type, data } of entries) if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
+    for (const { type, data } of entries) {
+      if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
+      if (type === "message_deleted") data.deletes.forEach(this.#forget);
+    }
   }
+
+  #forget = (seq) => {
+    const at = this.entries.findIndex((entry) => entry.seq === seq);
+    const { pages, data, ...entry } = this.entries[at] ?? {};
+    const { user_id, name, run_id, request_id } = data ?? {};
+    if (data) this.entries[at] = { ...entry, data: { user_id, name, run_id, request_id, text: "", deleted: true } };
+    if (this.last?.seq === seq) this.last = { ...this.last, text: "", deleted: true };
+  };
 
   sayLast(one) {
     if (one && one.seq >= (this.last?.seq ?? 0)) this.last = one;

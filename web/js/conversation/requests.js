@@ -1,19 +1,25 @@
 // Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
 import { change } from "../connection/change.js";
+import { complain } from "../dom.js";
+import { t } from "../i18n.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
 import { setMarks } from "./delivery_marks.js";
-import { remove } from "./list.js";
+import { remove as unlist } from "./list.js";
 
 export async function leave(connection, outbox, c) {
   await change(connection, "conversation:leave", { conversation_id: c.id });
-  remove(outbox, c);
+  unlist(outbox, c);
 }
 
 export const stop = (connection, c, run = c.stream.current) =>
   run && change(connection, "run:stop", { conversation_id: c.id, run_id: run.run_id });
 
 export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
+
+// Delete a message, or the conversation, once the person has said so again.
+export const remove = (connection, c, seq) =>
+  confirm(t("deleteSure")) && change(connection, "message:delete", { conversation_id: c.id, seq }).catch(complain);
 
 // Answer the agent's question. When somebody else was first, the refusal says who; other errors are thrown.
 export async function respond(connection, c, interrupt_id, value) {

@@ -10,7 +10,7 @@ const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries that say or ask something are shown as messages, the others in one line.
-const isMessage = ({ data }) => data.user_id && (data.text || data.parts || data.interrupts);
+const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts);
 const isFinal = ({ data }) => data.run_id && data.user_id;
 const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
@@ -85,7 +85,8 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
     if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
     const reason = t(`failed_${data.code}`) ?? data.reason;
-    const event = t(`entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
+    const kind = data.deleted ? "deleted" : `entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`;
+    const event = t(kind, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
@@ -96,6 +97,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
+      remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (async () => (await lazy.requests.load()).remove(connection, c, seq)),
     };
     message(keyOf(entry), ts, data, extras, entry, content && isMine(entry) ? content.receipt(c, entry) : []);
   }

@@ -1,0 +1,17 @@
+-- Make another member the owner in place of `user_id`: the first of them by id.
+-- Returns ok: owner ('' if there is no other member), was ('1' if the user was the owner).
+-- keys: conversation
+-- include: entry
+-- durable
+local user_id = unpack(ARGV)
+local others = {}
+for _, other in ipairs(redis.call('HKEYS', members)) do
+  if other ~= user_id then others[#others + 1] = other end
+end
+table.sort(others)
+if redis.call('HGET', members, user_id) ~= 'owner' then return {'ok', 'owner', others[1] or '', 'was', '0'} end
+if others[1] then
+  redis.call('HSET', members, user_id, 'member', others[1], 'owner')
+  redis.call('HSET', meta, 'owner', others[1])
+end
+return {'ok', 'owner', others[1] or '', 'was', '1'}

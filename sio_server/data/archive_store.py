@@ -1,0 +1,112 @@
+"""The object storage of the archive: immutable objects of compressed lines."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import importlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sio_server.protocol.errors import Unavailable
+
+LIMIT_S = 4.0  # for one object to be read: a client waits 5 s for its ack
+WRITE_LIMIT_S = 60.0
+CACHED = 16  # objects, as they were read last
+
+
+class NoObstore(Exception):
+    """ARCHIVE_URL needs the extra `archive`."""
+
+
+class Line(NamedTuple):
+    """An archived entry: its envelope as JSON, and the pages of a long one."""
+
+    seq: int
+    text: str
+    pages: list[str]
+
+
+class ArchiveStore:
+    """Objects by name. Raises Unavailable."""
+
+    def __init__(self, url: str) -> None:
+        """`url`: s3://bucket/prefix, gs://, az:// or file:///path. Raises NoObstore and ValueError."""
+        try:
+            self._obstore: Any = importlib.import_module("obstore")
+            stores: Any = importlib.import_module("obstore.store")
+            self._errors: Any = importlib.import_module("obstore.exceptions")
+        except ImportError:
+            raise NoObstore from None
+        bounded: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}}
+        if url.startswith("file:"):
+            bounded = {"mkdir": True}
+        elif url.startswith("s3:"):
+            bounded["client_options"] = {"timeout": "10s", "allow_http": True}
+        try:
+            self._store = stores.from_url(url, **bounded)
+        except self._errors.BaseError as exc:
+            raise ValueError(str(exc)) from None
+        self._cached: OrderedDict[str, list[Line]] = OrderedDict()
+
+    async def put(self, name: str, lines: Sequence[Line]) -> None:
+        """Write an object; nobody else writes one of this name."""
+        text = "".join(json.dumps([line.text, line.pages], ensure_ascii=False) + "\n" for line in lines)
+        data = await asyncio.to_thread(gzip.compress, text.encode())
+        async with self._bounded(WRITE_LIMIT_S):
+            await self._obstore.put_async(self._store, name, data)
+
+    async def get(self, name: str) -> list[Line]:
+        """The lines of an object, in order; none if it is gone."""
+        if name in self._cached:
+            self._cached.move_to_end(name)
+            return self._cached[name]
+        async with self._bounded(LIMIT_S):
+            try:
+                found = await self._obstore.get_async(self._store, name)
+            except FileNotFoundError:
+                return []
+            data = bytes(await found.bytes_async())
+        lines = await asyncio.to_thread(_parse, data)
+        self._cached[name] = lines
+        while len(self._cached) > CACHED:
+            self._cached.popitem(last=False)
+        return lines
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete objects; those that are gone are left out."""
+        for name in names:
+            self._cached.pop(name, None)
+            async with self._bounded(WRITE_LIMIT_S):
+                try:
+                    await self._obstore.delete_async(self._store, name)
+                except FileNotFoundError:
+                    continue
+
+    async def list(self, prefix: str) -> list[str]:
+        """The names of all objects below a prefix."""
+        names: list[str] = []
+        async with self._bounded(WRITE_LIMIT_S):
+            async for found in self._obstore.list(self._store, prefix):
+                names += [str(item["path"]) for item in found]
+        return names
+
+    @asynccontextmanager
+    async def _bounded(self, limit_s: float) -> Any:
+        try:
+            async with asyncio.timeout(limit_s):
+                yield
+        except (self._errors.BaseError, TimeoutError, OSError) as exc:
+            raise Unavailable(f"the archive cannot be used: {type(exc).__name__}") from exc
+
+
+def _parse(data: bytes) -> list[Line]:
+    lines = []
+    for text in gzip.decompress(data).decode().splitlines():
+        entry, pages = json.loads(text)
+        lines.append(Line(int(json.loads(entry)["seq"]), entry, pages))
+    return lines

@@ -1,0 +1,208 @@
+"""Deletes a user with everything of theirs, or puts a pseudonym in their place.
+
+What is to be done is written down first, so that another node continues when the process that began dies. Each
+step may be repeated: what was done is not found again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import new_epoch
+from sio_server.conversation.members import Members
+from sio_server.conversation.tombstone import tombstone
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import Line
+from sio_server.data.naming import renamed
+from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.run import SERVICE_PREFIX
+from sio_server.store.bounded import BoundedRedis
+from sio_server.store.connection import redis_errors
+from sio_server.store.json_text import to_json
+from sio_server.store.keys import DELETIONS, conversation_keys, swept, user_keys, user_sessions, user_signed_out
+from sio_server.store.partitions import PARTITIONS
+from sio_server.store.scripts import Request, Scripts
+from sio_server.users.sign_out import RefusedTokens
+
+log = logging.getLogger(__name__)
+
+NAME = "Deleted user"  # as people see the author of what is left
+ENTRIES_AT_ONCE = 100  # of a conversation, in one step
+LOOKED_AT = 500  # conversations, in one round trip
+TOKENS_REFUSED_S = 366 * 86_400  # those issued before the deletion; longer than any lasts
+OPERATOR = Author(f"{SERVICE_PREFIX}deletion", "deletion", "api", "deletion")
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What is to be done with a user. `pseudonym`: the id in what is left of them."""
+
+    user_id: str
+    pseudonymise: bool
+    pseudonym: str
+
+
+class UserDeletion:
+    """Deletes users. Raises Refused and Unavailable; what has begun is continued by `resume`."""
+
+    def __init__(
+        self,
+        redis: BoundedRedis,
+        scripts: Scripts,
+        members: Members,
+        refused_tokens: RefusedTokens,
+        archive: Archive | None = None,
+    ) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._members = members
+        self._refused_tokens = refused_tokens
+        self._archive = archive
+
+    async def begin(self, user_id: str, *, pseudonymise: bool = False) -> Deletion:
+        """Write down that a user is to be deleted; one who is being deleted already is so as it was said first."""
+        if user_id.startswith(SERVICE_PREFIX):
+            raise Refused(ErrorCode.INVALID_PAYLOAD, "user_id: a service is no user; remove its key")
+        told = to_json({"pseudonymise": pseudonymise, "pseudonym": f"deleted.{secrets.token_hex(6)}"})
+        with redis_errors():
+            await self._redis.hsetnx(DELETIONS, user_id, told)
+        found = await self._read(user_id)
+        return found or Deletion(user_id, pseudonymise, "")
+
+    async def is_pending(self, user_id: str) -> bool:
+        """Whether a user is being deleted."""
+        return await self._read(user_id) is not None
+
+    async def resume(self) -> None:
+        """Continue with all who are being deleted."""
+        with redis_errors():
+            pending = [str(user_id) for user_id in await self._redis.hkeys(DELETIONS)]
+        for user_id in pending:
+            await self.carry_out(user_id)
+
+    async def carry_out(self, user_id: str) -> None:
+        """Do what is left to do for one user."""
+        deletion = await self._read(user_id)
+        if deletion is None:
+            return
+        await self._refused_tokens.revoke(user_id)
+        async for conversation_id in conversations_of(self._redis, user_id):
+            await self._leave(deletion, conversation_id)
+        keys = user_keys(user_id)
+        with redis_errors():
+            # Sessions that have begun since, with a newer token, are not those of the user who was deleted.
+            kept = (user_signed_out(user_id), user_sessions(user_id))
+            await self._redis.delete(*(key for key in keys[:-1] if key not in kept))
+            await self._redis.expire(user_signed_out(user_id), TOKENS_REFUSED_S)
+            await self._redis.hdel(DELETIONS, user_id)
+        log.info("a user was deleted: pseudonymised=%s", deletion.pseudonymise)
+
+    async def _read(self, user_id: str) -> Deletion | None:
+        with redis_errors():
+            text = await self._redis.hget(DELETIONS, user_id)
+        if text is None:
+            return None
+        return Deletion(user_id, **json.loads(str(text)))
+
+    async def _leave(self, deletion: Deletion, conversation_id: str) -> None:
+        """Take the user out of one conversation; delete it if nobody else is in it."""
+        user_id = deletion.user_id
+        try:
+            reply = await self._scripts.conversation("pass_on", conversation_id, user_id=user_id)
+            if reply["was"] == "1" and not reply["owner"]:
+                request = Request.unrepeated(OPERATOR.user_id)
+                await self._members.delete(OPERATOR, conversation_id, request)
+                return
+            await self._members.leave(Author(user_id, NAME, "", ""), conversation_id)
+            await self._erase(deletion, conversation_id)
+            if self._archive is not None:
+                await self._archive.change(conversation_id, lambda line: _without(deletion, line))
+            await self._scripts.conversation(
+                "forget_user",
+                conversation_id,
+                user_id=user_id,
+                epoch=new_epoch(),
+                forget=not deletion.pseudonymise,
+                by=OPERATOR.to_json(),
+                **{"as": deletion.pseudonym},
+            )
+        except Refused as exc:
+            if exc.code != ErrorCode.UNKNOWN_CONVERSATION:  # it was deleted meanwhile
+                raise
+
+    async def _erase(self, deletion: Deletion, conversation_id: str) -> None:
+        """Take the user out of all entries of a conversation."""
+        after = 0
+        while True:
+            reply = await self._scripts.conversation(
+                "read_stored", conversation_id, **{"from": after + 1, "to": after + ENTRIES_AT_ONCE}
+            )
+            after = max(after, int(reply["first"]) - 1)
+            messages, replaced = [], []
+            for text, digest in zip(reply["entries"], reply["digests"], strict=True):
+                entry = json.loads(text)
+                data = entry["data"]
+                if (
+                    entry["type"] == "message"
+                    and data["user_id"] == deletion.user_id
+                    and not deletion.pseudonymise
+                ):
+                    messages.append(entry["seq"])
+                    continue
+                changed = renamed(data, deletion.user_id, deletion.pseudonym, NAME)
+                if changed is not data:
+                    head = str(text)[: str(text).index('"data":')]  # nothing before it is text of a user
+                    replaced.append([entry["seq"], digest, f'{head}"data":{to_json(changed)}}}'])
+            if messages or replaced:
+                await self._scripts.conversation(
+                    "erase_entries",
+                    conversation_id,
+                    messages=messages,
+                    replaced=replaced,
+                    data=to_json({"user_id": deletion.pseudonym, "name": NAME}),
+                    by=OPERATOR.to_json(),
+                    **{"as": {"user_id": deletion.pseudonym, "name": NAME, "device_id": "", "request_id": ""}},
+                )
+            after = min(after + ENTRIES_AT_ONCE, int(reply["head"])) if reply["entries"] else int(reply["head"])
+            if after >= int(reply["head"]):
+                return
+
+
+async def conversations_of(redis: BoundedRedis, user_id: str) -> AsyncIterator[str]:
+    """All conversations that have something of the user: as a member, invited, or as an author."""
+    for number in range(PARTITIONS):
+        cursor = 0
+        while True:
+            with redis_errors():
+                cursor, found = await redis.zscan(swept(number), cursor, count=LOOKED_AT)
+                ids = [str(conversation_id) for conversation_id, _ in found]
+                pipe = redis.pipeline(transaction=False)
+                for conversation_id in ids:
+                    keys = conversation_keys(conversation_id)
+                    pipe.hexists(keys.members, user_id)
+                    pipe.zscore(keys.invitations, user_id)
+                    pipe.hexists(keys.usage, user_id)
+                about: list[Any] = await pipe.execute() if ids else []
+            for at, conversation_id in enumerate(ids):
+                is_member, invited, has_written = about[3 * at : 3 * at + 3]
+                if is_member or invited is not None or has_written:
+                    yield conversation_id
+            if cursor == 0:
+                break
+
+
+def _without(deletion: Deletion, line: Line) -> Line | None:
+    """An archived entry without the user; None for one that does not name them."""
+    entry = json.loads(line.text)
+    data = entry["data"]
+    if entry["type"] == "message" and data["user_id"] == deletion.user_id and not deletion.pseudonymise:
+        named = {"user_id": deletion.pseudonym, "name": NAME, "device_id": "", "request_id": ""}
+        return Line(line.seq, tombstone(line.text, named), [])
+    changed = renamed(data, deletion.user_id, deletion.pseudonym, NAME)
+    return None if changed is data else Line(line.seq, to_json({**entry, "data": changed}), line.pages)

@@ -1,0 +1,227 @@
+"""Entries that the log keeps no longer are in the archive: in pages, whole, and gone with what is deleted."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+
+from sio_server.conversation.author import Author
+from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.members import Members
+from sio_server.conversation.retention import Kept, Retention
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import ArchiveStore
+from sio_server.data.export import Exports
+from sio_server.data.user_deletion import UserDeletion
+from sio_server.protocol.entries import LoggedEntry
+from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.position import Position
+from sio_server.store.keys import conversation_keys
+from sio_server.store.scripts import Request
+from sio_server.users.sign_out import RefusedTokens
+from tests.integration.test_user_deletion import BOB, SHOP, Place
+from tests.integration.test_user_deletion import place as place
+from tests.integration.test_user_deletion import server as server
+from tests.served.dialogs import ANN, Dialogs, graph_of
+
+pytest_plugins = ["tests.served.dialog_fixtures"]
+
+SECRET = "the-secret-word"
+EVE = Author("eve", "Eve", "d")
+
+
+def asked(author: Author = ANN) -> Request:
+    return Request(author.user_id, uuid.uuid4().hex, "1" * 40)
+
+
+class Archived(Place):
+    """A place with an archive in a folder."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        super().__init__(url)
+        self.folder = folder
+        self.store = ArchiveStore(f"file://{folder}")
+        self.archive = Archive(self.redis, self.scripts, self.store)
+        self.log = ConversationLog(self.scripts, older=self.archive)
+        self.members = Members(self.redis, self.scripts, self.log, retention=0)
+        tokens = RefusedTokens(self.redis, self.scripts)
+        self.deletions = UserDeletion(self.redis, self.scripts, self.members, tokens, self.archive)
+        self.retention = Retention(self.scripts, Kept(entries=100), self.archive)
+
+    async def sweep(self) -> None:
+        while (await self.retention.sweep()).more:
+            pass
+
+    async def due(self, conversation: str) -> None:
+        await self.redis.zadd(conversation_keys(conversation).swept, {conversation: 0})
+        await self.sweep()
+
+    def objects(self) -> list[Path]:
+        return sorted(path for path in self.folder.rglob("*.gz"))
+
+    def holds(self, what: str) -> bool:
+        return any(what in gzip.decompress(path.read_bytes()).decode() for path in self.objects())
+
+    async def backwards(self, conversation: str, limit: int, user_id: str = "bob") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        before = None
+        while True:
+            page = await self.log.page(conversation, user_id, before=before, limit=limit)
+            if not page.entries:
+                return found
+            found = [json.loads(text) for _, text in page.entries] + found
+            before = page.entries[0][0]
+
+
+@pytest.fixture
+async def archived(server: str, place: Place, tmp_path: Path) -> AsyncIterator[Archived]:
+    archived = Archived(server, tmp_path / "archive")
+    yield archived
+    await archived.redis.aclose()
+
+
+async def test_pages_go_on_below_the_log_in_both_directions_without_a_hole(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    for number in range(700):
+        await archived.send(conversation, ANN, f"text {number}")
+    before = await archived.entries_of(conversation)
+    await archived.sweep()
+    assert await archived.redis.xlen(conversation_keys(conversation).log) < 300
+    assert len(archived.objects()) >= 2
+    for limit in (200, 77, 1):
+        if limit > 1:
+            assert await archived.backwards(conversation, limit) == before
+        after, forward = 0, list[dict[str, Any]]()
+        while len(forward) < len(before) and (limit > 1 or after < 5):
+            page = await archived.log.page(conversation, "bob", after=after, limit=limit)
+            assert (page.bounds.first, page.bounds.head) == (1, len(before))
+            forward += [json.loads(text) for _, text in page.entries]
+            after = page.entries[-1][0]
+        assert forward == before[: len(forward)]
+    with pytest.raises(Refused):
+        await archived.log.page(conversation, "eve", before=5, limit=5)
+    # A device that is that far behind starts over, as without an archive.
+    missed = await archived.log.read_missed(
+        conversation, "bob", Position(page.bounds.epoch, 3), snapshot=50, limit=200, max_bytes=10**6
+    )
+    assert missed.after == missed.view.bounds.head - 50
+    exported = [
+        line async for line in Exports(archived.redis, archived.log, archived.members).conversation(conversation)
+    ]
+    assert sum('"kind":"entry"' in line for line in exported) == len(before)
+
+
+async def test_an_object_whose_step_was_not_carried_out_changes_nothing(archived: Archived, monkeypatch) -> None:
+    conversation = await archived.create(ANN, BOB)
+    for number in range(250):
+        await archived.send(conversation, ANN, f"text {number}")
+    put = ArchiveStore.put
+
+    async def put_late(store: ArchiveStore, name: str, lines: Any) -> None:
+        await put(store, name, lines)
+        await archived.log.delete_message(conversation, ANN, 7, asked())
+
+    monkeypatch.setattr(ArchiveStore, "put", put_late)
+    assert not await archived.archive.add(conversation, 1, 100)
+    monkeypatch.setattr(ArchiveStore, "put", put)
+    assert archived.objects() == []
+    assert await archived.archive.add(conversation, 1, 100)
+    assert not await archived.archive.add(conversation, 1, 100), "another node was faster"
+    assert len(archived.objects()) == 1
+    found = await archived.backwards(conversation, 50)
+    assert [entry["seq"] for entry in found] == list(range(1, len(found) + 1))
+    assert found[6]["data"]["deleted"] is True
+
+
+async def test_a_deleted_archived_message_is_in_no_object_any_more(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN, EVE)
+    first = await archived.send(conversation, ANN, SECRET)
+    latest = await archived.send(conversation, ANN, f"{SECRET} edited", edits=first)
+    for number in range(300):
+        await archived.send(conversation, BOB, f"text {number}")
+    await archived.sweep()
+    assert archived.holds(SECRET)
+    with pytest.raises(Refused) as refused:
+        await archived.log.delete_message(conversation, EVE, latest, asked(EVE))
+    assert refused.value.code == "not_allowed"
+    request = asked()
+    assert await archived.log.delete_message(conversation, ANN, latest, request) == [latest]
+    assert not archived.holds(SECRET)
+    assert await archived.log.delete_message(conversation, ANN, latest, request) == [latest]
+    assert await archived.log.delete_message(conversation, ANN, latest, asked()) == []
+    found = await archived.backwards(conversation, 100)
+    for entry in found:
+        LoggedEntry.model_validate(entry)
+    assert [found[seq - 1]["data"]["deleted"] for seq in (first, latest)] == [True, True]
+    assert [entry["data"]["deletes"] for entry in found if entry["type"] == "message_deleted"] == [[latest]]
+
+
+@pytest.mark.parametrize("pseudonymise", [False, True])
+async def test_a_deleted_user_is_in_no_object_any_more(archived: Archived, pseudonymise: bool) -> None:
+    conversation = await archived.create(BOB, EVE)
+    for number in range(150):
+        await archived.send(conversation, EVE, f"{SECRET} {number}")
+        await archived.send(conversation, BOB, f"text {number}")
+    await archived.sweep()
+    before = await archived.backwards(conversation, 200)
+    await archived.deletions.begin("eve", pseudonymise=pseudonymise)
+    await archived.deletions.resume()
+    assert archived.holds(SECRET) is pseudonymise
+    assert not archived.holds('"eve"')
+    after = await archived.backwards(conversation, 200)
+    assert [entry["seq"] for entry in after[: len(before)]] == [entry["seq"] for entry in before]
+    assert [e["data"]["text"] for e in after if e["data"]["user_id"] == "bob" and e["type"] == "message"] == [
+        f"text {number}" for number in range(150)
+    ]
+
+
+async def test_the_objects_of_a_deleted_conversation_are_deleted(archived: Archived) -> None:
+    gone, stays = await archived.create(ANN), await archived.create(ANN, BOB)
+    for conversation in (gone, stays):
+        for number in range(250):
+            await archived.send(conversation, ANN, f"text {number}")
+    await archived.sweep()
+    assert len(archived.objects()) == 2
+    await archived.members.delete(SHOP, gone, asked(SHOP))
+    await archived.archive.remove_gone()
+    assert len(archived.objects()) == 1
+    # One that expired by itself is found by the sweep.
+    await archived.redis.delete(*conversation_keys(stays).all()[:8])
+    await archived.due(stays)
+    await archived.archive.remove_gone()
+    assert archived.objects() == []
+
+
+async def test_a_long_answer_is_read_in_pages_from_the_archive(dialogs: Dialogs, tmp_path: Path) -> None:
+    async def work(state: dict[str, Any]) -> dict[str, Any]:
+        return {"messages": [AIMessage("long " * 30_000)]}
+
+    await dialogs.serve(graph_of(work))
+    conversation = await dialogs.conversation()
+    entry = await dialogs.ended_with(conversation, await dialogs.send(conversation))
+    archive = Archive(dialogs.scripts.redis, dialogs.scripts, ArchiveStore(f"file://{tmp_path}"))
+    log = ConversationLog(dialogs.scripts, older=archive)
+    assert entry.pages
+    whole = [await log.read_long(conversation, "ann", entry.seq, page) for page in range(entry.pages)]
+    assert await archive.add(conversation, 1, entry.seq)
+    assert [await log.read_long(conversation, "ann", entry.seq, page) for page in range(entry.pages)] == whole
+    with pytest.raises(Refused):
+        await log.read_long(conversation, "ann", entry.seq, entry.pages)
+
+
+async def test_an_archive_that_cannot_be_written_loses_nothing_and_says_so(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    for number in range(250):
+        await archived.send(conversation, ANN, f"text {number}")
+    archived.folder.rmdir()
+    archived.folder.write_text("no folder")
+    with pytest.raises(Unavailable):
+        await archived.sweep()
+    assert (await archived.log.page(conversation, "bob", after=0, limit=1)).bounds.first == 1
