@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from tests.conftest import free_ports
 from tests.faults.test_scenes import play_scenes
 
@@ -36,6 +37,14 @@ def engine(name: str) -> str:
     return str(found)
 
 
+def first_port() -> int:
+    """Of nodes above whose ports those of a primary, two replicas and three sentinels are free."""
+    while True:
+        port = free_ports(3)
+        if all(is_free(port + REDIS_PORT_OFFSET + number) for number in range(6)):
+            return port
+
+
 SCENES = ("consistency", "recovery", "devices", "approval", "status", "node-failure")
 CHAOS = ("--seed", "29", "--duration", "12")  # Redis is killed, and paused until it is replaced
 
@@ -55,7 +64,7 @@ async def test_the_tour_and_a_chaos_hold_on_each_engine(tmp_path, monkeypatch, n
 async def test_a_chaos_holds_behind_sentinels(tmp_path, monkeypatch, name):
     if name != "bundled":
         monkeypatch.setenv("REDIS_SERVER", engine(name))
-    command = ("up", "--redis", "sentinel", "--tour", "--once", "--port", str(free_ports(10)))
+    command = ("up", "--redis", "sentinel", "--tour", "--once", "--port", str(first_port()))
     command = (*command, "--data-dir", str(tmp_path / "cluster"))
     status, told, facts = await play_scenes(tmp_path, ("chaos",), *CHAOS, "--lang", "en", command=command)
     assert status == 0, told
