@@ -64,8 +64,8 @@ async def test_the_tour_and_a_chaos_hold_on_each_engine(tmp_path, monkeypatch, n
 async def test_a_chaos_holds_behind_sentinels(tmp_path, monkeypatch, name):
     if name != "bundled":
         monkeypatch.setenv("REDIS_SERVER", engine(name))
-    command = ("up", "--redis", "sentinel", "--tour", "--once", "--port", str(first_port()))
-    command = (*command, "--data-dir", str(tmp_path / "cluster"))
+    own = ("--port", str(first_port()), "--data-dir", str(tmp_path / "cluster"))
+    command = ("up", "--redis", "sentinel", "--tour", "--once", *own)
     status, told, facts = await play_scenes(tmp_path, ("chaos",), *CHAOS, "--lang", "en", command=command)
     assert status == 0, told
     assert facts["chaos"]["acked"] > 20
