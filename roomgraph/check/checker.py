@@ -121,7 +121,7 @@ def _count_not_handed(index: Index) -> int:
         end = max(top, index.seqs[where][-1]) if view.complete else top
         due = bisect_right(in_order[where], end) - bisect_left(in_order[where], began)
         candidates = (entry for entry in view.entries if entry.seq >= began and entry.seq in acked[where])
-        lost += due - len({entry.seq for entry in candidates if entry == index.log_at[where][entry.seq]})
+        lost += due - len({entry.seq for entry in candidates if entry == index.right_at(view, entry)})
     return lost
 
 

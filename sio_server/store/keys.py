@@ -294,7 +294,6 @@ META_FIELDS = {
     "archived_from": "seq of the oldest entry in the archive",
     "changes": "how often entries of the log have been changed",
     "left_threads": "a node has to delete retired threads that no run of its own has left",
-    "primary": "the primary (see `stats`) under which the epoch has begun",
     "rewrite": "entries were deleted since the log was last written again",
     "results_from": "seq of the oldest entry whose request's result may be kept",
     "owner": "user id of the user who created the conversation",

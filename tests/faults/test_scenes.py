@@ -35,13 +35,17 @@ async def play(tmp_path: Path, scene: str, *options: str, timeout: float = 200) 
 
 
 async def play_scenes(
-    tmp_path: Path, scenes: Sequence[str], *options: str, timeout: float = 200
+    tmp_path: Path,
+    scenes: Sequence[str],
+    *options: str,
+    command: Sequence[str] = ("tour",),
+    timeout: float = 200,
 ) -> tuple[int, str, dict[str, Any]]:
     """The same of several scenes, one of which has to be a spare one, on one cluster; facts by their names."""
     facts = tmp_path / "facts.json"
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "PORT", "AUTH_MODE")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "roomgraph", "tour", "--json", str(facts), *options),
+        *(sys.executable, "-m", "roomgraph", *command, "--json", str(facts), *options),
         *(word for scene in scenes for word in ("--scene", scene)),
         cwd=ROOT,
         stdin=asyncio.subprocess.DEVNULL,
