@@ -13,7 +13,7 @@ from sio_server.language import LANGUAGES, detect_language
 
 DEFAULT_URLS = [f"http://127.0.0.1:{port}" for port in (9000, 9001, 9002)]
 
-Topology = Literal["single", "sentinel"]
+Topology = Literal["single", "sentinel", "cluster"]
 
 Clients = Annotated[int, typer.Option(min=3, max=50, help="How many clients play the tour.")]
 Lang = Annotated[str | None, typer.Option(help="Language of the output, en or zh (default: from the locale).")]

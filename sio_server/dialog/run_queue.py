@@ -14,13 +14,14 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from sio_server.protocol.errors import Unavailable
+from sio_server.store.bounded import BoundedRedis, ScriptCall
 from sio_server.store.connection import connect_reader
 from sio_server.store.keys import LEASE_MS, WORKERS, runs
 from sio_server.store.partitions import PARTITIONS
+from sio_server.store.pipelined import LoadedScript
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,9 @@ class RunQueue:
     Errors of Redis pass through, except in `read_bells` and `claim_bells`, which try again.
     """
 
-    def __init__(self, redis: Redis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000) -> None:
+    def __init__(
+        self, redis: BoundedRedis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000
+    ) -> None:
         self._redis = redis
         self._redis_url = redis_url
         self._node_id = node_id
@@ -95,6 +98,9 @@ class RunQueue:
         """Ring a new bell, for whichever node is the first to read it."""
         await self._redis.xadd(stream, {"conversation_id": conversation_id})
 
+    def on_told(self, partition_number: int) -> None:
+        """The bus tells of a new bell; a single Redis is waited for instead."""
+
     async def remove_own_consumer(self) -> None:
         """Leave no trace in Redis, unless something is pending for this node, which others claim."""
         await self._remove_consumers(self._node_id, 0)
@@ -107,11 +113,8 @@ class RunQueue:
         await self._remove_consumers("", idle_ms)
 
     async def _remove_consumers(self, name: str, idle_ms: int) -> None:
-        script = self._redis.register_script(_source("remove_consumers"))
-        pipe = self._redis.pipeline(transaction=False)
-        for stream in self._streams:
-            await script(keys=[stream], args=[WORKERS, name, idle_ms], client=pipe)
-        await pipe.execute()
+        calls: list[ScriptCall] = [([stream], [WORKERS, name, idle_ms]) for stream in self._streams]
+        await self._redis.run_scripts(_loaded("remove_consumers"), calls)
 
     @contextlib.asynccontextmanager
     async def _trying_again(self) -> Any:
@@ -181,5 +184,6 @@ class RunQueue:
 
 
 @cache
-def _source(name: str) -> str:
-    return (resources.files("sio_server.dialog") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+def _loaded(name: str) -> LoadedScript:
+    text = (resources.files("sio_server.dialog") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    return LoadedScript(text)

@@ -162,11 +162,11 @@ class Scripts:
             packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
             return [Reply(flat) for flat in await self.redis.run_scripts(script, packed)]
 
-    async def server_id(self) -> str:
-        """Which start of Redis this is; empty when it does not say so."""
+    async def server_id(self, conversation_id: str) -> str:
+        """Which start of the Redis that has the conversation this is; empty when it does not say so."""
         with redis_errors():
             try:
-                return str((await self.redis.info("server")).get("run_id", ""))
+                return str((await self.redis.info_of(conversation_keys(conversation_id).meta)).get("run_id", ""))
             except ResponseError:  # not everyone may ask
                 return ""
 
@@ -204,7 +204,7 @@ class Scripts:
     def _script(self, name: str) -> tuple[ScriptFile, LoadedScript]:
         found = self._loaded.get(name)
         if found is None:
-            file = load_script(name)
+            file = load_script(name, on_cluster=self.redis.routed is not None)
             found = self._loaded[name] = (file, LoadedScript(file.source, durable=file.durable))
         return found
 

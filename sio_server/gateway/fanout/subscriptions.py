@@ -108,13 +108,16 @@ class Subscriptions:
         name = channel.encode()
         known = self._channels.get(name)
         if known is None:
-            known = self._channels[name] = _Channel(room_of(channel))
+            known = self._channels[name] = self._new_channel(channel)
             if self._is_connected:  # a new connection begins with all channels
                 self._unsent.append(name)
         elif not known.holders:
             self._unheld.pop(name, None)
         known.holders += 1
         return known
+
+    def _new_channel(self, channel: str) -> _Channel:
+        return _Channel(room_of(channel))
 
     def release(self, *channels: str) -> None:
         """One holder less; the last one's channel is unsubscribed UNSUBSCRIBE_AFTER_S later."""

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
@@ -25,6 +25,19 @@ ASK_EVERY_S = 1.0
 STEPS = 8  # of CHECK_S and NOTICE_S, in which all sessions are sent away: the others get so many devices at once
 AT_LEAST = 10  # at once
 NOTICE_S = 0.1  # between the notice and the end of the connection
+
+
+class Shard(Protocol):
+    """How long ago a shard of a Redis Cluster has answered, and this node has heard itself there (seconds)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def redis_s(self) -> float: ...
+    @property
+    def bus_s(self) -> float: ...
+    @property
+    def is_away(self) -> bool: ...
 
 
 class Readiness:
@@ -46,11 +59,13 @@ class Readiness:
         deliver: Callable[[str, str, Any], object],
         close: Callable[[str], Awaitable[None]],
         failing_tasks: Callable[[], Sequence[str]] = list,
+        shards: Callable[[], Sequence[Shard]] = list,
         node_urls: Sequence[str] = (),
     ) -> None:
         """`..._heard_at` are monotonic times; `deliver(sid, event, payload)` and `close(sid)` act on a session.
 
         `failing_tasks` names the background tasks that fail at present; with one the node is not ready.
+        `shards`: of a Redis Cluster; a node whose one shard is away serves what the others have, and says so.
         `node_urls`: where sessions that are sent away find other nodes.
         """
         self._node_name = node_name
@@ -61,6 +76,7 @@ class Readiness:
         self._deliver = deliver
         self._close = close
         self._failing_tasks = failing_tasks
+        self.shards = shards
         self._node_urls = node_urls
         self._unready_checks = 0
         self._watching_since = math.inf
@@ -85,7 +101,24 @@ class Readiness:
             # JSON has no infinity.
             "heard_ms": {name: round(1000 * min(age, 1e6)) for name, age in silent_for.items()},
             **({"failing_tasks": failing} if failing else {}),
+            **self._report_shards(),
         }
+
+    def _report_shards(self) -> dict[str, Any]:
+        shards = self.shards()
+        if not shards:
+            return {}
+        heard = {
+            shard.name: {
+                "redis_ms": round(1000 * min(shard.redis_s, 1e6)),
+                "bus_ms": round(1000 * min(shard.bus_s, 1e6)),
+            }
+            for shard in shards
+        }
+        return {"shards": heard, "shards_away": self._away()}
+
+    def _away(self) -> list[str]:
+        return sorted(shard.name for shard in self.shards() if shard.is_away)
 
     def state(self) -> str:
         """How this node is in a word, as others may read it in Redis: `ready`, or what is wrong."""
@@ -96,6 +129,8 @@ class Readiness:
             return "cut off"
         if self.silent_for()["bus"] >= DEAF_AFTER_S:
             return "deaf"
+        if away := self._away():
+            return f"shards away: {', '.join(away)}"
         return f"failing: {', '.join(failing)}" if failing else "ready"
 
     def admit(self) -> None:
