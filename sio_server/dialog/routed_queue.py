@@ -64,15 +64,16 @@ class RoutedRunQueue(RunQueue):
         # What was delivered to this node in a reply that it never got comes first.
         stream, after, told = self._streams[number], "0", self._told[number]
         while True:
+            server = self._routed.primary(self._slots[number])
             try:
-                async with self._reading[self._routed.primary(self._slots[number])]:
+                async with self._reading[server]:
                     await has_room()
                     found: Any = await self._redis.xreadgroup(WORKERS, self._node_id, {stream: after}, count=1)
             except _PASSING as exc:
-                await self._on_error(number, exc)
+                await self._on_error(number, server, exc)
                 after = "0"  # the reply may have been lost
                 continue
-            self._on_answered(number)
+            self._on_answered(server)
             messages = [message for _, some in found or [] for message in some]
             self._tell(found, on_bell)
             if messages:
@@ -98,6 +99,7 @@ class RoutedRunQueue(RunQueue):
         await asyncio.sleep(self._claim_every_s * number / PARTITIONS)
         while True:
             await asyncio.sleep(self._claim_every_s)
+            server = self._routed.primary(self._slots[number])
             try:
                 if not await self._redis.xlen(stream):
                     start = "0-0"
@@ -107,9 +109,9 @@ class RoutedRunQueue(RunQueue):
                     stream, WORKERS, self._node_id, self._idle_ms, start_id=start, count=CLAIMED_AT_ONCE
                 )
             except _PASSING as exc:
-                await self._on_error(number, exc)
+                await self._on_error(number, server, exc)
                 continue
-            self._on_answered(number)
+            self._on_answered(server)
             start = reply[0]
             self._tell([(stream, reply[1])], on_bell)
 
@@ -121,12 +123,12 @@ class RoutedRunQueue(RunQueue):
             except _PASSING as exc:
                 log.info("consumers of dead nodes are removed later: error=%s", exc)
 
-    def _on_answered(self, number: int) -> None:
-        if self._failing and (server := self._routed.primary(self._slots[number])) in self._failing:
+    def _on_answered(self, server: Server | None) -> None:
+        if server in self._failing:
             self._failing.discard(server)
             log.warning("the run queues of a shard are read again: shard=%s", name_of(server))
 
-    async def _on_error(self, number: int, error: Exception) -> None:
+    async def _on_error(self, number: int, server: Server | None, error: Exception) -> None:
         """Wait for what has failed; a group that is not there is made."""
         if isinstance(error, ResponseError) and str(error).startswith("NOGROUP"):
             try:
@@ -136,7 +138,6 @@ class RoutedRunQueue(RunQueue):
                 if str(exc).startswith("BUSYGROUP"):
                     return
                 error = exc
-        server = self._routed.primary(self._slots[number])
         if server not in self._failing:  # logged once, however long it lasts
             self._failing.add(server)
             log.warning(

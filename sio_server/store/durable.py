@@ -139,7 +139,8 @@ class DurableScripts:
                     raise
                 continue
             lacking = missing(replies[-1], self._replicas)
-            self._note(lacking)
+            if not isinstance(replies[-2], ResponseError):  # a server that carries out nothing lacks no replicas
+                self._note(lacking)
             _tell(group, replies, lacking)
 
     def _note(self, lacking: ResponseError | None) -> None:

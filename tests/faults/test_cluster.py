@@ -1,24 +1,34 @@
-"""Commands to a Redis Cluster continue when the primary of a shard dies and its replica takes its place."""
+"""On a Redis Cluster no promise is broken when primaries die, slots move, and shards are cut off."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis.exceptions import RedisError
 
+from roomgraph.check import Recorder, check
+from roomgraph.check.recording import RecordedDevice
+from sio_clients import ChatClient, guest_token
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.local.cluster import SHARDS, LocalCluster
+from sio_server.local.ports import find_ports
+from sio_server.local.redis_cluster import RedisCluster
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.keys import ConversationKeys
-from sio_server.store.partitions import partition
+from sio_server.store.partitions import partition, tag
 from sio_server.store.scripts import Scripts
 from sio_server.store.slots import SLOTS, slot_of
+from tests.conftest import NODE_SETTINGS
 from tests.integration.test_redis_connection import bare_redis, port_of
 from tests.integration.test_routed import form
 from tests.waiting import poll
@@ -92,3 +102,90 @@ async def know_all(servers) -> bool:
 
 async def is_linked(replica) -> bool:
     return "connected" in await replica.execute_command("ROLE")
+
+
+@asynccontextmanager
+async def nodes_on_cluster(folder: Path, nodes: int = 2, **settings: str) -> AsyncIterator[LocalCluster]:
+    """Nodes on three primaries with a replica each."""
+    port = find_ports(nodes, 4 * SHARDS)
+    cluster = LocalCluster(port, nodes, folder, settings={**NODE_SETTINGS, **settings}, topology="cluster")
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+async def move_on(redis: RedisCluster, slot: int, held_s: float = 0.0) -> None:
+    """Move a slot to the next primary; it is on its way for `held_s` seconds longer, half of its keys here."""
+    source = await redis.primary_of(slot)
+    primaries = await redis.primaries()
+    ports = [one.port for one in primaries]
+    target = primaries[(ports.index(source.port) + 1) % len(primaries)]
+    if held_s:
+        await redis.ask(target.port, "CLUSTER", "SETSLOT", slot, "IMPORTING", source.server_id)
+        await redis.ask(source.port, "CLUSTER", "SETSLOT", slot, "MIGRATING", target.server_id)
+        count = await redis.ask(source.port, "CLUSTER", "COUNTKEYSINSLOT", slot)
+        names = await redis.ask(source.port, "CLUSTER", "GETKEYSINSLOT", slot, count // 2)
+        if names:
+            await redis.ask(source.port, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+        await asyncio.sleep(held_s)  # the fault lasts so long
+    await redis.move_slot(slot, source, target)
+
+
+# Longer than a lease: runs lose theirs on the way.
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("held_s", [0.0, 5.0])
+async def test_every_run_ends_once_though_the_slot_of_its_conversation_moves(tmp_path, held_s):
+    async with nodes_on_cluster(tmp_path, 3) as cluster:
+        redis = cluster.redis_cluster
+        recorder, devices = Recorder(), []
+        for number in range(4):
+            _, token = await guest_token(cluster.urls[number % 3], f"Device {number}")
+            client = ChatClient([cluster.urls[number % 3]], token, give_up_after=60)
+            await client.connect()
+            devices.append(RecordedDevice(f"device-{number}", client, recorder))
+        first = devices[0]
+        created = [
+            await first.client.create(f"Plans {number}", access="open", agent="always", graph="echo")
+            for number in range(4)
+        ]
+        for device in devices:
+            for conversation in created:
+                await device.join(conversation.id)
+        stopping, runs = False, Counter[str]()
+
+        async def ask(device: RecordedDevice, where: str) -> None:
+            while not stopping:
+                ack = await device.send(where, f"{device.name} asks {runs[where]}")
+                assert await device.ended(where, ack.run_id or "", 60), f"{ack.run_id} has no end"
+                assert len(device.finals[where][ack.run_id]) == 1
+                runs[where] += 1
+
+        asking = [
+            asyncio.ensure_future(ask(device, conversation.id))
+            for device, conversation in zip(devices, created, strict=True)
+        ]
+        for _ in range(1 if held_s else 4):
+            for conversation in created:
+                before = runs[conversation.id]
+                await move_on(redis, slot_of(tag(partition(conversation.id))), held_s)
+                moved = asyncio.ensure_future(
+                    poll(lambda before=before, id=conversation.id: runs[id] > before + 2, timeout=60)
+                )
+                # What one of them has raised is told at once.
+                await asyncio.wait([moved, *asking], return_when=asyncio.FIRST_COMPLETED)
+                await moved
+        stopping = True
+        await asyncio.gather(*asking)
+        for conversation in created:
+            log = await first.record_log(conversation.id)
+            for device in devices:
+                assert await device.reaches(conversation.id, log[-1].seq, 30)
+                recorder.settle(device.name, conversation.id)
+        report = check(recorder.history())
+        assert report.anomalies == ()
+        assert report.acked == report.sent == runs.total() > 20
+        print(f"{report.acked} acked, each with a run that ended once")
+        for device in devices:
+            await device.close()

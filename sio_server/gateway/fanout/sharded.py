@@ -252,6 +252,9 @@ class ShardedSubscriptions(Subscriptions):
         for left in gone:
             assert left.task is not None
             left.task.cancel()
+        if gone:
+            names = [", ".join(name_of(one) for one in some) for some in (servers, [one.server for one in gone])]
+            log.warning("the primaries of the Redis Cluster are %s now, no longer %s", *names)
         weights: dict[Server | None, int] = {}
         labels: dict[Server | None, str] = {}
         for number, slot in enumerate(_TAG_SLOTS):
