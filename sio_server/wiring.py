@@ -629,6 +629,8 @@ class Http:
         )
         metrics.watch("roomgraph_ready", "Whether clients may be sent here", lambda: readiness.report()["ready"])
         metrics.watch("roomgraph_cut_off", "Whether this node is cut off", lambda: readiness.cut_off)
+        if core.redis.routed is not None:
+            metrics.watch_shards(readiness.shards)
         for name in ("redis", "bus"):
             metrics.watch(
                 f"roomgraph_{name}_silent_seconds",

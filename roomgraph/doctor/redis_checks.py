@@ -17,13 +17,13 @@ PUBSUB_BYTES = 32 * 1024 * 1024  # the hard limit of a subscriber's buffer, as R
 MODULES = ({"rejson", "json"}, {"search", "searchlight"})  # their names in Redis and elsewhere
 
 
-def judge_redis(facts: RedisFacts, *, checkpointer: str) -> list[Finding]:
-    """What is to be said of it."""
+def judge_redis(facts: RedisFacts, *, checkpointer: str, in_cluster: bool = False) -> list[Finding]:
+    """What is to be said of it. `in_cluster`: it is a primary of the Redis Cluster that REDIS_URL names."""
     findings = [*_way(facts), *_clock(facts)]
     if facts.info is None:
         return [*findings, unknown(Fact.REDIS_NO_RIGHTS), *_modules(facts, checkpointer)]
     return [
-        *_server(facts),
+        *_server(facts, in_cluster),
         *findings,
         *_persistence(facts),
         *_memory(facts),
@@ -33,7 +33,7 @@ def judge_redis(facts: RedisFacts, *, checkpointer: str) -> list[Finding]:
     ]
 
 
-def _server(facts: RedisFacts) -> Iterator[Finding]:
+def _server(facts: RedisFacts, in_cluster: bool) -> Iterator[Finding]:
     info = facts.info or {}
     name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
     version = str(info.get("valkey_version") or info.get("redis_version", ""))
@@ -45,7 +45,7 @@ def _server(facts: RedisFacts) -> Iterator[Finding]:
         yield warn(Fact.REDIS_LOADING)
     if info.get("role") not in (None, "master"):
         yield bad(Fact.REDIS_IS_REPLICA)
-    if int(info.get("cluster_enabled", 0)):
+    if int(info.get("cluster_enabled", 0)) and not in_cluster:
         yield bad(Fact.REDIS_IS_CLUSTER)
 
 

@@ -19,8 +19,10 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
+
+from sio_server.gateway.fanout.sharded import ShardHealth
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 RUN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # people wait, models think
@@ -105,6 +107,10 @@ class Metrics:
         self.registry.register(_BusMessages(messages))
         gauge = Gauge("roomgraph_bus_channels", "Channels of rooms that this node hears", registry=self.registry)
         gauge.set_function(channels)
+
+    def watch_shards(self, shards: Callable[[], Sequence[ShardHealth]]) -> None:
+        """Report how long nothing was heard of each shard of a Redis Cluster."""
+        self.registry.register(_Shards(shards))
 
     def _of_runs(self, name: str, about: str, labels: Sequence[str] = ()) -> Histogram:
         return Histogram(name, about, labels, buckets=RUN_BUCKETS, registry=self.registry)
@@ -200,6 +206,27 @@ class _Traffic:
             value=self._metrics.deliveries,
             created=self._created,
         )
+
+
+class _Shards:
+    """Reads how the shards are when it is asked for."""
+
+    def __init__(self, shards: Callable[[], Sequence[ShardHealth]]) -> None:
+        self._shards = shards
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """For the registry."""
+        about = "How long nothing was heard of a shard of the Redis Cluster: redis, bus"
+        silent = GaugeMetricFamily("roomgraph_shard_silent_seconds", about, labels=("shard", "of"))
+        away = GaugeMetricFamily(
+            "roomgraph_shard_away", "Whether a shard is away, from here", labels=("shard",)
+        )
+        for shard in self._shards():
+            silent.add_metric((shard.name, "redis"), shard.redis_s)
+            silent.add_metric((shard.name, "bus"), shard.bus_s)
+            away.add_metric((shard.name,), float(shard.is_away))
+        yield silent
+        yield away
 
 
 class _BusMessages:

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ SLOTS = 16_384
 NODE_TIMEOUT_MS = 1000  # a server that is silent for so long is taken for dead; the default is 15 s
 READY_S = 30.0
 LOOK_S = 0.05
-MOVED_AT_ONCE = 10  # keys
+MOVED_AT_ONCE = 25  # keys
 OPTIONS = (
     *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
     # What the other shards have is served while one is away.
@@ -85,7 +86,12 @@ class RedisCluster:
 
     async def ask(self, port: int, *command: str | int) -> Any:
         """Send a command to a server."""
-        client: Any = Redis(
+        async with self._client(port) as client:
+            return await client.execute_command(*command)
+
+    @asynccontextmanager
+    async def _client(self, port: int) -> AsyncIterator[Any]:
+        client = Redis(
             port=port,
             decode_responses=True,
             socket_timeout=5.0,
@@ -93,7 +99,7 @@ class RedisCluster:
             retry=Retry(NoBackoff(), 0),
         )
         try:
-            return await client.execute_command(*command)
+            yield client
         finally:
             await client.aclose()
 
@@ -135,8 +141,10 @@ class RedisCluster:
         """Move a slot key by key, as `redis-cli --cluster reshard` does."""
         await self.ask(target.port, "CLUSTER", "SETSLOT", slot, "IMPORTING", source.server_id)
         await self.ask(source.port, "CLUSTER", "SETSLOT", slot, "MIGRATING", target.server_id)
-        while names := await self.ask(source.port, "CLUSTER", "GETKEYSINSLOT", slot, MOVED_AT_ONCE):
-            await self.ask(source.port, "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
+        async with self._client(source.port) as client:
+            ask = client.execute_command
+            while names := await ask("CLUSTER", "GETKEYSINSLOT", slot, MOVED_AT_ONCE):
+                await ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *names)
         others = [one for one in await self.primaries() if one.port not in (source.port, target.port)]
         for server in (target, source, *others):
             await self.ask(server.port, "CLUSTER", "SETSLOT", slot, "NODE", target.server_id)

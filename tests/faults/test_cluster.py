@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from redis.exceptions import RedisError
 
 from roomgraph.check import Recorder, check
 from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, guest_token
+from sio_server.cluster.status import read_status
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
@@ -24,11 +28,14 @@ from sio_server.local.ports import find_ports
 from sio_server.local.redis_cluster import RedisCluster
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ConversationCreate
+from sio_server.store.connection import connect
 from sio_server.store.keys import ConversationKeys
 from sio_server.store.partitions import partition, tag
 from sio_server.store.scripts import Scripts
 from sio_server.store.slots import SLOTS, slot_of
 from tests.conftest import NODE_SETTINGS
+from tests.faults.load import loaded
+from tests.faults.nodes import log_file, metrics
 from tests.integration.test_redis_connection import bare_redis, port_of
 from tests.integration.test_routed import form
 from tests.waiting import poll
@@ -189,3 +196,58 @@ async def test_every_run_ends_once_though_the_slot_of_its_conversation_moves(tmp
         print(f"{report.acked} acked, each with a run that ended once")
         for device in devices:
             await device.close()
+
+
+@pytest.mark.timeout(120)
+async def test_a_node_whose_one_shard_is_away_serves_what_the_others_have_and_says_so(tmp_path):
+    async with nodes_on_cluster(tmp_path) as cluster, loaded(cluster, 3) as load:
+        redis = cluster.redis_cluster
+        held = slot_of(tag(partition(load.conversation_id)))
+        members = await redis.members()
+        away = next(
+            one for one in await redis.primaries() if not any(first <= held <= last for first, last in one.slots)
+        )
+        name = f"127.0.0.1:{away.port}"
+        ports = [away.port, *(one.port for one in members if one.follows == away.server_id)]
+        load.start()
+        await load.until_acked(30)
+        for port in ports:
+            await redis.signal(port, signal.SIGSTOP)
+        try:
+            for node in cluster.ports:
+                await poll(lambda node=node: says_away(node, name), timeout=20)
+                assert (await metrics(node))[f'roomgraph_shard_away{{shard="{name}"}}'] == 1
+            acked = load.acked
+            await load.until_acked(60)
+            print(f"{load.acked - acked} more were acked with a shard away")
+            assert (await ready_of(cluster.ports[0]))["ready"] is True
+            client = connect(redis.url)
+            status = await read_status(client)
+            await client.aclose()
+            assert f"shard {name}: away" in status["problems"]
+        finally:
+            for port in ports:
+                await redis.signal(port, signal.SIGCONT)
+        await redis.until_whole()
+        for node in cluster.ports:
+            await poll(lambda node=node: says_none_away(node), timeout=20)
+        await load.until_acked(30)
+        await load.stop()
+        await load.judge()
+        for node in cluster.ports:
+            log = log_file(cluster, node).read_text()
+            assert f"a shard is away, what it has is not served: shard={name}" in log
+
+
+async def ready_of(port: int) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/ready") as response:
+        return await response.json()
+
+
+async def says_away(port: int, name: str) -> bool:
+    return (await ready_of(port))["shards_away"] == [name]
+
+
+async def says_none_away(port: int) -> bool:
+    report = await ready_of(port)
+    return report["ready"] and not report["shards_away"]

@@ -8,8 +8,9 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from sio_server.gateway.fanout.sharded import ShardHealth
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_end import sent_away
@@ -25,19 +26,6 @@ ASK_EVERY_S = 1.0
 STEPS = 8  # of CHECK_S and NOTICE_S, in which all sessions are sent away: the others get so many devices at once
 AT_LEAST = 10  # at once
 NOTICE_S = 0.1  # between the notice and the end of the connection
-
-
-class Shard(Protocol):
-    """How long ago a shard of a Redis Cluster has answered, and this node has heard itself there (seconds)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def redis_s(self) -> float: ...
-    @property
-    def bus_s(self) -> float: ...
-    @property
-    def is_away(self) -> bool: ...
 
 
 class Readiness:
@@ -59,7 +47,7 @@ class Readiness:
         deliver: Callable[[str, str, Any], object],
         close: Callable[[str], Awaitable[None]],
         failing_tasks: Callable[[], Sequence[str]] = list,
-        shards: Callable[[], Sequence[Shard]] = list,
+        shards: Callable[[], Sequence[ShardHealth]] = list,
         node_urls: Sequence[str] = (),
     ) -> None:
         """`..._heard_at` are monotonic times; `deliver(sid, event, payload)` and `close(sid)` act on a session.
