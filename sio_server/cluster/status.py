@@ -44,7 +44,7 @@ async def read_status(redis: BoundedRedis) -> dict[str, Any]:
                     "node_id": node_id,
                     "name": described["name"],
                     "port": int(described["port"]),
-                    "sessions": int(sessions),
+                    "sessions": int(sessions or 0),
                     "started": described["started"],
                     "version": described["version"],
                     "state": described["state"],

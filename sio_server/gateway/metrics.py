@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,8 +22,6 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
-
-from sio_server.gateway.fanout.sharded import ShardHealth
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 RUN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)  # people wait, models think
@@ -108,7 +107,7 @@ class Metrics:
         gauge = Gauge("roomgraph_bus_channels", "Channels of rooms that this node hears", registry=self.registry)
         gauge.set_function(channels)
 
-    def watch_shards(self, shards: Callable[[], Sequence[ShardHealth]]) -> None:
+    def watch_shards(self, shards: Callable[[], Sequence[Shard]]) -> None:
         """Report how long nothing was heard of each shard of a Redis Cluster."""
         self.registry.register(_Shards(shards))
 
@@ -211,22 +210,33 @@ class _Traffic:
 class _Shards:
     """Reads how the shards are when it is asked for."""
 
-    def __init__(self, shards: Callable[[], Sequence[ShardHealth]]) -> None:
+    def __init__(self, shards: Callable[[], Sequence[Shard]]) -> None:
         self._shards = shards
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """For the registry."""
         about = "How long nothing was heard of a shard of the Redis Cluster: redis, bus"
         silent = GaugeMetricFamily("roomgraph_shard_silent_seconds", about, labels=("shard", "of"))
-        away = GaugeMetricFamily(
-            "roomgraph_shard_away", "Whether a shard is away, from here", labels=("shard",)
-        )
+        away = GaugeMetricFamily("roomgraph_shard_away", "Whether a shard is away, from here", labels=("shard",))
         for shard in self._shards():
             silent.add_metric((shard.name, "redis"), shard.redis_s)
             silent.add_metric((shard.name, "bus"), shard.bus_s)
             away.add_metric((shard.name,), float(shard.is_away))
         yield silent
         yield away
+
+
+class Shard(Protocol):
+    """How long ago a shard of a Redis Cluster has answered, and this node has heard itself there (seconds)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def redis_s(self) -> float: ...
+    @property
+    def bus_s(self) -> float: ...
+    @property
+    def is_away(self) -> bool: ...
 
 
 class _BusMessages:

@@ -21,12 +21,13 @@ import socketio
 from redis.exceptions import RedisError
 
 from sio_server.gateway.fanout.rooms import LocalRooms
-from sio_server.gateway.fanout.sharded import ShardedSubscriptions, ShardHealth
+from sio_server.gateway.fanout.sharded import ShardedSubscriptions
 from sio_server.gateway.fanout.subscriptions import OnMessage, Subscriptions
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
 from sio_server.store.keys import heartbeat_channel
 from sio_server.store.scripts import Scripts
+from sio_server.store.shard_health import ShardHealth
 
 log = logging.getLogger(__name__)
 

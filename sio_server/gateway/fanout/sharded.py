@@ -13,7 +13,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -32,6 +31,7 @@ from sio_server.gateway.fanout.subscriptions import (
 from sio_server.store.keys import bells, room_of, shard_heartbeat_channel
 from sio_server.store.partitions import PARTITIONS, TAGS, tag
 from sio_server.store.routed import RoutedPipelined
+from sio_server.store.shard_health import AWAY_AFTER_S, ShardHealth
 from sio_server.store.slots import Server, name_of, slot_of
 from sio_server.store.wire import Wire, pack
 from sio_server.tasks import end_tasks
@@ -39,24 +39,9 @@ from sio_server.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 AGAIN_S = 0.2  # until the next attempt to connect
-AWAY_AFTER_S = 3.5  # a shard that was not heard for so long is away
 _TAG_SLOTS = [slot_of(tag(number)) for number in range(PARTITIONS)]
 
 OnResubscribed = Callable[[set[str]], None]  # the rooms whose messages may have been missed
-
-
-@dataclass(frozen=True)
-class ShardHealth:
-    """How long ago a shard has answered, and this node has heard itself there (seconds)."""
-
-    name: str
-    redis_s: float
-    bus_s: float
-
-    @property
-    def is_away(self) -> bool:
-        """Whether what it has cannot be served at present."""
-        return max(self.redis_s, self.bus_s) >= AWAY_AFTER_S
 
 
 class _ShardedChannel(_Channel):

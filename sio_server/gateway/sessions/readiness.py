@@ -10,12 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sio_server.gateway.fanout.sharded import ShardHealth
 from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_end import sent_away
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent, SessionEnd
+from sio_server.store.shard_health import ShardHealth
 
 log = logging.getLogger(__name__)
 
