@@ -14,10 +14,11 @@ from typing import Any
 
 from redis.exceptions import RedisError, ResponseError
 
-from sio_server.dialog.run_queue import AGAIN_S, CLAIMED_AT_ONCE, SWEEP_EVERY_S, OnBell, RunQueue
+from sio_server.dialog.run_queue import AGAIN_S, CLAIMED_AT_ONCE, SWEEP_EVERY_S, OnBell, RunQueue, source_of
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.keys import LEASE_MS, WORKERS, bells
 from sio_server.store.partitions import PARTITIONS
+from sio_server.store.pipelined import LoadedScript
 from sio_server.store.routed import RoutedPipelined
 from sio_server.store.slots import Server, name_of, slot_of
 from sio_server.store.wire import pack
@@ -36,6 +37,7 @@ class RoutedRunQueue(RunQueue):
     ) -> None:
         super().__init__(redis, redis_url, node_id, lease_s)
         assert redis.routed is not None
+        self._bounded = redis
         self._routed: RoutedPipelined = redis.routed
         self._slots = [slot_of(stream) for stream in self._streams]
         self._told = [asyncio.Event() for _ in self._streams]
@@ -122,6 +124,10 @@ class RoutedRunQueue(RunQueue):
                 await self.remove_dead_consumers()
             except _PASSING as exc:
                 log.info("consumers of dead nodes are removed later: error=%s", exc)
+
+    async def _remove_consumers(self, name: str, idle_ms: int) -> None:
+        script = LoadedScript(source_of("remove_consumers"))
+        await self._bounded.run_scripts(script, [([stream], [WORKERS, name, idle_ms]) for stream in self._streams])
 
     def _on_answered(self, server: Server | None) -> None:
         if server in self._failing:

@@ -14,14 +14,13 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from sio_server.protocol.errors import Unavailable
-from sio_server.store.bounded import BoundedRedis, ScriptCall
 from sio_server.store.connection import connect_reader
 from sio_server.store.keys import LEASE_MS, WORKERS, runs
 from sio_server.store.partitions import PARTITIONS
-from sio_server.store.pipelined import LoadedScript
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +53,7 @@ class RunQueue:
     Errors of Redis pass through, except in `read_bells` and `claim_bells`, which try again.
     """
 
-    def __init__(
-        self, redis: BoundedRedis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000
-    ) -> None:
+    def __init__(self, redis: Redis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000) -> None:
         self._redis = redis
         self._redis_url = redis_url
         self._node_id = node_id
@@ -113,8 +110,11 @@ class RunQueue:
         await self._remove_consumers("", idle_ms)
 
     async def _remove_consumers(self, name: str, idle_ms: int) -> None:
-        calls: list[ScriptCall] = [([stream], [WORKERS, name, idle_ms]) for stream in self._streams]
-        await self._redis.run_scripts(_loaded("remove_consumers"), calls)
+        script = self._redis.register_script(source_of("remove_consumers"))
+        pipe = self._redis.pipeline(transaction=False)
+        for stream in self._streams:
+            await script(keys=[stream], args=[WORKERS, name, idle_ms], client=pipe)
+        await pipe.execute()
 
     @contextlib.asynccontextmanager
     async def _trying_again(self) -> Any:
@@ -184,6 +184,6 @@ class RunQueue:
 
 
 @cache
-def _loaded(name: str) -> LoadedScript:
-    text = (resources.files("sio_server.dialog") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-    return LoadedScript(text)
+def source_of(name: str) -> str:
+    """The Lua of a script of the run queue."""
+    return (resources.files("sio_server.dialog") / "lua" / f"{name}.lua").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import pytest
 from redis.asyncio import Redis
@@ -305,7 +306,7 @@ async def test_a_bell_is_read_when_the_bus_tells_of_it_or_without_also_after_its
         for turn in range(2):
             await node.queue.ring(runs(number), f"told-{turn}")
             node.queue.on_told(number)
-            await poll(lambda turn=turn: node.heard(f"told-{turn}"))
+            await poll(partial(node.heard, f"told-{turn}"))
             await move(shards, slot_of(runs(number)))
     async with Queue(shards.client, "n-1").reading(claims=True) as node:
         await node.queue.ring(runs(number), "untold")
