@@ -94,9 +94,9 @@ class Schedules:
     async def claim(self) -> list[Due]:
         """What is due and no other node is at."""
         about: dict[str, Argument] = {"count": AT_ONCE}
-        replies = await self._scripts.many("list_due", [([due(number)], about) for number in range(PARTITIONS)])
+        replies = await self._scripts.some("list_due", [([due(number)], about) for number in range(PARTITIONS)])
         found = []
-        for member in (str(member) for reply in replies for member in reply["due"]):
+        for member in (str(member) for reply in replies if reply is not None for member in reply["due"]):
             conversation_id, _, schedule_id = member.partition(" ")
             claimed = await self._scripts.conversation(
                 "claim_schedule", conversation_id, schedule_id=schedule_id, hold_ms=HOLD_MS

@@ -132,6 +132,16 @@ class BoundedRedis(Redis):
                     raise reply
         return replies
 
+    async def run_some(self, script: LoadedScript, calls: Sequence[ScriptCall]) -> list[Any]:
+        """As `run_scripts`; on a Redis Cluster errors are values, unless all have failed: a shard may be away."""
+        if self.routed is None or len(calls) < 2:
+            return await self.run_scripts(script, calls)
+        packed = [(_pack_call(script, keys, args), keys[0]) for keys, args in calls]
+        replies = await self._call_all(packed, script)
+        if all(isinstance(reply, Exception) for reply in replies):
+            raise replies[0]
+        return replies
+
     async def run_together(self, calls: Sequence[BytesCall]) -> list[Any]:
         """Run scripts in this order, in one write; errors are values. All are repeated if one was not known.
 

@@ -162,6 +162,18 @@ class Scripts:
             packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
             return [Reply(flat) for flat in await self.redis.run_scripts(script, packed)]
 
+    async def some(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Mapping[str, Argument]]]
+    ) -> list[Reply | None]:
+        """As `many`; on a Redis Cluster None stands for each that failed, unless all have: a shard may be away."""
+        file, script = self._script(name)
+        if file.durable:
+            raise TypeError(f"{file.name}.lua runs alone: replicas are waited for")
+        with redis_errors():
+            packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
+            replies = await self.redis.run_some(script, packed)
+        return [None if isinstance(flat, Exception) else Reply(flat) for flat in replies]
+
     async def server_id(self, conversation_id: str) -> str:
         """Which start of the Redis that has the conversation this is; empty when it does not say so."""
         with redis_errors():

@@ -29,6 +29,7 @@ from sio_server.store.keys import (
     ConversationKeys,
     conversation_channel,
     conversation_room,
+    due,
     node_sessions,
     runs,
     user_keys,
@@ -365,3 +366,19 @@ async def test_a_script_is_refused_as_a_whole_while_keys_of_its_slot_are_on_thei
         assert await source.get(keys[0]) == "x"
         await source.eval(write, len(keys), *keys)
         await source.delete(f"{keys[0]}:new", *keys)
+
+
+async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards):
+    scripts = Scripts(shards.client)
+    await shards.client.set(due(0), "no sorted set")
+    await shards.client.zadd(due(1), {"plans s-1": 1})
+    calls = [([due(number)], {"count": 10}) for number in range(2)]
+    failed, found = await scripts.some("list_due", calls)
+    assert failed is None
+    assert found is not None
+    assert found["due"] == ["plans s-1"]
+    with pytest.raises(Unavailable):
+        await scripts.many("list_due", calls)
+    with pytest.raises(Unavailable):
+        await scripts.some("list_due", [calls[0], calls[0]])
+    await shards.client.delete(due(0))
