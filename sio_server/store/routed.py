@@ -126,6 +126,10 @@ class RoutedPipelined:
             self._refreshing.add_done_callback(_retrieve)
         await asyncio.shield(self._refreshing)
 
+    async def _refresh_beside(self) -> None:
+        with contextlib.suppress(RedisError):
+            await self.refresh()
+
     async def watch(self) -> None:
         """Refresh now and then, until cancelled."""
         while True:
@@ -198,7 +202,8 @@ class RoutedPipelined:
         if redirect is not None and redirect.why == Again.MOVED and redirect.server is not None:
             self.move(redirect.slot, redirect.server)
             if pause == FIRST_PAUSE_S:
-                return None  # the map is right now; what else has moved is learnt by its own commands
+                self._run(self._refresh_beside())  # other slots may have moved with this one
+                return None
         elif reply is not None:
             await asyncio.sleep(pause)  # several commands are not sent to a slot that is on its way
         with contextlib.suppress(RedisError):

@@ -247,6 +247,26 @@ async def test_a_node_whose_one_shard_is_away_serves_what_the_others_have_and_sa
             assert f"a shard is away, what it has is not served: shard={name}" in log
 
 
+@pytest.mark.timeout(120)
+async def test_planned_failovers_of_all_shards_lose_nothing_and_clients_hardly_notice(tmp_path):
+    async with nodes_on_cluster(tmp_path, DURABLE_REPLICAS="1") as cluster, loaded(cluster, 3) as load:
+        redis = sharded(cluster)
+        load.start()
+        await load.until_acked(30)
+        for primary in await redis.primaries():
+            replica = next(one for one in await redis.members() if one.follows == primary.server_id)
+            began = time.monotonic()
+            await redis.ask(replica.port, "CLUSTER", "FAILOVER")
+            await redis.until_primary_is_not(primary.slots[0][0], primary.port)
+            await redis.until_whole()
+            await load.until_acked(30, 40)
+            print(f"{primary.port} -> {replica.port}, 30 more acked {time.monotonic() - began:.2f} s later")
+        await load.stop()
+        await load.judge()
+        for node in cluster.ports:
+            await poll(partial(says_none_away, node), timeout=20)
+
+
 async def ready_of(port: int) -> dict[str, Any]:
     async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/ready") as response:
         return await response.json()
