@@ -38,7 +38,7 @@ from tests.conftest import NODE_SETTINGS
 from tests.faults.load import loaded
 from tests.faults.nodes import log_file, metrics
 from tests.integration.test_redis_connection import bare_redis, port_of
-from tests.integration.test_routed import form
+from tests.integration.test_routed import Shards, form
 from tests.waiting import poll
 
 pytestmark = pytest.mark.faults
@@ -66,6 +66,7 @@ async def test_messages_are_acked_once_when_the_primary_of_their_shard_dies(tmp_
         assert partition(where) < 32
         new = ConversationCreate(request_id="create", conversation_id=where, access="open", agent="off")
         await Members(shards.client, scripts, log, retention=0).create(ANN, new)
+        await only_a_shard_with_a_replica_promises(shards)
         acked: list[int] = []
         stopping = False
 
@@ -94,6 +95,24 @@ async def test_messages_are_acked_once_when_the_primary_of_their_shard_dies(tmp_
         assert acked == list(range(2, 2 + len(acked)))
         assert (await log.page(where, "ann", limit=1)).bounds.head == acked[-1]
         await shards.client.aclose()
+
+
+async def only_a_shard_with_a_replica_promises(shards: Shards) -> None:
+    """With DURABLE_REPLICAS=1 the replicas of the conversation's own shard count: here the first one has one."""
+    client = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[1])}", replicas=1)
+    scripts = Scripts(client)
+    members = Members(client, scripts, ConversationLog(scripts), retention=0)
+    for third, promises in enumerate((True, False, False)):
+        where = next(
+            f"d-{n}" for n in range(1000) if slot_of(ConversationKeys(f"d-{n}").log) * 3 // SLOTS == third
+        )
+        new = ConversationCreate(request_id=where, conversation_id=where, access="open", agent="off")
+        if promises:
+            await members.create(ANN, new)
+            continue
+        with pytest.raises(Unavailable, match="waits for its replicas"):
+            await members.create(ANN, new)
+    await client.aclose()
 
 
 async def follows(replica, primary_id: str) -> bool:
