@@ -19,13 +19,14 @@ from typing import Any
 from redis.exceptions import AskError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from sio_server.gateway.fanout.shard import Shard, ShardedChannel
 from sio_server.gateway.fanout.subscriptions import (
     CHECK_S,
     SILENT_AFTER_S,
     UNSUBSCRIBE_AFTER_S,
+    Channel,
     OnMessage,
     Subscriptions,
-    _Channel,
     is_unknown_command,
 )
 from sio_server.store.keys import bells, room_of, shard_heartbeat_channel
@@ -44,39 +45,6 @@ _TAG_SLOTS = [slot_of(tag(number)) for number in range(PARTITIONS)]
 OnResubscribed = Callable[[set[str]], None]  # the rooms whose messages may have been missed
 
 
-class _ShardedChannel(_Channel):
-    """A channel, and where it is subscribed, or to be subscribed."""
-
-    __slots__ = ("missed", "shard", "slot")
-
-    def __init__(self, room: str, slot: int) -> None:
-        super().__init__(room)
-        self.slot = slot
-        self.shard: _Shard | None = None
-        self.missed = False  # it was confirmed, and is not: messages may have been missed
-
-
-class _Shard:
-    """A primary, and the connection on which its channels are subscribed."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.since = time.monotonic()
-        self.wire: Wire | None = None
-        self.lost: asyncio.Future[BaseException | None] | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.names: set[bytes] = set()  # channels that are, or are to be, subscribed here
-        self.sent: dict[
-            bytes, int
-        ] = {}  # channels whose confirmation has not come -> slot, in the order of sending
-        self.label = ""  # of the channel of heartbeats
-        self.heartbeats = b""
-        self.weight = 0  # how many partitions it has
-        self.heard_at = -float("inf")
-        self.answered_at = -float("inf")
-        self.was_away = False
-
-
 class ShardedSubscriptions(Subscriptions):
     """The same for a Redis Cluster. `heard_at` and `answered_at` are those of the shards with most partitions."""
 
@@ -84,7 +52,7 @@ class ShardedSubscriptions(Subscriptions):
         super().__init__("", "")
         self._routed = routed
         self._node_id = node_id
-        self._shards: dict[Server, _Shard] = {}
+        self._shards: dict[Server, Shard] = {}
         self._unplaced: set[bytes] = set()  # channels whose slot has no primary, as far as it is known
         self._returned: set[str] = set()  # rooms that are to be read again
         self._on_resubscribed: OnResubscribed = lambda rooms: None
@@ -108,13 +76,13 @@ class ShardedSubscriptions(Subscriptions):
             self._bells[bells(number).encode()] = number
             self.hold(bells(number))
 
-    def _new_channel(self, channel: str) -> _Channel:
+    def _new_channel(self, channel: str) -> Channel:
         room = "" if channel.encode() in self._bells else room_of(channel)
-        return _ShardedChannel(room, slot_of(channel))
+        return ShardedChannel(room, slot_of(channel))
 
-    def _get(self, name: bytes) -> _ShardedChannel | None:
+    def _get(self, name: bytes) -> ShardedChannel | None:
         known = self._channels.get(name)
-        return known if isinstance(known, _ShardedChannel) else None
+        return known if isinstance(known, ShardedChannel) else None
 
     def shards(self) -> list[ShardHealth]:
         """How each shard is."""
@@ -135,14 +103,14 @@ class ShardedSubscriptions(Subscriptions):
                 sent = self._routed.call(pack(("SPUBLISH", channel, "")), key=channel)
                 sent.add_done_callback(partial(self._on_beat, shard))
 
-    def _on_beat(self, shard: _Shard, sent: asyncio.Future[Any]) -> None:
+    def _on_beat(self, shard: Shard, sent: asyncio.Future[Any]) -> None:
         if not sent.cancelled() and sent.exception() is None:
             shard.answered_at = time.monotonic()
             self.answered_at = self._most("answered_at")
 
     # Holding
 
-    def _hold(self, channel: str) -> _Channel:
+    def _hold(self, channel: str) -> Channel:
         name = channel.encode()
         is_new = name not in self._channels
         known = super()._hold(channel)
@@ -176,19 +144,19 @@ class ShardedSubscriptions(Subscriptions):
         self._ask(shard, name, known)
 
     @staticmethod
-    def _ask(shard: _Shard, name: bytes, known: _ShardedChannel) -> None:
+    def _ask(shard: Shard, name: bytes, known: ShardedChannel) -> None:
         if shard.wire is not None:
             shard.sent[name] = known.slot
             shard.wire.send(["SSUBSCRIBE", name])
 
     @staticmethod
-    def _lose(name: bytes, known: _ShardedChannel) -> None:
+    def _lose(name: bytes, known: ShardedChannel) -> None:
         """A channel is not subscribed where it was."""
         shard, known.shard = known.shard, None
         if shard is not None:
             shard.names.discard(name)
             shard.sent.pop(name, None)
-        _unconfirm(known)
+        known.unconfirm()
 
     # Listening
 
@@ -229,7 +197,7 @@ class ShardedSubscriptions(Subscriptions):
         gone = [self._shards.pop(server) for server in list(self._shards) if server not in servers]
         for server in servers:
             if server not in self._shards:
-                shard = self._shards[server] = _Shard(server)
+                shard = self._shards[server] = Shard(server)
                 if gone:  # it takes the place of another one
                     shard.heard_at = min(one.heard_at for one in gone)
                     shard.answered_at = min(one.answered_at for one in gone)
@@ -252,7 +220,7 @@ class ShardedSubscriptions(Subscriptions):
         for name in self._channels:
             self._place(name)
 
-    def _choose_heartbeats(self, shard: _Shard, label: str | None) -> None:
+    def _choose_heartbeats(self, shard: Shard, label: str | None) -> None:
         if shard.label and self._routed.primary(slot_of(f"{{rg:{shard.label}}}")) == shard.server:
             return
         # A primary without a partition has channels of users only.
@@ -264,7 +232,7 @@ class ShardedSubscriptions(Subscriptions):
         if shard.wire is not None and shard.heartbeats:
             shard.wire.send(["SSUBSCRIBE", shard.heartbeats])
 
-    async def _keep(self, shard: _Shard) -> None:
+    async def _keep(self, shard: Shard) -> None:
         """Keep the connection to a shard, until cancelled."""
         is_logged = False
         while True:
@@ -283,9 +251,8 @@ class ShardedSubscriptions(Subscriptions):
                 await self._routed.refresh()
             await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
 
-    async def _listen_to(self, shard: _Shard) -> None:
+    async def _listen_to(self, shard: Shard) -> None:
         lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        shard.lost = lost
 
         def on_lost(error: BaseException | None) -> None:
             if not lost.done():
@@ -309,14 +276,14 @@ class ShardedSubscriptions(Subscriptions):
                     raise TimeoutError("no heartbeat of our own came back")
             raise lost.result() or RedisConnectionError("the connection was closed")
         finally:
-            shard.wire = shard.lost = None
+            shard.wire = None
             shard.sent.clear()
             for name in shard.names:
                 if (known := self._get(name)) is not None:
-                    _unconfirm(known)
+                    known.unconfirm()
             wire.abort()
 
-    def _on_shard_reply(self, shard: _Shard, reply: Any) -> None:
+    def _on_shard_reply(self, shard: Shard, reply: Any) -> None:
         if isinstance(reply, Exception):
             self._on_shard_error(shard, reply)
             return
@@ -335,10 +302,10 @@ class ShardedSubscriptions(Subscriptions):
             self._changed.set()
         elif known is not None and known.shard is shard and known.confirmed:
             # The slot has moved. Asked again, the old primary says to where.
-            _unconfirm(known)
+            known.unconfirm()
             self._ask(shard, name, known)
 
-    def _on_shard_message(self, shard: _Shard, name: bytes, content: bytes) -> None:
+    def _on_shard_message(self, shard: Shard, name: bytes, content: bytes) -> None:
         if name == shard.heartbeats:
             shard.heard_at = time.monotonic()
             self.heard_at = self._most("heard_at")
@@ -369,7 +336,7 @@ class ShardedSubscriptions(Subscriptions):
         rooms, self._returned = self._returned, set()
         self._on_resubscribed(rooms)
 
-    def _on_shard_error(self, shard: _Shard, error: Exception) -> None:
+    def _on_shard_error(self, shard: Shard, error: Exception) -> None:
         if isinstance(error, MovedError):
             slot, server = int(error.slot_id), Server(error.host, error.port)
             name = next((one for one, its in shard.sent.items() if its == slot), None)
@@ -423,8 +390,3 @@ class ShardedSubscriptions(Subscriptions):
             elif shard.was_away and not is_away:
                 log.warning("a shard is back: shard=%s", name_of(shard.server))
             shard.was_away = is_away
-
-
-def _unconfirm(known: _ShardedChannel) -> None:
-    if known.confirmed:
-        known.confirmed, known.missed = False, True
