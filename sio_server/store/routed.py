@@ -256,7 +256,7 @@ class RoutedPipelined:
             self.on_changed()
         gone = [known for known in self._pipelined if known not in (*self._map.servers, *self._seeds)]
         for known in gone:
-            await self._pipelined.pop(known).aclose()
+            self._run(self._pipelined.pop(known).aclose())  # which may take a while
 
     async def _read_view(self, server: Server) -> View | Exception:
         try:
