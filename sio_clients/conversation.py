@@ -221,6 +221,14 @@ class Conversation:
         request = {"conversation_id": self.id, "user_ids": list(user_ids)}
         await self._client.request(ClientEvent.CONVERSATION_INVITE, request)
 
+    async def remove(self, user_id: str) -> bool:
+        """End another user's membership, or withdraw the invitation, as the owner or an operator.
+
+        Returns whether the user was a member.
+        """
+        request = {"conversation_id": self.id, "user_id": user_id}
+        return bool((await self._client.request(ClientEvent.MEMBERS_REMOVE, request))["left"])
+
     async def leave(self) -> None:
         """Stop being a member; `entries()` ends."""
         await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})
@@ -231,6 +239,16 @@ class Conversation:
         request = {"conversation_id": self.id, "seq": seq, "text": text}
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+
+    async def rename(self, title: str) -> bool:
+        """Give the conversation, as its owner or an operator, another title; returns whether it changed."""
+        request = {"conversation_id": self.id, "title": title}
+        return bool((await self._client.request(ClientEvent.CONVERSATION_RENAME, request))["changed"])
+
+    async def delete_all(self) -> None:
+        """Delete the conversation, as its owner or an operator, with all that it has; `entries()` ends."""
+        await self._client.request(ClientEvent.CONVERSATION_DELETE, {"conversation_id": self.id})
+        self._client.forget(self)
 
     async def stop(self, run_id: str | None = None) -> list[str]:
         """End a run now, or all of them; the text so far is kept. Returns the runs that this ended."""

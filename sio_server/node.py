@@ -211,6 +211,8 @@ class Node:
         if self._limiting.keys is not None:
             supervisor.start("issuer-keys", self._limiting.keys.run)
         supervisor.start("limits", self._limiting.limits.share)
+        if (admin := sockets.server.admin_ui) is not None:
+            supervisor.start("admin-ui", lambda: admin.run(sockets.server.tell_admin))
         if self._settings.service_keys:
             supervisor.start("schedules", self._api.scheduler.run)
         if self._settings.webhooks:

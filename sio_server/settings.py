@@ -85,7 +85,7 @@ _HINTS = {
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
-    "ADMIN_UI": "leave it out; the stage (STAGE_KEY), GET /metrics and `roomgraph status` show what it would",
+    "ADMIN_UI": "write user:password, with a password of at least 16 characters, or off",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
@@ -110,6 +110,7 @@ _HINTS = {
 }
 
 _SECRETS = {
+    "ADMIN_UI",
     "AUTH_SECRET",
     "METRICS_TOKEN",
     "SERVICE_KEYS",
@@ -120,6 +121,8 @@ _SECRETS = {
 
 # What graphs are told of a person, whatever a token says.
 RESERVED_CLAIMS = frozenset({"identity", "display_name", "is_authenticated", "permissions"})
+
+MIN_ADMIN_PASSWORD = 16  # characters; nothing but its length stops a client that tries many
 
 
 class SettingsError(ValueError):
@@ -191,7 +194,7 @@ class Settings(BaseSettings):
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
-    admin_ui: str = ""
+    admin_ui: str = Field(default="", repr=False)
     traces: Literal["off", "otlp"] = "off"
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -223,12 +226,13 @@ class Settings(BaseSettings):
 
     @field_validator("admin_ui")
     @classmethod
-    def _is_refused(cls, value: str) -> str:
-        # Its instrumentation replaces methods of the library's sockets and of its manager. The direct transport
-        # has neither, and the bus sends nothing to a whole namespace, as it asks for.
-        if value not in ("", "off"):
-            raise ValueError("python-socketio's Admin UI does not work with this server")
-        return ""
+    def _is_an_account(cls, value: str) -> str:
+        if value in ("", "off"):
+            return ""
+        user, _, password = value.partition(":")
+        if not user or len(password) < MIN_ADMIN_PASSWORD:
+            raise ValueError("not a user with a password that nobody can guess")
+        return value
 
     @field_validator("operator_claim", mode="before")
     @classmethod

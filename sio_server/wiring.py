@@ -85,6 +85,7 @@ from sio_server.gateway.sessions.registry import Sessions
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
+from sio_server.gateway.transport.admin_ui import AdminUi, NodeFigures
 from sio_server.gateway.transport.direct.server import DirectServer
 from sio_server.gateway.transport.engine import PATH, ConnectionLimits
 from sio_server.gateway.transport.http_connections import HttpConnections
@@ -99,7 +100,7 @@ from sio_server.protocol.run import ENDED_BY
 from sio_server.settings import Settings
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.clock import Clock
-from sio_server.store.connection import connect, connect_patient
+from sio_server.store.connection import connect, connect_patient, redis_errors
 from sio_server.store.keys import USER_ROOM, conversation_channel
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
@@ -378,6 +379,15 @@ class Limiting:
         )
 
 
+async def _read_figures(redis: BoundedRedis) -> list[NodeFigures]:
+    with redis_errors():
+        nodes = (await read_status(redis))["nodes"]
+    return [
+        NodeFigures(one["name"], datetime.fromisoformat(one["started"]).timestamp(), one["sessions"])
+        for one in nodes
+    ]
+
+
 class Sockets:
     """The Socket.IO server with what it serves: fan-out, the end of sessions, and the requests of clients."""
 
@@ -394,6 +404,8 @@ class Sockets:
         self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
         make_server = TRANSPORTS[core.settings.transport]
         self.server = make_server(bus, self._connection_limits(), self.disconnects.on_disconnected)
+        if core.settings.admin_ui:
+            self.server.admin_ui = AdminUi(core.settings.admin_ui, partial(_read_figures, core.redis))
         bus.join_writes_s = core.settings.join_writes / 1000 if self.server.joins_writes else 0.0
         self.sign_outs = SignOuts(
             bus, sessions, presence.mirror, records.refused_tokens, self.fanout, self.server.end_session
@@ -519,7 +531,9 @@ class Api:
             lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
         )
         schedules = Schedules(core.scripts, log)
-        self.scheduler = Scheduler(schedules, now)
+        self.scheduler = Scheduler(schedules, now, lambda outcome: core.metrics.schedules.labels(outcome).inc())
+        core.metrics.watch("roomgraph_event_streams", "Streams of events for backends", lambda: self.streams.count)
+        self._watched = core.metrics, core.trace
         self._groups: list[Endpoints] = [
             ConversationEndpoints(records.members, log, MembershipNews(core.bus), dialog.graph_choice),
             MessageEndpoints(log, records.turns, fanout),
@@ -535,7 +549,8 @@ class Api:
     def routes(self, address_limits: RequestLimits) -> ApiRoutes:
         """Its routes."""
         return ApiRoutes(
-            self._keys, self._limits, address_limits, self._groups, self.streams, base_path=self._base_path
+            *(self._keys, self._limits, address_limits, self._groups, self.streams, *self._watched),
+            base_path=self._base_path,
         )
 
 

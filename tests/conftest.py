@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import socketio
 from redis.asyncio import Redis
@@ -25,6 +26,10 @@ from sio_server.protocol.events import CHANGES
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.waiting import Changes, poll
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("without-deadline", deadline=None)
+hypothesis.settings.load_profile("without-deadline")
 
 SECRET = "a-secret-that-only-these-tests-use-0123456789"
 NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}

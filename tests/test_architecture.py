@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "requests", "http")},
     "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,
-    "sio_server.workers": LEAVES,
+    "sio_server.workers": LEAVES | SETTINGS,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
     "sio_server.local": LEAVES | SETTINGS | {"sio_server.trace.contract"},
     "sio_server.wiring": LEAVES

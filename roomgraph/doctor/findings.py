@@ -52,6 +52,22 @@ class Fact(StrEnum):
     REDIS_SLOW = "redis_slow"  # ms
     REDIS_NEAR = "redis_near"  # ms
     REDIS_BUFFER_SMALL = "redis_buffer_small"  # limits
+    REPLICAS_TOO_FEW = "replicas_too_few"  # server, count, wanted
+    NOT_DURABLE = "not_durable"
+
+    SENTINEL_SILENT = "sentinel_silent"  # server, reason
+    SENTINELS_DISAGREE = "sentinels_disagree"  # primaries
+    SENTINELS_AGREE = "sentinels_agree"  # count, primary
+    SENTINELS_FEW = "sentinels_few"  # count
+    SENTINELS_NOT_NAMED = "sentinels_not_named"  # named, known
+    SENTINEL_QUORUM = "sentinel_quorum"  # quorum, known
+    SENTINEL_LATE = "sentinel_late"  # ms
+
+    CLUSTER_COVERED = "cluster_covered"  # primaries
+    CLUSTER_NOT_COVERED = "cluster_not_covered"  # state, slots
+    CLUSTER_NO_REPLICA = "cluster_no_replica"  # server
+    CLUSTER_LATE = "cluster_late"  # ms
+
     CLOCK_GOOD = "clock_good"  # ms
     CLOCK_WRONG = "clock_wrong"  # seconds
 

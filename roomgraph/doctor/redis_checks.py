@@ -17,23 +17,25 @@ PUBSUB_BYTES = 32 * 1024 * 1024  # the hard limit of a subscriber's buffer, as R
 MODULES = ({"rejson", "json"}, {"search", "searchlight"})  # their names in Redis and elsewhere
 
 
-def judge_redis(facts: RedisFacts, *, checkpointer: str, in_cluster: bool = False) -> list[Finding]:
-    """What is to be said of it. `in_cluster`: it is a primary of the Redis Cluster that REDIS_URL names."""
+def judge_redis(
+    facts: RedisFacts, *, checkpointer: str, durable: int = 0, in_cluster: bool = False
+) -> list[Finding]:
+    """What is to be said of it. `durable`: DURABLE_REPLICAS. Of a server in a cluster that is one of several."""
     findings = [*_way(facts), *_clock(facts)]
     if facts.info is None:
         return [*findings, unknown(Fact.REDIS_NO_RIGHTS), *_modules(facts, checkpointer)]
     return [
-        *_server(facts, in_cluster),
+        *_server(facts, in_cluster=in_cluster),
         *findings,
         *_persistence(facts),
         *_memory(facts),
-        *_replicas(facts),
+        *(() if in_cluster else _replicas(facts, durable)),
         *_buffers(facts),
         *_modules(facts, checkpointer),
     ]
 
 
-def _server(facts: RedisFacts, in_cluster: bool) -> Iterator[Finding]:
+def _server(facts: RedisFacts, *, in_cluster: bool) -> Iterator[Finding]:
     info = facts.info or {}
     name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
     version = str(info.get("valkey_version") or info.get("redis_version", ""))
@@ -92,8 +94,11 @@ def _memory(facts: RedisFacts) -> Iterator[Finding]:
         yield warn(Fact.REDIS_NEARLY_FULL, used=used >> 20, limit=limit >> 20)
 
 
-def _replicas(facts: RedisFacts) -> Iterator[Finding]:
+def _replicas(facts: RedisFacts, durable: int) -> Iterator[Finding]:
     count = int((facts.info or {}).get("connected_slaves", 0))
+    if count < durable:
+        yield bad(Fact.REPLICAS_TOO_FEW, server="REDIS_URL", count=count, wanted=durable)
+        return
     yield good(Fact.REDIS_REPLICAS, count=count) if count else warn(Fact.REDIS_NO_REPLICA)
 
 

@@ -38,4 +38,6 @@ def as_data(texts: Texts, findings: Sequence[Finding]) -> dict[str, Any]:
 
 def said(texts: Texts, finding: Finding) -> str:
     """What was found, and what to change."""
-    return texts(finding.fact, **finding.values)
+    text = texts(finding.fact, **finding.values)
+    server = finding.values.get("server", "")
+    return text if not server or server in text else f"{server}: {text}"

@@ -33,11 +33,12 @@ class Change:
     done: bool
     repeated: bool
     title: str = ""  # of the conversation that was joined
+    withdrawn: bool = False  # nothing was left, but an invitation has ended
 
     @property
     def is_news(self) -> bool:
         """Whether others have to be told now."""
-        return self.done and not self.repeated
+        return (self.done or self.withdrawn) and not self.repeated
 
 
 @dataclass(frozen=True)
@@ -182,30 +183,45 @@ class Members:
             raise
         return Change(reply["new"] == "1", reply.repeated, reply["title"])
 
-    async def leave(
-        self,
-        author: Author,
-        conversation_id: str,
-        request: Request | None = None,
-        *,
-        removed_by: Author | None = None,
+    async def leave(self, author: Author, conversation_id: str, request: Request | None = None) -> Change:
+        """End the author's membership, if there is one."""
+        data = {"user_id": author.user_id, "name": author.name}
+        return await self._leave(conversation_id, author.user_id, author.session_id, data, request)
+
+    async def remove(
+        self, by: Author, conversation_id: str, user_id: str, request: Request, *, operator: bool = False
     ) -> Change:
-        """End the author's membership, if there is one; `removed_by`: who else asks for it."""
-        data: dict[str, Any] = {"user_id": author.user_id, "name": author.name}
-        if removed_by is not None:
-            data["by"] = json.loads(removed_by.to_json())
+        """End another user's membership, or withdraw the invitation, for the owner, a service or an operator."""
+        data = {"user_id": user_id, "name": user_id, "by": json.loads(by.to_json())}
+        return await self._leave(
+            conversation_id, user_id, by.session_id, data, request, removed_by=by.user_id, operator=operator
+        )
+
+    async def _leave(
+        self,
+        conversation_id: str,
+        user_id: str,
+        session_id: str,
+        data: dict[str, Any],
+        request: Request | None,
+        *,
+        removed_by: str = "",
+        operator: bool = False,
+    ) -> Change:
         reply = await self._scripts.conversation(
             "leave",
             conversation_id,
-            request or Request.unrepeated(author.user_id),
-            user_id=author.user_id,
-            session_id=author.session_id,
+            request or Request.unrepeated(user_id),
+            user_id=user_id,
+            session_id=session_id,
             data=to_json(data),
             abandoned_kept_ms=self._quotas.abandoned_kept_ms,
+            removed_by=removed_by,
+            operator=operator,
         )
         if not reply.repeated:  # the user may have come back since
-            await self._unindex(author.user_id, conversation_id)
-        return Change(reply["left"] == "1", reply.repeated)
+            await self._unindex(user_id, conversation_id)
+        return Change(reply["left"] == "1", reply.repeated, withdrawn=reply["withdrawn"] == "1")
 
     async def invite(
         self, author: Author, conversation_id: str, user_ids: list[str], request: Request | None = None
@@ -224,8 +240,10 @@ class Members:
         await self._list_invitations(conversation_id, user_ids)
         return Invited(list(reply["new"]), reply["title"], reply.repeated)
 
-    async def rename(self, author: Author, conversation_id: str, title: str, request: Request) -> bool:
-        """Give a conversation another title; return whether it had another one before."""
+    async def rename(
+        self, author: Author, conversation_id: str, title: str, request: Request, *, operator: bool = False
+    ) -> bool:
+        """Give a conversation another title, as its owner, a service or an operator; whether it changed."""
         reply = await self._scripts.conversation(
             "rename",
             conversation_id,
@@ -234,17 +252,25 @@ class Members:
             session_id=author.session_id,
             title=title,
             data=to_json({"user_id": author.user_id, "name": author.name, "title": title}),
+            operator=operator,
         )
         return bool(int(reply["changed"]))
 
-    async def delete(self, author: Author, conversation_id: str, request: Request) -> Deleted:
-        """Delete a conversation, for its owner or a service: its log, its runs and all else that it has.
+    async def delete(
+        self, author: Author, conversation_id: str, request: Request, *, operator: bool = False
+    ) -> Deleted:
+        """Delete a conversation, for its owner, a service or an operator: its log, its runs and all else it has.
 
         What it was is in nobody's list any more. Nodes that follow it tell their sessions; clients find that there
         is no such conversation. The checkpoints are deleted by a node that runs graphs, soon.
         """
         reply = await self._scripts.conversation(
-            "delete", conversation_id, request, user_id=author.user_id, by=author.to_json()
+            "delete",
+            conversation_id,
+            request,
+            user_id=author.user_id,
+            by=author.to_json(),
+            operator=operator,
         )
         user_ids = [str(user_id) for user_id in reply["user_ids"]]
         if reply.repeated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,13 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.protocol.errors import Refused
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import due
-from sio_server.store.partitions import PARTITIONS
+from sio_server.store.partitions import PARTITIONS, partition
 from sio_server.store.scripts import Argument, Request, Scripts
 
 MAX_SCHEDULES = 100  # of a conversation
 HOLD_MS = 30_000  # a node that has claimed what is due, and has not done it by then, may be dead
 AT_ONCE = 20  # of a partition
+LOOK_AGAIN_S = 5.0  # at a partition in which nothing is due: another node may have put something there
 
 # When it is due again after a time (both in ms), or None.
 Next = Callable[[int], int | None]
@@ -55,6 +57,7 @@ class Schedules:
     def __init__(self, scripts: Scripts, log: ConversationLog) -> None:
         self._scripts = scripts
         self._log = log
+        self._look_at = [0.0] * PARTITIONS  # when the node looks at each partition again, by its monotonic clock
 
     async def put(
         self, conversation_id: str, author: Author, due_ms: int, record: dict[str, Any], request: Request
@@ -72,6 +75,7 @@ class Schedules:
             ),
             most=MAX_SCHEDULES,
         )
+        self._look_at[partition(conversation_id)] = 0.0
         return str(reply["schedule_id"])
 
     async def read(self, conversation_id: str, user_id: str) -> list[Scheduled]:
@@ -92,9 +96,19 @@ class Schedules:
         return bool(int(reply["dropped"]))
 
     async def claim(self) -> list[Due]:
-        """What is due and no other node is at."""
+        """What is due and no other node is at. Redis is asked about partitions only that may have something."""
+        now = time.monotonic()
+        numbers = [number for number, at in enumerate(self._look_at) if at <= now]
+        if not numbers:
+            return []
         about: dict[str, Argument] = {"count": AT_ONCE}
-        replies = await self._scripts.some("list_due", [([due(number)], about) for number in range(PARTITIONS)])
+        replies = await self._scripts.some("list_due", [([due(number)], about) for number in numbers])
+        for number, reply in zip(numbers, replies, strict=True):
+            if reply is None:  # its shard is away
+                continue
+            in_s = int(reply["in_ms"]) / 1000 if reply["in_ms"] else LOOK_AGAIN_S
+            # What is due now may be due again, or may be held by a node that dies.
+            self._look_at[number] = now if reply["due"] else now + min(in_s, LOOK_AGAIN_S)
         found = []
         for member in (str(member) for reply in replies if reply is not None for member in reply["due"]):
             conversation_id, _, schedule_id = member.partition(" ")
@@ -106,8 +120,11 @@ class Schedules:
                 found.append(Due(conversation_id, schedule_id, int(claimed["due_ms"]), record))
         return found
 
-    async def carry_out(self, one: Due, run_id: str, after: Next) -> None:
-        """Append a message that is due, and find out when it is due again. What is refused is noted with it."""
+    async def carry_out(self, one: Due, run_id: str, after: Next) -> bool:
+        """Append a message that is due, and find out when it is due again. What is refused is noted with it.
+
+        Returns whether it was appended.
+        """
         record = {name: value for name, value in one.record.items() if name != "problem"}
         author = Author(record["user_id"], record["name"], "api", record["device_name"])
         try:
@@ -130,3 +147,4 @@ class Schedules:
             next_ms=next_ms,
             record=to_json(record) if next_ms is not None or "problem" in record else None,
         )
+        return "problem" not in record

@@ -91,6 +91,20 @@ class Metrics:
             ["endpoint", "outcome"],
             registry=self.registry,
         )
+        self.api_requests = Counter(
+            "roomgraph_api_requests",
+            "Requests of backends, by operation and HTTP status",
+            ["operation", "status"],
+            registry=self.registry,
+        )
+        self.api_latency = Latency("roomgraph_api_seconds", "From a request of a backend to its answer")
+        self.registry.register(self.api_latency)
+        self.schedules = Counter(
+            "roomgraph_schedules",
+            "Scheduled messages that this node has carried out, by outcome (appended, refused)",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._task_failures = Counter(
             "roomgraph_background_task_failures",
             "Times that a background task ended by itself and was started again, by task",
@@ -135,6 +149,11 @@ class Metrics:
             self.takeovers.inc()
         else:
             self.run_wait.observe(waited_s)
+
+    def api_answered(self, operation: str, status: int, seconds: float) -> None:
+        """A request of a backend was answered; 499: it has left before."""
+        self.api_requests.labels(operation, str(status)).inc()
+        self.api_latency.observe(seconds)
 
     def append_pending(self, conversation_id: str, seq: int, began: float) -> None:
         """An append of this node that began at `began` got `seq`; `append_returned` ends the measurement."""

@@ -79,6 +79,26 @@ class InviteAck(_ConversationAck):
     invited: list[str]
 
 
+class RenameConversationAck(_ConversationAck):
+    """Of `conversation:rename`: whether it had another title."""
+
+    title: str
+    changed: bool
+
+
+class DeleteConversationAck(_ConversationAck):
+    """Of `conversation:delete`: whether there was something to delete."""
+
+    deleted: bool
+
+
+class RemoveAck(_ConversationAck):
+    """Of `members:remove`: whether the user was a member."""
+
+    user_id: str
+    left: bool
+
+
 class Invitation(Sent):
     """A conversation that the user is invited to."""
 
@@ -234,6 +254,9 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_JOIN: JoinAck,
     ClientEvent.CONVERSATION_LEAVE: LeaveAck,
     ClientEvent.CONVERSATION_INVITE: InviteAck,
+    ClientEvent.CONVERSATION_RENAME: RenameConversationAck,
+    ClientEvent.CONVERSATION_DELETE: DeleteConversationAck,
+    ClientEvent.MEMBERS_REMOVE: RemoveAck,
     ClientEvent.CONVERSATION_LIST: ListAck,
     ClientEvent.MEMBERS_LIST: MembersAck,
     ClientEvent.HISTORY_READ: HistoryAck,

@@ -63,6 +63,9 @@ class ClientEvent(StrEnum):
     HISTORY_READ = "history:read"
     ENTRY_READ = "entry:read"
     CONVERSATION_INVITE = "conversation:invite"
+    CONVERSATION_RENAME = "conversation:rename"
+    CONVERSATION_DELETE = "conversation:delete"
+    MEMBERS_REMOVE = "members:remove"
     MEMBERS_LIST = "members:list"
     MESSAGE_SEND = "message:send"
     MESSAGE_EDIT = "message:edit"
@@ -329,6 +332,26 @@ class ConversationInvite(_Change):
     user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MAX_INVITES)]
 
 
+class ConversationRename(_Change):
+    """Give a conversation another title, as its owner or an operator."""
+
+    conversation_id: Id
+    title: Title
+
+
+class ConversationDelete(_Change):
+    """Delete a conversation with all that it has, as its owner or an operator."""
+
+    conversation_id: Id
+
+
+class MembersRemove(_Change):
+    """End another user's membership, or withdraw the invitation, as the owner or an operator."""
+
+    conversation_id: Id
+    user_id: UserId
+
+
 class MembersList(_Wire):
     """The members, with who is online."""
 
@@ -441,6 +464,9 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.HISTORY_READ: HistoryRead,
     ClientEvent.ENTRY_READ: EntryRead,
     ClientEvent.CONVERSATION_INVITE: ConversationInvite,
+    ClientEvent.CONVERSATION_RENAME: ConversationRename,
+    ClientEvent.CONVERSATION_DELETE: ConversationDelete,
+    ClientEvent.MEMBERS_REMOVE: MembersRemove,
     ClientEvent.MEMBERS_LIST: MembersList,
     ClientEvent.MESSAGE_SEND: MessageSend,
     ClientEvent.MESSAGE_EDIT: MessageEdit,

@@ -40,6 +40,10 @@ class Sink(Protocol):
         """Around all that is done for an attempt at a run."""
         ...
 
+    def called_by(self, traceparent: str, operation: str) -> AbstractContextManager[None]:
+        """Around a request whose caller has a trace, as W3C's Trace Context names it."""
+        ...
+
 
 class Trace:
     """Publishes trace events. Before `start`, and without a sink, recording does nothing.
@@ -81,6 +85,12 @@ class Trace:
     def working(self, **about: Any) -> AbstractContextManager[None]:
         """Around all that is done for an attempt at a run."""
         return self._sink.working(about) if self._sink is not None else contextlib.nullcontext()
+
+    def called_by(self, traceparent: str, operation: str) -> AbstractContextManager[None]:
+        """Around a request whose caller has a trace; `traceparent` is the header, or empty."""
+        if self._sink is None or not traceparent:
+            return contextlib.nullcontext()
+        return self._sink.called_by(traceparent, operation)
 
     def start(self, redis_url: str) -> None:
         """Begin to record."""

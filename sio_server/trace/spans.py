@@ -2,7 +2,7 @@
 
 Its id is made from the conversation, the epoch and the seq of the message. So the node that appends it, those that
 deliver it, and those that execute its run, one after the other, write into one trace, and nothing has to be sent
-or kept for that.
+or kept for that. A caller that has a trace of its own gets a span in it, and the two link to each other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -27,12 +29,16 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    get_current_span,
     set_span_in_context,
     use_span,
 )
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sio_server.protocol.run import RunStatus
 from sio_server.trace.contract import TraceKind
+
+_CALLED: ContextVar[Span | None] = ContextVar("called", default=None)  # the span of the request that is served
 
 HEARD_MAX = 10_000  # messages that may be on their way to devices at a time
 
@@ -145,16 +151,35 @@ class Spans:
                 span.set_attribute("roomgraph.status", "left")
             span.end()
 
+    @contextmanager
+    def called_by(self, traceparent: str, operation: str) -> Iterator[None]:
+        """A request of a caller that has a trace: a span in it, linked to what is appended meanwhile."""
+        caller = TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context())
+        if not get_current_span(caller).get_span_context().is_valid:  # the header says nothing
+            yield
+            return
+        span = self._tracer.start_span(operation, caller, kind=SpanKind.SERVER)
+        reset = _CALLED.set(span)
+        try:
+            yield
+        finally:
+            _CALLED.reset(reset)
+            span.end()
+
     def _appended(self, fields: Mapping[str, Any]) -> None:
         if not fields["new"]:
             return
         ended = time.time_ns()
         began = ended - int(fields["ms"] * 1e6)
         attributes = _attributes(fields)
+        called = _CALLED.get()
+        links = [Link(called.get_span_context())] if called is not None else []
         with self._ids.for_next(ids_of(fields["conversation_id"], fields["epoch"], fields["seq"])):
             span = self._tracer.start_span(
-                "message:send", Context(), kind=SpanKind.SERVER, attributes=attributes, start_time=began
+                *("message:send", Context(), SpanKind.SERVER, attributes, links), start_time=began
             )
+        if called is not None:
+            called.add_link(span.get_span_context())
         append = self._tracer.start_span("append", set_span_in_context(span, Context()), start_time=began)
         append.end(ended)
         span.end(ended)

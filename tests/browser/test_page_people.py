@@ -158,3 +158,28 @@ async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFa
         }"""
     )
     assert names == ["人数", "no name"]
+
+
+@pytest.mark.parametrize(
+    ("lang", "renamed", "removed", "deleted"),
+    [
+        ("en", "Bob changed the title to “Travel”", "Bob removed Eve", "“Travel” was deleted."),
+        ("zh", "Bob 把标题改为“Travel”", "Bob 移除了 Eve", "“Travel”已被删除。"),
+    ],
+)
+async def test_a_conversation_that_is_renamed_or_deleted_while_it_is_open_says_so(
+    *, open_page: PageFactory, plans: Conversation, lang: str, renamed: str, removed: str, deleted: str
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id, locale=lang)
+    eve = await open_page(1, "Eve", conversation=plans.id)
+    await until(page, "state.open.entries.at(-1).data.name === 'Eve'")
+    await plans.rename("Travel")
+    await expect(page.locator("#title")).to_have_text("Travel")
+    await expect(page.locator("#list")).to_contain_text("Travel")
+    await expect(page.locator("#log")).to_contain_text(renamed)
+    await plans.remove(await look(eve, "state.me"))
+    await expect(page.locator("#log")).to_contain_text(removed)
+    await until(eve, "!state.open")
+    await plans.delete_all()
+    await expect(page.get_by_text(deleted)).to_be_visible()
+    await until(page, "!state.open && !state.conversations.size")

@@ -20,6 +20,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from sio_clients import guest_token
+from sio_server.gateway.api.event_stream import BEAT, BEAT_S
 from sio_server.local.cluster import LocalCluster
 from tests.browser.pages import look, say, until
 from tests.conftest import ClusterFactory, free_ports
@@ -215,3 +216,35 @@ async def test_clients_send_and_receive_through_the_configuration(
     async with proxy_of(shown, cluster, tmp_path) as url:
         assert "When do you need it?" in await talk(url, tmp_path)
         await see_the_page(url, browser, cluster)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+async def test_a_stream_of_events_passes_a_proxy_at_once_and_outlasts_its_time_outs(
+    start_cluster: ClusterFactory, tmp_path: Path
+) -> None:
+    shown = next(one for one in SHOWN if one.program == "nginx" and not one.path)
+    command_of(shown.program, tmp_path)
+    make_certificate(tmp_path)
+    key = "a-service-key-that-only-this-test-uses"
+    cluster = await start_cluster(
+        shown.nodes, TRUSTED_PROXIES="1", SERVICE_KEYS=f"shop:{key}", ALLOWED_HOSTS="localhost"
+    )
+    async with proxy_of(shown, cluster, tmp_path) as url:
+        secure = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(tmp_path / "ca.crt")))
+        headers = {"Authorization": f"Bearer {key}"}
+        async with aiohttp.ClientSession(headers=headers, connector=secure) as http:
+            async with http.post(f"{url}/api/v1/conversations", json={"agent": "off"}) as answer:
+                where = f"{url}/api/v1/conversations/{(await answer.json())['conversation_id']}"
+            async with http.get(f"{where}/events", timeout=aiohttp.ClientTimeout(total=None)) as stream:
+                for text in ("at once", "after a silence"):
+                    async with http.post(f"{where}/messages", json={"text": text}) as answer:
+                        assert answer.status == 201
+                    silent = 0
+                    async with asyncio.timeout(60):
+                        async for line in stream.content:
+                            if text.encode() in line:
+                                break
+                    # Longer than the proxy lets anything be silent: the node speaks in between.
+                    async with asyncio.timeout(60):
+                        while text == "at once" and silent * BEAT_S < 1.5 * IDLE_S:
+                            silent += (await stream.content.readline()) == BEAT[:-1]

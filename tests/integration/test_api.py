@@ -259,6 +259,7 @@ async def test_a_question_is_answered(api: Api) -> None:
     question = (await api.done("GET", f"/conversations/{where}"))["interrupts"][0]
     value = question["form"]["options"][0]["value"]
     answering = f"/conversations/{where}/interrupts/{question['interrupt_id']}"
+    assert await api.refused("POST", answering, {"value": ["not", "offered"]}) == (400, "invalid_payload")
     answer = await api.done("POST", answering, {"value": value}, key="a1")
     assert (answer["value"], answer["by"]["user_id"]) == (value, "service:billing")
     assert await api.done("POST", answering, {"value": value}, key="a1") == answer
@@ -313,6 +314,14 @@ async def test_a_new_title_is_told_in_the_order_of_the_log(api: Api, raw_client:
     assert entry["data"] == {"user_id": "service:billing", "name": "billing", "title": "New"}
     assert (await api.done("GET", f"/conversations/{where}"))["title"] == "New"
     assert (await api.done("GET", f"/conversations/{where}"))["position"]["seq"] == entry["seq"]
+
+
+async def test_where_only_the_owner_invites_a_service_does_so_as_well(api: Api) -> None:
+    where = await conversation_of(api, "ann", "bob", invites="owner")
+    assert (await api.done("GET", f"/conversations/{where}"))["invites"] == "owner"
+    inviting, body = f"/conversations/{where}/invitations", {"user_ids": ["cat"]}
+    assert await api.refused("POST", inviting, body | {"user": {"user_id": "bob"}}) == (403, "not_allowed")
+    assert (await api.done("POST", inviting, body))["invited"] == ["cat"]
 
 
 # Deletion

@@ -30,7 +30,7 @@ from tests.integration.test_sign_out import TOKENS, token_of
 from tests.waiting import within
 
 E = ClientEvent
-ROLES = ("owner", "member", "invited", "outsider", "left")
+ROLES = ("owner", "member", "invited", "outsider", "left", "operator")
 ACCESS = ("invitation", "open")
 OUTSIDE = {"invitation": "unknown_conversation", "open": "not_a_member"}
 
@@ -41,6 +41,7 @@ class Rule(NamedTuple):
     fields: dict[str, Any]
     owner: str = "ok"
     member: str = "ok"
+    operator: str | None = None  # None: as any outsider, which an operator is here
 
 
 # In each conversation the owner's message is entry SEQ, the last one, and no run was ever begun.
@@ -48,6 +49,9 @@ SEQ = 4
 RULES: dict[ClientEvent, Rule] = {
     E.HISTORY_READ: Rule({}),
     E.CONVERSATION_INVITE: Rule({"user_ids": ["somebody"]}),
+    E.CONVERSATION_RENAME: Rule({"title": "Renamed"}, member="not_allowed", operator="ok"),
+    E.CONVERSATION_DELETE: Rule({}, member="not_allowed", operator="ok"),
+    E.MEMBERS_REMOVE: Rule({"user_id": "somebody"}, member="not_allowed", operator="ok"),
     E.ENTRY_READ: Rule({"seq": SEQ, "page": 0}, owner="not_found", member="not_found"),
     E.MEMBERS_LIST: Rule({}),
     E.MESSAGE_SEND: Rule({"request_id": "cell", "text": "cell"}),
@@ -101,7 +105,9 @@ def expected(event: ClientEvent, role: str, access: str) -> str:
     if event in OTHERS:
         return OTHERS[event](role, access)
     rule = RULES[event]
-    return {"owner": rule.owner, "member": rule.member}.get(role, OUTSIDE[access])
+    outside = OUTSIDE[access]
+    answers = {"owner": rule.owner, "member": rule.member, "operator": rule.operator or outside}
+    return answers.get(role, outside)
 
 
 def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, Any]:
@@ -159,7 +165,7 @@ class Cell(NamedTuple):
 async def set_up(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient) -> str:
     """Make a conversation in which the actor has the role, with SEQ entries, the last the owner's message."""
     here = {"conversation_id": await create(owner, cell.conversation_id, cell.access)}
-    guests = [member] if cell.role in ("owner", "member", "outsider") else [member, actor]
+    guests = [member] if cell.role in ("owner", "member", "outsider", "operator") else [member, actor]
     if cell.access == "invitation":
         await must(owner, E.CONVERSATION_INVITE, {**here, "user_ids": [guest.user_id for guest in guests]})
     elif cell.role == "invited":
@@ -189,7 +195,8 @@ async def judge(cell: Cell, actor: RawClient, ack: dict[str, Any], none: dict[st
     event, role, access, conversation_id = cell
     assert code_of(ack) == expected(event, role, access), (cell, ack)
     inside = role in ("owner", "member")
-    if not inside and (event in RULES or event == E.CONVERSATION_CREATE) and access == "invitation":
+    told_apart = (event in RULES or event == E.CONVERSATION_CREATE) and expected(event, role, access) != "ok"
+    if not inside and told_apart and access == "invitation":
         assert ack == none, (cell, "it can be told from one that does not exist")
     if event == E.SESSION_SYNC:
         item = ack["conversations"][conversation_id]
@@ -224,6 +231,8 @@ async def play(cell: Cell, owner: RawClient, member: RawClient, actor: RawClient
     none = await actor.call(event, other) if event in RULES or event == E.CONVERSATION_CREATE else {}
     ack = await actor.call(event, request)
     await judge(cell, actor, ack, none)
+    if event == E.CONVERSATION_DELETE and ack["ok"]:
+        return cell
     # Then things happen of which outsiders must hear nothing.
     here = {"conversation_id": conversation_id}
     await must(insider, E.MESSAGE_SEND, {**here, "request_id": "after", "text": "secret"})
@@ -252,8 +261,9 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
     member = await raw_client(1, token=token_of(f"{new_id}-member"), device_id="actor")
     member.user_id = f"{new_id}-member"
     actors = {"owner": owner, "member": member}
-    for node, role in enumerate(("invited", "outsider", "left")):
-        actors[role] = await raw_client(node, token=token_of(f"{new_id}-{role}"), device_id="actor")
+    for node, role in enumerate(("invited", "outsider", "left", "operator")):
+        token = TOKENS.issue(f"{new_id}-{role}", role, 60, operator=role == "operator")
+        actors[role] = await raw_client(node % 3, token=token, device_id="actor")
         actors[role].user_id = f"{new_id}-{role}"
     cells = [
         Cell(event, role, access, f"{new_id}-{number:03}")
@@ -292,12 +302,41 @@ async def test_every_event_in_every_role_is_answered_as_the_rules_say_and_leaks_
         for watcher in watchers:
             assert heard_of(watcher, cell.conversation_id) == [], (cell, "an outsider was told")
         joined = cell.event == E.CONVERSATION_JOIN and expected(*cell[:3]) == "ok"
-        if cell.role in ("invited", "outsider", "left") and not joined:
+        if cell.role in ("invited", "outsider", "left", "operator") and not joined:
             heard = heard_of(actors[cell.role], cell.conversation_id)
             assert set(heard) <= allowed(cell), (cell, heard)
     for watcher in watchers:
         about = {name for name, said in watcher.events if name not in ("conversation:changed", "devices:changed")}
         assert about <= {"session:opened", "entry:appended", "presence:changed"}, about
+
+
+@pytest.mark.parametrize("role", ["owner", "operator"])
+async def test_what_is_the_owners_to_do_an_operator_may_do_as_well_and_reads_nothing(raw_client, new_id, role):
+    ann, bob = await raw_client(0), await raw_client(1)
+    await must(ann, E.CONVERSATION_CREATE, settings(new_id, "open"))
+    room = {"conversation_id": new_id}
+    await must(bob, E.CONVERSATION_JOIN, room)
+    actor = ann
+    if role == "operator":
+        actor = await raw_client(2, token=TOKENS.issue(f"{new_id}-ops", "Ops", 60, operator=True))
+        assert code_of(await actor.call(E.HISTORY_READ, room)) == "not_a_member"
+    renamed = await must(actor, E.CONVERSATION_RENAME, {**room, "title": "New"})
+    assert (renamed["title"], renamed["changed"]) == ("New", True)
+    assert (await bob.event("entry:appended", type="conversation_renamed"))["data"]["title"] == "New"
+    removed = await must(actor, E.MEMBERS_REMOVE, {**room, "user_id": bob.user_id})
+    assert (removed["user_id"], removed["left"]) == (bob.user_id, True)
+    left = (await ann.event("entry:appended", type="member_left"))["data"]
+    by = left["by"]["user_id"]
+    assert (left["user_id"], by) == (bob.user_id, ann.user_id if role == "owner" else f"{new_id}-ops")
+    await bob.event("conversation:changed", change="left", **room)
+    assert code_of(await bob.call(E.HISTORY_READ, room)) == "not_a_member"
+    asked = {**room, "request_id": "delete"}
+    deleted = await must(actor, E.CONVERSATION_DELETE, asked)
+    assert deleted["deleted"] is True
+    assert await must(actor, E.CONVERSATION_DELETE, asked) == deleted
+    await ann.event("conversation:changed", change="left", **room)
+    for client in (ann, bob, actor):
+        assert code_of(await client.call(E.HISTORY_READ, room)) == "unknown_conversation"
 
 
 @pytest.mark.parametrize("access", ACCESS)

@@ -99,6 +99,9 @@ async def test_unknown_conversations_are_named_so_for_every_event(raw_client):
         "history:read": {},
         "members:list": {},
         "conversation:invite": {"user_ids": ["bob"]},
+        "conversation:rename": {"title": "x"},
+        "conversation:delete": {},
+        "members:remove": {"user_id": "bob"},
         "message:send": {"request_id": "c", "text": "hi"},
         "draft:save": {"text": "x"},
     }

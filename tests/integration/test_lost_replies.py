@@ -250,9 +250,9 @@ def cut_every_reply(client: BoundedRedis, proxy: Proxy) -> list[bool]:
     cuts: list[bool] = []
     call = client.pipelined.call
 
-    def with_cut(*args: Any) -> asyncio.Future[Any]:
+    def with_cut(*args: Any, **options: Any) -> asyncio.Future[Any]:
         proxy.down.cut(0)
-        reply = call(*args)
+        reply = call(*args, **options)
         reply.add_done_callback(lambda _: cuts.append(proxy.down._cut is None))
         return reply
 

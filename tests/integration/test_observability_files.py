@@ -31,7 +31,12 @@ RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 
 METRIC = re.compile(r"\b(?:roomgraph|process|python)_[a-z_]+\b")
 PROMETHEUS_OWN = {"up"}
-LABELS: dict[str, set[str]] = {"code": {*ErrorCode}, "status": {*RunStatus}, "reason": {*DropReason}}
+LABELS: dict[str, set[str]] = {
+    "code": {*ErrorCode},
+    "status": {*RunStatus, "5.."},
+    "reason": {*DropReason},
+    "outcome": {"failed"},
+}
 
 
 def expressions() -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import gzip
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -101,3 +102,25 @@ async def test_the_spans_of_a_message_on_all_nodes_make_one_trace(
     (run,) = collector.named("run")
     (step,) = [span for span in collector.spans if span.name.startswith("step ")]
     assert {step.parent, collector.named("first text")[0].parent} == {run.span_id}
+
+
+async def test_a_request_of_a_backend_is_a_span_in_the_trace_of_the_backend(
+    start_cluster: ClusterFactory, collector: Collector
+) -> None:
+    key, trace_id = "a-service-key-that-only-this-test-uses", "0af7651916cd43dd8448eb211c80319c"
+    cluster = await start_cluster(
+        1,
+        **{"TRACES": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "50"},
+        SERVICE_KEYS=f"shop:{key}",
+    )
+    headers = {"Authorization": f"Bearer {key}", "traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+    async with aiohttp.ClientSession(f"{cluster.urls[0]}/api/v1/", headers=headers) as http:
+        async with http.post("conversations", json={"agent": "off"}) as answer:
+            where = (await answer.json())["conversation_id"]
+        async with http.post(f"conversations/{where}/messages", json={"text": "hello"}) as answer:
+            assert answer.status == 201
+    wanted = {"create_conversation", "post_message", "message:send"}
+    await collector.changes.until(lambda: wanted <= {span.name for span in collector.spans}, "the spans", 20)
+    (posted,), (sent,) = collector.named("post_message"), collector.named("message:send")
+    assert (posted.trace_id.hex(), posted.parent.hex()) == (trace_id, "b7ad6b7169203331")
+    assert sent.trace_id != posted.trace_id

@@ -32,6 +32,9 @@ async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversat
         "entry:read": {"seq": 1, "page": 0},
         "members:list": {},
         "conversation:invite": {"user_ids": [eve.user_id]},
+        "conversation:rename": {"title": "x"},
+        "conversation:delete": {},
+        "members:remove": {"user_id": ann.user_id},
         "message:send": {"request_id": "c", "text": "hi"},
         "draft:save": {"text": "x"},
     }

@@ -269,7 +269,7 @@ async def test_what_a_guest_has_expires_after_the_last_session_and_not_before(pl
 
 
 def own_keys(conversation_id: str) -> tuple[str, ...]:
-    return ConversationKeys(conversation_id).all()[:-3]
+    return tuple(key for key in ConversationKeys(conversation_id).all() if f":conv:{conversation_id}:" in key)
 
 
 async def lifetimes(redis: Redis, conversation_id: str) -> set[str]:

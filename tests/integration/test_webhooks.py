@@ -8,15 +8,20 @@ import json
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from sio_server.gateway.api.hook_lanes import LEASE_MS
+from sio_server.gateway.api.hook_lanes import LEASE_MS, HookLanes
 from sio_server.local.cluster import LocalCluster
+from sio_server.store.connection import connect
+from sio_server.store.keys import hook_state
+from sio_server.store.scripts import Scripts
 from tests.conftest import free_ports
+from tests.integration.test_redis_connection import bare_redis, port_of
 from tests.waiting import Changes, poll
 
 KEY = "a-service-key-that-only-these-tests-use"
@@ -142,6 +147,12 @@ async def test_an_endpoint_is_told_what_is_appended_in_order_and_again_after_a_f
         return (now["waiting"], now["failing"], now["disabled"]) == (0, None, None)
 
     await poll(all_told, "that nothing waits")
+    async with http.delete(f"{url}/api/v1/conversations/{where}") as response:
+        assert response.status == 200
+    await receiver.until(lambda: receiver.taken[-1]["type"] == "conversation.deleted")
+    gone = receiver.taken[-1]["data"]
+    assert (gone["conversation_id"], gone["seq"], gone["type"]) == (where, 7, "conversation_deleted")
+    assert gone["data"]["by"]["user_id"] == "service:shop"
 
 
 async def test_an_endpoint_that_is_gone_is_disabled_and_continues_when_it_is_enabled(
@@ -181,3 +192,25 @@ async def test_another_node_delivers_what_a_killed_node_has_left(
     receiver.status = lambda told: 204
     await receiver.until(lambda: all(len(receiver.seqs(one)) == 5 for one in where), LEASE_MS / 1000 + 15)
     assert [receiver.seqs(one) for one in where] == [[1, 2, 3, 4, 5]] * 5
+
+
+async def test_a_lane_in_which_nothing_waits_is_looked_at_without_a_write(tmp_path: Path) -> None:
+    """Each write goes to the replicas and to the append-only file."""
+    async with bare_redis(tmp_path) as server, connect(f"redis://127.0.0.1:{port_of(server)}") as redis:
+        lanes = HookLanes(Scripts(redis), "n1", ["shop"])
+        await lanes.open()
+        lane, other = lanes.all[0], HookLanes(Scripts(redis), "n2", ["shop"])
+        await lanes.take([lane])
+        kept = await redis.hgetall(hook_state(lane.partition))
+        await lanes.take([lane])
+        assert await redis.hgetall(hook_state(lane.partition)) == kept
+        assert await other.take([lane]) == ({}, {lane})
+        # When half of the lease is over it is renewed; released, it is anybody's.
+        field = "shop until"
+        soon = int(kept[field]) - LEASE_MS // 2
+        await redis.hset(hook_state(lane.partition), field, str(soon))
+        await lanes.take([lane])
+        assert int(await redis.hget(hook_state(lane.partition), field) or 0) > soon
+        await lanes.release([lane])
+        taken, held = await other.take([lane])
+        assert (list(taken), held) == ([lane], set())

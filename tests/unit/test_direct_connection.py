@@ -82,7 +82,7 @@ class Server:
     """What a connection asks of its server; `answer` is what an event waits for."""
 
     def __init__(self) -> None:
-        self.eio = SimpleNamespace(limits=SimpleNamespace(inbound=InboundLimits()))
+        self.eio = SimpleNamespace(limits=SimpleNamespace(inbound=InboundLimits(), keep_headers=False))
         self.watchdog = Wheel(lambda eio_sid: None)
         self.held = Held()
         self.namespace = self

@@ -15,6 +15,8 @@ from roomgraph.doctor.proxy_checks import check_url
 from roomgraph.doctor.redis_checks import judge_redis
 from roomgraph.doctor.redis_facts import RedisFacts
 from roomgraph.doctor.settings_checks import check_identity, judge_settings
+from roomgraph.doctor.topology_checks import judge_cluster, judge_sentinels
+from roomgraph.doctor.topology_facts import ClusterFacts, SentinelFacts
 from sio_server.settings import Settings, load_settings
 
 SECRET = "k9-" + "f00d" * 10
@@ -79,6 +81,61 @@ def test_each_thing_that_is_wrong_with_a_redis_is_told_alone(
     changed: dict[str, Any], fact: str, level: str
 ) -> None:
     assert told(judge_redis(facts(**changed), checkpointer="redis")) == {(fact, level)}
+
+
+def test_fewer_replicas_than_an_ack_waits_for_are_bad() -> None:
+    assert told(judge_redis(facts(), checkpointer="plain", durable=2)) == set()
+    assert told(judge_redis(facts(), checkpointer="plain", durable=3)) == {("replicas_too_few", "bad")}
+
+
+SENTINEL: dict[str, Any] = {
+    "primary": "10.0.0.1:6379",
+    "sentinels": 3,
+    "quorum": 2,
+    "replicas": 2,
+    "down_after_ms": 1000,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "fact", "level"),
+    [
+        ({"problem": "no answer"}, "sentinel_silent", "warn"),
+        ({"primary": "10.0.0.2:6379"}, "sentinels_disagree", "bad"),
+        ({"sentinels": 4}, "sentinels_not_named", "warn"),
+        ({"quorum": 4}, "sentinel_quorum", "bad"),
+        ({"down_after_ms": 30_000}, "sentinel_late", "warn"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_sentinels_is_told_alone(
+    changed: dict[str, Any], fact: str, level: str
+) -> None:
+    three: list[dict[str, Any]] = [{"server": f"s{n}", **SENTINEL} for n in range(3)]
+    assert told([*judge_sentinels([SentinelFacts(**one) for one in three])]) == set()
+    three[1] |= changed
+    assert told([*judge_sentinels([SentinelFacts(**one) for one in three])]) == {(fact, level)}
+
+
+def test_a_majority_of_sentinels_that_is_silent_is_bad() -> None:
+    silent = [SentinelFacts(f"s{number}", "no answer") for number in range(2)]
+    assert told([*judge_sentinels([SentinelFacts("s2", **SENTINEL), *silent])]) == {("sentinel_silent", "bad")}
+
+
+@pytest.mark.parametrize(
+    ("changed", "fact", "level"),
+    [
+        ({"uncovered": 1}, "cluster_not_covered", "bad"),
+        ({"state": "fail"}, "cluster_not_covered", "bad"),
+        ({"replicas": {"a:1": 1, "b:1": 0}}, "replicas_too_few", "bad"),
+        ({"timeout_ms": 15_000}, "cluster_late", "warn"),
+    ],
+)
+def test_each_thing_that_is_wrong_with_a_cluster_is_told_alone(
+    changed: dict[str, Any], fact: str, level: str
+) -> None:
+    good: dict[str, Any] = {"state": "ok", "uncovered": 0, "replicas": {"a:1": 1, "b:1": 2}, "timeout_ms": 2000}
+    assert told([*judge_cluster(ClusterFacts(**good), durable=1)]) == set()
+    assert told([*judge_cluster(ClusterFacts(**good | changed), durable=1)]) == {(fact, level)}
 
 
 def test_what_a_user_may_not_ask_is_unknown_and_not_bad() -> None:

@@ -106,6 +106,7 @@ def test_every_word_of_the_page_exists_and_is_used() -> None:
     quoted = used | set(re.findall(r"[\"'`](\w+)[\"'`]", code)) | set(re.findall(r'value="(\w+)"', PAGE))
     codes = {*quoted, *ErrorCode, *REFUSALS, *(f"session_{reason}" for reason in SESSION_ENDS)}
     known = quoted | {f"error_{code}" for code in codes} | {f"entry_{kind}" for kind in EntryType}
+    known |= {"entry_member_joined_by", "entry_member_left_by"}  # by somebody else
     known |= {f"{told}_{decision}" for told in ("do", "did") for decision in DECISIONS}
     known |= {f"failed_{code}" for code in ("graph_changed", "node_lost", "answer_too_large")}
     assert set(WORDS["en"]) - known <= {"called", "done", "failed", "locale"}

@@ -92,11 +92,12 @@ def test_a_wrong_setting_of_tokens_is_named(env: pytest.MonkeyPatch, name: str, 
     assert f"{name}: write " in line
 
 
-def test_the_admin_ui_is_refused_with_what_to_use_instead(env: pytest.MonkeyPatch) -> None:
-    env.setenv("ADMIN_UI", "on")
+@pytest.mark.parametrize("account", ["on", "ops", "ops:short", ":no-user-but-a-password"])
+def test_the_admin_ui_needs_an_account_that_nobody_can_guess(env: pytest.MonkeyPatch, account: str) -> None:
+    env.setenv("ADMIN_UI", account)
     (line,) = problems()
-    assert "does not work with this server" in line
-    assert "roomgraph status" in line
+    assert "user:password" in line
+    assert "short" not in line
     env.setenv("ADMIN_UI", "off")
     assert load_settings().admin_ui == ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from opentelemetry import trace as opentelemetry_trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -53,6 +54,30 @@ def ids(span: ReadableSpan) -> tuple[int, int]:
 
 def below(span: ReadableSpan, parent: ReadableSpan) -> bool:
     return span.parent is not None and (span.parent.trace_id, span.parent.span_id) == ids(parent)
+
+
+def test_the_trace_of_a_backend_and_that_of_its_message_link_to_each_other() -> None:
+    node = Node()
+    trace_id, span_id = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with node.trace.called_by(f"00-{trace_id}-{span_id}-01", "post_message"):
+        node.append()
+    called, sent = node.ended()["post_message"], node.ended()["message:send"]
+    assert called.parent is not None
+    assert (called.parent.trace_id, called.parent.span_id) == (int(trace_id, 16), int(span_id, 16))
+    assert [link.context for link in called.links] == [sent.get_span_context()]
+    assert [link.context for link in sent.links] == [called.get_span_context()]
+    node.exporter.clear()
+    node.append(seq=8)  # of another request
+    assert not node.ended()["message:send"].links
+
+
+@pytest.mark.parametrize("header", ["", "nonsense", "00-0-0-00"])
+def test_a_request_without_a_trace_makes_no_span(header: str) -> None:
+    node = Node()
+    with node.trace.called_by(header, "post_message"):
+        node.append()
+    assert set(node.ended()) == {"message:send", "append"}
+    assert not node.ended()["message:send"].links
 
 
 def test_a_message_that_one_node_appends_and_another_delivers_is_one_trace() -> None:

@@ -139,7 +139,7 @@ def test_every_name_that_is_used_exists_and_gets_the_values_that_its_text_shows(
 def test_every_text_is_used(section: str) -> None:
     code = ast.Module(body=[n for n in nodes_of(section) if isinstance(n, ast.stmt)], type_ignores=[])
     used = strings(code) | set(LISTED[section])
-    wild = {pattern for pattern in patterns(code) if re.match(r"\w+\.", pattern)}
+    wild = {pattern for pattern in patterns(code) if re.match(r"[\w-]+\.", pattern)}
     unused = [
         name
         for name in catalogue(section, "en")

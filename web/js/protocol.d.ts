@@ -133,6 +133,12 @@ export type ConversationCreatedEntry = {
   data: Created;
 };
 
+/** Delete a conversation with all that it has, as its owner or an operator. */
+export type ConversationDelete = {
+  request_id: string;
+  conversation_id: string;
+};
+
 /** Invite users to a conversation one is a member of. */
 export type ConversationInvite = {
   request_id: string;
@@ -158,6 +164,13 @@ export type ConversationList = {
   after?: string | null;
   limit?: number;
   changed_since?: string | null;
+};
+
+/** Give a conversation another title, as its owner or an operator. */
+export type ConversationRename = {
+  request_id: string;
+  conversation_id: string;
+  title: string;
 };
 
 export type ConversationRenamedEntry = {
@@ -224,6 +237,13 @@ export type Created = {
   invites: "members" | "owner";
   user_id: string;
   name: string;
+};
+
+/** Of `conversation:delete`: whether there was something to delete. */
+export type DeleteConversationAck = {
+  ok: true;
+  conversation_id: string;
+  deleted: boolean;
 };
 
 /** What a device has received. */
@@ -674,6 +694,13 @@ export type MembersList = {
   conversation_id: string;
 };
 
+/** End another user's membership, or withdraw the invitation, as the owner or an operator. */
+export type MembersRemove = {
+  request_id: string;
+  conversation_id: string;
+  user_id: string;
+};
+
 /** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. */
 export type Message = {
   user_id: string;
@@ -791,11 +818,27 @@ export type RegenerateAck = {
   run_id: string;
 };
 
+/** Of `members:remove`: whether the user was a member. */
+export type RemoveAck = {
+  ok: true;
+  conversation_id: string;
+  user_id: string;
+  left: boolean;
+};
+
 /** Of `device:rename`. */
 export type RenameAck = {
   ok: true;
   device_id: string;
   device_name: string;
+};
+
+/** Of `conversation:rename`: whether it had another title. */
+export type RenameConversationAck = {
+  ok: true;
+  conversation_id: string;
+  title: string;
+  changed: boolean;
 };
 
 /** The data of `conversation_renamed`: who gave it which title. */
@@ -1152,6 +1195,9 @@ export interface Requests {
   "history:read": HistoryRead;
   "entry:read": EntryRead;
   "conversation:invite": ConversationInvite;
+  "conversation:rename": ConversationRename;
+  "conversation:delete": ConversationDelete;
+  "members:remove": MembersRemove;
   "members:list": MembersList;
   "message:send": MessageSend;
   "message:edit": MessageEdit;
@@ -1172,6 +1218,9 @@ export interface Acks {
   "conversation:join": JoinAck | Refusal;
   "conversation:leave": LeaveAck | Refusal;
   "conversation:invite": InviteAck | Refusal;
+  "conversation:rename": RenameConversationAck | Refusal;
+  "conversation:delete": DeleteConversationAck | Refusal;
+  "members:remove": RemoveAck | Refusal;
   "conversation:list": ListAck | Refusal;
   "members:list": MembersAck | Refusal;
   "history:read": HistoryAck | Refusal;

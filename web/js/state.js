@@ -39,7 +39,7 @@ export function changed() {
 // Learn the authors' names; older entries do not replace a newer name.
 export function learnNames(entries, older) {
   for (const { data } of entries) {
-    if (data.name && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);
+    if (data.name && data.name !== data.user_id && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);
   }
 }
 

@@ -1,10 +1,11 @@
--- Delete a conversation: end its runs, remove all that it has, and tell the nodes that follow it. `by` says who (JSON).
+-- Delete a conversation, for its owner, a service, or an operator (`operator` is '1'): end its runs, remove all that it has,
+-- and tell the nodes that follow it. `by` says who (JSON).
 -- The checkpoints are deleted by a node that runs graphs: it finds their threads in `retired`, and its bell is rung.
 -- Results of requests, which hold no text, expire by themselves.
--- Returns ok: deleted ('1', or '0': there was none), user_ids (of members and invited users); or an error code.
+-- Returns ok: deleted ('1', or '0' to a service: there was none), user_ids (of members and invited users); or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, by = unpack(ARGV)
+local user_id, by, operator = unpack(ARGV)
 
 -- Records of runs that ended are kept for a while. Their ids are found in the entries of that time.
 local function forget_ended_runs()
@@ -26,14 +27,17 @@ local function forget_ended_runs()
 end
 
 return request(function()
-  if redis.call('EXISTS', meta) == 0 then return {'ok', 'deleted', '0', 'user_ids', {}} end
-  local refusal = refuse_non_member(user_id)
+  if is_service(user_id) and redis.call('EXISTS', meta) == 0 then return {'ok', 'deleted', '0', 'user_ids', {}} end
+  local refusal = refuse_non_owner(user_id, operator)
   if refusal then return refusal end
-  if not is_service(user_id) and redis.call('HGET', members, user_id) ~= 'owner' then return {'not_allowed'} end
   local user_ids = redis.call('HKEYS', members)
   for _, guest in ipairs(redis.call('ZRANGE', invitations, 0, -1)) do user_ids[#user_ids + 1] = guest end
   for _, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do stop_run(run_id, true, by) end
   forget_ended_runs()
+  -- Its log takes no entry any more; webhooks are told what would be its last one.
+  local last = redis.call('HMGET', meta, 'epoch', 'seq')
+  tell_hooks('conversation_deleted', object('v', 2, 'conversation_id', conversation_id, 'epoch', last[1],
+    'seq', last[2] + 1, 'type', 'conversation_deleted', 'ts', now(), 'data', raw(object('by', raw(by)))))
   local unneeded = redis.call('SMEMBERS', retired)
   for _, thread in ipairs(redis.call('LRANGE', threads, 0, -1)) do unneeded[#unneeded + 1] = thread end
   for _, field in ipairs({'thread', 'turn_base', 'asked_in', 'asked_base'}) do

@@ -7,9 +7,7 @@ local user_id, user_ids, invitations_kept_ms = unpack(ARGV)
 return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
-  if redis.call('HGET', meta, 'invites') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner' then
-    return {'not_allowed'}
-  end
+  if redis.call('HGET', meta, 'invites') == 'owner' and not may_as_owner(user_id) then return {'not_allowed'} end
   local now_ms, new = milliseconds(), {}
   redis.call('ZREMRANGEBYSCORE', invitations, '-inf', now_ms)
   for _, guest in ipairs(cjson.decode(user_ids)) do

@@ -3,6 +3,6 @@
 -- keys: conversation
 -- include: entry
 local user_id, interrupt_id = unpack(ARGV)
-local role = redis.call('HGET', members, user_id)
-if not role or (role ~= 'owner' and redis.call('HGET', meta, 'approvals') == 'owner') then return {'ok', 'form', ''} end
+if refuse_non_member(user_id) then return {'ok', 'form', ''} end
+if redis.call('HGET', meta, 'approvals') == 'owner' and not may_as_owner(user_id) then return {'ok', 'form', ''} end
 return {'ok', 'form', redis.call('HGET', forms, interrupt_id) or ''}

@@ -18,10 +18,7 @@ if before then
 end
 local asked_as = redis.call('HGET', interrupts, interrupt_id)
 if not asked_as then return {'unknown_interrupt'} end
-if redis.call('HGET', meta, 'approvals') == 'owner' and redis.call('HGET', members, user_id) ~= 'owner'
-  and not is_service(user_id) then
-  return {'not_allowed'}
-end
+if redis.call('HGET', meta, 'approvals') == 'owner' and not may_as_owner(user_id) then return {'not_allowed'} end
 redis.call('HDEL', interrupts, interrupt_id)
 redis.call('HDEL', forms, interrupt_id)
 redis.call('HSET', answers, asked_as, given)

@@ -79,6 +79,7 @@ class ConversationEndpoints:
             "graph": view.graph,
             "multitask_strategy": view.multitask_strategy,
             "approvals": view.approvals,
+            "invites": view.invites,
             "owner": view.owner,
             "position": {"epoch": view.bounds.epoch, "seq": view.bounds.head},
             "first": view.bounds.first,
@@ -112,12 +113,11 @@ class ConversationEndpoints:
 
     async def remove_member(self, call: Call, query: models.Nothing) -> dict[str, Any]:
         """End a membership, or withdraw an invitation. After it the user receives nothing later."""
-        user = call.service.acting_as(call.path["user_id"], None)
-        request = call.identify(user.user_id)
-        left = await self._members.leave(user, call.conversation_id, request, removed_by=call.author)
-        if not left.repeated:
-            await self._news.tell(user.user_id, call.conversation_id, "left", "", call.author)
-        return {"conversation_id": call.conversation_id, "user_id": user.user_id, "left": left.done}
+        user_id = call.path["user_id"]
+        left = await self._members.remove(call.author, call.conversation_id, user_id, call.identify())
+        if left.is_news:
+            await self._news.tell(user_id, call.conversation_id, "left", "", call.author)
+        return {"conversation_id": call.conversation_id, "user_id": user_id, "left": left.done}
 
     async def invite_users(self, call: Call, body: models.InviteUsers) -> dict[str, Any]:
         """Invite users to a conversation."""

@@ -23,9 +23,7 @@ from sio_server.protocol.position import Position
 MAX_STREAMS = 500  # of a node
 MAX_WAITING_BYTES = 1024 * 1024  # for a client that reads slowly; one that is further behind is disconnected
 WRITE_S = 10.0  # in which a client must take something
-BEAT_S = (
-    15.0  # of silence, after which a comment is sent: proxies end what is silent, and a dead client is noticed
-)
+BEAT_S = 5.0  # of silence, after which a comment is sent: proxies end what is silent, and a dead client is noticed
 AGAIN_MS = 1000  # after which a client connects again
 BEAT = b":\n\n"
 
@@ -116,6 +114,11 @@ class EventStreams:
         self._fanout = fanout
         self._open: dict[str, EventStream] = {}
         self._stopped = False
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._open)
 
     def close(self) -> None:
         """End all streams: their clients connect again, to another node."""

@@ -22,6 +22,7 @@ from sio_server.protocol.events import (
     AgentMode,
     Approvals,
     Id,
+    Invites,
     MessageText,
     MultitaskStrategy,
     Seq,
@@ -82,6 +83,7 @@ class CreateConversation(Acting):
     graph: Id | None = None
     multitask_strategy: MultitaskStrategy = "enqueue"
     approvals: Approvals = "members"
+    invites: Invites = "members"
     context: dict[str, Any] | None = None
     members: Annotated[list[NamedUser], Field(max_length=MAX_INVITES)] = []
     invite: Annotated[list[UserId], Field(max_length=MAX_INVITES)] = []

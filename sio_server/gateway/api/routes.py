@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -15,14 +17,18 @@ from sio_server.gateway.api.event_stream import EventStreams
 from sio_server.gateway.api.models import Body, Query
 from sio_server.gateway.api.openapi import EVENTS_PATH, describe
 from sio_server.gateway.api.service_keys import Service, ServiceKeys
+from sio_server.gateway.http.errors import status_of
 from sio_server.gateway.http.request_limits import RequestLimits
+from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.sessions.limits import Limits
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError
 from sio_server.protocol.events import ID_PATTERN, PATTERNS_IN_WORDS
 from sio_server.protocol.validation import explain
+from sio_server.trace.recording import Trace
 
 PATH = "/api/v1"
 KEY_HEADER = "Idempotency-Key"
+LEFT = 499  # in the metrics: the client has left before the answer
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -37,6 +43,8 @@ class ApiRoutes:
         address_limits: RequestLimits,
         groups: Iterable[Endpoints],
         streams: EventStreams,
+        metrics: Metrics,
+        trace: Trace,
         *,
         base_path: str = "",
     ) -> None:
@@ -44,6 +52,8 @@ class ApiRoutes:
         self._limits = limits
         self._address_limits = address_limits
         self._streams = streams
+        self._metrics = metrics
+        self._trace = trace
         self._endpoints = [endpoint for group in groups for endpoint in group.endpoints()]
         self._description = orjson.dumps(describe(self._endpoints, base_path + PATH))
 
@@ -68,15 +78,34 @@ class ApiRoutes:
 
     def _serve(self, endpoint: Endpoint) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:
-            service = self.authenticate(request)
-            call = await _read(endpoint, service, request)
+            began, status = time.monotonic(), 500
             try:
-                answer = await endpoint.handler(call, call.given)
-            except ValidationError as exc:  # of the request of a client that carries it out
-                raise explain(exc) from None
-            return web.Response(body=orjson.dumps(answer), content_type="application/json", status=endpoint.status)
+                with self._trace.called_by(request.headers.get("traceparent", ""), endpoint.operation):
+                    response = await self._answer(endpoint, request)
+                status = response.status
+                return response
+            except RoomgraphError as exc:
+                status = status_of(exc)
+                raise
+            except web.HTTPException as exc:
+                status = exc.status
+                raise
+            except asyncio.CancelledError:
+                status = LEFT
+                raise
+            finally:
+                self._metrics.api_answered(endpoint.operation, status, time.monotonic() - began)
 
         return serve
+
+    async def _answer(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+        service = self.authenticate(request)
+        call = await _read(endpoint, service, request)
+        try:
+            answer = await endpoint.handler(call, call.given)
+        except ValidationError as exc:  # of the request of a client that carries it out
+            raise explain(exc) from None
+        return web.Response(body=orjson.dumps(answer), content_type="application/json", status=endpoint.status)
 
     def authenticate(self, request: web.Request) -> Service:
         """The service that asks. Raises Refused for a wrong key, which counts for its address, and RateLimited."""

@@ -20,8 +20,11 @@ LOOK_S = 0.5
 class Scheduler:
     """What was missed while no node ran is appended late, once."""
 
-    def __init__(self, schedules: Schedules, now: Callable[[], float]) -> None:
-        """`now`: Redis' time in seconds."""
+    def __init__(
+        self, schedules: Schedules, now: Callable[[], float], count: Callable[[str], None] = lambda outcome: None
+    ) -> None:
+        """`now`: Redis' time in seconds. `count` is called with `appended` or `refused`."""
+        self._count = count
         self._schedules = schedules
         self._now = now
 
@@ -42,7 +45,8 @@ class Scheduler:
             return next_ms(cron, timezone, max(due_ms, int(self._now() * 1000))) if cron else None
 
         try:
-            await self._schedules.carry_out(due, new_run_id(), after)
+            appended = await self._schedules.carry_out(due, new_run_id(), after)
+            self._count("appended" if appended else "refused")
         except Unavailable:
             raise
         except Exception:

@@ -20,11 +20,12 @@ GONE = 410  # the endpoint wants no more
 
 
 class WebhookType(StrEnum):
-    """What a message is about. All of them are entries of a log."""
+    """What a message is about: an entry of a log, or the end of one."""
 
     ENTRY_APPENDED = "entry.appended"
     RUN_ENDED = "run.ended"
     QUESTION_ASKED = "question.asked"
+    CONVERSATION_DELETED = "conversation.deleted"
 
 
 _TYPES: dict[str, WebhookType] = {
@@ -32,6 +33,7 @@ _TYPES: dict[str, WebhookType] = {
     EntryType.STOPPED: WebhookType.RUN_ENDED,
     EntryType.FAILED: WebhookType.RUN_ENDED,
     EntryType.INTERRUPT: WebhookType.QUESTION_ASKED,
+    "conversation_deleted": WebhookType.CONVERSATION_DELETED,  # in the form of an entry, which no log has
 }
 
 

@@ -20,7 +20,8 @@ from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.25  # so often the node looks at the lanes that it has
+LOOK_S = 0.25  # so often the node looks at the lanes that it has,
+IDLE_LOOK_S = 1.0  # and at those in which it has found nothing, after a while
 TAKE_OVER_S = 2.0  # and at those of other nodes, which may have died
 REQUEST_S = 10.0  # for an endpoint to answer; a lease lasts longer
 PATIENCE_MS = 3 * 24 * 3600 * 1000  # an endpoint that has failed for so long is told nothing more
@@ -51,6 +52,7 @@ class Webhooks:
         self._busy: dict[Lane, asyncio.Task[None]] = {}
         self._held: set[Lane] = set()  # by other nodes
         self._disabled: set[str] = set()
+        self._idle: dict[Lane, tuple[float, float]] = {}  # when to look again, and the pause before
 
     async def run(self) -> None:
         """Deliver, until cancelled."""
@@ -82,21 +84,29 @@ class Webhooks:
             for lane in self.lanes.all
             if lane not in self._busy
             and lane.name not in self._disabled
-            and (everything or lane not in self._held)
+            and (everything or (lane not in self._held and self._is_due(lane)))
         ]
         if not lanes:
             return
         asked_at = time.monotonic()
         taken, held = await self.lanes.take(lanes)
         self._held = (self._held - set(lanes)) | held
-        for lane, found in taken.items():
-            if found.entries:
+        for lane in lanes:
+            found = taken.get(lane)
+            if found is None or not found.entries:
+                pause = min(IDLE_LOOK_S, 2 * self._idle.get(lane, (0.0, LOOK_S / 2))[1])
+                self._idle[lane] = asked_at + pause, pause
+            else:
                 task = asyncio.create_task(self._deliver(http, lane, found, asked_at), name="webhook")
                 self._busy[lane] = task
                 task.add_done_callback(partial(self._on_done, lane))
 
+    def _is_due(self, lane: Lane) -> bool:
+        return lane not in self._idle or self._idle[lane][0] <= time.monotonic()
+
     def _on_done(self, lane: Lane, task: asyncio.Task[None]) -> None:
         self._busy.pop(lane, None)
+        self._idle.pop(lane, None)
 
     async def _deliver(self, http: aiohttp.ClientSession, lane: Lane, taken: Taken, asked_at: float) -> None:
         """Deliver what was read of a lane, one after another, as long as it is this node's."""

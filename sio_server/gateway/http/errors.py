@@ -47,15 +47,19 @@ _REFUSALS = {
 }
 
 
+def status_of(error: RoomgraphError) -> int:
+    """The status that fits the code of an error."""
+    return _STATUS.get(ErrorCode(error.code), 400)
+
+
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a RoomgraphError that a handler raises, and what the HTTP library refuses."""
     try:
         return await handler(request)
     except RoomgraphError as exc:
-        status = _STATUS.get(ErrorCode(exc.code), 400)
         later = {"Retry-After": str(-(-exc.retry_after_ms // 1000))} if isinstance(exc, RateLimited) else None
-        return web.json_response({"ok": False, "error": exc.to_wire()}, status=status, headers=later)
+        return web.json_response({"ok": False, "error": exc.to_wire()}, status=status_of(exc), headers=later)
     except web.HTTPException as exc:
         if exc.status < 400:
             raise

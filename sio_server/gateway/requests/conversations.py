@@ -106,6 +106,30 @@ class ConversationRequests:
                 await self._news.tell(user_id, request.conversation_id, "invited", invited.title, session.author)
         return {"conversation_id": request.conversation_id, "invited": invited.user_ids}
 
+    async def rename(self, session: Session, request: events.ConversationRename) -> dict[str, Any]:
+        changed = await self._members.rename(
+            *(session.author, request.conversation_id, request.title, identify(session, request)),
+            operator=session.is_operator,
+        )
+        return {"conversation_id": request.conversation_id, "title": request.title, "changed": changed}
+
+    async def delete(self, session: Session, request: events.ConversationDelete) -> dict[str, Any]:
+        deleted = await self._members.delete(
+            session.author, request.conversation_id, identify(session, request), operator=session.is_operator
+        )
+        for user_id in deleted.user_ids:
+            await self._news.tell(user_id, request.conversation_id, "left", "", session.author)
+        return {"conversation_id": request.conversation_id, "deleted": deleted.done}
+
+    async def remove_member(self, session: Session, request: events.MembersRemove) -> dict[str, Any]:
+        left = await self._members.remove(
+            *(session.author, request.conversation_id, request.user_id, identify(session, request)),
+            operator=session.is_operator,
+        )
+        if left.is_news:
+            await self._news.tell(request.user_id, request.conversation_id, "left", "", session.author)
+        return {"conversation_id": request.conversation_id, "user_id": request.user_id, "left": left.done}
+
     async def members(self, session: Session, request: events.MembersList) -> dict[str, Any]:
         members = await self._members.members(request.conversation_id, session.user_id)
         return {"conversation_id": request.conversation_id, "members": members}

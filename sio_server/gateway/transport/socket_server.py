@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import socketio
 
+from sio_server.gateway.transport.admin_ui import NAMESPACE as ADMIN_NAMESPACE
+from sio_server.gateway.transport.admin_ui import AdminUi
 from sio_server.gateway.transport.admission import AdmissionQueue
 from sio_server.gateway.transport.client_connection import CLOSE_TIMEOUT_S, ClientConnection
 from sio_server.gateway.transport.close_codes import CloseCode
@@ -59,6 +61,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     watchdog: SessionWatch
     engine_class: type
+    admin_ui: AdminUi | None = None
     joins_writes = False  # whether frames of this transport may be joined as bytes
 
     def __init__(
@@ -192,6 +195,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         eio_sid = connection.eio_sid
         if namespace in (None, "/"):
             await self._begin_session(eio_sid, data)
+        elif namespace == ADMIN_NAMESPACE and self.admin_ui is not None:
+            if await self._begin_admin(self.admin_ui, eio_sid, data):
+                return
         else:
             error = Refused(ErrorCode.NOT_SUPPORTED, "there is no such namespace: connect to /")
             await self._refuse_connect(eio_sid, error, namespace)
@@ -202,6 +208,26 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         elif self.manager.sid_from_eio_sid(eio_sid, "/") is None:
             # Refused: the connection serves nothing any more.
             await self._close(eio_sid, reason="the handshake was refused")
+
+    async def _begin_admin(self, admin: AdminUi, eio_sid: str, auth: Any) -> bool:
+        try:
+            admin.check(auth)
+        except Refused as exc:
+            await self._refuse_connect(eio_sid, exc, ADMIN_NAMESPACE)
+            return False
+        told = {"sid": self.eio.generate_id()}
+        packet = self.packet_class(socketio.packet.CONNECT, data=told, namespace=ADMIN_NAMESPACE)
+        await self._send_packet(eio_sid, packet)
+        await admin.begin(eio_sid, self.tell_admin)
+        return True
+
+    async def tell_admin(self, eio_sid: str, event: str, payload: Any) -> bool:
+        """Send an event to a connection of the Admin UI; returns whether it is still there."""
+        if self._connection(eio_sid) is None:
+            return False
+        packet = self.packet_class(socketio.packet.EVENT, namespace=ADMIN_NAMESPACE, data=[event, payload])
+        await self._send_packet(eio_sid, packet)
+        return True
 
     async def _begin_session(self, eio_sid: str, data: Any) -> None:
         await super()._handle_connect(eio_sid, "/", data)

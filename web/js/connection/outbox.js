@@ -1,5 +1,5 @@
 // Messages on their way, until acked or refused. Those of a conversation are sent together; each names the one before it,
-// so the log has their order. Another tab takes over those of a closed one, with their request ids: each counts once.
+// so the log has their order. Another tab takes over those of a closed one, with their ids: each counts once.
 
 import { lazy } from "../lazy.js";
 import { changed, hooks, state, wait } from "../state.js";

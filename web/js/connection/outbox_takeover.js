@@ -19,7 +19,7 @@ export async function run(outbox) {
   }
 }
 
-// Make the user's `wanted` records this page's, in one step, and give up those that another page has claimed.
+// Make the user's `wanted` records this page's, in one step, and give up those that another page claimed.
 async function claim(outbox, wanted) {
   const { device: own, store } = outbox;
   await store.step((records, table) => {

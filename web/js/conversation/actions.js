@@ -38,7 +38,7 @@ export class Actions {
     lazy.typing.loaded?.setTyping(false);
   }
 
-  // Resolves with the id, which the server makes. The same settings again, after an error, create nothing more.
+  // Resolves with the id. The same settings again, after an error, create nothing more.
   async create(settings) {
     const same = JSON.stringify(settings);
     if (this.asked?.same !== same) this.asked = { same, request_id: random(4) };

@@ -34,7 +34,7 @@ export class Draft {
     this.flush();
   }
 
-  // Another session's draft, the server's at catch-up, or the echo of this one's, whose revision is known by its ack.
+  // Another session's draft, the server's at catch-up, or the echo of this one's, known by its ack.
   onRemote({ rev, text }) {
     if (rev <= this.#rev) return;
     // An emptied field gives way: its text may have been sent, offline, long before the other was written.

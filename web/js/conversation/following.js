@@ -152,6 +152,7 @@ export class Following {
     if (!c) return;
     if (event === "conversation:synced") this.#takeSettings(c, payload);
     if (n || event === "conversation:reset") {
+      c.over = !n;
       const { entries, sync } = c.stream.on(event, payload);
       if (entries.length) this.#handOn(c, entries);
       if (sync) this.#syncSoon(c);

@@ -50,6 +50,6 @@ export function remove(outbox, c) {
   outbox.remove((item) => item.conversation_id === c.id);
   changed();
   if (c !== state.open) return;
-  toast(t("gone", { title: c.title }));
+  toast(t(c.over ? "wasDeleted" : "gone", { title: c.title }));
   location.hash = "";
 }

@@ -85,7 +85,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
     if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
     const reason = t(`failed_${data.code}`) ?? data.reason;
-    const event = t(`entry_${type}`, { ...data, reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
+    const event = t(`entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;

@@ -9,7 +9,7 @@ import { facts, inWords, isObject, table } from "./values.js";
 
 const KINDS = new Set(["text", "choice", "approval", "schema", "review"]);
 
-// Show a card for each; one that was there stays while nothing about it changes, since somebody may be typing in it.
+// Show a card for each; one that has not changed stays: somebody may be typing in it.
 // `words`: show the questions' texts, which are not above them. `shortened`: the whole forms are not here yet.
 export function showQuestions(box, had, { c, interrupts, reason, words, shortened, connection }) {
   box.cards = new Map();

@@ -12,12 +12,19 @@ local known = redis.call('HMGET', state, endpoint .. ' position', endpoint .. ' 
 local now_ms = milliseconds()
 if not known[1] or redis.call('EXISTS', stream) == 0 then return {'unopened'} end
 if known[2] and known[2] ~= node_id and tonumber(known[3]) > now_ms then return {'held'} end
-redis.call('HSET', state, endpoint .. ' owner', node_id, endpoint .. ' until', string.format('%.0f', now_ms + lease_ms))
-redis.call('PEXPIRE', stream, kept_ms)
-redis.call('PEXPIRE', state, kept_ms)
-if known[5] and tonumber(known[5]) > now_ms then return {'later', 'ms', tonumber(known[5]) - now_ms} end
+local later_ms = math.max(0, tonumber(known[5] or '0') - now_ms)
+local items = later_ms == 0 and redis.call('XRANGE', stream, '(' .. known[1], '+', 'COUNT', count) or {}
+-- An idle lane is looked at all the time, and each write goes to the replicas and the append-only file: the lease is renewed
+-- when there is something to deliver, and when half of it is over.
+local left_ms = known[2] == node_id and tonumber(known[3]) - now_ms or 0
+if #items > 0 or lease_ms == '0' or left_ms < lease_ms / 2 then
+  redis.call('HSET', state, endpoint .. ' owner', node_id, endpoint .. ' until', string.format('%.0f', now_ms + lease_ms))
+  redis.call('PEXPIRE', stream, kept_ms)
+  redis.call('PEXPIRE', state, kept_ms)
+end
+if later_ms > 0 then return {'later', 'ms', later_ms} end
 local entries = {}
-for _, item in ipairs(redis.call('XRANGE', stream, '(' .. known[1], '+', 'COUNT', count)) do
+for _, item in ipairs(items) do
   entries[#entries + 1] = item[1]
   for i = 2, 6, 2 do entries[#entries + 1] = item[2][i] end
 end

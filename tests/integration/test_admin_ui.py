@@ -1,0 +1,75 @@
+"""The Admin UI: operators with its account see how many sessions each node has, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import socketio
+
+from sio_clients import ChatClient, guest_token
+from tests.conftest import ClusterFactory
+from tests.waiting import Changes
+
+ACCOUNT = {"username": "ops", "password": "a-password-nobody-guesses"}
+
+
+class Admin:
+    """A client of the namespace, which keeps all that it is told."""
+
+    def __init__(self) -> None:
+        self.sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
+        self.told: list[tuple[str, Any]] = []
+        self.changes = Changes(lambda: self.told[-5:])
+        self.sio.on("*", self._on_event, namespace="/admin")
+
+    def _on_event(self, event: str, *data: Any) -> None:
+        self.told.append((event, data[0]))
+        self.changes.changed()
+
+    async def connect(self, url: str, auth: Any) -> None:
+        await self.sio.connect(url, auth=auth, namespaces=["/admin"], transports=["websocket"], wait_timeout=10)
+
+    def nodes(self) -> dict[str, int]:
+        """The sessions of each node, as told last."""
+        return {said["serverId"]: said["clientsCount"] for event, said in self.told if event == "server_stats"}
+
+
+@pytest.mark.parametrize("transport", ["direct", "stock"])
+async def test_it_shows_every_node_with_its_sessions_and_nothing_that_people_write(
+    start_cluster: ClusterFactory, transport: str
+) -> None:
+    account = f"{ACCOUNT['username']}:{ACCOUNT['password']}"
+    cluster = await start_cluster(2, ADMIN_UI=account, TRANSPORT=transport)
+    _, token = await guest_token(cluster.urls[1], "Ann")
+    ann = ChatClient([cluster.urls[1]], token)
+    await ann.connect()
+    admin = Admin()
+    try:
+        for wrong in (None, {**ACCOUNT, "password": "another"}, {"username": "ops"}, "ops"):
+            refused = Admin()
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                await refused.connect(cluster.urls[0], wrong)
+            assert refused.told == []
+        await admin.connect(cluster.urls[0], ACCOUNT)
+        conversation = await ann.create(agent="off")
+        await conversation.send("a secret")
+        here, there = (str(port) for port in cluster.ports)
+        await admin.changes.until(lambda: admin.nodes() == {here: 0, there: 1}, "the sessions of both nodes", 20)
+        # It may ask, and nothing is done.
+        for event in ("emit", "join", "_disconnect", "message:send"):
+            await admin.sio.emit(event, ("/", None, "x"), namespace="/admin")
+        seen = len(admin.told)
+        await admin.changes.until(lambda: len(admin.told) > seen + 2, "more figures", 20)
+        await conversation.send("another secret")
+        assert {event for event, _ in admin.told} == {"config", "server_stats"}
+        assert "secret" not in repr(admin.told)
+    finally:
+        await asyncio.gather(admin.sio.disconnect(), ann.close())
+
+
+async def test_without_an_account_there_is_no_such_namespace(start_cluster: ClusterFactory) -> None:
+    cluster = await start_cluster(1)
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        await Admin().connect(cluster.urls[0], {"username": "", "password": ""})
