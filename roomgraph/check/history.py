@@ -154,12 +154,13 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """What one device showed of one run while it was on, in order."""
+    """What one device showed of one run while it was on, in order, as long as the log had this epoch."""
 
     device: str
     conversation_id: str
     run_id: str
     states: tuple[Shown, ...]
+    epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from itertools import pairwise
 
-from roomgraph.check.history import Acked, DeviceView, History, Seen, Send
+from roomgraph.check.history import Acked, DeviceView, History, RunView, Seen, Send
 
 
 class Index:
@@ -22,16 +22,16 @@ class Index:
                 if entry.request_id is not None:
                     self.seq_of.setdefault((where, entry.request_id), entry.seq)
         self.kept = {one.conversation_id: one.entries for one in history.retentions}
+        self.last_part: dict[tuple[str, str], int] = {}
+        for view in history.views:
+            whose = (view.device, view.conversation_id)
+            self.last_part[whose] = max(view.part, self.last_part.get(whose, 0))
         self._read_trimmed()
         self.seqs = defaultdict[str, list[int]](list, {at: sorted(log) for at, log in self.log_at.items()})
         self._damaged_above: dict[tuple[str, str], int] = {}
         for damage in history.damages:
             place = (damage.conversation_id, damage.epoch)
             self._damaged_above[place] = min(damage.after, self._damaged_above.get(place, damage.after))
-        self.last_part: dict[tuple[str, str], int] = {}
-        for view in history.views:
-            whose = (view.device, view.conversation_id)
-            self.last_part[whose] = max(view.part, self.last_part.get(whose, 0))
         self._past = self._read_past()
         self._next = self._read_changes()
         self._later: dict[tuple[str, str], set[str]] = {}
@@ -86,6 +86,10 @@ class Index:
         after = self._damaged_above.get((send.conversation_id, ack.epoch))
         return after is not None and ack.seq > after and bool(self.later(send.conversation_id, ack.epoch))
 
+    def is_past(self, view: RunView) -> bool:
+        """It is of an epoch after which the log had another one."""
+        return bool(view.epoch and self.later(view.conversation_id, view.epoch))
+
     def counts(self, view: DeviceView) -> bool:
         """It is the last part of a view, which has to be what the log says in the end."""
         return view.part == self.last_part[view.device, view.conversation_id]
@@ -97,7 +101,10 @@ class Index:
         something at that place must have been handed the same.
         """
         in_log = self.log_at[view.conversation_id].get(entry.seq)
-        if self.counts(view) or (in_log is not None and in_log.epoch == entry.epoch):
+        if in_log is not None and in_log.epoch == entry.epoch:
+            return in_log
+        # One that has left, or was away in the end, was not told that the log has started over since.
+        if self.counts(view) and (view.complete or not self.later(view.conversation_id, entry.epoch)):
             return in_log
         return self._past[view.conversation_id, entry.epoch][entry.seq]
 
@@ -113,8 +120,11 @@ class Index:
         return [seq for seq in range(before + 1, after) if seq in past]
 
     def _read_trimmed(self) -> None:
-        """Complete logs of which only the newest entries are kept: with what devices were handed before."""
-        for view in self.views:
+        """Complete logs of which only the newest entries are kept: with what devices were handed before.
+
+        Entries of a log that started over are entries of the epoch that it has in the end.
+        """
+        for view in sorted(self.views, key=lambda view: (not self.counts(view), not view.complete)):
             where = view.conversation_id
             if where not in self.kept:
                 continue

@@ -72,6 +72,8 @@ def _lines(history: History) -> Iterator[Line]:
         yield from ({"kind": kind, **_plain(item)} for item in items)
     for shown in history.run_views:
         about = {"device": shown.device, "conversation_id": shown.conversation_id, "run_id": shown.run_id}
+        if shown.epoch:
+            about["epoch"] = shown.epoch
         for start in range(0, max(1, len(shown.states)), _AT_ONCE):
             states = [list(state) for state in shown.states[start : start + _AT_ONCE]]
             yield {"kind": "run_view", **about, "states": states}

@@ -119,7 +119,7 @@ class HistoryReader:
         self._sessions: list[Session] = []
         self._sign_outs: list[SignOut] = []
         self._retentions: list[Retention] = []
-        self._shown: dict[tuple[str, str, str], list[Shown]] = {}
+        self._shown: dict[tuple[str, str, str, str], list[Shown]] = {}
         self._kept: dict[Seen, Seen] = {}  # equal entries of many devices are kept once
 
     def add(self, line: bytes) -> None:
@@ -142,7 +142,10 @@ class HistoryReader:
             logs={where: tuple(entries) for where, entries in self._entries.items()},
             runs=tuple(self._runs),
             executions=tuple(self._executions),
-            run_views=tuple(RunView(*whose, tuple(states)) for whose, states in self._shown.items()),
+            run_views=tuple(
+                RunView(device, where, run_id, tuple(states), epoch)
+                for (device, where, run_id, epoch), states in self._shown.items()
+            ),
             damages=tuple(self._damages),
             absences=tuple(self._absences),
             invitations=tuple(self._invitations),
@@ -246,7 +249,8 @@ class HistoryReader:
                 raise _Wrong(f"states: {_short(state)} does not have {len(Shown._fields)} fields")
             states.append(_made(Shown, dict(zip(Shown._fields, state, strict=True))))
         view = _made(RunView, line, states=())
-        self._shown.setdefault((view.device, view.conversation_id, view.run_id), []).extend(states)
+        whose = (view.device, view.conversation_id, view.run_id, view.epoch)
+        self._shown.setdefault(whose, []).extend(states)
 
     def _end(self, line: Line) -> None:
         if line.get("lines") != self._count - 1:

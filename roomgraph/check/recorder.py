@@ -122,7 +122,7 @@ class Recorder:
         self._logs: dict[str, array[int]] = {}
         self._runs: dict[tuple[str, str], Run] = {}
         self._executions: list[Execution] = []
-        self._shown: dict[tuple[str, str, str], array[int]] = {}
+        self._shown: dict[tuple[str, str, str, str], array[int]] = {}
         self._damages: list[Damage] = []
         self._absences: dict[tuple[str, str], list[Absence]] = {}
         self._invitations: list[Invitation] = []
@@ -264,16 +264,17 @@ class Recorder:
         event: str,
         of: int,
         shows: tuple[int, str] | None,
+        epoch: str = "",
     ) -> None:
         """Note that a device has applied an event about the version `of` of a run, and what it shows now.
 
         `event`: `run:changed`, `run:written` and so on, `entry` for the final entry, `""` for the answer to a
-        sync. `shows`: a version and its text so far, or None when it shows none.
+        sync. `shows`: a version and its text so far, or None when it shows none. `epoch`: of the log.
         """
         version, text = shows or (None, "")
         digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:16]
         state = self._states.number(Shown(event, of, version, len(text), digest))
-        whose = (device, conversation_id, run_id)
+        whose = (device, conversation_id, run_id, epoch)
         if whose not in self._shown:
             self._shown[whose] = _numbers()
         self._shown[whose].append(state)
@@ -323,7 +324,10 @@ class Recorder:
             logs={where: self._seen.records(entries) for where, entries in self._logs.items()},
             runs=tuple(self._runs.values()),
             executions=tuple(self._executions),
-            run_views=tuple(RunView(*whose, self._states.records(s)) for whose, s in self._shown.items()),
+            run_views=tuple(
+                RunView(device, where, run_id, self._states.records(states), epoch)
+                for (device, where, run_id, epoch), states in self._shown.items()
+            ),
             damages=tuple(self._damages),
             absences=tuple(absence for absences in self._absences.values() for absence in absences),
             invitations=tuple(self._invitations),

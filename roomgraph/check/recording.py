@@ -83,7 +83,8 @@ class RecordedDevice:
         self.messages: dict[str, list[Message]] = {}  # of each conversation, in the order in which they came
         self.finals: dict[str, dict[str, list[Final]]] = {}  # conversation, run -> its ends, which should be one
         self.answered: dict[str, set[int]] = {}  # conversation -> the seqs of messages whose run has ended
-        self.arrived: dict[str, float] = {}  # request_id of a message -> when it came here
+        self.arrived: dict[str, float] = {}  # request_id of a message -> when it came here first
+        self.news: dict[str, list[tuple[int, float]]] = {}  # of each conversation: its seq, and when it came first
         self.resets: list[str] = []
         self.recorder = recorder
         self._conversations: dict[str, Conversation] = {}
@@ -183,6 +184,7 @@ class RecordedDevice:
         self._conversations[conversation.id] = conversation
         self.entries[conversation.id] = []
         self.messages[conversation.id] = []
+        self.news[conversation.id] = []
         self.finals[conversation.id] = {}
         self.answered[conversation.id] = set()
         card = conversation.card
@@ -241,8 +243,10 @@ class RecordedDevice:
             final = Final(entry.type, entry.seq, attempt, entry.data["input_seq"])
             self.finals[conversation_id].setdefault(run_id, []).append(final)
             self.answered[conversation_id].add(final.input_seq)
-        if "request_id" in entry.data:
-            self.arrived[entry.data["request_id"]] = now
+        request_id = entry.data.get("request_id")
+        if request_id is not None and request_id not in self.arrived:
+            self.arrived[request_id] = now
+            self.news[conversation_id].append((entry.seq, now))
         if entry.type == EntryType.MESSAGE:
             self.messages[conversation_id].append(Message(entry.seq, now, sys.intern(entry.author)))
         kept = self.entries[conversation_id]
@@ -273,7 +277,9 @@ class RecordedDevice:
     def _shows(self, conversation_id: str, run_id: str, event: str, of: int) -> None:
         run = self._conversations[conversation_id].runs.get(run_id)
         shows = (run.version, run.text) if run is not None else None
-        self.recorder.run_event(self.name, conversation_id, run_id, event, of, shows)
+        position = self._conversations[conversation_id].position
+        epoch = position.epoch if position else ""
+        self.recorder.run_event(self.name, conversation_id, run_id, event, of, shows, epoch)
         if shows is None:
             self._shown.pop((conversation_id, run_id), None)
         else:

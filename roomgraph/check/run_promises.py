@@ -21,8 +21,9 @@ def accepted_runs(index: Index) -> dict[tuple[str, str], int | None]:
         accepted[run.conversation_id, run.run_id] = None
     damaged = {damage.conversation_id for damage in index.history.damages}
     for view in index.history.run_views:
-        # A device that saw it begin knows of it too, unless it may have gone with the store.
-        if view.conversation_id not in damaged and any(state.event in _OF_A_VERSION for state in view.states):
+        # A device that saw it begin knows of it too, unless it may have gone with the store, or with an old epoch.
+        gone = view.conversation_id in damaged or index.is_past(view)
+        if not gone and any(state.event in _OF_A_VERSION for state in view.states):
             accepted[view.conversation_id, view.run_id] = None
     for where, log in index.logs.items():
         for entry in log:
@@ -75,6 +76,8 @@ def stale_end(index: Index) -> Iterator[Anomaly]:
     """The final entry of a run is by its latest attempt: a node that lost the run changes nothing."""
     latest: dict[tuple[str, str], int] = {}
     for view in index.history.run_views:
+        if index.is_past(view):
+            continue  # the attempt may be lost
         whose = (view.conversation_id, view.run_id)
         heard = [state.of for state in view.states if state.event in _OF_A_VERSION]
         latest[whose] = max([latest.get(whose, 0), *heard])
@@ -158,7 +161,10 @@ def _committed_at(one: Execution, starts: list[float]) -> float:
 
 
 def dead_text(index: Index) -> Iterator[Anomaly]:
-    """When a device has heard of a later version, it shows nothing more of an earlier one's text."""
+    """When a device has heard of a later version, it shows nothing more of an earlier one's text.
+
+    A log that starts over may have lost the later version: then nothing of before counts.
+    """
     for view in index.history.run_views:
         top = 0
         for state in view.states:
@@ -180,6 +186,8 @@ def text_left(index: Index) -> Iterator[Anomaly]:
     settled = {(view.device, view.conversation_id) for view in index.views if view.complete}
     ended = {(where, entry.run_id) for where, log in index.logs.items() for entry in log if entry.is_final}
     for view in index.history.run_views:
+        if index.is_past(view):
+            continue
         if (view.device, view.conversation_id) in settled and (view.conversation_id, view.run_id) in ended:
             last = view.states[-1] if view.states else None
             if last is not None and last.version is not None:
@@ -192,12 +200,12 @@ def text_left(index: Index) -> Iterator[Anomaly]:
 
 def text_differs(index: Index) -> Iterator[Anomaly]:
     """Devices that show equally much of a version show the same."""
-    first: dict[tuple[str, str, int, int], tuple[str, str]] = {}
+    first: dict[tuple[str, str, str, int, int], tuple[str, str]] = {}
     for view in index.history.run_views:
         for state in view.states:
             if state.version is None:
                 continue
-            place = (view.conversation_id, view.run_id, state.version, state.chars)
+            place = (view.conversation_id, view.epoch, view.run_id, state.version, state.chars)
             device, digest = first.setdefault(place, (view.device, state.digest))
             if digest != state.digest:
                 detail = (

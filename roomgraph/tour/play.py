@@ -51,6 +51,7 @@ SPARE_SCENES: dict[str, dict[str, Part]] = {
 }
 BREAKING = frozenset({"node-failure", "latency", "chaos", "redis-failover", "reshard"})
 BAD_NETWORKS = frozenset({"latency", "chaos"})
+BAD_REDIS_NETWORKS = frozenset({"latency"})  # which there are to a single Redis only
 REPLICATED = frozenset({"redis-failover"})  # on a Redis with replicas and sentinels
 SHARDED = frozenset({"reshard"})  # on a Redis Cluster
 _ALL = SCENES | SPARE_SCENES
@@ -60,7 +61,7 @@ def prepare_cluster(cluster: OwnCluster, scenes: Sequence[str]) -> None:
     """Say how nodes are to be started for these scenes; to be called before they are."""
     if "chaos" in scenes:
         prepare(cluster)
-    if not (REPLICATED | SHARDED).isdisjoint(scenes):
+    if cluster.replicated is not None or cluster.redis_cluster is not None:
         cluster.settings.setdefault("DURABLE_REPLICAS", "1")
 
 

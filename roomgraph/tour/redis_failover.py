@@ -69,7 +69,7 @@ async def play_redis_failover(stage: Stage) -> dict[str, Any]:
     longest = max(known) if len(known) == len(times) else None
     ok = report.ok and level and once == len(runs) and not unended and longest is not None and longest <= BACK_S
     stage.verdict(ok, "redis-failover.verdict", recovery=stage.seconds(longest), **report.counts())
-    return {
+    told = {
         "ok": ok,
         **report.counts(),
         "acked": report.acked,
@@ -81,7 +81,13 @@ async def play_redis_failover(stage: Stage) -> dict[str, Any]:
             {"fault": step.name, "from": step.before, "to": step.after, "back_s": took and round(took, 2)}
             for step, took in zip(steps, times, strict=True)
         ],
+        "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
+    if ok:
+        return told
+    history = stage.keep_history("roomgraph-redis-failover-")
+    stage.say("chaos.history", path=history)
+    return {**told, "history": history}
 
 
 async def ask_for_answers(stage: Stage, traffic: Traffic, title: str) -> list[str]:

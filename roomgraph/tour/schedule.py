@@ -40,6 +40,18 @@ class FaultKind(StrEnum):
     DEVICE_AWAY = "device_away"  # a device goes offline, and comes back on another node
 
 
+# Those that are done to the network between nodes and a single Redis.
+REDIS_NETWORKS = frozenset(
+    {
+        FaultKind.REDIS_RESET,
+        FaultKind.PARTITION,
+        FaultKind.COMMANDS_LOST,
+        FaultKind.REPLIES_LOST,
+        FaultKind.REPLY_CUT,
+    }
+)
+
+
 class ActionKind(StrEnum):
     """What people and programs do meanwhile, besides writing and asking."""
 

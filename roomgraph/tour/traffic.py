@@ -158,11 +158,8 @@ class Traffic:
         await asyncio.gather(*self._writers, return_exceptions=True)
 
     def arrivals(self, devices: Sequence[RecordedDevice] = ()) -> Arrivals:
-        """When which message has come to which device."""
-        return {
-            device.name: [(message.seq, message.at) for message in device.messages[self.conversation_id]]
-            for device in devices or self.devices
-        }
+        """When which message has come to which device, for the first time if it came again after a reset."""
+        return {device.name: device.news[self.conversation_id] for device in devices or self.devices}
 
     def latencies(
         self, devices: Sequence[RecordedDevice] = (), *, since: float = 0.0, until: float = inf

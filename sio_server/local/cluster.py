@@ -44,7 +44,7 @@ class LocalCluster:
     the processes goes to files in `data_dir/logs`.
 
     `proxied`: each node has a proxy between its clients and itself (`node_proxies`, by port), which is what `urls`
-    name, and one between itself and Redis (`redis_proxies`), so that its network can be made bad.
+    name, and one between itself and a single Redis (`redis_proxies`), so that its network can be made bad.
 
     `topology`: one Redis on `redis_port`, or with `sentinel` a primary, two replicas and three sentinels on that
     port and the five above it, or with `cluster` a Redis Cluster of three primaries with a replica each, on twelve
@@ -85,14 +85,17 @@ class LocalCluster:
         self.redis_proxies: dict[int, Proxy] = {}
         if proxied:
             at = urlsplit(self.redis_url)
-            if at.scheme != "redis":  # a certificate is for one name, and a socket has no port
+            # A certificate is for one name, and a socket has no port.
+            if at.scheme != "redis" and self.replicated is None:
                 raise ClusterError("not_proxied", url=hide_password(self.redis_url))
             for number in self.ports:
                 self.node_proxies[number] = Proxy([("127.0.0.1", number)])
-                self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
+                if self.replicated is None:
+                    self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
         self.settings = dict(settings or {})  # of the nodes that are started from now on
         self.node_settings: dict[int, dict[str, str]] = {}  # further ones of single nodes, by port
         self.node_command = [sys.executable, "-m", "roomgraph", "node"]
+        self._stopped_redis: str | None = None
         self._claims = Claims()
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -244,22 +247,37 @@ class LocalCluster:
     async def signal_redis(self, number: signal.Signals) -> None:
         """Send a signal to Redis, behind sentinels to the primary; it waits as `signal_node` does.
 
-        Of a Redis Cluster to the primary of the first slot.
+        Of a Redis Cluster to the primary of the first slot. SIGCONT goes to the server that was stopped, which may
+        be the primary no longer.
         """
-        if self.redis_cluster is not None:
-            await self.redis_cluster.signal((await self.redis_cluster.primary_of(0)).port, number)
-            return
-        name = f"{REDIS}-{await self.replicated.primary()}" if self.replicated else REDIS
+        name = REDIS
+        if self.replicated is not None or self.redis_cluster is not None:
+            primary = f"{REDIS}-{await self._primary()}"
+            name = self._stopped_redis or primary if number == signal.SIGCONT else primary
+            self._stopped_redis = name if number == signal.SIGSTOP else None
         await self._processes.signal(name, number)
 
+    async def _primary(self) -> int:
+        if self.redis_cluster is not None:
+            return (await self.redis_cluster.primary_of(0)).port
+        assert self.replicated is not None
+        return await self.replicated.primary()
+
     async def cut_bus(self) -> None:
-        """Have Redis close the connections on which nodes listen."""
+        """Have Redis close the connections on which nodes listen; behind sentinels, when there is a primary."""
         if self.redis_cluster is not None:
             for one in await self.redis_cluster.primaries():
                 await self.redis_cluster.ask(one.port, "CLIENT", "KILL", "TYPE", "pubsub")
             return
-        async with redis_at(self.redis_url) as client:
-            await client.client_kill_filter(_type="pubsub")
+        while True:
+            try:
+                async with redis_at(self.redis_url) as client:
+                    await client.client_kill_filter(_type="pubsub")
+                return
+            except (RedisError, OSError):
+                if self.replicated is None:
+                    raise
+                await asyncio.sleep(0.1)
 
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""

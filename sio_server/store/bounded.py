@@ -16,11 +16,12 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ExecAbortError, NoScriptError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from sio_server.store.durable import DurableScripts, RoutedDurable, is_promise, missing, pack_wait
+from sio_server.store.durable import DurableScripts, RoutedDurable, disputed, is_promise, missing, pack_wait
 from sio_server.store.failures import explain
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, REPEATS, LoadedScript, Pipelined
 from sio_server.store.redis_py import encode
 from sio_server.store.routed import RoutedPipelined
+from sio_server.store.topology import disputes
 from sio_server.store.wire import pack
 
 # Commands of ours that a replica refuses.
@@ -61,6 +62,7 @@ class BoundedRedis(Redis):
             self._durable = RoutedDurable(self.pipelined, replicas)
         elif replicas:
             self._durable = DurableScripts(url, replicas)
+        self._is_undisputed = disputes(url) if replicas else None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         name = args[0]
@@ -159,7 +161,7 @@ class BoundedRedis(Redis):
                 break
             for load in {script.load for script, _, _ in calls}:
                 await self.pipelined.call(load, key=key)
-        if durable and (lacking := missing(replies.pop(), self._replicas)) is not None:
+        if durable and (lacking := await self._lacking(replies.pop())) is not None:
             replies = [
                 lacking if script.durable and not isinstance(one, Exception) and is_promise(one) else one
                 for one, (script, _, _) in zip(replies, calls, strict=True)
@@ -168,6 +170,13 @@ class BoundedRedis(Redis):
             if isinstance(one, ResponseError):
                 self._note_error(one)
         return replies
+
+    async def _lacking(self, confirmed: Any) -> ResponseError | None:
+        """What is said against a promise of `run_together`."""
+        lacking = missing(confirmed, self._replicas)
+        if lacking is None and self._is_undisputed is not None and isinstance(self.pipelined, Pipelined):
+            return None if await self._is_undisputed(self.pipelined.server) else disputed()
+        return lacking
 
     async def _call_all(
         self, packed: Sequence[tuple[bytes, str]], script: LoadedScript | None = None

@@ -13,6 +13,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from sio_server.store.pipelined import REPEATS, LoadedScript, Pipelined
 from sio_server.store.routed import RoutedPipelined
 from sio_server.store.slots import Server
+from sio_server.store.topology import disputes
 from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
 
@@ -43,6 +44,11 @@ def missing(confirmed: Any, replicas: int) -> ResponseError | None:
     if confirmed >= replicas:
         return None
     return TooFewReplicas(f"NOREPLICAS {confirmed} of {replicas} replicas have confirmed it in time")
+
+
+def disputed() -> ResponseError:
+    """What is said against the promise when the server may have been replaced, and a replica may not know it."""
+    return TooFewReplicas("NOREPLICAS Sentinel may be replacing the primary, as far as can be asked")
 
 
 def is_promise(reply: Any) -> bool:
@@ -99,6 +105,7 @@ class DurableScripts:
         self._pipelined = Pipelined(url)
         self._replicas = replicas
         self._wait = pack_wait(replicas)
+        self._is_undisputed = disputes(url)
         self._waiting: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._is_lacking = False
@@ -139,6 +146,10 @@ class DurableScripts:
                     raise
                 continue
             lacking = missing(replies[-1], self._replicas)
+            # Asked when the replies are there: the server may have hung until it was replaced.
+            undisputed = self._is_undisputed
+            if lacking is None and undisputed is not None and not await undisputed(self._pipelined.server):
+                lacking = disputed()
             if not isinstance(replies[-2], ResponseError):  # a server that carries out nothing lacks no replicas
                 self._note(lacking)
             _tell(group, replies, lacking)

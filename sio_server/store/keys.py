@@ -138,7 +138,7 @@ def due(partition_number: int) -> str:
 
 
 def stats(partition_number: int) -> str:
-    """Hash: how many conversations, entries and runs the partition has seen."""
+    """Hash: how many conversations, entries and runs the partition has seen; `primary`: by which failover."""
     return f"{tag(partition_number)}:stats"
 
 

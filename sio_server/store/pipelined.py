@@ -135,6 +135,11 @@ class Pipelined:
             self._send(call, self._wire, now)
         return call.future
 
+    @property
+    def server(self) -> tuple[str, int] | None:
+        """Where the connection leads, if there is one."""
+        return self._wire.server if self._wire is not None else None
+
     async def aclose(self) -> None:
         """Close the connection; callers that still wait get a ConnectionError."""
         wire, calls = self._wire, [*self._sent, *self._waiting]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -21,13 +22,15 @@ log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S = 1.0
 CONNECT_TIMEOUT_S = 0.5
+TLS_KEPT_S = 300.0
+FRESH_S = 0.2  # for so long what Sentinel has said is taken for true
 
 # A connection is ready as soon as it is there: the newer protocol, and telling the library's name, would cost two
 # round trips more, and a Redis may be far away.
 AT_ONCE: dict[str, Any] = {"protocol": 2, "driver_info": None}
 
 # What connections and pipelines of redis-py have, and promise to nobody.
-CONNECTION_NAMES = ("_reader", "_writer", "_close", "_connect", "on_connect_check_health")
+CONNECTION_NAMES = ("_reader", "_writer", "_close", "_connect", "on_connect_check_health", "pack_commands")
 PIPELINE_NAMES = (
     *("command_stack", "is_transaction", "explicit_transaction", "watching", "connection", "scripts"),
     *("raise_first_error", "annotate_exception", "reset", "response_callbacks"),
@@ -44,6 +47,10 @@ class Locator(Protocol[P]):
     async def primary(self) -> P: ...
 
     def confirm(self, named: P, /) -> tuple[str, int] | None: ...
+
+    def to_note(self, named: P, /) -> list[tuple[str, ...]]: ...
+
+    def noted(self, named: P, /) -> None: ...
 
 
 class _OurConnection(AbstractConnection):
@@ -63,12 +70,13 @@ class _OurConnection(AbstractConnection):
 
     locator: Locator[Any] | None = None
     _named: Any = None
+    _named_at = 0.0
     host: str
     port: int
 
     async def _connect(self) -> None:
         if self.locator is not None:
-            self._named = await self.locator.primary()
+            self._named, self._named_at = await self.locator.primary(), time.monotonic()
             self.host, self.port = self._named.host, self._named.port
         await super()._connect()  # type: ignore[no-untyped-call,safe-super]
 
@@ -77,9 +85,22 @@ class _OurConnection(AbstractConnection):
         if self.locator is None:
             return
         await self._check_role()
+        if time.monotonic() - self._named_at > FRESH_S and await self.locator.primary() != self._named:
+            # A server that hung accepts connections, and says that it is the primary when it continues.
+            raise RedisConnectionError(f"{self.host}:{self.port} was replaced while it did not answer")
+        await self._note_promotion(self.locator)
         if (before := self.locator.confirm(self._named)) is not None:
             log.warning("the primary is %s:%d now, no longer %s:%d", self.host, self.port, *before)
             leave_server(*before)
+
+    async def _note_promotion(self, locator: Locator[Any]) -> None:
+        """Before anything else is written there: see `Sentinels.to_note`."""
+        commands = locator.to_note(self._named)
+        if commands:
+            await self.send_packed_command(self.pack_commands(commands), check_health=False)
+            for _ in commands:
+                await self.read_response()
+            locator.noted(self._named)
 
     async def _check_role(self) -> None:
         await self.send_command("ROLE", check_health=False)
@@ -92,6 +113,7 @@ class _OurConnection(AbstractConnection):
 
     async def connect(self) -> None:
         if not self.is_connected:
+            share_tls(self)
             await super().connect()  # type: ignore[no-untyped-call]
             _remember(self)
 
@@ -119,6 +141,29 @@ class _OurConnection(AbstractConnection):
 def our_kind(kind: type[AbstractConnection], locator: Locator[Any] | None = None) -> type[AbstractConnection]:
     """A class of connections (TCP, TLS, unix socket) with what ours do besides."""
     return type(f"Our{kind.__name__}", (_OurConnection, kind), {"locator": locator})
+
+
+_tls: dict[str, tuple[float, Any]] = {}  # contexts by their settings, and since when
+_tls_lock = threading.Lock()
+
+
+def share_tls(connection: AbstractConnection) -> None:
+    """Give a connection over TLS, which is not connected yet, the context of others with the same settings.
+
+    Making one reads the certificates of the system, which takes 40 ms, and the event loop does nothing else
+    meanwhile. After TLS_KEPT_S the files are read again, which may have been renewed.
+    """
+    own = getattr(connection, "ssl_context", None)
+    if own is None:
+        return
+    key = repr([getattr(own, name, None) for name in own.__slots__ if name != "context"])
+    now = time.monotonic()
+    with _tls_lock:
+        since, context = _tls.get(key, (now, own))
+        if now - since > TLS_KEPT_S:
+            since, context = now, own
+        _tls[key] = since, context
+    cast(Any, connection).ssl_context = context
 
 
 def parse_error(text: str) -> Exception:

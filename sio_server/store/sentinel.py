@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
@@ -15,23 +16,19 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from sio_server.store.redis_py import AT_ONCE, close_now, leave_server
+from sio_server.store.keys import stats
+from sio_server.store.partitions import PARTITIONS
+from sio_server.store.redis_py import AT_ONCE, close_now, leave_server, share_tls
+from sio_server.store.undisputed import Answer, Named, Undisputed, read_answer
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-ASK_S = 0.5  # for one sentinel: to connect, and to answer
-WATCH_S = 1.0  # between two questions of `watch`
+ASK_S = 1.0  # for one sentinel: to connect and to answer
+LATE_S = 0.25  # for the others, when a majority has answered and all are waited for
+WATCH_S = 1.0  # between two questions of `watch`, at the most
 
 _How = tuple[type[AbstractConnection], dict[str, Any]]
-
-
-class Named(NamedTuple):
-    """A sentinel's answer: the primary, and the count of failovers in which it became one."""
-
-    epoch: int
-    host: str
-    port: int
 
 
 class Sentinels:
@@ -49,6 +46,9 @@ class Sentinels:
         self._newest: Named | None = None  # the answer that was believed last
         self._complained: set[tuple[str, int]] = set()  # sentinels of which the log says what is wrong with them
         self._confirmed: tuple[str, int] | None = None  # the server that has said last that it is the primary
+        self._undisputed = Undisputed()
+        self._watch_s = WATCH_S
+        self._noted: Named | None = None  # the promotion that was noted there last
 
     async def watch(self) -> None:
         """Leave a primary that was replaced and does not know it, until cancelled.
@@ -56,13 +56,13 @@ class Sentinels:
         One that was cut off from the others, and not from this process, accepts writes until Sentinel reaches it.
         """
         while True:
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(self._watch_s)
             with contextlib.suppress(RedisConnectionError):
                 await self.check_primary()
 
     async def check_primary(self) -> None:
         """Ask all sentinels, and leave the primary of before if the newest answer names another."""
-        named = await self.primary(wait_for_all=True)
+        named = await self.primary(wait_for_all=True)  # which `is_undisputed` remembers
         with self._lock:
             confirmed = self._confirmed
             if confirmed is None or confirmed == (named.host, named.port):
@@ -71,31 +71,51 @@ class Sentinels:
         log.warning("Sentinel has replaced the primary %s:%d: its connections are closed", *confirmed)
         leave_server(*confirmed)
 
+    async def is_undisputed(self, server: tuple[str, int] | None) -> bool:
+        """Whether no failover can have replaced this server by now: see `undisputed.py`. Asks when it has to."""
+        with self._lock:
+            if self._undisputed.holds(server, time.monotonic()):
+                return True
+        with contextlib.suppress(RedisConnectionError):
+            await self.primary(wait_for_all=True)
+        with self._lock:
+            return self._undisputed.holds(server, time.monotonic())
+
     async def primary(self, *, wait_for_all: bool = False) -> Named:
         """The primary, asked now. Raises ConnectionError of redis-py when no sentinel can name one.
 
         The first answer that may be believed counts, or with `wait_for_all` the newest.
         """
-        answers: list[Named] = []
+        answers: list[Answer] = []
+        asked_at = time.monotonic()
         asking = [asyncio.create_task(self._ask(*how)) for how in self._sentinels]
         try:
-            for one in asyncio.as_completed(asking):
-                if (answer := await one) is not None:
-                    answers.append(answer)
-                    if not wait_for_all and (believed := self._believe(answers, answered=False)) is not None:
-                        return believed
+            waiting = set(asking)
+            while waiting:
+                # One that is away does not hold up what the others say.
+                many = 2 * len(answers) > len(asking)
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=LATE_S if many else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                answers += [answer for one in done if (answer := one.result()) is not None]
+                if not wait_for_all and (believed := self._believe(answers, answered=False)) is not None:
+                    return believed
+                if not done:
+                    break
         finally:
             await end_tasks(asking)
+        with self._lock:
+            self._undisputed.on_answers(answers, asked_at)
         if (believed := self._believe(answers, answered=True)) is not None:
             return believed
         said = f"{len(answers)} of {len(self._sentinels)} sentinels name a primary of {self.service}"
         raise RedisConnectionError(f"{said}, an older one than is known" if answers else said)
 
-    def _believe(self, answers: list[Named], *, answered: bool) -> Named | None:
+    def _believe(self, answers: list[Answer], *, answered: bool) -> Named | None:
         """The newest of these answers, if it may be believed; `answered`: no more will come."""
         if not answers:
             return None
-        newest, many = max(answers), 2 * len(answers) > len(self._sentinels)
+        newest, many = max(answer.named for answer in answers), 2 * len(answers) > len(self._sentinels)
         with self._lock:
             known = self._newest
             is_newest = known is not None and newest.epoch >= known.epoch
@@ -118,7 +138,23 @@ class Sentinels:
             before, self._confirmed = self._confirmed, here
         return before if before != here else None
 
-    async def _ask(self, kind: type[AbstractConnection], given: dict[str, Any]) -> Named | None:
+    def to_note(self, named: Named) -> list[tuple[str, ...]]:
+        """Commands that note in each partition by which failover this server is the primary; none if it is noted.
+
+        A step on a conversation that was changed last before that failover begins a new epoch (`_entry.lua`): what
+        the primary of before has shown may be lost, and nothing else must take its place. So they come first.
+        """
+        with self._lock:
+            if self._noted == named:
+                return []
+        return [("HSET", stats(number), "primary", str(named.epoch)) for number in range(PARTITIONS)]
+
+    def noted(self, named: Named) -> None:
+        """That was done."""
+        with self._lock:
+            self._noted = named
+
+    async def _ask(self, kind: type[AbstractConnection], given: dict[str, Any]) -> Answer | None:
         connection: Any = kind(
             **{**given, **AT_ONCE, "decode_responses": True},
             socket_timeout=ASK_S,
@@ -126,7 +162,8 @@ class Sentinels:
             retry=Retry(NoBackoff(), 0),
         )
         try:
-            async with asyncio.timeout(2 * ASK_S):
+            share_tls(connection)
+            async with asyncio.timeout(ASK_S):
                 await connection.connect()
                 # The address of a failover that is not over yet is in the first answer, its number in both.
                 for what in ("GET-MASTER-ADDR-BY-NAME", "MASTER"):
@@ -134,7 +171,7 @@ class Sentinels:
                 named = await connection.read_response()
                 described = await connection.read_response()
         except (ResponseError, AuthenticationError) as exc:  # a wrong password, or no right to ask
-            self._complain(connection, f"it refused: {exc}")
+            self._complain(connection, explain_refusal(str(exc)))
             return None
         except (RedisError, OSError, TimeoutError) as exc:
             log.info("a sentinel does not answer: %s", exc)
@@ -142,12 +179,13 @@ class Sentinels:
         finally:
             close_now(connection)
         if not named:
-            self._complain(connection, "it knows no such service")
+            self._complain(connection, explain_refusal("No such master with that name"))
             return None
         with self._lock:
             self._complained.discard((connection.host, connection.port))
         fields = dict(zip(described[::2], described[1::2], strict=True))
-        return Named(int(fields["config-epoch"]), str(named[0]), int(named[1]))
+        self._watch_s = min(WATCH_S, int(fields["down-after-milliseconds"]) / 3000)
+        return read_answer(named, fields, len(self._sentinels))
 
     def _complain(self, connection: Any, why: str) -> None:
         """Log what a person has to change, once until the sentinel answers."""
@@ -157,3 +195,26 @@ class Sentinels:
             self._complained.add(server)
         if not known:
             log.warning("the sentinel %s:%s does not name the primary of %s: %s", *server, self.service, why)
+
+
+# What a sentinel says, and what a person has to write instead.
+_REFUSALS = (
+    ("No such master", "it watches no such service; write the name that `sentinel monitor` has, .../NAME/0"),
+    ("unknown command", "it is a Redis and no sentinel; write the port of the sentinel, 26379 by default"),
+    ("uthentication required", "it asks for a password; write ?sentinel_password=..., which is not that of Redis"),
+    ("username-password", "it refuses sentinel_password or sentinel_username; write those of the sentinels"),
+    (
+        "without any password",
+        "it has no password; leave sentinel_password out. That of Redis comes before the @ of the URL",
+    ),
+    (
+        "permission",
+        "its user needs the rights to SENTINEL GET-MASTER-ADDR-BY-NAME and SENTINEL MASTER",
+    ),
+)
+
+
+def explain_refusal(said: str) -> str:
+    """What is wrong with REDIS_URL when a sentinel refuses to answer, and what it said."""
+    hint = next((hint for part, hint in _REFUSALS if part in said), "")
+    return f"{hint} ({said.strip()})" if hint else f"it refused: {said}"

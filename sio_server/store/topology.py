@@ -36,6 +36,12 @@ def primary_watch(url: str) -> Callable[[], Awaitable[None]] | None:
     return locator.watch if isinstance(locator, Sentinels) else None
 
 
+def disputes(url: str) -> Callable[[tuple[str, int] | None], Awaitable[bool]] | None:
+    """Says whether a server is the primary for certain, where that can be asked: see `Sentinels.is_undisputed`."""
+    locator = getattr(_kind_of(url)[0], "locator", None)
+    return locator.is_undisputed if isinstance(locator, Sentinels) else None
+
+
 @lru_cache(maxsize=64)  # all connections of a process to one primary must know of each other
 def _kind_of(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
     """A class of connections of ours, and what redis-py reads from the URL."""

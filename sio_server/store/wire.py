@@ -102,6 +102,12 @@ class Wire(asyncio.Protocol):
         self._out.append(commands)
 
     @property
+    def server(self) -> tuple[str, int] | None:
+        """The address of the server, unless it is a unix socket."""
+        host, port = getattr(self._connection, "host", None), getattr(self._connection, "port", None)
+        return (host, port) if isinstance(host, str) and isinstance(port, int) else None
+
+    @property
     def is_full(self) -> bool:
         """Whether Redis has left more than MAX_UNWRITTEN_BYTES unread: a caller that can refuse sends no more."""
         return self._transport.get_write_buffer_size() > MAX_UNWRITTEN_BYTES

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from roomgraph.check import Recorder, check
+from roomgraph.check import Recorder, Report, check
 from roomgraph.check.recording import RecordedDevice
 from sio_clients import ChatClient, RoomgraphError, guest_token
 from sio_clients.transport import Transport
@@ -45,14 +45,18 @@ class Load:
 
     async def judge(self, timeout: float = 10.0) -> None:
         """Everybody has what the log has, nothing was lost, doubled or reordered, and no send stayed unknown."""
+        report = await self.report(timeout)
+        assert report.anomalies == ()
+        assert self.unknown == 0, "the SDK repairs every send"
+        assert report.acked == report.sent > 0
+
+    async def report(self, timeout: float = 10.0) -> Report:
+        """What the checker says, when everybody has what the log has."""
         log = await self.devices[0].record_log(self.conversation_id)
         for device in self.devices:
             assert await device.reaches(self.conversation_id, log[-1].seq, timeout), f"{device.name} is behind"
             self.recorder.settle(device.name, self.conversation_id)
-        report = check(self.recorder.history())
-        assert report.anomalies == ()
-        assert self.unknown == 0, "the SDK repairs every send"
-        assert report.acked == report.sent > 0
+        return check(self.recorder.history())
 
     async def _write(self, device: RecordedDevice, pause_s: float) -> None:
         number = 0

@@ -21,17 +21,18 @@ NEAR, FAR = "10.213.77.1", "10.213.77.2"
 
 @asynccontextmanager
 async def replicated_redis(
-    folder: Path, replicas: int = 2, sentinels: int = 3, far: Place | None = None
+    folder: Path, replicas: int = 2, sentinels: int = 3, far: Place | None = None, near_replicas: int = 0
 ) -> AsyncIterator[ReplicatedRedis]:
     """A primary with replicas and sentinels; the nodes' ports below them are free.
 
-    `far`: where the replicas and all sentinels but the first run; the others have the address `NEAR` then.
+    `far`: where the replicas, but for `near_replicas`, and all sentinels but the first run; the others have the
+    address `NEAR` then.
     """
     first = free_ports(4 + 1 + replicas + sentinels) + 4
     ports = range(first, first + 1 + replicas + sentinels)
     assert all(is_free(port) for port in ports)
     processes = Processes(folder / "redis")
-    near = (ports[0], ports[1 + replicas])
+    near = (*ports[: 1 + near_replicas], ports[1 + replicas])
     places = {port: Place(NEAR) if port in near else far for port in ports} if far else {}
     redis = ReplicatedRedis(processes, folder / "redis", ports[: 1 + replicas], ports[1 + replicas :], places)
     try:

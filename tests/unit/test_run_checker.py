@@ -310,3 +310,80 @@ def test_a_run_of_a_message_that_is_lost_is_not_named_as_well() -> None:
     lost = replace(history, sends=sends)
     assert kinds(check(lost)) == {K.LOST_ACKED}
     assert kinds(check(replace(lost, run_views=views))) == {K.LOST_ACKED, K.RUN_NOT_ENDED}
+
+
+def started_over(*, told: bool) -> History:
+    """A device saw a third attempt and the beginning of r2; a failover took both, and attempt 2 ended r1.
+
+    `told`: the log has another epoch then.
+    """
+    recorder = Recorder()
+    recorder.begin_send(ROOM, "a0", "ann", "hi", 0.0)
+    recorder.end_send("a0", "ok", 0.5, (E, 2), "r1")
+    log = (entry(1, None), entry(2, "a0", "hi"), final(3, "r1", 2))
+    recorder.open_view("ann", ROOM, whole=True)
+    recorder.saw("ann", ROOM, *log[:2])
+    new = "e2" if told else E
+    for run_id, event, of, shows, epoch in (
+        ("r1", "run:changed", 2, (2, ""), E),
+        ("r1", "run:written", 2, (2, "two"), E),
+        ("r1", "run:changed", 3, (3, ""), E),
+        ("r1", "run:written", 3, (3, "four"), E),
+        ("r2", "run:changed", 1, (1, ""), E),
+        ("r1", "", 2, (2, "one"), new),
+    ):
+        recorder.run_event("ann", ROOM, run_id, event, of, shows, epoch)
+    if told:
+        recorder.reset("ann", ROOM, "new_epoch", new)
+        recorder.saw("ann", ROOM, *log)
+    else:
+        recorder.saw("ann", ROOM, log[2])
+    recorder.run_event("ann", ROOM, "r1", "entry", 2, None, new)
+    recorder.settle("ann", ROOM)
+    recorder.log(ROOM, *log)
+    return recorder.history()
+
+
+def test_attempts_and_runs_that_went_with_an_old_epoch_are_forgiven_when_devices_were_told() -> None:
+    assert check(started_over(told=True)).ok
+    broken = kinds(check(started_over(told=False)))
+    assert broken == {K.DEAD_TEXT, K.STALE_END, K.TEXT_DIFFERS, K.RUN_NOT_ENDED}
+
+
+def test_text_that_is_left_in_the_last_epoch_is_found() -> None:
+    history = started_over(told=True)
+    *others, last = history.run_views
+    left = replace(last, states=last.states[:-1])
+    assert kinds(check(replace(history, run_views=(*others, left)))) == {K.TEXT_LEFT}
+
+
+def of_epoch(epoch: str, *entries: Seen) -> tuple[Seen, ...]:
+    return tuple(replace(one, epoch=epoch, digest=f"{epoch} {one.digest}") for one in entries)
+
+
+def test_a_device_that_left_before_the_log_started_over_keeps_what_it_was_handed() -> None:
+    recorder = Recorder()
+    log = (entry(1, None), entry(2, None))
+    for device in ("ann", "bob"):
+        recorder.open_view(device, ROOM, whole=True)
+        recorder.saw(device, ROOM, *log)
+    recorder.reset("ann", ROOM, "new_epoch", "e2")
+    recorder.saw("ann", ROOM, *of_epoch("e2", *log))
+    recorder.settle("ann", ROOM)
+    recorder.log(ROOM, *of_epoch("e2", *log))
+    assert check(recorder.history()).ok
+    recorder.settle("bob", ROOM)
+    assert K.DIFFERS in kinds(check(recorder.history())), "one that is there in the end is told"
+
+
+def test_entries_that_are_not_kept_are_judged_in_the_epoch_of_the_end() -> None:
+    recorder = Recorder()
+    recorder.retain(ROOM, 1)
+    log = (entry(1, None), entry(2, None), entry(3, None))
+    recorder.open_view("ann", ROOM, whole=True)
+    recorder.saw("ann", ROOM, *log[:1])
+    recorder.reset("ann", ROOM, "new_epoch", "e2")
+    recorder.saw("ann", ROOM, *of_epoch("e2", *log))
+    recorder.settle("ann", ROOM)
+    recorder.log(ROOM, *of_epoch("e2", log[2]))
+    assert check(recorder.history()).ok

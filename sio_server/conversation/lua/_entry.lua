@@ -93,8 +93,24 @@ local function begin_epoch(epoch)
   publish_message(conversation_channel, 'R ' .. epoch .. '\n')
 end
 
+-- Has Sentinel replaced the primary since the conversation was changed last? A node says so in `stats` before it does
+-- anything else there. What the primary of before has shown may be lost, so the log gets a new epoch before anything
+-- takes the place of that.
+local promotion_noticed = false
+local function notice_promotion()
+  if promotion_noticed then return end
+  promotion_noticed = true
+  local primary = redis.call('HGET', stats, 'primary')
+  if not primary then return end
+  local known = redis.call('HMGET', meta, 'primary', 'epoch')
+  if known[1] == primary or not known[2] then return end
+  redis.call('HSET', meta, 'primary', primary)
+  begin_epoch(string.sub(redis.sha1hex(known[2] .. ' ' .. primary), 1, 12))
+end
+
 -- Publish the next event of the conversation's stream, other than an entry: its number and its members.
 local function publish_next(event, ...)
+  notice_promotion()
   local n = redis.call('HINCRBY', meta, 'n', 1)
   local head = string.format('N %.0f', n)
   publish(conversation_channel, head, event, object('conversation_id', conversation_id, 'n', n, ...))
@@ -172,6 +188,7 @@ end
 -- XADD comes first: should it fail, nothing has been changed yet.
 local function append_entry(entry_type, data, about)
   about = about or {}
+  notice_promotion()
   local known = about.known or redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq')
   local number, epoch, n = tonumber(known[1]) + 1, known[2], json(tonumber(known[5]) + 1)
   local seq, ts = json(number), now()

@@ -34,6 +34,8 @@ end
 -- (JSON; '' unless `with_marks`), interrupts (ids of the open ones), asked (the entry that asks them, or ''); or
 -- {'unknown_conversation'}.
 local function view_reply(with_marks)
+  -- What was said so far may be less than devices were shown. A store that cannot write answers all the same.
+  if redis.call('EXISTS', unfinished) == 1 then pcall(notice_promotion) end
   local known = redis.call('HMGET', meta, 'epoch', 'first', 'seq', 'ts', 'n',
     'title', 'access', 'agent', 'graph', 'multitask', 'approvals', 'invites', 'owner')
   if not known[1] then return {'unknown_conversation'} end

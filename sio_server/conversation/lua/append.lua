@@ -33,6 +33,7 @@ if after ~= '' and redis.call('HEXISTS', sent, user_id .. ' ' .. after) == 0
   return {'out_of_order'}
 end
 
+notice_promotion()
 -- What `append_entry` has to know comes first. It is read again there if this step has written an entry before.
 local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq', 'ts',
   'agent', 'graph', 'multitask', 'message_seq', 'message_user', 'turn_seq', 'turn_base')

@@ -17,6 +17,7 @@ return once(function(call_id)
     -- Of a conversation that was deleted the checkpoints are left.
     return {'idle', 'retired', redis.call('EXISTS', meta) == 0 and redis.call('SMEMBERS', retired) or {}}
   end
+  notice_promotion()
   local holder = redis.call('HGET', lease, 'token')
   local record = run_prefix .. run_id
   if not holder or holder ~= holding then

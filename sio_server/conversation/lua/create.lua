@@ -17,6 +17,8 @@ return request(function()
   end
   redis.call('HSET', meta, 'epoch', epoch, 'seq', 0, 'n', 0, 'first', 1, 'fence', 0, 'retention', retention, 'digest', digest,
     'owner', user_id)
+  local primary = redis.call('HGET', stats, 'primary')
+  if primary then redis.call('HSET', meta, 'primary', primary) end
   for name, value in pairs(cjson.decode(settings)) do redis.call('HSET', meta, name, value) end
   redis.call('HSET', members, user_id, 'owner')
   local until_ms = milliseconds() + invitations_kept_ms
