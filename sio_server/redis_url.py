@@ -139,6 +139,9 @@ def _options(query: str, known: tuple[str, ...]) -> dict[str, str]:
         if name in _OF_SENTINELS and name not in known:
             raise _WrongOption(f"{name} is for redis+sentinel:// only")
         if name not in known and not name.startswith("ssl_"):
+            # What follows a password may be a part of it.
+            if any("password" in one for one in list(options)[: list(options).index(name)]):
+                raise _WrongOption("an & in a password is written %26, or an option is wrong")
             raise _WrongOption(f"there is no option {name[:40]!r}")
     return options
 

@@ -291,6 +291,7 @@ META_FIELDS = {
     "said_seq": "of the last message or answer",
     "draft_rev": "the revision of the newest draft",
     "cut_in": "the start of Redis in which a device has last caused a new epoch",
+    "primary": "the promotion of Redis in which its epoch was last looked at",
     "message_seq": "of the last message",
     "message_user": "its author",
     "turn_seq": "of the message that began the last turn",
