@@ -416,8 +416,7 @@ def hide_password(url: str) -> str:
 
 def check_redis_url(url: str) -> None:
     """Raise ValueError, which says what is wrong, for a URL at which no Redis can be used."""
-    if parse_redis_url(url).kind == "cluster":
-        raise ValueError(f"Redis Cluster is not supported yet; name a single Redis, or Sentinel: {SENTINEL_FORM}")
+    parse_redis_url(url)
 
 
 def redis_url_or_default() -> str:

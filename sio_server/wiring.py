@@ -33,6 +33,7 @@ from sio_server.dialog.graphs.loading import ContextCheck, Graphs, load_graphs
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
 from sio_server.dialog.memory import RedisStore
+from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_meter import RunMeter
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
@@ -108,7 +109,7 @@ from sio_server.settings import Settings
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.clock import Clock
 from sio_server.store.connection import connect, connect_patient, redis_errors
-from sio_server.store.keys import conversation_channel
+from sio_server.store.keys import USER_ROOM, conversation_channel
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import Supervisor
 from sio_server.trace.contract import TraceKind
@@ -213,6 +214,8 @@ class Dialog:
             ),
         )
         self.host = DialogHost(self._build, core.metrics.task_failed)
+        if core.settings.run_concurrency:
+            core.bus.hear_bells(self.host.on_bell_told)
         # Known when the host has started:
         self.graphs: list[str] = []  # their names, the default one first
         self.titles: dict[str, str] = {}  # names in words, where they are not made from these
@@ -285,8 +288,9 @@ class Dialog:
             ),
             trace=core.trace,
         )
+        make_queue = RunQueue if redis.routed is None else RoutedRunQueue
         worker = DialogWorker(
-            queue=RunQueue(redis, settings.redis_url, core.node_id, lease_s=settings.lease),
+            queue=make_queue(redis, settings.redis_url, core.node_id, lease_s=settings.lease),
             run_records=runs,
             attempts=attempts,
             concurrency=settings.run_concurrency,
@@ -423,11 +427,18 @@ class Sockets:
         self.sign_outs = SignOuts(
             bus, sessions, presence.mirror, records.refused_tokens, self.fanout, self.server.end_session
         )
+
+        def redis_heard_at() -> float:
+            most_shards = bus.redis_heard_at
+            single = max(presence.heartbeats.heard_at, core.redis.answered_at)
+            return single if most_shards is None else most_shards
+
         self.readiness = Readiness(
             core.settings.name,
             sessions,
-            redis_heard_at=lambda: max(presence.heartbeats.heard_at, core.redis.answered_at),
+            redis_heard_at=redis_heard_at,
             bus_heard_at=lambda: bus.heard_at,
+            shards=bus.shards,
             another_is_well=presence.peers.one_is_well,
             deliver=bus.deliver,
             close=self.server.close,
@@ -444,11 +455,12 @@ class Sockets:
             on_sessions_ended=self.sign_outs.on_session_ended,
         )
 
-    def on_resubscribed(self) -> None:
-        """The bus is back: anything may have been missed."""
-        self.presence.heartbeats.beat_now()
-        self.resync.start()
-        if not self.readiness.stopping:
+    def on_resubscribed(self, rooms: set[str] | None) -> None:
+        """The bus is back: anything may have been missed. `rooms`: of these only; None: of all."""
+        if not rooms:
+            self.presence.heartbeats.beat_now()
+        self.resync.start(rooms)
+        if not self.readiness.stopping and (rooms is None or any(room.startswith(USER_ROOM) for room in rooms)):
             self.presence.mirror.request_reconcile()
 
     def _connection_limits(self) -> ConnectionLimits:
@@ -651,6 +663,8 @@ class Http:
         )
         metrics.watch("roomgraph_ready", "Whether clients may be sent here", lambda: readiness.report()["ready"])
         metrics.watch("roomgraph_cut_off", "Whether this node is cut off", lambda: readiness.cut_off)
+        if core.redis.routed is not None:
+            metrics.watch_shards(readiness.shards)
         for name in ("redis", "bus"):
             metrics.watch(
                 f"roomgraph_{name}_silent_seconds",

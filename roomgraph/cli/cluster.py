@@ -50,7 +50,10 @@ def up_command(
     langgraph_json: LanggraphJson = None,
     redis: Annotated[
         Topology,
-        typer.Option(help="The Redis to start: one, or a primary with two replicas and three sentinels."),
+        typer.Option(
+            help="The Redis to start: one; a primary with two replicas and three sentinels; or a Redis Cluster of "
+            "three primaries with a replica each."
+        ),
     ] = "single",
     keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep the data of earlier runs.")] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder for data and logs (default: .data/PORT).")] = None,

@@ -12,7 +12,7 @@ import typer
 from roomgraph.cli.console import MISTAKE, console, fail, say
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from sio_server.store.bounded import BoundedRedis
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ def revoke_command(
     if device and not re.fullmatch(ID_PATTERN, device):
         fail(f"--device {device}: cannot be the id of a device", MISTAKE)
 
-    async def revoke(redis: Redis) -> int:
+    async def revoke(redis: BoundedRedis) -> int:
         return await RefusedTokens(redis, Scripts(redis)).revoke(user_id, device or ALL_DEVICES)
 
     ended = on_redis(revoke)
@@ -103,7 +103,7 @@ def revoke_command(
     say(f"{of}: tokens issued until now are refused; sessions ended: {ended}")
 
 
-def on_redis(work: Callable[[Redis], Awaitable[T]]) -> T:
+def on_redis(work: Callable[[BoundedRedis], Awaitable[T]]) -> T:
     """What `work` returns, given the Redis of REDIS_URL; a Redis that does not answer becomes a message."""
     from sio_server.protocol.errors import RoomgraphError
     from sio_server.settings import SettingsError, durable_replicas_or_default, hide_password, redis_url_or_default

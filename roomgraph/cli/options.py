@@ -13,7 +13,7 @@ from sio_server.language import LANGUAGES, detect_language
 
 DEFAULT_URLS = [f"http://127.0.0.1:{port}" for port in (9000, 9001, 9002)]
 
-Topology = Literal["single", "sentinel"]
+Topology = Literal["single", "sentinel", "cluster"]
 
 Clients = Annotated[int, typer.Option(min=3, max=50, help="How many clients play the tour.")]
 Lang = Annotated[str | None, typer.Option(help="Language of the output, en or zh (default: from the locale).")]
@@ -22,7 +22,8 @@ Scene = Annotated[
     typer.Option(
         "--scene",
         help="Play this scene only; may be given again. One of: consistency, recovery, devices, approval, status; "
-        "or a spare one, which is played only when named: load, node-failure, latency, chaos, redis-failover.",
+        "or a spare one, which is played only when named: load, node-failure, latency, chaos, redis-failover, "
+        "reshard.",
     ),
 ]
 Duration = Annotated[float, typer.Option(min=5, max=86_400, help="How long the chaos lasts, in seconds.")]
@@ -85,21 +86,25 @@ def scenes_or_fail(names: list[str] | None, json_file: Path | None) -> list[str]
 
 def needs_proxies_or_fail(scenes: list[str], nodes: int) -> bool:
     """Whether scenes need proxied networks; fails when they need another cluster than the one asked for."""
-    from roomgraph.tour.play import BAD_NETWORKS, BREAKING, REPLICATED
+    from roomgraph.tour.play import BAD_NETWORKS, BREAKING, REPLICATED, SHARDED
 
     for name in scenes:
         if name in BREAKING and nodes < 2:
             fail(f"--scene {name}: it breaks nodes, so it needs two at least: --nodes 3", MISTAKE)
-        if name in BAD_NETWORKS | REPLICATED and "REDIS_URL" in os.environ:
+        if name in BAD_NETWORKS | REPLICATED | SHARDED and "REDIS_URL" in os.environ:
             fail(f"--scene {name}: it breaks Redis too, so it needs one of its own: unset REDIS_URL", MISTAKE)
     return not BAD_NETWORKS.isdisjoint(scenes)
 
 
 def topology_for(scenes: list[str], asked: Topology = "single") -> Topology:
     """With which Redis a cluster is started for these scenes; fails when they need different ones."""
-    from roomgraph.tour.play import BAD_REDIS_NETWORKS, REPLICATED
+    from roomgraph.tour.play import BAD_NETWORKS, BAD_REDIS_NETWORKS, REPLICATED, SHARDED
 
+    if (behind := REPLICATED.intersection(scenes)) and (sharded := SHARDED.intersection(scenes)):
+        fail(f"--scene {min(behind)}, --scene {min(sharded)}: play them one after the other", MISTAKE)
     topology: Topology = asked if REPLICATED.isdisjoint(scenes) else "sentinel"
-    if topology == "sentinel" and (single := BAD_REDIS_NETWORKS.intersection(scenes)):
+    topology = topology if SHARDED.isdisjoint(scenes) else "cluster"
+    single = (BAD_REDIS_NETWORKS if topology == "sentinel" else BAD_NETWORKS).intersection(scenes)
+    if topology != "single" and single:
         fail(f"--scene {min(single)}: it breaks the network to a single Redis; play it without --redis", MISTAKE)
     return topology

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sio_server.local.processes import UnexpectedEnd
+from sio_server.local.redis_cluster import RedisCluster
 from sio_server.local.replicated import ReplicatedRedis
 
 
@@ -43,7 +44,8 @@ class OwnCluster(Protocol):
     node_settings: dict[int, dict[str, str]]
     node_command: list[str]
 
-    replicated: ReplicatedRedis | None  # behind sentinels; None: a single Redis
+    replicated: ReplicatedRedis | None  # behind sentinels; None: no such Redis
+    redis_cluster: RedisCluster | None
 
     @property
     def unexpected_ends(self) -> Sequence[UnexpectedEnd]: ...

@@ -24,6 +24,7 @@ from roomgraph.tour.node_failure import play_node_failure
 from roomgraph.tour.own import OwnCluster
 from roomgraph.tour.recovery import play_recovery
 from roomgraph.tour.redis_failover import play_redis_failover
+from roomgraph.tour.reshard import play_reshard
 from roomgraph.tour.stage import Stage
 from roomgraph.tour.status import play_status
 from sio_clients.errors import RoomgraphError
@@ -46,11 +47,13 @@ SPARE_SCENES: dict[str, dict[str, Part]] = {
     "latency": {"latency": play_latency},
     "chaos": {"chaos": play_chaos},
     "redis-failover": {"redis-failover": play_redis_failover},
+    "reshard": {"reshard": play_reshard},
 }
-BREAKING = frozenset({"node-failure", "latency", "chaos", "redis-failover"})
+BREAKING = frozenset({"node-failure", "latency", "chaos", "redis-failover", "reshard"})
 BAD_NETWORKS = frozenset({"latency", "chaos"})
 BAD_REDIS_NETWORKS = frozenset({"latency"})  # which there are to a single Redis only
 REPLICATED = frozenset({"redis-failover"})  # on a Redis with replicas and sentinels
+SHARDED = frozenset({"reshard"})  # on a Redis Cluster
 _ALL = SCENES | SPARE_SCENES
 
 
@@ -58,7 +61,7 @@ def prepare_cluster(cluster: OwnCluster, scenes: Sequence[str]) -> None:
     """Say how nodes are to be started for these scenes; to be called before they are."""
     if "chaos" in scenes:
         prepare(cluster)
-    if cluster.replicated is not None:
+    if cluster.replicated is not None or cluster.redis_cluster is not None:
         cluster.settings.setdefault("DURABLE_REPLICAS", "1")
 
 

@@ -45,7 +45,7 @@ async def play_redis_failover(stage: Stage) -> dict[str, Any]:
     try:
         await traffic.start(texts("redis-failover"))
         for name, fault in (("killed", _kill), ("paused", _pause)):
-            runs += await _ask(stage, traffic)
+            runs += await ask_for_answers(stage, traffic, "redis-failover")
             with stage.console.status(texts("redis-failover.waiting")):
                 step = await _fail_over(redis, name, fault)
                 unended += await traffic.runs_end()
@@ -58,7 +58,7 @@ async def play_redis_failover(stage: Stage) -> dict[str, Any]:
     report = stage.judge()
 
     arrivals = traffic.arrivals()
-    times = [_back_after(level_at(arrivals, step.began + IN_FLIGHT_S), step.began) for step in steps]
+    times = [back_after(level_at(arrivals, step.began + IN_FLIGHT_S), step.began) for step in steps]
     for step, took in zip(steps, times, strict=True):
         stage.say("redis-failover.back", primary=step.before, seconds=stage.seconds(took))
     ends = traffic.runs()
@@ -90,9 +90,9 @@ async def play_redis_failover(stage: Stage) -> dict[str, Any]:
     return {**told, "history": history}
 
 
-async def _ask(stage: Stage, traffic: Traffic) -> list[str]:
-    """Ask for answers, and wait until everyone sees that they are being given; returns the ids of the runs."""
-    asked = [await traffic.open(stage.texts("redis-failover"), "echo") for _ in range(RUNS)]
+async def ask_for_answers(stage: Stage, traffic: Traffic, title: str) -> list[str]:
+    """Ask for RUNS answers, and wait until everyone sees that they are given; returns the ids of the runs."""
+    asked = [await traffic.open(stage.texts(title), "echo") for _ in range(RUNS)]
     watch = RunWatch(stage.devices, *asked)
     text = " ".join(stage.people[0].line(number) for number in range(LINES_ASKED))
     by = [stage.devices[number % len(stage.devices)] for number in range(RUNS)]
@@ -132,7 +132,7 @@ async def _pause(redis: ReplicatedRedis, port: int) -> End:
     return lambda: redis.signal(port, signal.SIGCONT)
 
 
-def _back_after(level: dict[str, float | None], began: float) -> float | None:
+def back_after(level: dict[str, float | None], began: float) -> float | None:
     """How long after the fault the last device had something newer; None: one never had."""
     times = [at for at in level.values() if at is not None]
     return max(times, default=began) - began if len(times) == len(level) else None

@@ -373,7 +373,7 @@ class ConversationLog:
             seq=position.seq,
             ts=None,
             new_epoch=new_epoch(),
-            redis_id=await self._scripts.server_id(),
+            redis_id=await self._scripts.server_id(conversation_id),
         )
 
 

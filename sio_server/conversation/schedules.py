@@ -102,13 +102,15 @@ class Schedules:
         if not numbers:
             return []
         about: dict[str, Argument] = {"count": AT_ONCE}
-        replies = await self._scripts.many("list_due", [([due(number)], about) for number in numbers])
+        replies = await self._scripts.some("list_due", [([due(number)], about) for number in numbers])
         for number, reply in zip(numbers, replies, strict=True):
+            if reply is None:  # its shard is away
+                continue
             in_s = int(reply["in_ms"]) / 1000 if reply["in_ms"] else LOOK_AGAIN_S
             # What is due now may be due again, or may be held by a node that dies.
             self._look_at[number] = now if reply["due"] else now + min(in_s, LOOK_AGAIN_S)
         found = []
-        for member in (str(member) for reply in replies for member in reply["due"]):
+        for member in (str(member) for reply in replies if reply is not None for member in reply["due"]):
             conversation_id, _, schedule_id = member.partition(" ")
             claimed = await self._scripts.conversation(
                 "claim_schedule", conversation_id, schedule_id=schedule_id, hold_ms=HOLD_MS

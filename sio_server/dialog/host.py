@@ -120,6 +120,12 @@ class DialogHost:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._worker.on_run_ended, run_id, status)
 
+    def on_bell_told(self, partition_number: int) -> None:
+        """The bus tells of a new bell on the run queue of a partition."""
+        if self._loop is not None and self._worker is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._worker.on_bell_told, partition_number)
+
     def _main(
         self, new_loop: Callable[[], asyncio.AbstractEventLoop], ready: Future[None], done: Future[None]
     ) -> None:

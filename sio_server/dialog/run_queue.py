@@ -95,6 +95,9 @@ class RunQueue:
         """Ring a new bell, for whichever node is the first to read it."""
         await self._redis.xadd(stream, {"conversation_id": conversation_id})
 
+    def on_told(self, partition_number: int) -> None:
+        """The bus tells of a new bell; a single Redis is waited for instead."""
+
     async def remove_own_consumer(self) -> None:
         """Leave no trace in Redis, unless something is pending for this node, which others claim."""
         await self._remove_consumers(self._node_id, 0)
@@ -107,7 +110,7 @@ class RunQueue:
         await self._remove_consumers("", idle_ms)
 
     async def _remove_consumers(self, name: str, idle_ms: int) -> None:
-        script = self._redis.register_script(_source("remove_consumers"))
+        script = self._redis.register_script(source_of("remove_consumers"))
         pipe = self._redis.pipeline(transaction=False)
         for stream in self._streams:
             await script(keys=[stream], args=[WORKERS, name, idle_ms], client=pipe)
@@ -181,5 +184,6 @@ class RunQueue:
 
 
 @cache
-def _source(name: str) -> str:
+def source_of(name: str) -> str:
+    """The Lua of a script of the run queue."""
     return (resources.files("sio_server.dialog") / "lua" / f"{name}.lua").read_text(encoding="utf-8")

@@ -100,6 +100,10 @@ class DialogWorker:
         """A run has ended, on whichever node: if it is executed here, that stops at once."""
         self._attempts.on_run_ended(run_id, status)
 
+    def on_bell_told(self, partition_number: int) -> None:
+        """The bus tells of a new bell on the run queue of a partition."""
+        self._queue.on_told(partition_number)
+
     def on_bell(self, bell: Bell) -> None:
         """A conversation has something to do."""
         served = self._served.get(bell.conversation_id)

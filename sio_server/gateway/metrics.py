@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,7 +20,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -120,6 +121,10 @@ class Metrics:
         gauge = Gauge("roomgraph_bus_channels", "Channels of rooms that this node hears", registry=self.registry)
         gauge.set_function(channels)
 
+    def watch_shards(self, shards: Callable[[], Sequence[Shard]]) -> None:
+        """Report how long nothing was heard of each shard of a Redis Cluster."""
+        self.registry.register(_Shards(shards))
+
     def _of_runs(self, name: str, about: str, labels: Sequence[str] = ()) -> Histogram:
         return Histogram(name, about, labels, buckets=RUN_BUCKETS, registry=self.registry)
 
@@ -219,6 +224,38 @@ class _Traffic:
             value=self._metrics.deliveries,
             created=self._created,
         )
+
+
+class _Shards:
+    """Reads how the shards are when it is asked for."""
+
+    def __init__(self, shards: Callable[[], Sequence[Shard]]) -> None:
+        self._shards = shards
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """For the registry."""
+        about = "How long nothing was heard of a shard of the Redis Cluster: redis, bus"
+        silent = GaugeMetricFamily("roomgraph_shard_silent_seconds", about, labels=("shard", "of"))
+        away = GaugeMetricFamily("roomgraph_shard_away", "Whether a shard is away, from here", labels=("shard",))
+        for shard in self._shards():
+            silent.add_metric((shard.name, "redis"), shard.redis_s)
+            silent.add_metric((shard.name, "bus"), shard.bus_s)
+            away.add_metric((shard.name,), float(shard.is_away))
+        yield silent
+        yield away
+
+
+class Shard(Protocol):
+    """How long ago a shard of a Redis Cluster has answered, and this node has heard itself there (seconds)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def redis_s(self) -> float: ...
+    @property
+    def bus_s(self) -> float: ...
+    @property
+    def is_away(self) -> bool: ...
 
 
 class _BusMessages:

@@ -23,6 +23,7 @@ from sio_server.local.processes import Processes, UnexpectedEnd
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.local.redis_client import redis_at
+from sio_server.local.redis_cluster import RedisCluster
 from sio_server.local.replicated import ReplicatedRedis
 from sio_server.settings import check_redis_url, hide_password
 
@@ -31,8 +32,9 @@ MIN_FREE_BYTES = 200 * 1024 * 1024
 REDIS = "redis"
 
 
-Topology = Literal["single", "sentinel"]
+Topology = Literal["single", "sentinel", "cluster"]
 REPLICAS, SENTINELS = 2, 3
+SHARDS = 3  # of a Redis Cluster, each a primary and a replica
 
 
 class LocalCluster:
@@ -45,7 +47,8 @@ class LocalCluster:
     name, and one between itself and a single Redis (`redis_proxies`), so that its network can be made bad.
 
     `topology`: one Redis on `redis_port`, or with `sentinel` a primary, two replicas and three sentinels on that
-    port and the five above it; then `redis_url` is None.
+    port and the five above it, or with `cluster` a Redis Cluster of three primaries with a replica each, on twelve
+    ports; then `redis_url` is None.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class LocalCluster:
         self.data_dir = data_dir
         self.redis_port = port + REDIS_PORT_OFFSET
         self.replicated: ReplicatedRedis | None = None
+        self.redis_cluster: RedisCluster | None = None
         self._redis_ports = [] if redis_url else [self.redis_port]
         self._processes = Processes(data_dir)
         if topology == "sentinel":
@@ -70,6 +74,11 @@ class LocalCluster:
             servers, sentinels = self._redis_ports[: 1 + REPLICAS], self._redis_ports[1 + REPLICAS :]
             self.replicated = ReplicatedRedis(self._processes, data_dir / "redis", servers, sentinels)
             redis_url = self.replicated.url
+        if topology == "cluster":
+            self._redis_ports = list(range(self.redis_port, self.redis_port + 4 * SHARDS))
+            servers = self._redis_ports[: 2 * SHARDS]
+            self.redis_cluster = RedisCluster(self._processes, data_dir / "redis", servers)
+            redis_url = self.redis_cluster.url
         self.redis_url = redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
         self._own_redis = bool(self._redis_ports)
         self.node_proxies: dict[int, Proxy] = {}
@@ -196,6 +205,9 @@ class LocalCluster:
             if self.replicated is not None:
                 await self.replicated.start()
                 return
+            if self.redis_cluster is not None:
+                await self.redis_cluster.start()
+                return
             if self._own_redis and not self._processes.is_running(REDIS):
                 folder = self.data_dir / "redis"
                 folder.mkdir(parents=True, exist_ok=True)
@@ -219,6 +231,8 @@ class LocalCluster:
         kind, _, port = process.partition("-")
         if kind == "node":
             await self.start_node(int(port))
+        elif self.redis_cluster is not None:
+            await self.redis_cluster.start_server(int(port))
         elif self.replicated is None:
             await self.start_redis()
         elif kind == "sentinel":
@@ -233,17 +247,28 @@ class LocalCluster:
     async def signal_redis(self, number: signal.Signals) -> None:
         """Send a signal to Redis, behind sentinels to the primary; it waits as `signal_node` does.
 
-        SIGCONT goes to the server that was stopped, which may be the primary no longer.
+        Of a Redis Cluster to the primary of the first slot. SIGCONT goes to the server that was stopped, which may
+        be the primary no longer.
         """
         name = REDIS
-        if self.replicated is not None:
-            primary = f"{REDIS}-{await self.replicated.primary()}"
+        if self.replicated is not None or self.redis_cluster is not None:
+            primary = f"{REDIS}-{await self._primary()}"
             name = self._stopped_redis or primary if number == signal.SIGCONT else primary
             self._stopped_redis = name if number == signal.SIGSTOP else None
         await self._processes.signal(name, number)
 
+    async def _primary(self) -> int:
+        if self.redis_cluster is not None:
+            return (await self.redis_cluster.primary_of(0)).port
+        assert self.replicated is not None
+        return await self.replicated.primary()
+
     async def cut_bus(self) -> None:
         """Have Redis close the connections on which nodes listen; behind sentinels, when there is a primary."""
+        if self.redis_cluster is not None:
+            for one in await self.redis_cluster.primaries():
+                await self.redis_cluster.ask(one.port, "CLIENT", "KILL", "TYPE", "pubsub")
+            return
         while True:
             try:
                 async with redis_at(self.redis_url) as client:

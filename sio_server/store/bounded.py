@@ -16,7 +16,7 @@ from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.exceptions import ExecAbortError, NoScriptError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from sio_server.store.durable import DurableScripts, disputed, is_promise, missing, pack_wait
+from sio_server.store.durable import DurableScripts, RoutedDurable, disputed, is_promise, missing, pack_wait
 from sio_server.store.failures import explain
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, REPEATS, LoadedScript, Pipelined
 from sio_server.store.redis_py import encode
@@ -57,7 +57,11 @@ class BoundedRedis(Redis):
         self.auto_close_connection_pool = True
         self.pipelined: Pipelined | RoutedPipelined = pipelined or Pipelined(url)
         self._replicas = replicas
-        self._durable = DurableScripts(url, replicas) if replicas else None
+        self._durable: DurableScripts | RoutedDurable | None = None
+        if replicas and isinstance(self.pipelined, RoutedPipelined):
+            self._durable = RoutedDurable(self.pipelined, replicas)
+        elif replicas:
+            self._durable = DurableScripts(url, replicas)
         self._is_undisputed = disputes(url) if replicas else None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -68,6 +72,11 @@ class BoundedRedis(Redis):
                     return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
             reply = await self.pipelined.call(_pack(args), key=_key_of(args))
         return await _converted(reply, self.response_callbacks.get(name), options)
+
+    @property
+    def routed(self) -> RoutedPipelined | None:
+        """The way to the primaries of a Redis Cluster; None: this is none."""
+        return self.pipelined if isinstance(self.pipelined, RoutedPipelined) else None
 
     async def run_script(
         self,
@@ -91,7 +100,7 @@ class BoundedRedis(Redis):
             if self._durable is not None and script.durable:
                 packed = b"".join([*(pack(tuple(command)) for command in before), call])
                 async with within_limit():
-                    reply = await self._durable.run(packed, len(before) + 1, script)
+                    reply = await self._durable.run(packed, len(before) + 1, script, key)
             elif before:
                 packed = b"".join([*(pack(tuple(command)) for command in before), call])
                 replies = await self.pipelined.call(packed, len(before) + 1, script, key)
@@ -107,6 +116,12 @@ class BoundedRedis(Redis):
             self.answered_at = time.monotonic()
         return reply
 
+    async def info_of(self, key: str) -> dict[str, Any]:
+        """INFO server of the primary that has a key."""
+        reply = await self.pipelined.call(pack(("INFO", "server")), key=key)
+        found: dict[str, Any] = await _converted(reply, self.response_callbacks.get("INFO"), {})
+        return found
+
     async def run_scripts(self, script: LoadedScript, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run one script with each of these keys and arguments, in one write. Raises the first error."""
         if len(calls) < 2:
@@ -119,6 +134,16 @@ class BoundedRedis(Redis):
                     raise reply
         return replies
 
+    async def run_some(self, script: LoadedScript, calls: Sequence[ScriptCall]) -> list[Any]:
+        """As `run_scripts`; on a Redis Cluster errors are values, unless all have failed: a shard may be away."""
+        if self.routed is None or len(calls) < 2:
+            return await self.run_scripts(script, calls)
+        packed = [(_pack_call(script, keys, args), keys[0]) for keys, args in calls]
+        replies = await self._call_all(packed, script)
+        if all(isinstance(reply, Exception) for reply in replies):
+            raise replies[0]
+        return replies
+
     async def run_together(self, calls: Sequence[BytesCall]) -> list[Any]:
         """Run scripts in this order, in one write; errors are values. All are repeated if one was not known.
 
@@ -129,7 +154,8 @@ class BoundedRedis(Redis):
         if durable:
             packed, count = packed + pack_wait(self._replicas), count + 1
         for repeats in range(REPEATS + 1):
-            reply = self.pipelined.call(packed, count, key=key)
+            script = calls[0][0] if count == 1 else None
+            reply = self.pipelined.call(packed, count, script, key)
             replies: list[Any] = await (reply if count > 1 else _as_values(reply))
             if repeats == REPEATS or not any(isinstance(one, NoScriptError) for one in replies):
                 break

@@ -21,6 +21,7 @@ from sio_server.store.pipelined import (
     RETRIES,
     Pipelined,
     PipelinedBytes,
+    PipelinedPatient,
     PipelinedReader,
 )
 from sio_server.store.redis_py import AT_ONCE, CONNECT_TIMEOUT_S, REPLY_TIMEOUT_S
@@ -37,7 +38,11 @@ def connect_patient(url: str, *, decode_responses: bool = True) -> Redis:
     """A client for what graphs do, many things at once: a command that finds all connections in use waits for one.
 
     Commands may be repeated; a connection that was lost in the pool costs nothing. Replies are `str`, or `bytes`.
+    On a Redis Cluster they share one connection to each primary.
     """
+    if parse_redis_url(url).kind == "cluster":
+        make = PipelinedPatient if decode_responses else PipelinedBytes
+        return BoundedRedis(url, _spare_pool(url, decode_responses=decode_responses), _pipelined(url, make))
     pool = new_pool(
         url,
         decode_responses=decode_responses,

@@ -11,6 +11,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, ResponseError
 
 from sio_server.store.pipelined import REPEATS, LoadedScript, Pipelined
+from sio_server.store.routed import RoutedPipelined
+from sio_server.store.slots import Server
 from sio_server.store.topology import disputes
 from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
@@ -66,6 +68,31 @@ class _Waiting:
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
+class RoutedDurable:
+    """The same on a Redis Cluster: WAIT counts the replicas of the shard that has carried out the script."""
+
+    def __init__(self, routed: RoutedPipelined, replicas: int) -> None:
+        self._routed = routed
+        self._replicas = replicas
+        self._shards: dict[Server, DurableScripts] = {}
+
+    async def run(self, packed: bytes, count: int, script: LoadedScript, key: str) -> Any:
+        """As `DurableScripts.run`, on the primary of a key; one that has moved is sent again as a whole."""
+        return await self._routed.carry(key, lambda server: self._of(server).run(packed, count, script))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for shard in self._shards.values():
+            await shard.aclose()
+        self._shards.clear()
+
+    def _of(self, server: Server) -> DurableScripts:
+        known = self._shards.get(server)
+        if known is None:
+            known = self._shards[server] = DurableScripts(self._routed.url(server), self._replicas)
+        return known
+
+
 class DurableScripts:
     """Runs scripts on a connection of their own, since WAIT holds up all that comes behind it.
 
@@ -83,8 +110,11 @@ class DurableScripts:
         self._task: asyncio.Task[None] | None = None
         self._is_lacking = False
 
-    async def run(self, packed: bytes, count: int, script: LoadedScript) -> Any:
-        """The reply of a script, which is the last of `count` commands. Raises its error, or TooFewReplicas."""
+    async def run(self, packed: bytes, count: int, script: LoadedScript, key: str = "") -> Any:
+        """The reply of a script, which is the last of `count` commands. Raises its error, or TooFewReplicas.
+
+        `key` is for `RoutedDurable`: here there is one server.
+        """
         one = _Waiting(packed, count, script)
         self._waiting.append(one)
         if self._task is None or self._task.done():
@@ -120,7 +150,8 @@ class DurableScripts:
             undisputed = self._is_undisputed
             if lacking is None and undisputed is not None and not await undisputed(self._pipelined.server):
                 lacking = disputed()
-            self._note(lacking)
+            if not isinstance(replies[-2], ResponseError):  # a server that carries out nothing lacks no replicas
+                self._note(lacking)
             _tell(group, replies, lacking)
 
     def _note(self, lacking: ResponseError | None) -> None:

@@ -13,6 +13,7 @@ from sio_server.protocol.errors import Unavailable
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import channel_of
 from sio_server.store.scripts import Scripts
+from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,11 @@ class Emitter:
             await self._publish([self._waiting.popleft() for _ in range(count)])
 
     async def _publish(self, messages: list[Message]) -> None:
+        if (routed := self._scripts.redis.routed) is not None:
+            for channel, text in messages:  # none waits for another: one shard may be away
+                # A script on that key would be sent to where its slot is moving, and nobody is subscribed there.
+                routed.call(pack(("SPUBLISH", channel, text)), key=channel).add_done_callback(_on_published)
+            return
         if not messages or time.monotonic() < self._lost_until:
             return  # a caller with many events must not wait for each of them
         try:
@@ -70,6 +76,11 @@ class Emitter:
         except Unavailable as exc:
             self._lost_until = time.monotonic() + LOST_FOR_S
             log.info("ephemeral events were lost: count=%d error=%s", len(messages), exc)
+
+
+def _on_published(sent: asyncio.Future[Any]) -> None:
+    if not sent.cancelled() and (error := sent.exception()) is not None:
+        log.debug("an ephemeral event was lost: error=%s", error)
 
 
 def _messages(events: Iterable[tuple[str, Any, str]]) -> list[Message]:

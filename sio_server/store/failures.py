@@ -41,7 +41,7 @@ class Failure:
 _UNREACHABLE = Failure("the store cannot be reached at this moment; try again")
 _REFUSED = Failure("the store refused a command", ErrorCode.INTERNAL)
 _CLUSTER = Failure(
-    "the store is a Redis Cluster, which is not supported: REDIS_URL must name a single Redis, or Sentinel",
+    "the store is a Redis Cluster: REDIS_URL must name it as one, redis+cluster://host:6379,host:6379",
     ErrorCode.INTERNAL,
 )
 _LOADING = Failure("the store is still loading its data; try again")
@@ -77,7 +77,7 @@ _FAILURES: tuple[tuple[type[Exception] | None, str, Failure], ...] = (
     (MovedError, "MOVED", _CLUSTER),
     (AskError, "ASK", _CLUSTER),
     (ClusterDownError, "CLUSTERDOWN", Failure("a part of the store has no primary at this moment; try again")),
-    (ClusterCrossSlotError, "CROSSSLOT", _CLUSTER),
+    (ClusterCrossSlotError, "CROSSSLOT", _REFUSED),
     (
         NoPermissionError,
         "NOPERM",

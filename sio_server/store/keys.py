@@ -63,6 +63,11 @@ def heartbeat_channel(node_id: str) -> str:
     return f"rg:heartbeat:{node_id}"
 
 
+def shard_heartbeat_channel(label: str, node_id: str) -> str:
+    """The same for one shard of a Redis Cluster: it is one that has the slot of this label."""
+    return f"{{rg:{label}}}:heartbeat:{node_id}"
+
+
 def user_sessions(user_id: str) -> str:
     """Hash: session id -> "<device id> <JSON>"."""
     return f"{{rg:u:{user_id}}}:sessions"
@@ -119,6 +124,11 @@ def user_inviting(user_id: str) -> str:
 def runs(partition_number: int) -> str:
     """Stream: the run queue of a partition."""
     return f"{tag(partition_number)}:runs"
+
+
+def bells(partition_number: int) -> str:
+    """Channel: on a Redis Cluster, that something is new on the run queue of a partition. It may be lost."""
+    return f"{tag(partition_number)}:bells"
 
 
 def hooks(partition_number: int) -> str:

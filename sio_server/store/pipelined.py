@@ -333,6 +333,14 @@ class PipelinedBytes(Pipelined):
         return False
 
 
+class PipelinedPatient(Pipelined):
+    """One for what graphs do with a Redis Cluster: it waits longer, and tries more often."""
+
+    command_timeout_s = 8.0
+    reply_timeout_s = 2.0
+    retries = 3
+
+
 class PipelinedReader(Pipelined):
     """One whose commands block for up to `block_s` seconds, one after another. None of them is repeated."""
 

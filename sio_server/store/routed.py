@@ -6,48 +6,41 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from redis.exceptions import AskError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.redis_url import RedisUrl
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined
-from sio_server.store.slots import Again, Server, SlotMap, redirect_in, slot_of
+from sio_server.store.slots import Again, Server, SlotMap, View, newest_map, read_view, redirect_in, slot_of
 from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1  # before a command is sent again
+OTHERS_S = 0.1  # for the other servers to say which slots they have, after the first one has
+LOOK_EVERY_S = 10.0  # for servers that were added, and slots that nobody has asked for since they moved
 _ASKING = pack(("ASKING",))
-_CLUSTER_SLOTS = pack(("CLUSTER", "SLOTS"))
+_VIEW = pack(("CLUSTER", "SLOTS")) + pack(("CLUSTER", "INFO")) + pack(("CLUSTER", "MYID"))
+
+Send = Callable[[Server, bool], Awaitable[Any]]  # sends a call to a server, with ASKING if it is asked this once
 
 
 @dataclass
 class _Routed:
-    """A call, and the future of its caller."""
+    """A call, and until when it is sent."""
 
-    packed: bytes
-    count: int
-    script: LoadedScript | None
+    send: Send
     slot: int
-    future: asyncio.Future[Any]
     deadline: float  # monotonic
-
-    def settle(self, reply: Any) -> None:
-        """Give the caller a reply, or an error."""
-        if self.future.done():
-            return
-        if isinstance(reply, Exception):
-            self.future.set_exception(reply)
-        else:
-            self.future.set_result(reply)
+    repeats_asking: bool  # whether it may be sent with ASKING, which holds for one command
 
 
 class RoutedPipelined:
@@ -61,10 +54,12 @@ class RoutedPipelined:
     def __init__(self, at: RedisUrl, make: Callable[[str], Pipelined]) -> None:
         self._at = at
         self._make = make
+        self._limit_s: float = getattr(make, "command_timeout_s", COMMAND_TIMEOUT_S)
         self._pipelined: dict[Server, Pipelined] = {}
         self._map = SlotMap()
         self._refreshing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.on_changed: Callable[[], None] = lambda: None  # another server has a slot now
         seeds = [urlsplit(url) for url in at.servers]
         self._seeds = [Server(str(parts.hostname), int(parts.port or 6379)) for parts in seeds]
 
@@ -73,24 +68,74 @@ class RoutedPipelined:
     ) -> asyncio.Future[Any]:
         """As `Pipelined.call`; all commands of one call are on keys of one slot, that of `key`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        call = _Routed(packed, count, script, slot_of(key), future, time.monotonic() + COMMAND_TIMEOUT_S)
+        send = partial(self._send, packed, count, script)
+        call = _Routed(send, slot_of(key), time.monotonic() + self._limit_s, count == 1)
         server = self._map.primary(call.slot)
         if server is None:
-            self._run(self._carry_out(call, None))
+            self._run(self._settle(future, call, None))
         else:
-            self._of(server).call(packed, count, script).add_done_callback(partial(self._on_done, call))
+            self._of(server).call(packed, count, script).add_done_callback(partial(self._on_done, future, call))
         return future
+
+    async def carry(self, key: str, send: Callable[[Server], Awaitable[Any]]) -> Any:
+        """The reply that `send` gets from the primary of a key; it is called again until one has carried it out.
+
+        Raises the last error when COMMAND_TIMEOUT_S is over.
+        """
+
+        async def send_to(server: Server, _: bool) -> Any:
+            return await send(server)
+
+        call = _Routed(send_to, slot_of(key), time.monotonic() + self._limit_s, repeats_asking=False)
+        server, reply = self._map.primary(call.slot), None
+        if server is not None:
+            reply = await _as_value(send(server))
+        reply = await self._carry_out(call, reply) if server is None or not _is_final(reply) else reply
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    # What is known of the cluster
 
     @property
     def servers(self) -> list[Server]:
         """The primaries, as far as they are known."""
         return self._map.servers
 
+    def primary(self, slot: int) -> Server | None:
+        """The primary of a slot, as far as it is known."""
+        return self._map.primary(slot)
+
+    def url(self, server: Server) -> str:
+        """The URL of one server of the cluster."""
+        parts = urlsplit(self._at.server)
+        user, at, _ = parts.netloc.rpartition("@")
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return parts._replace(netloc=f"{user}{at}{host}:{server.port}").geturl()
+
+    def move(self, slot: int, server: Server) -> None:
+        """A server has said that a slot has moved."""
+        if self._map.primary(slot) != server:
+            self._map.move(slot, server)
+            self.on_changed()
+
     async def refresh(self) -> None:
         """Learn again which primary has which slot. Raises ConnectionError of redis-py when no server says it."""
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh(), name="slots")
+            self._refreshing.add_done_callback(_retrieve)
         await asyncio.shield(self._refreshing)
+
+    async def _refresh_beside(self) -> None:
+        with contextlib.suppress(RedisError):
+            await self.refresh()
+
+    async def watch(self) -> None:
+        """Refresh now and then, until cancelled."""
+        while True:
+            with contextlib.suppress(RedisError):
+                await self.refresh()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def aclose(self) -> None:
         """Close all connections; callers that still wait get a ConnectionError."""
@@ -99,97 +144,132 @@ class RoutedPipelined:
             await pipelined.aclose()
         self._pipelined.clear()
 
+    # Calls
+
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="routed")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _on_done(self, call: _Routed, sent: asyncio.Future[Any]) -> None:
+    def _on_done(self, future: asyncio.Future[Any], call: _Routed, sent: asyncio.Future[Any]) -> None:
         if sent.cancelled():
-            call.settle(RedisConnectionError("the connection was closed here"))
+            _give(future, RedisConnectionError("the connection was closed here"))
             return
         reply = sent.exception() or sent.result()
-        if call.future.done():
+        if future.done():
             return
         if _is_final(reply):
-            call.settle(reply)
+            _give(future, reply)
         else:
-            self._run(self._carry_out(call, reply))
+            self._run(self._settle(future, call, reply))
 
-    async def _carry_out(self, call: _Routed, reply: Any) -> None:
-        """Send a call until it is carried out or its time is over; `reply` is what it was answered last."""
-        pause = FIRST_PAUSE_S
+    async def _settle(self, future: asyncio.Future[Any], call: _Routed, reply: Any) -> None:
+        """Give a caller the reply of a call that is carried out here."""
         try:
-            while not call.future.done():
-                asked = await self._prepare(call, reply, pause)
-                if time.monotonic() > call.deadline:
-                    late = RedisTimeoutError(f"the cluster has not settled within {COMMAND_TIMEOUT_S:g} s")
-                    raise reply if isinstance(reply, Exception) else late
-                pause = min(2 * pause, MAX_PAUSE_S)
-                server = asked or self._map.primary(call.slot)
-                if server is None:
-                    reply = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
-                    continue
-                try:
-                    reply = await self._send(server, call, asking=asked is not None)
-                except RedisError as exc:
-                    reply = exc
-                if _is_final(reply):
-                    call.settle(reply)
+            _give(future, await self._carry_out(call, reply, future.done))
         except Exception as exc:
-            call.settle(exc)
+            _give(future, exc)
         except asyncio.CancelledError:
-            call.settle(RedisConnectionError("the connection was closed here"))
+            _give(future, RedisConnectionError("the connection was closed here"))
             raise
+
+    async def _carry_out(self, call: _Routed, reply: Any, is_over: Callable[[], bool] = lambda: False) -> Any:
+        """Send a call until it is carried out or its time is over; `reply` is what it was answered last.
+
+        Returns the final reply, or the last error.
+        """
+        pause = FIRST_PAUSE_S
+        while not is_over():
+            asked = await self._prepare(call, reply, pause)
+            if time.monotonic() > call.deadline:
+                late = RedisTimeoutError("the cluster has not settled in time")
+                return reply if isinstance(reply, Exception) and not isinstance(reply, AskError) else late
+            pause = min(2 * pause, MAX_PAUSE_S)
+            server = asked or self._map.primary(call.slot)
+            if server is None:
+                reply = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
+                continue
+            reply = await _as_value(call.send(server, asked is not None))
+            if _is_final(reply):
+                break
+        return reply
 
     async def _prepare(self, call: _Routed, reply: Any, pause: float) -> Server | None:
         """Do what the last reply asks for; returns the server that is asked this once, if it is another."""
         redirect = redirect_in(reply)
-        if redirect is not None and redirect.why == Again.ASK and call.count == 1:
+        if redirect is not None and redirect.why == Again.ASK and call.repeats_asking:
             return redirect.server
         if redirect is not None and redirect.why == Again.MOVED and redirect.server is not None:
-            self._map.move(redirect.slot, redirect.server)
+            self.move(redirect.slot, redirect.server)
+            if pause == FIRST_PAUSE_S:
+                self._run(self._refresh_beside())  # other slots may have moved with this one
+                return None
         elif reply is not None:
             await asyncio.sleep(pause)  # several commands are not sent to a slot that is on its way
         with contextlib.suppress(RedisError):
             await self.refresh()
         return None
 
-    async def _send(self, server: Server, call: _Routed, *, asking: bool) -> Any:
+    async def _send(
+        self, packed: bytes, count: int, script: LoadedScript | None, server: Server, asking: bool
+    ) -> Any:
         pipelined = self._of(server)
         if not asking:
-            return await pipelined.call(call.packed, call.count, call.script)
-        if call.script is not None:
-            await pipelined.call(call.script.load)
-        _, reply = await pipelined.call(_ASKING + call.packed, 2)
+            return await pipelined.call(packed, count, script)
+        if script is not None:
+            await pipelined.call(script.load)
+        _, reply = await pipelined.call(_ASKING + packed, 2)
         return reply
 
+    # The map
+
     async def _refresh(self) -> None:
+        """Ask all servers at once: one may hang, and one that was cut off does not know what has happened."""
+        asking = {
+            asyncio.ensure_future(self._read_view(server))
+            for server in dict.fromkeys([*self._map.servers, *self._seeds])
+        }
+        views: list[View] = []
         error: Exception = RedisConnectionError("no server of the cluster can be reached")
-        for server in dict.fromkeys([*self._map.servers, *self._seeds]):
-            try:
-                reply = await self._of(server).call(_CLUSTER_SLOTS)
-            except RedisError as exc:
-                error = exc
-                continue
-            self._map = SlotMap.from_reply(reply, server)
-            gone = [known for known in self._pipelined if known not in (*self._map.servers, *self._seeds)]
-            for known in gone:
-                await self._pipelined.pop(known).aclose()
-            return
-        raise error
+        try:
+            until = float("inf")
+            while asking:
+                left = None if until == float("inf") else max(0.0, until - time.monotonic())
+                done, asking = await asyncio.wait(asking, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    break
+                for one in done:
+                    reply = one.result()
+                    if isinstance(reply, Exception):
+                        error = reply
+                    else:
+                        views.append(reply)
+                if views and until == float("inf"):
+                    until = time.monotonic() + OTHERS_S
+        finally:
+            await end_tasks(asking)
+        if not views:
+            raise error
+        new, before = newest_map(views), self._map
+        self._map = new
+        if new != before:
+            self.on_changed()
+        gone = [known for known in self._pipelined if known not in (*self._map.servers, *self._seeds)]
+        for known in gone:
+            self._run(self._pipelined.pop(known).aclose())  # which may take a while
+
+    async def _read_view(self, server: Server) -> View | Exception:
+        try:
+            replies = await self._of(server).call(_VIEW, 3)
+            return read_view(server, replies)
+        except RedisError as exc:
+            return exc
 
     def _of(self, server: Server) -> Pipelined:
         known = self._pipelined.get(server)
         if known is None:
-            known = self._pipelined[server] = self._make(self._url(server))
+            known = self._pipelined[server] = self._make(self.url(server))
         return known
-
-    def _url(self, server: Server) -> str:
-        parts = urlsplit(self._at.server)
-        user, at, _ = parts.netloc.rpartition("@")
-        host = f"[{server.host}]" if ":" in server.host else server.host
-        return parts._replace(netloc=f"{user}{at}{host}:{server.port}").geturl()
 
 
 def _is_final(reply: Any) -> bool:
@@ -197,3 +277,25 @@ def _is_final(reply: Any) -> bool:
     if isinstance(reply, RedisConnectionError | RedisTimeoutError):
         return False
     return redirect_in(reply) is None
+
+
+async def _as_value(sent: Awaitable[Any]) -> Any:
+    try:
+        return await sent
+    except RedisError as exc:
+        return exc
+
+
+def _give(future: asyncio.Future[Any], reply: Any) -> None:
+    """Give a caller a reply, or an error."""
+    if future.done():
+        return
+    if isinstance(reply, Exception):
+        future.set_exception(reply)
+    else:
+        future.set_result(reply)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # whoever waits for it has it; nobody may be left who does

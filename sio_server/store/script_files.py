@@ -56,6 +56,7 @@ CONSTANTS: dict[str, str | int] = {
     "MAX_DEVICE_SESSIONS": MAX_DEVICE_SESSIONS,
     "MAX_SIGN_OUTS": MAX_SIGN_OUTS,
     "MAX_UNREAD": MAX_UNREAD,
+    "ON_CLUSTER": 0,  # 1 on a Redis Cluster
 }
 KEY_NAMES = {"conversation": keys.CONVERSATION_KEYS, "user": keys.USER_KEYS}
 
@@ -77,7 +78,7 @@ class ScriptFile:
     durable: bool  # its reply is a promise: DURABLE_REPLICAS counts. Repeated, it writes something all the same
 
 
-def load_script(name: str) -> ScriptFile:
+def load_script(name: str, *, on_cluster: bool = False) -> ScriptFile:
     """The script in `<name>.lua` with all that it includes. Raises LookupError when there is none."""
     text = _source(f"{name}.lua")
     included: list[str] = []
@@ -86,7 +87,7 @@ def load_script(name: str) -> ScriptFile:
     arguments = _ARGUMENTS.search(text)
     return ScriptFile(
         name,
-        "".join(line + "\n" for line in (*_constants(body), *_key_names(text))) + body,
+        "".join(line + "\n" for line in (*_constants(body, on_cluster), *_key_names(text))) + body,
         tuple(re.split(r",\s*", arguments[1])) if arguments else (),
         "once" in included,
         "request" in included,
@@ -106,11 +107,12 @@ def _head(text: str, what: str) -> list[str]:
     return [word for kind, words in _HEAD.findall(text) if kind == what for word in words.split()]
 
 
-def _constants(body: str) -> list[str]:
+def _constants(body: str, on_cluster: bool) -> list[str]:
     """Those constants that the code mentions, as Lua."""
     code = re.sub(r"--.*", "", body)
     named = sorted(set(_CONSTANT.findall(code)) & set(CONSTANTS))
-    return [f"local {name} = {_literal(CONSTANTS[name])}" for name in named]
+    values = {**CONSTANTS, "ON_CLUSTER": int(on_cluster)}
+    return [f"local {name} = {_literal(values[name])}" for name in named]
 
 
 def _literal(value: str | int) -> str:

@@ -162,11 +162,23 @@ class Scripts:
             packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
             return [Reply(flat) for flat in await self.redis.run_scripts(script, packed)]
 
-    async def server_id(self) -> str:
-        """Which start of Redis this is; empty when it does not say so."""
+    async def some(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Mapping[str, Argument]]]
+    ) -> list[Reply | None]:
+        """As `many`; on a Redis Cluster None stands for each that failed, unless all have: a shard may be away."""
+        file, script = self._script(name)
+        if file.durable:
+            raise TypeError(f"{file.name}.lua runs alone: replicas are waited for")
+        with redis_errors():
+            packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
+            replies = await self.redis.run_some(script, packed)
+        return [None if isinstance(flat, Exception) else Reply(flat) for flat in replies]
+
+    async def server_id(self, conversation_id: str) -> str:
+        """Which start of the Redis that has the conversation this is; empty when it does not say so."""
         with redis_errors():
             try:
-                return str((await self.redis.info("server")).get("run_id", ""))
+                return str((await self.redis.info_of(conversation_keys(conversation_id).meta)).get("run_id", ""))
             except ResponseError:  # not everyone may ask
                 return ""
 
@@ -204,7 +216,7 @@ class Scripts:
     def _script(self, name: str) -> tuple[ScriptFile, LoadedScript]:
         found = self._loaded.get(name)
         if found is None:
-            file = load_script(name)
+            file = load_script(name, on_cluster=self.redis.routed is not None)
             found = self._loaded[name] = (file, LoadedScript(file.source, durable=file.durable))
         return found
 

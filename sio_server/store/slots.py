@@ -8,7 +8,15 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from redis.crc import key_slot
-from redis.exceptions import AskError, ClusterDownError, MovedError, ReadOnlyError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    ReadOnlyError,
+    ResponseError,
+    TryAgainError,
+)
 
 SLOTS = 16_384
 
@@ -18,6 +26,13 @@ class Server(NamedTuple):
 
     host: str
     port: int
+
+
+def name_of(server: Server | None) -> str:
+    """A server as logs and reports name it."""
+    if server is None:
+        return "(none)"
+    return f"[{server.host}]:{server.port}" if ":" in server.host else f"{server.host}:{server.port}"
 
 
 class Again(Enum):
@@ -44,7 +59,7 @@ def redirect_in(reply: Any) -> Redirect | None:
     if isinstance(reply, AskError):  # MovedError is a kind of it
         why = Again.MOVED if isinstance(reply, MovedError) else Again.ASK
         return Redirect(why, int(reply.slot_id), Server(reply.host, reply.port))
-    if isinstance(reply, TryAgainError | ClusterDownError | ReadOnlyError):
+    if isinstance(reply, TryAgainError | ClusterDownError | ReadOnlyError | MasterDownError):
         return Redirect(Again.LATER)
     return None
 
@@ -54,6 +69,15 @@ def slot_of(key: str) -> int:
     return int(key_slot(key.encode()))
 
 
+class SlotRange(NamedTuple):
+    """Slots that follow each other, and their primary."""
+
+    first: int
+    last: int
+    server: Server
+    server_id: str  # by which the servers of the cluster know it
+
+
 class SlotMap:
     """The primary of each slot."""
 
@@ -61,14 +85,17 @@ class SlotMap:
         self._primaries: list[Server | None] = [None] * SLOTS
 
     @classmethod
-    def from_reply(cls, reply: Sequence[Any], asked: Server) -> SlotMap:
-        """Read the reply to CLUSTER SLOTS. An empty host is that of the server that was asked."""
+    def from_ranges(cls, ranges: Sequence[SlotRange]) -> SlotMap:
+        """The map in which each range has its server; the last that names a slot counts."""
         made = cls()
-        for first, last, primary, *_ in reply:
-            host = primary[0].decode() if isinstance(primary[0], bytes) else primary[0]
-            server = Server(host or asked.host, int(primary[1]))
-            made._primaries[first : last + 1] = [server] * (last + 1 - first)
+        for one in ranges:
+            made._primaries[one.first : one.last + 1] = [one.server] * (one.last + 1 - one.first)
         return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SlotMap) and self._primaries == other._primaries
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def servers(self) -> list[Server]:
@@ -87,3 +114,58 @@ class SlotMap:
     def move(self, slot: int, server: Server) -> None:
         """A server has said that a slot has moved."""
         self._primaries[slot] = server
+
+
+@dataclass(frozen=True)
+class View:
+    """How one server sees the cluster."""
+
+    server_id: str  # its own
+    is_ok: bool  # it is not cut off from most of the others
+    epoch: int  # of the whole cluster, as far as it has heard
+    own_epoch: int  # its own configuration epoch: of two that claim a slot the greater one has it
+    ranges: tuple[SlotRange, ...]
+
+
+def read_view(asked: Server, replies: Sequence[Any]) -> View:
+    """Read the replies to CLUSTER SLOTS, INFO and MYID. Raises ResponseError for what is no cluster, or refused.
+
+    An empty host is that of the server that was asked.
+    """
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    slots, info, own_id = replies
+    known = dict(line.partition(":")[::2] for line in _text(info).split("\r\n"))
+    try:
+        ranges = tuple(
+            SlotRange(int(first), int(last), Server(_text(at[0]) or asked.host, int(at[1])), _text(at[2]))
+            for first, last, at, *_ in slots
+        )
+        return View(
+            _text(own_id),
+            known["cluster_state"] == "ok",
+            int(known["cluster_current_epoch"]),
+            int(known["cluster_my_epoch"]),
+            ranges,
+        )
+    except (KeyError, ValueError, IndexError, TypeError):
+        raise ResponseError("ERR a server of the cluster does not say which slots it has") from None
+
+
+def newest_map(views: Sequence[View]) -> SlotMap:
+    """What several servers say together. Raises ValueError when there is none.
+
+    The one that knows the latest epoch counts; then, each of them knows best which slots it has itself, unless it
+    was cut off. Where two claim a slot, the greater configuration epoch has it, as among the servers themselves.
+    """
+    base = max(views, key=lambda view: (view.is_ok, view.epoch, view.own_epoch))
+    ranges = list(base.ranges)
+    for view in sorted(views, key=lambda view: view.own_epoch):
+        if view.is_ok == base.is_ok:
+            ranges += [one for one in view.ranges if one.server_id == view.server_id]
+    return SlotMap.from_ranges(ranges)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value or "")

@@ -63,9 +63,7 @@ async def play_scenes(
     assert "Traceback" not in told
     assert process.returncode is not None
     # But for what is there to be copied.
-    lines = [
-        line for line in output.decode().splitlines() if "json" not in line and "redis+sentinel://" not in line
-    ]
+    lines = [line for line in output.decode().splitlines() if "json" not in line and "redis+" not in line]
     assert all(len(line) <= 80 for line in lines), told
     return process.returncode, told, json.loads(facts.read_text())["scenes"]
 
@@ -116,6 +114,18 @@ async def test_the_scene_in_which_redis_fails_over_holds(tmp_path):
     assert 0 < facts["recovery_s"] == max(killed["back_s"], paused["back_s"]) <= 12
     assert facts["runs"] == 6
     assert "took its place" in told
+
+
+async def test_the_scene_in_which_a_redis_cluster_loses_primaries_and_moves_slots_holds(tmp_path):
+    status, told, facts = await play(tmp_path, "reshard", "--lang", "en")
+    assert status == 0, told
+    assert_nothing_is_lost(facts)
+    assert facts["faults"] == {"slot_move": facts["faults"]["slot_move"], "redis_kill": 3, "shard_cut": 1}
+    assert facts["faults"]["slot_move"] >= 2
+    assert 0 < facts["recovery_s"] <= 15
+    assert [step["fault"] for step in facts["steps"]] == ["killed", "killed", "killed", "cut"]
+    assert facts["runs"] == 15
+    assert "15 of 15 answers ended exactly once" in told
 
 
 async def test_chaos_holds_and_its_seed_repeats_it(tmp_path):

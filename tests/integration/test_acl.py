@@ -25,6 +25,7 @@ from sio_server.cluster.status import read_status
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
+from sio_server.store.connection import connect
 from sio_server.store.keys import ConversationKeys, conversation_channel
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
 from tests.integration.test_dialog import ask, next_of
@@ -149,7 +150,7 @@ async def test_the_redis_user_for_the_status_reads_figures_and_can_neither_write
     await operator.zadd("rg:nodes", {"n-1": 1})
     log_key, channel = ConversationKeys("plans").log, conversation_channel("plans")
     await operator.xadd(log_key, {"e": "{}"}, id="1-0")
-    status = Redis.from_url(url_of("status", acl_port), decode_responses=True)
+    status = connect(url_of("status", acl_port))
     assert (await read_status(status))["nodes"] == []
     for attempt in (
         ("PUBLISH", channel, "X\n"),

@@ -56,6 +56,7 @@ RULES: dict[ClientEvent, Rule] = {
     E.MEMBERS_LIST: Rule({}),
     E.MESSAGE_SEND: Rule({"request_id": "cell", "text": "cell"}),
     E.MESSAGE_EDIT: Rule({"request_id": "cell", "text": "cell", "seq": SEQ}, member="not_allowed"),
+    E.MESSAGE_DELETE: Rule({"request_id": "cell", "seq": SEQ}, member="not_allowed", operator="ok"),
     E.RUN_STOP: Rule({}),
     E.RUN_REGENERATE: Rule({"seq": SEQ}, owner="not_latest", member="not_latest"),
     E.INTERRUPT_RESPOND: Rule(

@@ -56,7 +56,7 @@ class Listener:
         self.heard.append((room, message))
         self.changes.changed()
 
-    def on_subscribed(self) -> None:
+    def on_subscribed(self, rooms: set[str] | None) -> None:
         self.subscribed += 1
         self.changes.changed()
 

@@ -144,7 +144,7 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
             {},
             ["no such scene", "consistency, recovery, devices, approval, status"],
         ),
-        (("tour", "--scene", "nonsense"), {}, ["load, node-failure, latency, chaos, redis-failover"]),
+        (("tour", "--scene", "nonsense"), {}, ["load, node-failure, latency, chaos, redis-failover, reshard"]),
         (("tour", "--scene", "chaos", "--url", "http://127.0.0.1:1"), {}, ["starts its own", "leave --url out"]),
         (("up", "--tour", "--scene", "latency"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
         (("up", "--redis", "sentinel"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),

@@ -298,7 +298,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("REDIS_URL", "http://localhost", "rediss://"),
         ("REDIS_URL", "redis://a:1,b:2", "several servers are named: for Redis Sentinel write redis+sentinel://"),
         ("REDIS_URL", "redis+sentinel://a:26379,b:26379", "the name of the service"),
-        ("REDIS_URL", "redis+cluster://a:7000", "Redis Cluster is not supported yet"),
+        ("REDIS_URL", "redis+cluster://a:7000/3", "a Redis Cluster has no databases but 0"),
         ("REDIS_URL", "redis://a:70000", "the port or an option is wrong"),
         ("REDIS_URL", "redis://a:1/main", "the database is not a number"),
         ("REDIS_URL", "unix://", "the path of the socket is missing"),
@@ -522,6 +522,8 @@ def test_of_a_url_the_server_and_the_database_are_shown(url: str, shown: str) ->
         *(
             "redis+sentinel://a:26379,b,[::1]:26380/main/2",
             "rediss+sentinel://u:p%2Fw@a/main?ssl_ca_certs=/ca.crt",
+            "redis+cluster://a:7000,b,[::1]:7002",
+            "rediss+cluster://u:p%2Fw@a,b?ssl_ca_certs=/ca.crt",
         ),
     ],
 )

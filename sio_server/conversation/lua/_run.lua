@@ -1,5 +1,5 @@
 -- What the scripts that begin or end runs share.
--- include: entry
+-- include: entry bell
 
 -- The data of an entry by the agent: its own members, and those in `rest` (name, value, ...).
 local function agent_data(...)
@@ -64,7 +64,7 @@ local function begin_run(run_id, kind, place, input_seq, ...)
   redis.call('HSET', run_prefix .. run_id, 'conversation_id', conversation_id, 'kind', kind, 'input_seq', input_seq,
     'status', 'queued', 'attempt', 0, 'batch', 0, 'failures', 0, ...)
   redis.call('ZADD', unfinished, place, run_id)
-  redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
+  ring(conversation_id)
   redis.call('HINCRBY', stats, 'runs', 1)
   publish_run(run_id)
 end

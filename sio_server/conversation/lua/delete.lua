@@ -54,7 +54,7 @@ return request(function()
   for _, thread in ipairs(unneeded) do
     if thread ~= '' then redis.call('SADD', retired, thread) end
   end
-  redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
+  ring(conversation_id)
   -- After all that was published of it. Nodes look, and find it gone.
   publish_message(conversation_channel, 'R -\n')
   made.seq = nil  -- the entries that this has made are gone: the result is kept beside them

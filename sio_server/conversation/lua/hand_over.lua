@@ -9,6 +9,6 @@ return once(function()
   redis.call('HSET', run_prefix .. run_id, 'status', 'queued', 'node', '')
   redis.call('DEL', lease)
   publish_run(run_id)
-  redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
+  ring(conversation_id)
   return {'ok'}
 end)

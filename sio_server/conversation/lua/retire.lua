@@ -1,6 +1,7 @@
 -- An owner that lost its lease, and works on, may have written checkpoints since: have its thread deleted, unless the run
 -- continues from it. That its node was lost is taken back. Returns ok.
 -- keys: conversation
+-- include: bell
 local run_id, thread_id, token = unpack(ARGV)
 local record = run_prefix .. run_id
 local known = redis.call('HMGET', record, 'thread', 'begun', 'lost')
@@ -8,7 +9,7 @@ if known[1] ~= thread_id and redis.call('HGET', meta, 'thread') ~= thread_id the
   redis.call('SADD', retired, thread_id)
   -- No run of a conversation that was deleted will name it: a node is told to look.
   if redis.call('EXISTS', meta) == 0 then
-    redis.call('XADD', runs, '*', 'conversation_id', string.match(meta, ':conv:(.*):meta$'))
+    ring(string.match(meta, ':conv:(.*):meta$'))
   end
 end
 if known[2] == token then redis.call('HSET', record, 'begun', '') end

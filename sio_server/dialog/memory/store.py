@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -39,8 +40,12 @@ from sio_server.dialog.memory.items import (
 from sio_server.dialog.memory.vectors import Vectors
 from sio_server.dialog.savers.errors import StoreLost, store_errors
 from sio_server.protocol.errors import Unavailable
+from sio_server.store.bounded import BoundedRedis
 from sio_server.store.keys import MemoryKeys
 from sio_server.store.partitions import PARTITIONS, partition
+from sio_server.store.pipelined import LoadedScript
+
+log = logging.getLogger(__name__)
 
 MAX_LIMIT = 10_000  # items, or namespaces, of one search
 MAX_FOUND_BYTES = 32 * 1024 * 1024  # of their values
@@ -79,6 +84,9 @@ class RedisStore(BaseStore):
         While Redis cannot be reached it is tried again, for at most `wait_s` seconds; then Unavailable is raised.
         """
         deadline = self._loop.time() + wait_s
+        if self._vectors is not None and isinstance(self._redis, BoundedRedis) and self._redis.routed is not None:
+            log.warning("items cannot be searched by meaning on a Redis Cluster: a query is ignored")
+            self._vectors = None
         while self._vectors is not None:
             try:
                 if not await self._vectors.set_up():
@@ -222,10 +230,16 @@ class RedisStore(BaseStore):
         return [found[member] for member in members]
 
     async def _run(self, name: str, number: int, *args: str | bytes | int) -> Any:
-        if name not in self._scripts:
-            self._scripts[name] = self._redis.register_script(_source("_items") + _source(name))
+        keys = MemoryKeys(number).all
         with store_errors():
-            return await self._scripts[name](keys=MemoryKeys(number).all, args=args)
+            if isinstance(self._redis, BoundedRedis):  # of a cluster: each partition is somewhere else
+                (reply,) = await self._redis.run_together([(_loaded(name), keys, args)])
+                if isinstance(reply, Exception):
+                    raise reply
+                return reply
+            if name not in self._scripts:
+                self._scripts[name] = self._redis.register_script(_source("_items") + _source(name))
+            return await self._scripts[name](keys=keys, args=args)
 
 
 def _check_window(limit: int, offset: int) -> None:
@@ -240,6 +254,11 @@ def _partition(namespace: Sequence[str]) -> int:
 def _partitions(namespace: Sequence[str]) -> Iterable[int]:
     """Where the items of a namespace, and those below it, lie."""
     return [_partition(namespace)] if namespace else range(PARTITIONS)
+
+
+@cache
+def _loaded(name: str) -> LoadedScript:
+    return LoadedScript(_source("_items") + _source(name))
 
 
 @cache

@@ -82,9 +82,9 @@ class HookLanes:
 
     async def take(self, lanes: Sequence[Lane]) -> tuple[dict[Lane, Taken], set[Lane]]:
         """What is next in those lanes that this node has, or can get; and the lanes that other nodes have."""
-        replies = await self._scripts.many("take_hooks", self._calls(lanes, LEASE_MS))
-        found = list(zip(lanes, replies, strict=True))
-        if any(reply.status == "unopened" for reply in replies):  # it was kept for too long, or the store is new
+        replies = await self._scripts.some("take_hooks", self._calls(lanes, LEASE_MS))
+        found = [(lane, reply) for lane, reply in zip(lanes, replies, strict=True) if reply is not None]
+        if any(reply.status == "unopened" for _, reply in found):  # it was kept for too long, or the store is new
             await self.open()
         held = {lane for lane, reply in found if reply.status == "held"}
         return {lane: _taken(reply) for lane, reply in found if reply.status == "ok"}, held

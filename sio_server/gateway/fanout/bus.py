@@ -21,11 +21,13 @@ import socketio
 from redis.exceptions import RedisError
 
 from sio_server.gateway.fanout.rooms import LocalRooms
+from sio_server.gateway.fanout.sharded import ShardedSubscriptions
 from sio_server.gateway.fanout.subscriptions import OnMessage, Subscriptions
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
 from sio_server.store.keys import heartbeat_channel
 from sio_server.store.scripts import Scripts
+from sio_server.store.shard_health import ShardHealth
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +43,28 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
         self._publisher = connect(redis_url)
         self._scripts = Scripts(self._publisher)
         self._emitter = Emitter(self._scripts)
-        self._subscriptions = Subscriptions(redis_url, self._heartbeats)
+        routed = self._publisher.routed
+        self._sharded = ShardedSubscriptions(routed, node_id) if routed is not None else None
+        self._subscriptions = self._sharded or Subscriptions(redis_url, self._heartbeats)
 
     @property
     def heard_at(self) -> float:
         """When the node last heard itself on the bus (monotonic)."""
         return self._subscriptions.heard_at
+
+    @property
+    def redis_heard_at(self) -> float | None:
+        """When most of the shards of a Redis Cluster have answered last (monotonic); None: there are none."""
+        return self._sharded.answered_at if self._sharded is not None else None
+
+    def shards(self) -> list[ShardHealth]:
+        """How each shard of a Redis Cluster is; none of a single Redis."""
+        return self._sharded.shards() if self._sharded is not None else []
+
+    def hear_bells(self, on_bell: Callable[[int], None]) -> None:
+        """On a Redis Cluster, call this with the partition of each bell of the run queue that is rung."""
+        if self._sharded is not None:
+            self._sharded.hear_bells(on_bell)
 
     @property
     def messages(self) -> int:
@@ -92,6 +110,9 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
 
     async def publish_heartbeat(self) -> None:
         """Publish this node's heartbeat to itself, as scripts publish: a node that does not hear it is deaf."""
+        if self._sharded is not None:
+            self._sharded.beat()
+            return
         await self._scripts.plain("publish", [self._heartbeats], message="")
 
     # Listening
@@ -117,18 +138,22 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
         finally:
             self._subscriptions.release(*channels)
 
-    async def listen(self, on_message: OnMessage, on_resubscribed: Callable[[], None]) -> None:
+    async def listen(self, on_message: OnMessage, on_resubscribed: Callable[[set[str] | None], None]) -> None:
         """Subscribe and listen, until cancelled; connect again whenever the connection is lost or silent.
 
         `on_message` is called with the room of the channel and each message, in the order of the channel;
-        `on_resubscribed` when all channels have been confirmed, since anything may have been missed before it.
+        `on_resubscribed` with None when all channels have been confirmed, since anything may have been missed
+        before it; on a Redis Cluster with the rooms whose channels have been.
         """
+        if self._sharded is not None:
+            await self._sharded.listen_to_shards(on_message, on_resubscribed)
+            return
         lost = False
 
         def on_subscribed() -> None:
             nonlocal lost
             lost = False
-            on_resubscribed()
+            on_resubscribed(None)
 
         while True:
             try:

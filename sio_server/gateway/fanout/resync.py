@@ -43,13 +43,15 @@ class Resync:
         self._repeating = asyncio.Semaphore(REPEATED_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
-        """The bus is back: compare every conversation with its log.
+    def start(self, rooms: set[str] | None = None) -> None:
+        """The bus is back: compare every conversation with its log; of `rooms` only, if some were not lost.
 
         What was delivered until now is noted now: what comes over the bus from here on is of the log as it is.
         """
         updated_users: set[str] = set()
         for conversation_id, followed in self._fanout.all_followed():
+            if rooms is not None and conversation_room(conversation_id) not in rooms:
+                continue
             work = self._compare(conversation_id, followed, followed.handed, updated_users)
             task = asyncio.create_task(work, name="resync")
             self._tasks.add(task)

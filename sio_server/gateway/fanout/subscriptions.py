@@ -26,7 +26,7 @@ AT_ONCE = 500  # channels in one command
 OnMessage = Callable[[str, bytes], None]  # room and message
 
 
-class _Channel:
+class Channel:
     """A channel with at least one holder, or without one for a short time."""
 
     __slots__ = ("confirmed", "holders", "room", "waiters")
@@ -48,7 +48,7 @@ class Subscriptions:
     def __init__(self, redis_url: str, heartbeats: str) -> None:
         self._url = redis_url
         self._heartbeats = heartbeats.encode()
-        self._channels: dict[bytes, _Channel] = {}
+        self._channels: dict[bytes, Channel] = {}
         self._unheld: dict[bytes, float] = {}  # channel -> since when (monotonic) it has no holder, oldest first
         self._on_message: OnMessage | None = None
         self._wire: Wire | None = None  # when all channels are subscribed on it
@@ -98,23 +98,26 @@ class Subscriptions:
         if due:
             self._timer = loop.call_at(due[0][0], self._on_timer)
 
-    def hold(self, *channels: str) -> list[_Channel]:
+    def hold(self, *channels: str) -> list[Channel]:
         """Hold channels without waiting; call `release` as often as each was held."""
         held = [self._hold(channel) for channel in channels]
         self._send_unsent()
         return held
 
-    def _hold(self, channel: str) -> _Channel:
+    def _hold(self, channel: str) -> Channel:
         name = channel.encode()
         known = self._channels.get(name)
         if known is None:
-            known = self._channels[name] = _Channel(room_of(channel))
+            known = self._channels[name] = self._new_channel(channel)
             if self._is_connected:  # a new connection begins with all channels
                 self._unsent.append(name)
         elif not known.holders:
             self._unheld.pop(name, None)
         known.holders += 1
         return known
+
+    def _new_channel(self, channel: str) -> Channel:
+        return Channel(room_of(channel))
 
     def release(self, *channels: str) -> None:
         """One holder less; the last one's channel is unsubscribed UNSUBSCRIBE_AFTER_S later."""

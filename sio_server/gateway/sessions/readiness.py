@@ -15,6 +15,7 @@ from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_end import sent_away
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ServerEvent, SessionEnd
+from sio_server.store.shard_health import ShardHealth
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +47,13 @@ class Readiness:
         deliver: Callable[[str, str, Any], object],
         close: Callable[[str], Awaitable[None]],
         failing_tasks: Callable[[], Sequence[str]] = list,
+        shards: Callable[[], Sequence[ShardHealth]] = list,
         node_urls: Sequence[str] = (),
     ) -> None:
         """`..._heard_at` are monotonic times; `deliver(sid, event, payload)` and `close(sid)` act on a session.
 
         `failing_tasks` names the background tasks that fail at present; with one the node is not ready.
+        `shards`: of a Redis Cluster; a node whose one shard is away serves what the others have, and says so.
         `node_urls`: where sessions that are sent away find other nodes.
         """
         self._node_name = node_name
@@ -61,6 +64,7 @@ class Readiness:
         self._deliver = deliver
         self._close = close
         self._failing_tasks = failing_tasks
+        self.shards = shards
         self._node_urls = node_urls
         self._unready_checks = 0
         self._watching_since = math.inf
@@ -85,7 +89,24 @@ class Readiness:
             # JSON has no infinity.
             "heard_ms": {name: round(1000 * min(age, 1e6)) for name, age in silent_for.items()},
             **({"failing_tasks": failing} if failing else {}),
+            **self._report_shards(),
         }
+
+    def _report_shards(self) -> dict[str, Any]:
+        shards = self.shards()
+        if not shards:
+            return {}
+        heard = {
+            shard.name: {
+                "redis_ms": round(1000 * min(shard.redis_s, 1e6)),
+                "bus_ms": round(1000 * min(shard.bus_s, 1e6)),
+            }
+            for shard in shards
+        }
+        return {"shards": heard, "shards_away": self._away()}
+
+    def _away(self) -> list[str]:
+        return sorted(shard.name for shard in self.shards() if shard.is_away)
 
     def state(self) -> str:
         """How this node is in a word, as others may read it in Redis: `ready`, or what is wrong."""
@@ -96,6 +117,8 @@ class Readiness:
             return "cut off"
         if self.silent_for()["bus"] >= DEAF_AFTER_S:
             return "deaf"
+        if away := self._away():
+            return f"shards away: {', '.join(away)}"
         return f"failing: {', '.join(failing)}" if failing else "ready"
 
     def admit(self) -> None:
