@@ -422,7 +422,12 @@ class Sockets:
         make_server = TRANSPORTS[core.settings.transport]
         self.server = make_server(bus, self._connection_limits(), self.disconnects.on_disconnected)
         if core.settings.admin_ui:
-            self.server.admin_ui = AdminUi(core.settings.admin_ui, partial(_read_figures, core.redis))
+            self.server.admin_ui = AdminUi(
+                core.settings.admin_ui,
+                partial(_read_figures, core.redis),
+                spend=RequestLimits(limiting.limits, core.settings.trusted_proxies).count,
+                on_refused=self._on_handshake_refused,
+            )
         bus.join_writes_s = core.settings.join_writes / 1000 if self.server.joins_writes else 0.0
         self.sign_outs = SignOuts(
             bus, sessions, presence.mirror, records.refused_tokens, self.fanout, self.server.end_session
@@ -455,6 +460,9 @@ class Sockets:
             on_sessions_ended=self.sign_outs.on_session_ended,
         )
 
+    def _on_handshake_refused(self, code: str) -> None:
+        self._core.metrics.refused_handshakes.labels(code).inc()
+
     def on_resubscribed(self, rooms: set[str] | None) -> None:
         """The bus is back: anything may have been missed. `rooms`: of these only; None: of all."""
         if not rooms:
@@ -486,7 +494,7 @@ class Sockets:
             admit=self.readiness.admit,
             settle=self.disconnects.settle,
             now=core.clock.now,
-            on_refused=lambda code: core.metrics.refused_handshakes.labels(code).inc(),
+            on_refused=self._on_handshake_refused,
         )
         session_ready = SessionReady(
             bus,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import pytest
 import socketio
 
 from sio_clients import ChatClient, guest_token
-from tests.conftest import ClusterFactory
+from sio_server.gateway.transport.admin_ui import AdminUi, NodeFigures
+from sio_server.protocol.errors import Refused
+from tests.conftest import ClusterFactory, RawClient
 from tests.waiting import Changes
 
 ACCOUNT = {"username": "ops", "password": "a-password-nobody-guesses"}
@@ -28,8 +32,10 @@ class Admin:
         self.told.append((event, data[0]))
         self.changes.changed()
 
-    async def connect(self, url: str, auth: Any) -> None:
-        await self.sio.connect(url, auth=auth, namespaces=["/admin"], transports=["websocket"], wait_timeout=10)
+    async def connect(self, url: str, auth: Any, headers: dict[str, str] | None = None) -> None:
+        await self.sio.connect(
+            url, headers or {}, auth, transports=["websocket"], namespaces=["/admin"], wait_timeout=10
+        )
 
     def nodes(self) -> dict[str, int]:
         """The sessions of each node, as told last."""
@@ -67,6 +73,51 @@ async def test_it_shows_every_node_with_its_sessions_and_nothing_that_people_wri
         assert "secret" not in repr(admin.told)
     finally:
         await asyncio.gather(admin.sio.disconnect(), ann.close())
+
+
+async def test_attempts_to_guess_the_account_are_limited_counted_logged_and_end_their_connection(
+    start_cluster: ClusterFactory,
+) -> None:
+    account = f"{ACCOUNT['username']}:{ACCOUNT['password']}"
+    limit = {"RATE_LIMIT_ADDRESS": "40/hour", "TRUSTED_PROXIES": "1"}
+    cluster = await start_cluster(1, ADMIN_UI=account, **limit)
+    (url,) = cluster.urls
+    codes = []
+    for _ in range(6):
+        guessing = Admin()
+        refused: list[Any] = []
+        guessing.sio.on("connect_error", refused.append, namespace="/admin")
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            await guessing.connect(url, {**ACCOUNT, "password": "a guess"}, {"X-Forwarded-For": "8.8.8.8"})
+        codes.append(refused[0]["data"]["code"])
+    assert codes == ["token_invalid"] * 4 + ["rate_limited"] * 2
+    with pytest.raises(socketio.exceptions.ConnectionError):  # the right one is not tried either
+        await Admin().connect(url, ACCOUNT, {"X-Forwarded-For": "8.8.8.8"})
+    # A connection that has a session as well is closed, too.
+    _, token = await guest_token(url, "Ann")
+    raw = RawClient()
+    await raw.connect(url, {"token": token})
+    await raw.sio.eio.send('0/admin,{"username":"ops","password":"a guess"}')
+    await raw.closed(20.0)
+    elsewhere = Admin()
+    await elsewhere.connect(url, ACCOUNT, {"X-Forwarded-For": "9.9.9.9"})
+    await elsewhere.sio.disconnect()
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/metrics") as response:
+        figures = await response.text()
+    assert 'roomgraph_refused_handshakes_total{code="token_invalid"} 5.0' in figures
+    assert 'roomgraph_refused_handshakes_total{code="rate_limited"} 3.0' in figures
+    warnings = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
+    assert warnings.count("Admin UI was refused: code=token_invalid") == 1
+
+
+def test_only_texts_are_compared_with_the_account() -> None:
+    async def no_nodes() -> list[NodeFigures]:
+        return []
+
+    admin = AdminUi("None:None", no_nodes)
+    with pytest.raises(Refused):
+        admin.check({"username": None, "password": None}, SimpleNamespace(remote="8.8.8.8"))
+    admin.check({"username": "None", "password": "None"}, SimpleNamespace(remote="8.8.8.8"))
 
 
 async def test_without_an_account_there_is_no_such_namespace(start_cluster: ClusterFactory) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sio_server.gateway.transport.refusal_log import RefusalLog
 from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = "/admin"
 EVERY_S = 2.0
+ATTEMPT = 10  # what a connection costs its address, as ten handshakes: an account can be guessed
 # The page asks for the password again when it reads this.
 WRONG = "invalid credentials"
 
@@ -36,14 +41,38 @@ class AdminUi:
     Nothing that people write goes through it: it knows of counts only, and does nothing that it is asked for.
     """
 
-    def __init__(self, account: str, read_nodes: Callable[[], Awaitable[Sequence[NodeFigures]]]) -> None:
-        """`account`: `user:password`. `read_nodes` raises Unavailable."""
+    def __init__(
+        self,
+        account: str,
+        read_nodes: Callable[[], Awaitable[Sequence[NodeFigures]]],
+        *,
+        spend: Callable[[Any, int], None] = lambda peer, cost: None,
+        on_refused: Callable[[str], None] = lambda code: None,
+    ) -> None:
+        """`account`: `user:password`. `read_nodes` raises Unavailable.
+
+        `spend` counts a connection to the address of its peer, and raises RateLimited.
+        `on_refused` is called with the code of each refusal.
+        """
         self._username, _, self._password = account.partition(":")
         self._read_nodes = read_nodes
+        self._spend = spend
+        self._on_refused = on_refused
+        self._refusals = RefusalLog(log, "a connection to the Admin UI was refused: code=%s address=%s")
         self._connections: set[str] = set()
 
-    def check(self, auth: Any) -> None:
-        """Raises Refused unless this is the account."""
+    def check(self, auth: Any, peer: Any) -> None:
+        """Raises Refused unless this is the account, and RateLimited for an address that has tried too often."""
+        try:
+            # Before the account is looked at: otherwise the limit would not end the guessing.
+            self._spend(peer, ATTEMPT)
+            self._check(auth)
+        except Refused as exc:
+            self._on_refused(exc.code)
+            self._refusals.warn(exc.code, str(peer.remote))
+            raise
+
+    def _check(self, auth: Any) -> None:
         given = auth if isinstance(auth, Mapping) else {}
         # Both are compared, whatever the first comparison says.
         known = _same(given.get("username"), self._username) & _same(given.get("password"), self._password)
@@ -71,7 +100,8 @@ class AdminUi:
 
 
 def _same(given: Any, expected: str) -> bool:
-    return hmac.compare_digest(str(given).encode(errors="replace"), expected.encode())
+    text = given if isinstance(given, str) else ""
+    return hmac.compare_digest(text.encode(errors="replace"), expected.encode())
 
 
 def _stats(node: NodeFigures) -> dict[str, Any]:

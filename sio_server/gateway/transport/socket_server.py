@@ -130,6 +130,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         """The websocket of a connection, from its opening to its end."""
         raise NotImplementedError
 
+    def _peer(self, eio_sid: str) -> Any:
+        """Whose connection it is: an object with `remote` and `headers`, as of the request that opened it."""
+        raise NotImplementedError
+
     # Ending connections
 
     def drop(self, connection: ClientConnection, reason: DropReason) -> None:
@@ -196,8 +200,8 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         if namespace in (None, "/"):
             await self._begin_session(eio_sid, data)
         elif namespace == ADMIN_NAMESPACE and self.admin_ui is not None:
-            if await self._begin_admin(self.admin_ui, eio_sid, data):
-                return
+            await self._begin_admin(self.admin_ui, eio_sid, data)
+            return
         else:
             error = Refused(ErrorCode.NOT_SUPPORTED, "there is no such namespace: connect to /")
             await self._refuse_connect(eio_sid, error, namespace)
@@ -209,17 +213,18 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             # Refused: the connection serves nothing any more.
             await self._close(eio_sid, reason="the handshake was refused")
 
-    async def _begin_admin(self, admin: AdminUi, eio_sid: str, auth: Any) -> bool:
+    async def _begin_admin(self, admin: AdminUi, eio_sid: str, auth: Any) -> None:
         try:
-            admin.check(auth)
+            admin.check(auth, self._peer(eio_sid))
         except Refused as exc:
             await self._refuse_connect(eio_sid, exc, ADMIN_NAMESPACE)
-            return False
+            # Also when it has a session: one connection is one attempt.
+            await self._close(eio_sid, reason="the handshake was refused")
+            return
         told = {"sid": self.eio.generate_id()}
         packet = self.packet_class(socketio.packet.CONNECT, data=told, namespace=ADMIN_NAMESPACE)
         await self._send_packet(eio_sid, packet)
         await admin.begin(eio_sid, self.tell_admin)
-        return True
 
     async def tell_admin(self, eio_sid: str, event: str, payload: Any) -> bool:
         """Send an event to a connection of the Admin UI; returns whether it is still there."""

@@ -14,7 +14,7 @@ from sio_server.gateway.transport.direct.client_frames import text_frame
 from sio_server.gateway.transport.direct.connection import Connection
 from sio_server.gateway.transport.direct.engine import DirectEngine
 from sio_server.gateway.transport.direct.held import Held
-from sio_server.gateway.transport.direct.opening import OpeningReader
+from sio_server.gateway.transport.direct.opening import OpeningReader, Peer
 from sio_server.gateway.transport.direct.wheel import Wheel
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.gateway.transport.engine import (
@@ -65,6 +65,10 @@ class DirectServer(SocketServer):
     def _connection(self, eio_sid: str) -> ClientConnection | None:
         connection: Connection | None = self.eio.sockets.get(eio_sid)
         return connection
+
+    def _peer(self, eio_sid: str) -> Peer | None:
+        connection: Connection = self.eio.sockets[eio_sid]
+        return connection.peer
 
     # What connections call
 

@@ -61,6 +61,9 @@ class StockServer(SocketServer):
         websocket: ClientWebSocket | None = getattr(self.eio.sockets.get(eio_sid), "websocket", None)
         return websocket
 
+    def _peer(self, eio_sid: str) -> Any:
+        return self.environ[eio_sid]["aiohttp.request"]
+
     def _on_queue_full(self, queue: Outbound) -> None:
         self._drop(queue.eio_sid, DropReason.TOO_FAR_BEHIND)
 
