@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from sio_server.protocol.webhook_type import WebhookType
 from sio_server.redis_url import SENTINEL_FORM, parse_redis_url
 
 # Where `roomgraph redis` serves, unless told otherwise; not 6379, where another Redis may be at home.
@@ -21,7 +22,7 @@ _RATE = r" *[1-9]\d{0,5} */ *(second|minute|hour) *"
 _PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*"
 
 _WEBHOOK_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
-_WEBHOOK_TYPE = r"(entry\.appended|run\.ended|question\.asked)"
+_WEBHOOK_TYPE = f"({'|'.join(map(re.escape, WebhookType))})"
 
 _HINTS = {
     "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0, rediss://:password@host:6380/0, or with Sentinel "

@@ -26,7 +26,7 @@ GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport
 ALLOWED: dict[str, set[str]] = {
     **{leaf: set() for leaf in LEAVES},
     "sio_server.logs": {"sio_server.log_lines"},
-    "sio_server.settings": {"sio_server.redis_url"},
+    "sio_server.settings": {"sio_server.redis_url", "sio_server.protocol"},
     "sio_server.store": STORE,
     "sio_server.trace": STORE,
     "sio_server.conversation": STORE | {"sio_server.trace"},

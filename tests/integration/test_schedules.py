@@ -95,18 +95,19 @@ async def test_a_service_schedules_a_run_that_nodes_begin_once(start_cluster: An
                 return await response.json()
 
         where = (await ask("POST", "", {"user": {"user_id": "ann"}, "agent": "off"}))["conversation_id"]
-        soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
-        scheduled = await ask("POST", f"/{where}/schedules", {"text": "hello", "run": True, "at": soon})
         later = await ask("POST", f"/{where}/schedules", {"text": "later", "cron": "0 9 * * *"})
+        far = await ask("POST", f"/{where}/schedules", {"text": "far", "at": "2999-01-01T00:00:00+01:00"})
         listed = (await ask("GET", f"/{where}/schedules"))["schedules"]
-        assert [one["schedule_id"] for one in listed] == [scheduled["schedule_id"], later["schedule_id"]]
+        assert [one["schedule_id"] for one in listed] == [later["schedule_id"], far["schedule_id"]]
+        soon = (datetime.now(UTC) + timedelta(seconds=0.5)).isoformat()
+        await ask("POST", f"/{where}/schedules", {"text": "hello", "run": True, "at": soon})
 
         async def answered() -> bool:
             entries = (await ask("GET", f"/{where}/entries"))["entries"]
             return [entry["type"] for entry in entries] == ["conversation_created", "message", "answer"]
 
         await poll(answered, "the answer")
-        assert [one["text"] for one in (await ask("GET", f"/{where}/schedules"))["schedules"]] == ["later"]
+        assert [one["text"] for one in (await ask("GET", f"/{where}/schedules"))["schedules"]] == ["later", "far"]
         assert (await ask("DELETE", f"/{where}/schedules/{later['schedule_id']}"))["dropped"] is True
         both = await ask("POST", f"/{where}/schedules", {"text": "x", "at": soon, "cron": "* * * * *"})
         assert both["error"]["code"] == "invalid_payload"

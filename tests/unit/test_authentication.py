@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from sio_server.gateway.sessions import issuer_keys
 from sio_server.gateway.sessions.auth import Tokens
-from sio_server.gateway.sessions.authenticate_hook import AuthenticateHook, BadHook, load_hook
+from sio_server.gateway.sessions.authenticate_hook import MAX_THREADS, AuthenticateHook, BadHook, load_hook
 from sio_server.gateway.sessions.authentication import Authentication
 from sio_server.gateway.sessions.issuer_keys import AGAIN_S, IssuerKeys
 from sio_server.gateway.sessions.key_set import NoKeys, parse_key_set
@@ -409,6 +409,39 @@ async def test_a_function_that_does_not_answer_is_not_waited_for(monkeypatch: py
 
     monkeypatch.setattr("sio_server.gateway.sessions.authenticate_hook.CALL_S", 0.01)
     assert isinstance(await refused(by(check), "t"), Unavailable)
+
+
+async def test_calls_that_do_not_return_hold_a_bounded_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sio_server.gateway.sessions.authenticate_hook.MAX_THREADS", 2)
+    monkeypatch.setattr("sio_server.gateway.sessions.authenticate_hook.CALL_S", 0.05)
+    may_return, began = threading.Event(), []
+
+    def check(token: str, headers: Mapping[str, str]) -> str:
+        began.append(token)
+        may_return.wait(60)
+        return "ann"
+
+    authentication = by(check)
+    for number in range(4):
+        assert isinstance(await refused(authentication, str(number)), Unavailable)
+    assert began == ["0", "1"]
+    may_return.set()
+    monkeypatch.setattr("sio_server.gateway.sessions.authenticate_hook.CALL_S", 60.0)
+    assert (await authentication.identify("t", HEADERS)).user_id == "ann"
+
+
+async def test_a_thread_that_cannot_be_started_says_nothing_about_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    authentication = by(lambda token, headers: "ann")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        for _ in range(MAX_THREADS + 1):
+            assert isinstance(await refused(authentication, "t"), Unavailable)
+    assert (await authentication.identify("t", HEADERS)).user_id == "ann"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from sio_server.protocol.webhook_type import WebhookType
 from sio_server.settings import (
     Settings,
     SettingsError,
@@ -361,6 +362,13 @@ def test_a_wrong_secret_of_a_webhook_is_not_shown(env: pytest.MonkeyPatch, value
     (line,) = problems()
     assert line.startswith("secret 1 is not of the form name=whsec_.... WEBHOOK_SECRETS: write name=whsec_")
     assert value not in line
+
+
+@pytest.mark.parametrize("wanted", [*WebhookType, "+".join(WebhookType)])
+def test_an_endpoint_may_want_each_type_that_there_is(env: pytest.MonkeyPatch, wanted: str) -> None:
+    env.setenv("WEBHOOKS", f"shop=https://shop.example.com/hooks#{wanted}")
+    env.setenv("WEBHOOK_SECRETS", f"shop=whsec_{SIGNS}")
+    assert load_settings().webhooks == (f"shop=https://shop.example.com/hooks#{wanted}",)
 
 
 def test_an_endpoint_without_a_secret_is_named(env: pytest.MonkeyPatch) -> None:

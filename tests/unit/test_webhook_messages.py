@@ -9,12 +9,12 @@ import pytest
 from sio_server.gateway.api.webhook_messages import (
     MAX_DELAY_S,
     Message,
-    WebhookType,
     delay_s,
     message_of,
     parse_endpoints,
     type_of,
 )
+from sio_server.protocol.webhook_type import WebhookType
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

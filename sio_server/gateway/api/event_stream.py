@@ -165,13 +165,13 @@ class EventStreams:
     ) -> None:
         name = str(ServerEvent.CONVERSATION_SYNCED).encode()
         try:
-            await _send(response, b"retry: %d\n\n" % AGAIN_MS + to_event(name, write_json(missed)))
+            await write_in_time(response, b"retry: %d\n\n" % AGAIN_MS + to_event(name, write_json(missed)))
             while missed["more"]:
                 missed = await self._missed(stream, conversation_id, Position(**missed["position"]))
-                await _send(response, to_event(name, write_json(missed)))
+                await write_in_time(response, to_event(name, write_json(missed)))
             stream.on_caught_up(missed["n"])
             while events := await stream.next():
-                await _send(response, events)
+                await write_in_time(response, events)
             if stream.too_far_behind:
                 abort_connection(request.transport)
             else:
@@ -213,6 +213,7 @@ def _position(event_id: str) -> Position | None:
     return Position(epoch, int(seq))
 
 
-async def _send(response: web.StreamResponse, data: bytes) -> None:
+async def write_in_time(response: web.StreamResponse, data: bytes) -> None:
+    """Write a part of an answer. Raises TimeoutError for a client that does not read."""
     async with asyncio.timeout(WRITE_S):
         await response.write(data)

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from sio_server.gateway.api.schedule_times import MAX_CRON, next_ms
+from sio_server.gateway.api.schedule_times import MAX_CRON, check_time, next_ms
 from sio_server.protocol.events import (
     MAX_INVITES,
     MAX_PAGE_ENTRIES,
@@ -129,7 +129,7 @@ class ScheduleMessage(Acting):
 
     text: MessageText
     run: bool | None = None
-    at: AwareDatetime | None = None
+    at: Annotated[AwareDatetime, AfterValidator(check_time)] | None = None
     cron: Annotated[str, StringConstraints(min_length=9, max_length=MAX_CRON)] | None = None
     timezone: Annotated[str, StringConstraints(max_length=64)] = "UTC"
 

@@ -9,23 +9,14 @@ import base64
 import hmac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sio_server.protocol.events import EntryType
+from sio_server.protocol.webhook_type import WebhookType
 
 SECRET_PREFIX = "whsec_"
 FIRST_DELAY_S = 1.0
 MAX_DELAY_S = 300.0
 GONE = 410  # the endpoint wants no more
-
-
-class WebhookType(StrEnum):
-    """What a message is about: an entry of a log, or the end of one."""
-
-    ENTRY_APPENDED = "entry.appended"
-    RUN_ENDED = "run.ended"
-    QUESTION_ASKED = "question.asked"
-    CONVERSATION_DELETED = "conversation.deleted"
 
 
 _TYPES: dict[str, WebhookType] = {

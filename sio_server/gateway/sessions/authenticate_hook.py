@@ -19,7 +19,7 @@ from sio_server.tasks import is_being_cancelled
 log = logging.getLogger(__name__)
 
 CALL_S = 5.0  # for one call
-MAX_THREADS = 32  # calls of a function that is not async, at once
+MAX_THREADS = 32  # calls of a function that is not async, at once, with those that do not return
 LOG_PERIOD_S = 60.0  # between two lines about the same error
 
 Claims = Mapping[str, Any]
@@ -78,42 +78,50 @@ class AuthenticateHook:
     async def _call(self, token: str, headers: Mapping[str, str]) -> Any:
         if self._is_async:
             return await self._function(token, headers)
-        async with self._threads:
-            said = await _in_thread(lambda: self._function(token, headers))
+        said = await self._in_thread(lambda: self._function(token, headers))
         return await said if inspect.isawaitable(said) else said
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """The result of `work()`, in a thread that does not keep the process from ending.
+
+        A thread counts until it ends, which may be long after the caller has stopped waiting for it. Raises
+        Unavailable when no thread can be started.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def on_ended(result: Any, error: BaseException | None) -> None:
+            self._threads.release()
+            if done.done():
+                return
+            if error is None:
+                done.set_result(result)
+            else:
+                # A future cannot hold it.
+                done.set_exception(RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
+
+        def run() -> None:
+            result, error = None, None
+            try:
+                result = work()
+            except BaseException as exc:
+                error = exc
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(on_ended, result, error)
+
+        await self._threads.acquire()
+        try:
+            threading.Thread(target=run, name="authenticate", daemon=True).start()
+        except RuntimeError as exc:  # the system has no room for one
+            self._threads.release()
+            raise Unavailable("the token cannot be checked at this moment; try again") from exc
+        return await done
 
     def _log(self, error: BaseException) -> None:
         now = time.monotonic()
         if now - self._logged.get(type(error), -inf) >= LOG_PERIOD_S:
             self._logged[type(error)] = now
             log.warning("AUTHENTICATE=%s refuses a token: %s", self._place, type(error).__name__, exc_info=error)
-
-
-async def _in_thread(work: Callable[[], Any]) -> Any:
-    """The result of `work()`, in a thread that does not keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[Any] = loop.create_future()
-
-    def tell(result: Any, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            # A future cannot hold it.
-            done.set_exception(RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as exc:
-            error = exc
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell, result, error)
-
-    threading.Thread(target=run, name="authenticate", daemon=True).start()
-    return await done
 
 
 def load_hook(place: str, ttl_s: int) -> AuthenticateHook:
