@@ -555,6 +555,13 @@ class Api:
             now,
             lambda name, outcome: core.metrics.webhooks.labels(name, outcome).inc(),
         )
+        for endpoint in endpoints:
+            core.metrics.webhooks.labels(endpoint.name, "dropped")  # the first one shows as an increase
+        core.metrics.watch(
+            "roomgraph_webhooks_waiting",
+            "Entries of the whole cluster that endpoints are to be told: about the same on each node",
+            lambda: self.webhooks.waiting,
+        )
         self._exports = ExportRoutes(Exports(core.redis, log, records.members))
         schedules = Schedules(core.scripts, log)
         self.scheduler = Scheduler(schedules, now, lambda outcome: core.metrics.schedules.labels(outcome).inc())
@@ -572,6 +579,15 @@ class Api:
     def is_on(self) -> bool:
         """Whether there is a service key."""
         return bool(self._keys)
+
+    def is_service(self, key: str) -> bool:
+        """Whether a service has this key. Raises RateLimited for one that asks too often."""
+        try:
+            service = self._keys.check(key)
+        except Refused:
+            return False
+        self._limits.spend_service(service.name)
+        return True
 
     def routes(self, address_limits: RequestLimits) -> ApiRoutes:
         """Its routes."""
@@ -637,6 +653,7 @@ class Http:
                     limits,
                     lambda: read_status(core.redis),
                     for_everybody=guests,
+                    is_service=api.is_service,
                 ),
                 PageRoutes(),
                 api.routes(limits),

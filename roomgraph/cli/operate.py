@@ -40,6 +40,11 @@ def status_command(
         cells = [node[name] for name in ("name", "port", "sessions", "started", "version", "state")]
         table.add_row(*(Text(str(cell)) for cell in cells))
     console.print(table)
+    if "shards" in status:
+        shards = Table("shard", "partitions", "state")
+        for shard in status["shards"]:
+            shards.add_row(Text(shard["address"]), str(shard["partitions"]), "ok" if shard["answers"] else "away")
+        console.print(shards)
     for name in FIGURES:
         say(f"{name.replace('_', ' ')}: {status[name]}")
     for problem in status["problems"]:

@@ -87,7 +87,8 @@ class Metrics:
         )
         self.webhooks = Counter(
             "roomgraph_webhooks",
-            "Webhooks that this node has sent, by endpoint and outcome (delivered, failed)",
+            "Webhooks that this node has sent, by endpoint and outcome (delivered, failed); dropped: times that "
+            "entries were dropped untold",
             ["endpoint", "outcome"],
             registry=self.registry,
         )

@@ -39,7 +39,7 @@ ARCHIVED_AT_LEAST = 100  # entries, in an object of the archive
 MAX_EDITS = 1000  # of a message, which are deleted with it
 ANY_BODY = "0" * 40  # in the result of a request, in place of the digest of its body
 REWRITTEN_ENTRIES = 2000  # a log of at most so many is written again, to leave nothing of deleted entries
-MAX_HOOKS = 10_000  # entries that wait for webhooks in a partition, about; older ones are dropped
+MAX_HOOKS = 2_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
 
 

@@ -20,9 +20,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from sio_server.gateway.api.answers import ClusterStatus
 from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.messages import MessageEndpoints
-from sio_server.gateway.api.openapi import describe
+from sio_server.gateway.api.openapi import STATUS_PATH, describe
 from sio_server.gateway.api.routes import PATH
 from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
 from sio_server.gateway.api.users import UserEndpoints
@@ -64,9 +65,20 @@ async def test_the_description_is_served_and_says_which_operations_there_are(clu
         served = await response.json()
     assert served == json.loads(json.dumps(describe(ENDPOINTS, PATH)))
     named = [one["operationId"] for path in served["paths"].values() for one in path.values()]
-    assert len(named) == len(set(named)) == len(ENDPOINTS) + 3  # and the stream of events, and two exports
+    assert len(named) == len(set(named)) == len(ENDPOINTS) + 4  # and the stream of events, two exports, the status
     for schema in served["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
+
+
+async def test_a_service_reads_the_status_that_is_described_within_its_own_limit(cluster: LocalCluster) -> None:
+    base = cluster.urls[0] + PATH
+    async with aiohttp.ClientSession(headers=HEADERS) as http, http.get(base + STATUS_PATH) as response:
+        assert response.status == 200, await response.text()
+        status = ClusterStatus.model_validate(await response.json())
+    assert [one.port for one in status.nodes] == cluster.ports
+    wrong = {"Authorization": "Bearer another-key-that-no-service-of-theirs-has"}
+    async with aiohttp.ClientSession(headers=wrong) as http, http.get(base + STATUS_PATH) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (401, "token_invalid")
 
 
 def test_every_operation_is_in_the_document() -> None:

@@ -35,7 +35,7 @@ LABELS: dict[str, set[str]] = {
     "code": {*ErrorCode},
     "status": {*RunStatus, "5.."},
     "reason": {*DropReason},
-    "outcome": {"failed"},
+    "outcome": {"failed", "dropped"},
 }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
 import signal
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -16,10 +18,16 @@ import pytest
 from aiohttp import web
 
 from sio_server.gateway.api.hook_lanes import LEASE_MS, HookLanes
+from sio_server.gateway.api.webhook_messages import Endpoint
+from sio_server.gateway.api.webhooks import Webhooks
 from sio_server.local.cluster import LocalCluster
+from sio_server.protocol.webhook_type import WebhookType
+from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
-from sio_server.store.keys import hook_state
+from sio_server.store.keys import hook_state, hooks
+from sio_server.store.partitions import PARTITIONS
 from sio_server.store.scripts import Scripts
+from sio_server.tasks import end_tasks
 from tests.conftest import free_ports
 from tests.integration.test_redis_connection import bare_redis, port_of
 from tests.waiting import Changes, poll
@@ -194,23 +202,143 @@ async def test_another_node_delivers_what_a_killed_node_has_left(
     assert [receiver.seqs(one) for one in where] == [[1, 2, 3, 4, 5]] * 5
 
 
-async def test_a_lane_in_which_nothing_waits_is_looked_at_without_a_write(tmp_path: Path) -> None:
+@pytest.fixture
+async def redis(tmp_path: Path) -> AsyncIterator[BoundedRedis]:
+    """A Redis without nodes."""
+    async with bare_redis(tmp_path) as server, connect(f"redis://127.0.0.1:{port_of(server)}") as client:
+        yield client
+
+
+def of_node(redis: BoundedRedis, *names: str) -> HookLanes:
+    """The lanes as a node has them whose WEBHOOKS are these."""
+    return HookLanes(Scripts(redis), f"n-{'-'.join(names)}", names)
+
+
+async def append(redis: BoundedRedis, partition: int, number: int, text: str = "") -> str:
+    """What the step that appends an entry adds to the stream of its partition."""
+    envelope = (
+        f'{{"v":2,"epoch":"e1","seq":{number},"type":"message","ts":"2026-11-23T07:12:00.844Z","text":"{text}"}}'
+    )
+    return str(await redis.xadd(hooks(partition), {"c": f"c{partition}", "t": "message", "e": envelope}))
+
+
+async def test_a_node_that_does_not_know_an_endpoint_yet_drops_nothing_of_it(redis: BoundedRedis) -> None:
+    """As during a rolling start with another endpoint in WEBHOOKS."""
+    old, new = of_node(redis, "a"), of_node(redis, "a", "b")
+    await old.open()
+    await new.open()
+    ids = [await append(redis, 0, number) for number in range(1, 4)]
+    lane, other = old.all[0], next(lane for lane in new.all if lane.name == "b")
+    await old.take([lane])
+    await old.settle(lane, position=ids[-1])
+    assert await old.bound(()) == 3
+    taken, _ = await new.take([other])
+    assert ([entry.id for entry in taken[other].entries], taken[other].lost) == (ids, None)
+    await new.settle(other, position=ids[1])
+    assert [one async for one in entry_ids(redis)] == ids[1:]
+    assert await old.bound(()) == 1
+
+
+async def entry_ids(redis: BoundedRedis) -> AsyncIterator[str]:
+    for entry_id, _ in await redis.xrange(hooks(0)):
+        yield str(entry_id)
+
+
+async def test_an_endpoint_that_no_node_has_had_for_long_is_forgotten_and_holds_nothing(
+    redis: BoundedRedis,
+) -> None:
+    lanes = of_node(redis, "a", "gone")
+    await lanes.open()
+    position = await append(redis, 0, 1)
+    await append(redis, 0, 2)
+    await redis.hset(hook_state(0), "gone until", "1")
+    assert await lanes.bound(()) == 2
+    assert {name for name in await redis.hgetall(hook_state(0)) if name.startswith("gone")} == set()
+    await lanes.take([lanes.all[0]])
+    await lanes.settle(lanes.all[0], position=position)
+    assert await lanes.bound(()) == 1
+
+
+async def test_what_waits_is_bounded_in_bytes_and_the_loss_is_told_once(
+    redis: BoundedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sio_server.gateway.api.hook_lanes.MAX_KEPT_BYTES", 100_000)
+    lanes = of_node(redis, "a")
+    await lanes.open()
+    for number in range(20):
+        await append(redis, 0, number, "x" * 20_000)
+    kept = await lanes.bound(())
+    assert 1 <= kept <= 5
+    lane = lanes.all[0]
+    first, _ = await lanes.take([lane])
+    assert (len(first[lane].entries), first[lane].lost is not None) == (kept, True)
+    again, _ = await lanes.take([lane])
+    assert (len(again[lane].entries), again[lane].lost) == (kept, None)
+
+
+async def test_nothing_is_kept_for_an_endpoint_that_is_told_nothing(redis: BoundedRedis) -> None:
+    lanes = of_node(redis, "a", "off")
+    await lanes.open()
+    ids = [await append(redis, 0, number) for number in range(1, 4)]
+    lane, off = lanes.all[0], next(lane for lane in lanes.all if lane.name == "off")
+    await lanes.take([lane])
+    await lanes.settle(lane, position=ids[-1], disabled={"off"})
+    assert [one async for one in entry_ids(redis)] == ids[-1:]
+    taken, _ = await lanes.take([off])
+    assert taken[off].lost is not None
+
+
+async def test_slow_endpoints_do_not_use_up_the_connections_to_others(redis: BoundedRedis) -> None:
+    lanes, may_answer = of_node(redis, "slow", "slower", "well"), asyncio.Event()
+    well = Changes()
+    told: set[str] = set()
+
+    async def answer_late(request: web.Request) -> web.Response:
+        await may_answer.wait()
+        return web.Response()
+
+    async def answer(request: web.Request) -> web.Response:
+        told.add(request.headers["webhook-id"])
+        well.changed()
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.post("/late", answer_late), web.post("/now", answer)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, backlog=500).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    paths = {"slow": "late", "slower": "late", "well": "now"}
+    endpoints = [Endpoint(name, f"{url}/{path}", [b"k"], frozenset(WebhookType)) for name, path in paths.items()]
+    await lanes.open()
+    for partition in range(PARTITIONS):
+        await append(redis, partition, 1)
+    outcomes: list[tuple[str, str]] = []
+    webhooks = Webhooks(endpoints, lanes, time.time, lambda name, outcome: outcomes.append((name, outcome)))
+    delivering = asyncio.create_task(webhooks.run())
+    await well.until(lambda: len(told) == PARTITIONS, "all of the endpoint that answers")
+    may_answer.set()
+    await end_tasks([delivering])
+    await runner.cleanup()
+    assert [outcome for name, outcome in outcomes if name == "well" and outcome != "delivered"] == []
+
+
+async def test_a_lane_in_which_nothing_waits_is_looked_at_without_a_write(redis: BoundedRedis) -> None:
     """Each write goes to the replicas and to the append-only file."""
-    async with bare_redis(tmp_path) as server, connect(f"redis://127.0.0.1:{port_of(server)}") as redis:
-        lanes = HookLanes(Scripts(redis), "n1", ["shop"])
-        await lanes.open()
-        lane, other = lanes.all[0], HookLanes(Scripts(redis), "n2", ["shop"])
-        await lanes.take([lane])
-        kept = await redis.hgetall(hook_state(lane.partition))
-        await lanes.take([lane])
-        assert await redis.hgetall(hook_state(lane.partition)) == kept
-        assert await other.take([lane]) == ({}, {lane})
-        # When half of the lease is over it is renewed; released, it is anybody's.
-        field = "shop until"
-        soon = int(kept[field]) - LEASE_MS // 2
-        await redis.hset(hook_state(lane.partition), field, str(soon))
-        await lanes.take([lane])
-        assert int(await redis.hget(hook_state(lane.partition), field) or 0) > soon
-        await lanes.release([lane])
-        taken, held = await other.take([lane])
-        assert (list(taken), held) == ([lane], set())
+    lanes = HookLanes(Scripts(redis), "n1", ["shop"])
+    await lanes.open()
+    lane, other = lanes.all[0], HookLanes(Scripts(redis), "n2", ["shop"])
+    await lanes.take([lane])
+    kept = await redis.hgetall(hook_state(lane.partition))
+    await lanes.take([lane])
+    assert await redis.hgetall(hook_state(lane.partition)) == kept
+    assert await other.take([lane]) == ({}, {lane})
+    # When half of the lease is over it is renewed; released, it is anybody's.
+    field = "shop until"
+    soon = int(kept[field]) - LEASE_MS // 2
+    await redis.hset(hook_state(lane.partition), field, str(soon))
+    await lanes.take([lane])
+    assert int(await redis.hget(hook_state(lane.partition), field) or 0) > soon
+    await lanes.release([lane])
+    taken, held = await other.take([lane])
+    assert (list(taken), held) == ([lane], set())

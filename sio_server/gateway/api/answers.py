@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sio_server.protocol.acks import ErrorObject, Invitation, ListedConversation
 from sio_server.protocol.entries import By, ChosenSettings, LoggedEntry, PageEntry
 from sio_server.protocol.events import Seq
-from sio_server.protocol.sent import Sent
+from sio_server.protocol.sent import Maybe, Sent
 from sio_server.protocol.server_events import EpochSeq, Member, OpenQuestion, Part, Report, Run
 
 
@@ -233,3 +233,40 @@ class WebhooksListed(Sent):
     """The endpoints."""
 
     webhooks: list[Webhook]
+
+
+class NodeStatus(Sent):
+    """A node, with its state in words."""
+
+    node_id: str
+    name: str
+    port: int
+    sessions: int
+    started: str
+    version: str
+    state: str
+
+
+class ShardStatus(Sent):
+    """A primary of a Redis Cluster."""
+
+    address: str
+    partitions: int
+    answers: bool
+
+
+class ClusterStatus(Sent):
+    """The whole cluster; `shards` with a Redis Cluster only."""
+
+    healthy: bool
+    problems: list[str]
+    versions: list[str]
+    unfinished_runs: int
+    nodes: list[NodeStatus]
+    active_sessions: int
+    bus_subscriptions: int
+    shards: Maybe[list[ShardStatus]] = None
+    conversations: int
+    entries: int
+    runs: int
+    runs_finished: int

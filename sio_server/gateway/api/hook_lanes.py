@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sio_server.store.connection import redis_errors
@@ -14,6 +15,7 @@ from sio_server.store.scripts import Argument, Reply, Scripts
 
 LEASE_MS = 20_000
 KEPT_MS = 7 * 24 * 3600 * 1000  # without any node that delivers, what waits is kept so long
+MAX_KEPT_BYTES = 4 * 1024 * 1024  # in a partition, about; older entries are dropped
 AT_ONCE = 20  # entries of a lane that are read together
 
 
@@ -41,10 +43,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Taken:
-    """What is next in a lane whose lease this node has; `failures` of the first of `entries`."""
+    """What is next in a lane whose lease this node has; `failures` of the first of `entries`.
+
+    `lost`: between which times (ISO 8601) what was dropped untold had been appended.
+    """
 
     entries: Sequence[Waiting]
     failures: int
+    lost: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,9 +100,19 @@ class HookLanes:
         await self._scripts.many("take_hooks", self._calls(lanes, 0))
 
     async def settle(
-        self, lane: Lane, *, position: str = "", failures: int = 0, delay_ms: int = 0, problem: str = ""
+        self,
+        lane: Lane,
+        *,
+        position: str = "",
+        failures: int = 0,
+        delay_ms: int = 0,
+        problem: str = "",
+        disabled: Collection[str] = (),
     ) -> Settled | None:
-        """Record what was delivered, or that the next has failed; None when the lane is another node's by now."""
+        """Record what was delivered, or that the next has failed; None when the lane is another node's by now.
+
+        Nothing is kept for the endpoints that are `disabled`.
+        """
         reply = await self._scripts.plain(
             "settle_hook",
             lane.keys,
@@ -107,12 +123,21 @@ class HookLanes:
             failures=failures,
             delay_ms=delay_ms,
             problem=problem,
-            names=self._names,
+            disabled=sorted(disabled),
         )
         if reply.status == "stale":
             return None
         since = int(reply["since_ms"] or reply["now_ms"])
         return Settled(int(reply["now_ms"]) - since)
+
+    async def bound(self, disabled: Collection[str]) -> int:
+        """Drop what is not needed, or too much; return how many entries wait, in all partitions that answer."""
+        about: dict[str, Argument] = {
+            **{"disabled": sorted(disabled), "max_bytes": MAX_KEPT_BYTES, "kept_ms": KEPT_MS},
+        }
+        lanes = [Lane("", partition) for partition in range(PARTITIONS)]
+        replies = await self._scripts.some("bound_hooks", [(lane.keys, about) for lane in lanes])
+        return sum(int(reply["waiting"]) for reply in replies if reply is not None)
 
     async def states(self, name: str, *, again: bool = False) -> list[LaneState]:
         """How the lanes of an endpoint stand; `again`: what has failed is tried again at once."""
@@ -148,7 +173,13 @@ class HookLanes:
 def _taken(reply: Reply) -> Taken:
     flat = [str(value) for value in reply["entries"]]
     entries = [Waiting(*flat[i : i + 4]) for i in range(0, len(flat), 4)]
-    return Taken(entries, int(reply["failures"]))
+    lost_from, lost_to = str(reply["lost_from"]), str(reply["lost_to"])
+    return Taken(entries, int(reply["failures"]), (_appended(lost_from), _appended(lost_to)) if lost_to else None)
+
+
+def _appended(entry_id: str) -> str:
+    ms, _, _ = entry_id.partition("-")
+    return datetime.fromtimestamp(int(ms) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _state(reply: Reply) -> LaneState:

@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from sio_server.gateway.api.answers import Failure
+from sio_server.gateway.api.answers import ClusterStatus, Failure
 from sio_server.gateway.api.endpoints import PARAMETERS, Endpoint
 from sio_server.gateway.api.models import Body, Nothing
 from sio_server.protocol.events import ID_PATTERN
 from sio_server.protocol.schema import definitions_of
 
 JSON = "application/json"
+STATUS_PATH = "/status"  # served beside the others: operators ask for it as well
 EVENTS_PATH = "/conversations/{conversation_id}/events"
 EXPORT_PATHS = {
     "conversation_id": "/conversations/{conversation_id}/export",
@@ -28,12 +29,13 @@ def describe(endpoints: Iterable[Endpoint], path: str) -> dict[str, Any]:
     """The document; `path`: below which the endpoints are."""
     endpoints = list(endpoints)
     sent = [one.takes for one in endpoints if one.takes is not Nothing]
-    models = list(dict.fromkeys([Failure, *sent, *(one.answers for one in endpoints)]))
+    models = list(dict.fromkeys([Failure, ClusterStatus, *sent, *(one.answers for one in endpoints)]))
     _, shared = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)
     schemas = definitions_of(shared)
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas)
+    paths[STATUS_PATH] = {"get": _status()}
     paths[EVENTS_PATH] = {"get": _events()}
     for parameter, one in EXPORT_PATHS.items():
         paths[one] = {"get": _export(parameter)}
@@ -86,6 +88,19 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
             for name, schema in query["properties"].items()
         ]
     return described
+
+
+def _status() -> dict[str, Any]:
+    """The status, for which operators ask with their tokens as well."""
+    return {
+        "operationId": "read_status",
+        "summary": "Read how the whole cluster is.",
+        "responses": {
+            "200": _answer(ClusterStatus.__name__, "Its health and figures, as docs/observability.md lists them."),
+            "4XX": {"$ref": "#/components/responses/Failure"},
+            "5XX": {"$ref": "#/components/responses/Failure"},
+        },
+    }
 
 
 def _events() -> dict[str, Any]:

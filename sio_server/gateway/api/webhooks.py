@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.25  # so often the node looks at the lanes that it has,
 IDLE_LOOK_S = 1.0  # and at those in which it has found nothing, after a while
+BOUND_S = 10.0  # so often it drops what is not needed, or too much
 TAKE_OVER_S = 2.0  # and at those of other nodes, which may have died
 REQUEST_S = 10.0  # for an endpoint to answer; a lease lasts longer
 PATIENCE_MS = 3 * 24 * 3600 * 1000  # an endpoint that has failed for so long is told nothing more
@@ -36,15 +37,19 @@ Count = Callable[[str, str], None]
 class Webhooks:
     """The endpoints of the settings.
 
-    A lane that fails stands still until its first entry is delivered: order comes before haste. The lanes of the
-    same endpoint do not wait for each other. A node whose lease has expired sends nothing more; what it had sent
-    without telling Redis is sent again, with the same id.
+    A lane that fails stands still until its first entry is delivered, since the order must be kept. Lanes do not
+    wait for each other, whether they are of one endpoint or of several. A node whose lease has expired sends
+    nothing more; what it had sent without telling Redis is sent again, with the same id.
     """
 
     def __init__(
         self, endpoints: Sequence[Endpoint], lanes: HookLanes, now: Callable[[], float], count: Count
     ) -> None:
-        """`now`: Redis' time in seconds. `count` is called with an endpoint and `delivered` or `failed`."""
+        """`now`: Redis' time in seconds.
+
+        `count` is called with an endpoint and `delivered`, `failed`, or `dropped`: something that it was to be
+        told was dropped before.
+        """
         self.endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self.lanes = lanes
         self._now = now
@@ -52,14 +57,19 @@ class Webhooks:
         self._busy: dict[Lane, asyncio.Task[None]] = {}
         self._held: set[Lane] = set()  # by other nodes
         self._disabled: set[str] = set()
+        self.waiting = 0  # entries of the whole cluster that some endpoint is to be told, as of the last look
         self._idle: dict[Lane, tuple[float, float]] = {}  # when to look again, and the pause before
 
     async def run(self) -> None:
         """Deliver, until cancelled."""
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)
         # Nothing but what the operator wrote is asked: no redirect is followed, no cookie kept, no proxy used.
-        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
-            opened, look_again_at = False, 0.0
+        # Each lane makes one request at a time. A smaller pool would be used up by an endpoint that is slow, and
+        # the requests to others would time out before they are made.
+        connector = aiohttp.TCPConnector(limit=0)
+        jar = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=jar, connector=connector) as http:
+            opened, look_again_at, bound_at = False, 0.0, 0.0
             try:
                 while True:
                     try:
@@ -69,6 +79,9 @@ class Webhooks:
                         if everything := time.monotonic() >= look_again_at:
                             look_again_at = time.monotonic() + TAKE_OVER_S
                             self._disabled = set(await self.lanes.disabled())
+                        if time.monotonic() >= bound_at:
+                            bound_at = time.monotonic() + BOUND_S
+                            self.waiting = await self.lanes.bound(self._disabled)
                         await self._look(http, everything)
                     except Unavailable as exc:
                         log.info("webhooks wait for Redis: error=%s", exc)
@@ -93,6 +106,12 @@ class Webhooks:
         self._held = (self._held - set(lanes)) | held
         for lane in lanes:
             found = taken.get(lane)
+            if found is not None and found.lost is not None:
+                self._count(lane.name, "dropped")
+                log.error(
+                    "webhooks were dropped, since too much waited: endpoint=%s partition=%d from=%s to=%s",
+                    *(lane.name, lane.partition, *found.lost),
+                )
             if found is None or not found.entries:
                 pause = min(IDLE_LOOK_S, 2 * self._idle.get(lane, (0.0, LOOK_S / 2))[1])
                 self._idle[lane] = asked_at + pause, pause
@@ -119,7 +138,7 @@ class Webhooks:
                 asked_at = time.monotonic()
                 if not problem:
                     failures = 0
-                    if await self.lanes.settle(lane, position=entry.id) is None:
+                    if await self.lanes.settle(lane, position=entry.id, disabled=self._disabled) is None:
                         return
                     continue
                 failures += 1
@@ -134,7 +153,7 @@ class Webhooks:
             log.info("a webhook is delivered again: endpoint=%s error=%s", lane.name, exc)
         except Exception:
             log.exception("a webhook could not be delivered: endpoint=%s", lane.name)
-            await asyncio.sleep(REQUEST_S)  # the endpoint is not asked in vain, over and over
+            await asyncio.sleep(REQUEST_S)  # it may fail each time
 
     async def _send(self, http: aiohttp.ClientSession, endpoint: Endpoint, entry: Waiting) -> tuple[int, str]:
         """Send one entry, if the endpoint wants it; return the status, and what went wrong."""

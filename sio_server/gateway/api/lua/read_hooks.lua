@@ -4,7 +4,10 @@ local endpoint, again = unpack(ARGV)
 local stream, state = unpack(KEYS)
 local known = redis.call('HMGET', state, endpoint .. ' position', endpoint .. ' failures', endpoint .. ' since', endpoint .. ' told',
   endpoint .. ' problem')
-local waiting = known[1] and #redis.call('XRANGE', stream, '(' .. known[1], '+', 'COUNT', 1000) or 0
+local waiting = 0
+for _, item in ipairs(known[1] and redis.call('XRANGE', stream, '(' .. known[1], '+', 'COUNT', 1000) or {}) do
+  if #item[2] == 6 then waiting = waiting + 1 end
+end
 if again == '1' then
   redis.call('HDEL', state, endpoint .. ' failures', endpoint .. ' since', endpoint .. ' next', endpoint .. ' problem')
 end

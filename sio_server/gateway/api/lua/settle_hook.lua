@@ -3,10 +3,10 @@
 --   failures        how often the next one has failed by now, 0: it has not been tried
 --   delay_ms        after which it is tried again
 --   problem         what went wrong
---   names           of all endpoints (JSON array): what all of them have been told is dropped
+--   disabled        endpoints that are told nothing (JSON array); what all others have been told is dropped
 -- Returns ok: since_ms (since when it fails, or '', by Redis' clock), now_ms; or stale, when the lease is another node's.
--- include: time
-local endpoint, node_id, lease_ms, position, failures, delay_ms, problem, names = unpack(ARGV)
+-- include: time hook_positions
+local endpoint, node_id, lease_ms, position, failures, delay_ms, problem, disabled = unpack(ARGV)
 local stream, state = unpack(KEYS)
 if redis.call('HGET', state, endpoint .. ' owner') ~= node_id then return {'stale'} end
 local now_ms = milliseconds()
@@ -20,15 +20,6 @@ else
 end
 if position ~= '' then
   redis.call('HSET', state, endpoint .. ' position', position, endpoint .. ' told', string.format('%.0f', now_ms))
-  local first, first_ms, first_number = position, string.match(position, '^(%d+)-(%d+)$')
-  for _, other in ipairs(cjson.decode(names)) do
-    local at = redis.call('HGET', state, other .. ' position')
-    local at_ms, at_number = string.match(at or '', '^(%d+)-(%d+)$')
-    if at and (tonumber(at_ms) < tonumber(first_ms)
-      or (at_ms == first_ms and tonumber(at_number) < tonumber(first_number))) then
-      first, first_ms, first_number = at, at_ms, at_number
-    end
-  end
-  redis.call('XTRIM', stream, 'MINID', first)
+  drop_told(stream, state, disabled)
 end
 return {'ok', 'since_ms', redis.call('HGET', state, endpoint .. ' since') or '', 'now_ms', string.format('%.0f', now_ms)}

@@ -3,12 +3,13 @@
 --   count               entries at most
 --   kept_ms             how long what is kept outlives the last node that delivers
 -- Returns held (by another node); unopened; later: ms (after a failure); or ok: entries (id, conversation, type, envelope,
--- ...), failures (how often the first of them has failed).
--- include: time
+-- ...), failures (how often the first of them has failed), lost_from, lost_to (what was dropped untold, by the ids of
+-- entries, told once; '' each when nothing was).
+-- include: time hook_positions
 local endpoint, node_id, lease_ms, count, kept_ms = unpack(ARGV)
 local stream, state = unpack(KEYS)
 local known = redis.call('HMGET', state, endpoint .. ' position', endpoint .. ' owner', endpoint .. ' until', endpoint .. ' failures',
-  endpoint .. ' next')
+  endpoint .. ' next', endpoint .. ' dropped')
 local now_ms = milliseconds()
 if not known[1] or redis.call('EXISTS', stream) == 0 then return {'unopened'} end
 if known[2] and known[2] ~= node_id and tonumber(known[3]) > now_ms then return {'held'} end
@@ -23,9 +24,16 @@ if #items > 0 or lease_ms == '0' or left_ms < lease_ms / 2 then
   redis.call('PEXPIRE', state, kept_ms)
 end
 if later_ms > 0 then return {'later', 'ms', later_ms} end
+local first, lost_to = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1], ''
+if first and is_before(known[1], first[1]) and known[6] ~= first[1] then
+  lost_to = first[1]
+  redis.call('HSET', state, endpoint .. ' dropped', lost_to)
+end
 local entries = {}
 for _, item in ipairs(items) do
-  entries[#entries + 1] = item[1]
-  for i = 2, 6, 2 do entries[#entries + 1] = item[2][i] end
+  if #item[2] == 6 then
+    entries[#entries + 1] = item[1]
+    for i = 2, 6, 2 do entries[#entries + 1] = item[2][i] end
+  end
 end
-return {'ok', 'entries', entries, 'failures', known[4] or 0}
+return {'ok', 'entries', entries, 'failures', known[4] or 0, 'lost_from', lost_to ~= '' and known[1] or '', 'lost_to', lost_to}
