@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -54,12 +55,17 @@ class JsonLines(logging.Formatter):
         }
         for name, value in {**_about.get(), **fields_of(record)}.items():
             if name not in _OWN:
-                line[name] = value if isinstance(value, (bool, int, float)) or value is None else str(value)
+                line[name] = value if _is_json(value) else str(value)
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         elif record.exc_text:
             line["error"] = record.exc_text
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _is_json(value: Any) -> bool:
+    """Whether it is kept as a value of JSON, which has no NaN and no infinity."""
+    return value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and isfinite(value))
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

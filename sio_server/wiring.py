@@ -102,6 +102,7 @@ from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.gateway.transport.socket_server import SocketServer
 from sio_server.gateway.transport.stock.server import StockServer
 from sio_server.open_files import raise_open_files
+from sio_server.protocol.errors import Refused
 from sio_server.protocol.events import MAX_FRAME_BYTES
 from sio_server.protocol.names import AgentNames
 from sio_server.protocol.run import ENDED_BY

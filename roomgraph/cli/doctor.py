@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -30,7 +31,7 @@ def doctor_command(
 
     texts = load_texts(language_or_fail(lang), "roomgraph", "doctor")
     for url in urls or ():
-        if not url.startswith(("http://", "https://")):
+        if not _is_address(url):
             fail(f"{url}: write an address such as https://chat.example.com", MISTAKE)
     findings = asyncio.run(examine(urls or []))
     if as_json:
@@ -38,3 +39,11 @@ def doctor_command(
     else:
         show(console, texts, findings)
     raise typer.Exit(0 if is_well(findings) else 1)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # [ without ], or no number as the port
+        return False

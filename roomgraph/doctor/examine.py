@@ -11,6 +11,7 @@ from roomgraph.doctor.findings import Fact, Finding, Level, bad
 from roomgraph.doctor.proxy_checks import check_url
 from roomgraph.doctor.redis_checks import judge_redis
 from roomgraph.doctor.redis_facts import RedisFacts, read_facts
+from roomgraph.doctor.service_checks import check_services
 from roomgraph.doctor.settings_checks import check_identity, judge_settings, problems_of
 from roomgraph.doctor.topology_checks import judge_cluster, judge_durability, judge_sentinels
 from roomgraph.doctor.topology_facts import read_cluster, read_sentinels, url_of
@@ -27,7 +28,7 @@ async def examine(urls: Sequence[str]) -> list[Finding]:
     settings, findings = problems_of(load_settings)
     if settings is not None:
         findings += judge_settings(settings, raise_open_files())
-        findings += await check_identity(settings)
+        findings += [*await check_identity(settings), *await check_services(settings)]
     return findings + await _examine_redis(settings)
 
 

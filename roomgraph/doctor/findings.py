@@ -28,6 +28,11 @@ class Fact(StrEnum):
     KEYS_GOOD = "keys_good"  # count
     KEYS_BAD = "keys_bad"  # url, reason
     HOOK_BAD = "hook_bad"  # reason
+    ARCHIVE_GOOD = "archive_good"  # url
+    ARCHIVE_BAD = "archive_bad"  # url, reason
+    COLLECTOR_GOOD = "collector_good"  # url
+    COLLECTOR_BAD = "collector_bad"  # url, reason
+    COLLECTOR_SILENT = "collector_silent"  # url
     FILES_GOOD = "files_good"  # files
     FILES_FEW = "files_few"  # files, clients, needed
 
@@ -67,6 +72,7 @@ class Fact(StrEnum):
     CLUSTER_NOT_COVERED = "cluster_not_covered"  # state, slots
     CLUSTER_NO_REPLICA = "cluster_no_replica"  # server
     CLUSTER_LATE = "cluster_late"  # ms
+    CLUSTER_ALL_OR_NOTHING = "cluster_all_or_nothing"
 
     CLOCK_GOOD = "clock_good"  # ms
     CLOCK_WRONG = "clock_wrong"  # seconds

@@ -49,6 +49,8 @@ def judge_cluster(facts: ClusterFacts, *, durable: int) -> Iterator[Finding]:
             yield warn(Fact.CLUSTER_NO_REPLICA, server=server)
     if facts.timeout_ms is not None and facts.timeout_ms > NOTICED_MS:
         yield warn(Fact.CLUSTER_LATE, ms=facts.timeout_ms)
+    if facts.full_coverage:
+        yield warn(Fact.CLUSTER_ALL_OR_NOTHING)
     yield from judge_durability(durable)
 
 

@@ -32,12 +32,13 @@ class SentinelFacts:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What a server of a cluster says; `timeout_ms` is None when this user may not ask for it."""
+    """What a server of a cluster says; `timeout_ms` and `full_coverage` are None when this user may not ask."""
 
     state: str
     uncovered: int  # slots
     replicas: Mapping[str, int]  # of each primary that has slots (host:port), those that are connected
     timeout_ms: int | None = None
+    full_coverage: bool | None = None  # whether it serves nothing while slots are not covered
 
 
 async def read_sentinels(at: RedisUrl) -> list[SentinelFacts]:
@@ -91,16 +92,23 @@ async def _read_cluster(client: Redis) -> ClusterFacts:
     info: Any = await client.execute_command("CLUSTER INFO")  # type: ignore[no-untyped-call]
     nodes: Any = await client.execute_command("CLUSTER NODES")  # type: ignore[no-untyped-call]
     try:
-        timeout = (await client.config_get("cluster-node-timeout")).get("cluster-node-timeout")
+        config = await client.config_get("cluster-node-timeout", "cluster-require-full-coverage")
     except ResponseError:
-        timeout = None
+        config = {}
+    timeout, coverage = (config.get(f"cluster-{name}") for name in ("node-timeout", "require-full-coverage"))
     primaries = {node["node_id"]: server for server, node in nodes.items() if node["slots"]}
     replicas = dict.fromkeys(primaries.values(), 0)
     for node in nodes.values():
         if node["master_id"] in primaries and node["connected"] and "fail" not in node["flags"]:
             replicas[primaries[node["master_id"]]] += 1
     uncovered = SLOTS - int(info["cluster_slots_ok"])
-    return ClusterFacts(str(info["cluster_state"]), uncovered, replicas, int(timeout) if timeout else None)
+    return ClusterFacts(
+        str(info["cluster_state"]),
+        uncovered,
+        replicas,
+        int(timeout) if timeout else None,
+        coverage == "yes" if coverage else None,
+    )
 
 
 def _client(url: str) -> Redis:

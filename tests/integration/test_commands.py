@@ -107,8 +107,9 @@ async def test_the_doctor_finds_nothing_that_must_be_changed_in_a_cluster_of_our
 async def test_the_doctor_says_by_its_exit_status_that_something_must_be_changed(cluster):
     status, output, _ = await roomgraph("doctor", AUTH_SECRET=SECRET, REDIS_URL="redis://127.0.0.1:1/0")
     assert (status, "Redis does not answer" in output) == (1, True), output
-    status, _, errors = await roomgraph("doctor", "chat.example.com")
-    assert (status, "write an address" in errors) == (2, True)
+    for wrong in ("chat.example.com", "http://[", "http://", "http://127.0.0.1:99999", "https://a:b"):
+        status, _, errors = await roomgraph("doctor", wrong)
+        assert (status, "write an address" in errors) == (2, True), wrong
 
 
 async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, raw_client):

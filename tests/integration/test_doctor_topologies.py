@@ -44,7 +44,9 @@ async def test_of_sentinels_it_says_who_answers_and_how_long_a_failure_lasts(
         assert "s3ntinel" not in repr(findings)
 
 
-async def test_of_a_cluster_it_says_which_slots_and_replicas_are_missing(tmp_path: Path) -> None:
+async def test_of_a_cluster_it_says_which_slots_and_replicas_are_missing(
+    tmp_path: Path, surroundings: pytest.MonkeyPatch
+) -> None:
     async with bare_redis(tmp_path, "--cluster-enabled", "yes") as server:
 
         async def facts(durable: int = 0) -> dict[str, Level]:
@@ -61,5 +63,11 @@ async def test_of_a_cluster_it_says_which_slots_and_replicas_are_missing(tmp_pat
         found = await facts()
         assert found["cluster_no_replica"] == found["cluster_late"] == found["not_durable"] == "warn"
         assert found["redis_no_file"] == "bad"
+        assert found["cluster_all_or_nothing"] == "warn"
         assert "redis_is_cluster" not in found
+        surroundings.setenv("REDIS_URL", f"redis+cluster://127.0.0.1:{port_of(server)}")
+        by_settings = told(await examine([]))
+        assert by_settings["settings_good"] == by_settings["cluster_covered"] == "good"
+        await server.config_set("cluster-require-full-coverage", "no")
+        assert "cluster_all_or_nothing" not in await facts()
         assert (await facts(durable=1))["replicas_too_few"] == "bad"

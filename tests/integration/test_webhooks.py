@@ -240,7 +240,8 @@ async def test_a_node_that_does_not_know_an_endpoint_yet_drops_nothing_of_it(red
 
 
 async def entry_ids(redis: BoundedRedis) -> AsyncIterator[str]:
-    for entry_id, _ in await redis.xrange(hooks(0)):
+    kept: Any = await redis.xrange(hooks(0))
+    for entry_id, _ in kept:
         yield str(entry_id)
 
 
@@ -253,7 +254,8 @@ async def test_an_endpoint_that_no_node_has_had_for_long_is_forgotten_and_holds_
     await append(redis, 0, 2)
     await redis.hset(hook_state(0), "gone until", "1")
     assert await lanes.bound(()) == 2
-    assert {name for name in await redis.hgetall(hook_state(0)) if name.startswith("gone")} == set()
+    state: Any = await redis.hgetall(hook_state(0))
+    assert {name for name in state if name.startswith("gone")} == set()
     await lanes.take([lanes.all[0]])
     await lanes.settle(lanes.all[0], position=position)
     assert await lanes.bound(()) == 1

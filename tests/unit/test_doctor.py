@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from roomgraph.doctor.findings import Fact, Finding, Level, is_well
 from roomgraph.doctor.proxy_checks import check_url
 from roomgraph.doctor.redis_checks import judge_redis
 from roomgraph.doctor.redis_facts import RedisFacts
+from roomgraph.doctor.service_checks import check_services
 from roomgraph.doctor.settings_checks import check_identity, judge_settings
 from roomgraph.doctor.topology_checks import judge_cluster, judge_sentinels
 from roomgraph.doctor.topology_facts import ClusterFacts, SentinelFacts
@@ -128,6 +130,7 @@ def test_a_majority_of_sentinels_that_is_silent_is_bad() -> None:
         ({"state": "fail"}, "cluster_not_covered", "bad"),
         ({"replicas": {"a:1": 1, "b:1": 0}}, "replicas_too_few", "bad"),
         ({"timeout_ms": 15_000}, "cluster_late", "warn"),
+        ({"full_coverage": True}, "cluster_all_or_nothing", "warn"),
     ],
 )
 def test_each_thing_that_is_wrong_with_a_cluster_is_told_alone(
@@ -171,6 +174,40 @@ async def test_keys_and_a_function_that_are_not_there_are_bad() -> None:
     wrong = settings(auth_jwks_url="http://127.0.0.1:1/keys", authenticate="no_such_module:check")
     assert told(await check_identity(wrong)) == {("keys_bad", "bad"), ("hook_bad", "bad")}
     assert await check_identity(settings(authenticate="json:loads")) == []
+
+
+async def test_an_archive_is_written_read_and_left_as_it_was(tmp_path: Path) -> None:
+    (finding,) = await check_services(settings(archive_url=f"file://{tmp_path}/archive"))
+    assert (finding.fact, finding.level) == (Fact.ARCHIVE_GOOD, Level.GOOD)
+    assert [one for one in (tmp_path / "archive").rglob("*") if one.is_file()] == []
+
+
+async def test_an_archive_that_cannot_be_used_is_bad(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    findings = await check_services(settings(archive_url=f"file://{tmp_path}/file/archive"))
+    assert told(findings) == {("archive_bad", "bad")}
+
+
+async def test_a_collector_is_tried_and_one_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[tuple[str, str]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        got.append((request.path, request.headers["x-key"]))
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.post("/v1/traces", take)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=k")
+    monkeypatch.setattr("sio_server.trace.exporting.TRY_S", 0.5)
+    chosen = settings(traces="otlp")
+    assert [finding.fact for finding in await check_services(chosen)] == [Fact.COLLECTOR_GOOD]
+    assert got == [("/v1/traces", "k")]
+    await runner.cleanup()
+    assert told(await check_services(chosen)) == {("collector_silent", "warn")}
 
 
 async def test_a_setting_that_no_node_accepts_and_a_redis_that_is_away_are_bad(

@@ -116,3 +116,10 @@ async def test_lines_name_what_their_task_works_on_and_only_while_it_does():
         assert as_json(line("of another: run_id=%s", "r-2"))["run_id"] == "r-2"
     assert {name: (await inside)[name] for name in ("run_id", "attempt")} == {"run_id": "r-1", "attempt": 2}
     assert "run_id" not in as_json(line("x"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_json_does_not_have_is_a_text(value):
+    record = line("the rate is odd: rate=%s", value)
+    (told,) = JsonLines("web-1").format(record).splitlines()
+    assert json.loads(told, parse_constant=pytest.fail)["rate"] == str(value)
