@@ -111,7 +111,7 @@ class Node:
         secret = await self._wait_for_redis(self._read_shared_secret)
         try:
             records = self._records = Records(core, secret)
-        except (NoObstore, ValueError) as exc:
+        except (NoObstore, ValueError, OSError) as exc:  # OSError: of a folder
             problem = "install roomgraph[archive]" if isinstance(exc, NoObstore) else str(exc)
             raise SettingsError(f"ARCHIVE_URL={settings.archive_url}: {problem}. {hint('ARCHIVE_URL')}.") from None
         self._dialog = Dialog(core)

@@ -17,7 +17,7 @@ READ_S = 1.0  # a scrape waits no longer for Redis
 
 
 class Backlog:
-    """Read when it is asked for; a Redis that is away makes it unknown (NaN), and holds nobody up."""
+    """Read when it is asked for; while Redis is away it is unknown (NaN), and the answer does not wait for it."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis

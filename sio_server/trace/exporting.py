@@ -71,5 +71,5 @@ def try_collector() -> bool:
     try:
         return exporter.export(()) is SpanExportResult.SUCCESS
     finally:
-        exporter.shutdown()
+        exporter.shutdown()  # type: ignore[no-untyped-call]
         logger.setLevel(level)

@@ -10,8 +10,11 @@ from functools import partial
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import TryAgainError
+from typer.testing import CliRunner
 
+from roomgraph.cli.app import app
 from sio_server.cluster.nodes import Nodes
+from sio_server.cluster.status import read_status
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
@@ -19,6 +22,7 @@ from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
+from sio_server.gateway.api.answers import ClusterStatus
 from sio_server.gateway.fanout.sharded import ShardedSubscriptions
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ConversationCreate
@@ -107,6 +111,21 @@ async def test_commands_pipelines_and_scripts_reach_the_primaries_of_their_keys(
     together.set("{a}1", "x")
     together.get("{a}1")
     assert await together.execute() == [True, "x"]
+
+
+async def test_the_status_tells_of_each_primary_and_of_one_that_is_away(shards, monkeypatch):
+    status = ClusterStatus.model_validate(await read_status(shards.client))
+    assert status.shards is not None
+    assert sorted(one.address for one in status.shards) == sorted(
+        f"127.0.0.1:{port_of(server)}" for server in shards.servers
+    )
+    assert (sum(one.partitions for one in status.shards), {one.answers for one in status.shards}) == (96, {True})
+    told = {"shards": [one.model_dump() | {"answers": one is not status.shards[0]} for one in status.shards]}
+    monkeypatch.setattr("roomgraph.cli.operate.on_redis", lambda work: status.model_dump() | told)
+    shown = CliRunner().invoke(app, ["status"]).output
+    for number, one in enumerate(status.shards):
+        (row,) = [line for line in shown.splitlines() if one.address in line]
+        assert ("away" if number == 0 else "ok") in row
 
 
 async def move(shards: Shards, slot: int) -> None:

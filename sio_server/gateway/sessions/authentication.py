@@ -33,7 +33,7 @@ class Authentication:
 
     @property
     def needs_token(self) -> bool:
-        """Whether a connection without a token is nobody's; an application may know it by its headers."""
+        """Whether a connection without a token is refused; an application may know its user by the headers."""
         return self._hook is None
 
     async def identify(self, token: str, headers: Mapping[str, str]) -> Identity:
