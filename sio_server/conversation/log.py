@@ -267,7 +267,11 @@ class ConversationLog:
                 at = max(seq, oldest - 1) if direction == "after" else seq
                 found = await self._older.page(conversation_id, direction, at, limit, max_bytes)
                 if found:
-                    entries = [(one, _in_epoch(text, conversation_id, bounds.epoch)) for one, text in found]
+                    entries = [
+                        (one, _as_of(_in_epoch(text, conversation_id, bounds.epoch), up_to))
+                        for one, text in found
+                        if up_to is None or one <= up_to
+                    ]
                     return Page(bounds, entries, sum(len(text) for _, text in entries))
             return Page(bounds, _numbered(reply), int(reply["bytes"]))
         return Page(
@@ -384,6 +388,17 @@ def _numbered(reply: Reply) -> list[tuple[int, str]]:
 
 def _in_epoch(text: str, conversation_id: str, epoch: str) -> str:
     """An entry with the log's epoch, as pages of the log have it."""
-    head = f'{{"v":2,"conversation_id":{to_json(conversation_id)},"epoch":'
-    current = f"{head}{to_json(epoch)},"
-    return text if text.startswith(current) else current + text[text.index(",", len(head)) + 1 :]
+    # `hidden_by` may come before.
+    before, head, rest = text.partition(f'"v":2,"conversation_id":{to_json(conversation_id)},"epoch":')
+    return f"{before}{head}{to_json(epoch)},{rest.partition(',')[2]}"
+
+
+def _as_of(text: str, up_to: int | None) -> str:
+    """An entry without what came above a seq: that it is hidden by another one."""
+    if up_to is None or '"hidden_by":' not in text:
+        return text
+    entry: dict[str, Any] = json.loads(text)
+    if entry.get("hidden_by", 0) <= up_to:
+        return text
+    del entry["hidden_by"]
+    return to_json(entry)

@@ -152,7 +152,10 @@ def swept(partition_number: int) -> str:
 
 
 def archive_gone(partition_number: int) -> str:
-    """Set: "<conversation id>/<archive>" of conversations whose archived objects are to be deleted."""
+    """Sorted set: what is to be deleted in the archive -> when (ms), at the earliest.
+
+    It is the name of an object, or "<conversation id>/<archive>" or "<conversation id>": all of a conversation's.
+    """
     return f"{tag(partition_number)}:archive-gone"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import uuid
@@ -23,7 +24,8 @@ from sio_server.data.user_deletion import UserDeletion
 from sio_server.protocol.entries import LoggedEntry
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.position import Position
-from sio_server.store.keys import conversation_keys
+from sio_server.store.keys import archive_gone, conversation_keys
+from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request
 from sio_server.users.sign_out import RefusedTokens
 from tests.integration.test_user_deletion import BOB, SHOP, Place
@@ -62,6 +64,13 @@ class Archived(Place):
     async def due(self, conversation: str) -> None:
         await self.redis.zadd(conversation_keys(conversation).swept, {conversation: 0})
         await self.sweep()
+
+    async def a_day_later(self, conversation: str) -> None:
+        """What was replaced is deleted now."""
+        key = archive_gone(partition(conversation))
+        for name in await self.redis.zrange(key, 0, -1):
+            await self.redis.zadd(key, {name: 0})
+        assert await self.archive.remove_gone() == {}
 
     def objects(self) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*.gz"))
@@ -153,6 +162,8 @@ async def test_a_deleted_archived_message_is_in_no_object_any_more(archived: Arc
     assert refused.value.code == "not_allowed"
     request = asked()
     assert await archived.log.delete_message(conversation, ANN, latest, request) == [latest]
+    assert archived.holds(SECRET), "a Redis that has lost its last writes names the object that was replaced"
+    await archived.a_day_later(conversation)
     assert not archived.holds(SECRET)
     assert await archived.log.delete_message(conversation, ANN, latest, request) == [latest]
     assert await archived.log.delete_message(conversation, ANN, latest, asked()) == []
@@ -173,6 +184,7 @@ async def test_a_deleted_user_is_in_no_object_any_more(archived: Archived, pseud
     before = await archived.backwards(conversation, 200)
     await archived.deletions.begin("eve", pseudonymise=pseudonymise)
     await archived.deletions.resume()
+    await archived.a_day_later(conversation)
     assert archived.holds(SECRET) is pseudonymise
     assert not archived.holds('"eve"')
     after = await archived.backwards(conversation, 200)
@@ -225,3 +237,93 @@ async def test_an_archive_that_cannot_be_written_loses_nothing_and_says_so(archi
     with pytest.raises(Unavailable):
         await archived.sweep()
     assert (await archived.log.page(conversation, "bob", after=0, limit=1)).bounds.first == 1
+
+
+async def test_two_deletions_of_one_object_at_the_same_time_are_both_carried_out(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN)
+    seqs = [await archived.send(conversation, ANN, f"{SECRET} {number}") for number in range(8)]
+    assert await archived.archive.add(conversation, 1, seqs[-1])
+    found = await asyncio.gather(*(archived.log.delete_message(conversation, ANN, seq, asked()) for seq in seqs))
+    assert found == [[seq] for seq in seqs]
+    entries = await archived.backwards(conversation, 100)
+    assert [entries[seq - 1]["data"]["text"] for seq in seqs] == [""] * 8
+    await archived.a_day_later(conversation)
+    assert not archived.holds(SECRET)
+    assert len(archived.objects()) == 1
+
+
+async def test_a_user_is_deleted_from_an_object_that_another_deletion_changes(archived: Archived, monkeypatch) -> None:
+    conversation = await archived.create(BOB, EVE)
+    eves = await archived.send(conversation, EVE, SECRET)
+    bobs = await archived.send(conversation, BOB, "public")
+    assert await archived.archive.add(conversation, 1, bobs)
+    put = ArchiveStore.put
+
+    async def put_late(store: ArchiveStore, name: str, lines: Any) -> None:
+        monkeypatch.setattr(ArchiveStore, "put", put)
+        await archived.log.delete_message(conversation, BOB, bobs, asked(BOB))
+        await put(store, name, lines)
+
+    monkeypatch.setattr(ArchiveStore, "put", put_late)
+    await archived.deletions.begin("eve")
+    await archived.deletions.resume()
+    entries = await archived.backwards(conversation, 100)
+    assert [entries[seq - 1]["data"]["text"] for seq in (eves, bobs)] == ["", ""]
+    assert "eve" not in {entry["data"]["user_id"] for entry in entries}
+
+
+async def test_an_object_that_was_replaced_while_it_was_read_is_read_under_its_new_name(
+    archived: Archived, monkeypatch
+) -> None:
+    conversation = await archived.create(BOB, ANN)
+    seqs = [await archived.send(conversation, ANN, f"text {number}") for number in range(3)]
+    assert await archived.archive.add(conversation, 1, seqs[-1])
+    get = ArchiveStore.get
+
+    async def get_late(store: ArchiveStore, name: str) -> Any:
+        monkeypatch.setattr(ArchiveStore, "get", get)
+        await archived.log.delete_message(conversation, ANN, seqs[0], asked())
+        await archived.a_day_later(conversation)
+        return await get(store, name)
+
+    monkeypatch.setattr(ArchiveStore, "get", get_late)
+    page = await archived.log.page(conversation, "bob", after=0, limit=100)
+    assert [seq for seq, _ in page.entries] == list(range(1, seqs[-1] + 1))
+
+
+async def test_pages_and_exports_do_not_hide_that_an_object_is_missing(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN)
+    for number in range(39):
+        await archived.send(conversation, ANN, f"text {number}")
+    head = (await archived.log.page(conversation, "bob", limit=1)).bounds.head
+    for first in (1, 11, 21):
+        assert await archived.archive.add(conversation, first, first + 9)
+    lost = (await archived.redis.zrange(conversation_keys(conversation).archived, 0, -1))[1]
+    await archived.store.delete([lost])
+    expected = [*range(1, 11), *range(21, head + 1)]
+    assert [entry["seq"] for entry in await archived.backwards(conversation, 50)] == expected
+    after, forward = 0, list[int]()
+    while after < head:
+        page = await archived.log.page(conversation, "bob", after=after, limit=50)
+        forward += [seq for seq, _ in page.entries]
+        after = forward[-1]
+    assert forward == expected
+    exports = Exports(archived.redis, archived.log, archived.members)
+    for lines in (exports.conversation(conversation), exports.user("ann")):
+        told = [json.loads(line) async for line in lines]
+        assert [one for one in told if one["kind"] == "missing"] == [
+            {"kind": "missing", "conversation_id": conversation, "after": 10}
+        ]
+        assert told[-1]["kind"] == "end"
+
+
+async def test_an_archived_page_has_nothing_above_up_to(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    first = await archived.send(conversation, ANN, "one")
+    latest = await archived.send(conversation, ANN, "two", edits=first)
+    before = await archived.log.page(conversation, "bob", after=0, up_to=latest - 1, limit=100)
+    assert await archived.archive.add(conversation, 1, latest)
+    page = await archived.log.page(conversation, "bob", after=0, up_to=latest - 1, limit=100)
+    assert list(page.entries) == list(before.entries)
+    page = await archived.log.page(conversation, "bob", after=0, limit=100)
+    assert [json.loads(text).get("hidden_by") for _, text in page.entries] == [None, None, latest, None]

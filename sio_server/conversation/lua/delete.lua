@@ -48,7 +48,7 @@ return request(function()
   end
   redis.call('ZREM', swept, conversation_id)
   local archive = redis.call('HGET', meta, 'archive')
-  if archive then redis.call('SADD', gone, conversation_id .. '/' .. archive) end
+  if archive then redis.call('ZADD', gone, 0, conversation_id .. '/' .. archive) end
   for _, key in ipairs(own_keys()) do redis.call('UNLINK', key) end
   redis.call('DEL', lease)
   for _, thread in ipairs(unneeded) do

@@ -13,7 +13,7 @@ local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_fr
 local at = redis.call('ZSCORE', swept, conversation_id)
 if not known[1] then
   redis.call('ZREM', swept, conversation_id)
-  if archives == '1' then redis.call('SADD', gone, conversation_id) end
+  if archives == '1' then redis.call('ZADD', gone, 0, conversation_id) end
   return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0}
 end
 if at and tonumber(at) > tonumber(since_ms) then return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0} end
