@@ -199,16 +199,25 @@ class ConversationLog:
             entry: dict[str, Any] = json.loads(text)
             if entry["type"] not in DELETABLE:
                 raise
-            if entry["data"].get("deleted"):
+            if entry["data"].get("deleted") and not forget:
                 return []
-            reply = await self._tell_deleted(conversation_id, author, entry, request, operator=operator)
+            reply = await self._tell_deleted(
+                conversation_id, author, entry, request, operator=operator, forget=forget
+            )
         # Devices were told first: if this ends here, the same request again does the rest.
         if self._older is not None and (rest := int(reply["rest"])):
             await self._forget_older(conversation_id, rest)
         return [int(one) for one in reply["deleted"]]
 
     async def _tell_deleted(
-        self, conversation_id: str, author: Author, entry: dict[str, Any], request: Request, *, operator: bool
+        self,
+        conversation_id: str,
+        author: Author,
+        entry: dict[str, Any],
+        request: Request,
+        *,
+        operator: bool,
+        forget: bool,
     ) -> Reply:
         """An archived entry is to be deleted: check that the author may, and tell the devices."""
         return await self._scripts.conversation(
@@ -219,8 +228,11 @@ class ConversationLog:
             session_id=author.session_id,
             operator=operator,
             by_user=entry["type"] == "message" and entry["data"]["user_id"] == author.user_id,
+            forget=forget,
+            was_deleted=bool(entry["data"].get("deleted")),
             seq=entry["seq"],
             data=to_json({"user_id": author.user_id, "name": author.name, "deletes": [entry["seq"]]}),
+            by=author.to_json(),
         )
 
     async def _forget_older(self, conversation_id: str, seq: int) -> None:

@@ -2,7 +2,7 @@
 
 An object is written first, then one step of Redis names it in the conversation's index and drops the entries. So
 an entry is always in one of them; an object that no index names is removed with the conversation. An object that
-another one has replaced is kept for a while: a Redis that has lost its last writes, or was restored, names it again.
+another one has replaced is kept for a while: a Redis that has lost its last writes, or was restored, may name it.
 """
 
 from __future__ import annotations
@@ -126,16 +126,17 @@ class Archive:
             name = await self._object_with(conversation_id, only)
             names = [name] if name is not None else []
         else:
+            key = conversation_keys(conversation_id).archived
             with redis_errors():
-                names = [
-                    str(name) for name in await self._redis.zrange(conversation_keys(conversation_id).archived, 0, -1)
-                ]
+                names = [str(name) for name in await self._redis.zrange(key, 0, -1)]
         changed: list[int] = []
         for name in names:
             changed += await self._change_object(conversation_id, _bounds_of(name)[0], change, only)
         return changed
 
-    async def _change_object(self, conversation_id: str, first: int, change: Change, only: int | None) -> list[int]:
+    async def _change_object(
+        self, conversation_id: str, first: int, change: Change, only: int | None
+    ) -> list[int]:
         """The same for the object that begins with a seq, whatever its name is by now."""
         for _ in range(ROUNDS):
             name = await self._object_with(conversation_id, first)
@@ -202,7 +203,7 @@ class Archive:
         await self._store.delete([name for name in names if archive or not name.startswith(kept)])
 
     async def _read(self, conversation_id: str, name: str) -> list[Line] | None:
-        """The lines of an object that the index has named, under the name that it has by now; None if it is lost."""
+        """The lines of an object that the index has named, under the name that it has now; None if it is lost."""
         lines = await self._store.get(name)
         if lines is None:
             again = await self._object_with(conversation_id, _bounds_of(name)[0])

@@ -94,7 +94,7 @@ class Exports:
         yield _line("end", user_id=user_id)
 
     async def _entries(self, conversation_id: str, head: int) -> AsyncIterator[tuple[int, str | None]]:
-        """The entries up to `head` as (seq, JSON), long ones whole; (seq, None) where entries above seq are lost."""
+        """The entries up to `head` as (seq, JSON), long ones whole; (seq, None) where some above seq are lost."""
         after: int | None = None
         while after is None or after < head:
             page = await self._log.page(conversation_id, EXPORTER, after=after or 0, up_to=head, limit=PAGE)

@@ -7,10 +7,12 @@
 -- include: run request
 local user_id, by, operator = unpack(ARGV)
 
--- Records of runs that ended are kept for a while. Their ids are found in the entries of that time.
+-- Records of runs that ended are kept for a while. Their ids are found in the entries of that time; if there are very many,
+-- the oldest records expire by themselves.
 local function forget_ended_runs()
-  local since, below = iso_of(milliseconds() - RUN_RECORD_KEPT_MS), '+'
-  while below do
+  local since, below, looked_at = iso_of(milliseconds() - RUN_RECORD_KEPT_MS), '+', 0
+  while below and looked_at < RECORDS_LOOKED_AT do
+    looked_at = looked_at + 200
     local found = redis.call('XREVRANGE', log, below, '-', 'COUNT', 200)
     below = nil
     for _, item in ipairs(found) do
