@@ -48,7 +48,8 @@ class Archive:
         about = await self._scripts.conversation("read_archive", conversation_id)
         after, lines, size = first - 1, list[Line](), 0
         while after < last and size < OBJECT_BYTES and len(lines) < OBJECT_ENTRIES:
-            page = await self._log.page(conversation_id, "", after=after, up_to=last, limit=100)
+            # Without `up_to`, which would leave out that an entry above it hides one.
+            page = await self._log.page(conversation_id, "", after=after, limit=min(100, last - after))
             for seq, text in page.entries:
                 pages = await self._pages(conversation_id, seq, text)
                 lines.append(Line(seq, text, pages))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -331,3 +333,72 @@ async def test_an_archived_page_has_nothing_above_up_to(archived: Archived) -> N
     assert list(page.entries) == list(before.entries)
     page = await archived.log.page(conversation, "bob", after=0, limit=100)
     assert [json.loads(text).get("hidden_by") for _, text in page.entries] == [None, None, latest, None]
+
+
+async def test_an_edit_while_an_object_is_written_hides_what_it_edits(archived: Archived, monkeypatch) -> None:
+    conversation = await archived.create(ANN, BOB)
+    first = await archived.send(conversation, ANN, "one")
+    put = ArchiveStore.put
+
+    async def put_late(store: ArchiveStore, name: str, lines: Any) -> None:
+        await put(store, name, lines)
+        await archived.send(conversation, ANN, "two", edits=first)
+
+    monkeypatch.setattr(ArchiveStore, "put", put_late)
+    assert not await archived.archive.add(conversation, 1, first)
+    monkeypatch.setattr(ArchiveStore, "put", put)
+    assert await archived.archive.add(conversation, 1, first)
+    entries = await archived.backwards(conversation, 100)
+    assert entries[first - 1]["hidden_by"] == first + 1
+
+
+async def test_what_may_be_edited_yet_is_not_archived(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    for number in range(210):
+        latest = await archived.send(conversation, ANN, f"text {number}")
+    for number in range(120):  # entries that are no messages
+        await archived.members.rename(ANN, conversation, f"title {number}", asked())
+    await archived.due(conversation)
+    page = await archived.log.page(conversation, "", after=0, limit=1)
+    assert page.bounds.first == latest
+    await archived.send(conversation, ANN, "another text", edits=latest)
+    entries = await archived.backwards(conversation, 200)
+    assert entries[latest - 1]["hidden_by"] == len(entries)
+
+
+async def test_the_agent_forgets_everything_with_an_archived_message_as_well(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN)
+    seq = await archived.send(conversation, ANN, SECRET)
+    keys = conversation_keys(conversation)
+    await archived.redis.hset(keys.meta, "thread", f"{conversation}@1")
+    assert await archived.archive.add(conversation, 1, seq)
+    with pytest.raises(Refused) as refused:
+        await archived.log.delete_message(conversation, ANN, seq, asked(), forget=True)
+    assert refused.value.code == "not_allowed"
+    assert await archived.log.delete_message(conversation, ANN, seq, asked()) == [seq]
+    assert await archived.redis.smembers(keys.retired) == set()
+    assert await archived.log.delete_message(conversation, SHOP, seq, asked(SHOP), forget=True) == []
+    assert await archived.redis.smembers(keys.retired) == {f"{conversation}@1"}
+    assert await archived.redis.hget(keys.meta, "thread") == ""
+
+
+async def test_the_command_does_not_call_a_user_deleted_whose_archive_it_cannot_reach(archived: Archived) -> None:
+    conversation = await archived.create(BOB, EVE)
+    assert await archived.archive.add(conversation, 1, await archived.send(conversation, EVE, SECRET))
+    left = await archived.create(BOB, EVE)
+    await archived.members.leave(BOB, left)
+    environment = {**os.environ, "REDIS_URL": archived.url, "ABANDONED_KEPT": "0"}
+    for url, ends, says in (("", 1, "ARCHIVE_URL"), (f"file://{archived.folder}", 0, "eve: deleted")):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "roomgraph", "user", "delete", "eve"),
+            env=environment | {"ARCHIVE_URL": url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == ends
+        assert says in output.decode()
+        assert await archived.deletions.is_pending("eve") is (ends != 0)
+    await archived.a_day_later(conversation)
+    assert not archived.holds(SECRET)
+    assert await archived.redis.ttl(conversation_keys(left).meta) == -1, "kept for ever, as the environment says"

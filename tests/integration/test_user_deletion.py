@@ -356,6 +356,44 @@ async def test_a_deletion_that_has_begun_cannot_be_made_another_one(place: Place
     assert (await place.deletions.begin(ANN.user_id, pseudonymise=True)).pseudonymise
 
 
+async def test_all_that_is_written_into_an_expiring_conversation_expires_with_it(place: Place) -> None:
+    conversation = await place.create(ANN, BOB)
+    first = await place.send(conversation, ANN, "secret")
+    await place.log.delete_message(conversation, ANN, first, Request.unrepeated(ANN.user_id))
+    for user in (ANN, BOB):
+        await place.members.leave(user, conversation)
+    keys = conversation_keys(conversation)
+    week_s = await place.redis.ttl(keys.meta)
+    assert week_s > 6 * 86_400
+    await place.redis.delete(keys.usage, keys.sent, keys.touched)
+
+    async def lifetimes() -> set[int]:
+        named = [key async for key in place.redis.scan_iter(match=f"*{conversation}*")]
+        assert keys.log in named
+        return {await place.redis.ttl(key) for key in named if ":request:" not in key and ":call:" not in key}
+
+    await swept(place, conversation)
+    assert -1 not in await lifetimes()
+    old = await place.send(conversation, SHOP, "one")
+    await place.send(conversation, SHOP, "two", edits=old)
+    await place.log.delete_message(conversation, SHOP, old + 1, Request.unrepeated(SHOP.user_id))
+    await place.scripts.conversation(
+        *("put_schedule", conversation, Request.unrepeated(SHOP.user_id)),
+        **{"user_id": SHOP.user_id, "schedule_id": "s", "due_ms": 1, "record": "{}", "most": 9},
+    )
+    assert await place.redis.hlen(keys.schedules) == 1
+    await place.redis.delete(keys.touched)
+    await place.scripts.conversation(
+        "forget_user", conversation, user_id="nobody", epoch="e", forget=False, by="{}", **{"as": "x"}
+    )
+    assert await place.redis.exists(keys.touched, keys.hidden, keys.deleted, keys.usage, keys.sent) == 5
+    assert -1 not in await lifetimes()
+    assert max(await lifetimes()) <= week_s
+    # An invitation holds as long as any other.
+    await place.members.invite(SHOP, conversation, ["eve"])
+    assert min(await lifetimes()) > 29 * 86_400
+
+
 def test_a_user_is_replaced_wherever_an_entry_names_one_and_nothing_else_is() -> None:
     by = {"user_id": "ann", "name": "Ann", "device_id": "d", "device_name": "D", "session_id": "s"}
     data = {"text": '"user_id":"ann"', "value": [{"by": by}, 1.5, None], "user_id": "bob", "name": "Bob"}
