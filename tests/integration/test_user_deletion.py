@@ -213,6 +213,38 @@ async def test_a_deletion_that_dies_after_any_step_is_finished_by_the_next_proce
     assert [await place.redis.hget(conversation_keys(one).meta, "n") for one in (shared, bobs)] == n
 
 
+@pytest.mark.parametrize("last", ["pass_on", "leave", "read_stored", "erase_entries"])
+async def test_a_member_who_never_wrote_is_found_again_whichever_step_was_the_last(
+    place: Place, monkeypatch, last: str
+) -> None:
+    conversation = await place.create(BOB, ANN)
+    run = place.scripts.conversation
+
+    async def dying(name: str, *args: Any, **more: Any) -> Reply:
+        reply = await run(name, *args, **more)
+        if name == last:
+            raise Died
+        return reply
+
+    await place.deletions.begin(ANN.user_id)
+    monkeypatch.setattr(place.scripts, "conversation", dying)
+    with pytest.raises(Died):
+        await place.deletions.resume()
+    monkeypatch.setattr(place.scripts, "conversation", run)
+    assert await place.deletions.resume() == {}
+    await swept(place, conversation)
+    assert await place.named() == []
+
+
+async def test_a_former_member_who_never_wrote_is_deleted_as_well(place: Place) -> None:
+    conversation = await place.create(BOB, ANN)
+    await place.members.leave(ANN, conversation)
+    await place.deletions.begin(ANN.user_id)
+    assert await place.deletions.resume() == {}
+    await swept(place, conversation)
+    assert await place.named() == []
+
+
 class StoppingRelay:
     """Passes bytes on to a Redis, up to the n-th command that names a conversation: that one it holds back."""
 
