@@ -64,8 +64,8 @@ async def check_format(
             for step in range(_version_of(str(await redis.get(FORMAT)), version) + 1, version + 1):
                 if step not in migrations:
                     raise WrongFormat(
-                        f"the data in this Redis has format {step - 1}, and this version of Roomgraph cannot bring "
-                        f"it to {step}: start a version between them first"
+                        f"the data in this Redis has format {step - 1}, and this version of Roomgraph cannot "
+                        f"bring it to {step}: start a version between them first"
                     )
                 log.warning("data is migrated to format %d", step)
                 if not await _while_held(redis, owner, migrations[step](redis)):
