@@ -76,7 +76,8 @@ class Archive:
     ) -> list[tuple[int, str]]:
         """Archived entries just above (`after`) or just below (`before`) a seq, ascending, at least one.
 
-        Where an object is missing in the storage its entries are left out, and a warning says so.
+        Where an object is missing in the storage, which a warning says, pages backwards end: clients that show them
+        count on dense seqs. Pages forwards continue beyond it.
         """
         while True:
             at = seq + 1 if direction == "after" else seq - 1
@@ -86,8 +87,9 @@ class Archive:
             found = await self._read(conversation_id, name)
             if found is not None:
                 break
-            first, last = _bounds_of(name)
-            seq = last if direction == "after" else first
+            if direction == "before":
+                return []
+            seq = _bounds_of(name)[1]
         items = [(line.seq, line.text) for line in found]
         if direction == "after":
             chosen = [item for item in items if item[0] > seq][:limit]
