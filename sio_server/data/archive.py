@@ -76,8 +76,8 @@ class Archive:
     ) -> list[tuple[int, str]]:
         """Archived entries just above (`after`) or just below (`before`) a seq, ascending, at least one.
 
-        Where an object is missing in the storage, which a warning says, pages backwards end: clients that show them
-        count on dense seqs. Pages forwards continue beyond it.
+        Where an object is missing in the storage, which a warning says, pages backwards end: clients that show
+        them count on dense seqs. Pages forwards continue beyond it.
         """
         while True:
             at = seq + 1 if direction == "after" else seq - 1
