@@ -174,8 +174,8 @@ async def test_nothing_names_a_deleted_user_and_nothing_of_others_is_lost(
 
 async def swept(place: Place, conversation: str) -> None:
     """The log is written again, as a sweep does."""
-    settings = {"retention": 0, "entries_kept_ms": 0, "results_kept_ms": 0, "since_ms": 1, "at_most": 200}
-    await place.scripts.conversation("sweep", conversation, archives=False, **settings)
+    kept = {"retention": 0, "entries_kept_ms": 0, "results_kept_ms": 0}
+    await place.scripts.conversation("sweep", conversation, since_ms=1, at_most=200, archives=False, **kept)
 
 
 async def test_a_deletion_that_dies_after_any_step_is_finished_by_the_next_process(place: Place) -> None:
@@ -410,8 +410,14 @@ async def test_all_that_is_written_into_an_expiring_conversation_expires_with_it
     await place.send(conversation, SHOP, "two", edits=old)
     await place.log.delete_message(conversation, SHOP, old + 1, Request.unrepeated(SHOP.user_id))
     await place.scripts.conversation(
-        *("put_schedule", conversation, Request.unrepeated(SHOP.user_id)),
-        **{"user_id": SHOP.user_id, "schedule_id": "s", "due_ms": 1, "record": "{}", "most": 9},
+        "put_schedule",
+        conversation,
+        Request.unrepeated(SHOP.user_id),
+        user_id=SHOP.user_id,
+        schedule_id="s",
+        due_ms=1,
+        record="{}",
+        most=9,
     )
     assert await place.redis.hlen(keys.schedules) == 1
     await place.redis.delete(keys.touched)
