@@ -182,7 +182,10 @@ class Records:
         self.turns = Turns(core.scripts)
         self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens, archive)
         retention = Retention(core.scripts, _kept(settings), archive)
-        self.sweeper = Sweeper(core.redis, retention, self.deletions, core.node_id, archive)
+        self.sweeper = Sweeper(
+            *(core.redis, retention, self.deletions, core.node_id, archive),
+            on_failure=lambda phase: core.metrics.sweep_failures.labels(phase).inc(),
+        )
 
 
 def _kept(settings: Settings) -> Kept:

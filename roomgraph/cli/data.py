@@ -41,16 +41,19 @@ def delete_command(
     """
     from sio_server.conversation.log import ConversationLog
     from sio_server.conversation.members import Members
+    from sio_server.conversation.quotas import DAY_MS, Quotas
     from sio_server.data.user_deletion import UserDeletion
     from sio_server.store.scripts import Scripts
     from sio_server.users.sign_out import RefusedTokens
 
     _check(user_id)
+    kept_days = _abandoned_kept()
 
     async def delete(redis: Redis) -> None:
         scripts = Scripts(redis)
         archive = _archive(scripts)
-        members = Members(redis, scripts, ConversationLog(scripts), retention=0)
+        quotas = Quotas(abandoned_kept_ms=kept_days * DAY_MS)
+        members = Members(redis, scripts, ConversationLog(scripts), retention=0, quotas=quotas)
         deletions = UserDeletion(scripts.redis, scripts, members, RefusedTokens(redis, scripts), archive)
         await deletions.begin(user_id, pseudonymise=pseudonymise)
         await deletions.carry_out(user_id)
@@ -103,6 +106,16 @@ def _archive(scripts: Scripts) -> Archive | None:
         fail("ARCHIVE_URL is set: install roomgraph[archive]", MISTAKE)
     except ValueError as exc:
         fail(f"ARCHIVE_URL={url}: {exc}", MISTAKE)
+
+
+def _abandoned_kept() -> int:
+    """ABANDONED_KEPT, as the nodes have it: conversations that nobody can reach any more are kept so many days."""
+    from sio_server.settings import Settings
+
+    text = os.environ.get("ABANDONED_KEPT", str(Settings.model_fields["abandoned_kept"].default))
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) > 3650:
+        fail(f"ABANDONED_KEPT={text}: write a number of days from 0 (for ever) to 3650", MISTAKE)
+    return int(text)
 
 
 def _check(user_id: str) -> None:

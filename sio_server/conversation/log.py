@@ -199,16 +199,25 @@ class ConversationLog:
             entry: dict[str, Any] = json.loads(text)
             if entry["type"] not in DELETABLE:
                 raise
-            if entry["data"].get("deleted"):
+            if entry["data"].get("deleted") and not forget:
                 return []
-            reply = await self._tell_deleted(conversation_id, author, entry, request, operator=operator)
+            reply = await self._tell_deleted(
+                conversation_id, author, entry, request, operator=operator, forget=forget
+            )
         # Devices were told first: if this ends here, the same request again does the rest.
         if self._older is not None and (rest := int(reply["rest"])):
             await self._forget_older(conversation_id, rest)
         return [int(one) for one in reply["deleted"]]
 
     async def _tell_deleted(
-        self, conversation_id: str, author: Author, entry: dict[str, Any], request: Request, *, operator: bool
+        self,
+        conversation_id: str,
+        author: Author,
+        entry: dict[str, Any],
+        request: Request,
+        *,
+        operator: bool,
+        forget: bool,
     ) -> Reply:
         """An archived entry is to be deleted: check that the author may, and tell the devices."""
         return await self._scripts.conversation(
@@ -219,8 +228,11 @@ class ConversationLog:
             session_id=author.session_id,
             operator=operator,
             by_user=entry["type"] == "message" and entry["data"]["user_id"] == author.user_id,
+            forget=forget,
+            was_deleted=bool(entry["data"].get("deleted")),
             seq=entry["seq"],
             data=to_json({"user_id": author.user_id, "name": author.name, "deletes": [entry["seq"]]}),
+            by=author.to_json(),
         )
 
     async def _forget_older(self, conversation_id: str, seq: int) -> None:
@@ -267,7 +279,11 @@ class ConversationLog:
                 at = max(seq, oldest - 1) if direction == "after" else seq
                 found = await self._older.page(conversation_id, direction, at, limit, max_bytes)
                 if found:
-                    entries = [(one, _in_epoch(text, conversation_id, bounds.epoch)) for one, text in found]
+                    entries = [
+                        (one, _as_of(_in_epoch(text, conversation_id, bounds.epoch), up_to))
+                        for one, text in found
+                        if up_to is None or one <= up_to
+                    ]
                     return Page(bounds, entries, sum(len(text) for _, text in entries))
             return Page(bounds, _numbered(reply), int(reply["bytes"]))
         return Page(
@@ -384,6 +400,17 @@ def _numbered(reply: Reply) -> list[tuple[int, str]]:
 
 def _in_epoch(text: str, conversation_id: str, epoch: str) -> str:
     """An entry with the log's epoch, as pages of the log have it."""
-    head = f'{{"v":2,"conversation_id":{to_json(conversation_id)},"epoch":'
-    current = f"{head}{to_json(epoch)},"
-    return text if text.startswith(current) else current + text[text.index(",", len(head)) + 1 :]
+    # `hidden_by` may come before.
+    before, head, rest = text.partition(f'"v":2,"conversation_id":{to_json(conversation_id)},"epoch":')
+    return f"{before}{head}{to_json(epoch)},{rest.partition(',')[2]}"
+
+
+def _as_of(text: str, up_to: int | None) -> str:
+    """An entry without what came above a seq: that it is hidden by another one."""
+    if up_to is None or '"hidden_by":' not in text:
+        return text
+    entry: dict[str, Any] = json.loads(text)
+    if entry.get("hidden_by", 0) <= up_to:
+        return text
+    del entry["hidden_by"]
+    return to_json(entry)

@@ -261,8 +261,8 @@ class Members:
     ) -> Deleted:
         """Delete a conversation, for its owner, a service or an operator: its log, its runs and all else it has.
 
-        What it was is in nobody's list any more. Nodes that follow it tell their sessions; clients find that there
-        is no such conversation. The checkpoints are deleted by a node that runs graphs, soon.
+        It is removed from the lists of its members. Nodes that follow it tell their sessions; clients find that
+        there is no such conversation. The checkpoints are deleted by a node that runs graphs, soon.
         """
         reply = await self._scripts.conversation(
             "delete",

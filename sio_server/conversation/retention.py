@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from sio_server.conversation.quotas import DAY_MS
+from sio_server.protocol.errors import RoomgraphError
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import RETENTION, swept
-from sio_server.store.partitions import PARTITIONS
+from sio_server.store.partitions import PARTITIONS, partition
 from sio_server.store.scripts import Argument, Scripts
 
 SWEPT_EVERY_MS = 6 * 3600 * 1000  # each conversation
 CONVERSATIONS_AT_ONCE = 10  # of each partition
 ENTRIES_AT_ONCE = 200  # of a conversation, in one step
+MAX_FAILURES = 3  # of the archive in one round: it cannot be used at present, and others need no archive
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,16 @@ class Archiver(Protocol):
 
 
 class Swept(NamedTuple):
-    """What one round has done; `more`: the next one has something to do."""
+    """What one round has done; `more`: the next one has something to do.
+
+    `failed`: conversations that could not be swept; the next round tries them after the others.
+    """
 
     conversations: int
     entries: int
     results: int
     more: bool
+    failed: Mapping[str, RoomgraphError] = MappingProxyType({})
 
 
 class Retention:
@@ -75,18 +83,39 @@ class Retention:
             "archives": self._archive is not None,
         }
         more, entries, results = any(len(reply["ids"]) == CONVERSATIONS_AT_ONCE for reply in listed), 0, 0
+        failed: dict[str, RoomgraphError] = {}
+        archive_failures = 0
         for conversation_id in ids:  # one after another: what others ask of Redis comes between
-            reply = await self._scripts.conversation("sweep", conversation_id, **about)
+            try:
+                reply = await self._scripts.conversation("sweep", conversation_id, **about)
+            except RoomgraphError as exc:
+                failed[conversation_id] = exc
+                await self._put_last(conversation_id, since_ms)
+                continue
+            entries += int(reply["dropped"])
+            results += int(reply["forgotten"])
             first, keep_from = int(reply["first"]), int(reply["keep_from"])
             if self._archive is not None and keep_from > first:
-                # What has changed meanwhile is tried again at the next look.
-                if not await self._archive.add(conversation_id, first, keep_from - 1):
+                if archive_failures == MAX_FAILURES:
+                    continue
+                try:
+                    # What has changed meanwhile is tried again at the next look.
+                    if not await self._archive.add(conversation_id, first, keep_from - 1):
+                        continue
+                except RoomgraphError as exc:
+                    failed[conversation_id] = exc
+                    archive_failures += 1
+                    await self._put_last(conversation_id, since_ms)
                     continue
                 entries += keep_from - first
             more = more or reply["more"] == "1"
-            entries += int(reply["dropped"])
-            results += int(reply["forgotten"])
-        return Swept(len(ids), entries, results, more)
+        return Swept(len(ids), entries, results, more and not failed, failed)
+
+    async def _put_last(self, conversation_id: str, since_ms: int) -> None:
+        """One that could not be swept stays due, behind the others of its partition. Raises Unavailable."""
+        with redis_errors():
+            key = swept(partition(conversation_id))
+            await self._scripts.redis.zadd(key, {conversation_id: since_ms}, xx=True)
 
     async def _since_ms(self) -> int:
         """Conversations that were last swept before this time, by Redis' clock, are due."""

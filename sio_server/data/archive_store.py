@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import importlib
 import json
+import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
@@ -60,8 +61,8 @@ class ArchiveStore:
         async with self._bounded(WRITE_LIMIT_S):
             await self._obstore.put_async(self._store, name, data)
 
-    async def get(self, name: str) -> list[Line]:
-        """The lines of an object, in order; none if it is gone."""
+    async def get(self, name: str) -> list[Line] | None:
+        """The lines of an object, in order; None if there is no such object."""
         if name in self._cached:
             self._cached.move_to_end(name)
             return self._cached[name]
@@ -69,9 +70,12 @@ class ArchiveStore:
             try:
                 found = await self._obstore.get_async(self._store, name)
             except FileNotFoundError:
-                return []
+                return None
             data = bytes(await found.bytes_async())
-        lines = await asyncio.to_thread(_parse, data)
+        try:
+            lines = await asyncio.to_thread(_parse, data)
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as exc:
+            raise Unavailable(f"an object of the archive cannot be read: {name}: {type(exc).__name__}") from exc
         self._cached[name] = lines
         while len(self._cached) > CACHED:
             self._cached.popitem(last=False)

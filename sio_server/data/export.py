@@ -45,8 +45,11 @@ class Exports:
         for member in await self._members.members(conversation_id, EXPORTER):
             user_id = member["user_id"]
             yield _line("member", user_id=user_id, role=member["role"], read=reads.get(user_id, 0))
-        async for text in self._entries(conversation_id, view.bounds.head):
-            yield f'{{"kind":"entry","entry":{text}}}\n'
+        async for seq, text in self._entries(conversation_id, view.bounds.head):
+            if text is None:
+                yield _line("missing", conversation_id=conversation_id, after=seq)
+            else:
+                yield f'{{"kind":"entry","entry":{text}}}\n'
         yield _line("end", conversation_id=conversation_id)
 
     async def user(self, user_id: str) -> AsyncIterator[str]:
@@ -83,22 +86,29 @@ class Exports:
                 read=int(read or 0),
                 draft=None if draft is None else json.loads(str(draft)),
             )
-            async for text in self._entries(conversation_id, view.bounds.head):
-                entry = json.loads(text)
-                if entry["data"].get("user_id") == user_id:
+            async for seq, text in self._entries(conversation_id, view.bounds.head):
+                if text is None:
+                    yield _line("missing", conversation_id=conversation_id, after=seq)
+                elif json.loads(text)["data"].get("user_id") == user_id:
                     yield f'{{"kind":"entry","entry":{text}}}\n'
         yield _line("end", user_id=user_id)
 
-    async def _entries(self, conversation_id: str, head: int) -> AsyncIterator[str]:
-        """The entries up to `head` as JSON, long ones whole."""
-        after = 0
-        while after < head:
-            page = await self._log.page(conversation_id, EXPORTER, after=after, up_to=head, limit=PAGE)
-            for _, text in page.entries:
-                yield await self._whole(conversation_id, text)
+    async def _entries(self, conversation_id: str, head: int) -> AsyncIterator[tuple[int, str | None]]:
+        """The entries up to `head` as (seq, JSON), long ones whole; (seq, None) where some above seq are lost."""
+        after: int | None = None
+        while after is None or after < head:
+            page = await self._log.page(conversation_id, EXPORTER, after=after or 0, up_to=head, limit=PAGE)
+            if after is None:  # what the log does not keep is not missing
+                after = page.bounds.first - 1
+            for seq, text in page.entries:
+                if seq > after + 1:
+                    yield after, None
+                yield seq, await self._whole(conversation_id, text)
+                after = seq
             if not page.entries:
+                if after < head:
+                    yield after, None
                 return
-            after = page.entries[-1][0]
 
     async def _whole(self, conversation_id: str, text: str) -> str:
         if '"pages":' not in text:

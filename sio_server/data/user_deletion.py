@@ -20,7 +20,7 @@ from sio_server.conversation.tombstone import tombstone
 from sio_server.data.archive import Archive
 from sio_server.data.archive_store import Line
 from sio_server.data.naming import renamed
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import redis_errors
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 NAME = "Deleted user"  # as people see the author of what is left
 ENTRIES_AT_ONCE = 100  # of a conversation, in one step
 LOOKED_AT = 500  # conversations, in one round trip
+PASSES = 5  # over all conversations: a session that has not ended yet may have joined one that was passed
+MAX_FAILURES = 20  # conversations of one user; then the rest waits for the next time
 TOKENS_REFUSED_S = 366 * 86_400  # those issued before the deletion; longer than any lasts
 OPERATOR = Author(f"{SERVICE_PREFIX}deletion", "deletion", "api", "deletion")
 
@@ -66,34 +68,64 @@ class UserDeletion:
         self._archive = archive
 
     async def begin(self, user_id: str, *, pseudonymise: bool = False) -> Deletion:
-        """Write down that a user is to be deleted; one who is being deleted already is so as it was said first."""
+        """Write down that a user is to be deleted. Refused for one who is being deleted in the other way."""
         if user_id.startswith(SERVICE_PREFIX):
             raise Refused(ErrorCode.INVALID_PAYLOAD, "user_id: a service is no user; remove its key")
         told = to_json({"pseudonymise": pseudonymise, "pseudonym": f"deleted.{secrets.token_hex(6)}"})
         with redis_errors():
             await self._redis.hsetnx(DELETIONS, user_id, told)
         found = await self._read(user_id)
+        if found is not None and found.pseudonymise != pseudonymise:
+            how = "with" if found.pseudonymise else "without"
+            raise Refused(
+                ErrorCode.INVALID_PAYLOAD, f"pseudonymise: this user is being deleted already, {how} a pseudonym"
+            )
         return found or Deletion(user_id, pseudonymise, "")
 
     async def is_pending(self, user_id: str) -> bool:
         """Whether a user is being deleted."""
         return await self._read(user_id) is not None
 
-    async def resume(self) -> None:
-        """Continue with all who are being deleted."""
+    async def resume(self) -> dict[str, RoomgraphError]:
+        """Continue with all who are being deleted. Those with whom it failed are in the reply, and tried again."""
+        failed: dict[str, RoomgraphError] = {}
         with redis_errors():
             pending = [str(user_id) for user_id in await self._redis.hkeys(DELETIONS)]
         for user_id in pending:
-            await self.carry_out(user_id)
+            try:
+                await self.carry_out(user_id)
+            except RoomgraphError as exc:
+                failed[user_id] = exc
+        return failed
 
     async def carry_out(self, user_id: str) -> None:
-        """Do what is left to do for one user."""
+        """Do what is left to do for one user. What fails with one conversation is raised after the others."""
         deletion = await self._read(user_id)
         if deletion is None:
             return
         await self._refused_tokens.revoke(user_id)
-        async for conversation_id in conversations_of(self._redis, user_id):
-            await self._leave(deletion, conversation_id)
+        for _ in range(PASSES):
+            done, failed = 0, list[RoomgraphError]()
+            async for conversation_id in conversations_of(self._redis, user_id):
+                if not await self.is_pending(user_id):
+                    return  # another node has done it
+                try:
+                    done += await self._leave(deletion, conversation_id)
+                except RoomgraphError as exc:
+                    log.warning(
+                        "a user could not be deleted in a conversation: conversation=%s error=%s",
+                        conversation_id,
+                        exc,
+                    )
+                    failed.append(exc)
+                    if len(failed) == MAX_FAILURES:
+                        break
+            if failed:
+                raise failed[0]
+            if not done:
+                break
+        else:
+            raise Unavailable("the user joins conversations while being deleted; stop issuing tokens to them")
         keys = user_keys(user_id)
         with redis_errors():
             # Sessions that have begun since, with a newer token, are not those of the user who was deleted.
@@ -110,15 +142,21 @@ class UserDeletion:
             return None
         return Deletion(user_id, **json.loads(str(text)))
 
-    async def _leave(self, deletion: Deletion, conversation_id: str) -> None:
-        """Take the user out of one conversation; delete it if nobody else is in it."""
+    async def _leave(self, deletion: Deletion, conversation_id: str) -> bool:
+        """Take the user out of one conversation; delete it if nobody else is in it. False if there is none."""
         user_id = deletion.user_id
+        if self._archive is None:
+            with redis_errors():
+                if await self._redis.exists(conversation_keys(conversation_id).archived):
+                    raise Unavailable(
+                        "a conversation of the user is in an archive: set ARCHIVE_URL as on the nodes"
+                    )
         try:
             reply = await self._scripts.conversation("pass_on", conversation_id, user_id=user_id)
             if reply["was"] == "1" and not reply["owner"]:
                 request = Request.unrepeated(OPERATOR.user_id)
                 await self._members.delete(OPERATOR, conversation_id, request)
-                return
+                return True
             await self._members.leave(Author(user_id, NAME, "", ""), conversation_id)
             await self._erase(deletion, conversation_id)
             if self._archive is not None:
@@ -133,8 +171,10 @@ class UserDeletion:
                 **{"as": deletion.pseudonym},
             )
         except Refused as exc:
-            if exc.code != ErrorCode.UNKNOWN_CONVERSATION:  # it was deleted meanwhile
+            if exc.code != ErrorCode.UNKNOWN_CONVERSATION:
                 raise
+            return False  # it was deleted meanwhile
+        return True
 
     async def _erase(self, deletion: Deletion, conversation_id: str) -> None:
         """Take the user out of all entries of a conversation."""
@@ -152,6 +192,7 @@ class UserDeletion:
                     entry["type"] == "message"
                     and data["user_id"] == deletion.user_id
                     and not deletion.pseudonymise
+                    and not data.get("deleted")
                 ):
                     messages.append(entry["seq"])
                     continue
@@ -160,7 +201,7 @@ class UserDeletion:
                     head = str(text)[: str(text).index('"data":')]  # nothing before it is text of a user
                     replaced.append([entry["seq"], digest, f'{head}"data":{to_json(changed)}}}'])
             if messages or replaced:
-                await self._scripts.conversation(
+                done = await self._scripts.conversation(
                     "erase_entries",
                     conversation_id,
                     messages=messages,
@@ -169,13 +210,15 @@ class UserDeletion:
                     by=OPERATOR.to_json(),
                     **{"as": {"user_id": deletion.pseudonym, "name": NAME, "device_id": "", "request_id": ""}},
                 )
+                if len(done["deleted"]) + int(done["replaced"]) < len(messages) + len(replaced):
+                    continue  # some were changed meanwhile: they are looked at again
             after = min(after + ENTRIES_AT_ONCE, int(reply["head"])) if reply["entries"] else int(reply["head"])
             if after >= int(reply["head"]):
                 return
 
 
 async def conversations_of(redis: BoundedRedis, user_id: str) -> AsyncIterator[str]:
-    """All conversations that have something of the user: as a member, invited, or as an author."""
+    """All conversations that have something of the user: a member, now or earlier, invited, or an author."""
     for number in range(PARTITIONS):
         cursor = 0
         while True:
@@ -188,10 +231,11 @@ async def conversations_of(redis: BoundedRedis, user_id: str) -> AsyncIterator[s
                     pipe.hexists(keys.members, user_id)
                     pipe.zscore(keys.invitations, user_id)
                     pipe.hexists(keys.usage, user_id)
+                    pipe.hexists(keys.usage, f"left {user_id}")
                 about: list[Any] = await pipe.execute() if ids else []
             for at, conversation_id in enumerate(ids):
-                is_member, invited, has_written = about[3 * at : 3 * at + 3]
-                if is_member or invited is not None or has_written:
+                is_member, invited, has_written, has_left = about[4 * at : 4 * at + 4]
+                if is_member or invited is not None or has_written or has_left:
                     yield conversation_id
             if cursor == 0:
                 break

@@ -106,6 +106,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.sweep_failures = Counter(
+            "roomgraph_sweep_failures",
+            "Users, conversations and objects that a sweep failed with, by phase (deletion, archive, retention)",
+            ["phase"],
+            registry=self.registry,
+        )
         self._task_failures = Counter(
             "roomgraph_background_task_failures",
             "Times that a background task ended by itself and was started again, by task",

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import FORMAT, MIGRATION
 from sio_server.store.partitions import PARTITIONS, TABLE
+from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,10 @@ RENEW_S = 5.0
 LOOK_S = 0.2
 
 # By the version that it makes of the one before. A step may be repeated, also when it was half done.
-Migration = Callable[[Redis], Awaitable[None]]
+Migration = Callable[[Redis], Coroutine[Any, Any, None]]
 MIGRATIONS: Mapping[int, Migration] = {}
 
-# Only its owner may go on: it may have been paused, and another node continues since.
+# Only the owner of the lock may write: it may have been paused, and another node has continued since.
 _WRITE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2])
@@ -56,18 +57,23 @@ async def check_format(
     await redis.set(FORMAT, to_json(_layout(version)), nx=True)
     while _version_of(str(await redis.get(FORMAT)), version) < version:
         if not await redis.set(MIGRATION, owner, nx=True, px=LOCK_MS):
-            await asyncio.sleep(LOOK_S)  # another node is at it
+            await asyncio.sleep(LOOK_S)  # another node migrates
             continue
-        renewing = asyncio.create_task(_renew(redis, owner))
         try:
             # What the node before has done may have been written since.
             for step in range(_version_of(str(await redis.get(FORMAT)), version) + 1, version + 1):
+                if step not in migrations:
+                    raise WrongFormat(
+                        f"the data in this Redis has format {step - 1}, and this version of Roomgraph cannot "
+                        f"bring it to {step}: start a version between them first"
+                    )
                 log.warning("data is migrated to format %d", step)
-                await migrations[step](redis)
+                if not await _while_held(redis, owner, migrations[step](redis)):
+                    log.warning("the migration to format %d was given up: another node may do it", step)
+                    break
                 if not await redis.eval(_WRITE, 2, MIGRATION, FORMAT, owner, to_json(_layout(step))):
                     break
         finally:
-            renewing.cancel()
             await redis.eval(_RELEASE, 1, MIGRATION, owner)
 
 
@@ -96,7 +102,24 @@ def _version_of(text: str, ours: int) -> int:
     return int(there["version"])
 
 
+async def _while_held(redis: Redis, owner: str, step: Coroutine[Any, Any, None]) -> bool:
+    """Carry out a step; False if it was ended because this process does not have the lock any more."""
+    working, renewing = asyncio.create_task(step), asyncio.create_task(_renew(redis, owner))
+    try:
+        await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+            return True
+        if error := renewing.exception():
+            log.warning("the lock of a migration could not be renewed: error=%s", error)
+        return False
+    finally:
+        await end_tasks([working, renewing])
+
+
 async def _renew(redis: Redis, owner: str) -> None:
+    """Keep the lock; ends when another process has it."""
     while True:
+        if not await redis.eval(_RENEW, 1, MIGRATION, owner, LOCK_MS):
+            return
         await asyncio.sleep(RENEW_S)
-        await redis.eval(_RENEW, 1, MIGRATION, owner, LOCK_MS)

@@ -36,6 +36,7 @@ PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at m
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
 ARCHIVED_AT_LEAST = 100  # entries, in an object of the archive
+RECORDS_LOOKED_AT = 2000  # entries in which the step that deletes a conversation looks for records of runs
 MAX_EDITS = 1000  # of a message, which are deleted with it
 ANY_BODY = "0" * 40  # in the result of a request, in place of the digest of its body
 REWRITTEN_ENTRIES = 2000  # a log of at most so many is written again, to leave nothing of deleted entries
@@ -152,7 +153,10 @@ def swept(partition_number: int) -> str:
 
 
 def archive_gone(partition_number: int) -> str:
-    """Set: "<conversation id>/<archive>" of conversations whose archived objects are to be deleted."""
+    """Sorted set: what is to be deleted in the archive -> when (ms), at the earliest.
+
+    It is the name of an object, or "<conversation id>/<archive>" or "<conversation id>": all of a conversation's.
+    """
     return f"{tag(partition_number)}:archive-gone"
 
 
@@ -245,7 +249,8 @@ class ConversationKeys:
             f"{base}:resolved"  # hash: interrupt id -> how it was resolved (JSON), until others are asked
         )
         self.threads = f"{base}:threads"  # list: threads of finished runs, newest first
-        # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be
+        # hash: user id -> bytes of the user's messages and draft; "granted <user id>" -> how many there may be;
+        # "left <user id>": the user was a member
         self.usage = f"{base}:usage"
         self.retired = f"{base}:retired"  # set: threads that nobody needs, until they have been deleted
         self.turns = (

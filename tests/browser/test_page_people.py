@@ -183,3 +183,27 @@ async def test_a_conversation_that_is_renamed_or_deleted_while_it_is_open_says_s
     await plans.delete_all()
     await expect(page.get_by_text(deleted)).to_be_visible()
     await until(page, "!state.open && !state.conversations.size")
+
+
+async def test_a_message_that_its_author_deletes_is_gone_from_every_page(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    ann = await open_page(0, "Ann", conversation=plans.id)
+    eve = await open_page(1, "Eve", conversation=plans.id)
+    await say(ann, "stays")
+    await say(ann, "a slip of the tongue")
+    for page in (ann, eve):
+        await expect(page.locator("#log")).to_contain_text("a slip of the tongue")
+    ann.on("dialog", lambda dialog: dialog.accept())
+    message = ann.locator("#log .message", has_text="a slip of the tongue")
+    await expect(eve.locator('#log [data-is="remove"]')).to_have_count(0)
+    await message.locator('[data-is="remove"]').evaluate("(button) => button.click()")
+    for page in (ann, eve):
+        await expect(page.locator("#log")).to_contain_text("Message deleted")
+        await expect(page.locator("#log")).not_to_contain_text("a slip of the tongue")
+        await expect(page.locator("#log")).to_contain_text("stays")
+        await until(
+            page, "!state.open.last.text && !state.open.entries.some((one) => one.data.text?.includes('slip'))"
+        )
+    await ann.reload()
+    await expect(ann.locator("#log")).to_contain_text("Message deleted")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +26,8 @@ from sio_server.data.user_deletion import UserDeletion
 from sio_server.protocol.entries import LoggedEntry
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.position import Position
-from sio_server.store.keys import conversation_keys
+from sio_server.store.keys import archive_gone, conversation_keys
+from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request
 from sio_server.users.sign_out import RefusedTokens
 from tests.integration.test_user_deletion import BOB, SHOP, Place
@@ -56,12 +60,20 @@ class Archived(Place):
         self.retention = Retention(self.scripts, Kept(entries=100), self.archive)
 
     async def sweep(self) -> None:
-        while (await self.retention.sweep()).more:
+        while (swept := await self.retention.sweep()).more:
             pass
+        assert swept.failed == {}
 
     async def due(self, conversation: str) -> None:
         await self.redis.zadd(conversation_keys(conversation).swept, {conversation: 0})
         await self.sweep()
+
+    async def a_day_later(self, conversation: str) -> None:
+        """What was replaced is deleted now."""
+        key = archive_gone(partition(conversation))
+        for name in await self.redis.zrange(key, 0, -1):
+            await self.redis.zadd(key, {name: 0})
+        assert await self.archive.remove_gone() == {}
 
     def objects(self) -> list[Path]:
         return sorted(path for path in self.folder.rglob("*.gz"))
@@ -153,6 +165,8 @@ async def test_a_deleted_archived_message_is_in_no_object_any_more(archived: Arc
     assert refused.value.code == "not_allowed"
     request = asked()
     assert await archived.log.delete_message(conversation, ANN, latest, request) == [latest]
+    assert archived.holds(SECRET), "a Redis that has lost its last writes names the object that was replaced"
+    await archived.a_day_later(conversation)
     assert not archived.holds(SECRET)
     assert await archived.log.delete_message(conversation, ANN, latest, request) == [latest]
     assert await archived.log.delete_message(conversation, ANN, latest, asked()) == []
@@ -173,6 +187,7 @@ async def test_a_deleted_user_is_in_no_object_any_more(archived: Archived, pseud
     before = await archived.backwards(conversation, 200)
     await archived.deletions.begin("eve", pseudonymise=pseudonymise)
     await archived.deletions.resume()
+    await archived.a_day_later(conversation)
     assert archived.holds(SECRET) is pseudonymise
     assert not archived.holds('"eve"')
     after = await archived.backwards(conversation, 200)
@@ -222,6 +237,168 @@ async def test_an_archive_that_cannot_be_written_loses_nothing_and_says_so(archi
         await archived.send(conversation, ANN, f"text {number}")
     archived.folder.rmdir()
     archived.folder.write_text("no folder")
-    with pytest.raises(Unavailable):
-        await archived.sweep()
+    swept = await archived.retention.sweep()
+    assert not swept.more
+    assert isinstance(swept.failed[conversation], Unavailable)
     assert (await archived.log.page(conversation, "bob", after=0, limit=1)).bounds.first == 1
+
+
+async def test_two_deletions_of_one_object_at_the_same_time_are_both_carried_out(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN)
+    seqs = [await archived.send(conversation, ANN, f"{SECRET} {number}") for number in range(8)]
+    assert await archived.archive.add(conversation, 1, seqs[-1])
+    found = await asyncio.gather(*(archived.log.delete_message(conversation, ANN, seq, asked()) for seq in seqs))
+    assert found == [[seq] for seq in seqs]
+    entries = await archived.backwards(conversation, 100)
+    assert [entries[seq - 1]["data"]["text"] for seq in seqs] == [""] * 8
+    await archived.a_day_later(conversation)
+    assert not archived.holds(SECRET)
+    assert len(archived.objects()) == 1
+
+
+async def test_a_user_is_deleted_from_an_object_that_another_deletion_changes(
+    archived: Archived, monkeypatch
+) -> None:
+    conversation = await archived.create(BOB, EVE)
+    eves = await archived.send(conversation, EVE, SECRET)
+    bobs = await archived.send(conversation, BOB, "public")
+    assert await archived.archive.add(conversation, 1, bobs)
+    put = ArchiveStore.put
+
+    async def put_late(store: ArchiveStore, name: str, lines: Any) -> None:
+        monkeypatch.setattr(ArchiveStore, "put", put)
+        await archived.log.delete_message(conversation, BOB, bobs, asked(BOB))
+        await put(store, name, lines)
+
+    monkeypatch.setattr(ArchiveStore, "put", put_late)
+    await archived.deletions.begin("eve")
+    await archived.deletions.resume()
+    entries = await archived.backwards(conversation, 100)
+    assert [entries[seq - 1]["data"]["text"] for seq in (eves, bobs)] == ["", ""]
+    assert "eve" not in {entry["data"]["user_id"] for entry in entries}
+
+
+async def test_an_object_that_was_replaced_while_it_was_read_is_read_under_its_new_name(
+    archived: Archived, monkeypatch
+) -> None:
+    conversation = await archived.create(BOB, ANN)
+    seqs = [await archived.send(conversation, ANN, f"text {number}") for number in range(3)]
+    assert await archived.archive.add(conversation, 1, seqs[-1])
+    get = ArchiveStore.get
+
+    async def get_late(store: ArchiveStore, name: str) -> Any:
+        monkeypatch.setattr(ArchiveStore, "get", get)
+        await archived.log.delete_message(conversation, ANN, seqs[0], asked())
+        await archived.a_day_later(conversation)
+        return await get(store, name)
+
+    monkeypatch.setattr(ArchiveStore, "get", get_late)
+    page = await archived.log.page(conversation, "bob", after=0, limit=100)
+    assert [seq for seq, _ in page.entries] == list(range(1, seqs[-1] + 1))
+
+
+async def test_pages_and_exports_do_not_hide_that_an_object_is_missing(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN)
+    for number in range(39):
+        await archived.send(conversation, ANN, f"text {number}")
+    head = (await archived.log.page(conversation, "bob", limit=1)).bounds.head
+    for first in (1, 11, 21):
+        assert await archived.archive.add(conversation, first, first + 9)
+    lost = (await archived.redis.zrange(conversation_keys(conversation).archived, 0, -1))[1]
+    await archived.store.delete([lost])
+    expected = [*range(1, 11), *range(21, head + 1)]
+    assert [entry["seq"] for entry in await archived.backwards(conversation, 50)] == [*range(21, head + 1)]
+    after, forward = 0, list[int]()
+    while after < head:
+        page = await archived.log.page(conversation, "bob", after=after, limit=50)
+        forward += [seq for seq, _ in page.entries]
+        after = forward[-1]
+    assert forward == expected
+    exports = Exports(archived.redis, archived.log, archived.members)
+    for lines in (exports.conversation(conversation), exports.user("ann")):
+        told = [json.loads(line) async for line in lines]
+        assert [one for one in told if one["kind"] == "missing"] == [
+            {"kind": "missing", "conversation_id": conversation, "after": 10}
+        ]
+        assert told[-1]["kind"] == "end"
+
+
+async def test_an_archived_page_has_nothing_above_up_to(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    first = await archived.send(conversation, ANN, "one")
+    latest = await archived.send(conversation, ANN, "two", edits=first)
+    before = await archived.log.page(conversation, "bob", after=0, up_to=latest - 1, limit=100)
+    assert await archived.archive.add(conversation, 1, latest)
+    page = await archived.log.page(conversation, "bob", after=0, up_to=latest - 1, limit=100)
+    assert list(page.entries) == list(before.entries)
+    page = await archived.log.page(conversation, "bob", after=0, limit=100)
+    assert [json.loads(text).get("hidden_by") for _, text in page.entries] == [None, None, latest, None]
+
+
+async def test_an_edit_while_an_object_is_written_hides_what_it_edits(archived: Archived, monkeypatch) -> None:
+    conversation = await archived.create(ANN, BOB)
+    first = await archived.send(conversation, ANN, "one")
+    put = ArchiveStore.put
+
+    async def put_late(store: ArchiveStore, name: str, lines: Any) -> None:
+        await put(store, name, lines)
+        await archived.send(conversation, ANN, "two", edits=first)
+
+    monkeypatch.setattr(ArchiveStore, "put", put_late)
+    assert not await archived.archive.add(conversation, 1, first)
+    monkeypatch.setattr(ArchiveStore, "put", put)
+    assert await archived.archive.add(conversation, 1, first)
+    entries = await archived.backwards(conversation, 100)
+    assert entries[first - 1]["hidden_by"] == first + 1
+
+
+async def test_what_may_be_edited_yet_is_not_archived(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    for number in range(210):
+        latest = await archived.send(conversation, ANN, f"text {number}")
+    for number in range(120):  # entries that are no messages
+        await archived.members.rename(ANN, conversation, f"title {number}", asked())
+    await archived.due(conversation)
+    page = await archived.log.page(conversation, "", after=0, limit=1)
+    assert page.bounds.first == latest
+    await archived.send(conversation, ANN, "another text", edits=latest)
+    entries = await archived.backwards(conversation, 200)
+    assert entries[latest - 1]["hidden_by"] == len(entries)
+
+
+async def test_the_agent_forgets_everything_with_an_archived_message_as_well(archived: Archived) -> None:
+    conversation = await archived.create(BOB, ANN)
+    seq = await archived.send(conversation, ANN, SECRET)
+    keys = conversation_keys(conversation)
+    await archived.redis.hset(keys.meta, "thread", f"{conversation}@1")
+    assert await archived.archive.add(conversation, 1, seq)
+    with pytest.raises(Refused) as refused:
+        await archived.log.delete_message(conversation, ANN, seq, asked(), forget=True)
+    assert refused.value.code == "not_allowed"
+    assert await archived.log.delete_message(conversation, ANN, seq, asked()) == [seq]
+    assert await archived.redis.smembers(keys.retired) == set()
+    assert await archived.log.delete_message(conversation, SHOP, seq, asked(SHOP), forget=True) == []
+    assert await archived.redis.smembers(keys.retired) == {f"{conversation}@1"}
+    assert await archived.redis.hget(keys.meta, "thread") == ""
+
+
+async def test_the_command_does_not_call_a_user_deleted_whose_archive_it_cannot_reach(archived: Archived) -> None:
+    conversation = await archived.create(BOB, EVE)
+    assert await archived.archive.add(conversation, 1, await archived.send(conversation, EVE, SECRET))
+    left = await archived.create(BOB, EVE)
+    await archived.members.leave(BOB, left)
+    environment = {**os.environ, "REDIS_URL": archived.url, "ABANDONED_KEPT": "0"}
+    for url, ends, says in (("", 1, "ARCHIVE_URL"), (f"file://{archived.folder}", 0, "eve: deleted")):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "roomgraph", "user", "delete", "eve"),
+            env=environment | {"ARCHIVE_URL": url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        assert process.returncode == ends
+        assert says in output.decode()
+        assert await archived.deletions.is_pending("eve") is (ends != 0)
+    await archived.a_day_later(conversation)
+    assert not archived.holds(SECRET)
+    assert await archived.redis.ttl(conversation_keys(left).meta) == -1, "kept for ever, as the environment says"

@@ -13,6 +13,7 @@ from sio_server.store.connection import connect
 from sio_server.store.format import WrongFormat, check_format
 from sio_server.store.keys import FORMAT, MIGRATION
 from tests.integration.test_redis_connection import bare_redis, port_of
+from tests.waiting import within
 
 
 async def test_a_node_with_another_layout_of_keys_refuses_to_start(tmp_path, monkeypatch):
@@ -105,4 +106,39 @@ async def test_a_node_that_lost_the_lock_does_not_say_that_it_is_done(tmp_path, 
         await check_format(client, 2, {2: paused})
         assert len(calls) == 2
         assert '"version":2' in str(await redis.get(FORMAT))
+        await client.aclose()
+
+
+async def test_a_step_ends_when_its_node_has_the_lock_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(format_, "RENEW_S", 0.01)
+    async with bare_redis(tmp_path) as redis:
+        await old_data(redis)
+        client = connect(f"redis://127.0.0.1:{port_of(redis)}/0")
+        ended = asyncio.Event()
+        calls: list[int] = []
+
+        async def endless(redis):
+            calls.append(len(calls))
+            if len(calls) > 1:
+                return
+            await redis.set(MIGRATION, "another", px=200)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        async with within(30.0, "the step has ended"):
+            await check_format(client, 2, {2: endless})
+        assert ended.is_set()
+        assert len(calls) == 2
+        await client.aclose()
+
+
+async def test_data_that_is_too_old_for_this_version_is_refused_in_words(tmp_path):
+    async with bare_redis(tmp_path) as redis:
+        await old_data(redis)
+        client = connect(f"redis://127.0.0.1:{port_of(redis)}/0")
+        with pytest.raises(WrongFormat, match="cannot bring it to 2"):
+            await check_format(client, 3, {3: add_marks})
+        assert not await redis.exists(MIGRATION)
         await client.aclose()

@@ -236,3 +236,24 @@ async def test_a_deleted_conversation_is_gone_though_messages_of_it_were_deleted
 @pytest.fixture
 def members(dialogs: Dialogs) -> Members:
     return dialogs.members
+
+
+async def test_threads_that_a_later_deletion_leaves_are_found_after_the_earlier_ones_are_deleted(
+    dialogs: Dialogs,
+) -> None:
+    conversation = await dialogs.conversation(agent="off")
+    keys = conversation_keys(conversation)
+    runs = dialogs.runs("n1")
+    found = []
+    for number in (1, 2):
+        seq = await send(dialogs, conversation, f"text {number}")
+        await dialogs.redis.hset(keys.meta, "thread", f"{conversation}@{number}")
+        rung = await dialogs.redis.xlen(keys.runs)
+        await dialogs.log.delete_message(conversation, SHOP, seq, asked(SHOP), forget=True)
+        assert await dialogs.redis.xlen(keys.runs) == rung + 1
+        found.append(await runs.claim_run(conversation))
+    assert found[0] == NothingToDo((f"{conversation}@1",))
+    await runs.forget_threads({conversation: found[0].retired})
+    assert await runs.claim_run(conversation) == NothingToDo((f"{conversation}@2",))
+    await runs.forget_threads({conversation: [f"{conversation}@2"]})
+    assert not await dialogs.redis.hexists(keys.meta, "left_threads")

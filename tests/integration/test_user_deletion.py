@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -18,6 +19,7 @@ from sio_server.conversation.members import Members
 from sio_server.data.naming import renamed
 from sio_server.data.user_deletion import NAME, UserDeletion
 from sio_server.protocol.entries import LoggedEntry
+from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store.connection import connect
 from sio_server.store.keys import DELETIONS, conversation_keys, user_signed_out
@@ -28,6 +30,7 @@ from tests.waiting import within
 
 ANN = Author("ann.secret", "Ann Secret", "anns-device", "Ann's laptop")
 BOB = Author("bob", "Bob", "phone")
+EVE = Author("eve.secret", "Eve Secret", "eves-device")
 SHOP = Author("service:shop", "shop", "api", "shop")
 
 
@@ -156,16 +159,7 @@ async def test_nothing_names_a_deleted_user_and_nothing_of_others_is_lost(
     assert [entry["data"]["name"] for entry in await place.entries(bobs)].count(NAME) >= 3
     for conversation in (shared, bobs):  # the next sweep writes logs again
         keys = conversation_keys(conversation)
-        await place.scripts.conversation(
-            "sweep",
-            conversation,
-            retention=0,
-            entries_kept_ms=0,
-            results_kept_ms=0,
-            since_ms=1,
-            at_most=200,
-            archives=False,
-        )
+        await swept(place, conversation)
         assert not await place.redis.hexists(keys.meta, "rewrite")
     assert await place.named("anns-device") == []
     left = await place.named()
@@ -178,8 +172,15 @@ async def test_nothing_names_a_deleted_user_and_nothing_of_others_is_lost(
     assert int(mark.split()[0]) > 0  # her tokens are refused
 
 
-async def test_a_deletion_that_dies_after_any_step_is_finished_by_whoever_continues(place: Place) -> None:
+async def swept(place: Place, conversation: str) -> None:
+    """The log is written again, as a sweep does."""
+    kept = {"retention": 0, "entries_kept_ms": 0, "results_kept_ms": 0}
+    await place.scripts.conversation("sweep", conversation, since_ms=1, at_most=200, archives=False, **kept)
+
+
+async def test_a_deletion_that_dies_after_any_step_is_finished_by_the_next_process(place: Place) -> None:
     shared, bobs, alone = await filled(place)
+    silent = await place.create(BOB, ANN)  # where she has never written
     await place.deletions.begin(ANN.user_id)
     deaths = 0
     for steps in range(1, 200):
@@ -200,6 +201,11 @@ async def test_a_deletion_that_dies_after_any_step_is_finished_by_whoever_contin
         entry["data"]["deletes"] for entry in await place.entries(shared) if entry["type"] == "message_deleted"
     ]
     assert len(told) == 1, "nothing is deleted twice"
+    for conversation in (shared, bobs, silent):
+        await swept(place, conversation)
+    assert await place.named() == []
+    joined = [entry for entry in await place.entries(silent) if entry["type"] in ("member_joined", "member_left")]
+    assert [entry["data"]["name"] for entry in joined] == [NAME, NAME]
     assert not await place.redis.exists(conversation_keys(alone).meta)
     await place.deletions.begin(ANN.user_id)  # again, which finds nothing
     n = [await place.redis.hget(conversation_keys(one).meta, "n") for one in (shared, bobs)]
@@ -207,24 +213,223 @@ async def test_a_deletion_that_dies_after_any_step_is_finished_by_whoever_contin
     assert [await place.redis.hget(conversation_keys(one).meta, "n") for one in (shared, bobs)] == n
 
 
+@pytest.mark.parametrize("last", ["pass_on", "leave", "read_stored", "erase_entries"])
+async def test_a_member_who_never_wrote_is_found_again_whichever_step_was_the_last(
+    place: Place, monkeypatch, last: str
+) -> None:
+    conversation = await place.create(BOB, ANN)
+    run = place.scripts.conversation
+
+    async def dying(name: str, *args: Any, **more: Any) -> Reply:
+        reply = await run(name, *args, **more)
+        if name == last:
+            raise Died
+        return reply
+
+    await place.deletions.begin(ANN.user_id)
+    monkeypatch.setattr(place.scripts, "conversation", dying)
+    with pytest.raises(Died):
+        await place.deletions.resume()
+    monkeypatch.setattr(place.scripts, "conversation", run)
+    assert await place.deletions.resume() == {}
+    await swept(place, conversation)
+    assert await place.named() == []
+
+
+async def test_a_former_member_who_never_wrote_is_deleted_as_well(place: Place) -> None:
+    conversation = await place.create(BOB, ANN)
+    await place.members.leave(ANN, conversation)
+    await place.deletions.begin(ANN.user_id)
+    assert await place.deletions.resume() == {}
+    await swept(place, conversation)
+    assert await place.named() == []
+
+
+class StoppingRelay:
+    """Passes bytes on to a Redis, up to the n-th command that names a conversation: that one it holds back."""
+
+    def __init__(self, port: int, what: str, passes: int) -> None:
+        self._port, self._what, self._left = port, what.encode(), passes
+        self.stopped = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        its_reader, its_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._tasks += [asyncio.create_task(self._pass(reader, its_writer, is_command=True))]
+        self._tasks += [asyncio.create_task(self._pass(its_reader, writer, is_command=False))]
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_command: bool) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if is_command and self._what in data:
+                    self._left -= 1
+                    if self._left < 0:
+                        self.stopped.set()
+                if self.stopped.is_set() and is_command:
+                    break
+                writer.write(data)
+        writer.close()
+
+    async def aclose(self) -> None:
+        await asyncio.wait(self._tasks, timeout=10)
+
+
 async def test_a_killed_command_is_continued_by_a_node(place: Place) -> None:
     conversation = await place.create(BOB, ANN)
     for number in range(40):
         await place.send(conversation, ANN, f"secret {number}")
-    environment = {**os.environ, "REDIS_URL": place.url}
+    # After it has looked for conversations, and has made somebody else the owner.
+    relay = StoppingRelay(int(place.url.rpartition(":")[2].partition("/")[0]), conversation, passes=3)
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "roomgraph", "user", "delete", ANN.user_id), env=environment
+        *(sys.executable, "-m", "roomgraph", "user", "delete", ANN.user_id), env={**os.environ, "REDIS_URL": url}
     )
     async with within(60.0, "the command has begun"):
-        while not await place.redis.exists(DELETIONS) and process.returncode is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-    if process.returncode is None:
-        process.kill()
+        await relay.stopped.wait()
+    process.kill()
     await process.wait()
-    await place.deletions.resume()
+    server.close()
+    await relay.aclose()
+    assert await place.redis.exists(DELETIONS), "it had not ended"
+    assert await place.deletions.resume() == {}
     texts = [entry["data"].get("text") for entry in await place.entries(conversation)]
     assert not any(texts)
     assert not await place.redis.exists(DELETIONS)
+
+
+async def test_entries_that_were_deleted_before_lose_the_user_as_well(place: Place) -> None:
+    conversation = await place.create(BOB, ANN)
+    seqs = [await place.send(conversation, ANN, f"secret {number}") for number in range(2)]
+    await place.log.delete_message(conversation, ANN, seqs[0], Request.unrepeated(ANN.user_id))
+    await place.deletions.begin(ANN.user_id)
+    assert await place.deletions.resume() == {}
+    await swept(place, conversation)
+    assert await place.named() == []
+    entries = await place.entries(conversation)
+    assert [entries[seq - 1]["data"]["name"] for seq in seqs] == [NAME, NAME]
+
+
+async def test_an_entry_that_changes_while_the_user_is_deleted_is_looked_at_again(
+    place: Place, monkeypatch
+) -> None:
+    conversation = await place.create(BOB, ANN)
+    seqs = [await place.send(conversation, ANN, f"secret {number}") for number in range(2)]
+    run = place.scripts.conversation
+
+    async def interrupted(name: str, *args: Any, **more: Any) -> Reply:
+        reply = await run(name, *args, **more)
+        if name == "read_stored":
+            monkeypatch.setattr(place.scripts, "conversation", run)
+            await place.log.delete_message(conversation, SHOP, seqs[0], Request.unrepeated(SHOP.user_id))
+        return reply
+
+    monkeypatch.setattr(place.scripts, "conversation", interrupted)
+    await place.deletions.begin(ANN.user_id)
+    assert await place.deletions.resume() == {}
+    await swept(place, conversation)
+    assert await place.named() == []
+
+
+async def test_a_conversation_that_is_joined_while_the_user_is_deleted_is_left_again(
+    place: Place, monkeypatch
+) -> None:
+    conversations = [await place.create(BOB, ANN) for _ in range(3)]
+    run = place.scripts.conversation
+
+    async def interrupted(name: str, conversation: str, *args: Any, **more: Any) -> Reply:
+        reply = await run(name, conversation, *args, **more)
+        if name == "forget_user":
+            monkeypatch.setattr(place.scripts, "conversation", run)
+            await place.members.join(ANN, conversation, admitted_by=SHOP)
+        return reply
+
+    monkeypatch.setattr(place.scripts, "conversation", interrupted)
+    await place.deletions.begin(ANN.user_id)
+    assert await place.deletions.resume() == {}
+    for conversation in conversations:
+        await swept(place, conversation)
+        assert (await place.log.get_view(conversation, "bob")).owner == "bob"
+    assert await place.named() == []
+
+
+async def test_a_deletion_that_fails_with_one_conversation_does_all_others_and_stays_pending(
+    place: Place, monkeypatch
+) -> None:
+    first, second = await place.create(BOB, ANN, EVE), await place.create(BOB, ANN)
+    only_eve = await place.create(BOB, EVE)
+    for conversation in (first, second):
+        await place.send(conversation, ANN, "secret")
+    run = place.scripts.conversation
+
+    async def failing(name: str, conversation: str, *args: Any, **more: Any) -> Reply:
+        if name == "pass_on" and conversation == first and more["user_id"] == ANN.user_id:
+            raise Unavailable("out of memory")
+        return await run(name, conversation, *args, **more)
+
+    monkeypatch.setattr(place.scripts, "conversation", failing)
+    await place.deletions.begin(ANN.user_id)
+    await place.deletions.begin(EVE.user_id)
+    assert list(await place.deletions.resume()) == [ANN.user_id]
+    assert await place.deletions.is_pending(ANN.user_id)
+    assert not await place.deletions.is_pending(EVE.user_id)
+    assert not any(entry["data"].get("text") for entry in await place.entries(second))
+    assert any(entry["data"].get("text") for entry in await place.entries(first))
+    assert EVE.user_id not in await place.redis.hgetall(conversation_keys(only_eve).members)
+    monkeypatch.setattr(place.scripts, "conversation", run)
+    assert await place.deletions.resume() == {}
+    assert not any(entry["data"].get("text") for entry in await place.entries(first))
+
+
+async def test_a_deletion_that_has_begun_cannot_be_made_another_one(place: Place) -> None:
+    await place.deletions.begin(ANN.user_id, pseudonymise=True)
+    with pytest.raises(Refused, match="with a pseudonym"):
+        await place.deletions.begin(ANN.user_id)
+    assert (await place.deletions.begin(ANN.user_id, pseudonymise=True)).pseudonymise
+
+
+async def test_all_that_is_written_into_an_expiring_conversation_expires_with_it(place: Place) -> None:
+    conversation = await place.create(ANN, BOB)
+    first = await place.send(conversation, ANN, "secret")
+    await place.log.delete_message(conversation, ANN, first, Request.unrepeated(ANN.user_id))
+    for user in (ANN, BOB):
+        await place.members.leave(user, conversation)
+    keys = conversation_keys(conversation)
+    week_s = await place.redis.ttl(keys.meta)
+    assert week_s > 6 * 86_400
+    await place.redis.delete(keys.usage, keys.sent, keys.touched)
+
+    async def lifetimes() -> set[int]:
+        named = [key async for key in place.redis.scan_iter(match=f"*{conversation}*")]
+        assert keys.log in named
+        return {await place.redis.ttl(key) for key in named if ":request:" not in key and ":call:" not in key}
+
+    await swept(place, conversation)
+    assert -1 not in await lifetimes()
+    old = await place.send(conversation, SHOP, "one")
+    await place.send(conversation, SHOP, "two", edits=old)
+    await place.log.delete_message(conversation, SHOP, old + 1, Request.unrepeated(SHOP.user_id))
+    await place.scripts.conversation(
+        "put_schedule",
+        conversation,
+        Request.unrepeated(SHOP.user_id),
+        user_id=SHOP.user_id,
+        schedule_id="s",
+        due_ms=1,
+        record="{}",
+        most=9,
+    )
+    assert await place.redis.hlen(keys.schedules) == 1
+    await place.redis.delete(keys.touched)
+    await place.scripts.conversation(
+        "forget_user", conversation, user_id="nobody", epoch="e", forget=False, by="{}", **{"as": "x"}
+    )
+    assert await place.redis.exists(keys.touched, keys.hidden, keys.deleted, keys.usage, keys.sent) == 5
+    assert -1 not in await lifetimes()
+    assert max(await lifetimes()) <= week_s
+    # An invitation holds as long as any other.
+    await place.members.invite(SHOP, conversation, ["eve"])
+    assert min(await lifetimes()) > 29 * 86_400
 
 
 def test_a_user_is_replaced_wherever_an_entry_names_one_and_nothing_else_is() -> None:

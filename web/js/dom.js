@@ -71,6 +71,3 @@ export function toast(text) {
 }
 
 export const complain = (error) => toast(explain(error));
-
-// Copy a text, or show it to be copied by hand.
-export const copy = (text, done) => navigator.clipboard.writeText(text).then(() => toast(done), () => toast(text));

@@ -65,6 +65,14 @@ local function expire_if_unreachable(kept_ms)
   for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, still_ms + kept_ms) end
 end
 
+-- What was written just now expires with the rest of a conversation that nobody can reach.
+local function expire_with_rest()
+  local still_ms = redis.call('PTTL', meta)
+  if still_ms <= 0 then return end
+  for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, still_ms) end
+  made.expires_ms = still_ms
+end
+
 -- A member came back: nothing expires any more.
 local function keep()
   for _, key in ipairs(own_keys()) do redis.call('PERSIST', key) end
@@ -95,6 +103,7 @@ local is_listed = {answer = true, interrupt = true}
 local function begin_epoch(epoch)
   redis.call('HSET', meta, 'epoch', epoch)
   redis.call('HSET', touched, '', now())
+  expire_with_rest()
   publish_message(conversation_channel, 'R ' .. epoch .. '\n')
 end
 
@@ -255,6 +264,9 @@ local function append_entry(entry_type, data, about)
   end
   if keep_from > first then drop_entries(first, keep_from) end
   if counts_for then redis.call('HINCRBY', usage, counts_for, #told + 1) end
+  -- An entry that is hidden since is not as it was read for the archive.
+  if #hides > 0 then redis.call('HINCRBY', meta, 'changes', 1) end
+  expire_with_rest()
   redis.call('HINCRBY', stats, 'entries', 1)
   tell_hooks(entry_type, '{' .. told)
   publish_message(conversation_channel, 'E ' .. n .. ' ' .. epoch .. ' ' .. seq .. ' ' .. ts .. ' ' .. entry_type .. ' '

@@ -101,11 +101,7 @@ local function end_run(run_id, status, entry_type, data, whole, moves, rolled_ba
     local used = conversation_id .. '@' .. attempt
     if used ~= current then redis.call('SADD', retired, used) end
   end
-  -- What was written just now expires with the rest of a conversation that nobody can reach.
-  local still_ms = redis.call('PTTL', meta)
-  if still_ms > 0 then
-    for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, still_ms) end
-  end
+  expire_with_rest()
   return seq
 end
 

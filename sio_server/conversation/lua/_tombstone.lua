@@ -51,5 +51,5 @@ local function return_to(base)
   end
   redis.call('HDEL', meta, 'turn_seq', 'turn_final', 'turn_base', 'message_seq', 'message_user', 'asked_in', 'asked_base')
   redis.call('HSET', meta, 'thread', base, 'left_threads', 1)
-  redis.call('XADD', runs, '*', 'conversation_id', conversation_id)
+  ring(conversation_id)
 end

@@ -7,10 +7,12 @@
 -- include: run request
 local user_id, by, operator = unpack(ARGV)
 
--- Records of runs that ended are kept for a while. Their ids are found in the entries of that time.
+-- Records of runs that ended are kept for a while. Their ids are found in the entries of that time; if there are very many,
+-- the oldest records expire by themselves.
 local function forget_ended_runs()
-  local since, below = iso_of(milliseconds() - RUN_RECORD_KEPT_MS), '+'
-  while below do
+  local since, below, looked_at = iso_of(milliseconds() - RUN_RECORD_KEPT_MS), '+', 0
+  while below and looked_at < RECORDS_LOOKED_AT do
+    looked_at = looked_at + 200
     local found = redis.call('XREVRANGE', log, below, '-', 'COUNT', 200)
     below = nil
     for _, item in ipairs(found) do
@@ -48,7 +50,7 @@ return request(function()
   end
   redis.call('ZREM', swept, conversation_id)
   local archive = redis.call('HGET', meta, 'archive')
-  if archive then redis.call('SADD', gone, conversation_id .. '/' .. archive) end
+  if archive then redis.call('ZADD', gone, 0, conversation_id .. '/' .. archive) end
   for _, key in ipairs(own_keys()) do redis.call('UNLINK', key) end
   redis.call('DEL', lease)
   for _, thread in ipairs(unneeded) do

@@ -33,5 +33,6 @@ for _, item in ipairs(cjson.decode(replaced)) do
     count = count + 1
   end
 end
+expire_with_rest()
 if #seqs > 0 then append_entry('message_deleted', with_fields(data, 'deletes', raw('[' .. table.concat(seqs, ',') .. ']'))) end
 return {'ok', 'deleted', seqs, 'replaced', count}

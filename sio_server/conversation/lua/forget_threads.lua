@@ -2,5 +2,6 @@
 -- keys: conversation
 local thread_ids = unpack(ARGV)
 for _, thread_id in ipairs(cjson.decode(thread_ids)) do redis.call('SREM', retired, thread_id) end
-redis.call('HDEL', meta, 'left_threads')
+-- Others may have been left since.
+if redis.call('EXISTS', retired) == 0 then redis.call('HDEL', meta, 'left_threads') end
 return {'ok'}

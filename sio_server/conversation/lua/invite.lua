@@ -16,5 +16,10 @@ return request(function()
       new[#new + 1] = guest
     end
   end
+  -- A service may invite into a conversation that nobody can reach: it is kept as long as the invitation holds.
+  local still_ms = redis.call('PTTL', meta)
+  if still_ms > 0 then
+    for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, math.max(still_ms, invitations_kept_ms)) end
+  end
   return {'ok', 'new', new, 'title', redis.call('HGET', meta, 'title')}
 end)

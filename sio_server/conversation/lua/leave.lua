@@ -16,6 +16,8 @@ local reply = request(function()
     gone = declined
     return {'ok', 'left', '0', 'withdrawn', declined and '1' or '0'}
   end
+  -- Entries name the user from now on who is found nowhere else; see `data/user_deletion.py`.
+  redis.call('HSET', usage, 'left ' .. user_id, 1)
   redis.call('HDEL', reads, user_id)
   redis.call('HDEL', touched, user_id)
   local draft = redis.call('HGET', drafts, user_id)

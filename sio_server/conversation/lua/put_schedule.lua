@@ -12,5 +12,6 @@ return request(function()
   if redis.call('HLEN', schedules) >= tonumber(most) then return {'quota_exceeded'} end
   redis.call('HSET', schedules, schedule_id, due_ms .. ' ' .. record)
   redis.call('ZADD', due, due_ms, conversation_id .. ' ' .. schedule_id)
+  expire_with_rest()
   return {'ok', 'schedule_id', schedule_id}
 end)

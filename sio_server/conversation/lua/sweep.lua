@@ -9,11 +9,11 @@
 -- keys: conversation
 -- include: entry
 local retention, entries_kept_ms, results_kept_ms, since_ms, at_most, archives = unpack(ARGV)
-local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_from', 'asked_seq', 'rewrite')
+local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_from', 'asked_seq', 'rewrite', 'message_seq')
 local at = redis.call('ZSCORE', swept, conversation_id)
 if not known[1] then
   redis.call('ZREM', swept, conversation_id)
-  if archives == '1' then redis.call('SADD', gone, conversation_id) end
+  if archives == '1' then redis.call('ZADD', gone, 0, conversation_id) end
   return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0}
 end
 if at and tonumber(at) > tonumber(since_ms) then return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0} end
@@ -39,7 +39,9 @@ local function rewrite_log()
   redis.call('UNLINK', written)
   for _, item in ipairs(redis.call('XRANGE', log, '-', '+')) do redis.call('XADD', written, item[1], unpack(item[2])) end
   if redis.call('EXISTS', written) == 1 then
+    local still_ms = redis.call('PTTL', log)
     redis.call('RENAME', written, log)
+    if still_ms > 0 then redis.call('PEXPIRE', log, still_ms) end
   else
     redis.call('XTRIM', log, 'MAXLEN', 0)
   end
@@ -64,6 +66,8 @@ for _, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do
   keep_from = math.min(keep_from, tonumber(redis.call('HGET', run_prefix .. run_id, 'input_seq')))
 end
 if redis.call('EXISTS', interrupts) == 1 then keep_from = math.min(keep_from, tonumber(known[5])) end
+-- The last message may be edited, which hides what came of it: the archive would not know.
+if archives == '1' and known[7] then keep_from = math.min(keep_from, tonumber(known[7])) end
 keep_from = math.max(keep_from, first)
 local wanted = keep_from - first
 if archives ~= '1' then keep_from = math.min(keep_from, first + limit) end

@@ -38,6 +38,7 @@ local function keep_reply(reply)
   local record = string.format('%s %s %.0f ', digest, call_id, made.seq or 0) .. cjson.encode(reply)
   if made.seq then
     redis.call('HSET', sent, made.by, record)
+    if made.expires_ms then redis.call('PEXPIRE', sent, made.expires_ms) end
   else
     redis.call('SET', request_key, record, 'PX', REQUEST_KEPT_MS)
   end

@@ -1,5 +1,6 @@
 // What this page knows of one conversation; it never asks for anything itself.
 
+import { lazy } from "../lazy.js";
 import { state } from "../state.js";
 import { Stream } from "./stream.js";
 import { Unread } from "./unread.js";
@@ -63,17 +64,11 @@ export class Conversation {
   learn(entries) {
     for (const { type, data } of entries) {
       if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
-      if (type === "message_deleted") data.deletes.forEach(this.#forget);
+      if (type === "message_deleted") this.#forget(this.entries, data.deletes);
     }
   }
 
-  #forget = (seq) => {
-    const at = this.entries.findIndex((entry) => entry.seq === seq);
-    const { pages, data, ...entry } = this.entries[at] ?? {};
-    const { user_id, name, run_id, request_id } = data ?? {};
-    if (data) this.entries[at] = { ...entry, data: { user_id, name, run_id, request_id, text: "", deleted: true } };
-    if (this.last?.seq === seq) this.last = { ...this.last, text: "", deleted: true };
-  };
+  #forget = async (entries, seqs) => (await lazy.requests.load()).forget(this, entries, seqs);
 
   sayLast(one) {
     if (one && one.seq >= (this.last?.seq ?? 0)) this.last = one;

@@ -1,8 +1,10 @@
 // Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
+import { copy } from "../clipboard.js";
 import { change } from "../connection/change.js";
 import { complain } from "../dom.js";
 import { t } from "../i18n.js";
+import { lazy } from "../lazy.js";
 import { changed, learnNames, nameOf, state } from "../state.js";
 import { setMarks } from "./delivery_marks.js";
 import { remove as unlist } from "./list.js";
@@ -17,9 +19,24 @@ export const stop = (connection, c, run = c.stream.current) =>
 
 export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
 
+export const copyText = async (connection, c, seq, entry) =>
+  copy((entry.pages ? await (await lazy.longEntries.load()).whole(connection, c, entry) : entry.data).text, t("copied"));
+
 // Delete a message, or the conversation, once the person has said so again.
 export const remove = (connection, c, seq) =>
   confirm(t("deleteSure")) && change(connection, "message:delete", { conversation_id: c.id, seq }).catch(complain);
+
+// Of what was deleted nothing stays on the page. In another epoch it is not among `entries`.
+export function forget(c, entries, seqs) {
+  for (const seq of seqs) {
+    const at = entries.findIndex((entry) => entry.seq === seq);
+    const { pages, data, ...entry } = entries[at] ?? {};
+    const { user_id, name, run_id, request_id } = data ?? {};
+    if (data) entries[at] = { ...entry, data: { user_id, name, run_id, request_id, text: "", deleted: true } };
+    if (entries === c.entries && c.last?.seq === seq) c.last = { ...c.last, text: "", deleted: true };
+  }
+  changed();
+}
 
 // Answer the agent's question. When somebody else was first, the refusal says who; other errors are thrown.
 export async function respond(connection, c, interrupt_id, value) {

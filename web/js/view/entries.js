@@ -1,7 +1,6 @@
 // The lines of a stretch of a conversation: entries, the answer being written, and messages on their way.
 
 import { textOf } from "../conversation/stream.js";
-import { copy } from "../dom.js";
 import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
@@ -91,13 +90,14 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
     }
+    const ask = async (what) => (await lazy.requests.load())[what](connection, c, seq, entry);
     const extras = {
       actions: entry === final,
-      copy: async () => copy((entry.pages ? await (await lazy.longEntries.load()).whole(connection, c, entry) : data).text, t("copied")),
-      regenerate: async () => (await lazy.requests.load()).regenerate(connection, c, seq),
+      copy: () => ask("copyText"),
+      regenerate: () => ask("regenerate"),
       note: data.edits ? t("edited") : event,
       edit: isMine(entry) && entry === last && (() => edit(entry)),
-      remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (async () => (await lazy.requests.load()).remove(connection, c, seq)),
+      remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (() => ask("remove")),
     };
     message(keyOf(entry), ts, data, extras, entry, content && isMine(entry) ? content.receipt(c, entry) : []);
   }

@@ -1,6 +1,7 @@
 // Entries that the log holds shortened: the whole is read page by page; and long texts, drawn piece by piece.
 
-import { copy, fill, h } from "../dom.js";
+import { copy } from "../clipboard.js";
+import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed } from "../state.js";
 import { sizeOf } from "./bytes.js";

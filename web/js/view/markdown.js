@@ -1,7 +1,8 @@
 // Shows Markdown as nodes. marked only parses; every node is made here, so nothing else can come in.
 
 import { Lexer } from "../../vendor/marked.esm.js";
-import { copy, fill, h } from "../dom.js";
+import { copy } from "../clipboard.js";
+import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
 
 const MAX_CHARS = 40_000; // that are parsed at once; a longer block is shown as it is

@@ -1,10 +1,11 @@
 // The panels of the conversation's members and of this person's devices.
 
+import { copy } from "../clipboard.js";
 import { change } from "../connection/change.js";
 import { signOut } from "../connection/sign_out.js";
 import { behindOf } from "../conversation/delivery_marks.js";
 import { leave, loadMembers } from "../conversation/requests.js";
-import { $, copy, onClick, onSubmit, show, toast, write } from "../dom.js";
+import { $, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 import { deviceName, stored } from "../storage.js";
