@@ -90,7 +90,8 @@ class RoutedPipelined:
         server, reply = self._map.primary(call.slot), None
         if server is not None:
             reply = await _as_value(send(server))
-        reply = await self._carry_out(call, reply) if server is None or not _is_final(reply) else reply
+        if server is None or not _is_final(reply, call.slot):
+            reply = await self._carry_out(call, reply)
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -158,7 +159,7 @@ class RoutedPipelined:
         reply = sent.exception() or sent.result()
         if future.done():
             return
-        if _is_final(reply):
+        if _is_final(reply, call.slot):
             _give(future, reply)
         else:
             self._run(self._settle(future, call, reply))
@@ -190,7 +191,7 @@ class RoutedPipelined:
                 reply = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
                 continue
             reply = await _as_value(call.send(server, asked is not None))
-            if _is_final(reply):
+            if _is_final(reply, call.slot):
                 break
         return reply
 
@@ -204,6 +205,7 @@ class RoutedPipelined:
             if pause == FIRST_PAUSE_S:
                 self._run(self._refresh_beside())  # other slots may have moved with this one
                 return None
+            await asyncio.sleep(pause)  # two servers may each say that the other has it, for a while
         elif reply is not None:
             await asyncio.sleep(pause)  # several commands are not sent to a slot that is on its way
         with contextlib.suppress(RedisError):
@@ -272,11 +274,15 @@ class RoutedPipelined:
         return known
 
 
-def _is_final(reply: Any) -> bool:
-    """Whether a reply is for the caller: the command was carried out, or refused for what it is."""
+def _is_final(reply: Any, slot: int) -> bool:
+    """Whether a reply is for the caller: the command was carried out, or refused for what it is.
+
+    A command on a key of another slot than that of its call is carried out nowhere, however often it is sent.
+    """
     if isinstance(reply, RedisConnectionError | RedisTimeoutError):
         return False
-    return redirect_in(reply) is None
+    redirect = redirect_in(reply)
+    return redirect is None or redirect.slot not in (-1, slot)
 
 
 async def _as_value(sent: Awaitable[Any]) -> Any:

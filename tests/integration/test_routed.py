@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import TryAgainError
+from redis.exceptions import MovedError, TryAgainError
 
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.author import Author
@@ -27,6 +27,7 @@ from sio_server.store.connection import connect, redis_errors
 from sio_server.store.keys import (
     WORKERS,
     ConversationKeys,
+    checkpoint_keys,
     conversation_channel,
     conversation_room,
     due,
@@ -173,6 +174,27 @@ async def test_a_session_is_written_under_its_node_and_under_its_user(shards):
     assert (await records.open(session, before=before)).device_name == "Phone"
     assert await shards.client.hgetall(node_sessions("n-2")) == {"s-1": "ann"}
     assert (await records.close({"ann": ["s-1"]}))["ann"].online is False
+
+
+async def test_the_threads_of_conversations_on_several_shards_are_deleted_together(shards):
+    url = f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}"
+    store = CheckpointStore(url, "plain")
+    threads = [f"{conversation}/run" for conversation in (*on_each_shard(), "one-more")]
+    keys = [checkpoint_keys(thread).all[0] for thread in threads]
+    for key in keys:
+        await shards.client.hset(key, "x", "x")
+    await store.delete_threads(threads)
+    assert [await shards.client.exists(key) for key in keys] == [0] * len(keys)
+    await store.close()
+
+
+async def test_a_call_on_keys_of_two_slots_is_refused_at_once(shards):
+    here, there, _ = map(conversation_channel, on_each_shard())
+    script = LoadedScript("return redis.call('SET', KEYS[1], 'x')")
+    first, second = await shards.client.run_together([(script, [here], []), (script, [there], [])])
+    assert first == "OK"
+    assert isinstance(second, MovedError)
+    await shards.client.delete(here)
 
 
 async def test_the_saver_that_searches_all_keys_is_refused(shards):
