@@ -83,6 +83,7 @@ class SlotMap:
 
     def __init__(self) -> None:
         self._primaries: list[Server | None] = [None] * SLOTS
+        self._servers: list[Server] | None = None  # made when it is asked for
 
     @classmethod
     def from_ranges(cls, ranges: Sequence[SlotRange]) -> SlotMap:
@@ -100,7 +101,9 @@ class SlotMap:
     @property
     def servers(self) -> list[Server]:
         """All primaries, in the order of their first slots."""
-        return list(dict.fromkeys(server for server in self._primaries if server is not None))
+        if self._servers is None:
+            self._servers = [server for server in dict.fromkeys(self._primaries) if server is not None]
+        return list(self._servers)
 
     @property
     def is_whole(self) -> bool:
@@ -114,6 +117,7 @@ class SlotMap:
     def move(self, slot: int, server: Server) -> None:
         """A server has said that a slot has moved."""
         self._primaries[slot] = server
+        self._servers = None
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError, TryAgainError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.author import Author
@@ -22,8 +27,10 @@ from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.fanout.sharded import ShardedSubscriptions
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import ConversationCreate
+from sio_server.redis_url import parse_redis_url
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, redis_errors
+from sio_server.store.emitter import Emitter
 from sio_server.store.keys import (
     WORKERS,
     ConversationKeys,
@@ -36,10 +43,11 @@ from sio_server.store.keys import (
     user_keys,
 )
 from sio_server.store.partitions import partition
-from sio_server.store.pipelined import LoadedScript
-from sio_server.store.routed import RoutedPipelined
+from sio_server.store.pipelined import LoadedScript, Pipelined, TooMuchUnread
+from sio_server.store.routed import REFRESH_EVERY_S, RoutedPipelined
 from sio_server.store.scripts import Scripts
-from sio_server.store.slots import SLOTS, slot_of
+from sio_server.store.slots import SLOTS, Server, SlotMap, SlotRange, slot_of
+from sio_server.store.wire import Wire, pack
 from sio_server.tasks import end_tasks
 from sio_server.users.session_records import LiveSession, SessionRecords
 from tests.integration.test_redis_connection import bare_redis, port_of
@@ -210,6 +218,92 @@ async def test_a_cluster_that_cannot_be_reached_is_unavailable_in_time():
         with pytest.raises(Unavailable, match="cannot be reached"), redis_errors():
             await client.get("k")
     await client.aclose()
+
+
+@asynccontextmanager
+async def stopped(server: Redis) -> AsyncIterator[None]:
+    """A server hangs while this context lasts."""
+    pid = int((await server.info("server"))["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_what_waits_when_a_client_is_closed_is_not_sent_again(shards):
+    client = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}")
+    assert await client.incr("closed-counter") == 1
+    routed = client.routed
+    assert routed is not None
+    async with stopped(await shards.owner(slot_of("closed-counter"))):
+        waiting = routed.call(pack(("INCR", "closed-counter")), key="closed-counter")
+        await client.aclose()
+    with pytest.raises(RedisConnectionError, match="closed here"):
+        await waiting
+    with pytest.raises(RedisConnectionError, match="closed here"):
+        await client.incr("closed-counter")
+    assert not routed._pipelined
+    assert not routed._tasks
+
+
+async def spublished(server: Redis) -> int:
+    found = await server.info("commandstats")
+    return int(found.get("cmdstat_spublish", {}).get("calls", 0))
+
+
+async def test_an_event_that_may_be_lost_is_not_sent_again_and_the_next_one_goes_to_where_its_slot_is(shards):
+    emitter = Emitter(Scripts(shards.client))
+    slot = slot_of(conversation_channel("ephemeral"))
+    source = await shards.owner(slot)
+    await move(shards, slot)
+    target = next(server for server in shards.servers if server is not source)
+    before = await spublished(target)
+    await emitter.emit_many([("typing:changed", {}, conversation_room("ephemeral"))] * 20)
+    assert not shards.client.routed._tasks
+    await poll(lambda: shards.client.routed.primary(slot).port == port_of(target))
+    assert await spublished(target) == before
+    await emitter.emit("typing:changed", {}, conversation_room("ephemeral"))
+    await poll(partial(has_published, target, before + 1))
+
+
+async def has_published(server: Redis, count: int) -> bool:
+    return await spublished(server) == count
+
+
+async def test_a_command_that_is_not_sent_since_too_much_waits_is_refused_at_once(shards, monkeypatch):
+    asked: list[bool] = []
+    monkeypatch.setattr(Wire, "is_full", property(lambda wire: asked.append(True) or True))
+    with pytest.raises(TooMuchUnread):
+        await shards.client.get("k")
+    assert len(asked) == 1
+
+
+async def test_all_servers_are_not_asked_for_their_slots_in_a_tight_loop(shards):
+    began = time.monotonic()
+    for _ in range(3):
+        await shards.client.routed.refresh()
+    assert time.monotonic() - began >= 2 * REFRESH_EVERY_S
+
+
+class Impatient(Pipelined):
+    command_timeout_s = 0.3
+
+
+async def test_when_the_time_of_a_command_is_over_nothing_more_is_waited_for():
+    async def read_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(read_only, "127.0.0.1", 0) as hung:
+        port = hung.sockets[0].getsockname()[1]
+        routed = RoutedPipelined(parse_redis_url(f"redis+cluster://127.0.0.1:{port}"), Impatient)
+        routed._map = SlotMap.from_ranges([SlotRange(0, SLOTS - 1, Server("127.0.0.1", port), "id")])
+        with pytest.raises(RedisTimeoutError):
+            await routed.call(pack(("GET", "k")), key="k")
+        assert routed._refreshing is None
+        await routed.aclose()
 
 
 # The bus

@@ -100,8 +100,9 @@ class ShardedSubscriptions(Subscriptions):
             if shard.heartbeats:
                 channel = shard.heartbeats.decode()
                 # A script on that key would be sent to where the slot is moving, and nobody is subscribed there.
-                sent = self._routed.call(pack(("SPUBLISH", channel, "")), key=channel)
-                sent.add_done_callback(partial(self._on_beat, shard))
+                sent = self._routed.send_once(pack(("SPUBLISH", channel, "")), channel)
+                if sent is not None:
+                    sent.add_done_callback(partial(self._on_beat, shard))
 
     def _on_beat(self, shard: Shard, sent: asyncio.Future[Any]) -> None:
         if not sent.cancelled() and sent.exception() is None:
