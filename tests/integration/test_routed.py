@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -19,14 +20,21 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.marks import Moves
 from sio_server.conversation.members import Members
 from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
+from sio_server.gateway.fanout import subscriptions
+from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.fanout.catch_up import CatchUp
+from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sharded import ShardedSubscriptions
+from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.events import ConversationCreate, SessionSync
 from sio_server.redis_url import parse_redis_url
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, redis_errors
@@ -49,7 +57,9 @@ from sio_server.store.scripts import Scripts
 from sio_server.store.slots import SLOTS, Server, SlotMap, SlotRange, slot_of
 from sio_server.store.wire import Wire, pack
 from sio_server.tasks import end_tasks
+from sio_server.trace.recording import Trace
 from sio_server.users.session_records import LiveSession, SessionRecords
+from tests.integration.test_channels import Follower, Recipient
 from tests.integration.test_redis_connection import bare_redis, port_of
 from tests.waiting import poll, within
 
@@ -272,8 +282,13 @@ async def has_published(server: Redis, count: int) -> bool:
 
 
 async def test_a_command_that_is_not_sent_since_too_much_waits_is_refused_at_once(shards, monkeypatch):
-    asked: list[bool] = []
-    monkeypatch.setattr(Wire, "is_full", property(lambda wire: asked.append(True) or True))
+    asked: list[Wire] = []
+
+    def is_full(wire: Wire) -> bool:
+        asked.append(wire)
+        return True
+
+    monkeypatch.setattr(Wire, "is_full", property(is_full))
     with pytest.raises(TooMuchUnread):
         await shards.client.get("k")
     assert len(asked) == 1
@@ -309,7 +324,7 @@ async def test_when_the_time_of_a_command_is_over_nothing_more_is_waited_for():
 # The bus
 
 
-class Bus:
+class Listener:
     """What a node receives on the channels of some conversations."""
 
     def __init__(self, client: BoundedRedis, *conversation_ids: str) -> None:
@@ -321,7 +336,7 @@ class Bus:
         self.missed: list[set[str]] = []  # the rooms that are to be read again
         self._beating: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Bus:
+    async def __aenter__(self) -> Listener:
         listening = self.subscriptions.listen_to_shards(
             lambda room, message: self.received.append((room, message)),
             lambda rooms: self.missed.append(rooms) if rooms else None,
@@ -354,8 +369,18 @@ def on_each_shard() -> list[str]:
     ]
 
 
+async def of_two_servers(shards: Shards, key_of: Callable[[str], str], prefix: str) -> list[str]:
+    """A name for each of two servers, the first and the second, which has its key now."""
+    routed = shards.client.routed
+    assert routed is not None
+    await routed.refresh()
+    servers = [Server("127.0.0.1", port_of(one)) for one in shards.servers[:2]]
+    names = [f"{prefix}-{number}" for number in range(1000)]
+    return [next(one for one in names if routed.primary(slot_of(key_of(one))) == server) for server in servers]
+
+
 async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards):
-    async with Bus(shards.client, *on_each_shard()) as bus:
+    async with Listener(shards.client, *on_each_shard()) as bus:
         for where in bus.ids:
             await bus.tell(where, "hello")
         await poll(lambda: bus.subscriptions.heard_at > 0 and bus.subscriptions.answered_at > 0)
@@ -365,7 +390,7 @@ async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards
 
 async def test_only_the_rooms_of_a_slot_that_has_moved_are_read_again(shards):
     here, *others = on_each_shard()
-    async with Bus(shards.client, here, *others) as bus:
+    async with Listener(shards.client, here, *others) as bus:
         await move(shards, slot_of(conversation_channel(here)))
         await poll(lambda: {conversation_room(here)} in bus.missed)
         for where in bus.ids:
@@ -375,7 +400,7 @@ async def test_only_the_rooms_of_a_slot_that_has_moved_are_read_again(shards):
 
 async def test_only_the_rooms_of_a_shard_whose_connection_was_lost_are_read_again(shards):
     here, *others = on_each_shard()
-    async with Bus(shards.client, here, *others) as bus:
+    async with Listener(shards.client, here, *others) as bus:
         await bus.tell(here, "before")
         owner = await shards.owner(slot_of(conversation_channel(here)))
         of_owner = {
@@ -387,6 +412,58 @@ async def test_only_the_rooms_of_a_shard_whose_connection_was_lost_are_read_agai
         await poll(lambda: set().union(*bus.missed) == of_owner)
         for where in bus.ids:
             await bus.tell(where, "after")
+
+
+async def test_what_a_shard_that_is_away_has_is_unavailable_and_the_rest_is_served(shards):
+    here, there = await of_two_servers(shards, conversation_channel, "s")
+    _, own = await of_two_servers(shards, lambda user_id: user_keys(user_id)[0], "u")
+    user = Author(own, "Ann", "d-ann")
+    scripts = Scripts(shards.client)
+    log = ConversationLog(scripts)
+    members = Members(shards.client, scripts, log, retention=0)
+    for number, where in enumerate((here, there)):
+        new = ConversationCreate(request_id=f"{number}", conversation_id=where, access="open", agent="off")
+        await members.create(user, new)
+    bus = Bus(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}", "n-1")
+    bus._recipients["s"] = Recipient()
+    listening = asyncio.ensure_future(bus.listen(lambda room, message: None, lambda rooms: None))
+    await poll(lambda: len(bus.shards()) == 3)
+    fanout = Fanout(bus, log, Metrics(), Trace("n"))
+    catch_up = CatchUp(log, bus, fanout, is_live=lambda sid: True)
+    requests: Any = ConversationRequests(members, log, catch_up, None, None)  # type: ignore[arg-type]
+    sync = SessionSync(positions={here: None, there: None})
+    async with stopped(await shards.owner(slot_of(conversation_channel(here)))):
+        synced, marked, page = await asyncio.gather(
+            requests.sync(Follower(user_id=own), sync),
+            log.marks.move(user, {here: Moves(read=1), there: Moves(read=1)}),
+            members.listing.read(own, "Ann", after=None, limit=10, changed_since=None),
+        )
+        one = await requests.sync(Follower(user_id=own), SessionSync(positions={here: None}))
+    for answer in (synced["conversations"][here], one["conversations"][here]):
+        assert answer["error"]["code"] == "unavailable"
+        assert answer["error"]["retryable"]
+    assert synced["conversations"][there]["head"] == 1
+    assert isinstance(marked[here], Unavailable)
+    assert marked[there] == {"read": 1}
+    assert [item["conversation_id"] for item in page["conversations"]] == [there]
+    assert (page["unavailable"], page["complete"], page["cursor"]) == ([here], False, None)
+    fanout.leave_all("s")
+    await fanout.close()
+    await end_tasks([listening])
+    await bus.close()
+
+
+async def test_a_channel_that_is_not_confirmed_keeps_none_of_the_others_back(shards, monkeypatch):
+    here, there = map(conversation_channel, await of_two_servers(shards, conversation_channel, "s"))
+    async with Listener(shards.client) as bus:
+        monkeypatch.setattr(subscriptions, "SUBSCRIBE_S", 1.0)
+        async with stopped(await shards.owner(slot_of(here))):
+            assert await bus.subscriptions.subscribe_some(here, there) == {there}
+            monkeypatch.setattr(subscriptions, "SUBSCRIBE_S", 0.05)
+            with pytest.raises(Unavailable):
+                await bus.subscriptions.subscribe(here, there)
+        assert bus.subscriptions._channels[there.encode()].holders == 1
+        assert bus.subscriptions._channels[here.encode()].holders == 0
 
 
 # The run queue
