@@ -17,6 +17,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.redis_url import RedisUrl
+from sio_server.store.noted import NotedPrimaries
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined, TooMuchUnread
 from sio_server.store.slots import Again, Server, SlotMap, View, newest_map, read_view, redirect_in, slot_of
 from sio_server.store.wire import pack
@@ -30,6 +31,9 @@ REFRESH_EVERY_S = 0.1  # at most so often: each asks all servers
 LOOK_EVERY_S = 10.0  # for servers that were added, and slots that nobody has asked for since they moved
 _ASKING = pack(("ASKING",))
 _VIEW = pack(("CLUSTER", "SLOTS")) + pack(("CLUSTER", "INFO")) + pack(("CLUSTER", "MYID"))
+_VIEW += pack(
+    ("INFO", "replication")
+)  # after SLOTS: what a server says as a primary is said of its own replication
 
 Send = Callable[[Server, bool], Awaitable[Any]]  # sends a call to a server, with ASKING if it is asked this once
 
@@ -58,6 +62,7 @@ class RoutedPipelined:
         self._limit_s: float = getattr(make, "command_timeout_s", COMMAND_TIMEOUT_S)
         self._pipelined: dict[Server, Pipelined] = {}
         self._map = SlotMap()
+        self._noted = NotedPrimaries(self)
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_at = -float("inf")  # monotonic: when the last refresh began
         self._closed = False
@@ -71,16 +76,33 @@ class RoutedPipelined:
     ) -> asyncio.Future[Any]:
         """As `Pipelined.call`; all commands of one call are on keys of one slot, that of `key`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        send = partial(self._send, packed, count, script)
-        call = _Routed(send, slot_of(key), time.monotonic() + self._limit_s, count == 1)
+        call = _Routed(
+            partial(self._send, packed, count, script), slot_of(key), time.monotonic() + self._limit_s, count == 1
+        )
         server = self._map.primary(call.slot)
         if self._closed:
             _give(future, _closed())
-        elif server is None:
+        else:
+            send = partial(self._send_first, future, call, packed, count, script)
+            if self._noted.is_noted(call.slot, server):
+                send(server)
+            else:
+                self._noted.hold(call.slot, future, call.deadline, send)
+        return future
+
+    def _send_first(
+        self,
+        future: asyncio.Future[Any],
+        call: _Routed,
+        packed: bytes,
+        count: int,
+        script: LoadedScript | None,
+        server: Server | None,
+    ) -> None:
+        if server is None:
             self._run(self._settle(future, call, None))
         else:
             self._of(server).call(packed, count, script).add_done_callback(partial(self._on_done, future, call))
-        return future
 
     def send_once(self, packed: bytes, key: str) -> asyncio.Future[Any] | None:
         """Send one command to the primary of a key; None: it is dropped, since none is known.
@@ -117,9 +139,10 @@ class RoutedPipelined:
 
         call = _Routed(send_to, slot_of(key), time.monotonic() + self._limit_s, repeats_asking=False)
         server, reply = self._map.primary(call.slot), None
-        if server is not None:
+        is_sent = server is not None and self._noted.is_noted(call.slot, server)
+        if is_sent and server is not None:
             reply = await _as_value(send(server))
-        if server is None or not _is_final(reply, call.slot):
+        if not is_sent or not _is_final(reply, call.slot):
             reply = await self._carry_out(call, reply)
         if isinstance(reply, Exception):
             raise reply
@@ -148,6 +171,10 @@ class RoutedPipelined:
         if self._map.primary(slot) != server:
             self._map.move(slot, server)
             self.on_changed()
+
+    async def run_at(self, server: Server, packed: bytes, script: LoadedScript) -> Any:
+        """The reply of a script at this server, whatever it has. Raises the error."""
+        return await self._of(server).call(packed, 1, script)
 
     async def refresh(self) -> None:
         """Learn again which primary has which slot. Raises ConnectionError of redis-py when no server says it."""
@@ -180,6 +207,7 @@ class RoutedPipelined:
     async def aclose(self) -> None:
         """Close all connections for good; callers that still wait get a ConnectionError, and so do later ones."""
         self._closed = True
+        await self._noted.aclose()
         await end_tasks([*self._tasks, self._refreshing])
         for pipelined in self._pipelined.values():
             await pipelined.aclose()
@@ -228,6 +256,8 @@ class RoutedPipelined:
                     if self._closed:
                         return _closed()
                     server = asked or self._map.primary(call.slot)
+                    if asked is None and not self._noted.is_noted(call.slot, server):
+                        server = await self._noted.noted(call.slot, call.deadline)
                     if server is None:
                         last = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
                         continue
@@ -235,7 +265,7 @@ class RoutedPipelined:
                     last = await _as_value(call.send(server, asked is not None))
                     if _is_final(last, call.slot):
                         return last
-        except TimeoutError:
+        except (TimeoutError, RedisTimeoutError):
             if not isinstance(last, Exception) or isinstance(last, AskError):
                 return RedisTimeoutError("the cluster has not settled in time")
         return last
@@ -304,6 +334,7 @@ class RoutedPipelined:
             raise error
         new, before = newest_map(views), self._map
         self._map = new
+        self._noted.on_views(new, views)
         if new != before:
             self.on_changed()
         gone = [known for known in self._pipelined if known not in (*self._map.servers, *self._seeds)]
@@ -312,7 +343,7 @@ class RoutedPipelined:
 
     async def _read_view(self, server: Server) -> View | Exception:
         try:
-            replies = await self._of(server).call(_VIEW, 3)
+            replies = await self._of(server).call(_VIEW, 4)
             return read_view(server, replies)
         except RedisError as exc:
             return exc

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MovedError, TryAgainError
+from redis.exceptions import MovedError, ResponseError, TryAgainError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.cluster.nodes import Nodes
@@ -48,9 +51,10 @@ from sio_server.store.keys import (
     due,
     node_sessions,
     runs,
+    stats,
     user_keys,
 )
-from sio_server.store.partitions import partition
+from sio_server.store.partitions import partition, tag
 from sio_server.store.pipelined import LoadedScript, Pipelined, TooMuchUnread
 from sio_server.store.routed import REFRESH_EVERY_S, RoutedPipelined
 from sio_server.store.scripts import Scripts
@@ -60,7 +64,7 @@ from sio_server.tasks import end_tasks
 from sio_server.trace.recording import Trace
 from sio_server.users.session_records import LiveSession, SessionRecords
 from tests.integration.test_channels import Follower, Recipient
-from tests.integration.test_redis_connection import bare_redis, port_of
+from tests.integration.test_redis_connection import bare_redis, is_in_step, port_of
 from tests.waiting import poll, within
 
 ANN = Author("ann", "Ann", "d-ann")
@@ -575,3 +579,152 @@ async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards)
     with pytest.raises(Unavailable):
         await scripts.some("list_due", [calls[0], calls[0]])
     await shards.client.delete(due(0))
+
+
+# Promotions
+
+
+class Writer:
+    """A client that writes into one conversation; gives the epoch of each entry."""
+
+    def __init__(self, client: BoundedRedis, conversation_id: str) -> None:
+        self.client = client
+        scripts = Scripts(client)
+        self.log = ConversationLog(scripts)
+        self.members = Members(client, scripts, self.log, retention=0)
+        self.id = conversation_id
+
+    async def create(self) -> None:
+        new = ConversationCreate(request_id="create", conversation_id=self.id, access="open", agent="off")
+        await self.members.create(ANN, new)
+
+    async def write(self) -> str:
+        ack, _ = await self.log.append_message(self.id, ANN, token_hex(8), "hello", run_id="r")
+        return str(ack["epoch"])
+
+
+async def test_a_conversation_keeps_its_epoch_when_its_slot_moves(shards):
+    writer = Writer(shards.client, "moved-epoch")
+    await writer.create()
+    before = await writer.write()
+    await move(shards, slot_of(ConversationKeys(writer.id).log))
+    assert await writer.write() == before
+    other = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}")
+    assert await Writer(other, writer.id).write() == before
+    await other.aclose()
+
+
+@asynccontextmanager
+async def one_shard(folder: Path) -> AsyncIterator[tuple[Redis, Redis]]:
+    """A Redis Cluster of one primary and its replica."""
+    async with AsyncExitStack() as stack:
+        arguments = (
+            "--cluster-enabled",
+            "yes",
+            "--enable-debug-command",
+            "yes",
+            "--repl-diskless-sync-delay",
+            "0",
+        )
+        servers = []
+        for name in ("first", "second"):
+            (folder / name).mkdir()
+            servers.append(await stack.enter_async_context(bare_redis(folder / name, *arguments)))
+        primary, replica = servers
+        await primary.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", port_of(primary))
+        primary_id = await primary.execute_command("CLUSTER", "MYID")
+
+        async def is_followed() -> bool:
+            with contextlib.suppress(ResponseError):  # they do not know each other yet
+                await replica.execute_command("CLUSTER", "REPLICATE", primary_id)
+            return await is_in_step(replica)
+
+        async def is_ok() -> bool:
+            infos = [await server.execute_command("CLUSTER", "INFO") for server in servers]
+            return all("cluster_state:ok" in str(info) for info in infos)
+
+        await poll(is_followed)
+        await poll(is_ok)
+        yield primary, replica
+
+
+async def promote(replica: Redis, primary: Redis) -> None:
+    """A planned failover; returns when the primary of before follows the new one."""
+
+    async def is_begun() -> bool:
+        with contextlib.suppress(ResponseError):  # it is not in step yet
+            await replica.execute_command("CLUSTER", "FAILOVER")
+        return "master" in await replica.execute_command("ROLE")
+
+    await poll(is_begun)
+    await poll(partial(is_in_step, primary))
+
+
+async def test_a_primary_that_was_promoted_counts_and_one_that_moved_or_was_started_again_does_not(shards):
+    scripts, key = Scripts(shards.client), stats(5)
+    await shards.client.delete(key)  # what the client has noted itself
+    seen = []
+    for replid, server_id, epoch, present in (
+        ("a1", "A", 1, "a1 b1"),  # the first that is known
+        ("a1", "A", 1, "a1 b1"),  # another client
+        ("b1", "B", 2, "a1 b1"),  # the slot has moved
+        ("b2", "B", 2, "a1 b2"),  # it was started again
+        ("c1", "C", 3, "a1 c1"),  # its replica was promoted
+        ("b3", "B", 4, "a1 b3"),  # and it again
+    ):
+        await scripts.plain(
+            "note_primary", [key], replid=replid, server_id=server_id, epoch=epoch, present=present
+        )
+        seen.append(await shards.client.hget(key, "primary"))
+    assert seen == [None, None, None, None, "1", "2"]
+    await shards.client.delete(key)
+
+
+@pytest.mark.faults
+async def test_a_promotion_in_a_cluster_gives_a_conversation_a_new_epoch_once(tmp_path):
+    async with one_shard(tmp_path) as (first, second):
+        url = f"redis+cluster://127.0.0.1:{port_of(first)},127.0.0.1:{port_of(second)}"
+        client, late = connect(url), connect(url)
+        writer = Writer(client, "plans")
+        await writer.create()
+        epochs = [await writer.write()]
+        await promote(second, first)
+        epochs += [await writer.write(), await writer.write(), await Writer(late, "plans").write()]
+        assert len(set(epochs[:2])) == 2
+        assert len(set(epochs[1:])) == 1, "each client notes it, and it counts once"
+        await promote(first, second)
+        epochs.append(await writer.write())
+        assert epochs[-1] not in epochs[:-1]
+        # A primary may take another replid without a promotion, as when it is started again.
+        await first.execute_command("DEBUG", "CHANGE-REPL-ID")
+        fresh = connect(url)
+        assert await Writer(fresh, "plans").write() == epochs[-1]
+        for one in (client, late, fresh):
+            await one.aclose()
+
+
+@pytest.mark.faults
+async def test_a_promotion_and_another_back_that_nothing_was_sent_between_give_a_new_epoch(tmp_path):
+    async with one_shard(tmp_path) as (first, second):
+        url = f"redis+cluster://127.0.0.1:{port_of(first)}"
+        before, after = connect(url), connect(url)
+        writer = Writer(before, "plans")
+        await writer.create()
+        epoch = await writer.write()
+        await promote(second, first)
+        await promote(first, second)
+        assert await Writer(after, "plans").write() != epoch
+        await before.aclose()
+        await after.aclose()
+
+
+async def test_what_waits_for_a_primary_that_is_away_costs_one_task_and_fails_in_time():
+    gone = Server("127.0.0.1", 1)
+    routed = RoutedPipelined(parse_redis_url("redis+cluster://127.0.0.1:1"), Impatient)
+    routed._map = SlotMap.from_ranges([SlotRange(0, SLOTS - 1, gone, "id")])
+    waiting = [routed.call(pack(("GET", tag(0))), key=tag(0)) for _ in range(10)]
+    assert len(asyncio.all_tasks()) == 2, "this one, and the one that notes it"
+    replies = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(reply) for reply in replies} == {RedisTimeoutError}
+    await routed.aclose()
