@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -16,8 +17,8 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ClusterDownError, MovedError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MovedError, ResponseError, TryAgainError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.cluster.nodes import Nodes
@@ -29,10 +30,11 @@ from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
-from sio_server.gateway.fanout import subscriptions
+from sio_server.gateway.fanout import sharded, subscriptions
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.shard import Shard
 from sio_server.gateway.fanout.sharded import ShardedSubscriptions
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.conversations import ConversationRequests
@@ -41,6 +43,7 @@ from sio_server.protocol.events import ConversationCreate, SessionSync
 from sio_server.redis_url import parse_redis_url
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, redis_errors
+from sio_server.store.durable import RoutedDurable
 from sio_server.store.emitter import Emitter
 from sio_server.store.keys import (
     WORKERS,
@@ -383,7 +386,8 @@ async def of_two_servers(shards: Shards, key_of: Callable[[str], str], prefix: s
     return [next(one for one in names if routed.primary(slot_of(key_of(one))) == server) for server in servers]
 
 
-async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards):
+async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards, monkeypatch):
+    monkeypatch.setattr(sharded, "SILENT_AFTER_S", 600)  # a slow machine is no lost connection
     async with Listener(shards.client, *on_each_shard()) as bus:
         for where in bus.ids:
             await bus.tell(where, "hello")
@@ -581,6 +585,47 @@ async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards)
     await shards.client.delete(due(0))
 
 
+async def test_a_server_without_a_majority_is_not_subscribed_again_at_full_speed(shards, monkeypatch):
+    monkeypatch.setattr(sharded, "AGAIN_S", 0.05)
+    monkeypatch.setattr(sharded, "MAX_AGAIN_S", 600)
+    attempts: dict[Server, int] = defaultdict(int)
+    await shards.client.routed.refresh()
+    closes = shards.client.routed.servers[0]
+
+    async def refused(self: ShardedSubscriptions, shard: Shard) -> None:
+        attempts[shard.server] += 1
+        raise ClusterDownError("CLUSTERDOWN The cluster is down") if shard.server != closes else OSError("lost")
+
+    monkeypatch.setattr(ShardedSubscriptions, "_listen_to", refused)
+    bus = ShardedSubscriptions(shards.client.routed, "n-1")
+    listening = asyncio.ensure_future(bus.listen_to_shards(lambda room, message: None, lambda rooms: None))
+    await poll(lambda: attempts[closes] >= 12)
+    assert len(attempts) == 3
+    assert max(count for server, count in attempts.items() if server != closes) < 12
+    await end_tasks([listening])
+
+
+async def test_the_scripts_for_a_server_that_is_gone_lose_their_connection(shards):
+    routed = shards.client.routed
+    durable = RoutedDurable(routed, 1)
+    gone, present = Server("127.0.0.1", 1), routed.servers[0]
+    waiting = asyncio.ensure_future(durable._of(gone).run(pack(("PING",)), 1, LoadedScript("return 1")))
+    await asyncio.sleep(0)
+    durable._of(present)
+    with pytest.raises(RedisConnectionError):
+        await waiting
+    assert list(durable._shards) == [present]
+    await durable.aclose()
+    with pytest.raises(RedisConnectionError):
+        durable._of(present)
+
+
+def test_each_slot_has_a_label_that_the_heartbeats_of_a_primary_can_have():
+    found = sharded._labels()
+    assert all(slot_of(f"{{rg:{label}}}") == slot for slot, label in found.items())
+    assert len(found) > SLOTS / 2
+
+
 # Promotions
 
 
@@ -724,7 +769,8 @@ async def test_what_waits_for_a_primary_that_is_away_costs_one_task_and_fails_in
     routed = RoutedPipelined(parse_redis_url("redis+cluster://127.0.0.1:1"), Impatient)
     routed._map = SlotMap.from_ranges([SlotRange(0, SLOTS - 1, gone, "id")])
     waiting = [routed.call(pack(("GET", tag(0))), key=tag(0)) for _ in range(10)]
-    assert len(asyncio.all_tasks()) == 2, "this one, and the one that notes it"
+    assert [task.get_name() for task in asyncio.all_tasks()].count("note-primary") == 1
+    assert not routed._tasks
     replies = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(reply) for reply in replies} == {RedisTimeoutError}
     await routed.aclose()
