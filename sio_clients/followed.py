@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,6 +23,8 @@ from sio_server.protocol.stream import Step
 from sio_server.tasks import end_tasks
 
 log = logging.getLogger(__name__)
+
+SYNC_AGAIN_S = 4.0  # at most, until a conversation that is not served at this moment is asked for again
 
 _CONVERSATION_EVENTS = frozenset({ServerEvent.CONVERSATION_SYNCED, ServerEvent.CONVERSATION_RESET})
 
@@ -137,7 +140,11 @@ class FollowedConversations:
             for conversation in asked:
                 result = answer["conversations"][conversation.id]
                 if "error" in result:
-                    self.forget(conversation, from_wire(result["error"]))  # left on another device meanwhile
+                    error = from_wire(result["error"])
+                    if error.retryable:  # what has this one is away at this moment
+                        self._spawn(self._sync_later(transport, conversation))
+                    else:
+                        self.forget(conversation, error)  # left on another device meanwhile
                 elif self._deliver(conversation, conversation._on_answer(result)):
                     batch.append(conversation)
 
@@ -148,6 +155,11 @@ class FollowedConversations:
             await transport.close()  # the next connection begins with a sync
         except ConnectionLost:
             pass
+
+    async def _sync_later(self, transport: Transport, conversation: Conversation) -> None:
+        await asyncio.sleep(SYNC_AGAIN_S * random.uniform(0.5, 1.0))
+        if self._transport is transport and self._conversations.get(conversation.id) is conversation:
+            await self._sync_one(transport, conversation)
 
     def _carry_out(self, conversation: Conversation, step: Step, event: str = "") -> None:
         if self._deliver(conversation, step, event):
@@ -170,7 +182,10 @@ class FollowedConversations:
         if self._transport is None:
             raise ConnectionLost
         marks = {conversation_id: {"delivered": seq} for conversation_id, seq in seqs.items()}
-        await self._transport.request(ClientEvent.MARKS_SET, {"marks": marks}, REQUEST_TIMEOUT_S)
+        answer = await self._transport.request(ClientEvent.MARKS_SET, {"marks": marks}, REQUEST_TIMEOUT_S)
+        for mark in answer["marks"].values():
+            if "error" in mark and (error := from_wire(mark["error"])).retryable:
+                raise error
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

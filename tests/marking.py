@@ -5,7 +5,7 @@ from __future__ import annotations
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.marks import Moves
-from sio_server.protocol.errors import Refused
+from sio_server.protocol.errors import RoomgraphError
 from sio_server.store.scripts import Request
 
 
@@ -35,6 +35,6 @@ async def save_draft(
 
 async def _move(log: ConversationLog, conversation_id: str, by: Author, moves: Moves) -> dict[str, int]:
     moved = (await log.marks.move(by, {conversation_id: moves}))[conversation_id]
-    if isinstance(moved, Refused):
+    if isinstance(moved, RoomgraphError):
         raise moved
     return moved

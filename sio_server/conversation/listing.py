@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.protocol.errors import Refused
+from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import MAX_LIST_TEXT, MAX_PAGE_BYTES
 from sio_server.protocol.mention import mention_marks
 from sio_server.store.connection import redis_errors
@@ -29,6 +29,7 @@ class ListPage:
     items: list[dict[str, Any]] = field(default_factory=list)
     next: str | None = None
     gone: list[str] = field(default_factory=list)  # found in the index, but the user is not in it any more
+    unavailable: list[str] = field(default_factory=list)  # of a shard that is away
 
 
 class ConversationList:
@@ -46,6 +47,9 @@ class ConversationList:
         `changed_since` is the `cursor` of an earlier answer: items that have not changed since are left out, and
         `left` names conversations that the user is no longer in. `complete` says that nothing was left out, as
         when the cursor is too old. Only the first page has a `cursor`: it is from before all of them.
+
+        `unavailable` names conversations of a shard that is away; the page is not `complete` then, nor has it a
+        `cursor`, after which their changes would be missed.
         """
         lost = await self._scripts.user(
             "list_unlisted", user_id, since_ms=_time_of(changed_since), kept_ms=UNLISTED_KEPT_MS
@@ -57,9 +61,10 @@ class ConversationList:
         return {
             "conversations": page.items,
             "next": page.next,
-            "complete": complete,
+            "complete": complete and not page.unavailable,
             "left": list(dict.fromkeys(left)),
-            "cursor": str(int(lost["now_ms"]) - SKEW_MS) if after is None else None,
+            "unavailable": page.unavailable,
+            "cursor": str(int(lost["now_ms"]) - SKEW_MS) if after is None and not page.unavailable else None,
         }
 
     async def _page(
@@ -79,7 +84,9 @@ class ConversationList:
             for conversation_id, reply in zip(ids, replies, strict=True):
                 if isinstance(reply, Refused):
                     raise reply
-                if reply["state"] == "none":
+                if isinstance(reply, Unavailable):
+                    page.unavailable.append(conversation_id)
+                elif reply["state"] == "none":
                     page.gone.append(conversation_id)
                 elif reply["state"] != "same":
                     item = _item(conversation_id, reply)

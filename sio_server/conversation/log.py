@@ -17,7 +17,7 @@ from sio_server.conversation.marks import Marks
 from sio_server.conversation.quotas import Allowances, Quotas
 from sio_server.conversation.tombstone import DELETABLE, tombstone
 from sio_server.conversation.view import RoomView, View, get_room_view, get_view, to_view
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import may_mention, mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
@@ -299,12 +299,15 @@ class ConversationLog:
         reply = await self._scripts.conversation("check_member", conversation_id, user_id=user_id)
         return Handed(reply["epoch"], int(reply["head"]), reply["ts"]), int(reply["n"])
 
-    async def refusals(self, conversation_ids: Sequence[str], user_id: str) -> dict[str, Refused]:
-        """Those of the conversations of which the user is no member, each with the refusal; in one round trip."""
+    async def refusals(self, conversation_ids: Sequence[str], user_id: str) -> dict[str, Refused | Unavailable]:
+        """Those of the conversations of which the user is no member, each with the refusal; in one round trip.
+
+        Also those of a shard that is away, each with the error.
+        """
         calls = [(conversation_id, {"user_id": user_id}) for conversation_id in conversation_ids]
         replies = await self._scripts.conversations("check_member", calls)
         pairs = zip(conversation_ids, replies, strict=True)
-        return {conversation_id: reply for conversation_id, reply in pairs if isinstance(reply, Refused)}
+        return {conversation_id: reply for conversation_id, reply in pairs if isinstance(reply, RoomgraphError)}
 
     async def read_missed(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sio_server.conversation.author import Author
 from sio_server.conversation.quotas import Allowances
-from sio_server.protocol.errors import Refused
+from sio_server.protocol.errors import Refused, RoomgraphError, Unavailable
 from sio_server.store.json_text import to_json
 from sio_server.store.scripts import Reply, Request, Scripts
 
@@ -24,14 +24,17 @@ class Moves:
 class Marks:
     """The marks of all conversations. Every change is one step with its publication.
 
-    Raises Refused for a user who is not a member, and Unavailable when the outcome is unknown.
+    Raises Refused for a user who is not a member, and Unavailable when the outcome is unknown. `move` returns a
+    refusal as a value; on a Redis Cluster, of which one shard may be away, Unavailable too.
     """
 
     def __init__(self, scripts: Scripts, allowances: Allowances) -> None:
         self._scripts = scripts
         self._allowances = allowances
 
-    async def move(self, by: Author, marks: Mapping[str, Moves]) -> dict[str, dict[str, int] | Refused]:
+    async def move(
+        self, by: Author, marks: Mapping[str, Moves]
+    ) -> dict[str, dict[str, int] | Refused | Unavailable]:
         """Move marks of some conversations up; return where they are now, or why not, for each of them.
 
         All of it is one round trip, with one step for each conversation.
@@ -46,7 +49,7 @@ class Marks:
         ]
         replies = await self._scripts.conversations("move_marks", calls)
         return {
-            conversation_id: reply if isinstance(reply, Refused) else _moved(reply)
+            conversation_id: reply if isinstance(reply, RoomgraphError) else _moved(reply)
             for conversation_id, reply in zip(marks, replies, strict=True)
         }
 

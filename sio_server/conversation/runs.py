@@ -277,7 +277,9 @@ class Runs:
     async def forget_threads(self, thread_ids: Mapping[str, Iterable[str]]) -> None:
         """Record that these threads, by conversation, have been deleted."""
         calls = [(conversation_id, {"thread_ids": list(ids)}) for conversation_id, ids in thread_ids.items()]
-        await self._scripts.conversations("forget_threads", calls)
+        for reply in await self._scripts.conversations("forget_threads", calls):
+            if isinstance(reply, Exception):
+                raise reply
 
     async def _fenced(
         self, script: str, run: ClaimedRun, carrier: Carrier | None = None, /, **arguments: Argument

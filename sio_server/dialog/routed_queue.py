@@ -32,6 +32,8 @@ _PASSING = (RedisError, OSError)
 class RoutedRunQueue(RunQueue):
     """The streams of all partitions, wherever they are: read one by one when there is something in them."""
 
+    longest_pause_s = 5.0  # its shard may be away for long, and the others need the slots for runs
+
     def __init__(
         self, redis: BoundedRedis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000
     ) -> None:

@@ -53,6 +53,8 @@ class RunQueue:
     Errors of Redis pass through, except in `read_bells` and `claim_bells`, which try again.
     """
 
+    longest_pause_s = AGAIN_S  # until a conversation that could not be served is tried again
+
     def __init__(self, redis: Redis, redis_url: str, node_id: str, lease_s: float = LEASE_MS / 1000) -> None:
         self._redis = redis
         self._redis_url = redis_url

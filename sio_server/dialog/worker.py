@@ -124,12 +124,16 @@ class DialogWorker:
         try:
             # Whether a bell is left is decided, and the conversation given up, in one step of the event loop: a
             # bell that comes before finds it served, and one that comes after begins again.
+            pause = AGAIN_S
             while served.bells and not self._draining:
                 try:
                     await self._serve_once(conversation_id, served)
+                    pause = AGAIN_S
                 except (Unavailable, RedisError, OSError) as exc:
                     log.warning("a conversation could not be served, trying again: error=%s", exc)
-                    await asyncio.sleep(AGAIN_S)
+                    await asyncio.sleep(pause)
+                    # Each attempt holds a slot for as long as a command may take.
+                    pause = max(AGAIN_S, min(2 * pause, self._queue.longest_pause_s))
         except Exception:
             log.exception("a conversation could not be served; its bells will be claimed again")
         finally:

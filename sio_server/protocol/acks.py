@@ -138,12 +138,16 @@ class ListedConversation(Sent):
 
 
 class ListAck(Ack):
-    """Of `conversation:list`; `complete`: nothing was left out as unchanged. The first page has a `cursor`."""
+    """Of `conversation:list`; `complete`: nothing was left out. The first page has a `cursor`.
+
+    `unavailable`: ids of conversations that cannot be read now.
+    """
 
     conversations: list[ListedConversation | Invitation]
     next: str | None
     complete: bool
     left: list[str]
+    unavailable: list[str]
     cursor: str | None
 
 

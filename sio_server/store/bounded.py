@@ -219,9 +219,9 @@ class BoundedRedis(Redis):
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections; a command that waits gets a ConnectionError."""
-        await self.pipelined.aclose()
         if self._durable is not None:
             await self._durable.aclose()
+        await self.pipelined.aclose()
         await super().aclose(close_connection_pool)
 
 

@@ -75,22 +75,36 @@ class RoutedDurable:
         self._routed = routed
         self._replicas = replicas
         self._shards: dict[Server, DurableScripts] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     async def run(self, packed: bytes, count: int, script: LoadedScript, key: str) -> Any:
         """As `DurableScripts.run`, on the primary of a key; one that has moved is sent again as a whole."""
         return await self._routed.carry(key, lambda server: self._of(server).run(packed, count, script))
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        for shard in self._shards.values():
+        """Close the connections for good."""
+        self._is_closed = True
+        shards, self._shards = self._shards, {}
+        for shard in shards.values():
             await shard.aclose()
-        self._shards.clear()
+        await asyncio.gather(*self._leaving)
 
     def _of(self, server: Server) -> DurableScripts:
+        if self._is_closed:
+            raise _closed()
         known = self._shards.get(server)
         if known is None:
+            self._leave_others({*self._routed.servers, server})
             known = self._shards[server] = DurableScripts(self._routed.url(server), self._replicas)
         return known
+
+    def _leave_others(self, servers: set[Server]) -> None:
+        """Close the connections to servers that are gone; what waits there is sent to where it belongs."""
+        for gone in [known for known in self._shards if known not in servers]:
+            leaving = asyncio.create_task(self._shards.pop(gone).aclose(), name="durable-leave")
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
 
 class DurableScripts:

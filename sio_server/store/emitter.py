@@ -67,7 +67,8 @@ class Emitter:
         if (routed := self._scripts.redis.routed) is not None:
             for channel, text in messages:  # none waits for another: one shard may be away
                 # A script on that key would be sent to where its slot is moving, and nobody is subscribed there.
-                routed.call(pack(("SPUBLISH", channel, text)), key=channel).add_done_callback(_on_published)
+                if (sent := routed.send_once(pack(("SPUBLISH", channel, text)), channel)) is not None:
+                    sent.add_done_callback(_on_published)
             return
         if not messages or time.monotonic() < self._lost_until:
             return  # a caller with many events must not wait for each of them

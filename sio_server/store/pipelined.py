@@ -34,6 +34,10 @@ _LATE_S = 0.05  # a timer that is so late says that this process stood still, no
 _PASSING = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OSError)
 
 
+class TooMuchUnread(RedisConnectionError):
+    """A command was not sent: too much waits for Redis to read it already."""
+
+
 class LoadedScript:
     """A script that Redis has to know before it is called by its hash.
 
@@ -79,7 +83,7 @@ class _Call:
 class Pipelined:
     """Runs commands over one connection, which is opened when one is needed.
 
-    A command is refused at once with a ConnectionError while too much waits for Redis to read it (`Wire.is_full`).
+    A command is refused at once with TooMuchUnread while too much waits for Redis to read it (`Wire.is_full`).
     A caller that is cancelled leaves its reply to be discarded. Commands that the connection took with it when it
     was lost are sent once more over the next, in the same order. A Redis that answers nothing for REPLY_TIMEOUT_S
     is left. A reply that does not come in COMMAND_TIMEOUT_S is a TimeoutError of redis-py.
@@ -165,7 +169,7 @@ class Pipelined:
 
     def _send(self, call: _Call, wire: Wire, now: float) -> None:
         if self._is_full(wire):
-            _fail(call, RedisConnectionError("Redis does not read what it is sent"))
+            _fail(call, TooMuchUnread("Redis does not read what it is sent"))
             return
         call.sent_at = now
         if call.script is not None:

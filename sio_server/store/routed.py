@@ -17,7 +17,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sio_server.redis_url import RedisUrl
-from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined
+from sio_server.store.noted import NotedPrimaries
+from sio_server.store.pipelined import COMMAND_TIMEOUT_S, LoadedScript, Pipelined, TooMuchUnread
 from sio_server.store.slots import Again, Server, SlotMap, View, newest_map, read_view, redirect_in, slot_of
 from sio_server.store.wire import pack
 from sio_server.tasks import end_tasks
@@ -26,9 +27,13 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1  # before a command is sent again
 OTHERS_S = 0.1  # for the other servers to say which slots they have, after the first one has
+REFRESH_EVERY_S = 0.1  # at most so often: each asks all servers
 LOOK_EVERY_S = 10.0  # for servers that were added, and slots that nobody has asked for since they moved
 _ASKING = pack(("ASKING",))
 _VIEW = pack(("CLUSTER", "SLOTS")) + pack(("CLUSTER", "INFO")) + pack(("CLUSTER", "MYID"))
+_VIEW += pack(
+    ("INFO", "replication")
+)  # after SLOTS: what a server says as a primary is said of its own replication
 
 Send = Callable[[Server, bool], Awaitable[Any]]  # sends a call to a server, with ASKING if it is asked this once
 
@@ -57,7 +62,10 @@ class RoutedPipelined:
         self._limit_s: float = getattr(make, "command_timeout_s", COMMAND_TIMEOUT_S)
         self._pipelined: dict[Server, Pipelined] = {}
         self._map = SlotMap()
+        self._noted = NotedPrimaries(self)
         self._refreshing: asyncio.Task[None] | None = None
+        self._refreshed_at = -float("inf")  # monotonic: when the last refresh began
+        self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.on_changed: Callable[[], None] = lambda: None  # another server has a slot now
         seeds = [urlsplit(url) for url in at.servers]
@@ -68,14 +76,57 @@ class RoutedPipelined:
     ) -> asyncio.Future[Any]:
         """As `Pipelined.call`; all commands of one call are on keys of one slot, that of `key`."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        send = partial(self._send, packed, count, script)
-        call = _Routed(send, slot_of(key), time.monotonic() + self._limit_s, count == 1)
+        call = _Routed(
+            partial(self._send, packed, count, script), slot_of(key), time.monotonic() + self._limit_s, count == 1
+        )
         server = self._map.primary(call.slot)
+        if self._closed:
+            _give(future, _closed())
+        else:
+            send = partial(self._send_first, future, call, packed, count, script)
+            if self._noted.is_noted(call.slot, server):
+                send(server)
+            else:
+                self._noted.hold(call.slot, future, call.deadline, send)
+        return future
+
+    def _send_first(
+        self,
+        future: asyncio.Future[Any],
+        call: _Routed,
+        packed: bytes,
+        count: int,
+        script: LoadedScript | None,
+        server: Server | None,
+    ) -> None:
         if server is None:
             self._run(self._settle(future, call, None))
         else:
             self._of(server).call(packed, count, script).add_done_callback(partial(self._on_done, future, call))
-        return future
+
+    def send_once(self, packed: bytes, key: str) -> asyncio.Future[Any] | None:
+        """Send one command to the primary of a key; None: it is dropped, since none is known.
+
+        It is for what may be lost, and comes often: it is not sent again when its slot is elsewhere.
+        """
+        server = self._map.primary(slot_of(key))
+        if server is None or self._closed:
+            self._refresh_soon()
+            return None
+        sent = self._of(server).call(packed)
+        sent.add_done_callback(self._on_sent_once)
+        return sent
+
+    def _on_sent_once(self, sent: asyncio.Future[Any]) -> None:
+        """The next is sent to where this one belonged."""
+        error = None if sent.cancelled() else sent.exception()
+        if isinstance(error, TooMuchUnread) or self._closed:
+            return
+        redirect = redirect_in(error)
+        if redirect is not None and redirect.why == Again.MOVED and redirect.server is not None:
+            self.move(redirect.slot, redirect.server)
+        if redirect is not None or isinstance(error, RedisConnectionError | RedisTimeoutError):
+            self._refresh_soon()
 
     async def carry(self, key: str, send: Callable[[Server], Awaitable[Any]]) -> Any:
         """The reply that `send` gets from the primary of a key; it is called again until one has carried it out.
@@ -88,9 +139,11 @@ class RoutedPipelined:
 
         call = _Routed(send_to, slot_of(key), time.monotonic() + self._limit_s, repeats_asking=False)
         server, reply = self._map.primary(call.slot), None
-        if server is not None:
+        is_sent = server is not None and self._noted.is_noted(call.slot, server)
+        if is_sent and server is not None:
             reply = await _as_value(send(server))
-        reply = await self._carry_out(call, reply) if server is None or not _is_final(reply) else reply
+        if not is_sent or not _is_final(reply, call.slot):
+            reply = await self._carry_out(call, reply)
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -119,16 +172,30 @@ class RoutedPipelined:
             self._map.move(slot, server)
             self.on_changed()
 
+    async def run_at(self, server: Server, packed: bytes, script: LoadedScript) -> Any:
+        """The reply of a script at this server, whatever it has. Raises the error."""
+        return await self._of(server).call(packed, 1, script)
+
     async def refresh(self) -> None:
         """Learn again which primary has which slot. Raises ConnectionError of redis-py when no server says it."""
+        await asyncio.shield(self._begin_refresh())
+
+    def _begin_refresh(self) -> asyncio.Task[None]:
         if self._refreshing is None or self._refreshing.done():
             self._refreshing = asyncio.create_task(self._refresh(), name="slots")
             self._refreshing.add_done_callback(_retrieve)
-        await asyncio.shield(self._refreshing)
+        return self._refreshing
 
-    async def _refresh_beside(self) -> None:
-        with contextlib.suppress(RedisError):
-            await self.refresh()
+    @property
+    def _is_refresh_due(self) -> bool:
+        if self._refreshing is not None and not self._refreshing.done():
+            return True
+        return not self._closed and time.monotonic() - self._refreshed_at >= REFRESH_EVERY_S
+
+    def _refresh_soon(self) -> None:
+        """Refresh in the background, unless that was done just now."""
+        if self._is_refresh_due:
+            self._begin_refresh()
 
     async def watch(self) -> None:
         """Refresh now and then, until cancelled."""
@@ -138,7 +205,9 @@ class RoutedPipelined:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def aclose(self) -> None:
-        """Close all connections; callers that still wait get a ConnectionError."""
+        """Close all connections for good; callers that still wait get a ConnectionError, and so do later ones."""
+        self._closed = True
+        await self._noted.aclose()
         await end_tasks([*self._tasks, self._refreshing])
         for pipelined in self._pipelined.values():
             await pipelined.aclose()
@@ -153,12 +222,12 @@ class RoutedPipelined:
 
     def _on_done(self, future: asyncio.Future[Any], call: _Routed, sent: asyncio.Future[Any]) -> None:
         if sent.cancelled():
-            _give(future, RedisConnectionError("the connection was closed here"))
+            _give(future, _closed())
             return
         reply = sent.exception() or sent.result()
         if future.done():
             return
-        if _is_final(reply):
+        if self._closed or _is_final(reply, call.slot):
             _give(future, reply)
         else:
             self._run(self._settle(future, call, reply))
@@ -170,7 +239,7 @@ class RoutedPipelined:
         except Exception as exc:
             _give(future, exc)
         except asyncio.CancelledError:
-            _give(future, RedisConnectionError("the connection was closed here"))
+            _give(future, _closed())
             raise
 
     async def _carry_out(self, call: _Routed, reply: Any, is_over: Callable[[], bool] = lambda: False) -> Any:
@@ -178,21 +247,28 @@ class RoutedPipelined:
 
         Returns the final reply, or the last error.
         """
-        pause = FIRST_PAUSE_S
-        while not is_over():
-            asked = await self._prepare(call, reply, pause)
-            if time.monotonic() > call.deadline:
-                late = RedisTimeoutError("the cluster has not settled in time")
-                return reply if isinstance(reply, Exception) and not isinstance(reply, AskError) else late
-            pause = min(2 * pause, MAX_PAUSE_S)
-            server = asked or self._map.primary(call.slot)
-            if server is None:
-                reply = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
-                continue
-            reply = await _as_value(call.send(server, asked is not None))
-            if _is_final(reply):
-                break
-        return reply
+        last, pause = reply, FIRST_PAUSE_S
+        try:
+            async with asyncio.timeout(max(0.0, call.deadline - time.monotonic())):
+                while not is_over():
+                    asked = await self._prepare(call, last, pause)
+                    pause = min(2 * pause, MAX_PAUSE_S)
+                    if self._closed:
+                        return _closed()
+                    server = asked or self._map.primary(call.slot)
+                    if asked is None and not self._noted.is_noted(call.slot, server):
+                        server = await self._noted.noted(call.slot, call.deadline)
+                    if server is None:
+                        last = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
+                        continue
+                    last = None  # should the time end now, it is not known whether it was carried out
+                    last = await _as_value(call.send(server, asked is not None))
+                    if _is_final(last, call.slot):
+                        return last
+        except (TimeoutError, RedisTimeoutError):
+            if not isinstance(last, Exception) or isinstance(last, AskError):
+                return RedisTimeoutError("the cluster has not settled in time")
+        return last
 
     async def _prepare(self, call: _Routed, reply: Any, pause: float) -> Server | None:
         """Do what the last reply asks for; returns the server that is asked this once, if it is another."""
@@ -202,12 +278,14 @@ class RoutedPipelined:
         if redirect is not None and redirect.why == Again.MOVED and redirect.server is not None:
             self.move(redirect.slot, redirect.server)
             if pause == FIRST_PAUSE_S:
-                self._run(self._refresh_beside())  # other slots may have moved with this one
+                self._refresh_soon()  # other slots may have moved with this one
                 return None
+            await asyncio.sleep(pause)  # two servers may each say that the other has it, for a while
         elif reply is not None:
             await asyncio.sleep(pause)  # several commands are not sent to a slot that is on its way
-        with contextlib.suppress(RedisError):
-            await self.refresh()
+        if self._is_refresh_due:
+            with contextlib.suppress(RedisError):
+                await self.refresh()
         return None
 
     async def _send(
@@ -225,6 +303,10 @@ class RoutedPipelined:
 
     async def _refresh(self) -> None:
         """Ask all servers at once: one may hang, and one that was cut off does not know what has happened."""
+        if self._closed:
+            raise _closed()
+        await asyncio.sleep(self._refreshed_at + REFRESH_EVERY_S - time.monotonic())
+        self._refreshed_at = time.monotonic()
         asking = {
             asyncio.ensure_future(self._read_view(server))
             for server in dict.fromkeys([*self._map.servers, *self._seeds])
@@ -252,6 +334,7 @@ class RoutedPipelined:
             raise error
         new, before = newest_map(views), self._map
         self._map = new
+        self._noted.on_views(new, views)
         if new != before:
             self.on_changed()
         gone = [known for known in self._pipelined if known not in (*self._map.servers, *self._seeds)]
@@ -260,23 +343,29 @@ class RoutedPipelined:
 
     async def _read_view(self, server: Server) -> View | Exception:
         try:
-            replies = await self._of(server).call(_VIEW, 3)
+            replies = await self._of(server).call(_VIEW, 4)
             return read_view(server, replies)
         except RedisError as exc:
             return exc
 
     def _of(self, server: Server) -> Pipelined:
+        if self._closed:
+            raise _closed()
         known = self._pipelined.get(server)
         if known is None:
             known = self._pipelined[server] = self._make(self.url(server))
         return known
 
 
-def _is_final(reply: Any) -> bool:
-    """Whether a reply is for the caller: the command was carried out, or refused for what it is."""
+def _is_final(reply: Any, slot: int) -> bool:
+    """Whether a reply is for the caller: the command was carried out, or refused for what it is.
+
+    A command on a key of another slot than that of its call is carried out nowhere, however often it is sent.
+    """
     if isinstance(reply, RedisConnectionError | RedisTimeoutError):
-        return False
-    return redirect_in(reply) is None
+        return isinstance(reply, TooMuchUnread)
+    redirect = redirect_in(reply)
+    return redirect is None or redirect.slot not in (-1, slot)
 
 
 async def _as_value(sent: Awaitable[Any]) -> Any:
@@ -299,3 +388,7 @@ def _give(future: asyncio.Future[Any], reply: Any) -> None:
 def _retrieve(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.exception()  # whoever waits for it has it; nobody may be left who does
+
+
+def _closed() -> RedisConnectionError:
+    return RedisConnectionError("the connection was closed here")

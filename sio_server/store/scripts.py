@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from sio_server.protocol.errors import Refused
+from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import REDIS_ERRORS, redis_errors, to_unavailable
 from sio_server.store.json_text import to_json
@@ -116,14 +116,16 @@ class Scripts:
 
     async def conversations(
         self, name: str, calls: Sequence[tuple[str, Mapping[str, Argument]]]
-    ) -> list[Reply | Refused]:
+    ) -> list[Reply | Refused | Unavailable]:
         """Run a script on many conversations in one round trip; the refusal of one does not concern the others.
 
-        It must not be one that runs once (`_once.lua`). Raises Unavailable when one of them failed.
+        It must not be one that runs once (`_once.lua`). When one of them failed, on a Redis Cluster Unavailable is
+        its value, since only its shard may be away, and otherwise it is raised.
         """
         with_keys = [(conversation_keys(conversation_id).all(), arguments) for conversation_id, arguments in calls]
-        replies = await self.many(name, with_keys) if calls else []
-        return [Refused(r.status, _REFUSALS[r.status]) if r.status in _REFUSALS else r for r in replies]
+        if self.redis.routed is not None:
+            return [_as_value(reply) for reply in await self._each(name, with_keys)]
+        return [_as_value(reply) for reply in (await self.many(name, with_keys) if calls else [])]
 
     async def user(
         self,
@@ -155,24 +157,34 @@ class Scripts:
 
         Raises Unavailable when one of them failed: the others may have been carried out.
         """
-        file, script = self._script(name)
-        if file.durable:
-            raise TypeError(f"{file.name}.lua runs alone: replicas are waited for")
         with redis_errors():
-            packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
-            return [Reply(flat) for flat in await self.redis.run_scripts(script, packed)]
+            return [Reply(flat) for flat in await self.redis.run_scripts(*self._together(name, calls))]
 
     async def some(
         self, name: str, calls: Sequence[tuple[Sequence[str], Mapping[str, Argument]]]
     ) -> list[Reply | None]:
         """As `many`; on a Redis Cluster None stands for each that failed, unless all have: a shard may be away."""
+        with redis_errors():
+            replies = await self.redis.run_some(*self._together(name, calls))
+        return [None if isinstance(flat, Exception) else Reply(flat) for flat in replies]
+
+    async def _each(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Mapping[str, Argument]]]
+    ) -> list[Reply | Unavailable]:
+        try:
+            replies = await self.redis.run_some(*self._together(name, calls))
+        except REDIS_ERRORS as exc:  # all have failed
+            return [to_unavailable(exc) for _ in calls]
+        return [to_unavailable(flat) if isinstance(flat, Exception) else Reply(flat) for flat in replies]
+
+    def _together(
+        self, name: str, calls: Sequence[tuple[Sequence[str], Mapping[str, Argument]]]
+    ) -> tuple[LoadedScript, list[tuple[Sequence[str], list[str | int]]]]:
+        """A script, and calls of it, each with its keys and arguments."""
         file, script = self._script(name)
         if file.durable:
             raise TypeError(f"{file.name}.lua runs alone: replicas are waited for")
-        with redis_errors():
-            packed = [(keys, _in_order(file, arguments)) for keys, arguments in calls]
-            replies = await self.redis.run_some(script, packed)
-        return [None if isinstance(flat, Exception) else Reply(flat) for flat in replies]
+        return script, [(keys, _in_order(file, arguments)) for keys, arguments in calls]
 
     async def server_id(self, conversation_id: str) -> str:
         """Which start of the Redis that has the conversation this is; empty when it does not say so."""
@@ -219,6 +231,13 @@ class Scripts:
             file = load_script(name, on_cluster=self.redis.routed is not None)
             found = self._loaded[name] = (file, LoadedScript(file.source, durable=file.durable))
         return found
+
+
+def _as_value(reply: Reply | Unavailable) -> Reply | Refused | Unavailable:
+    """A reply that refuses, as the refusal."""
+    if isinstance(reply, Unavailable) or reply.status not in _REFUSALS:
+        return reply
+    return Refused(reply.status, _REFUSALS[reply.status])
 
 
 def _in_order(file: ScriptFile, arguments: Mapping[str, Argument]) -> list[str | int]:

@@ -83,6 +83,7 @@ class SlotMap:
 
     def __init__(self) -> None:
         self._primaries: list[Server | None] = [None] * SLOTS
+        self._servers: list[Server] | None = None  # made when it is asked for
 
     @classmethod
     def from_ranges(cls, ranges: Sequence[SlotRange]) -> SlotMap:
@@ -100,7 +101,9 @@ class SlotMap:
     @property
     def servers(self) -> list[Server]:
         """All primaries, in the order of their first slots."""
-        return list(dict.fromkeys(server for server in self._primaries if server is not None))
+        if self._servers is None:
+            self._servers = [server for server in dict.fromkeys(self._primaries) if server is not None]
+        return list(self._servers)
 
     @property
     def is_whole(self) -> bool:
@@ -114,6 +117,7 @@ class SlotMap:
     def move(self, slot: int, server: Server) -> None:
         """A server has said that a slot has moved."""
         self._primaries[slot] = server
+        self._servers = None
 
 
 @dataclass(frozen=True)
@@ -125,13 +129,16 @@ class View:
     epoch: int  # of the whole cluster, as far as it has heard
     own_epoch: int  # its own configuration epoch: of two that claim a slot the greater one has it
     ranges: tuple[SlotRange, ...]
+    replid: str = ""  # of its replication: a promoted server has another one; empty: it is not told to everyone
 
 
 def read_view(asked: Server, replies: Sequence[Any]) -> View:
-    """Read the replies to CLUSTER SLOTS, INFO and MYID. Raises ResponseError for what is no cluster, or refused.
+    """Read the replies to CLUSTER SLOTS, INFO and MYID, and to INFO replication, which may be refused.
 
+    Raises ResponseError for what is no cluster, or refused.
     An empty host is that of the server that was asked.
     """
+    *replies, replication = replies
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
@@ -148,6 +155,7 @@ def read_view(asked: Server, replies: Sequence[Any]) -> View:
             int(known["cluster_current_epoch"]),
             int(known["cluster_my_epoch"]),
             ranges,
+            _field_of(replication, "master_replid"),
         )
     except (KeyError, ValueError, IndexError, TypeError):
         raise ResponseError("ERR a server of the cluster does not say which slots it has") from None
@@ -165,6 +173,12 @@ def newest_map(views: Sequence[View]) -> SlotMap:
         if view.is_ok == base.is_ok:
             ranges += [one for one in view.ranges if one.server_id == view.server_id]
     return SlotMap.from_ranges(ranges)
+
+
+def _field_of(info: Any, name: str) -> str:
+    """A field of a reply to INFO; empty when it was refused."""
+    lines = [] if isinstance(info, Exception) else _text(info).split("\r\n")
+    return next((value for field, _, value in (line.partition(":") for line in lines) if field == name), "")
 
 
 def _text(value: Any) -> str:

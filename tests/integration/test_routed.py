@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import TryAgainError
+from redis.exceptions import ClusterDownError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from typer.testing import CliRunner
 
 from roomgraph.cli.app import app
@@ -17,35 +27,51 @@ from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.status import read_status
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
+from sio_server.conversation.marks import Moves
 from sio_server.conversation.members import Members
 from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.api.answers import ClusterStatus
+from sio_server.gateway.fanout import sharded, subscriptions
+from sio_server.gateway.fanout.bus import Bus
+from sio_server.gateway.fanout.catch_up import CatchUp
+from sio_server.gateway.fanout.fanout import Fanout
+from sio_server.gateway.fanout.shard import Shard
 from sio_server.gateway.fanout.sharded import ShardedSubscriptions
+from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.protocol.errors import Unavailable
-from sio_server.protocol.events import ConversationCreate
+from sio_server.protocol.events import ConversationCreate, SessionSync
+from sio_server.redis_url import parse_redis_url
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, redis_errors
+from sio_server.store.durable import RoutedDurable
+from sio_server.store.emitter import Emitter
 from sio_server.store.keys import (
     WORKERS,
     ConversationKeys,
+    checkpoint_keys,
     conversation_channel,
     conversation_room,
     due,
     node_sessions,
     runs,
+    stats,
     user_keys,
 )
-from sio_server.store.partitions import partition
-from sio_server.store.pipelined import LoadedScript
-from sio_server.store.routed import RoutedPipelined
+from sio_server.store.partitions import partition, tag
+from sio_server.store.pipelined import LoadedScript, Pipelined, TooMuchUnread
+from sio_server.store.routed import REFRESH_EVERY_S, RoutedPipelined
 from sio_server.store.scripts import Scripts
-from sio_server.store.slots import SLOTS, slot_of
+from sio_server.store.slots import SLOTS, Server, SlotMap, SlotRange, slot_of
+from sio_server.store.wire import Wire, pack
 from sio_server.tasks import end_tasks
+from sio_server.trace.recording import Trace
 from sio_server.users.session_records import LiveSession, SessionRecords
-from tests.integration.test_redis_connection import bare_redis, port_of
+from tests.integration.test_channels import Follower, Recipient
+from tests.integration.test_redis_connection import bare_redis, is_in_step, port_of
 from tests.waiting import poll, within
 
 ANN = Author("ann", "Ann", "d-ann")
@@ -194,6 +220,27 @@ async def test_a_session_is_written_under_its_node_and_under_its_user(shards):
     assert (await records.close({"ann": ["s-1"]}))["ann"].online is False
 
 
+async def test_the_threads_of_conversations_on_several_shards_are_deleted_together(shards):
+    url = f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}"
+    store = CheckpointStore(url, "plain")
+    threads = [f"{conversation}/run" for conversation in (*on_each_shard(), "one-more")]
+    keys = [checkpoint_keys(thread).all[0] for thread in threads]
+    for key in keys:
+        await shards.client.hset(key, "x", "x")
+    await store.delete_threads(threads)
+    assert [await shards.client.exists(key) for key in keys] == [0] * len(keys)
+    await store.close()
+
+
+async def test_a_call_on_keys_of_two_slots_is_refused_at_once(shards):
+    here, there, _ = map(conversation_channel, on_each_shard())
+    script = LoadedScript("return redis.call('SET', KEYS[1], 'x')")
+    first, second = await shards.client.run_together([(script, [here], []), (script, [there], [])])
+    assert first == "OK"
+    assert isinstance(second, MovedError)
+    await shards.client.delete(here)
+
+
 async def test_the_saver_that_searches_all_keys_is_refused(shards):
     store = CheckpointStore("redis+cluster://127.0.0.1:1", "redis")
     with pytest.raises(WrongSaver, match="Write CHECKPOINTER=plain"):
@@ -209,10 +256,101 @@ async def test_a_cluster_that_cannot_be_reached_is_unavailable_in_time():
     await client.aclose()
 
 
+@asynccontextmanager
+async def stopped(server: Redis) -> AsyncIterator[None]:
+    """A server hangs while this context lasts."""
+    pid = int((await server.info("server"))["process_id"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_what_waits_when_a_client_is_closed_is_not_sent_again(shards):
+    client = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}")
+    assert await client.incr("closed-counter") == 1
+    routed = client.routed
+    assert routed is not None
+    async with stopped(await shards.owner(slot_of("closed-counter"))):
+        waiting = routed.call(pack(("INCR", "closed-counter")), key="closed-counter")
+        await client.aclose()
+    with pytest.raises(RedisConnectionError, match="closed here"):
+        await waiting
+    with pytest.raises(RedisConnectionError, match="closed here"):
+        await client.incr("closed-counter")
+    assert not routed._pipelined
+    assert not routed._tasks
+
+
+async def spublished(server: Redis) -> int:
+    found = await server.info("commandstats")
+    return int(found.get("cmdstat_spublish", {}).get("calls", 0))
+
+
+async def test_an_event_that_may_be_lost_is_not_sent_again_and_the_next_one_goes_to_where_its_slot_is(shards):
+    emitter = Emitter(Scripts(shards.client))
+    slot = slot_of(conversation_channel("ephemeral"))
+    source = await shards.owner(slot)
+    await move(shards, slot)
+    target = next(server for server in shards.servers if server is not source)
+    before = await spublished(target)
+    await emitter.emit_many([("typing:changed", {}, conversation_room("ephemeral"))] * 20)
+    assert not shards.client.routed._tasks
+    await poll(lambda: shards.client.routed.primary(slot).port == port_of(target))
+    assert await spublished(target) == before
+    await emitter.emit("typing:changed", {}, conversation_room("ephemeral"))
+    await poll(partial(has_published, target, before + 1))
+
+
+async def has_published(server: Redis, count: int) -> bool:
+    return await spublished(server) == count
+
+
+async def test_a_command_that_is_not_sent_since_too_much_waits_is_refused_at_once(shards, monkeypatch):
+    asked: list[Wire] = []
+
+    def is_full(wire: Wire) -> bool:
+        asked.append(wire)
+        return True
+
+    monkeypatch.setattr(Wire, "is_full", property(is_full))
+    with pytest.raises(TooMuchUnread):
+        await shards.client.get("k")
+    assert len(asked) == 1
+
+
+async def test_all_servers_are_not_asked_for_their_slots_in_a_tight_loop(shards):
+    began = time.monotonic()
+    for _ in range(3):
+        await shards.client.routed.refresh()
+    assert time.monotonic() - began >= 2 * REFRESH_EVERY_S
+
+
+class Impatient(Pipelined):
+    command_timeout_s = 0.3
+
+
+async def test_when_the_time_of_a_command_is_over_nothing_more_is_waited_for():
+    async def read_only(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(read_only, "127.0.0.1", 0) as hung:
+        port = hung.sockets[0].getsockname()[1]
+        routed = RoutedPipelined(parse_redis_url(f"redis+cluster://127.0.0.1:{port}"), Impatient)
+        routed._map = SlotMap.from_ranges([SlotRange(0, SLOTS - 1, Server("127.0.0.1", port), "id")])
+        with pytest.raises(RedisTimeoutError):
+            await routed.call(pack(("GET", "k")), key="k")
+        assert routed._refreshing is None
+        await routed.aclose()
+
+
 # The bus
 
 
-class Bus:
+class Listener:
     """What a node receives on the channels of some conversations."""
 
     def __init__(self, client: BoundedRedis, *conversation_ids: str) -> None:
@@ -224,7 +362,7 @@ class Bus:
         self.missed: list[set[str]] = []  # the rooms that are to be read again
         self._beating: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Bus:
+    async def __aenter__(self) -> Listener:
         listening = self.subscriptions.listen_to_shards(
             lambda room, message: self.received.append((room, message)),
             lambda rooms: self.missed.append(rooms) if rooms else None,
@@ -257,8 +395,19 @@ def on_each_shard() -> list[str]:
     ]
 
 
-async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards):
-    async with Bus(shards.client, *on_each_shard()) as bus:
+async def of_two_servers(shards: Shards, key_of: Callable[[str], str], prefix: str) -> list[str]:
+    """A name for each of two servers, the first and the second, which has its key now."""
+    routed = shards.client.routed
+    assert routed is not None
+    await routed.refresh()
+    servers = [Server("127.0.0.1", port_of(one)) for one in shards.servers[:2]]
+    names = [f"{prefix}-{number}" for number in range(1000)]
+    return [next(one for one in names if routed.primary(slot_of(key_of(one))) == server) for server in servers]
+
+
+async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards, monkeypatch):
+    monkeypatch.setattr(sharded, "SILENT_AFTER_S", 600)  # a slow machine is no lost connection
+    async with Listener(shards.client, *on_each_shard()) as bus:
         for where in bus.ids:
             await bus.tell(where, "hello")
         await poll(lambda: bus.subscriptions.heard_at > 0 and bus.subscriptions.answered_at > 0)
@@ -268,7 +417,7 @@ async def test_a_node_hears_the_channels_of_all_shards_and_itself_on_each(shards
 
 async def test_only_the_rooms_of_a_slot_that_has_moved_are_read_again(shards):
     here, *others = on_each_shard()
-    async with Bus(shards.client, here, *others) as bus:
+    async with Listener(shards.client, here, *others) as bus:
         await move(shards, slot_of(conversation_channel(here)))
         await poll(lambda: {conversation_room(here)} in bus.missed)
         for where in bus.ids:
@@ -278,7 +427,7 @@ async def test_only_the_rooms_of_a_slot_that_has_moved_are_read_again(shards):
 
 async def test_only_the_rooms_of_a_shard_whose_connection_was_lost_are_read_again(shards):
     here, *others = on_each_shard()
-    async with Bus(shards.client, here, *others) as bus:
+    async with Listener(shards.client, here, *others) as bus:
         await bus.tell(here, "before")
         owner = await shards.owner(slot_of(conversation_channel(here)))
         of_owner = {
@@ -290,6 +439,58 @@ async def test_only_the_rooms_of_a_shard_whose_connection_was_lost_are_read_agai
         await poll(lambda: set().union(*bus.missed) == of_owner)
         for where in bus.ids:
             await bus.tell(where, "after")
+
+
+async def test_what_a_shard_that_is_away_has_is_unavailable_and_the_rest_is_served(shards):
+    here, there = await of_two_servers(shards, conversation_channel, "s")
+    _, own = await of_two_servers(shards, lambda user_id: user_keys(user_id)[0], "u")
+    user = Author(own, "Ann", "d-ann")
+    scripts = Scripts(shards.client)
+    log = ConversationLog(scripts)
+    members = Members(shards.client, scripts, log, retention=0)
+    for number, where in enumerate((here, there)):
+        new = ConversationCreate(request_id=f"{number}", conversation_id=where, access="open", agent="off")
+        await members.create(user, new)
+    bus = Bus(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}", "n-1")
+    bus._recipients["s"] = Recipient()
+    listening = asyncio.ensure_future(bus.listen(lambda room, message: None, lambda rooms: None))
+    await poll(lambda: len(bus.shards()) == 3)
+    fanout = Fanout(bus, log, Metrics(), Trace("n"))
+    catch_up = CatchUp(log, bus, fanout, is_live=lambda sid: True)
+    requests: Any = ConversationRequests(members, log, catch_up, None, None)  # type: ignore[arg-type]
+    sync = SessionSync(positions={here: None, there: None})
+    async with stopped(await shards.owner(slot_of(conversation_channel(here)))):
+        synced, marked, page = await asyncio.gather(
+            requests.sync(Follower(user_id=own), sync),
+            log.marks.move(user, {here: Moves(read=1), there: Moves(read=1)}),
+            members.listing.read(own, "Ann", after=None, limit=10, changed_since=None),
+        )
+        one = await requests.sync(Follower(user_id=own), SessionSync(positions={here: None}))
+    for answer in (synced["conversations"][here], one["conversations"][here]):
+        assert answer["error"]["code"] == "unavailable"
+        assert answer["error"]["retryable"]
+    assert synced["conversations"][there]["head"] == 1
+    assert isinstance(marked[here], Unavailable)
+    assert marked[there] == {"read": 1}
+    assert [item["conversation_id"] for item in page["conversations"]] == [there]
+    assert (page["unavailable"], page["complete"], page["cursor"]) == ([here], False, None)
+    fanout.leave_all("s")
+    await fanout.close()
+    await end_tasks([listening])
+    await bus.close()
+
+
+async def test_a_channel_that_is_not_confirmed_keeps_none_of_the_others_back(shards, monkeypatch):
+    here, there = map(conversation_channel, await of_two_servers(shards, conversation_channel, "s"))
+    async with Listener(shards.client) as bus:
+        monkeypatch.setattr(subscriptions, "SUBSCRIBE_S", 1.0)
+        async with stopped(await shards.owner(slot_of(here))):
+            assert await bus.subscriptions.subscribe_some(here, there) == {there}
+            monkeypatch.setattr(subscriptions, "SUBSCRIBE_S", 0.05)
+            with pytest.raises(Unavailable):
+                await bus.subscriptions.subscribe(here, there)
+        assert bus.subscriptions._channels[there.encode()].holders == 1
+        assert bus.subscriptions._channels[here.encode()].holders == 0
 
 
 # The run queue
@@ -401,3 +602,194 @@ async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards)
     with pytest.raises(Unavailable):
         await scripts.some("list_due", [calls[0], calls[0]])
     await shards.client.delete(due(0))
+
+
+async def test_a_server_without_a_majority_is_not_subscribed_again_at_full_speed(shards, monkeypatch):
+    monkeypatch.setattr(sharded, "AGAIN_S", 0.05)
+    monkeypatch.setattr(sharded, "MAX_AGAIN_S", 600)
+    attempts: dict[Server, int] = defaultdict(int)
+    await shards.client.routed.refresh()
+    closes = shards.client.routed.servers[0]
+
+    async def refused(self: ShardedSubscriptions, shard: Shard) -> None:
+        attempts[shard.server] += 1
+        raise ClusterDownError("CLUSTERDOWN The cluster is down") if shard.server != closes else OSError("lost")
+
+    monkeypatch.setattr(ShardedSubscriptions, "_listen_to", refused)
+    bus = ShardedSubscriptions(shards.client.routed, "n-1")
+    listening = asyncio.ensure_future(bus.listen_to_shards(lambda room, message: None, lambda rooms: None))
+    await poll(lambda: attempts[closes] >= 12)
+    assert len(attempts) == 3
+    assert max(count for server, count in attempts.items() if server != closes) < 12
+    await end_tasks([listening])
+
+
+async def test_the_scripts_for_a_server_that_is_gone_lose_their_connection(shards):
+    routed = shards.client.routed
+    durable = RoutedDurable(routed, 1)
+    gone, present = Server("127.0.0.1", 1), routed.servers[0]
+    waiting = asyncio.ensure_future(durable._of(gone).run(pack(("PING",)), 1, LoadedScript("return 1")))
+    await asyncio.sleep(0)
+    durable._of(present)
+    with pytest.raises(RedisConnectionError):
+        await waiting
+    assert list(durable._shards) == [present]
+    await durable.aclose()
+    with pytest.raises(RedisConnectionError):
+        durable._of(present)
+
+
+def test_each_slot_has_a_label_that_the_heartbeats_of_a_primary_can_have():
+    found = sharded._labels()
+    assert all(slot_of(f"{{rg:{label}}}") == slot for slot, label in found.items())
+    assert len(found) > SLOTS / 2
+
+
+# Promotions
+
+
+class Writer:
+    """A client that writes into one conversation; gives the epoch of each entry."""
+
+    def __init__(self, client: BoundedRedis, conversation_id: str) -> None:
+        self.client = client
+        scripts = Scripts(client)
+        self.log = ConversationLog(scripts)
+        self.members = Members(client, scripts, self.log, retention=0)
+        self.id = conversation_id
+
+    async def create(self) -> None:
+        new = ConversationCreate(request_id="create", conversation_id=self.id, access="open", agent="off")
+        await self.members.create(ANN, new)
+
+    async def write(self) -> str:
+        ack, _ = await self.log.append_message(self.id, ANN, token_hex(8), "hello", run_id="r")
+        return str(ack["epoch"])
+
+
+async def test_a_conversation_keeps_its_epoch_when_its_slot_moves(shards):
+    writer = Writer(shards.client, "moved-epoch")
+    await writer.create()
+    before = await writer.write()
+    await move(shards, slot_of(ConversationKeys(writer.id).log))
+    assert await writer.write() == before
+    other = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}")
+    assert await Writer(other, writer.id).write() == before
+    await other.aclose()
+
+
+@asynccontextmanager
+async def one_shard(folder: Path) -> AsyncIterator[tuple[Redis, Redis]]:
+    """A Redis Cluster of one primary and its replica."""
+    async with AsyncExitStack() as stack:
+        arguments = (
+            "--cluster-enabled",
+            "yes",
+            "--enable-debug-command",
+            "yes",
+            "--repl-diskless-sync-delay",
+            "0",
+        )
+        servers = []
+        for name in ("first", "second"):
+            (folder / name).mkdir()
+            servers.append(await stack.enter_async_context(bare_redis(folder / name, *arguments)))
+        primary, replica = servers
+        await primary.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", port_of(primary))
+        primary_id = await primary.execute_command("CLUSTER", "MYID")
+
+        async def is_followed() -> bool:
+            with contextlib.suppress(ResponseError):  # they do not know each other yet
+                await replica.execute_command("CLUSTER", "REPLICATE", primary_id)
+            return await is_in_step(replica)
+
+        async def is_ok() -> bool:
+            infos = [await server.execute_command("CLUSTER", "INFO") for server in servers]
+            return all("cluster_state:ok" in str(info) for info in infos)
+
+        await poll(is_followed)
+        await poll(is_ok)
+        yield primary, replica
+
+
+async def promote(replica: Redis, primary: Redis) -> None:
+    """A planned failover; returns when the primary of before follows the new one."""
+
+    async def is_begun() -> bool:
+        with contextlib.suppress(ResponseError):  # it is not in step yet
+            await replica.execute_command("CLUSTER", "FAILOVER")
+        return "master" in await replica.execute_command("ROLE")
+
+    await poll(is_begun)
+    await poll(partial(is_in_step, primary))
+
+
+async def test_a_primary_that_was_promoted_counts_and_one_that_moved_or_was_started_again_does_not(shards):
+    scripts, key = Scripts(shards.client), stats(5)
+    await shards.client.delete(key)  # what the client has noted itself
+    seen = []
+    for replid, server_id, epoch, present in (
+        ("a1", "A", 1, "a1 b1"),  # the first that is known
+        ("a1", "A", 1, "a1 b1"),  # another client
+        ("b1", "B", 2, "a1 b1"),  # the slot has moved
+        ("b2", "B", 2, "a1 b2"),  # it was started again
+        ("c1", "C", 3, "a1 c1"),  # its replica was promoted
+        ("b3", "B", 4, "a1 b3"),  # and it again
+    ):
+        await scripts.plain(
+            "note_primary", [key], replid=replid, server_id=server_id, epoch=epoch, present=present
+        )
+        seen.append(await shards.client.hget(key, "primary"))
+    assert seen == [None, None, None, None, "1", "2"]
+    await shards.client.delete(key)
+
+
+@pytest.mark.faults
+async def test_a_promotion_in_a_cluster_gives_a_conversation_a_new_epoch_once(tmp_path):
+    async with one_shard(tmp_path) as (first, second):
+        url = f"redis+cluster://127.0.0.1:{port_of(first)},127.0.0.1:{port_of(second)}"
+        client, late = connect(url), connect(url)
+        writer = Writer(client, "plans")
+        await writer.create()
+        epochs = [await writer.write()]
+        await promote(second, first)
+        epochs += [await writer.write(), await writer.write(), await Writer(late, "plans").write()]
+        assert len(set(epochs[:2])) == 2
+        assert len(set(epochs[1:])) == 1, "each client notes it, and it counts once"
+        await promote(first, second)
+        epochs.append(await writer.write())
+        assert epochs[-1] not in epochs[:-1]
+        # A primary may take another replid without a promotion, as when it is started again.
+        await first.execute_command("DEBUG", "CHANGE-REPL-ID")
+        fresh = connect(url)
+        assert await Writer(fresh, "plans").write() == epochs[-1]
+        for one in (client, late, fresh):
+            await one.aclose()
+
+
+@pytest.mark.faults
+async def test_a_promotion_and_another_back_that_nothing_was_sent_between_give_a_new_epoch(tmp_path):
+    async with one_shard(tmp_path) as (first, second):
+        url = f"redis+cluster://127.0.0.1:{port_of(first)}"
+        before, after = connect(url), connect(url)
+        writer = Writer(before, "plans")
+        await writer.create()
+        epoch = await writer.write()
+        await promote(second, first)
+        await promote(first, second)
+        assert await Writer(after, "plans").write() != epoch
+        await before.aclose()
+        await after.aclose()
+
+
+async def test_what_waits_for_a_primary_that_is_away_costs_one_task_and_fails_in_time():
+    gone = Server("127.0.0.1", 1)
+    routed = RoutedPipelined(parse_redis_url("redis+cluster://127.0.0.1:1"), Impatient)
+    routed._map = SlotMap.from_ranges([SlotRange(0, SLOTS - 1, gone, "id")])
+    waiting = [routed.call(pack(("GET", tag(0))), key=tag(0)) for _ in range(10)]
+    assert [task.get_name() for task in asyncio.all_tasks()].count("note-primary") == 1
+    assert not routed._tasks
+    replies = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(reply) for reply in replies} == {RedisTimeoutError}
+    await routed.aclose()

@@ -20,6 +20,7 @@ from sio_server.dialog.savers.operations import Operation
 from sio_server.dialog.savers.plain import PlainRedisSaver
 from sio_server.dialog.worker import DialogWorker
 from sio_server.local.proxy import Proxy
+from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.run import RunStatus
 from sio_server.store.connection import connect
 from sio_server.store.keys import WORKERS, ConversationKeys, runs
@@ -101,6 +102,35 @@ async def test_a_bell_that_comes_as_its_conversation_is_given_up_is_served_at_on
         worker.on_bell(bell)
     async with within(PROMPTLY_S, "both runs"):
         assert [(await quick.executed.get()).run_id for _ in range(2)] == sent
+    await worker.drain(0.0)
+
+
+async def test_a_conversation_that_cannot_be_served_is_tried_less_often_and_at_once_again_when_it_can(
+    dialogs, monkeypatch
+):
+    worker, queue, quick = quick_worker(dialogs)
+    monkeypatch.setattr(worker_module, "AGAIN_S", 7.0)
+    queue.longest_pause_s = 50.0
+    conversation = await dialogs.conversation()
+    sent = await dialogs.send(conversation)
+    claim_run, sleep, paused = worker._runs.claim_run, asyncio.sleep, list[float]()
+
+    async def pause(seconds: float, result: object = None) -> None:
+        if seconds >= 7.0:
+            paused.append(seconds)
+        await sleep(0 if seconds >= 7.0 else seconds)
+
+    async def claim(conversation_id: str) -> Any:
+        if len(paused) < 5:
+            raise Unavailable("its shard is away")
+        return await claim_run(conversation_id)
+
+    monkeypatch.setattr(worker._runs, "claim_run", claim)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    for bell in await rung(dialogs, conversation):
+        worker.on_bell(bell)
+    assert (await quick.executed.get()).run_id == sent
+    assert paused == [7.0, 14.0, 28.0, 50.0, 50.0]
     await worker.drain(0.0)
 
 

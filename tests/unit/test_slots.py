@@ -52,7 +52,15 @@ def view(asked: Server, own: str, ranges=ALL, *, epoch=5, own_epoch=1, is_ok=Tru
     """How a server sees the cluster; the id of a server is its host."""
     slots = [[first, last, [at.host.encode(), at.port, at.host], [b"10.0.0.3", 1]] for first, last, at in ranges]
     info = f"cluster_state:{'ok' if is_ok else 'fail'}\r\ncluster_current_epoch:{epoch}\r\n"
-    return read_view(asked, [slots, (info + f"cluster_my_epoch:{own_epoch}\r\n").encode(), own.encode()])
+    return read_view(
+        asked,
+        [
+            slots,
+            (info + f"cluster_my_epoch:{own_epoch}\r\n").encode(),
+            own.encode(),
+            b"# Replication\r\nmaster_replid:r-1\r\n",
+        ],
+    )
 
 
 def test_the_map_knows_the_primary_of_each_slot() -> None:
@@ -97,9 +105,9 @@ def test_a_server_that_was_cut_off_is_not_believed() -> None:
 
 def test_a_server_that_is_no_member_of_a_cluster_is_told_apart() -> None:
     with pytest.raises(ResponseError, match="cluster support disabled"):
-        read_view(A, [ResponseError("ERR This instance has cluster support disabled"), b"", b""])
+        read_view(A, [ResponseError("ERR This instance has cluster support disabled"), b"", b"", b""])
     with pytest.raises(ResponseError, match="which slots"):
-        read_view(A, [[], b"", b"id"])
+        read_view(A, [[], b"", b"id", b""])
 
 
 def test_the_slot_of_a_key_is_that_of_its_hash_tag() -> None:

@@ -60,7 +60,7 @@ function serverOf(heads) {
   const answers = {
     "conversation:list": ({ changed_since }) => ({
       ...{ conversations: changed_since ? [] : Object.keys(heads).map(item), left: changed_since ? ["b"] : [] },
-      ...{ next: null, cursor: "7", complete: !changed_since },
+      ...{ next: null, cursor: "7", complete: !changed_since, unavailable: [] },
     }),
     "session:sync": ({ positions, after }) => {
       if (positions) return { conversations: Object.fromEntries(Object.keys(positions).map((id) => [id, result(id, "resumed")])), next: null };
@@ -102,4 +102,27 @@ test("at the start all conversations are listed and followed; after a return onl
   ]);
   await new Promise((done) => setTimeout(done));
   assert.deepEqual([...state.conversations.keys()], ["a", "c"], "what was left on another device is gone");
+});
+
+test("a list of which a part is not served removes nothing, and is read again from the old cursor", async () => {
+  state.conversations.clear();
+  const asked = [];
+  const page = { conversations: [], left: [], next: null, complete: true, unavailable: ["a"], cursor: "9" };
+  const insist = async (event, payload) => {
+    asked.push(payload.changed_since);
+    return page;
+  };
+  const following = { connection: { insist }, asking: new Set(), outbox: { remove() {} }, sync: async () => {}, followAll: async () => {} };
+  state.conversations.set("a", { id: "a", stream: { position: null }, followedAt: -1 });
+  const { read, readSoon } = await import("../../web/js/conversation/list.js");
+  await read(following);
+  await read(following);
+  assert.deepEqual([...state.conversations.keys()], ["a"]);
+  assert.equal(asked[0], asked[1]);
+  page.unavailable = [];
+  await read(following);
+  assert.deepEqual([...state.conversations.keys()], []);
+  readSoon(following, 0);
+  while (asked.length < 4) await new Promise((done) => setTimeout(done));
+  assert.equal(asked[3], "9");
 });

@@ -598,13 +598,14 @@ export type Limits = {
   rates: Rates;
 };
 
-/** Of `conversation:list`; `complete`: nothing was left out as unchanged. The first page has a `cursor`. */
+/** Of `conversation:list`; `complete`: nothing was left out. The first page has a `cursor`. `unavailable`: ids of conversations that cannot be read now. */
 export type ListAck = {
   ok: true;
   conversations: (ListedConversation | Invitation)[];
   next: string | null;
   complete: boolean;
   left: string[];
+  unavailable: string[];
   cursor: string | null;
 };
 

@@ -34,6 +34,7 @@ from sio_server.store.keys import checkpoint_keys, checkpoint_threads
 from sio_server.store.partitions import PARTITIONS
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.scripts import ScriptCall
+from sio_server.store.slots import slot_of
 
 FENCING_TOKEN = "fencing_token"  # the key in `config["configurable"]`
 READ_AT_ONCE = 20  # checkpoints, with their values, in one reply while listing
@@ -53,6 +54,7 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         if redis.get_encoder().decode_responses:  # type: ignore[no-untyped-call]
             raise ValueError("checkpoints are bytes: use a client with decode_responses=False")
         self._redis = redis
+        self._is_on_cluster = isinstance(redis, BoundedRedis) and redis.routed is not None
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that the config names, or the latest of its namespace. One round trip."""
@@ -145,11 +147,15 @@ class PlainRedisSaver(BaseCheckpointSaver[str]):
         await self._run("delete", thread_id, thread_id)
 
     async def adelete_threads(self, thread_ids: Sequence[str]) -> None:
-        """Delete all that these threads have, in one round trip."""
-        calls = [_call("delete", thread_id, thread_id) for thread_id in thread_ids]
-        for reply in await self._run_together(calls) if calls else ():
-            if isinstance(reply, Exception):
-                raise reply
+        """Delete all that these threads have, in one round trip (to each slot of a Redis Cluster)."""
+        groups: dict[int, list[BytesCall]] = {}
+        for call in (_call("delete", thread_id, thread_id) for thread_id in thread_ids):
+            groups.setdefault(slot_of(call[1][0]) if self._is_on_cluster else 0, []).append(call)
+        done = await asyncio.gather(*map(self._run_together, groups.values()), return_exceptions=True)
+        for replies in done:
+            for reply in [replies] if isinstance(replies, BaseException) else replies:
+                if isinstance(reply, BaseException):
+                    raise reply
 
     async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints whose metadata name one of the runs. It looks through all threads."""

@@ -61,6 +61,11 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
         """How each shard of a Redis Cluster is; none of a single Redis."""
         return self._sharded.shards() if self._sharded is not None else []
 
+    @property
+    def has_shards(self) -> bool:
+        """Whether this is a Redis Cluster, of which a part may be away."""
+        return self._sharded is not None
+
     def hear_bells(self, on_bell: Callable[[int], None]) -> None:
         """On a Redis Cluster, call this with the partition of each bell of the run queue that is rung."""
         if self._sharded is not None:
@@ -137,6 +142,22 @@ class Bus(LocalRooms, socketio.AsyncRedisManager):  # type: ignore[misc]
             yield
         finally:
             self._subscriptions.release(*channels)
+
+    @asynccontextmanager
+    async def some_subscribed(self, *channels: str) -> AsyncIterator[set[str]]:
+        """As `subscribed`; gives those that Redis has confirmed, since on a Redis Cluster one shard may be away.
+
+        Raises Unavailable elsewhere, where all are on one connection.
+        """
+        if self._sharded is None:
+            async with self.subscribed(*channels):
+                yield set(channels)
+            return
+        held = await self._sharded.subscribe_some(*channels)
+        try:
+            yield held
+        finally:
+            self._sharded.release(*held)
 
     async def listen(self, on_message: OnMessage, on_resubscribed: Callable[[set[str] | None], None]) -> None:
         """Subscribe and listen, until cancelled; connect again whenever the connection is lost or silent.

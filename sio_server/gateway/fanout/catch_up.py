@@ -10,7 +10,7 @@ from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.sync_result import own_result, room_result
-from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import MAX_PAGE_ENTRIES, SNAPSHOT_ENTRIES
 from sio_server.protocol.position import Position, Reason, judge
 from sio_server.store.keys import conversation_channel
@@ -45,6 +45,11 @@ class CatchUp:
         self._is_live = is_live
         self._max_followed = max_followed
 
+    @property
+    def has_shards(self) -> bool:
+        """Whether this is a Redis Cluster, of which a part may be away."""
+        return self._bus.has_shards
+
     def check_limit(self, session: _Session, conversation_id: str | None) -> None:
         """Raise Refused for one conversation more than a session may follow."""
         count = self._fanout.following(session.sid)
@@ -56,19 +61,23 @@ class CatchUp:
     @asynccontextmanager
     async def subscribed(
         self, session: _Session, conversation_ids: Iterable[str]
-    ) -> AsyncIterator[Mapping[str, Refused]]:
+    ) -> AsyncIterator[Mapping[str, RoomgraphError]]:
         """Hold the channels of several conversations that `follow` is called for while this context lasts.
 
         Gives the refusals of those of which the user is no member: nobody makes a node subscribe to a conversation
-        by naming it. The others are subscribed in one write. `follow` checks the membership again.
+        by naming it. The others are subscribed in one write. `follow` checks the membership again. On a Redis
+        Cluster those of a shard that is away have an error, too.
         """
         new = [one for one in conversation_ids if not self._fanout.follows(session.sid, one)]
-        refusals = await self._log.refusals(new, session.user_id)
-        members = [one for one in new if one not in refusals]
+        errors: dict[str, RoomgraphError] = {**await self._log.refusals(new, session.user_id)}
+        members = [one for one in new if one not in errors]
         if self._max_followed:
             del members[max(0, self._max_followed - self._fanout.following(session.sid)) :]
-        async with self._bus.subscribed(*map(conversation_channel, members)):
-            yield refusals
+        async with self._bus.some_subscribed(*map(conversation_channel, members)) as confirmed:
+            for one in members:
+                if conversation_channel(one) not in confirmed:
+                    errors[one] = Unavailable("the bus is away at this moment; try again")
+            yield errors
 
     async def follow(
         self,

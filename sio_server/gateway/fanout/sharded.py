@@ -13,10 +13,10 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from redis.exceptions import AskError, MovedError, RedisError
+from redis.exceptions import AskError, ClusterDownError, MovedError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from sio_server.gateway.fanout.shard import Shard, ShardedChannel
@@ -40,6 +40,8 @@ from sio_server.tasks import end_tasks
 log = logging.getLogger(__name__)
 
 AGAIN_S = 0.2  # until the next attempt to connect
+MAX_AGAIN_S = 2.0  # the same, while the server says that the cluster is down
+_LABELS = 2 * 16_384  # tried for slots without a partition
 _TAG_SLOTS = [slot_of(tag(number)) for number in range(PARTITIONS)]
 
 OnResubscribed = Callable[[set[str]], None]  # the rooms whose messages may have been missed
@@ -100,8 +102,9 @@ class ShardedSubscriptions(Subscriptions):
             if shard.heartbeats:
                 channel = shard.heartbeats.decode()
                 # A script on that key would be sent to where the slot is moving, and nobody is subscribed there.
-                sent = self._routed.call(pack(("SPUBLISH", channel, "")), key=channel)
-                sent.add_done_callback(partial(self._on_beat, shard))
+                sent = self._routed.send_once(pack(("SPUBLISH", channel, "")), channel)
+                if sent is not None:
+                    sent.add_done_callback(partial(self._on_beat, shard))
 
     def _on_beat(self, shard: Shard, sent: asyncio.Future[Any]) -> None:
         if not sent.cancelled() and sent.exception() is None:
@@ -224,9 +227,8 @@ class ShardedSubscriptions(Subscriptions):
         if shard.label and self._routed.primary(slot_of(f"{{rg:{shard.label}}}")) == shard.server:
             return
         # A primary without a partition has channels of users only.
-        tried = (f"h{number}" for number in range(2 * 16_384))
         shard.label = label or next(
-            (one for one in tried if self._routed.primary(slot_of(f"{{rg:{one}}}")) == shard.server), ""
+            (one for slot, one in _labels().items() if self._routed.primary(slot) == shard.server), ""
         )
         shard.heartbeats = shard_heartbeat_channel(shard.label, self._node_id).encode() if shard.label else b""
         if shard.wire is not None and shard.heartbeats:
@@ -234,12 +236,14 @@ class ShardedSubscriptions(Subscriptions):
 
     async def _keep(self, shard: Shard) -> None:
         """Keep the connection to a shard, until cancelled."""
-        is_logged = False
+        is_logged, pause = False, AGAIN_S
         while True:
             began = time.monotonic()
             try:
                 await self._listen_to(shard)
             except (RedisError, OSError, TimeoutError) as exc:
+                # One without a majority refuses each channel, for as long as that lasts.
+                pause = min(2 * pause, MAX_AGAIN_S) if isinstance(exc, ClusterDownError) else AGAIN_S
                 if not is_logged or shard.heard_at > began:  # once, however long it lasts
                     log.warning(
                         "the bus of a shard is lost, trying again: shard=%s error=%s", name_of(shard.server), exc
@@ -249,7 +253,7 @@ class ShardedSubscriptions(Subscriptions):
                 log.exception("listening to a shard failed, trying again: shard=%s", name_of(shard.server))
             with contextlib.suppress(RedisError):
                 await self._routed.refresh()
-            await asyncio.sleep(AGAIN_S * random.uniform(0.5, 1.0))
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
 
     async def _listen_to(self, shard: Shard) -> None:
         lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
@@ -390,3 +394,9 @@ class ShardedSubscriptions(Subscriptions):
             elif shard.was_away and not is_away:
                 log.warning("a shard is back: shard=%s", name_of(shard.server))
             shard.was_away = is_away
+
+
+@cache
+def _labels() -> dict[int, str]:
+    """Labels of channels for heartbeats, by slot; made once, since it takes some hundredths of a second."""
+    return {slot_of(f"{{rg:h{number}}}"): f"h{number}" for number in range(_LABELS)}

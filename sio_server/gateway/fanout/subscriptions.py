@@ -70,9 +70,32 @@ class Subscriptions:
 
         Those that are not subscribed yet are sent in one write.
         """
-        unconfirmed = [known for known in self.hold(*channels) if not known.confirmed]
+        held = self.hold(*channels)
+        try:
+            for error in await self._confirmed(held):
+                if error is not None:
+                    raise error
+        except BaseException:
+            self.release(*channels)
+            raise
+
+    async def subscribe_some(self, *channels: str) -> set[str]:
+        """As `subscribe`; returns those that Redis has confirmed, and only they are held."""
+        held = self.hold(*channels)
+        try:
+            waited = await self._confirmed(held)
+        except BaseException:
+            self.release(*channels)
+            raise
+        confirmed = {channel for channel, error in zip(channels, waited, strict=True) if error is None}
+        self.release(*(channel for channel in channels if channel not in confirmed))
+        return confirmed
+
+    async def _confirmed(self, held: list[Channel]) -> list[BaseException | None]:
+        """Wait until each of these is confirmed; what has not been in time has an error."""
+        unconfirmed = [known for known in held if not known.confirmed]
         if not unconfirmed:
-            return
+            return [None] * len(held)
         loop = asyncio.get_running_loop()
         waiters: list[asyncio.Future[None]] = [loop.create_future() for _ in unconfirmed]
         for known, waiter in zip(unconfirmed, waiters, strict=True):
@@ -80,11 +103,8 @@ class Subscriptions:
             self._due.append((loop.time() + SUBSCRIBE_S, waiter))
         if self._timer is None:
             self._timer = loop.call_later(SUBSCRIBE_S, self._on_timer)
-        try:
-            await asyncio.gather(*waiters) if len(waiters) > 1 else await waiters[0]
-        except BaseException:
-            self.release(*channels)
-            raise
+        errors = dict(zip(unconfirmed, await asyncio.gather(*waiters, return_exceptions=True), strict=True))
+        return [errors.get(known) for known in held]
 
     def _on_timer(self) -> None:
         """One clock for all that wait: end those that have waited for too long."""

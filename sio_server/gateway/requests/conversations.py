@@ -14,7 +14,7 @@ from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.sessions.session import Session
 from sio_server.protocol import events
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, RoomgraphError, Unavailable
 from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.store.json_text import to_json
 
@@ -143,12 +143,15 @@ class ConversationRequests:
             raise Refused(ErrorCode.INVALID_PAYLOAD, "after: give it only where positions is null")
         budget = MAX_PAGE_BYTES
         results: dict[str, Any] = {}
-        async with self._catch_up.subscribed(session, positions) as refusals:
+        away: Unavailable | None = None
+        async with self._catch_up.subscribed(session, positions) as errors:
             for conversation_id, position in positions.items():
                 try:
-                    if conversation_id in refusals:
+                    if conversation_id in errors:
                         self._catch_up.check_limit(session, conversation_id)
-                        raise refusals[conversation_id]
+                        raise errors[conversation_id]
+                    if away is not None:  # each would take its time
+                        raise away
                     result, size = await self._catch_up.follow(
                         session,
                         conversation_id,
@@ -161,7 +164,12 @@ class ConversationRequests:
                     if request.members:
                         result["members"], size = await self._members_within(budget, session, conversation_id)
                         budget -= size
-                except Refused as exc:
+                except RoomgraphError as exc:
+                    if isinstance(exc, Unavailable):
+                        if not self._catch_up.has_shards:
+                            raise
+                        if conversation_id not in errors:  # a shard is away since then
+                            away = exc
                     results[conversation_id] = {"error": exc.to_wire()}
                     continue
                 results[conversation_id] = result

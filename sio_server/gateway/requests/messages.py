@@ -90,7 +90,7 @@ class MessageRequests:
         moved = await self._log.marks.move(session.author, marks)
         return {
             "marks": {
-                conversation_id: {"error": at.to_wire()} if isinstance(at, Refused) else at
+                conversation_id: {"error": at.to_wire()} if isinstance(at, RoomgraphError) else at
                 for conversation_id, at in moved.items()
             }
         }

@@ -4,6 +4,9 @@ import { toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed, state } from "../state.js";
 
+const SOON_MS = 150;
+const PARTIAL_MS = 4000; // until the list is read again when some of it is not served
+
 let cursor = null; // of the list as this page knows it
 
 export async function read(following) {
@@ -12,9 +15,11 @@ export async function read(following) {
   const listed = new Set();
   const request = { after: null, changed_since: cursor };
   let complete, reached;
+  let partial = false;
   do {
     const page = await following.connection.insist("conversation:list", request);
     ({ complete } = page);
+    partial ||= page.unavailable.length > 0;
     reached ??= page.cursor;
     const again = new Set(page.conversations.map((item) => item.conversation_id)); // joined again since
     for (const c of page.left.filter((id) => !again.has(id)).map((id) => state.conversations.get(id))) {
@@ -28,10 +33,12 @@ export async function read(following) {
     }
     request.after = page.next;
   } while (request.after);
-  for (const c of complete ? state.conversations.values() : []) {
+  for (const c of complete && !partial ? state.conversations.values() : []) {
     if (!listed.has(c) && !following.asking.has(c) && c.followedAt < began) remove(following.outbox, c);
   }
-  cursor = reached;
+  // What is not served now may have changed before: it is asked for again.
+  if (partial) readSoon(following, PARTIAL_MS);
+  else cursor = reached;
   const due = [...state.conversations.values()].filter((c) => c.stream.position && !c.followedAt);
   await (atStart ? following.followAll(due) : following.sync(due));
   changed();
@@ -39,9 +46,9 @@ export async function read(following) {
 
 let due;
 
-export function readSoon(following) {
+export function readSoon(following, ms = SOON_MS) {
   clearTimeout(due);
-  due = setTimeout(() => read(following).catch(() => {}), 150);
+  due = setTimeout(() => read(following).catch(() => {}), ms);
 }
 
 // The person is no longer in it.
