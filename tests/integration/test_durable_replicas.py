@@ -239,7 +239,12 @@ async def silent_repetitions(folder: Path) -> tuple[set[str], set[str]]:
         await everything(client, set())
         with pytest.raises(AlreadyResolved):  # with the answer that won, which is a promise as well
             await Turns(Scripts(client)).respond(
-                "talk", ANN, "r1:0", "no", run_id="r9", request=Request("ann", "late", "0" * 40)
+                "talk",
+                Author("bob", "Bob", "phone"),
+                "r1:0",
+                "no",
+                run_id="r9",
+                request=Request("bob", "late", "0" * 40),
             )
     finally:
         await client.aclose()
@@ -265,6 +270,7 @@ async def test_every_promise_that_is_repeated_writes_so_that_its_connection_wait
         ("_once", "redis.call('SET', this_call, first_reply, 'PX', CALL_KEPT_MS)", "revoke"),
         ("finish_run", "redis.call('HSET', record, 'status', status)", "finish_run"),
         ("respond", "redis.call('HSET', resolved, interrupt_id, before)", "respond"),
+        ("pass_on", "redis.call('HSET', meta, 'owner', owner)", "pass_on"),
     ],
 )
 async def test_a_repetition_that_writes_nothing_would_be_found(tmp_path, monkeypatch, file, write, found):
