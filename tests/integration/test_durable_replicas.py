@@ -208,6 +208,20 @@ async def test_scripts_that_wait_when_the_client_is_closed_are_told_so(pair):
     assert [type(end) for end in ends] == [Unavailable] * 3
 
 
+async def test_an_error_while_sentinels_are_asked_ends_the_request_and_not_those_that_follow(pair):
+    async def odd(server: Any) -> bool:
+        raise ValueError("an answer that cannot be read")
+
+    scripts = pair.client._durable
+    scripts._is_undisputed = odd
+    async with within(10, "the end of the request"):
+        with pytest.raises(ValueError, match="cannot be read"):
+            await send(pair.log, "first")
+    scripts._is_undisputed = None
+    async with within(10, "the ack"):
+        assert await send(pair.log, "first") == 2
+
+
 async def silent_repetitions(folder: Path) -> tuple[set[str], set[str]]:
     """Carry out every step there is, and each promise twice more: by the same call, and by the same request.
 
