@@ -228,6 +228,7 @@ class Runs:
         last: Sequence[Batch] = (),
         bells: Sequence[str] = (),
         carrier: Carrier | None = None,
+        adopted: bool = False,
     ) -> RunFinished:
         """End the run with its one final entry, and give up the lease.
 
@@ -235,7 +236,8 @@ class Runs:
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
         `last`: the batches that may not have been shown yet, shown before the final entry. `bells`: ids of the run
         queue's messages that are acknowledged when it is idle then. `carrier`: behind the attempt's last
-        checkpoint. Raises Unwritten and AnswerTooLarge, and then nothing is written.
+        checkpoint. `adopted`: the attempt has adopted its thread. Raises Unwritten and AnswerTooLarge, and then
+        nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -262,6 +264,7 @@ class Runs:
             attempt=run.attempt,
             last=[[batch.number, *map(to_json, _written(batch).values())] for batch in last],
             bells=list(bells),
+            thread=run.thread_id if adopted else None,
             **_depending_on(carrier),
         )
         return RunFinished(list(reply["retired"]), idle=not int(reply["unfinished"]))

@@ -382,6 +382,7 @@ class Attempts:
                     last=last,
                     bells=bells,
                     carrier=saver.last_write,
+                    adopted=saver.has_begun,
                 )
             except Unwritten:
                 try:

@@ -120,3 +120,17 @@ async def test_an_answer_above_the_limit_is_refused_and_changes_nothing(dialogs)
     with pytest.raises(AnswerTooLarge):
         await runs.finish_run(run, RunStatus.ANSWERED, {**FINAL, "text": "x" * 100_000}, threads_kept=2)
     await runs.finish_run(run, RunStatus.ANSWERED, {**FINAL, "text": "x" * 90_000}, threads_kept=2)
+
+
+async def test_a_run_whose_adoption_a_failover_has_lost_leaves_the_dialog_where_its_attempt_has_ended(dialogs):
+    conversation = await dialogs.conversation()
+    run_id = await dialogs.send(conversation)
+    run, runs, keys = await claimed(dialogs, conversation), dialogs.runs(), ConversationKeys(conversation)
+    await runs.adopt_thread(run)
+    assert await dialogs.redis.hdel(f"{keys.run_prefix}{run_id}", "thread") == 1
+    finished = await runs.finish_run(
+        run, RunStatus.ANSWERED, {**FINAL, "text": "so"}, threads_kept=2, adopted=True
+    )
+    assert await dialogs.redis.hget(keys.meta, "thread") == run.thread_id
+    assert await dialogs.redis.lrange(keys.threads, 0, -1) == [run.thread_id]
+    assert finished.retired == []
