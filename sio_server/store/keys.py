@@ -157,7 +157,10 @@ def archive_gone(partition_number: int) -> str:
 
 
 def stats(partition_number: int) -> str:
-    """Hash: how many conversations, entries and runs the partition has seen; `primary`: by which failover."""
+    """Hash: how many conversations, entries and runs the partition has seen; `primary`: by which failover.
+
+    `primary0`: the first that was noted.
+    """
     return f"{tag(partition_number)}:stats"
 
 

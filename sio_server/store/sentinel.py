@@ -154,12 +154,18 @@ class Sentinels:
         """Commands that note in each partition by which failover this server is the primary; none if it is noted.
 
         A step on a conversation that was changed last before that failover begins a new epoch (`_entry.lua`): what
-        the primary of before has shown may be lost, and nothing else must take its place. So they come first.
+        the primary of before has shown may be lost, and nothing else must take its place. So they come first. The
+        first number that was ever noted is kept: what was there before it has seen no failover.
         """
         with self._lock:
             if self._noted == named:
                 return []
-        return [("HSET", stats(number), "primary", str(named.epoch)) for number in range(PARTITIONS)]
+        epoch = str(named.epoch)
+        return [
+            command
+            for key in map(stats, range(PARTITIONS))
+            for command in (("HSETNX", key, "primary0", epoch), ("HSET", key, "primary", epoch))
+        ]
 
     def noted(self, named: Named) -> None:
         """That was done."""
