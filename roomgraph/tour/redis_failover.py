@@ -20,7 +20,7 @@ RUNS = 3  # are answered in each step
 ASKED_AGAIN = 3  # times at the most, when all of them have ended before everyone saw them
 LINES_ASKED = 32  # so that an answer takes some seconds
 ENOUGH = 20  # characters of each answer that everyone shows before the fault
-BACK_S = 12.0  # at the most, until every device has something newer than the fault
+BACK_S = 20.0  # at the most, until every device has something newer than the fault: two elections, 10 s apart
 IN_FLIGHT_S = 0.25  # what comes within this time after a fault may have been written before it
 
 End = Callable[[], Awaitable[None]]
