@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(280)]
 
 MISSED = 1000
 TIMES = 200 if os.environ.get("SOAK") else 20
-P99_S = 0.5
+P99_S = 3.0  # docs/reliability.md has what it is: this tells that they come at once, on a busy machine as well
 
 
 async def write(conversation_id: str, author: Author, log: ConversationLog) -> None:

