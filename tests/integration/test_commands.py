@@ -132,7 +132,10 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
             for command in (("status",), ("revoke", "ann"), ("up",))
             for url, said in (
                 ("redis://a:1,b:2", ["several servers are named"]),
-                ("redis://h:6379/0?password=secret&x=1", ["redis://h:6379/0?***", "an & in a password is written %26"]),
+                (
+                    "redis://h:6379/0?password=secret&x=1",
+                    ["redis://h:6379/0?***", "an & in a password is written %26"],
+                ),
                 ("redis+sentinel://h:1", ["the name of the service", "redis+sentinel://host:26379"]),
             )
         ),

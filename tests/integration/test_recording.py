@@ -118,7 +118,7 @@ async def test_a_device_that_starts_over_records_that_it_shows_nothing_of_runs_t
             if not self.started_over:
                 self.started_over = True
                 raise ConversationReset("new_epoch")
-            for entry in ():
+            for entry in list[Any]():
                 yield entry
 
     recorder, conversation = Recorder(), StartsOver()
