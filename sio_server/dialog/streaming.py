@@ -153,8 +153,10 @@ class RunStream:
         while more:
             # What is left over does not fit in one event, or came after a batch whose reply was lost.
             more = self._unsent is not None
-            if self._unsent is None:
-                self._unsent = self._again.popleft() if self._again else self._next_batch()
+            if self._unsent is None and self._again:
+                self._unsent, more = self._again.popleft(), True
+            elif self._unsent is None:
+                self._unsent = self._next_batch()
                 more = bool(self._grown)
             if self._unsent is None or not await self._send():
                 return

@@ -136,7 +136,7 @@ async def delete_user(case: Case) -> None:
     # Who keeps the conversation.
     await dialogs.members.join(BOB, case.conversation, Request.unrepeated("bob"), admitted_by=SERVICE)
     tokens = RefusedTokens(dialogs.redis, dialogs.scripts)
-    deletions = UserDeletion(dialogs.redis, dialogs.scripts, dialogs.members, tokens)
+    deletions = UserDeletion(dialogs.scripts.redis, dialogs.scripts, dialogs.members, tokens)
     await deletions._leave(Deletion("ann", pseudonymise=False, pseudonym="deleted.1"), case.conversation)
 
 
