@@ -230,6 +230,7 @@ class RecordedDevice:
                 self.messages[conversation.id].clear()
                 self.finals[conversation.id].clear()
                 self.answered[conversation.id].clear()
+                self._shows_all(conversation.id)  # nothing of runs that went with the log of before
             except RoomgraphError:
                 return
 

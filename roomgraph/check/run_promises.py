@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import inf
 
 from roomgraph.check.anomalies import Anomaly, AnomalyKind, of_entry
@@ -75,9 +75,7 @@ def run_ended_twice(index: Index) -> Iterator[Anomaly]:
 def stale_end(index: Index) -> Iterator[Anomaly]:
     """The final entry of a run is by its latest attempt: a node that lost the run changes nothing."""
     latest: dict[tuple[str, str], int] = {}
-    for view in index.history.run_views:
-        if index.is_past(view):
-            continue  # the attempt may be lost
+    for view in _last_views(index):  # the attempts of an epoch before may be lost
         whose = (view.conversation_id, view.run_id)
         heard = [state.of for state in view.states if state.event in _OF_A_VERSION]
         latest[whose] = max([latest.get(whose, 0), *heard])
@@ -185,9 +183,7 @@ def text_left(index: Index) -> Iterator[Anomaly]:
     """A device that is level in the end shows no text so far of a run that has ended."""
     settled = {(view.device, view.conversation_id) for view in index.views if view.complete}
     ended = {(where, entry.run_id) for where, log in index.logs.items() for entry in log if entry.is_final}
-    for view in index.history.run_views:
-        if index.is_past(view):
-            continue
+    for view in _last_views(index):
         if (view.device, view.conversation_id) in settled and (view.conversation_id, view.run_id) in ended:
             last = view.states[-1] if view.states else None
             if last is not None and last.version is not None:
@@ -214,6 +210,14 @@ def text_differs(index: Index) -> Iterator[Anomaly]:
                 )
                 yield _of_view(AnomalyKind.TEXT_DIFFERS, view, detail)
                 break
+
+
+def _last_views(index: Index) -> Iterable[RunView]:
+    """The last that each device has shown of each run, in whatever epoch."""
+    last: dict[tuple[str, str, str], RunView] = {}
+    for view in index.history.run_views:
+        last[view.device, view.conversation_id, view.run_id] = view
+    return last.values()
 
 
 def _of_view(kind: AnomalyKind, view: RunView, detail: str) -> Anomaly:

@@ -138,6 +138,11 @@ class Runs:
         self._node_id = node_id
         self._node_name = node_name
 
+    @property
+    def lease_s(self) -> float:
+        """How long a lease lasts that is not renewed."""
+        return self._lease_ms / 1000
+
     async def claim_run(
         self, conversation_id: str, *, holding: str = "", failed: str = ""
     ) -> ClaimedRun | LeaseHeld | NothingToDo:
@@ -210,11 +215,16 @@ class Runs:
         """Give up the lease of an unfinished run, and ring its bell: another node makes the next attempt."""
         await self._fenced("hand_over", run)
 
-    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
-        """Show what the run has said and reported, and keep it for devices that join; a batch counts once."""
-        await self._fenced(
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> int:
+        """Show what the run has said and reported, and keep it for devices that join; a batch counts once.
+
+        Returns the number of the last batch that is there. When it is less than this one's a failover has lost
+        batches: this one was left out, and those behind that number have to be sent again.
+        """
+        reply = await self._fenced(
             "add_written", run, run_id=run.run_id, attempt=run.attempt, batch=batch.number, **_written(batch)
         )
+        return int(reply["batch"])
 
     async def finish_run(
         self,
@@ -228,6 +238,7 @@ class Runs:
         last: Sequence[Batch] = (),
         bells: Sequence[str] = (),
         carrier: Carrier | None = None,
+        adopted: bool = False,
     ) -> RunFinished:
         """End the run with its one final entry, and give up the lease.
 
@@ -235,7 +246,8 @@ class Runs:
         unless the run has failed, or not `moves`. What is too long for the log is kept beside it, in pages.
         `last`: the batches that may not have been shown yet, shown before the final entry. `bells`: ids of the run
         queue's messages that are acknowledged when it is idle then. `carrier`: behind the attempt's last
-        checkpoint. Raises Unwritten and AnswerTooLarge, and then nothing is written.
+        checkpoint. `adopted`: the attempt has adopted its thread. Raises Unwritten and AnswerTooLarge, and then
+        nothing is written.
         """
         said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
         if run.replaces is not None:
@@ -262,6 +274,7 @@ class Runs:
             attempt=run.attempt,
             last=[[batch.number, *map(to_json, _written(batch).values())] for batch in last],
             bells=list(bells),
+            thread=run.thread_id if adopted else None,
             **_depending_on(carrier),
         )
         return RunFinished(list(reply["retired"]), idle=not int(reply["unfinished"]))

@@ -212,7 +212,7 @@ class Attempts:
             metered.first_text()
             self._tell(TraceKind.RUN_SPOKE, run)
 
-        stream = RunStream(self._runs, run, on_first_text)
+        stream = RunStream(self._runs, run, on_first_text, kept_s=self._runs.lease_s + 1)
         saver = AttemptSaver(self._checkpoints.saver, run, partial(self._adopt_thread, run))
         graph = asyncio.create_task(self._call_graph(run, stream, saver))
         pump = asyncio.create_task(stream.pump())
@@ -382,6 +382,7 @@ class Attempts:
                     last=last,
                     bells=bells,
                     carrier=saver.last_write,
+                    adopted=saver.has_begun,
                 )
             except Unwritten:
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import MAX_REPORTS, PREVIEW_BYTES
 from sio_server.store.json_text import to_json
+from sio_server.store.keys import LEASE_MS
 
 FIRST_S = 0.002  # before the first text after a takeover: people have been waiting
 COALESCE_S = 0.045  # people see no difference from word by word; the bus carries at most 22 batches a second
+KEPT_S = LEASE_MS / 1000 + 1  # what was shown: a failover that loses more of it loses the lease, too
 BETWEEN_PARTS = "\n\n"
 
 # An event stays below 64 kB: what is said and what is reported, in bytes of JSON. Only a part with data, which is
@@ -68,8 +71,15 @@ class RunStream:
     streamed, and of what is reported between two batches the newest MAX_REPORTS.
     """
 
-    def __init__(self, runs: Runs, run: ClaimedRun, on_first_text: Callable[[], None] = lambda: None) -> None:
-        """`on_first_text` is called when devices can see the first of it."""
+    def __init__(
+        self,
+        runs: Runs,
+        run: ClaimedRun,
+        on_first_text: Callable[[], None] = lambda: None,
+        *,
+        kept_s: float = KEPT_S,
+    ) -> None:
+        """`on_first_text` is called when devices can see the first of it. `kept_s`: how long batches are kept."""
         self._runs = runs
         self._run = run
         self._parts: list[_Growing] = []
@@ -80,6 +90,9 @@ class RunStream:
         self._reported = 0
         self._batches = 0
         self._unsent: Batch | None = None  # on its way
+        self._kept_s = kept_s
+        self._sent: deque[tuple[float, Batch]] = deque()  # and when
+        self._again: deque[Batch] = deque()  # a failover has lost them
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self._on_first_text: Callable[[], None] | None = on_first_text
@@ -140,11 +153,14 @@ class RunStream:
         while more:
             # What is left over does not fit in one event, or came after a batch whose reply was lost.
             more = self._unsent is not None
-            if self._unsent is None:
+            if self._unsent is None and self._again:
+                self._unsent, more = self._again.popleft(), True
+            elif self._unsent is None:
                 self._unsent = self._next_batch()
                 more = bool(self._grown)
             if self._unsent is None or not await self._send():
                 return
+            more = more or bool(self._again)
 
     def take_rest(self) -> list[Batch]:
         """What has not been shown yet, for the end of the run to show; after `close`.
@@ -152,6 +168,8 @@ class RunStream:
         The first may be on its way, and may arrive or not: a batch counts once.
         """
         rest = [self._unsent] if self._unsent is not None else []
+        rest += self._again
+        self._again.clear()
         while self._grown or self._reports:
             batch = self._next_batch()
             if batch is not None:
@@ -162,14 +180,26 @@ class RunStream:
         """Send the batch that is on its way; False when Redis does not say that it has it."""
         assert self._unsent is not None
         try:
-            await self._runs.add_written(self._run, self._unsent)
+            there = await self._runs.add_written(self._run, self._unsent)
         except Unavailable:
             # It may have arrived all the same: the very same batch must be sent again, and not a longer one.
             self._changed.set()
             return False
+        self._note_sent(self._unsent, there)
         self._unsent = None
         self.tell_shown()
         return True
+
+    def _note_sent(self, batch: Batch, there: int) -> None:
+        """A batch was sent, and the last one that is there has this number: those behind it are sent again."""
+        now = time.monotonic()
+        self._sent.append((now, batch))
+        while self._sent and self._sent[0][0] < now - self._kept_s:
+            self._sent.popleft()
+        lost = [one for _, one in self._sent if one.number > there]
+        if lost and lost[0].number == there + 1:  # otherwise they could not follow: the final entry says it all
+            self._sent = deque(item for item in self._sent if item[1].number <= there)
+            self._again.extendleft(reversed(lost))
 
     def tell_shown(self) -> None:
         """What was taken to be shown is shown."""

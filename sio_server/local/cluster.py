@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -27,7 +28,10 @@ from sio_server.local.redis_cluster import RedisCluster
 from sio_server.local.replicated import ReplicatedRedis
 from sio_server.settings import check_redis_url, hide_password
 
+log = logging.getLogger(__name__)
+
 READY_TIMEOUT_S = 60.0
+CUT_TIMEOUT_S = 30.0  # until Redis, or a new primary, closes connections
 MIN_FREE_BYTES = 200 * 1024 * 1024
 REDIS = "redis"
 
@@ -252,9 +256,13 @@ class LocalCluster:
         """
         name = REDIS
         if self.replicated is not None or self.redis_cluster is not None:
-            primary = f"{REDIS}-{await self._primary()}"
-            name = self._stopped_redis or primary if number == signal.SIGCONT else primary
-            self._stopped_redis = name if number == signal.SIGSTOP else None
+            # Which is the primary cannot be asked of a server that is stopped.
+            stopped = self._stopped_redis if number == signal.SIGCONT else None
+            name = stopped or f"{REDIS}-{await self._primary()}"
+            if number == signal.SIGSTOP:
+                self._stopped_redis = name
+            elif number == signal.SIGCONT:
+                self._stopped_redis = None
         await self._processes.signal(name, number)
 
     async def _primary(self) -> int:
@@ -264,20 +272,23 @@ class LocalCluster:
         return await self.replicated.primary()
 
     async def cut_bus(self) -> None:
-        """Have Redis close the connections on which nodes listen; behind sentinels, when there is a primary."""
+        """Have Redis close the connections on which nodes listen, as soon as it answers, or each shard does."""
+        async with asyncio.timeout(CUT_TIMEOUT_S):
+            while True:
+                try:
+                    await self._cut_bus()
+                    return
+                except (RedisError, OSError) as exc:
+                    log.info("the bus cannot be cut yet: %s", exc)
+                await asyncio.sleep(0.1)
+
+    async def _cut_bus(self) -> None:
         if self.redis_cluster is not None:
             for one in await self.redis_cluster.primaries():
                 await self.redis_cluster.ask(one.port, "CLIENT", "KILL", "TYPE", "pubsub")
             return
-        while True:
-            try:
-                async with redis_at(self.redis_url) as client:
-                    await client.client_kill_filter(_type="pubsub")
-                return
-            except (RedisError, OSError):
-                if self.replicated is None:
-                    raise
-                await asyncio.sleep(0.1)
+        async with redis_at(self.redis_url) as client:
+            await client.client_kill_filter(_type="pubsub")
 
     def is_running(self, port: int) -> bool:
         """Whether the process of a node lives."""

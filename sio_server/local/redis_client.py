@@ -31,7 +31,7 @@ async def redis_at(url: str) -> AsyncIterator[Redis]:
             yield client
         return
     if at.kind == "cluster":
-        raise ValueError("Redis Cluster is not supported yet")
+        raise ValueError("a Redis Cluster has several primaries: see RedisCluster.ask")
     of_sentinels = [_options(sentinel) for sentinel in at.sentinels]
     addresses = [(options.pop("host"), options.pop("port")) for options in of_sentinels]
     of_server = _options(at.server)

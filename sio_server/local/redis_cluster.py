@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from sio_server.local.errors import ClusterError
 from sio_server.local.processes import Processes
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 
@@ -120,9 +121,11 @@ class RedisCluster:
         return sorted(found, key=lambda one: one.slots)
 
     async def primary_of(self, slot: int) -> Member:
-        """The one that has a slot."""
-        found = await self.primaries()
-        return next(one for one in found if any(first <= slot <= last for first, last in one.slots))
+        """The one that has a slot. Raises ClusterError when none has it at this moment."""
+        for one in await self.primaries():
+            if any(first <= slot <= last for first, last in one.slots):
+                return one
+        raise ClusterError("no_shard_primary", slot=slot)
 
     async def until_primary_is_not(self, slot: int, port: int) -> int:
         """Wait until another server has a slot; returns its port."""
@@ -130,7 +133,7 @@ class RedisCluster:
 
         async def is_other() -> bool:
             nonlocal where
-            with contextlib.suppress(RedisError, OSError, StopIteration, RuntimeError):
+            with contextlib.suppress(RedisError, OSError, ClusterError):
                 where = (await self.primary_of(slot)).port
             return where != port
 

@@ -13,15 +13,14 @@ from typing import Any
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
-from redis.exceptions import ExecAbortError, NoScriptError, ResponseError, WatchError
+from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from sio_server.store.durable import DurableScripts, RoutedDurable, disputed, is_promise, missing, pack_wait
+from sio_server.store.durable import DurableScripts, RoutedDurable, is_promise
 from sio_server.store.failures import explain
 from sio_server.store.pipelined import COMMAND_TIMEOUT_S, REPEATS, LoadedScript, Pipelined
 from sio_server.store.redis_py import encode
 from sio_server.store.routed import RoutedPipelined
-from sio_server.store.topology import disputes
 from sio_server.store.wire import pack
 
 # Commands of ours that a replica refuses.
@@ -56,13 +55,11 @@ class BoundedRedis(Redis):
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
         self.pipelined: Pipelined | RoutedPipelined = pipelined or Pipelined(url)
-        self._replicas = replicas
         self._durable: DurableScripts | RoutedDurable | None = None
         if replicas and isinstance(self.pipelined, RoutedPipelined):
             self._durable = RoutedDurable(self.pipelined, replicas)
         elif replicas:
             self._durable = DurableScripts(url, replicas)
-        self._is_undisputed = disputes(url) if replicas else None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         name = args[0]
@@ -150,9 +147,6 @@ class BoundedRedis(Redis):
         When one is durable its reply is an error, too, if too few replicas have confirmed it.
         """
         packed, count, key = b"".join([_pack_call(*call) for call in calls]), len(calls), calls[0][1][0]
-        durable = self._replicas > 0 and any(script.durable for script, _, _ in calls)
-        if durable:
-            packed, count = packed + pack_wait(self._replicas), count + 1
         for repeats in range(REPEATS + 1):
             script = calls[0][0] if count == 1 else None
             reply = self.pipelined.call(packed, count, script, key)
@@ -161,22 +155,27 @@ class BoundedRedis(Redis):
                 break
             for load in {script.load for script, _, _ in calls}:
                 await self.pipelined.call(load, key=key)
-        if durable and (lacking := await self._lacking(replies.pop())) is not None:
-            replies = [
-                lacking if script.durable and not isinstance(one, Exception) and is_promise(one) else one
-                for one, (script, _, _) in zip(replies, calls, strict=True)
-            ]
+        if self._durable is not None:
+            replies = await asyncio.gather(*map(self._confirmed, replies, calls))
         for one in replies:
             if isinstance(one, ResponseError):
                 self._note_error(one)
         return replies
 
-    async def _lacking(self, confirmed: Any) -> ResponseError | None:
-        """What is said against a promise of `run_together`."""
-        lacking = missing(confirmed, self._replicas)
-        if lacking is None and self._is_undisputed is not None and isinstance(self.pipelined, Pipelined):
-            return None if await self._is_undisputed(self.pipelined.server) else disputed()
-        return lacking
+    async def _confirmed(self, reply: Any, call: BytesCall) -> Any:
+        """The reply of `run_together` to one call, or an error when replicas do not confirm what it promises.
+
+        It is run once more, on the connection that waits for replicas: on this one all others would wait.
+        """
+        script, keys, _ = call
+        if self._durable is None or not script.durable or isinstance(reply, Exception) or not is_promise(reply):
+            return reply
+        try:
+            async with within_limit():
+                again = await self._durable.run(_pack_call(*call), 1, script, keys[0])
+        except RedisError as exc:
+            return exc
+        return reply if is_promise(again) else again
 
     async def _call_all(
         self, packed: Sequence[tuple[bytes, str]], script: LoadedScript | None = None

@@ -152,6 +152,11 @@ class DurableScripts:
                 continue
             try:
                 replies = await self._send(group)
+                lacking = missing(replies[-1], self._replicas)
+                # Asked when the replies are there: the server may have hung until it was replaced.
+                undisputed = self._is_undisputed
+                if lacking is None and undisputed is not None and not await undisputed(self._pipelined.server):
+                    lacking = disputed()
             except BaseException as exc:
                 for one in group:
                     if not one.future.done():
@@ -159,11 +164,6 @@ class DurableScripts:
                 if not isinstance(exc, Exception):
                     raise
                 continue
-            lacking = missing(replies[-1], self._replicas)
-            # Asked when the replies are there: the server may have hung until it was replaced.
-            undisputed = self._is_undisputed
-            if lacking is None and undisputed is not None and not await undisputed(self._pipelined.server):
-                lacking = disputed()
             if not isinstance(replies[-2], ResponseError):  # a server that carries out nothing lacks no replicas
                 self._note(lacking)
             _tell(group, replies, lacking)

@@ -163,7 +163,8 @@ def archive_gone(partition_number: int) -> str:
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen; `primary`: by which failover.
 
-    On a Redis Cluster `noted` says of which primary that is: its replid, id and configuration epoch.
+    `primary0`: the first that was noted. On a Redis Cluster `noted` says of which primary `primary` is: its
+    replid, id and configuration epoch.
     """
     return f"{tag(partition_number)}:stats"
 

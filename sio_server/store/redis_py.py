@@ -94,12 +94,24 @@ class _OurConnection(AbstractConnection):
             leave_server(*before)
 
     async def _note_promotion(self, locator: Locator[Any]) -> None:
-        """Before anything else is written there: see `Sentinels.to_note`."""
+        """Before anything else is written there: see `Sentinels.to_note`.
+
+        A server that refuses writes for now (it waits for its replicas) is read all the same, and asked again.
+        """
         commands = locator.to_note(self._named)
-        if commands:
-            await self.send_packed_command(self.pack_commands(commands), check_health=False)
-            for _ in commands:
+        if not commands:
+            return
+        await self.send_packed_command(self.pack_commands(commands), check_health=False)
+        refusals: list[ResponseError] = []
+        for _ in commands:
+            try:
                 await self.read_response()
+            except ResponseError as exc:
+                refusals.append(exc)
+        for refusal in refusals:
+            if not explain(refusal).readable:
+                raise refusal
+        if not refusals:
             locator.noted(self._named)
 
     async def _check_role(self) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -49,6 +49,7 @@ class Sentinels:
         self._undisputed = Undisputed()
         self._watch_s = WATCH_S
         self._noted: Named | None = None  # the promotion that was noted there last
+        self.open_one: Callable[[], Awaitable[None]] | None = None  # opens one connection, and closes it
 
     async def watch(self) -> None:
         """Leave a primary that was replaced and does not know it, until cancelled.
@@ -61,15 +62,26 @@ class Sentinels:
                 await self.check_primary()
 
     async def check_primary(self) -> None:
-        """Ask all sentinels, and leave the primary of before if the newest answer names another."""
+        """Ask all sentinels, and leave the primary of before if the newest answer names another.
+
+        One that has refused to note by which failover it is the primary is asked again.
+        """
         named = await self.primary(wait_for_all=True)  # which `is_undisputed` remembers
         with self._lock:
-            confirmed = self._confirmed
-            if confirmed is None or confirmed == (named.host, named.port):
-                return
-            self._confirmed = None  # it is left once
-        log.warning("Sentinel has replaced the primary %s:%d: its connections are closed", *confirmed)
-        leave_server(*confirmed)
+            confirmed, is_noted = self._confirmed, self._noted == named
+            is_left = confirmed is not None and confirmed != (named.host, named.port)
+            if is_left:
+                self._confirmed = None  # it is left once
+        if confirmed is None:
+            return
+        if is_left:
+            log.warning("Sentinel has replaced the primary %s:%d: its connections are closed", *confirmed)
+            leave_server(*confirmed)
+        elif not is_noted and self.open_one is not None:
+            try:
+                await self.open_one()
+            except (RedisError, OSError) as exc:
+                log.info("the primary does not take note of the failover: %s", exc)
 
     async def is_undisputed(self, server: tuple[str, int] | None) -> bool:
         """Whether no failover can have replaced this server by now: see `undisputed.py`. Asks when it has to."""
@@ -142,12 +154,18 @@ class Sentinels:
         """Commands that note in each partition by which failover this server is the primary; none if it is noted.
 
         A step on a conversation that was changed last before that failover begins a new epoch (`_entry.lua`): what
-        the primary of before has shown may be lost, and nothing else must take its place. So they come first.
+        the primary of before has shown may be lost, and nothing else must take its place. So they come first. The
+        first number that was ever noted is kept: what was there before it has seen no failover.
         """
         with self._lock:
             if self._noted == named:
                 return []
-        return [("HSET", stats(number), "primary", str(named.epoch)) for number in range(PARTITIONS)]
+        epoch = str(named.epoch)
+        return [
+            command
+            for key in map(stats, range(PARTITIONS))
+            for command in (("HSETNX", key, "primary0", epoch), ("HSET", key, "primary", epoch))
+        ]
 
     def noted(self, named: Named) -> None:
         """That was done."""
@@ -181,11 +199,17 @@ class Sentinels:
         if not named:
             self._complain(connection, explain_refusal("No such master with that name"))
             return None
+        try:
+            fields = dict(zip(described[::2], described[1::2], strict=True))
+            watch_s = int(fields["down-after-milliseconds"]) / 3000
+            answer = read_answer(named, fields, len(self._sentinels))
+        except (KeyError, ValueError, TypeError, IndexError) as exc:
+            self._complain(connection, f"its answer cannot be read: {exc!r}")
+            return None
         with self._lock:
             self._complained.discard((connection.host, connection.port))
-        fields = dict(zip(described[::2], described[1::2], strict=True))
-        self._watch_s = min(WATCH_S, int(fields["down-after-milliseconds"]) / 3000)
-        return read_answer(named, fields, len(self._sentinels))
+        self._watch_s = min(WATCH_S, watch_s)
+        return answer
 
     def _complain(self, connection: Any, why: str) -> None:
         """Log what a person has to change, once until the sentinel answers."""

@@ -65,8 +65,9 @@ async def test_a_primary_that_is_cut_off_with_its_nodes(tmp_path, durable, min_r
             # A replica counts for `min-replicas-max-lag`, which is 10 s.
             await cut_off(load, redis, wire, 15.0 if min_replicas else CUT_S)
             lost = await lost_of(load)
-            # A replica on the primary's side confirms what the other one never gets.
-            assert (lost == 0) == (durable != "0" and near_replicas == 0)
+            # A replica on the primary's side confirms what the other one never gets: then something may be lost.
+            if durable != "0" and near_replicas == 0:
+                assert lost == 0
 
 
 async def planned(tmp_path, durable: str, *how: str, mark_s: float = 60) -> int:

@@ -111,8 +111,9 @@ async def test_the_scene_in_which_redis_fails_over_holds(tmp_path):
     assert facts["faults"] == {"redis_kill": 1, "redis_pause": 1}
     killed, paused = facts["steps"]
     assert killed["from"] != killed["to"] == paused["from"] != paused["to"]
-    assert 0 < facts["recovery_s"] == max(killed["back_s"], paused["back_s"]) <= 12
-    assert facts["runs"] == 6
+    assert facts["recovery_s"] == max(killed["back_s"], paused["back_s"]) > 0
+    assert facts["runs"] >= 6
+    assert killed["runs_hit"] > 0 < paused["runs_hit"]
     assert "took its place" in told
 
 
@@ -127,8 +128,9 @@ async def test_the_scene_in_which_a_redis_cluster_loses_primaries_and_moves_slot
     assert facts["faults"]["slot_move"] >= 2
     assert 0 < facts["recovery_s"] <= 15
     assert sorted(step["fault"] for step in facts["steps"]) == ["cut", "killed", "killed", "paused"]
-    assert facts["runs"] == 15
-    assert "15 of 15 answers ended exactly once" in told
+    runs = facts["runs"]
+    assert runs >= 15
+    assert f"{runs} of {runs} answers ended exactly once" in told
 
 
 async def test_chaos_holds_and_its_seed_repeats_it(tmp_path):

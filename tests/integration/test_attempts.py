@@ -294,7 +294,7 @@ async def test_a_failure_is_counted_for_the_run_whose_attempt_failed_whichever_i
 class BrokenStream(Runs):
     """Cannot show anything."""
 
-    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> int:
         raise ValueError("it cannot be shown")
 
 

@@ -21,7 +21,7 @@ from sio_server.local.proxy import Proxy
 from sio_server.protocol.errors import Refused, Unavailable
 from sio_server.protocol.events import ConversationCreate
 from sio_server.store import script_files
-from sio_server.store.bounded import BoundedRedis, BytesCall
+from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, connect_bytes
 from sio_server.store.durable import TooFewReplicas, is_promise
 from sio_server.store.pipelined import LoadedScript
@@ -150,17 +150,31 @@ async def test_a_script_that_redis_has_forgotten_is_loaded_and_still_waited_for(
     assert await pair.waits() > before
 
 
-async def test_the_end_of_a_run_behind_its_last_checkpoint_waits_too(pair):
-    durable = LoadedScript("return redis.call('INCR', KEYS[1])", durable=True)
+async def test_the_end_of_a_run_behind_its_last_checkpoint_waits_and_holds_up_no_checkpoint(pair):
+    durable = LoadedScript("redis.call('SET', KEYS[1], ARGV[1]) return {'ok', ARGV[1]}", durable=True)
     other = LoadedScript("return redis.call('GET', KEYS[1])")
     client = connect_bytes(pair.url, replicas=1)
-    calls: list[BytesCall] = [(other, ["n"], []), (durable, ["n"], [])]
-    assert await client.run_together(calls) == [None, 1]
+    assert await client.run_together([(other, ["n"], []), (durable, ["n"], ["1"])]) == [None, [b"ok", b"1"]]
     pair.cut()
-    read, ended = await client.run_together(calls)
-    assert (read, type(ended)) == (b"1", TooFewReplicas)
-    (unwaited,) = await client.run_together(calls[:1])
+    ending = asyncio.ensure_future(client.run_together([(other, ["n"], []), (durable, ["n"], ["2"])]))
+    await poll(lambda: is_waiting(pair))
+    (unwaited,) = await client.run_together([(other, ["n"], [])])
     assert unwaited == b"2"
+    assert not ending.done(), "a checkpoint was written meanwhile"
+    read, ended = await ending
+    assert (read, type(ended)) == (b"1", TooFewReplicas)
+    await client.aclose()
+
+
+async def test_the_end_of_a_run_that_a_failover_has_lost_is_told_as_what_it_is_there(pair):
+    once = """
+        if redis.call('EXISTS', KEYS[1]) == 1 then return {'stale'} end
+        redis.call('SET', KEYS[1], '')
+        return {'ok'}
+    """
+    client = connect_bytes(pair.url, replicas=1)
+    (ended,) = await client.run_together([(LoadedScript(once, durable=True), ["n"], [])])
+    assert ended == ["stale"]
     await client.aclose()
 
 
@@ -208,6 +222,20 @@ async def test_scripts_that_wait_when_the_client_is_closed_are_told_so(pair):
     assert [type(end) for end in ends] == [Unavailable] * 3
 
 
+async def test_an_error_while_sentinels_are_asked_ends_the_request_and_not_those_that_follow(pair):
+    async def odd(server: Any) -> bool:
+        raise ValueError("an answer that cannot be read")
+
+    scripts = pair.client._durable
+    scripts._is_undisputed = odd
+    async with within(10, "the end of the request"):
+        with pytest.raises(ValueError, match="cannot be read"):
+            await send(pair.log, "first")
+    scripts._is_undisputed = None
+    async with within(10, "the ack"):
+        assert await send(pair.log, "first") == 2
+
+
 async def silent_repetitions(folder: Path) -> tuple[set[str], set[str]]:
     """Carry out every step there is, and each promise twice more: by the same call, and by the same request.
 
@@ -239,7 +267,12 @@ async def silent_repetitions(folder: Path) -> tuple[set[str], set[str]]:
         await everything(client, set())
         with pytest.raises(AlreadyResolved):  # with the answer that won, which is a promise as well
             await Turns(Scripts(client)).respond(
-                "talk", ANN, "r1:0", "no", run_id="r9", request=Request("ann", "late", "0" * 40)
+                "talk",
+                Author("bob", "Bob", "phone"),
+                "r1:0",
+                "no",
+                run_id="r9",
+                request=Request("bob", "late", "0" * 40),
             )
     finally:
         await client.aclose()
@@ -265,6 +298,7 @@ async def test_every_promise_that_is_repeated_writes_so_that_its_connection_wait
         ("_once", "redis.call('SET', this_call, first_reply, 'PX', CALL_KEPT_MS)", "revoke"),
         ("finish_run", "redis.call('HSET', record, 'status', status)", "finish_run"),
         ("respond", "redis.call('HSET', resolved, interrupt_id, before)", "respond"),
+        ("pass_on", "redis.call('HSET', meta, 'owner', owner)", "pass_on"),
     ],
 )
 async def test_a_repetition_that_writes_nothing_would_be_found(tmp_path, monkeypatch, file, write, found):

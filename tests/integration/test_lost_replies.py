@@ -14,6 +14,7 @@ import re
 from collections.abc import Awaitable
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -24,9 +25,13 @@ from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
+from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.conversation.schedules import Schedules
 from sio_server.conversation.turns import Turns
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import ArchiveStore
+from sio_server.data.user_deletion import Deletion, UserDeletion
 from sio_server.gateway.api.hook_lanes import HookLanes, Lane
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
@@ -64,7 +69,7 @@ class NotingScripts(Scripts):
         return super()._script(name)
 
 
-async def everything(redis: Redis, ran: set[str]) -> list[Any]:
+async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     """Every step there is, in an order in which it does something; returns what each answered."""
     scripts = NotingScripts(redis, ran)
     quotas = Quotas(conversations=5, bytes=200_000, invitations=10)
@@ -207,6 +212,20 @@ async def everything(redis: Redis, ran: set[str]) -> list[Any]:
     await do(lanes.settle(lane, position=then.id))
     answers.append([state.waiting for state in await lanes.states("shop", again=True)])
     await lanes.release([lane])
+    with TemporaryDirectory() as folder:
+        archive = Archive(redis, scripts, ArchiveStore(f"file://{folder}"))
+        with_older = ConversationLog(scripts, older=archive)
+        await Retention(scripts, Kept()).sweep()  # a repetition finds nothing that is due
+        page = await log.page(ROOM, "ann", limit=100)
+        found = [json.loads(text) for _, text in page.entries]
+        own = [one["seq"] for one in found if one["type"] == "message" and one["data"]["user_id"] == "ann"]
+        await do(with_older.delete_message(ROOM, ANN, own[-1], asked(ANN)))
+        assert await do(archive.add(ROOM, page.entries[0][0], own[0]))
+        # It is in the archive: devices are told, and its object is replaced.
+        await do(with_older.delete_message(ROOM, ANN, own[0], asked(ANN)))
+        deletions = UserDeletion(redis, scripts, members, refused_tokens, archive)
+        # Repeated, what was done is not found again: so only its effects are compared.
+        await deletions._leave(Deletion("ann", pseudonymise=False, pseudonym="deleted.1"), ROOM)
     return answers
 
 
@@ -217,6 +236,7 @@ def plain(value: Any) -> Any:
     text = re.sub(r"\b\d{13}(-\d+)?\b", "<ms>", text)
     text = re.sub(r"(\d+)\.[0-9a-f]{12}\b", r"\1.<call>", text)
     text = re.sub(r"\bs-[0-9a-f]{16}\b", "<schedule>", text)
+    text = re.sub(r"-[0-9a-f]{8}\.jsonl", "-<object>.jsonl", text)
     return re.sub(r"\b[0-9a-f]{12}\b", "<epoch>", text)
 
 
@@ -314,7 +334,8 @@ async def test_a_step_carried_out_twice_would_be_noticed_by_the_comparison(tmp_p
     original = script_files._source
 
     def source(name: str) -> str:
-        if name in ("claim_run.lua", "hand_over.lua"):  # without these two the scene would end early
+        # Without these the scene would end early.
+        if name in ("claim_run.lua", "hand_over.lua", "read_archive.lua"):
             return original(name)
         return original(name).replace("return once(", "return (function(step) return step() end)(")
 

@@ -74,6 +74,28 @@ async def test_the_first_entry_after_a_failover_begins_a_new_epoch_and_those_beh
     assert (await append(log, new_id, "m4"))["epoch"] not in (before["epoch"], first["epoch"])
 
 
+async def test_a_conversation_from_before_sentinel_starts_over_with_the_first_failover_and_not_with_sentinel(
+    redis, log, members, new_id, promote
+):
+    await members.create(ANN, new(new_id))
+    before = await append(log, new_id, "m1")
+    await redis.hset(stats(partition(new_id)), "primary0", "4")
+    await promote("4")
+    assert (await append(log, new_id, "m2"))["epoch"] == before["epoch"]
+    await promote("5")
+    assert (await append(log, new_id, "m3"))["epoch"] != before["epoch"]
+
+
+async def test_a_conversation_that_was_not_used_since_before_sentinel_starts_over_after_a_failover(
+    redis, log, members, new_id, promote
+):
+    await members.create(ANN, new(new_id))
+    before = await append(log, new_id, "m1")
+    await redis.hset(stats(partition(new_id)), "primary0", "4")
+    await promote("5")
+    assert (await append(log, new_id, "m2"))["epoch"] != before["epoch"]
+
+
 async def test_a_conversation_that_was_created_after_a_failover_does_not_start_over(log, members, new_id, promote):
     await promote("1")
     await members.create(ANN, new(new_id))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 from roomgraph.check import AnomalyKind, Recorder, check
 from roomgraph.check.file import read_history, write_history
 from roomgraph.check.recording import RecordedDevice
+from sio_clients.errors import ConversationReset
 from sio_server.store.keys import ConversationKeys
 
 
@@ -101,3 +105,30 @@ async def test_a_log_that_lost_its_end_and_started_over_is_recorded_and_judged(n
     recorder.damage(conversation_id, last.epoch, after=last.seq - 1)
     report = check(recorder.history())
     assert (report.anomalies, report.lost, report.forgiven) == ((), 0, 1)
+
+
+async def test_a_device_that_starts_over_records_that_it_shows_nothing_of_runs_that_are_gone():
+    class StartsOver:
+        id = "room"
+        card = position = None
+        runs: dict[str, Any] = {}
+        started_over = False
+
+        async def entries(self) -> AsyncIterator[Any]:
+            if not self.started_over:
+                self.started_over = True
+                raise ConversationReset("new_epoch")
+            for entry in list[Any]():
+                yield entry
+
+    recorder, conversation = Recorder(), StartsOver()
+    client: Any = SimpleNamespace(on=lambda event, handler: None)
+    device = RecordedDevice("ann", client, recorder)
+    run = SimpleNamespace(version=1, text="so far")
+    conversation.runs = {"r1": run}
+    device._follow(conversation)  # type: ignore[arg-type]
+    conversation.runs = {}
+    await asyncio.gather(*device._readers)
+    assert device.resets == ["new_epoch"]
+    (view,) = recorder.history().run_views
+    assert [state.version for state in view.states] == [1, None]

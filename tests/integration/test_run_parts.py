@@ -9,11 +9,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from sio_server.conversation.runs import AnswerTooLarge, Batch, ClaimedRun, Runs
+from sio_server.dialog.streaming import RunStream
 from sio_server.protocol.entries import PageEntry
 from sio_server.protocol.events import ENTRY_BYTES_SHOWN
 from sio_server.protocol.run import RunStatus
-from sio_server.store.keys import ConversationKeys
+from sio_server.store.keys import ConversationKeys, conversation_channel
 from sio_server.store.scripts import Request
+from tests.bus import hearing
 from tests.served.dialogs import ANN, Dialogs
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
@@ -120,3 +122,39 @@ async def test_an_answer_above_the_limit_is_refused_and_changes_nothing(dialogs)
     with pytest.raises(AnswerTooLarge):
         await runs.finish_run(run, RunStatus.ANSWERED, {**FINAL, "text": "x" * 100_000}, threads_kept=2)
     await runs.finish_run(run, RunStatus.ANSWERED, {**FINAL, "text": "x" * 90_000}, threads_kept=2)
+
+
+async def test_a_run_whose_adoption_a_failover_has_lost_leaves_the_dialog_where_its_attempt_has_ended(dialogs):
+    conversation = await dialogs.conversation()
+    run_id = await dialogs.send(conversation)
+    run, runs, keys = await claimed(dialogs, conversation), dialogs.runs(), ConversationKeys(conversation)
+    await runs.adopt_thread(run)
+    assert await dialogs.redis.hdel(f"{keys.run_prefix}{run_id}", "thread") == 1
+    finished = await runs.finish_run(
+        run, RunStatus.ANSWERED, {**FINAL, "text": "so"}, threads_kept=2, adopted=True
+    )
+    assert await dialogs.redis.hget(keys.meta, "thread") == run.thread_id
+    assert await dialogs.redis.lrange(keys.threads, 0, -1) == [run.thread_id]
+    assert finished.retired == []
+
+
+async def test_text_that_a_failover_has_lost_is_shown_again_with_the_next(dialogs):
+    conversation = await dialogs.conversation()
+    run_id = await dialogs.send(conversation)
+    run, keys = await claimed(dialogs, conversation), ConversationKeys(conversation)
+    record, stream = f"{keys.run_prefix}{run_id}", RunStream(dialogs.runs(), run)
+    part = stream.begin_part("text", "Helper")
+    async with hearing(dialogs.redis, conversation_channel(conversation)) as ear:
+        for word in ("one ", "two ", "three "):
+            stream.add_text(part, word)
+            await stream.flush()
+            await ear.text()
+        # As a new primary has it that did not get the last two.
+        await dialogs.redis.hset(record, "batch", 1)
+        await dialogs.redis.set(f"{record}:text:0", "one ")
+        stream.add_text(part, "four")
+        await stream.flush()
+        heard = [json.loads((await ear.text()).split("\n", 1)[1][2:])[1]["parts"][0]["text"] for _ in range(3)]
+    assert heard == ["two ", "three ", "four"]
+    (now,) = json.loads((await dialogs.log.get_view(conversation, "ann")).runs)
+    assert [part["text"] for part in now["parts"]] == ["one two three four"]

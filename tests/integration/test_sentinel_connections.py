@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from sio_server.local.ports import REDIS_PORT_OFFSET
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.local.redis_client import redis_at
 from sio_server.protocol.errors import Unavailable
+from sio_server.redis_url import parse_redis_url
+from sio_server.store import topology
 from sio_server.store.connection import connect, connect_blocking, connect_bytes, connect_reader, redis_errors
 from sio_server.store.partitions import PARTITIONS
 from sio_server.store.redis_py import AT_ONCE, our_kind
+from sio_server.store.sentinel import Sentinels
+from sio_server.store.topology import primary_watch
 from sio_server.store.undisputed import Named
 from sio_server.store.wire import Wire
 from tests.conftest import free_ports, redis_answers
@@ -65,7 +73,7 @@ async def test_every_kind_of_client_reaches_the_primary_with_its_user_and_databa
         async with redis_at(url) as elsewhere:
             noted = [key async for key in elsewhere.scan_iter("*:stats")]
             assert len(noted) == PARTITIONS
-            assert await elsewhere.hgetall(noted[0]) == {b"primary": b"0"}
+            assert await elsewhere.hgetall(noted[0]) == {b"primary0": b"0", b"primary": b"0"}
             assert await elsewhere.dbsize() == len(clients) + PARTITIONS
         assert (await primary.info("keyspace"))["db3"]["keys"] == len(clients) + PARTITIONS
         # A user who may not ask for the role.
@@ -100,6 +108,69 @@ async def test_what_is_wrong_with_the_url_is_logged_with_what_to_write_instead(t
             await client.aclose()
             assert caplog.text.count(said) == 1, (url, caplog.text)
             assert "s3ntinel" not in caplog.text
+
+
+async def test_a_new_primary_that_waits_for_its_replicas_is_read_and_notes_the_failover_when_it_may_write(
+    tmp_path,
+):
+    async with bare_redis(tmp_path) as primary, sentinel_of(primary, tmp_path, "s3ntinel") as port:
+        await primary.execute_command("ACL", "SETUSER", "node", "on", ">data", "~*", "&*", "+@all")
+        await primary.config_set("min-replicas-to-write", 1)
+        url = URL.format(port=port, password="s3ntinel")
+        client, sentinels = connect(url), locator_of(url)
+        try:
+            assert await client.get("nothing") is None
+            with pytest.raises(ResponseError, match="Not enough good replicas"):
+                await client.set("k", "v")
+            await sentinels.check_primary()
+            await primary.config_set("min-replicas-to-write", 0)
+            await sentinels.check_primary()
+            noted = [key async for key in client.scan_iter("*:stats")]
+            assert len(noted) == PARTITIONS
+        finally:
+            await client.aclose()
+
+
+def locator_of(url: str) -> Sentinels:
+    watch: Any = primary_watch(url)
+    sentinels = watch.__self__
+    assert isinstance(sentinels, Sentinels)
+    return sentinels
+
+
+@pytest.mark.parametrize("described", [[], ["flags"], ["flags", "master", "down-after-milliseconds", "soon"]])
+async def test_a_sentinel_whose_answer_cannot_be_read_counts_as_one_that_is_away(described):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"MASTER\r\n$4\r\nmain\r\n")
+        writer.write(b"*2\r\n$4\r\nhost\r\n$1\r\n1\r\n")
+        writer.write(
+            b"*%d\r\n" % len(described) + b"".join(f"${len(one)}\r\n{one}\r\n".encode() for one in described)
+        )
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    try:
+        sentinels = locator_of(f"redis+sentinel://127.0.0.1:{port}/main/0")
+        with pytest.raises(RedisConnectionError, match="0 of 1 sentinels name a primary"):
+            await sentinels.primary()
+        assert not await sentinels.is_undisputed(("host", 1))
+    finally:
+        server.close()
+
+
+async def test_threads_that_connect_at_once_share_what_sentinels_have_said(monkeypatch):
+    def parse_slowly(url: str) -> Any:
+        time.sleep(0.02)  # so that others come meanwhile
+        return parse_redis_url(url)
+
+    monkeypatch.setattr(topology, "parse_redis_url", parse_slowly)
+    url = "redis+sentinel://127.0.0.1:1/shared/0"
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: locator_of(url), range(64)))
+    assert all(one is found[0] for one in found)
 
 
 class Told:

@@ -14,6 +14,7 @@ import socketio
 from multidict import CIMultiDict
 
 from sio_server.conversation.log import Handed
+from sio_server.gateway.fanout import fanout as fanout_module
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.namespace import Gateway
 from sio_server.gateway.sessions import readiness as readiness_module
@@ -31,6 +32,7 @@ from sio_server.protocol.events import ClientEvent
 from sio_server.protocol.names import AgentNames
 from sio_server.tasks import end_tasks
 from tests.conftest import SECRET
+from tests.waiting import within
 
 SESSION = Session("s", "ann", "Ann", "phone", "Phone")
 TOKENS = Tokens(SECRET, "roomgraph")
@@ -168,6 +170,36 @@ def test_a_session_leaves_its_other_conversations_though_one_cannot_be_left() ->
     fanout.leave_all("s")
     assert not fanout.follows("s", "one")
     assert not fanout.follows("s", "two")
+
+
+async def test_a_room_that_starts_over_is_left_at_once_and_told_so_in_groups(monkeypatch) -> None:
+    monkeypatch.setattr(fanout_module, "RESETS_AT_ONCE", 2)
+    monkeypatch.setattr(fanout_module, "RESETS_EVERY_S", 0.0)
+    told: list[str] = []
+    all_told = asyncio.Event()
+
+    def deliver(sid: str, event: str, payload: Any) -> int:
+        assert (event, payload) == ("conversation:reset", {"conversation_id": "c"})
+        told.append(sid)
+        if sid == "s6":
+            all_told.set()
+        return 1
+
+    def nothing(*_: Any) -> None: ...
+
+    rooms: Any = SimpleNamespace(deliver=deliver, enter=nothing, leave=nothing, hold=nothing, release=nothing)
+    fanout = Fanout(rooms, None, None, None)  # type: ignore[arg-type]
+    sids = [f"s{number}" for number in range(7)]
+    for sid in sids:
+        assert fanout.enter(sid, "ann", "phone", "c", Handed("e", 1, "t"), 1)
+    fanout.start_over("c", dict(fanout.all_followed())["c"])
+    assert told == sids[:2]
+    assert fanout.all_followed() == []
+    assert fanout.enter("s3", "ann", "phone", "c", Handed("f", 1, "t"), 1)
+    async with within(10, "the others"):
+        await all_told.wait()
+    assert told == [sid for sid in sids if sid != "s3"], "that one has synced meanwhile"
+    await fanout.close()
 
 
 class Devices:

@@ -357,6 +357,16 @@ def test_text_that_is_left_in_the_last_epoch_is_found() -> None:
     assert kinds(check(replace(history, run_views=(*others, left)))) == {K.TEXT_LEFT}
 
 
+def test_what_a_device_has_shown_last_is_judged_though_the_log_has_started_over_since() -> None:
+    history = started_over(told=True)
+    of_old = next(view for view in history.run_views if view.run_id == "r1" and view.epoch == E)
+    only_old = tuple(view for view in history.run_views if view.run_id != "r1")
+    assert kinds(check(replace(history, run_views=(*only_old, of_old)))) == {K.TEXT_LEFT, K.STALE_END}
+    none = Shown("", 3, None, 0, "")
+    shows_none = replace(of_old, states=(*of_old.states, none))
+    assert kinds(check(replace(history, run_views=(*only_old, shows_none)))) == {K.STALE_END}
+
+
 def of_epoch(epoch: str, *entries: Seen) -> tuple[Seen, ...]:
     return tuple(replace(one, epoch=epoch, digest=f"{epoch} {one.digest}") for one in entries)
 

@@ -101,7 +101,7 @@ async def test_when_all_are_asked_the_newest_answer_counts_and_the_primary_befor
 async def test_each_failover_is_noted_in_every_partition_once_before_anything_else_is_written() -> None:
     sentinels = Scripted()
     commands = sentinels.to_note(OLD)
-    assert [command[2:] for command in commands] == [("primary", "1")] * PARTITIONS
+    assert [command[2:] for command in commands] == [("primary0", "1"), ("primary", "1")] * PARTITIONS
     assert len({command[1] for command in commands}) == PARTITIONS
     assert sentinels.to_note(OLD) == commands, "until it is done"
     sentinels.noted(OLD)

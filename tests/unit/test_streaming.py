@@ -39,13 +39,14 @@ RUN = ClaimedRun(
 
 
 class Store:
-    """What the script does: a batch that came already changes nothing."""
+    """What the script does: a batch that came already, or whose predecessor is gone, changes nothing."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.calls = 0
-        self.faults: list[str] = []  # for the next writes: "lost" the write, "unanswered", or "fine"
+        self.faults: list[str] = []  # for the next writes: "lost" the write, "unanswered", "fine", or "failover"
         self.stale = False
+        self.failed_over = False
         self._written = asyncio.Event()
 
     async def has_shown(self, count: int) -> None:
@@ -53,7 +54,7 @@ class Store:
             self._written.clear()
             await self._written.wait()
 
-    async def add_written(self, run: ClaimedRun, batch: Batch) -> None:
+    async def add_written(self, run: ClaimedRun, batch: Batch) -> int:
         self.calls += 1
         self._written.set()
         if self.stale:
@@ -61,7 +62,12 @@ class Store:
         fault = self.faults.pop(0) if self.faults else "fine"
         if fault == "lost":
             raise Unavailable("away")
+        if fault == "failover":
+            self.failed_over = True
+            del self.batches[-2:]
         known = len(self.batches)
+        if self.failed_over and batch.number > known + 1:
+            return known
         assert batch.number in (known, known + 1), "numbers are dense"
         if batch.number == known:
             assert batch == self.batches[-1], "what is sent again is unchanged"
@@ -69,6 +75,7 @@ class Store:
             self.batches.append(batch)
         if fault == "unanswered":
             raise Unavailable("the reply was lost")
+        return batch.number
 
     @property
     def parts(self) -> list[dict[str, Any]]:
@@ -183,7 +190,9 @@ STEPS = st.lists(
         st.tuples(st.just("begin"), st.sampled_from(["text", "reasoning"])),
         st.tuples(st.just("say"), st.integers(0, 3), st.text(max_size=4)),
         st.tuples(st.just("report")),
-        st.tuples(st.just("flush"), st.lists(st.sampled_from(["fine", "lost", "unanswered"]), max_size=3)),
+        st.tuples(
+            st.just("flush"), st.lists(st.sampled_from(["fine", "lost", "unanswered", "failover"]), max_size=3)
+        ),
     ),
     max_size=30,
 )
@@ -212,10 +221,25 @@ async def test_whatever_the_store_loses_everything_is_shown_once_and_in_order(st
             store.faults = list(details[0])
             await streamed.flush()
     store.faults = []
+    reports += 1  # what a failover has lost is noticed with the next batch
+    streamed.add_report({"kind": "custom", "data": reports})
     await streamed.flush()
     assert store.texts == [said[part] for part in spoke]
     assert [part.text for part in streamed.parts] == said
     assert store.reports == [{"number": n, "kind": "custom", "data": n} for n in range(1, reports + 1)]
+
+
+async def test_what_is_kept_no_longer_is_not_sent_again_for_ever() -> None:
+    store = Store()
+    streamed = RunStream(cast(Runs, store), RUN, kept_s=-1)
+    part = streamed.begin_part("text", "G")
+    for word in ("one ", "two ", "three"):
+        streamed.add_text(part, word)
+        store.faults = ["failover"] if word == "three" else []
+        async with within(10, "the end of the flush"):
+            await streamed.flush()
+    assert store.batches == []
+    assert streamed.said == "one two three"
 
 
 async def test_what_is_more_than_an_event_holds_goes_out_in_several() -> None:
@@ -283,9 +307,9 @@ async def test_what_is_added_during_a_flush_waits_for_the_next_one() -> None:
     streamed = stream(store)
     write = store.add_written
 
-    async def write_while_more_is_reported(run: ClaimedRun, batch: Batch) -> None:
+    async def write_while_more_is_reported(run: ClaimedRun, batch: Batch) -> int:
         streamed.add_report({"kind": "custom"})
-        await write(run, batch)
+        return await write(run, batch)
 
     store.add_written = write_while_more_is_reported  # type: ignore[method-assign]
     streamed.add_report({"kind": "custom"})

@@ -114,11 +114,14 @@ local promotion_noticed = false
 local function notice_promotion()
   if promotion_noticed then return end
   promotion_noticed = true
-  local primary = redis.call('HGET', stats, 'primary')
+  local noted = redis.call('HMGET', stats, 'primary', 'primary0')
+  local primary = noted[1]
   if not primary then return end
   local known = redis.call('HMGET', meta, 'primary', 'epoch')
   if known[1] == primary or not known[2] then return end
   redis.call('HSET', meta, 'primary', primary)
+  -- It was there before Sentinel was, and there has been no failover since.
+  if not known[1] and primary == noted[2] then return end
   begin_epoch(string.sub(redis.sha1hex(known[2] .. ' ' .. primary), 1, 12))
 end
 

@@ -25,10 +25,12 @@ local function forget_written(record)
   redis.call('DEL', record .. ':parts', record .. ':reports')
 end
 
--- Add a batch of what a run has said and reported, and publish it; see `add_written`. One that came already is left out.
+-- Add a batch of what a run has said and reported, and publish it; see `add_written`. One that came already, or before
+-- those that it follows, is left out. Returns the number of the last that is there.
 local function add_batch(run_id, attempt, batch, parts, heads, reports)
   local record = run_prefix .. run_id
-  if tonumber(redis.call('HGET', record, 'batch')) ~= tonumber(batch) - 1 then return end
+  local there = tonumber(redis.call('HGET', record, 'batch') or '0')
+  if there ~= tonumber(batch) - 1 then return there end
   redis.call('HSET', record, 'batch', batch)
   for _, head in ipairs(cjson.decode(heads)) do redis.call('RPUSH', record .. ':parts', head) end
   for _, written in ipairs(cjson.decode(parts)) do
@@ -43,6 +45,7 @@ local function add_batch(run_id, attempt, batch, parts, heads, reports)
   redis.call('LTRIM', record .. ':reports', -MAX_REPORTS, -1)
   publish_next('run:written', 'run_id', run_id, 'version', tonumber(attempt), 'parts', raw(parts),
     'reports', raw('[' .. table.concat(reported, ',') .. ']'))
+  return tonumber(batch)
 end
 
 -- What an unfinished run is doing, as views and events say it (JSON). `parts` and `reports` are JSON.

@@ -8,7 +8,7 @@ local first, last, name, changes = unpack(ARGV)
 local known = redis.call('HMGET', meta, 'first', 'changes', 'archived_from')
 if not known[1] then return {'unknown_conversation'} end
 if redis.call('ZSCORE', archived, name) then
-  redis.call('ZADD', archived, first, name) -- as it is: see `_request.lua`
+  redis.call('HSET', meta, 'archive', redis.call('HGET', meta, 'archive')) -- as it is: see `_request.lua`
   return {'ok', 'done', '1'}
 end
 if known[1] ~= first or (known[2] or '0') ~= changes then return {'ok', 'done', '0'} end

@@ -3,10 +3,9 @@
 --   parts           of the event (JSON array): {part, text}, and kind, speaker, data of those that begin, cut
 --   heads           of the parts that begin, in the order of their numbers (JSON array of JSON objects as strings)
 --   reports         (JSON array of JSON objects as strings)
--- Returns ok or stale.
+-- Returns ok: batch (the last that is there: less when a failover has lost some); or stale.
 -- keys: conversation
 -- include: run
 local token, run_id, attempt, batch, parts, heads, reports = unpack(ARGV)
 if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
-add_batch(run_id, attempt, batch, parts, heads, reports)
-return {'ok'}
+return {'ok', 'batch', add_batch(run_id, attempt, batch, parts, heads, reports)}

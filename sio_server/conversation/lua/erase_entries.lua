@@ -33,6 +33,7 @@ for _, item in ipairs(cjson.decode(replaced)) do
     count = count + 1
   end
 end
+redis.call('HSET', meta, 'changes', redis.call('HGET', meta, 'changes') or '0') -- as it is: see `_request.lua`
 expire_with_rest()
 if #seqs > 0 then append_entry('message_deleted', with_fields(data, 'deletes', raw('[' .. table.concat(seqs, ',') .. ']'))) end
 return {'ok', 'deleted', seqs, 'replaced', count}

@@ -9,13 +9,14 @@
 --                   of the conversation is unfinished
 --   checkpoints, written  a thread of the plain saver (its key) and its latest checkpoint, sent just before this on the same
 --                   connection: it has to be there. Or ''
+--   thread          the attempt's own thread if it has adopted it, or ''
 -- Returns ok: retired (ids of threads to delete), unfinished (how many runs of the conversation are); stale; or unwritten.
 -- Again with the same token it changes nothing.
 -- keys: conversation
 -- include: run
 -- durable
 local token, run_id, status, entry_type, data, whole, threads_kept, asked, moves,
-  attempt, last, bells, checkpoints, written = unpack(ARGV)
+  attempt, last, bells, checkpoints, written, thread = unpack(ARGV)
 local record = run_prefix .. run_id
 
 local function finished()
@@ -39,6 +40,8 @@ if redis.call('HGET', lease, 'token') ~= token then return {'stale'} end
 if checkpoints ~= '' and redis.call('HGET', checkpoints, '') ~= written then return {'unwritten'} end
 -- The final entry says it all, so nothing about these may keep it back. The first may have come already.
 for _, batch in ipairs(cjson.decode(last)) do pcall(add_batch, run_id, attempt, unpack(batch)) end
+-- A failover may have lost that the run continues from there, and not the lease.
+if moves == '1' and status ~= 'failed' and thread ~= '' then redis.call('HSET', record, 'thread', thread) end
 local seq = end_run(run_id, status, entry_type, data, whole, status ~= 'failed' and moves == '1', false)
 if status == 'interrupted' then
   redis.call('DEL', interrupts, forms, answers, resolved)

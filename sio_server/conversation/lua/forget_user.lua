@@ -32,5 +32,5 @@ end
 for _, field in ipairs({'owner', 'message_user'}) do
   if redis.call('HGET', meta, field) == user_id then redis.call('HSET', meta, field, as) end
 end
-begin_epoch(epoch)
+if redis.call('HGET', meta, 'epoch') ~= epoch then begin_epoch(epoch) else redis.call('HSET', meta, 'epoch', epoch) end
 return {'ok'}

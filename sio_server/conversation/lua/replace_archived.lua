@@ -6,7 +6,7 @@
 local name, new_name, kept_ms = unpack(ARGV)
 local first = redis.call('ZSCORE', archived, new_name)
 if first then
-  redis.call('ZADD', archived, first, new_name) -- as it is: see `_request.lua`
+  redis.call('HSET', meta, 'archive', redis.call('HGET', meta, 'archive')) -- as it is: see `_request.lua`
   return {'ok', 'done', '1'}
 end
 first = redis.call('ZSCORE', archived, name)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections import deque
 from collections.abc import Coroutine
 from itertools import islice
 from typing import Any
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 TRACED_DEVICES = 50  # in one trace event
 FIRST_BACK_OFF_S = 0.05  # until a conversation is read again: Redis may be back
 MAX_BACK_OFF_S = 0.4
+# A failover may have all conversations start over: their devices, which sync at once, are told in groups.
+RESETS_AT_ONCE = 200
+RESETS_EVERY_S = 0.05
 
 
 class Fanout:
@@ -50,6 +54,8 @@ class Fanout:
         self._followed: dict[str, Followed] = {}
         self._following: dict[str, set[str]] = {}  # session id -> conversation ids
         self._tasks: set[asyncio.Task[None]] = set()
+        self._resets: deque[tuple[str, str]] = deque()  # sessions to be told that a conversation starts over
+        self._resetting: asyncio.Task[None] | None = None
 
     # The sessions of a conversation
 
@@ -170,20 +176,34 @@ class Fanout:
             await asyncio.wait({self._start_reading(conversation_id, followed, handed)})
 
     def start_over(self, conversation_id: str, followed: Followed) -> None:
-        """The log is another one, or older than it can be read: its sessions must sync again."""
+        """The log is another one, or older than it can be read: its sessions must sync again.
+
+        They get nothing of it from now on. The first RESETS_AT_ONCE are told so at once, the others later.
+        """
         if not self.is_current(conversation_id, followed):
             return
-        self._rooms.deliver(
-            conversation_room(conversation_id),
-            ServerEvent.CONVERSATION_RESET,
-            {"conversation_id": conversation_id},
-        )
         for sid in list(followed.followers):
             self.leave(sid, conversation_id)
+            self._resets.append((sid, conversation_id))
+        if self._resetting is None or self._resetting.done():
+            self._deliver_resets()
+            if self._resets:
+                self._resetting = self._spawn(self._deliver_later_resets())
 
     async def close(self) -> None:
         """Stop reading."""
         await end_tasks(self._tasks)
+
+    def _deliver_resets(self) -> None:
+        for _ in range(min(RESETS_AT_ONCE, len(self._resets))):
+            sid, conversation_id = self._resets.popleft()
+            if not self.follows(sid, conversation_id):  # otherwise it has synced meanwhile
+                self._rooms.deliver(sid, ServerEvent.CONVERSATION_RESET, {"conversation_id": conversation_id})
+
+    async def _deliver_later_resets(self) -> None:
+        while self._resets:
+            await asyncio.sleep(RESETS_EVERY_S)
+            self._deliver_resets()
 
     def _deliver_events(self, conversation_id: str, followed: Followed, step: Step) -> None:
         for event in step.events:
