@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from sio_server.conversation.runs import ClaimedRun
@@ -12,6 +13,12 @@ _LANGGRAPHS = frozenset({"thread_id", "checkpoint_id", "checkpoint_ns", "checkpo
 
 class AuthUser(dict[str, Any]):
     """A person as LangGraph's own server describes one, by key and by attribute."""
+
+    # `isinstance(user, BaseUser)` asks the class for these from Python 3.12 on, and not `__getattr__`.
+    identity = property(itemgetter("identity"))
+    display_name = property(itemgetter("display_name"))
+    is_authenticated = property(itemgetter("is_authenticated"))
+    permissions = property(itemgetter("permissions"))
 
     def __getattr__(self, name: str) -> Any:
         try:
