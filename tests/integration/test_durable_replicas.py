@@ -298,7 +298,7 @@ async def test_every_promise_that_is_repeated_writes_so_that_its_connection_wait
         ("_once", "redis.call('SET', this_call, first_reply, 'PX', CALL_KEPT_MS)", "revoke"),
         ("finish_run", "redis.call('HSET', record, 'status', status)", "finish_run"),
         ("respond", "redis.call('HSET', resolved, interrupt_id, before)", "respond"),
-        ("pass_on", "redis.call('HSET', meta, 'owner', owner)", "pass_on"),
+        ("pass_on", "redis.call('HSET', usage, 'left ' .. user_id, 1)", "pass_on"),
     ],
 )
 async def test_a_repetition_that_writes_nothing_would_be_found(tmp_path, monkeypatch, file, write, found):

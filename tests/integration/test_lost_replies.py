@@ -42,7 +42,7 @@ from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
-from sio_server.store.keys import REVOCATIONS, conversation_channel, user_channel, user_last_end
+from sio_server.store.keys import REVOCATIONS, conversation_channel, stats, user_channel, user_last_end
 from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
@@ -211,7 +211,11 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     assert await lanes.settle(lane, failures=1, delay_ms=0, problem="HTTP 500")  # with how long it fails by now
     await do(lanes.settle(lane, position=then.id))
     answers.append([state.waiting for state in await lanes.states("shop", again=True)])
+    await do(lanes.bound(set()))
     await lanes.release([lane])
+    for primary in ("a1", "b1"):  # in a cluster; the second was promoted
+        about = {"replid": primary, "server_id": primary, "epoch": 1, "present": primary}
+        answers.append(await scripts.plain("note_primary", [stats(0)], **about))
     with TemporaryDirectory() as folder:
         archive = Archive(redis, scripts, ArchiveStore(f"file://{folder}"))
         with_older = ConversationLog(scripts, older=archive)

@@ -6,15 +6,13 @@
 -- durable
 local user_id = unpack(ARGV)
 if redis.call('EXISTS', meta) == 0 then return {'unknown_conversation'} end
-redis.call('HSET', usage, 'left ' .. user_id, 1)
+redis.call('HSET', usage, 'left ' .. user_id, 1) -- by a repetition as well: see `_request.lua`
 expire_with_rest()
 local others = {}
 for _, other in ipairs(redis.call('HKEYS', members)) do
   if other ~= user_id then others[#others + 1] = other end
 end
 table.sort(others)
-local owner = redis.call('HGET', meta, 'owner')
-if owner then redis.call('HSET', meta, 'owner', owner) end -- as it is: see `_request.lua`
 if redis.call('HGET', members, user_id) ~= 'owner' then return {'ok', 'owner', others[1] or '', 'was', '0'} end
 if others[1] then
   redis.call('HSET', members, user_id, 'member', others[1], 'owner')
