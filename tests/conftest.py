@@ -156,6 +156,20 @@ async def new_client(cluster: LocalCluster) -> AsyncIterator[ClientFactory]:
         await client.close()
 
 
+class PlainSio(socketio.AsyncClient):  # type: ignore[misc]
+    """python-socketio's client, which ends at once when its connection is refused.
+
+    Its writer may miss the end of a connection that both sides close, and then waits for nine seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(reconnection=False, handle_sigint=False)
+
+    async def _handle_error(self, namespace: str, data: Any) -> None:
+        await super()._handle_error(namespace, data)
+        self.eio.queue.put_nowait(None)
+
+
 class RawClient:
     """A plain python-socketio client that keeps every event it gets."""
 
@@ -163,7 +177,7 @@ class RawClient:
     token: str
 
     def __init__(self) -> None:
-        self.sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
+        self.sio = PlainSio()
         self.events: list[tuple[str, Any]] = []
         self.refusals: list[Any] = []
         self._changes = Changes(lambda: self.events[-12:])

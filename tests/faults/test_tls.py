@@ -23,8 +23,8 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.local.errors import ClusterError
 from sio_server.local.redis import REDIS_ENVIRONMENT
 from tests.conftest import NODE_SETTINGS, free_ports
+from tests.engines import engine
 from tests.faults.load import loaded
-from tests.faults.test_engines import engine
 from tests.integration.test_acl import certificates
 from tests.waiting import poll
 

@@ -13,7 +13,7 @@ import socketio
 from sio_clients import ChatClient, guest_token
 from sio_server.gateway.transport.admin_ui import AdminUi, NodeFigures
 from sio_server.protocol.errors import Refused
-from tests.conftest import ClusterFactory, RawClient
+from tests.conftest import ClusterFactory, PlainSio, RawClient
 from tests.waiting import Changes
 
 ACCOUNT = {"username": "ops", "password": "a-password-nobody-guesses"}
@@ -23,7 +23,7 @@ class Admin:
     """A client of the namespace, which keeps all that it is told."""
 
     def __init__(self) -> None:
-        self.sio = socketio.AsyncClient(reconnection=False, handle_sigint=False)
+        self.sio = PlainSio()
         self.told: list[tuple[str, Any]] = []
         self.changes = Changes(lambda: self.told[-5:])
         self.sio.on("*", self._on_event, namespace="/admin")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
@@ -33,14 +32,13 @@ from sio_server.tasks import end_tasks
 from sio_server.trace.recording import Trace
 from tests.bus import framed
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
+from tests.engines import engine
 from tests.graphs import held
 from tests.integration.test_dialog import ask
 from tests.served.dialogs import ANN, Dialogs
 from tests.waiting import Changes, poll
 
 pytest_plugins = ["tests.served.dialog_fixtures"]
-
-OLD_REDIS = os.environ.get("OLD_REDIS", "")  # the path of a redis-server before 7, for the fallback
 
 
 @dataclass
@@ -309,12 +307,11 @@ def test_only_a_server_that_does_not_know_sharded_channels_is_listened_to_on_pla
     assert is_unknown_command(Exception(said)) is unknown
 
 
-@pytest.mark.skipif(not OLD_REDIS, reason="OLD_REDIS names no redis-server before 7")
 async def test_nodes_of_a_redis_before_seven_tell_each_other_on_plain_channels(tmp_path: Path):
     port = free_ports(3)
     url = f"redis://127.0.0.1:{port + 2}/0"
     server = await asyncio.create_subprocess_exec(
-        OLD_REDIS, "--port", str(port + 2), "--save", "", cwd=tmp_path, stdout=DEVNULL, stderr=DEVNULL
+        engine("redis-6.2"), "--port", str(port + 2), "--save", "", cwd=tmp_path, stdout=DEVNULL, stderr=DEVNULL
     )
     cluster = LocalCluster(port, 2, tmp_path / "cluster", redis_url=url, settings=NODE_SETTINGS)
     try:

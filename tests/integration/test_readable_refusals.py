@@ -19,7 +19,7 @@ from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.limits import Limits
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.protocol.names import AgentNames
-from tests.conftest import SECRET
+from tests.conftest import SECRET, PlainSio
 from tests.faults.raw_websocket import RawWebSocket
 
 ALLOWED, OTHER = "https://chat.example.com", "https://evil.example.com"
@@ -53,7 +53,7 @@ async def test_what_opens_no_websocket_is_told_what_is_served(http, method, path
 
 async def test_another_namespace_is_refused_with_a_code(cluster):
     _, token = await guest_token(cluster.urls[0], "Ann")
-    client = socketio.AsyncClient(reconnection=False)
+    client = PlainSio()
     refused: list[dict[str, dict[str, object]]] = []
     client.on("connect_error", refused.append, namespace="/chat")
     with pytest.raises(socketio.exceptions.ConnectionError):
