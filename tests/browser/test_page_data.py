@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from sio_clients.conversation import Conversation
 from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.local.cluster import LocalCluster
+from sio_server.protocol.errors import Unavailable
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import MARKS, look, say, until
 from tests.conftest import ClientFactory
@@ -72,9 +74,18 @@ async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(
     open_page: PageFactory, plans: Conversation, log: ConversationLog
 ) -> None:
     bob = Author(plans.card.user_id if plans.card else "", "Bob", "phone")
+
+    async def append(key: str, text: str) -> None:
+        while True:
+            with suppress(
+                Unavailable
+            ):  # the disk may be slow for a moment, and the same again makes no second entry
+                await log.append_message(plans.id, bob, key, text, run_id="r")
+                return
+
     for start in range(0, LONG, 25):
         texts = [(f"m{number}", f"message {number}") for number in range(start, start + 25)]
-        await asyncio.gather(*(log.append_message(plans.id, bob, key, text, run_id="r") for key, text in texts))
+        await asyncio.gather(*(append(key, text) for key, text in texts))
     page = await open_page(0, "Ann")
     await page.evaluate(f"window.began = performance.now(); location.hash = '#c={plans.id}'")
     await until(page, "state.open?.loaded")

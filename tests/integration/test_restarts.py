@@ -16,6 +16,8 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.local.restarts import Restarts
 from tests.conftest import ClusterFactory
 
+pytestmark = pytest.mark.faults  # they start nodes again and again
+
 
 class Screen:
     """The lines that were reported, and a wait for the next one."""

@@ -134,6 +134,7 @@ async def test_metrics_are_those_of_a_worker_and_refused_where_any_would_answer(
         assert f'node="g{group.port}.{number}"' in (await get(f"{url}/metrics"))[1]
 
 
+@pytest.mark.faults
 async def test_a_worker_that_dies_is_started_again(cluster: LocalCluster, group: Group) -> None:
     before = group.pids()
     assert len(before) == WORKERS
@@ -153,6 +154,7 @@ async def test_a_worker_that_dies_is_started_again(cluster: LocalCluster, group:
     assert len(set(before) & set(group.pids())) == WORKERS - 1
 
 
+@pytest.mark.faults
 async def test_one_worker_that_hangs_makes_the_port_not_ready(group: Group) -> None:
     hanging = group.pids()[0]
     os.kill(hanging, signal.SIGSTOP)
@@ -182,6 +184,7 @@ async def test_one_worker_that_hangs_makes_the_port_not_ready(group: Group) -> N
         os.kill(hanging, signal.SIGCONT)
 
 
+@pytest.mark.faults
 async def test_sigterm_to_the_parent_ends_all_workers_in_order(cluster: LocalCluster) -> None:
     async with running(cluster.redis_url) as group:
         pids = group.pids()
