@@ -77,9 +77,7 @@ async def test_ten_thousand_entries_open_at_once_and_are_read_page_by_page(
 
     async def append(key: str, text: str) -> None:
         while True:
-            with suppress(
-                Unavailable
-            ):  # the disk may be slow for a moment, and the same again makes no second entry
+            with suppress(Unavailable):  # the disk may be slow; the same again makes no second entry
                 await log.append_message(plans.id, bob, key, text, run_id="r")
                 return
 
