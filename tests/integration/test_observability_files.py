@@ -14,11 +14,14 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from prometheus_client import generate_latest
 
+from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.transport.drop_reasons import DropReason
 from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.errors import ErrorCode, RoomgraphError
 from sio_server.protocol.run import RunStatus
+from sio_server.store.shard_health import ShardHealth
 from tests.conftest import ClientFactory
 from tests.waiting import poll
 
@@ -35,7 +38,7 @@ LABELS: dict[str, set[str]] = {
     "code": {*ErrorCode},
     "status": {*RunStatus, "5.."},
     "reason": {*DropReason},
-    "outcome": {"failed", "dropped"},
+    "outcome": {"failed", "dropped", ErrorCode.UNAVAILABLE},
 }
 
 
@@ -54,9 +57,24 @@ def expressions() -> Iterator[tuple[str, str]]:
 EXPRESSIONS = list(expressions())
 
 
-async def test_every_query_asks_for_what_a_node_tells(cluster: LocalCluster) -> None:
+def told_on_a_redis_cluster() -> str:
+    """What a node tells besides when it is on a Redis Cluster."""
+    alone, on_cluster = Metrics(), Metrics()
+    on_cluster.watch_shards(lambda: [ShardHealth("10.0.0.21:6379", 0.1, 0.1)])
+    known = generate_latest(alone.registry).decode()
+    return "\n".join(
+        line
+        for line in generate_latest(on_cluster.registry).decode().splitlines()
+        if line.startswith("# TYPE ") and line not in known
+    )
+
+
+async def test_every_query_asks_for_what_a_node_tells_and_every_figure_is_shown(cluster: LocalCluster) -> None:
     async with aiohttp.ClientSession() as http, http.get(f"{cluster.urls[0]}/metrics") as response:
         scraped = await response.text()
+    shards = told_on_a_redis_cluster()
+    assert shards.count("# TYPE roomgraph_shard_") == len(shards.splitlines()) == 2
+    scraped += "\n" + shards
     told: dict[str, str] = dict(re.findall(r"^# TYPE (\S+) (\S+)$", scraped, re.MULTILINE))
     names = set(told)
     for name, kind in told.items():
@@ -68,6 +86,8 @@ async def test_every_query_asks_for_what_a_node_tells(cluster: LocalCluster) -> 
     asked = {(where, name) for where, query in EXPRESSIONS for name in METRIC.findall(query)}
     assert len(asked) > 50
     assert {(where, name) for where, name in asked if name not in names} == set()
+    shown = {re.sub("_(bucket|count|sum)$", "", name) for _, name in asked}
+    assert [name for name in ours if name not in shown] == [], "neither a panel nor an alert asks for it"
 
 
 @pytest.mark.parametrize(("where", "query"), EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
@@ -77,6 +97,17 @@ def test_a_query_names_labels_and_values_that_exist(where: str, query: str) -> N
             assert value in LABELS[label]
         else:
             assert (label, value) == ("job", "roomgraph")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_each_alert_is_tried_with_figures_that_make_it_fire(rule: dict[str, Any]) -> None:
+    tried = yaml.safe_load((FILES / "alerts.test.yaml").read_text())["tests"]
+    fired = {one["alertname"] for group in tried for one in group["alert_rule_test"] if one["exp_alerts"]}
+    assert rule["alert"] in fired
+
+
+def test_the_documentation_counts_the_alerts() -> None:
+    assert f"| `alerts.yaml` | {len(RULES)} alerts" in (ROOT / "docs" / "observability.md").read_text()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
