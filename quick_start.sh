@@ -12,7 +12,8 @@ Usage: ./quick_start.sh [options]      set up, start Redis and the nodes, play t
   --port PORT     port of the first node; the others follow it, Redis is on PORT + 379 (default 9000)
   --nodes N       how many nodes (default 3)        --clients N   how many clients (default 5)
   --scene NAME    this scene only: consistency, recovery, devices, approval, status; may be given again;
-                  or a spare one, played only when it is named: load, node-failure, latency, chaos
+                  or a spare one, played only when it is named: load, node-failure, latency, chaos,
+                  redis-failover, reshard
   --duration S    how long the chaos lasts, in seconds (default 30)
   --seed N        seed of the chaos: the same seed gives the same faults
   --json FILE     write the facts to a file         --lang en|zh  language (default: from the locale)

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sio_server.protocol.webhook_type import WebhookType
-from sio_server.redis_url import SENTINEL_FORM, parse_redis_url
+from sio_server.redis_url import CLUSTER_FORM, SENTINEL_FORM, parse_redis_url
 
 # Where `roomgraph redis` serves, unless told otherwise; not 6379, where another Redis may be at home.
 DEFAULT_REDIS_PORT = 9379
@@ -25,8 +25,9 @@ _WEBHOOK_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}"
 _WEBHOOK_TYPE = f"({'|'.join(map(re.escape, WebhookType))})"
 
 _HINTS = {
-    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0, rediss://:password@host:6380/0, or with Sentinel "
-    f"{SENTINEL_FORM}, in which characters of the password other than letters and digits are percent-encoded",
+    "REDIS_URL": "write a URL such as redis://127.0.0.1:6379/0, rediss://:password@host:6380/0, with Sentinel "
+    f"{SENTINEL_FORM}, or of a Redis Cluster {CLUSTER_FORM}, in which characters of the password other than "
+    "letters and digits are percent-encoded",
     "DURABLE_REPLICAS": "write how many replicas must have what was acked, from 0 (none is waited for) to 10",
     "HOST": "write an address to listen on, such as 127.0.0.1 or 0.0.0.0",
     "PORT": "write a number from 1 to 65535, such as 9000",

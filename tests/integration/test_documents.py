@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from roomgraph.cli.app import app
+from roomgraph.tour.play import SPARE_SCENES
 from sio_clients import guest_token
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import ClientEvent, EntryType, ServerEvent
 from sio_server.settings import Settings
+from tests.integration.test_authorisation import ACCESS, ROLES
 from tests.waiting import first_of, within
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +43,58 @@ def test_every_setting_is_documented_in_operations(setting):
     assert f"`{setting.upper()}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("document", ["README.md", "README.zh-CN.md"])
+def test_the_documentation_of_reliability_counts_the_events_and_the_roles():
+    counted = f"{len(ClientEvent)} events x {len(ROLES)} roles x {len(ACCESS)} kinds of access"
+    assert counted in (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+
+
+READMES = ["README.md", "README.zh-CN.md"]
+
+
+@pytest.mark.parametrize("document", READMES)
+def test_the_readme_names_every_command(document):
+    (listed,) = re.findall(
+        r"^roomgraph --help +# (.*\n(?: +# .*\n)*)", (ROOT / document).read_text("utf-8"), re.MULTILINE
+    )
+    commands = {one.name for one in (*app.registered_commands, *app.registered_groups)}
+    assert set(re.findall(r"[a-z-]+", listed)) == commands
+
+
+@pytest.mark.parametrize("document", [*READMES, "quick_start.sh", "docs/operations.md"])
+@pytest.mark.parametrize("scene", SPARE_SCENES)
+def test_every_scene_that_is_played_when_named_is_documented(document, scene):
+    assert re.search(rf"\b{scene}\b", (ROOT / document).read_text("utf-8"))
+
+
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/*.md"),
+        *ROOT.glob("benchmarks/*.md"),
+    ]
+)
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them from headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = [heading.replace("`", "") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_the_links_of_a_page_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s:]*)\)", (ROOT / page).read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", READMES)
 async def test_the_shortest_client_of_the_readme_is_under_15_lines_and_runs(cluster, document):
     (code,) = blocks((ROOT / document).read_text(encoding="utf-8"), "python")
     assert len([line for line in code.splitlines() if line.strip()]) < 15

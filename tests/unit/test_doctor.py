@@ -19,6 +19,7 @@ from roomgraph.doctor.service_checks import check_services
 from roomgraph.doctor.settings_checks import check_identity, judge_settings
 from roomgraph.doctor.topology_checks import judge_cluster, judge_sentinels
 from roomgraph.doctor.topology_facts import ClusterFacts, SentinelFacts
+from sio_server.language import LANGUAGES, load_texts
 from sio_server.settings import Settings, load_settings
 
 SECRET = "k9-" + "f00d" * 10
@@ -83,6 +84,11 @@ def test_each_thing_that_is_wrong_with_a_redis_is_told_alone(
     changed: dict[str, Any], fact: str, level: str
 ) -> None:
     assert told(judge_redis(facts(**changed), checkpointer="redis")) == {(fact, level)}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_of_a_server_of_a_cluster_it_is_told_how_the_cluster_is_named(language: str) -> None:
+    assert "redis+cluster://" in load_texts(language, "roomgraph", "doctor")(Fact.REDIS_IS_CLUSTER)
 
 
 def test_fewer_replicas_than_an_ack_waits_for_are_bad() -> None:

@@ -297,6 +297,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("DURABLE_REPLICAS", "-1", "from 0 (none is waited for) to 10"),
         ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
         ("REDIS_URL", "http://localhost", "rediss://"),
+        ("REDIS_URL", "http://localhost", "redis+cluster://host:6379,host:6379"),
         ("REDIS_URL", "redis://a:1,b:2", "several servers are named: for Redis Sentinel write redis+sentinel://"),
         ("REDIS_URL", "redis+sentinel://a:26379,b:26379", "the name of the service"),
         ("REDIS_URL", "redis+cluster://a:7000/3", "a Redis Cluster has no databases but 0"),
