@@ -98,7 +98,8 @@ def adapted(shown: Shown, folder: Path, port: int, nodes: list[int]) -> str:
         text = text.replace("maxconn 20000", "maxconn 200")  # for which it needs fewer open files
         return text.replace("bind :443", f"bind 127.0.0.1:{port}")
     text = re.sub(r"^(chat|www)\.example\.com \{", f"https://localhost:{port} {{", text, flags=re.MULTILINE)
-    return "{\n\tadmin off\n\tauto_https disable_redirects\n\tskip_install_trust\n}\n" + text
+    own = ("admin off", "auto_https disable_redirects", "skip_install_trust", "grace_period 1s")
+    return "".join(["{\n", *(f"\t{option}\n" for option in own), "}\n", text])
 
 
 def command_of(program: str, file: Path) -> list[str]:
@@ -171,6 +172,8 @@ async def see_the_page(url: str, browser: Browser, cluster: LocalCluster) -> Non
     page.on("websocket", lambda socket: websockets.append(socket))
     # Without its slash a path leads to the page as well.
     await page.goto(f"{url}?token={token}" if url.endswith("/chat") else f"{url}/?token={token}")
+    spoken = await page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol")
+    assert spoken == "h2", "browsers speak HTTP/2 with the proxy"
     await until(page, "state.link === 'online'")
     await page.keyboard.press("Alt+n")
     await page.fill("#create-form input[name=title]", "Plans")
@@ -219,10 +222,11 @@ async def test_clients_send_and_receive_through_the_configuration(
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+@pytest.mark.parametrize("program", ["nginx", "haproxy", "caddy"])
 async def test_a_stream_of_events_passes_a_proxy_at_once_and_outlasts_its_time_outs(
-    start_cluster: ClusterFactory, tmp_path: Path
+    program: str, start_cluster: ClusterFactory, tmp_path: Path
 ) -> None:
-    shown = next(one for one in SHOWN if one.program == "nginx" and not one.path)
+    shown = next(one for one in SHOWN if one.program == program and not one.path)
     command_of(shown.program, tmp_path)
     make_certificate(tmp_path)
     key = "a-service-key-that-only-this-test-uses"

@@ -16,15 +16,23 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.store.connection import connect
 from sio_server.store.scripts import Scripts
 from tests.conftest import NODE_SETTINGS, free_ports
+from tests.waiting import within
 
 PATH = "/team/chat"
+SERVICE_KEY = "a-service-key-that-only-these-tests-use"
+SERVICE = {"Authorization": f"Bearer {SERVICE_KEY}"}
 
 
 @pytest.fixture(scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
     """Two nodes below a path, one of them on the stock transport."""
     port = free_ports(2)
-    settings = {**NODE_SETTINGS, "BASE_PATH": PATH, "STAGE_KEY": "the-key-of-this-stage"}
+    settings = {
+        **NODE_SETTINGS,
+        "BASE_PATH": PATH,
+        "STAGE_KEY": "the-key-of-this-stage",
+        "SERVICE_KEYS": f"shop:{SERVICE_KEY}",
+    }
     running = LocalCluster(port, 2, tmp_path_factory.mktemp("cluster"), settings=settings)
     running.node_settings[port + 1] = {"TRANSPORT": "stock"}
     try:
@@ -74,11 +82,12 @@ async def test_a_session_is_told_the_addresses_of_the_nodes_with_the_path(
 
 
 PAGES = ("/", "/stage", "/js/main.js", "/css/base.css", "/words/en.json", "/vendor/socket.io.esm.min.js")
+API = ("/api/v1/openapi.json", "/api/v1/status", "/api/v1/users/ann/conversations")
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/healthz", "/ready", "/metrics"])
+@pytest.mark.parametrize("path", [*PAGES, *API, "/healthz", "/ready", "/metrics"])
 async def test_everything_is_served_below_the_path_and_nowhere_else(cluster: LocalCluster, path: str) -> None:
-    async with aiohttp.ClientSession(origin_of(cluster)) as http:
+    async with aiohttp.ClientSession(origin_of(cluster), headers=SERVICE) as http:
         async with http.get(PATH + path) as response:
             assert response.status == 200
         for outside in (path, f"{PATH}x{path}", f"/team{path}"):
@@ -93,6 +102,23 @@ async def test_a_websocket_outside_of_the_path_is_refused(cluster: LocalCluster,
     async with aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
             await http.ws_connect(f"{origin_of(cluster, node)}/socket.io/?EIO=4&transport=websocket")
+
+
+async def test_a_backend_posts_below_the_path_and_follows_the_events(cluster: LocalCluster) -> None:
+    async with aiohttp.ClientSession(headers=SERVICE) as http:
+        async with http.get(f"{cluster.urls[0]}/api/v1/openapi.json") as answer:
+            (server,) = (await answer.json())["servers"]
+        assert server["url"].startswith(f"{PATH}/")
+        api = f"{origin_of(cluster)}{server['url']}/conversations"
+        async with http.post(api, json={"agent": "off"}) as answer:
+            assert answer.status == 201
+            where = f"{api}/{(await answer.json())['conversation_id']}"
+        async with http.get(f"{where}/events") as stream, within(20, "the event of a message"):
+            async with http.post(f"{where}/messages", json={"text": "below the path"}) as answer:
+                assert answer.status == 201
+            async for line in stream.content:
+                if b"below the path" in line:
+                    break
 
 
 async def test_the_path_without_its_slash_leads_to_the_page_with_its_query(cluster: LocalCluster) -> None:

@@ -56,7 +56,7 @@ def test_the_readme_names_every_command(document):
     (listed,) = re.findall(
         r"^roomgraph --help +# (.*\n(?: +# .*\n)*)", (ROOT / document).read_text("utf-8"), re.MULTILINE
     )
-    commands = {one.name for one in (*app.registered_commands, *app.registered_groups)}
+    commands = {one.name for one in app.registered_commands} | {one.name for one in app.registered_groups}
     assert set(re.findall(r"[a-z-]+", listed)) == commands
 
 
