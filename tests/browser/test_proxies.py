@@ -98,8 +98,8 @@ def adapted(shown: Shown, folder: Path, port: int, nodes: list[int]) -> str:
         text = text.replace("maxconn 20000", "maxconn 200")  # for which it needs fewer open files
         return text.replace("bind :443", f"bind 127.0.0.1:{port}")
     text = re.sub(r"^(chat|www)\.example\.com \{", f"https://localhost:{port} {{", text, flags=re.MULTILINE)
-    own = ("admin off", "auto_https disable_redirects", "skip_install_trust", "grace_period 1s")
-    return "".join(["{\n", *(f"\t{option}\n" for option in own), "}\n", text])
+    options = ("admin off", "auto_https disable_redirects", "skip_install_trust", "grace_period 1s")
+    return "".join(["{\n", *(f"\t{option}\n" for option in options), "}\n", text])
 
 
 def command_of(program: str, file: Path) -> list[str]:
