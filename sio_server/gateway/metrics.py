@@ -88,7 +88,7 @@ class Metrics:
         self.webhooks = Counter(
             "roomgraph_webhooks",
             "Webhooks that this node has sent, by endpoint and outcome (delivered, failed); dropped: times that "
-            "entries were dropped untold",
+            "entries were dropped without being delivered",
             ["endpoint", "outcome"],
             registry=self.registry,
         )

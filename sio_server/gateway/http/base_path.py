@@ -15,7 +15,7 @@ from sio_server.protocol.errors import ErrorCode, Refused
 
 log = logging.getLogger(__name__)
 
-# Who asks for one of these means this server; others try any path.
+# A client that asks for one of these means this server; others try any path.
 OURS = frozenset({"/", PATH, *UNCHECKED_PATHS})
 
 
