@@ -29,11 +29,15 @@ from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.marks import Moves
 from sio_server.conversation.members import Members
+from sio_server.conversation.retention import Kept, Retention
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import ArchiveStore
 from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.api.answers import ClusterStatus
+from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.fanout import sharded, subscriptions
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
@@ -52,16 +56,19 @@ from sio_server.store.emitter import Emitter
 from sio_server.store.keys import (
     WORKERS,
     ConversationKeys,
+    archive_gone,
     checkpoint_keys,
     conversation_channel,
     conversation_room,
     due,
+    hooks,
     node_sessions,
     runs,
     stats,
+    swept,
     user_keys,
 )
-from sio_server.store.partitions import partition, tag
+from sio_server.store.partitions import PARTITIONS, partition, tag
 from sio_server.store.pipelined import LoadedScript, Pipelined, TooMuchUnread
 from sio_server.store.routed import REFRESH_EVERY_S, RoutedPipelined
 from sio_server.store.scripts import Scripts
@@ -602,6 +609,43 @@ async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards)
     with pytest.raises(Unavailable):
         await scripts.some("list_due", [calls[0], calls[0]])
     await shards.client.delete(due(0))
+
+
+async def test_webhooks_of_the_other_shards_begin_while_one_cannot_be_used(shards):
+    lanes = HookLanes(Scripts(shards.client), "n-1", ["begin"])
+    away, *others = lanes.all
+    await shards.client.set(hooks(away.partition), "no stream")
+    await lanes.open()
+    taken, _ = await lanes.take(lanes.all)
+    assert set(taken) == set(others)
+    await shards.client.delete(hooks(away.partition))
+    await lanes.take([away])
+    taken, _ = await lanes.take([away])
+    assert set(taken) == {away}, "it begins when its shard is back"
+
+
+async def test_conversations_of_the_other_shards_are_swept_while_one_cannot_be_used(shards):
+    writer = Writer(shards.client, "swept")
+    await writer.create()
+    away = (partition(writer.id) + 1) % PARTITIONS
+    await shards.client.delete(swept(away))
+    await shards.client.set(swept(away), "no sorted set")
+    for _ in range(3):
+        await writer.write()
+    await shards.client.zadd(swept(partition(writer.id)), {writer.id: 0})  # it is due
+    found = await Retention(Scripts(shards.client), Kept(entries=2)).sweep()
+    await shards.client.delete(swept(away))
+    assert (await writer.log.page(writer.id, "ann", limit=10)).bounds.first == 3
+    assert found.failed == {}
+
+
+async def test_objects_of_the_other_shards_are_removed_while_one_cannot_be_used(shards, tmp_path):
+    archive = Archive(shards.client, Scripts(shards.client), ArchiveStore(f"file://{tmp_path}"))
+    await shards.client.set(archive_gone(0), "no sorted set")
+    await shards.client.zadd(archive_gone(1), {"gone/1/object": 0})
+    assert await archive.remove_gone() == {}
+    await shards.client.delete(archive_gone(0))
+    assert not await shards.client.exists(archive_gone(1))
 
 
 async def test_a_server_without_a_majority_is_not_subscribed_again_at_full_speed(shards, monkeypatch):
