@@ -32,6 +32,8 @@ from sio_server.conversation.members import Members
 from sio_server.conversation.retention import Kept, Retention
 from sio_server.data.archive import Archive
 from sio_server.data.archive_store import ArchiveStore
+from sio_server.data.export import Exports
+from sio_server.data.user_deletion import UserDeletion
 from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
@@ -77,7 +79,9 @@ from sio_server.store.wire import Wire, pack
 from sio_server.tasks import end_tasks
 from sio_server.trace.recording import Trace
 from sio_server.users.session_records import LiveSession, SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 from tests.integration.test_channels import Follower, Recipient
+from tests.integration.test_lost_replies import everything
 from tests.integration.test_redis_connection import bare_redis, is_in_step, port_of
 from tests.waiting import poll, within
 
@@ -609,6 +613,32 @@ async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards)
     with pytest.raises(Unavailable):
         await scripts.some("list_due", [calls[0], calls[0]])
     await shards.client.delete(due(0))
+
+
+async def test_every_step_there_is_can_be_done_on_several_shards_and_a_user_exported_and_deleted(shards):
+    """Those of the API, webhooks, schedules, retention and the archive as well."""
+    for server in shards.servers:
+        await server.flushall()
+    client = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}")
+    await everything(client, set())
+    scripts = Scripts(client)
+    log = ConversationLog(scripts)
+    members = Members(client, scripts, log, retention=0)
+    theirs = on_each_shard()
+    for conversation_id in theirs:
+        new = ConversationCreate(request_id=token_hex(8), conversation_id=conversation_id, access="open")
+        await members.create(ANN, new)
+        await log.append_message(conversation_id, ANN, token_hex(8), "a secret", run_id=token_hex(8))
+    lines = "".join([line async for line in Exports(client, log, members).user("ann")])
+    assert [conversation_id in lines for conversation_id in theirs] == [True] * 3
+    assert lines.count("a secret") == 3
+    deletions = UserDeletion(client, scripts, members, RefusedTokens(client, scripts))
+    await deletions.begin("ann")
+    assert await deletions.resume() == {}
+    assert not await deletions.is_pending("ann")
+    for conversation_id in theirs:
+        assert not await client.exists(ConversationKeys(conversation_id).log)
+    await client.aclose()
 
 
 async def test_webhooks_of_the_other_shards_begin_while_one_cannot_be_used(shards):
