@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ClusterDownError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import AuthenticationError, ClusterDownError, MovedError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typer.testing import CliRunner
@@ -359,6 +359,17 @@ async def test_when_the_time_of_a_command_is_over_nothing_more_is_waited_for():
 
 
 # The bus
+
+
+async def test_a_cluster_that_refuses_a_password_is_told_as_that(shards, monkeypatch):
+    url = f"redis+cluster://nobody:wrong@127.0.0.1:{port_of(shards.servers[0])}"
+    routed = RoutedPipelined(parse_redis_url(url), Impatient)
+    with pytest.raises(AuthenticationError):
+        await routed.refresh()
+    monkeypatch.setattr("sio_server.store.routed.REFRESH_EVERY_S", 600)
+    with pytest.raises(AuthenticationError):
+        await routed.call(pack(("GET", "k")), key="k")
+    await routed.aclose()
 
 
 class Listener:
