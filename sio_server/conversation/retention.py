@@ -64,16 +64,17 @@ class Retention:
         self._kept = kept
 
     async def sweep(self) -> Swept:
-        """Do one round, of bounded work."""
+        """Do one round, of bounded work; on a Redis Cluster what a shard has that is away is left for later."""
         since_ms = await self._since_ms()
-        listed = await self._scripts.many(
+        replies = await self._scripts.some(
             "list_unswept",
             [
                 ([swept(number)], {"since_ms": since_ms, "count": CONVERSATIONS_AT_ONCE})
                 for number in range(PARTITIONS)
             ],
         )
-        ids = [str(found) for reply in listed for found in reply["ids"]]
+        listed = [reply["ids"] for reply in replies if reply is not None]
+        ids = [str(found) for some in listed for found in some]
         about: dict[str, Argument] = {
             "retention": self._kept.entries,
             "entries_kept_ms": self._kept.entries_ms,
@@ -82,7 +83,7 @@ class Retention:
             "at_most": ENTRIES_AT_ONCE,
             "archives": self._archive is not None,
         }
-        more, entries, results = any(len(reply["ids"]) == CONVERSATIONS_AT_ONCE for reply in listed), 0, 0
+        more, entries, results = any(len(some) == CONVERSATIONS_AT_ONCE for some in listed), 0, 0
         failed: dict[str, RoomgraphError] = {}
         archive_failures = 0
         for conversation_id in ids:  # one after another: what others ask of Redis comes between

@@ -176,9 +176,9 @@ class Archive:
             pipe = self._redis.pipeline(transaction=False)
             for number in range(PARTITIONS):
                 pipe.zrangebyscore(archive_gone(number), "-inf", seconds * 1000, start=0, num=GONE_AT_ONCE)
-            found = await pipe.execute()
+            found = await pipe.execute(raise_on_error=self._redis.routed is None)
         for number, gone in enumerate(found):
-            for item in map(str, gone):
+            for item in [] if isinstance(gone, Exception) else map(str, gone):  # its shard may be away
                 try:
                     await self._remove(item)
                     with redis_errors():

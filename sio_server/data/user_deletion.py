@@ -25,7 +25,7 @@ from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import DELETIONS, conversation_keys, swept, user_keys, user_sessions, user_signed_out
+from sio_server.store.keys import DELETIONS, conversation_keys, swept
 from sio_server.store.partitions import PARTITIONS
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.sign_out import RefusedTokens
@@ -72,15 +72,14 @@ class UserDeletion:
         if user_id.startswith(SERVICE_PREFIX):
             raise Refused(ErrorCode.INVALID_PAYLOAD, "user_id: a service is no user; remove its key")
         told = to_json({"pseudonymise": pseudonymise, "pseudonym": f"deleted.{secrets.token_hex(6)}"})
-        with redis_errors():
-            await self._redis.hsetnx(DELETIONS, user_id, told)
-        found = await self._read(user_id)
-        if found is not None and found.pseudonymise != pseudonymise:
+        reply = await self._scripts.plain("begin_deletion", [DELETIONS], user_id=user_id, how=told)
+        found = Deletion(user_id, **json.loads(str(reply["how"])))
+        if found.pseudonymise != pseudonymise:
             how = "with" if found.pseudonymise else "without"
             raise Refused(
                 ErrorCode.INVALID_PAYLOAD, f"pseudonymise: this user is being deleted already, {how} a pseudonym"
             )
-        return found or Deletion(user_id, pseudonymise, "")
+        return found
 
     async def is_pending(self, user_id: str) -> bool:
         """Whether a user is being deleted."""
@@ -126,12 +125,8 @@ class UserDeletion:
                 break
         else:
             raise Unavailable("the user joins conversations while being deleted; stop issuing tokens to them")
-        keys = user_keys(user_id)
+        await self._scripts.user("erase_user", user_id, refused_s=TOKENS_REFUSED_S)
         with redis_errors():
-            # Sessions that have begun since, with a newer token, are not those of the user who was deleted.
-            kept = (user_signed_out(user_id), user_sessions(user_id))
-            await self._redis.delete(*(key for key in keys[:-1] if key not in kept))
-            await self._redis.expire(user_signed_out(user_id), TOKENS_REFUSED_S)
             await self._redis.hdel(DELETIONS, user_id)
         log.info("a user was deleted: pseudonymised=%s", deletion.pseudonymise)
 

@@ -65,6 +65,7 @@ class RoutedPipelined:
         self._noted = NotedPrimaries(self)
         self._refreshing: asyncio.Task[None] | None = None
         self._refreshed_at = -float("inf")  # monotonic: when the last refresh began
+        self._problem: Exception | None = None  # why it has reached no server, such as a certificate
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self.on_changed: Callable[[], None] = lambda: None  # another server has a slot now
@@ -259,7 +260,8 @@ class RoutedPipelined:
                     if asked is None and not self._noted.is_noted(call.slot, server):
                         server = await self._noted.noted(call.slot, call.deadline)
                     if server is None:
-                        last = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
+                        unknown = RedisConnectionError(f"no server of the cluster has slot {call.slot}")
+                        last = self._problem or unknown
                         continue
                     last = None  # should the time end now, it is not known whether it was carried out
                     last = await _as_value(call.send(server, asked is not None))
@@ -330,6 +332,7 @@ class RoutedPipelined:
                     until = time.monotonic() + OTHERS_S
         finally:
             await end_tasks(asking)
+        self._problem = None if views else error
         if not views:
             raise error
         new, before = newest_map(views), self._map

@@ -30,7 +30,10 @@ from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store import keys
 
 # Each script is in the folder of the package that calls it; `store/lua` holds what all include.
-FOLDERS = ("store/lua", "conversation/lua", "users/lua", "cluster/lua", "gateway/sessions/lua", "gateway/api/lua")
+FOLDERS = (
+    *("store/lua", "conversation/lua", "users/lua", "data/lua", "cluster/lua"),
+    *("gateway/sessions/lua", "gateway/api/lua"),
+)
 
 CONSTANTS: dict[str, str | int] = {
     "CALL_KEPT_MS": keys.CALL_KEPT_MS,

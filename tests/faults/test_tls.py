@@ -1,7 +1,7 @@
-"""Real servers that speak TLS only, with certificates that are checked: a single Redis, and one behind a sentinel.
+"""Real servers that speak TLS only, with certificates that are checked: one, one behind a sentinel, a cluster.
 
-The replication and the sentinel use it as well, and the sentinel has a password of its own. The bundled Redis is
-built without TLS: this needs Debian's redis-server.
+The replication, the sentinel and the bus of the cluster use it as well, and the sentinel has a password of its
+own. The bundled Redis is built without TLS: this needs Debian's redis-server.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from roomgraph.check import check
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.errors import ClusterError
 from sio_server.local.redis import REDIS_ENVIRONMENT
+from sio_server.local.redis_cluster import SLOTS
 from tests.conftest import NODE_SETTINGS, free_ports
 from tests.engines import engine
 from tests.faults.load import loaded
@@ -127,6 +128,46 @@ async def test_a_cluster_on_a_redis_that_speaks_tls_only_loses_nothing_and_check
                 await asyncio.wait_for(stranger.start_node(first), 60)
         finally:
             await stranger.stop()
+
+
+async def test_a_redis_cluster_that_speaks_tls_only_is_found_by_one_of_its_servers_and_loses_nothing(tmp_path):
+    certificates(tmp_path)
+    first = free_ports(8)
+    ports = range(first + 2, first + 5)
+    async with AsyncExitStack() as stack:
+        servers: list[Redis] = []
+        for port in ports:
+            about = {"cluster_enabled": "yes", "tls_cluster": "yes", "cluster_port": str(port + 3)}
+            about["cluster_config_file"] = f"nodes-{port}.conf"
+            servers.append((await stack.enter_async_context(server(tmp_path, port, **about)))[1])
+        for number, one in enumerate(servers):
+            begin, end = round(number * SLOTS / 3), round((number + 1) * SLOTS / 3) - 1
+            await one.execute_command("CLUSTER", "ADDSLOTSRANGE", begin, end)
+            await one.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            await one.execute_command("CLUSTER", "MEET", "127.0.0.1", ports[0], ports[0] + 3)
+
+        async def is_whole() -> bool:
+            infos = [await one.execute_command("CLUSTER", "INFO") for one in servers]
+            known = [str(info).replace("'", "").replace(" ", "") for info in infos]
+            return all("cluster_state:ok" in info and "cluster_known_nodes:3" in info for info in known)
+
+        await poll(is_whole, "the Redis Cluster")
+        url = f"rediss+cluster://:{DATA}@127.0.0.1:{ports[1]}"
+        trusted = f"{url}?ssl_ca_certs={tmp_path}/ca.crt"
+        cluster = LocalCluster(first, 2, tmp_path / "nodes", redis_url=trusted, settings=NODE_SETTINGS)
+        stack.push_async_callback(cluster.stop)
+        await asyncio.gather(*(cluster.start_node(port) for port in cluster.ports))
+        async with loaded(cluster, 3) as load:
+            load.start()
+            await load.until_acked(60)
+            await load.stop()
+            await load.judge()
+        assert all([await one.dbsize() > 0 for one in servers]), "all of them are used"
+        await cluster.stop()
+        stranger = LocalCluster(free_ports(1), 1, tmp_path / "other", redis_url=url, settings=NODE_SETTINGS)
+        stack.push_async_callback(stranger.stop)
+        with pytest.raises(ClusterError):
+            await asyncio.wait_for(stranger.start_node(stranger.ports[0]), 60)
 
 
 async def test_a_failover_of_servers_and_a_sentinel_that_speak_tls_only_loses_nothing(tmp_path):

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,16 @@ from sio_server.store.connection import connect
 from sio_server.store.keys import ConversationKeys, conversation_channel
 from tests.conftest import NODE_SETTINGS, free_ports, redis_answers
 from tests.integration.test_dialog import ask, next_of
+from tests.integration.test_redis_connection import bare_redis, port_of
 from tests.integration.test_revocation import revoke
+from tests.integration.test_routed import form
 from tests.integration.test_sign_out import token_of
 from tests.waiting import poll
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 ACL = re.search(r"```acl\n(.*?)```", OPERATIONS, re.DOTALL)[1]  # type: ignore[index]
+FAILOVER = (Path(__file__).parents[2] / "docs" / "failover.md").read_text()
+ON_CLUSTER = re.search(r"```acl\n(.*?)```", FAILOVER, re.DOTALL)[1]  # type: ignore[index]
 USERS = {
     "node": "PASSWORD-OF-THE-NODES",
     "status": "PASSWORD-OF-THE-STATUS",
@@ -192,6 +196,55 @@ async def test_the_redis_user_for_the_status_reads_figures_and_can_neither_write
     await node.aclose()
     assert await operator.xlen(log_key) == 1
     await operator.aclose()
+
+
+@contextlib.asynccontextmanager
+async def cluster_with_users(folder: Path) -> AsyncIterator[tuple[list[Redis], Callable[[str], str]]]:
+    """Three primaries with the users of the documents; gives the operator's clients, and the URL for each user."""
+    users = [line.split()[1:] for line in ACL.splitlines() if re.match("user (node|status) ", line)]
+    users += [line.split()[1:] for line in ON_CLUSTER.splitlines()]
+    async with contextlib.AsyncExitStack() as stack:
+        servers = []
+        for number in range(3):
+            (own := folder / str(number)).mkdir()
+            servers.append(await stack.enter_async_context(bare_redis(own, "--cluster-enabled", "yes")))
+        await (await form(servers)).client.aclose()
+        for server in servers:
+            for name, *rights in users:
+                known = [one for one in rights if not one.startswith(("+json.", "+ft."))]  # it has no modules
+                await server.execute_command("ACL", "SETUSER", name, *known)
+        at = ",".join(f"127.0.0.1:{port_of(server)}" for server in servers)
+        yield servers, lambda user: f"redis+cluster://{user}:{USERS[user]}@{at}"
+
+
+@pytest.mark.faults
+async def test_on_a_redis_cluster_the_users_have_the_rights_that_they_need_and_no_more(tmp_path):
+    async with cluster_with_users(tmp_path) as (servers, url):
+        cluster = LocalCluster(
+            free_ports(2), 2, tmp_path / "nodes", redis_url=url("node"), settings={**SETTINGS, "STAGE_KEY": ""}
+        )
+        try:
+            await asyncio.gather(*(cluster.start_node(port) for port in cluster.ports))
+            await whole_feature_set(cluster, "ann")
+            returncode, said = await revoke(url("node"), "ann")
+            assert returncode == 0, said
+            status = connect(url("status"))
+            found = await read_status(status)
+            assert (found["problems"], len(found["nodes"])) == ([], 2)
+            assert [(one["partitions"], one["answers"]) for one in found["shards"]] == [(32, True)] * 3
+            for attempt in (("SPUBLISH", conversation_channel("plans"), "x"), ("DEL", "rg:nodes"), ("FLUSHALL",)):
+                with pytest.raises(NoPermissionError):
+                    await status.execute_command(*attempt)
+            await status.aclose()
+            environment = {**os.environ, "REDIS_URL": url("status")}
+            command = (sys.executable, "-m", "roomgraph", "status")
+            shown = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE)
+            text, _ = await shown.communicate()
+            assert (shown.returncode, text.decode().count(" ok")) == (0, 3), text.decode()
+        finally:
+            await cluster.stop()
+        refused = [(entry["username"], entry["object"]) for server in servers for entry in await server.acl_log()]
+        assert set(refused) <= {("status", name) for name in ("info", "spublish", "del", "flushall")}
 
 
 # TLS

@@ -16,6 +16,7 @@ from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.turns import AlreadyResolved, Turns
+from sio_server.data.user_deletion import UserDeletion
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.errors import Refused, Unavailable
@@ -24,9 +25,11 @@ from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect, connect_bytes
 from sio_server.store.durable import TooFewReplicas, is_promise
+from sio_server.store.keys import DELETIONS
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.script_files import load_script
 from sio_server.store.scripts import Request, Scripts
+from sio_server.users.sign_out import RefusedTokens
 from tests.conftest import free_ports
 from tests.integration.test_lost_replies import everything
 from tests.integration.test_redis_connection import is_in_step, port_of, redis_pair
@@ -121,6 +124,19 @@ async def test_a_request_without_an_entry_of_its_own_is_not_acked_by_its_repetit
         await pair.create("other", client)
 
 
+async def test_the_order_to_delete_a_user_is_accepted_when_the_replicas_have_it(pair):
+    scripts = Scripts(pair.client)
+    members = Members(pair.client, scripts, pair.log, retention=0)
+    deletions = UserDeletion(pair.client, scripts, members, RefusedTokens(pair.client, scripts))
+    pair.cut()
+    with pytest.raises(Unavailable, match="waits for its replicas"):
+        await deletions.begin("bob")
+    pair.mend()
+    first = await deletions.begin("bob")
+    assert first.pseudonym in str(await pair.replica.hget(DELETIONS, "bob"))
+    assert await deletions.begin("bob") == first
+
+
 async def test_reading_does_not_wait_for_replicas(pair):
     await send(pair.log, "first")  # which is granted bytes for the next
     pair.cut()
@@ -199,7 +215,10 @@ async def test_scripts_wait_for_nobody_unless_it_is_said(pair):
             (name, True)
             for name in ("append", "create", "join", "leave", "invite", "respond", "stop", "regenerate")
         ),
-        *((name, True) for name in ("finish_run", "revoke", "sign_out", "rename_device")),
+        *((name, True) for name in ("finish_run", "revoke", "sign_out", "rename_device", "rename", "delete")),
+        *((name, True) for name in ("delete_message", "save_draft", "put_schedule", "drop_schedule")),
+        *((name, True) for name in ("begin_deletion", "pass_on", "erase_entries", "forget_user", "erase_user")),
+        *((name, True) for name in ("add_archived", "replace_archived")),
         *(
             (name, False)
             for name in ("move_marks", "claim_run", "get_view", "open_session", "add_written", "publish")
@@ -299,6 +318,7 @@ async def test_every_promise_that_is_repeated_writes_so_that_its_connection_wait
         ("finish_run", "redis.call('HSET', record, 'status', status)", "finish_run"),
         ("respond", "redis.call('HSET', resolved, interrupt_id, before)", "respond"),
         ("pass_on", "redis.call('HSET', usage, 'left ' .. user_id, 1)", "pass_on"),
+        ("begin_deletion", "redis.call('HSET', deletions, user_id, found)", "begin_deletion"),
     ],
 )
 async def test_a_repetition_that_writes_nothing_would_be_found(tmp_path, monkeypatch, file, write, found):

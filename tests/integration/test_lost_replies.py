@@ -228,6 +228,9 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
         # It is in the archive: devices are told, and its object is replaced.
         await do(with_older.delete_message(ROOM, ANN, own[0], asked(ANN)))
         deletions = UserDeletion(redis, scripts, members, refused_tokens, archive)
+        await do(deletions.begin("ann"))
+        await refused_tokens.revoke("dora")
+        await scripts.user("erase_user", "dora", refused_s=60)
         # Repeated, what was done is not found again: so only its effects are compared.
         await deletions._leave(Deletion("ann", pseudonymise=False, pseudonym="deleted.1"), ROOM)
     return answers

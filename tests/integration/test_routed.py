@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ClusterDownError, MovedError, ResponseError, TryAgainError
+from redis.exceptions import AuthenticationError, ClusterDownError, MovedError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from typer.testing import CliRunner
@@ -29,11 +29,17 @@ from sio_server.conversation.author import Author
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.marks import Moves
 from sio_server.conversation.members import Members
+from sio_server.conversation.retention import Kept, Retention
+from sio_server.data.archive import Archive
+from sio_server.data.archive_store import ArchiveStore
+from sio_server.data.export import Exports
+from sio_server.data.user_deletion import UserDeletion
 from sio_server.dialog.routed_queue import RoutedRunQueue
 from sio_server.dialog.run_queue import Bell, RunQueue
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.gateway.api.answers import ClusterStatus
+from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.fanout import sharded, subscriptions
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.catch_up import CatchUp
@@ -52,16 +58,19 @@ from sio_server.store.emitter import Emitter
 from sio_server.store.keys import (
     WORKERS,
     ConversationKeys,
+    archive_gone,
     checkpoint_keys,
     conversation_channel,
     conversation_room,
     due,
+    hooks,
     node_sessions,
     runs,
     stats,
+    swept,
     user_keys,
 )
-from sio_server.store.partitions import partition, tag
+from sio_server.store.partitions import PARTITIONS, partition, tag
 from sio_server.store.pipelined import LoadedScript, Pipelined, TooMuchUnread
 from sio_server.store.routed import REFRESH_EVERY_S, RoutedPipelined
 from sio_server.store.scripts import Scripts
@@ -70,7 +79,9 @@ from sio_server.store.wire import Wire, pack
 from sio_server.tasks import end_tasks
 from sio_server.trace.recording import Trace
 from sio_server.users.session_records import LiveSession, SessionRecords
+from sio_server.users.sign_out import RefusedTokens
 from tests.integration.test_channels import Follower, Recipient
+from tests.integration.test_lost_replies import everything
 from tests.integration.test_redis_connection import bare_redis, is_in_step, port_of
 from tests.waiting import poll, within
 
@@ -350,6 +361,17 @@ async def test_when_the_time_of_a_command_is_over_nothing_more_is_waited_for():
 # The bus
 
 
+async def test_a_cluster_that_refuses_a_password_is_told_as_that(shards, monkeypatch):
+    url = f"redis+cluster://nobody:wrong@127.0.0.1:{port_of(shards.servers[0])}"
+    routed = RoutedPipelined(parse_redis_url(url), Impatient)
+    with pytest.raises(AuthenticationError):
+        await routed.refresh()
+    monkeypatch.setattr("sio_server.store.routed.REFRESH_EVERY_S", 600)
+    with pytest.raises(AuthenticationError):
+        await routed.call(pack(("GET", "k")), key="k")
+    await routed.aclose()
+
+
 class Listener:
     """What a node receives on the channels of some conversations."""
 
@@ -602,6 +624,69 @@ async def test_what_one_shard_cannot_do_keeps_nothing_of_the_others_back(shards)
     with pytest.raises(Unavailable):
         await scripts.some("list_due", [calls[0], calls[0]])
     await shards.client.delete(due(0))
+
+
+async def test_every_step_there_is_can_be_done_on_several_shards_and_a_user_exported_and_deleted(shards):
+    """Those of the API, webhooks, schedules, retention and the archive as well."""
+    for server in shards.servers:
+        await server.flushall()
+    client = connect(f"redis+cluster://127.0.0.1:{port_of(shards.servers[0])}")
+    await everything(client, set())
+    scripts = Scripts(client)
+    log = ConversationLog(scripts)
+    members = Members(client, scripts, log, retention=0)
+    theirs = on_each_shard()
+    for conversation_id in theirs:
+        new = ConversationCreate(request_id=token_hex(8), conversation_id=conversation_id, access="open")
+        await members.create(ANN, new)
+        await log.append_message(conversation_id, ANN, token_hex(8), "a secret", run_id=token_hex(8))
+    lines = "".join([line async for line in Exports(client, log, members).user("ann")])
+    assert [conversation_id in lines for conversation_id in theirs] == [True] * 3
+    assert lines.count("a secret") == 3
+    deletions = UserDeletion(client, scripts, members, RefusedTokens(client, scripts))
+    await deletions.begin("ann")
+    assert await deletions.resume() == {}
+    assert not await deletions.is_pending("ann")
+    for conversation_id in theirs:
+        assert not await client.exists(ConversationKeys(conversation_id).log)
+    await client.aclose()
+
+
+async def test_webhooks_of_the_other_shards_begin_while_one_cannot_be_used(shards):
+    lanes = HookLanes(Scripts(shards.client), "n-1", ["begin"])
+    away, *others = lanes.all
+    await shards.client.set(hooks(away.partition), "no stream")
+    await lanes.open()
+    taken, _ = await lanes.take(lanes.all)
+    assert set(taken) == set(others)
+    await shards.client.delete(hooks(away.partition))
+    await lanes.take([away])
+    taken, _ = await lanes.take([away])
+    assert set(taken) == {away}, "it begins when its shard is back"
+
+
+async def test_conversations_of_the_other_shards_are_swept_while_one_cannot_be_used(shards):
+    writer = Writer(shards.client, "swept")
+    await writer.create()
+    away = (partition(writer.id) + 1) % PARTITIONS
+    await shards.client.delete(swept(away))
+    await shards.client.set(swept(away), "no sorted set")
+    for _ in range(3):
+        await writer.write()
+    await shards.client.zadd(swept(partition(writer.id)), {writer.id: 0})  # it is due
+    found = await Retention(Scripts(shards.client), Kept(entries=2)).sweep()
+    await shards.client.delete(swept(away))
+    assert (await writer.log.page(writer.id, "ann", limit=10)).bounds.first == 3
+    assert found.failed == {}
+
+
+async def test_objects_of_the_other_shards_are_removed_while_one_cannot_be_used(shards, tmp_path):
+    archive = Archive(shards.client, Scripts(shards.client), ArchiveStore(f"file://{tmp_path}"))
+    await shards.client.set(archive_gone(0), "no sorted set")
+    await shards.client.zadd(archive_gone(1), {"gone/1/object": 0})
+    assert await archive.remove_gone() == {}
+    await shards.client.delete(archive_gone(0))
+    assert not await shards.client.exists(archive_gone(1))
 
 
 async def test_a_server_without_a_majority_is_not_subscribed_again_at_full_speed(shards, monkeypatch):

@@ -24,7 +24,7 @@ from sio_server.local.cluster import LocalCluster
 from sio_server.protocol.webhook_type import WebhookType
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
-from sio_server.store.keys import hook_state, hooks
+from sio_server.store.keys import DISABLED_HOOKS, hook_state, hooks
 from sio_server.store.partitions import PARTITIONS
 from sio_server.store.scripts import Scripts
 from sio_server.tasks import end_tasks
@@ -323,6 +323,25 @@ async def test_slow_endpoints_do_not_use_up_the_connections_to_others(redis: Bou
     await end_tasks([delivering])
     await runner.cleanup()
     assert [outcome for name, outcome in outcomes if name == "well" and outcome != "delivered"] == []
+
+
+async def test_lanes_are_taken_over_while_it_cannot_be_read_which_endpoints_are_disabled(
+    redis: BoundedRedis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a Redis Cluster that is on one shard, and the lanes on all."""
+    monkeypatch.setattr("sio_server.gateway.api.webhooks.TAKE_OVER_S", 0.01)
+    other, lanes = HookLanes(Scripts(redis), "n1", ["shop"]), HookLanes(Scripts(redis), "n2", ["shop"])
+    await other.open()
+    await other.take(other.all)
+    await append(redis, 0, 1)
+    await redis.set(DISABLED_HOOKS, "no hash")
+    endpoint = Endpoint("shop", receiver.url, [base64.b64decode(SIGNS)], frozenset(WebhookType))
+    webhooks = Webhooks([endpoint], lanes, time.time, lambda name, outcome: None)
+    delivering = asyncio.create_task(webhooks.run())
+    await poll(lambda: webhooks._held == set(lanes.all), "that the other node has them all")
+    await other.release(other.all)
+    await receiver.until(lambda: receiver.taken)
+    await end_tasks([delivering])
 
 
 async def test_a_lane_in_which_nothing_waits_is_looked_at_without_a_write(redis: BoundedRedis) -> None:

@@ -81,10 +81,13 @@ class HookLanes:
         self.all = [Lane(name, partition) for name in names for partition in range(PARTITIONS)]
 
     async def open(self) -> None:
-        """Keep what is appended from now on; a new endpoint begins here."""
+        """Keep what is appended from now on; a new endpoint begins here.
+
+        On a Redis Cluster partitions that cannot be reached are opened when their lanes are found `unopened`.
+        """
         arguments: dict[str, Argument] = {"names": self._names, "kept_ms": KEPT_MS}
         lanes = [Lane("", partition) for partition in range(PARTITIONS)]
-        await self._scripts.many("open_hooks", [(lane.keys, arguments) for lane in lanes])
+        await self._scripts.some("open_hooks", [(lane.keys, arguments) for lane in lanes])
 
     async def take(self, lanes: Sequence[Lane]) -> tuple[dict[Lane, Taken], set[Lane]]:
         """What is next in those lanes that this node has, or can get; and the lanes that other nodes have."""

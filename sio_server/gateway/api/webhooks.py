@@ -78,7 +78,9 @@ class Webhooks:
                             opened = True
                         if everything := time.monotonic() >= look_again_at:
                             look_again_at = time.monotonic() + TAKE_OVER_S
-                            self._disabled = set(await self.lanes.disabled())
+                            # Its shard may be away: then it is as it was known last.
+                            with contextlib.suppress(Unavailable):
+                                self._disabled = set(await self.lanes.disabled())
                         if time.monotonic() >= bound_at:
                             bound_at = time.monotonic() + BOUND_S
                             self.waiting = await self.lanes.bound(self._disabled)
