@@ -85,7 +85,7 @@ def test_the_timeline_of_a_chaos_shows_every_fault_and_action_within_80_columns(
 @pytest.mark.parametrize("value", ["[embedded]", "[/x]", ":smile:", "[bold]x[/]"])
 def test_what_is_filled_into_a_line_of_the_tour_is_shown_as_it_is(value: str) -> None:
     one = stage()
-    one.say("chaos.history", path=value)
+    one.say("history.kept", path=value)
     one.quote(value, "cyan", value)
     one.verdict(False, "crashed", reason=value)
     said = [line.strip() for line in one.console.file.getvalue().splitlines() if line.strip()]  # type: ignore[attr-defined]
