@@ -1,4 +1,4 @@
-"""Other servers than the bundled one, where they are installed."""
+"""Other servers than the bundled one, where they are installed, and ports for any topology of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+from sio_server.local.cluster import SHARDS
+from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
+from tests.conftest import free_ports
 
 
 def engine(name: str) -> str:
@@ -26,3 +30,11 @@ def engine(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed")
     return str(found)
+
+
+def first_port() -> int:
+    """Of three nodes above whose ports those of Redis are free: of sentinels six, of a Redis Cluster twelve."""
+    while True:
+        port = free_ports(3)
+        if all(is_free(port + REDIS_PORT_OFFSET + number) for number in range(4 * SHARDS)):
+            return port

@@ -81,7 +81,7 @@ async def _play_on_own_cluster(
     """Start a cluster for scenes on ports that are free, play them, and stop it; returns the exit status."""
     from roomgraph.tour.play import BAD_NETWORKS, prepare_cluster
     from sio_server.language import load_texts
-    from sio_server.local.cluster import LocalCluster
+    from sio_server.local.cluster import SHARDS, LocalCluster
     from sio_server.local.errors import ClusterError
     from sio_server.local.ports import find_ports
     from sio_server.local.up import up
@@ -89,7 +89,7 @@ async def _play_on_own_cluster(
     texts = load_texts(language, "sio_server.local", "up")
     nodes = len(DEFAULT_URLS)
     try:
-        port = find_ports(nodes, redis_ports=6)
+        port = find_ports(nodes, redis_ports=4 * SHARDS)  # as many as the largest topology takes
     except ClusterError as exc:
         fail(texts(exc.problem, **exc.values))
     proxied = not BAD_NETWORKS.isdisjoint(scenes)

@@ -37,7 +37,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     texts, devices, cluster = stage.texts, stage.devices, stage.own_cluster()
     seed, duration = stage.seed, stage.duration
     planned = schedule(seed, duration, nodes=len(cluster.ports), devices=len(devices))
-    if not cluster.redis_proxies:  # nodes find the primary of a replicated Redis by themselves
+    if not cluster.redis_proxies:  # nodes find primaries by themselves, behind sentinels and of a Redis Cluster
         planned = tuple(fault for fault in planned if fault.kind not in REDIS_NETWORKS)
     for device in devices:
         device.keep = KEPT
@@ -72,7 +72,9 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         await traffic.cancel()
         await end_tasks(tasks)
         await people.close()
-    if cluster.replicated is None:  # checkpoints do not wait for replicas: a failover may take finished steps
+    if (
+        cluster.replicated is None and cluster.redis_cluster is None
+    ):  # checkpoints do not wait for replicas: a failover may take finished steps
         stage.recorder.execution(*executions(cluster))
     report = stage.judge()
     stage.console.print(shown(began + duration))
@@ -110,7 +112,9 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
     ok = report.ok and outcome.level and not outcome.unended and longest is not None
     counts = {"faults": len(happened), "actions": len(outcome.actions.happened)}
     stage.verdict(ok, "chaos.verdict" if ok else "chaos.broken", **counts, **facts)
-    told = {
+    if not ok:
+        stage.say("chaos.again", seed=stage.seed, duration=f"{stage.duration:g}")
+    return {
         "ok": ok,
         **facts,
         "seed": stage.seed,
@@ -119,14 +123,7 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         "actions": outcome.actions.counts(),
         "recovery_s": longest and round(longest, 2),
         "latency_ms": latency,
-        "anomalies": [{"kind": anomaly.kind, "detail": anomaly.detail} for anomaly in report.anomalies],
     }
-    if ok:
-        return told
-    stage.say("chaos.again", seed=stage.seed, duration=f"{stage.duration:g}")
-    history = stage.keep_history(f"roomgraph-chaos-{stage.seed}-")
-    stage.say("chaos.history", path=history)
-    return {**told, "history": history}
 
 
 async def _conversations(stage: Stage, traffic: Traffic) -> list[Asking]:

@@ -108,6 +108,7 @@ async def play(
             stage.new_recording()
             for part, act in _ALL[name].items():
                 ended_before = len(nodes.unexpected_ends) if nodes else 0
+                stage.report = None
                 try:
                     facts = await act(stage)
                 except (RoomgraphError, RuntimeError) as exc:
@@ -118,7 +119,8 @@ async def play(
                     stage.verdict(False, "ended", processes=", ".join(ended))
                     facts = {**(facts or {}), "ok": False, "unexpected_ends": ended}
                 if facts is not None:
-                    results[part] = facts
+                    evidence = _evidence(stage, part, failed=not facts["ok"]) if name in BREAKING else {}
+                    results[part] = {**facts, **evidence}
     ok = all(result["ok"] for result in results.values())
     if ok:
         console.print(f"[bold green]{texts('held')}[/]")
@@ -129,6 +131,17 @@ async def play(
         _write_facts(json_file, {"ok": ok, "scenes": results})
         console.print(Text(texts("json", path=json_file)), soft_wrap=True)
     return ok
+
+
+def _evidence(stage: Stage, part: str, *, failed: bool) -> dict[str, Any]:
+    """Which promises were broken; when the part has failed, or crashed, also the file that keeps its history."""
+    told: dict[str, Any] = {}
+    if stage.report is not None:
+        told["anomalies"] = [{"kind": one.kind, "detail": one.detail} for one in stage.report.anomalies]
+    if failed and any(stage.recorder.sends()):
+        told["history"] = stage.keep_history(f"roomgraph-{part}-")
+        stage.say("history.kept", path=told["history"])
+    return told
 
 
 def _write_facts(path: Path, facts: dict[str, Any]) -> None:

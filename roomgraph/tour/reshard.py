@@ -1,9 +1,10 @@
-"""Scene: slots of a Redis Cluster move, each primary dies or hangs, a shard is cut off, while everyone writes."""
+"""Scene: slots of a Redis Cluster move, primaries hand over, die and hang, a shard is cut off, under load."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +50,16 @@ async def play_reshard(stage: Stage) -> dict[str, Any]:
                 moved += 1
             unended += await traffic.runs_end()
         stage.say("reshard.moved", slots=moved)
+
+        runs += await ask_for_answers(stage, traffic, "reshard")
+        with stage.console.status(texts("reshard.waiting")):
+            for primary in await redis.primaries():
+                step = _Step("planned", primary.port, asyncio.get_running_loop().time())
+                after = await redis.hand_over(primary)
+                await redis.until_whole()
+                steps.append(step)
+                stage.say("reshard.planned", before=primary.port, after=after)
+            unended += await traffic.runs_end()
 
         for primary in await redis.primaries():
             runs += await ask_for_answers(stage, traffic, "reshard")
@@ -96,14 +107,16 @@ async def play_reshard(stage: Stage) -> dict[str, Any]:
     served = steps[-1].took_s is not None and steps[-1].took_s < CUT_S
     ok = report.ok and level and once == len(runs) and not unended and in_time and served
     stage.verdict(ok, "reshard.verdict", recovery=stage.seconds(longest), **report.counts())
+    kinds = Counter(step.name for step in steps)
     return {
         "ok": ok,
         **report.counts(),
         "acked": report.acked,
         "faults": {
             "slot_move": moved,
-            "redis_kill": sum(step.name == "killed" for step in steps),
-            "redis_pause": sum(step.name == "paused" for step in steps),
+            "planned_failover": kinds["planned"],
+            "redis_kill": kinds["killed"],
+            "redis_pause": kinds["paused"],
             "shard_cut": 1,
         },
         "recovery_s": longest and round(longest, 2),

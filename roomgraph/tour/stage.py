@@ -71,6 +71,7 @@ class Stage:
         self.others: list[RecordedDevice] = []  # further devices that scenes have connected
         self.booked: Booked | None = None
         self.recorder = Recorder()
+        self.report: Report | None = None  # of the part that is played, when it was judged
         self.token = ""
 
     async def __aenter__(self) -> Stage:
@@ -134,7 +135,8 @@ class Stage:
 
     def judge(self) -> Report:
         """Judge the history recorded since the last new recording."""
-        return check(self.recorder.history())
+        self.report = check(self.recorder.history())
+        return self.report
 
     def keep_history(self, name: str) -> str:
         """Write what was recorded to a file of its own, for `roomgraph check`; returns where it is."""

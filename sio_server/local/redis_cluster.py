@@ -26,6 +26,7 @@ NODE_TIMEOUT_MS = 1000  # a server that is silent for so long is taken for dead;
 READY_S = 30.0
 LOOK_S = 0.05
 MOVED_AT_ONCE = 25  # keys
+HAND_OVERS, HAND_OVER_S = 3, 10.0  # a replica that is not promoted gives up after 5 s, and is asked again
 OPTIONS = (
     *("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
     # What the other shards have is served while one is away.
@@ -139,6 +140,18 @@ class RedisCluster:
 
         await self._until(f"another primary of slot {slot}", is_other)
         return where
+
+    async def hand_over(self, primary: Member) -> int:
+        """Have a replica take its primary's place while both are well (CLUSTER FAILOVER); returns its port."""
+        replica = next(one for one in await self.members() if one.follows == primary.server_id)
+        slot = primary.slots[0][0]
+        for _ in range(HAND_OVERS):
+            with contextlib.suppress(RedisError, OSError):
+                await self.ask(replica.port, "CLUSTER", "FAILOVER")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HAND_OVER_S):
+                    return await self.until_primary_is_not(slot, primary.port)
+        return await self.until_primary_is_not(slot, primary.port)
 
     async def move_slot(self, slot: int, source: Member, target: Member) -> None:
         """Move a slot key by key, as `redis-cli --cluster reshard` does."""

@@ -26,6 +26,7 @@ DOWN_AFTER_MS = 1000  # a server that is silent for so long is taken for dead; S
 FAILOVER_TIMEOUT_MS = 5000  # twice as long until a failover that did not succeed is tried again
 READY_S = 30.0
 LOOK_S = 0.05
+HAND_OVERS, HAND_OVER_S = 3, 10.0  # one that does not succeed is given up by the sentinels, and asked for again
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,22 @@ class ReplicatedRedis:
         """Wait until the sentinels name another primary; returns its port."""
         await self._until("another primary", lambda: self._is_other(port))
         return await self.primary()
+
+    async def hand_over(self) -> int:
+        """Have a replica promoted while all servers are well (SENTINEL FAILOVER); returns its port."""
+        before = await self.primary()
+        for _ in range(HAND_OVERS):
+            await self._until("a planned failover", self._is_failing_over)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HAND_OVER_S):
+                    return await self.until_primary_is_not(before)
+        return await self.until_primary_is_not(before)
+
+    async def _is_failing_over(self) -> bool:
+        # They refuse while another failover is not over, and until a replica that came back has been looked at.
+        with contextlib.suppress(RedisError, OSError):
+            return bool(await self.ask(self.sentinel_ports[0], "SENTINEL", "FAILOVER", SERVICE))
+        return False
 
     async def _has_replicas(self, port: int, count: int) -> bool:
         with contextlib.suppress(RedisError, OSError):

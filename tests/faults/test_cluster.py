@@ -273,13 +273,11 @@ async def test_planned_failovers_of_all_shards_lose_nothing_and_clients_hardly_n
         load.start()
         await load.until_acked(30)
         for primary in await redis.primaries():
-            replica = next(one for one in await redis.members() if one.follows == primary.server_id)
             began = time.monotonic()
-            await redis.ask(replica.port, "CLUSTER", "FAILOVER")
-            await redis.until_primary_is_not(primary.slots[0][0], primary.port)
+            after = await redis.hand_over(primary)
             await redis.until_whole()
             await load.until_acked(30, 40)
-            print(f"{primary.port} -> {replica.port}, 30 more acked {time.monotonic() - began:.2f} s later")
+            print(f"{primary.port} -> {after}, 30 more acked {time.monotonic() - began:.2f} s later")
         await load.stop()
         await load.judge()
         for node in cluster.ports:

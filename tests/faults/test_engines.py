@@ -7,20 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from sio_server.local.ports import REDIS_PORT_OFFSET, is_free
-from tests.conftest import free_ports
-from tests.engines import engine
+from tests.engines import engine, first_port
 from tests.faults.test_scenes import play_scenes
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
-
-
-def first_port() -> int:
-    """Of nodes above whose ports those of a primary, two replicas and three sentinels are free."""
-    while True:
-        port = free_ports(3)
-        if all(is_free(port + REDIS_PORT_OFFSET + number) for number in range(6)):
-            return port
 
 
 SCENES = ("consistency", "recovery", "devices", "approval", "status", "node-failure")
@@ -49,6 +39,36 @@ async def test_a_chaos_holds_behind_sentinels(tmp_path, monkeypatch, name):
     assert facts["chaos"]["acked"] > 20
     assert facts["chaos"]["lost"] == 0
     assert facts["chaos"]["faults"].keys() >= {"redis_kill", "redis_pause"}
+
+
+@pytest.mark.parametrize("topology", ["sentinel", "cluster"])
+async def test_the_tour_holds_while_nodes_are_killed_on_each_topology(tmp_path, topology):
+    own = ("--port", str(first_port()), "--data-dir", str(tmp_path / "cluster"))
+    command = ("up", "--redis", topology, "--tour", "--once", *own)
+    status, told, facts = await play_scenes(tmp_path, SCENES, "--lang", "en", command=command)
+    assert status == 0, told
+    assert facts.keys() >= {"consistency", "recovery", "failover", "devices", "approval", "node-failure"}
+    assert facts["node-failure"]["lost"] == 0
+    assert facts["node-failure"]["runs_taken_over"] >= 1
+
+
+async def test_a_chaos_holds_on_a_redis_cluster(tmp_path):
+    own = ("--port", str(first_port()), "--data-dir", str(tmp_path / "cluster"))
+    command = ("up", "--redis", "cluster", "--tour", "--once", *own)
+    status, told, facts = await play_scenes(tmp_path, ("chaos",), *CHAOS, "--lang", "en", command=command)
+    assert status == 0, told
+    assert facts["chaos"]["acked"] > 20
+    assert facts["chaos"]["lost"] == 0
+    assert facts["chaos"]["faults"].keys() & {"redis_kill", "redis_pause"}
+
+
+@pytest.mark.parametrize("name", ["valkey", "debian"])
+async def test_a_redis_cluster_of_each_engine_is_resharded(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("REDIS_SERVER", engine(name))
+    status, told, facts = await play_scenes(tmp_path, ("reshard",), "--lang", "en")
+    assert status == 0, told
+    assert facts["reshard"]["lost"] == 0
+    assert facts["reshard"]["faults"]["slot_move"] >= 2
 
 
 async def test_a_failover_holds_on_valkey(tmp_path, monkeypatch):

@@ -108,13 +108,16 @@ async def test_the_scene_in_which_redis_fails_over_holds(tmp_path):
     status, told, facts = await play(tmp_path, "redis-failover", "--lang", "en")
     assert status == 0, told
     assert_nothing_is_lost(facts)
-    assert facts["faults"] == {"redis_kill": 1, "redis_pause": 1}
-    killed, paused = facts["steps"]
-    assert killed["from"] != killed["to"] == paused["from"] != paused["to"]
-    assert facts["recovery_s"] == max(killed["back_s"], paused["back_s"]) > 0
-    assert facts["runs"] >= 6
-    assert killed["runs_hit"] > 0 < paused["runs_hit"]
+    assert facts["faults"] == {"redis_kill": 1, "redis_pause": 1, "planned_failover": 1}
+    killed, paused, planned = facts["steps"]
+    assert [step["fault"] for step in facts["steps"]] == ["killed", "paused", "planned"]
+    assert killed["from"] != killed["to"] == paused["from"] != paused["to"] == planned["from"] != planned["to"]
+    assert facts["recovery_s"] == max(step["back_s"] for step in facts["steps"]) > 0
+    assert facts["runs"] >= 9
+    assert all(step["runs_hit"] > 0 for step in facts["steps"])
+    assert all(step["acked_s"] > 0 for step in facts["steps"])
     assert "took its place" in told
+    assert "DURABLE_REPLICAS=2" in told
 
 
 async def test_the_scene_in_which_a_redis_cluster_loses_primaries_and_moves_slots_holds(tmp_path):
@@ -123,13 +126,19 @@ async def test_the_scene_in_which_a_redis_cluster_loses_primaries_and_moves_slot
     assert_nothing_is_lost(facts)
     assert facts["faults"] == {
         **{"slot_move": facts["faults"]["slot_move"], "redis_kill": 2, "redis_pause": 1},
-        "shard_cut": 1,
+        **{"planned_failover": 3, "shard_cut": 1},
     }
     assert facts["faults"]["slot_move"] >= 2
     assert 0 < facts["recovery_s"] <= 15
-    assert sorted(step["fault"] for step in facts["steps"]) == ["cut", "killed", "killed", "paused"]
+    assert sorted(step["fault"] for step in facts["steps"]) == [
+        "cut",
+        "killed",
+        "killed",
+        "paused",
+        *3 * ["planned"],
+    ]
     runs = facts["runs"]
-    assert runs >= 15
+    assert runs >= 18
     assert f"{runs} of {runs} answers ended exactly once" in told
 
 

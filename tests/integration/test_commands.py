@@ -152,7 +152,10 @@ async def test_a_token_is_signed_with_the_secret_and_carries_the_user(cluster, r
         (("tour", "--scene", "chaos", "--url", "http://127.0.0.1:1"), {}, ["starts its own", "leave --url out"]),
         (("up", "--tour", "--scene", "latency"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
         (("up", "--redis", "sentinel"), {"REDIS_URL": "redis://127.0.0.1:1/0"}, ["unset REDIS_URL"]),
-        (("up", "--redis", "sentinel", "--tour", "--scene", "latency"), {}, ["play it without --redis"]),
+        *(
+            (("up", "--redis", topology, "--tour", "--scene", "latency"), {}, ["play it without --redis"])
+            for topology in ("sentinel", "cluster")
+        ),
         (("up", "--tour", "--scene", "node-failure", "--nodes", "1"), {}, ["two at least", "--nodes 3"]),
         (("tour", "--lang", "fr"), {}, ["write en or zh"]),
         (("tour", "--url", "http://127.0.0.1:1"), {}, ["127.0.0.1:1"]),
