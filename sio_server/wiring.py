@@ -482,6 +482,8 @@ class Sockets:
             self._core.max_connections,
             AllowedOrigins(settings.allowed_origins),
             InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+            admit=lambda: self.readiness.admit(),  # which is made after the server
+            on_refused=self._on_handshake_refused,
             keep_headers=bool(settings.authenticate),
         )
 

@@ -212,12 +212,19 @@ def test_the_compose_file_fits_the_schema_of_compose() -> None:
 
 
 def test_the_proxy_of_compose_is_the_one_that_the_documents_show_and_tests_run() -> None:
-    def location(text: str) -> str:
-        (block,) = re.findall(r"location / \{.*?\n        \}", text, re.DOTALL)
+    def passed_on(text: str) -> str:
+        (block,) = re.findall(r"^ {8}proxy_http_version .*?^ {4}\}$", text, re.DOTALL | re.MULTILINE)
         return str(block)
 
+    def upstreams(text: str) -> list[str]:
+        found = re.findall(r"^ {4}upstream .*?^ {4}\}$", text, re.DOTALL | re.MULTILINE)
+        return [re.sub(r"(node|10\.0\.0\.1)([123]):", r"\2:", one) for one in found]
+
     shown = (ROOT / "docs" / "proxies.md").read_text()
-    assert location((DEPLOY / "compose" / "nginx.conf").read_text()) == location(shown)
+    own = (DEPLOY / "compose" / "nginx.conf").read_text()
+    assert passed_on(own) == passed_on(shown)
+    assert upstreams(own) == upstreams(shown)
+    assert len(upstreams(own)) == 2
 
 
 # systemd
