@@ -89,6 +89,7 @@ class Readiness:
             # JSON has no infinity.
             "heard_ms": {name: round(1000 * min(age, 1e6)) for name, age in silent_for.items()},
             **({"failing_tasks": failing} if failing else {}),
+            **({"stopping": True} if self.stopping else {}),
             **self._report_shards(),
         }
 
