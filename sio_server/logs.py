@@ -50,6 +50,12 @@ def not_http(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
+def announce(message: str, level: int = logging.INFO) -> None:
+    """Log a line whatever LOG_LEVEL is: what else the program would print, such as that it is ready."""
+    logger = logging.getLogger("roomgraph")
+    logger.handle(logger.makeRecord(logger.name, level, "", 0, message, (), None))
+
+
 def set_up(level: str, *, as_json: bool = False, node: str = "") -> None:
     """Log to stderr, as text, or as JSON that names the node."""
     handler = logging.StreamHandler(sys.stderr)

@@ -35,7 +35,7 @@ from sio_server.store.keys import SHARED_SECRET
 from sio_server.store.topology import primary_watch
 from sio_server.tasks import end_tasks
 from sio_server.trace.contract import TraceKind
-from sio_server.trace.exporting import NoOpenTelemetry
+from sio_server.trace.exporting import CannotExport
 from sio_server.trace.feed import TraceFeed
 from sio_server.wiring import REDIS_WAIT_S, Api, Core, Dialog, Http, Limiting, Records, Sockets
 from sio_server.worker_board import WRITE_S, Place, own_place
@@ -80,7 +80,7 @@ class Node:
         self.node_id = f"{settings.name}-{secrets.token_hex(4)}"
         try:
             self._core = Core(settings, self.node_id, place)
-        except NoOpenTelemetry as exc:
+        except CannotExport as exc:
             raise SettingsError(f"TRACES=otlp: {exc}.") from None
         self._feed: TraceFeed | None = None
         self._runner: web.AppRunner | None = None
@@ -182,7 +182,7 @@ class Node:
         await self._step(presence.news.stop())
         await self._step(core.trace.stop())
         if core.exporting is not None:
-            await self._step(asyncio.to_thread(core.exporting.close))
+            await self._step(core.exporting.close())
         await self._step(presence.bus.close())
         await self._step(core.redis.aclose())
 

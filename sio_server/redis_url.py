@@ -20,6 +20,10 @@ _KINDS: dict[str, Kind] = {
 _DEFAULT_PORTS = {"sentinel": 26379, "cluster": 6379}
 _OPTIONS = ("db", "username", "password", "client_name", "socket_keepalive", "health_check_interval")
 _OF_SENTINELS = ("sentinel_username", "sentinel_password")
+_OF_TLS = (
+    *("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname"),
+    *("ssl_ciphers", "ssl_keyfile", "ssl_min_version", "ssl_password"),
+)
 _SERVER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 
 
@@ -63,7 +67,7 @@ def _check_single(url: str, scheme: str, rest: str) -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
-        options = _options(parts.query, _OPTIONS)
+        options = _options(parts.query, _OPTIONS, scheme)
     except _WrongOption as exc:
         raise ValueError(str(exc)) from None
     except ValueError:
@@ -91,7 +95,7 @@ def _several(servers: str) -> str:
 def _parse_several(url: str, scheme: str, kind: Kind) -> RedisUrl:
     try:
         parts = urlsplit(url)
-        options = _options(parts.query, (*_OPTIONS, *(_OF_SENTINELS if kind == "sentinel" else ())))
+        options = _options(parts.query, (*_OPTIONS, *(_OF_SENTINELS if kind == "sentinel" else ())), scheme)
     except _WrongOption as exc:
         raise ValueError(str(exc)) from None
     except ValueError:
@@ -131,18 +135,23 @@ class _WrongOption(ValueError):
     """An option that cannot be used; the message is for people."""
 
 
-def _options(query: str, known: tuple[str, ...]) -> dict[str, str]:
+def _options(query: str, known: tuple[str, ...], scheme: str) -> dict[str, str]:
     if "@" in query:
         raise _WrongOption("a ? in a password is written %3F, and a @ is written %40")
     options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
     for name in options:
         if name in _OF_SENTINELS and name not in known:
             raise _WrongOption(f"{name} is for redis+sentinel:// only")
-        if name not in known and not name.startswith("ssl_"):
+        if name in _OF_TLS and not scheme.startswith("rediss"):
+            with_tls = f"write {scheme.replace('redis', 'rediss', 1)}://, or " if scheme != "unix" else ""
+            raise _WrongOption(f"{name} is for TLS: {with_tls}leave it out")
+        if name not in known and name not in _OF_TLS:
             # What follows a password may be a part of it.
             if any("password" in one for one in list(options)[: list(options).index(name)]):
                 raise _WrongOption("an & in a password is written %26, or an option is wrong")
             raise _WrongOption(f"there is no option {name[:40]!r}")
+    if options.get("ssl_cert_reqs", "none") not in ("none", "optional", "required"):
+        raise _WrongOption("ssl_cert_reqs is none, optional or required")
     return options
 
 

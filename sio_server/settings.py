@@ -128,6 +128,7 @@ _SECRETS = {
 # What graphs are told of a person, whatever a token says.
 RESERVED_CLAIMS = frozenset({"identity", "display_name", "is_authenticated", "permissions"})
 
+MAX_NODE_NAME = 64
 MIN_ADMIN_PASSWORD = 16  # characters; nothing but its length stops a client that tries many
 
 
@@ -142,12 +143,12 @@ class Settings(BaseSettings):
 
     redis_url: str = Field(default=f"redis://127.0.0.1:{DEFAULT_REDIS_PORT}/0", repr=False)
     durable_replicas: Annotated[int, Field(ge=0, le=10)] = 0
-    host: str = "0.0.0.0"
+    host: Annotated[str, Field(pattern=r"^\S+$")] = "0.0.0.0"
     port: Annotated[int, Field(ge=1, le=65535)] = 9000
     web_concurrency: Annotated[int, Field(ge=1, le=256)] = 1
     worker_ports: Annotated[int, Field(ge=0, le=65_279)] = 0
     base_path: str = ""
-    node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{0,64}$")] = ""
+    node_name: Annotated[str, Field(pattern=rf"^[A-Za-z0-9._:-]{{0,{MAX_NODE_NAME}}}$")] = ""
     auth_mode: Literal["token", "guest"] = "token"
     auth_secret: str = Field(default="", repr=False)
     auth_audience: Annotated[str, Field(min_length=1)] = "roomgraph"
@@ -253,6 +254,36 @@ class Settings(BaseSettings):
             raise ValueError("not a name, = and a value")
         return name, wanted
 
+    @field_validator("worker_ports")
+    @classmethod
+    def _leave_the_port_free(cls, value: int, info: ValidationInfo) -> int:
+        port, count = info.data.get("port", 0), info.data.get("web_concurrency", 1)
+        if value and count > 1 and value <= port < value + count:
+            raise ValueError(f"{count} workers use {value} to {value + count - 1}, and PORT={port} is among them")
+        return value
+
+    @field_validator("node_name")
+    @classmethod
+    def _leaves_room_for_numbers(cls, value: str, info: ValidationInfo) -> str:
+        count = info.data.get("web_concurrency", 1)
+        if value and count > 1 and len(f"{value}.{count}") > MAX_NODE_NAME:
+            raise ValueError(f"too long for workers, to whose names .1 to .{count} is added")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = []
+        for item in value:
+            form = re.fullmatch(
+                r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?/?", item.lower()
+            )
+            if form is None and item != "*":
+                raise ValueError(f"{item} is not an origin")
+            # As browsers write it: they leave out the port that a scheme has anyway.
+            origins.append(f"{form[1]}://{form[2]}{_shown_port(form[1], form[3] or '')}" if form else item)
+        return tuple(origins)
+
     @field_validator("allowed_hosts")
     @classmethod
     def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -282,12 +313,12 @@ class Settings(BaseSettings):
     @classmethod
     def _are_endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         names = []
-        for item in value:
+        for number, item in enumerate(value, 1):  # its path may be what only the two of them know
             form = re.fullmatch(
                 rf"({_WEBHOOK_NAME})=https?://[^@#\s]+(#{_WEBHOOK_TYPE}(\+{_WEBHOOK_TYPE})*)?", item
             )
             if form is None:
-                raise ValueError(f"{hide_password(item)} is not an endpoint")
+                raise ValueError(f"endpoint {number} is not of the form name=https://...")
             names.append(form[1])
         if len(set(names)) < len(names):
             raise ValueError("two endpoints have the same name")
@@ -398,6 +429,17 @@ def _secret_problem(auth_mode: str, secret: str, instead: str) -> str:
     return ""
 
 
+def _shown_port(scheme: str, port: str) -> str:
+    return "" if (scheme, port) in (("https", ":443"), ("http", ":80")) else port
+
+
+def _webhook_names(value: str) -> str:
+    """WEBHOOKS as it may be shown: of each endpoint its name."""
+    items = (item.strip() for item in value.split(",") if item.strip())
+    named = ((re.match(rf"({_WEBHOOK_NAME}=)?", item) or [""])[0] for item in items)
+    return ",".join(f"{name}***" for name in named)
+
+
 _SEEN_IN_URLS = r"[A-Za-z0-9._:,\[\]-]*(/[A-Za-z0-9._,:%~/-]*)?"  # servers, and the database or the socket
 
 
@@ -450,7 +492,9 @@ def load_settings(**overrides: Any) -> Settings:
             mismatch = error["type"] == "string_pattern_mismatch"  # its message shows a regular expression
             problem = "not of this form" if mismatch else error["msg"].removeprefix("Value error, ")
             value = str(error.get("input"))
-            if name == "REDIS_URL" or "@" in value:
+            if name == "WEBHOOKS":
+                value = _webhook_names(value if isinstance(error.get("input"), str) else ",".join(error["input"]))
+            elif name == "REDIS_URL" or "@" in value:
                 value = hide_password(value)
             given = "" if name in _SECRETS else f"{name}={value}: "
             problems[name] = given + problem

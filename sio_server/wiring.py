@@ -133,7 +133,7 @@ class Core:
     """What every part of a node shares: settings, Redis, the clock, the trace, metrics, and the supervisor."""
 
     def __init__(self, settings: Settings, node_id: str, place: Place | None = None) -> None:
-        """`place`: among the workers that share the port. Raises NoOpenTelemetry."""
+        """`place`: among the workers that share the port. Raises CannotExport."""
         self.settings = settings
         self.place = place
         self.node_id = node_id
@@ -423,13 +423,15 @@ class Sockets:
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
         self.resync = Resync(bus, self.fanout, records.members, records.devices)
         self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
+        requests = RequestLimits(limiting.limits, core.settings.trusted_proxies)
         make_server = TRANSPORTS[core.settings.transport]
         self.server = make_server(bus, self._connection_limits(), self.disconnects.on_disconnected)
         if core.settings.admin_ui:
             self.server.admin_ui = AdminUi(
                 core.settings.admin_ui,
                 partial(_read_figures, core.redis),
-                spend=RequestLimits(limiting.limits, core.settings.trusted_proxies).count,
+                spend=requests.count,
+                address_of=requests.address_of,
                 on_refused=self._on_handshake_refused,
             )
         bus.join_writes_s = core.settings.join_writes / 1000 if self.server.joins_writes else 0.0
@@ -482,6 +484,8 @@ class Sockets:
             self._core.max_connections,
             AllowedOrigins(settings.allowed_origins),
             InboundLimits.above_events([(rate.count, rate.period_s) for rate in event_rates]),
+            admit=lambda: self.readiness.admit(),  # which is made after the server
+            on_refused=self._on_handshake_refused,
             keep_headers=bool(settings.authenticate),
         )
 

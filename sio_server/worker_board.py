@@ -42,9 +42,13 @@ class Board:
     @classmethod
     def make(cls, count: int) -> Board:
         """A new one, for the processes that get its file."""
-        with tempfile.TemporaryFile() as made:
-            made.truncate(count * _SLOT.size)
-            return cls(os.dup(made.fileno()), count)
+        if hasattr(os, "memfd_create"):  # Linux, where there may be no folder that can be written
+            file = os.memfd_create("roomgraph-workers")
+        else:
+            with tempfile.TemporaryFile() as made:
+                file = os.dup(made.fileno())
+        os.ftruncate(file, count * _SLOT.size)
+        return cls(file, count)
 
     def write(self, number: int, state: WorkerState) -> None:
         """Say how a worker is, now."""

@@ -50,6 +50,7 @@ class Workers:
         self._board = Board.make(count)
         self._stopping = asyncio.Event()
         self._mistake = False
+        self._have_listened: set[int] = set()  # their settings cannot be wrong
         self._processes: dict[int, asyncio.subprocess.Process] = {}
 
     async def run(self) -> int:
@@ -81,7 +82,6 @@ class Workers:
     async def _keep(self, number: int) -> None:
         """Start a worker again whenever it ends, later each time, until all are to stop."""
         back_off_s = FIRST_BACK_OFF_S
-        was_ready = False
         status: int | str
         while not self._stopping.is_set():
             began = time.monotonic()
@@ -93,11 +93,11 @@ class Workers:
                 if self._stopping.is_set():  # meanwhile
                     _signal(process, signal.SIGTERM)
                 status = await process.wait()
-            was_ready = was_ready or self._board.read(number)[0] is not WorkerState.GONE
+            self._note_if_listening(number)
             self._board.write(number, WorkerState.GONE)
             if self._stopping.is_set():
                 return
-            if status == MISTAKE and not was_ready:
+            if status == MISTAKE and number not in self._have_listened:
                 self._mistake = True  # the worker has said what is wrong
                 self._stopping.set()
                 return
@@ -108,6 +108,11 @@ class Workers:
                 async with asyncio.timeout(back_off_s):
                     await self._stopping.wait()
             back_off_s = min(2 * back_off_s, MAX_BACK_OFF_S)
+
+    def _note_if_listening(self, number: int) -> None:
+        # Not only when it has ended: a worker that ends in order leaves the board before.
+        if self._board.read(number)[0] is not WorkerState.GONE:
+            self._have_listened.add(number)
 
     async def _start(self, number: int) -> asyncio.subprocess.Process:
         names = {"NODE_NAME": f"{self._name}.{number}", "WEB_CONCURRENCY": "1"}
@@ -130,6 +135,7 @@ class Workers:
                 told = True
                 self._on_ready()
             for number in silent:
+                self._note_if_listening(number)
                 # Counted, not timed: when all of us were paused, nobody hangs.
                 silent[number] = silent[number] + 1 if self._board.is_silent(number) else 0
                 if silent[number] >= HANGS_AFTER:

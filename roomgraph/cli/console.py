@@ -39,8 +39,11 @@ def fail(message: str, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
-def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine, on uvloop where it exists; an error that has a message for people becomes that message."""
+def run(main: Callable[[], Coroutine[Any, Any, T]], failing: Callable[[str, int], NoReturn] = fail) -> T:
+    """Run a coroutine, on uvloop where it exists; an error that has a message for people becomes that message.
+
+    `failing` gets it, with the exit status.
+    """
     from sio_server.local.redis import NoEmbeddedRedis
     from sio_server.protocol.errors import RoomgraphError
     from sio_server.settings import SettingsError
@@ -55,8 +58,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(main())
     except (SettingsError, NoEmbeddedRedis) as exc:
-        fail(str(exc), MISTAKE)
+        failing(str(exc), MISTAKE)
     except RoomgraphError as exc:
-        fail(exc.message)
+        failing(exc.message, 1)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 from urllib.parse import urlsplit
@@ -38,12 +41,38 @@ def node_command(
     try:
         settings = load_settings(port=port, graph=graph, langgraph_json=project, web_concurrency=workers)
     except SettingsError as exc:
+        if os.environ.get("LOG_FORMAT") == "json":  # which may not be what is wrong
+            logs.set_up("INFO", as_json=True, node=os.environ.get("NODE_NAME", ""))
+            _log_failure(str(exc), MISTAKE)
         fail(str(exc), MISTAKE)
     logs.set_up(settings.log_level.upper(), as_json=settings.log_format == "json", node=settings.name)
     if settings.web_concurrency > 1:
         _run_workers(settings, graph, project)
     ready = f"node {settings.name} is ready on {settings.host}:{settings.port}"
-    run(lambda: serve(settings, lambda: say(ready, errors)))
+    run(lambda: serve(settings, partial(_tell, ready, settings)), _failing(settings))
+
+
+def _tell(message: str, settings: Settings) -> None:
+    """Say something on the standard error, which holds nothing but JSON with LOG_FORMAT=json."""
+    from sio_server import logs
+
+    if settings.log_format == "json":
+        logs.announce(message)
+    else:
+        say(message, errors)
+
+
+def _failing(settings: Settings) -> Callable[[str, int], NoReturn]:
+    """What ends the command with what is wrong."""
+    return _log_failure if settings.log_format == "json" else fail
+
+
+def _log_failure(message: str, status: int) -> NoReturn:
+    from sio_server import logs
+
+    for line in message.splitlines():
+        logs.announce(line, logging.ERROR)
+    raise typer.Exit(status)
 
 
 def _run_workers(settings: Settings, graph: str | None, project: str | None) -> NoReturn:
@@ -64,11 +93,11 @@ def _run_workers(settings: Settings, graph: str | None, project: str | None) -> 
             count,
             name=settings.name,
             stops_within_s=settings.drain_grace + ENDS_WITHIN_S,
-            on_ready=lambda: say(ready, errors),
+            on_ready=partial(_tell, ready, settings),
         )
         return await workers.run()
 
-    raise typer.Exit(run(main))
+    raise typer.Exit(run(main, _failing(settings)))
 
 
 def redis_command(

@@ -85,6 +85,7 @@ class Fact(StrEnum):
     URL_REFUSES_HOST = "url_refuses_host"  # host
     URL_LOSES_HEADERS = "url_loses_headers"  # headers
     URL_REFUSES_ORIGIN = "url_refuses_origin"  # origin
+    URL_TAKES_NO_CLIENTS = "url_takes_no_clients"  # reason
     URL_NO_WEBSOCKET = "url_no_websocket"  # status
     URL_SILENT = "url_silent"
     URL_WEBSOCKET = "url_websocket"  # ms

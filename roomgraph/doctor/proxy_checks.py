@@ -53,7 +53,14 @@ async def _readiness(http: aiohttp.ClientSession, url: str) -> list[Finding]:
         said = _object(await response.text(errors="replace"))
     if said.get("ready") is True:
         return []
-    reasons = [name for name in ("redis", "bus") if said.get(name) is False] + list(said.get("failing_tasks", ()))
+    workers = said.get("workers")
+    reasons = [
+        *(name for name in ("redis", "bus") if said.get(name) is False),
+        *said.get("failing_tasks", ()),
+        *(f"shard {name}" for name in said.get("shards_away", ())),
+        *(f"worker {name}: {why}" for name, why in (workers.items() if isinstance(workers, dict) else ())),
+        *(["it is being stopped"] if said.get("stopping") is True else []),
+    ]
     return [warn(Fact.URL_NOT_READY, node=said.get("node", "?"), reasons=", ".join(reasons) or "?")]
 
 
@@ -93,6 +100,8 @@ async def _refusal(http: aiohttp.ClientSession, url: str, origin: str, status: i
             return bad(Fact.URL_REFUSES_ORIGIN, origin=origin)
         case "not_supported":
             return bad(Fact.URL_LOSES_HEADERS, headers="Upgrade, Connection")
+        case "unavailable":  # of the node: it is full, being stopped, or cut off from Redis
+            return warn(Fact.URL_TAKES_NO_CLIENTS, reason=str(error.get("message", "?")))
         case _:
             return bad(Fact.URL_NO_WEBSOCKET, status=status)
 

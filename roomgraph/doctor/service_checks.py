@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import textwrap
 from typing import TYPE_CHECKING
 
 from roomgraph.doctor.findings import Fact, Finding, bad, good, warn
@@ -40,21 +41,28 @@ async def _check_archive(url: str) -> Finding:
     except NoObstore:
         return bad(Fact.ARCHIVE_BAD, url=url, reason="the extra is missing: pip install 'roomgraph[archive]'")
     except RoomgraphError as exc:
-        return bad(Fact.ARCHIVE_BAD, url=url, reason=str(exc.__cause__ or exc.message)[:200])
+        return bad(Fact.ARCHIVE_BAD, url=url, reason=_first_line(exc.__cause__ or exc.message))
     except (ValueError, OSError) as exc:
-        return bad(Fact.ARCHIVE_BAD, url=url, reason=str(exc)[:200])
+        return bad(Fact.ARCHIVE_BAD, url=url, reason=_first_line(exc))
     if read != [line]:
         return bad(Fact.ARCHIVE_BAD, url=url, reason="what was written is not there")
     return good(Fact.ARCHIVE_GOOD, url=url)
 
 
-async def _check_collector() -> Finding:
-    from sio_server.trace.exporting import NoOpenTelemetry, collector_url, try_collector
+def _first_line(problem: object) -> str:
+    """What an error says first: storages add the whole of their answers."""
+    lines = [line for line in str(problem).splitlines() if line.strip()]
+    return textwrap.shorten(lines[0], 200, placeholder=" ...") if lines else type(problem).__name__
 
-    url = collector_url()
+
+async def _check_collector() -> Finding:
+    from sio_server.settings import hide_password
+    from sio_server.trace.exporting import CannotExport, collector_url, try_collector
+
+    url = hide_password(collector_url())
     try:
         taken = await asyncio.to_thread(try_collector)
-    except NoOpenTelemetry as exc:
+    except CannotExport as exc:
         return bad(Fact.COLLECTOR_BAD, url=url, reason=str(exc))
     # A node serves without it: its traces are dropped.
     return good(Fact.COLLECTOR_GOOD, url=url) if taken else warn(Fact.COLLECTOR_SILENT, url=url)

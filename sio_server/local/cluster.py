@@ -354,6 +354,10 @@ class LocalCluster:
             "QUOTA_CONVERSATIONS": "0",
             "QUOTA_BYTES": "0",
             "QUOTA_INVITATIONS": "0",
+            # Each is one process with a name of its own, whatever this process was told to be.
+            "NODE_NAME": "",
+            "WEB_CONCURRENCY": "1",
+            "WORKER_PORTS": "0",
             **self.settings,
             **self.node_settings.get(port, {}),
             "PORT": str(port),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,18 +15,21 @@ if TYPE_CHECKING:
     from sio_server.trace.spans import Spans
 
 
+log = logging.getLogger(__name__)
+
 TRY_S = 5.0
+CLOSE_S = 0.8  # for the last spans: a node without runs is gone within a second
 
 
-class NoOpenTelemetry(Exception):
-    """The extra `otel` is not installed; the message is for people."""
+class CannotExport(Exception):
+    """The extra `otel` is not installed, or a variable is wrong; the message is for people."""
 
 
 class Exporting:
     """Spans, and the thread that sends them. While a collector is away spans are dropped, and nothing waits."""
 
     def __init__(self, node_name: str, version: str) -> None:
-        """Raises NoOpenTelemetry."""
+        """Raises CannotExport."""
         try:
             from opentelemetry import trace
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -33,21 +39,45 @@ class Exporting:
 
             from sio_server.trace.spans import ChosenIds, Spans
         except ImportError as exc:
-            raise NoOpenTelemetry(f"the package {exc.name} is missing. Install roomgraph[otel]") from None
+            raise CannotExport(f"the package {exc.name} is missing. Install roomgraph[otel]") from None
         ids = ChosenIds()
         # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say counts before this.
         named = {"service.name": "roomgraph", "service.version": version, "service.instance.id": node_name}
         resource = Resource.create({**named, **OTELResourceDetector().detect().attributes})
-        self._provider: TracerProvider = TracerProvider(resource=resource, id_generator=ids)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        try:
+            self._provider: TracerProvider = TracerProvider(
+                resource=resource,
+                id_generator=ids,
+                shutdown_on_exit=False,  # which would wait for a collector that is silent
+            )
+            self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        except ValueError as exc:
+            raise _wrong_variable(exc) from None
         # For libraries that graphs use, whose spans belong to the same traces.
         if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             trace.set_tracer_provider(self._provider)
         self.spans: Spans = Spans(self._provider, ids)
 
-    def close(self) -> None:
-        """Send what waits. Blocks, for some seconds at most."""
-        self._provider.shutdown()
+    async def close(self) -> None:
+        """Send what waits, for CLOSE_S at most: a collector that is silent holds nothing up."""
+        loop, sent = asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            self._provider.shutdown()
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(sent.set)
+
+        # Not one of the loop's own threads, for which the end of the process waits.
+        threading.Thread(target=send, name="last-spans", daemon=True).start()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await sent.wait()
+        except TimeoutError:
+            log.warning("the collector of traces is silent: the last spans are dropped")
+
+
+def _wrong_variable(exc: ValueError) -> CannotExport:
+    return CannotExport(f"a variable OTEL_... is wrong: {exc}")
 
 
 def collector_url() -> str:
@@ -57,19 +87,24 @@ def collector_url() -> str:
 
 
 def try_collector() -> bool:
-    """Whether the collector takes spans: none are sent. Blocks. Raises NoOpenTelemetry."""
+    """Whether the collector takes spans: none are sent. Blocks. Raises CannotExport."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace.export import SpanExportResult
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
     except ImportError as exc:
-        raise NoOpenTelemetry(f"the package {exc.name} is missing. Install roomgraph[otel]") from None
+        raise CannotExport(f"the package {exc.name} is missing. Install roomgraph[otel]") from None
     # It logs each attempt, and the caller says it in its own words.
     logger = logging.getLogger("opentelemetry")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
-    exporter = OTLPSpanExporter(timeout=TRY_S)
     try:
-        return exporter.export(()) is SpanExportResult.SUCCESS
+        exporter = OTLPSpanExporter(timeout=TRY_S)
+        processor = BatchSpanProcessor(exporter)  # which reads variables of its own
+        try:
+            return exporter.export(()) is SpanExportResult.SUCCESS
+        finally:
+            processor.shutdown()  # type: ignore[no-untyped-call]
+    except ValueError as exc:
+        raise _wrong_variable(exc) from None
     finally:
-        exporter.shutdown()  # type: ignore[no-untyped-call]
         logger.setLevel(level)

@@ -19,11 +19,13 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, expect
 
-from sio_clients import guest_token
+from sio_clients import ChatClient, guest_token
 from sio_server.gateway.api.event_stream import BEAT, BEAT_S
 from sio_server.local.cluster import LocalCluster
 from tests.browser.pages import look, say, until
 from tests.conftest import ClusterFactory, free_ports
+from tests.faults.networks import cut_off
+from tests.faults.nodes import metrics
 from tests.integration.test_client_wheel import TALK
 from tests.waiting import poll
 
@@ -219,6 +221,49 @@ async def test_clients_send_and_receive_through_the_configuration(
     async with proxy_of(shown, cluster, tmp_path) as url:
         assert "When do you need it?" in await talk(url, tmp_path)
         await see_the_page(url, browser, cluster)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+async def test_a_node_that_is_cut_off_gets_no_client_by_nginx_and_sends_a_page_and_the_sdk_on(
+    start_cluster: ClusterFactory, browser: Browser, tmp_path: Path
+) -> None:
+    shown = next(one for one in SHOWN if one.program == "nginx" and not one.path)
+    command_of(shown.program, tmp_path)
+    make_certificate(tmp_path)
+    cluster = await start_cluster(shown.nodes, proxied=True, TRUSTED_PROXIES="1")
+    first, second, last = cluster.ports
+    _, token = await guest_token(cluster.urls[0], "Ann")
+
+    async def until_cut_off(port: int) -> None:
+        async def is_cut_off() -> bool:
+            return (await metrics(port))["roomgraph_cut_off"] == 1
+
+        await poll(is_cut_off, f"node {port} notices that it is cut off", 30)
+
+    async with proxy_of(shown, cluster, tmp_path) as url, aiohttp.ClientSession() as http:
+        page = await browser.new_page()
+        await page.goto(f"{cluster.urls[0]}/?token={token}")
+        await until(page, f"state.link === 'online' && state.node === '{first}'")
+        cut_off(cluster, 1, "both")
+        await until_cut_off(second)
+        opening = "/socket.io/?EIO=4&transport=websocket"
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(cluster.urls[1] + opening)
+        assert refused.value.status == 503
+        # They stay open: the node that is cut off has the fewest connections all the time.
+        trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        for number in range(12):
+            websocket = await http.ws_connect(url + opening, ssl=trusted)
+            assert (await websocket.receive_str()).startswith("0{")
+            await websocket.send_str(f'40{{"token":"{token}"}}')
+            assert (await websocket.receive_str()).startswith("40{"), number
+
+        async with ChatClient(cluster.urls[1:], token) as client:
+            assert client.node == str(last)
+        # The page's own node is lost as well. The next one that it knows takes nobody.
+        cut_off(cluster, 0, "both")
+        await until(page, f"state.link === 'online' && state.node === '{last}'", 30)
+        await page.close()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")

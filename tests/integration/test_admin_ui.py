@@ -108,6 +108,7 @@ async def test_attempts_to_guess_the_account_are_limited_counted_logged_and_end_
     assert 'roomgraph_refused_handshakes_total{code="rate_limited"} 3.0' in figures
     warnings = (cluster.data_dir / "logs" / f"node-{cluster.ports[0]}.log").read_text()
     assert warnings.count("Admin UI was refused: code=token_invalid") == 1
+    assert "Admin UI was refused: code=token_invalid address=8.8.8.8" in warnings, "and not the proxy's"
 
 
 def test_only_texts_are_compared_with_the_account() -> None:

@@ -368,6 +368,41 @@ async def test_up_prints_the_stage_url_and_does_not_report_nodes_killed_there_as
     assert errors == b""
 
 
+@pytest.mark.faults  # for the processes that it starts
+async def test_a_log_in_json_has_nothing_but_json_also_of_what_is_wrong_and_that_a_node_is_ready(cluster):
+    chosen: Any = {
+        "AUTH_MODE": "guest",
+        "REDIS_URL": cluster.redis_url,
+        "LOG_FORMAT": "json",
+        "NODE_NAME": "web-1",
+    }
+    settings: Any = {"LEASE": "0", "TOKEN_TTL": "1"}
+    variables: Any = {"TRACES": "otlp", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5000"}
+    for env, said in (
+        (settings, ["LEASE=0: ", "TOKEN_TTL=1: "]),
+        (variables, ["TRACES=otlp: a variable OTEL_... is wrong: max_export_batch_size"]),
+    ):
+        status, output, errors = await roomgraph("node", **chosen, **env)
+        lines = [line for line in map(json.loads, errors.splitlines()) if line["level"] == "error"]
+        assert (status, output) == (2, "")
+        assert len(lines) == len(said)
+        for line, begin in zip(sorted(lines, key=lambda line: line["message"]), said, strict=True):
+            assert (line["level"], line["node"]) == ("error", "web-1")
+            assert line["message"].startswith(begin)
+    node = await start("node", PORT=str(free_ports(1)), HOST="127.0.0.1", DRAIN_GRACE="0", **chosen)
+    assert node.stderr is not None
+    # A slow machine may give reason to more lines, which are objects too.
+    async with asyncio.timeout(90):
+        while not (line := json.loads(await node.stderr.readline()))["message"].startswith(
+            "node web-1 is ready on"
+        ):
+            assert line["node"] == "web-1"
+    assert line["level"] == "info"
+    node.send_signal(signal.SIGTERM)
+    _, rest = await asyncio.wait_for(node.communicate(), 90)
+    assert all(json.loads(line)["node"] == "web-1" for line in rest.splitlines())
+
+
 async def test_a_redis_that_refuses_access_is_reported_at_once(cluster):
     for url in (cluster.redis_url[:-1] + "99", cluster.redis_url.replace("//", "//somebody:hunter2@")):
         status, _, errors = await asyncio.wait_for(roomgraph("node", AUTH_MODE="guest", REDIS_URL=url), 40)

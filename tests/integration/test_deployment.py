@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from aiohttp import web
 
 from sio_server import node
 from sio_server.gateway.http.health import HealthRoutes
+from sio_server.redis_url import parse_redis_url
 from sio_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -212,12 +214,19 @@ def test_the_compose_file_fits_the_schema_of_compose() -> None:
 
 
 def test_the_proxy_of_compose_is_the_one_that_the_documents_show_and_tests_run() -> None:
-    def location(text: str) -> str:
-        (block,) = re.findall(r"location / \{.*?\n        \}", text, re.DOTALL)
+    def passed_on(text: str) -> str:
+        (block,) = re.findall(r"^ {8}proxy_http_version .*?^ {4}\}$", text, re.DOTALL | re.MULTILINE)
         return str(block)
 
+    def upstreams(text: str) -> list[str]:
+        found = re.findall(r"^ {4}upstream .*?^ {4}\}$", text, re.DOTALL | re.MULTILINE)
+        return [re.sub(r"(node|10\.0\.0\.1)([123]):", r"\2:", one) for one in found]
+
     shown = (ROOT / "docs" / "proxies.md").read_text()
-    assert location((DEPLOY / "compose" / "nginx.conf").read_text()) == location(shown)
+    own = (DEPLOY / "compose" / "nginx.conf").read_text()
+    assert passed_on(own) == passed_on(shown)
+    assert upstreams(own) == upstreams(shown)
+    assert len(upstreams(own)) == 2
 
 
 # systemd
@@ -251,6 +260,26 @@ def test_the_app_of_heroku_has_no_key_that_heroku_does_not_know() -> None:
     procfile = (DEPLOY / "heroku" / "Procfile").read_text().splitlines()
     assert set(app["formation"]) == {line.partition(":")[0] for line in procfile}
     assert all("description" in one for one in app["env"].values())
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("rediss://:pw@host:1234", "rediss://:pw@host:1234?ssl_cert_reqs=none"),
+        ("rediss://:pw@host:1234/0?client_name=a", "rediss://:pw@host:1234/0?client_name=a&ssl_cert_reqs=none"),
+        ("rediss://host?ssl_cert_reqs=required", "rediss://host?ssl_cert_reqs=required"),
+        ("redis://:pw@host:1234", "redis://:pw@host:1234"),  # of an add-on without TLS
+    ],
+)
+def test_the_url_of_every_redis_that_heroku_has_can_be_used(tmp_path: Path, given: str, used: str) -> None:
+    program = tmp_path / "roomgraph"
+    program.write_text('#!/bin/sh\necho "$REDIS_URL $*"\n')
+    program.chmod(0o755)
+    _, _, command = (DEPLOY / "heroku" / "Procfile").read_text().partition(":")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_URL": given}
+    done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{used} node\n"
+    parse_redis_url(used)
 
 
 def test_what_heroku_installs_is_this_project_with_the_versions_of_its_lock_file() -> None:

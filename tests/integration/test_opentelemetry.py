@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -12,6 +14,9 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from sio_clients import ChatClient, guest_token
+from sio_server.node import Node
+from sio_server.settings import SettingsError, load_settings
+from sio_server.trace.exporting import Exporting
 from tests.conftest import ClusterFactory
 from tests.waiting import Changes
 
@@ -102,6 +107,50 @@ async def test_the_spans_of_a_message_on_all_nodes_make_one_trace(
     (run,) = collector.named("run")
     (step,) = [span for span in collector.spans if span.name.startswith("step ")]
     assert {step.parent, collector.named("first text")[0].parent} == {run.span_id}
+
+
+async def test_a_collector_that_is_silent_does_not_hold_up_the_end_of_a_node(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def receive(request: web.Request) -> web.Response:
+        asked.set()
+        await answer.wait()
+        return web.Response(content_type="application/x-protobuf")
+
+    application = web.Application()
+    application.router.add_post("/v1/traces", receive)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
+    monkeypatch.setattr("opentelemetry.trace.set_tracer_provider", lambda provider: None)
+    exporting = Exporting("web-1", "1")
+    exporting._provider.get_tracer("tests").start_span("the last one").end()
+    await exporting.close()
+    assert "the last spans are dropped" in caplog.text
+    await asyncio.wait_for(asked.wait(), 20)
+    # The process can end meanwhile: nothing of this is waited for.
+    (sending,) = [thread for thread in threading.enumerate() if thread.name == "last-spans"]
+    assert sending.daemon
+    assert exporting._provider._atexit_handler is None
+    answer.set()
+    await asyncio.to_thread(sending.join, 20)
+    assert not sending.is_alive()
+    caplog.clear()
+    await exporting.close()  # all is sent
+    assert "dropped" not in caplog.text
+    await runner.cleanup()
+
+
+async def test_a_variable_of_opentelemetry_that_is_wrong_is_named_as_a_setting_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5000")
+    with pytest.raises(SettingsError, match=r"^TRACES=otlp: a variable OTEL_... is wrong: max_export_batch_size"):
+        Node(load_settings(auth_mode="guest", traces="otlp"))
 
 
 async def test_a_request_of_a_backend_is_a_span_in_the_trace_of_the_backend(

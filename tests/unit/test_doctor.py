@@ -20,6 +20,7 @@ from roomgraph.doctor.settings_checks import check_identity, judge_settings
 from roomgraph.doctor.topology_checks import judge_cluster, judge_sentinels
 from roomgraph.doctor.topology_facts import ClusterFacts, SentinelFacts
 from sio_server.language import LANGUAGES, load_texts
+from sio_server.protocol.errors import Unavailable
 from sio_server.settings import Settings, load_settings
 
 SECRET = "k9-" + "f00d" * 10
@@ -194,6 +195,33 @@ async def test_an_archive_that_cannot_be_used_is_bad(tmp_path: Path) -> None:
     assert told(findings) == {("archive_bad", "bad")}
 
 
+async def test_of_what_a_storage_answers_the_first_line_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def put(self: object, name: str, lines: object) -> None:
+        raise Unavailable("the archive does not answer") from OSError(
+            "no such bucket: " + "x " * 200 + "\n<Error>"
+        )
+
+    monkeypatch.setattr("sio_server.data.archive_store.ArchiveStore.put", put)
+    (finding,) = await check_services(settings(archive_url=f"file://{tmp_path}"))
+    reason = finding.values["reason"]
+    assert reason.startswith("no such bucket: x x")
+    assert reason.endswith("x ...")
+    assert "Error" not in reason
+
+
+async def test_wrong_variables_of_opentelemetry_are_named_and_no_password_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:hush@127.0.0.1:1")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "5000")
+    (finding,) = await check_services(settings(traces="otlp"))
+    assert finding.fact is Fact.COLLECTOR_BAD
+    assert "a variable OTEL_... is wrong: max_export_batch_size" in finding.values["reason"]
+    assert finding.values["url"] == "http://***@127.0.0.1:1"
+
+
 async def test_a_collector_is_tried_and_one_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     got: list[tuple[str, str]] = []
 
@@ -300,6 +328,7 @@ async def test_an_address_that_is_as_it_should_be_has_nothing_to_change(front: F
         ("socket", refusing("origin_not_allowed", 400), "url_refuses_origin", "bad"),
         ("socket", refusing("origin_not_allowed", 400, lost_headers=["Host"]), "url_loses_headers", "bad"),
         ("socket", refusing("not_supported", 400), "url_loses_headers", "bad"),
+        ("socket", refusing("unavailable", 503), "url_takes_no_clients", "warn"),
         ("socket", lambda request: said("bad gateway", 502), "url_no_websocket", "bad"),
         ("socket", silence, "url_silent", "bad"),
     ],
@@ -309,6 +338,23 @@ async def test_what_keeps_clients_from_a_node_is_named(
 ) -> None:
     setattr(front, part, answer)
     assert told(await check_url(front.url)) == {(fact, level)}
+
+
+@pytest.mark.parametrize(
+    ("report", "reasons"),
+    [
+        ({"bus": False, "failing_tasks": ["dialog"]}, "bus, dialog"),
+        ({"workers": {"2": "silent", "3": "not ready"}}, "worker 2: silent, worker 3: not ready"),
+        ({"redis": False, "shards_away": ["10.0.0.1:6379"]}, "redis, shard 10.0.0.1:6379"),
+        ({"stopping": True}, "it is being stopped"),
+    ],
+)
+async def test_all_that_keeps_a_node_from_being_ready_is_named(
+    front: Front, report: dict[str, Any], reasons: str
+) -> None:
+    front.ready = lambda request: said({**READY, "ready": False, **report}, 503)
+    (finding,) = [one for one in await check_url(front.url) if one.fact is Fact.URL_NOT_READY]
+    assert finding.values["reasons"] == reasons
 
 
 async def test_an_address_at_which_nothing_answers_is_bad() -> None:

@@ -22,8 +22,8 @@ GOOD = (
 )
 
 
-def reader(*, full: bool = False) -> OpeningReader:
-    return OpeningReader(lambda host: host == "chat.example.com", AllowedOrigins(()), lambda: full)
+def reader(*, turns_away: bool = False) -> OpeningReader:
+    return OpeningReader(lambda host: host == "chat.example.com", AllowedOrigins(()), lambda: turns_away)
 
 
 def test_an_opening_is_answered_as_rfc_6455_says() -> None:
@@ -100,8 +100,8 @@ def test_an_opening_is_taken_in_every_usual_form(request_: bytes) -> None:
     assert reader().read(request_, None) is not None
 
 
-def test_a_node_that_is_full_takes_no_opening() -> None:
-    assert reader(full=True).read(GOOD, None) is None
+def test_a_node_that_turns_clients_away_takes_no_opening() -> None:
+    assert reader(turns_away=True).read(GOOD, None) is None
 
 
 def test_a_page_of_the_nodes_own_may_connect() -> None:

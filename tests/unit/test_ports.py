@@ -12,6 +12,7 @@ import pytest
 from sio_server.local.cluster import LocalCluster
 from sio_server.local.errors import ClusterError
 from sio_server.local.ports import find_ports
+from sio_server.settings import load_settings
 
 Made = list[LocalCluster]
 
@@ -72,3 +73,17 @@ def test_a_claim_ends_with_its_process_even_when_that_is_killed(made: Made, tmp_
 def test_a_redis_url_that_cannot_be_read_is_named_without_its_password(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"REDIS_URL=redis://\*\*\*@a:1,b:2: several servers are named"):
         LocalCluster(find_ports(1), 1, tmp_path, redis_url="redis://:hunter2@a:1,b:2").claim()
+
+
+def test_each_node_of_a_local_cluster_is_one_process_whatever_this_one_was_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signals are meant for the node, and not for a parent of workers."""
+    for name, value in (("WEB_CONCURRENCY", "2"), ("WORKER_PORTS", "9100"), ("NODE_NAME", "web-1")):
+        monkeypatch.setenv(name, value)
+    cluster = LocalCluster(19001, 2, tmp_path)
+    for port in cluster.ports:
+        for name, value in cluster._environment(port).items():
+            monkeypatch.setenv(name, value)
+        node = load_settings()
+        assert (node.web_concurrency, node.worker_ports, node.name) == (1, 0, str(port))

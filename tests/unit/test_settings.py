@@ -279,10 +279,6 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("RATE_LIMIT_EVENTS", "20/second;", "in a second, minute or hour"),
         ("RATE_LIMIT_ADDRESS", "20/day", "write off"),
         ("RATE_LIMIT_SERVICE", "20/day", "write off"),
-        ("WEBHOOKS", "https://shop.example.com", "is not an endpoint"),
-        ("WEBHOOKS", "a=ftp://shop.example.com", "is not an endpoint"),
-        ("WEBHOOKS", "a=https://b.example#run.began", "write name=https://"),
-        ("WEBHOOKS", "a=https://b.example,a=https://c.example", "two endpoints have the same name"),
         ("REPORT_NODES", "yes", "write off (members see none"),
         ("TRUSTED_PROXIES", "11", "how many proxies of yours"),
         ("CONNECTIONS_PER_USER", "-1", "0 (no limit)"),
@@ -304,6 +300,11 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("REDIS_URL", "redis://a:70000", "the port or an option is wrong"),
         ("REDIS_URL", "redis://a:1/main", "the database is not a number"),
         ("REDIS_URL", "unix://", "the path of the socket is missing"),
+        ("ALLOWED_ORIGINS", "a.example", "such as https://chat.example.com"),
+        ("ALLOWED_ORIGINS", "https://a.example,https://a.example/chat", "https://a.example/chat is not an origin"),
+        ("ALLOWED_ORIGINS", "https://*.a.example", "is not an origin"),
+        ("HOST", "", "such as 127.0.0.1 or 0.0.0.0"),
+        ("HOST", " ", "such as 127.0.0.1 or 0.0.0.0"),
         ("ALLOWED_HOSTS", "https://a.example", "without port"),
         ("ALLOWED_HOSTS", "a.example:9000", "without port"),
         ("ALLOWED_HOSTS", "*.a.example", "or .example.com for all names"),
@@ -370,6 +371,67 @@ def test_an_endpoint_may_want_each_type_that_there_is(env: pytest.MonkeyPatch, w
     env.setenv("WEBHOOKS", f"shop=https://shop.example.com/hooks#{wanted}")
     env.setenv("WEBHOOK_SECRETS", f"shop=whsec_{SIGNS}")
     assert load_settings().webhooks == (f"shop=https://shop.example.com/hooks#{wanted}",)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (
+            "shop=https://a.example/hush,shop=https://b.example/hush",
+            "shop=***,shop=***: two endpoints have the same name",
+        ),
+        ("https://a.example/hush", "***: endpoint 1 is not of the form name=https://..."),
+        ("a=https://a.example,b=ftp://b.example/hush", "a=***,b=***: endpoint 2 is not of the form"),
+        ("shop=https://user:hush@a.example/", "shop=***: endpoint 1 is not of the form"),
+        ("shop=https://a.example/hush#run.began", "shop=***: endpoint 1 is not of the form"),
+    ],
+)
+def test_of_wrong_endpoints_only_the_names_are_shown(env: pytest.MonkeyPatch, value: str, shown: str) -> None:
+    env.setenv("WEBHOOKS", value)
+    line = problems()[0]
+    assert line.startswith(f"WEBHOOKS={shown}")
+    assert "WEBHOOKS: write name=https://... for each endpoint" in line
+    assert "hush" not in line
+
+
+@pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("https://chat.example.com/", "https://chat.example.com"),
+        ("HTTPS://Chat.Example.com:8443", "https://chat.example.com:8443"),
+        ("https://chat.example.com:443", "https://chat.example.com"),
+        ("http://[::1]:80/", "http://[::1]"),
+        ("http://chat.example.com:443", "http://chat.example.com:443"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("*", "*"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_write_it(env: pytest.MonkeyPatch, value: str, origin: str) -> None:
+    env.setenv("ALLOWED_ORIGINS", value)
+    assert load_settings().allowed_origins == (origin,)
+
+
+@pytest.mark.parametrize(("first", "port"), [(9000, 9000), (9000, 9001), (8999, 9000)])
+def test_the_ports_of_workers_leave_out_the_one_that_they_share(
+    env: pytest.MonkeyPatch, first: int, port: int
+) -> None:
+    env.setenv("WORKER_PORTS", str(first))
+    env.setenv("PORT", str(port))
+    assert load_settings().worker_ports == first, "one process uses none of them"
+    env.setenv("WEB_CONCURRENCY", "2")
+    (line,) = problems()
+    assert f"2 workers use {first} to {first + 1}, and PORT={port} is among them. WORKER_PORTS: write" in line
+    env.setenv("WORKER_PORTS", str(port + 1))
+    assert load_settings().worker_ports == port + 1
+
+
+def test_a_name_is_refused_that_is_too_long_with_the_numbers_of_workers(env: pytest.MonkeyPatch) -> None:
+    env.setenv("NODE_NAME", "x" * 62)
+    env.setenv("WEB_CONCURRENCY", "9")
+    assert load_settings().name == "x" * 62
+    env.setenv("WEB_CONCURRENCY", "10")
+    (line,) = problems()
+    assert "too long for workers, to whose names .1 to .10 is added. NODE_NAME: write a short name" in line
 
 
 def test_an_endpoint_without_a_secret_is_named(env: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -39,6 +41,17 @@ def test_a_worker_that_listens_and_is_not_ready_or_writes_nothing_is_one(clock: 
     Place(3, board).write(ready=True)
     clock[0] += 0.2
     assert board.problems() == {"1": "silent"}
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="of Linux")
+def test_the_board_needs_no_folder_that_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    board = Board.make(256)
+    Place(256, board).write(ready=True)
+    assert board.read(256)[0] is WorkerState.READY
 
 
 def test_a_process_finds_its_place_and_what_it_writes_is_seen_by_others() -> None:

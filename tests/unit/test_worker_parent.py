@@ -22,9 +22,12 @@ from sio_server.worker_board import own_place
 place = own_place()
 with open(pathlib.Path(sys.argv[1]) / "started", "a") as file:
     file.write(f"{place.number} {__import__('os').environ['NODE_NAME']}\\n")
-if sys.argv[2:]:
-    sys.exit(int(sys.argv[2]))
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+if sys.argv[2:] and (sys.argv[2] != "later" or len(open(file.name).readlines()) > 1):
+    sys.exit(2 if sys.argv[2] == "later" else int(sys.argv[2]))
+def leave(*_):
+    place.leave()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
 while True:
     place.write(ready=True)
     time.sleep(0.1)
@@ -67,6 +70,18 @@ async def test_settings_that_are_wrong_end_the_parent_and_each_worker_is_started
     assert await asyncio.wait_for(group.run(), 20) == 2
     assert len(set(started(tmp_path))) == len(started(tmp_path)) > 0
     assert not ready.is_set()
+
+
+async def test_a_worker_that_has_served_ends_the_others_never_however_it_ends_later(tmp_path: Path) -> None:
+    """It was stopped by itself and has left the board; then it cannot start, as without Redis."""
+    group, ready = parent(tmp_path, "later", count=1)
+    running = asyncio.create_task(group.run())
+    await asyncio.wait_for(ready.wait(), 20)
+    group._processes[1].terminate()
+    await poll(lambda: len(started(tmp_path)) >= 3, "another attempt after status 2", 20)
+    assert not running.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 20) == 0
 
 
 async def test_a_worker_that_ends_again_and_again_is_started_later_each_time(

@@ -38,6 +38,14 @@ for (const [ready, code] of [[503, "not_ready"], [200, "no_websocket"]]) {
   });
 }
 
+test("a node that takes no clients tells so itself, and a proxy that finds no node is told as not_ready", async () => {
+  const error = { code: "unavailable", message: "go to another one", retryable: true };
+  server([JSON.stringify({ ok: false, error }), { status: 503 }]);
+  assert.deepEqual(await diagnose(), error);
+  server(["<html>502 Bad Gateway</html>", { status: 502 }]);
+  assert.deepEqual(await diagnose(), { code: "not_ready" });
+});
+
 test("a server without an answer is told as unreachable", async () => {
   server(null);
   assert.deepEqual(await diagnose(), { code: "unreachable" });

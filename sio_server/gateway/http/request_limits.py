@@ -17,5 +17,9 @@ class RequestLimits:
 
     def count(self, request: web.Request, cost: int = 1) -> None:
         """Count a request. Raises RateLimited."""
+        self._limits.spend_address(self.address_of(request), cost)
+
+    def address_of(self, request: web.Request) -> str:
+        """The address to which a request is counted; '' for none."""
         forwarded_for = request.headers.getall("X-Forwarded-For", [])
-        self._limits.spend_address(client_address(request.remote, forwarded_for, self._trusted_proxies), cost)
+        return client_address(request.remote, forwarded_for, self._trusted_proxies)

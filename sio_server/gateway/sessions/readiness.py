@@ -33,7 +33,7 @@ class Readiness:
 
     Cut off: it hears Redis or the bus no more, and another node does (`another_is_well`). When Redis is away for
     all of them, or no other node is known, the sessions stay: they could not be better off, and are caught up when
-    it is back. While it is cut off it refuses handshakes.
+    it is back. While it is cut off it refuses openings of websockets, and handshakes.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Readiness:
             # JSON has no infinity.
             "heard_ms": {name: round(1000 * min(age, 1e6)) for name, age in silent_for.items()},
             **({"failing_tasks": failing} if failing else {}),
+            **({"stopping": True} if self.stopping else {}),
             **self._report_shards(),
         }
 

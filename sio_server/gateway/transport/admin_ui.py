@@ -47,16 +47,19 @@ class AdminUi:
         read_nodes: Callable[[], Awaitable[Sequence[NodeFigures]]],
         *,
         spend: Callable[[Any, int], None] = lambda peer, cost: None,
+        address_of: Callable[[Any], str] = lambda peer: "",
         on_refused: Callable[[str], None] = lambda code: None,
     ) -> None:
         """`account`: `user:password`. `read_nodes` raises Unavailable.
 
         `spend` counts a connection to the address of its peer, and raises RateLimited.
+        `address_of` returns that address, '' where none is counted: then that of the peer is logged.
         `on_refused` is called with the code of each refusal.
         """
         self._username, _, self._password = account.partition(":")
         self._read_nodes = read_nodes
         self._spend = spend
+        self._address_of = address_of
         self._on_refused = on_refused
         self._refusals = RefusalLog(log, "a connection to the Admin UI was refused: code=%s address=%s")
         self._connections: set[str] = set()
@@ -69,7 +72,7 @@ class AdminUi:
             self._check(auth)
         except Refused as exc:
             self._on_refused(exc.code)
-            self._refusals.warn(exc.code, str(peer.remote))
+            self._refusals.warn(exc.code, self._address_of(peer) or str(peer.remote))
             raise
 
     def _check(self, auth: Any) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,7 @@ HARD_FRAME_BYTES = 1024 * 1024
 PING_INTERVAL_S = 4  # a silent node is noticed within 8 s, for 5 % of a core for each 1,000 devices
 PING_TIMEOUT_S = 4
 PATH = "/socket.io/"  # below BASE_PATH
+TURNED_AWAY_S = 10.0  # within which an opening that was turned away has been answered
 
 
 class _OurMistakes(logging.Filter):
@@ -36,11 +40,17 @@ engine_log.addFilter(_OurMistakes())
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """How many clients this node serves, from which pages, and what each may send."""
+    """How many clients this node serves, from which pages, and what each may send.
+
+    `admit` raises Unavailable while clients are better off on another node: then it takes no connection.
+    `on_refused` is called with the code of each opening that is refused for this, or since the node is full.
+    """
 
     max_connections: int
     origins: AllowedOrigins
     inbound: InboundLimits
+    admit: Callable[[], None]
+    on_refused: Callable[[str], None]
     keep_headers: bool = False  # of openings, for the handshake
 
 
@@ -59,11 +69,23 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         )
         self.limits = limits
         self.connections = 0  # those in the admission queue, too
+        self._turned_away_at = -math.inf
+
+    def turn_away(self) -> Unavailable | None:
+        """Why the node takes no further connection at present; None if it takes one."""
+        try:
+            if self.connections >= self.limits.max_connections:
+                raise Unavailable("this node has as many connections as it may: use another")
+            self.limits.admit()
+        except Unavailable as exc:
+            self._turned_away_at = time.monotonic()
+            return exc
+        return None
 
     @property
-    def is_full(self) -> bool:
-        """Whether the node has as many connections as it may."""
-        return self.connections >= self.limits.max_connections
+    def has_turned_away(self) -> bool:
+        """Whether it has taken no connection of late: what was refused then may not be answered yet."""
+        return time.monotonic() - self._turned_away_at < TURNED_AWAY_S
 
     async def handle_request(self, request: web.Request) -> Any:
         """Refuse a request, or serve the connection until it ends."""
@@ -75,8 +97,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
             response.headers["Vary"] = "Origin"
             return response
-        if self.is_full:
-            return refusal(Unavailable("this node has as many connections as it may: use another"), 503)
+        # Here, and not at the handshake on the websocket only: a proxy takes the next node for a 503.
+        if error := self.turn_away():
+            self.limits.on_refused(error.code)
+            return refusal(error, 503)
         if wrong := _not_served(request):
             if lost := lost_headers.of_upgrade(request.headers, request.version):
                 lost_headers.warn_of_upgrade(lost)

@@ -10,6 +10,7 @@ export async function diagnose() {
     const lost = error?.details?.lost_headers; // by a proxy before the page's own server
     if (lost) return { code: "lost_headers", details: { headers: lost.join(", ") } };
     if (error && error.code !== "not_supported") return error;
+    if (!error && answer.status >= 502) return { code: "not_ready" }; // a proxy that has found no node
     return { code: (await ask("ready")).ok ? "no_websocket" : "not_ready" };
   } catch {
     return { code: "unreachable" };

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sio_server.gateway.transport.direct.opening import EARLY_BYTES, MAX_HEAD_BYTES
 from sio_server.gateway.transport.engine import Engine, refusal
-from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.protocol.errors import ErrorCode, Refused, Unavailable
 
 _NOT_TAKEN = (
     "this opening is not served: it must be sent when every earlier request of its connection has been answered, "
@@ -26,4 +26,6 @@ class DirectEngine(Engine):
 
     async def serve_opening(self, request: web.Request) -> Any:
         """Refuse an opening that the engine has nothing against, but whose connection was not taken over."""
+        if self.has_turned_away:  # when it came, maybe, and not any more
+            return refusal(Unavailable("this node took no connections a moment ago: try again"), 503)
         return refusal(Refused(ErrorCode.NOT_SUPPORTED, _NOT_TAKEN), 400)

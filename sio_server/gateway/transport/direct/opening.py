@@ -61,13 +61,14 @@ class OpeningReader:
         self,
         allows_host: Callable[[str], bool],
         origins: AllowedOrigins,
-        is_full: Callable[[], bool],
+        turns_away: Callable[[], bool],
         base_path: str = "",
     ) -> None:
+        """`turns_away`: whether the node takes no further connection at present."""
         self._begin = f"GET {base_path}{PATH}?".encode()
         self._allows_host = allows_host
         self._origins = origins
-        self._is_full = is_full
+        self._turns_away = turns_away
 
     def may_be(self, data: bytes) -> bool:
         """Whether a request that begins like this may be an opening; more of it is needed to know."""
@@ -96,7 +97,7 @@ class OpeningReader:
             return None
         opening = Opening(headers, accept, data[end + 4 :], remote)
         refused = (
-            self._is_full()
+            self._turns_away()
             or not all(map(self._allows_host, headers.getall("host", [])))
             or not self._origins.allows(opening)
         )

@@ -52,7 +52,10 @@ class DirectServer(SocketServer):
         self.namespace = namespace_handler
 
     def openings(self, allows_host: Callable[[str], bool], base_path: str) -> OpeningTaker:
-        reader = OpeningReader(allows_host, self.eio.limits.origins, lambda: self.eio.is_full, base_path)
+        engine = self.eio
+        reader = OpeningReader(
+            allows_host, engine.limits.origins, lambda: engine.turn_away() is not None, base_path
+        )
         return OpeningTaker(self, reader)
 
     def recipient(self, eio_sid: str) -> Connection:
