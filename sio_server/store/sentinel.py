@@ -62,7 +62,7 @@ class Sentinels:
                 await self.check_primary()
 
     async def check_primary(self) -> None:
-        """Ask all sentinels, and leave the primary of before if the newest answer names another.
+        """Ask all sentinels, and leave the old primary if the newest answer names another.
 
         One that has refused to note by which failover it is the primary is asked again.
         """
@@ -154,7 +154,7 @@ class Sentinels:
         """Commands that note in each partition by which failover this server is the primary; none if it is noted.
 
         A step on a conversation that was changed last before that failover begins a new epoch (`_entry.lua`): what
-        the primary of before has shown may be lost, and nothing else must take its place. So they come first. The
+        the old primary has shown may be lost, and nothing else must take its place. So they come first. The
         first number that was ever noted is kept: what was there before it has seen no failover.
         """
         with self._lock:

@@ -799,7 +799,7 @@ async def one_shard(folder: Path) -> AsyncIterator[tuple[Redis, Redis]]:
 
 
 async def promote(replica: Redis, primary: Redis) -> None:
-    """A planned failover; returns when the primary of before follows the new one."""
+    """A planned failover; returns when the old primary follows the new one."""
 
     async def is_begun() -> bool:
         with contextlib.suppress(ResponseError):  # it is not in step yet

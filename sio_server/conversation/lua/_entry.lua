@@ -108,7 +108,7 @@ local function begin_epoch(epoch)
 end
 
 -- Has Sentinel replaced the primary since the conversation was changed last? A node says so in `stats` before it does
--- anything else there. What the primary of before has shown may be lost, so the log gets a new epoch before anything
+-- anything else there. What the old primary has shown may be lost, so the log gets a new epoch before anything
 -- takes the place of that.
 local promotion_noticed = false
 local function notice_promotion()
