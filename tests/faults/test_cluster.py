@@ -37,7 +37,7 @@ from sio_server.store.slots import SLOTS, slot_of
 from tests.conftest import NODE_SETTINGS
 from tests.faults.load import loaded
 from tests.faults.nodes import log_file, metrics
-from tests.integration.test_redis_connection import bare_redis, port_of
+from tests.integration.test_redis_connection import bare_redis, port_of, ports_of
 from tests.integration.test_routed import Shards, form
 from tests.waiting import poll
 
@@ -54,7 +54,7 @@ async def test_messages_are_acked_once_when_the_primary_of_their_shard_dies(tmp_
         *servers, replica = [await stack.enter_async_context(bare_redis(folder, *OPTIONS)) for folder in folders]
         shards = await form(servers)
         first = servers[0]
-        await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", port_of(first))
+        await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", *ports_of(first))
         first_id = await first.execute_command("CLUSTER", "MYID")
         await poll(lambda: follows(replica, first_id))
         await poll(lambda: is_linked(replica))

@@ -41,9 +41,10 @@ CONVERSATION = "c1"
 @pytest.fixture(scope="session")
 async def plain_port(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[int]:
     """The port of the bundled Redis, started without its modules, as a cluster of one node."""
-    port = free_ports(1)
+    port = free_ports(2)
     command = find_embedded_redis().command(port, tmp_path_factory.mktemp("plain-redis"))
     command = [*command[: command.index("--loadmodule")], "--cluster-enabled", "yes"]
+    command += ["--cluster-port", str(port + 1)]
     process = await asyncio.create_subprocess_exec(
         *command, env={**os.environ, **REDIS_ENVIRONMENT}, stdout=asyncio.subprocess.DEVNULL
     )

@@ -68,10 +68,17 @@ async def test_a_connection_that_has_just_broken_is_lost_and_the_command_is_repe
 # A primary that becomes a replica
 
 
+def cluster_port(port: int) -> int:
+    """Of a bare Redis in a cluster. By default it is in the range that the system gives to connections."""
+    return port - REDIS_PORT_OFFSET
+
+
 @asynccontextmanager
 async def bare_redis(folder: Path, *arguments: str) -> AsyncIterator[Redis]:
     """A server of one's own without modules and files, which is killed afterwards; gives a client of it."""
     port = free_ports(1) + REDIS_PORT_OFFSET
+    if "--cluster-enabled" in arguments:
+        arguments += ("--cluster-port", str(cluster_port(port)))
     server = await asyncio.create_subprocess_exec(
         *(str(find_embedded_redis().server), "--bind", "127.0.0.1", "--port", str(port)),
         *("--dir", str(folder), "--save", "", "--repl-diskless-sync-delay", "0", *arguments),
@@ -104,6 +111,11 @@ async def redis_pair(folder: Path) -> AsyncIterator[tuple[Redis, Redis, Proxy]]:
 
 def port_of(client: Redis) -> int:
     return int(client.connection_pool.connection_kwargs["port"])
+
+
+def ports_of(client: Redis) -> tuple[int, int]:
+    """Of a bare Redis in a cluster: for CLUSTER MEET."""
+    return port_of(client), cluster_port(port_of(client))
 
 
 async def is_in_step(replica: Redis) -> bool:

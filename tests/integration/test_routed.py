@@ -82,7 +82,7 @@ from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from tests.integration.test_channels import Follower, Recipient
 from tests.integration.test_lost_replies import everything
-from tests.integration.test_redis_connection import bare_redis, is_in_step, port_of
+from tests.integration.test_redis_connection import bare_redis, is_in_step, port_of, ports_of
 from tests.waiting import poll, within
 
 ANN = Author("ann", "Ann", "d-ann")
@@ -112,7 +112,7 @@ async def form(servers: list[Redis]) -> Shards:
         first, last = round(number * SLOTS / 3), round((number + 1) * SLOTS / 3) - 1
         await server.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
         await server.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        await server.execute_command("CLUSTER", "MEET", "127.0.0.1", port_of(servers[0]))
+        await server.execute_command("CLUSTER", "MEET", "127.0.0.1", *ports_of(servers[0]))
     made = Shards(servers)
     await poll(made.is_whole, "the cluster")
     return made
@@ -781,7 +781,7 @@ async def one_shard(folder: Path) -> AsyncIterator[tuple[Redis, Redis]]:
             servers.append(await stack.enter_async_context(bare_redis(folder / name, *arguments)))
         primary, replica = servers
         await primary.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
-        await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", port_of(primary))
+        await replica.execute_command("CLUSTER", "MEET", "127.0.0.1", *ports_of(primary))
         primary_id = await primary.execute_command("CLUSTER", "MYID")
 
         async def is_followed() -> bool:
