@@ -309,6 +309,7 @@ async def tls_in_front_of(port: int, folder: Path) -> AsyncIterator[int]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 async def test_nodes_speak_tls_with_certificates_of_ones_own_and_to_nobody_else(acl_port, tmp_path):
     certificates(tmp_path)

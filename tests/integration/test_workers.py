@@ -195,6 +195,7 @@ async def test_sigterm_to_the_parent_ends_all_workers_in_order(cluster: LocalClu
         assert await names(cluster, group) == set(), "they have signed off"
 
 
+@pytest.mark.faults
 async def test_a_wrong_setting_and_a_port_that_is_in_use_end_the_parent(
     group: Group, cluster: LocalCluster
 ) -> None:
