@@ -37,7 +37,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     texts, devices, cluster = stage.texts, stage.devices, stage.own_cluster()
     seed, duration = stage.seed, stage.duration
     planned = schedule(seed, duration, nodes=len(cluster.ports), devices=len(devices))
-    if not cluster.redis_proxies:  # nodes find the primary of a replicated Redis by themselves
+    if not cluster.redis_proxies:  # nodes find primaries by themselves, behind sentinels and of a Redis Cluster
         planned = tuple(fault for fault in planned if fault.kind not in REDIS_NETWORKS)
     for device in devices:
         device.keep = KEPT
@@ -72,7 +72,9 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         await traffic.cancel()
         await end_tasks(tasks)
         await people.close()
-    if cluster.replicated is None:  # checkpoints do not wait for replicas: a failover may take finished steps
+    if (
+        cluster.replicated is None and cluster.redis_cluster is None
+    ):  # checkpoints do not wait for replicas: a failover may take finished steps
         stage.recorder.execution(*executions(cluster))
     report = stage.judge()
     stage.console.print(shown(began + duration))
