@@ -98,13 +98,12 @@ def needs_proxies_or_fail(scenes: list[str], nodes: int) -> bool:
 
 def topology_for(scenes: list[str], asked: Topology = "single") -> Topology:
     """With which Redis a cluster is started for these scenes; fails when they need different ones."""
-    from roomgraph.tour.play import BAD_NETWORKS, BAD_REDIS_NETWORKS, REPLICATED, SHARDED
+    from roomgraph.tour.play import BAD_REDIS_NETWORKS, REPLICATED, SHARDED
 
     if (behind := REPLICATED.intersection(scenes)) and (sharded := SHARDED.intersection(scenes)):
         fail(f"--scene {min(behind)}, --scene {min(sharded)}: play them one after the other", MISTAKE)
     topology: Topology = asked if REPLICATED.isdisjoint(scenes) else "sentinel"
     topology = topology if SHARDED.isdisjoint(scenes) else "cluster"
-    single = (BAD_REDIS_NETWORKS if topology == "sentinel" else BAD_NETWORKS).intersection(scenes)
-    if topology != "single" and single:
+    if topology != "single" and (single := BAD_REDIS_NETWORKS.intersection(scenes)):
         fail(f"--scene {min(single)}: it breaks the network to a single Redis; play it without --redis", MISTAKE)
     return topology

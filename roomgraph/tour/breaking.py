@@ -92,6 +92,8 @@ class Breaking:
             yield
         finally:
             await self._cluster.signal_redis(signal.SIGCONT)
+        # A server of a Redis Cluster that was replaced meanwhile is a replica in step again before the next fault.
+        await self._cluster.start_redis()
 
     @asynccontextmanager
     async def _redis_reset(self, fault: Fault) -> AsyncIterator[None]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from roomgraph.check.checker import Report
+from roomgraph.check.history import FINAL_TYPES
 from roomgraph.tour.actions import Actions, Asking
 from roomgraph.tour.chaos_nodes import STEPS, executions
 from roomgraph.tour.faults import Faults
@@ -37,7 +38,7 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
     texts, devices, cluster = stage.texts, stage.devices, stage.own_cluster()
     seed, duration = stage.seed, stage.duration
     planned = schedule(seed, duration, nodes=len(cluster.ports), devices=len(devices))
-    if not cluster.redis_proxies:  # nodes find the primary of a replicated Redis by themselves
+    if not cluster.redis_proxies:  # nodes find primaries by themselves, behind sentinels and of a Redis Cluster
         planned = tuple(fault for fault in planned if fault.kind not in REDIS_NETWORKS)
     for device in devices:
         device.keep = KEPT
@@ -72,7 +73,9 @@ async def play_chaos(stage: Stage) -> dict[str, Any]:
         await traffic.cancel()
         await end_tasks(tasks)
         await people.close()
-    if cluster.replicated is None:  # checkpoints do not wait for replicas: a failover may take finished steps
+    if (
+        cluster.replicated is None and cluster.redis_cluster is None
+    ):  # checkpoints do not wait for replicas: a failover may take finished steps
         stage.recorder.execution(*executions(cluster))
     report = stage.judge()
     stage.console.print(shown(began + duration))
@@ -96,9 +99,9 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
     traffic, happened = outcome.traffic, outcome.faults.happened
     latency = percentiles(traffic.latencies())
     longest = recovery(traffic.arrivals(), [happening.spell for happening in happened])
-    runs = traffic.runs()
-    taken_over = sum(finals[0].attempt > 1 for finals in runs.values())
-    facts = {**report.counts(), "acked": report.acked, "runs": len(runs), "taken_over": taken_over}
+    attempts = _attempts(stage, traffic)
+    taken_over = sum(attempt > 1 for attempt in attempts.values())
+    facts = {**report.counts(), "acked": report.acked, "runs": len(attempts), "taken_over": taken_over}
     stage.say("chaos.figures", **facts)
     p50, p99 = (f"{latency[name]:.0f}" for name in ("p50", "p99"))
     stage.say("chaos.latency", p50=p50, p99=p99, recovery=stage.seconds(longest))
@@ -122,6 +125,13 @@ def _tell(stage: Stage, report: Report, outcome: _Outcome) -> dict[str, Any]:
         "recovery_s": longest and round(longest, 2),
         "latency_ms": latency,
     }
+
+
+def _attempts(stage: Stage, traffic: Traffic) -> dict[str, int]:
+    """In which attempt each run of the recorded logs has ended; a device that started over lacks old ones."""
+    logs = stage.recorder.history().logs
+    entries = chain.from_iterable(logs.get(conversation_id, ()) for conversation_id in traffic.asked)
+    return {entry.run_id: entry.attempt or 1 for entry in entries if entry.type in FINAL_TYPES and entry.run_id}
 
 
 async def _conversations(stage: Stage, traffic: Traffic) -> list[Asking]:

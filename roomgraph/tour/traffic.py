@@ -112,22 +112,28 @@ class Traffic:
         return sum([not await self._all_ended(conversation_id) for conversation_id in self.asked])
 
     async def _all_ended(self, conversation_id: str) -> bool:
+        """Wait for what has no end in the log yet, at the first device.
+
+        Of what has one the device may know nothing: when the log began a new epoch it started over, with the
+        latest entries. Whether it has been given all that it should have is for the checker to judge.
+        """
         first = self.devices[0]
-        asked: list[int] = []
-        begun = set(self.regenerated.get(conversation_id, ()))
+        asked, answered = set[int](), set[int]()
+        begun, ended = set(self.regenerated.get(conversation_id, ())), set[str]()
         async for page in first.log_pages(conversation_id):
-            asked += [entry.seq for entry in page if entry.type == EntryType.MESSAGE]
-            begun |= {
-                entry.data["run_id"]
-                for entry in page
-                if entry.type == EntryType.INTERRUPT_RESOLVED and entry.data.get("run_id")
-            }
-        ended, answered = first.finals[conversation_id], first.answered[conversation_id]
-        for seq in asked:
-            if not await first.until(conversation_id, partial(_has, answered, seq), WAIT_S):
+            for entry in page:
+                if entry.type == EntryType.MESSAGE:
+                    asked.add(entry.seq)
+                elif entry.type == EntryType.INTERRUPT_RESOLVED and entry.data.get("run_id"):
+                    begun.add(entry.data["run_id"])
+                elif entry.type in FINAL_TYPES:
+                    answered.add(entry.data["input_seq"])
+                    ended.add(entry.data["run_id"])
+        for seq in sorted(asked - answered):
+            if not await first.until(conversation_id, partial(_has, first.answered[conversation_id], seq), WAIT_S):
                 return False
-        for run_id in begun:
-            if not await first.until(conversation_id, partial(_has, ended, run_id), WAIT_S):
+        for run_id in begun - ended:
+            if not await first.ended(conversation_id, run_id, WAIT_S):
                 return False
         return True
 

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from sio_server.local.processes import Processes, UnexpectedEnd
 from sio_server.local.proxy import Proxy
 from sio_server.local.redis import REDIS_ENVIRONMENT, find_embedded_redis
 from sio_server.local.redis_client import redis_at
-from sio_server.local.redis_cluster import RedisCluster
+from sio_server.local.redis_cluster import SLOTS, RedisCluster
 from sio_server.local.replicated import ReplicatedRedis
 from sio_server.settings import check_redis_url, hide_password
 
@@ -48,7 +49,8 @@ class LocalCluster:
     the processes goes to files in `data_dir/logs`.
 
     `proxied`: each node has a proxy between its clients and itself (`node_proxies`, by port), which is what `urls`
-    name, and one between itself and a single Redis (`redis_proxies`), so that its network can be made bad.
+    name, and one between itself and a single Redis (`redis_proxies`), so that its network can be made bad. Nodes
+    reach the servers of a replicated Redis and of a Redis Cluster without one.
 
     `topology`: one Redis on `redis_port`, or with `sentinel` a primary, two replicas and three sentinels on that
     port and the five above it, or with `cluster` a Redis Cluster of three primaries with a replica each, on twelve
@@ -90,16 +92,20 @@ class LocalCluster:
         if proxied:
             at = urlsplit(self.redis_url)
             # A certificate is for one name, and a socket has no port.
-            if at.scheme != "redis" and self.replicated is None:
+            direct = self.replicated is not None or self.redis_cluster is not None
+            if at.scheme != "redis" and not direct:
                 raise ClusterError("not_proxied", url=hide_password(self.redis_url))
             for number in self.ports:
                 self.node_proxies[number] = Proxy([("127.0.0.1", number)])
-                if self.replicated is None:
+                if not direct:
                     self.redis_proxies[number] = Proxy([(at.hostname or "127.0.0.1", at.port or 6379)])
         self.settings = dict(settings or {})  # of the nodes that are started from now on
         self.node_settings: dict[int, dict[str, str]] = {}  # further ones of single nodes, by port
         self.node_command = [sys.executable, "-m", "roomgraph", "node"]
         self._stopped_redis: str | None = None
+        self._shards = cycle(
+            range(0, SLOTS, SLOTS // SHARDS + 1)
+        )  # a slot of each shard as it was at first, in turn
         self._claims = Claims()
         self._starting: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -251,8 +257,8 @@ class LocalCluster:
     async def signal_redis(self, number: signal.Signals) -> None:
         """Send a signal to Redis, behind sentinels to the primary; it waits as `signal_node` does.
 
-        Of a Redis Cluster to the primary of the first slot. SIGCONT goes to the server that was stopped, which may
-        be the primary no longer.
+        Of a Redis Cluster to the primary of one shard, of another shard each time. SIGCONT goes to the server that
+        was stopped, which may be the primary no longer.
         """
         name = REDIS
         if self.replicated is not None or self.redis_cluster is not None:
@@ -267,7 +273,7 @@ class LocalCluster:
 
     async def _primary(self) -> int:
         if self.redis_cluster is not None:
-            return (await self.redis_cluster.primary_of(0)).port
+            return (await self.redis_cluster.primary_of(next(self._shards))).port
         assert self.replicated is not None
         return await self.replicated.primary()
 

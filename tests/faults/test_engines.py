@@ -52,6 +52,16 @@ async def test_the_tour_holds_while_nodes_are_killed_on_each_topology(tmp_path, 
     assert facts["node-failure"]["runs_taken_over"] >= 1
 
 
+async def test_a_chaos_holds_on_a_redis_cluster(tmp_path):
+    own = ("--port", str(first_port()), "--data-dir", str(tmp_path / "cluster"))
+    command = ("up", "--redis", "cluster", "--tour", "--once", *own)
+    status, told, facts = await play_scenes(tmp_path, ("chaos",), *CHAOS, "--lang", "en", command=command)
+    assert status == 0, told
+    assert facts["chaos"]["acked"] > 20
+    assert facts["chaos"]["lost"] == 0
+    assert facts["chaos"]["faults"].keys() & {"redis_kill", "redis_pause"}
+
+
 @pytest.mark.parametrize("name", ["valkey", "debian"])
 async def test_a_redis_cluster_of_each_engine_is_resharded(tmp_path, monkeypatch, name):
     monkeypatch.setenv("REDIS_SERVER", engine(name))

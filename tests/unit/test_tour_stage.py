@@ -11,12 +11,14 @@ from rich.console import Console
 
 from roomgraph.check.checker import check
 from roomgraph.check.file import read_history
+from roomgraph.cli.options import Topology, topology_for
 from roomgraph.tour.chaos import timeline
 from roomgraph.tour.play import BREAKING, SCENES, SPARE_SCENES, check_scenes
 from roomgraph.tour.player import Happening
 from roomgraph.tour.schedule import ActionKind, FaultKind
 from roomgraph.tour.stage import Stage
 from sio_server.language import load_texts
+from sio_server.local.cluster import LocalCluster
 
 
 def stage(language: str = "en") -> Stage:
@@ -52,6 +54,15 @@ def test_times_are_told_in_both_languages() -> None:
         "never",
     )
     assert stage("zh").seconds(None) == "始终未达到"
+
+
+@pytest.mark.parametrize("topology", ["single", "sentinel", "cluster"])
+def test_the_chaos_is_played_on_each_topology(tmp_path: Path, topology: Topology) -> None:
+    assert topology_for(["chaos"], topology) == topology
+    cluster = LocalCluster(9000, 3, tmp_path, proxied=True, topology=topology)
+    assert list(cluster.node_proxies) == cluster.ports
+    # Nodes find servers by themselves, but for a single one.
+    assert list(cluster.redis_proxies) == (cluster.ports if topology == "single" else [])
 
 
 def test_spare_scenes_are_played_only_when_they_are_named() -> None:
