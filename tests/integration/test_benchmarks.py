@@ -90,6 +90,7 @@ async def test_the_benchmark_of_recovery_measures_returns_and_deaths_of_a_node(t
     assert max(map(len, said.splitlines())) <= 80
 
 
+@pytest.mark.faults
 async def test_many_runs_at_once_are_measured_for_the_node_and_for_langgraph_alone(tmp_path: Path) -> None:
     file = tmp_path / "runs.json"
     few = ("--conversations", "3", "--seconds", "0.3", "--rounds", "1", "--graphs", "echo", "--savers", "plain")
