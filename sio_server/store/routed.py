@@ -390,7 +390,7 @@ def _give(future: asyncio.Future[Any], reply: Any) -> None:
 
 def _retrieve(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
-        task.exception()  # whoever waits for it has it; nobody may be left who does
+        task.exception()  # a caller that waits has it, and there may be none left
 
 
 def _closed() -> RedisConnectionError:

@@ -40,7 +40,7 @@ class HealthRoutes:
     async def _ready(self, request: web.Request) -> web.Response:
         """200 when clients may be sent here: Redis and the bus answer, nothing fails, and the node stays."""
         report = self._readiness()
-        # A new connection may go to any of the workers that listen. Nodes ask for `own`, whoever shares the port.
+        # A new connection may go to any worker of the port. Nodes ask for `own`: other workers may share the port.
         if self._others is not None and "own" not in request.query and came_at(request, self._shared_port):
             problems = self._others()
             report = {**report, "ready": report["ready"] and not problems, "workers": problems}
