@@ -306,6 +306,7 @@ async def test_a_sign_out_reaches_a_node_that_dies_is_paused_or_has_lost_the_bus
         return any(device["device_id"] == "tablet" and device["online"] for device in devices)
 
     back, _ = await phone()
+    await laptop.until(tablet_online)  # before it is waited for that it is not
     await cluster.signal_node(cluster.ports[1], signal.SIGSTOP)
     assert (await laptop.call("device:sign_out", {"device_id": "phone"}))["sessions"] == 1
     await redis.client_kill_filter(_type="pubsub")  # what the sleeping node would have heard is lost, too
