@@ -25,7 +25,7 @@ from sio_server.local.ports import find_ports, is_free
 PEERS = Path(__file__).parent / "peers"
 NODE = DATA / "node"
 VENV = DATA / "venv"
-SECRET = "a secret of the benchmarks, which is no secret"
+SECRET = "a secret of the benchmarks which is no secret"
 NODE_WARM_S = 6.0
 START_TIMEOUT_S = 30.0
 QUIET_COMMANDS = 30  # in 0.1 s: INFO, heartbeats
