@@ -122,12 +122,12 @@ async def test_a_cluster_on_a_redis_that_speaks_tls_only_loses_nothing_and_check
                 await load.judge()
         finally:
             await cluster.stop()
-        stranger = LocalCluster(first, 1, tmp_path / "other", redis_url=url, settings=NODE_SETTINGS)
+        untrusting = LocalCluster(first, 1, tmp_path / "other", redis_url=url, settings=NODE_SETTINGS)
         try:
             with pytest.raises(ClusterError):
-                await asyncio.wait_for(stranger.start_node(first), 60)
+                await asyncio.wait_for(untrusting.start_node(first), 60)
         finally:
-            await stranger.stop()
+            await untrusting.stop()
 
 
 async def test_a_redis_cluster_that_speaks_tls_only_is_found_by_one_of_its_servers_and_loses_nothing(tmp_path):
@@ -164,10 +164,10 @@ async def test_a_redis_cluster_that_speaks_tls_only_is_found_by_one_of_its_serve
             await load.judge()
         assert all([await one.dbsize() > 0 for one in servers]), "all of them are used"
         await cluster.stop()
-        stranger = LocalCluster(free_ports(1), 1, tmp_path / "other", redis_url=url, settings=NODE_SETTINGS)
-        stack.push_async_callback(stranger.stop)
+        untrusting = LocalCluster(free_ports(1), 1, tmp_path / "other", redis_url=url, settings=NODE_SETTINGS)
+        stack.push_async_callback(untrusting.stop)
         with pytest.raises(ClusterError):
-            await asyncio.wait_for(stranger.start_node(stranger.ports[0]), 60)
+            await asyncio.wait_for(untrusting.start_node(untrusting.ports[0]), 60)
 
 
 async def test_a_failover_of_servers_and_a_sentinel_that_speak_tls_only_loses_nothing(tmp_path):

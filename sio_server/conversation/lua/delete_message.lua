@@ -3,7 +3,7 @@
 --   seq             of the entry
 --   operator        '1': the user may delete in every conversation
 --   forget          '1': the dialog forgets everything; not for members
---   data            of the entry that says so, without what it deletes (JSON); `by`: who does it (JSON)
+--   data            of the entry that says so, without what it deletes (JSON); `by`: the author of the deletion (JSON)
 -- Returns ok: deleted (seqs; none if it was deleted before), rest (seq of an earlier text that is not in the log, or 0); or
 -- an error code.
 -- keys: conversation

@@ -3,7 +3,7 @@
 --   by_user         '1': the entry is a message of this user
 --   forget          '1': the dialog forgets everything; not for members
 --   was_deleted     '1': the entry was deleted before, so nothing is told of it
---   seq             of the entry; `data` of the one that says so (JSON); `by`: who does it (JSON)
+--   seq             of the entry; `data` of the one that says so (JSON); `by`: the author of the deletion (JSON)
 -- Returns ok: deleted, rest (as `delete_message`, which answers a repetition of this); or an error code.
 -- keys: conversation
 -- include: tombstone request
