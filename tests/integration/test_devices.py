@@ -60,10 +60,17 @@ async def test_every_session_of_a_device_is_listed_and_it_is_online_until_the_la
 
 async def test_the_device_list_after_every_event_is_what_a_new_request_returns(raw_client):
     laptop = await raw_client(0, device_id="laptop")
+
+    def sessions() -> set[str]:
+        return {session["session_id"] for device in listed(laptop) for session in device["sessions"]}
+
     for number in range(6):
         other = await raw_client(number % 3, token=laptop.token, device_id=f"other-{number % 2}")
+        own = other.named("session:opened")[0]["session_id"]
+        await laptop.until(lambda own=own: own in sessions())
         if number % 3:
             await other.sio.disconnect()
+            await laptop.until(lambda own=own: own not in sessions())
 
     def shape(devices: list[dict]) -> dict:
         return {
@@ -182,7 +189,10 @@ async def test_another_users_device_is_as_unknown_as_one_that_does_not_exist(raw
 async def test_only_so_many_devices_are_remembered_and_the_oldest_that_are_offline_go_first(raw_client):
     keeper = await raw_client(0, device_id="keeper")
     for number in range(MAX_DEVICES + 5):
-        other = await raw_client(number % 3, token=keeper.token, device_id=f"d-{number}")
+        device_id = f"d-{number}"
+        other = await raw_client(number % 3, token=keeper.token, device_id=device_id)
+        # What keeper knows may be from before this device came: only a device that was seen online can be seen to go.
+        await keeper.until(lambda name=device_id: name in online(keeper))
         await other.sio.disconnect()
         await keeper.until(lambda: online(keeper) == {"keeper"})
     kept = [device["device_id"] for device in (await keeper.call("device:list", {}))["devices"]]
