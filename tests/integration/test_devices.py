@@ -191,7 +191,7 @@ async def test_only_so_many_devices_are_remembered_and_the_oldest_that_are_offli
     for number in range(MAX_DEVICES + 5):
         device_id = f"d-{number}"
         other = await raw_client(number % 3, token=keeper.token, device_id=device_id)
-        # What keeper knows may be from before this device came: only a device that was seen online can be seen to go.
+        # What keeper knows may be from before this device came: only one that was seen online can be seen to go.
         await keeper.until(lambda name=device_id: name in online(keeper))
         await other.sio.disconnect()
         await keeper.until(lambda: online(keeper) == {"keeper"})
