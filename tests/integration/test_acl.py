@@ -123,7 +123,8 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
         await bob.request("conversation:leave", in_it)
 
 
-@pytest.mark.parametrize("saver", ["redis", pytest.param("plain", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("saver", ["redis", "plain"])
 async def test_nodes_do_all_they_must_with_the_documented_rights_and_no_more(acl_port, tmp_path, saver):
     operator = Redis.from_url(url_of("operator", acl_port), decode_responses=True)
     await operator.flushall()

@@ -42,7 +42,8 @@ class Admin:
         return {said["serverId"]: said["clientsCount"] for event, said in self.told if event == "server_stats"}
 
 
-@pytest.mark.parametrize("transport", ["direct", pytest.param("stock", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("transport", ["direct", "stock"])
 async def test_it_shows_every_node_with_its_sessions_and_nothing_that_people_write(
     start_cluster: ClusterFactory, transport: str
 ) -> None:

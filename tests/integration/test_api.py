@@ -111,6 +111,7 @@ async def test_without_keys_there_is_no_api(start_cluster: Any) -> None:
         assert response.status == 404
 
 
+@pytest.mark.faults
 async def test_a_limit_is_a_services_with_all_its_keys(start_cluster: Any) -> None:
     alone = await start_cluster(1, SERVICE_KEYS=KEYS, RATE_LIMIT_SERVICE="3/hour")
     url = f"{alone.urls[0]}/api/v1/users/ann/conversations"

@@ -173,6 +173,7 @@ async def test_an_id_that_is_none_is_refused(
         assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_payload")
 
 
+@pytest.mark.faults
 async def test_a_node_that_stops_ends_its_streams(http: aiohttp.ClientSession, start_cluster: Any) -> None:
     cluster = await start_cluster(1, SERVICE_KEYS=f"shop:{KEY}", TRANSPORT="stock")
     where = await create(http, cluster.urls[0])

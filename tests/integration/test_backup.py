@@ -7,6 +7,7 @@ import json
 import shutil
 import uuid
 
+import pytest
 from redis.asyncio import Redis
 
 from sio_server.conversation.author import Author
@@ -27,6 +28,7 @@ def url_of(redis: Redis) -> str:
     return f"redis://127.0.0.1:{port_of(redis)}/0"
 
 
+@pytest.mark.faults
 async def test_what_was_acked_before_a_live_copy_is_in_the_restored_redis(tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()

@@ -307,6 +307,7 @@ def test_only_a_server_that_does_not_know_sharded_channels_is_listened_to_on_pla
     assert is_unknown_command(Exception(said)) is unknown
 
 
+@pytest.mark.faults
 async def test_nodes_of_a_redis_before_seven_tell_each_other_on_plain_channels(tmp_path: Path):
     port = free_ports(3)
     url = f"redis://127.0.0.1:{port + 2}/0"

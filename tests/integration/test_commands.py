@@ -238,6 +238,7 @@ async def test_the_tour_passes_on_a_shared_cluster_of_which_it_knows_one_node(cl
     assert "≥ 3" in output
 
 
+@pytest.mark.faults
 async def test_the_tour_does_not_kill_nodes_that_it_did_not_start(cluster, tmp_path):
     facts = tmp_path / "facts.json"
     urls = [argument for url in cluster.urls for argument in ("--url", url)]
@@ -248,6 +249,7 @@ async def test_the_tour_does_not_kill_nodes_that_it_did_not_start(cluster, tmp_p
     assert cluster.ended.empty()
 
 
+@pytest.mark.faults
 async def test_the_tour_fails_when_no_other_node_completes_the_answer(cluster, tmp_path):
     class Immortal:
         """Nodes that answer on, whatever is done to them."""

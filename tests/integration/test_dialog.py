@@ -6,6 +6,8 @@ import asyncio
 import signal
 from typing import Any
 
+import pytest
+
 from sio_clients import ChatClient, guest_token
 from sio_server.protocol.events import EntryType
 from sio_server.store.connection import connect
@@ -106,6 +108,7 @@ async def test_each_persons_booking_in_a_group_is_their_own(new_client, new_id):
     assert "interview, Friday 15:00, 2 people" in (await ask(his, "@concierge 2")).text
 
 
+@pytest.mark.faults
 async def test_a_device_that_returns_while_an_answer_streams_is_shown_the_run(start_cluster):
     cluster = await start_cluster(nodes=2, WORD_DELAY="0.4")
     _, token = await guest_token(cluster.urls[0], "Ann")
@@ -157,6 +160,7 @@ async def test_an_agent_that_takes_too_long_is_ended_with_a_reason_for_people(st
         assert failed.data["reason"] == "the agent did not answer within 1 s"
 
 
+@pytest.mark.faults
 async def test_a_lost_store_delays_a_run_and_does_not_fail_it(start_cluster):
     cluster = await start_cluster(nodes=2)
     redis = connect(cluster.redis_url)

@@ -118,7 +118,8 @@ async def test_a_device_that_was_away_while_a_question_was_answered_does_not_sho
     assert (await tablet.entry("interrupt_resolved")).data["by"]["device_id"] == ann.client.device_id
 
 
-@pytest.mark.parametrize("checkpointer", [pytest.param("redis", marks=pytest.mark.faults), "plain"])
+@pytest.mark.faults
+@pytest.mark.parametrize("checkpointer", ["redis", "plain"])
 async def test_a_question_survives_the_death_of_all_nodes_and_of_redis(start_cluster, checkpointer):
     cluster = await start_cluster(nodes=2, LANGGRAPH_JSON=LANGGRAPH_JSON, CHECKPOINTER=checkpointer)
     async with devices_of(cluster) as devices:

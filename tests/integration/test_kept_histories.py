@@ -17,6 +17,7 @@ from roomgraph.tour import play as tour
 from roomgraph.tour.stage import Stage
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("scene", sorted(tour.BREAKING))
 async def test_a_scene_that_fails_names_the_broken_promises_and_keeps_its_history(
     cluster, tmp_path, monkeypatch, scene

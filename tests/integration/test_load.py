@@ -68,6 +68,7 @@ async def test_a_wire_is_told_why_it_is_refused(cluster: LocalCluster) -> None:
     assert refusal.value.error["code"] == "token_invalid"  # type: ignore[attr-defined]
 
 
+@pytest.mark.faults
 async def test_a_node_takes_as_many_clients_as_it_may_and_sends_others_on(start_cluster: ClusterFactory) -> None:
     cluster = await start_cluster(nodes=2, MAX_CONNECTIONS="4")
     full = Fleet(cluster.urls, home=0, sizes=[3], seed=1)

@@ -127,6 +127,7 @@ async def read_on(pubsub: PubSub) -> None:
         await pubsub.get_message(timeout=1.0)
 
 
+@pytest.mark.faults
 async def test_a_planned_failover_is_survived_and_every_connection_leaves_the_old_primary(tmp_path):
     async with redis_pair(tmp_path) as (primary, replica, proxy):
         url = f"redis://127.0.0.1:{proxy.port}/0"

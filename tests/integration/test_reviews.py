@@ -414,6 +414,7 @@ async def test_the_terminal_shows_a_review_in_its_language_and_a_refused_answer_
 # Takeover
 
 
+@pytest.mark.faults
 async def test_a_run_whose_node_dies_between_the_answer_and_its_end_continues_with_the_answer(
     start_cluster, tmp_path
 ):

@@ -181,6 +181,7 @@ async def test_sessions_that_ended_while_redis_was_away_are_all_removed_when_it_
     await again.close()
 
 
+@pytest.mark.faults
 async def test_a_node_that_stops_leaves_none_of_its_sessions_in_redis(start_cluster, new_id):
     cluster = await start_cluster(nodes=1)
     users = [f"{new_id}-{number}" for number in range(REMOVED_AT_ONCE + 6)]

@@ -337,6 +337,7 @@ async def test_a_sign_out_reaches_a_node_that_dies_is_paused_or_has_lost_the_bus
     await redis.aclose()
 
 
+@pytest.mark.faults
 async def test_without_redis_handshakes_are_refused_as_unavailable(start_cluster):
     cluster = await start_cluster(nodes=1)
     laptop, token = RawClient(), token_of("ann")

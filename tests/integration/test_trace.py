@@ -93,6 +93,7 @@ async def test_a_run_is_told_of_with_each_step_and_its_checkpoint_and_goes_on_af
     assert told(reader.named("run_step", run_id=again.data["run_id"])) == steps(1, ("a", 1), ("b", 2), ("c", 3))
 
 
+@pytest.mark.faults
 async def test_a_takeover_is_told_of_by_the_node_that_makes_it_and_goes_on_from_the_last_checkpoint(stage, people):
     ann = await people.start("steps")
     sent = await ann.conversation.send("hold@b")

@@ -138,7 +138,8 @@ async def test_a_non_member_cannot_stop_regenerate_or_edit(devices, gate):
     assert (await ann.ended(ack.run_id)).text == "one two "
 
 
-@pytest.mark.parametrize("checkpointer", [pytest.param("redis", marks=pytest.mark.faults), "plain"])
+@pytest.mark.faults
+@pytest.mark.parametrize("checkpointer", ["redis", "plain"])
 async def test_a_run_whose_owner_is_paused_is_stopped_at_once_and_stays_so_when_the_owner_wakes(
     start_cluster, gate, checkpointer
 ):

@@ -163,6 +163,7 @@ async def test_an_endpoint_is_told_what_is_appended_in_order_and_again_after_a_f
     assert gone["data"]["by"]["user_id"] == "service:shop"
 
 
+@pytest.mark.faults
 async def test_an_endpoint_that_is_gone_is_disabled_and_continues_when_it_is_enabled(
     start_cluster: Any, receiver: Receiver, http: aiohttp.ClientSession
 ) -> None:
