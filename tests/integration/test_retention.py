@@ -148,6 +148,20 @@ async def test_a_conversation_is_swept_once_until_the_settings_change_or_it_is_d
     assert (await Retention(scripts, Kept(entries=100)).sweep()).conversations == 1
 
 
+async def test_what_is_swept_in_the_millisecond_of_the_settings_is_not_due_again(scripts, conversation):
+    since_ms = 4_000_000_000_000  # the clock has not come beyond it
+    about = {
+        "retention": 0,
+        "entries_kept_ms": 0,
+        "results_kept_ms": 0,
+        "at_most": ENTRIES_AT_ONCE,
+        "archives": False,
+    }
+    await scripts.conversation("sweep", conversation, since_ms=since_ms, **about)
+    listed = swept(partition(conversation))
+    assert await scripts.redis.zrangebyscore(listed, "-inf", since_ms) == []
+
+
 async def test_what_a_run_needs_is_kept_until_it_has_ended(scripts, log, conversation):
     await send(log, conversation, 3)
     await send(log, conversation, 1, 3, answer=True)

@@ -84,6 +84,7 @@ if known[6] then
 end
 
 local more = (archives == '1' and wanted > 0) or wanted >= limit or results_to - results_from >= limit
-if not more then redis.call('ZADD', swept, now_ms, conversation_id) end
+-- Also when `since_ms` is this very millisecond: what was swept is later than it.
+if not more then redis.call('ZADD', swept, math.max(now_ms, tonumber(since_ms) + 1), conversation_id) end
 return {'ok', 'more', more and '1' or '0', 'dropped', archives == '1' and 0 or keep_from - first, 'forgotten', forgotten,
   'first', first, 'keep_from', keep_from}
