@@ -20,6 +20,7 @@ import { random } from "./wait.js";
  * @property {boolean} [fixed] connect to `urls` only, whatever other nodes are named
  * @property {boolean} [bot] the messages of this device are a program's
  * @property {Function} [io] of socket.io-client
+ * @property {typeof import("./snapshots.js")} [snapshots] what `getSnapshot` gives
  */
 
 export class Client {
@@ -91,12 +92,7 @@ export class Client {
    * an error, creates nothing more.
    */
   async create(settings = {}) {
-    const same = JSON.stringify(settings);
-    if (this.asked?.same !== same) this.asked = { same, request_id: random(4) };
-    const { request_id } = this.asked;
-    const { conversation_id } = await this.connection.insist("conversation:create", { request_id, ...settings });
-    this.asked = null;
-    return conversation_id;
+    return (await parts.requests.load()).create(this, settings);
   }
 
   /** Any other request of the protocol. Resolves with its ack; rejects with `{code, message, retryable, details}`. */
@@ -151,14 +147,7 @@ export class Client {
   }
 
   /** What is known: the same object for as long as nothing changes. */
-  getSnapshot() {
-    const { link: status, node, me: user_id, name, devices, graphs, features, limits, error } = this;
-    const conversations = () => [...this.conversations.values()].filter((c) => c.role).map((c) => c.summary);
-    return (this.#snapshot ??= {
-      status, node, user_id, name, devices, graphs, features, limits, error, retryAt: this.connection.retryAt,
-      conversations: conversations(),
-    });
-  }
+  getSnapshot = () => (this.#snapshot ??= this.options.snapshots.ofClient(this));
 
   // Learn the authors' names; older entries do not replace a newer name.
   learnNames(entries, older) {

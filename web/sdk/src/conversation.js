@@ -46,7 +46,7 @@ export class Conversation {
   // What it shows
 
   /** What is known: the same object for as long as nothing changes. See docs/javascript.md for its fields. */
-  getSnapshot = () => (this.snapshot ??= snapshotOf(this));
+  getSnapshot = () => (this.snapshot ??= this.client.options.snapshots.ofConversation(this));
 
   /** `listener()` is called soon after something has changed, here or of the connection. Returns what ends that. */
   subscribe = (listener) => {
@@ -55,11 +55,6 @@ export class Conversation {
       if (last !== (last = this.getSnapshot())) listener();
     });
   };
-
-  get summary() {
-    const { id, title, role, last, lastActivity, unread, draft } = this;
-    return { id, title, role, last, lastActivity, unread: unread.count, mentions: unread.mentions, draft: draft.text };
-  }
 
   // What can be done in it. What is sent waits for the connection; the others reject with {code, message, retryable}.
 
@@ -223,41 +218,4 @@ export class Conversation {
     if (after < this.divider?.upTo) ({ after } = this.divider);
     if (upTo > after) this.divider = { after, upTo };
   }
-}
-
-// The fields of a conversation's snapshot; its objects are those of the protocol.
-function snapshotOf(c) {
-  const { client, stream } = c;
-  const { current: run = null } = stream;
-  const status = c.error ? "refused" : !c.loaded ? "opening" : stream.syncing ? "catching_up" : "in_step";
-  return {
-    id: c.id,
-    status,
-    error: c.error,
-    verdict: c.verdict,
-    connection: client.link,
-    title: c.title,
-    role: c.role,
-    access: c.access,
-    agent: c.agent,
-    graph: c.graph,
-    approvals: c.approvals,
-    invites: c.invites,
-    multitask_strategy: c.strategy,
-    owner: c.owner,
-    entries: c.entries.filter(c.isCurrent),
-    hasOlder: Boolean(c.hasOlder),
-    pending: client.outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head),
-    run,
-    waiting: [...stream.runs.values()].slice(1),
-    questions: [...stream.interrupts.values()].filter(({ interrupt_id }) => !c.resolved.has(interrupt_id)),
-    resolved: new Map(c.resolved),
-    members: c.members,
-    read: c.read,
-    reads: new Map(c.reads),
-    unread: c.unread.count,
-    mentions: c.unread.mentions,
-    draft: c.draft.text,
-    typing: [...c.typing.keys()].filter((userId) => userId !== client.me),
-  };
 }
