@@ -45,8 +45,11 @@ export class Client {
 
   /** @param {Options} options */
   constructor({ url, urls = [url], store = memoryStore(), deviceId = `device-${random(3)}`, ...options }) {
-    Object.assign(this, { options, store, deviceId, fixed: options.fixed ?? false });
-    this.connection = new Connection({ io: options.io, urls, fixed: this.fixed, auth: () => this.#auth() }, {
+    this.options = options;
+    this.store = store;
+    this.deviceId = deviceId;
+    const { io, fixed } = options;
+    this.connection = new Connection({ io, urls, fixed, auth: () => this.#auth() }, {
       changed: () => this.changed(),
       refused: (error) => this.#end(error),
       failed: () => this.emit("failed"),
@@ -81,7 +84,7 @@ export class Client {
   #checkNetwork = () => this.connection.checkNetwork();
 
   /** The conversation with this id. It is joined when the client is connected, and followed from then on. */
-  conversation(id) {
+  conversation(/** @type {string} */ id) {
     const c = this.following.add(id);
     if (!c.wanted) c.open().catch(() => {}); // it stands in the snapshot
     return c;
@@ -102,11 +105,14 @@ export class Client {
 
   // Changes
 
-  /** `listener()` is called soon after something has changed. Returns what ends that. */
-  subscribe(listener) {
+  /**
+   * `listener()` is called soon after something has changed. Returns what ends that.
+   * @type {(listener: () => void) => () => void}
+   */
+  subscribe = (listener) => {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
+    return () => void this.#listeners.delete(listener);
+  };
 
   /** `listener(...)` is called at each event of this name: entry, sent, acked, ... Returns what ends that. */
   on(name, listener) {
@@ -146,7 +152,10 @@ export class Client {
     return sum;
   }
 
-  /** What is known: the same object for as long as nothing changes. */
+  /**
+   * What is known: the same object for as long as nothing changes.
+   * @type {() => import("./types.js").ClientSnapshot}
+   */
   getSnapshot = () => (this.#snapshot ??= this.options.snapshots.ofClient(this));
 
   // Learn the authors' names; older entries do not replace a newer name.

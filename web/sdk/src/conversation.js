@@ -33,8 +33,13 @@ export class Conversation {
   typing = new Map(); // user id -> timer that ends it
   snapshot = null;
 
+  /**
+   * @param {import("./client.js").Client} client
+   * @param {string} id
+   */
   constructor(client, id) {
-    Object.assign(this, { client, id });
+    this.client = client;
+    this.id = id;
     const { store } = client;
     const save = async (text) =>
       (await client.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
@@ -45,10 +50,16 @@ export class Conversation {
 
   // What it shows
 
-  /** What is known: the same object for as long as nothing changes. See docs/javascript.md for its fields. */
+  /**
+   * What is known: the same object for as long as nothing changes.
+   * @type {() => import("./types.js").ConversationSnapshot}
+   */
   getSnapshot = () => (this.snapshot ??= this.client.options.snapshots.ofConversation(this));
 
-  /** `listener()` is called soon after something has changed, here or of the connection. Returns what ends that. */
+  /**
+   * `listener()` is called soon after something has changed, here or of the connection. Returns what ends that.
+   * @type {(listener: () => void) => () => void}
+   */
   subscribe = (listener) => {
     let last = this.getSnapshot();
     return this.client.subscribe(() => {
@@ -63,9 +74,13 @@ export class Conversation {
     return this.client.following.open(this);
   }
 
-  /** Send a message, also while offline. Returns its `request_id`. */
-  send(text, { replyTo, files } = {}) {
-    const more = { ...(replyTo && { reply_to: replyTo }), ...(files?.length && { files }) };
+  /**
+   * Send a message, also while offline. Returns its `request_id`.
+   * @param {string} text
+   * @param {{replyTo?: number, files?: string[]}} [more] the seq that it replies to; ids of files that were uploaded
+   */
+  send(text, { replyTo = 0, files = [] } = {}) {
+    const more = { ...(replyTo && { reply_to: replyTo }), ...(files.length && { files }) };
     const requestId = this.client.outbox.add(this.id, text, undefined, more);
     this.draft.clear();
     this.divider = null;

@@ -1,5 +1,6 @@
 // What is known at a moment, as plain values for a user interface; their objects are those of the protocol.
 
+/** @returns {import("./types.js").ClientSnapshot} */
 export function ofClient(client) {
   const { link: status, node, me: user_id, name, devices, graphs, features, limits, error, connection } = client;
   const conversations = [...client.conversations.values()].filter((c) => c.role).map(summary);
@@ -11,6 +12,7 @@ function summary({ id, title, role, last, lastActivity, unread, draft }) {
   return { id, title, role, last, lastActivity, unread: unread.count, mentions: unread.mentions, draft: draft.text };
 }
 
+/** @returns {import("./types.js").ConversationSnapshot} */
 export function ofConversation(c) {
   const { client, stream } = c;
   const { current: run = null } = stream;

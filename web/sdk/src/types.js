@@ -35,4 +35,71 @@
  * @property {number} [seq] once it is in the log
  */
 
+/**
+ * What a conversation shows at a moment. The objects in it are those of docs/protocol.md.
+ * @typedef {object} ConversationSnapshot
+ * @property {string} id
+ * @property {"opening" | "catching_up" | "in_step" | "refused"} status
+ * @property {ProtocolError | null} error why it could not be opened
+ * @property {"resumed" | "snapshot" | "reset" | null} verdict of the last catch-up
+ * @property {Link} connection
+ * @property {string} title
+ * @property {"" | "invited" | "member" | "owner"} role
+ * @property {string} [access]
+ * @property {string} [agent]
+ * @property {string} [graph]
+ * @property {string} [approvals]
+ * @property {string} [invites]
+ * @property {string} [multitask_strategy]
+ * @property {string} [owner] a user id
+ * @property {Entry[]} entries those that are current, in order
+ * @property {boolean} hasOlder `loadBefore()` gives more
+ * @property {StoredMessage[]} pending messages of this user's that are not in the log yet
+ * @property {Run | null} run that is being written, or is next
+ * @property {Run[]} waiting the runs after it
+ * @property {OpenQuestion[]} questions that wait for an answer
+ * @property {Map<string, object>} resolved how others were answered, by `interrupt_id`
+ * @property {Member[] | null} members once `loadMembers()` was called
+ * @property {number} read this user's read mark
+ * @property {Map<string, number>} reads everyone's
+ * @property {number} unread
+ * @property {number} mentions
+ * @property {string} draft
+ * @property {string[]} typing ids of other users
+ */
+
+/**
+ * @typedef {object} ClientSnapshot
+ * @property {Link} status
+ * @property {ProtocolError | null} error why the client has ended
+ * @property {number} retryAt when the next attempt to connect is due (ms since 1970), or 0
+ * @property {string} node
+ * @property {string} user_id
+ * @property {string} name
+ * @property {(import("./protocol.js").DeviceState & {here: boolean})[]} devices
+ * @property {string[]} graphs
+ * @property {string[]} features
+ * @property {object} limits
+ * @property {Summary[]} conversations the newest first
+ */
+
+/**
+ * @typedef {object} Summary
+ * @property {string} id
+ * @property {string} title
+ * @property {string} role
+ * @property {{seq: number, user_id: string, name: string, text: string} | null} last
+ * @property {string} lastActivity
+ * @property {number} unread
+ * @property {number} mentions
+ * @property {string} draft
+ */
+
+/** @typedef {"connecting" | "online" | "catching" | "reconnecting" | "offline" | "ended"} Link */
+/** @typedef {{code: string, message?: string, retryable?: boolean, details?: Record<string, any>}} ProtocolError */
+/** @typedef {import("./protocol.js").LoggedEntry} Entry */
+/** @typedef {import("./protocol.js").Run & {withdrawn: import("./protocol.js").SaidPart[]}} Run */
+/** @typedef {import("./protocol.js").OpenQuestion} OpenQuestion */
+/** @typedef {import("./protocol.js").Member & {name: string}} Member */
+
 export {};
