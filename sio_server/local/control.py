@@ -3,7 +3,8 @@
 It listens on loopback only, and does nothing without the stage's key. Only pages of the cluster may use it: other
 origins, and other host names for this machine, are refused.
 
-Faults have a lease that the page renews: a page that was closed or has crashed leaves no slow network and no dead node.
+Faults have a lease that the page renews: a page that was closed or has crashed leaves no slow network and no dead
+node.
 """
 
 from __future__ import annotations

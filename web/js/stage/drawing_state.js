@@ -16,9 +16,15 @@ export class DrawingState {
     for (const [id, name] of Object.entries(devices)) this.devices.set(id, { name, node: "", link: "connecting", seq: 0 });
   }
 
+  get alive() {
+    return [...this.nodes.values()].filter((node) => node.alive).length;
+  }
+
   nameOf = (deviceId) => this.devices.get(deviceId)?.name ?? "";
   device = (name) => [...this.devices.values()].find((one) => one.name === name);
   byOf = (seq) => this.#by.get(seq) ?? "";
+  knows = (seq) => this.#by.has(seq);
+  isOf = (requestId, name) => this.#authors.get(requestId) === name;
 
   // One trace event; returns the hops {from, to, leg, by, seq} that are drawn for it. `leg` counts from the device.
   onTrace(event) {

@@ -13,10 +13,11 @@ function report(roomgraph, facts) {
 Object.assign(hooks, {
   onEntry: (conversation_id, { seq, type, data: { request_id, user_id } }) =>
     report("entry", { conversation_id, seq, type, request_id, user_id }),
-  onSent: (conversation_id, request_id) => report("sent", { request_id, conversation_id }),
+  onSent: (conversation_id, request_id) => report("sent", { request_id, conversation_id, by_hand: !told }),
   onAcked: (request_id, seq) => report("acked", { request_id, seq }),
 });
 
+let told = false; // whether the stage has told the page to send, and not a person who uses it
 let reported = "";
 
 function reportLink() {
@@ -29,7 +30,11 @@ export function obey(connection, actions) {
   if (!staged) return;
   onChange(reportLink);
   const commands = {
-    send: ({ text }) => actions.send(state.open, text),
+    send: ({ text }) => {
+      told = true;
+      actions.send(state.open, text);
+      told = false;
+    },
     draft: ({ text }) => state.open.draft.edit(text),
     respond: ({ value }) => respond(connection, state.open, state.open.asked[0], value),
     stop: () => stop(connection, state.open),
