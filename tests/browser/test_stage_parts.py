@@ -137,6 +137,7 @@ IN_SIGHT = """() => ["laptop", "phone", "terminal"].filter((name) => {
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(900)
 async def test_every_part_holds_after_every_other_and_shows_its_end(staged: Page) -> None:
     walk = all_pairs(PARTS)
     assert len(set(pairwise(walk))) == PARTS**2
