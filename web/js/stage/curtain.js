@@ -2,9 +2,11 @@
 // What is measured is when a page received a message, not when it came into sight.
 
 const LIMIT_MS = 2500; // no dot comes: the trace has lost it
+const MOST = 8; // in a burst nobody follows single dots: screens would be empty
+const QUIET_MS = 400; // after which it is over
 
 export class Curtain {
-  #covers = new Map(); // device -> {sheet, seqs: Map(seq -> timer)}
+  #covers = new Map(); // device -> {page, sheet, seqs: Map(seq -> timer), at, burst}
 
   // `documentOf(device)`: the document of its page at this moment.
   constructor(documentOf) {
@@ -13,10 +15,21 @@ export class Curtain {
 
   cover(device, seq) {
     const page = this.documentOf(device);
+    const now = performance.now();
+    const before = this.#covers.get(device);
+    if (before?.page === page) {
+      if (before.seqs.size === MOST) {
+        before.burst = true;
+        this.lift(device, Infinity);
+      }
+      if (now - before.at > QUIET_MS) before.burst = false;
+      before.at = now;
+      if (before.burst) return;
+    }
     const { CSSStyleSheet } = page.defaultView;
     let cover = this.#covers.get(device);
     if (cover?.page !== page) {
-      cover = { page, sheet: new CSSStyleSheet(), seqs: new Map() };
+      cover = { page, sheet: new CSSStyleSheet(), seqs: new Map(), at: now, burst: false };
       page.adoptedStyleSheets = [...page.adoptedStyleSheets, cover.sheet];
       this.#covers.set(device, cover);
     }

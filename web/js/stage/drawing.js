@@ -6,7 +6,7 @@ const WIDTH = 1200;
 const TOP = 52; // of the nodes
 const BOTTOM = 148;
 const RAIL = 196; // the bus
-const CELLS = { x: 118, y: 236, step: 51 };
+const CELLS = { x: 118, y: 236, step: 51, most: 13 };
 const SAVED = { x: 838, y: 244, step: 38 };
 const PORTS = { laptop: 240, phone: 654, terminal: 1014 }; // where the frames above have their middle
 const HOP_MS = 180; // real hops take a few ms: they are drawn this slow, each leg after the one before
@@ -64,9 +64,9 @@ export class Drawing {
     const near = this.#flights.findLast((one) => one.edge === edge);
     if (near && (start - near.start < TOGETHER_MS || this.#flights.length >= MOST)) {
       near.count += 1;
-      near.seq = Math.max(near.seq, seq ?? 0);
+      near.seqs.push(seq);
     } else if (this.#flights.length < MOST) {
-      this.#flights.push({ edge, start, to, seq: seq ?? 0, count: 1, by: () => by || this.picture.byOf(seq) || "system" });
+      this.#flights.push({ edge, start, to, seqs: [seq], count: 1, by: () => by || this.picture.byOf(seq) || "system" });
     } else this.arrived(to, seq);
     if (!this.#ticking) requestAnimationFrame((now) => this.#tick(now));
     this.#ticking = true;
@@ -74,14 +74,14 @@ export class Drawing {
 
   // Whether dots move, and the message of this seq is not known to be drawn already.
   expects(seq) {
-    return !document.hidden && !still.matches && (!this.picture.knows(seq) || this.#flights.some((flight) => flight.seq >= seq));
+    return !document.hidden && !still.matches && (!this.picture.knows(seq) || this.#flights.some((flight) => flight.seqs.includes(seq)));
   }
 
   // A dot on a slow line is where its message is: not at its device yet.
-  #progress({ start, to, seq }, now) {
+  #progress({ start, to, seqs }, now) {
     const done = Math.min(1, (now - start) / HOP_MS);
     const device = to in PORTS && this.picture.device(to);
-    const waits = device && device.seq < seq && device.link === "online" && now - start < WAIT_MS;
+    const waits = device && device.seq < seqs[0] && device.link === "online" && now - start < WAIT_MS;
     return waits ? done * 0.85 : done;
   }
 
@@ -111,8 +111,8 @@ export class Drawing {
     if (this.#ticking) requestAnimationFrame((then) => this.#tick(then));
   }
 
-  #arrive({ to, seq }) {
-    if (to in PORTS) this.arrived(to, seq);
+  #arrive({ to, seqs }) {
+    if (to in PORTS) this.arrived(to, seqs.at(-1));
     const node = this.#nodes.get(to.slice(5));
     if (node) node.box.animate([{ stroke: "var(--accent)" }, {}], 350);
     else document.querySelector(`#${to} .screen`)?.animate([{ outlineColor: "var(--own)" }, {}], 450);
@@ -183,7 +183,10 @@ export class Drawing {
     return s(`path.${name}${on ? "" : ".off"}`, { d: on ? link(PORTS[name], x) : `M${PORTS[name]} 0V20m-7 4 14 8m0-8-14 8` });
   }
 
-  #drawLog(log) {
+  // An entry is in the drawn log once its dot is there.
+  #drawLog(all) {
+    const coming = new Set(this.#flights.flatMap(({ to, seqs, over }) => (to === "log" && !over ? seqs : [])));
+    const log = all.filter(({ seq }) => !coming.has(seq)).slice(-CELLS.most);
     for (const [seq, cell] of this.#cells) {
       if (log.some((entry) => entry.seq === seq)) continue;
       cell.remove();
@@ -195,9 +198,8 @@ export class Drawing {
         this.#cells.set(seq, this.log.appendChild(s("g", {}, ...parts)));
       }
       const cell = this.#cells.get(seq);
-      const coming = this.#flights.some((flight) => flight.to === "log" && !flight.over && flight.seq === seq);
-      cell.setAttribute("class", `cell ${by || "system"}${coming ? " coming" : ""}`);
-      cell.setAttribute("transform", `translate(${CELLS.x + (at + 13 - log.length) * CELLS.step} ${CELLS.y})`);
+      cell.setAttribute("class", `cell ${by || "system"}`);
+      cell.setAttribute("transform", `translate(${CELLS.x + (at + CELLS.most - log.length) * CELLS.step} ${CELLS.y})`);
     });
   }
 

@@ -1,6 +1,6 @@
 // What the drawing shows. Only trace events and reports change it: without them nothing moves.
 
-const CELLS = 13; // of the log's end
+const KEPT = 40; // of the log's end
 const STEPS = 7; // of a run
 
 export class DrawingState {
@@ -76,7 +76,7 @@ export class DrawingState {
     if (by || !this.#by.has(seq)) this.#by.set(seq, by);
     const known = this.log.find((cell) => cell.seq === seq);
     if (known) known.by = this.byOf(seq);
-    else this.log = [...this.log, { seq, by }].sort((a, b) => a.seq - b.seq).slice(-CELLS);
+    else this.log = [...this.log, { seq, by }].sort((a, b) => a.seq - b.seq).slice(-KEPT);
     this.head = Math.max(this.head, seq);
     this.#by.delete(seq - 500);
   }
