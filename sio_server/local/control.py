@@ -2,6 +2,9 @@
 
 It listens on loopback only, and does nothing without the stage's key. Only pages of the cluster may use it: other
 origins, and other host names for this machine, are refused.
+
+Faults have a lease that the page renews: a page that was closed or has crashed leaves no slow network and no dead
+node.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from sio_server.trace.contract import opens
 
 DEVICES = ("laptop", "phone", "terminal")
 MAX_BODY_BYTES = 1024
+FAULT_LEASE_S = 10.0  # faults end this long after the last of them, or after they were last renewed
 HERE = ("127.0.0.1", "localhost")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,9 +42,13 @@ class _Delay(BaseModel):
 class Controller:
     """The controller of one cluster, with a proxy for each of the stage's devices."""
 
-    def __init__(self, cluster: LocalCluster, key: str) -> None:
+    def __init__(self, cluster: LocalCluster, key: str, *, lease_s: float = FAULT_LEASE_S) -> None:
         self._cluster = cluster
         self._key = key
+        self._lease_s = lease_s
+        self._lease: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[bool] | None = None  # faults whose lease has expired
+        self._killed: set[int] = set()  # nodes to start again when faults end
         self._starting: dict[int, asyncio.Task[None]] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
@@ -64,6 +72,9 @@ class Controller:
                 web.post(r"/nodes/{port:\d{1,5}}/start", self._start),
                 web.post("/devices/{name}/drop", self._drop),
                 web.post("/devices/{name}/delay", self._delay),
+                web.post("/delays/clear", self._clear_delays),
+                web.post("/faults/clear", self._clear_faults),
+                web.post("/faults/renew", self._renew_faults),
             ]
         )
         self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.5, access_log=None)
@@ -74,7 +85,9 @@ class Controller:
 
     async def close(self) -> None:
         """Stop listening, cancel starts of nodes, and end the proxies."""
-        await end_tasks(list(self._starting.values()))
+        if self._lease is not None:
+            self._lease.cancel()
+        await end_tasks([*self._starting.values(), *([self._ending] if self._ending else [])])
         if self._runner is not None:
             await self._runner.cleanup()
         for proxy in self.proxies.values():
@@ -134,21 +147,29 @@ class Controller:
     async def _kill(self, request: web.Request) -> web.Response:
         port = self._port(request)
         if self._cluster.is_running(port):
+            self._killed.add(port)
+            self._begin_lease()
             await self._cluster.signal_node(port, signal.SIGKILL)
         return self._state_response()
 
     async def _start(self, request: web.Request) -> web.Response:
         """Answer when the node is ready. A node that is starting already is not started a second time."""
         port = self._port(request)
+        if not await self._start_node(port):
+            return _refusal(503, "unavailable", f"node {port} did not start")
+        return self._state_response()
+
+    async def _start_node(self, port: int) -> bool:
+        """Return when the node is ready; False if it did not start."""
+        self._killed.discard(port)
         task = self._starting.get(port)
         if task is None and not self._cluster.is_running(port):
             task = self._starting[port] = asyncio.create_task(self._cluster.start_node(port))
             task.add_done_callback(lambda done: self._started(port, done))
-        if task is not None:
-            await asyncio.wait([task])
-            if task.cancelled() or task.exception() is not None:
-                return _refusal(503, "unavailable", f"node {port} did not start")
-        return self._state_response()
+        if task is None:
+            return True
+        await asyncio.wait([task])
+        return not task.cancelled() and task.exception() is None
 
     def _started(self, port: int, task: asyncio.Task[None]) -> None:
         del self._starting[port]
@@ -164,9 +185,45 @@ class Controller:
             delay = _Delay.model_validate_json(await request.read())
         except ValidationError:
             return _refusal(400, "invalid_payload", 'send {"ms": 0..5000, "jitter_ms": 0..5000}')
-        for direction in (proxy.up, proxy.down):
-            direction.delay_s, direction.jitter_s = delay.ms / 1000, delay.jitter_ms / 1000
+        _set_delay(proxy, delay)
+        self._begin_lease()
         return self._state_response()
+
+    async def _clear_delays(self, request: web.Request) -> web.Response:
+        self._end_delays()
+        return self._state_response()
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        """Answer when no device is delayed, and the nodes that were killed here are ready."""
+        if not await self._end_faults():
+            return _refusal(503, "unavailable", "a node did not start")
+        return self._state_response()
+
+    async def _renew_faults(self, request: web.Request) -> web.Response:
+        if self._lease is not None:
+            self._begin_lease()
+        return self._state_response()
+
+    # The lease
+
+    def _begin_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.cancel()
+        self._lease = asyncio.get_running_loop().call_later(self._lease_s, self._lease_expired)
+
+    def _lease_expired(self) -> None:
+        self._ending = asyncio.create_task(self._end_faults())
+
+    async def _end_faults(self) -> bool:
+        if self._lease is not None:
+            self._lease.cancel()
+            self._lease = None
+        self._end_delays()
+        return all(await asyncio.gather(*(self._start_node(port) for port in sorted(self._killed))))
+
+    def _end_delays(self) -> None:
+        for proxy in self.proxies.values():
+            _set_delay(proxy, _Delay(ms=0))
 
     def _port(self, request: web.Request) -> int:
         port = int(request.match_info["port"])
@@ -179,6 +236,11 @@ class Controller:
         if proxy is None:
             raise web.HTTPNotFound
         return proxy
+
+
+def _set_delay(proxy: Proxy, delay: _Delay) -> None:
+    for direction in (proxy.up, proxy.down):
+        direction.delay_s, direction.jitter_s = delay.ms / 1000, delay.jitter_ms / 1000
 
 
 def _refusal(status: int, code: str, message: str) -> web.Response:

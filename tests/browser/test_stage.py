@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,18 +13,10 @@ from sio_clients import ChatClient, guest_token
 from sio_clients.conversation import Conversation
 from sio_server.protocol.events import EntryType
 from tests.browser.pages import problems
-from tests.conftest import free_ports
-from tests.waiting import Inbox, first_of, within
+from tests.browser.stage_page import ENDED, MOVING, ONLINE, PARTS, collisions, figure, outcome, until, within_page
+from tests.waiting import Inbox
 
-READY_S = 60.0
-PARTS = 7
-# Slow enough that a node can be killed in the middle of an answer, by hand.
-ENVIRONMENT = {"WORD_DELAY": "0.04"}
-
-LOOK = "const look = () => ({holds}) ? done() : setTimeout(look, 40); look();"
-ENDED = "document.querySelector('#outcome:is(.held, .broke, .left)') && !document.querySelector('#parts .running')"
-ONLINE = "document.querySelectorAll('[data-link=online]').length === 3"
-MOVING = "Number(document.getElementById('drawing').dataset.moving ?? 0)"
+pytest_plugins = ["tests.browser.opened_stage"]
 
 
 class Given:
@@ -44,82 +33,9 @@ class Given:
 Witness = tuple[Conversation, Given]
 
 
-@pytest.fixture(scope="module")
-async def stage_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The stage's address, as a `roomgraph up` has printed it."""
-    port = free_ports(3)
-    folder = tmp_path_factory.mktemp("stage")
-    command = [sys.executable, "-m", "roomgraph", "up", "--port", str(port), "--data-dir", str(folder)]
-    process = await asyncio.create_subprocess_exec(
-        *command, "--lang", "en", stdout=asyncio.subprocess.PIPE, env={**os.environ, **ENVIRONMENT}
-    )
-    assert process.stdout is not None
-
-    def address_in(line: bytes) -> re.Match[str] | None:
-        return re.search(r"http\S+/stage#key=[\w-]+(?=\s)", line.decode())
-
-    found = address_in(await first_of(process.stdout, address_in, "the stage's address", READY_S))
-    assert found is not None
-    yield found[0]
-    process.terminate()
-    await process.communicate()
-
-
-@pytest.fixture
-async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A page of its own, on which nothing may be refused by the content security policy and nothing may throw."""
-    opened = await browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US")
-    complaints: list[str] = []
-
-    def on_console(message: Any) -> None:
-        if "Content Security Policy" in message.text:
-            complaints.append(message.text)
-
-    opened.on("console", on_console)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened
-    await opened.close()
-    assert complaints == []
-
-
-async def until(page: Page, holds: str, seconds: float = 20.0) -> None:
-    """Wait until an expression holds. Playwright evaluates text in the page for this, which its policy forbids."""
-    async with within(seconds, holds):
-        await page.evaluate(f"() => new Promise((done) => {{ {LOOK.format(holds=holds)} }})")
-
-
-async def within_page(page: Page, steps: str) -> Any:
-    """Run steps in the page that may await `changed()`: how often the dots change within 1.5 s."""
-    async with within(20.0, steps):
-        return await page.evaluate(
-            f"""async () => {{
-              const changed = () => new Promise((done) => {{
-                let changes = 0;
-                const watch = new MutationObserver((seen) => (changes += seen.length));
-                const all = {{subtree: true, childList: true, attributes: true}};
-                watch.observe(document.querySelector(".dots"), all);
-                setTimeout(() => (watch.disconnect(), done(changes)), 1500);
-              }});
-              {steps}
-            }}"""
-        )
-
-
-async def figure(page: Page, name: str) -> str:
-    return await page.inner_text(f"#figure-{name} dd")
-
-
 async def conversation_of(page: Page) -> str:
     address = await page.get_attribute("#laptop iframe", "src") or ""
     return address.partition("#c=")[2]
-
-
-@pytest.fixture
-async def staged(page: Page, stage_url: str) -> Page:
-    """The stage with its three devices connected."""
-    await page.goto(stage_url)
-    await until(page, ONLINE)
-    return page
 
 
 @pytest.fixture
@@ -152,8 +68,8 @@ async def test_the_seven_parts_hold_and_the_figures_match_what_another_client_re
     await staged.click("#play")
     for part in range(PARTS):
         await until(staged, f"document.getElementById('number').textContent === '{part + 1}'")
-        await until(staged, ENDED, 60)
-        outcomes.append((await staged.get_attribute("#outcome", "class"), await staged.inner_text("#outcome")))
+        outcomes.append(await outcome(staged))
+        assert await collisions(staged) == {}, f"part {part + 1}"
         if part < PARTS - 1:
             await staged.click("#next")
     assert [outcome for outcome, _ in outcomes] == ["held"] * PARTS, outcomes

@@ -10,8 +10,9 @@ import aiohttp
 import pytest
 
 from sio_clients import ChatClient, guest_token
-from tests.served.stage import BEARER
-from tests.waiting import Inbox, first_of
+from sio_server.local.control import Controller
+from tests.served.stage import BEARER, KEY
+from tests.waiting import Inbox, first_of, poll
 
 pytest_plugins = ["tests.served.stage_fixtures"]
 
@@ -100,6 +101,49 @@ async def test_a_delay_applies_in_both_directions(stage):
         assert fast + 0.3 <= await round_trip() + fast < fast + 1.0
         await stage.ask("POST", "/devices/laptop/delay", body={"ms": 0})
         assert await round_trip() < 0.15
+
+
+async def delays(stage):
+    return [device["delay_ms"] for device in (await stage.ask("GET", "/state"))[1]["devices"]]
+
+
+async def test_clearing_delays_leaves_dead_nodes_and_clearing_faults_leaves_none(stage):
+    port = stage.cluster.ports[1]
+    await stage.ask("POST", "/devices/phone/delay", body={"ms": 300})
+    await stage.ask("POST", f"/nodes/{port}/kill")
+    assert await delays(stage) == [0, 300, 0]
+    status, state = await stage.ask("POST", "/delays/clear")
+    assert (status, [node["running"] for node in state["nodes"]]) == (200, [True, False])
+    assert await delays(stage) == [0, 0, 0]
+    status, state = await stage.ask("POST", "/faults/clear")
+    assert (status, [node["running"] for node in state["nodes"]]) == (200, [True, True])
+    assert stage.cluster.ended.empty()
+
+
+async def test_faults_that_nobody_renews_end_by_themselves(stage):
+    controller = Controller(stage.cluster, KEY, lease_s=0.5)
+    await controller.start()
+    port = stage.cluster.ports[1]
+    proxy = controller.proxies["phone"]
+    try:
+        async with aiohttp.ClientSession(controller.url, headers=BEARER) as http:
+
+            async def ask(path: str, body: Any = None) -> None:
+                async with http.post(path, json=body) as response:
+                    assert response.status == 200
+
+            await ask("/devices/phone/delay", {"ms": 300})
+            for _ in range(4):  # two leases long; each renewal comes in half of one
+                await asyncio.sleep(0.25)
+                await ask("/faults/renew")
+                assert proxy.up.delay_s == proxy.down.delay_s == 0.3
+            await ask(f"/nodes/{port}/kill")
+            assert not stage.cluster.is_running(port)
+            await poll(lambda: proxy.up.delay_s == proxy.down.delay_s == 0, "an end of the delay")
+            await poll(lambda: stage.cluster.is_running(port), "the node again")
+            await ask(f"/nodes/{port}/start")  # returns when it is ready
+    finally:
+        await controller.close()
 
 
 @pytest.mark.parametrize(

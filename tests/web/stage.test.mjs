@@ -6,6 +6,7 @@ import { test } from "node:test";
 
 const { Figures } = await import("../../web/js/stage/figures.js");
 const { DrawingState } = await import("../../web/js/stage/drawing_state.js");
+const { lacking, verdict } = await import("../../web/js/stage/requirements.js");
 const { Playback } = await import("../../web/js/stage/playback.js");
 
 const DEVICES = ["laptop", "phone", "terminal"];
@@ -138,11 +139,11 @@ test("entries that the trace lost while its node was gone are known from the dev
 
 test("the log's end is in its order, and bounded", () => {
   const picture = new DrawingState(IDS);
-  for (let seq = 40; seq > 0; seq--) picture.onTrace(seen("heard", { seq, type: "message" }));
+  for (let seq = 400; seq > 0; seq--) picture.onTrace(seen("heard", { seq, type: "message" }));
   const seqs = picture.log.map((cell) => cell.seq);
   assert.deepEqual(seqs, [...seqs].sort((a, b) => a - b));
-  assert.equal(seqs.at(-1), 40);
-  assert.ok(seqs.length < 20);
+  assert.equal(seqs.at(-1), 400);
+  assert.ok(seqs.length < 50);
 });
 
 test("beats, hellos and what is unknown move nothing", () => {
@@ -224,4 +225,30 @@ test("after the last part nothing is next, and playing again starts with the fir
   assert.deepEqual([playback.last, playback.playing, playback.next(), playback.advance(playback.turn)], [true, false, false, false]);
   assert.equal(playback.play(), true);
   assert.equal(playback.part, 0);
+});
+
+const clusterOf = (total, up) => ({ nodes: Array(total), running: Array(up) });
+
+test("a part is played only where enough nodes are up, and no node of the cluster is dead", () => {
+  assert.equal(lacking({ nodes: 3 }, clusterOf(3, 3), 3), null);
+  assert.equal(lacking({}, clusterOf(1, 1), 1), null);
+  assert.equal(lacking({ nodes: 2 }, null, 2), null);
+  assert.deepEqual(lacking({}, clusterOf(3, 2), 3), { held: null, why: "needsNodes", needs: 3, up: 2, repair: true });
+  assert.deepEqual(lacking({ nodes: 3 }, clusterOf(1, 1), 1), { held: null, why: "needsNodes1", needs: 3, up: 1, repair: false });
+  assert.deepEqual(lacking({ nodes: 2, control: true }, null, 2), { held: null, why: "noControl" });
+});
+
+test("a part that was disturbed by hand neither holds nor breaks", () => {
+  assert.equal(verdict({ held: true }, true).held, "disturbed");
+  assert.equal(verdict({ held: false }, true).held, "disturbed");
+  assert.equal(verdict({ held: true }, false).held, true);
+  assert.equal(verdict({ held: null }, true).held, null);
+});
+
+test("an entry is known once it is in the drawn log, and its author is", () => {
+  const picture = new DrawingState(IDS);
+  assert.equal(picture.knows(7), false);
+  picture.onReport("laptop", { roomgraph: "sent", request_id: "a" });
+  picture.onTrace(seen("appended", { seq: 7, device_id: "l" }));
+  assert.deepEqual([picture.knows(7), picture.isOf("a", "laptop"), picture.isOf("a", "phone")], [true, true, false]);
 });

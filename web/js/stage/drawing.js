@@ -6,10 +6,11 @@ const WIDTH = 1200;
 const TOP = 52; // of the nodes
 const BOTTOM = 148;
 const RAIL = 196; // the bus
-const CELLS = { x: 118, y: 236, step: 51 };
+const CELLS = { x: 118, y: 236, step: 51, most: 13 };
 const SAVED = { x: 838, y: 244, step: 38 };
 const PORTS = { laptop: 240, phone: 654, terminal: 1014 }; // where the frames above have their middle
-const HOP_MS = 480; // real hops take a few ms: they are drawn this slow, each leg after the one before
+const HOP_MS = 180; // real hops take a few ms: they are drawn this slow, each leg after the one before
+const WAIT_MS = 6000; // a dot waits so long before a device that has not received its message yet
 const TOGETHER_MS = 90; // dots that would be nearer than this on an edge are one dot with a number
 const MOST = 60; // dots at once
 const POINTS = 32; // of an edge, looked up once
@@ -34,8 +35,9 @@ export class Drawing {
   #cells = new Map(); // seq -> group
   #ticking = false;
 
-  constructor(svg, picture) {
-    Object.assign(this, { svg, picture });
+  // `arrived(device, seq)` is called when the dot of a message has reached a device.
+  constructor(svg, picture, arrived) {
+    Object.assign(this, { svg, picture, arrived });
     const add = (what) => svg.appendChild(s(what));
     Object.assign(this, { edges: svg.insertBefore(s("g.edges"), svg.firstChild), links: add("g.links"), nodes: add("g"), log: add("g"), saved: add("g"), hop: add("path.hop"), dots: add("g.dots") });
   }
@@ -54,20 +56,41 @@ export class Drawing {
   // Let a dot travel; `hop` comes from the picture.
   move({ from, to, leg, by, seq }) {
     const edge = document.hidden ? null : this.#edge(from, to);
-    if (!edge) return;
+    if (!edge) {
+      this.arrived(to, seq);
+      return;
+    }
     const start = performance.now() + leg * HOP_MS;
     const near = this.#flights.findLast((one) => one.edge === edge);
-    if (near && (start - near.start < TOGETHER_MS || this.#flights.length >= MOST)) near.count += 1;
-    else if (this.#flights.length < MOST) this.#flights.push({ edge, start, to, count: 1, by: () => by || this.picture.byOf(seq) || "system" });
+    if (near && (start - near.start < TOGETHER_MS || this.#flights.length >= MOST)) {
+      near.count += 1;
+      near.seqs.push(seq);
+    } else if (this.#flights.length < MOST) {
+      this.#flights.push({ edge, start, to, seqs: [seq], count: 1, by: () => by || this.picture.byOf(seq) || "system" });
+    } else this.arrived(to, seq);
     if (!this.#ticking) requestAnimationFrame((now) => this.#tick(now));
     this.#ticking = true;
   }
 
+  // Whether dots move, and the message of this seq is not known to be drawn already.
+  expects(seq) {
+    return !document.hidden && !still.matches && (!this.picture.knows(seq) || this.#flights.some((flight) => flight.seqs.includes(seq)));
+  }
+
+  // A dot on a slow line is where its message is: not at its device yet.
+  #progress({ start, to, seqs }, now) {
+    const done = Math.min(1, (now - start) / HOP_MS);
+    const device = to in PORTS && this.picture.device(to);
+    const waits = device && device.seq < seqs[0] && device.link === "online" && now - start < WAIT_MS;
+    return waits ? done * 0.85 : done;
+  }
+
   #tick(now) {
+    let landed = false;
     for (const flight of this.#flights) {
-      const done = Math.min(1, (now - flight.start) / HOP_MS);
+      const done = this.#progress(flight, now);
       if (done < 0) continue;
-      flight.dot ??= this.dots.appendChild(s(`g.dot.${flight.by()}`, {}, s("circle", { r: 6.5 }), s("text")));
+      flight.dot ??= this.dots.appendChild(s(`g.dot.${flight.by()}`, { "data-to": flight.to }, s("circle", { r: 6.5 }), s("text")));
       const { edge, dot, count } = flight;
       const at = (still.matches ? 1 : done * done * (3 - 2 * done)) * POINTS;
       const [a, b] = [edge.points[Math.floor(at)], edge.points[Math.ceil(at)]];
@@ -76,18 +99,20 @@ export class Drawing {
       if (count > 1) dot.lastChild.textContent = count;
       edge.path.classList.add("used");
       if (done < 1) continue;
-      flight.over = true;
+      flight.over = landed = true;
       dot.remove();
       edge.path.classList.remove("used");
-      this.#arrive(flight.to);
+      this.#arrive(flight);
     }
     this.#flights = this.#flights.filter(({ over }) => !over);
     this.svg.dataset.moving = this.#flights.length;
+    if (landed) this.#drawLog(this.picture.log);
     this.#ticking = this.#flights.length > 0;
     if (this.#ticking) requestAnimationFrame((then) => this.#tick(then));
   }
 
-  #arrive(to) {
+  #arrive({ to, seqs }) {
+    if (to in PORTS) this.arrived(to, seqs.at(-1));
     const node = this.#nodes.get(to.slice(5));
     if (node) node.box.animate([{ stroke: "var(--accent)" }, {}], 350);
     else document.querySelector(`#${to} .screen`)?.animate([{ outlineColor: "var(--own)" }, {}], 450);
@@ -158,7 +183,10 @@ export class Drawing {
     return s(`path.${name}${on ? "" : ".off"}`, { d: on ? link(PORTS[name], x) : `M${PORTS[name]} 0V20m-7 4 14 8m0-8-14 8` });
   }
 
-  #drawLog(log) {
+  // An entry is in the drawn log once its dot is there.
+  #drawLog(all) {
+    const coming = new Set(this.#flights.flatMap(({ to, seqs, over }) => (to === "log" && !over ? seqs : [])));
+    const log = all.filter(({ seq }) => !coming.has(seq)).slice(-CELLS.most);
     for (const [seq, cell] of this.#cells) {
       if (log.some((entry) => entry.seq === seq)) continue;
       cell.remove();
@@ -171,7 +199,7 @@ export class Drawing {
       }
       const cell = this.#cells.get(seq);
       cell.setAttribute("class", `cell ${by || "system"}`);
-      cell.setAttribute("transform", `translate(${CELLS.x + (at + 13 - log.length) * CELLS.step} ${CELLS.y})`);
+      cell.setAttribute("transform", `translate(${CELLS.x + (at + CELLS.most - log.length) * CELLS.step} ${CELLS.y})`);
     });
   }
 

@@ -1,6 +1,6 @@
 // What the drawing shows. Only trace events and reports change it: without them nothing moves.
 
-const CELLS = 13; // of the log's end
+const KEPT = 40; // of the log's end
 const STEPS = 7; // of a run
 
 export class DrawingState {
@@ -16,9 +16,15 @@ export class DrawingState {
     for (const [id, name] of Object.entries(devices)) this.devices.set(id, { name, node: "", link: "connecting", seq: 0 });
   }
 
+  get alive() {
+    return [...this.nodes.values()].filter((node) => node.alive).length;
+  }
+
   nameOf = (deviceId) => this.devices.get(deviceId)?.name ?? "";
   device = (name) => [...this.devices.values()].find((one) => one.name === name);
   byOf = (seq) => this.#by.get(seq) ?? "";
+  knows = (seq) => this.#by.has(seq);
+  isOf = (requestId, name) => this.#authors.get(requestId) === name;
 
   // One trace event; returns the hops {from, to, leg, by, seq} that are drawn for it. `leg` counts from the device.
   onTrace(event) {
@@ -70,7 +76,7 @@ export class DrawingState {
     if (by || !this.#by.has(seq)) this.#by.set(seq, by);
     const known = this.log.find((cell) => cell.seq === seq);
     if (known) known.by = this.byOf(seq);
-    else this.log = [...this.log, { seq, by }].sort((a, b) => a.seq - b.seq).slice(-CELLS);
+    else this.log = [...this.log, { seq, by }].sort((a, b) => a.seq - b.seq).slice(-KEPT);
     this.head = Math.max(this.head, seq);
     this.#by.delete(seq - 500);
   }

@@ -5,6 +5,7 @@ import { io } from "../../vendor/socket.io.esm.min.js";
 import { base, kept } from "../address.js";
 import { ClusterControl } from "./cluster_control.js";
 import { PARTS } from "./demo_parts.js";
+import { Curtain } from "./curtain.js";
 import { command as commandPage, DEVICES, onReports, openFrame, query } from "./device_frames.js";
 import { Drawing } from "./drawing.js";
 import { DrawingState } from "./drawing_state.js";
@@ -12,26 +13,29 @@ import { Figures } from "./figures.js";
 import { language, speak, t, wantedLanguage } from "./i18n.js";
 import { Panel } from "./panel.js";
 import { Playback } from "./playback.js";
+import { lacking, verdict } from "./requirements.js";
 import { followTrace } from "./trace_stream.js";
 
 const HOLD_MS = 4500; // a result is shown before the next part begins
 const CHECK_MS = 60; // between checks of what frames show
 const RETURN_MS = 8000;
+const FOLLOW_MS = 1000; // a page that has caught up goes to the first message that it missed
 const DRAW_MS = 40;
 const STATUS_MS = 2000;
 const $ = (id) => document.getElementById(id);
 const random = (prefix) => `${prefix}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-const state = { key: "", hello: null, control: null, conversation: "", users: null, live: false, status: null, doing: null, since: 0 };
+const state = { key: "", hello: null, control: null, conversation: "", users: null, live: false, status: null, doing: null, since: 0, disturbed: false, repairing: false };
 const ids = Object.fromEntries(DEVICES.map((name) => [name, random(name)]));
 const figures = new Figures(DEVICES);
 const picture = new DrawingState(Object.fromEntries(DEVICES.map((name) => [ids[name], name])));
 const playback = new Playback(PARTS.length);
-const drawing = new Drawing($("drawing"), picture);
+const curtain = new Curtain((name) => query(name, ":root")[0].ownerDocument);
+const drawing = new Drawing($("drawing"), picture, (device, seq) => curtain.lift(device, seq));
 const waiting = new Set(); // conditions, checked whenever something happens
 
-const panel = new Panel(state, { picture, figures, playback, act: command });
+const panel = new Panel(state, { picture, figures, playback, act: byHand, repair });
 
 let due = false;
 
@@ -99,25 +103,42 @@ function begin() {
   performing = performing.then(async () => {
     if (turn !== playback.turn) return;
     const act = actions(turn);
-    state.since = Date.now();
-    // A device may still be scrolled to the first message that it missed.
-    for (const name of DEVICES) query(name, "#to-end:not([hidden])")[0]?.click();
     let result = null;
+    let nodes;
     try {
-      // What the part before has disturbed may not have recovered yet.
-      await act.until(() => DEVICES.every((name) => picture.device(name).link === "online"), RETURN_MS);
-      result = await PARTS[part](act);
+      await prepare(act);
+      nodes = state.control?.running.join();
+      state.disturbed = false;
+      state.since = Date.now();
+      result = lacking(PARTS[part], state.control, picture.alive) ?? (await PARTS[part].play(act));
       await act.rest(0);
     } catch (error) {
       if (!(error instanceof Aborted)) result = { held: false, why: "part_failed", error: error.message };
     } finally {
       await act.undo();
     }
+    if (result) result = verdict(result, state.disturbed || nodes !== state.control?.running.join());
     state.doing = null;
     if (!result || !playback.ended(turn, result)) return;
     changed();
     setTimeout(() => playback.advance(turn) && begin(), HOLD_MS);
   });
+}
+
+// Nothing that a part or a person has disturbed before may be in the way, and every device shows the log's end.
+async function prepare(act) {
+  if (state.control) {
+    // What a delay still holds up arrives first.
+    const late = Math.max(...[...state.control.devices.values()].map(({ delay_ms, jitter_ms }) => delay_ms + jitter_ms));
+    await state.control.clearDelays();
+    await act.rest(late);
+  }
+  const level = (name) => picture.device(name).link === "online" && figures.seqOf(name) === picture.head;
+  await act.until(() => DEVICES.every(level), RETURN_MS);
+  const toEnd = () => DEVICES.forEach((name) => query(name, "#to-end:not([hidden])")[0]?.click());
+  toEnd();
+  const following = setInterval(toEnd, CHECK_MS);
+  setTimeout(() => clearInterval(following), FOLLOW_MS);
 }
 
 const doing = (move) => () => {
@@ -133,6 +154,22 @@ async function command(act) {
   } catch (error) {
     state.doing = ["refused", { why: error.message }];
   }
+  changed();
+}
+
+// The same, while a part is played: its result would say nothing of the system.
+function byHand(act) {
+  if (playback.running) state.disturbed = true;
+  return command(act);
+}
+
+async function repair() {
+  const { part } = playback;
+  state.repairing = true;
+  changed();
+  await command((control) => control.clearFaults());
+  state.repairing = false;
+  if (!playback.running && playback.part === part && playback.choose(part)) begin();
   changed();
 }
 
@@ -184,8 +221,10 @@ async function start(hello) {
       for (const { port, running } of nodes) picture.known(String(port), running);
       changed();
     });
-    await command((control) => control.refresh());
-    setInterval(() => command((control) => control.refresh()), STATUS_MS);
+    // What an earlier page has left.
+    await command((control) => control.clearFaults());
+    setInterval(() => command((control) => control.renew()), STATUS_MS);
+    addEventListener("pagehide", () => state.control.leave());
   }
   const [ann, bob] = [await guest(t("ann")), await guest(t("bob"))];
   const users = { laptop: ann, phone: ann, terminal: bob };
@@ -245,6 +284,10 @@ async function main() {
   const refused = (status) => close(status === 404 ? "notHere" : "wrongKey");
   onReports((name, report) => {
     if (report.conversation_id && report.conversation_id !== state.conversation) return;
+    if (report.by_hand && playback.running) state.disturbed = true;
+    if (report.type === "message" && !picture.isOf(report.request_id, name) && state.live && drawing.expects(report.seq)) {
+      curtain.cover(name, report.seq);
+    }
     figures.onReport(name, report);
     picture.onReport(name, report);
     changed();

@@ -9,6 +9,7 @@ function report(roomgraph, facts) {
   if (staged) parent.postMessage({ roomgraph, ...facts, at }, location.origin);
 }
 
+let told = false; // whether the stage has told the page to send, and not a person who uses it
 let reported = "";
 
 function reportLink() {
@@ -22,11 +23,15 @@ export function obey(client) {
   client.on("entry", ({ id: conversation_id }, { seq, type, data: { request_id, user_id } }) =>
     report("entry", { conversation_id, seq, type, request_id, user_id }),
   );
-  client.on("sent", (conversation_id, request_id) => report("sent", { request_id, conversation_id }));
+  client.on("sent", (conversation_id, request_id) => report("sent", { request_id, conversation_id, by_hand: !told }));
   client.on("acked", (request_id, seq) => report("acked", { request_id, seq }));
   onChange(reportLink);
   const commands = {
-    send: ({ text }) => state.open.send(text),
+    send: ({ text }) => {
+      told = true;
+      state.open.send(text);
+      told = false;
+    },
     draft: ({ text }) => state.open.draft.edit(text),
     respond: ({ value }) => state.open.respond(state.open.asked[0], value),
     stop: () => state.open.stop(),

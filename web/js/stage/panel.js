@@ -21,8 +21,10 @@ export class Panel {
   #signs = new Map(); // id of a list -> what it was built for
   #busy = new Set(); // ports of nodes that are being started
 
-  constructor(state, { picture, figures, playback, act }) {
+  // `act(what)`: something that a person does to the cluster; `repair()` starts dead nodes again.
+  constructor(state, { picture, figures, playback, act, repair }) {
     Object.assign(this, { state, picture, figures, playback, act });
+    $("repair").onclick = repair;
   }
 
   build(choose) {
@@ -60,7 +62,10 @@ export class Panel {
     $("play").disabled = $("next").disabled = !this.state.users;
     $("next").disabled ||= last;
     $("outcome").className = result ? marks(result) : running ? "running" : "";
+    $("outcome").dataset.turn = this.playback.turn;
     say($("doing"), this.#outcome(result, running && !playing));
+    $("repair").hidden = !result?.repair;
+    $("repair").disabled = this.state.repairing;
     this.#list("facts", result?.facts ?? [], ([key, value]) => {
       const zero = ["lost", "duplicated", "disordered"].includes(key) ? (value === 0 ? "zero" : "bad") : "";
       return h("div", { className: zero }, h("dt", {}, t(key)), h("dd", {}, value));
@@ -69,6 +74,7 @@ export class Panel {
 
   #outcome(result, paused) {
     const { doing } = this.state;
+    if (result?.needs) return t(result.why, { needs: count(result.needs), up: count(result.up) });
     if (result?.why) return `${t(marks(result))}. ${t(result.why, result)}`;
     if (result) return t(marks(result));
     if (paused) return t("paused");
@@ -143,4 +149,5 @@ export class Panel {
   }
 }
 
-const marks = ({ held }) => (held === null ? "left" : held ? "held" : "broke");
+const count = (n) => (n > 8 ? n : t(`count${n}`));
+const marks = ({ held }) => (held === null ? "left" : held === "disturbed" ? held : held ? "held" : "broke");

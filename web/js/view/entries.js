@@ -71,6 +71,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       ...more,
       rich: Boolean(content),
       dress(node, had) {
+        if (one.seq) node.dataset.seq = one.seq;
         if (content) content.dress(node, had, { ...data, agent, writing }, c, connection, one);
         else node.querySelector(".text")?.append(text);
       },
