@@ -59,6 +59,7 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.numbered import EntryHead
 from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
+from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
@@ -627,10 +628,11 @@ class Http:
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
         shared_port = settings.port if core.place is not None else 0
+        assets = Assets()
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
-            stage = StageRoutes(control, settings.name)
+            stage = StageRoutes(control, settings.name, assets)
         hosts = AllowedHosts(
             settings.allowed_hosts, origins=page_origins, listens_on=settings.host, base_path=base_path
         )
@@ -663,12 +665,12 @@ class Http:
                     for_everybody=guests,
                     is_service=api.is_service,
                 ),
-                PageRoutes(),
+                PageRoutes(assets),
                 api.routes(limits),
             ],
             hosts=hosts,
             cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
-            policy=PagePolicy(page_origins, stage=stage is not None),
+            policy=PagePolicy(page_origins, assets, stage=stage is not None),
             stage=stage,
             base_path=base_path,
             mounted=mounted,

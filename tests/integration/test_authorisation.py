@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -422,10 +423,8 @@ ROUTES = {
     ("GET", "/api/status"): TOKEN,
     ("GET", "/api/v1/status"): TOKEN,
     ("GET", "/"): PUBLIC,
-    ("GET", "/vendor/{name}"): PUBLIC,
-    ("GET", "/js"): PUBLIC,
-    ("GET", "/css"): PUBLIC,
-    ("GET", "/words"): PUBLIC,
+    ("GET", "/assets/{hash}/{path}"): PUBLIC,
+    ("GET", "/{path}"): PUBLIC,
     ("GET", "/stage"): STAGE,
     ("GET", TRACE_PATH): STAGE,
 }
@@ -438,12 +437,12 @@ def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
             MetricsRoutes(Mock(), ""),
             GuestRoutes(Mock(), Mock(), Mock(), allowed=True, token_ttl_s=60),
             StatusRoutes(Mock(), Mock(), Mock(), Mock()),
-            PageRoutes(),
+            PageRoutes(Assets()),
         ],
         hosts=AllowedHosts(()),
         cors=Mock(),
-        policy=PagePolicy((), stage=True),
-        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n"),
+        policy=PagePolicy((), Assets(), stage=True),
+        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n", Assets()),
     )
     found = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)
@@ -459,8 +458,7 @@ async def test_each_route_answers_only_those_that_its_rule_allows(cluster, new_i
     }
     async with aiohttp.ClientSession() as http:
         for (method, path), rule in ROUTES.items():
-            where = cluster.urls[0] + path.replace("{name}", "socket.io.esm.min.js")
-            where += {"/js": "/main.js", "/css": "/base.css", "/words": "/en.json"}.get(path, "")
+            where = cluster.urls[0] + path.replace("{hash}", "0").replace("{path}", "js/main.js")
             for kind, (header, code) in tokens.items():
                 headers = {"Authorization": header} if header else {}
                 body = {"name": "Ann"} if method == "POST" else None

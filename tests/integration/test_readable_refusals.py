@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from sio_clients import guest_token
 from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.cors import Cors
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
@@ -126,7 +127,7 @@ async def test_pages_of_listed_origins_may_read_the_api_and_others_may_not():
         ],
         hosts=AllowedHosts(()),
         cors=Cors(AllowedOrigins([ALLOWED])),
-        policy=PagePolicy((), stage=False),
+        policy=PagePolicy((), Assets(), stage=False),
     )
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     async with TestServer(application) as server:
