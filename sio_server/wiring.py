@@ -61,7 +61,7 @@ from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
 from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.cors import Cors
-from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.guest import GuestRoutes, GuestTokens
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
 from sio_server.gateway.http.metrics import MetricsRoutes
@@ -91,6 +91,7 @@ from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.presence import PresenceNews
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
+from sio_server.gateway.sessions.remembered_guests import AUDIENCE, DEVICES, RememberedGuests
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
@@ -375,7 +376,7 @@ def _own_port(core: Core) -> int:
 class Limiting:
     """Which user a token stands for, and how much a user, an event and an address may spend."""
 
-    def __init__(self, core: Core, secret: str) -> None:
+    def __init__(self, core: Core, refused_tokens: RefusedTokens, secret: str) -> None:
         """`secret`: signs guests' tokens when there is no AUTH_SECRET. Raises BadHook and NoCryptography."""
         settings = core.settings
         own = settings.auth_secrets or ((secret,) if settings.auth_mode == "guest" else ("",))
@@ -387,6 +388,21 @@ class Limiting:
             older=own[1:],
             issuer=settings.auth_issuer,
             operator=settings.operator_claim,
+        )
+        remembered = Tokens(
+            own[0],
+            settings.auth_audience + AUDIENCE,
+            core.clock.now,
+            (DEVICES,),
+            older=own[1:],
+            issuer=settings.auth_issuer,
+        )
+        self.guests = GuestTokens(
+            self.tokens,
+            RememberedGuests(remembered, refused_tokens, secret=secret, days=settings.guest_remembered),
+            allowed=settings.auth_mode == "guest",
+            token_ttl_s=settings.token_ttl,
+            base_path=settings.base_path,
         )
         self.keys = IssuerKeys(settings.auth_jwks_url) if settings.auth_jwks_url else None
         hook = load_hook(settings.authenticate, settings.token_ttl) if settings.authenticate else None
@@ -625,6 +641,7 @@ class Http:
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         guests = settings.auth_mode == "guest"
+        origins = AllowedOrigins(settings.allowed_origins)
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
         shared_port = settings.port if core.place is not None else 0
@@ -651,11 +668,11 @@ class Http:
                     shared_port=shared_port,
                 ),
                 GuestRoutes(
-                    limiting.tokens,
+                    limiting.guests,
+                    records.refused_tokens,
                     limits,
+                    origins,
                     AgentNames([*dialog.graphs, *dialog.titles.values()]),
-                    allowed=guests,
-                    token_ttl_s=settings.token_ttl,
                 ),
                 StatusRoutes(
                     limiting.authentication,
@@ -669,7 +686,7 @@ class Http:
                 api.routes(limits),
             ],
             hosts=hosts,
-            cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
+            cors=Cors(origins, base_path),
             policy=PagePolicy(page_origins, assets, stage=stage is not None),
             stage=stage,
             base_path=base_path,

@@ -414,12 +414,16 @@ async def test_requests_without_a_session_are_neither_answered_nor_carried_out(
 
 # HTTP
 
+REMEMBERED = "a browser that remembers a guest, or with a guest's token"
 PUBLIC, TOKEN, STAGE = "anybody", "with a token", "with the stage's key, where there is a stage"
 ROUTES = {
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/ready"): PUBLIC,
     ("GET", "/metrics"): PUBLIC,
     ("POST", "/api/guest"): PUBLIC,
+    ("POST", "/api/guest/renew"): REMEMBERED,
+    ("GET", "/api/guest/remembered"): REMEMBERED,
+    ("POST", "/api/guest/forget"): PUBLIC,
     ("GET", "/api/status"): TOKEN,
     ("GET", "/api/v1/status"): TOKEN,
     ("GET", "/"): PUBLIC,
@@ -435,7 +439,7 @@ def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
         [
             HealthRoutes("n", Mock()),
             MetricsRoutes(Mock(), ""),
-            GuestRoutes(Mock(), Mock(), Mock(), allowed=True, token_ttl_s=60),
+            GuestRoutes(Mock(), Mock(), Mock(), Mock(), Mock()),
             StatusRoutes(Mock(), Mock(), Mock(), Mock()),
             PageRoutes(Assets()),
         ],
@@ -461,10 +465,12 @@ async def test_each_route_answers_only_those_that_its_rule_allows(cluster, new_i
             where = cluster.urls[0] + path.replace("{hash}", "0").replace("{path}", "js/main.js")
             for kind, (header, code) in tokens.items():
                 headers = {"Authorization": header} if header else {}
-                body = {"name": "Ann"} if method == "POST" else None
+                body = {"name": "Ann"} if path == "/api/guest" else {} if method == "POST" else None
                 async with http.request(method, where, headers=headers, json=body) as response:
                     if rule == STAGE:
                         assert response.status in (404, 405), (path, kind)  # this cluster has none
+                    elif rule == REMEMBERED:
+                        assert response.status in (401, 404), (path, kind)
                     elif rule == PUBLIC or not code:
                         assert response.status in (200, 503) if "vendor" in path else response.status == 200, path
                     else:
