@@ -393,11 +393,16 @@ class Settings(BaseSettings):
         return _split_secrets(self.auth_secret)
 
     @property
+    def issues_tokens(self) -> bool:
+        """Whether there is a secret with which tokens are signed here."""
+        return self.auth_mode == "guest" or bool(self.auth_secrets)
+
+    @property
     def features(self) -> list[str]:
         """What clients may count on here, and not on every server; told in `session:opened`."""
         return [
             *(["guests"] if self.auth_mode == "guest" else []),
-            *(["device_links"] if self.auth_mode == "guest" or self.auth_secrets else []),
+            *(["device_links"] if self.issues_tokens else []),
             *(["stage"] if self.stage_key else []),
             *(["state_reports"] if self.report_nodes == "full" else []),
         ]

@@ -61,6 +61,7 @@ from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
 from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.cors import Cors
+from sio_server.gateway.http.device import DeviceRoutes
 from sio_server.gateway.http.guest import GuestRoutes, GuestTokens
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -119,6 +120,7 @@ from sio_server.trace.contract import TraceKind
 from sio_server.trace.exporting import Exporting
 from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
+from sio_server.users.device_links import DeviceLinks
 from sio_server.users.devices import Devices
 from sio_server.users.presence import PresenceRecords
 from sio_server.users.session_records import SessionRecords
@@ -180,6 +182,9 @@ class Records:
         kept_ms = settings.users_kept_s * 1000
         self.devices = Devices(*users, users_kept_ms=kept_ms)
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
+        self.device_links: DeviceLinks | None = None  # where no tokens are issued
+        if settings.issues_tokens:
+            self.device_links = DeviceLinks(*users, settings.auth_secrets[0] if settings.auth_secrets else secret)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
         self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens, archive)
@@ -549,7 +554,7 @@ class Sockets:
             ),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
-            DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
+            DeviceRequests(records.devices, records.device_links, records.refused_tokens, self.sign_outs),
         )
         return Gateway(
             handshakes,
@@ -645,6 +650,17 @@ class Http:
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
         shared_port = settings.port if core.place is not None else 0
+        device_routes = []
+        if records.device_links is not None:
+            links = DeviceRoutes(
+                records.device_links,
+                limiting.guests,
+                limits,
+                origins,
+                token_ttl_s=settings.token_ttl,
+                now=core.clock.now,
+            )
+            device_routes.append(links)
         assets = Assets()
         stage = None
         if feed is not None:
@@ -674,6 +690,7 @@ class Http:
                     origins,
                     AgentNames([*dialog.graphs, *dialog.titles.values()]),
                 ),
+                *device_routes,
                 StatusRoutes(
                     limiting.authentication,
                     records.refused_tokens,

@@ -18,6 +18,7 @@ import pytest
 
 from sio_server.gateway.http.application import make_application
 from sio_server.gateway.http.assets import Assets
+from sio_server.gateway.http.device import DeviceRoutes
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -99,6 +100,8 @@ OTHERS = {
     E.MARKS_SET: anybody,
     E.DEVICE_LIST: anybody,
     E.DEVICE_RENAME: anybody,
+    E.DEVICE_LINK: anybody,
+    E.DEVICE_UNLINK: anybody,
     E.DEVICE_SIGN_OUT: anybody,
 }
 
@@ -128,6 +131,10 @@ def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, 
             return {}
         case E.DEVICE_RENAME:
             return {"device_id": "other", "device_name": "Cell"}
+        case E.DEVICE_LINK:
+            return {}
+        case E.DEVICE_UNLINK:
+            return {"code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}
         case E.DEVICE_SIGN_OUT:
             return {"device_id": "other"}
     fields = RULES[event].fields if event in RULES else {}
@@ -414,6 +421,7 @@ async def test_requests_without_a_session_are_neither_answered_nor_carried_out(
 
 # HTTP
 
+LINKED = "with a code of `device:link`"
 REMEMBERED = "a browser that remembers a guest, or with a guest's token"
 PUBLIC, TOKEN, STAGE = "anybody", "with a token", "with the stage's key, where there is a stage"
 ROUTES = {
@@ -424,6 +432,7 @@ ROUTES = {
     ("POST", "/api/guest/renew"): REMEMBERED,
     ("GET", "/api/guest/remembered"): REMEMBERED,
     ("POST", "/api/guest/forget"): PUBLIC,
+    ("POST", "/api/device"): LINKED,
     ("GET", "/api/status"): TOKEN,
     ("GET", "/api/v1/status"): TOKEN,
     ("GET", "/"): PUBLIC,
@@ -440,6 +449,7 @@ def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
             HealthRoutes("n", Mock()),
             MetricsRoutes(Mock(), ""),
             GuestRoutes(Mock(), Mock(), Mock(), Mock(), Mock()),
+            DeviceRoutes(Mock(), Mock(), Mock(), Mock(), token_ttl_s=60, now=Mock()),
             StatusRoutes(Mock(), Mock(), Mock(), Mock()),
             PageRoutes(Assets()),
         ],
@@ -471,6 +481,8 @@ async def test_each_route_answers_only_those_that_its_rule_allows(cluster, new_i
                         assert response.status in (404, 405), (path, kind)  # this cluster has none
                     elif rule == REMEMBERED:
                         assert response.status in (401, 404), (path, kind)
+                    elif rule == LINKED:
+                        assert response.status == 400, (path, kind)
                     elif rule == PUBLIC or not code:
                         assert response.status in (200, 503) if "vendor" in path else response.status == 200, path
                     else:
