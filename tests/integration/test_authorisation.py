@@ -436,6 +436,8 @@ ROUTES = {
     ("GET", "/api/status"): TOKEN,
     ("GET", "/api/v1/status"): TOKEN,
     ("GET", "/"): PUBLIC,
+    ("GET", "/sw.js"): PUBLIC,
+    ("GET", "/manifest.webmanifest"): PUBLIC,
     ("GET", "/assets/{hash}/{path}"): PUBLIC,
     ("GET", "/{path}"): PUBLIC,
     ("GET", "/stage"): STAGE,

@@ -36,7 +36,11 @@ TYPES = {
     ".json": "application/json",
     ".png": "image/png",
     ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
 }
+MANIFEST, WORKER = "manifest.webmanifest", "sw.js"  # in the root folder, below which they hold
+# What of the files is not the page's.
+_STAGE = re.compile(r"js/stage/|css/stage\.css|words/stage\.")
 LOOK_AGAIN_S = 1.0  # between two looks whether a file has changed, so that work on the page needs no restart
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
@@ -93,6 +97,18 @@ class Version:
     def script_source(self) -> str:
         """The import map, which is an inline script, as a source of a content security policy."""
         return f"'sha256-{b64encode(hashlib.sha256(self.import_map.encode()).digest()).decode()}'"
+
+    @cached_property
+    def worker(self) -> Asset:
+        """The service worker, with the hash and the names of the files that it is to keep."""
+        names = [name for name in self.files if not _STAGE.match(name)]
+        head = f"const VERSION = {json.dumps(self.hash)};\nconst FILES = {json.dumps(names)};\n"
+        return Asset((head + (WEB / WORKER).read_text(encoding="utf-8")).encode(), TYPES[".js"])
+
+    @cached_property
+    def manifest(self) -> Asset:
+        """What an installed page is called, and its icons."""
+        return Asset((WEB / MANIFEST).read_bytes(), TYPES[".webmanifest"])
 
     def page(self, name: str) -> Asset | None:
         """A page of the root folder, with the hashed addresses of its files."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from sio_server.gateway.http.assets import ASK_AGAIN, FOLDERS, FOR_EVER, VENDORED, Assets
+from sio_server.gateway.http.assets import ASK_AGAIN, FOLDERS, FOR_EVER, MANIFEST, VENDORED, WORKER, Assets
 from sio_server.protocol.errors import Unavailable
 
 # A Host header that may be named in a policy; others could hold anything.
@@ -28,12 +28,20 @@ class PageRoutes:
         folders = "|".join((*FOLDERS, "vendor"))
         return [
             web.get("/", self._page),
+            web.get(f"/{WORKER}", self._worker),
+            web.get(f"/{MANIFEST}", self._manifest),
             web.get("/assets/{hash}/{path:.+}", self._asset),
             web.get(f"/{{path:(?:{folders})/.+}}", self._asset),
         ]
 
     async def _page(self, request: web.Request) -> web.Response:
         return page_response(request, self._assets, "index.html")
+
+    async def _worker(self, request: web.Request) -> web.Response:
+        return self._assets.current().worker.response(request, ASK_AGAIN)
+
+    async def _manifest(self, request: web.Request) -> web.Response:
+        return self._assets.current().manifest.response(request, ASK_AGAIN)
 
     async def _asset(self, request: web.Request) -> web.Response:
         """A file of the page. One of another version is not here: this node's is better than none."""
@@ -72,7 +80,7 @@ class PagePolicy:
         self._assets = assets
         self._connect = " ".join(connect)
         self._policy = (
-            f"default-src 'none'; style-src 'self'; {_IMAGES}; {frames}"
+            f"default-src 'none'; style-src 'self'; manifest-src 'self'; {_IMAGES}; {frames}"
             "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
         )
 
