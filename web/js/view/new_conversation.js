@@ -5,7 +5,7 @@ import { state } from "../state.js";
 import { addressed } from "./header.js";
 import { address } from "./list.js";
 
-export function begin({ actions }) {
+export function begin({ client }) {
   const dialog = $("new-dialog");
   const enter = (id, act) =>
     onSubmit($(id), async (fields) => {
@@ -13,7 +13,7 @@ export function begin({ actions }) {
       dialog.close();
       $(id).reset();
     });
-  enter("create-form", (settings) => actions.create(settings));
+  enter("create-form", (settings) => client.create(settings));
   enter("join-form", ({ where }) => addressed(where) || where.trim());
   for (const button of document.querySelectorAll("[data-by=newConversation]")) {
     button.onclick = () => {
