@@ -77,7 +77,7 @@ def test_lazy_modules_are_not_loaded_at_the_start() -> None:
     """Otherwise it is missing when the node dies. What is needed once is fetched while the server answers."""
     assert not {*LATER.values(), *ONCE_NEEDED} & AT_START
     assert LAZY_JS.count("import(") == len(LATER), "each is declared in the same form"
-    assert {module.name for module in ONCE_NEEDED} == {"sign_in.js", "refusal.js"}
+    assert {module.name for module in ONCE_NEEDED} == {"sign_in.js", "refusal.js", "device_link.js"}
 
 
 def test_every_lazy_module_is_used_by_its_declared_name() -> None:

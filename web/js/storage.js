@@ -1,5 +1,5 @@
-// What this tab remembers, in memory and sessionStorage: every tab is a device. The language and the guests are the whole
-// browser's: a closed tab may have left messages, and only its guest's token can send them.
+// What this tab remembers, in memory and sessionStorage: every tab is a device. The language, the nodes and the guests are
+// the whole browser's: a closed tab may have left messages, and only its guest's token can send them.
 
 import { kept } from "./address.js";
 
@@ -12,14 +12,14 @@ export const frame = query.get("frame");
 // It may be full or forbidden: then memory is all there is.
 function storage(key, act) {
   try {
-    const shared = /^(lang|guest)/.test(key);
+    const shared = /^(lang|guest|known_nodes)/.test(key);
     return act(shared ? localStorage : sessionStorage, `${kept}.${frame && !shared ? `${frame}.` : ""}${key}`);
   } catch {
     return null;
   }
 }
 
-// token, lang, device, device_name, nodes, in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
+// token, lang, device, device_name, nodes, known_nodes, in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
