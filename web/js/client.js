@@ -6,8 +6,7 @@ import { io } from "../vendor/socket.io.esm.min.js";
 import { kept } from "./address.js";
 import { draft, keepDraft } from "./kept_drafts.js";
 import { lazy } from "./lazy.js";
-import { nodes } from "./nodes.js";
-import { deviceId, deviceName, stored } from "./storage.js";
+import { deviceId, deviceName, nodes, stored } from "./storage.js";
 
 let made;
 let used; // the token of the last connection

@@ -1,6 +1,6 @@
 // A guest's token: another one before it ends; after that the browser still knows the guest, by a cookie.
 
-import { ask } from "./nodes.js";
+import { ask } from "./ask.js";
 import { deviceId, stored } from "./storage.js";
 
 const LONGEST_MS = 86_400_000; // a timer cannot be set to any time

@@ -1,7 +1,7 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
 import { random, wait } from "../sdk/src/wait.js";
-import { ask } from "./nodes.js";
+import { ask } from "./ask.js";
 import { deviceId, stored } from "./storage.js";
 
 let leaving = false; // the person is signing out here

@@ -1,7 +1,7 @@
 // What this tab remembers, in memory and sessionStorage: every tab is a device. The language, the nodes and the guests are
 // the whole browser's: a closed tab may have left messages, and only its guest's token can send them.
 
-import { kept } from "./address.js";
+import { base, kept } from "./address.js";
 
 const query = new URLSearchParams(location.search);
 const memory = {};
@@ -28,6 +28,9 @@ export const stored = new Proxy(memory, {
     return true;
   },
 });
+
+// Where this page may connect: the node that it came from, then those that it has heard of.
+export const nodes = () => [base, ...(stored.known_nodes ?? []).filter((node) => node !== base)];
 
 // Addresses are kept, shown and copied: the token is taken out first.
 if (query.has("token")) {

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from sio_server.gateway.http.comments import strip_comments
+
 # In a wheel the page lies inside the package, in a clone beside it.
 _PACKAGE = Path(__file__).resolve().parents[2]
 WEB = _PACKAGE / "web" if (_PACKAGE / "web").is_dir() else _PACKAGE.parent / "web"
@@ -103,7 +105,7 @@ class Version:
         """The service worker, with the hash and the names of the files that it is to keep."""
         names = [name for name in self.files if not _STAGE.match(name)]
         head = f"const VERSION = {json.dumps(self.hash)};\nconst FILES = {json.dumps(names)};\n"
-        return Asset((head + (WEB / WORKER).read_text(encoding="utf-8")).encode(), TYPES[".js"])
+        return Asset(head.encode() + _sent(WORKER, WEB / WORKER), TYPES[".js"])
 
     @cached_property
     def manifest(self) -> Asset:
@@ -158,11 +160,18 @@ def _state() -> list[tuple[str, int, int]]:
 
 
 def _read() -> Version:
-    files = {name: Asset(path.read_bytes(), TYPES[path.suffix]) for name, path in _paths()}
+    files = {name: Asset(_sent(name, path), TYPES[path.suffix]) for name, path in _paths()}
     tree = "".join(f"{name} {asset.etag}\n" for name, asset in files.items())
     for asset in files.values():
         _ = asset.gzipped  # now, not when the first one asks
     return Version(files, hashlib.sha256(tree.encode()).hexdigest()[:16])
+
+
+def _sent(name: str, path: Path) -> bytes:
+    """A file as it is sent: our own code without its comments, in which others have their licences."""
+    if path.suffix in (".js", ".css") and not name.startswith("vendor/"):
+        return strip_comments(path.read_text(encoding="utf-8")).encode()
+    return path.read_bytes()
 
 
 def _takes_gzip(accepted: str) -> bool:

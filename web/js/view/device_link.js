@@ -3,7 +3,7 @@
 import { $, h } from "../dom.js";
 import { keepGuest } from "../guest.js";
 import { t } from "../i18n.js";
-import { ask } from "../nodes.js";
+import { ask } from "../ask.js";
 import { onChange } from "../state.js";
 import { deviceName, stored } from "../storage.js";
 

@@ -3,7 +3,7 @@
 import { kept } from "../address.js";
 import { $, h, onSubmit } from "../dom.js";
 import { explain, t } from "../i18n.js";
-import { ask } from "../nodes.js";
+import { ask } from "../ask.js";
 import { onChange } from "../state.js";
 import { deviceId, frame, stored } from "../storage.js";
 

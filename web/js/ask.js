@@ -1,11 +1,8 @@
-// The nodes that this page may ask over HTTP: the one that it came from, then those that it has heard of.
+// What this page asks over HTTP: its own node, or another one when that is gone.
 
-import { base } from "./address.js";
-import { stored } from "./storage.js";
+import { nodes } from "./storage.js";
 
 const ANSWER_MS = 4000;
-
-export const nodes = () => [base, ...(stored.known_nodes ?? []).filter((node) => node !== base)];
 
 // The answer of the first node that has one, `{error}` among them. A cookie goes to every node of its host.
 export async function ask(path, body) {
