@@ -85,7 +85,10 @@ async def open_page(cluster: LocalCluster, browser: Browser) -> AsyncIterator[Pa
         **options: Any,
     ) -> Page:
         if beside is None:
-            contexts.append(await browser.new_context(**{"locale": "en-GB", **options}))
+            # Requests of a page with a service worker could not be kept back by a test.
+            contexts.append(
+                await browser.new_context(**{"locale": "en-GB", "service_workers": "block", **options})
+            )
         page = await (beside.context if beside else contexts[-1]).new_page()
         page.on("pageerror", lambda error: note(str(error)))
         page.on("console", lambda message: note(message.text) if message.type == "error" else None)

@@ -3,20 +3,32 @@
 import { Client } from "../sdk/src/client.js";
 import { indexedDBStore } from "../sdk/src/stores/indexeddb.js";
 import { io } from "../vendor/socket.io.esm.min.js";
-import { base, kept } from "./address.js";
+import { kept } from "./address.js";
 import { draft, keepDraft } from "./kept_drafts.js";
-import { deviceId, deviceName, stored } from "./storage.js";
+import { lazy } from "./lazy.js";
+import { deviceId, deviceName, nodes, stored } from "./storage.js";
 
 let made;
+let used; // the token of the last connection
 
 // Made when there is a token; a stage's devices stay behind their proxies.
 export function begin() {
   const store = Object.assign(indexedDBStore(kept), { draft, keepDraft });
   made = new Client({
-    ...{ io, store, urls: stored.nodes ?? [base], fixed: Boolean(stored.nodes) },
-    ...{ token: () => stored.token, deviceId: deviceId(), deviceName: deviceName() },
+    ...{ io, store, urls: stored.nodes ?? nodes(), fixed: Boolean(stored.nodes) },
+    ...{ token, deviceId: deviceId(), deviceName: deviceName() },
+  });
+  // For a page that is opened when its own node is gone.
+  made.on("ready", (opened) => {
+    if (opened.nodes?.length && !stored.nodes) stored.known_nodes = opened.nodes;
   });
   return made;
+}
+
+// `expired`: the one that was used is; there may be a newer one.
+async function token(expired) {
+  if (expired && stored.token === used) await (await lazy.guest.load()).renew();
+  return (used = stored.token);
 }
 
 export const client = () => made;

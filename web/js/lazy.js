@@ -2,7 +2,9 @@
 // missing when the node or the network is lost.
 
 import { Later, preload } from "../sdk/src/later.js";
+import { base } from "./address.js";
 import { changed } from "./state.js";
+import { frame } from "./storage.js";
 
 let context; // what the modules' `begin` is given
 let idle;
@@ -20,6 +22,7 @@ class Lazy extends Later {
 
 export const lazy = {
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
+  guest: new Lazy((q) => import(`./guest.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
@@ -37,9 +40,12 @@ export const lazy = {
 export const provide = (given) => (context = given);
 
 export function loadWhenIdle() {
-  const load = () => [preload(), ...Object.values(lazy).map((module) => module.load())];
+  const load = () => [preload(), ...Object.values(lazy).map((module) => module.load()), keepShell()];
   idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
 }
+
+// From now on the page opens without its node. Where that is forbidden or not secure it does not.
+const keepShell = () => !frame && navigator.serviceWorker?.register(`${base}/sw.js`).catch(() => {});
 
 // Clicks and submits whose module (`data-by`) is not there yet are repeated when it is.
 for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {

@@ -50,7 +50,10 @@ function start() {
     location.hash = "";
   });
   document.addEventListener("visibilitychange", () => connection.checkNetwork());
-  addEventListener("hashchange", () => openAddressed().catch(() => {}));
+  addEventListener("hashchange", () => {
+    if (location.hash.startsWith("#device=")) location.reload();
+    else openAddressed().catch(() => {});
+  });
   addEventListener("keydown", async (event) => (lazy.shortcuts.loaded ?? (await lazy.shortcuts.load())).press(event));
   onClick({
     stop: () => stop(state.open),
@@ -67,5 +70,6 @@ addEventListener("unhandledrejection", (event) => complain(event.reason, event.p
 for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
 await speak();
 const bridge = frame && (await import("./stage/page_bridge.js"));
-if (stored.token) start();
-else (await import("./view/sign_in.js")).signIn(start);
+const enter = async () => (stored.token ? start() : (await import("./view/sign_in.js")).signIn(start));
+if (location.hash.startsWith("#device=")) (await import("./view/device_link.js")).signInByLink(start, enter);
+else enter();

@@ -1,9 +1,13 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
 import { random, wait } from "../sdk/src/wait.js";
+import { ask } from "./ask.js";
 import { deviceId, stored } from "./storage.js";
 
 let leaving = false; // the person is signing out here
+
+// The browser remembers the guest no more, on whatever node it asks.
+const forgetGuest = () => Promise.race([ask("api/guest/forget", {}), wait(1000)]);
 
 // Back to the sign-in page, which shows `notice` and has forgotten this guest.
 function leavePage(notice = null) {
@@ -14,7 +18,7 @@ function leavePage(notice = null) {
 export async function signOut(client) {
   leaving = true;
   const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
-  await Promise.allSettled([forgetUnsent(client.outbox), Promise.race([answered, wait(1000)])]);
+  await Promise.allSettled([forgetUnsent(client.outbox), Promise.race([answered, wait(1000)]), forgetGuest()]);
   leavePage();
   stored.device = null;
 }
@@ -22,7 +26,7 @@ export async function signOut(client) {
 // A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
 export async function endSession({ outbox }, error) {
   if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
-  await forgetUnsent(outbox);
+  await Promise.all([forgetUnsent(outbox), forgetGuest()]);
   leavePage(leaving ? null : error);
   stored.device = null;
 }

@@ -1,7 +1,7 @@
-// What this tab remembers, in memory and sessionStorage: every tab is a device. The language and the guests are the whole
-// browser's: a closed tab may have left messages, and only its guest's token can send them.
+// What this tab remembers, in memory and sessionStorage: every tab is a device. The language, the nodes and the guests are
+// the whole browser's: a closed tab may have left messages, and only its guest's token can send them.
 
-import { kept } from "./address.js";
+import { base, kept } from "./address.js";
 
 const query = new URLSearchParams(location.search);
 const memory = {};
@@ -12,14 +12,14 @@ export const frame = query.get("frame");
 // It may be full or forbidden: then memory is all there is.
 function storage(key, act) {
   try {
-    const shared = /^(lang|guest)/.test(key);
+    const shared = /^(lang|guest|known_nodes)/.test(key);
     return act(shared ? localStorage : sessionStorage, `${kept}.${frame && !shared ? `${frame}.` : ""}${key}`);
   } catch {
     return null;
   }
 }
 
-// token, lang, device, device_name, nodes, in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
+// token, lang, device, device_name, nodes, known_nodes, in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {
@@ -28,6 +28,9 @@ export const stored = new Proxy(memory, {
     return true;
   },
 });
+
+// Where this page may connect: the node that it came from, then those that it has heard of.
+export const nodes = () => [base, ...(stored.known_nodes ?? []).filter((node) => node !== base)];
 
 // Addresses are kept, shown and copied: the token is taken out first.
 if (query.has("token")) {

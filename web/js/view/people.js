@@ -22,7 +22,7 @@ export function begin({ client }) {
     $("invite").reset();
   });
   onClick({
-    "copy-link": () => copy(location.href, t("copied")),
+    "copy-link": () => copy(`${connection.route.url}/${location.hash}`, t("copied")), // of a node that lives
     "copy-id": () => copy(state.me, t("copied")),
     "copy-token": () => copy(stored.token, t("copied")),
     "sign-out": () => signOut(client),

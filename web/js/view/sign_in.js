@@ -3,6 +3,7 @@
 import { kept } from "../address.js";
 import { $, h, onSubmit } from "../dom.js";
 import { explain, t } from "../i18n.js";
+import { ask } from "../ask.js";
 import { onChange } from "../state.js";
 import { deviceId, frame, stored } from "../storage.js";
 
@@ -40,31 +41,40 @@ export async function signIn(enter) {
       button.disabled = false;
     });
 
-  const continueAs = ({ device, token, open, ...guest }) => {
+  const keptOf = ({ user_id, name, expires_in }) => ({ user_id, name, until: Date.now() + 1000 * expires_in });
+  const continueRemembered = async () => {
+    const answer = await ask("api/guest/renew", { device_id: deviceId() });
+    if (answer.token) enterWith(answer.token, keptOf(answer));
+    else showError(answer.error);
+  };
+  const continueAs = ({ device, token, open, remembered, ...guest }) => {
+    if (remembered) return continueRemembered();
     if (!open) stored.device = device;
     enterWith(token, guest);
   };
+  // Known by a cookie: on another node of this host, or after the token has expired.
+  async function offerRemembered() {
+    const { user_id, name } = frame ? {} : await ask("api/guest/remembered");
+    if (!user_id || guests.some((guest) => guest.user_id === user_id)) return;
+    guests.push({ name, remembered: true });
+    draw();
+  }
   const named = (guest) => Object.assign(h("button", t("continueAs", guest)), { onclick: () => continueAs(guest) });
   const draw = () => $("guests").replaceChildren(...guests.map(named));
   onChange(draw); // in another language
   draw();
+  offerRemembered();
   onEnter("with-token", ({ token }) => enterWith(token.trim()));
   onEnter("as-guest", async (form) => {
     const name = form.name.trim();
     if (!name) return showError({ code: "no_name" });
-    try {
-      const body = JSON.stringify({ name });
-      const headers = { "Content-Type": "application/json" };
-      const { token, error, expires_in } = await (await fetch("api/guest", { method: "POST", body, headers })).json();
-      if (token) enterWith(token, { name, until: Date.now() + 1000 * expires_in });
-      else showError(error);
-    } catch {
-      showError({ code: "unavailable" });
-    }
+    const answer = await ask("api/guest", { name, device_id: deviceId() });
+    if (answer.token) enterWith(answer.token, keptOf(answer));
+    else showError(answer.error);
   });
 }
 
-// {device, name, token, until, open: has an open tab}, each once. Without locks every tab counts as open.
+// {device, user_id, name, token, until, open: has an open tab}, each once. Without locks every tab counts as open.
 async function guestsHere() {
   const guests = new Map();
   try {

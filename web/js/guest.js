@@ -1,0 +1,51 @@
+// A guest's token: another one before it ends; after that the browser still knows the guest, by a cookie.
+
+import { ask } from "./ask.js";
+import { deviceId, stored } from "./storage.js";
+
+const LONGEST_MS = 86_400_000; // a timer cannot be set to any time
+const AGAIN_MS = 10_000;
+let timer;
+
+// Called when the page is online: renew the token when two thirds of its time are over.
+export function begin() {
+  const { roomgraph_guest, exp } = claims();
+  clearTimeout(timer);
+  if (roomgraph_guest === undefined) return; // its issuer gives another one
+  const due = ((exp * 1000 - Date.now()) * 2) / 3;
+  timer = setTimeout(async () => {
+    if (due <= LONGEST_MS) await renew();
+    begin();
+  }, Math.min(Math.max(due, AGAIN_MS), LONGEST_MS));
+}
+
+// A new token of the same guest, or the one that there was.
+export async function renew() {
+  const had = claims();
+  if (had.roomgraph_guest === undefined) return stored.token;
+  let answer = await ask("api/guest/renew", { token: stored.token, device_id: deviceId() });
+  if (answer.error?.code === "token_expired") answer = await continueRemembered(had.sub);
+  if (answer.token) keepGuest(answer);
+  return stored.token;
+}
+
+// The guest whom the browser remembers, unless it is another one than `user_id`.
+async function continueRemembered(user_id) {
+  const remembered = await ask("api/guest/remembered");
+  if (remembered.user_id !== user_id) return remembered;
+  return ask("api/guest/renew", { device_id: deviceId() });
+}
+
+// What a closed tab of a guest left unsent is sent with this token; another user's ends with the tab.
+export function keepGuest({ user_id, name, token, expires_in }) {
+  stored.token = token;
+  if (claims().roomgraph_guest !== undefined) stored[`guest ${deviceId()}`] = { user_id, name, token, until: Date.now() + 1000 * expires_in };
+}
+
+function claims() {
+  try {
+    return JSON.parse(atob(stored.token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/")));
+  } catch {
+    return {}; // a server may know its users by something else than a JWT
+  }
+}
