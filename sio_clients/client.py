@@ -202,8 +202,8 @@ class ChatClient:
     ) -> SearchPage:
         """What was said that contains the query, in any case, newest first; None: in all the user's conversations.
 
-        A page with `next` has another one after it: `search(query, ..., before=page.next)`. It may have few hits, or
-        none, when the server has looked through as much as it does for one request.
+        A page with `next` has another one after it: `search(query, ..., before=page.next)`. It may have few hits,
+        or none, when the server has looked through as much as it does for one request.
         """
         request = {"query": query, "conversation_id": conversation_id, "before": before, "limit": limit}
         answer = await self.request(ClientEvent.MESSAGE_SEARCH, request)

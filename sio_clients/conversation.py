@@ -198,8 +198,8 @@ class Conversation:
         since: str | None = None,
         limit: int = 50,
     ) -> list[Entry]:
-        """Entries in ascending order: just below `before` (default: the end of the log), on both sides of `around`,
-        or from the first one that is not older than `since` (ISO 8601 UTC, such as `2026-11-23T07:12:00Z`).
+        """Entries in ascending order: just below `before` (default: the end of the log), or on both sides of
+        `around`, or from the first one that is not older than `since` (ISO 8601 UTC: `2026-11-23T07:12:00Z`).
         """
         request: dict[str, Any] = {"conversation_id": self.id, "limit": limit}
         places = {"before": before, "around": around, "since": since}

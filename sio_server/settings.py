@@ -64,6 +64,7 @@ _HINTS = {
     "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
     "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
+    "PRESENCE_GRACE": "write how many seconds a user may be away before others are told, from 0 to 60",
     "CONVERSATIONS_PER_SESSION": "write how many conversations a session may follow, 0 (no limit) to 1000000",
     "QUOTA_CONVERSATIONS": "write in how many conversations a user may be, 0 (no limit) to 1000000",
     "QUOTA_BYTES": "write how many bytes of messages and drafts a user may have stored, or 0 (no limit)",
@@ -178,6 +179,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
     connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    presence_grace: Annotated[float, Field(ge=0, le=60)] = 5.0
     conversations_per_session: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     quota_conversations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     quota_bytes: Annotated[int, Field(ge=0)] = 100_000_000

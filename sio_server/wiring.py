@@ -325,7 +325,9 @@ class Presence:
     ) -> None:
         settings = core.settings
         self.bus = core.bus
-        self.news = PresenceNews(PresenceRecords(core.redis), self.bus.emit_soon)
+        self.news = PresenceNews(
+            PresenceRecords(core.redis), self.bus.emit_soon, core.clock.now, settings.presence_grace
+        )
         self.ends = SessionEnds(core.redis, records.session_records, core.node_id, self.news)
         self.mirror = SessionMirror(
             records.session_records,

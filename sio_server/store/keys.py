@@ -16,6 +16,7 @@ FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
 MIGRATION = "{rg:format}:migration"  # string: which process brings data to another format, beside FORMAT; expires
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
+LEAVING = "rg:leaving"  # sorted set: user who has gone -> when (ms) others are told; see `sessions/presence.py`
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
 DELETIONS = "rg:deletions"  # hash: user who is being deleted -> how (JSON); see `data/user_deletion.py`
 RETENTION = "rg:retention"  # what is kept how long, as nodes were set last: "<settings> <since, ms>"
@@ -84,6 +85,11 @@ def user_devices(user_id: str) -> str:
 def user_signed_out(user_id: str) -> str:
     """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
     return f"{{rg:u:{user_id}}}:signed-out"
+
+
+def user_leaving(user_id: str) -> str:
+    """String: the user's last session has ended, and others may not have been told. Expires with the grace."""
+    return f"{{rg:u:{user_id}}}:leaving"
 
 
 def user_last_end(user_id: str, device_id: str) -> str:
@@ -363,6 +369,7 @@ USER_KEYS = (
     "reserved",
     "inviting",
     "unlisted",
+    "leaving",
     "last_end_prefix",
 )
 
@@ -372,7 +379,7 @@ def user_keys(user_id: str) -> list[str]:
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
-        user_last_end(user_id, ""),
+        *(user_leaving(user_id), user_last_end(user_id, "")),
     ]
 
 
