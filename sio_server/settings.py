@@ -108,6 +108,8 @@ _HINTS = {
     "GRAPH_OUTPUT": "write the key of the graph's state whose value is the answer, or . for the whole output",
     "LANGGRAPH_JSON": "write the path of a langgraph.json",
     "MODEL": "write provider:model, such as openai:gpt-4o-mini or ollama:llama3.2",
+    "AGENT_TITLES": "write on (agents may give a conversation without a title one) or off",
+    "MODEL_TITLES": "write on (the assistant asks the model for a title, once in a conversation) or off",
     "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
     "CHECKPOINTER": "write plain (any Redis) or redis (needs the JSON and Search of Redis 8)",
     "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
@@ -200,6 +202,8 @@ class Settings(BaseSettings):
     graph_output: str = ""
     langgraph_json: str = ""
     model: str = ""
+    agent_titles: Literal["on", "off"] = "on"
+    model_titles: Literal["on", "off"] = "off"
     model_timeout: Annotated[float, Field(ge=1, le=3600)] = 60.0
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3

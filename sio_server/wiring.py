@@ -262,6 +262,7 @@ class Dialog:
                 langgraph_json=settings.langgraph_json,
                 model=settings.model,
                 model_timeout=settings.model_timeout,
+                model_titles=settings.model_titles == "on",
                 word_delay=settings.word_delay,
             )
             memory = RedisStore(memory_redis, **graphs.store_config)
@@ -285,6 +286,7 @@ class Dialog:
                 steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
                 report_nodes=settings.report_nodes,
+                titles=settings.agent_titles == "on",
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
             meter=RunMeter(

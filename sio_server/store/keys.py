@@ -327,6 +327,7 @@ META_FIELDS = {
     "owner": "user id of the user who created the conversation",
     "digest": "of the request that created it",
     "title": "setting",
+    "titled": "the title that an agent has given last",
     "access": "setting: open or invitation",
     "agent": "setting: when the agent answers",
     "graph": "setting: which agent",

@@ -134,6 +134,7 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     await do(runs.add_written(run, Batch(2, [{"part": 0, "text": " there"}], [{"number": 1, "kind": "custom"}])))
     await do(runs.add_written(run, Batch(3, [{"part": 0, "text": "", "cut": True}], [])))
     await do(runs.renew_lease(run))
+    await do(runs.set_title(run, "A title"))
     await end(run, RunStatus.INTERRUPTED, interrupts=[("r1:0", "g0"), ("r1:1", "g1")])
     await do(turns.respond(ROOM, BOB, "r1:0", "yes", run_id="r2", request=asked(BOB)))
     await do(turns.respond(ROOM, ANN, "r1:1", "no", run_id="r2", request=asked(ANN)))
