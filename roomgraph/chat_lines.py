@@ -66,6 +66,9 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
         return Text.assemble(when, (clean(texts("deletes", name=name, seqs=seqs)), "dim"))
     if entry.type == EntryType.CONVERSATION_RENAMED:
         return Text.assemble(when, (clean(f"{name} called it: {entry.data['title']}"), "dim"))
+    if entry.type == EntryType.CONVERSATION_CONFIGURED:
+        settings = ", ".join(f"{key} {entry.data.get(key)}" for key in ("agent", "access", "approvals", "invites"))
+        return Text.assemble(when, (clean(f"{name} changed the settings: {settings}"), "dim"))
     return None
 
 

@@ -207,6 +207,7 @@ class Node:
         supervisor.start("session-mirror", presence.mirror.run_reconciles)
         supervisor.start("session-ends", presence.ends.run)
         supervisor.start("presence", presence.news.run)
+        supervisor.start("presence-overdue", presence.news.watch_overdue)
         supervisor.start("admission", sockets.server.admission.run)
         supervisor.start("watchdog", sockets.server.watchdog.run)
         supervisor.start("http-connections", self._http.connections.run)

@@ -64,6 +64,7 @@ _HINTS = {
     "TRUSTED_PROXIES": "write how many proxies of yours stand one behind the other before a node, from 0 to 10",
     "CONNECTIONS_PER_USER": "write how many connections a user may have on all nodes, 0 (no limit) to 100000",
     "CONNECTIONS_PER_ADDRESS": "write how many connections an address may have on a node, 0 (no limit) to 1000000",
+    "PRESENCE_GRACE": "write how many seconds a user may be away before others are told, from 0 to 60",
     "CONVERSATIONS_PER_SESSION": "write how many conversations a session may follow, 0 (no limit) to 1000000",
     "QUOTA_CONVERSATIONS": "write in how many conversations a user may be, 0 (no limit) to 1000000",
     "QUOTA_BYTES": "write how many bytes of messages and drafts a user may have stored, or 0 (no limit)",
@@ -91,6 +92,7 @@ _HINTS = {
     "LOG_RETENTION_DAYS": "write for how many days entries are kept, 0 (for ever) to 36500",
     "ARCHIVE_URL": "write where entries go that LOG_RETENTION would drop, such as s3://bucket/prefix, "
     "gs://bucket/prefix or file:///var/lib/roomgraph/archive, or nothing",
+    "SEARCH": "write scan (logs are looked through, a part for each request) or off",
     "REQUESTS_KEPT": "write for how many days results of requests are kept that made an entry, from 1 to 3650",
     "ADMIN_UI": "write user:password, with a password of at least 16 characters, or off",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
@@ -107,6 +109,8 @@ _HINTS = {
     "GRAPH_OUTPUT": "write the key of the graph's state whose value is the answer, or . for the whole output",
     "LANGGRAPH_JSON": "write the path of a langgraph.json",
     "MODEL": "write provider:model, such as openai:gpt-4o-mini or ollama:llama3.2",
+    "AGENT_TITLES": "write on (agents may give a conversation without a title one) or off",
+    "MODEL_TITLES": "write on (the assistant asks the model for a title, once in a conversation) or off",
     "MODEL_TIMEOUT": "write how many seconds the model may be silent, from 1 to 3600",
     "CHECKPOINTER": "write plain (any Redis) or redis (needs the JSON and Search of Redis 8)",
     "CHECKPOINTS_KEPT": "write of how many finished runs the checkpoints are kept, from 2 to 1000",
@@ -178,6 +182,7 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
     connections_per_user: Annotated[int, Field(ge=0, le=100_000)] = 100
     connections_per_address: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    presence_grace: Annotated[float, Field(ge=0, le=60)] = 5.0
     conversations_per_session: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     quota_conversations: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     quota_bytes: Annotated[int, Field(ge=0)] = 100_000_000
@@ -199,12 +204,15 @@ class Settings(BaseSettings):
     graph_output: str = ""
     langgraph_json: str = ""
     model: str = ""
+    agent_titles: Literal["on", "off"] = "on"
+    model_titles: Literal["on", "off"] = "off"
     model_timeout: Annotated[float, Field(ge=1, le=3600)] = 60.0
     checkpointer: Literal["plain", "redis"] = "plain"
     checkpoints_kept: Annotated[int, Field(ge=2, le=1000)] = 3
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     archive_url: Annotated[str, Field(pattern=r"^((s3|gs|az)://[^\s/@]+|file://)(/[^\s@]*)?$|^$")] = ""
+    search: Literal["scan", "off"] = "scan"
     requests_kept: Annotated[int, Field(ge=1, le=3650)] = 30
     admin_ui: str = Field(default="", repr=False)
     traces: Literal["off", "otlp"] = "off"
@@ -403,6 +411,7 @@ class Settings(BaseSettings):
         return [
             *(["guests"] if self.auth_mode == "guest" else []),
             *(["device_links"] if self.issues_tokens else []),
+            *(["search"] if self.search == "scan" else []),
             *(["stage"] if self.stage_key else []),
             *(["state_reports"] if self.report_nodes == "full" else []),
         ]

@@ -22,6 +22,7 @@ from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
+from sio_server.conversation.search import Search
 from sio_server.conversation.turns import Turns
 from sio_server.data.archive import Archive
 from sio_server.data.archive_store import ArchiveStore
@@ -74,6 +75,7 @@ from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.graph_choice import GraphChoice
+from sio_server.gateway.requests.lists import ListRequests
 from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.namespace import Gateway, handlers_of
@@ -179,6 +181,7 @@ class Records:
             id_secret=secret,
         )
         users = (core.redis, core.scripts)
+        self.search = Search(*users) if settings.search == "scan" else None
         kept_ms = settings.users_kept_s * 1000
         self.devices = Devices(*users, users_kept_ms=kept_ms)
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
@@ -266,6 +269,7 @@ class Dialog:
                 langgraph_json=settings.langgraph_json,
                 model=settings.model,
                 model_timeout=settings.model_timeout,
+                model_titles=settings.model_titles == "on",
                 word_delay=settings.word_delay,
             )
             memory = RedisStore(memory_redis, **graphs.store_config)
@@ -289,6 +293,7 @@ class Dialog:
                 steps=settings.recursion_limit,
                 threads_kept=settings.checkpoints_kept,
                 report_nodes=settings.report_nodes,
+                titles=settings.agent_titles == "on",
             ),
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
             meter=RunMeter(
@@ -329,7 +334,9 @@ class Presence:
     ) -> None:
         settings = core.settings
         self.bus = core.bus
-        self.news = PresenceNews(PresenceRecords(core.redis), self.bus.emit_soon)
+        self.news = PresenceNews(
+            PresenceRecords(core.redis), self.bus.emit_soon, core.clock.now, settings.presence_grace
+        )
         self.ends = SessionEnds(core.redis, records.session_records, core.node_id, self.news)
         self.mirror = SessionMirror(
             records.session_records,
@@ -552,6 +559,7 @@ class Sockets:
             ConversationRequests(
                 records.members, records.conversations, catch_up, MembershipNews(bus), self._dialog.graph_choice
             ),
+            ListRequests(records.members, records.search, bus, core.metrics),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.device_links, records.refused_tokens, self.sign_outs),

@@ -32,7 +32,10 @@ hypothesis.settings.register_profile("without-deadline", deadline=None)
 hypothesis.settings.load_profile("without-deadline")
 
 SECRET = "a-secret-that-only-these-tests-use-0123456789"
-NODE_SETTINGS = {"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005"}
+NODE_SETTINGS = {
+    **{"AUTH_MODE": "guest", "AUTH_SECRET": SECRET, "WORD_DELAY": "0.005", "PRESENCE_GRACE": "1"},
+    "AGENT_TITLES": "off",  # so that logs have the entries that a test makes
+}
 
 
 def free_ports(nodes: int) -> int:

@@ -226,6 +226,10 @@ class Runs:
         )
         return int(reply["batch"])
 
+    async def set_title(self, run: ClaimedRun, title: str) -> None:
+        """The run's agent calls the conversation so, unless a person has given it a title."""
+        await self._fenced("set_title", run, title=title)
+
     async def finish_run(
         self,
         run: ClaimedRun,

@@ -78,6 +78,7 @@ class Exports:
                 role = await self._redis.hget(keys.members, user_id)
                 draft = await self._redis.hget(keys.drafts, user_id)
                 read = await self._redis.hget(keys.reads, user_id)
+                listed = str(await self._redis.hget(keys.listed, user_id) or "")
             yield _line(
                 "membership",
                 conversation_id=conversation_id,
@@ -85,6 +86,8 @@ class Exports:
                 role=None if role is None else str(role),
                 read=int(read or 0),
                 draft=None if draft is None else json.loads(str(draft)),
+                pinned="p" in listed,
+                archived="a" in listed,
             )
             async for seq, text in self._entries(conversation_id, view.bounds.head):
                 if text is None:

@@ -83,6 +83,7 @@ class RunLimits:
     steps: int  # of a graph that sets no limit of its own
     threads_kept: int  # threads of finished runs
     report_nodes: ReportNodes = "names"  # what members are shown of the graph's nodes
+    titles: bool = True  # whether graphs may give conversations titles
 
 
 @dataclass(frozen=True)
@@ -283,6 +284,12 @@ class Attempts:
         def on_step(name: str, checkpoint: int) -> None:
             self._tell(TraceKind.RUN_STEP, run, step=name, checkpoint=checkpoint)
 
+        async def set_title(title: str) -> None:
+            try:
+                await self._runs.set_title(run, title)
+            except Unavailable as exc:  # no answer is lost for a title
+                log.info("a title was not set: conversation_id=%s: %s", run.conversation_id, exc)
+
         execution = Execution(
             graph,
             saver,
@@ -292,6 +299,7 @@ class Attempts:
             max_steps=self._limits.steps,
             report_nodes=self._limits.report_nodes,
             served=self._served.get(run.graph),
+            set_title=set_title if self._limits.titles else None,
         )
         limit = asyncio.timeout(self._limits.timeout_s)
         try:

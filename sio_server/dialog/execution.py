@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -24,6 +24,7 @@ from sio_server.dialog.speakers import Speakers
 from sio_server.dialog.speech import Speech
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
+from sio_server.dialog.titles import title_in
 from sio_server.dialog.tool_calls import with_answers
 from sio_server.protocol.text import valid_unicode
 
@@ -50,15 +51,18 @@ class Execution:
         max_steps: int,
         report_nodes: ReportNodes = "names",
         served: Served | None = None,
+        set_title: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`report_nodes`: whether the nodes that have run are reported, and what they return. `served`: what the
-        graph takes; None: messages and no context.
+        graph takes; None: messages and no context. `set_title`: called with each title that the graph gives; None:
+        it may give none.
         """
         self._graph = graph
         self._report_nodes = report_nodes
         self._adapter = served.adapter if served else None
         self._context_schema = served.context if served else None
         self._saver = saver
+        self._set_title = set_title
         self._run = run
         self._stream = stream
         self._max_steps = max_steps
@@ -93,7 +97,11 @@ class Execution:
                 given, config, context=context, stream_mode=MODES, subgraphs=True, durability="sync"
             )
             async for namespace, mode, part in stream:
-                self._on_part(namespace, mode, part)
+                if mode == "custom" and (title := title_in(part)) is not None:
+                    if self._set_title is not None:
+                        await self._set_title(title)
+                else:
+                    self._on_part(namespace, mode, part)
         if not self._saver.has_begun:
             await self._saver.flush()
         if self._stopped and not self._interrupts:

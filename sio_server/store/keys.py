@@ -16,6 +16,7 @@ FORMAT = "rg:format"  # how keys are laid out, JSON; see `store/format.py`
 MIGRATION = "{rg:format}:migration"  # string: which process brings data to another format, beside FORMAT; expires
 NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Redis' clock)
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
+LEAVING = "rg:leaving"  # sorted set: user who has gone -> when (ms) others are told; see `sessions/presence.py`
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
 DELETIONS = "rg:deletions"  # hash: user who is being deleted -> how (JSON); see `data/user_deletion.py`
 RETENTION = "rg:retention"  # what is kept how long, as nodes were set last: "<settings> <since, ms>"
@@ -32,6 +33,8 @@ DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so lo
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
+LISTED_BYTES = 1_000_000  # of entries that one step looks at for a list, about
+SEARCHED_BYTES = 1_000_000  # of entries that one step of a search looks through, about
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
@@ -82,6 +85,11 @@ def user_devices(user_id: str) -> str:
 def user_signed_out(user_id: str) -> str:
     """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
     return f"{{rg:u:{user_id}}}:signed-out"
+
+
+def user_leaving(user_id: str) -> str:
+    """String: the user's last session has ended, and others may not have been told. Expires with the grace."""
+    return f"{{rg:u:{user_id}}}:leaving"
 
 
 def user_last_end(user_id: str, device_id: str) -> str:
@@ -247,6 +255,7 @@ class ConversationKeys:
         self.reads = f"{base}:reads"  # hash: user id -> seq
         # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
         self.touched = f"{base}:touched"
+        self.listed = f"{base}:listed"  # hash: user id -> how it stands in the user's list: p: pinned, a: archived
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id, session_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
         self.lease = f"{base}:lease"  # hash: owner, token, run_id, ms (how long it lasts); expires with the lease
@@ -323,6 +332,7 @@ META_FIELDS = {
     "owner": "user id of the user who created the conversation",
     "digest": "of the request that created it",
     "title": "setting",
+    "titled": "the title that an agent has given last",
     "access": "setting: open or invitation",
     "agent": "setting: when the agent answers",
     "graph": "setting: which agent",
@@ -355,7 +365,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
-    *("schedules", "due", "swept", "deleted", "gone", "archived"),
+    *("schedules", "due", "swept", "deleted", "gone", "archived", "listed"),
 )
 USER_KEYS = (
     "sessions",
@@ -365,6 +375,7 @@ USER_KEYS = (
     "reserved",
     "inviting",
     "unlisted",
+    "leaving",
     "last_end_prefix",
     "device_link_prefix",
 )
@@ -375,7 +386,7 @@ def user_keys(user_id: str) -> list[str]:
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
-        *(user_last_end(user_id, ""), user_device_link(user_id, "")),
+        *(user_leaving(user_id), user_last_end(user_id, ""), user_device_link(user_id, "")),
     ]
 
 

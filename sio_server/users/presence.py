@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from sio_server.store.connection import redis_errors
-from sio_server.store.keys import ConversationKeys, user_sessions
+from sio_server.store.keys import LEAVING, PRESENCE_ROOMS, ConversationKeys, user_conversations, user_sessions
 from sio_server.store.scripts import Command
 
 MAX_COMMANDS = 2000  # in one round trip
@@ -44,6 +44,27 @@ class PresenceRecords:
                 if role is not None:
                     belongs[user_id].append(conversation_id)
         return belongs
+
+    async def note_leaving(self, user_ids: Sequence[str], due_ms: int) -> None:
+        """Others are to be told at a time that these users have gone: by any node. Raises Unavailable."""
+        with redis_errors():
+            await self._redis.zadd(LEAVING, dict.fromkeys(user_ids, due_ms))
+
+    async def overdue(self, before_ms: int, limit: int) -> list[str]:
+        """Users of whom others should have been told before a time, and were not. Raises Unavailable."""
+        with redis_errors():
+            found = await self._redis.zrange(LEAVING, "-inf", before_ms, byscore=True, offset=0, num=limit)
+        return [str(user_id) for user_id in found]
+
+    async def settle(self, user_ids: Sequence[str]) -> None:
+        """Others know how it is with these users. Raises Unavailable."""
+        with redis_errors():
+            await self._redis.zrem(LEAVING, *user_ids)
+
+    async def seen_in(self, user_ids: Sequence[str]) -> list[list[str]]:
+        """The conversations of each user whose members may see it; it may name too many. Raises Unavailable."""
+        asked = [("ZRANGE", user_conversations(one), "0", str(PRESENCE_ROOMS - 1)) for one in user_ids]
+        return [[] if isinstance(ids, Exception) else list(map(str, ids)) for ids in await self._ask(asked)]
 
     async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         replies: list[Any] = []

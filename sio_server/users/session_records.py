@@ -74,14 +74,23 @@ class SessionRecords(UserSteps):
         name, ms, seen_in = str(reply["device_name"]), int(reply["ms"]), reply["seen_in"]
         return Opened(name, ms, seen_in, *((reply["devices"], reply["last_end"]) if begins else ()))
 
-    async def close(self, ended: Mapping[str, Sequence[str]]) -> dict[str, AfterEnd]:
+    async def close(
+        self, ended: Mapping[str, Sequence[str]], grace_ms: Mapping[str, int] | None = None
+    ) -> dict[str, AfterEnd]:
         """Remove sessions that have ended (user id -> session ids) in one round trip; return how each user is.
 
-        Those that are gone already change nothing. Raises Unavailable when one could not be removed: others may
-        have been.
+        A user who opens a session within `grace_ms` has not been away: nobody is told. Sessions that are gone
+        already change nothing. Raises Unavailable when one could not be removed: others may have been.
         """
         calls: list[tuple[list[str], dict[str, Argument]]] = [
-            (user_keys(user_id), {"session_ids": list(session_ids), "user_kept_ms": self._kept_ms})
+            (
+                user_keys(user_id),
+                {
+                    "session_ids": list(session_ids),
+                    "user_kept_ms": self._kept_ms,
+                    "grace_ms": (grace_ms or {}).get(user_id, 0),
+                },
+            )
             for user_id, session_ids in ended.items()
         ]
         replies = await self._scripts.many("close_session", calls)

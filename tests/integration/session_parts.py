@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -74,6 +75,9 @@ class Edge:
             raise RuntimeError(f"nothing can be done with {name}")
 
 
+GRACE_S = 1.0  # from a user's last session until others are told
+
+
 class SessionParts:
     """One node's sessions, their copy in Redis, and what ends them."""
 
@@ -88,7 +92,7 @@ class SessionParts:
         self.devices = Devices(redis, Scripts(redis))
         self.records = make_records(redis, Scripts(redis))
         self.refused_tokens = make_refused_tokens(redis, Scripts(redis))
-        self.news = PresenceNews(PresenceRecords(redis), self.edge.emit_soon)
+        self.news = PresenceNews(PresenceRecords(redis), self.edge.emit_soon, time.time, GRACE_S)
         self.ends = SessionEnds(redis, self.records, node_id, self.news)
         self.mirror = SessionMirror(
             self.records,

@@ -100,7 +100,10 @@ async def whole_feature_set(cluster: LocalCluster, user: str) -> None:
             "draft:save": {"text": "hel"},
             "typing:set": {"typing": True},
             "members:list": {},
-            "history:read": {},
+            "history:read": {"around": 2},
+            "list:set": {"pinned": True},
+            "message:search": {"query": "book"},
+            "conversation:configure": {"invites": "owner"},
             "run:stop": {},
             "run:regenerate": {"seq": conversation.position.seq if conversation.position else 0},
         }

@@ -130,6 +130,25 @@ async def test_pages_go_on_below_the_log_in_both_directions_without_a_hole(archi
     assert sum('"kind":"entry"' in line for line in exported) == len(before)
 
 
+async def test_a_time_and_an_entry_are_found_in_the_archive_as_in_the_log(archived: Archived) -> None:
+    conversation = await archived.create(ANN, BOB)
+    for number in range(300):
+        await archived.send(conversation, ANN, f"text {number}")
+    entries = await archived.entries_of(conversation)
+    await archived.sweep()
+    first_kept = int(await archived.redis.hget(conversation_keys(conversation).meta, "first"))
+    assert 100 < first_kept < 290
+    for seq in (1, 2, 57, first_kept - 1, first_kept, first_kept + 1, 299):
+        ts = entries[seq - 1]["ts"]
+        same = next(one["seq"] for one in entries if one["ts"] == ts)
+        assert await archived.log.find_time(conversation, "bob", ts) == same
+        around = await archived.log.page_around(conversation, "bob", seq, limit=7)
+        seqs = [one for one, _ in around.entries]
+        assert seq in seqs
+        assert seqs == list(range(seqs[0], seqs[-1] + 1))
+    assert await archived.log.find_time(conversation, "bob", "1970-01-01T00:00:00Z") == 1
+
+
 async def test_an_object_whose_step_was_not_carried_out_changes_nothing(archived: Archived, monkeypatch) -> None:
     conversation = await archived.create(ANN, BOB)
     for number in range(250):

@@ -30,6 +30,7 @@ from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.marks import Moves
 from sio_server.conversation.members import Members
 from sio_server.conversation.retention import Kept, Retention
+from sio_server.conversation.search import Search
 from sio_server.data.archive import Archive
 from sio_server.data.archive_store import ArchiveStore
 from sio_server.data.export import Exports
@@ -148,6 +149,26 @@ async def test_commands_pipelines_and_scripts_reach_the_primaries_of_their_keys(
     together.set("{a}1", "x")
     together.get("{a}1")
     assert await together.execute() == [True, "x"]
+
+
+async def test_a_search_and_a_list_have_the_conversations_of_all_primaries(shards):
+    scripts = Scripts(shards.client)
+    log = ConversationLog(scripts)
+    members = Members(shards.client, scripts, log, retention=0)
+    user = Author("seeker", "Ann", "d")
+    rooms = [f"found-{number:02}" for number in range(12)]
+    assert len({slot_of(conversation_channel(room)) for room in rooms}) > 3
+    for room in rooms:
+        new = ConversationCreate(request_id="new", conversation_id=room, access="open", agent="off")
+        await members.create(user, new)
+        await log.append_message(room, user, "m", f"needle in {room}", run_id="r")
+    found = await Search(shards.client, scripts).find(
+        "seeker", "NEEDLE", conversation_id=None, before=None, limit=20
+    )
+    assert [hit["conversation_id"] for hit in found.hits] == rooms[::-1]
+    page = await members.listing.read("seeker", "Ann", after=None, limit=100, changed_since=None)
+    assert [item["conversation_id"] for item in page["conversations"]] == rooms
+    assert page["complete"]
 
 
 async def test_the_status_tells_of_each_primary_and_of_one_that_is_away(shards, monkeypatch):

@@ -11,12 +11,13 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_server.gateway.sessions.ends import REMOVED_AT_ONCE
-from sio_server.gateway.sessions.presence import COMING_S, GOING_S, PresenceNews
+from sio_server.gateway.sessions.presence import AGAIN_S, COMING_S, OVERDUE_S, PresenceNews
 from sio_server.gateway.sessions.session import Session
 from sio_server.local.proxy import Proxy
 from sio_server.protocol.errors import Unavailable
 from sio_server.store.connection import connect
 from sio_server.store.keys import (
+    LEAVING,
     ConversationKeys,
     node_sessions,
     user_channel,
@@ -28,7 +29,8 @@ from sio_server.tasks import end_tasks
 from sio_server.users.presence import PresenceRecords
 from sio_server.users.sign_out import SignedOut
 from tests.conftest import RawClient
-from tests.integration.session_parts import Edge, SessionParts, session_of
+from tests.integration.session_parts import GRACE_S, Edge, SessionParts, session_of
+from tests.integration.test_redis_connection import bare_redis
 from tests.integration.test_sign_out import token_of
 from tests.waiting import poll, within
 
@@ -230,12 +232,16 @@ class PausedRecords(PresenceRecords):
         return read
 
 
-@pytest.fixture
-async def ann(redis, new_id) -> str:
+async def a_member(redis: Redis, new_id: str) -> str:
     """A user in one conversation, by her id."""
     await redis.zadd(user_conversations(new_id), {new_id: 0, f"{new_id}-invited": 0})
     await redis.hset(ConversationKeys(new_id).members, new_id, "member")
-    return str(new_id)
+    return new_id
+
+
+@pytest.fixture
+async def ann(redis, new_id) -> str:
+    return await a_member(redis, new_id)
 
 
 def told(*parts: SessionParts) -> list[tuple[bool, str]]:
@@ -249,21 +255,81 @@ async def test_presence_is_told_to_conversations_of_which_the_user_is_a_member(n
     assert told(parts) == [(True, f"conversation:{ann}")]
     parts.sessions.close(f"s-a-{ann}")
     await parts.ends.clean_up()
-    await parts.news.tell(time.monotonic() + GOING_S)
+    await parts.news.tell(time.monotonic() + GRACE_S)
     assert told(parts)[1:] == [(False, f"conversation:{ann}")]
 
 
-async def test_a_user_who_is_back_within_a_second_makes_no_news(nodes, ann):
+async def test_a_user_who_is_back_within_the_grace_on_any_node_makes_no_news(nodes, ann):
     here, there = nodes
     await here.sessions.open(session_on("a", ann))
     await here.news.tell(time.monotonic() + COMING_S)
-    await here.news.tell(time.monotonic() + 2 * GOING_S)
+    await here.news.tell(time.monotonic() + GRACE_S + AGAIN_S)
     here.edge.emitted.clear()
-    here.sessions.close(f"s-a-{ann}")
-    await here.ends.clean_up()
-    await here.sessions.open(session_on("b", ann))
-    await here.news.tell(time.monotonic() + 2 * GOING_S)
+    for leaves, takes, device in ((here, here, "b"), (here, there, "c"), (there, here, "d")):
+        leaves.sessions.close(next(iter(leaves.sessions.all())).sid)
+        await leaves.ends.clean_up()
+        await takes.sessions.open(session_on(device, ann))
+    for parts in nodes:
+        await parts.news.tell(time.monotonic() + GRACE_S + AGAIN_S)
+        await parts.news.tell(time.monotonic() + GRACE_S + 2 * AGAIN_S)
     assert told(here, there) == []
+
+
+async def test_the_grace_of_a_user_who_comes_and_goes_begins_with_the_last_session(nodes, ann):
+    parts, _ = nodes
+    await parts.sessions.open(session_on("a", ann))
+    await parts.news.tell(time.monotonic() + COMING_S)
+    await parts.news.tell(time.monotonic() + AGAIN_S)
+    parts.sessions.close(f"s-a-{ann}")
+    await parts.ends.clean_up()
+    first_due = time.monotonic() + GRACE_S
+    await parts.sessions.open(session_on("b", ann))
+    parts.sessions.close(f"s-b-{ann}")
+    await parts.ends.clean_up()
+    await parts.news.tell(first_due)
+    assert told(parts) == [(True, f"conversation:{ann}")]
+    await parts.news.tell(time.monotonic() + GRACE_S)
+    assert told(parts)[1:] == [(False, f"conversation:{ann}")]
+
+
+@pytest.fixture
+async def alone(tmp_path) -> AsyncIterator[Redis]:
+    """A Redis in which no node looks for what is overdue."""
+    async with bare_redis(tmp_path) as server:
+        client = connect(f"redis://127.0.0.1:{server.connection_pool.connection_kwargs['port']}/0")
+        yield client
+        await client.aclose()
+
+
+async def test_what_a_node_was_to_tell_that_has_died_another_one_tells(alone, new_id):
+    dead, other = (SessionParts(alone, f"node-{number}") for number in range(2))
+    ann = await a_member(alone, new_id)
+    await dead.sessions.open(session_on("a", ann))
+    await dead.news.tell(time.monotonic() + COMING_S)
+    dead.sessions.close(f"s-a-{ann}")
+    await dead.ends.clean_up()
+    await other.news.tell_overdue()
+    await other.news.tell(time.monotonic() + COMING_S)
+    assert told(other) == [], "the grace has not passed"
+    await alone.zadd(LEAVING, {ann: 1000 * (time.time() - OVERDUE_S - 1)})
+    await other.news.tell_overdue()
+    await other.news.tell(time.monotonic() + COMING_S)
+    assert told(other) == [(False, f"conversation:{ann}")]
+    assert await alone.zscore(LEAVING, ann) is None
+
+
+async def test_of_a_user_who_is_back_nothing_is_overdue(alone, new_id):
+    dead, other = (SessionParts(alone, f"node-{number}") for number in range(2))
+    ann = await a_member(alone, new_id)
+    await dead.sessions.open(session_on("a", ann))
+    dead.sessions.close(f"s-a-{ann}")
+    await dead.ends.clean_up()
+    await other.sessions.open(session_on("b", ann))
+    await alone.zadd(LEAVING, {ann: 1})
+    await other.news.tell_overdue()
+    await other.news.tell(time.monotonic() + GRACE_S + AGAIN_S)
+    assert told(other) == []
+    assert await alone.zscore(LEAVING, ann) is None
 
 
 async def test_a_session_that_begins_and_ends_within_a_batch_makes_no_news(nodes, ann):
@@ -271,7 +337,7 @@ async def test_a_session_that_begins_and_ends_within_a_batch_makes_no_news(nodes
     await parts.sessions.open(session_on("a", ann))
     parts.sessions.close(f"s-a-{ann}")
     await parts.ends.clean_up()
-    await parts.news.tell(time.monotonic() + 2 * GOING_S)
+    await parts.news.tell(time.monotonic() + GRACE_S + AGAIN_S)
     assert told(parts) == []
 
 
@@ -280,7 +346,7 @@ async def test_the_last_word_is_true_when_a_user_comes_and_goes_on_two_nodes_at_
     slow, fast = nodes
     records = PausedRecords(redis)
     records.resumed = asyncio.Event()
-    slow.news = PresenceNews(records, slow.edge.emit_soon)
+    slow.news = PresenceNews(records, slow.edge.emit_soon, time.time, GRACE_S)
     slow.mirror._presence = slow.ends._presence = slow.news
     await slow.sessions.open(session_on("a", ann))
     telling = asyncio.create_task(slow.news.tell(time.monotonic() + COMING_S))
@@ -289,12 +355,12 @@ async def test_the_last_word_is_true_when_a_user_comes_and_goes_on_two_nodes_at_
     await slow.ends.clean_up()
     fast.sessions.close(f"s-b-{ann}")
     await fast.ends.clean_up()
-    await fast.news.tell(time.monotonic() + GOING_S)
+    await fast.news.tell(time.monotonic() + GRACE_S)
     assert told(fast) == [(False, f"conversation:{ann}")]
     records.resumed.set()
     await telling
     assert told(slow) == [(True, f"conversation:{ann}")], "too late, and false"
-    await slow.news.tell(time.monotonic() + 2 * GOING_S)
+    await slow.news.tell(time.monotonic() + GRACE_S + AGAIN_S)
     assert told(slow)[1:] == [(False, f"conversation:{ann}")]
 
 
@@ -309,5 +375,5 @@ async def test_a_user_whose_tokens_are_revoked_is_told_to_have_gone(nodes, ann):
         while parts.sign_outs._tasks:
             await asyncio.gather(*parts.sign_outs._tasks)
     await parts.ends.clean_up()
-    await parts.news.tell(time.monotonic() + GOING_S)
+    await parts.news.tell(time.monotonic() + GRACE_S)
     assert told(parts)[1:] == [(False, f"conversation:{ann}")]

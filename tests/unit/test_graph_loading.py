@@ -74,7 +74,7 @@ def write_project(graphs: dict[str, Any], name: str = "langgraph.json", **more: 
     write(name, json.dumps({"dependencies": ["."], "graphs": graphs, **more}))
 
 
-async def load(graph: str = "concierge", langgraph_json: str = "", model: str = "", **more: str) -> Graphs:
+async def load(graph: str = "concierge", langgraph_json: str = "", model: str = "", **more: Any) -> Graphs:
     return await load_graphs(
         graph=graph, langgraph_json=langgraph_json, model=model, model_timeout=1.0, word_delay=0.0, **more
     )

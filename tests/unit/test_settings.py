@@ -163,11 +163,15 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "LANGGRAPH_JSON": "/srv/langgraph.json",
         "MODEL": "openai:gpt-4o-mini",
         "MODEL_TIMEOUT": "5",
+        "AGENT_TITLES": "off",
+        "MODEL_TITLES": "on",
         "CHECKPOINTER": "redis",
         "CHECKPOINTS_KEPT": "2",
         "LOG_RETENTION": "100",
         "LOG_RETENTION_DAYS": "365",
         "REQUESTS_KEPT": "7",
+        "SEARCH": "off",
+        "PRESENCE_GRACE": "0.5",
         "ARCHIVE_URL": "s3://bucket/a/b",
         "LOG_FORMAT": "json",
         "TRACES": "otlp",
@@ -237,11 +241,15 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "langgraph_json": "/srv/langgraph.json",
         "model": "openai:gpt-4o-mini",
         "model_timeout": 5.0,
+        "agent_titles": "off",
+        "model_titles": "on",
         "checkpointer": "redis",
         "checkpoints_kept": 2,
         "log_retention": 100,
         "log_retention_days": 365,
         "requests_kept": 7,
+        "search": "off",
+        "presence_grace": 0.5,
         "archive_url": "s3://bucket/a/b",
         "log_format": "json",
         "traces": "otlp",
@@ -254,10 +262,11 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
-    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["device_links"]
+    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["search"]
+    assert load_settings(auth_mode="token", auth_secret=SECRET, search="off").features == []
     for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_NODES": "full"}.items():
         env.setenv(name, value)
-    assert load_settings().features == ["guests", "device_links", "stage", "state_reports"]
+    assert load_settings().features == ["guests", "search", "stage", "state_reports"]
 
 
 def test_a_node_is_called_by_its_name_when_it_has_one(env: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,7 @@ async def load_graphs(
     model: str,
     model_timeout: float,
     word_delay: float,
+    model_titles: bool = False,
     graph_input: str = "",
     graph_output: str = "",
 ) -> Graphs:
@@ -113,7 +114,7 @@ async def load_graphs(
         ECHO: lambda: echo.builder(word_delay),
     }
     if model or default == ASSISTANT:
-        built_in[ASSISTANT] = lambda: _assistant(model, model_timeout)
+        built_in[ASSISTANT] = lambda: _assistant(model, model_timeout, model_titles)
     names = [*project.specs, *(name for name in built_in if name not in project.specs)]
     problems = dict(project.problems)
     if default and default not in names and default not in problems:
@@ -194,14 +195,14 @@ def _store_config(project: Project) -> dict[str, Any]:
         return {key: value for key, value in project.store.items() if key != "index"}
 
 
-def _assistant(model: str, model_timeout: float) -> StateGraph[Any]:
+def _assistant(model: str, model_timeout: float, titles: bool) -> StateGraph[Any]:
     if not model:
         raise BadGraph(
             "GRAPH=assistant: it needs a chat model. Set MODEL as well, such as MODEL=openai:gpt-4o-mini or "
             "MODEL=ollama:llama3.2"
         )
     try:
-        return assistant.builder(assistant.chat_model(model), model_timeout)
+        return assistant.builder(assistant.chat_model(model), model_timeout, titles=titles)
     except assistant.NoModel as exc:
         raise BadGraph(f"MODEL={model}: {exc}") from exc
     except NotImplementedError:

@@ -134,8 +134,9 @@ class SessionEnds:
         by_user: dict[str, list[str]] = {}
         for ended in batch:
             by_user.setdefault(ended.user_id, []).append(ended.sid)
+        begun = {ended.user_id for ended in batch if ended.begun}
         try:
-            after = await self._records.close(by_user)
+            after = await self._records.close(by_user, dict.fromkeys(begun, round(self._presence.grace_s * 1000)))
         except Exception as exc:
             if is_away(exc):
                 raise
@@ -144,10 +145,10 @@ class SessionEnds:
                 return []
             middle = len(batch) // 2
             return [*await self._close(batch[:middle], refused), *await self._close(batch[middle:], refused)]
-        begun = {ended.user_id for ended in batch if ended.begun}
-        for user_id, state in after.items():
-            if not state.online:
-                self._presence.went(user_id, state.seen_in, known=user_id in begun)
+        gone = {user_id: state.seen_in for user_id, state in after.items() if not state.online}
+        await self._presence.note([user_id for user_id, seen_in in gone.items() if seen_in and user_id in begun])
+        for user_id, seen_in in gone.items():
+            self._presence.went(user_id, seen_in, known=user_id in begun)
         return [ended.sid for ended in batch]
 
 

@@ -3,7 +3,8 @@
 --   issued_ms       when its token was issued, '': unknown
 --   max_sessions    how many a user may have, 0: any number
 --   begins          1: it begins; 0: it is written again
--- Returns ok: device_name, ms (Redis' time), seen_in (ids of conversations to tell, of a user who has come online), and
+-- Returns ok: device_name, ms (Redis' time), seen_in (ids of conversations to tell, of a user who has come online, unless
+-- the last session has ended a moment ago: others still know the user as online), and
 -- of a session that begins: devices (JSON), last_end (why the device's last session was disconnected, JSON or ''); or
 -- token_revoked: by (who signed the device out, JSON); or an error code.
 -- The check is in the same step as the writing: a sign-out comes before it and is seen, or after it and sees it.
@@ -26,7 +27,7 @@ if others == 0 then
 end
 local added = redis.call('HSET', sessions, session_id, device_id .. ' ' .. session) == 1
 -- A repetition, whose first reply was lost, is answered as that was.
-local came = others == 0 and (added or begins == '1')
+local came = others == 0 and (added or begins == '1') and redis.call('EXISTS', leaving) == 0
 local answer = {'ok', 'device_name', device_name, 'ms', string.format('%.0f', ms), 'seen_in', came and seen_in() or {}}
 if not added and begins == '0' then return answer end
 local all = all_devices()

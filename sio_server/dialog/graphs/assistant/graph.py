@@ -1,7 +1,9 @@
 """The assistant's turn as a graph: think, carry out the calls, and think again until there is an answer."""
 
+import logging
+
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send, interrupt
@@ -11,11 +13,20 @@ from sio_server.dialog.graphs.assistant.history import for_model, language_of, l
 from sio_server.dialog.graphs.assistant.model import ModelSaidNothing, ended_by, listen
 from sio_server.dialog.graphs.assistant.state import MOST_STEPS, AssistantState, Task, steps_of_turn
 from sio_server.dialog.graphs.assistant.tools import TOOLS, RoomRequest, acts, booking, read, result
+from sio_server.dialog.titles import set_title, title_of
+
+log = logging.getLogger(__name__)
 
 
-def builder(model: BaseChatModel, model_timeout: float = 60.0) -> StateGraph[AssistantState]:
-    """The graph around a model, which may be silent for `model_timeout` seconds, for the server to compile."""
+def builder(
+    model: BaseChatModel, model_timeout: float = 60.0, *, titles: bool = False
+) -> StateGraph[AssistantState]:
+    """The graph around a model, which may be silent for `model_timeout` seconds, for the server to compile.
+
+    `titles`: it also asks the model what to call the conversation, beside the first answer.
+    """
     with_tools, ends = model.bind_tools(TOOLS), ended_by(model)
+    silent = model.with_config(tags=["nostream"])
 
     async def think(state: AssistantState, config: RunnableConfig) -> AssistantState:
         """Let the model speak: an answer, or calls of tools."""
@@ -31,11 +42,29 @@ def builder(model: BaseChatModel, model_timeout: float = 60.0) -> StateGraph[Ass
             raise ModelSaidNothing("the model's answer is empty")
         return {"messages": [said]}
 
+    async def name(state: AssistantState, config: RunnableConfig) -> AssistantState:
+        """Let the model give the conversation a title. No answer is lost if it does not."""
+        asked = [SystemMessage(content=prompts.TITLE), *for_model(state["messages"])]
+        try:
+            said = await listen(silent, asked, config, silence=model_timeout, ends=ends)
+        except Exception:  # whatever a provider raises
+            log.info("the model gave no title", exc_info=True)
+        else:
+            set_title(title_of(said.text.strip().strip('"')))
+        return {}
+
+    def begin(state: AssistantState) -> list[str]:
+        """Think; in the first turn the conversation is named beside that."""
+        is_first = sum(isinstance(message, HumanMessage) for message in state["messages"]) == 1
+        return ["think", "name"] if titles and is_first else ["think"]
+
     graph = StateGraph(AssistantState)
     graph.add_node("think", think)
+    if titles:
+        graph.add_node("name", name)
     graph.add_node("look_up", look_up, input_schema=Task)
     graph.add_node("act", act, input_schema=Task)
-    graph.add_edge(START, "think")
+    graph.add_conditional_edges(START, begin, ["think", "name"] if titles else ["think"])
     graph.add_conditional_edges("think", next_tasks, ["look_up", "act", END])
     graph.add_edge("look_up", "think")
     graph.add_edge("act", "think")

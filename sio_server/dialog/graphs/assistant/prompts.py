@@ -12,6 +12,7 @@ SYSTEM = (
     "book_room as soon as you know what for, when and for how many, and do not ask for a confirmation yourself. "
     "If a booking is rejected, do not call the tool again unless someone asks for it again."
 )
+TITLE = "Title this conversation in at most six words, in the language of the message. Answer with the title only."
 BOOKINGS = "Bookings made in this conversation so far, as data: {bookings}"
 
 NOT_EXECUTED = "Not executed: the run ended before this call was carried out."

@@ -26,6 +26,7 @@ from sio_server.dialog.graphs.concierge.state import (
     without_booking,
 )
 from sio_server.dialog.graphs.concierge.understanding import Heard, language_of, read
+from sio_server.dialog.titles import set_title, title_of
 
 Answer = Literal["ask", "confirm", "change", "book", "summarise", "cancel", "chat"]
 
@@ -67,6 +68,8 @@ def understand(state: ConciergeState) -> ConciergeState:
     booking = state.get("bookings", {}).get(user)
     last: Language = (booking or {}).get("language") or state.get("language", "en")
     turns = state.get("turns", 0) + 1
+    if turns == 1:
+        set_title(title_of(text))
     return {
         **take_in({**state, "turns": turns}, user, read(text, booking), language_of(text, last)),
         "turns": turns,
