@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import io
 import struct
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 import pytest
 
-from sio_server.conversation.author import Author
-from sio_server.conversation.file_records import Due, FileRecords
-from sio_server.conversation.members import Members
-from sio_server.conversation.retention import Kept, Retention
-from sio_server.data.export import Exports
-from sio_server.data.user_deletion import UserDeletion
-from sio_server.files.files import Files
 from sio_server.files.links import LINK_S, FileLinks
-from sio_server.files.store import FileStore
-from sio_server.protocol.errors import Refused
-from sio_server.store.keys import conversation_keys, files_due
-from sio_server.store.partitions import partition
-from sio_server.store.scripts import Request, Scripts
-from sio_server.users.sign_out import RefusedTokens
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 3, 2) + b"\x08\x02\x00\x00\x00" + b"\xff" * 50
 HTML = b"<!doctype html><script>alert(document.domain)</script>"
@@ -88,10 +74,22 @@ async def place(cluster: Any, raw_client: Any, http: aiohttp.ClientSession) -> P
 async def test_a_file_is_uploaded_sent_and_read_on_another_node(place: Place) -> None:
     about = await place.upload(place.ann, PNG, "../photos/cat.png")
     file_id = about["file_id"]
-    assert (about["status"], about["name"], about["mime_type"], about["size"]) == (201, "cat.png", "image/png", len(PNG))
+    assert (about["status"], about["name"], about["mime_type"], about["size"]) == (
+        201,
+        "cat.png",
+        "image/png",
+        len(PNG),
+    )
     ack = await place.send(place.ann, file_id)
     entry = await place.bob.event("entry:appended", seq=ack["seq"])
-    told = {"file_id": file_id, "name": "cat.png", "mime_type": "image/png", "size": len(PNG), "width": 3, "height": 2}
+    told = {
+        "file_id": file_id,
+        "name": "cat.png",
+        "mime_type": "image/png",
+        "size": len(PNG),
+        "width": 3,
+        "height": 2,
+    }
     assert (entry["data"]["text"], entry["data"]["files"]) == ("", [told])
     status, data, headers = await place.download(place.bob, file_id)
     assert (status, data, headers["Content-Type"]) == (200, PNG, "image/png")
@@ -129,7 +127,10 @@ async def test_only_members_upload_and_read(place: Place, cluster: Any) -> None:
 
 
 async def test_nothing_that_a_browser_executes_is_shown(place: Place) -> None:
-    for data, name in ((HTML, "cat.png"), (b"<svg onload='alert(1)' xmlns='http://www.w3.org/2000/svg'/>", "a.svg")):
+    for data, name in (
+        (HTML, "cat.png"),
+        (b"<svg onload='alert(1)' xmlns='http://www.w3.org/2000/svg'/>", "a.svg"),
+    ):
         about = await place.upload(place.ann, data, name, **{"Content-Type": "image/png"})
         assert about["mime_type"] == "text/plain"
         status, _, headers = await place.download(place.ann, about["file_id"])
@@ -140,7 +141,7 @@ async def test_nothing_that_a_browser_executes_is_shown(place: Place) -> None:
     about = await place.upload(place.ann, b"\x00\x01", 'a"; filename="x.html\r\nX: y')
     _, _, headers = await place.download(place.ann, about["file_id"])
     assert "X" not in headers
-    assert headers["Content-Disposition"].count("filename") == 1
+    assert '"' not in headers["Content-Disposition"]
 
 
 async def test_a_signed_address_is_read_without_a_token_until_it_expires(place: Place, redis: Any) -> None:
@@ -178,12 +179,12 @@ async def test_a_file_that_is_too_large_is_refused_while_it_is_read(place: Place
     except aiohttp.ClientConnectionError:
         pass  # the server has closed the connection before all was sent
     assert sent < 3 * MAX_BYTES
-    told = await place.upload(place.ann, b"x" * (MAX_BYTES + 1))
+    told = await place.upload(place.ann, io.BytesIO(b"x" * (MAX_BYTES + 1)))
     assert (told["status"], told["error"]["code"]) == (413, "payload_too_large")
     assert not [path for path in stored(place) if path.is_file()]
     empty = await place.upload(place.ann, b"")
     assert (empty["status"], empty["error"]["code"]) == (400, "invalid_payload")
-    whole = await place.upload(place.ann, b"\x01" * MAX_BYTES)
+    whole = await place.upload(place.ann, io.BytesIO(b"\x01" * MAX_BYTES))
     assert (whole["status"], whole["size"]) == (201, MAX_BYTES)
     _, data, _ = await place.download(place.ann, whole["file_id"])
     assert data == b"\x01" * MAX_BYTES
@@ -228,41 +229,3 @@ async def test_a_deleted_conversation_takes_its_files_along(place: Place) -> Non
     await place.ann.call("conversation:delete", {"conversation_id": place.room})
     assert (await place.download(place.ann, file_id))[0] == 404
     await gone(place)
-
-
-@pytest.fixture
-def files(redis: Any, tmp_path: Path) -> Files:
-    """Files in a folder of the test's own, kept a millisecond if no message has them."""
-    return Files(FileStore(str(tmp_path / "files")), FileRecords(Scripts(redis), kept_ms=1), 1000)
-
-
-async def bytes_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-
-
-ANN, BOB = Author("ann", "Ann", "laptop"), Author("bob", "Bob", "phone")
-
-
-class Kit:
-    """What the tests below do without a node."""
-
-    def __init__(self, redis: Any, log: Any, members: Members, tmp_path: Path) -> None:
-        self.redis, self.log, self.members, self.scripts = redis, log, members, Scripts(redis)
-        self.folder = tmp_path / "files"
-        self.files = Files(FileStore(str(self.folder)), FileRecords(self.scripts), 1000)
-        self.room = ""
-
-    async def create(self, *users: Author, retention: int = 0) -> None:
-        made = await self.members.create(ANN, request=Request.unrepeated("ann"), access="open", agent="off")
-        self.room = made.conversation_id
-
-    async def send(self, author: Author, data: bytes = b"some text") -> tuple[str, int]:
-        about = await self.files.upload(self.room, author.user_id, "a.txt", bytes_of(data))
-        ack, _ = await self.log.append_message(
-            self.room, author, uuid.uuid4().hex, "see", run_id="r", file_ids=[about["file_id"]]
-        )
-        return about["file_id"], ack["seq"]
-
-    def there(self, file_id: str) -> bool:
-        return (self.folder / self.room / file_id).exists()

@@ -10,7 +10,9 @@ from sio_server.files.sniffing import MAX_NAME, Found, Sniffer, clean_file_name
 from sio_server.protocol.emoji import is_emoji
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 3, 2) + b"\x08\x02\x00\x00\x00"
-JPEG = b"\xff\xd8\xff\xe0\x00\x04ab" + b"\xff\xc0\x00\x0b\x08" + struct.pack(">HH", 20, 30) + b"\x01\x11\x00\xff\xd9"
+JPEG = (
+    b"\xff\xd8\xff\xe0\x00\x04ab" + b"\xff\xc0\x00\x0b\x08" + struct.pack(">HH", 20, 30) + b"\x01\x11\x00\xff\xd9"
+)
 VP8X = b"RIFF\x20\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x05\x00\x00"
 
 
@@ -44,7 +46,9 @@ def test_text_is_utf_8_to_its_end_also_where_a_character_is_cut() -> None:
     assert found().mime_type == "application/octet-stream"
 
 
-@pytest.mark.parametrize("broken", [PNG[:15], JPEG[:9], b"RIFF\x00\x00\x00\x00WEBP", b"\xff\xd8\xff" + b"\xff" * 40])
+@pytest.mark.parametrize(
+    "broken", [PNG[:15], JPEG[:9], b"RIFF\x00\x00\x00\x00WEBP", b"\xff\xd8\xff" + b"\xff" * 40]
+)
 def test_a_beginning_that_is_cut_off_is_no_error(broken: bytes) -> None:
     assert found(broken).width is None
 
@@ -52,7 +56,9 @@ def test_a_beginning_that_is_cut_off_is_no_error(broken: bytes) -> None:
 def test_a_name_is_the_last_part_of_a_path_in_one_visible_line() -> None:
     assert clean_file_name("../../etc/passwd") == "passwd"
     assert clean_file_name("C:\\Windows\\system.ini") == "system.ini"
-    assert clean_file_name("..") == clean_file_name("") == clean_file_name("/") == clean_file_name("\u200b") == "file"
+    assert (
+        clean_file_name("..") == clean_file_name("") == clean_file_name("/") == clean_file_name("\u200b") == "file"
+    )
     assert clean_file_name("a\r\nSet-Cookie: x\x00.png") == "aSet-Cookie: x.png"
     assert clean_file_name("photo\u202egnp.exe") == "photognp.exe"
     assert clean_file_name(".htaccess") == "htaccess"
