@@ -601,6 +601,11 @@ class Entry(BaseModel):
         return [{"kind": "text", "speaker": str(self.data.get("name", "")), "text": self.text}]
 
     @property
+    def files(self) -> list[dict[str, Any]]:
+        """The files of a message: `{file_id, name, mime_type, size}`."""
+        return list(self.data.get("files") or ())
+
+    @property
     def author(self) -> str:
         """The user id or agent id the entry is by."""
         return str(self.data.get("user_id", ""))

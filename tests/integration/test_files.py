@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 import pytest
 
+from sio_clients import Refused
 from sio_server.files.links import LINK_S, FileLinks
 
 PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 3, 2) + b"\x08\x02\x00\x00\x00" + b"\xff" * 50
@@ -229,3 +230,24 @@ async def test_a_deleted_conversation_takes_its_files_along(place: Place) -> Non
     await place.ann.call("conversation:delete", {"conversation_id": place.room})
     assert (await place.download(place.ann, file_id))[0] == 404
     await gone(place)
+
+
+async def test_the_sdk_sends_reads_answers_and_reacts(new_client: Any, tmp_path: Path) -> None:
+    ann, bob = await new_client("Ann"), await new_client("Bob", node=1)
+    conversation = await ann.create(agent="off", invite=[bob.user_id])
+    theirs = await bob.join(conversation.id)
+    (tmp_path / "plan.txt").write_text("at ten")
+    sent = await conversation.send("", files=[tmp_path / "plan.txt", ("raw", b"\x00\x01")])
+    answer = await theirs.send("no", reply_to=sent.seq)
+    await theirs.react(sent.seq, "👎")
+    found = {}
+    async for entry in theirs.entries():
+        found[entry.seq] = entry
+        if entry.type == "reaction_changed":
+            break
+    assert [file["name"] for file in found[sent.seq].files] == ["plan.txt", "raw"]
+    assert await theirs.download(found[sent.seq].files[0]["file_id"]) == b"at ten"
+    assert found[answer.seq].data["reply_to"] == sent.seq
+    with pytest.raises(Refused) as refused:
+        await theirs.download("f.none")
+    assert refused.value.code == "not_found"

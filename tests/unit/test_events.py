@@ -266,7 +266,14 @@ def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
 )
 @pytest.mark.parametrize("blank", [" ", "\n\n", "\u200b", "\u3000", "\x00", "\u2800\ufe0f"])
 def test_what_shows_nothing_is_refused(event: ClientEvent, field: str, blank: str) -> None:
-    assert not accepted(event, FULL[event] | {field: blank})
+    without_files = {"files": []} if "files" in FULL[event] else {}
+    assert not accepted(event, FULL[event] | without_files | {field: blank})
+
+
+def test_a_message_with_files_needs_no_text_and_names_each_file_once() -> None:
+    assert accepted(E.MESSAGE_SEND, message("") | {"files": ids(10)})
+    assert not accepted(E.MESSAGE_SEND, message("x") | {"files": ids(11)})
+    assert not accepted(E.MESSAGE_SEND, message("x") | {"files": ["f.1", "f.1"]})
 
 
 def test_a_legal_text_fits_into_a_frame_however_json_writes_it() -> None:
@@ -279,7 +286,7 @@ def test_a_legal_text_fits_into_a_frame_however_json_writes_it() -> None:
 
 
 def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
-    assert not accepted(E.MESSAGE_SEND, message(""))
+    assert not accepted(E.MESSAGE_SEND, message("") | {"files": []})
     assert accepted(E.DRAFT_SAVE, {**REQUEST, "conversation_id": "c", "text": ""})
 
 
