@@ -32,11 +32,11 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
         colour = (
             "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
         )
-        line = Text.assemble(when, (name, colour), ": ", _said(entry, clean(entry.text), texts))
+        said = Text.assemble(when, (name, colour), ": ", _said(entry, clean(entry.text), texts))
         for file in entry.files:
             what = f"{file.get('name', '')} · {in_bytes(int(file.get('size', 0)))}"
-            line.append(f"\n{INDENT}{clean(texts('file', what=what))}", "dim")
-        return line
+            said.append(f"\n{INDENT}{clean(texts('file', what=what))}", "dim")
+        return said
     if entry.type == EntryType.INTERRUPT:
         forms = [interrupt["form"] for interrupt in entry.data.get("interrupts", ())]
         shown = Text.assemble(when, (name, "magenta"), ": ")

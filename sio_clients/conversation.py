@@ -141,8 +141,8 @@ class Conversation:
     ) -> Ack:
         """Send a message; returns when it is in the log.
 
-        `reply_to`: the seq of the entry that it answers. `files`: paths, names with bytes, or ids of `upload`; with
-        files the text may be empty.
+        `reply_to`: the seq of the entry that it answers. `files`: paths, names with bytes, or ids of
+        `upload`; with files the text may be empty.
 
         Messages are logged in the order of the calls, which need not wait for each other: send many with
         `asyncio.gather`.

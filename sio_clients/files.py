@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,7 +26,10 @@ class FileTransfer:
 
     async def upload(self, conversation_id: str, source: Path | tuple[str, bytes]) -> str:
         """Upload a file for a message in this conversation; returns its id. One that no message has is dropped."""
-        name, data = (source.name, source.read_bytes()) if isinstance(source, Path) else source
+        if isinstance(source, Path):
+            name, data = source.name, await asyncio.to_thread(source.read_bytes)
+        else:
+            name, data = source
         path = f"/api/conversations/{conversation_id}/files"
         return str((await self._ask("POST", path, {"name": name}, data))["file_id"])
 

@@ -266,7 +266,7 @@ def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
 )
 @pytest.mark.parametrize("blank", [" ", "\n\n", "\u200b", "\u3000", "\x00", "\u2800\ufe0f"])
 def test_what_shows_nothing_is_refused(event: ClientEvent, field: str, blank: str) -> None:
-    without_files = {"files": []} if "files" in FULL[event] else {}
+    without_files: dict[str, Any] = {"files": []} if "files" in FULL[event] else {}
     assert not accepted(event, FULL[event] | without_files | {field: blank})
 
 
