@@ -57,6 +57,9 @@ async def _check_files(settings: Settings) -> list[Finding]:
 
     url, name, content = settings.files_url, f"{FOLDER}/{secrets.token_hex(8)}", b"doctor"
 
+    # With the default a node starts all the same, and takes no files if it cannot.
+    wrong = bad if "files_url" in settings.model_fields_set else warn
+
     async def chunks() -> AsyncIterator[bytes]:
         yield content
 
@@ -69,14 +72,14 @@ async def _check_files(settings: Settings) -> list[Finding]:
         finally:
             await store.delete(name)
     except RoomgraphError as exc:
-        return [bad(Fact.STORE_BAD, url=url, reason=_first_line(exc.__cause__ or exc.message))]
+        return [wrong(Fact.STORE_BAD, url=url, reason=_first_line(exc.__cause__ or exc.message))]
     except (ValueError, OSError) as exc:
-        return [bad(Fact.STORE_BAD, url=url, reason=_first_line(exc))]
+        return [wrong(Fact.STORE_BAD, url=url, reason=_first_line(exc))]
     if read != content:
-        return [bad(Fact.STORE_BAD, url=url, reason="what was written is not there")]
+        return [wrong(Fact.STORE_BAD, url=url, reason="what was written is not there")]
     known = await _known_folder(settings.redis_url) if folder is not None else None
     if known not in (None, folder):
-        return [bad(Fact.STORE_NOT_SHARED, url=url)]
+        return [wrong(Fact.STORE_NOT_SHARED, url=url)]
     return [good(Fact.STORE_GOOD, url=url)]
 
 

@@ -116,6 +116,7 @@ class LastEntry(Sent):
     user_id: str
     name: str
     text: str
+    files: Maybe[int] = None  # how many a message has
     deleted: Maybe[Literal[True]] = None
 
 

@@ -581,6 +581,7 @@ export type LastEntry = {
   user_id: string;
   name: string;
   text: string;
+  files?: number;
   deleted?: true;
 };
 

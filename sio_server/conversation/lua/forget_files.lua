@@ -4,5 +4,8 @@
 -- include: entry
 -- durable
 local seq, file_ids = unpack(ARGV)
+local epoch = redis.call('HGET', meta, 'epoch')
+if not epoch then return {'ok'} end
+redis.call('HSET', meta, 'epoch', epoch) -- as it is: see `_request.lua`
 drop_files_of(seq, cjson.decode(file_ids))
 return {'ok'}

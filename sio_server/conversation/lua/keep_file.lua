@@ -2,7 +2,6 @@
 -- Returns ok: kept ('1', or '0': it took so long that it was removed); or an error code.
 -- keys: conversation
 -- include: entry
--- durable
 local user_id, file_id, about = unpack(ARGV)
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end

@@ -2,7 +2,6 @@
 -- Returns ok; or an error code.
 -- keys: conversation
 -- include: entry
--- durable
 local user_id, file_id, kept_ms = unpack(ARGV)
 local refusal = refuse_non_member(user_id)
 if refusal then return refusal end
