@@ -32,7 +32,11 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
         colour = (
             "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
         )
-        return Text.assemble(when, (name, colour), ": ", _said(entry, clean(entry.text), texts))
+        said = Text.assemble(when, (name, colour), ": ", _said(entry, clean(entry.text), texts))
+        for file in entry.files:
+            what = f"{file.get('name', '')} · {in_bytes(int(file.get('size', 0)))}"
+            said.append(f"\n{INDENT}{clean(texts('file', what=what))}", "dim")
+        return said
     if entry.type == EntryType.INTERRUPT:
         forms = [interrupt["form"] for interrupt in entry.data.get("interrupts", ())]
         shown = Text.assemble(when, (name, "magenta"), ": ")
@@ -64,6 +68,9 @@ def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text
     if entry.type == EntryType.MESSAGE_DELETED:
         seqs = ", ".join(str(seq) for seq in entry.data["deletes"])
         return Text.assemble(when, (clean(texts("deletes", name=name, seqs=seqs)), "dim"))
+    if entry.type == EntryType.REACTION_CHANGED and entry.data.get("set"):
+        told = texts("reacts", name=name, reaction=entry.data["reaction"], seq=entry.data["to"])
+        return Text.assemble(when, (clean(told), "dim"))
     if entry.type == EntryType.CONVERSATION_RENAMED:
         return Text.assemble(when, (clean(f"{name} called it: {entry.data['title']}"), "dim"))
     if entry.type == EntryType.CONVERSATION_CONFIGURED:
@@ -128,6 +135,15 @@ def describe_run(run: Run, told: tuple[int, str] | None) -> Text | None:
     if run.status == RunStatus.STALLED and status != RunStatus.STALLED:
         return Text(f"      node {clean(run.node)} is silent; another one will take over", "dim")
     return None
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes in words."""
+    for unit in ("B", "kB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size = round(size / 1000)
+    return f"{size} MB"
 
 
 def clean(text: str) -> str:

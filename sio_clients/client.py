@@ -18,6 +18,7 @@ from sio_clients.connection import Connection
 from sio_clients.conversation import Conversation
 from sio_clients.devices import Device
 from sio_clients.errors import RoomgraphError
+from sio_clients.files import FileTransfer
 from sio_clients.followed import FollowedConversations
 from sio_clients.searching import Hit, SearchPage
 from sio_clients.tokens import TokenProvider
@@ -69,6 +70,7 @@ class ChatClient:
         self._followed = FollowedConversations(report_delivery=report_delivery)
         device = {"device_id": self.device_id, "device_name": device_name}
         self._connection = Connection(self.urls, token, device, user=self._followed, give_up_after=give_up_after)
+        self._files = FileTransfer(self._connection.place)
 
     # The connection
 
@@ -253,7 +255,7 @@ class ChatClient:
     async def _follow(self, event: str, request: dict[str, Any], position: Position | None) -> Conversation:
         conversation_id = str(request["conversation_id"])
         known = self._followed.get(conversation_id)
-        conversation = known or Conversation(self, conversation_id, position)
+        conversation = known or Conversation(self, conversation_id, position, self._files)
         self._followed.add(conversation)
         try:
             result = await self.request(event, request)
@@ -263,7 +265,7 @@ class ChatClient:
             raise
         if self._followed.get(conversation_id) is not conversation:
             # It was found during the request that the user was no member; now the user is one again.
-            conversation = Conversation(self, conversation_id)
+            conversation = Conversation(self, conversation_id, None, self._files)
             self._followed.add(conversation)
             self._followed.sync(conversation)
         elif known is None or event == ClientEvent.CONVERSATION_JOIN:

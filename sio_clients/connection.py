@@ -134,6 +134,11 @@ class Connection:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
             delay = min(delay * 2, REPEAT_MAX_S)
 
+    async def place(self) -> tuple[str, str]:
+        """The address of the node to which it is connected, and the token."""
+        await self._wait_online(asyncio.get_running_loop().time() + self.give_up_after)
+        return self._route.url, await self._token.current()
+
     async def _wait_online(self, deadline: float) -> Transport:
         try:
             async with asyncio.timeout_at(deadline):

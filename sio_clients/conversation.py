@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol
 
 from sio_clients.decisions import Decision
@@ -18,6 +19,7 @@ from sio_clients.errors import (
     Unavailable,
     from_wire,
 )
+from sio_clients.files import FileTransfer, Source
 from sio_clients.sending import Pipeline
 from sio_server.protocol.events import ClientEvent, Entry, EntryType
 from sio_server.protocol.position import Position
@@ -76,7 +78,14 @@ class _Requester(Protocol):
 class Conversation:
     """A conversation that this device follows."""
 
-    def __init__(self, client: _Requester, conversation_id: str, position: Position | None = None) -> None:
+    def __init__(
+        self,
+        client: _Requester,
+        conversation_id: str,
+        position: Position | None = None,
+        files: FileTransfer | None = None,
+    ) -> None:
+        self._files = files
         self.id = conversation_id
         self.title = ""
         self.card: SessionCard | None = None  # of the latest join or reconnect
@@ -122,13 +131,27 @@ class Conversation:
         """Those of the entries that still hold: not edited, regenerated or rolled back."""
         return [e for e in entries if e.hidden_by is None and e.seq not in self.stream.hidden]
 
-    async def send(self, text: str, *, request_id: str | None = None) -> Ack:
+    async def send(
+        self,
+        text: str,
+        *,
+        request_id: str | None = None,
+        reply_to: int | None = None,
+        files: Sequence[Source] = (),
+    ) -> Ack:
         """Send a message; returns when it is in the log.
+
+        `reply_to`: the seq of the entry that it answers. `files`: paths, names with bytes, or ids of
+        `upload`; with files the text may be empty.
 
         Messages are logged in the order of the calls, which need not wait for each other: send many with
         `asyncio.gather`.
         """
-        request = {"conversation_id": self.id, "text": text}
+        request: dict[str, Any] = {"conversation_id": self.id, "text": text}
+        if reply_to is not None:
+            request["reply_to"] = reply_to
+        if files:
+            request["files"] = [one if isinstance(one, str) else await self.upload(one) for one in files]
         ack = await self._pipeline.send(ClientEvent.MESSAGE_SEND, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
 
@@ -249,6 +272,24 @@ class Conversation:
         request = {"conversation_id": self.id, "seq": seq, "text": text}
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+
+    async def upload(self, source: Path | tuple[str, bytes]) -> str:
+        """Upload a file, which a message of this user may take within an hour; returns its id."""
+        return await self._transfer().upload(self.id, source)
+
+    async def download(self, file_id: str) -> bytes:
+        """The bytes of a file of a message: `entry.files` has the ids."""
+        return await self._transfer().download(self.id, file_id)
+
+    def _transfer(self) -> FileTransfer:
+        if self._files is None:
+            raise NotConnected("files need the client of the conversation")
+        return self._files
+
+    async def react(self, seq: int, reaction: str, *, on: bool = True) -> None:
+        """Give a message or a final entry a reaction, one emoji; `on` False: take it back."""
+        request = {"conversation_id": self.id, "seq": seq, "reaction": reaction, "set": on}
+        await self._client.request(ClientEvent.REACTION_SET, request)
 
     async def delete(self, seq: int, *, forget: bool = False) -> list[int]:
         """Delete a message of this user, or as the owner any, and what the agent has said.

@@ -30,6 +30,9 @@ class Fact(StrEnum):
     HOOK_BAD = "hook_bad"  # reason
     ARCHIVE_GOOD = "archive_good"  # url
     ARCHIVE_BAD = "archive_bad"  # url, reason
+    STORE_GOOD = "store_good"  # url
+    STORE_BAD = "store_bad"  # url, reason
+    STORE_NOT_SHARED = "store_not_shared"  # url
     COLLECTOR_GOOD = "collector_good"  # url
     COLLECTOR_BAD = "collector_bad"  # url, reason
     COLLECTOR_SILENT = "collector_silent"  # url

@@ -1,10 +1,11 @@
-"""Whether what a node uses besides Redis answers: the archive's storage, and the collector of traces."""
+"""Whether what a node uses besides Redis answers: the storages of files and the archive, and the collector."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import textwrap
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from roomgraph.doctor.findings import Fact, Finding, bad, good, warn
@@ -20,6 +21,8 @@ async def check_services(settings: Settings) -> list[Finding]:
     findings = []
     if settings.archive_url:
         findings.append(await _check_archive(settings.archive_url))
+    if settings.files_url:
+        findings += await _check_files(settings)
     if settings.traces == "otlp":
         findings.append(await _check_collector())
     return findings
@@ -27,7 +30,7 @@ async def check_services(settings: Settings) -> list[Finding]:
 
 async def _check_archive(url: str) -> Finding:
     """Write, read and delete an object, as nodes do."""
-    from sio_server.data.archive_store import ArchiveStore, Line, NoObstore
+    from sio_server.data.archive_store import ArchiveStore, Line
     from sio_server.protocol.errors import RoomgraphError
 
     name, line = f"{FOLDER}/{secrets.token_hex(8)}", Line(1, '{"seq":1}', [])
@@ -38,8 +41,6 @@ async def _check_archive(url: str) -> Finding:
             read = await store.get(name)
         finally:
             await store.delete([name])
-    except NoObstore:
-        return bad(Fact.ARCHIVE_BAD, url=url, reason="the extra is missing: pip install 'roomgraph[archive]'")
     except RoomgraphError as exc:
         return bad(Fact.ARCHIVE_BAD, url=url, reason=_first_line(exc.__cause__ or exc.message))
     except (ValueError, OSError) as exc:
@@ -47,6 +48,56 @@ async def _check_archive(url: str) -> Finding:
     if read != [line]:
         return bad(Fact.ARCHIVE_BAD, url=url, reason="what was written is not there")
     return good(Fact.ARCHIVE_GOOD, url=url)
+
+
+async def _check_files(settings: Settings) -> list[Finding]:
+    """Write, read and delete an object; of a folder, whether it is that of the nodes."""
+    from sio_server.files.store import FileStore
+    from sio_server.protocol.errors import RoomgraphError
+
+    url, name, content = settings.files_url, f"{FOLDER}/{secrets.token_hex(8)}", b"doctor"
+
+    # With the default a node starts all the same, and takes no files if it cannot.
+    wrong = bad if "files_url" in settings.model_fields_set else warn
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield content
+
+    try:
+        store = FileStore(url)
+        folder = store.folder_id()
+        await store.put(name, chunks())
+        try:
+            read = b"".join([chunk async for chunk in store.stream(name)])
+        finally:
+            await store.delete(name)
+    except RoomgraphError as exc:
+        return [wrong(Fact.STORE_BAD, url=url, reason=_first_line(exc.__cause__ or exc.message))]
+    except (ValueError, OSError) as exc:
+        return [wrong(Fact.STORE_BAD, url=url, reason=_first_line(exc))]
+    if read != content:
+        return [wrong(Fact.STORE_BAD, url=url, reason="what was written is not there")]
+    known = await _known_folder(settings.redis_url) if folder is not None else None
+    if known not in (None, folder):
+        return [wrong(Fact.STORE_NOT_SHARED, url=url)]
+    return [good(Fact.STORE_GOOD, url=url)]
+
+
+async def _known_folder(redis_url: str) -> str | None:
+    """The id of the folder of the nodes; None if none is known, or Redis is away."""
+    from redis.exceptions import RedisError
+
+    from sio_server.store.connection import connect_patient
+    from sio_server.store.keys import FILES_FOLDER
+
+    client = connect_patient(redis_url)
+    try:
+        found = await client.get(FILES_FOLDER)
+    except (RedisError, OSError, TimeoutError):
+        return None
+    finally:
+        await client.aclose()
+    return None if found is None else str(found)
 
 
 def _first_line(problem: object) -> str:

@@ -139,6 +139,7 @@ def _last_entry(envelope: dict[str, Any]) -> dict[str, Any]:
         "user_id": data["user_id"],
         "name": data.get("name", ""),
         "text": data.get("text", "")[:MAX_LIST_TEXT],
+        **({"files": len(data["files"])} if data.get("files") else {}),
         **({"deleted": True} if data.get("deleted") else {}),
     }
 

@@ -136,6 +136,7 @@ class LastEntry(Sent):
     user_id: str
     name: str
     text: str
+    files: Maybe[int] = None  # how many a message has
     deleted: Maybe[Literal[True]] = None
 
 
@@ -241,6 +242,22 @@ class SearchAck(Ack):
     complete: bool
 
 
+class ReactionAck(_ConversationAck):
+    """Of `reaction:set`; `entry_seq`: of the entry that says so, null when there was nothing to take back."""
+
+    seq: Seq
+    reaction: str
+    set: bool
+    entry_seq: Seq | None
+
+
+class FileLinkAck(Ack):
+    """Of `file:link`: a path of this server, below its address, which holds for so many seconds."""
+
+    url: str
+    expires_in: int
+
+
 class StopAck(_ConversationAck):
     """Of `run:stop`: the runs that it has ended."""
 
@@ -341,6 +358,8 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.MESSAGE_EDIT: SendAck,
     ClientEvent.MESSAGE_DELETE: DeleteMessageAck,
     ClientEvent.MESSAGE_SEARCH: SearchAck,
+    ClientEvent.REACTION_SET: ReactionAck,
+    ClientEvent.FILE_LINK: FileLinkAck,
     ClientEvent.RUN_STOP: StopAck,
     ClientEvent.RUN_REGENERATE: RegenerateAck,
     ClientEvent.INTERRUPT_RESPOND: RespondAck,

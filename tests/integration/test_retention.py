@@ -155,6 +155,7 @@ async def test_what_is_swept_in_the_millisecond_of_the_settings_is_not_due_again
         "entries_kept_ms": 0,
         "results_kept_ms": 0,
         "at_most": ENTRIES_AT_ONCE,
+        "has_files": False,
         "archives": False,
     }
     await scripts.conversation("sweep", conversation, since_ms=since_ms, **about)

@@ -175,7 +175,9 @@ async def test_nothing_names_a_deleted_user_and_nothing_of_others_is_lost(
 async def swept(place: Place, conversation: str) -> None:
     """The log is written again, as a sweep does."""
     kept = {"retention": 0, "entries_kept_ms": 0, "results_kept_ms": 0}
-    await place.scripts.conversation("sweep", conversation, since_ms=1, at_most=200, archives=False, **kept)
+    await place.scripts.conversation(
+        "sweep", conversation, since_ms=1, at_most=200, has_files=False, archives=False, **kept
+    )
 
 
 async def test_a_deletion_that_dies_after_any_step_is_finished_by_the_next_process(place: Place) -> None:

@@ -19,6 +19,7 @@ from sio_server.conversation.members import Members
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.turns import Turns
 from sio_server.dialog.attempts import Attempts, RunLimits
+from sio_server.dialog.content import ReadFile
 from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.host import DialogHost
 from sio_server.dialog.leases import LeaseKeeper
@@ -68,6 +69,7 @@ class Dialogs:
         self.leases = LeaseKeeper(self.runs("n1"))
         self.ended: list[str] = []  # the status of each run that has ended on a node of these
         self.failures: asyncio.Queue[str] = asyncio.Queue()  # names of background tasks that have failed
+        self.read_file: ReadFile | None = None  # how graphs get files of messages
         self._supervisor = Supervisor()
         self._supervisor.start("leases", self.leases.renew_leases)
         self._closing: list[Callable[[], Awaitable[None]]] = []
@@ -130,6 +132,7 @@ class Dialogs:
             served=served,
             checkpoints=checkpoints,
             limits=RunLimits(**chosen),
+            read_file=self.read_file,
             on_ended=lambda status: self.ended.append(str(status)),
         )
 

@@ -211,3 +211,11 @@ def test_what_was_said_before_a_question_or_a_stop_is_told_part_by_part() -> Non
     assert "Research Agent: Ada has 12 seats." in asked.plain
     stopped = line("stopped", name="Guide", text="It is", parts=PARTS[1:3], rolled_back=False, by=None)
     assert stopped.plain.endswith("It is free. [stopped by –]")
+
+
+def test_files_are_shown_by_name_and_size_and_reactions_by_entry() -> None:
+    files = [{"name": "a\u202eb.png", "size": 1_234_000}, {"name": "c.txt", "size": 999}]
+    shown = line("message", name="Ann", text="see", files=files).plain
+    assert shown.endswith("Ann: see\n      file: a\ufffdb.png · 1 MB\n      file: c.txt · 999 B")
+    assert "👍" in line("reaction_changed", name="Ann", to=3, reaction="👍", set=True).plain
+    assert describe(entry("reaction_changed", name="Ann", to=3, reaction="👍", set=False), "bob-1") is None

@@ -19,6 +19,7 @@ from roomgraph.doctor.service_checks import check_services
 from roomgraph.doctor.settings_checks import check_identity, judge_settings
 from roomgraph.doctor.topology_checks import judge_cluster, judge_sentinels
 from roomgraph.doctor.topology_facts import ClusterFacts, SentinelFacts
+from sio_server.files.store import MARK
 from sio_server.language import LANGUAGES, load_texts
 from sio_server.protocol.errors import Unavailable
 from sio_server.settings import Settings, load_settings
@@ -157,7 +158,7 @@ def test_what_a_user_may_not_ask_is_unknown_and_not_bad() -> None:
 
 
 def settings(**chosen: Any) -> Settings:
-    return load_settings(**{"auth_mode": "token", "auth_secret": SECRET, **chosen})
+    return load_settings(**{"auth_mode": "token", "auth_secret": SECRET, "files_url": "", **chosen})
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,15 @@ async def test_an_archive_that_cannot_be_used_is_bad(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     findings = await check_services(settings(archive_url=f"file://{tmp_path}/file/archive"))
     assert told(findings) == {("archive_bad", "bad")}
+
+
+async def test_a_storage_of_files_is_written_read_and_left_as_it_was(tmp_path: Path) -> None:
+    (finding,) = await check_services(settings(files_url=f"{tmp_path}/files", redis_url="redis://127.0.0.1:1/0"))
+    assert (finding.fact, finding.level) == (Fact.STORE_GOOD, Level.GOOD)
+    assert [one.name for one in (tmp_path / "files").rglob("*") if one.is_file()] == [MARK]
+    (tmp_path / "file").write_text("")
+    findings = await check_services(settings(files_url=f"{tmp_path}/file/files"))
+    assert told(findings) == {("store_bad", "bad")}
 
 
 async def test_of_what_a_storage_answers_the_first_line_is_told(

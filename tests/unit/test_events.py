@@ -58,10 +58,27 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.MEMBERS_REMOVE: {**REQUEST, "conversation_id": "c-1", "user_id": "ann"},
     E.ENTRY_READ: {"conversation_id": "c-1", "seq": 7, "page": 2},
     E.MEMBERS_LIST: {"conversation_id": "c-1"},
-    E.MESSAGE_SEND: {**REQUEST, "conversation_id": "c-1", "after": "m-0", "text": "hello 你好 😀"},
-    E.MESSAGE_EDIT: {**REQUEST, "conversation_id": "c-1", "after": None, "seq": 3, "text": "hello"},
+    E.MESSAGE_SEND: {
+        **REQUEST,
+        "conversation_id": "c-1",
+        "after": "m-0",
+        "reply_to": 2,
+        "files": ["f.1", "f.2"],
+        "text": "hello 你好 😀",
+    },
+    E.MESSAGE_EDIT: {
+        **REQUEST,
+        "conversation_id": "c-1",
+        "after": None,
+        "reply_to": None,
+        "files": [],
+        "seq": 3,
+        "text": "hello",
+    },
     E.MESSAGE_DELETE: {**REQUEST, "conversation_id": "c-1", "seq": 3, "forget": True},
     E.MESSAGE_SEARCH: {"query": "会议 Room", "conversation_id": "c-1", "before": "cursor", "limit": 50},
+    E.REACTION_SET: {**REQUEST, "conversation_id": "c-1", "seq": 3, "reaction": "👍🏽", "set": True},
+    E.FILE_LINK: {"conversation_id": "c-1", "file_id": "f.1"},
     E.RUN_STOP: {**REQUEST, "conversation_id": "c-1", "run_id": "r-1"},
     E.RUN_REGENERATE: {**REQUEST, "conversation_id": "c-1", "seq": 4},
     E.INTERRUPT_RESPOND: {
@@ -104,6 +121,8 @@ REQUIRED = {
     E.MESSAGE_SEND: {"request_id", "conversation_id", "text"},
     E.MESSAGE_EDIT: {"request_id", "conversation_id", "seq", "text"},
     E.MESSAGE_DELETE: {"request_id", "conversation_id", "seq"},
+    E.REACTION_SET: {"request_id", "conversation_id", "seq", "reaction", "set"},
+    E.FILE_LINK: {"conversation_id", "file_id"},
     E.RUN_STOP: {"request_id", "conversation_id"},
     E.RUN_REGENERATE: {"request_id", "conversation_id", "seq"},
     E.INTERRUPT_RESPOND: {"request_id", "conversation_id", "interrupt_id", "value"},
@@ -263,7 +282,14 @@ def test_the_limit_of_a_text_counts_bytes_of_utf8(letter: str) -> None:
 )
 @pytest.mark.parametrize("blank", [" ", "\n\n", "\u200b", "\u3000", "\x00", "\u2800\ufe0f"])
 def test_what_shows_nothing_is_refused(event: ClientEvent, field: str, blank: str) -> None:
-    assert not accepted(event, FULL[event] | {field: blank})
+    without_files: dict[str, Any] = {"files": []} if "files" in FULL[event] else {}
+    assert not accepted(event, FULL[event] | without_files | {field: blank})
+
+
+def test_a_message_with_files_needs_no_text_and_names_each_file_once() -> None:
+    assert accepted(E.MESSAGE_SEND, message("") | {"files": ids(10)})
+    assert not accepted(E.MESSAGE_SEND, message("x") | {"files": ids(11)})
+    assert not accepted(E.MESSAGE_SEND, message("x") | {"files": ["f.1", "f.1"]})
 
 
 def test_a_legal_text_fits_into_a_frame_however_json_writes_it() -> None:
@@ -276,7 +302,7 @@ def test_a_legal_text_fits_into_a_frame_however_json_writes_it() -> None:
 
 
 def test_an_empty_message_is_refused_and_an_empty_draft_is_not() -> None:
-    assert not accepted(E.MESSAGE_SEND, message(""))
+    assert not accepted(E.MESSAGE_SEND, message("") | {"files": []})
     assert accepted(E.DRAFT_SAVE, {**REQUEST, "conversation_id": "c", "text": ""})
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.files import FileRequests
 from sio_server.gateway.requests.lists import ListRequests
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.runs import RunRequests
@@ -34,6 +35,7 @@ def handlers_of(
     conversations: ConversationRequests,
     lists: ListRequests,
     messages: MessageRequests,
+    files: FileRequests,
     runs: RunRequests,
     devices: DeviceRequests,
 ) -> dict[ClientEvent, Handler]:
@@ -57,6 +59,8 @@ def handlers_of(
         ClientEvent.MESSAGE_EDIT: messages.edit,
         ClientEvent.MESSAGE_DELETE: messages.delete,
         ClientEvent.MESSAGE_SEARCH: lists.search,
+        ClientEvent.REACTION_SET: messages.set_reaction,
+        ClientEvent.FILE_LINK: files.link,
         ClientEvent.MARKS_SET: messages.set_marks,
         ClientEvent.DRAFT_SAVE: messages.save_draft,
         ClientEvent.TYPING_SET: messages.show_typing,

@@ -483,6 +483,19 @@ export type FileData = {
   name?: string;
 };
 
+/** An address under which a file is read for a while without a token, such as an image of a page. */
+export type FileLink = {
+  conversation_id: string;
+  file_id: string;
+};
+
+/** Of `file:link`: a path of this server, below its address, which holds for so many seconds. */
+export type FileLinkAck = {
+  ok: true;
+  url: string;
+  expires_in: number;
+};
+
 /** The `auth` object of the handshake. A device keeps its `device_id` across sessions. */
 export type HandshakeAuth = {
   token: string;
@@ -644,6 +657,7 @@ export type LastEntry = {
   user_id: string;
   name: string;
   text: string;
+  files?: number;
   deleted?: true;
 };
 
@@ -661,7 +675,7 @@ export type Left = {
   by?: By;
 };
 
-/** What the node accepts; `followed_conversations` null: any number. */
+/** What the node accepts; `followed_conversations` null: any number; `files` of a message 0: none. */
 export type Limits = {
   frame_bytes: number;
   text_bytes: number;
@@ -670,6 +684,8 @@ export type Limits = {
   marked_conversations: number;
   followed_conversations: number | null;
   invites: number;
+  files: number;
+  file_bytes: number;
   device_name_characters: number;
   rates: Rates;
 };
@@ -737,6 +753,7 @@ export type ListedConversation = {
 
 /** An entry of the log, in a page or in an event. */
 export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | ConversationConfiguredEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | ReactionChangedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
 /** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
 export type Mark = {
@@ -829,7 +846,7 @@ export type MembersRemove = {
   user_id: string;
 };
 
-/** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. */
+/** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. `reply_to`: seq of the entry that it answers. */
 export type Message = {
   user_id: string;
   name: string;
@@ -839,6 +856,8 @@ export type Message = {
   text: string;
   run_id?: string;
   edits?: number;
+  reply_to?: number;
+  files?: MessageFile[];
   deleted?: true;
 };
 
@@ -871,8 +890,10 @@ export type MessageEdit = {
   request_id: string;
   conversation_id: string;
   after?: string | null;
-  seq: number;
+  reply_to?: number | null;
+  files?: string[];
   text: string;
+  seq: number;
 };
 
 export type MessageEntry = {
@@ -897,6 +918,14 @@ export type MessageSearch = {
   conversation_id?: string | null;
   before?: string | null;
   limit?: number;
+/** A file of a message: the name that its user gave it, and what its bytes are; `width`, `height` of images. */
+export type MessageFile = {
+  file_id: string;
+  name: string;
+  mime_type: string;
+  size: number;
+  width?: number;
+  height?: number;
 };
 
 /** Append a message; `after` is the request_id of the one that must be in the log before it. */
@@ -904,6 +933,8 @@ export type MessageSend = {
   request_id: string;
   conversation_id: string;
   after?: string | null;
+  reply_to?: number | null;
+  files?: string[];
   text: string;
 };
 
@@ -964,6 +995,50 @@ export type Rates = {
   writes: RateLimit[];
   marks: RateLimit[];
   events: RateLimit[];
+};
+
+/** Of `reaction:set`; `entry_seq`: of the entry that says so, null when there was nothing to take back. */
+export type ReactionAck = {
+  ok: true;
+  conversation_id: string;
+  seq: number;
+  reaction: string;
+  set: boolean;
+  entry_seq: number | null;
+};
+
+/** The data of `reaction_changed`: who gave the entry `to` a reaction, or took it back. */
+export type ReactionChanged = {
+  user_id: string;
+  name: string;
+  to: number;
+  reaction: string;
+  set: boolean;
+};
+
+export type ReactionChangedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  pages?: number;
+  n?: number;
+  session_id?: string;
+  type: "reaction_changed";
+  data: ReactionChanged;
+};
+
+/** Give a message or a final entry a reaction, or take it back. */
+export type ReactionSet = {
+  request_id: string;
+  conversation_id: string;
+  seq: number;
+  reaction: string;
+  set: boolean;
 };
 
 /** The ack of a request that was refused, or whose outcome is unknown. */
@@ -1381,6 +1456,8 @@ export interface Requests {
   "message:edit": MessageEdit;
   "message:delete": MessageDelete;
   "message:search": MessageSearch;
+  "reaction:set": ReactionSet;
+  "file:link": FileLink;
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
@@ -1413,6 +1490,8 @@ export interface Acks {
   "message:edit": SendAck | Refusal;
   "message:delete": DeleteMessageAck | Refusal;
   "message:search": SearchAck | Refusal;
+  "reaction:set": ReactionAck | Refusal;
+  "file:link": FileLinkAck | Refusal;
   "run:stop": StopAck | Refusal;
   "run:regenerate": RegenerateAck | Refusal;
   "interrupt:respond": RespondAck | Refusal;
