@@ -96,6 +96,7 @@ _HINTS = {
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
+    "BOT_TURNS": "write how many messages of bots, and answers to them, in a row agents answer, from 0 to 1000",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
     "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
     "REPORT_NODES": "write off (members see none of a graph's nodes), names, or full (also what the nodes return)",
@@ -187,6 +188,7 @@ class Settings(BaseSettings):
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     max_answer_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 8_388_608
+    bot_turns: Annotated[int, Field(ge=0, le=1000)] = 6
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     report_nodes: Literal["off", "names", "full"] = "names"
     recursion_limit: Annotated[int, Field(ge=1, le=10_000)] = 100

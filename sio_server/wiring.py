@@ -165,7 +165,9 @@ class Records:
         )
         store = ArchiveStore(settings.archive_url) if settings.archive_url else None
         archive = Archive(core.redis, core.scripts, store) if store is not None else None
-        self.conversations = ConversationLog(core.scripts, core.trace, quotas, archive)
+        self.conversations = ConversationLog(
+            core.scripts, core.trace, quotas, archive, bot_turns=settings.bot_turns
+        )
         self.members = Members(
             core.redis,
             core.scripts,

@@ -20,6 +20,7 @@ class By(Sent):
     device_id: str
     device_name: str
     session_id: str
+    bot: Maybe[Literal[True]] = None  # a program that answers by itself
 
 
 class Question(Sent):
@@ -90,6 +91,7 @@ class Message(Person):
     text: str
     run_id: Maybe[str] = None
     edits: Maybe[Seq] = None
+    bot: Maybe[Literal[True]] = None  # a program wrote it, and says so
     deleted: Maybe[Literal[True]] = None  # then `text` is empty
 
 

@@ -504,6 +504,7 @@ class HandshakeAuth(_Wire):
     token: str
     device_id: Id | None = None
     device_name: Annotated[Title, StringConstraints(max_length=100), AfterValidator(_shows_something)] = ""
+    bot: bool = False  # a program that answers by itself; its messages say so
 
 
 class Entry(BaseModel):
@@ -540,6 +541,11 @@ class Entry(BaseModel):
         if self.type not in (EntryType.ANSWER, EntryType.STOPPED) or not self.text:
             return []
         return [{"kind": "text", "speaker": str(self.data.get("name", "")), "text": self.text}]
+
+    @property
+    def is_by_bot(self) -> bool:
+        """Whether a program wrote the message, and says so."""
+        return bool(self.data.get("bot"))
 
     @property
     def author(self) -> str:

@@ -334,6 +334,7 @@ META_FIELDS = {
     "primary": "the promotion of Redis in which its epoch was last looked at",
     "message_seq": "of the last message",
     "message_user": "its author",
+    "bots": "how many messages of bots, and answers to them, there were since a person said something",
     "turn_seq": "of the message that began the last turn",
     "turn_final": "seq of the entry that ended it",
     "turn_base": "the thread from which it began",
