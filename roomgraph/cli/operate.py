@@ -30,6 +30,7 @@ def status_command(
     from rich.text import Text
 
     from sio_server.cluster.status import read_status
+    from sio_server.protocol.names import printable
 
     status: dict[str, Any] = on_redis(read_status)
     if as_json:
@@ -38,7 +39,7 @@ def status_command(
     table = Table("node", "port", "sessions", "started", "version", "state")
     for node in status["nodes"]:
         cells = [node[name] for name in ("name", "port", "sessions", "started", "version", "state")]
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
     console.print(table)
     if "shards" in status:
         shards = Table("shard", "partitions", "state")

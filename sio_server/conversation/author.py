@@ -25,7 +25,7 @@ class Author:
     # Each text is made once: a session has one author, who writes many messages.
 
     def to_json(self) -> str:
-        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id}`, and `bot`."""
+        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id, bot?}`."""
         return self._json
 
     def to_members(self) -> str:

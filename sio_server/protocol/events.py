@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from sio_server.protocol.names import hidden_character
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import RESERVED_PREFIXES
 from sio_server.protocol.text import is_blank
@@ -151,6 +152,12 @@ def _shows_something(text: str) -> str:
     return text
 
 
+def _hides_nothing(name: str) -> str:
+    if hidden := hidden_character(name):
+        raise ValueError(f"holds {hidden}, which shows nothing by itself: leave it out")
+    return name
+
+
 def _is_a_persons(user_id: str) -> str:
     for prefix in RESERVED_PREFIXES:
         if user_id.startswith(prefix):
@@ -209,11 +216,14 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_a_persons)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
 MessageText = Annotated[Text, Field(min_length=1), AfterValidator(_shows_something)]
-Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
+Title = Annotated[
+    str, StringConstraints(max_length=200), AfterValidator(_is_unicode), AfterValidator(_hides_nothing)
+]
 DeviceName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DEVICE_NAME),
     AfterValidator(_is_unicode),
+    AfterValidator(_hides_nothing),
     AfterValidator(_shows_something),
 ]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]

@@ -11,12 +11,16 @@ from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.sessions.auth import Tokens, guest_user_id
 from sio_server.gateway.sessions.limits import GUEST_HANDSHAKES
 from sio_server.protocol.errors import ErrorCode, Refused
-from sio_server.protocol.names import AgentNames, clean_name
+from sio_server.protocol.names import AgentNames, clean_name, hidden_character
 from sio_server.protocol.validation import explain
 
 
 def _cleaned(name: Any) -> Any:
-    return clean_name(name) if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    if hidden := hidden_character(name.strip()):
+        raise ValueError(f"holds {hidden}, which shows nothing by itself: leave it out")
+    return clean_name(name)
 
 
 class GuestRequest(BaseModel):
