@@ -96,6 +96,10 @@ _HINTS = {
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
+    "VAPID_PRIVATE_KEY": "write what `roomgraph vapid` prints, the same on every node, or nothing: then no "
+    "notifications are sent",
+    "VAPID_SUBJECT": "write how push services reach you, such as mailto:admin@example.com or https://example.com",
+    "PUSH_PRIVATE": "write on if notifications may be sent to addresses of your own network, without TLS, or off",
     "BOT_TURNS": "write how many messages of bots, and answers to them, in a row agents answer, from 0 to 1000",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
     "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
@@ -122,6 +126,7 @@ _SECRETS = {
     "METRICS_TOKEN",
     "SERVICE_KEYS",
     "STAGE_KEY",
+    "VAPID_PRIVATE_KEY",
     "WEBHOOK_SECRETS",
 }  # never shown, however wrong they are
 
@@ -165,6 +170,11 @@ class Settings(BaseSettings):
     service_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     webhooks: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_secrets: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False, validate_default=True)
+    vapid_private_key: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{43})?$")
+    vapid_subject: Annotated[str, Field(pattern=r"^((mailto:[^\s@]+@[^\s@]+|https://\S+))?$")] = Field(
+        default="", validate_default=True
+    )
+    push_private: Literal["on", "off"] = "off"
     metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
     max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
@@ -339,6 +349,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"the endpoint {name} has no secret")
         return value
 
+    @field_validator("vapid_subject")
+    @classmethod
+    def _is_there_with_a_key(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("vapid_private_key") and not value:
+            raise ValueError("VAPID_PRIVATE_KEY needs it")
+        return value
+
     @field_validator("node_urls")
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -397,6 +414,7 @@ class Settings(BaseSettings):
         """What clients may count on here, and not on every server; told in `session:opened`."""
         return [
             *(["guests"] if self.auth_mode == "guest" else []),
+            *(["push"] if self.vapid_private_key else []),
             *(["stage"] if self.stage_key else []),
             *(["state_reports"] if self.report_nodes == "full" else []),
         ]

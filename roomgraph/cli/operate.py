@@ -84,6 +84,19 @@ def token_command(
         fail(exc.message)
 
 
+def vapid_command() -> None:
+    """Make the keys of Web Push: settings for all nodes. The public key is told to browsers by the nodes."""
+    from sio_server.gateway.push.encryption import NoPushLibraries, new_keys
+
+    try:
+        private_key, public_key = new_keys()
+    except NoPushLibraries:
+        fail("install roomgraph[push]", MISTAKE)
+    say(f"VAPID_PRIVATE_KEY={private_key}")
+    say("VAPID_SUBJECT=mailto:you@example.com")
+    say(f"# the public key: {public_key}")
+
+
 def revoke_command(
     user_id: Annotated[str, typer.Argument(help="The id of the user whose tokens are to be refused.")],
     device: Annotated[str, typer.Option(help="Only on this device id; other devices may use them further.")] = "",

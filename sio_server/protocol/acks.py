@@ -260,6 +260,13 @@ class SignOutAck(Ack):
     sessions: int
 
 
+class PushAck(Ack):
+    """Of `push:subscribe`: whether this device is sent notifications now."""
+
+    device_id: str
+    subscribed: bool
+
+
 ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_CREATE: CreateAck,
     ClientEvent.CONVERSATION_JOIN: JoinAck,
@@ -285,6 +292,7 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.DEVICE_LIST: DevicesAck,
     ClientEvent.DEVICE_RENAME: RenameAck,
     ClientEvent.DEVICE_SIGN_OUT: SignOutAck,
+    ClientEvent.PUSH_SUBSCRIBE: PushAck,
 }
 
 

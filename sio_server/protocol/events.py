@@ -81,6 +81,7 @@ class ClientEvent(StrEnum):
     DEVICE_LIST = "device:list"
     DEVICE_RENAME = "device:rename"
     DEVICE_SIGN_OUT = "device:sign_out"
+    PUSH_SUBSCRIBE = "push:subscribe"
 
 
 class ServerEvent(StrEnum):
@@ -479,6 +480,26 @@ class DeviceSignOut(_Change):
     device_id: Id
 
 
+class PushKeys(_Wire):
+    """The keys of a browser's subscription, base64url: of messages for it."""
+
+    p256dh: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{87}=?$")]
+    auth: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22}(==)?$")]
+
+
+class PushSubscription(_Wire):
+    """Where a browser takes notifications, as `PushSubscription.toJSON()` says it."""
+
+    endpoint: Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[!#-\[\]-~]+$")]
+    keys: PushKeys
+
+
+class PushSubscribe(_Change):
+    """Send this device notifications from now on, or no more (None)."""
+
+    subscription: PushSubscription | None
+
+
 REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_CREATE: ConversationCreate,
     ClientEvent.CONVERSATION_JOIN: ConversationJoin,
@@ -504,6 +525,7 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.DEVICE_LIST: DeviceList,
     ClientEvent.DEVICE_RENAME: DeviceRename,
     ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
+    ClientEvent.PUSH_SUBSCRIBE: PushSubscribe,
 }
 CHANGES = frozenset(event for event, model in REQUESTS.items() if issubclass(model, _Change))
 

@@ -79,6 +79,11 @@ def user_devices(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:devices"
 
 
+def user_push(user_id: str) -> str:
+    """Hash: device id -> where its notifications go (JSON). Expires with the devices."""
+    return f"{{rg:u:{user_id}}}:push"
+
+
 def user_signed_out(user_id: str) -> str:
     """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
     return f"{{rg:u:{user_id}}}:signed-out"
@@ -361,6 +366,7 @@ USER_KEYS = (
     "reserved",
     "inviting",
     "unlisted",
+    "push",
     "last_end_prefix",
 )
 
@@ -370,7 +376,7 @@ def user_keys(user_id: str) -> list[str]:
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
-        user_last_end(user_id, ""),
+        *(user_push(user_id), user_last_end(user_id, "")),
     ]
 
 

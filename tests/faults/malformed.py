@@ -31,6 +31,7 @@ VALID: dict[str, dict[str, Any]] = {
     "draft:save": {"request_id": "c", "conversation_id": "m", "text": "x"},
     "typing:set": {"conversation_id": "m", "typing": True},
     "session:sync": {"positions": {"m": {"epoch": "e", "seq": 1}}},
+    "push:subscribe": {"request_id": "c", "subscription": None},
     "device:rename": {"request_id": "c", "device_id": "d", "device_name": "n"},
     "interrupt:respond": {"request_id": "c", "conversation_id": "m", "interrupt_id": "i", "value": "approve"},
 }

@@ -73,6 +73,13 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "marks": False,
     },
     E.DEVICE_LIST: {},
+    E.PUSH_SUBSCRIBE: {
+        **REQUEST,
+        "subscription": {
+            "endpoint": "https://push.example/send/1",
+            "keys": {"p256dh": "B" + 86 * "a", "auth": 22 * "a"},
+        },
+    },
     E.DEVICE_RENAME: {**REQUEST, "device_id": "d-1", "device_name": "安的手机"},
     E.DEVICE_SIGN_OUT: {**REQUEST, "device_id": "d-1"},
 }
@@ -97,6 +104,7 @@ REQUIRED = {
     E.DRAFT_SAVE: {"request_id", "conversation_id", "text"},
     E.TYPING_SET: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
+    E.PUSH_SUBSCRIBE: {"request_id", "subscription"},
     E.DEVICE_RENAME: {"request_id", "device_id", "device_name"},
     E.DEVICE_SIGN_OUT: {"request_id", "device_id"},
 }

@@ -68,6 +68,7 @@ export type By = {
   device_id: string;
   device_name: string;
   session_id: string;
+  bot?: true;
 };
 
 /** What a catch-up found, in figures for people. */
@@ -427,6 +428,7 @@ export type HandshakeAuth = {
   token: string;
   device_id?: string | null;
   device_name?: string;
+  bot?: boolean;
 };
 
 /** Of `history:read`: one page, ascending. */
@@ -730,6 +732,7 @@ export type Message = {
   text: string;
   run_id?: string;
   edits?: number;
+  bot?: true;
   deleted?: true;
 };
 
@@ -827,6 +830,31 @@ export type Part = {
 export type PresenceChanged = {
   user_id: string;
   online: boolean;
+};
+
+/** Of `push:subscribe`: whether this device is sent notifications now. */
+export type PushAck = {
+  ok: true;
+  device_id: string;
+  subscribed: boolean;
+};
+
+/** The keys of a browser's subscription, base64url: of messages for it. */
+export type PushKeys = {
+  p256dh: string;
+  auth: string;
+};
+
+/** Send this device notifications from now on, or no more (None). */
+export type PushSubscribe = {
+  request_id: string;
+  subscription: PushSubscription | null;
+};
+
+/** Where a browser takes notifications, as `PushSubscription.toJSON()` says it. */
+export type PushSubscription = {
+  endpoint: string;
+  keys: PushKeys;
 };
 
 /** One question of a graph; `value` is whatever the graph asks with, `form` how it is shown and answered. */
@@ -1055,6 +1083,7 @@ export type SessionOpened = {
   server: Server;
   limits: Limits;
   features: string[];
+  push_key?: string;
   devices: DeviceState[];
   last_end: Ended | null;
 };
@@ -1257,6 +1286,7 @@ export interface Requests {
   "device:list": DeviceList;
   "device:rename": DeviceRename;
   "device:sign_out": DeviceSignOut;
+  "push:subscribe": PushSubscribe;
 }
 
 export interface Acks {
@@ -1284,6 +1314,7 @@ export interface Acks {
   "device:list": DevicesAck | Refusal;
   "device:rename": RenameAck | Refusal;
   "device:sign_out": SignOutAck | Refusal;
+  "push:subscribe": PushAck | Refusal;
 }
 
 export interface Events {

@@ -13,6 +13,7 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.messages import MessageRequests
+from sio_server.gateway.requests.push import PushRequests
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, items_in
@@ -30,7 +31,11 @@ Handler = Callable[[Session, Any], Awaitable[dict[str, Any]]]
 
 
 def handlers_of(
-    conversations: ConversationRequests, messages: MessageRequests, runs: RunRequests, devices: DeviceRequests
+    conversations: ConversationRequests,
+    messages: MessageRequests,
+    runs: RunRequests,
+    devices: DeviceRequests,
+    push: PushRequests,
 ) -> dict[ClientEvent, Handler]:
     """The table of events: which method handles which."""
     return {
@@ -58,6 +63,7 @@ def handlers_of(
         ClientEvent.DEVICE_LIST: devices.list,
         ClientEvent.DEVICE_RENAME: devices.rename,
         ClientEvent.DEVICE_SIGN_OUT: devices.sign_out,
+        ClientEvent.PUSH_SUBSCRIBE: push.subscribe,
     }
 
 

@@ -68,6 +68,7 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.DEVICE_LIST: EventClass.READ,
     ClientEvent.DEVICE_RENAME: EventClass.WRITE,
     ClientEvent.DEVICE_SIGN_OUT: EventClass.WRITE,
+    ClientEvent.PUSH_SUBSCRIBE: EventClass.WRITE,
 }
 
 
