@@ -92,9 +92,7 @@ def vapid_command() -> None:
         private_key, public_key = new_keys()
     except NoPushLibraries:
         fail("install roomgraph[push]", MISTAKE)
-    say(f"VAPID_PRIVATE_KEY={private_key}")
-    say("VAPID_SUBJECT=mailto:you@example.com")
-    say(f"# the public key: {public_key}")
+    say(f"VAPID_PRIVATE_KEY={private_key}\nVAPID_SUBJECT=mailto:you@example.com\n# the public key: {public_key}")
 
 
 def revoke_command(
