@@ -23,7 +23,7 @@ STAGE_WORDS = {
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 LIMIT = 68_500  # of what is loaded before the page can be used
-LIMIT_OF_ALL = 136_000  # parts of an answer, reviews and forms of questions are a fifth of it
+LIMIT_OF_ALL = 142_000  # parts of an answer, reviews and forms of questions are a fifth of it
 
 # Of the page's own modules, not of those of others in vendor/.
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.(?!/?[./]*vendor/)[^"']+)["'];""", re.MULTILINE)
@@ -68,7 +68,8 @@ def test_the_page_s_own_javascript_is_below_its_limits() -> None:
 
 def test_every_module_of_the_page_is_used_and_starts_with_its_purpose() -> None:
     stage = JS / "stage"
-    assert set(CODE) == {path.resolve() for path in JS.rglob("*.js") if stage not in path.parents}
+    page = {path.resolve() for path in JS.rglob("*.js") if stage not in path.parents}
+    assert set(CODE) == page - {(JS / "push_worker.js").resolve()}  # which the service worker loads
     for module, code in CODE.items():
         assert code.startswith("// "), module
 

@@ -25,8 +25,8 @@ export function begin(openAddressed) {
       if (!connection.ready) state.refusal = refusal;
       changed();
     },
-    ready({ node, user_id, name, graphs, devices }) {
-      Object.assign(state, { node, me: user_id, name, graphs, refusal: null });
+    ready({ node, user_id, name, graphs, devices, push_key }) {
+      Object.assign(state, { node, me: user_id, name, graphs, pushKey: push_key, refusal: null });
       state.names.set(user_id, name);
       setDevices(devices);
       outbox.start();

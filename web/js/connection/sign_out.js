@@ -1,5 +1,6 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
+import { endPush } from "../push.js";
 import { wait } from "../state.js";
 import { deviceId, random, stored } from "../storage.js";
 
@@ -14,7 +15,7 @@ function leavePage(notice = null) {
 export async function signOut(connection, outbox) {
   leaving = true;
   const answered = connection.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
-  await Promise.allSettled([forgetUnsent(outbox), Promise.race([answered, wait(1000)])]);
+  await Promise.allSettled([forgetUnsent(outbox), endPush(), Promise.race([answered, wait(1000)])]);
   leavePage();
   stored.device = null;
 }

@@ -10,11 +10,13 @@ import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 import { deviceName, stored } from "../storage.js";
 import { briefly } from "./list.js";
+import { beginNotifications } from "./notify.js";
 
 const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
 export function begin({ connection, outbox }) {
   let asked;
+  beginNotifications(connection);
   onSubmit($("invite"), async ({ who }) => {
     const user_ids = who.trim().split(/[\s,，]+/);
     const { invited } = await change(connection, "conversation:invite", { conversation_id: state.open.id, user_ids });
