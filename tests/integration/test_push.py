@@ -278,7 +278,7 @@ async def test_a_server_without_keys_sends_no_notifications_and_says_so(raw_clie
 
 
 async def test_a_server_with_keys_tells_browsers_the_public_one(nodes, ann):
-    opened = []
+    opened: list[dict[str, Any]] = []
     ann.on("session:opened", opened.append)
     await ann.go_offline()
     await ann.go_online()

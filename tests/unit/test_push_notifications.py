@@ -14,7 +14,7 @@ from sio_server.users.push import Reachable, Subscription
 
 
 def envelope(kind: str = "message", **data: Any) -> str:
-    return json.dumps({"type": kind, "data": {"user_id": "ann", "name": "Ann", **data}}, separators=(",", ":"))
+    return json.dumps({"type": kind, "data": {"user_id": "ann", "name": "Ann", **data}}, ensure_ascii=False)
 
 
 def news(kind: str = "message", **data: Any) -> News:
