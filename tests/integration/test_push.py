@@ -24,6 +24,8 @@ from sio_server.gateway.push.sending import ATTEMPTS
 from sio_server.local.cluster import LocalCluster
 from sio_server.store.connection import connect
 from sio_server.store.keys import user_push
+from sio_server.store.scripts import Scripts
+from sio_server.users.sign_out import RefusedTokens
 from tests.conftest import NODE_SETTINGS, cluster_in, free_ports
 from tests.waiting import Changes
 
@@ -241,6 +243,18 @@ async def test_signing_a_device_out_ends_its_notifications(nodes, service):
         await laptop.request("push:subscribe", {"subscription": None})
         assert await redis.hkeys(user_push(bob.user_id)) == []
     await bob.client.close()
+
+
+async def test_what_is_deleted_or_revoked_with_a_user_is_notified_no_more(nodes, service):
+    bob, carol = Person(nodes, service, "Bob"), Person(nodes, service, "Carol")
+    for person in (bob, carol):
+        await person.subscribe()
+    async with connect(nodes.redis_url) as redis:
+        scripts = Scripts(redis)
+        await scripts.user("erase_user", bob.user_id, refused_s=60)
+        await RefusedTokens(redis, scripts).revoke(carol.user_id)
+        for person in (bob, carol):
+            assert await redis.hgetall(user_push(person.user_id)) == {}
 
 
 async def test_one_browser_is_notified_once_whatever_device_id_it_has(nodes, service):

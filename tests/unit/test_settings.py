@@ -481,6 +481,18 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
     assert SECRET not in "\n".join(problems())
 
 
+def test_notifications_need_a_subject_and_a_key_that_is_one(env: pytest.MonkeyPatch) -> None:
+    env.setenv("AUTH_MODE", "guest")
+    env.setenv("VAPID_PRIVATE_KEY", "k" * 43)
+    with pytest.raises(SettingsError, match="VAPID_SUBJECT"):
+        load_settings()
+    env.setenv("VAPID_SUBJECT", "mailto:admin@example.com")
+    env.setenv("VAPID_PRIVATE_KEY", "too-short-and-secret")
+    with pytest.raises(SettingsError, match="VAPID_PRIVATE_KEY") as refused:
+        load_settings()
+    assert "too-short-and-secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("name", ["METRICS_TOKEN", "STAGE_KEY"])
 @pytest.mark.parametrize("key", ["fifteen-letters", "seventeen letters", "sixteen-letters;"])
 def test_a_wrong_stage_key_is_named_and_not_shown(env: pytest.MonkeyPatch, name: str, key: str) -> None:
