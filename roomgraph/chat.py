@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from roomgraph.chat_lines import clean, describe, describe_run
+from roomgraph.chat_lines import describe, describe_run
 from roomgraph.questions import (
     Answer,
     Decided,
@@ -29,6 +29,7 @@ from sio_clients.guests import guest_token
 from sio_server.language import detect_language
 from sio_server.protocol.errors import ErrorCode
 from sio_server.protocol.events import EntryType
+from sio_server.protocol.names import printable, printable_name
 from sio_server.tasks import end_tasks
 
 ANSWER_S = 30.0  # how long to wait for the agent when the input has ended
@@ -80,7 +81,7 @@ async def chat(
 
 def greet(console: Console, title: str, node: str) -> None:
     """Name the conversation and the commands, in one line for whoever reads it through a pipe."""
-    greeting = f"{clean(title)} · node {node} · {COMMANDS} · Ctrl-D ends"
+    greeting = f"{printable_name(title)} · node {node} · {COMMANDS} · Ctrl-D ends"
     console.print(Text(greeting, style="dim"), soft_wrap=True)
 
 
@@ -183,7 +184,7 @@ class _Screen:
             self._unanswered.add(run_id)
 
     def _note(self, what: str, style: str = "yellow") -> None:
-        self._console.print(Text(clean(what), style=style), soft_wrap=True)
+        self._console.print(Text(printable(what), style=style), soft_wrap=True)
 
     def _on_runs_changed(self, run_ids: Sequence[str], event: str) -> None:
         """Tell when a run's node is silent, and when another one has taken the run over."""

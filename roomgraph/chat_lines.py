@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,70 +11,69 @@ from rich.text import Text
 from roomgraph.questions import INDENT, answer_in_words, chat_texts, question_lines, said_before
 from sio_server.language import Texts
 from sio_server.protocol.events import Entry, EntryType
+from sio_server.protocol.names import printable, printable_name
 from sio_server.protocol.run import RunStatus
 from sio_server.protocol.stream import Run
 
 MAX_THOUGHT = 300  # characters of reasoning that are shown
-
-# Control characters, which could move the cursor, and marks that turn the direction of the text.
-_UNSHOWN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def describe(entry: Entry, own_user_id: str, texts: Texts | None = None) -> Text | None:
     """An entry as lines, with control characters replaced; None for one that is not shown."""
     texts = texts or chat_texts()
     when = (f"{entry.ts[11:16]} ", "dim")
-    name = clean(str(entry.data.get("name", entry.author)))
+    name = printable_name(str(entry.data.get("name", entry.author)))
     if entry.data.get("deleted"):
         return Text.assemble(when, (f"{name}: {texts('deleted')}", "dim"))
     if entry.type in (EntryType.MESSAGE, EntryType.ANSWER):
         colour = (
             "magenta" if entry.type == EntryType.ANSWER else "green" if entry.author == own_user_id else "cyan"
         )
-        said = Text.assemble(when, (name, colour), ": ", _said(entry, clean(entry.text), texts))
+        said = Text.assemble(when, (name, colour), ": ", _said(entry, printable(entry.text), texts))
         for file in entry.files:
             what = f"{file.get('name', '')} · {in_bytes(int(file.get('size', 0)))}"
-            said.append(f"\n{INDENT}{clean(texts('file', what=what))}", "dim")
+            said.append(f"\n{INDENT}{printable(texts('file', what=what))}", "dim")
         return said
     if entry.type == EntryType.INTERRUPT:
         forms = [interrupt["form"] for interrupt in entry.data.get("interrupts", ())]
         shown = Text.assemble(when, (name, "magenta"), ": ")
-        shown.append_text(_said(entry, clean(said_before(entry.text, forms)), texts))
+        shown.append_text(_said(entry, printable(said_before(entry.text, forms)), texts))
         if reason := entry.data.get("reason"):
-            shown.append(f"\n{INDENT}{clean(texts('asked_again', reason=reason))}", "yellow")
+            shown.append(f"\n{INDENT}{printable(texts('asked_again', reason=reason))}", "yellow")
         for form in forms:
             for line in question_lines(form, texts):
-                shown.append(f"\n{INDENT}{clean(line)}", "bold")
+                shown.append(f"\n{INDENT}{printable(line)}", "bold")
         return shown
     if entry.type == EntryType.INTERRUPT_RESOLVED:
         by, value = entry.data.get("by"), entry.data.get("value")
         if not by:
             return Text.assemble(when, (texts("closed"), "dim"))
         device = by["device_name"] or by["device_id"]
-        told = texts("answered", name=by["name"], answer=answer_in_words(value, texts), device=device)
-        return Text.assemble(when, (clean(told), "yellow"))
+        answer = printable(answer_in_words(value, texts))
+        told = texts("answered", name=printable_name(by["name"]), answer=answer, device=printable_name(device))
+        return Text.assemble(when, (told, "yellow"))
     if entry.type == EntryType.STOPPED:
-        by = str((entry.data.get("by") or {}).get("name", "–"))
-        said = _said(entry, clean(entry.text).rstrip(), texts)
-        stopped = (f"[stopped by {clean(by)}]", "yellow")
+        by = printable_name(str((entry.data.get("by") or {}).get("name", "–")))
+        said = _said(entry, printable(entry.text).rstrip(), texts)
+        stopped = (f"[stopped by {by}]", "yellow")
         return Text.assemble(when, (name, "magenta"), ": ", said, " " if said else "", stopped)
     if entry.type == EntryType.FAILED:
-        return Text.assemble(when, (f"{name}: {clean(str(entry.data.get('reason', '')))}", "red"))
+        return Text.assemble(when, (f"{name}: {printable(str(entry.data.get('reason', '')))}", "red"))
     if entry.type in (EntryType.MEMBER_JOINED, EntryType.MEMBER_LEFT):
         return Text.assemble(
             when, (f"{name} {'joined' if entry.type == EntryType.MEMBER_JOINED else 'left'}", "dim")
         )
     if entry.type == EntryType.MESSAGE_DELETED:
         seqs = ", ".join(str(seq) for seq in entry.data["deletes"])
-        return Text.assemble(when, (clean(texts("deletes", name=name, seqs=seqs)), "dim"))
+        return Text.assemble(when, (texts("deletes", name=name, seqs=seqs), "dim"))
     if entry.type == EntryType.REACTION_CHANGED and entry.data.get("set"):
         told = texts("reacts", name=name, reaction=entry.data["reaction"], seq=entry.data["to"])
-        return Text.assemble(when, (clean(told), "dim"))
+        return Text.assemble(when, (printable(told), "dim"))
     if entry.type == EntryType.CONVERSATION_RENAMED:
-        return Text.assemble(when, (clean(f"{name} called it: {entry.data['title']}"), "dim"))
+        return Text.assemble(when, (f"{name} called it: {printable_name(entry.data['title'])}", "dim"))
     if entry.type == EntryType.CONVERSATION_CONFIGURED:
         settings = ", ".join(f"{key} {entry.data.get(key)}" for key in ("agent", "access", "approvals", "invites"))
-        return Text.assemble(when, (clean(f"{name} changed the settings: {settings}"), "dim"))
+        return Text.assemble(when, (printable(f"{name} changed the settings: {settings}"), "dim"))
     return None
 
 
@@ -92,7 +90,7 @@ def _said(entry: Entry, text: str, texts: Texts) -> Text:
         said.append(f"\n{INDENT}")
         if part["kind"] == "text" and part["speaker"] != speaker:
             speaker = part["speaker"]
-            said.append(f"{clean(speaker)}: ", "magenta")
+            said.append(f"{printable_name(speaker)}: ", "magenta")
         said.append_text(line)
     return said
 
@@ -102,23 +100,23 @@ def _part_line(part: Mapping[str, Any], source: int, texts: Texts) -> Text | Non
     data = part.get("data") or {}
     match part["kind"]:
         case "text":
-            return Text(clean(part["text"].strip()).replace("\n", f"\n{INDENT}"))
+            return Text(printable(part["text"].strip()).replace("\n", f"\n{INDENT}"))
         case "reasoning":
             thought = " ".join(part["text"].split())
             thought = thought if len(thought) <= MAX_THOUGHT else thought[:MAX_THOUGHT] + "…"
-            return Text(clean(texts("thought", text=thought)), "dim italic")
+            return Text(printable(texts("thought", text=thought)), "dim italic")
         case "image" | "file":
             what = [data.get("name"), data.get("mime_type")]
             if data.get("omitted"):
                 what.append(texts("too_large", size=f"{data.get('size', 0) / 1e6:.1f}"))
             elif not str(data.get("url", "")).startswith("data:"):
                 what.append(data.get("url"))
-            return Text(clean(texts(part["kind"], what=" · ".join(str(item) for item in what if item))), "dim")
+            return Text(printable(texts(part["kind"], what=" · ".join(str(item) for item in what if item))), "dim")
         case "citation":
             what = [data.get("title") or data.get("text"), data.get("url")]
-            return Text(clean(f"[{source}] " + " · ".join(str(item) for item in what if item)), "dim")
+            return Text(printable(f"[{source}] " + " · ".join(str(item) for item in what if item)), "dim")
         case "data":
-            return Text(clean(json.dumps(data.get("value"), ensure_ascii=False)))
+            return Text(printable(json.dumps(data.get("value"), ensure_ascii=False)))
     return None
 
 
@@ -129,11 +127,11 @@ def describe_run(run: Run, told: tuple[int, str] | None) -> Text | None:
         lines = Text()
         for part in run.withdrawn:
             if part.text.strip():
-                lines.append(f"      {clean(part.speaker)}: ", "dim")
-                lines.append(f"{clean(part.text.strip())}\n", "dim strike")
-        return lines.append(f"      begun again on node {clean(run.node)}", "dim")
+                lines.append(f"      {printable_name(part.speaker)}: ", "dim")
+                lines.append(f"{printable(part.text.strip())}\n", "dim strike")
+        return lines.append(f"      begun again on node {printable(run.node)}", "dim")
     if run.status == RunStatus.STALLED and status != RunStatus.STALLED:
-        return Text(f"      node {clean(run.node)} is silent; another one will take over", "dim")
+        return Text(f"      node {printable(run.node)} is silent; another one will take over", "dim")
     return None
 
 
@@ -144,8 +142,3 @@ def in_bytes(size: int) -> str:
             return f"{size:.0f} {unit}"
         size = round(size / 1000)
     return f"{size} MB"
-
-
-def clean(text: str) -> str:
-    """A text with control characters replaced."""
-    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -50,6 +50,8 @@ class ChatClient:
     whenever its token has expired; then the client continues. An exception of it ends the client, except
     NotConnected and Unavailable, after which it is called again.
 
+    `bot`: a program that answers by itself. Its messages say so, and agents stop answering bots that go on.
+
     `report_delivery`: tell the members what this device has received. For clients that show entries to a person.
     """
 
@@ -60,6 +62,7 @@ class ChatClient:
         *,
         device_id: str | None = None,
         device_name: str = "",
+        bot: bool = False,
         give_up_after: float = 30.0,
         report_delivery: bool = False,
     ) -> None:
@@ -68,7 +71,7 @@ class ChatClient:
             raise ValueError("urls: give the address of at least one node, such as http://127.0.0.1:9000")
         self.device_id = device_id or f"d-{uuid.uuid4().hex[:16]}"
         self._followed = FollowedConversations(report_delivery=report_delivery)
-        device = {"device_id": self.device_id, "device_name": device_name}
+        device = {"device_id": self.device_id, "device_name": device_name, **({"bot": True} if bot else {})}
         self._connection = Connection(self.urls, token, device, user=self._followed, give_up_after=give_up_after)
         self._files = FileTransfer(self._connection.place)
 

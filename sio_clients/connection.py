@@ -53,7 +53,7 @@ class Connection:
         self,
         urls: Sequence[str],
         token: str | TokenProvider,
-        device: dict[str, str],
+        device: dict[str, Any],
         *,
         user: ConnectionUser,
         give_up_after: float,

@@ -23,6 +23,7 @@ from sio_server.conversation.file_records import is_shared_folder
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
 from sio_server.files.store import FileStore
+from sio_server.gateway.push.encryption import NoPushLibraries, WrongKey
 from sio_server.gateway.sessions.authenticate_hook import BadHook
 from sio_server.gateway.sessions.issuer_keys import NoCryptography
 from sio_server.gateway.sessions.session_end import sent_away
@@ -128,6 +129,9 @@ class Node:
             self._limiting = Limiting(core, records.refused_tokens, secret)
         except BadHook as exc:
             raise SettingsError(f"{exc}. AUTHENTICATE: {hint('AUTHENTICATE')}.") from None
+        except (NoPushLibraries, WrongKey) as exc:
+            problem = "install roomgraph[push]" if isinstance(exc, NoPushLibraries) else str(exc)
+            raise SettingsError(f"VAPID_PRIVATE_KEY: {problem}. {hint('VAPID_PRIVATE_KEY')}.") from None
         except NoCryptography as exc:
             raise SettingsError(f"AUTH_JWKS_URL={settings.auth_jwks_url}: {exc}.") from None
         self._sockets = Sockets(core, records, self._dialog, self._limiting)
@@ -224,6 +228,10 @@ class Node:
             supervisor.start("admin-ui", lambda: admin.run(sockets.server.tell_admin))
         if self._settings.service_keys:
             supervisor.start("schedules", self._api.scheduler.run)
+        if self._api.push is not None:
+            sender, notifier = self._api.push
+            supervisor.start("push-sender", sender.run)
+            supervisor.start("push", notifier.run)
         if self._settings.webhooks:
             supervisor.start("webhooks", self._api.webhooks.run)
 

@@ -103,6 +103,11 @@ _HINTS = {
     "LOG_FORMAT": "write text, or json for one JSON object a line",
     "LOG_LEVEL": "write one of debug, info, warning, error",
     "MAX_ANSWER_BYTES": "write how many bytes an answer may have with all its parts, from 65536 to 67108864",
+    "VAPID_PRIVATE_KEY": "write what `roomgraph vapid` prints, the same on every node, or nothing: then no "
+    "notifications are sent",
+    "VAPID_SUBJECT": "write how push services reach you, such as mailto:admin@example.com or https://example.com",
+    "PUSH_PRIVATE": "write on if notifications may be sent to addresses of your own network, without TLS, or off",
+    "BOT_TURNS": "write how many messages of bots, and answers to them, in a row agents answer, from 0 to 1000",
     "RUN_ATTEMPTS": "write how often a graph that fails is tried, from 1 to 10",
     "RECURSION_LIMIT": "write how many steps a graph may take for an answer, from 1 to 10000",
     "REPORT_NODES": "write off (members see none of a graph's nodes), names, or full (also what the nodes return)",
@@ -130,6 +135,7 @@ _SECRETS = {
     "METRICS_TOKEN",
     "SERVICE_KEYS",
     "STAGE_KEY",
+    "VAPID_PRIVATE_KEY",
     "WEBHOOK_SECRETS",
 }  # never shown, however wrong they are
 
@@ -173,6 +179,11 @@ class Settings(BaseSettings):
     service_keys: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False)
     webhooks: Annotated[tuple[str, ...], NoDecode] = ()
     webhook_secrets: Annotated[tuple[str, ...], NoDecode] = Field(default=(), repr=False, validate_default=True)
+    vapid_private_key: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{43})?$")
+    vapid_subject: Annotated[str, Field(pattern=r"^((mailto:[^\s@]+@[^\s@]+|https://\S+))?$")] = Field(
+        default="", validate_default=True
+    )
+    push_private: Literal["on", "off"] = "off"
     metrics_token: str = Field(default="", repr=False, pattern=r"^([A-Za-z0-9_-]{16,})?$")
     max_http_connections: Annotated[int, Field(ge=8, le=100_000)] = 1000
     max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
@@ -199,6 +210,7 @@ class Settings(BaseSettings):
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     max_answer_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 8_388_608
+    bot_turns: Annotated[int, Field(ge=0, le=1000)] = 6
     run_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     report_nodes: Literal["off", "names", "full"] = "names"
     recursion_limit: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -356,6 +368,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"the endpoint {name} has no secret")
         return value
 
+    @field_validator("vapid_subject")
+    @classmethod
+    def _is_there_with_a_key(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("vapid_private_key") and not value:
+            raise ValueError("VAPID_PRIVATE_KEY needs it")
+        return value
+
     @field_validator("node_urls")
     @classmethod
     def _are_addresses(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -426,6 +445,7 @@ class Settings(BaseSettings):
             *(["guests"] if self.auth_mode == "guest" else []),
             *(["device_links"] if self.issues_tokens else []),
             *(["search"] if self.search == "scan" else []),
+            *(["push"] if self.vapid_private_key else []),
             *(["stage"] if self.stage_key else []),
             *(["state_reports"] if self.report_nodes == "full" else []),
         ]

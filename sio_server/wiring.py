@@ -50,6 +50,7 @@ from sio_server.gateway.api.event_stream import EventStreams
 from sio_server.gateway.api.export_routes import ExportRoutes
 from sio_server.gateway.api.hook_lanes import HookLanes
 from sio_server.gateway.api.messages import MessageEndpoints
+from sio_server.gateway.api.push_notifier import Notifier
 from sio_server.gateway.api.routes import ApiRoutes
 from sio_server.gateway.api.schedule_endpoints import ScheduleEndpoints
 from sio_server.gateway.api.scheduler import Scheduler
@@ -78,6 +79,8 @@ from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.http.stage import Stage, StageRoutes
 from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
+from sio_server.gateway.push.encryption import Sealer
+from sio_server.gateway.push.sending import Sender
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.files import FileRequests
@@ -86,6 +89,7 @@ from sio_server.gateway.requests.lists import ListRequests
 from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.namespace import Gateway, handlers_of
+from sio_server.gateway.requests.push import PushRequests
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.auth import Tokens
@@ -132,6 +136,7 @@ from sio_server.trace.recording import Trace
 from sio_server.users.device_links import DeviceLinks
 from sio_server.users.devices import Devices
 from sio_server.users.presence import PresenceRecords
+from sio_server.users.push import PushSubscriptions
 from sio_server.users.session_records import SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from sio_server.worker_board import Place
@@ -182,7 +187,9 @@ class Records:
         )
         store = ArchiveStore(settings.archive_url) if settings.archive_url else None
         archive = Archive(core.redis, core.scripts, store) if store is not None else None
-        self.conversations = ConversationLog(core.scripts, core.trace, quotas, archive)
+        self.conversations = ConversationLog(
+            core.scripts, core.trace, quotas, archive, bot_turns=settings.bot_turns
+        )
         self.members = Members(
             core.redis,
             core.scripts,
@@ -195,6 +202,7 @@ class Records:
         self.search = Search(*users) if settings.search == "scan" else None
         kept_ms = settings.users_kept_s * 1000
         self.devices = Devices(*users, users_kept_ms=kept_ms)
+        self.push = PushSubscriptions(*users, users_kept_ms=kept_ms)
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
         self.device_links: DeviceLinks | None = None  # where no tokens are issued
         if settings.issues_tokens:
@@ -404,7 +412,10 @@ class Limiting:
     """Which user a token stands for, and how much a user, an event and an address may spend."""
 
     def __init__(self, core: Core, refused_tokens: RefusedTokens, secret: str) -> None:
-        """`secret`: signs guests' tokens when there is no AUTH_SECRET. Raises BadHook and NoCryptography."""
+        """`secret`: signs guests' tokens when there is no AUTH_SECRET.
+
+        Raises BadHook, NoCryptography, NoPushLibraries and WrongKey.
+        """
         settings = core.settings
         own = settings.auth_secrets or ((secret,) if settings.auth_mode == "guest" else ("",))
         self.tokens = Tokens(
@@ -434,6 +445,11 @@ class Limiting:
         self.keys = IssuerKeys(settings.auth_jwks_url) if settings.auth_jwks_url else None
         hook = load_hook(settings.authenticate, settings.token_ttl) if settings.authenticate else None
         self.authentication = Authentication(self.tokens, keys=self.keys, hook=hook, now=core.clock.now)
+        self.sealer = (
+            Sealer(settings.vapid_private_key, settings.vapid_subject, core.clock.now)
+            if settings.vapid_private_key
+            else None
+        )
         self.limits = Limits(
             core.scripts,
             user=parse_rates(settings.rate_limit_user),
@@ -563,6 +579,7 @@ class Sockets:
                 conversations=settings.conversations_per_session,
                 features=[*settings.features, *(["files"] if records.files is not None else [])],
                 file_bytes=settings.files_max_bytes if records.files is not None else 0,
+                push_key=limiting.sealer.public_key if limiting.sealer else "",
             ),
         )
         catch_up = CatchUp(
@@ -581,6 +598,7 @@ class Sockets:
             FileRequests(records.files, records.links),
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.device_links, records.refused_tokens, self.sign_outs),
+            PushRequests(records.push, limiting.sealer, private=settings.push_private == "on"),
         )
         return Gateway(
             handshakes,
@@ -630,6 +648,20 @@ class Api:
             ScheduleEndpoints(schedules, now),
             UserEndpoints(records.deletions),
         ]
+
+        self.push = None
+        if limiting.sealer is not None:
+            sender = Sender(
+                limiting.sealer,
+                records.push.forget,
+                lambda outcome: core.metrics.push.labels(outcome).inc(),
+                private=settings.push_private == "on",
+            )
+            notifier = Notifier(
+                *(core.scripts, core.node_id, records.push, sender, settings.base_path),
+                disabled=lambda: self.webhooks.disabled,
+            )
+            self.push = sender, notifier
 
     @property
     def is_on(self) -> bool:

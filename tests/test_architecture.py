@@ -36,11 +36,13 @@ ALLOWED: dict[str, set[str]] = {
     "sio_server.gateway.transport": {"sio_server.protocol", "sio_server.tasks", "sio_server.gateway.metrics"},
     "sio_server.gateway.fanout": GATEWAY,
     "sio_server.gateway.sessions": GATEWAY | {"sio_server.gateway.fanout"},
-    "sio_server.gateway.requests": GATEWAY | {"sio_server.gateway.fanout", "sio_server.gateway.sessions"},
+    "sio_server.gateway.push": RECORDS,
+    "sio_server.gateway.requests": GATEWAY
+    | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "push")},
     "sio_server.gateway.http": GATEWAY | {"sio_server.gateway.sessions"},
     "sio_server.gateway.api": GATEWAY
     | {"sio_server.data"}
-    | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "requests", "http")},
+    | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "requests", "http", "push")},
     "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,
     "sio_server.files": RECORDS,

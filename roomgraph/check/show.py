@@ -17,6 +17,7 @@ from rich.text import Text
 from roomgraph.check.checker import PROMISES, Report
 from roomgraph.check.history import RESOLVED, History
 from sio_server.language import Texts
+from sio_server.protocol.names import printable
 
 
 def facts(report: Report) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def show(console: Console, texts: Texts, path: str, history: History, report: Re
         console.print(Rule(texts("anomalies"), align="left", style="red"))
         for anomaly in report.anomalies:
             where = escape(anomaly.conversation_id or "–")
-            _say(console, f"[red]{anomaly.kind}[/] [dim]{where}[/] {escape(anomaly.detail)}")
+            _say(console, f"[red]{anomaly.kind}[/] [dim]{where}[/] {escape(printable(anomaly.detail))}")
         console.print()
     mark = "[bold green]✔[/]" if report.ok else "[bold red]✘[/]"
     verdict = texts("held") if report.ok else texts("not_held", count=len(report.anomalies))

@@ -1,7 +1,8 @@
 """What a command prints, and how it ends: plain lines, errors without a traceback, exit statuses.
 
 Messages may hold anything: names, paths, URLs, what a server said. They are printed as `Text`, which Rich does not
-parse, so that `[embedded]` and `:smile:` stand on the screen as they were written.
+parse, so that `[embedded]` and `:smile:` stand on the screen as they were written; what
+would move the cursor is replaced.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from sio_server.protocol.names import printable
+
 MISTAKE = 2  # exit status of a command that was given something it cannot use
 INTERRUPTED = 130
 
@@ -29,13 +32,13 @@ errors = Console(stderr=True, emoji=False, highlight=False)
 
 
 def say(message: str, on: Console = console) -> None:
-    """Print a message exactly as it is."""
-    on.print(Text(message), soft_wrap=True)
+    """Print a message as it is, but for control characters."""
+    on.print(Text(printable(message)), soft_wrap=True)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """Print what is wrong and what to do about it, and end with an exit status; never a traceback."""
-    errors.print(Text.assemble(("✘", "red"), " ", message), soft_wrap=True)
+    errors.print(Text.assemble(("✘", "red"), " ", printable(message)), soft_wrap=True)
     raise typer.Exit(status)
 
 

@@ -30,6 +30,7 @@ def status_command(
     from rich.text import Text
 
     from sio_server.cluster.status import read_status
+    from sio_server.protocol.names import printable
 
     status: dict[str, Any] = on_redis(read_status)
     if as_json:
@@ -38,7 +39,7 @@ def status_command(
     table = Table("node", "port", "sessions", "started", "version", "state")
     for node in status["nodes"]:
         cells = [node[name] for name in ("name", "port", "sessions", "started", "version", "state")]
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
     console.print(table)
     if "shards" in status:
         shards = Table("shard", "partitions", "state")
@@ -81,6 +82,17 @@ def token_command(
         typer.echo(tokens.issue(user_id, name or user_id, settings.token_ttl, operator=operator))
     except RoomgraphError as exc:
         fail(exc.message)
+
+
+def vapid_command() -> None:
+    """Make the keys of Web Push: settings for all nodes. The public key is told to browsers by the nodes."""
+    from sio_server.gateway.push.encryption import NoPushLibraries, new_keys
+
+    try:
+        private_key, public_key = new_keys()
+    except NoPushLibraries:
+        fail("install roomgraph[push]", MISTAKE)
+    say(f"VAPID_PRIVATE_KEY={private_key}\nVAPID_SUBJECT=mailto:you@example.com\n# the public key: {public_key}")
 
 
 def revoke_command(

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from roomgraph.check.recording import RecordedDevice
 from roomgraph.tour.recovery import BOOKING_NUMBER
-from roomgraph.tour.stage import WAIT_S, Stage
+from roomgraph.tour.stage import WAIT_S, Stage, as_written
 from sio_clients.errors import ErrorCode, Refused
 from sio_server.protocol.events import Entry, EntryType
 
@@ -75,7 +75,7 @@ async def play_approval(stage: Stage) -> dict[str, Any]:
         held.append(same and not device.conversation(conversation_id).interrupts)
         mark = "[green]✔[/]" if held[-1] else "[red]✘[/]"
         shown = texts("approval.shown" if was_open else "approval.not_shown")
-        who, where = escape(by.get("name", "–")), escape(by.get("device_name", "–"))
+        who, where = as_written(by.get("name", "–")), as_written(by.get("device_name", "–"))
         table.add_row(mark, device.name, device.client.node, shown, who, where)
     stage.console.print(table)
     stage.tell_anomalies(report)

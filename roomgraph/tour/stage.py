@@ -30,9 +30,15 @@ from sio_clients.errors import NotConnected
 from sio_clients.guests import guest_token
 from sio_server.language import Texts
 from sio_server.protocol.events import AgentMode
+from sio_server.protocol.names import printable
 
 WAIT_S = 20.0  # for things that take milliseconds; when it runs out a scene has failed
 KINDS = ("phone", "laptop", "tablet")
+
+
+def as_written(text: str) -> str:
+    """A text of others as markup that shows it as it is, and reaches nothing beside it."""
+    return escape(printable(text))
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,7 @@ class Stage:
 
     def quote(self, who: str, colour: str, text: str, after: str = "") -> None:
         """Tell what somebody says in the scene; `after` is markup."""
-        self._print(f"[{colour}]{escape(who)}[/]: {escape(text)}{after}", indent=4)
+        self._print(f"[{colour}]{as_written(who)}[/]: {as_written(text)}{after}", indent=4)
 
     def table(self, *columns: str) -> Table:
         """An empty table that stays readable at 80 columns."""
@@ -201,11 +207,11 @@ class Stage:
     def tell_anomalies(self, report: Report) -> None:
         """Name what was broken, if anything was."""
         for anomaly in report.anomalies[:10]:
-            self._print(f"[red]{anomaly.kind}: {escape(anomaly.detail)}[/]")
+            self._print(f"[red]{anomaly.kind}: {as_written(anomaly.detail)}[/]")
 
     def _markup(self, name: str, values: dict[str, object]) -> str:
         """A text with the markup of the catalogue; what is filled in is shown as it is."""
-        return self.texts(name, **{key: escape(str(value)) for key, value in values.items()})
+        return self.texts(name, **{key: as_written(str(value)) for key, value in values.items()})
 
     def _print(self, markup: str, indent: int = 2) -> None:
         text = Text.from_markup(markup, emoji=False)

@@ -11,7 +11,9 @@ from sio_server.protocol.events import Entry, EntryType
 
 
 async def echo(conversation: Conversation, own_user_id: str) -> None:
-    """Answer every message that others have sent since the bot joined with the same text, each once.
+    """Answer every message that people have sent since the bot joined with the same text, each once.
+
+    Messages of bots are not answered: two bots in one conversation would answer each other for ever.
 
     The `request_id` of an answer is made of the message's seq: a bot that is restarted may answer a message
     again, and the log keeps one answer.
@@ -21,7 +23,7 @@ async def echo(conversation: Conversation, own_user_id: str) -> None:
     async for entry in conversation.entries():
         if entry.type == EntryType.MEMBER_JOINED and entry.author == own_user_id:
             waiting.clear()  # only messages after its join are answered
-        elif entry.type == EntryType.MESSAGE and entry.author != own_user_id:
+        elif entry.type == EntryType.MESSAGE and entry.author != own_user_id and not entry.is_by_bot:
             waiting.append(entry)
         still_history -= 1
         if still_history <= 0:
@@ -33,6 +35,6 @@ async def echo(conversation: Conversation, own_user_id: str) -> None:
 async def run_echo_bot(urls: Sequence[str], conversation_id: str, *, token: str = "") -> None:
     """Join a conversation and echo there for ever."""
     token = token or (await guest_token(urls[0], "Echo bot"))[1]
-    async with ChatClient(urls, token, device_name="echo bot") as client:
+    async with ChatClient(urls, token, device_name="echo bot", bot=True) as client:
         conversation = await client.join(conversation_id)
         await echo(conversation, client.user_id)

@@ -20,11 +20,12 @@ class Author:
     device_name: str = ""
     session_id: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False)  # for graphs; not in the log
+    is_bot: bool = False  # a program that answers by itself
 
     # Each text is made once: a session has one author, who writes many messages.
 
     def to_json(self) -> str:
-        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id}`."""
+        """The author as entries and events say it: `{user_id, name, device_id, device_name, session_id, bot?}`."""
         return self._json
 
     def to_members(self) -> str:
@@ -42,7 +43,8 @@ class Author:
 
     @cached_property
     def _members(self) -> str:
-        return to_json({"user_id": self.user_id, "name": self.name, "device_id": self.device_id})[1:-1]
+        bot = {"bot": True} if self.is_bot else {}
+        return to_json({"user_id": self.user_id, "name": self.name, "device_id": self.device_id, **bot})[1:-1]
 
     @cached_property
     def _person(self) -> str:

@@ -96,8 +96,14 @@ class ConversationLog:
         trace: Trace | None = None,
         quotas: Quotas | None = None,
         older: Older | None = None,
+        *,
+        bot_turns: int = 6,
     ) -> None:
-        """`older`: where entries are that the log has no longer, if there is an archive."""
+        """`older`: where entries are that the log has no longer, if there is an archive.
+
+        `bot_turns`: so many messages of bots and answers to them in a row begin runs.
+        """
+        self._bot_turns = bot_turns
         self._scripts = scripts
         self._older = older
         self._allowances = Allowances(scripts, quotas or Quotas())
@@ -160,6 +166,7 @@ class ConversationLog:
             "person": author.to_person(),
             "session_id": author.session_id,
             "answer": answer,
+            "bot_turns": self._bot_turns if author.is_bot else "",
             "seen": f"{handed.epoch} {handed.seq} {handed.ts}" if handed else "",
         }
         reply = await self._allowances.write("append", conversation_id, author.user_id, request, arguments)

@@ -92,6 +92,13 @@ class Metrics:
             ["endpoint", "outcome"],
             registry=self.registry,
         )
+        self.push = Counter(
+            "roomgraph_push",
+            "Notifications of this node, by outcome: delivered (to a push service), failed, gone (the device "
+            "takes no more), dropped (too many waited)",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.api_requests = Counter(
             "roomgraph_api_requests",
             "Requests of backends, by operation and HTTP status",

@@ -340,6 +340,13 @@ class SignOutAck(Ack):
     sessions: int
 
 
+class PushAck(Ack):
+    """Of `push:subscribe`: whether this device is sent notifications now."""
+
+    device_id: str
+    subscribed: bool
+
+
 ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_CREATE: CreateAck,
     ClientEvent.CONVERSATION_JOIN: JoinAck,
@@ -372,6 +379,7 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.DEVICE_LINK: LinkAck,
     ClientEvent.DEVICE_UNLINK: UnlinkAck,
     ClientEvent.DEVICE_SIGN_OUT: SignOutAck,
+    ClientEvent.PUSH_SUBSCRIBE: PushAck,
 }
 
 

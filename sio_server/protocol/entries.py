@@ -20,6 +20,7 @@ class By(Sent):
     device_id: str
     device_name: str
     session_id: str
+    bot: Maybe[Literal[True]] = None  # a program that answers by itself
 
 
 class Question(Sent):
@@ -116,6 +117,7 @@ class Message(Person):
     edits: Maybe[Seq] = None
     reply_to: Maybe[Seq] = None
     files: Maybe[list[MessageFile]] = None
+    bot: Maybe[Literal[True]] = None  # a program wrote it, and says so
     deleted: Maybe[Literal[True]] = None  # then `text` is empty, and there are no files
 
 

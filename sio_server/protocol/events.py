@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from sio_server.protocol.emoji import is_emoji
+from sio_server.protocol.names import hidden_character
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import RESERVED_PREFIXES
 from sio_server.protocol.text import is_blank
@@ -103,6 +104,7 @@ class ClientEvent(StrEnum):
     DEVICE_LINK = "device:link"
     DEVICE_UNLINK = "device:unlink"
     DEVICE_SIGN_OUT = "device:sign_out"
+    PUSH_SUBSCRIBE = "push:subscribe"
 
 
 class ServerEvent(StrEnum):
@@ -177,6 +179,12 @@ def _shows_something(text: str) -> str:
     return text
 
 
+def _hides_nothing(name: str) -> str:
+    if hidden := hidden_character(name):
+        raise ValueError(f"holds {hidden}, which shows nothing by itself: leave it out")
+    return name
+
+
 def _is_a_persons(user_id: str) -> str:
     for prefix in RESERVED_PREFIXES:
         if user_id.startswith(prefix):
@@ -247,11 +255,14 @@ Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 UserId = Annotated[str, StringConstraints(pattern=USER_ID_PATTERN), AfterValidator(_is_a_persons)]
 Text = Annotated[str, AfterValidator(_is_unicode), AfterValidator(_fits_text_limit)]
 MessageText = Annotated[Text, Field(min_length=1), AfterValidator(_shows_something)]
-Title = Annotated[str, StringConstraints(max_length=200), AfterValidator(_is_unicode)]
+Title = Annotated[
+    str, StringConstraints(max_length=200), AfterValidator(_is_unicode), AfterValidator(_hides_nothing)
+]
 DeviceName = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_DEVICE_NAME),
     AfterValidator(_is_unicode),
+    AfterValidator(_hides_nothing),
     AfterValidator(_shows_something),
 ]
 LinkCode = Annotated[str, StringConstraints(pattern=LINK_CODE_PATTERN)]
@@ -600,6 +611,26 @@ class DeviceSignOut(_Change):
     device_id: Id
 
 
+class PushKeys(_Wire):
+    """The keys of a browser's subscription, base64url: of messages for it."""
+
+    p256dh: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{87}=?$")]
+    auth: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{22}(==)?$")]
+
+
+class PushSubscription(_Wire):
+    """Where a browser takes notifications, as `PushSubscription.toJSON()` says it."""
+
+    endpoint: Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[!#-\[\]-~]+$")]
+    keys: PushKeys
+
+
+class PushSubscribe(_Change):
+    """Send this device notifications from now on, or no more (None)."""
+
+    subscription: PushSubscription | None
+
+
 REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_CREATE: ConversationCreate,
     ClientEvent.CONVERSATION_JOIN: ConversationJoin,
@@ -632,6 +663,7 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.DEVICE_LINK: DeviceLink,
     ClientEvent.DEVICE_UNLINK: DeviceUnlink,
     ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
+    ClientEvent.PUSH_SUBSCRIBE: PushSubscribe,
 }
 CHANGES = frozenset(event for event, model in REQUESTS.items() if issubclass(model, _Change))
 
@@ -642,6 +674,7 @@ class HandshakeAuth(_Wire):
     token: str
     device_id: Id | None = None
     device_name: Annotated[Title, StringConstraints(max_length=100), AfterValidator(_shows_something)] = ""
+    bot: bool = False  # a program that answers by itself; its messages say so
 
 
 class Entry(BaseModel):
@@ -683,6 +716,11 @@ class Entry(BaseModel):
     def files(self) -> list[dict[str, Any]]:
         """The files of a message: `{file_id, name, mime_type, size}`."""
         return list(self.data.get("files") or ())
+
+    @property
+    def is_by_bot(self) -> bool:
+        """Whether a program wrote the message, and says so."""
+        return bool(self.data.get("bot"))
 
     @property
     def author(self) -> str:

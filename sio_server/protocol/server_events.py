@@ -103,6 +103,7 @@ class SessionOpened(Sent):
     server: Server
     limits: Limits
     features: list[str]
+    push_key: Maybe[str] = None  # for `PushManager.subscribe`, on servers that send notifications
     devices: list[DeviceState]
     last_end: Ended | None
 

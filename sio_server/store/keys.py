@@ -87,6 +87,11 @@ def user_devices(user_id: str) -> str:
     return f"{{rg:u:{user_id}}}:devices"
 
 
+def user_push(user_id: str) -> str:
+    """Hash: device id -> where its notifications go (JSON). Expires with the devices."""
+    return f"{{rg:u:{user_id}}}:push"
+
+
 def user_signed_out(user_id: str) -> str:
     """Hash: device id, or * for all -> "<ms> <by, JSON>": tokens issued until then are refused. Never expires."""
     return f"{{rg:u:{user_id}}}:signed-out"
@@ -367,6 +372,7 @@ META_FIELDS = {
     "primary": "the promotion of Redis in which its epoch was last looked at",
     "message_seq": "of the last message",
     "message_user": "its author",
+    "bots": "how many messages of bots, and answers to them, there were since a person said something",
     "turn_seq": "of the message that began the last turn",
     "turn_final": "seq of the entry that ended it",
     "turn_base": "the thread from which it began",
@@ -394,6 +400,7 @@ USER_KEYS = (
     "inviting",
     "unlisted",
     "leaving",
+    "push",
     "last_end_prefix",
     "device_link_prefix",
 )
@@ -404,7 +411,7 @@ def user_keys(user_id: str) -> list[str]:
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
-        *(user_leaving(user_id), user_last_end(user_id, ""), user_device_link(user_id, "")),
+        *(user_leaving(user_id), user_push(user_id), user_last_end(user_id, ""), user_device_link(user_id, "")),
     ]
 
 

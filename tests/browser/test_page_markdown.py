@@ -256,3 +256,28 @@ async def test_texts_of_people_are_shown_as_written_with_addresses_as_links(page
         "https://example.org/",
         "https://xn--fsqu00a.xn--0zwm56d/%E8%B7%AF",
     ]
+
+
+async def test_a_text_that_grows_in_any_steps_shows_each_block_once(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    grown = """async (text) => {
+      const { markdown } = await import("/js/view/markdown.js");
+      const shown = (...lengths) => {
+        const parent = document.createElement("div");
+        const grow = markdown(parent);
+        for (const length of lengths) grow(text.slice(0, length));
+        return parent.textContent;
+      };
+      const whole = shown(text.length);
+      const wrong = [];
+      for (let first = 1; first < text.length; first++) {
+        for (let second = first + 1; second < text.length; second++) {
+          if (shown(first, second, text.length) !== whole) wrong.push([first, second]);
+        }
+      }
+      return wrong;
+    }"""
+    assert (
+        await page.evaluate(grown, "Some code:\n\n```python\nrun()\n```\n\nWhat is next:\n\n1. One\n2. Two\n")
+        == []
+    )

@@ -36,6 +36,7 @@ VALID: dict[str, dict[str, Any]] = {
     "draft:save": {"request_id": "c", "conversation_id": "m", "text": "x"},
     "typing:set": {"conversation_id": "m", "typing": True},
     "session:sync": {"positions": {"m": {"epoch": "e", "seq": 1}}},
+    "push:subscribe": {"request_id": "c", "subscription": None},
     "device:rename": {"request_id": "c", "device_id": "d", "device_name": "n"},
     "device:unlink": {"request_id": "c", "code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
     "interrupt:respond": {"request_id": "c", "conversation_id": "m", "interrupt_id": "i", "value": "approve"},

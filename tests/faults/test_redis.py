@@ -64,6 +64,7 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.TYPING_SET: {**room, "typing": True},
         ClientEvent.SESSION_SYNC: {"positions": {"c": None, "other": None}},
         ClientEvent.DEVICE_LIST: {},
+        ClientEvent.PUSH_SUBSCRIBE: {"subscription": None},
         ClientEvent.DEVICE_RENAME: {"device_id": "d", "device_name": "My device"},
         ClientEvent.DEVICE_LINK: {},
         ClientEvent.DEVICE_UNLINK: {"code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},

@@ -107,6 +107,7 @@ OTHERS = {
     E.DEVICE_RENAME: anybody,
     E.DEVICE_LINK: anybody,
     E.DEVICE_UNLINK: anybody,
+    E.PUSH_SUBSCRIBE: anybody,
     E.DEVICE_SIGN_OUT: anybody,
 }
 
@@ -134,6 +135,8 @@ def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, 
             return {"marks": {conversation_id: {"read": SEQ, "delivered": SEQ}}}
         case E.DEVICE_LIST:
             return {}
+        case E.PUSH_SUBSCRIBE:
+            return {"subscription": None}
         case E.DEVICE_RENAME:
             return {"device_id": "other", "device_name": "Cell"}
         case E.DEVICE_LINK:

@@ -49,6 +49,27 @@ async def test_a_guest_gets_a_token_that_opens_a_session(http, raw_client):
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [("Ann\u202e", "RIGHT-TO-LEFT OVERRIDE"), ("A\u200bnn", "ZERO WIDTH SPACE"), ("C\u043encierge", "the agent")],
+)
+async def test_a_guest_gets_no_name_that_hides_something_or_reads_as_an_agents(http, name, told):
+    async with http.post("/api/guest", json={"name": name}) as response:
+        error = (await response.json())["error"]
+    assert (response.status, error["code"]) == (400, "invalid_payload")
+    assert error["message"].startswith("name: ")
+    assert told in error["message"]
+
+
+async def test_titles_and_names_of_devices_hide_nothing(raw_client):
+    client = await raw_client()
+    made = await client.call("conversation:create", {"title": "plans\u2066"})
+    renamed = await client.call("device:rename", {"device_id": "d-1", "device_name": "Phone\u200b"})
+    for ack, field in ((made, "title"), (renamed, "device_name")):
+        assert ack["error"]["code"] == "invalid_payload"
+        assert field in ack["error"]["message"]
+
+
+@pytest.mark.parametrize(
     "body", ["", "{}", '{"name": ""}', '{"name": 7}', "[]", '{"name": "a", "x": 1}', b"\xff\xfe"]
 )
 async def test_a_wrong_guest_request_is_refused_with_a_code(http, body):

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ClusterFactory, guest_token
+from sio_clients import guest_token
+from tests.conftest import ClusterFactory
 from tests.waiting import within
 
 pytestmark = pytest.mark.faults

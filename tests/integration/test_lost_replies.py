@@ -21,6 +21,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sio_server.cluster.nodes import Nodes
+from sio_server.conversation.audience import read_audience
 from sio_server.conversation.author import Author
 from sio_server.conversation.file_records import Due, FileRecords
 from sio_server.conversation.log import ConversationLog, Handed
@@ -50,6 +51,7 @@ from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.device_links import DeviceLink, DeviceLinks
 from sio_server.users.devices import Devices
+from sio_server.users.push import PushSubscriptions
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
 from tests.bus import hearing
@@ -130,6 +132,13 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     await do(records.open(session(2, BOB)))
     await do(devices.rename("s2", "bob", "phone", "My phone", asked(BOB)))
     await do(devices.listed("bob"))
+    push = PushSubscriptions(redis, scripts, users_kept_ms=DAY_MS)
+    browser = {"endpoint": "https://push.example/1", "p256dh": "p", "auth": "a", "name": "Bob"}
+    await do(push.subscribe("s2", "bob", "phone", browser, asked(BOB)))
+    (subscription,) = (await push.read(["bob"]))["bob"].subscriptions
+    await do(push.forget(subscription))
+    await do(push.subscribe("s2", "bob", "phone", browser, asked(BOB)))
+    await do(read_audience(scripts, ROOM, 1))
     await send(ANN, "c1", "hello", run_id="r1")
     run = await take()
     await do(runs.adopt_thread(run))

@@ -144,6 +144,7 @@ async def live_together(ann: Session, bob: Session) -> None:
     await ann.ask("device:rename", request_id="rename", **renamed)
     link = await ann.ask("device:link", request_id="link")
     await ann.ask("device:unlink", request_id="unlink", code=link["code"])
+    await ann.ask("push:subscribe", request_id="push", subscription=None)
     await ann.change("conversation:rename", title="Other plans")
     await ann.change("members:remove", user_id="carl")
     other = (await ann.ask("conversation:create", request_id="other"))["conversation_id"]

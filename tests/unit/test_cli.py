@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from roomgraph.cli.app import app
-from sio_server.settings import DEFAULT_REDIS_PORT, hide_password
+from sio_server.gateway.push.encryption import Sealer
+from sio_server.settings import DEFAULT_REDIS_PORT, hide_password, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("langgraph", "langchain_core", "redis", "redisvl", "socketio", "aiohttp", "pydantic", "roomgraph.tour")
@@ -111,3 +112,18 @@ def test_a_redis_url_that_cannot_be_read_is_named_without_a_traceback(command: t
     status, output = invoke(*command, REDIS_URL=url)
     assert status == 2
     assert f"REDIS_URL={hide_password(url)}" in output
+
+
+def test_vapid_prints_settings_that_a_node_takes() -> None:
+    status, printed = invoke("vapid")
+    assert status == 0
+    settings = dict(line.split("=", 1) for line in printed.splitlines() if not line.startswith("#"))
+    taken = load_settings(
+        auth_mode="guest",
+        vapid_private_key=settings["VAPID_PRIVATE_KEY"],
+        vapid_subject=settings["VAPID_SUBJECT"],
+    )
+    assert taken.features == ["guests", "push"]
+    sealer = Sealer(taken.vapid_private_key, taken.vapid_subject, lambda: 0.0)
+    assert printed.splitlines()[-1] == f"# the public key: {sealer.public_key}"
+    assert invoke("vapid")[1] != printed

@@ -1006,3 +1006,70 @@ def test_the_language_follows_the_message_and_stays_where_there_are_no_letters()
     assert language_of("hello", "zh") == "en"
     assert language_of("6?", "zh") == "zh"
     assert language_of("🎉", "en") == "en"
+
+
+# --- what the concierge shows of itself
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("Show me what you can do", "| Room | Seats |"), ("展示一下你能做什么", "| 会议室 | 座位 |")],
+)
+def test_the_showcase_calls_two_tools_and_shows_a_table_code_and_a_list(
+    dialog: Dialog, text: str, said: str
+) -> None:
+    reply = dialog.says(text)
+    assert said in reply
+    assert "```python\n" in reply
+    assert re.search(r"^1\. .*\n2\. ", reply, re.MULTILINE)
+    called = [call for message in dialog.state["messages"] for call in getattr(message, "tool_calls", ())]
+    results = {message.tool_call_id for message in dialog.state["messages"] if message.type == "tool"}
+    assert [call["name"] for call in called] == ["find_rooms", "find_free_times"]
+    assert {call["id"] for call in called} == results
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("what can you do?", "**Cancel**"), ("你能做什么？", "**取消**"), ("您会做些什么", "**取消**")],
+)
+def test_the_concierge_lists_what_it_offers(dialog: Dialog, text: str, said: str) -> None:
+    assert said in dialog.says(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read_back", "book"),
+    [
+        ("Book a table for two tomorrow at seven", "a table, tomorrow at seven, 2 people", BOOKED),
+        ("预订明晚七点两人的位子", "餐位，明晚七点，2人", BOOKED_ZH),
+    ],
+)
+def test_a_table_is_asked_for_approval_at_once_and_booked(
+    dialog: Dialog, text: str, read_back: str, book: re.Pattern[str]
+) -> None:
+    assert read_back in dialog.says(text)
+    assert dialog.approval is not None
+    assert dialog.approval["action"]["name"] == "book_table"
+    assert book.fullmatch(dialog.answers("approve"))
+
+
+@pytest.mark.parametrize("text", ["Tell me a long story about a lighthouse", "讲一个关于灯塔的长故事"])
+async def test_a_story_is_thought_about_and_then_streamed_at_length(text: str) -> None:
+    graph: Graph = builder(word_delay=0).compile(checkpointer=InMemorySaver())
+    stream: Any = graph.astream(
+        {"messages": [HumanMessage(content=text, name=ALICE, id="1")]}, THREAD, stream_mode="messages"
+    )
+    chunks = [chunk async for chunk, _ in stream]
+    thoughts = [chunk for chunk in chunks if chunk.additional_kwargs.get("reasoning_content")]
+    assert chunks[: len(thoughts)] == thoughts
+    assert len(thoughts) > 10
+    assert len(chunks) > 250
+    assert "".join(str(chunk.text) for chunk in chunks) == (await graph.aget_state(THREAD)).values["reply"]
+
+
+@pytest.mark.parametrize("text", ["Show me what you can do", "What can you do?", "讲个故事"])
+def test_an_aside_leaves_the_open_booking_as_it_is(dialog: Dialog, text: str) -> None:
+    dialog.says("book a room tomorrow")
+    before = dialog.slots(), dialog.asked()
+    dialog.says(text)
+    assert (dialog.slots(), dialog.asked()) == before
+    assert "How many" in dialog.says("a workshop")

@@ -99,6 +99,13 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
         "marks": False,
     },
     E.DEVICE_LIST: {},
+    E.PUSH_SUBSCRIBE: {
+        **REQUEST,
+        "subscription": {
+            "endpoint": "https://push.example/send/1",
+            "keys": {"p256dh": "B" + 86 * "a", "auth": 22 * "a"},
+        },
+    },
     E.DEVICE_RENAME: {**REQUEST, "device_id": "d-1", "device_name": "安的手机"},
     E.DEVICE_LINK: {**REQUEST},
     E.DEVICE_UNLINK: {**REQUEST, "code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
@@ -130,6 +137,7 @@ REQUIRED = {
     E.DRAFT_SAVE: {"request_id", "conversation_id", "text"},
     E.TYPING_SET: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
+    E.PUSH_SUBSCRIBE: {"request_id", "subscription"},
     E.DEVICE_RENAME: {"request_id", "device_id", "device_name"},
     E.DEVICE_LINK: {"request_id"},
     E.DEVICE_UNLINK: {"request_id", "code"},

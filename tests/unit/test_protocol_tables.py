@@ -24,6 +24,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 IMPERATIVES = {
     *("create", "join", "leave", "invite", "list", "read", "send", "edit", "stop", "regenerate", "respond"),
     *("set", "save", "rename", "delete", "remove", "sign_out", "sync", "link", "unlink", "search", "configure"),
+    "subscribe",
 }
 PARTICIPLES = {"opened", "ended", "appended", "changed", "written", "reported", "synced", "reset", "moved"}
 ENTRY = {

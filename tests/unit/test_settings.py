@@ -120,6 +120,9 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "WORKER_PORTS": "9100",
         "BASE_PATH": "/team/chat/",
         "NODE_URLS": "http://127.0.0.1:9000/team/chat, https://b.example/team/chat/",
+        "VAPID_PRIVATE_KEY": "k" * 43,
+        "VAPID_SUBJECT": "mailto:admin@example.com",
+        "PUSH_PRIVATE": "on",
         "METRICS_TOKEN": "the-token-of-prometheus_0",
         "MAX_HTTP_CONNECTIONS": "300",
         "MAX_CONNECTIONS": "500",
@@ -150,6 +153,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
         "MAX_ANSWER_BYTES": "65536",
+        "BOT_TURNS": "0",
         "RUN_ATTEMPTS": "1",
         "REPORT_NODES": "full",
         "RECURSION_LIMIT": "25",
@@ -208,6 +212,9 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "worker_ports": 9100,
         "base_path": "/team/chat",
         "node_urls": ("http://127.0.0.1:9000/team/chat", "https://b.example/team/chat"),
+        "vapid_private_key": "k" * 43,
+        "vapid_subject": "mailto:admin@example.com",
+        "push_private": "on",
         "metrics_token": "the-token-of-prometheus_0",
         "max_http_connections": 300,
         "max_connections": 500,
@@ -238,6 +245,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "run_concurrency": 0,
         "run_timeout": 1,
         "max_answer_bytes": 65536,
+        "bot_turns": 0,
         "run_attempts": 1,
         "report_nodes": "full",
         "recursion_limit": 25,
@@ -491,6 +499,18 @@ def test_the_secret_does_not_appear_when_another_setting_is_wrong(
     env.setenv("AUTH_SECRET", SECRET)
     env.setenv(name, value)
     assert SECRET not in "\n".join(problems())
+
+
+def test_notifications_need_a_subject_and_a_key_that_is_one(env: pytest.MonkeyPatch) -> None:
+    env.setenv("AUTH_MODE", "guest")
+    env.setenv("VAPID_PRIVATE_KEY", "k" * 43)
+    with pytest.raises(SettingsError, match="VAPID_SUBJECT"):
+        load_settings()
+    env.setenv("VAPID_SUBJECT", "mailto:admin@example.com")
+    env.setenv("VAPID_PRIVATE_KEY", "too-short-and-secret")
+    with pytest.raises(SettingsError, match="VAPID_PRIVATE_KEY") as refused:
+        load_settings()
+    assert "too-short-and-secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["METRICS_TOKEN", "STAGE_KEY"])

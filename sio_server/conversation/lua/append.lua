@@ -12,6 +12,7 @@
 --   person          the same, as the graph is told of it (JSON)
 --   session_id      in which session
 --   answer          '1': the agent answers, '0': it does not, '': as the conversation is set
+--   bot_turns       '' for a person; of a bot: how many messages of bots, and answers to them, in a row begin runs
 --   seen            the last entry that the node has delivered here, "<epoch> <seq> <ts>", or ''
 --   quota           '' if the bytes that a user writes are not limited
 -- Returns grant_needed: wanted (bytes), when more has to be granted to the user first.
@@ -19,7 +20,7 @@
 -- Returns ok: ack (JSON); or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, data, after, run_id, mentioned, people, edits, reply_to, reply_known, file_ids, by, person, session_id, answer, seen, quota = unpack(ARGV)
+local user_id, data, after, run_id, mentioned, people, edits, reply_to, reply_known, file_ids, by, person, session_id, answer, bot_turns, seen, quota = unpack(ARGV)
 acting_session = session_id
 
 -- This comes before membership: a user who has left since still gets the ack of what was accepted.
@@ -40,7 +41,7 @@ end
 notice_promotion()
 -- What `append_entry` has to know comes first. It is read again there if this step has written an entry before.
 local known = redis.call('HMGET', meta, 'seq', 'epoch', 'first', 'retention', 'n', 'said_seq', 'ts',
-  'agent', 'graph', 'multitask', 'message_seq', 'message_user', 'turn_seq', 'turn_base')
+  'agent', 'graph', 'multitask', 'message_seq', 'message_user', 'turn_seq', 'turn_base', 'bots')
 local as_known = known
 if seen ~= '' and seen ~= known[2] .. ' ' .. known[1] .. ' ' .. known[7] then
   local seen_epoch, seen_seq, seen_ts = string.match(seen, '^(%S+) (%S+) (%S*)$')
@@ -57,6 +58,9 @@ if agent == 'mention' and mentioned ~= '' then
   answered = string.find(mentioned, ' agent ', 1, true) or string.find(mentioned, ' ' .. string.lower(graph) .. ' ', 1, true)
 end
 if answer ~= '' then answered = answer == '1' end
+-- Bots and agents that answer each other come to rest, until a person says something.
+local bots = tonumber(known[15] or '0')
+if bot_turns ~= '' and bots >= tonumber(bot_turns) then answered = false end
 -- Which runs are unfinished matters only to a message that may end them, or be refused because of them.
 local waiting = {}
 if edits ~= '' or (answered and multitask ~= 'enqueue') then waiting = redis.call('ZRANGE', unfinished, 0, -1) end
@@ -107,6 +111,11 @@ local seq, epoch, ts = append_entry('message', data,
 for _, file in ipairs(taken) do
   redis.call('HSET', files, file.id, json(seq) .. ' ' .. user_id .. ' ' .. file.about)
   redis.call('ZREM', files_due, conversation_id .. ' ' .. file.id)
+end
+if bot_turns ~= '' then
+  redis.call('HSET', meta, 'bots', bots + (answered and 2 or 1))
+elseif bots > 0 then
+  redis.call('HDEL', meta, 'bots')
 end
 local ack = '{"conversation_id":' .. json(conversation_id) .. ',"epoch":' .. json(epoch) .. ',"seq":' .. json(seq)
   .. ',"ts":"' .. ts .. '","run_id":' .. (answered and json(run_id) or 'null') .. '}'

@@ -5,6 +5,6 @@
 -- keys: user
 -- durable
 local refused_s = unpack(ARGV)
-redis.call('DEL', devices, conversations, reserved, inviting, unlisted)
+redis.call('DEL', devices, push, conversations, reserved, inviting, unlisted)
 redis.call('EXPIRE', signed_out, refused_s) -- by a repetition as well: see `_request.lua`
 return {'ok'}

@@ -60,6 +60,11 @@ class Webhooks:
         self.waiting = 0  # entries of the whole cluster that some endpoint is to be told, as of the last look
         self._idle: dict[Lane, tuple[float, float]] = {}  # when to look again, and the pause before
 
+    @property
+    def disabled(self) -> set[str]:
+        """The endpoints that are told nothing, as of the last look."""
+        return self._disabled
+
     async def run(self) -> None:
         """Deliver, until cancelled."""
         timeout = aiohttp.ClientTimeout(total=REQUEST_S)

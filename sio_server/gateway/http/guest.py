@@ -15,7 +15,7 @@ from sio_server.gateway.sessions.remembered_guests import RememberedGuests, devi
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import Id
-from sio_server.protocol.names import AgentNames, clean_name
+from sio_server.protocol.names import AgentNames, clean_name, hidden_character
 from sio_server.protocol.validation import explain
 from sio_server.users.sign_out import RefusedTokens
 
@@ -23,7 +23,11 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 def _cleaned(name: Any) -> Any:
-    return clean_name(name) if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    if hidden := hidden_character(name.strip()):
+        raise ValueError(f"holds {hidden}, which shows nothing by itself: leave it out")
+    return clean_name(name)
 
 
 class GuestRequest(BaseModel):

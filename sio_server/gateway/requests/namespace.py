@@ -15,6 +15,7 @@ from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.files import FileRequests
 from sio_server.gateway.requests.lists import ListRequests
 from sio_server.gateway.requests.messages import MessageRequests
+from sio_server.gateway.requests.push import PushRequests
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.handshake import Handshakes
 from sio_server.gateway.sessions.limits import Limits, items_in
@@ -38,6 +39,7 @@ def handlers_of(
     files: FileRequests,
     runs: RunRequests,
     devices: DeviceRequests,
+    push: PushRequests,
 ) -> dict[ClientEvent, Handler]:
     """The table of events: which method handles which."""
     return {
@@ -72,6 +74,7 @@ def handlers_of(
         ClientEvent.DEVICE_LINK: devices.link,
         ClientEvent.DEVICE_UNLINK: devices.unlink,
         ClientEvent.DEVICE_SIGN_OUT: devices.sign_out,
+        ClientEvent.PUSH_SUBSCRIBE: push.subscribe,
     }
 
 

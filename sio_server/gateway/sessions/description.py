@@ -32,9 +32,10 @@ class Description:
     conversations: int = 0  # that a session may follow; 0: any number
     file_bytes: int = 0  # of a file of a message; 0: there are no files
     features: Sequence[str] = ()
+    push_key: str = ""  # '' on servers that send no notifications
 
     def to_wire(self) -> dict[str, Any]:
-        """The fields `server`, `limits` and `features`. No rate and no number mean that there is no limit."""
+        """The fields of `session:opened`. No rate and no number mean that there is no limit."""
         rates = {"writes": self.writes, "marks": self.marks, "events": self.events}
         return {
             "server": {"name": PRODUCT, "version": _VERSION},
@@ -55,6 +56,7 @@ class Description:
                 },
             },
             "features": sorted(self.features),
+            **({"push_key": self.push_key} if self.push_key else {}),
         }
 
 

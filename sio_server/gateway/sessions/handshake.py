@@ -102,6 +102,7 @@ class Handshakes:
             address=address,
             claims=identity.claims,
             is_guest=identity.guest_device is not None,
+            is_bot=handshake.bot,
             is_operator=identity.is_operator,
         )
         await self._settle(identity.user_id, session.device_id)

@@ -77,6 +77,7 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.DEVICE_LINK: EventClass.WRITE,
     ClientEvent.DEVICE_UNLINK: EventClass.WRITE,
     ClientEvent.DEVICE_SIGN_OUT: EventClass.WRITE,
+    ClientEvent.PUSH_SUBSCRIBE: EventClass.WRITE,
 }
 
 

@@ -32,6 +32,7 @@ class Session:
     address: str = ""  # to which it is counted; '' for none
     claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS)  # of its token, which graphs are told
     is_guest: bool = False  # its token was given to a guest here, and may be renewed
+    is_bot: bool = False  # a program that answers by itself
     is_operator: bool = False  # may rename and delete conversations, and remove members, being none
     acked: asyncio.Future[None] | None = None  # done when it has been told that it has signed itself out
     devices: str | None = None  # the user's devices (JSON) for `session:opened`; None when they must be read
@@ -45,7 +46,10 @@ class Session:
     def author(self) -> Author:
         """The user and the device as what they do is written."""
         if self._author is None or self._author.device_name != self.device_name:
-            self._author = Author(self.user_id, self.name, self.device_id, self.device_name, self.sid, self.claims)
+            self._author = Author(
+                *(self.user_id, self.name, self.device_id, self.device_name, self.sid, self.claims),
+                is_bot=self.is_bot,
+            )
         return self._author
 
     def on_written(self, devices: str, last_end: str) -> None:

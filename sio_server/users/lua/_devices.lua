@@ -83,6 +83,7 @@ local function after_end(user_kept_ms)
     return true
   end
   redis.call('PEXPIRE', devices, DEVICES_KEPT_MS)
+  redis.call('PEXPIRE', push, DEVICES_KEPT_MS)
   if user_kept_ms ~= '0' then
     for _, key in ipairs({signed_out, conversations, reserved}) do redis.call('PEXPIRE', key, user_kept_ms) end
   end

@@ -23,7 +23,7 @@ if known and (known.named or device_name == '') then device_name = known.name en
 local ms = milliseconds()
 write_device(device_id, ms, known and known.named, device_name)
 if others == 0 then
-  for _, key in ipairs({devices, signed_out, conversations, reserved}) do redis.call('PERSIST', key) end
+  for _, key in ipairs({devices, push, signed_out, conversations, reserved}) do redis.call('PERSIST', key) end
 end
 local added = redis.call('HSET', sessions, session_id, device_id .. ' ' .. session) == 1
 -- A repetition, whose first reply was lost, is answered as that was.
@@ -32,7 +32,10 @@ local answer = {'ok', 'device_name', device_name, 'ms', string.format('%.0f', ms
 if not added and begins == '0' then return answer end
 local all = all_devices()
 for i = #all, MAX_DEVICES + 1, -1 do
-  if #all[i].sessions == 0 then redis.call('HDEL', devices, all[i].id) end
+  if #all[i].sessions == 0 then
+    redis.call('HDEL', devices, all[i].id)
+    redis.call('HDEL', push, all[i].id)
+  end
 end
 local listed = list_devices(all)
 if added and others > 0 then publish_devices(listed) end

@@ -34,6 +34,7 @@ return request(function()
 
   local ended = end_sessions(device_id)
   redis.call('HDEL', devices, device_id)
+  redis.call('HDEL', push, device_id)
   redis.call('HSET', signed_out, device_id, string.format('%.0f ', milliseconds()) .. by)
   if redis.call('HLEN', signed_out) > MAX_SIGN_OUTS then forget_oldest_sign_out() end
   publish_ended_sessions(ended, object('reason', 'signed_out', 'by', raw(by)))

@@ -4,6 +4,7 @@ import { $, show } from "../dom.js";
 import { clock, day, format, t } from "../i18n.js";
 import { nameOf, onChange, state } from "../state.js";
 import { titleOf } from "./header.js";
+import { showUnread } from "./badge.js";
 
 export const briefly = (date) =>
   day(date) === t("today") ? clock(date) : format(date, "date", { day: "numeric", month: "short" });
@@ -49,5 +50,5 @@ function draw() {
   }));
   if (focused && !list.contains(document.activeElement)) list.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   $("none").hidden = mine[0] || state.link !== "online";
-  document.title = sum ? `(${sum}) Roomgraph` : "Roomgraph";
+  showUnread(sum);
 }

@@ -29,7 +29,7 @@ export function markdown(parent) {
       if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map((node) => (node.nodeType ? node : h("p", node)));
       had.querySelector("span").textContent = token.lang;
       had.querySelector("code").textContent = token.text;
-      return last;
+      return [had];
     });
     for (const node of last) if (node !== parts[0][0]) node.remove();
     last = parts.flat();

@@ -9,12 +9,14 @@ import { onChange, state } from "../state.js";
 import { signOut } from "../sign_out.js";
 import { deviceName, stored } from "../storage.js";
 import { briefly } from "./list.js";
+import { beginNotifications } from "./notify.js";
 
 const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
 export function begin({ client }) {
   const { connection } = client;
   let asked;
+  beginNotifications(connection);
   onSubmit($("invite"), async ({ who }) => {
     const user_ids = who.trim().split(/[\s,，]+/);
     const { invited } = await change(connection, "conversation:invite", { conversation_id: state.open.id, user_ids });

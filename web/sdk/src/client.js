@@ -31,6 +31,7 @@ export class Client {
   devices = []; // this user's; `here`: this one
   limits = {};
   features = [];
+  pushKey = ""; // with which a browser subscribes to notifications, where the server sends them
   conversations = new Map(); // those of the user, and those that are being opened
   names = new Map(); // by user id, as met in entries
   error = null; // {code, message}: why the client has ended, or why no connection is made
@@ -183,8 +184,8 @@ export class Client {
   }
 
   #onReady(payload) {
-    const { node, user_id, name, graphs, devices, limits = {}, features = [] } = payload;
-    Object.assign(this, { node, me: user_id, name, graphs, limits, features, error: null });
+    const { node, user_id, name, graphs, devices, limits = {}, features = [], push_key: pushKey = "" } = payload;
+    Object.assign(this, { node, me: user_id, name, graphs, limits, features, pushKey, error: null });
     this.names.set(user_id, name);
     this.#setDevices(devices);
     this.emit("ready", payload);

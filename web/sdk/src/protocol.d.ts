@@ -68,6 +68,7 @@ export type By = {
   device_id: string;
   device_name: string;
   session_id: string;
+  bot?: true;
 };
 
 /** What a catch-up found, in figures for people. */
@@ -501,6 +502,7 @@ export type HandshakeAuth = {
   token: string;
   device_id?: string | null;
   device_name?: string;
+  bot?: boolean;
 };
 
 /** Of `history:read`: one page, ascending. */
@@ -752,8 +754,7 @@ export type ListedConversation = {
 };
 
 /** An entry of the log, in a page or in an event. */
-export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | ConversationConfiguredEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
-export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | ReactionChangedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | ConversationConfiguredEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | ReactionChangedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
 /** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
 export type Mark = {
@@ -858,6 +859,7 @@ export type Message = {
   edits?: number;
   reply_to?: number;
   files?: MessageFile[];
+  bot?: true;
   deleted?: true;
 };
 
@@ -912,12 +914,6 @@ export type MessageEntry = {
   data: Message;
 };
 
-/** Find messages and what agents have said that contain `query`, newest first, from below the cursor `before`. In one conversation, or (None) in all of which the user is a member. */
-export type MessageSearch = {
-  query: string;
-  conversation_id?: string | null;
-  before?: string | null;
-  limit?: number;
 /** A file of a message: the name that its user gave it, and what its bytes are; `width`, `height` of images. */
 export type MessageFile = {
   file_id: string;
@@ -926,6 +922,14 @@ export type MessageFile = {
   size: number;
   width?: number;
   height?: number;
+};
+
+/** Find messages and what agents have said that contain `query`, newest first, from below the cursor `before`. In one conversation, or (None) in all of which the user is a member. */
+export type MessageSearch = {
+  query: string;
+  conversation_id?: string | null;
+  before?: string | null;
+  limit?: number;
 };
 
 /** Append a message; `after` is the request_id of the one that must be in the log before it. */
@@ -975,6 +979,31 @@ export type Part = {
 export type PresenceChanged = {
   user_id: string;
   online: boolean;
+};
+
+/** Of `push:subscribe`: whether this device is sent notifications now. */
+export type PushAck = {
+  ok: true;
+  device_id: string;
+  subscribed: boolean;
+};
+
+/** The keys of a browser's subscription, base64url: of messages for it. */
+export type PushKeys = {
+  p256dh: string;
+  auth: string;
+};
+
+/** Send this device notifications from now on, or no more (None). */
+export type PushSubscribe = {
+  request_id: string;
+  subscription: PushSubscription | null;
+};
+
+/** Where a browser takes notifications, as `PushSubscription.toJSON()` says it. */
+export type PushSubscription = {
+  endpoint: string;
+  keys: PushKeys;
 };
 
 /** One question of a graph; `value` is whatever the graph asks with, `form` how it is shown and answered. */
@@ -1255,6 +1284,7 @@ export type SessionOpened = {
   server: Server;
   limits: Limits;
   features: string[];
+  push_key?: string;
   devices: DeviceState[];
   last_end: Ended | null;
 };
@@ -1470,6 +1500,7 @@ export interface Requests {
   "device:link": DeviceLink;
   "device:unlink": DeviceUnlink;
   "device:sign_out": DeviceSignOut;
+  "push:subscribe": PushSubscribe;
 }
 
 export interface Acks {
@@ -1504,6 +1535,7 @@ export interface Acks {
   "device:link": LinkAck | Refusal;
   "device:unlink": UnlinkAck | Refusal;
   "device:sign_out": SignOutAck | Refusal;
+  "push:subscribe": PushAck | Refusal;
 }
 
 export interface Events {

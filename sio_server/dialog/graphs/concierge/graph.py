@@ -11,8 +11,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
 from sio_server.dialog.content import without_quotation
-from sio_server.dialog.graphs.concierge import replies
-from sio_server.dialog.graphs.concierge.model import SpokenReply, text_of
+from sio_server.dialog.graphs.concierge import replies, showcase
+from sio_server.dialog.graphs.concierge.model import REASONING, SpokenReply, text_of
 from sio_server.dialog.graphs.concierge.state import (
     CONFIRMED_KEPT,
     SLOTS,
@@ -29,8 +29,10 @@ from sio_server.dialog.graphs.concierge.state import (
 from sio_server.dialog.graphs.concierge.understanding import Heard, language_of, read
 from sio_server.dialog.titles import set_title, title_of
 
-Answer = Literal["ask", "confirm", "change", "book", "summarise", "cancel", "chat"]
+Answer = Literal["ask", "confirm", "change", "book", "summarise", "cancel", "chat", "showcase", "offer", "story"]
 
+# What is told of the concierge itself; an open booking stays as it is, with its question.
+ASIDES = ("summarise", "showcase", "offer", "story")
 # What the buttons of an approval give back; these are no words, and leave the language as it is.
 PRESSED = {"approve": Heard("yes", Slots()), "reject": Heard("no", Slots())}
 NUMBER_LENGTH = 6  # of 32 letters each: a thousand bookings are all different but once in two thousand times
@@ -48,6 +50,11 @@ def builder(word_delay: float = 0.02) -> StateGraph[ConciergeState]:
     graph.add_node("summarise", summarise)
     graph.add_node("cancel", cancel)
     graph.add_node("chat", chat)
+    graph.add_node("showcase", showcase.call_tools)
+    graph.add_node("tools", showcase.run_tools)
+    graph.add_node("present", present)
+    graph.add_node("offer", offer)
+    graph.add_node("story", tell_story)
     speak = RunnableLambda(to_say) | SpokenReply(word_delay=word_delay) | RunnableLambda(said)
     graph.add_node("speak", speak)
 
@@ -56,7 +63,9 @@ def builder(word_delay: float = 0.02) -> StateGraph[ConciergeState]:
     # The question is committed before it is put: a message that comes instead of an answer finds it in the state.
     graph.add_edge("confirm", "approve")
     graph.add_conditional_edges("approve", decide)
-    for answer in ("ask", "change", "book", "summarise", "cancel", "chat"):
+    graph.add_edge("showcase", "tools")
+    graph.add_edge("tools", "present")
+    for answer in ("ask", "change", "book", "summarise", "cancel", "chat", "present", "offer", "story"):
         graph.add_edge(answer, "speak")
     graph.add_edge("speak", END)
     return graph
@@ -74,6 +83,7 @@ def understand(state: ConciergeState) -> ConciergeState:
     return {
         **take_in({**state, "turns": turns}, user, read(text, booking), language_of(text, last)),
         "turns": turns,
+        "thought": "",
     }
 
 
@@ -93,7 +103,7 @@ def take_in(state: ConciergeState, user: str, heard: Heard, language: Language) 
         return update
 
     before = booking or Booking()
-    slots = Slots() if heard.intent == "summarise" else heard.slots
+    slots = Slots() if heard.intent in ASIDES else heard.slots
     filled = cast(Booking, {**before, **slots, "language": language, "touched": state["turns"]})
     if heard.about:
         filled.pop(heard.about, None)
@@ -105,7 +115,7 @@ def decide(state: ConciergeState) -> Answer:
     """Choose what to do in answer to this turn's message, or to what came back for its approval."""
     turn, booking = state["turn"], own_booking(state)
     intent, changed = turn["intent"], turn["changed"]
-    if intent == "cancel" or intent == "summarise":
+    if intent in ("cancel", "summarise", "showcase", "offer", "story"):
         return intent
     if booking is None:
         return "chat"
@@ -212,9 +222,26 @@ def chat(state: ConciergeState) -> ConciergeState:
     return {"reply": replies.say(state["turn"]["language"], "help")}
 
 
+def present(state: ConciergeState) -> ConciergeState:
+    """Show what the tools have found in a table, with code and a list."""
+    return {"reply": showcase.presented(state["turn"]["language"], state["messages"])}
+
+
+def offer(state: ConciergeState) -> ConciergeState:
+    """Say what the concierge offers."""
+    return {"reply": replies.say(state["turn"]["language"], "offer")}
+
+
+def tell_story(state: ConciergeState) -> ConciergeState:
+    """Tell a long story, after some thought."""
+    thought, story = showcase.STORY[state["turn"]["language"]]
+    return {"reply": story, "thought": thought}
+
+
 def to_say(state: ConciergeState) -> list[AnyMessage]:
-    """What the model is given: the reply and nothing else."""
-    return [AIMessage(content=state["reply"])]
+    """What the model is given: what it says, and what it thinks before, and nothing else."""
+    thought = state.get("thought", "")
+    return [AIMessage(content=state["reply"], additional_kwargs={REASONING: thought} if thought else {})]
 
 
 def said(message: AIMessage) -> ConciergeState:

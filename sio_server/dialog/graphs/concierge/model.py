@@ -15,10 +15,21 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 CJK = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{CJK}]{{1,2}}|[^\s{CJK}]+[^\S\u3000]*|\s+")
 
+REASONING = "reasoning_content"
+
 
 def words(text: str) -> list[str]:
     """Cut a text into words, or pairs of Chinese characters, that joined are the text again."""
     return WORD.findall(text) or [""]
+
+
+def chunks(message: BaseMessage) -> Iterator[AIMessageChunk]:
+    """What a message says, in chunks of a word; what it thinks comes before."""
+    if thought := thought_of(message):
+        for word in words(thought):
+            yield AIMessageChunk(content="", additional_kwargs={REASONING: word})
+    for word in words(text_of(message)):
+        yield AIMessageChunk(content=word)
 
 
 class SpokenReply(BaseChatModel):
@@ -37,8 +48,8 @@ class SpokenReply(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for word in words(text_of(messages[-1])):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+        for chunk in chunks(messages[-1]):
+            yield ChatGenerationChunk(message=chunk)
             time.sleep(self.word_delay)
 
     async def _astream(
@@ -48,8 +59,8 @@ class SpokenReply(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for word in words(text_of(messages[-1])):
-            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
+        for chunk in chunks(messages[-1]):
+            yield ChatGenerationChunk(message=chunk)
             # Also with no delay: other rooms get their turn between two words.
             await asyncio.sleep(self.word_delay)
 
@@ -74,7 +85,15 @@ class SpokenReply(BaseChatModel):
 
 def whole(messages: list[BaseMessage]) -> ChatResult:
     """The reply in one piece: where nobody reads along there is nothing to wait for."""
-    return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text_of(messages[-1])))])
+    thought = thought_of(messages[-1])
+    about = {REASONING: thought} if thought else {}
+    message = AIMessage(content=text_of(messages[-1]), additional_kwargs=about)
+    return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def thought_of(message: BaseMessage) -> str:
+    """What a message thinks, in the form in which many models give their reasoning."""
+    return str(message.additional_kwargs.get(REASONING, ""))
 
 
 def text_of(message: BaseMessage) -> str:

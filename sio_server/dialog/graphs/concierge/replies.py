@@ -32,6 +32,15 @@ ASK_AGAIN: dict[Language, dict[Slot, str]] = {
 SAY: dict[Language, dict[str, str]] = {
     "en": {
         "help": "I can book a room for you: say “book a meeting room tomorrow at 10 for 6 people”.",
+        "offer": (
+            "This is what I can do:\n\n"
+            "- **Book** a room or a table: say “book a meeting room tomorrow at 10 for 6 people”. "
+            "I ask for your approval before anything is booked.\n"
+            "- **Sum up** where we are: say “summary”.\n"
+            "- **Cancel** an open booking: say “cancel”.\n"
+            "- **Show** a table, code and the steps of a tool: say “show me what you can do”.\n"
+            "- **Tell** a long story about a lighthouse, which you may stop at any word."
+        ),
         "out_of_range": "A room takes 1 to 500 people. ",
         "confirm": "So that is: {booking}. Shall I book it?",
         "confirm_again": "Please say yes or no, or what to change. It is: {booking}. Shall I book it?",
@@ -42,6 +51,14 @@ SAY: dict[Language, dict[str, str]] = {
     },
     "zh": {
         "help": "我可以帮您预订会议室，例如您可以说：“订会议室开会，明天下午3点，6个人”。",
+        "offer": (
+            "我可以做这些事：\n\n"
+            "- **预订**会议室或餐位，例如“订会议室开会，明天下午3点，6个人”。预订之前会先请您确认。\n"
+            "- **总结**目前的进展：说“总结”。\n"
+            "- **取消**未完成的预订：说“取消”。\n"
+            "- **展示**表格、代码和工具步骤：说“展示一下你能做什么”。\n"
+            "- **讲**一个关于灯塔的长故事，您随时可以让我停下。"
+        ),
         "out_of_range": "会议室可容纳1到500人。",
         "confirm": "请确认：{booking}。要预订吗？",
         "confirm_again": "请回答是或否，或者告诉我要改什么。目前是：{booking}。要预订吗？",
@@ -62,7 +79,7 @@ NAMES: dict[Language, dict[Slot, str]] = {
 # Of these one says "a" or "an"; a purpose in the user's own words is said as they put it.
 ONE_OF_A_KIND = re.compile(
     "meeting|workshop|interview|party|presentation|seminar|lecture|conference|stand-?up|review|retro|demo"
-    "|class|lesson|session|celebration|exam"
+    "|class|lesson|session|celebration|exam|table"
 )
 
 
@@ -101,7 +118,7 @@ def approval(language: Language, text: str, booking: Booking) -> dict[str, Any]:
         "kind": "approval",
         "text": text,
         "action": {
-            "name": "book_room",
+            "name": "book_table" if booking["what"] in ("table", "餐位") else "book_room",
             "args": {"what": booking["what"], "when": booking["when"], "how_many": booking["how_many"]},
         },
         "labels": NAMES[language],

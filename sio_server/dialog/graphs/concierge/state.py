@@ -13,7 +13,7 @@ MOST_PEOPLE = 500
 Language = Literal["en", "zh"]
 Slot = Literal["what", "when", "how_many"]
 Asked = Literal["what", "when", "how_many", "confirm", "change"]
-Intent = Literal["start", "yes", "no", "cancel", "summarise", "other"]
+Intent = Literal["start", "yes", "no", "cancel", "summarise", "showcase", "offer", "story", "other"]
 Decision = Literal["approve", "reject"]
 
 SLOTS: tuple[Slot, ...] = ("what", "when", "how_many")
@@ -71,6 +71,7 @@ class ConciergeState(TypedDict, total=False):
     language: Language
     turn: Turn
     reply: str
+    thought: str  # what is thought before the reply; '' for most
 
 
 def first_missing(booking: Booking) -> Slot | None:

@@ -169,6 +169,12 @@ KIND = re.compile(
     # "订会议室" says what is booked, not what for.
     r"(?:研讨会|工作坊|面试|聚会|派对|培训|讲座|演示|评审|发布会|生日会|座谈会|会议(?![室厅])|开会(?!议[室厅])))",
 )
+# A table is booked as a room is; one that stands in a room is no purpose of it.
+TABLE = re.compile(
+    r"(?ia)\b(?:book|reserve|need|want|get|have|like)\b(?: [a-z]+){0,3}? (?P<table>tables?)\b"
+    r"(?! tennis)(?!.*\broom)"
+    r"|位子|餐位|餐桌|[订预].{0,6}桌"
+)
 FILLER = re.compile(
     r"(?ia)^(?:(?:it'?s|it (?:is|will be)|this is|we(?:'re| are) (?:having|holding)|i need (?:it|one)|just"
     r"|maybe|well|for|to|an?|the|our|my|some|please)\b\s*|就是|是|用来|用于|用作|我们|我|要|想|[开办]?一?[个场])+"
@@ -194,12 +200,24 @@ def find_what(plain: str, known: str | None, asked: bool) -> str | None:
     # "Move the meeting to Friday" does not turn a workshop into a meeting.
     if kinds and (known is None or re.search(r"(?ia)\ba meeting\b(?! room)|[成为]会议(?![室厅])", plain)):
         return kinds[0]
+    if not kinds and not free and (table := TABLE.search(plain)):
+        return "table" if table["table"] else "餐位"
     return free[0] if free else None
 
 
 # --- what is wanted
 CANCEL = re.compile(r"(?ia)(?<!don't )(?<!not )\bcancel\b|\bforget it\b|(?<!别)(?<!不要)(?<!不)取消|算了")
 SUMMARY = re.compile(r"(?ia)\bsummar(?:y|i[sz]e)\b|总结|摘要")
+# What the concierge tells of itself.
+SHOWCASE = re.compile(
+    rf"(?ia)\bshow (?:me |us )?(?:everything |all )?(?:that )?(?:what )?you can\b|\bshowcase\b"
+    rf"|(?:展示|演示|秀)(?:一下|一遍)?[{HAN}]{{0,2}}(?:你|您|功能|能力|本领)"
+)
+OFFER = re.compile(
+    r"(?ia)\bwhat (?:else )?(?:can|could|do) you (?:do|offer)\b|\bwhat are you able to do\b"
+    r"|(?:你|您)(?:都|还)?(?:能|会|可以)(?:做|干|帮我做)(?:什么|啥|些什么|哪些)|(?:有|提供)(?:什么|哪些)(?:功能|服务)"
+)
+STORY = re.compile(r"(?ia)\btell\b.{0,30}\b(?:story|tale)\b|讲\S{0,20}故事")
 START = re.compile(r"(?ia)\b(?:book(?:ing)?|reserv(?:e|ation)|rooms?)\b|订|预定|会议室")
 # Each word of a yes must agree or be polite: "ok, but is it quiet?" books no room.
 YES = re.compile(
@@ -250,7 +268,13 @@ def read(text: str, booking: Booking | None) -> Heard:
         slots["how_many"] = how_many
 
     intent: Intent = "other"
-    if CANCEL.search(plain):
+    if SHOWCASE.search(words):
+        intent = "showcase"
+    elif OFFER.search(words):
+        intent = "offer"
+    elif STORY.search(words):
+        intent = "story"
+    elif CANCEL.search(plain):
         intent = "cancel"
     elif SUMMARY.search(plain) and not when and how_many is None:
         intent = "summarise"
