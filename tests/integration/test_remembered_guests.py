@@ -59,7 +59,7 @@ async def test_a_guest_is_the_same_user_on_every_node_and_the_browser_s_scripts_
     assert await remembered(browser, cluster.urls[1]) is None
     ann = await enter(browser, cluster.urls[0])
     cookie = cookie_of(browser)
-    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/api/guest")
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
     assert await remembered(browser, cluster.urls[1]) == {"user_id": ann["user_id"], "name": "Ann"}
     again = await renew(browser, cluster.urls[2], device_id="tab-2")
     assert (again["user_id"], again["name"]) == (ann["user_id"], "Ann")

@@ -46,6 +46,7 @@ _STAGE = re.compile(r"js/stage/|css/stage\.css|words/stage\.")
 LOOK_AGAIN_S = 1.0  # between two looks whether a file has changed, so that work on the page needs no restart
 FOR_EVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
+Stamp = tuple[int, int] | None  # when a file has changed, and its size; None: it is gone
 # Addresses in a page's own HTML, of files in the folders.
 _IN_HTML = re.compile(rf'\b((?:href|src)=")(?=(?:{"|".join(FOLDERS)}|vendor)/)')
 
@@ -129,16 +130,14 @@ class Assets:
 
     def __init__(self) -> None:
         self._looked_at = time.monotonic()
-        self._state = _state()
-        self.version = _read()  # as they were last looked at
+        self._stamps, self.version = _read()  # as they were last looked at
 
     def current(self) -> Version:
-        """The files as they are now."""
+        """The files as they are now. A new one is noticed with a change of those that need it."""
         if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
-            state = _state()
-            if state != self._state:
-                self._state, self.version = state, _read()
             self._looked_at = time.monotonic()
+            if any(_stamp(path) != stamp for path, stamp in self._stamps.items()):
+                self._stamps, self.version = _read()
         return self.version
 
 
@@ -153,18 +152,24 @@ def _paths() -> Iterator[tuple[str, Path]]:
             yield f"vendor/{name}", path
 
 
-def _state() -> list[tuple[str, int, int]]:
-    """What changes when a file changes, pages included."""
-    files = [*_paths(), *((path.name, path) for path in sorted(WEB.glob("*.*")))]
-    return [(name, (seen := path.stat()).st_mtime_ns, seen.st_size) for name, path in files]
+def _stamp(path: Path) -> Stamp:
+    """What changes when a file changes."""
+    try:
+        seen = path.stat()
+    except FileNotFoundError:
+        return None
+    return seen.st_mtime_ns, seen.st_size
 
 
-def _read() -> Version:
-    files = {name: Asset(_sent(name, path), TYPES[path.suffix]) for name, path in _paths()}
+def _read() -> tuple[dict[Path, Stamp], Version]:
+    paths = dict(_paths())
+    # Before the files: what changes meanwhile is read again.
+    stamps = {path: _stamp(path) for path in (*paths.values(), *sorted(WEB.glob("*.*")))}
+    files = {name: Asset(_sent(name, path), TYPES[path.suffix]) for name, path in paths.items()}
     tree = "".join(f"{name} {asset.etag}\n" for name, asset in files.items())
     for asset in files.values():
         _ = asset.gzipped  # now, not when the first one asks
-    return Version(files, hashlib.sha256(tree.encode()).hexdigest()[:16])
+    return stamps, Version(files, hashlib.sha256(tree.encode()).hexdigest()[:16])
 
 
 def _sent(name: str, path: Path) -> bytes:

@@ -59,7 +59,8 @@ class GuestTokens:
         self.remembered = remembered
         self._allowed = allowed
         self._token_ttl_s = token_ttl_s
-        self._cookie_path = f"{base_path}/api/guest"
+        # Without a BASE_PATH a proxy may have removed a prefix, which the browser's address has.
+        self._cookie_path = f"{base_path}/api/guest" if base_path else "/"
 
     def require_guests(self) -> None:
         """Raise Refused if this server takes no guests."""
