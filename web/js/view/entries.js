@@ -19,12 +19,6 @@ export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
-// What is said of a run that is being written.
-export function noteOf({ status, withdrawn, parts }) {
-  if (status === "stalled") return t("stalled");
-  return withdrawn[0] && !textOf(parts) && t("withdrawn");
-}
-
 // The items to show for these entries, and at the end for what follows them.
 export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
@@ -96,6 +90,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       copy: () => ask("copyText"),
       regenerate: () => ask("regenerate"),
       note: data.edits ? t("edited") : event,
+      took: isFinal(entry) && content?.markOf(entry),
       edit: isMine(entry) && entry === last && (() => edit(entry)),
       remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (() => ask("remove")),
     };
@@ -107,7 +102,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const asked = c.entries[one.turn_id - c.entries[0]?.seq]?.data.text ?? "…";
     const extras =
       one === run
-        ? { version: one.version, note: noteOf(one), withdrawn: !text && textOf(one.withdrawn) }
+        ? { version: one.version, note: content?.noteOf(one) }
         : { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
     message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
   }

@@ -9,6 +9,9 @@ import { plain } from "./markdown.js";
 import { showQuestions } from "./question.js";
 import { Said } from "./said.js";
 import { showSteps, stepsOf } from "./steps.js";
+import { layer, markOf, noteOf, writeOver } from "./takeover.js";
+
+export { markOf, noteOf };
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
@@ -18,6 +21,8 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   const part = (which, of = node) => of?.querySelector(which) ?? "";
   part(".text").append?.(...plain(text));
   node.said = had?.said ?? new Said();
+  const again = writing && one.withdrawn[0];
+  if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
   if (agent) {
     part(".said").replaceWith(node.said.node);
     if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
@@ -25,6 +30,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     if (steps) part(".steps").replaceWith(steps);
     showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
     node.updates = had?.updates;
+    if (again) layer(node, had, one, agentOf(c));
   }
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
@@ -65,6 +71,7 @@ export function stream(log, grown) {
     node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);
     showSteps(node.querySelector(".steps"), node.updates, true);
+    writeOver(node);
     grown();
     rested = began + SHARE * (performance.now() - began);
   });
