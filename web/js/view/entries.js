@@ -20,7 +20,7 @@ const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
 // The items to show for these entries, and at the end for what follows them.
-export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
+export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd }) {
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
   const run = c.stream.current;
   const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
@@ -88,7 +88,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const extras = {
       actions: entry === final,
       copy: () => ask("copyText"),
-      regenerate: () => ask("regenerate"),
+      regenerate: () => ask("regenerate").then(toEnd),
       note: data.edits ? t("edited") : event,
       took: isFinal(entry) && content?.markOf(entry),
       edit: isMine(entry) && entry === last && (() => edit(entry)),

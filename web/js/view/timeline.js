@@ -92,7 +92,7 @@ export function timeline(able) {
     const inSight = (node) => node.matches(".message") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
     const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), able));
+    show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
     goToEnd();
