@@ -4,6 +4,7 @@ import { textOf } from "../conversation/stream.js";
 import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
+import { hueOf, initialOf } from "./person.js";
 
 const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
@@ -52,8 +53,13 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd
     items.push({
       is: "message",
       key,
-      set: { className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`, ariaBusy: writing },
-      face: [...name][0].toUpperCase(),
+      set: {
+        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`,
+        style: `--hue: ${hueOf(user_id)}`,
+        ariaBusy: writing,
+        ariaLabel: t("by", { name: side === "mine" ? t("yourself") : name, time: clock(when) }), // also of one without a heading
+      },
+      face: initialOf(name),
       name,
       time: clock(when),
       steps: said,

@@ -5,7 +5,7 @@ import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
-import { plain } from "./markdown.js";
+import { markdown } from "./markdown.js";
 import { showQuestions } from "./question.js";
 import { Said } from "./said.js";
 import { showSteps, stepsOf } from "./steps.js";
@@ -19,7 +19,7 @@ const SHARE = 4; // drawing a stream may take a fifth of the time
 export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing }, c, connection, one) {
   const apart = interrupts[1] || interrupts[0]?.form?.kind === "review"; // the questions are shown in their cards only
   const part = (which, of = node) => of?.querySelector(which) ?? "";
-  part(".text").append?.(...plain(text));
+  if (part(".text")) write(node, had, text);
   node.said = had?.said ?? new Said();
   const again = writing && one.withdrawn[0];
   if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
@@ -35,6 +35,14 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
   if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || apart || !text, shortened: one.pages > 0 });
+}
+
+// What a person wrote, in nodes that stay while it is the same.
+function write(node, had, text) {
+  const place = node.querySelector(".text");
+  if (had?.wrote === text) place.replaceWith(had.querySelector(".text"));
+  else markdown(place)(text);
+  node.wrote = text;
 }
 
 // An entry's text ends with its questions in words.
