@@ -56,7 +56,8 @@ async def test_each_tab_may_be_another_guest_and_a_guest_who_signs_out_is_forgot
     context = (await open_page(0, "Eve")).context
     ann = await arrive(context, cluster.urls[0], "Ann")
     await until(ann, "state.link === 'online'")
-    assert await look(ann, FOCUSED) == "new"
+    await until(ann, "state.open?.loaded")
+    await until(ann, f"{FOCUSED} === 'text'")
     bob = await arrive(context, cluster.urls[0])
     await expect(bob.locator("#guests button")).to_have_text(["Continue as Ann"])
     await bob.fill("#as-guest input", " \u3000")

@@ -346,6 +346,8 @@ async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: Pag
     await other.press("Enter")
     await until(phone, "state.devices.find((one) => one.here).device_name === 'Phone'")
     await rows.filter(has_text=f"node {node}").get_by_role("button").click()
+    await expect(ann.locator("#ask-title")).to_have_text("Sign out “Phone”?")
+    await ann.click("#ask-yes")
     await expect(phone.locator("#signin")).to_be_visible()
     await expect(rows).to_have_count(1)
 
@@ -447,7 +449,7 @@ async def test_the_keyboard_reaches_everything(open_page: PageFactory) -> None:
     await expect(page.locator("#help")).to_be_hidden()
     await page.keyboard.press("Alt+n")
     await until(page, "state.conversations.size === 3 && state.open?.loaded && state.open.title === ''")
-    await page.locator("#starters button").first.wait_for()
+    await page.locator("#welcome").wait_for()
     await page.focus("#text")
     await page.keyboard.type("one")
     await page.keyboard.press("Shift+Enter")
