@@ -41,7 +41,10 @@ async def until(page: Page | Frame, expression: str, timeout: float = 20.0) -> N
 async def say(page: Page, text: str) -> None:
     """Write a message and send it, as a person does."""
     await page.fill("#text", text)
-    await page.press("#text", "Enter")
+    if await page.evaluate("matchMedia('(pointer: coarse)').matches"):
+        await page.click("#send")
+    else:
+        await page.press("#text", "Enter")
 
 
 async def create(page: Page, title: str = "Plans", **settings: str) -> str:

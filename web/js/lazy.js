@@ -42,6 +42,7 @@ export const lazy = {
   outboxTakeover: new Lazy((q) => import(`./connection/outbox_takeover.js${q}`)),
   people: new Lazy((q) => import(`./view/people.js${q}`)),
   partKinds: new Lazy((q) => import(`./view/part_kinds.js${q}`)),
+  paste: new Lazy((q) => import(`./view/paste.js${q}`)),
   requests: new Lazy((q) => import(`./conversation/requests.js${q}`)),
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),

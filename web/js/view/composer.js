@@ -67,12 +67,15 @@ export function composer(actions, sent) {
     lazy.typing.loaded?.setTyping(value !== "");
   };
   field.onkeydown = (event) => {
-    const { key, shiftKey, isComposing, keyCode } = event;
+    const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;
     if (isComposing || keyCode === 229) return; // Safari sends the key that ends a composition after its end
     if (key === "Escape") edit(null);
-    const act = { Enter: !shiftKey && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
+    // On a touch screen there is a button, and no other way to begin a line.
+    const sends = ctrlKey || metaKey || !(shiftKey || matchMedia("(pointer: coarse)").matches);
+    const act = { Enter: sends && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
     if (act) act(event.preventDefault());
   };
+  field.onpaste = (event) => lazy.paste.loaded?.onPaste(event);
   field.addEventListener("compositionstart", () => (composing = true));
   field.addEventListener("compositionend", () => {
     composing = false;

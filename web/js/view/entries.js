@@ -4,6 +4,7 @@ import { textOf } from "../conversation/stream.js";
 import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
+import { hueOf, initialOf } from "./person.js";
 
 const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
@@ -19,14 +20,8 @@ export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
-// What is said of a run that is being written.
-export function noteOf({ status, withdrawn, parts }) {
-  if (status === "stalled") return t("stalled");
-  return withdrawn[0] && !textOf(parts) && t("withdrawn");
-}
-
 // The items to show for these entries, and at the end for what follows them.
-export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
+export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd }) {
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
   const run = c.stream.current;
   const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
@@ -58,8 +53,13 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     items.push({
       is: "message",
       key,
-      set: { className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`, ariaBusy: writing },
-      face: [...name][0].toUpperCase(),
+      set: {
+        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`,
+        style: `--hue: ${hueOf(user_id)}`,
+        ariaBusy: writing,
+        ariaLabel: t("by", { name: side === "mine" ? t("yourself") : name, time: clock(when) }), // also of one without a heading
+      },
+      face: initialOf(name),
       name,
       time: clock(when),
       steps: said,
@@ -94,8 +94,9 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const extras = {
       actions: entry === final,
       copy: () => ask("copyText"),
-      regenerate: () => ask("regenerate"),
+      regenerate: () => ask("regenerate").then(toEnd),
       note: data.edits ? t("edited") : event,
+      took: isFinal(entry) && content?.markOf(entry),
       edit: isMine(entry) && entry === last && (() => edit(entry)),
       remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (() => ask("remove")),
     };
@@ -107,7 +108,7 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     const asked = c.entries[one.turn_id - c.entries[0]?.seq]?.data.text ?? "…";
     const extras =
       one === run
-        ? { version: one.version, note: noteOf(one), withdrawn: !text && textOf(one.withdrawn) }
+        ? { version: one.version, note: content?.noteOf(one) }
         : { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
     message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
   }

@@ -5,10 +5,13 @@ import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
-import { plain } from "./markdown.js";
+import { markdown } from "./markdown.js";
 import { showQuestions } from "./question.js";
 import { Said } from "./said.js";
 import { showSteps, stepsOf } from "./steps.js";
+import { layer, markOf, noteOf, writeOver } from "./takeover.js";
+
+export { markOf, noteOf };
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
@@ -16,8 +19,10 @@ const SHARE = 4; // drawing a stream may take a fifth of the time
 export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing }, c, connection, one) {
   const apart = interrupts[1] || interrupts[0]?.form?.kind === "review"; // the questions are shown in their cards only
   const part = (which, of = node) => of?.querySelector(which) ?? "";
-  part(".text").append?.(...plain(text));
+  if (part(".text")) write(node, had, text);
   node.said = had?.said ?? new Said();
+  const again = writing && one.withdrawn[0];
+  if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
   if (agent) {
     part(".said").replaceWith(node.said.node);
     if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
@@ -25,10 +30,19 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     if (steps) part(".steps").replaceWith(steps);
     showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
     node.updates = had?.updates;
+    if (again) layer(node, had, one, agentOf(c));
   }
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
   if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || apart || !text, shortened: one.pages > 0 });
+}
+
+// What a person wrote, in nodes that stay while it is the same.
+function write(node, had, text) {
+  const place = node.querySelector(".text");
+  if (had?.wrote === text) place.replaceWith(had.querySelector(".text"));
+  else markdown(place)(text);
+  node.wrote = text;
 }
 
 // An entry's text ends with its questions in words.
@@ -65,6 +79,7 @@ export function stream(log, grown) {
     node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);
     showSteps(node.querySelector(".steps"), node.updates, true);
+    writeOver(node);
     grown();
     rested = began + SHARE * (performance.now() - began);
   });

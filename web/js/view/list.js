@@ -4,8 +4,8 @@ import { $, show, write } from "../dom.js";
 import { clock, day, format, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, nameOf, onChange, state } from "../state.js";
-import { letters, paint } from "./face.js";
 import { titleOf } from "./header.js";
+import { initialOf, paint } from "./person.js";
 
 const STEP = 60; // items drawn at once: some people have thousands
 
@@ -59,7 +59,7 @@ function itemOf(c) {
     is: "conversation",
     key: id,
     set: { className: n ? "new" : "" },
-    face: letters(named),
+    face: initialOf(named),
     title: titleOf(c),
     pin: Boolean(pinned),
     time: lastActivity && briefly(new Date(lastActivity)),
@@ -93,7 +93,7 @@ function draw() {
   show($("archive"), $("archived").open ? archived.slice(0, most).map(itemOf) : []);
   if (focused && !lists.contains(document.activeElement)) lists.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   $("none").hidden = mine[0] || state.link !== "online";
-  write({ "my-face": letters(state.name) });
+  write({ "my-face": initialOf(state.name) });
   paint($("my-face"), state.me);
   const sum = listed.reduce((n, c) => n + (c.role === "invited" ? 1 : c.unread.count), 0);
   document.title = sum ? `(${sum}) Roomgraph` : "Roomgraph";

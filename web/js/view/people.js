@@ -10,9 +10,9 @@ import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 import { deviceName, stored } from "../storage.js";
 import { confirmed } from "./confirm.js";
-import { letters, paint } from "./face.js";
 import { leaveAfterAsking, removeAfterAsking } from "./item_menu.js";
 import { briefly } from "./list.js";
+import { initialOf, paint } from "./person.js";
 
 // Who is invited now, and of whom the server has never heard: a typing error, or somebody who has yet to come.
 function invitedText({ invited, unknown = [] }) {
@@ -47,7 +47,7 @@ export function begin({ connection, outbox }) {
     is: "member",
     key: id,
     set: { className: online && "online" },
-    face: letters(name),
+    face: initialOf(name),
     name,
     dress: (node) => paint(node.firstElementChild, id),
     about: joined(id === state.me && t("you"), role === "owner" && t("owner")),

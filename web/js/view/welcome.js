@@ -4,7 +4,7 @@ import { copyLink } from "../clipboard.js";
 import { $, h, onClick, write } from "../dom.js";
 import { language, t } from "../i18n.js";
 import { nameOf, onChange, state } from "../state.js";
-import { letters, paint } from "./face.js";
+import { initialOf, paint } from "./person.js";
 
 const STARTERS = ["starterShow", "starterBook", "starterStory"]; // of the concierge, which comes with the server
 
@@ -34,7 +34,7 @@ function draw() {
   const concierge = answers && c.graph === "concierge";
   const text = { off: "welcomeOff", mention: "welcomeMention" }[c.agent] ?? (concierge ? "welcomeConcierge" : "welcomeAgent");
   write({
-    "welcome-face": answers ? letters(name) : "",
+    "welcome-face": answers ? initialOf(name) : "",
     "welcome-title": t(answers ? "welcomeTitle" : "welcomeQuiet", { name }),
     "welcome-text": t(text, { name }),
   });
