@@ -47,6 +47,15 @@ async def say(page: Page, text: str) -> None:
         await page.press("#text", "Enter")
 
 
+async def create(page: Page, title: str = "Plans", **settings: str) -> str:
+    """Create a conversation with these settings and open it; its id."""
+    make = "async (settings) => (await (await import('/js/lazy.js')).lazy.newConversation.load()).create(settings)"
+    await page.evaluate(make, {"title": title, **settings})
+    await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
+    conversation: str = await look(page, "state.open.id")
+    return conversation
+
+
 async def problems(page: Page) -> list[str]:
     """What axe takes for serious or critical."""
     if not AXE.is_file():

@@ -65,7 +65,6 @@ async def test_a_log_with_few_current_entries_scrolls_both_ways(open_page: PageF
     """Both ends of what is drawn are near then, and each wants more."""
     page = await open_page(0, "Ann")
     await page.click("#new")
-    await page.click("#create-form .primary")
     await page.wait_for_selector("#chat:not(.empty)")
     await page.evaluate(LONG_LOG, 1000)
     count = await page.evaluate(

@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import look, say, until
+from tests.browser.pages import create, look, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -17,35 +17,6 @@ pytest_plugins = ["tests.served.fixtures"]
 @pytest.fixture(scope="module")
 def cluster(served: LocalCluster) -> LocalCluster:
     return served
-
-
-async def create(page: Page, title: str = "Plans", **settings: str) -> str:
-    """Create a conversation, as a person does; its id."""
-    await page.click("#new")
-    await page.fill("#create-form [name=title]", title)
-    await page.evaluate("document.querySelector('#create-form details').open = true")
-    for name, value in settings.items():
-        await page.select_option(f"#create-form [name={name}]", value)
-    await page.click("#create-form .primary")
-    await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
-    conversation: str = await look(page, "state.open.id")
-    return conversation
-
-
-async def test_a_conversation_has_the_settings_that_were_chosen(open_page: PageFactory) -> None:
-    page = await open_page(0, "Ann")
-    await create(
-        page,
-        access="invitation",
-        agent="mention",
-        graph="pair",
-        multitask_strategy="reject",
-        approvals="owner",
-        invites="owner",
-    )
-    names = ("access", "agent", "graph", "strategy", "approvals", "invites")
-    got = await look(page, f"[{', '.join(f'state.open.{name}' for name in names)}]")
-    assert got == ["invitation", "mention", "pair", "reject", "owner", "owner"]
 
 
 async def test_a_message_tells_how_far_it_has_come(open_page: PageFactory) -> None:
@@ -376,6 +347,8 @@ async def test_devices_are_listed_renamed_in_place_and_signed_out(open_page: Pag
     await other.press("Enter")
     await until(phone, "state.devices.find((one) => one.here).device_name === 'Phone'")
     await rows.filter(has_text=f"node {node}").get_by_role("button").click()
+    await expect(ann.locator("#ask-title")).to_have_text("Sign out “Phone”?")
+    await ann.click("#ask-yes")
     await expect(phone.locator("#signin")).to_be_visible()
     await expect(rows).to_have_count(1)
 
@@ -471,11 +444,13 @@ async def test_the_keyboard_reaches_everything(open_page: PageFactory) -> None:
     await page.keyboard.press("ArrowUp")
     await page.keyboard.press("Enter")
     await expect(page.locator("#title")).to_have_text("Second")
-    for keys, what in (("Alt+h", "#help"), ("Alt+n", "#new-dialog")):
-        await page.keyboard.press(keys)
-        await expect(page.locator(what)).to_be_visible()
-        await page.keyboard.press("Escape")
-        await expect(page.locator(what)).to_be_hidden()
+    await page.keyboard.press("Alt+h")
+    await expect(page.locator("#help")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#help")).to_be_hidden()
+    await page.keyboard.press("Alt+n")
+    await until(page, "state.conversations.size === 3 && state.open?.loaded && state.open.title === ''")
+    await page.locator("#welcome").wait_for()
     await page.focus("#text")
     await page.keyboard.type("one")
     await page.keyboard.press("Shift+Enter")
@@ -502,7 +477,7 @@ async def test_the_language_is_switched_for_the_whole_page(open_page: PageFactor
 
 async def test_a_refused_request_is_explained(open_page: PageFactory) -> None:
     page = await open_page(0, "Ann")
-    await page.click("#new")
+    await page.click("#new-more")
     await page.fill("#join-form input", "no-such-conversation")
     await page.press("#join-form input", "Enter")
     await expect(page.locator("#toast")).to_contain_text("This conversation does not exist")

@@ -22,8 +22,8 @@ STAGE_WORDS = {
 # What a server may answer a handshake with, and the reasons of `session:ended` (docs/protocol.md).
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
-LIMIT = 68_500  # of what is loaded before the page can be used
-LIMIT_OF_ALL = 136_000  # parts of an answer, reviews and forms of questions are a fifth of it
+LIMIT = 72_000  # of what is loaded before the page can be used
+LIMIT_OF_ALL = 170_000  # parts of an answer, reviews and forms of questions are a fifth of it
 
 # Of the page's own modules, not of those of others in vendor/.
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.(?!/?[./]*vendor/)[^"']+)["'];""", re.MULTILINE)

@@ -35,6 +35,7 @@ export const lazy = {
   list: new Lazy((q) => import(`./conversation/list.js${q}`)),
   deliveryMarks: new Lazy((q) => import(`./conversation/delivery_marks.js${q}`)),
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
+  itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
@@ -46,9 +47,11 @@ export const lazy = {
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
+  settings: new Lazy((q) => import(`./view/settings.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
   signOut: new Lazy((q) => import(`./connection/sign_out.js${q}`)),
   typing: new Lazy((q) => import(`./view/typing.js${q}`)),
+  welcome: new Lazy((q) => import(`./view/welcome.js${q}`)),
 };
 
 export const provide = (given) => (context = given);

@@ -10,7 +10,8 @@ import { composer } from "./view/composer.js";
 import { addressed, drawHeader } from "./view/header.js";
 import { timeline } from "./view/timeline.js";
 
-function start() {
+// `newcomer`: a guest who has just given a name; a conversation with the agent is ready for them.
+function start(newcomer) {
   $("app").hidden = false;
   const { connection, outbox, actions } = begin(openAddressed);
   const field = composer(actions, () => log.toEnd());
@@ -23,10 +24,15 @@ function start() {
   // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.
   async function openAddressed() {
     lazy.search.loaded?.toggle(false);
+    const id = addressed(location.hash);
+    if (id) newcomer = false;
     try {
-      await actions.open(addressed(location.hash));
+      if (newcomer) await (await lazy.newConversation.load()).create();
+      else await actions.open(id);
+      newcomer = false;
     } catch (error) {
       if (error.retryable) throw error;
+      newcomer = false;
       complain(error);
       location.hash = "";
     }
@@ -39,7 +45,8 @@ function start() {
     reconnect: () => connection.reconnect(),
   });
   const rest = () => state.link === "online" && loadWhenIdle();
-  for (const draw of [drawHeader, log.draw, field.draw, rest]) onChange(draw);
+  const welcome = () => state.open?.loaded && !state.open.last && lazy.welcome.load();
+  for (const draw of [drawHeader, log.draw, field.draw, welcome, rest]) onChange(draw);
   changed();
 }
 

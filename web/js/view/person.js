@@ -15,3 +15,11 @@ export function initialOf(name) {
   const sign = /\p{Script=Han}/u.test(signs.at(-1)) ? signs.at(-1) : signs[0];
   return (sign ?? "").toUpperCase();
 }
+
+// Give a face its colours; an agent's has the accent.
+export function paint(face, id) {
+  const agent = id.startsWith("agent:");
+  face.classList.toggle("agent", agent);
+  face.classList.toggle("hued", !agent);
+  face.style.setProperty("--hue", hueOf(id));
+}

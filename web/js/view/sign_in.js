@@ -20,16 +20,17 @@ export async function signIn(enter) {
     return;
   }
   $("signin").hidden = false;
+  $("as-guest").elements.name.focus();
   const showError = (error) => ($("signin-error").textContent = error ? explain(error) : "");
   showError(notice);
   stored.notice = null;
 
-  const enterWith = (token, guest) => {
+  const enterWith = (token, guest, newcomer = false) => {
     if (guest) stored[`guest ${deviceId()}`] = { ...guest, token };
     stored.token = token;
     $("signin").hidden = true;
-    enter();
-    $("new").focus();
+    enter(newcomer);
+    if (!newcomer) $("new").focus();
   };
   const onEnter = (id, act) =>
     onSubmit($(id), async (fields) => {
@@ -56,7 +57,7 @@ export async function signIn(enter) {
       const body = JSON.stringify({ name });
       const headers = { "Content-Type": "application/json" };
       const { token, error, expires_in } = await (await fetch("api/guest", { method: "POST", body, headers })).json();
-      if (token) enterWith(token, { name, until: Date.now() + 1000 * expires_in });
+      if (token) enterWith(token, { name, until: Date.now() + 1000 * expires_in }, true);
       else showError(error);
     } catch {
       showError({ code: "unavailable" });
