@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.async_api import expect
 
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import say, until
-from tests.browser.test_page_view import create
+from tests.browser.pages import create, look, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -106,3 +107,54 @@ async def test_chinese_names_of_one_family_have_different_faces(open_page: PageF
     await say(wang, "你好")
     li = await open_page(1, "小李", conversation=conversation)
     await expect(li.locator(".message .face")).to_have_text("王")
+
+
+async def test_an_answered_question_is_taken_back_only_after_asking(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="pair")
+    await say(page, "ask both")
+    for number, name in enumerate(("Yes", "No"), 1):
+        await page.get_by_role("button", name=name).first.click()
+        await expect(page.locator("fieldset .note")).to_have_count(number)
+    await expect(page.locator(".agent .text").last).to_contain_text("approve")
+    head = await look(page, "state.open.head")
+    await page.get_by_role("button", name="Answer again").click()
+    await expect(page.locator("#ask-title")).to_have_text("Take back what was confirmed?")
+    await page.click("#ask-not")
+    await page.get_by_role("button", name="Edit", exact=True).click()
+    await say(page, "ask again")
+    await expect(page.locator("#ask-title")).to_be_visible()
+    await page.click("#ask-not")
+    assert await page.input_value("#text") == "ask again"  # it is still being edited
+    await expect(page.locator("#editing")).to_be_visible()
+    assert await look(page, "state.open.head") == head
+    await page.click("#send")
+    await page.click("#ask-yes")
+    await expect(page.locator(".mine .text")).to_have_text("ask again")
+    await expect(page.locator("fieldset .options button")).to_have_count(4)
+
+
+async def test_earlier_versions_of_an_answer_can_be_seen_again(open_page: PageFactory, tmp_path: Path) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    gate = tmp_path / "gate"
+    gate.touch()
+    await say(page, f"one gate:{gate} two")
+    text = page.locator(".agent .text")
+    place = page.locator(".versions span")
+    await expect(page.locator(".actions")).to_be_visible()
+    await expect(place).to_have_count(0)
+    gate.unlink()
+    await page.get_by_role("button", name="Answer again").click()
+    await expect(page.locator("[aria-busy=true] .text")).to_have_text("one")
+    await page.click("#stop")
+    await expect(place).to_have_text("2 / 2")
+    await expect(text).to_have_text("one")
+    await page.get_by_role("button", name="Earlier version").press("Enter")
+    await expect(place).to_have_text("1 / 2")
+    await expect(text).to_have_text("one two")
+    await expect(page.get_by_role("button", name="Earlier version")).to_be_disabled()
+    await expect(page.get_by_role("button", name="Later version")).to_be_focused()
+    await page.reload()
+    await expect(place).to_have_text("2 / 2")
+    await expect(text).to_have_text("one")

@@ -40,9 +40,21 @@ export function composer(actions, sent) {
       toast(t("tooLong"));
       return;
     }
-    edit(null);
-    if (!entry) actions.send(c, text);
-    else if (text !== entry.data.text) actions.outbox.add(c.id, text, entry.seq);
+    if (entry) return sendEdited(c, entry, text);
+    actions.send(c, text);
+    sentFrom();
+  }
+
+  // An edited message begins its turn again.
+  async function sendEdited(c, entry, text) {
+    const changes = text !== entry.data.text;
+    if (changes && !(await (await lazy.undo.load()).mayUndo(c, entry.seq, t("send")))) return;
+    if (state.open === c) edit(null);
+    if (changes) actions.outbox.add(c.id, text, entry.seq);
+    sentFrom();
+  }
+
+  function sentFrom() {
     draw();
     field.focus();
     sent();
