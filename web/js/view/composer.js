@@ -2,12 +2,11 @@
 
 import { $, onClick, onSubmit, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
-import { lazy } from "../lazy.js";
 import { state } from "../state.js";
 
 const MAX_BYTES = 16 * 1024;
 
-export function composer(actions, sent) {
+export function composer(sent) {
   const field = $("text");
   let editing = null; // the entry that is edited; its text is not a draft
   let composing = false; // an input method is at work in the field: it is left alone
@@ -41,7 +40,7 @@ export function composer(actions, sent) {
       return;
     }
     if (entry) return sendEdited(c, entry, text);
-    actions.send(c, text);
+    c.send(text);
     sentFrom();
   }
 
@@ -50,7 +49,7 @@ export function composer(actions, sent) {
     const changes = text !== entry.data.text;
     if (changes && !(await (await lazy.undo.load()).mayUndo(c, entry.seq, t("send")))) return;
     if (state.open === c) edit(null);
-    if (changes) actions.outbox.add(c.id, text, entry.seq);
+    if (changes) c.edit(entry.seq, text);
     sentFrom();
   }
 
@@ -76,7 +75,7 @@ export function composer(actions, sent) {
     const { value } = field;
     if (!editing) state.open?.draft.edit(value);
     put(value);
-    lazy.typing.loaded?.setTyping(value !== "");
+    state.open?.setTyping(value !== "");
   };
   field.onkeydown = (event) => {
     const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;

@@ -119,10 +119,10 @@ export function timeline(able) {
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (atEnd && c.head > c.read && document.visibilityState === "visible") lazy.requests.loaded?.markRead(able.connection, c);
+    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.entries[0].seq) lazy.requests.loaded?.loadOlder(able.connection, c);
+    if (early && low === c.entries[0].seq) c.loadBefore();
   }
 
   function toEnd() {

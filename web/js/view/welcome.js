@@ -19,7 +19,7 @@ export function begin(context) {
 
 // Nothing has been said here, nor is on its way.
 const isEmpty = (c) =>
-  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ data }) => data.text || data.parts) && !page.outbox.of(c.id)[0];
+  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ data }) => data.text || data.parts) && !page.client.outbox.of(c.id)[0];
 
 function draw() {
   const c = state.open;
@@ -41,6 +41,6 @@ function draw() {
   $("welcome-face").hidden = !answers;
   paint($("welcome-face"), id);
   const starters = concierge && c.agent === "always" ? STARTERS : [];
-  const say = (starter) => Object.assign(h("button", t(starter)), { onclick: () => page.actions.send(state.open, t(starter)) });
+  const say = (starter) => Object.assign(h("button", t(starter)), { onclick: () => state.open.send(t(starter)) });
   $("starters").replaceChildren(...starters.map(say));
 }
