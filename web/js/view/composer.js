@@ -2,6 +2,7 @@
 
 import { $, onClick, onSubmit, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
+import { lazy } from "../lazy.js";
 import { state } from "../state.js";
 
 const MAX_BYTES = 16 * 1024;
