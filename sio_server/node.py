@@ -13,14 +13,16 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from aiohttp import web
 from redis.exceptions import AuthenticationError, ResponseError
 
-from sio_server.data.archive_store import NoObstore
+from sio_server.conversation.file_records import is_shared_folder
 from sio_server.dialog.graphs.problems import BadGraph
 from sio_server.dialog.savers.errors import WrongSaver
+from sio_server.files.store import FileStore
 from sio_server.gateway.sessions.authenticate_hook import BadHook
 from sio_server.gateway.sessions.issuer_keys import NoCryptography
 from sio_server.gateway.sessions.session_end import sent_away
@@ -109,12 +111,12 @@ class Node:
         await self._wait_for_redis(self._read_time)
         await self._wait_for_redis(self._check_format)
         secret = await self._wait_for_redis(self._read_shared_secret)
+        files = await self._open_files()
         try:
-            records = self._records = Records(core, secret)
-        except (NoObstore, ValueError, OSError) as exc:  # OSError: of a folder
-            problem = "install roomgraph[archive]" if isinstance(exc, NoObstore) else str(exc)
-            raise SettingsError(f"ARCHIVE_URL={settings.archive_url}: {problem}. {hint('ARCHIVE_URL')}.") from None
-        self._dialog = Dialog(core)
+            records = self._records = Records(core, secret, files)
+        except (ValueError, OSError) as exc:  # OSError: of a folder
+            raise SettingsError(f"ARCHIVE_URL={settings.archive_url}: {exc}. {hint('ARCHIVE_URL')}.") from None
+        self._dialog = Dialog(core, records)
         try:
             await self._dialog.host.start()
         except (BadGraph, WrongSaver) as exc:
@@ -303,6 +305,29 @@ class Node:
         """A secret that all nodes share through Redis; unlike AUTH_SECRET it never changes."""
         await self._core.redis.set(SHARED_SECRET, secrets.token_hex(32), nx=True)
         return str(await self._core.redis.get(SHARED_SECRET))
+
+    async def _open_files(self) -> FileStore | None:
+        """The storage of files; None without one. Raises SettingsError for one that was asked for."""
+        url = self._settings.files_url
+        if not url:
+            return None
+        try:
+            store = FileStore(url)
+            folder = store.folder_id()
+        except (ValueError, OSError) as exc:
+            if "files_url" in self._settings.model_fields_set:
+                raise SettingsError(f"FILES_URL={url}: {exc}. {hint('FILES_URL')}.") from None
+            log.warning("messages can have no files: FILES_URL is not set, and %s cannot be written: %s", url, exc)
+            return None
+        if folder is not None and not await self._wait_for_redis(
+            partial(is_shared_folder, self._core.redis, folder)
+        ):
+            log.warning(
+                "FILES_URL=%s is not the folder in which other nodes store files: share one, or name an object "
+                "storage; until then files are found on some nodes only",
+                url,
+            )
+        return store
 
     async def _check_format(self) -> None:
         try:

@@ -51,6 +51,7 @@ _HINTS = {
     "RATE_LIMIT_USER": _RATE_HINT,
     "RATE_LIMIT_MARKS": _RATE_HINT,
     "RATE_LIMIT_EVENTS": _RATE_HINT,
+    "RATE_LIMIT_FILES": _RATE_HINT,
     "RATE_LIMIT_ADDRESS": _RATE_HINT,
     "RATE_LIMIT_SERVICE": _RATE_HINT,
     "SERVICE_KEYS": "write name:key for each service, with commas between; a key has at least 32 letters, digits, "
@@ -90,6 +91,9 @@ _HINTS = {
     "LOG_RETENTION_DAYS": "write for how many days entries are kept, 0 (for ever) to 36500",
     "ARCHIVE_URL": "write where entries go that LOG_RETENTION would drop, such as s3://bucket/prefix, "
     "gs://bucket/prefix or file:///var/lib/roomgraph/archive, or nothing",
+    "FILES_URL": "write where files of messages are stored: a folder such as /var/lib/roomgraph/files, "
+    "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix, or nothing: then messages have no files",
+    "FILES_MAX_BYTES": "write how many bytes a file may have, from 1024 to 1073741824",
     "REQUESTS_KEPT": "write for how many days results of requests are kept that made an entry, from 1 to 3650",
     "ADMIN_UI": "write user:password, with a password of at least 16 characters, or off",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
@@ -172,6 +176,7 @@ class Settings(BaseSettings):
     rate_limit_user: str = "20/second;600/minute"
     rate_limit_marks: str = "60/second;2400/minute"
     rate_limit_events: str = "200/second;6000/minute"
+    rate_limit_files: str = "20/second;120/minute"
     rate_limit_address: str = "100/second;3000/minute"
     rate_limit_service: str = "200/second;6000/minute"
     trusted_proxies: Annotated[int, Field(ge=0, le=10)] = 0
@@ -203,6 +208,10 @@ class Settings(BaseSettings):
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     archive_url: Annotated[str, Field(pattern=r"^((s3|gs|az)://[^\s/@]+|file://)(/[^\s@]*)?$|^$")] = ""
+    files_url: Annotated[str, Field(pattern=r"^((s3|gs|az)://[^\s/@]+(/[^\s@]*)?|(file://)?[^:@\s]+)?$")] = (
+        ".data/files"
+    )
+    files_max_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 10_485_760
     requests_kept: Annotated[int, Field(ge=1, le=3650)] = 30
     admin_ui: str = Field(default="", repr=False)
     traces: Literal["off", "otlp"] = "off"
@@ -358,7 +367,12 @@ class Settings(BaseSettings):
         return path
 
     @field_validator(
-        "rate_limit_user", "rate_limit_marks", "rate_limit_events", "rate_limit_address", "rate_limit_service"
+        "rate_limit_user",
+        "rate_limit_marks",
+        "rate_limit_events",
+        "rate_limit_files",
+        "rate_limit_address",
+        "rate_limit_service",
     )
     @classmethod
     def _are_rates(cls, value: str) -> str:

@@ -16,9 +16,11 @@ from sio_server.cluster.heartbeats import Heartbeats
 from sio_server.cluster.nodes import Nodes
 from sio_server.cluster.peers import Peers
 from sio_server.cluster.status import read_status
+from sio_server.conversation.file_records import FileRecords
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
+from sio_server.conversation.reactions import Reactions
 from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
@@ -38,6 +40,9 @@ from sio_server.dialog.run_meter import RunMeter
 from sio_server.dialog.run_queue import RunQueue
 from sio_server.dialog.savers.store import CheckpointStore
 from sio_server.dialog.worker import DialogWorker
+from sio_server.files.files import Files
+from sio_server.files.links import FileLinks
+from sio_server.files.store import FileStore
 from sio_server.gateway.api.conversations import ConversationEndpoints
 from sio_server.gateway.api.endpoints import Endpoints
 from sio_server.gateway.api.event_stream import EventStreams
@@ -60,6 +65,7 @@ from sio_server.gateway.fanout.numbered import EntryHead
 from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
 from sio_server.gateway.http.cors import Cors
+from sio_server.gateway.http.files import FileRoutes
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -71,6 +77,7 @@ from sio_server.gateway.http.status import StatusRoutes
 from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.files import FileRequests
 from sio_server.gateway.requests.graph_choice import GraphChoice
 from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.requests.messages import MessageRequests
@@ -154,8 +161,12 @@ class Core:
 class Records:
     """What Redis keeps, as the parts of the event loop that serves clients see it."""
 
-    def __init__(self, core: Core, secret: str) -> None:
+    def __init__(self, core: Core, secret: str, file_store: FileStore | None) -> None:
         settings = core.settings
+        self.files = None
+        if file_store is not None:
+            self.files = Files(file_store, FileRecords(core.scripts), settings.files_max_bytes)
+        self.links = FileLinks(secret, core.clock.now, settings.base_path)
         quotas = Quotas(
             conversations=settings.quota_conversations,
             bytes=settings.quota_bytes,
@@ -180,11 +191,13 @@ class Records:
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
+        self.reactions = Reactions(core.scripts)
         self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens, archive)
-        retention = Retention(core.scripts, _kept(settings), archive)
+        retention = Retention(core.scripts, _kept(settings), archive, has_files=self.files is not None)
         self.sweeper = Sweeper(
             *(core.redis, retention, self.deletions, core.node_id, archive),
             on_failure=lambda phase: core.metrics.sweep_failures.labels(phase).inc(),
+            files=self.files,
         )
 
 
@@ -206,8 +219,9 @@ def _in_this_loop(act: Callable[[str], None]) -> Callable[[str], None]:
 class Dialog:
     """The dialog worker in its thread, and the leases of its runs, which are renewed outside of that thread."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, records: Records) -> None:
         self._core = core
+        self._files = records.files
         # An entry that ends a run is heard where the run is executed, also without a session of the conversation.
         self.leases = LeaseKeeper(
             Runs(core.scripts, core.node_id, core.settings.name),
@@ -283,6 +297,7 @@ class Dialog:
                 threads_kept=settings.checkpoints_kept,
                 report_nodes=settings.report_nodes,
             ),
+            read_file=self._files.read if self._files is not None else None,
             on_ended=lambda status: core.metrics.runs.labels(status).inc(),
             meter=RunMeter(
                 core.clock.now,
@@ -395,6 +410,7 @@ class Limiting:
             user=parse_rates(settings.rate_limit_user),
             events=parse_rates(settings.rate_limit_events),
             marks=parse_rates(settings.rate_limit_marks),
+            files=parse_rates(settings.rate_limit_files),
             address=parse_rates(settings.rate_limit_address),
             service=parse_rates(settings.rate_limit_service),
         )
@@ -516,7 +532,8 @@ class Sockets:
                 marks=parse_rates(settings.rate_limit_marks),
                 events=parse_rates(settings.rate_limit_events),
                 conversations=settings.conversations_per_session,
-                features=settings.features,
+                features=[*settings.features, *(["files"] if records.files is not None else [])],
+                file_bytes=settings.files_max_bytes if records.files is not None else 0,
             ),
         )
         catch_up = CatchUp(
@@ -530,7 +547,8 @@ class Sockets:
             ConversationRequests(
                 records.members, records.conversations, catch_up, MembershipNews(bus), self._dialog.graph_choice
             ),
-            MessageRequests(records.conversations, self.fanout, bus, core.metrics),
+            MessageRequests(records.conversations, records.reactions, self.fanout, bus, core.metrics),
+            FileRequests(records.files, records.links),
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
         )
@@ -570,7 +588,7 @@ class Api:
             "Entries of the whole cluster that endpoints are to be told: about the same on each node",
             lambda: self.webhooks.waiting,
         )
-        self._exports = ExportRoutes(Exports(core.redis, log, records.members))
+        self._exports = ExportRoutes(Exports(core.redis, log, records.members, records.files))
         schedules = Schedules(core.scripts, log)
         self.scheduler = Scheduler(schedules, now, lambda outcome: core.metrics.schedules.labels(outcome).inc())
         core.metrics.watch("roomgraph_event_streams", "Streams of events for backends", lambda: self.streams.count)
@@ -662,6 +680,15 @@ class Http:
                     lambda: read_status(core.redis),
                     for_everybody=guests,
                     is_service=api.is_service,
+                ),
+                FileRoutes(
+                    records.files,
+                    records.links,
+                    limiting.authentication,
+                    records.refused_tokens,
+                    limits,
+                    limiting.limits,
+                    on_moved=core.metrics.file_moved,
                 ),
                 PageRoutes(),
                 api.routes(limits),

@@ -20,7 +20,8 @@ LEAVES = {
 SETTINGS = {"sio_server.settings"}  # of the leaves it knows the forms of REDIS_URL
 STORE = {"sio_server.protocol", "sio_server.tasks", "sio_server.redis_url", "sio_server.store"}
 RECORDS = STORE | {"sio_server.trace", "sio_server.conversation", "sio_server.users"}
-GATEWAY = RECORDS | {"sio_server.gateway.metrics", "sio_server.gateway.transport"}
+FILES = RECORDS | {"sio_server.files"}
+GATEWAY = FILES | {"sio_server.gateway.metrics", "sio_server.gateway.transport"}
 
 # What each part may import of this project, besides itself.
 ALLOWED: dict[str, set[str]] = {
@@ -42,17 +43,18 @@ ALLOWED: dict[str, set[str]] = {
     | {f"sio_server.gateway.{name}" for name in ("fanout", "sessions", "requests", "http")},
     "sio_server.dialog": RECORDS | {"sio_server.log_lines"},
     "sio_server.cluster": RECORDS,
-    "sio_server.data": RECORDS,
+    "sio_server.files": RECORDS,
+    "sio_server.data": FILES,
     "sio_server.workers": LEAVES | SETTINGS,
     # A cluster on this machine: it starts nodes as processes and knows no part of them.
     "sio_server.local": LEAVES | SETTINGS | {"sio_server.trace.contract"},
     "sio_server.wiring": LEAVES
     | SETTINGS
-    | RECORDS
+    | FILES
     | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.data"},
     "sio_server.node": LEAVES
     | SETTINGS
-    | RECORDS
+    | FILES
     | {"sio_server.gateway", "sio_server.dialog", "sio_server.cluster", "sio_server.data", "sio_server.wiring"},
     "sio_clients": {"sio_server.protocol", "sio_server.tasks"},
     "roomgraph": {"sio_clients", "sio_server"},

@@ -96,15 +96,13 @@ def export_command(
 def _archive(scripts: Scripts) -> Archive | None:
     """The archive of ARCHIVE_URL, if there is one."""
     from sio_server.data.archive import Archive
-    from sio_server.data.archive_store import ArchiveStore, NoObstore
+    from sio_server.data.archive_store import ArchiveStore
 
     if not (url := os.environ.get("ARCHIVE_URL", "")):
         return None
     try:
         return Archive(scripts.redis, scripts, ArchiveStore(url))
-    except NoObstore:
-        fail("ARCHIVE_URL is set: install roomgraph[archive]", MISTAKE)
-    except ValueError as exc:
+    except (ValueError, OSError) as exc:
         fail(f"ARCHIVE_URL={url}: {exc}", MISTAKE)
 
 

@@ -27,7 +27,7 @@ async def check_services(settings: Settings) -> list[Finding]:
 
 async def _check_archive(url: str) -> Finding:
     """Write, read and delete an object, as nodes do."""
-    from sio_server.data.archive_store import ArchiveStore, Line, NoObstore
+    from sio_server.data.archive_store import ArchiveStore, Line
     from sio_server.protocol.errors import RoomgraphError
 
     name, line = f"{FOLDER}/{secrets.token_hex(8)}", Line(1, '{"seq":1}', [])
@@ -38,8 +38,6 @@ async def _check_archive(url: str) -> Finding:
             read = await store.get(name)
         finally:
             await store.delete([name])
-    except NoObstore:
-        return bad(Fact.ARCHIVE_BAD, url=url, reason="the extra is missing: pip install 'roomgraph[archive]'")
     except RoomgraphError as exc:
         return bad(Fact.ARCHIVE_BAD, url=url, reason=_first_line(exc.__cause__ or exc.message))
     except (ValueError, OSError) as exc:

@@ -22,9 +22,14 @@ from sio_server.protocol.events import MAX_PAGE_BYTES
 from sio_server.protocol.mention import may_mention, mentioned_people, mentions
 from sio_server.protocol.position import LogBounds, Position
 from sio_server.store.json_text import to_json
-from sio_server.store.scripts import Reply, Request, Scripts
+from sio_server.store.scripts import Argument, Reply, Request, Scripts
 from sio_server.trace.contract import TraceKind
 from sio_server.trace.recording import Trace
+
+_MISFITS = {
+    "unknown_reply": "reply_to: there is no message or final entry with this seq, or it was deleted",
+    "unknown_file": "files: should be uploads of this user here, of the last hour, that no message has",
+}
 
 
 class Handed(NamedTuple):
@@ -111,6 +116,8 @@ class ConversationLog:
         after: str | None = None,
         handed: Handed | None = None,
         answer: bool | None = None,
+        reply_to: int | None = None,
+        file_ids: Sequence[str] = (),
     ) -> tuple[dict[str, Any], bool]:
         """Append a message; return its ack `{conversation_id, epoch, seq, ts, run_id}` and whether it was new.
 
@@ -119,6 +126,8 @@ class ConversationLog:
         message that must be there already: Refused with `out_of_order` if it is not. `handed` is what this node
         knows to have been in the log: a seq that a device has seen is not given to another entry, should the log
         have lost it. `answer`: whether the agent answers, whatever the conversation is set to.
+        `reply_to`: the entry that this message answers; `file_ids`: uploads of the author that no other message
+        has. Refused with `invalid_payload` where there are none.
         """
         traced = self._trace.on
         if traced:
@@ -130,28 +139,39 @@ class ConversationLog:
         body = b"[%b,%b]" % (b"null" if edits is None else b"%d" % edits, text_json)
         if answer is not None:
             body = b"[%b,%b]" % (body, b"true" if answer else b"false")
+        if reply_to is not None or file_ids:
+            body = b"[%b,%b]" % (body, orjson.dumps({"reply_to": reply_to, "files": list(file_ids)}))
         edit = "" if edits is None else f',"edits":{edits}'
+        edit += "" if reply_to is None else f',"reply_to":{reply_to}'
         said = f'"request_id":{orjson.dumps(request_id).decode()},"text":{text_json.decode()}{edit}'
         names, people = (mentions(text), mentioned_people(text)) if may_mention(text) else ([], "")
-        reply = await self._allowances.write(
-            "append",
-            conversation_id,
-            author.user_id,
-            Request(author.user_id, request_id, hashlib.sha1(body, usedforsecurity=False).hexdigest()),
-            {
-                "data": f'{{"role":"user",{author.to_members()},{said}}}',
-                "after": after or "",
-                "run_id": run_id,
-                "mentioned": f" {' '.join(names)} " if names else "",
-                "people": people,
-                "edits": "" if edits is None else edits,
-                "by": author.to_json(),
-                "person": author.to_person(),
-                "session_id": author.session_id,
-                "answer": answer,
-                "seen": f"{handed.epoch} {handed.seq} {handed.ts}" if handed else "",
-            },
-        )
+        request = Request(author.user_id, request_id, hashlib.sha1(body, usedforsecurity=False).hexdigest())
+        arguments: dict[str, Argument] = {
+            "data": f'{{"role":"user",{author.to_members()},{said}}}',
+            "after": after or "",
+            "run_id": run_id,
+            "mentioned": f" {' '.join(names)} " if names else "",
+            "people": people,
+            "edits": "" if edits is None else edits,
+            "reply_to": "" if reply_to is None else reply_to,
+            "reply_known": "",
+            "file_ids": list(file_ids) if file_ids else "",
+            "by": author.to_json(),
+            "person": author.to_person(),
+            "session_id": author.session_id,
+            "answer": answer,
+            "seen": f"{handed.epoch} {handed.seq} {handed.ts}" if handed else "",
+        }
+        reply = await self._allowances.write("append", conversation_id, author.user_id, request, arguments)
+        if (
+            reply.status == "unknown_reply"
+            and reply_to is not None
+            and await self._has_archived(conversation_id, reply_to)
+        ):
+            arguments["reply_known"] = "1"
+            reply = await self._allowances.write("append", conversation_id, author.user_id, request, arguments)
+        if reply.status in _MISFITS:
+            raise Refused(ErrorCode.INVALID_PAYLOAD, _MISFITS[reply.status])
         ack: dict[str, Any] = orjson.loads(reply["ack"])
         new = not reply.repeated
         if traced:
@@ -160,6 +180,14 @@ class ConversationLog:
                 TraceKind.APPENDED, epoch=ack["epoch"], seq=ack["seq"], ms=took_ms, new=new, **where
             )
         return ack, new
+
+    async def _has_archived(self, conversation_id: str, seq: int) -> bool:
+        """Whether the archive has a message or final entry here that was not deleted."""
+        text = await self._older.text(conversation_id, seq) if self._older is not None else None
+        if text is None:
+            return False
+        entry = json.loads(text)
+        return entry["type"] in (*DELETABLE, "failed") and not entry["data"].get("deleted")
 
     async def delete_message(
         self,
@@ -240,7 +268,10 @@ class ConversationLog:
         assert self._older is not None
         while seq and (text := await self._older.text(conversation_id, seq)) is not None:
             await self._older.replace(conversation_id, seq, tombstone(text))
-            seq = int(json.loads(text)["data"].get("edits") or 0)
+            data = json.loads(text)["data"]
+            if file_ids := [file["file_id"] for file in data.get("files", ())]:
+                await self._scripts.conversation("forget_files", conversation_id, seq=seq, file_ids=file_ids)
+            seq = int(data.get("edits") or 0)
 
     async def page(
         self,

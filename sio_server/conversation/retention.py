@@ -57,8 +57,11 @@ class Retention:
     A conversation that was swept is left alone for SWEPT_EVERY_MS, or until nodes start with other settings.
     """
 
-    def __init__(self, scripts: Scripts, kept: Kept, archive: Archiver | None = None) -> None:
-        """With an `archive` entries go there instead of being dropped."""
+    def __init__(
+        self, scripts: Scripts, kept: Kept, archive: Archiver | None = None, *, has_files: bool = False
+    ) -> None:
+        """With an `archive` entries go there instead of being dropped. `has_files`: files are stored."""
+        self._has_files = has_files
         self._scripts = scripts
         self._archive = archive
         self._kept = kept
@@ -81,6 +84,7 @@ class Retention:
             "results_kept_ms": self._kept.results_ms,
             "since_ms": since_ms,
             "at_most": ENTRIES_AT_ONCE,
+            "has_files": self._has_files,
             "archives": self._archive is not None,
         }
         more, entries, results = any(len(some) == CONVERSATIONS_AT_ONCE for some in listed), 0, 0

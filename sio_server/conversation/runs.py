@@ -54,6 +54,7 @@ class ClaimedRun:
     base: str = ""  # the thread from which the turn began; empty: from nothing
     person: dict[str, Any] | None = None  # whose request began the run: `{user_id, name, device_id, claims}`
     context: dict[str, Any] | None = None  # of the conversation, as it was given; None: none was
+    quoted: dict[str, Any] | None = None  # the envelope of the entry that the message answers, if the log has it
     lost: int = 0  # how many nodes ended while it was at work on them, one after another
 
     @property
@@ -174,6 +175,7 @@ class Runs:
             token=reply["token"],
             input_seq=int(reply["input_seq"]),
             input=json.loads(reply["input"]) if reply["input"] else None,
+            quoted=json.loads(reply["quoted"]) if reply["quoted"] else None,
             source=reply["source"],
             began_from=reply["began_from"],
             answers=json.loads(reply["answers"]) if reply["answers"] else {},

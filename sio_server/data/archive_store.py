@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import importlib
 import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import Any, NamedTuple
 
+import obstore
+
+from sio_server.files.objects import open_objects
 from sio_server.protocol.errors import Unavailable
 
 LIMIT_S = 4.0  # for one object to be read: a client waits 5 s for its ack
 WRITE_LIMIT_S = 60.0
 CACHED = 16  # objects, as they were read last
-
-
-class NoObstore(Exception):
-    """ARCHIVE_URL needs the extra `archive`."""
 
 
 class Line(NamedTuple):
@@ -36,22 +33,8 @@ class ArchiveStore:
     """Objects by name. Raises Unavailable."""
 
     def __init__(self, url: str) -> None:
-        """`url`: s3://bucket/prefix, gs://, az:// or file:///path. Raises NoObstore and ValueError."""
-        try:
-            self._obstore: Any = importlib.import_module("obstore")
-            stores: Any = importlib.import_module("obstore.store")
-            self._errors: Any = importlib.import_module("obstore.exceptions")
-        except ImportError:
-            raise NoObstore from None
-        bounded: dict[str, Any] = {"retry_config": {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}}
-        if url.startswith("file:"):
-            bounded = {"mkdir": True}
-        elif url.startswith("s3:"):
-            bounded["client_options"] = {"timeout": "10s", "allow_http": True}
-        try:
-            self._store = stores.from_url(url, **bounded)
-        except self._errors.BaseError as exc:
-            raise ValueError(str(exc)) from None
+        """`url`: s3://bucket/prefix, gs://, az:// or file:///path. Raises ValueError and OSError."""
+        self._store = open_objects(url)
         self._cached: OrderedDict[str, list[Line]] = OrderedDict()
 
     async def put(self, name: str, lines: Sequence[Line]) -> None:
@@ -59,7 +42,7 @@ class ArchiveStore:
         text = "".join(json.dumps([line.text, line.pages], ensure_ascii=False) + "\n" for line in lines)
         data = await asyncio.to_thread(gzip.compress, text.encode())
         async with self._bounded(WRITE_LIMIT_S):
-            await self._obstore.put_async(self._store, name, data)
+            await obstore.put_async(self._store, name, data)
 
     async def get(self, name: str) -> list[Line] | None:
         """The lines of an object, in order; None if there is no such object."""
@@ -68,7 +51,7 @@ class ArchiveStore:
             return self._cached[name]
         async with self._bounded(LIMIT_S):
             try:
-                found = await self._obstore.get_async(self._store, name)
+                found = await obstore.get_async(self._store, name)
             except FileNotFoundError:
                 return None
             data = bytes(await found.bytes_async())
@@ -87,7 +70,7 @@ class ArchiveStore:
             self._cached.pop(name, None)
             async with self._bounded(WRITE_LIMIT_S):
                 try:
-                    await self._obstore.delete_async(self._store, name)
+                    await obstore.delete_async(self._store, name)
                 except FileNotFoundError:
                     continue
 
@@ -95,7 +78,7 @@ class ArchiveStore:
         """The names of all objects below a prefix."""
         names: list[str] = []
         async with self._bounded(WRITE_LIMIT_S):
-            async for found in self._obstore.list(self._store, prefix):
+            async for found in obstore.list(self._store, prefix):
                 names += [str(item["path"]) for item in found]
         return names
 
@@ -104,7 +87,7 @@ class ArchiveStore:
         try:
             async with asyncio.timeout(limit_s):
                 yield
-        except (self._errors.BaseError, TimeoutError, OSError) as exc:
+        except (obstore.exceptions.BaseError, TimeoutError, OSError) as exc:
             raise Unavailable(f"the archive cannot be used: {type(exc).__name__}") from exc
 
 

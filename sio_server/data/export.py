@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.members import Members
 from sio_server.data.user_deletion import conversations_of
+from sio_server.files.files import Files
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.run import SERVICE_PREFIX
 from sio_server.store.bounded import BoundedRedis
@@ -23,7 +25,10 @@ EXPORTER = f"{SERVICE_PREFIX}export"
 class Exports:
     """Each line is `{"kind": ..., ...}`; docs/data.md lists them. Raises Refused and Unavailable."""
 
-    def __init__(self, redis: BoundedRedis, conversations: ConversationLog, members: Members) -> None:
+    def __init__(
+        self, redis: BoundedRedis, conversations: ConversationLog, members: Members, files: Files | None = None
+    ) -> None:
+        self._files = files
         self._redis = redis
         self._log = conversations
         self._members = members
@@ -50,6 +55,8 @@ class Exports:
                 yield _line("missing", conversation_id=conversation_id, after=seq)
             else:
                 yield f'{{"kind":"entry","entry":{text}}}\n'
+                async for line in self._files_of(conversation_id, text):
+                    yield line
         yield _line("end", conversation_id=conversation_id)
 
     async def user(self, user_id: str) -> AsyncIterator[str]:
@@ -91,7 +98,23 @@ class Exports:
                     yield _line("missing", conversation_id=conversation_id, after=seq)
                 elif json.loads(text)["data"].get("user_id") == user_id:
                     yield f'{{"kind":"entry","entry":{text}}}\n'
+                    async for line in self._files_of(conversation_id, text):
+                        yield line
         yield _line("end", user_id=user_id)
+
+    async def _files_of(self, conversation_id: str, text: str) -> AsyncIterator[str]:
+        """The files of an entry, each in lines of a part of it."""
+        if self._files is None or '"files":[' not in text:
+            return
+        for file in json.loads(text)["data"].get("files", ()):
+            about = {"conversation_id": conversation_id, "file_id": file["file_id"]}
+            at = 0
+            try:
+                async for chunk in self._files.stream(conversation_id, file["file_id"]):
+                    yield _line("file", **about, offset=at, data=base64.b64encode(chunk).decode())
+                    at += len(chunk)
+            except FileNotFoundError:
+                yield _line("missing_file", **about)
 
     async def _entries(self, conversation_id: str, head: int) -> AsyncIterator[tuple[int, str | None]]:
         """The entries up to `head` as (seq, JSON), long ones whole; (seq, None) where some above seq are lost."""

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from sio_server.conversation.retention import Retention
 from sio_server.data.archive import Archive
 from sio_server.data.user_deletion import UserDeletion
+from sio_server.files.files import Files
 from sio_server.protocol.errors import RoomgraphError, Unavailable
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import redis_errors
@@ -42,8 +43,10 @@ class Sweeper:
         node_id: str,
         archive: Archive | None = None,
         on_failure: Callable[[str], None] = lambda phase: None,
+        files: Files | None = None,
     ) -> None:
-        """`on_failure` is called with the phase for each that has failed: deletion, archive or retention."""
+        """`on_failure` is called with the phase of each failure: deletion, archive, files or retention."""
+        self._files = files
         self._redis = redis
         self._retention = retention
         self._deletions = deletions
@@ -69,6 +72,8 @@ class Sweeper:
         await self._phase("deletion", self._deletions.resume)
         if self._archive is not None:
             await self._phase("archive", self._archive.remove_gone)
+        if self._files is not None:
+            await self._phase("files", self._files.remove_due)
         more = False
 
         async def retention() -> Mapping[str, RoomgraphError]:

@@ -29,6 +29,7 @@ from sio_server.conversation.runs import (
 )
 from sio_server.dialog.answers import Answer, Questions
 from sio_server.dialog.attempt_saver import AttemptSaver
+from sio_server.dialog.content import ReadFile
 from sio_server.dialog.execution import Execution, Graph
 from sio_server.dialog.failures import EndedNodes, graph_end, stream_end
 from sio_server.dialog.final_entry import Said, final_entry
@@ -112,15 +113,18 @@ class Attempts:
         served: Mapping[str, Served] | None = None,
         trace: Trace | None = None,
         meter: RunMeter | None = None,
+        read_file: ReadFile | None = None,
     ) -> None:
         """`on_ended` is called with the status of each run that has ended here; `meter` is told how long it took.
 
         `served`: what the graphs take, by the same names; messages and no context where it is not said.
+        `read_file` reads the files of messages.
         """
         self._runs = run_records
         self._leases = leases
         self._graphs = graphs
         self._served = served or {}
+        self._read_file = read_file
         self._checkpoints = checkpoints
         self._limits = limits
         self._on_ended = on_ended
@@ -292,6 +296,7 @@ class Attempts:
             max_steps=self._limits.steps,
             report_nodes=self._limits.report_nodes,
             served=self._served.get(run.graph),
+            read_file=self._read_file,
         )
         limit = asyncio.timeout(self._limits.timeout_s)
         try:

@@ -16,15 +16,18 @@ from sio_server.dialog.answers import STRUCTURED, Answer, Earlier, Questions, Sa
 from sio_server.dialog.attempt_saver import AttemptSaver
 from sio_server.dialog.breakpoints import BREAKPOINT, breakpoint_question, nodes_ahead, unasked_breakpoint
 from sio_server.dialog.changed_graph import check_question, check_unchanged
+from sio_server.dialog.content import Content, ReadFile, content_of
 from sio_server.dialog.graphs.adapters import MESSAGES, Adapter
 from sio_server.dialog.graphs.served import Served
 from sio_server.dialog.message_parts import data_part, is_bookkeeping
 from sio_server.dialog.reports import ReportNodes, bounded_json, tool_calls, tool_outcome
+from sio_server.dialog.savers.errors import StoreLost
 from sio_server.dialog.speakers import Speakers
 from sio_server.dialog.speech import Speech
 from sio_server.dialog.streaming import RunStream
 from sio_server.dialog.threads import Tip, config_of, copy_tip, read_tip, tip_of
 from sio_server.dialog.tool_calls import with_answers
+from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.text import valid_unicode
 
 Graph = Pregel[Any, Any, Any, Any]
@@ -50,10 +53,12 @@ class Execution:
         max_steps: int,
         report_nodes: ReportNodes = "names",
         served: Served | None = None,
+        read_file: ReadFile | None = None,
     ) -> None:
         """`report_nodes`: whether the nodes that have run are reported, and what they return. `served`: what the
-        graph takes; None: messages and no context.
+        graph takes; None: messages and no context. `read_file` reads the files of messages.
         """
+        self._read_file = read_file
         self._graph = graph
         self._report_nodes = report_nodes
         self._adapter = served.adapter if served else None
@@ -169,11 +174,18 @@ class Execution:
         if run.input is None:
             raise NoAnswer("the message is older than the log's retention")
         data = run.input["data"]
-        # Plain strings only: the checkpointer revives dictionaries that are shaped like constructors.
-        message = HumanMessage(content=str(data["text"]), name=str(data["user_id"]), id=self._message_id)
+        # Strings and blocks made of them: the checkpointer revives dictionaries that are shaped like constructors.
+        content = await self._content(data)
+        message = HumanMessage(content=content, name=str(data["user_id"]), id=self._message_id)
         if self._adapter is not None:
             return self._adapter.input(message)
         return {"messages": _after_unanswered_calls(message, tip, before)}
+
+    async def _content(self, data: Mapping[str, Any]) -> Content:
+        try:
+            return await content_of(self._run.conversation_id, data, self._run.quoted, self._read_file)
+        except Unavailable as exc:  # it is tried again, as without the checkpoints
+            raise StoreLost(exc.message) from exc
 
     async def _state_before(self, start: Tip) -> Mapping[str, Any]:
         """The values of the state in which the run began, as far as they say anything."""

@@ -108,9 +108,16 @@ class Metrics:
         )
         self.sweep_failures = Counter(
             "roomgraph_sweep_failures",
-            "Users, conversations and objects that a sweep failed with, by phase (deletion, archive, retention)",
+            "Users, conversations, objects and files that a sweep failed with, by phase (deletion, archive, "
+            "files, retention)",
             ["phase"],
             registry=self.registry,
+        )
+        self._files = Counter(
+            "roomgraph_files", "Files that this node has moved, by way (up, down)", ["way"], registry=self.registry
+        )
+        self._file_bytes = Counter(
+            "roomgraph_file_bytes", "Bytes of these files, by way", ["way"], registry=self.registry
         )
         self._task_failures = Counter(
             "roomgraph_background_task_failures",
@@ -166,6 +173,11 @@ class Metrics:
         """An append of this node that began at `began` got `seq`; `append_returned` ends the measurement."""
         if len(self._appended) < _IN_FLIGHT_LIMIT:
             self._appended[conversation_id, seq] = began
+
+    def file_moved(self, way: str, size: int) -> None:
+        """A file was uploaded ("up"), or read by a client ("down")."""
+        self._files.labels(way).inc()
+        self._file_bytes.labels(way).inc(size)
 
     def task_failed(self, name: str) -> None:
         """A supervised task has ended by itself: for `Supervisor(on_failure=...)`."""

@@ -173,7 +173,7 @@ class LocalCluster:
 
     def clean(self) -> None:
         """Remove the data of earlier runs."""
-        for name in ("redis", "logs"):
+        for name in ("redis", "files", "logs"):
             shutil.rmtree(self.data_dir / name, ignore_errors=True)
 
     # Running
@@ -354,6 +354,7 @@ class LocalCluster:
             "QUOTA_CONVERSATIONS": "0",
             "QUOTA_BYTES": "0",
             "QUOTA_INVITATIONS": "0",
+            "FILES_URL": str(self.data_dir.absolute() / "files"),
             # Each is one process with a name of its own, whatever this process was told to be.
             "NODE_NAME": "",
             "WEB_CONCURRENCY": "1",

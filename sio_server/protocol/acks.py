@@ -191,6 +191,22 @@ class DeleteMessageAck(_ConversationAck):
     deleted: list[Seq]
 
 
+class ReactionAck(_ConversationAck):
+    """Of `reaction:set`; `entry_seq`: of the entry that says so, null when there was nothing to take back."""
+
+    seq: Seq
+    reaction: str
+    set: bool
+    entry_seq: Seq | None
+
+
+class FileLinkAck(Ack):
+    """Of `file:link`: a path of this server, below its address, which holds for so many seconds."""
+
+    url: str
+    expires_in: int
+
+
 class StopAck(_ConversationAck):
     """Of `run:stop`: the runs that it has ended."""
 
@@ -275,6 +291,8 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.MESSAGE_SEND: SendAck,
     ClientEvent.MESSAGE_EDIT: SendAck,
     ClientEvent.MESSAGE_DELETE: DeleteMessageAck,
+    ClientEvent.REACTION_SET: ReactionAck,
+    ClientEvent.FILE_LINK: FileLinkAck,
     ClientEvent.RUN_STOP: StopAck,
     ClientEvent.RUN_REGENERATE: RegenerateAck,
     ClientEvent.INTERRUPT_RESPOND: RespondAck,

@@ -81,8 +81,22 @@ class Created(Person, ChosenSettings):
     """The data of `conversation_created`: the owner, and the settings."""
 
 
+class MessageFile(Sent):
+    """A file of a message: the name that its user gave it, and what its bytes are; `width`, `height` of images."""
+
+    file_id: str
+    name: str
+    mime_type: str
+    size: int
+    width: Maybe[int] = None
+    height: Maybe[int] = None
+
+
 class Message(Person):
-    """The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message."""
+    """The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message.
+
+    `reply_to`: seq of the entry that it answers.
+    """
 
     role: Literal["user"]
     device_id: str
@@ -90,13 +104,23 @@ class Message(Person):
     text: str
     run_id: Maybe[str] = None
     edits: Maybe[Seq] = None
-    deleted: Maybe[Literal[True]] = None  # then `text` is empty
+    reply_to: Maybe[Seq] = None
+    files: Maybe[list[MessageFile]] = None
+    deleted: Maybe[Literal[True]] = None  # then `text` is empty, and there are no files
 
 
 class Deleted(Person):
     """The data of `message_deleted`: whose doing it is, and the entries whose data has nothing left to show."""
 
     deletes: list[Seq]
+
+
+class ReactionChanged(Person):
+    """The data of `reaction_changed`: who gave the entry `to` a reaction, or took it back."""
+
+    to: Seq
+    reaction: str
+    set: bool
 
 
 class FileData(Sent):
@@ -261,6 +285,11 @@ class MessageDeletedEntry(_Envelope):
     data: Deleted
 
 
+class ReactionChangedEntry(_Envelope):
+    type: Literal["reaction_changed"]
+    data: ReactionChanged
+
+
 class AnswerEntry(_Envelope):
     type: Literal["answer"]
     data: Answer
@@ -295,6 +324,7 @@ class LoggedEntry(
             | MemberLeftEntry
             | MessageEntry
             | MessageDeletedEntry
+            | ReactionChangedEntry
             | AnswerEntry
             | InterruptEntry
             | InterruptResolvedEntry

@@ -8,8 +8,18 @@ import math
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from sio_server.protocol.emoji import is_emoji
 from sio_server.protocol.position import Position
 from sio_server.protocol.run import RESERVED_PREFIXES
 from sio_server.protocol.text import is_blank
@@ -42,6 +52,7 @@ ENTRY_BYTES_SHOWN = 64 * 1024  # of the JSON of a final entry's data; what is lo
 MAX_ANSWER_DEPTH = 8  # of lists and objects in the answer to an interrupt
 MAX_ANSWER_ITEMS = 1000
 MAX_CONTEXT_BYTES = 16 * 1024  # of JSON, in the context of a conversation
+MAX_FILES = 10  # of a message
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
@@ -70,6 +81,8 @@ class ClientEvent(StrEnum):
     MESSAGE_SEND = "message:send"
     MESSAGE_EDIT = "message:edit"
     MESSAGE_DELETE = "message:delete"
+    REACTION_SET = "reaction:set"
+    FILE_LINK = "file:link"
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
@@ -123,6 +136,7 @@ class EntryType(StrEnum):
     MEMBER_LEFT = "member_left"
     MESSAGE = "message"
     MESSAGE_DELETED = "message_deleted"
+    REACTION_CHANGED = "reaction_changed"
     ANSWER = "answer"
     INTERRUPT = "interrupt"
     INTERRUPT_RESOLVED = "interrupt_resolved"
@@ -196,6 +210,18 @@ def _is_context(value: dict[str, Any]) -> dict[str, Any]:
     if len(json.dumps(value, ensure_ascii=False).encode()) > MAX_CONTEXT_BYTES:
         raise TextTooLong(f"longer than {MAX_CONTEXT_BYTES} bytes of JSON in UTF-8")
     return value
+
+
+def _are_different(items: list[str]) -> list[str]:
+    if len(set(items)) < len(items):
+        raise ValueError("names one of them twice")
+    return items
+
+
+def _is_reaction(text: str) -> str:
+    if not is_emoji(text):
+        raise ValueError("should be one emoji")
+    return text
 
 
 def _fits_text_limit(text: str) -> str:
@@ -360,21 +386,36 @@ class MembersList(_Wire):
     conversation_id: Id
 
 
-class MessageSend(_Change):
+class _Written(_Change):
+    """What a message holds: a text, which may be empty where there are files.
+
+    `reply_to`: the message or final entry that it answers. `files`: ids of files that this user has uploaded.
+    """
+
+    conversation_id: Id
+    after: Id | None = None
+    reply_to: Seq | None = None
+    files: Annotated[list[Id], Field(max_length=MAX_FILES), AfterValidator(_are_different)] = []
+    text: Text
+
+    @field_validator("text")
+    @classmethod
+    def _says_something(cls, text: str, info: ValidationInfo) -> str:
+        if not info.data.get("files"):
+            if not text:
+                raise ValueError("should have at least 1 character, or the message files")
+            return _shows_something(text)
+        return text
+
+
+class MessageSend(_Written):
     """Append a message; `after` is the request_id of the one that must be in the log before it."""
 
-    conversation_id: Id
-    after: Id | None = None
-    text: MessageText
 
-
-class MessageEdit(_Change):
+class MessageEdit(_Written):
     """Replace the conversation's last message, one's own: the dialog forgets what came of the old one."""
 
-    conversation_id: Id
-    after: Id | None = None
     seq: Seq
-    text: MessageText
 
 
 class MessageDelete(_Change):
@@ -386,6 +427,22 @@ class MessageDelete(_Change):
     conversation_id: Id
     seq: Seq
     forget: bool = False
+
+
+class ReactionSet(_Change):
+    """Give a message or a final entry a reaction, or take it back."""
+
+    conversation_id: Id
+    seq: Seq
+    reaction: Annotated[str, AfterValidator(_is_reaction)]
+    set: bool
+
+
+class FileLink(_Wire):
+    """An address under which a file is read for a while without a token, such as an image of a page."""
+
+    conversation_id: Id
+    file_id: Id
 
 
 class RunStop(_Change):
@@ -484,6 +541,8 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.MESSAGE_SEND: MessageSend,
     ClientEvent.MESSAGE_EDIT: MessageEdit,
     ClientEvent.MESSAGE_DELETE: MessageDelete,
+    ClientEvent.REACTION_SET: ReactionSet,
+    ClientEvent.FILE_LINK: FileLink,
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,

@@ -74,7 +74,7 @@ class Rates(Sent):
 
 
 class Limits(Sent):
-    """What the node accepts; `followed_conversations` null: any number."""
+    """What the node accepts; `followed_conversations` null: any number; `files` of a message 0: none."""
 
     frame_bytes: int
     text_bytes: int
@@ -83,6 +83,8 @@ class Limits(Sent):
     marked_conversations: int
     followed_conversations: int | None
     invites: int
+    files: int
+    file_bytes: int
     device_name_characters: int
     rates: Rates
 

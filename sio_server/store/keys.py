@@ -18,6 +18,9 @@ NODES = "rg:nodes"  # sorted set: node id -> time of its last heartbeat (ms, Red
 SHARED_SECRET = "rg:secret"  # makes ids of conversations; signs guests' tokens when no AUTH_SECRET is set
 DISABLED_HOOKS = "rg:hooks-disabled"  # hash: endpoint of webhooks that is told nothing more -> why (JSON)
 DELETIONS = "rg:deletions"  # hash: user who is being deleted -> how (JSON); see `data/user_deletion.py`
+FILES_FOLDER = (
+    "rg:files-folder"  # string: the id of the folder in which the nodes store files, of the first node's
+)
 RETENTION = "rg:retention"  # what is kept how long, as nodes were set last: "<settings> <since, ms>"
 SWEEPER = "rg:sweeper"  # string: id of the node that looks for what need be kept no longer; expires
 REVOCATIONS = "rg:revocations"  # grows when tokens are revoked: a node that finds it changed looks at its sessions
@@ -39,6 +42,8 @@ ARCHIVED_AT_LEAST = 100  # entries, in an object of the archive
 RECORDS_LOOKED_AT = 2000  # entries in which the step that deletes a conversation looks for records of runs
 MAX_EDITS = 1000  # of a message, which are deleted with it
 ANY_BODY = "0" * 40  # in the result of a request, in place of the digest of its body
+MAX_REACTIONS = 10  # different ones, of a user to an entry
+UPLOAD_KEPT_MS = 3600 * 1000  # a file that no message takes is removed after this time
 REWRITTEN_ENTRIES = 2000  # a log of at most so many is written again, to leave nothing of deleted entries
 MAX_HOOKS = 2_000  # entries that wait for webhooks in a partition, about; older ones are dropped
 LEASE_MS = 3_000  # unless LEASE is set: a lease that has not been renewed for so long may be taken by another node
@@ -160,6 +165,14 @@ def archive_gone(partition_number: int) -> str:
     return f"{tag(partition_number)}:archive-gone"
 
 
+def files_due(partition_number: int) -> str:
+    """Sorted set: "<conversation id> <file id>" -> when (ms) the file is removed unless a message has it by then.
+
+    "<conversation id> *": the files of a conversation that is gone.
+    """
+    return f"{tag(partition_number)}:files-due"
+
+
 def stats(partition_number: int) -> str:
     """Hash: how many conversations, entries and runs the partition has seen; `primary`: by which failover.
 
@@ -277,6 +290,11 @@ class ConversationKeys:
         self.due = due(partition(conversation_id))
         self.swept = swept(partition(conversation_id))
         self.gone = archive_gone(partition(conversation_id))
+        # hash: file id -> "<seq of the message that has it, or 0> <its owner> <what messages say of it, JSON>"
+        self.files = f"{base}:files"
+        self.files_due = files_due(partition(conversation_id))
+        # hash: "<seq of an entry> <user id>" -> {reaction: seq of the entry that says so} (JSON)
+        self.reactions = f"{base}:reactions"
         self.archived = f"{base}:archived"  # sorted set: name of an object -> seq of its first entry
 
     def all(self) -> tuple[str, ...]:
@@ -350,7 +368,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
-    *("schedules", "due", "swept", "deleted", "gone", "archived"),
+    *("schedules", "due", "swept", "deleted", "gone", "archived", "files", "files_due", "reactions"),
 )
 USER_KEYS = (
     "sessions",

@@ -27,6 +27,8 @@ VALID: dict[str, dict[str, Any]] = {
     "conversation:rename": {"conversation_id": "m", "request_id": "c", "title": "T"},
     "conversation:delete": {"conversation_id": "none", "request_id": "c"},
     "message:edit": {"conversation_id": "m", "request_id": "c", "seq": 3, "text": "hello"},
+    "reaction:set": {"conversation_id": "m", "request_id": "c", "seq": 3, "reaction": "👍", "set": True},
+    "file:link": {"conversation_id": "m", "file_id": "f.1"},
     "marks:set": {"marks": {"m": {"read": 3, "delivered": 3}}},
     "draft:save": {"request_id": "c", "conversation_id": "m", "text": "x"},
     "typing:set": {"conversation_id": "m", "typing": True},

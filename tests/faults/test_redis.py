@@ -51,6 +51,8 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.MESSAGE_SEND: {**room, "request_id": f"m{number}", "text": "hello"},
         ClientEvent.MESSAGE_DELETE: {**room, "request_id": f"md{number}", "seq": 1},
         ClientEvent.MESSAGE_EDIT: {**room, "request_id": f"e{number}", "seq": 2, "text": "hello"},
+        ClientEvent.REACTION_SET: {**room, "request_id": f"re{number}", "seq": 2, "reaction": "👍", "set": True},
+        ClientEvent.FILE_LINK: {**room, "file_id": "f.1"},
         ClientEvent.RUN_STOP: room,
         ClientEvent.RUN_REGENERATE: {**room, "seq": 2},
         ClientEvent.INTERRUPT_RESPOND: {**room, "interrupt_id": "r:0", "value": "yes"},

@@ -57,6 +57,8 @@ RULES: dict[ClientEvent, Rule] = {
     E.MESSAGE_SEND: Rule({"request_id": "cell", "text": "cell"}),
     E.MESSAGE_EDIT: Rule({"request_id": "cell", "text": "cell", "seq": SEQ}, member="not_allowed"),
     E.MESSAGE_DELETE: Rule({"request_id": "cell", "seq": SEQ}, member="not_allowed", operator="ok"),
+    E.REACTION_SET: Rule({"request_id": "cell", "seq": SEQ, "reaction": "👍", "set": True}),
+    E.FILE_LINK: Rule({"file_id": "f.1"}, owner="not_found", member="not_found"),
     E.RUN_STOP: Rule({}),
     E.RUN_REGENERATE: Rule({"seq": SEQ}, owner="not_latest", member="not_latest"),
     E.INTERRUPT_RESPOND: Rule(

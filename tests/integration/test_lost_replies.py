@@ -22,9 +22,11 @@ from redis.asyncio import Redis
 
 from sio_server.cluster.nodes import Nodes
 from sio_server.conversation.author import Author
+from sio_server.conversation.file_records import Due, FileRecords
 from sio_server.conversation.log import ConversationLog, Handed
 from sio_server.conversation.members import Members
 from sio_server.conversation.quotas import DAY_MS, Quotas
+from sio_server.conversation.reactions import Reactions
 from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.conversation.schedules import Schedules
@@ -42,7 +44,7 @@ from sio_server.store import script_files
 from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import connect
 from sio_server.store.emitter import Emitter
-from sio_server.store.keys import REVOCATIONS, conversation_channel, stats, user_channel, user_last_end
+from sio_server.store.keys import REVOCATIONS, conversation_channel, files_due, stats, user_channel, user_last_end
 from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request, Scripts
 from sio_server.users.devices import Devices
@@ -155,6 +157,18 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     await do(mark_delivered(log, ROOM, "bob", "phone", 4))
     await do(save_draft(log, ROOM, "ann", "dra", request=asked(ANN)))
     await do(save_draft(log, ROOM, "ann", "draft", request=asked(ANN)))
+    files = FileRecords(scripts)
+    for file_id in ("f.1", "f.2"):
+        await do(files.reserve(ROOM, "ann", file_id))
+        await do(files.keep(ROOM, "ann", file_id, {"file_id": file_id}))
+    with_file = await send(ANN, "c-file", "see", run_id="r-file", file_ids=["f.1"], reply_to=ack["seq"])
+    await do(files.read(ROOM, "bob", "f.1"))
+    await redis.zadd(files_due(partition(ROOM)), {f"{ROOM} f.2": 0})
+    await do(files.drop(Due(ROOM, "f.2")))
+    await do(scripts.conversation("forget_files", ROOM, seq=with_file["seq"], file_ids=["f.1"]))
+    reactions = Reactions(scripts)
+    for on in (True, False):
+        await do(reactions.set(ROOM, BOB, with_file["seq"], "👍", on, asked(BOB)))
     await do(log.page(ROOM, "ann", limit=5))
     await do(log.check_member(ROOM, "ann"))
     await do(log.read_missed(ROOM, "ann", None, snapshot=5, limit=5, max_bytes=10_000))

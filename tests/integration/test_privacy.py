@@ -37,6 +37,8 @@ async def test_a_non_member_receives_nothing_and_cannot_tell_whether_a_conversat
         "members:remove": {"user_id": ann.user_id},
         "message:send": {"request_id": "c", "text": "hi"},
         "draft:save": {"text": "x"},
+        "reaction:set": {"seq": 1, "reaction": "👍", "set": True},
+        "file:link": {"file_id": "f.1"},
     }
     for event, rest in attempts.items():
         real = await eve.call(event, {"conversation_id": private, **rest})

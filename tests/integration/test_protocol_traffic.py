@@ -8,6 +8,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -75,6 +76,14 @@ class Session:
         return await self.entry(*FINAL, run_id=ack["run_id"])
 
 
+async def upload(client: RawClient, conversation_id: str) -> dict[str, Any]:
+    """A file, which a message may take."""
+    url = f"{client.sio.connection_url}/api/conversations/{conversation_id}/files?name=a.txt"
+    headers = {"Authorization": f"Bearer {client.token}"}
+    async with aiohttp.ClientSession() as http, http.post(url, data=b"a text", headers=headers) as response:
+        return dict(await response.json())
+
+
 async def talk(ann: Session, bob: Session) -> None:
     """Everything that two people and the agent can do in one conversation."""
     room = ann.conversation_id
@@ -132,6 +141,11 @@ async def live_together(ann: Session, bob: Session) -> None:
     await ann.entry("member_left")
     await ann.change("conversation:rename", title="Another")
     sent = await ann.change("message:send", text="to be deleted")
+    about = await upload(ann.client, room)
+    answer = await ann.change("message:send", text="", reply_to=sent["seq"], files=[about["file_id"]])
+    await ann.ask("file:link", conversation_id=room, file_id=about["file_id"])
+    await ann.change("reaction:set", seq=answer["seq"], reaction="👍", set=True)
+    await ann.entry("reaction_changed")
     await ann.change("message:delete", seq=sent["seq"])
     await ann.entry("message_deleted")
     await ann.ask("history:read", conversation_id=room, after=0, limit=200)

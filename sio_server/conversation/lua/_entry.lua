@@ -53,7 +53,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted, archived}
+    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted, archived, files, reactions}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -97,6 +97,8 @@ end
 -- The author of an answer or a question, as the log's fields name it for lists of conversations, which count both.
 local AGENT = 'agent:'
 local is_listed = {answer = true, interrupt = true}
+-- What a message may answer, and reactions may be given to.
+local takes_replies = {message = true, answer = true, interrupt = true, stopped = true, failed = true}
 
 -- The log has lost entries that were delivered (a truncated append-only file, a failover). It gets a new epoch, so that
 -- no position stands for two different entries; nodes and devices start over.
@@ -200,14 +202,40 @@ local function forget_result(entry)
   if entry.message then redis.call('HSET', sent, string.match(entry.by, '^(%S+) (%S+)$')) end
 end
 
--- Drop the entries from `first` on that are below `keep_from`, and what is kept of each.
-local function drop_entries(first, keep_from)
+-- The bytes of a file are no longer needed: the node that sweeps removes them.
+local function drop_file(file_id)
+  redis.call('HDEL', files, file_id)
+  redis.call('ZADD', files_due, 0, conversation_id .. ' ' .. file_id)
+end
+
+-- Drop those of these files (ids, or objects with `file_id`) that the entry `seq` has; an edit takes files along.
+local function drop_files_of(seq, of_entry)
+  for _, item in ipairs(of_entry) do
+    local file_id = item.file_id or item
+    local record = redis.call('HGET', files, file_id)
+    if record and string.match(record, '^%d+') == seq then drop_file(file_id) end
+  end
+end
+
+-- What is kept beside an entry of a message's files, or of a reaction, is dropped with it.
+local function drop_beside(entry, keeps_files)
+  if string.find(entry.text, '"files":[', 1, true) and entry.message and not keeps_files then
+    drop_files_of(entry.seq, cjson.decode(entry.text).data.files or {})
+  elseif string.find(entry.text, '"type":"reaction_changed"', 1, true) then
+    local data = cjson.decode(entry.text).data
+    if data.to then redis.call('HDEL', reactions, json(data.to) .. ' ' .. data.user_id) end
+  end
+end
+
+-- Drop the entries from `first` on that are below `keep_from`, and what is kept of each. `keeps_files`: their files stay.
+local function drop_entries(first, keep_from, keeps_files)
   local results_from = tonumber(redis.call('HGET', meta, 'results_from') or '1')
   for _, old in ipairs(stored_entries(first, keep_from - 1)) do
     if tonumber(old.seq) >= results_from then forget_result(old) end
     if old.counts_for then redis.call('HINCRBY', usage, old.counts_for, -#old.text) end
     if redis.call('ZREM', turns, old.seq) == 0 then redis.call('HDEL', hidden, old.seq) end
     if string.find(old.text, '"pages":', 1, true) then drop_pages(old.seq) end
+    drop_beside(old, keeps_files)
     redis.call('HDEL', deleted, old.seq)
   end
   redis.call('XTRIM', log, 'MINID', entry_id(keep_from))

@@ -26,6 +26,7 @@ local function delete_entry(entry, as)
   redis.call('XDEL', log, entry_id(entry.seq))
   if entry.counts_for then redis.call('HINCRBY', usage, entry.counts_for, -#entry.text) end
   drop_pages(entry.seq)
+  drop_files_of(entry.seq, known.files or {})
   -- The result of the request that made it is kept, without the digest of what was said: a repetition makes no other entry.
   local record = entry.by ~= '' and redis.call('HGET', sent, entry.by)
   if record and string.match(record, '^%x+ %x+ (%d+)') == entry.seq then

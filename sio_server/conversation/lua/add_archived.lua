@@ -14,5 +14,5 @@ end
 if known[1] ~= first or (known[2] or '0') ~= changes then return {'ok', 'done', '0'} end
 redis.call('ZADD', archived, first, name)
 redis.call('HSET', meta, 'archived_from', known[3] or first, 'first', tonumber(last) + 1)
-drop_entries(tonumber(first), tonumber(last) + 1)
+drop_entries(tonumber(first), tonumber(last) + 1, true)
 return {'ok', 'done', '1'}

@@ -4,6 +4,9 @@
 --   mentioned       the names that the text mentions, with a space before and after each
 --   people          whom the text mentions by name, with a space before and after each, or ''
 --   edits           seq of the message that this one edits, or ''
+--   reply_to        seq of the message or final entry that this one answers, or ''
+--   reply_known     '1': it is in the archive
+--   file_ids        of the files that the message has: uploads of the user that no other message has (JSON array), or ''
 --   after           request_id of the user's message that must be in the log before this one, or ''
 --   by              who writes (JSON)
 --   person          the same, as the graph is told of it (JSON)
@@ -12,10 +15,11 @@
 --   seen            the last entry that the node has delivered here, "<epoch> <seq> <ts>", or ''
 --   quota           '' if the bytes that a user writes are not limited
 -- Returns grant_needed: wanted (bytes), when more has to be granted to the user first.
+-- Returns unknown_reply or unknown_file when there is no such entry or file.
 -- Returns ok: ack (JSON); or an error code.
 -- keys: conversation
 -- include: run request
-local user_id, data, after, run_id, mentioned, people, edits, by, person, session_id, answer, seen, quota = unpack(ARGV)
+local user_id, data, after, run_id, mentioned, people, edits, reply_to, reply_known, file_ids, by, person, session_id, answer, seen, quota = unpack(ARGV)
 acting_session = session_id
 
 -- This comes before membership: a user who has left since still gets the ack of what was accepted.
@@ -61,6 +65,17 @@ if edits ~= '' then
   if known[11] ~= edits then return {'not_latest'} end
   if known[12] ~= user_id then return {'not_allowed'} end
 end
+if reply_to ~= '' and reply_known ~= '1' then
+  local found = read_entry(reply_to)
+  local envelope = found and cjson.decode(found)
+  if not envelope or not takes_replies[envelope.type] or envelope.data.deleted then return {'unknown_reply'} end
+end
+local taken = {}
+for i, file_id in ipairs(file_ids ~= '' and cjson.decode(file_ids) or {}) do
+  local had_by, owner, about = string.match(redis.call('HGET', files, file_id) or '', '^(%d+) (%S+) (.*)$')
+  if owner ~= user_id or (had_by ~= '0' and had_by ~= edits) then return {'unknown_file'} end
+  taken[i] = {id = file_id, about = about}
+end
 if answered and edits == '' and #waiting > 0 and multitask == 'reject' then return {'run_in_progress'} end
 
 -- Where the new run begins, if not where the dialog stands: an edited message takes back what came of it.
@@ -82,8 +97,17 @@ if edits ~= '' then
   hides = current_entries(edits)
 end
 if answered then data = with_fields(data, 'run_id', run_id) end
+if #taken > 0 then
+  local about = {}
+  for i, file in ipairs(taken) do about[i] = file.about end
+  data = with_fields(data, 'files', raw('[' .. table.concat(about, ',') .. ']'))
+end
 local seq, epoch, ts = append_entry('message', data,
   {counts_for = user_id, hides = hides, mentions = people, known = as_known})
+for _, file in ipairs(taken) do
+  redis.call('HSET', files, file.id, json(seq) .. ' ' .. user_id .. ' ' .. file.about)
+  redis.call('ZREM', files_due, conversation_id .. ' ' .. file.id)
+end
 local ack = '{"conversation_id":' .. json(conversation_id) .. ',"epoch":' .. json(epoch) .. ',"seq":' .. json(seq)
   .. ',"ts":"' .. ts .. '","run_id":' .. (answered and json(run_id) or 'null') .. '}'
 if answered then

@@ -7,7 +7,7 @@
 -- ok: token, run_id, attempt, input_seq, epoch, input (its envelope or ''), kind, failures, source (the thread to begin
 -- from or ''), began_from (the thread from which the first attempt began or ''), answers (JSON or ''), replaces (seq of
 -- the entry that the run's will replace, or ''), graph, agent_name, base (the thread from which the turn began or ''),
--- person (JSON or ''), context (of the conversation, JSON or ''), lost (how many nodes it has lost, see `adopt`).
+-- quoted (the envelope of the entry that the message answers, or ''), person (JSON or ''), context (of the conversation, JSON or ''), lost (how many nodes it has lost, see `adopt`).
 -- keys: conversation
 -- include: run once
 local node_id, node_name, lease_ms, holding, failed = unpack(ARGV)
@@ -63,13 +63,18 @@ return once(function(call_id)
     source = redis.call('HGET', meta, 'thread') or ''
     redis.call('HSET', record, 'source', source, 'base', source)
   end
+  local input, quoted = read_entry(input_seq) or '', ''
+  if string.find(input, '"reply_to":', 1, true) then
+    local reply_to = cjson.decode(input).data.reply_to
+    quoted = reply_to and read_entry(reply_to) or ''
+  end
   local now_known = redis.call('HMGET', meta, 'epoch', 'graph', 'agent_name', 'context')
   local attempts = (redis.call('HGET', record, 'attempts') or '') .. ' ' .. now_known[1] .. '#' .. token
   redis.call('HSET', record, 'status', 'running', 'node', node_name, 'owner', node_id, 'token', token, 'batch', 0, 'attempts', attempts)
   forget_written(record)
   publish_run(run_id)
   return {'ok', 'token', token, 'run_id', run_id, 'attempt', attempt, 'input_seq', input_seq, 'epoch', now_known[1],
-    'input', read_entry(input_seq) or '', 'kind', kind, 'failures', redis.call('HGET', record, 'failures'),
+    'input', input, 'quoted', quoted, 'kind', kind, 'failures', redis.call('HGET', record, 'failures'),
     'source', known[4] or source, 'began_from', source, 'answers', known[5] or '', 'replaces', known[6] or '',
     'graph', now_known[2], 'agent_name', now_known[3],
     'base', redis.call('HGET', record, 'base') or '', 'person', known[7] or '', 'context', now_known[4] or '',

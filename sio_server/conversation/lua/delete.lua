@@ -51,6 +51,7 @@ return request(function()
   redis.call('ZREM', swept, conversation_id)
   local archive = redis.call('HGET', meta, 'archive')
   if archive then redis.call('ZADD', gone, 0, conversation_id .. '/' .. archive) end
+  if redis.call('EXISTS', files) == 1 then redis.call('ZADD', files_due, 0, conversation_id .. ' *') end
   for _, key in ipairs(own_keys()) do redis.call('UNLINK', key) end
   redis.call('DEL', lease)
   for _, thread in ipairs(unneeded) do

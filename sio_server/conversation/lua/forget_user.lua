@@ -29,6 +29,19 @@ for i = 1, #scheduled, 2 do
     redis.call('ZREM', due, conversation_id .. ' ' .. scheduled[i])
   end
 end
+for _, field in ipairs(redis.call('HKEYS', reactions)) do
+  if string.match(field, '^%d+ (.*)$') == user_id then redis.call('HDEL', reactions, field) end
+end
+local uploaded = redis.call('HGETALL', files)
+for i = 1, #uploaded, 2 do
+  local seq, owner, about = string.match(uploaded[i + 1], '^(%d+) (%S+) (.*)$')
+  -- Where the texts stay the files that they name stay.
+  if owner == user_id and (forget == '1' or seq == '0') then
+    drop_file(uploaded[i])
+  elseif owner == user_id then
+    redis.call('HSET', files, uploaded[i], seq .. ' ' .. as .. ' ' .. about)
+  end
+end
 for _, field in ipairs({'owner', 'message_user'}) do
   if redis.call('HGET', meta, field) == user_id then redis.call('HSET', meta, field, as) end
 end

@@ -3,17 +3,19 @@
 --   retention       how many entries are kept, 0: all
 --   entries_kept_ms, results_kept_ms  how long they are kept, 0: for ever
 --   since_ms        a conversation that was swept after that is left alone
+--   has_files       '1': there is a storage of files
 --   archives        '1': entries are not dropped; they are named in the reply, to be archived
 -- Returns ok: more ('1' if there is more to drop), dropped, forgotten (how many entries, and results), first,
 -- keep_from (entries from the one up to below the other are to be archived).
 -- keys: conversation
 -- include: entry
-local retention, entries_kept_ms, results_kept_ms, since_ms, at_most, archives = unpack(ARGV)
+local retention, entries_kept_ms, results_kept_ms, since_ms, at_most, has_files, archives = unpack(ARGV)
 local known = redis.call('HMGET', meta, 'seq', 'first', 'retention', 'results_from', 'asked_seq', 'rewrite', 'message_seq')
 local at = redis.call('ZSCORE', swept, conversation_id)
 if not known[1] then
   redis.call('ZREM', swept, conversation_id)
   if archives == '1' then redis.call('ZADD', gone, 0, conversation_id) end
+  if has_files == '1' then redis.call('ZADD', files_due, 0, conversation_id .. ' *') end
   return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0}
 end
 if at and tonumber(at) > tonumber(since_ms) then return {'ok', 'more', '0', 'dropped', 0, 'forgotten', 0, 'first', 0, 'keep_from', 0} end

@@ -7,6 +7,7 @@ from typing import Any
 
 from sio_server.conversation.log import ConversationLog
 from sio_server.conversation.marks import Moves
+from sio_server.conversation.reactions import Reactions
 from sio_server.gateway.fanout.bus import Bus
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.metrics import Metrics
@@ -22,8 +23,11 @@ from sio_server.store.keys import conversation_room, user_room
 class MessageRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, conversations: ConversationLog, fanout: Fanout, bus: Bus, metrics: Metrics) -> None:
+    def __init__(
+        self, conversations: ConversationLog, reactions: Reactions, fanout: Fanout, bus: Bus, metrics: Metrics
+    ) -> None:
         self._log = conversations
+        self._reactions = reactions
         self._fanout = fanout
         self._bus = bus
         self._metrics = metrics
@@ -39,6 +43,8 @@ class MessageRequests:
                 run_id=new_run_id(),
                 after=request.after,
                 handed=self._fanout.handed(request.conversation_id),
+                reply_to=request.reply_to,
+                file_ids=request.files,
             )
         except RoomgraphError as exc:
             self._metrics.sends[exc.code] += 1
@@ -63,6 +69,8 @@ class MessageRequests:
             after=request.after,
             edits=request.seq,
             handed=self._fanout.handed(request.conversation_id),
+            reply_to=request.reply_to,
+            file_ids=request.files,
         )
         return ack
 
@@ -76,6 +84,18 @@ class MessageRequests:
             forget=request.forget,
         )
         return {"conversation_id": request.conversation_id, "deleted": deleted}
+
+    async def set_reaction(self, session: Session, request: events.ReactionSet) -> dict[str, Any]:
+        entry_seq = await self._reactions.set(
+            request.conversation_id,
+            session.author,
+            request.seq,
+            request.reaction,
+            request.set,
+            identify(session, request),
+        )
+        about = request.model_dump(include={"conversation_id", "seq", "reaction", "set"})
+        return {**about, "entry_seq": entry_seq}
 
     async def set_marks(self, session: Session, request: events.MarksSet) -> dict[str, Any]:
         # In a large room each entry would make as many events as there are sessions, for every one of them.

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.files import FileRequests
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.handshake import Handshakes
@@ -30,7 +31,11 @@ Handler = Callable[[Session, Any], Awaitable[dict[str, Any]]]
 
 
 def handlers_of(
-    conversations: ConversationRequests, messages: MessageRequests, runs: RunRequests, devices: DeviceRequests
+    conversations: ConversationRequests,
+    messages: MessageRequests,
+    files: FileRequests,
+    runs: RunRequests,
+    devices: DeviceRequests,
 ) -> dict[ClientEvent, Handler]:
     """The table of events: which method handles which."""
     return {
@@ -49,6 +54,8 @@ def handlers_of(
         ClientEvent.MESSAGE_SEND: messages.send,
         ClientEvent.MESSAGE_EDIT: messages.edit,
         ClientEvent.MESSAGE_DELETE: messages.delete,
+        ClientEvent.REACTION_SET: messages.set_reaction,
+        ClientEvent.FILE_LINK: files.link,
         ClientEvent.MARKS_SET: messages.set_marks,
         ClientEvent.DRAFT_SAVE: messages.save_draft,
         ClientEvent.TYPING_SET: messages.show_typing,

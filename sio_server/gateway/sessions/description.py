@@ -10,6 +10,7 @@ from typing import Any
 from sio_server.gateway.sessions.limits import Rate
 from sio_server.protocol.events import (
     MAX_DEVICE_NAME,
+    MAX_FILES,
     MAX_FRAME_BYTES,
     MAX_INVITES,
     MAX_MARKED,
@@ -29,6 +30,7 @@ class Description:
     marks: Sequence[Rate] = ()
     events: Sequence[Rate] = ()
     conversations: int = 0  # that a session may follow; 0: any number
+    file_bytes: int = 0  # of a file of a message; 0: there are no files
     features: Sequence[str] = ()
 
     def to_wire(self) -> dict[str, Any]:
@@ -44,6 +46,8 @@ class Description:
                 "marked_conversations": MAX_MARKED,
                 "followed_conversations": self.conversations or None,
                 "invites": MAX_INVITES,
+                "files": MAX_FILES if self.file_bytes else 0,
+                "file_bytes": self.file_bytes,
                 "device_name_characters": MAX_DEVICE_NAME,
                 "rates": {
                     name: [{"count": rate.count, "seconds": rate.period_s} for rate in limit]

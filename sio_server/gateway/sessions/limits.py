@@ -58,6 +58,8 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.MESSAGE_SEND: EventClass.WRITE,
     ClientEvent.MESSAGE_EDIT: EventClass.WRITE,
     ClientEvent.MESSAGE_DELETE: EventClass.WRITE,
+    ClientEvent.REACTION_SET: EventClass.WRITE,
+    ClientEvent.FILE_LINK: EventClass.READ,
     ClientEvent.RUN_STOP: EventClass.WRITE,
     ClientEvent.RUN_REGENERATE: EventClass.WRITE,
     ClientEvent.INTERRUPT_RESPOND: EventClass.WRITE,
@@ -162,6 +164,7 @@ class Limits:
         user: tuple[Rate, ...] = (),
         marks: tuple[Rate, ...] = (),
         events: tuple[Rate, ...] = (),
+        files: tuple[Rate, ...] = (),
         address: tuple[Rate, ...] = (),
         service: tuple[Rate, ...] = (),
     ) -> None:
@@ -170,6 +173,7 @@ class Limits:
             "user": Limit(user, "this user sends, creates or changes too much"),
             "marks": Limit(marks, "this user reports too many marks"),
             "events": Limit(events, "this user asks for too much"),
+            "files": Limit(files, "this user uploads too many files"),
             "address": Limit(address, "there are too many requests from this address"),
             "service": Limit(service, "this service asks for too much"),
         }
@@ -201,6 +205,10 @@ class Limits:
         """
         if address:
             self._spend("address", address, cost)
+
+    def spend_upload(self, user_id: str) -> None:
+        """Count a file that a user uploads. Raises RateLimited."""
+        self._spend("files", user_id)
 
     def spend_service(self, name: str) -> None:
         """Count a request of a service. Raises RateLimited."""

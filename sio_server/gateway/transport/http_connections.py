@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from aiohttp import hdrs, web
 
@@ -212,6 +212,13 @@ class HttpConnection(web.RequestHandler):
 
 
 AnyConnection = HttpConnection | FirstBytes
+H = TypeVar("H", bound=Callable[..., Awaitable[web.StreamResponse]])
+
+
+def streams_body(handler: H) -> H:
+    """Mark a handler that reads the body itself, piece by piece, with limits of its own."""
+    handler.streams_body = True  # type: ignore[attr-defined]
+    return handler
 
 
 @contextlib.contextmanager
@@ -332,7 +339,7 @@ async def _read_body(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Read the body, where there is one, in bounded time."""
-    if request.can_read_body:
+    if request.can_read_body and not getattr(request.match_info.handler, "streams_body", False):
         try:
             async with asyncio.timeout(BODY_S):
                 await request.read()

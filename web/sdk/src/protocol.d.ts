@@ -422,6 +422,19 @@ export type FileData = {
   name?: string;
 };
 
+/** An address under which a file is read for a while without a token, such as an image of a page. */
+export type FileLink = {
+  conversation_id: string;
+  file_id: string;
+};
+
+/** Of `file:link`: a path of this server, below its address, which holds for so many seconds. */
+export type FileLinkAck = {
+  ok: true;
+  url: string;
+  expires_in: number;
+};
+
 /** The `auth` object of the handshake. A device keeps its `device_id` across sessions. */
 export type HandshakeAuth = {
   token: string;
@@ -585,7 +598,7 @@ export type Left = {
   by?: By;
 };
 
-/** What the node accepts; `followed_conversations` null: any number. */
+/** What the node accepts; `followed_conversations` null: any number; `files` of a message 0: none. */
 export type Limits = {
   frame_bytes: number;
   text_bytes: number;
@@ -594,6 +607,8 @@ export type Limits = {
   marked_conversations: number;
   followed_conversations: number | null;
   invites: number;
+  files: number;
+  file_bytes: number;
   device_name_characters: number;
   rates: Rates;
 };
@@ -627,7 +642,7 @@ export type ListedConversation = {
 };
 
 /** An entry of the log, in a page or in an event. */
-export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | ReactionChangedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
 /** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
 export type Mark = {
@@ -720,7 +735,7 @@ export type MembersRemove = {
   user_id: string;
 };
 
-/** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. */
+/** The data of `message`; `run_id` when a run was begun for it, `edits` when it replaces a message. `reply_to`: seq of the entry that it answers. */
 export type Message = {
   user_id: string;
   name: string;
@@ -730,6 +745,8 @@ export type Message = {
   text: string;
   run_id?: string;
   edits?: number;
+  reply_to?: number;
+  files?: MessageFile[];
   deleted?: true;
 };
 
@@ -762,8 +779,10 @@ export type MessageEdit = {
   request_id: string;
   conversation_id: string;
   after?: string | null;
-  seq: number;
+  reply_to?: number | null;
+  files?: string[];
   text: string;
+  seq: number;
 };
 
 export type MessageEntry = {
@@ -782,11 +801,23 @@ export type MessageEntry = {
   data: Message;
 };
 
+/** A file of a message: the name that its user gave it, and what its bytes are; `width`, `height` of images. */
+export type MessageFile = {
+  file_id: string;
+  name: string;
+  mime_type: string;
+  size: number;
+  width?: number;
+  height?: number;
+};
+
 /** Append a message; `after` is the request_id of the one that must be in the log before it. */
 export type MessageSend = {
   request_id: string;
   conversation_id: string;
   after?: string | null;
+  reply_to?: number | null;
+  files?: string[];
   text: string;
 };
 
@@ -847,6 +878,50 @@ export type Rates = {
   writes: RateLimit[];
   marks: RateLimit[];
   events: RateLimit[];
+};
+
+/** Of `reaction:set`; `entry_seq`: of the entry that says so, null when there was nothing to take back. */
+export type ReactionAck = {
+  ok: true;
+  conversation_id: string;
+  seq: number;
+  reaction: string;
+  set: boolean;
+  entry_seq: number | null;
+};
+
+/** The data of `reaction_changed`: who gave the entry `to` a reaction, or took it back. */
+export type ReactionChanged = {
+  user_id: string;
+  name: string;
+  to: number;
+  reaction: string;
+  set: boolean;
+};
+
+export type ReactionChangedEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  pages?: number;
+  n?: number;
+  session_id?: string;
+  type: "reaction_changed";
+  data: ReactionChanged;
+};
+
+/** Give a message or a final entry a reaction, or take it back. */
+export type ReactionSet = {
+  request_id: string;
+  conversation_id: string;
+  seq: number;
+  reaction: string;
+  set: boolean;
 };
 
 /** The ack of a request that was refused, or whose outcome is unknown. */
@@ -1247,6 +1322,8 @@ export interface Requests {
   "message:send": MessageSend;
   "message:edit": MessageEdit;
   "message:delete": MessageDelete;
+  "reaction:set": ReactionSet;
+  "file:link": FileLink;
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
@@ -1274,6 +1351,8 @@ export interface Acks {
   "message:send": SendAck | Refusal;
   "message:edit": SendAck | Refusal;
   "message:delete": DeleteMessageAck | Refusal;
+  "reaction:set": ReactionAck | Refusal;
+  "file:link": FileLinkAck | Refusal;
   "run:stop": StopAck | Refusal;
   "run:regenerate": RegenerateAck | Refusal;
   "interrupt:respond": RespondAck | Refusal;

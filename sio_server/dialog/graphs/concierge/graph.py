@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
+from sio_server.dialog.content import without_quotation
 from sio_server.dialog.graphs.concierge import replies
 from sio_server.dialog.graphs.concierge.model import SpokenReply, text_of
 from sio_server.dialog.graphs.concierge.state import (
@@ -63,7 +64,7 @@ def builder(word_delay: float = 0.02) -> StateGraph[ConciergeState]:
 def understand(state: ConciergeState) -> ConciergeState:
     """Read the last message and put what it says into its user's open booking, and no one else's."""
     message = last_message(state.get("messages", []))
-    user, text = message.name or "", without_mention(text_of(message))
+    user, text = message.name or "", without_mention(without_quotation(text_of(message)))
     booking = state.get("bookings", {}).get(user)
     last: Language = (booking or {}).get("language") or state.get("language", "en")
     turns = state.get("turns", 0) + 1
