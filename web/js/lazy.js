@@ -19,14 +19,19 @@ class Lazy extends Later {
 }
 
 export const lazy = {
+  attachments: new Lazy((q) => import(`./view/attachments.js${q}`)),
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
+  mentions: new Lazy((q) => import(`./view/mentions.js${q}`)),
+  messageActions: new Lazy((q) => import(`./view/message_actions.js${q}`)),
+  messageFiles: new Lazy((q) => import(`./view/message_files.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
   people: new Lazy((q) => import(`./view/people.js${q}`)),
   partKinds: new Lazy((q) => import(`./view/part_kinds.js${q}`)),
   paste: new Lazy((q) => import(`./view/paste.js${q}`)),
+  replies: new Lazy((q) => import(`./view/replies.js${q}`)),
   requests: new Lazy((q) => import(`./requests.js${q}`)),
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),

@@ -19,7 +19,7 @@ function start(newcomer) {
   const field = composer(() => log.toEnd());
   const stop = (c, run) => c.stop(run);
   const log = timeline({ connection, outbox, edit: field.edit, stop });
-  provide({ client, actions, log });
+  provide({ client, actions, log, field });
   lazy.listView.load();
   bridge?.obey(client);
 

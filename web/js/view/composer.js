@@ -10,6 +10,7 @@ const MAX_BYTES = 16 * 1024;
 export function composer(sent) {
   const field = $("text");
   let editing = null; // the entry that is edited; its text is not a draft
+  let replying = null; // the seq of what is replied to
   let composing = false; // an input method is at work in the field: it is left alone
   let of;
 
@@ -20,7 +21,21 @@ export function composer(sent) {
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
     form.style.height = "";
-    $("send").disabled = !value.trim();
+    check();
+  }
+
+  // Whether there is something to send.
+  const check = () => ($("send").disabled = !field.value.trim() && !(state.open && lazy.attachments.loaded?.idsOf(state.open)?.[0]));
+
+  async function reply(seq) {
+    if (replying === seq) return;
+    replying = seq;
+    edit(null);
+    const c = state.open;
+    const { showReply } = await lazy.replies.load();
+    if (replying !== seq) return;
+    showReply(c, seq, () => reply(null));
+    field.focus();
   }
 
   function edit(entry) {
@@ -35,13 +50,17 @@ export function composer(sent) {
     const c = state.open;
     const entry = editing;
     const text = field.value.trim().toWellFormed();
-    if (!text) return;
+    const files = entry ? [] : (lazy.attachments.loaded?.idsOf(c) ?? []);
+    if (lazy.attachments.loaded?.idsOf(c) === null) return toast(t("stillUploading"));
+    if (!text && !files[0]) return;
     if (new TextEncoder().encode(text).length > MAX_BYTES) {
       toast(t("tooLong"));
       return;
     }
     if (entry) return sendEdited(c, entry, text);
-    c.send(text);
+    c.send(text, { replyTo: replying, files });
+    lazy.attachments.loaded?.clear(c);
+    reply(null);
     sentFrom();
   }
 
@@ -64,6 +83,7 @@ export function composer(sent) {
     const c = state.open;
     if (c !== of) {
       edit(null);
+      reply(null);
       composing = false;
       if (c && matchMedia("(hover: hover)").matches) field.focus();
       of = c;
@@ -77,17 +97,23 @@ export function composer(sent) {
     if (!editing) state.open?.draft.edit(value);
     put(value);
     state.open?.setTyping(value !== "");
+    lazy.mentions.loaded?.suggest(field);
   };
   field.onkeydown = (event) => {
     const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;
     if (isComposing || keyCode === 229) return; // Safari sends the key that ends a composition after its end
-    if (key === "Escape") edit(null);
+    if (lazy.mentions.loaded?.press(field, event)) return;
+    if (key === "Escape") {
+      edit(null);
+      reply(null);
+    }
     // On a touch screen there is a button, and no other way to begin a line.
     const sends = ctrlKey || metaKey || !(shiftKey || matchMedia("(pointer: coarse)").matches);
     const act = { Enter: sends && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
     if (act) act(event.preventDefault());
   };
   field.onpaste = (event) => lazy.paste.loaded?.onPaste(event);
+  field.onblur = () => ($("mention-list").hidden = true);
   field.addEventListener("compositionstart", () => (composing = true));
   field.addEventListener("compositionend", () => {
     composing = false;
@@ -96,5 +122,5 @@ export function composer(sent) {
   onSubmit($("composer"), send);
   onClick({ "cancel-edit": () => edit(null) });
   put("");
-  return { draw, edit };
+  return { draw, edit, reply, check };
 }

@@ -10,7 +10,7 @@ const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries that say or ask something are shown as messages, the others in one line.
-const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts);
+const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts || data.files);
 const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
 const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
@@ -106,7 +106,9 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd
       note: data.edits ? t("edited") : event,
       took: isFinal(entry) && content?.markOf(one),
       edit: isMine(entry) && entry === last && (() => edit(entry)),
-      remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (() => ask("remove")),
+      quote: data.reply_to && lazy.replies.loaded && Object.values(lazy.replies.loaded.quoteOf(c, data.reply_to)),
+      files: data.files?.map(({ name }) => name),
+      reactions: JSON.stringify(content?.reactionsTo(c, seq) ?? []).slice(2),
     };
     const shape = version?.n > 1 ? { ...one.data, version, current: entry } : one.data;
     message(keyOf(entry), one.ts, shape, extras, one, content && isMine(entry) ? content.receipt(c, entry) : []);

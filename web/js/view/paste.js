@@ -1,4 +1,7 @@
-// Pasted code is fenced, so that it is shown as it was copied.
+// What is pasted: code is fenced, so that it is shown as it was copied, and files go with the message.
+
+import { lazy } from "../lazy.js";
+import { state } from "../state.js";
 
 const LINE = [
   /^(\t| {2,})\S/, // indented
@@ -38,6 +41,11 @@ function languageOf(data) {
 
 export function onPaste(event) {
   const { target: field, clipboardData } = event;
+  if (clipboardData.files[0] && state.features.includes("files")) {
+    event.preventDefault();
+    lazy.attachments.load().then(({ take }) => take(clipboardData.files));
+    return;
+  }
   const { value, selectionStart } = field;
   const made = fenced(clipboardData.getData("text/plain"), value.slice(0, selectionStart), languageOf(clipboardData));
   if (made === null) return;
