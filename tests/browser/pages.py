@@ -56,6 +56,14 @@ async def create(page: Page, title: str = "Plans", **settings: str) -> str:
     return conversation
 
 
+async def act(page: Page, message: str, name: str) -> None:
+    """Press the button with this name at the message with this text."""
+    await page.evaluate("import('/js/lazy.js').then(({ lazy }) => lazy.messageActions.load())")
+    article = page.locator("article").filter(has=page.get_by_text(message, exact=True)).last
+    await article.hover()
+    await article.get_by_role("toolbar").get_by_role("button", name=name).click()
+
+
 async def problems(page: Page) -> list[str]:
     """What axe takes for serious or critical."""
     if not AXE.is_file():

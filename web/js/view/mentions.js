@@ -37,7 +37,6 @@ export function suggest(field) {
   list.replaceChildren(...found.map((person, index) => option(field, person, index)));
   list.hidden = false;
   field.setAttribute("aria-controls", list.id);
-  field.ariaExpanded = "true";
   mark(field, 0);
 }
 
@@ -65,7 +64,6 @@ function mark(field, at) {
 function hide(field) {
   $("mention-list").hidden = true;
   field.removeAttribute("aria-activedescendant");
-  field.ariaExpanded = null;
 }
 
 function take(field, word) {

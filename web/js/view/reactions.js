@@ -36,8 +36,7 @@ export const react = (connection, c, seq, reaction, set) =>
 export function showReactions(box, connection, c, seq) {
   const button = ([reaction, names, mine]) => {
     const one = h("button", `${reaction} ${names.length}`);
-    const label = t("reactedBy", { reaction, names: names.join(", ") });
-    Object.assign(one, { ariaPressed: String(mine), ariaLabel: label, title: label });
+    Object.assign(one, { ariaPressed: String(mine), title: t("reactedBy", { reaction, names: names.join(", ") }) });
     one.onclick = () => react(connection, c, seq, reaction, !mine);
     return one;
   };
