@@ -16,7 +16,7 @@ export const t = (key, values) =>
 
 // Names and titles from the right, and what could turn the direction, do not change the order of the words around.
 const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]|[\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufefc]/;
 const isolated = (value) => {
   if (typeof value !== "string") return value;
   const bare = value.replace(BIDI, "");

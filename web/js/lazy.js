@@ -41,8 +41,8 @@ export const lazy = {
   signOut: new Lazy((q) => import(`./sign_out.js${q}`)),
   typing: new Lazy((q) => import(`./view/typing.js${q}`)),
   undo: new Lazy((q) => import(`./view/undo.js${q}`)),
-  versions: new Lazy((q) => import(`./view/versions.js${q}`)),
   welcome: new Lazy((q) => import(`./view/welcome.js${q}`)),
+  writing: new Lazy((q) => import(`./view/writing.js${q}`)),
 };
 
 export const provide = (given) => (context = given);

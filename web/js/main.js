@@ -18,7 +18,7 @@ function start(newcomer) {
   const { connection, outbox } = client;
   const field = composer(() => log.toEnd());
   const stop = (c, run) => c.stop(run);
-  const log = timeline({ connection, outbox, edit: field.edit, stop });
+  const log = timeline({ connection, outbox, stop });
   provide({ client, actions, log, field });
   lazy.listView.load();
   bridge?.obey(client);

@@ -6,5 +6,3 @@ import { lazy } from "./lazy.js";
 
 export const copyText = async (connection, c, seq, entry) =>
   copy((entry.pages ? await (await lazy.longEntries.load()).whole(connection, c, entry) : entry.data).text, t("copied"));
-
-export const regenerate = (connection, c, seq) => c.regenerate(seq);

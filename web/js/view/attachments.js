@@ -14,6 +14,8 @@ let keys = 0;
 
 const of = (c) => lists.get(c) ?? [];
 
+export const filesOf = of;
+
 export function begin(page) {
   ({ client } = page);
   const { field } = page;

@@ -1,6 +1,6 @@
 // Where a message is written: the draft, Enter to send, and a field that grows with its text.
 
-import { $, onClick, onSubmit, toast, write } from "../dom.js";
+import { $, onSubmit, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { state } from "../state.js";
@@ -9,8 +9,6 @@ const MAX_BYTES = 16 * 1024;
 
 export function composer(sent) {
   const field = $("text");
-  let editing = null; // the entry that is edited; its text is not a draft
-  let replying = null; // the seq of what is replied to
   let composing = false; // an input method is at work in the field: it is left alone
   let of;
 
@@ -24,56 +22,23 @@ export function composer(sent) {
     check();
   }
 
+  // An edit, a reply and files.
+  const more = () => lazy.writing.loaded;
+
   // Whether there is something to send.
-  const check = () => ($("send").disabled = !field.value.trim() && !(state.open && lazy.attachments.loaded?.idsOf(state.open)?.[0]));
-
-  async function reply(seq) {
-    if (replying === seq) return;
-    replying = seq;
-    edit(null);
-    const c = state.open;
-    const { showReply } = await lazy.replies.load();
-    if (replying !== seq) return;
-    showReply(c, seq, () => reply(null));
-    field.focus();
-  }
-
-  function edit(entry) {
-    if (!entry && !editing) return;
-    editing = entry;
-    $("editing").hidden = !entry;
-    put((entry?.data ?? state.open?.draft)?.text ?? "");
-    field.focus();
-  }
+  const check = () => ($("send").disabled = !field.value.trim() && !more()?.hasFiles());
 
   function send() {
     const c = state.open;
-    const entry = editing;
     const text = field.value.trim().toWellFormed();
-    const files = entry ? [] : (lazy.attachments.loaded?.idsOf(c) ?? []);
-    if (lazy.attachments.loaded?.idsOf(c) === null) return toast(t("stillUploading"));
-    if (!text && !files[0]) return;
-    if (new TextEncoder().encode(text).length > MAX_BYTES) {
-      toast(t("tooLong"));
-      return;
-    }
-    if (entry) return sendEdited(c, entry, text);
-    c.send(text, { replyTo: replying, files });
-    lazy.attachments.loaded?.clear(c);
-    reply(null);
-    sentFrom();
+    if (!text && !more()?.hasFiles()) return;
+    if (new TextEncoder().encode(text).length > MAX_BYTES) return toast(t("tooLong"));
+    if (more()?.send(c, text)) return;
+    c.send(text);
+    done();
   }
 
-  // An edited message begins its turn again.
-  async function sendEdited(c, entry, text) {
-    const changes = text !== entry.data.text;
-    if (changes && !(await (await lazy.undo.load()).mayUndo(c, entry.seq, t("send")))) return;
-    if (state.open === c) edit(null);
-    if (changes) c.edit(entry.seq, text);
-    sentFrom();
-  }
-
-  function sentFrom() {
+  function done() {
     draw();
     field.focus();
     sent();
@@ -82,19 +47,18 @@ export function composer(sent) {
   function draw() {
     const c = state.open;
     if (c !== of) {
-      edit(null);
-      reply(null);
+      more()?.end();
       composing = false;
       if (c && matchMedia("(hover: hover)").matches) field.focus();
       of = c;
     }
-    if (c && !editing && !composing && field.value !== c.draft.text) put(c.draft.text);
+    if (c && !more()?.isEditing() && !composing && field.value !== c.draft.text) put(c.draft.text);
     write({ hint: /online|catching/.test(state.link) ? "" : t("waitingHint") });
   }
 
   field.oninput = () => {
     const { value } = field;
-    if (!editing) state.open?.draft.edit(value);
+    if (!more()?.isEditing()) state.open?.draft.edit(value);
     put(value);
     state.open?.setTyping(value !== "");
     lazy.mentions.loaded?.suggest(field);
@@ -103,10 +67,7 @@ export function composer(sent) {
     const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;
     if (isComposing || keyCode === 229) return; // Safari sends the key that ends a composition after its end
     if (lazy.mentions.loaded?.press(field, event)) return;
-    if (key === "Escape") {
-      edit(null);
-      reply(null);
-    }
+    if (key === "Escape") more()?.end();
     // On a touch screen there is a button, and no other way to begin a line.
     const sends = ctrlKey || metaKey || !(shiftKey || matchMedia("(pointer: coarse)").matches);
     const act = { Enter: sends && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
@@ -120,7 +81,6 @@ export function composer(sent) {
     field.oninput();
   });
   onSubmit($("composer"), send);
-  onClick({ "cancel-edit": () => edit(null) });
   put("");
-  return { draw, edit, reply, check };
+  return { draw, put, check, sent: done };
 }

@@ -6,7 +6,6 @@ import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { hueOf, initialOf } from "./person.js";
 
-const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries that say or ask something are shown as messages, the others in one line.
@@ -21,7 +20,8 @@ const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
 // The items to show for these entries, and at the end for what follows them.
-export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd }) {
+export function lines(c, entries, atEnd, able) {
+  const { connection, outbox } = able;
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
   const run = c.stream.current;
   const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
@@ -90,42 +90,20 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
     }
-    const ask = async (what) => (await lazy.requests.load())[what](connection, c, seq, entry);
-    const again = async () => {
-      if (!(await (await lazy.undo.load()).mayUndo(c, entry.turn_id, t("regenerate")))) return;
-      await ask("regenerate");
-      toEnd();
-    };
-    const version = isFinal(entry) && lazy.versions.loaded?.versionOf(c, entry);
-    const one = version ? version.one : entry;
-    const extras = {
-      actions: entry === final,
-      copy: () => ask("copyText"),
-      regenerate: again,
-      versions: version?.n > 1 && `${version.at} / ${version.n}`,
-      note: data.edits ? t("edited") : event,
-      took: isFinal(entry) && content?.markOf(one),
-      edit: isMine(entry) && entry === last && (() => edit(entry)),
-      quote: data.reply_to && lazy.replies.loaded && Object.values(lazy.replies.loaded.quoteOf(c, data.reply_to)),
-      files: data.files?.map(({ name }) => name),
-      reactions: JSON.stringify(content?.reactionsTo(c, seq) ?? []).slice(2),
-    };
-    const shape = version?.n > 1 ? { ...one.data, version, current: entry } : one.data;
-    message(keyOf(entry), one.ts, shape, extras, one, content && isMine(entry) ? content.receipt(c, entry) : []);
+    const mine = isMine(entry);
+    const place = { final: entry === final, last: entry === last, mine };
+    const shape = content?.shapeOf(c, entry, place, event, able) ?? { one: entry, data, extras: { note: event } };
+    message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && mine ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
   for (const one of c.stream.runs.values()) {
     const text = textOf(one.parts);
-    const asked = c.entries[one.turn_id - c.entries[0]?.seq]?.data.text ?? "…";
-    const extras =
-      one === run
-        ? { version: one.version, note: content?.noteOf(one) }
-        : { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
+    const extras = content?.runShape(c, one, run, able.stop);
     message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
   }
   for (const item of waiting) {
     const { request_id, error, ts, text } = item;
-    const data = { user_id: state.me, request_id, text };
+    const data = { user_id: state.me, request_id, text: text || t("file") };
     const failed = error && {
       why: t("refused", { why: explain(error) }),
       again: () => outbox.retry(item),

@@ -8,12 +8,14 @@ import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
 import { markdown } from "./markdown.js";
 import { showQuestions } from "./question.js";
-import { reactionsTo, showReactions } from "./reactions.js";
+import { showReactions } from "./reactions.js";
 import { Said } from "./said.js";
 import { showSteps, stepsOf } from "./steps.js";
-import { layer, markOf, noteOf, writeOver } from "./takeover.js";
+import { layer, noteOf, writeOver } from "./takeover.js";
+import { switcher } from "./versions.js";
 
-export { markOf, noteOf, reactionsTo };
+export { runShape, shapeOf } from "./entry_extras.js";
+export { noteOf };
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
@@ -34,7 +36,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     node.updates = had?.updates;
     if (again) layer(node, had, one, agentOf(c));
   }
-  if (version) part(".versions").replaceWith?.(lazy.versions.loaded.switcher(c, current, version));
+  if (version) part(".versions").replaceWith?.(switcher(c, current, version));
   Object.assign(node, { one, c });
   if (reply_to) quote(part(".quote"), c, reply_to);
   if (files) lazy.messageFiles.load().then(({ showFiles }) => showFiles(part(".files"), connection, c, files));

@@ -92,9 +92,9 @@ function offer(article) {
     is: "bar",
     when: format(new Date(entry.ts), "exact", { dateStyle: "medium", timeStyle: "medium" }),
     react: () => choose(c, entry),
-    reply: act(() => page.field.reply(entry.seq)),
+    reply: act(async () => (await lazy.writing.load()).reply(entry.seq)),
     copy: act(async () => (await lazy.requests.load()).copyText(connection, c, entry.seq, entry)),
-    edit: mine && article.querySelector(".edit") && act(() => page.field.edit(entry)),
+    edit: mine && article.querySelector(".edit") && act(async () => (await lazy.writing.load()).edit(entry)),
     remove: (mine || c.role === "owner") && entry.type !== "failed" && act(() => remove(c, entry)),
   });
   article.append(bar);

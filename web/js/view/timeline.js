@@ -11,7 +11,7 @@ const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded; more where few of them are current
 const STEP = 60; // entries by which it is moved
 
-// `able`: {connection, outbox, edit, stop}
+// `able`: {connection, outbox, stop}
 export function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
