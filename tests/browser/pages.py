@@ -41,7 +41,27 @@ async def until(page: Page | Frame, expression: str, timeout: float = 20.0) -> N
 async def say(page: Page, text: str) -> None:
     """Write a message and send it, as a person does."""
     await page.fill("#text", text)
-    await page.press("#text", "Enter")
+    if await page.evaluate("matchMedia('(pointer: coarse)').matches"):
+        await page.click("#send")
+    else:
+        await page.press("#text", "Enter")
+
+
+async def create(page: Page, title: str = "Plans", **settings: str) -> str:
+    """Create a conversation with these settings and open it; its id."""
+    make = "async (settings) => (await (await import('/js/lazy.js')).lazy.newConversation.load()).create(settings)"
+    await page.evaluate(make, {"title": title, **settings})
+    await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
+    conversation: str = await look(page, "state.open.id")
+    return conversation
+
+
+async def act(page: Page, message: str, name: str) -> None:
+    """Press the button with this name at the message with this text."""
+    await page.evaluate("import('/js/lazy.js').then(({ lazy }) => lazy.messageActions.load())")
+    article = page.locator("article").filter(has=page.get_by_text(message, exact=True)).last
+    await article.hover()
+    await article.get_by_role("toolbar").get_by_role("button", name=name).click()
 
 
 async def problems(page: Page) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import problems, say, until
+from tests.browser.pages import create, problems, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -43,17 +43,10 @@ async def test_axe_finds_nothing_serious_in_any_state(
     async def check(what: str) -> None:
         found[what] = await problems(page)
 
-    async def create(title: str, **settings: str) -> None:
+    async def begin(title: str, graph: str) -> None:
         if phone:
             await page.evaluate("location.hash = ''")
-        await page.click("#new")
-        await page.fill("#create-form [name=title]", title)
-        await page.evaluate("document.querySelector('#create-form details').open = true")
-        for name, value in settings.items():
-            await page.select_option(f"#create-form [name={name}]", value)
-        await check("create")
-        await page.click("#create-form .primary")
-        await page.wait_for_selector(f"#chat:not(.empty) #title:text-is('{title}')")
+        await create(page, title, graph=graph)
 
     await check("nothing yet")
     refuse = "({ state, changed }) => { state.refusal = CODE && { code: CODE }; changed(); }"
@@ -61,7 +54,7 @@ async def test_axe_finds_nothing_serious_in_any_state(
     await page.wait_for_selector("#refusal:visible")
     await check("refused")
     await page.evaluate(f"import('/js/state.js').then({refuse.replace('CODE', 'null')})")
-    await create("Rooms", graph="teller")
+    await begin("Rooms", "teller")
     gate = tmp_path / "open"
     await say(page, f"{MARKDOWN} gate:{gate} the end")
     await page.wait_for_selector("[aria-busy=true] blockquote")
@@ -79,7 +72,8 @@ async def test_axe_finds_nothing_serious_in_any_state(
     await page.click("[popovertarget=people]")
     await page.wait_for_selector("#members li")
     await check("people")
-    await page.click("#people [popovertarget=leaving]")
+    await page.click("#leave")
+    await page.wait_for_selector("#ask[open]")
     await check("leaving")
     await page.keyboard.press("Escape")
     await page.keyboard.press("Escape")
@@ -87,13 +81,13 @@ async def test_axe_finds_nothing_serious_in_any_state(
     await check("help")
     await page.keyboard.press("Escape")
 
-    await create("Reports", graph="reporter")
+    await begin("Reports", "reporter")
     await say(page, "find it")
     await page.wait_for_selector(".actions")
     await page.click(".steps > summary")
     await page.click(".steps li.done summary")
     await check("tools")
-    await create("Pair", graph="pair")
+    await begin("Pair", "pair")
     await say(page, "ask both")
     await page.wait_for_selector("fieldset button")
     await check("questions")
@@ -134,11 +128,7 @@ async def test_a_new_message_is_read_out_once_and_not_each_word(
     cluster: LocalCluster, open_page: PageFactory, tmp_path: Path
 ) -> None:
     page = await open_page(0, "Ann")
-    await page.click("#new")
-    await page.evaluate("document.querySelector('#create-form details').open = true")
-    await page.select_option("#graphs", "teller")
-    await page.click("#create-form .primary")
-    await page.wait_for_selector("#chat:not(.empty)")
+    await create(page, graph="teller")
     await page.evaluate(
         "window.read = []; new MutationObserver(() => read.push(document.querySelector('#announced').textContent))"
         ".observe(document.querySelector('#announced'), { childList: true, characterData: true, subtree: true })"
@@ -172,15 +162,13 @@ async def test_on_a_phone_nothing_is_cut_off_and_controls_are_large_enough_to_to
         assert await page.evaluate(wide) == []
 
     await check()
-    await page.click("#new")
-    await page.fill(
-        "#create-form [name=title]", "A title that is much too long for a phone, and has averylongwordinitself"
-    )
-    await page.evaluate("document.querySelector('#create-form details').open = true")
-    await page.select_option("#graphs", "teller")
+    await page.click("#new-more")
     await check()
-    await page.click("#create-form .primary")
-    await page.wait_for_selector("#chat:not(.empty)")
+    await page.keyboard.press("Escape")
+    long = "A title that is much too long for a phone, and has averylongwordinitself"
+    await create(page, long, graph="teller")
+    await page.wait_for_selector("#welcome:not([hidden])")
+    await check()
     await say(page, MARKDOWN + "\n\n" + "unbroken" * 20)
     await page.wait_for_selector(".actions")
     await check()

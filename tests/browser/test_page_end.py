@@ -11,12 +11,15 @@ from playwright.async_api import Page, expect
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import say, until
+from tests.browser.pages import create, look, say, until
+from tests.conftest import ClientFactory
 
 pytest_plugins = ["tests.served.fixtures"]
 
 LONG_LOG = (Path(__file__).parent / "long_log.js").read_text().partition("\n")[2].rstrip(";\n")
 LINES = "\n".join(f"{line} words that were pasted" for line in range(8))
+
+PARAGRAPHS = "\n\n".join(f"paragraph {number} of a long text" for number in range(40))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,6 @@ async def test_a_log_with_few_current_entries_scrolls_both_ways(open_page: PageF
     """Both ends of what is drawn are near then, and each wants more."""
     page = await open_page(0, "Ann")
     await page.click("#new")
-    await page.click("#create-form .primary")
     await page.wait_for_selector("#chat:not(.empty)")
     await page.evaluate(LONG_LOG, 1000)
     count = await page.evaluate(
@@ -119,3 +121,42 @@ async def test_writing_several_lines_does_not_leave_the_end(open_page: PageFacto
         await plans.send(f"while {key} is typed")
         await until(page, f"state.open.entries.at(-1).data.text.includes('while {key}')")
     await at_the_end(page, 44)
+
+
+async def talked(open_page: PageFactory, answer: str) -> Page:
+    """A page at the end of a conversation in which the agent has given this answer, below a long one."""
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    for number, text in enumerate([PARAGRAPHS, answer], 1):
+        await say(page, text)
+        await until(page, f"state.open.entries.filter((e) => e.type === 'answer').length === {number}")
+    await page.wait_for_selector("[aria-label='Answer again']")
+    await expect(page.locator("#to-end")).to_be_hidden()
+    return page
+
+
+@pytest.mark.parametrize("answer", ["short", PARAGRAPHS], ids=["short", "long"])
+async def test_an_answer_that_is_given_again_is_followed(open_page: PageFactory, answer: str) -> None:
+    """The button of a long answer is where it begins: the person has left the end to press it."""
+    page = await talked(open_page, answer)
+    seq = await look(page, "state.open.head")
+    await page.get_by_role("button", name="Answer again").click()
+    await until(page, f"state.open.head > {seq} && !state.open.stream.current")
+    await expect(page.locator("#to-end")).to_be_hidden()
+    await expect(page.locator(".agent .text > :last-child").last).to_be_in_viewport()
+
+
+async def test_messages_after_the_last_answer_was_copied_are_followed(
+    open_page: PageFactory, new_client: ClientFactory
+) -> None:
+    page = await talked(open_page, "short")
+    bob = await new_client("Bob", node=1)
+    plans = await bob.join(await look(page, "state.open.id"))
+    await page.get_by_role("button", name="Copy", exact=True).last.click()
+    await expect(page.locator("#toast")).to_be_visible()
+    for text in ("from another person", PARAGRAPHS):
+        await plans.send(text)
+        await until(page, f"state.open.entries.at(-1).data.text?.startsWith('{text[:9]}')")
+        await until(page, "!state.open.stream.current && state.open.entries.at(-1).type === 'answer'")
+    await expect(page.locator("#to-end")).to_be_hidden()
+    await expect(page.locator(".agent .text > :last-child").last).to_be_in_viewport()

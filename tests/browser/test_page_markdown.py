@@ -84,7 +84,7 @@ TAGS = {
     ]
 }
 TAGS |= {*["small", "span", "strong", "table", "tbody", "td", "th", "tr", "ul"]}
-ATTRIBUTES = {*["class", "data-is", "data-t", "href", "rel", "start", "tabindex", "target"]}
+ATTRIBUTES = {*["class", "data-is", "data-t", "dir", "href", "rel", "start", "tabindex", "target"]}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ async def test_markdown_is_shown_formatted(page: Page) -> None:
     answer = await made(page, TEXT)
     html = answer["html"]
     for part in (
-        "<h3>A <em>title</em></h3>",
+        '<h3 dir="auto">A <em>title</em></h3>',
         "<strong>bold</strong>",
         "<del>gone</del>",
         "<code>code &lt;b&gt;</code>",
@@ -238,23 +238,12 @@ async def test_excessive_nesting_and_tables_are_cut_off(page: Page) -> None:
         assert nodes < 12_000
 
 
-async def test_texts_of_people_are_shown_as_written_with_addresses_as_links(page: Page) -> None:
-    links = await page.evaluate(
-        """async (text) => {
-          const { plain } = await import('/js/view/markdown.js');
-          const node = document.createElement('p');
-          node.append(...plain(text));
-          return [node.textContent, [...node.querySelectorAll('a')].map((a) => a.href)];
-        }""",
-        "**a** <b> (see https://example.org/x_(y).) (https://example.org/z) https://example.org/(a(b "
-        "javascript:alert(1) https://例子.测试/路。",
-    )
-    assert links[0].startswith("**a** <b> (see https://example.org/x_(y).) (https://example.org/z) ")
-    assert links[1] == [
+async def test_an_address_ends_before_punctuation_also_in_chinese(page: Page) -> None:
+    answer = await made(page, "看 https://例子.测试/路。谢谢 (https://example.org/x_(y).) https://example.org/z,")
+    assert [href for href, *_ in answer["links"]] == [
+        "https://xn--fsqu00a.xn--0zwm56d/%E8%B7%AF",
         "https://example.org/x_(y)",
         "https://example.org/z",
-        "https://example.org/",
-        "https://xn--fsqu00a.xn--0zwm56d/%E8%B7%AF",
     ]
 
 
@@ -281,3 +270,32 @@ async def test_a_text_that_grows_in_any_steps_shows_each_block_once(open_page: P
         await page.evaluate(grown, "Some code:\n\n```python\nrun()\n```\n\nWhat is next:\n\n1. One\n2. Two\n")
         == []
     )
+
+
+async def test_each_text_runs_in_the_direction_of_its_own_script(page: Page) -> None:
+    texts = (
+        "مرحبا **بكم** room 5\n\nplain words\n\n- שלום\n- two\n\n| שם | b |\n|-|-|\n| ערך | 2 |\n\n```\ncode\n```"
+    )
+    await made(page, texts)
+    directions = (
+        "[...document.querySelectorAll('#made > *')].map((n) => n.localName + getComputedStyle(n).direction)"
+    )
+    assert await page.evaluate(directions) == ["prtl", "pltr", "ulrtl", "divrtl", "figureltr"]
+    name = "(await import('/js/i18n.js')).t('entry_member_joined', { name: '\u202eeman דוד' })"
+    assert await page.evaluate(f"(async () => {name})()") == "\u2068eman דוד\u2069 joined"
+
+
+async def test_table_cells_and_booking_numbers_are_not_broken_inside_words(page: Page) -> None:
+    words = ["Wednesday", "Conference", "Participants", "Confirmation", "R-7K2M4"]
+    row = "|" + "|".join(words) + "|\n"
+    await made(page, row + "|-" * 5 + "|\n" + row + "\nBooked under number R-7K2M4, R-7K2M4, R-7K2M4, R-7K2M4.")
+    await page.evaluate(
+        "Object.assign(document.querySelector('#made'), { className: 'text' }).style.width = '220px'"
+    )
+    lines = (
+        "[...document.querySelectorAll('#made :is(td, .unbroken)')].map((node) => { const range = new Range();"
+        "range.selectNodeContents(node); return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
+    )
+    assert await page.evaluate(lines) == [1] * 11
+    box = "(({ scrollWidth, clientWidth }) => [scrollWidth > clientWidth, clientWidth <= 220])"
+    assert await page.evaluate(f"{box}(document.querySelector('#made .table'))") == [True, True]

@@ -8,7 +8,7 @@ from playwright.async_api import BrowserContext, Page, expect
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import look, say, until
+from tests.browser.pages import act, create, look, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -56,7 +56,8 @@ async def test_each_tab_may_be_another_guest_and_a_guest_who_signs_out_is_forgot
     context = (await open_page(0, "Eve")).context
     ann = await arrive(context, cluster.urls[0], "Ann")
     await until(ann, "state.link === 'online'")
-    assert await look(ann, FOCUSED) == "new"
+    await until(ann, "state.open?.loaded")
+    await until(ann, f"{FOCUSED} === 'text'")
     bob = await arrive(context, cluster.urls[0])
     await expect(bob.locator("#guests button")).to_have_text(["Continue as Ann"])
     await bob.fill("#as-guest input", " \u3000")
@@ -83,11 +84,7 @@ async def test_focus_stays_in_the_page_when_a_question_is_answered_with_the_keyb
     open_page: PageFactory,
 ) -> None:
     page = await open_page(0, "Ann")
-    await page.click("#nothing button")
-    await page.evaluate("document.querySelector('#create-form details').open = true")
-    await page.select_option("#create-form [name=graph]", "pair")
-    await page.click("#create-form .primary")
-    await page.wait_for_selector("#chat:not(.empty)")
+    await create(page, graph="pair")
     await say(page, "ask both")
     await page.locator("fieldset").first.get_by_role("button", name="Yes").focus()
     await page.keyboard.press("Enter")
@@ -194,10 +191,8 @@ async def test_a_message_that_its_author_deletes_is_gone_from_every_page(
     await say(ann, "a slip of the tongue")
     for page in (ann, eve):
         await expect(page.locator("#log")).to_contain_text("a slip of the tongue")
-    ann.on("dialog", lambda dialog: dialog.accept())
-    message = ann.locator("#log .message", has_text="a slip of the tongue")
-    await expect(eve.locator('#log [data-is="remove"]')).to_have_count(0)
-    await message.locator('[data-is="remove"]').evaluate("(button) => button.click()")
+    await act(ann, "a slip of the tongue", "Delete")
+    await ann.click("#ask-yes")
     for page in (ann, eve):
         await expect(page.locator("#log")).to_contain_text("Message deleted")
         await expect(page.locator("#log")).not_to_contain_text("a slip of the tongue")

@@ -178,8 +178,6 @@ async def see_the_page(url: str, browser: Browser, cluster: LocalCluster) -> Non
     assert spoken == "h2", "browsers speak HTTP/2 with the proxy"
     await until(page, "state.link === 'online'")
     await page.keyboard.press("Alt+n")
-    await page.fill("#create-form input[name=title]", "Plans")
-    await page.click("#create-form button.primary")
     await until(page, "state.open?.loaded")
     await say(page, "book a room for a workshop")
     await expect(page.get_by_text("When do you need it?").first).to_be_visible(timeout=20_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,14 @@ from tests.served.devices import LANGGRAPH_JSON
 EACH = 10
 TEXTS = "state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text)"
 BUSY = "#log [aria-busy=true] .text"
+AGAIN = "#log [aria-busy=true] .said:not(.before) > :first-child"
+COLOUR = "(node) => getComputedStyle(node).color"
+# Of the answer, whenever something is drawn.
+WATCH_HEIGHT = """() => {
+  window.heights = [];
+  const note = () => heights.push(document.querySelector("#log .agent").offsetHeight);
+  new MutationObserver(note).observe(document.querySelector("#log"), { childList: true, characterData: true, subtree: true });
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +99,7 @@ async def test_a_page_that_is_refreshed_in_the_middle_of_an_answer_has_the_words
         await expect(page.locator("#log [aria-busy=true]")).to_have_count(0)
 
 
-async def test_when_the_answering_node_is_killed_its_text_is_shown_as_withdrawn_and_the_answer_comes_once(
+async def test_when_the_answering_node_is_killed_its_text_stays_until_the_next_attempt_has_written_over_it(
     cluster: LocalCluster, program: ChatClient, open_page: PageFactory, tmp_path: Path
 ) -> None:
     started: dict[int, asyncio.Future[str]] = {1: asyncio.Future(), 2: asyncio.Future()}
@@ -103,9 +112,9 @@ async def test_when_the_answering_node_is_killed_its_text_is_shown_as_withdrawn_
     program.on("run:changed", note)
     conversation = await program.create("Plans", access="open", graph="teller")
     pages = await pages_in(open_page, conversation)
-    gates = [tmp_path / "first", tmp_path / "second"]
+    gates = [tmp_path / "first", tmp_path / "second", tmp_path / "third"]
     # The second attempt waits before it says anything.
-    await conversation.send(f"gate:{gates[0]} one two gate:{gates[1]} three")
+    await conversation.send(f"gate:{gates[0]} one two gate:{gates[1]} three gate:{gates[2]} four")
     victim = int(await asyncio.wait_for(started[1], 10))
     if str(victim) == program.node:
         await program.go_offline()  # it shall be told of the second attempt by a node that lives
@@ -113,20 +122,32 @@ async def test_when_the_answering_node_is_killed_its_text_is_shown_as_withdrawn_
     gates[0].touch()
     for page in pages:
         await expect(page.locator(BUSY)).to_have_text("one two")
+        await page.evaluate(WATCH_HEIGHT)
     gates[0].unlink()
     await cluster.signal_node(victim, signal.SIGKILL)
-    assert await asyncio.wait_for(started[2], 10) != str(victim)
+    heir = await asyncio.wait_for(started[2], 10)
+    assert heir != str(victim)
     for page in pages:
         await until(page, f"state.link === 'online' && state.node !== '{victim}'")
-        # What the first attempt has said is struck out until the second one says something.
-        await expect(page.locator("#log [aria-busy=true] del.withdrawn")).to_have_text("one two")
-        await expect(page.locator("#log [aria-busy=true] .note")).to_contain_text("withdrawn")
-        await expect(page.locator(BUSY)).to_have_text("")
-    for gate in gates:
+        # What the first attempt has said stays, dimmed, until the second one has written over it.
+        await expect(page.locator("#log [aria-busy=true] .before .text")).to_have_text("one two")
+        await expect(page.locator(AGAIN)).to_have_text("")
+        await expect(page.locator("#log .agent .note")).to_have_text(f"Node {victim} went away. {heir} continues.")
+    for gate in gates[:2]:
         gate.touch()
     for page in pages:
-        await expect(page.locator("#log .agent .text")).to_have_text("one two three")
-        await expect(page.locator("#log :is([aria-busy=true], .withdrawn, .agent .note)")).to_have_count(0)
+        await expect(page.locator(AGAIN)).to_have_text("one two three")
+        await expect(page.locator("#log [aria-busy=true] .before .text")).to_have_text("one two")
+        dimmed, written = [await page.locator(where).evaluate(COLOUR) for where in (f"{BUSY} >> nth=0", AGAIN)]
+        assert dimmed != written
+    gates[2].touch()
+    for page in pages:
+        await expect(page.locator("#log :is([aria-busy=true], .before)")).to_have_count(0)
+        await expect(page.locator("#log .agent .text")).to_have_text("one two three four")
+        mark = page.locator("#log .agent .note")
+        await expect(mark).to_have_text(re.compile(rf"Node {heir} · attempt 2 · \d\d:\d\d"))
+        heights = await page.evaluate("heights")
+        assert heights == sorted(heights)
     answers = [entry for entry in await conversation.log() if entry.type == "answer"]
-    assert [entry.text.strip() for entry in answers] == ["one two three"]
+    assert [entry.text.strip() for entry in answers] == ["one two three four"]
     await cluster.start_node(victim)

@@ -29,6 +29,8 @@ NPM = (
     "engine.io-client/LICENSE",
     "engine.io-parser/LICENSE",
     "@socket.io/component-emitter/LICENSE",
+    "uqr/dist/index.mjs",
+    "uqr/LICENSE",
 )
 LOCAL_WORDS = {
     f"{folder}/words/{name}.json" for folder in ("roomgraph", "sio_server/local") for name in ("en", "zh")

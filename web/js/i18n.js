@@ -11,8 +11,17 @@ export const language = () => lang;
 // "{name}" is a value, "{n|message|messages}" the form that goes with the number n.
 export const t = (key, values) =>
   words[key]?.replace(/{(\w+)(?:\|(.*?)\|(.*?))?}/g, (_, name, one, more) =>
-    more === undefined ? values[name] : values[name] === 1 ? one : more,
+    more === undefined ? isolated(values[name]) : values[name] === 1 ? one : more,
   );
+
+// Names and titles from the right, and what could turn the direction, do not change the order of the words around.
+const BIDI = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const FROM_RIGHT = /[\u0590-\u08ff\ufb1d-\ufefc]/;
+const isolated = (value) => {
+  if (typeof value !== "string") return value;
+  const bare = value.replace(BIDI, "");
+  return FROM_RIGHT.test(bare) ? `\u2068${bare}\u2069` : bare;
+};
 
 // An error in our words when the code is known, otherwise in the server's.
 export const explain = ({ code, message, details }) => t(`error_${code}`, details) ?? message;

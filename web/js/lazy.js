@@ -21,20 +21,31 @@ class Lazy extends Later {
 }
 
 export const lazy = {
+  attachments: new Lazy((q) => import(`./view/attachments.js${q}`)),
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   guest: new Lazy((q) => import(`./guest.js${q}`)),
+  itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
+  mentions: new Lazy((q) => import(`./view/mentions.js${q}`)),
+  messageActions: new Lazy((q) => import(`./view/message_actions.js${q}`)),
+  messageFiles: new Lazy((q) => import(`./view/message_files.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
   people: new Lazy((q) => import(`./view/people.js${q}`)),
   partKinds: new Lazy((q) => import(`./view/part_kinds.js${q}`)),
+  paste: new Lazy((q) => import(`./view/paste.js${q}`)),
+  replies: new Lazy((q) => import(`./view/replies.js${q}`)),
   requests: new Lazy((q) => import(`./requests.js${q}`)),
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
+  settings: new Lazy((q) => import(`./view/settings.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
   signOut: new Lazy((q) => import(`./sign_out.js${q}`)),
   typing: new Lazy((q) => import(`./view/typing.js${q}`)),
+  undo: new Lazy((q) => import(`./view/undo.js${q}`)),
+  welcome: new Lazy((q) => import(`./view/welcome.js${q}`)),
+  writing: new Lazy((q) => import(`./view/writing.js${q}`)),
 };
 
 export const provide = (given) => (context = given);

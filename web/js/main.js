@@ -10,25 +10,31 @@ import { composer } from "./view/composer.js";
 import { addressed, drawHeader } from "./view/header.js";
 import { timeline } from "./view/timeline.js";
 
-function start() {
+// `newcomer`: a guest who has just given a name; a conversation with the agent is ready for them.
+function start(newcomer) {
   $("app").hidden = false;
   const client = beginClient();
   const actions = new Actions(client);
   const { connection, outbox } = client;
   const field = composer(() => log.toEnd());
   const stop = (c, run) => c.stop(run);
-  const log = timeline({ connection, outbox, edit: field.edit, stop });
-  provide({ client, actions, log });
+  const log = timeline({ connection, outbox, stop });
+  provide({ client, actions, log, field });
   lazy.listView.load();
   bridge?.obey(client);
 
   // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.
   async function openAddressed() {
     lazy.search.loaded?.toggle(false);
+    const id = addressed(location.hash);
+    if (id) newcomer = false;
     try {
-      await actions.open(addressed(location.hash));
+      if (newcomer) await (await lazy.newConversation.load()).create();
+      else await actions.open(id);
+      newcomer = false;
     } catch (error) {
       if (error.retryable) throw error;
+      newcomer = false;
       complain(error);
       location.hash = "";
     }
@@ -61,7 +67,8 @@ function start() {
     reconnect: () => connection.reconnect(),
   });
   const rest = () => state.link === "online" && loadWhenIdle();
-  for (const draw of [drawHeader, log.draw, field.draw, rest]) onChange(draw);
+  const welcome = () => state.open?.loaded && !state.open.last && lazy.welcome.load();
+  for (const draw of [drawHeader, log.draw, field.draw, welcome, rest]) onChange(draw);
   client.connect();
 }
 

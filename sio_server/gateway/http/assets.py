@@ -29,6 +29,7 @@ WEB = _PACKAGE / "web" if (_PACKAGE / "web").is_dir() else _PACKAGE.parent / "we
 VENDORED = {
     "socket.io.esm.min.js": "socket.io-client/dist/socket.io.esm.min.js",
     "marked.esm.js": "marked/lib/marked.esm.js",
+    "uqr.js": "uqr/dist/index.mjs",
 }
 FOLDERS = ("js", "css", "words", "sdk/src")
 TYPES = {

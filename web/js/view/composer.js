@@ -1,14 +1,14 @@
 // Where a message is written: the draft, Enter to send, and a field that grows with its text.
 
-import { $, onClick, onSubmit, toast, write } from "../dom.js";
+import { $, onSubmit, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
+import { lazy } from "../lazy.js";
 import { state } from "../state.js";
 
 const MAX_BYTES = 16 * 1024;
 
 export function composer(sent) {
   const field = $("text");
-  let editing = null; // the entry that is edited; its text is not a draft
   let composing = false; // an input method is at work in the field: it is left alone
   let of;
 
@@ -19,29 +19,26 @@ export function composer(sent) {
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
     form.style.height = "";
-    $("send").disabled = !value.trim();
+    check();
   }
 
-  function edit(entry) {
-    if (!entry && !editing) return;
-    editing = entry;
-    $("editing").hidden = !entry;
-    put((entry?.data ?? state.open?.draft)?.text ?? "");
-    field.focus();
-  }
+  // An edit, a reply and files.
+  const more = () => lazy.writing.loaded;
+
+  // Whether there is something to send.
+  const check = () => ($("send").disabled = !field.value.trim() && !more()?.hasFiles());
 
   function send() {
     const c = state.open;
-    const entry = editing;
     const text = field.value.trim().toWellFormed();
-    if (!text) return;
-    if (new TextEncoder().encode(text).length > MAX_BYTES) {
-      toast(t("tooLong"));
-      return;
-    }
-    edit(null);
-    if (!entry) c.send(text);
-    else if (text !== entry.data.text) c.edit(entry.seq, text);
+    if (!text && !more()?.hasFiles()) return;
+    if (new TextEncoder().encode(text).length > MAX_BYTES) return toast(t("tooLong"));
+    if (more()?.send(c, text)) return;
+    c.send(text);
+    done();
+  }
+
+  function done() {
     draw();
     field.focus();
     sent();
@@ -50,35 +47,40 @@ export function composer(sent) {
   function draw() {
     const c = state.open;
     if (c !== of) {
-      edit(null);
+      more()?.end();
       composing = false;
       if (c && matchMedia("(hover: hover)").matches) field.focus();
       of = c;
     }
-    if (c && !editing && !composing && field.value !== c.draft.text) put(c.draft.text);
+    if (c && !more()?.isEditing() && !composing && field.value !== c.draft.text) put(c.draft.text);
     write({ hint: /online|catching/.test(state.link) ? "" : t("waitingHint") });
   }
 
   field.oninput = () => {
     const { value } = field;
-    if (!editing) state.open?.draft.edit(value);
+    if (!more()?.isEditing()) state.open?.draft.edit(value);
     put(value);
     state.open?.setTyping(value !== "");
+    lazy.mentions.loaded?.suggest(field);
   };
   field.onkeydown = (event) => {
-    const { key, shiftKey, isComposing, keyCode } = event;
+    const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;
     if (isComposing || keyCode === 229) return; // Safari sends the key that ends a composition after its end
-    if (key === "Escape") edit(null);
-    const act = { Enter: !shiftKey && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
+    if (lazy.mentions.loaded?.press(field, event)) return;
+    if (key === "Escape") more()?.end();
+    // On a touch screen there is a button, and no other way to begin a line.
+    const sends = ctrlKey || metaKey || !(shiftKey || matchMedia("(pointer: coarse)").matches);
+    const act = { Enter: sends && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
     if (act) act(event.preventDefault());
   };
+  field.onpaste = (event) => lazy.paste.loaded?.onPaste(event);
+  field.onblur = () => ($("mention-list").hidden = true);
   field.addEventListener("compositionstart", () => (composing = true));
   field.addEventListener("compositionend", () => {
     composing = false;
     field.oninput();
   });
   onSubmit($("composer"), send);
-  onClick({ "cancel-edit": () => edit(null) });
   put("");
-  return { draw, edit };
+  return { draw, put, check, sent: done };
 }

@@ -4,13 +4,13 @@ import { textOf } from "../../sdk/src/stream.js";
 import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
+import { hueOf, initialOf } from "./person.js";
 
-const QUOTED = 200; // characters
 const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share one head
 
 // Entries that say or ask something are shown as messages, the others in one line.
-const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts);
-const isFinal = ({ data }) => data.run_id && data.user_id;
+const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts || data.files);
+const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
 const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
 
@@ -19,14 +19,9 @@ export const runKey = ({ run_id }) => `run ${run_id}`;
 const sentKey = ({ user_id, request_id }) => `${user_id} ${request_id}`;
 export const keyOf = ({ seq, data }) => (data.request_id ? sentKey(data) : isFinal({ data }) ? runKey(data) : seq);
 
-// What is said of a run that is being written.
-export function noteOf({ status, withdrawn, parts }) {
-  if (status === "stalled") return t("stalled");
-  return withdrawn[0] && !textOf(parts) && t("withdrawn");
-}
-
 // The items to show for these entries, and at the end for what follows them.
-export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
+export function lines(c, entries, atEnd, able) {
+  const { connection, outbox } = able;
   const waiting = outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head);
   const run = c.stream.current;
   const edited = new Set(waiting.map(({ error, edits }) => !error && edits));
@@ -58,8 +53,13 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
     items.push({
       is: "message",
       key,
-      set: { className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`, ariaBusy: writing },
-      face: [...name][0].toUpperCase(),
+      set: {
+        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`,
+        style: `--hue: ${hueOf(user_id)}`,
+        ariaBusy: writing,
+        ariaLabel: t("by", { name: side === "mine" ? t("yourself") : name, time: clock(when) }), // also of one without a heading
+      },
+      face: initialOf(name),
       name,
       time: clock(when),
       steps: said,
@@ -91,30 +91,20 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop }) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
     }
-    const ask = async (what) => (await lazy.requests.load())[what](connection, c, seq, entry);
-    const extras = {
-      actions: entry === final,
-      copy: () => ask("copyText"),
-      regenerate: () => ask("regenerate"),
-      note: data.edits ? t("edited") : event,
-      edit: isMine(entry) && entry === last && (() => edit(entry)),
-      remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (() => ask("remove")),
-    };
-    message(keyOf(entry), ts, data, extras, entry, content && isMine(entry) ? content.receipt(c, entry) : []);
+    const mine = isMine(entry);
+    const place = { final: entry === final, last: entry === last, mine };
+    const shape = content?.shapeOf(c, entry, place, event, able) ?? { one: entry, data, extras: { note: event } };
+    message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && mine ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
   for (const one of c.stream.runs.values()) {
     const text = textOf(one.parts);
-    const asked = c.entries[one.turn_id - c.entries[0]?.seq]?.data.text ?? "…";
-    const extras =
-      one === run
-        ? { version: one.version, note: noteOf(one), withdrawn: !text && textOf(one.withdrawn) }
-        : { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
+    const extras = content?.runShape(c, one, run, able.stop);
     message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
   }
   for (const item of waiting) {
     const { request_id, error, ts, text } = item;
-    const data = { user_id: state.me, request_id, text };
+    const data = { user_id: state.me, request_id, text: text || t("file") };
     const failed = error && {
       why: t("refused", { why: explain(error) }),
       again: () => outbox.retry(item),

@@ -1,23 +1,32 @@
 // What an entry says, its steps and its questions. Until this module is loaded its text is shown as plain text.
 
 import { deliveredTo } from "../../sdk/src/delivery_marks.js";
+import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
-import { plain } from "./markdown.js";
+import { markdown } from "./markdown.js";
 import { showQuestions } from "./question.js";
+import { showReactions } from "./reactions.js";
 import { Said } from "./said.js";
 import { showSteps, stepsOf } from "./steps.js";
+import { layer, noteOf, writeOver } from "./takeover.js";
+import { switcher } from "./versions.js";
+
+export { runShape, shapeOf } from "./entry_extras.js";
+export { noteOf };
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
 // `one`: the entry, the run or the item of the outbox that the node shows.
-export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing }, c, connection, one) {
+export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, reply_to, files, writing, version, current }, c, connection, one) {
   const apart = interrupts[1] || interrupts[0]?.form?.kind === "review"; // the questions are shown in their cards only
   const part = (which, of = node) => of?.querySelector(which) ?? "";
-  part(".text").append?.(...plain(text));
+  if (part(".text")) write(node, had, text);
   node.said = had?.said ?? new Said();
+  const again = writing && one.withdrawn[0];
+  if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
   if (agent) {
     part(".said").replaceWith(node.said.node);
     if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
@@ -25,10 +34,34 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     if (steps) part(".steps").replaceWith(steps);
     showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
     node.updates = had?.updates;
+    if (again) layer(node, had, one, agentOf(c));
   }
+  if (version) part(".versions").replaceWith?.(switcher(c, current, version));
+  Object.assign(node, { one, c });
+  if (reply_to) quote(part(".quote"), c, reply_to);
+  if (files) lazy.messageFiles.load().then(({ showFiles }) => showFiles(part(".files"), connection, c, files));
+  if (part(".reactions")) showReactions(part(".reactions"), connection, c, one.seq);
+  lazy.messageActions.loaded?.keep(node, had);
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
   if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, words: parts || apart || !text, shortened: one.pages > 0 });
+}
+
+// What a person wrote, in nodes that stay while it is the same.
+function write(node, had, text) {
+  const place = node.querySelector(".text");
+  if (had?.wrote === text) place.replaceWith(had.querySelector(".text"));
+  else markdown(place)(text);
+  node.wrote = text;
+}
+
+function quote(button, c, seq) {
+  if (!button) return;
+  const [name, text] = button.childNodes;
+  button.replaceChildren(Object.assign(h("bdi"), { className: "name" }), Object.assign(h("span"), { dir: "auto" }));
+  if (text) button.firstChild.append(name);
+  button.lastChild.append(text ?? name);
+  button.onclick = async () => (await lazy.replies.load()).jumpTo(c, seq);
 }
 
 // An entry's text ends with its questions in words.
@@ -65,6 +98,7 @@ export function stream(log, grown) {
     node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);
     showSteps(node.querySelector(".steps"), node.updates, true);
+    writeOver(node);
     grown();
     rested = began + SHARE * (performance.now() - began);
   });

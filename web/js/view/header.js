@@ -14,7 +14,7 @@ export function drawHeader() {
   const { open, opening, link, name, refusal } = state;
   document.body.classList.toggle("has-open", Boolean(open ?? opening));
   $("chat").classList.toggle("empty", !open?.loaded);
-  write({ pick: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name, "my-face": name[0]?.toUpperCase() });
+  write({ pick: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name });
   const text = linkText();
   const { dataset } = document.body;
   if (dataset.link && dataset.link !== link) write({ announced: text });

@@ -11,9 +11,11 @@ const MAX_DEPTH = 12;
 const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // an attack
 const ENTITIES = { __proto__: null, amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
 // Ends before punctuation, and with a bracket only if it was opened inside.
-const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
+const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()，。；：！？）》」]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
+const NUMBER = /\b([A-Z]{1,4}-[A-Z0-9]{3,16})\b/;
 
 let left;
+let linking = false;
 
 // Shows a growing text. Only its last block is parsed and built again.
 export function markdown(parent) {
@@ -26,7 +28,7 @@ export function markdown(parent) {
     left = MAX_NODES;
     const parts = tokens.map((token, index) => {
       // A code block that continues keeps its nodes: it may be scrolled, and its button is in use.
-      if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map((node) => (node.nodeType ? node : h("p", node)));
+      if (index || token.type !== "code" || !had?.matches(".code")) return nodesOf([token]).map(block);
       had.querySelector("span").textContent = token.lang;
       had.querySelector("code").textContent = token.text;
       return [had];
@@ -45,8 +47,33 @@ export function markdown(parent) {
   };
 }
 
-// What a person wrote, as it is, with its addresses as links.
-export const plain = (text) => text.split(ADDRESS).flatMap((part, index) => (index % 2 ? link(part, [part]) : part));
+// Each block runs in the direction of its own script, but code never from the right.
+function block(node) {
+  const made = node.nodeType ? node : h("p", node);
+  if (!made.matches(".code")) made.dir = "auto";
+  return made;
+}
+
+// Texts with their addresses as links. marked takes all up to the next space, and knows Latin hosts only.
+const linked = (text) => text.split(ADDRESS).flatMap((part, index) => (index % 2 ? link(part, [part]) : unbroken(part)));
+
+// Numbers such as R-7K2M4 are not broken at their hyphen.
+const unbroken = (text) =>
+  text.split(NUMBER).map((part, index) => (index % 2 ? Object.assign(h("span", part), { className: "unbroken" }) : part));
+
+// A link holds no other.
+function insideLink(tokens, inner) {
+  const outer = linking;
+  linking = true;
+  const made = inner(tokens);
+  linking = outer;
+  return made;
+}
+
+function leaf(text) {
+  const decoded = text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?? all);
+  return linking ? [decoded] : linked(decoded);
+}
 
 function split(text) {
   try {
@@ -86,11 +113,11 @@ const KINDS = {
   blockquote: as("blockquote"),
   list_item: (token, inner) => Object.assign(as("li")(token, inner), token.task && { className: "task" }),
   heading: (token, inner) => as(`h${Math.min(token.depth + 2, 6)}`)(token, inner),
-  text: ({ text, tokens }, inner) => (tokens ? inner(tokens) : text.replace(/&(\w+);/g, (all, name) => ENTITIES[name] ?? all)),
+  text: ({ text, tokens }, inner) => (tokens ? inner(tokens) : leaf(text)),
   escape: ({ text }) => text,
   checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   codespan: ({ text }) => h("code", text),
-  link: ({ href, tokens }, inner) => link(href, inner(tokens)),
+  link: ({ href, raw, text, tokens }, inner) => (raw === text && /^https?:/.test(raw) ? linked(raw) : link(href, insideLink(tokens, inner))),
   image: ({ href, text }) => link(href, [text || href]),
   code: ({ lang, text }) => fill({ is: "code", lang: [lang ?? ""], code: [text], copy: copyCode }),
   list: ({ ordered, start, items }, inner) => Object.assign(h(ordered ? "ol" : "ul", ...inner(items)), ordered && { start }),

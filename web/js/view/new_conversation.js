@@ -1,25 +1,42 @@
-// The dialog in which a conversation is created or joined.
+// A new conversation in one step, another agent for it, and joining one by its link.
 
-import { $, h, onSubmit } from "../dom.js";
-import { state } from "../state.js";
+import { $, h, onClick, onSubmit } from "../dom.js";
+import { t } from "../i18n.js";
+import { nameOf, onChange, state } from "../state.js";
 import { addressed } from "./header.js";
 import { address } from "./list.js";
 
-export function begin({ client }) {
-  const dialog = $("new-dialog");
-  const enter = (id, act) =>
-    onSubmit($(id), async (fields) => {
-      location.hash = address(await act(fields));
-      dialog.close();
-      $(id).reset();
-    });
-  enter("create-form", (settings) => client.create(settings));
-  enter("join-form", ({ where }) => addressed(where) || where.trim());
-  for (const button of document.querySelectorAll("[data-by=newConversation]")) {
+let client;
+
+// Anyone with the link may join, until the owner decides otherwise: the first thing that people do is to share it.
+export async function create(settings) {
+  location.hash = address(await client.create({ access: "open", ...settings }));
+}
+
+export function begin(page) {
+  ({ client } = page);
+  const menu = $("new-menu");
+  for (const button of document.querySelectorAll("[data-by=newConversation]:not(form *)")) button.onclick = () => create();
+  onSubmit($("join-form"), ({ where }) => {
+    location.hash = address(addressed(where) || where.trim());
+    menu.hidePopover();
+    $("join-form").reset();
+  });
+  const withGraph = (graph) => {
+    const button = h("button", t("newWith", { name: nameOf(`agent:${graph}`) }));
+    button.value = graph;
     button.onclick = () => {
-      $("which-graph").hidden = !state.graphs[1];
-      $("graphs").replaceChildren(...state.graphs.map((name) => h("option", name)));
-      dialog.showModal();
+      menu.hidePopover();
+      return create({ graph });
     };
-  }
+    return button;
+  };
+  const people = () => Object.assign(h("button", t("newPeople")), { value: "", onclick: () => (menu.hidePopover(), create({ agent: "off" })) });
+  let drawn;
+  onChange(() => {
+    const sign = JSON.stringify([state.graphs, t("locale"), [...state.names.keys()].filter((id) => id.startsWith("agent:"))]);
+    if (drawn === sign) return;
+    drawn = sign;
+    $("graphs").replaceChildren(...state.graphs.map(withGraph), people());
+  });
 }

@@ -12,7 +12,7 @@ const ON_THE_WEB = /^https?:/i;
 const hostOf = (url) => (URL.canParse(url) ? new URL(url).host : "");
 // Never an address that is not for the web: a link would lead there.
 const save = (url, name) => Object.assign(h("a"), { href: url, download: name }).click();
-const typeOf = (mime = "") => mime.split(";")[0].split("/").at(-1).toUpperCase().slice(0, 12);
+export const typeOf = (mime = "") => mime.split(";")[0].split("/").at(-1).toUpperCase().slice(0, 12);
 
 function image({ url = "", name, mime_type, size, omitted }) {
   if (omitted || !SHOWABLE.test(url)) return file({ url, name, mime_type, size, omitted }, t("image"));
@@ -25,7 +25,7 @@ function image({ url = "", name, mime_type, size, omitted }) {
   return node;
 }
 
-function enlarge(url, words) {
+export function enlarge(url, words) {
   const at = hostOf(url);
   const dialog = fill({ is: "lightbox", where: at && [link(url, [at])], close: () => dialog.close() });
   Object.assign(dialog.querySelector("img"), { alt: words, referrerPolicy: "no-referrer", src: url });

@@ -1,15 +1,28 @@
 // The panels of the conversation's members and of this person's devices.
 
-import { copy } from "../clipboard.js";
-import { change } from "../../sdk/src/change.js";
 import { behindOf } from "../../sdk/src/delivery_marks.js";
+import { change } from "../../sdk/src/change.js";
+import { copy, copyLink } from "../clipboard.js";
 import { $, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
 import { signOut } from "../sign_out.js";
 import { deviceName, stored } from "../storage.js";
+import { confirmed } from "./confirm.js";
+import { leaveAfterAsking, removeAfterAsking } from "./item_menu.js";
 import { briefly } from "./list.js";
 import { beginNotifications } from "./notify.js";
+import { initialOf, paint } from "./person.js";
+
+// Who is invited now, and of whom the server has never heard: a typing error, or somebody who has yet to come.
+function invitedText({ invited, unknown = [] }) {
+  const known = invited.filter((id) => !unknown.includes(id));
+  const said = [
+    known[0] && t("invitedNow", { who: known.join(", "), n: known.length }),
+    unknown[0] && t("invitedUnknown", { who: unknown.join(", ") }),
+  ];
+  return said.filter(Boolean).join(" ") || t("alreadyInvited");
+}
 
 const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
@@ -19,31 +32,35 @@ export function begin({ client }) {
   beginNotifications(connection);
   onSubmit($("invite"), async ({ who }) => {
     const user_ids = who.trim().split(/[\s,，]+/);
-    const { invited } = await change(connection, "conversation:invite", { conversation_id: state.open.id, user_ids });
-    toast(invited[0] ? t("invitedNow", { who: invited.join(", "), n: invited.length }) : t("alreadyInvited"));
+    const answer = await change(connection, "conversation:invite", { conversation_id: state.open.id, user_ids });
+    toast(invitedText(answer));
     $("invite").reset();
   });
   onClick({
-    "copy-link": () => copy(`${connection.route.url}/${location.hash}`, t("copied")), // of a node that lives
+    "copy-link": () => copyLink(state.open.id),
     "copy-id": () => copy(state.me, t("copied")),
     "copy-token": () => copy(stored.token, t("copied")),
     "sign-out": () => signOut(client),
-    leave() {
-      $("people").hidePopover();
-      return state.open.leave();
-    },
+    leave: () => leaveAfterAsking(state.open),
+    delete: () => removeAfterAsking(state.open),
   });
 
   const member = ({ user_id: id, name, role, online }) => ({
     is: "member",
     key: id,
     set: { className: online && "online" },
-    face: [...name][0].toUpperCase(),
+    face: initialOf(name),
     name,
+    dress: (node) => paint(node.firstElementChild, id),
     about: joined(id === state.me && t("you"), role === "owner" && t("owner")),
     id,
     here: t(online ? "here" : "away"),
   });
+
+  async function signOutDevice(device_id, name) {
+    const asked = { title: t("reallySignOut", { name }), text: t("signOutText"), act: t("signOut") };
+    if (await confirmed(asked)) await change(connection, "device:sign_out", { device_id });
+  }
 
   // "this device · online on node 9001", "last seen 10:42 · 2 entries behind"; the name is edited in place.
   const device = ({ device_id: key, device_name: name, here, online, sessions, last_seen }) => {
@@ -55,7 +72,7 @@ export function begin({ client }) {
       set: { className: online && "online" },
       name,
       where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
-      out: !here && (() => change(connection, "device:sign_out", { device_id: key })),
+      out: !here && (() => signOutDevice(key, name)),
       dress(node) {
         const field = node.querySelector("input");
         field.value = name || key;

@@ -21,16 +21,17 @@ export async function signIn(enter) {
     return;
   }
   $("signin").hidden = false;
+  $("as-guest").elements.name.focus();
   const showError = (error) => ($("signin-error").textContent = error ? explain(error) : "");
   showError(notice);
   stored.notice = null;
 
-  const enterWith = (token, guest) => {
+  const enterWith = (token, guest, newcomer = false) => {
     if (guest) stored[`guest ${deviceId()}`] = { ...guest, token };
     stored.token = token;
     $("signin").hidden = true;
-    enter();
-    $("new").focus();
+    enter(newcomer);
+    if (!newcomer) $("new").focus();
   };
   const onEnter = (id, act) =>
     onSubmit($(id), async (fields) => {
@@ -69,7 +70,7 @@ export async function signIn(enter) {
     const name = form.name.trim();
     if (!name) return showError({ code: "no_name" });
     const answer = await ask("api/guest", { name, device_id: deviceId() });
-    if (answer.token) enterWith(answer.token, keptOf(answer));
+    if (answer.token) enterWith(answer.token, keptOf(answer), true);
     else showError(answer.error);
   });
 }

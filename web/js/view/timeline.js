@@ -4,14 +4,14 @@ import { $, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
-import { byOthers, keyOf, lines, noteOf } from "./entries.js";
+import { byOthers, keyOf, lines } from "./entries.js";
 
 const NEAR = 48; // px: as good as at the end
 const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded; more where few of them are current
 const STEP = 60; // entries by which it is moved
 
-// `able`: {connection, outbox, edit, stop}
+// `able`: {connection, outbox, stop}
 export function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
@@ -73,7 +73,7 @@ export function timeline(able) {
     if (latest) $("announced").textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500)}`;
     drawn = headOf();
     const run = c.stream.current;
-    const now = run && noteOf(run);
+    const now = run && lazy.entryContent.loaded?.noteOf(run);
     if (now && now !== noted) $("announced").textContent = now;
     noted = now;
     $("stop").hidden = !run;
@@ -92,7 +92,7 @@ export function timeline(able) {
     const inSight = (node) => node.matches(".message") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
     const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), able));
+    show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
     goToEnd();

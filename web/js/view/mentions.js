@@ -1,0 +1,88 @@
+// Whom an @ may mean: the members and the agent, in a list above the field.
+
+import { $, h } from "../dom.js";
+import { nameOf, state } from "../state.js";
+import { initialOf, paint } from "./person.js";
+
+const MOST = 8;
+const BEGUN = /(?:^|[^A-Za-z0-9_@.+-])[@＠]([\p{L}\p{N}_.-]{0,40})$/u;
+
+let chosen = 0;
+
+// As a mention is read: without spaces.
+const written = (name) => name.replace(/\s/g, "");
+
+function people(c) {
+  const members = (c.members ?? []).filter(({ user_id }) => user_id !== state.me);
+  const all = members.map(({ user_id, name }) => ({ id: user_id, name, word: written(name) }));
+  if (c.agent === "off") return all;
+  return [{ id: `agent:${c.graph}`, name: nameOf(`agent:${c.graph}`), word: /^[\w.:-]+$/.test(c.graph) ? c.graph : "agent" }, ...all];
+}
+
+function begunIn(field) {
+  return field.selectionStart === field.selectionEnd && BEGUN.exec(field.value.slice(0, field.selectionStart))?.[1];
+}
+
+// Called after each change of the text.
+export function suggest(field) {
+  const { open: c } = state;
+  const begun = begunIn(field);
+  if (typeof begun !== "string" || !c) return hide(field);
+  if (!c.members) c.loadMembers().then(() => suggest(field), () => {});
+  const sought = begun.toLowerCase();
+  const fits = ({ name, word }) => word.toLowerCase().startsWith(sought) || name.toLowerCase().split(/\s+/).some((part) => part.startsWith(sought));
+  const found = people(c).filter(fits).slice(0, MOST);
+  if (!found[0]) return hide(field);
+  const list = $("mention-list");
+  list.replaceChildren(...found.map((person, index) => option(field, person, index)));
+  list.hidden = false;
+  field.setAttribute("aria-controls", list.id);
+  mark(field, 0);
+}
+
+function option(field, { id, name, word }, index) {
+  const face = Object.assign(h("span", initialOf(name)), { className: "face", ariaHidden: "true" });
+  paint(face, id);
+  const item = h("li", face, h("bdi", name), Object.assign(h("span", `@${word}`), { className: "quiet" }));
+  Object.assign(item, { id: `mention-${index}`, role: "option" });
+  item.dataset.word = word;
+  // The field keeps the focus.
+  item.onpointerdown = (event) => {
+    event.preventDefault();
+    take(field, word);
+  };
+  return item;
+}
+
+function mark(field, at) {
+  const { children } = $("mention-list");
+  chosen = (at + children.length) % children.length;
+  for (const [index, item] of [...children].entries()) item.ariaSelected = String(index === chosen);
+  field.setAttribute("aria-activedescendant", `mention-${chosen}`);
+}
+
+function hide(field) {
+  $("mention-list").hidden = true;
+  field.removeAttribute("aria-activedescendant");
+}
+
+function take(field, word) {
+  const end = field.selectionStart;
+  field.setSelectionRange(end - begunIn(field).length, end);
+  hide(field);
+  document.execCommand("insertText", false, `${word} `); // can be undone, and tells the field
+}
+
+// Returns whether the list has taken the key.
+export function press(field, event) {
+  const list = $("mention-list");
+  if (list.hidden) return false;
+  const { key } = event;
+  if (key === "ArrowDown") mark(field, chosen + 1);
+  else if (key === "ArrowUp") mark(field, chosen - 1);
+  else if (key === "Enter" || key === "Tab") take(field, list.children[chosen].dataset.word);
+  else if (key === "Escape") hide(field);
+  else return false;
+  event.preventDefault();
+  return true;
+}

@@ -1,0 +1,50 @@
+// The files of a message: images as such, others as a card with name and size. They are read by links that expire.
+
+import { fill, h, complain } from "../dom.js";
+import { t } from "../i18n.js";
+import { sizeOf } from "./bytes.js";
+import { enlarge, typeOf } from "./part_kinds.js";
+
+const INLINE = /^image\/(png|jpeg|gif|webp)$/;
+const MAX_WIDTH = 384; // px
+const MAX_HEIGHT = 288;
+
+const links = new Map(); // file id -> {url, until}
+
+// An address of the file that holds for a while yet.
+async function linkOf(connection, c, file_id) {
+  const known = links.get(file_id);
+  if (known && known.until > performance.now() + 5000) return known.url;
+  const { url, expires_in } = await connection.ask(c, "file:link", { file_id });
+  const whole = connection.route.url + url;
+  links.set(file_id, { url: whole, until: performance.now() + 1000 * expires_in });
+  return whole;
+}
+
+export function showFiles(box, connection, c, files) {
+  box.replaceChildren(...files.map((file) => (INLINE.test(file.mime_type) ? picture(connection, c, file) : card(connection, c, file))));
+}
+
+function picture(connection, c, file) {
+  const { file_id, name, width, height } = file;
+  const node = fill({ is: "picture", enlarge: async () => enlarge(await linkOf(connection, c, file_id), name) });
+  const image = node.querySelector("img");
+  image.alt = name;
+  if (width && height) {
+    // The place is kept, so that nothing moves when the image comes.
+    const scale = Math.min(1, MAX_WIDTH / width, MAX_HEIGHT / height);
+    Object.assign(image, { width: Math.round(width * scale), height: Math.round(height * scale) });
+  }
+  image.onerror = () => node.replaceWith(card(connection, c, file, true));
+  linkOf(connection, c, file_id).then(
+    (url) => (image.src = url),
+    () => image.onerror(),
+  );
+  return node;
+}
+
+function card(connection, c, { file_id, name, mime_type, size }, lost) {
+  const download = async () => Object.assign(h("a"), { href: await linkOf(connection, c, file_id), download: name }).click();
+  const about = [typeOf(mime_type), sizeOf(size), lost && t("imageLost")].filter(Boolean).join(" · ");
+  return fill({ is: "file", name: [h("bdi", name)], about, save: () => download().catch(complain) });
+}

@@ -1,0 +1,25 @@
+// How a person is told from others at a glance: a hue and an initial, the same everywhere and at any time.
+
+// Apart from each other, and from the accent, which is the agent's.
+const HUES = [20, 45, 75, 105, 205, 230, 255, 280, 305, 330, 355];
+
+export function hueOf(userId) {
+  let sum = 0;
+  for (const sign of userId) sum = (sum * 31 + sign.codePointAt()) >>> 0;
+  return HUES[sum % HUES.length];
+}
+
+// Chinese given names are last, and many begin with the same sign (小王, 小李).
+export function initialOf(name) {
+  const signs = [...name.trim()];
+  const sign = /\p{Script=Han}/u.test(signs.at(-1)) ? signs.at(-1) : signs[0];
+  return (sign ?? "").toUpperCase();
+}
+
+// Give a face its colours; an agent's has the accent.
+export function paint(face, id) {
+  const agent = id.startsWith("agent:");
+  face.classList.toggle("agent", agent);
+  face.classList.toggle("hued", !agent);
+  face.style.setProperty("--hue", hueOf(id));
+}

@@ -1,0 +1,57 @@
+// What a message replies to: quoted above it, and shown again by a click.
+
+import { $ } from "../dom.js";
+import { t } from "../i18n.js";
+import { nameOf } from "../state.js";
+
+const QUOTED = 160; // characters
+const PAGES = 40; // that are read at most to find an older message
+
+const bare = (text) => text.replace(/[*_`~#>]+/g, "").replace(/\s+/g, " ").trim().slice(0, QUOTED);
+
+// The entry with this seq as it is now: the last edit of it, when it is not current itself.
+function entryAt(c, seq) {
+  let entry = c.entries[seq - c.entries[0]?.seq];
+  while (entry && !c.isCurrent(entry)) {
+    const { seq: old } = entry;
+    const newer = c.entries.find(({ data }) => data.edits === old || data.replaces === old);
+    if (!newer) break;
+    entry = newer;
+  }
+  return entry;
+}
+
+// {name, text} of the entry.
+export function quoteOf(c, seq) {
+  const entry = entryAt(c, seq);
+  if (!entry) return { name: "", text: t("earlierMessage") };
+  const { data } = entry;
+  const files = data.files?.map(({ name }) => name).join(", ");
+  return { name: data.name ?? nameOf(data.user_id), text: data.deleted ? t("deleted") : bare(data.text ?? "") || files || t("noText") };
+}
+
+// Bring it into view, and mark it for a moment.
+export async function jumpTo(c, seq) {
+  for (let pages = 0; pages < PAGES && c.entries[0]?.seq > seq && c.hasOlder; pages++) await c.loadBefore();
+  const entry = entryAt(c, seq);
+  const node = entry && log.reveal(entry);
+  if (!node) return;
+  node.scrollIntoView({ block: "center" });
+  node.classList.remove("shown");
+  void node.offsetWidth; // begin again
+  node.classList.add("shown");
+}
+
+let log;
+export const begin = (page) => ({ log } = page);
+
+// Show above the field what is replied to; `null`: nothing.
+export function showReply(c, seq, onCancel) {
+  const box = $("replying");
+  box.hidden = !seq;
+  $("cancel-reply").onclick = onCancel;
+  if (!seq) return;
+  const { name, text } = quoteOf(c, seq);
+  $("replying-to").textContent = t("replyingTo", { name });
+  $("reply-quote").textContent = text;
+}

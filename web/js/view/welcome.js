@@ -1,0 +1,46 @@
+// What an empty conversation shows: who answers here, what it can do, and messages to begin with.
+
+import { copyLink } from "../clipboard.js";
+import { $, h, onClick, write } from "../dom.js";
+import { language, t } from "../i18n.js";
+import { nameOf, onChange, state } from "../state.js";
+import { initialOf, paint } from "./person.js";
+
+const STARTERS = ["starterShow", "starterBook", "starterStory"]; // of the concierge, which comes with the server
+
+let page;
+let drawn;
+
+export function begin(context) {
+  page = context;
+  onClick({ "welcome-link": () => copyLink(state.open.id) });
+  onChange(draw);
+}
+
+// Nothing has been said here, nor is on its way.
+const isEmpty = (c) =>
+  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ data }) => data.text || data.parts) && !page.client.outbox.of(c.id)[0];
+
+function draw() {
+  const c = state.open;
+  const shown = isEmpty(c);
+  $("welcome").hidden = !shown;
+  const sign = shown && `${c.id} ${c.agent} ${language()}`;
+  if (!shown || drawn === sign) return;
+  drawn = sign;
+  const id = `agent:${c.graph}`;
+  const name = nameOf(id);
+  const answers = c.agent !== "off";
+  const concierge = answers && c.graph === "concierge";
+  const text = { off: "welcomeOff", mention: "welcomeMention" }[c.agent] ?? (concierge ? "welcomeConcierge" : "welcomeAgent");
+  write({
+    "welcome-face": answers ? initialOf(name) : "",
+    "welcome-title": t(answers ? "welcomeTitle" : "welcomeQuiet", { name }),
+    "welcome-text": t(text, { name }),
+  });
+  $("welcome-face").hidden = !answers;
+  paint($("welcome-face"), id);
+  const starters = concierge && c.agent === "always" ? STARTERS : [];
+  const say = (starter) => Object.assign(h("button", t(starter)), { onclick: () => state.open.send(t(starter)) });
+  $("starters").replaceChildren(...starters.map(say));
+}
