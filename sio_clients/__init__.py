@@ -14,6 +14,7 @@ from sio_clients.errors import (
     Unavailable,
 )
 from sio_clients.guests import connect_guest, guest_token
+from sio_clients.searching import Hit, SearchPage
 from sio_server.protocol.events import Entry
 from sio_server.protocol.position import Position
 from sio_server.protocol.stream import Part, Run
@@ -26,6 +27,7 @@ __all__ = [
     "Device",
     "DeviceSession",
     "Entry",
+    "Hit",
     "NotConnected",
     "Part",
     "Position",
@@ -34,6 +36,7 @@ __all__ = [
     "Refused",
     "RoomgraphError",
     "Run",
+    "SearchPage",
     "SessionCard",
     "SessionEnded",
     "Unavailable",

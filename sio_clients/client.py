@@ -19,6 +19,7 @@ from sio_clients.conversation import Conversation
 from sio_clients.devices import Device
 from sio_clients.errors import RoomgraphError
 from sio_clients.followed import FollowedConversations
+from sio_clients.searching import Hit, SearchPage
 from sio_clients.tokens import TokenProvider
 from sio_server.protocol.events import (
     CHANGES,
@@ -195,6 +196,26 @@ class ChatClient:
             if page["next"] is None:
                 return items
             after = {"after": page["next"]}
+
+    async def search(
+        self, query: str, conversation_id: str | None = None, *, before: str | None = None, limit: int = 20
+    ) -> SearchPage:
+        """What was said that contains the query, in any case, newest first; None: in all the user's conversations.
+
+        A page with `next` has another one after it: `search(query, ..., before=page.next)`. It may have few hits, or
+        none, when the server has looked through as much as it does for one request.
+        """
+        request = {"query": query, "conversation_id": conversation_id, "before": before, "limit": limit}
+        answer = await self.request(ClientEvent.MESSAGE_SEARCH, request)
+        return SearchPage([Hit.from_wire(item) for item in answer["hits"]], answer["next"])
+
+    async def arrange(
+        self, conversation_id: str, *, pinned: bool | None = None, archived: bool | None = None
+    ) -> tuple[bool, bool]:
+        """Pin a conversation in the user's list, or archive it there; None: as it is. Returns both as they are."""
+        request = {"conversation_id": conversation_id, "pinned": pinned, "archived": archived}
+        answer = await self.request(ClientEvent.LIST_SET, request)
+        return answer["pinned"], answer["archived"]
 
     # The user's devices
 

@@ -190,11 +190,20 @@ class Conversation:
             self._whole_questions[one] = Question(one, asked.get("value"), asked.get("form") or {})
         return whole
 
-    async def history(self, *, before: int | None = None, limit: int = 50) -> list[Entry]:
-        """Older entries, just below `before` (default: the end of the log), in ascending order."""
+    async def history(
+        self,
+        *,
+        before: int | None = None,
+        around: int | None = None,
+        since: str | None = None,
+        limit: int = 50,
+    ) -> list[Entry]:
+        """Entries in ascending order: just below `before` (default: the end of the log), on both sides of `around`,
+        or from the first one that is not older than `since` (ISO 8601 UTC, such as `2026-11-23T07:12:00Z`).
+        """
         request: dict[str, Any] = {"conversation_id": self.id, "limit": limit}
-        if before is not None:
-            request["before"] = before
+        places = {"before": before, "around": around, "since": since}
+        request |= {name: place for name, place in places.items() if place is not None}
         return await self._entries_of(await self._client.request(ClientEvent.HISTORY_READ, request))
 
     async def log(self) -> list[Entry]:
@@ -216,10 +225,11 @@ class Conversation:
         answer = await self._client.request(ClientEvent.MEMBERS_LIST, {"conversation_id": self.id})
         return list(answer["members"])
 
-    async def invite(self, *user_ids: str) -> None:
-        """Invite users."""
+    async def invite(self, *user_ids: str) -> list[str]:
+        """Invite users. Returns those of the ids that have never connected, which may be typing errors."""
         request = {"conversation_id": self.id, "user_ids": list(user_ids)}
-        await self._client.request(ClientEvent.CONVERSATION_INVITE, request)
+        # A server of an older version does not say so.
+        return list((await self._client.request(ClientEvent.CONVERSATION_INVITE, request)).get("unknown", ()))
 
     async def remove(self, user_id: str) -> bool:
         """End another user's membership, or withdraw the invitation, as the owner or an operator.
@@ -253,6 +263,13 @@ class Conversation:
         """Give the conversation, as its owner or an operator, another title; returns whether it changed."""
         request = {"conversation_id": self.id, "title": title}
         return bool((await self._client.request(ClientEvent.CONVERSATION_RENAME, request))["changed"])
+
+    async def configure(self, **settings: str) -> bool:
+        """Change settings, as the owner or an operator: `agent`, `access`, `multitask_strategy`, `approvals`,
+        `invites`. Returns whether one of them was another.
+        """
+        request = {"conversation_id": self.id, **settings}
+        return bool((await self._client.request(ClientEvent.CONVERSATION_CONFIGURE, request))["changed"])
 
     async def delete_all(self) -> None:
         """Delete the conversation, as its owner or an operator, with all that it has; `entries()` ends."""

@@ -90,6 +90,7 @@ _HINTS = {
     "LOG_RETENTION_DAYS": "write for how many days entries are kept, 0 (for ever) to 36500",
     "ARCHIVE_URL": "write where entries go that LOG_RETENTION would drop, such as s3://bucket/prefix, "
     "gs://bucket/prefix or file:///var/lib/roomgraph/archive, or nothing",
+    "SEARCH": "write scan (logs are looked through, a part for each request) or off",
     "REQUESTS_KEPT": "write for how many days results of requests are kept that made an entry, from 1 to 3650",
     "ADMIN_UI": "write user:password, with a password of at least 16 characters, or off",
     "TRACES": "write otlp (spans go to a collector of OpenTelemetry, as the variables OTEL_... say) or off",
@@ -203,6 +204,7 @@ class Settings(BaseSettings):
     log_retention: Annotated[int, Field(ge=0)] = 0
     log_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     archive_url: Annotated[str, Field(pattern=r"^((s3|gs|az)://[^\s/@]+|file://)(/[^\s@]*)?$|^$")] = ""
+    search: Literal["scan", "off"] = "scan"
     requests_kept: Annotated[int, Field(ge=1, le=3650)] = 30
     admin_ui: str = Field(default="", repr=False)
     traces: Literal["off", "otlp"] = "off"
@@ -395,6 +397,7 @@ class Settings(BaseSettings):
         """What clients may count on here, and not on every server; told in `session:opened`."""
         return [
             *(["guests"] if self.auth_mode == "guest" else []),
+            *(["search"] if self.search == "scan" else []),
             *(["stage"] if self.stage_key else []),
             *(["state_reports"] if self.report_nodes == "full" else []),
         ]

@@ -22,6 +22,7 @@ from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Runs
 from sio_server.conversation.schedules import Schedules
+from sio_server.conversation.search import Search
 from sio_server.conversation.turns import Turns
 from sio_server.data.archive import Archive
 from sio_server.data.archive_store import ArchiveStore
@@ -72,6 +73,7 @@ from sio_server.gateway.metrics import Metrics
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
 from sio_server.gateway.requests.graph_choice import GraphChoice
+from sio_server.gateway.requests.lists import ListRequests
 from sio_server.gateway.requests.membership_news import MembershipNews
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.namespace import Gateway, handlers_of
@@ -175,6 +177,7 @@ class Records:
             id_secret=secret,
         )
         users = (core.redis, core.scripts)
+        self.search = Search(*users) if settings.search == "scan" else None
         kept_ms = settings.users_kept_s * 1000
         self.devices = Devices(*users, users_kept_ms=kept_ms)
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
@@ -530,6 +533,7 @@ class Sockets:
             ConversationRequests(
                 records.members, records.conversations, catch_up, MembershipNews(bus), self._dialog.graph_choice
             ),
+            ListRequests(records.members, records.search, bus, core.metrics),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
             DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
 
-from sio_server.protocol.errors import Refused, Unavailable
+from sio_server.protocol.errors import Unavailable
 from sio_server.protocol.events import MAX_LIST_TEXT, MAX_PAGE_BYTES
 from sio_server.protocol.mention import mention_marks
 from sio_server.store.connection import redis_errors
 from sio_server.store.keys import UNLISTED_KEPT_MS, user_conversations
-from sio_server.store.scripts import Reply, Scripts
+from sio_server.store.scripts import Scripts
 
-AT_ONCE = 100  # conversations in one round trip
+AT_ONCE = 100  # conversations in one step, or in as many as there are shards of a Redis Cluster
 SCANNED = 2000  # conversations that one request may look through for changed ones
 # A cursor is a time of Redis. The clocks of a Redis Cluster's nodes, and of a primary and its replica, may differ
 # by this much; what has changed within it is listed twice.
@@ -80,10 +81,9 @@ class ConversationList:
                 )
             ids = [str(conversation_id) for conversation_id in found]
             arguments = {"user_id": user_id, "mention_marks": marks, "since_ms": since_ms}
-            replies = await self._scripts.conversations("list_item", [(item, arguments) for item in ids])
-            for conversation_id, reply in zip(ids, replies, strict=True):
-                if isinstance(reply, Refused):
-                    raise reply
+            replies = await self._scripts.together("list_items", ids, arguments)
+            for conversation_id in ids:
+                reply = replies[conversation_id]
                 if isinstance(reply, Unavailable):
                     page.unavailable.append(conversation_id)
                 elif reply["state"] == "none":
@@ -107,7 +107,7 @@ def _time_of(cursor: str | None) -> str | None:
     return cursor if cursor is not None and cursor.isdecimal() and len(cursor) < 16 else None
 
 
-def _item(conversation_id: str, reply: Reply) -> dict[str, Any]:
+def _item(conversation_id: str, reply: Mapping[str, Any]) -> dict[str, Any]:
     if reply["state"] == "invited":
         return {"conversation_id": conversation_id, "title": reply["title"], "role": "invited"}
     meta = dict(zip(reply["meta"][::2], reply["meta"][1::2], strict=True))
@@ -125,6 +125,8 @@ def _item(conversation_id: str, reply: Reply) -> dict[str, Any]:
         "draft": json.loads(reply["draft"]) if reply["draft"] else None,
         "last_entry": _last_entry(json.loads(reply["last"])) if reply["last"] else None,
         "last_activity": meta["ts"],
+        "pinned": "p" in reply["listed"],
+        "archived": "a" in reply["listed"],
     }
 
 

@@ -294,6 +294,36 @@ class ConversationLog:
             [(int(at), user) for at, user in zip(departures[::2], departures[1::2], strict=True)],
         )
 
+    async def page_around(self, conversation_id: str, user_id: str, seq: int, *, limit: int) -> Page:
+        """Entries on both sides of `seq`, and that one."""
+        half = MAX_PAGE_BYTES // 2
+        below = await self.page(
+            conversation_id, user_id, before=min(seq, 2**52) + 1, limit=limit // 2 + 1, max_bytes=half
+        )
+        rest = limit - len(below.entries)
+        last = below.entries[-1][0] if below.entries else seq
+        if rest <= 0 or last >= below.bounds.head:
+            return below
+        above = await self.page(conversation_id, user_id, after=last, limit=rest, max_bytes=half)
+        return Page(above.bounds, [*below.entries, *above.entries], below.size + above.size)
+
+    async def find_time(self, conversation_id: str, user_id: str, ts: str) -> int:
+        """The seq of the first entry that is not older than `ts` (ISO 8601 UTC); above the last one if all are."""
+        ts = ts.removesuffix("Z")  # so a time without a fraction comes before those with one
+        reply = await self._scripts.conversation("find_time", conversation_id, user_id=user_id, ts=ts)
+        seq = int(reply["seq"])
+        if self._older is None or not reply["archived_from"] or seq > int(reply["first"]):
+            return seq
+        low = int(reply["archived_from"])
+        while low < seq:  # the archive has what is older, without a gap
+            middle = (low + seq) // 2
+            text = await self._older.text(conversation_id, middle)
+            if text is None or json.loads(text)["ts"] < ts:
+                low = middle + 1
+            else:
+                seq = middle
+        return seq
+
     async def check_member(self, conversation_id: str, user_id: str) -> tuple[Handed, int]:
         """The last entry, and the number of the last event, now. Raises Refused for one who is not a member."""
         reply = await self._scripts.conversation("check_member", conversation_id, user_id=user_id)

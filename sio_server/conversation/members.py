@@ -19,8 +19,19 @@ from sio_server.protocol.events import MADE_ID_PREFIX, ConversationCreate
 from sio_server.protocol.run import SERVICE_PREFIX, agent_name
 from sio_server.store.connection import redis_errors
 from sio_server.store.json_text import to_json
-from sio_server.store.keys import UNLISTED_KEPT_MS, ConversationKeys, user_conversations, user_sessions
+from sio_server.store.keys import (
+    UNLISTED_KEPT_MS,
+    ConversationKeys,
+    user_conversations,
+    user_devices,
+    user_sessions,
+    user_signed_out,
+)
 from sio_server.store.scripts import Request, Scripts
+
+# The settings that the owner may change later, in the order in which `configure.lua` returns them.
+CONFIGURABLE = ("agent", "access", "multitask_strategy", "approvals", "invites")
+_FIELD_OF = {"multitask_strategy": "multitask"}  # of `keys.META_FIELDS`, where its name is another
 
 
 @dataclass(frozen=True)
@@ -52,11 +63,15 @@ class Deleted:
 
 @dataclass(frozen=True)
 class Invited:
-    """The users for whom an invitation was new, as it was first answered; `repeated`: that was earlier."""
+    """The users for whom an invitation was new, as it was first answered; `repeated`: that was earlier.
+
+    `unknown`: those of all the ids that had never connected then.
+    """
 
     user_ids: list[str]
     title: str
     repeated: bool
+    unknown: list[str]
 
 
 class Members:
@@ -235,10 +250,11 @@ class Members:
             user_id=author.user_id,
             user_ids=user_ids,
             invitations_kept_ms=self._quotas.invitations_kept_ms,
+            unknown=await self._unknown(user_ids),
         )
         # For all of them, also when this is a repetition: the first time may have ended here.
         await self._list_invitations(conversation_id, user_ids)
-        return Invited(list(reply["new"]), reply["title"], reply.repeated)
+        return Invited(list(reply["new"]), reply["title"], reply.repeated, json.loads(reply["unknown"]))
 
     async def rename(
         self, author: Author, conversation_id: str, title: str, request: Request, *, operator: bool = False
@@ -255,6 +271,50 @@ class Members:
             operator=operator,
         )
         return bool(int(reply["changed"]))
+
+    async def configure(
+        self,
+        author: Author,
+        conversation_id: str,
+        settings: Mapping[str, str],
+        request: Request,
+        *,
+        operator: bool = False,
+    ) -> tuple[dict[str, str], bool]:
+        """Change these settings, as the owner, a service or an operator.
+
+        Returns all settings that can be changed, and whether one of them was another.
+        """
+        reply = await self._scripts.conversation(
+            "configure",
+            conversation_id,
+            request,
+            user_id=author.user_id,
+            session_id=author.session_id,
+            settings={_FIELD_OF.get(name, name): value for name, value in settings.items()},
+            by=to_json({"user_id": author.user_id, "name": author.name}),
+            operator=operator,
+            abandoned_kept_ms=self._quotas.abandoned_kept_ms,
+        )
+        return dict(zip(CONFIGURABLE, map(str, reply["settings"]), strict=True)), reply["changed"] == "1"
+
+    async def set_listed(
+        self,
+        user_id: str,
+        conversation_id: str,
+        request: Request,
+        *,
+        pinned: bool | None = None,
+        archived: bool | None = None,
+    ) -> tuple[bool, bool]:
+        """Pin a conversation in a user's list, or put it into the archive of the list; None: as it is.
+
+        Returns both as they are now.
+        """
+        reply = await self._scripts.conversation(
+            "set_listed", conversation_id, request, user_id=user_id, pinned=pinned, in_archive=archived
+        )
+        return reply["pinned"] == "1", reply["archived"] == "1"
 
     async def delete(
         self, author: Author, conversation_id: str, request: Request, *, operator: bool = False
@@ -322,6 +382,21 @@ class Members:
             for user_id in user_ids:
                 pipe.exists(user_sessions(user_id))
             return {user_id: bool(there) for user_id, there in zip(user_ids, await pipe.execute(), strict=True)}
+
+    async def _unknown(self, user_ids: list[str]) -> list[str]:
+        """Those of the users who have never connected, nor been made members by a service."""
+        with redis_errors():
+            pipe = self._redis.pipeline(transaction=False)
+            for user_id in user_ids:
+                pipe.exists(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id))
+                pipe.pttl(user_conversations(user_id))
+            replies = await pipe.execute()
+        # A list of invitations only expires with them; see `list_invitation.lua`.
+        return [
+            user_id
+            for user_id, seen, left_ms in zip(user_ids, replies[::2], replies[1::2], strict=True)
+            if not seen and left_ms != -1
+        ]
 
     def _make_id(self, request: Request) -> str:
         """The id of the conversation that this request creates: the same each time, unknown to others."""

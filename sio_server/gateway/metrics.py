@@ -106,6 +106,11 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.search_latency = Latency("roomgraph_search_seconds", "From a search to its answer")
+        self.registry.register(self.search_latency)
+        self.searched_entries = Counter(
+            "roomgraph_searched_entries", "Entries that searches have looked at", registry=self.registry
+        )
         self.sweep_failures = Counter(
             "roomgraph_sweep_failures",
             "Users, conversations and objects that a sweep failed with, by phase (deletion, archive, retention)",

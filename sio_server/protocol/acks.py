@@ -7,7 +7,15 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from sio_server.protocol.entries import By, PageEntry
-from sio_server.protocol.events import Access, AgentMode, ClientEvent, Seq
+from sio_server.protocol.events import (
+    Access,
+    AgentMode,
+    Approvals,
+    ClientEvent,
+    Invites,
+    MultitaskStrategy,
+    Seq,
+)
 from sio_server.protocol.sent import Maybe, Sent
 from sio_server.protocol.server_events import DeviceState, Draft, EpochSeq, Member, SyncResult
 
@@ -74,15 +82,27 @@ class LeaveAck(_ConversationAck):
 
 
 class InviteAck(_ConversationAck):
-    """Of `conversation:invite`: the users for whom it is new."""
+    """Of `conversation:invite`: the users for whom it is new, and those who have never been here."""
 
     invited: list[str]
+    unknown: list[str]
 
 
 class RenameConversationAck(_ConversationAck):
     """Of `conversation:rename`: whether it had another title."""
 
     title: str
+    changed: bool
+
+
+class ConfigureAck(_ConversationAck):
+    """Of `conversation:configure`: the settings as they are now, and whether one of them was another."""
+
+    agent: AgentMode
+    access: Access
+    multitask_strategy: MultitaskStrategy
+    approvals: Approvals
+    invites: Invites
     changed: bool
 
 
@@ -135,6 +155,15 @@ class ListedConversation(Sent):
     draft: Draft | None
     last_entry: LastEntry | None
     last_activity: str
+    pinned: bool
+    archived: bool
+
+
+class ListSetAck(_ConversationAck):
+    """Of `list:set`: how the conversation stands in the user's list now."""
+
+    pinned: bool
+    archived: bool
 
 
 class ListAck(Ack):
@@ -189,6 +218,27 @@ class DeleteMessageAck(_ConversationAck):
     """Of `message:delete`: the entries that it has deleted; none, if that was done before."""
 
     deleted: list[Seq]
+
+
+class Hit(Sent):
+    """An entry that a search has found; `text` is at most 200 characters around the first match."""
+
+    conversation_id: str
+    title: str
+    seq: Seq
+    type: Literal["message", "answer", "interrupt", "stopped"]
+    ts: str
+    user_id: str
+    name: str
+    text: str
+
+
+class SearchAck(Ack):
+    """Of `message:search`; with `complete` false the page was not filled: ask again from `next`."""
+
+    hits: list[Hit]
+    next: str | None
+    complete: bool
 
 
 class StopAck(_ConversationAck):
@@ -266,15 +316,18 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.CONVERSATION_LEAVE: LeaveAck,
     ClientEvent.CONVERSATION_INVITE: InviteAck,
     ClientEvent.CONVERSATION_RENAME: RenameConversationAck,
+    ClientEvent.CONVERSATION_CONFIGURE: ConfigureAck,
     ClientEvent.CONVERSATION_DELETE: DeleteConversationAck,
     ClientEvent.MEMBERS_REMOVE: RemoveAck,
     ClientEvent.CONVERSATION_LIST: ListAck,
+    ClientEvent.LIST_SET: ListSetAck,
     ClientEvent.MEMBERS_LIST: MembersAck,
     ClientEvent.HISTORY_READ: HistoryAck,
     ClientEvent.ENTRY_READ: EntryReadAck,
     ClientEvent.MESSAGE_SEND: SendAck,
     ClientEvent.MESSAGE_EDIT: SendAck,
     ClientEvent.MESSAGE_DELETE: DeleteMessageAck,
+    ClientEvent.MESSAGE_SEARCH: SearchAck,
     ClientEvent.RUN_STOP: StopAck,
     ClientEvent.RUN_REGENERATE: RegenerateAck,
     ClientEvent.INTERRUPT_RESPOND: RespondAck,

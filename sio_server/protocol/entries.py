@@ -65,6 +65,16 @@ class Renamed(Person):
     title: str
 
 
+class Configured(Person):
+    """The data of `conversation_configured`: who has changed settings, and how all of them are now."""
+
+    agent: AgentMode
+    access: Access
+    multitask_strategy: MultitaskStrategy
+    approvals: Approvals
+    invites: Invites
+
+
 class ChosenSettings(Sent):
     """What the owner chose when the conversation was created."""
 
@@ -241,6 +251,11 @@ class ConversationRenamedEntry(_Envelope):
     data: Renamed
 
 
+class ConversationConfiguredEntry(_Envelope):
+    type: Literal["conversation_configured"]
+    data: Configured
+
+
 class MemberJoinedEntry(_Envelope):
     type: Literal["member_joined"]
     data: Joined
@@ -291,6 +306,7 @@ class LoggedEntry(
         Annotated[
             ConversationCreatedEntry
             | ConversationRenamedEntry
+            | ConversationConfiguredEntry
             | MemberJoinedEntry
             | MemberLeftEntry
             | MessageEntry

@@ -26,6 +26,9 @@ SNAPSHOT_ENTRIES = 50
 MAX_SYNC_CONVERSATIONS = 100
 MAX_LIST_TEXT = 200  # characters of the last entry in a list of conversations
 MAX_UNREAD = 100  # a list counts so many unread entries of a conversation
+MAX_QUERY = 200  # characters of what is searched for
+MAX_HIT_TEXT = 200  # characters of what a search finds, around the match
+MAX_HITS = 50  # on one page
 MAX_INVITES = 100
 MAX_DEVICES = 50  # of a user that are remembered; the oldest that are offline are dropped
 MAX_DEVICE_SESSIONS = 20  # of a device that are listed, the newest
@@ -60,16 +63,19 @@ class ClientEvent(StrEnum):
     CONVERSATION_JOIN = "conversation:join"
     CONVERSATION_LEAVE = "conversation:leave"
     CONVERSATION_LIST = "conversation:list"
+    LIST_SET = "list:set"
     HISTORY_READ = "history:read"
     ENTRY_READ = "entry:read"
     CONVERSATION_INVITE = "conversation:invite"
     CONVERSATION_RENAME = "conversation:rename"
+    CONVERSATION_CONFIGURE = "conversation:configure"
     CONVERSATION_DELETE = "conversation:delete"
     MEMBERS_REMOVE = "members:remove"
     MEMBERS_LIST = "members:list"
     MESSAGE_SEND = "message:send"
     MESSAGE_EDIT = "message:edit"
     MESSAGE_DELETE = "message:delete"
+    MESSAGE_SEARCH = "message:search"
     RUN_STOP = "run:stop"
     RUN_REGENERATE = "run:regenerate"
     INTERRUPT_RESPOND = "interrupt:respond"
@@ -89,6 +95,7 @@ class ServerEvent(StrEnum):
     SESSION_ENDED = "session:ended"
     ENTRY_APPENDED = "entry:appended"
     CONVERSATION_CHANGED = "conversation:changed"
+    LIST_CHANGED = "list:changed"
     CONVERSATION_SYNCED = "conversation:synced"
     CONVERSATION_RESET = "conversation:reset"
     RUN_CHANGED = "run:changed"
@@ -119,6 +126,7 @@ class EntryType(StrEnum):
 
     CONVERSATION_CREATED = "conversation_created"
     CONVERSATION_RENAMED = "conversation_renamed"
+    CONVERSATION_CONFIGURED = "conversation_configured"
     MEMBER_JOINED = "member_joined"
     MEMBER_LEFT = "member_left"
     MESSAGE = "message"
@@ -217,6 +225,10 @@ DeviceName = Annotated[
     AfterValidator(_shows_something),
 ]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
+# ISO 8601 UTC, as the server writes it; the fraction may be left out.
+Time = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z$")
+]
 
 
 class _Wire(BaseModel):
@@ -310,13 +322,32 @@ class ConversationList(_Wire):
     changed_since: Id | None = None
 
 
+class ListSet(_Change):
+    """Pin a conversation in this user's list, or put it into the archive of the list; None: as it is."""
+
+    conversation_id: Id
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
 class HistoryRead(_Wire):
-    """One page of ascending entries: those just above `after`, or just below `before` (default: the end)."""
+    """One page of ascending entries: just above `after`, just below `before` (default: the end), on both sides of
+    `around`, or from the first one that is not older than `since`.
+    """
 
     conversation_id: Id
     after: Seq | None = None
     before: Seq | None = None
+    around: Seq | None = None
+    since: Time | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ENTRIES)] = 50
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        given = [name for name in ("after", "before", "around", "since") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{', '.join(given)}: give one of them only")
+        return self
 
 
 class EntryRead(_Wire):
@@ -339,6 +370,17 @@ class ConversationRename(_Change):
 
     conversation_id: Id
     title: Title
+
+
+class ConversationConfigure(_Change):
+    """Change settings of a conversation, as its owner; those that are left out stay."""
+
+    conversation_id: Id
+    agent: AgentMode | None = None
+    access: Access | None = None
+    multitask_strategy: MultitaskStrategy | None = None
+    approvals: Approvals | None = None
+    invites: Invites | None = None
 
 
 class ConversationDelete(_Change):
@@ -386,6 +428,23 @@ class MessageDelete(_Change):
     conversation_id: Id
     seq: Seq
     forget: bool = False
+
+
+class MessageSearch(_Wire):
+    """Find messages and what agents have said that contain `query`, newest first, from below the cursor `before`.
+
+    In one conversation, or (None) in all of which the user is a member.
+    """
+
+    query: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUERY),
+        AfterValidator(_is_unicode),
+        AfterValidator(_shows_something),
+    ]
+    conversation_id: Id | None = None
+    before: Annotated[str, StringConstraints(max_length=200)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_HITS)] = 20
 
 
 class RunStop(_Change):
@@ -474,16 +533,19 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.CONVERSATION_JOIN: ConversationJoin,
     ClientEvent.CONVERSATION_LEAVE: ConversationLeave,
     ClientEvent.CONVERSATION_LIST: ConversationList,
+    ClientEvent.LIST_SET: ListSet,
     ClientEvent.HISTORY_READ: HistoryRead,
     ClientEvent.ENTRY_READ: EntryRead,
     ClientEvent.CONVERSATION_INVITE: ConversationInvite,
     ClientEvent.CONVERSATION_RENAME: ConversationRename,
+    ClientEvent.CONVERSATION_CONFIGURE: ConversationConfigure,
     ClientEvent.CONVERSATION_DELETE: ConversationDelete,
     ClientEvent.MEMBERS_REMOVE: MembersRemove,
     ClientEvent.MEMBERS_LIST: MembersList,
     ClientEvent.MESSAGE_SEND: MessageSend,
     ClientEvent.MESSAGE_EDIT: MessageEdit,
     ClientEvent.MESSAGE_DELETE: MessageDelete,
+    ClientEvent.MESSAGE_SEARCH: MessageSearch,
     ClientEvent.RUN_STOP: RunStop,
     ClientEvent.RUN_REGENERATE: RunRegenerate,
     ClientEvent.INTERRUPT_RESPOND: InterruptRespond,

@@ -284,6 +284,14 @@ class ConversationChanged(_InConversation):
     by: SessionRef
 
 
+class ListChanged(_InConversation):
+    """How a conversation stands in the user's list."""
+
+    pinned: bool
+    archived: bool
+    session_id: str
+
+
 class PresenceChanged(Sent):
     """A user's first session has begun, or the last one has ended."""
 
@@ -331,6 +339,7 @@ EVENTS: dict[ServerEvent, Any] = {
     ServerEvent.CONVERSATION_SYNCED: RoomView,
     ServerEvent.CONVERSATION_RESET: ConversationReset,
     ServerEvent.CONVERSATION_CHANGED: ConversationChanged,
+    ServerEvent.LIST_CHANGED: ListChanged,
     ServerEvent.PRESENCE_CHANGED: PresenceChanged,
     ServerEvent.DEVICES_CHANGED: DevicesChanged,
     ServerEvent.MARKS_MOVED: MarksMoved,

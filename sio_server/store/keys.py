@@ -32,6 +32,8 @@ DEVICES_KEPT_MS = 90 * 24 * 3600 * 1000  # a user's devices are remembered so lo
 LAST_END_MS = 300_000  # why a session was disconnected is told to a device that returns within this time
 UNLISTED_KEPT_MS = 30 * 24 * 3600 * 1000  # which conversations a user has left is known so long
 UNREAD_BYTES = 256 * 1024  # of entries of a conversation in which a list looks for unread ones
+LISTED_BYTES = 1_000_000  # of entries that one step looks at for a list, about
+SEARCHED_BYTES = 1_000_000  # of entries that one step of a search looks through, about
 PRESENCE_ROOMS = 200  # a user's coming and going is told to the members of at most so many of the conversations
 MAX_UNLISTED = 1000  # conversations that a user has left, the latest
 DROPPED_AT_ONCE = 8  # entries that the step drops which appends one
@@ -242,6 +244,7 @@ class ConversationKeys:
         self.reads = f"{base}:reads"  # hash: user id -> seq
         # hash: user id -> when (ISO) the user's read mark or draft has last changed; "" -> when the epoch has
         self.touched = f"{base}:touched"
+        self.listed = f"{base}:listed"  # hash: user id -> how it stands in the user's list: p: pinned, a: archived
         self.drafts = f"{base}:drafts"  # hash: user id -> JSON {text, rev, device_id, session_id}
         self.delivered = f"{base}:delivered"  # sorted set: "<user id> <device id>" -> seq
         self.lease = f"{base}:lease"  # hash: owner, token, run_id, ms (how long it lasts); expires with the lease
@@ -350,7 +353,7 @@ CONVERSATION_KEYS = (
     *("meta", "members", "invitations", "log", "sent", "reads", "drafts", "delivered"),
     *("lease", "unfinished", "interrupts", "answers", "resolved", "threads", "retired", "usage"),
     *("forms", "turns", "hidden", "touched", "long", "run_prefix", "runs", "stats", "hooks"),
-    *("schedules", "due", "swept", "deleted", "gone", "archived"),
+    *("schedules", "due", "swept", "deleted", "gone", "archived", "listed"),
 )
 USER_KEYS = (
     "sessions",

@@ -3,6 +3,8 @@
 A file says at its head what it needs:
 
     -- keys: conversation          its keys have the names of `keys.CONVERSATION_KEYS` (or `user`: `USER_KEYS`)
+    -- keys: conversations         the same for several (`conversation_count`): of the first one, and of another
+                                   after `select_conversation(number)`
     -- include: entry once         what it shares with others: `_entry.lua`, `_once.lua`, and what these include
     -- durable                      its reply is a promise; so is that of each script which includes `request`
     local user_id, seq = unpack(ARGV)
@@ -54,6 +56,8 @@ CONSTANTS: dict[str, str | int] = {
     "MAX_UNLISTED": keys.MAX_UNLISTED,
     "PRESENCE_ROOMS": keys.PRESENCE_ROOMS,
     "UNREAD_BYTES": keys.UNREAD_BYTES,
+    "LISTED_BYTES": keys.LISTED_BYTES,
+    "SEARCHED_BYTES": keys.SEARCHED_BYTES,
     "WORKERS": keys.WORKERS,
     "MAX_DELIVERED": MAX_DELIVERED,
     "MAX_DEVICES": MAX_DEVICES,
@@ -62,6 +66,13 @@ CONSTANTS: dict[str, str | int] = {
     "MAX_UNREAD": MAX_UNREAD,
     "ON_CLUSTER": 0,  # 1 on a Redis Cluster
 }
+_KEYS_OF_ONE = len(keys.CONVERSATION_KEYS)
+_SEVERAL = """\
+local {names} = unpack(KEYS, 1, {count})
+local conversation_count = #KEYS / {count}
+local function select_conversation(number)
+  {names} = unpack(KEYS, (number - 1) * {count} + 1, number * {count})
+end""".format(names=", ".join(keys.CONVERSATION_KEYS), count=_KEYS_OF_ONE)
 KEY_NAMES = {"conversation": keys.CONVERSATION_KEYS, "user": keys.USER_KEYS}
 
 _HEAD = re.compile(r"^-- (keys|include): (.+)$", re.MULTILINE)
@@ -124,7 +135,11 @@ def _literal(value: str | int) -> str:
 
 
 def _key_names(text: str) -> list[str]:
-    return [f"local {', '.join(KEY_NAMES[kind])} = unpack(KEYS)" for kind in _head(text, "keys")]
+    return [_SEVERAL if kind == "conversations" else _named(kind, "KEYS") for kind in _head(text, "keys")]
+
+
+def _named(kind: str, of: str) -> str:
+    return f"local {', '.join(KEY_NAMES[kind])} = unpack({of})"
 
 
 @cache

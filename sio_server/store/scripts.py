@@ -17,6 +17,7 @@ from sio_server.store.bounded import BoundedRedis
 from sio_server.store.connection import REDIS_ERRORS, redis_errors, to_unavailable
 from sio_server.store.json_text import to_json
 from sio_server.store.keys import conversation_keys, user_call, user_keys, user_request
+from sio_server.store.partitions import partition
 from sio_server.store.pipelined import LoadedScript
 from sio_server.store.script_files import ScriptFile, load_script
 
@@ -126,6 +127,37 @@ class Scripts:
         if self.redis.routed is not None:
             return [_as_value(reply) for reply in await self._each(name, with_keys)]
         return [_as_value(reply) for reply in (await self.many(name, with_keys) if calls else [])]
+
+    async def together(
+        self, name: str, conversation_ids: Sequence[str], arguments: Mapping[str, Argument]
+    ) -> dict[str, dict[str, Any] | Unavailable]:
+        """Run a script that reads many conversations (`keys: conversations`) once for all, or on a Redis Cluster
+        once for each slot; return the item of each.
+
+        A script that ends early is run again for the rest. Unavailable is the item of each whose shard of a Redis
+        Cluster is away.
+        """
+        items: dict[str, dict[str, Any] | Unavailable] = {}
+        groups: list[Sequence[str]] = [conversation_ids] if conversation_ids else []
+        if self.redis.routed is not None:
+            by_partition: dict[int, list[str]] = {}
+            for one in conversation_ids:
+                by_partition.setdefault(partition(one), []).append(one)
+            groups = list(by_partition.values())
+        while groups:
+            calls = [([key for one in ids for key in conversation_keys(one).all()], arguments) for ids in groups]
+            run = self.many if self.redis.routed is None else self._each
+            rest = []
+            for ids, reply in zip(groups, await run(name, calls), strict=True):
+                if isinstance(reply, Unavailable):
+                    items |= dict.fromkeys(ids, reply)
+                    continue
+                for one, flat in zip(ids, reply["items"], strict=False):
+                    items[one] = dict(zip(flat[::2], flat[1::2], strict=True))
+                if len(reply["items"]) < len(ids):
+                    rest.append(ids[len(reply["items"]) :])
+            groups = rest
+        return items
 
     async def user(
         self,

@@ -48,8 +48,11 @@ class Rule(NamedTuple):
 SEQ = 4
 RULES: dict[ClientEvent, Rule] = {
     E.HISTORY_READ: Rule({}),
+    E.LIST_SET: Rule({"pinned": True}),
+    E.MESSAGE_SEARCH: Rule({"query": "cell"}),
     E.CONVERSATION_INVITE: Rule({"user_ids": ["somebody"]}),
     E.CONVERSATION_RENAME: Rule({"title": "Renamed"}, member="not_allowed", operator="ok"),
+    E.CONVERSATION_CONFIGURE: Rule({"agent": "mention"}, member="not_allowed", operator="ok"),
     E.CONVERSATION_DELETE: Rule({}, member="not_allowed", operator="ok"),
     E.MEMBERS_REMOVE: Rule({"user_id": "somebody"}, member="not_allowed", operator="ok"),
     E.ENTRY_READ: Rule({"seq": SEQ, "page": 0}, owner="not_found", member="not_found"),

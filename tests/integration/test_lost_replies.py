@@ -28,6 +28,7 @@ from sio_server.conversation.quotas import DAY_MS, Quotas
 from sio_server.conversation.retention import Kept, Retention
 from sio_server.conversation.runs import Batch, ClaimedRun, Runs
 from sio_server.conversation.schedules import Schedules
+from sio_server.conversation.search import Search
 from sio_server.conversation.turns import Turns
 from sio_server.data.archive import Archive
 from sio_server.data.archive_store import ArchiveStore
@@ -160,6 +161,14 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     await do(log.read_missed(ROOM, "ann", None, snapshot=5, limit=5, max_bytes=10_000))
     await do(members.members(ROOM, "ann"))
     await do(members.presence(ROOM, 10))
+    await do(members.set_listed("ann", ROOM, asked(ANN), pinned=True, archived=True))
+    await do(members.set_listed("ann", ROOM, asked(ANN), archived=False))
+    configured = {"agent": "mention", "multitask_strategy": "enqueue"}
+    await do(members.configure(ANN, ROOM, configured, asked(ANN)))
+    await do(members.configure(ANN, ROOM, {"agent": "always"}, asked(ANN)))
+    await do(log.find_time(ROOM, "ann", "2026-01-01T00:00:00.000Z"))
+    search = Search(redis, scripts)
+    await do(search.find("ann", "hello", conversation_id=ROOM, before=None, limit=5))
     await do(members.listing.read("ann", "Ann", after=None, limit=10, changed_since=None))
     await do(members.listing.read("dora", "Dora", after=None, limit=10, changed_since="1"))
     # What was reserved for a conversation that is gone is needed elsewhere.

@@ -43,9 +43,17 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.CONVERSATION_JOIN: {**REQUEST, "conversation_id": "c-1", "position": POSITION},
     E.CONVERSATION_LEAVE: {**REQUEST, "conversation_id": "c-1"},
     E.CONVERSATION_LIST: {"after": "c-1", "limit": 10, "changed_since": "1"},
-    E.HISTORY_READ: {"conversation_id": "c-1", "after": 0, "before": 9, "limit": 200},
+    E.LIST_SET: {**REQUEST, "conversation_id": "c-1", "pinned": True, "archived": False},
+    E.HISTORY_READ: {
+        **{"conversation_id": "c-1", "after": 0, "limit": 200},
+        **{"before": None, "around": None, "since": None},
+    },
     E.CONVERSATION_INVITE: {**REQUEST, "conversation_id": "c-1", "user_ids": ["ann"]},
     E.CONVERSATION_RENAME: {**REQUEST, "conversation_id": "c-1", "title": "会议"},
+    E.CONVERSATION_CONFIGURE: {
+        **{**REQUEST, "conversation_id": "c-1", "agent": "off", "access": "open"},
+        **{"multitask_strategy": "reject", "approvals": "owner", "invites": "owner"},
+    },
     E.CONVERSATION_DELETE: {**REQUEST, "conversation_id": "c-1"},
     E.MEMBERS_REMOVE: {**REQUEST, "conversation_id": "c-1", "user_id": "ann"},
     E.ENTRY_READ: {"conversation_id": "c-1", "seq": 7, "page": 2},
@@ -53,6 +61,7 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     E.MESSAGE_SEND: {**REQUEST, "conversation_id": "c-1", "after": "m-0", "text": "hello 你好 😀"},
     E.MESSAGE_EDIT: {**REQUEST, "conversation_id": "c-1", "after": None, "seq": 3, "text": "hello"},
     E.MESSAGE_DELETE: {**REQUEST, "conversation_id": "c-1", "seq": 3, "forget": True},
+    E.MESSAGE_SEARCH: {"query": "会议 Room", "conversation_id": "c-1", "before": "cursor", "limit": 50},
     E.RUN_STOP: {**REQUEST, "conversation_id": "c-1", "run_id": "r-1"},
     E.RUN_REGENERATE: {**REQUEST, "conversation_id": "c-1", "seq": 4},
     E.INTERRUPT_RESPOND: {
@@ -83,7 +92,10 @@ REQUIRED = {
     E.HISTORY_READ: {"conversation_id"},
     E.CONVERSATION_INVITE: {"request_id", "conversation_id", "user_ids"},
     E.CONVERSATION_RENAME: {"request_id", "conversation_id", "title"},
+    E.LIST_SET: {"request_id", "conversation_id"},
+    E.CONVERSATION_CONFIGURE: {"request_id", "conversation_id"},
     E.CONVERSATION_DELETE: {"request_id", "conversation_id"},
+    E.MESSAGE_SEARCH: {"query"},
     E.MEMBERS_REMOVE: {"request_id", "conversation_id", "user_id"},
     E.ENTRY_READ: {"conversation_id", "seq", "page"},
     E.MEMBERS_LIST: {"conversation_id"},
@@ -417,7 +429,7 @@ def test_the_digest_of_a_request_is_of_all_that_may_not_differ_in_a_repetition(e
         for field, value in {
             **{"conversation_id": "other", "device_id": "other", "run_id": None, "interrupt_id": "other"},
             **{"title": "other", "text": "other", "device_name": "other", "seq": 9, "user_ids": ["other"]},
-            **{"invite": [], "agent": "off", "value": {"a": [1, "x", False]}},
+            **{"invite": [], "agent": "always", "value": {"a": [1, "x", False]}},
         }.items()
         if field in FULL[event]
     }

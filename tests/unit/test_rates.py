@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sio_server.gateway.sessions.addresses import client_address
 from sio_server.gateway.sessions.limits import (
     EVENT_CLASSES,
+    SEARCH_EVENTS,
     Account,
     EventClass,
     Limit,
@@ -111,8 +112,8 @@ def accepted(limits: Limits, event: ClientEvent, tries: int) -> int:
 @pytest.mark.parametrize("event", list(ClientEvent))
 def test_writes_and_marks_have_limits_of_their_own_beside_that_of_all_events(event: ClientEvent) -> None:
     limits = Limits(SharedWithNobody(), user=(Rate(2, 3600),), marks=(Rate(5, 3600),), events=(Rate(9, 3600),))  # type: ignore[arg-type]
-    most = {EventClass.WRITE: 2, EventClass.MARK: 5, EventClass.READ: 9}[EVENT_CLASSES[event]]
-    assert accepted(limits, event, 20) == most
+    most = {EventClass.WRITE: 2, EventClass.MARK: 5, EventClass.READ: 9, EventClass.SEARCH: 1}
+    assert accepted(limits, event, 20) == most[EVENT_CLASSES[event]]
 
 
 def test_drafts_are_writes_and_marks_do_not_use_up_what_sends_may() -> None:
@@ -128,6 +129,12 @@ def test_each_mark_of_a_batch_costs_as_much_as_one_that_comes_alone() -> None:
     limits.spend_event(ClientEvent.MARKS_SET, "ann", items_in(ClientEvent.MARKS_SET, batch))
     assert accepted(limits, ClientEvent.MARKS_SET, 9) == 2
     assert accepted(limits, ClientEvent.HISTORY_READ, 9) == 9 - 4, "of all requests the batch is one"
+
+
+def test_a_search_costs_as_much_as_many_requests_that_read() -> None:
+    limits = Limits(SharedWithNobody(), events=(Rate(5 * SEARCH_EVENTS, 3600),))  # type: ignore[arg-type]
+    assert accepted(limits, ClientEvent.MESSAGE_SEARCH, 9) == 5
+    assert accepted(limits, ClientEvent.HISTORY_READ, 9) == 0
 
 
 @pytest.mark.parametrize("payload", [None, "x", [], {}, {"marks": 7}, {"marks": {}}, {"marks": {"a": {}}}])

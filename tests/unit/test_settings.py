@@ -167,6 +167,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "LOG_RETENTION": "100",
         "LOG_RETENTION_DAYS": "365",
         "REQUESTS_KEPT": "7",
+        "SEARCH": "off",
         "ARCHIVE_URL": "s3://bucket/a/b",
         "LOG_FORMAT": "json",
         "TRACES": "otlp",
@@ -240,6 +241,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "log_retention": 100,
         "log_retention_days": 365,
         "requests_kept": 7,
+        "search": "off",
         "archive_url": "s3://bucket/a/b",
         "log_format": "json",
         "traces": "otlp",
@@ -252,10 +254,11 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
-    assert load_settings(auth_mode="token", auth_secret=SECRET).features == []
+    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["search"]
+    assert load_settings(auth_mode="token", auth_secret=SECRET, search="off").features == []
     for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_NODES": "full"}.items():
         env.setenv(name, value)
-    assert load_settings().features == ["guests", "stage", "state_reports"]
+    assert load_settings().features == ["guests", "search", "stage", "state_reports"]
 
 
 def test_a_node_is_called_by_its_name_when_it_has_one(env: pytest.MonkeyPatch) -> None:

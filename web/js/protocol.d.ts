@@ -95,12 +95,62 @@ export type CitationData = {
   text?: string;
 };
 
+/** Of `conversation:configure`: the settings as they are now, and whether one of them was another. */
+export type ConfigureAck = {
+  ok: true;
+  conversation_id: string;
+  agent: "always" | "mention" | "off";
+  access: "open" | "invitation";
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+  invites: "members" | "owner";
+  changed: boolean;
+};
+
+/** The data of `conversation_configured`: who has changed settings, and how all of them are now. */
+export type Configured = {
+  user_id: string;
+  name: string;
+  agent: "always" | "mention" | "off";
+  access: "open" | "invitation";
+  multitask_strategy: "enqueue" | "interrupt" | "rollback" | "reject";
+  approvals: "members" | "owner";
+  invites: "members" | "owner";
+};
+
 /** The user's list of conversations has changed. */
 export type ConversationChanged = {
   conversation_id: string;
   change: "joined" | "left" | "invited";
   title: string;
   by: SessionRef;
+};
+
+/** Change settings of a conversation, as its owner; those that are left out stay. */
+export type ConversationConfigure = {
+  request_id: string;
+  conversation_id: string;
+  agent?: "always" | "mention" | "off" | null;
+  access?: "open" | "invitation" | null;
+  multitask_strategy?: "enqueue" | "interrupt" | "rollback" | "reject" | null;
+  approvals?: "members" | "owner" | null;
+  invites?: "members" | "owner" | null;
+};
+
+export type ConversationConfiguredEntry = {
+  v: 2;
+  conversation_id: string;
+  epoch: string;
+  seq: number;
+  ts: string;
+  turn_id?: number;
+  hides?: number[];
+  hidden_by?: number;
+  pages?: number;
+  n?: number;
+  session_id?: string;
+  type: "conversation_configured";
+  data: Configured;
 };
 
 /** Create a conversation and become its owner. Only an open conversation may be given an id: that of a private one would tell whether it is taken. */
@@ -439,12 +489,26 @@ export type HistoryAck = {
   entries: LoggedEntry[];
 };
 
-/** One page of ascending entries: those just above `after`, or just below `before` (default: the end). */
+/** One page of ascending entries: just above `after`, just below `before` (default: the end), on both sides of `around`, or from the first one that is not older than `since`. */
 export type HistoryRead = {
   conversation_id: string;
   after?: number | null;
   before?: number | null;
+  around?: number | null;
+  since?: string | null;
   limit?: number;
+};
+
+/** An entry that a search has found; `text` is at most 200 characters around the first match. */
+export type Hit = {
+  conversation_id: string;
+  title: string;
+  seq: number;
+  type: "message" | "answer" | "interrupt" | "stopped";
+  ts: string;
+  user_id: string;
+  name: string;
+  text: string;
 };
 
 /** The data of `interrupt`: what was said, and the questions; `parts` are what was said before it asked. `reason` says why they are asked again. */
@@ -510,11 +574,12 @@ export type Invitation = {
   role: "invited";
 };
 
-/** Of `conversation:invite`: the users for whom it is new. */
+/** Of `conversation:invite`: the users for whom it is new, and those who have never been here. */
 export type InviteAck = {
   ok: true;
   conversation_id: string;
   invited: string[];
+  unknown: string[];
 };
 
 /** In place of a conversation's result. */
@@ -609,6 +674,30 @@ export type ListAck = {
   cursor: string | null;
 };
 
+/** How a conversation stands in the user's list. */
+export type ListChanged = {
+  conversation_id: string;
+  pinned: boolean;
+  archived: boolean;
+  session_id: string;
+};
+
+/** Pin a conversation in this user's list, or put it into the archive of the list; None: as it is. */
+export type ListSet = {
+  request_id: string;
+  conversation_id: string;
+  pinned?: boolean | null;
+  archived?: boolean | null;
+};
+
+/** Of `list:set`: how the conversation stands in the user's list now. */
+export type ListSetAck = {
+  ok: true;
+  conversation_id: string;
+  pinned: boolean;
+  archived: boolean;
+};
+
 /** A conversation that the user is a member of. */
 export type ListedConversation = {
   conversation_id: string;
@@ -624,10 +713,12 @@ export type ListedConversation = {
   draft: Draft | null;
   last_entry: LastEntry | null;
   last_activity: string;
+  pinned: boolean;
+  archived: boolean;
 };
 
 /** An entry of the log, in a page or in an event. */
-export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
+export type LoggedEntry = ConversationCreatedEntry | ConversationRenamedEntry | ConversationConfiguredEntry | MemberJoinedEntry | MemberLeftEntry | MessageEntry | MessageDeletedEntry | AnswerEntry | InterruptEntry | InterruptResolvedEntry | StoppedEntry | FailedEntry;
 
 /** How far a conversation has come: up to `read` for this user, up to `delivered` for this device. */
 export type Mark = {
@@ -780,6 +871,14 @@ export type MessageEntry = {
   session_id?: string;
   type: "message";
   data: Message;
+};
+
+/** Find messages and what agents have said that contain `query`, newest first, from below the cursor `before`. In one conversation, or (None) in all of which the user is a member. */
+export type MessageSearch = {
+  query: string;
+  conversation_id?: string | null;
+  before?: string | null;
+  limit?: number;
 };
 
 /** Append a message; `after` is the request_id of the one that must be in the log before it. */
@@ -1017,6 +1116,14 @@ export type SchemaForm = {
   schema: Record<string, unknown>;
 };
 
+/** Of `message:search`; with `complete` false the page was not filled: ask again from `next`. */
+export type SearchAck = {
+  ok: true;
+  hits: Hit[];
+  next: string | null;
+  complete: boolean;
+};
+
 /** Of `message:send` and `message:edit`; `run_id` is null when the agent does not answer. */
 export type SendAck = {
   ok: true;
@@ -1237,16 +1344,19 @@ export interface Requests {
   "conversation:join": ConversationJoin;
   "conversation:leave": ConversationLeave;
   "conversation:list": ConversationList;
+  "list:set": ListSet;
   "history:read": HistoryRead;
   "entry:read": EntryRead;
   "conversation:invite": ConversationInvite;
   "conversation:rename": ConversationRename;
+  "conversation:configure": ConversationConfigure;
   "conversation:delete": ConversationDelete;
   "members:remove": MembersRemove;
   "members:list": MembersList;
   "message:send": MessageSend;
   "message:edit": MessageEdit;
   "message:delete": MessageDelete;
+  "message:search": MessageSearch;
   "run:stop": RunStop;
   "run:regenerate": RunRegenerate;
   "interrupt:respond": InterruptRespond;
@@ -1265,15 +1375,18 @@ export interface Acks {
   "conversation:leave": LeaveAck | Refusal;
   "conversation:invite": InviteAck | Refusal;
   "conversation:rename": RenameConversationAck | Refusal;
+  "conversation:configure": ConfigureAck | Refusal;
   "conversation:delete": DeleteConversationAck | Refusal;
   "members:remove": RemoveAck | Refusal;
   "conversation:list": ListAck | Refusal;
+  "list:set": ListSetAck | Refusal;
   "members:list": MembersAck | Refusal;
   "history:read": HistoryAck | Refusal;
   "entry:read": EntryReadAck | Refusal;
   "message:send": SendAck | Refusal;
   "message:edit": SendAck | Refusal;
   "message:delete": DeleteMessageAck | Refusal;
+  "message:search": SearchAck | Refusal;
   "run:stop": StopAck | Refusal;
   "run:regenerate": RegenerateAck | Refusal;
   "interrupt:respond": RespondAck | Refusal;
@@ -1297,6 +1410,7 @@ export interface Events {
   "conversation:synced": RoomView;
   "conversation:reset": ConversationReset;
   "conversation:changed": ConversationChanged;
+  "list:changed": ListChanged;
   "presence:changed": PresenceChanged;
   "devices:changed": DevicesChanged;
   "marks:moved": MarksMoved;

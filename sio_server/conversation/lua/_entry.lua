@@ -53,7 +53,7 @@ end
 -- All keys that only this conversation has.
 local function own_keys()
   return {meta, members, invitations, log, sent, reads, drafts, delivered, unfinished, interrupts, answers, resolved,
-    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted, archived}
+    threads, retired, usage, forms, turns, hidden, touched, long, schedules, deleted, archived, listed}
 end
 
 -- A conversation that nobody can reach (no member, not open, no invitation that holds) is kept for `kept_ms`
@@ -94,9 +94,9 @@ local function read_entry(seq)
   return left and select(3, string.match(left, DELETED))
 end
 
--- The author of an answer or a question, as the log's fields name it for lists of conversations, which count both.
+-- The author of an answer, a question or a failure, as the log's fields name it for lists of conversations, which count them.
 local AGENT = 'agent:'
-local is_listed = {answer = true, interrupt = true}
+local is_counted = {answer = true, interrupt = true, failed = true}
 
 -- The log has lost entries that were delivered (a truncated append-only file, a failover). It gets a new epoch, so that
 -- no position stands for two different entries; nodes and devices start over.
@@ -241,7 +241,7 @@ local function append_entry(entry_type, data, about)
     .. ',"type":"' .. entry_type .. '","ts":"' .. ts .. (turn_id and '","turn_id":' .. turn_id or '"')
     .. (#hides > 0 and ',"hides":[' .. table.concat(hides, ',') .. ']' or '')
     .. (pages and ',"pages":' .. #pages or '') .. ',"data":' .. data .. '}'
-  local author = counts_for or (is_listed[entry_type] and AGENT or '')
+  local author = counts_for or (is_counted[entry_type] and AGENT or '')
   redis.call('XADD', log, seq .. '-0', 'e', '{' .. told, 'k', made.by or '', 'a', author, 'm', about.mentions or '')
   made.seq = number
   if pages then keep_pages(number, pages) end

@@ -12,7 +12,7 @@ if forget == '1' and redis.call('HEXISTS', usage, user_id) == 1 then
   for _, run_id in ipairs(redis.call('ZRANGE', unfinished, 0, -1)) do stop_run(run_id, true, by) end
   return_to('')
 end
-for _, key in ipairs({reads, touched, drafts}) do redis.call('HDEL', key, user_id) end
+for _, key in ipairs({reads, touched, drafts, listed}) do redis.call('HDEL', key, user_id) end
 redis.call('HDEL', usage, user_id, 'granted ' .. user_id, 'left ' .. user_id)
 redis.call('ZREM', invitations, user_id)
 for _, field in ipairs(redis.call('ZRANGE', delivered, 0, -1)) do

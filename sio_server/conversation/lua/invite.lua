@@ -1,9 +1,9 @@
 -- Invite users (`user_ids`, a JSON array) for `invitations_kept_ms`: as any member, or as the owner where only the owner
--- may. An invitation that holds already is renewed.
--- Returns ok: new (ids of the users newly invited), title; or an error code.
+-- may. An invitation that holds already is renewed. `unknown` (a JSON array) is kept with the result.
+-- Returns ok: new (ids of the users newly invited), title, unknown; or an error code.
 -- keys: conversation
 -- include: entry request
-local user_id, user_ids, invitations_kept_ms = unpack(ARGV)
+local user_id, user_ids, invitations_kept_ms, unknown = unpack(ARGV)
 return request(function()
   local refusal = refuse_non_member(user_id)
   if refusal then return refusal end
@@ -21,5 +21,5 @@ return request(function()
   if still_ms > 0 then
     for _, key in ipairs(own_keys()) do redis.call('PEXPIRE', key, math.max(still_ms, invitations_kept_ms)) end
   end
-  return {'ok', 'new', new, 'title', redis.call('HGET', meta, 'title')}
+  return {'ok', 'new', new, 'title', redis.call('HGET', meta, 'title'), 'unknown', unknown}
 end)

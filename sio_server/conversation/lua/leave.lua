@@ -20,6 +20,7 @@ local reply = request(function()
   redis.call('HSET', usage, 'left ' .. user_id, 1)
   redis.call('HDEL', reads, user_id)
   redis.call('HDEL', touched, user_id)
+  redis.call('HDEL', listed, user_id)
   local draft = redis.call('HGET', drafts, user_id)
   if draft then
     redis.call('HDEL', drafts, user_id)

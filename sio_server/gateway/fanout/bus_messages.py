@@ -64,7 +64,7 @@ _ENTRY = _begins(ServerEvent.ENTRY_APPENDED)
 _NUMBERED = _begins(ServerEvent.RUN_CHANGED, ServerEvent.RUN_WRITTEN)
 _DEVICES = _begins(ServerEvent.DEVICES_CHANGED)
 _OF_CONVERSATION = _begins(ServerEvent.PRESENCE_CHANGED, ServerEvent.MARKS_MOVED, ServerEvent.TYPING_CHANGED)
-_OF_USER = _begins(ServerEvent.CONVERSATION_CHANGED, ServerEvent.DRAFT_CHANGED)
+_OF_USER = _begins(ServerEvent.CONVERSATION_CHANGED, ServerEvent.LIST_CHANGED, ServerEvent.DRAFT_CHANGED)
 
 
 def parse_bus_message(room: str, data: bytes) -> BusEvent | None:

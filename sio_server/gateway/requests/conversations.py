@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sio_server.conversation.log import ConversationLog
-from sio_server.conversation.members import Members
+from sio_server.conversation.members import CONFIGURABLE, Members
 from sio_server.gateway.fanout.catch_up import CatchUp
 from sio_server.gateway.fanout.sync_result import entries_of
 from sio_server.gateway.requests.graph_choice import GraphChoice
@@ -76,15 +76,14 @@ class ConversationRequests:
         )
 
     async def history(self, session: Session, request: events.HistoryRead) -> dict[str, Any]:
-        if request.after is not None and request.before is not None:
-            raise Refused(ErrorCode.INVALID_PAYLOAD, "after, before: give one of them, not both")
-        page = await self._log.page(
-            request.conversation_id,
-            session.user_id,
-            limit=request.limit,
-            after=request.after,
-            before=request.before,
-        )
+        where = (request.conversation_id, session.user_id)
+        if request.around is not None:
+            page = await self._log.page_around(*where, request.around, limit=request.limit)
+        else:
+            after = request.after
+            if request.since is not None:
+                after = await self._log.find_time(*where, request.since) - 1
+            page = await self._log.page(*where, limit=request.limit, after=after, before=request.before)
         return {
             "conversation_id": request.conversation_id,
             "epoch": page.bounds.epoch,
@@ -104,7 +103,11 @@ class ConversationRequests:
         if not invited.repeated:
             for user_id in invited.user_ids:
                 await self._news.tell(user_id, request.conversation_id, "invited", invited.title, session.author)
-        return {"conversation_id": request.conversation_id, "invited": invited.user_ids}
+        return {
+            "conversation_id": request.conversation_id,
+            "invited": invited.user_ids,
+            "unknown": invited.unknown,
+        }
 
     async def rename(self, session: Session, request: events.ConversationRename) -> dict[str, Any]:
         changed = await self._members.rename(
@@ -112,6 +115,16 @@ class ConversationRequests:
             operator=session.is_operator,
         )
         return {"conversation_id": request.conversation_id, "title": request.title, "changed": changed}
+
+    async def configure(self, session: Session, request: events.ConversationConfigure) -> dict[str, Any]:
+        asked = request.model_dump(include=set(CONFIGURABLE), exclude_none=True)
+        if not asked:
+            raise Refused(ErrorCode.INVALID_PAYLOAD, f"the payload: give one of {', '.join(CONFIGURABLE)}")
+        settings, changed = await self._members.configure(
+            *(session.author, request.conversation_id, asked, identify(session, request)),
+            operator=session.is_operator,
+        )
+        return {"conversation_id": request.conversation_id, **settings, "changed": changed}
 
     async def delete(self, session: Session, request: events.ConversationDelete) -> dict[str, Any]:
         deleted = await self._members.delete(

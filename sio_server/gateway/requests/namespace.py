@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.requests.conversations import ConversationRequests
 from sio_server.gateway.requests.devices import DeviceRequests
+from sio_server.gateway.requests.lists import ListRequests
 from sio_server.gateway.requests.messages import MessageRequests
 from sio_server.gateway.requests.runs import RunRequests
 from sio_server.gateway.sessions.handshake import Handshakes
@@ -30,7 +31,11 @@ Handler = Callable[[Session, Any], Awaitable[dict[str, Any]]]
 
 
 def handlers_of(
-    conversations: ConversationRequests, messages: MessageRequests, runs: RunRequests, devices: DeviceRequests
+    conversations: ConversationRequests,
+    lists: ListRequests,
+    messages: MessageRequests,
+    runs: RunRequests,
+    devices: DeviceRequests,
 ) -> dict[ClientEvent, Handler]:
     """The table of events: which method handles which."""
     return {
@@ -38,10 +43,12 @@ def handlers_of(
         ClientEvent.CONVERSATION_JOIN: conversations.join,
         ClientEvent.CONVERSATION_LEAVE: conversations.leave,
         ClientEvent.CONVERSATION_LIST: conversations.list,
+        ClientEvent.LIST_SET: lists.set,
         ClientEvent.HISTORY_READ: conversations.history,
         ClientEvent.ENTRY_READ: conversations.read_entry,
         ClientEvent.CONVERSATION_INVITE: conversations.invite,
         ClientEvent.CONVERSATION_RENAME: conversations.rename,
+        ClientEvent.CONVERSATION_CONFIGURE: conversations.configure,
         ClientEvent.CONVERSATION_DELETE: conversations.delete,
         ClientEvent.MEMBERS_REMOVE: conversations.remove_member,
         ClientEvent.MEMBERS_LIST: conversations.members,
@@ -49,6 +56,7 @@ def handlers_of(
         ClientEvent.MESSAGE_SEND: messages.send,
         ClientEvent.MESSAGE_EDIT: messages.edit,
         ClientEvent.MESSAGE_DELETE: messages.delete,
+        ClientEvent.MESSAGE_SEARCH: lists.search,
         ClientEvent.MARKS_SET: messages.set_marks,
         ClientEvent.DRAFT_SAVE: messages.save_draft,
         ClientEvent.TYPING_SET: messages.show_typing,

@@ -31,6 +31,7 @@ SHARED_AT_ONCE = 500  # accounts in one round trip
 FORGET_S = 10.0  # so often accounts that have earned everything back are forgotten
 QUIET_S = 1.0  # of the handshakes of a user on this node, one in so long is not shared: all may return at once
 HANDSHAKE_EVENTS = 10  # what a handshake costs its user: it is more work than most events
+SEARCH_EVENTS = 20  # what a search costs its user
 GUEST_HANDSHAKES = 5  # what a guest's token costs its address: it makes a new user
 
 
@@ -40,6 +41,7 @@ class EventClass(StrEnum):
     WRITE = "write"  # it writes or begins something: RATE_LIMIT_USER
     MARK = "mark"  # it reports something small, and often: RATE_LIMIT_MARKS
     READ = "read"  # it changes nothing that is stored
+    SEARCH = "search"  # the same, but it looks through thousands of entries
 
 
 # Every event has a class. A draft is a write, since it may be as long as a message.
@@ -48,16 +50,19 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.CONVERSATION_JOIN: EventClass.WRITE,
     ClientEvent.CONVERSATION_LEAVE: EventClass.WRITE,
     ClientEvent.CONVERSATION_LIST: EventClass.READ,
+    ClientEvent.LIST_SET: EventClass.WRITE,
     ClientEvent.HISTORY_READ: EventClass.READ,
     ClientEvent.ENTRY_READ: EventClass.READ,
     ClientEvent.CONVERSATION_INVITE: EventClass.WRITE,
     ClientEvent.CONVERSATION_RENAME: EventClass.WRITE,
+    ClientEvent.CONVERSATION_CONFIGURE: EventClass.WRITE,
     ClientEvent.CONVERSATION_DELETE: EventClass.WRITE,
     ClientEvent.MEMBERS_REMOVE: EventClass.WRITE,
     ClientEvent.MEMBERS_LIST: EventClass.READ,
     ClientEvent.MESSAGE_SEND: EventClass.WRITE,
     ClientEvent.MESSAGE_EDIT: EventClass.WRITE,
     ClientEvent.MESSAGE_DELETE: EventClass.WRITE,
+    ClientEvent.MESSAGE_SEARCH: EventClass.SEARCH,
     ClientEvent.RUN_STOP: EventClass.WRITE,
     ClientEvent.RUN_REGENERATE: EventClass.WRITE,
     ClientEvent.INTERRUPT_RESPOND: EventClass.WRITE,
@@ -180,8 +185,9 @@ class Limits:
         """Count a request of a user; `items`: those of a batch, each of which costs as much as a request of its
         class. Raises RateLimited.
         """
-        self._spend("events", user_id)
-        match EVENT_CLASSES[event]:
+        of = EVENT_CLASSES[event]
+        self._spend("events", user_id, SEARCH_EVENTS if of == EventClass.SEARCH else 1)
+        match of:
             case EventClass.WRITE:
                 self._spend("user", user_id, items)
             case EventClass.MARK:
