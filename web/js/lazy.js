@@ -47,6 +47,7 @@ export const lazy = {
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
+  searchAll: new Lazy((q) => import(`./view/search_all.js${q}`)),
   settings: new Lazy((q) => import(`./view/settings.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
   signOut: new Lazy((q) => import(`./connection/sign_out.js${q}`)),

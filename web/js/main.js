@@ -29,6 +29,7 @@ function start(newcomer) {
     try {
       if (newcomer) await (await lazy.newConversation.load()).create();
       else await actions.open(id);
+      await jumpTo(/&at=(\d+)/.exec(location.hash)?.[1]);
       newcomer = false;
     } catch (error) {
       if (error.retryable) throw error;
@@ -36,6 +37,12 @@ function start(newcomer) {
       complain(error);
       location.hash = "";
     }
+  }
+  // To a message that the address names.
+  async function jumpTo(seq) {
+    if (!seq || !state.open) return;
+    history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
+    (await lazy.search.load()).jump(Number(seq));
   }
   addEventListener("hashchange", () => openAddressed().catch(() => {}));
   addEventListener("keydown", async (event) => (lazy.shortcuts.loaded ?? (await lazy.shortcuts.load())).press(event));

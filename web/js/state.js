@@ -5,6 +5,7 @@ export const state = {
   name: "",
   node: "",
   graphs: [],
+  features: [], // of the server
   link: "connecting", // connecting, online, catching, reconnecting or offline
   refusal: null, // {code, message}: why no connection is made, as far as it is known
   retryAt: 0, // when the next attempt is due, or 0

@@ -25,8 +25,8 @@ export function begin(openAddressed) {
       if (!connection.ready) state.refusal = refusal;
       changed();
     },
-    ready({ node, user_id, name, graphs, devices }) {
-      Object.assign(state, { node, me: user_id, name, graphs, refusal: null });
+    ready({ node, user_id, name, graphs, devices, features }) {
+      Object.assign(state, { node, me: user_id, name, graphs, features, refusal: null });
       state.names.set(user_id, name);
       setDevices(devices);
       outbox.start();

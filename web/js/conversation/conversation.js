@@ -5,6 +5,8 @@ import { state } from "../state.js";
 import { Stream } from "./stream.js";
 import { Unread } from "./unread.js";
 
+const LISTED = ["title", "role", "access", "agent", "graph", "pinned", "archived"];
+
 export class Conversation {
   // And title, access, agent, graph, strategy, approvals, invites, owner
   title = "";
@@ -13,10 +15,13 @@ export class Conversation {
   lastActivity = "";
   last = null; // the newest message or answer: {seq, user_id, name, text}
   unread = new Unread();
+  pinned = false;
+  archived = false;
   stale = false; // the list has to be read again
   stream = new Stream();
   loaded = false; // entries are kept; otherwise only counted
   entries = []; // without gaps, up to stream.position
+  aside = null; // entries of an earlier stretch, without gaps, that is shown instead: a hit of a search
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = new Map(); // everyone's
@@ -34,8 +39,12 @@ export class Conversation {
     return this.stream.position?.seq ?? 0;
   }
 
+  get shown() {
+    return this.aside ?? this.entries;
+  }
+
   get hasOlder() {
-    return this.entries[0]?.seq > this.first;
+    return this.shown[0]?.seq > this.first;
   }
 
   // Interrupts that wait for an answer.
@@ -64,7 +73,8 @@ export class Conversation {
   learn(entries) {
     for (const { type, data } of entries) {
       if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
-      if (type === "message_deleted") this.#forget(this.entries, data.deletes);
+      if (type !== "message_deleted") continue;
+      for (const list of [this.entries, this.aside]) if (list) this.#forget(list, data.deletes);
     }
   }
 
@@ -76,8 +86,7 @@ export class Conversation {
 
   // What the server's list says of it.
   onListed(item) {
-    this.title = item.title;
-    this.role = item.role;
+    for (const key of LISTED) this[key] = item[key] ?? this[key];
     if (item.role === "invited") return;
     this.mark(state.me, item.read);
     this.unread.onListed(item);
@@ -90,6 +99,7 @@ export class Conversation {
   // From a snapshot; in another epoch marks are others, too.
   startOver(epoch) {
     this.entries = [];
+    this.aside = null;
     this.loaded = true;
     this.divider = null;
     this.draft.startOver(epoch);
