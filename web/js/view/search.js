@@ -114,12 +114,8 @@ export async function jump(seq, since) {
   if (c !== state.open) return;
   document.querySelector(".hit")?.classList.remove("hit");
   // Of an entry that is no longer shown, the next that is.
-  const entry = c.shown.find((one) => one.seq >= found && c.isCurrent(one) && page.log.reveal(one));
-  const node = found !== null && entry && page.log.reveal(entry);
-  if (node) {
-    node.classList.add("hit");
-    node.scrollIntoView({ block: "center" });
-  }
+  const entry = found !== null && c.shown.find((one) => one.seq >= found && c.isCurrent(one));
+  if (entry) page.log.reveal(entry)?.classList.add("hit");
   mark();
 }
 

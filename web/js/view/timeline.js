@@ -136,12 +136,17 @@ export function timeline(able) {
     draw();
   }
 
-  // The node of an entry, drawn if need be.
+  // The node of an entry, in sight.
   function reveal(entry) {
     atEnd = false;
     if (entry.seq < low || entry.seq >= low + size) low = entry.seq - STEP;
     draw();
-    return log.shown.get(keyOf(entry))?.node;
+    const node = log.shown.get(keyOf(entry))?.node;
+    node?.scrollIntoView({ block: "center" });
+    atEnd = isLive() && below() < NEAR;
+    note();
+    settle();
+    return node;
   }
 
   scroller.onscroll = () => {
