@@ -424,7 +424,7 @@ class Sockets:
         )
         bus, sessions = presence.bus, presence.sessions
         self.fanout = Fanout(bus, records.conversations, core.metrics, core.trace)
-        self.resync = Resync(bus, self.fanout, records.members, records.devices)
+        self.resync = Resync(bus, self.fanout, records.members, records.devices, sessions.user_ids)
         self.disconnects = DisconnectReasons(core.redis, sessions, core.metrics, core.clock.now)
         requests = RequestLimits(limiting.limits, core.settings.trusted_proxies)
         make_server = TRANSPORTS[core.settings.transport]

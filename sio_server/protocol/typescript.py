@@ -1,4 +1,4 @@
-"""TypeScript declarations of the protocol (web/js/protocol.d.ts), made from its JSON Schema."""
+"""TypeScript declarations of the protocol (web/sdk/src/protocol.d.ts), made from its JSON Schema."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from playwright.async_api import Error, Frame, Page
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 STATE = "const { state } = await import(new URL('js/state.js', location));"
-MARKS = "(await import('/js/conversation/delivery_marks.js'))"  # for the expressions below
+MARKS = "(await import('/sdk/src/delivery_marks.js'))"  # for the expressions below
 
 
 async def look(page: Page | Frame, expression: str) -> Any:

@@ -105,7 +105,7 @@ async def test_a_long_entry_is_read_in_pages_and_drawn_without_stopping_the_page
     # The server's pages of a text of 5 MB.
     await page.evaluate(
         """async () => {
-          const { Connection } = await import("/js/connection/connection.js");
+          const { Connection } = await import("/sdk/src/connection.js");
           const line = "all of it, 中文 too\\n";
           window.whole = line.repeat(Math.ceil(5e6 / line.length));
           const said = { role: "assistant", user_id: "agent:echo", name: "Echo", run_id: "r", tools: [] };

@@ -256,7 +256,7 @@ async def test_of_two_answers_to_a_question_the_later_one_is_shown_who_was_first
     await expect(bob.locator("fieldset")).to_have_count(2)
     # Bob's page is not told of Ann's answer.
     await bob.evaluate(
-        "import('/js/conversation/stream.js').then(({ Stream }) => "
+        "import('/sdk/src/stream.js').then(({ Stream }) => "
         "(Stream.prototype.on = () => ({ entries: [], sync: false })))"
     )
     await ann.get_by_role("button", name="Yes").first.click()

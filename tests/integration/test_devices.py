@@ -149,8 +149,9 @@ async def test_a_rename_that_the_bus_lost_is_taken_over_when_it_is_back(start_cl
     async with within(10, "the new name"):
         while (await stopped_by(phone, "plans"))["device_name"] != "Pocket":
             pass
-    # It is told again, as it is now.
-    await phone.until(lambda: "Pocket" in {device["device_name"] for device in listed(phone)})
+    # It is told again, as it is now; also to a session that follows no conversation.
+    for client in (phone, laptop):
+        await client.until(lambda: "Pocket" in {device["device_name"] for device in listed(client)})  # noqa: B023
     await laptop.sio.disconnect()
     await phone.sio.disconnect()
 

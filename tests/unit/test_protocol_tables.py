@@ -85,7 +85,7 @@ def test_the_published_schema_is_current_and_a_schema():
 
 
 def test_the_types_of_the_page_are_current():
-    published = (ROOT / "web" / "js" / "protocol.d.ts").read_text(encoding="utf-8")
+    published = (ROOT / "web" / "sdk" / "src" / "protocol.d.ts").read_text(encoding="utf-8")
     assert published == declarations(schema_document()), "run scripts/schema"
 
 

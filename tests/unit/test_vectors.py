@@ -16,7 +16,7 @@ import pytest
 from tests.vectors.replay import replay
 
 TESTS = Path(__file__).parents[1]
-JS = TESTS.parent / "web" / "js"
+SDK = TESTS.parent / "web" / "sdk" / "src"
 OLDEST_NODE = 20
 
 
@@ -62,7 +62,7 @@ def test_the_page_s_own_tests_pass(node: str) -> None:
 
 # What is broken: the rule as the file says it, and what is put in its place.
 MUTATIONS = {
-    "conversation/stream.js": {
+    "stream.js": {
         "an event is applied twice": ("if (n <= this.n) return;", ""),
         "a gap is not noticed": ("if (n === this.n + 1 && this.#apply", "if (this.#apply"),
         "an entry that is left out is not noticed": (
@@ -114,12 +114,12 @@ def test_the_vectors_fail_for_a_page_with_one_rule_broken(
 ) -> None:
     """A core with one rule broken does not pass."""
     rule, change = MUTATIONS[name][broken]
-    shutil.copytree(JS, tmp_path / "js")
+    shutil.copytree(SDK, tmp_path / "src")
     (tmp_path / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    core = tmp_path / "js" / name
+    core = tmp_path / "src" / name
     source = core.read_text(encoding="utf-8")
     assert source.count(rule) >= 1, f"{name} does not say {rule!r} any more: adapt the mutation"
     core.write_text(source.replace(rule, change), encoding="utf-8")
-    done = run(node, TESTS / "web" / "vectors.test.mjs", WEB_JS=str(tmp_path / "js"))
+    done = run(node, TESTS / "web" / "vectors.test.mjs", SDK=str(tmp_path / "src"))
     assert done.returncode == 1
     assert "AssertionError" in done.stdout or "timed out" in done.stdout, done.stdout[-3000:]

@@ -58,18 +58,28 @@ const HOOKS = `export const resolve = (name, context, next) =>
     : next(name, context);`;
 register(`data:text/javascript,${encodeURIComponent(HOOKS)}`);
 
+// A client whose connection a test plays: `ann` on `device`, connected when `connection.ready` is set.
+export async function clientOf(connection, { user = "ann", device = "d1", ...store } = {}) {
+  const { Client } = await import("../../web/sdk/src/client.js");
+  const { memoryStore } = await import("../../web/sdk/src/stores/memory.js");
+  const client = new Client({ url: "http://127.0.0.1:9000", token: "t", deviceId: device, store: { ...memoryStore(), ...store } });
+  return Object.assign(client, { me: user, name: "Ann", connection });
+}
+
 // An outbox store that several pages share, as IndexedDB is: each step sees the result of the one before.
 export class SharedStore {
   records = new Map();
 
-  async step(act) {
+  shared = true;
+
+  step = async (act) => {
     await null;
     const table = {
       put: (record) => this.records.set(record.request_id, structuredClone(record)),
       delete: (requestId) => this.records.delete(requestId),
     };
     act([...this.records.values()].map((record) => structuredClone(record)), table);
-  }
+  };
 }
 
 // Web Locks, of which a page holds one for as long as it lives: `close(name)` ends the page that has it.

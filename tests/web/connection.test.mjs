@@ -4,10 +4,11 @@ import { happen, sockets } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-const { Connection } = await import("../../web/js/connection/connection.js");
-const { change } = await import("../../web/js/connection/change.js");
-const { Route } = await import("../../web/js/connection/retry.js");
-const { state } = await import("../../web/js/state.js");
+const { Connection } = await import("../../web/sdk/src/connection.js");
+const { change } = await import("../../web/sdk/src/change.js");
+const { Route } = await import("../../web/sdk/src/retry.js");
+const { io } = await import("../../web/vendor/socket.io.esm.min.js"); // the one that a test plays
+const { Client } = await import("../../web/sdk/src/client.js");
 
 const A = "http://127.0.0.1:9000";
 const B = "http://127.0.0.1:9001";
@@ -70,7 +71,10 @@ const latest = () => sockets.at(-1);
 function connect(nodes = [A]) {
   events = [];
   const heard = (kind) => (...about) => events.push([kind, ...about]);
-  return new Connection(nodes, () => ({ token: "t" }), { ready: heard("ready"), event: heard("event"), refused: heard("refused"), failed: heard("failed") });
+  const handlers = { ready: heard("ready"), event: heard("event"), refused: heard("refused"), failed: heard("failed"), changed() {} };
+  const connection = new Connection({ io, urls: nodes, auth: async () => ({ token: "t" }) }, handlers);
+  connection.reconnect();
+  return connection;
 }
 
 beforeEach(() => {
@@ -85,10 +89,10 @@ test("a node that sends its sessions away is left for another one within a secon
   latest().hear("session:opened", { nodes: [A, B] });
   latest().hear("session:ended", { reason: "node_stopping", reconnect: true, after_ms: 200, nodes: [A, B] });
   assert.equal(connection.ready, null);
-  assert.ok(state.retryAt >= Date.now() + 200 && state.retryAt <= Date.now() + 250, "not before the node has said");
+  assert.ok(connection.retryAt >= Date.now() + 200 && connection.retryAt <= Date.now() + 250, "not before the node has said");
   mock.timers.tick(250);
   assert.equal(latest().url, B);
-  assert.equal(state.retryAt, 0);
+  assert.equal(connection.retryAt, 0);
   assert.equal(sockets[0].connected, false);
 });
 
@@ -199,8 +203,14 @@ test("an unavailable server and a broken network are tried again, and from the s
   assert.deepEqual(events.slice(1).map(([kind]) => kind), ["ready"], "a session in between starts the count again");
 });
 
+// A client that is connected to a server that the test plays.
+function device() {
+  const client = new Client({ io, url: A, token: "t" }).connect();
+  return client.connection;
+}
+
 test("when the network is back a waiting page connects at once", () => {
-  connect();
+  device();
   for (let round = 0; round < 6; round++) {
     latest().refuse();
     mock.timers.tick(8000);
@@ -216,10 +226,10 @@ test("when the network is back a waiting page connects at once", () => {
 });
 
 test("when the network may be gone the connection is probed, and kept if it answers", async () => {
-  const connection = connect();
-  latest().hear("session:opened", { nodes: [A, B] });
+  const connection = device();
+  latest().hear("session:opened", { nodes: [A, B], user_id: "ann", name: "Ann", devices: [] });
   happen("offline");
-  const [event, payload, answer] = latest().said[0];
+  const [event, payload, answer] = latest().said.at(-1);
   assert.deepEqual([event, payload], ["session:sync", { positions: {} }]);
   answer({ ok: true, conversations: {} });
   mock.timers.tick(7000);

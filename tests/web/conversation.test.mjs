@@ -1,15 +1,12 @@
 // What is known of a conversation: marks, questions, and what a run reports; without growing with the log.
 
-import "./browser.mjs";
+import { clientOf } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { Conversation } = await import("../../web/js/conversation/conversation.js");
-const { behindOf, deliveredTo } = await import("../../web/js/conversation/delivery_marks.js");
-const { Following } = await import("../../web/js/conversation/following.js");
+const { behindOf, deliveredTo } = await import("../../web/sdk/src/delivery_marks.js");
+const { parts } = await import("../../web/sdk/src/later.js");
 const { stepsOf } = await import("../../web/js/view/steps.js");
-const { lazy } = await import("../../web/js/lazy.js");
-const { state } = await import("../../web/js/state.js");
 
 const entry = (seq, type = "message", data = {}) => ({ epoch: "e1", seq, type, ts: "t", data: { user_id: "ann", ...data } });
 const run = (run_id, more) => ({ run_id, turn_id: 1, status: "running", attempt: 1, version: 1, node: "a", replaces: null, parts: [], reports: [], ...more });
@@ -22,9 +19,11 @@ const view = (n, entries, more) => {
   return { conversation_id: "c", n, ...about, ...page, runs: [], interrupts: [], ...more };
 };
 
+const nobody = await clientOf({ ready: null });
+
 function conversation(entries = [], seq = entries.length) {
-  state.me = "ann";
-  const c = new Conversation("c", { startOver() {} });
+  nobody.conversations.clear();
+  const c = nobody.following.add("c");
   c.startOver("e1");
   Object.assign(c.stream, { position: { epoch: "e1", seq }, syncing: false });
   c.add(entries);
@@ -33,16 +32,13 @@ function conversation(entries = [], seq = entries.length) {
 
 // A page that follows one conversation; `asked` are its requests, which the test answers.
 async function following(id = "c") {
-  state.me = "ann";
-  state.conversations.clear();
   const asked = [];
   const connection = {
     ready: {},
     insist: (event, payload) => new Promise((answer, fail) => asked.push({ event, payload, answer, fail })),
     request: async () => ({}),
   };
-  const outbox = { delivered() {}, pumpAll() {}, remove() {} };
-  const page = new Following(connection, outbox);
+  const { following: page } = await clientOf(connection);
   const c = page.add(id);
   c.stream.position = { epoch: "e1", seq: 0 };
   c.loaded = true;
@@ -196,7 +192,7 @@ test("a live entry costs the same whether ten entries are loaded or a hundred th
 });
 
 test("nothing of a deleted message is kept, whether it was loaded before or comes in an older page", async () => {
-  const forgotten = () => lazy.requests.load(); // the module that does it, and did before this is told
+  const forgotten = () => parts.requests.load(); // the module that does it, and did before this is told
   const c = conversation([entry(1, "message", { text: "one" }), entry(2, "answer", { text: "two", parts: [{}], run_id: "r" })]);
   c.add([entry(3, "message_deleted", { deletes: [2] })]);
   await forgotten();

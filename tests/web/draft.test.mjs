@@ -3,7 +3,7 @@
 import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Draft } from "../../web/js/conversation/draft.js";
+import { Draft } from "../../web/sdk/src/draft.js";
 
 const failing = () => Promise.reject(Object.assign(new Error("offline"), { retryable: true }));
 
@@ -72,16 +72,15 @@ test("a text that was sent just before a reload does not come back as a draft", 
 });
 
 test("what a tab's user has not saved is kept from other users and from duplicated tabs", async () => {
-  const { keepDraft, keptDraft } = await import("../../web/js/conversation/kept_drafts.js");
-  const { state } = await import("../../web/js/state.js");
-  const { stored } = await import("../../web/js/storage.js");
-  state.me = "ann";
-  keepDraft("constructor", { text: "mine", rev: 1 });
-  assert.equal(keptDraft("constructor").text, "mine");
-  assert.equal(keptDraft("toString"), undefined);
-  state.me = "bob";
-  assert.equal(keptDraft("constructor"), undefined);
-  state.me = "ann";
-  stored.device = "another";
-  assert.equal(keptDraft("constructor"), undefined);
+  const { clientOf } = await import("./browser.mjs");
+  const { draft, keepDraft } = await import("../../web/js/kept_drafts.js");
+  const of = async (user, device, id = "constructor") => {
+    const client = await clientOf({ ready: null, request: async () => ({ rev: 1 }) }, { user, device, draft, keepDraft });
+    return client.following.add(id).draft;
+  };
+  (await of("ann", "d1")).edit("mine");
+  assert.equal((await of("ann", "d1")).text, "mine");
+  for (const [user, device, id] of [["ann", "d1", "toString"], ["bob", "d1"], ["ann", "another"]]) {
+    assert.equal((await of(user, device, id)).text, "", user + device);
+  }
 });

@@ -3,7 +3,8 @@
 import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { whole } from "../../web/js/view/long_entries.js";
+
+const { whole } = await import("../../web/js/view/long_entries.js");
 
 test("pages that were read are not asked for again after a failure", async () => {
   const json = JSON.stringify({ text: "0123456789" });

@@ -1,14 +1,12 @@
 // Messages on their way: sent in order, each once, by one page only, also when their own page was closed.
 
-import { SharedLocks, SharedStore } from "./browser.mjs";
+import { clientOf, SharedLocks, SharedStore } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-const { Outbox } = await import("../../web/js/connection/outbox.js");
-const { lazy } = await import("../../web/js/lazy.js");
-const { forgetUnsent } = await import("../../web/js/connection/sign_out.js");
-await lazy.outboxTakeover.load(); // fetching it takes more than the turns that a test waits
-const { state } = await import("../../web/js/state.js");
+const { parts } = await import("../../web/sdk/src/later.js");
+const { forgetUnsent } = await import("../../web/js/sign_out.js");
+await parts.takeover.load(); // fetching it takes more than the turns that a test waits
 
 const failure = (code, retryable) => Object.assign(new Error(code), { code, retryable });
 
@@ -51,8 +49,7 @@ const pass = async (ms) => {
 };
 
 async function page(device, { online = true, shared = locks, user = "ann" } = {}) {
-  state.me = user;
-  const outbox = new Outbox(server.page(online), device, store, shared);
+  const { outbox } = await clientOf(server.page(online), { user, device, step: store.step, shared: true, locks: shared });
   outbox.start();
   await settle();
   return outbox;
@@ -60,7 +57,7 @@ async function page(device, { online = true, shared = locks, user = "ann" } = {}
 
 // The page is gone, and with it what it was about to do.
 async function close(outbox) {
-  outbox.connection.ready = false;
+  outbox.client.connection.ready = false;
   await settle(); // what it has begun to store is stored
   outbox.store = { step: () => new Promise(() => {}) };
   await pass(5000);
@@ -73,13 +70,12 @@ beforeEach(() => {
   server = new Server();
   store = new SharedStore();
   locks = new SharedLocks();
-  state.conversations.clear();
 });
 
 test("messages are sent together, logged in their order, and leave the store with their ack", async () => {
   const outbox = await page("d1", { online: false });
   for (const text of ["a", "b", "c"]) outbox.add("plans", text);
-  outbox.connection.ready = true;
+  outbox.client.connection.ready = true;
   outbox.pumpAll();
   assert.equal(server.sends, 3);
   await settle();
@@ -104,7 +100,7 @@ test("messages keep their order though one in the middle is refused, and another
   const outbox = await page("d1", { online: false });
   for (const text of ["a", "no", "b", "c", "d"]) outbox.add("plans", text);
   server.busy = "c";
-  outbox.connection.ready = true;
+  outbox.client.connection.ready = true;
   outbox.pumpAll();
   await settle();
   assert.deepEqual(server.texts, ["a", "b"]);
@@ -118,7 +114,7 @@ test("so many messages are on their way at a time, and no more", async () => {
   const outbox = await page("d1", { online: false });
   const texts = Array.from({ length: 40 }, (_, n) => `${n}`);
   for (const text of texts) outbox.add("plans", text);
-  outbox.connection.ready = true;
+  outbox.client.connection.ready = true;
   outbox.pumpAll();
   assert.equal(server.sends, 16);
   await settle();
@@ -253,7 +249,7 @@ test("without locks an active page keeps its messages, and a silent one loses th
   const other = await page("d2", { online: false, shared: null });
   for (let round = 0; round < 30; round++) await pass(5000);
   assert.equal(other.items.length, 0, "both live and say so");
-  silent.store = { step: async () => {} }; // it is suspended
+  silent.store = { shared: true, step: async () => {} }; // it is suspended
   for (let round = 0; round < 20; round++) await pass(5000);
   assert.deepEqual(other.items.map((item) => item.text), ["a"]);
   silent.store = store; // and wakes

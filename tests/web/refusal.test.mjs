@@ -4,7 +4,7 @@ import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { diagnose } = await import("../../web/js/connection/refusal.js");
+const { diagnose } = await import("../../web/js/refusal.js");
 
 // A server that answers the handshake with this, and `/ready` with that status.
 function server(handshake, ready = 200) {

@@ -1,12 +1,10 @@
 // What is unread, as the list says it and as entries and marks come; and the page's start and return, by differences.
 
-import "./browser.mjs";
+import { clientOf } from "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { Following } = await import("../../web/js/conversation/following.js");
-const { mentions, Unread } = await import("../../web/js/conversation/unread.js");
-const { state } = await import("../../web/js/state.js");
+const { mentions, Unread } = await import("../../web/sdk/src/unread.js");
 
 const entry = (seq, data = {}, type = "message") => ({ epoch: "e1", seq, type, ts: "t", data: { user_id: "bob", text: "x", ...data } });
 const listed = (seq, unread, mentions = 0) => ({ position: { epoch: "e1", seq }, unread, mentions });
@@ -76,18 +74,15 @@ function serverOf(heads) {
 }
 
 test("at the start all conversations are listed and followed; after a return only what changed is listed", async () => {
-  state.me = "ann";
-  state.name = "Ann";
-  state.conversations.clear();
   const server = serverOf({ a: 3, b: 5, c: 8 });
-  const following = new Following(server, { pumpAll() {}, delivered() {}, remove() {} });
+  const { following } = await clientOf(server);
   await following.begin(async () => {});
   const follow = { positions: null, entries: 0, marks: false };
   assert.deepEqual(server.asked, [
     ["conversation:list", { after: null, changed_since: null }],
     ...[null, "a", "b"].map((after) => ["session:sync", { ...follow, after }]),
   ]);
-  const all = [...state.conversations.values()];
+  const all = [...following.conversations.values()];
   assert.deepEqual(all.map((c) => [c.id, c.head, c.unread.count, c.loaded, c.stream.syncing]), [
     ["a", 3, 1, false, false],
     ["b", 5, 1, false, false],
@@ -101,27 +96,26 @@ test("at the start all conversations are listed and followed; after a return onl
     ["conversation:list", { after: null, changed_since: "7" }],
   ]);
   await new Promise((done) => setTimeout(done));
-  assert.deepEqual([...state.conversations.keys()], ["a", "c"], "what was left on another device is gone");
+  assert.deepEqual([...following.conversations.keys()], ["a", "c"], "what was left on another device is gone");
 });
 
 test("a list of which a part is not served removes nothing, and is read again from the old cursor", async () => {
-  state.conversations.clear();
   const asked = [];
   const page = { conversations: [], left: [], next: null, complete: true, unavailable: ["a"], cursor: "9" };
   const insist = async (event, payload) => {
     asked.push(payload.changed_since);
     return page;
   };
-  const following = { connection: { insist }, asking: new Set(), outbox: { remove() {} }, sync: async () => {}, followAll: async () => {} };
-  state.conversations.set("a", { id: "a", stream: { position: null }, followedAt: -1 });
-  const { read, readSoon } = await import("../../web/js/conversation/list.js");
+  const { following } = await clientOf({ insist });
+  Object.assign(following.add("a"), { role: "member", followedAt: -1 });
+  const { read, readSoon } = await import("../../web/sdk/src/list.js");
   await read(following);
   await read(following);
-  assert.deepEqual([...state.conversations.keys()], ["a"]);
+  assert.deepEqual([...following.conversations.keys()], ["a"]);
   assert.equal(asked[0], asked[1]);
   page.unavailable = [];
   await read(following);
-  assert.deepEqual([...state.conversations.keys()], []);
+  assert.deepEqual([...following.conversations.keys()], []);
   readSoon(following, 0);
   while (asked.length < 4) await new Promise((done) => setTimeout(done));
   assert.equal(asked[3], "9");

@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-const WEB = process.env.WEB_JS ?? new URL("../../web/js", import.meta.url);
-const { Stream } = await import(`${WEB}/conversation/stream.js`);
+const SDK = process.env.SDK ?? new URL("../../web/sdk/src", import.meta.url);
+const { Stream } = await import(`${SDK}/stream.js`);
 
 const cases = JSON.parse(readFileSync(new URL("../vectors/stream.json", import.meta.url), "utf-8"));
 
@@ -50,7 +50,7 @@ for (const { name, position, steps, state } of cases.filter((one) => !ofForm(one
       in_step: !syncing,
       hidden: ascending(hidden),
       runs: [...runs.values()],
-      interrupts: [...interrupts],
+      interrupts: [...interrupts].map(([id, { value }]) => [id, value]),
     };
     assert.deepEqual(got, state);
   });

@@ -1,56 +1,40 @@
 // Modules that come after the start: fetched when first needed, or when the page is online and idle, so that none is
 // missing when the node or the network is lost.
 
-import { changed, wait } from "./state.js";
+import { Later, preload } from "../sdk/src/later.js";
+import { changed } from "./state.js";
 
 let context; // what the modules' `begin` is given
 let idle;
 
-class Lazy {
-  loaded = null; // the module, once it has arrived
-  #loading;
+function begin(module) {
+  module.begin?.(context);
+  changed();
+}
 
-  // `fetch(q)` imports it. A retry has another query: some browsers remember that an address has failed.
+class Lazy extends Later {
   constructor(fetch) {
-    this.fetch = fetch;
-  }
-
-  // Never rejects: tries until it is there.
-  load() {
-    return (this.#loading ??= this.#load());
-  }
-
-  async #load() {
-    for (let tries = 0; !this.loaded; tries++) {
-      const fetched = this.fetch(tries ? `?${tries}` : "");
-      this.loaded = await fetched.catch(() => wait(Math.min(30_000, 1000 * 2 ** tries)));
-    }
-    this.loaded.begin?.(context);
-    changed();
-    return this.loaded;
+    super(() => fetch(""), fetch, begin);
   }
 }
 
 export const lazy = {
-  list: new Lazy((q) => import(`./conversation/list.js${q}`)),
-  deliveryMarks: new Lazy((q) => import(`./conversation/delivery_marks.js${q}`)),
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),
   longEntries: new Lazy((q) => import(`./view/long_entries.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
-  outboxTakeover: new Lazy((q) => import(`./connection/outbox_takeover.js${q}`)),
   people: new Lazy((q) => import(`./view/people.js${q}`)),
   partKinds: new Lazy((q) => import(`./view/part_kinds.js${q}`)),
   paste: new Lazy((q) => import(`./view/paste.js${q}`)),
-  requests: new Lazy((q) => import(`./conversation/requests.js${q}`)),
+  requests: new Lazy((q) => import(`./requests.js${q}`)),
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
   searchAll: new Lazy((q) => import(`./view/search_all.js${q}`)),
   settings: new Lazy((q) => import(`./view/settings.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
-  signOut: new Lazy((q) => import(`./connection/sign_out.js${q}`)),
+  signOut: new Lazy((q) => import(`./sign_out.js${q}`)),
   typing: new Lazy((q) => import(`./view/typing.js${q}`)),
   welcome: new Lazy((q) => import(`./view/welcome.js${q}`)),
 };
@@ -58,7 +42,7 @@ export const lazy = {
 export const provide = (given) => (context = given);
 
 export function loadWhenIdle() {
-  const load = () => Object.values(lazy).forEach((module) => module.load());
+  const load = () => [preload(), ...Object.values(lazy).map((module) => module.load())];
   idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
 }
 

@@ -1,10 +1,10 @@
 // Starts the page: signs in, connects, and wires actions to what is drawn.
 
-import { begin } from "./connection/session.js";
-import { $, complain, onClick } from "./dom.js";
-import { speak, switchLanguage } from "./i18n.js";
+import { Actions } from "./actions.js";
+import { $, complain, onClick, toast } from "./dom.js";
+import { speak, switchLanguage, t } from "./i18n.js";
 import { lazy, loadWhenIdle, provide } from "./lazy.js";
-import { changed, onChange, state } from "./state.js";
+import { beginClient, changed, onChange, state } from "./state.js";
 import { frame, stored } from "./storage.js";
 import { composer } from "./view/composer.js";
 import { addressed, drawHeader } from "./view/header.js";
@@ -13,13 +13,15 @@ import { timeline } from "./view/timeline.js";
 // `newcomer`: a guest who has just given a name; a conversation with the agent is ready for them.
 function start(newcomer) {
   $("app").hidden = false;
-  const { connection, outbox, actions } = begin(openAddressed);
-  const field = composer(actions, () => log.toEnd());
-  const stop = async (c, run) => (await lazy.requests.load()).stop(connection, c, run);
+  const client = beginClient();
+  const actions = new Actions(client);
+  const { connection, outbox } = client;
+  const field = composer(() => log.toEnd());
+  const stop = (c, run) => c.stop(run);
   const log = timeline({ connection, outbox, edit: field.edit, stop });
-  provide({ connection, outbox, actions, log });
+  provide({ client, actions, log });
   lazy.listView.load();
-  bridge?.obey(connection, actions);
+  bridge?.obey(client);
 
   // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.
   async function openAddressed() {
@@ -44,6 +46,23 @@ function start(newcomer) {
     history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
     (await lazy.search.load()).jump(Number(seq));
   }
+  client.whenConnected = async () => {
+    state.refusal = null;
+    if (!client.met || state.opening) await openAddressed();
+  };
+  client.on("failed", async () => {
+    const refusal = await import("./refusal.js").then(({ diagnose }) => diagnose(), () => ({ code: "unreachable" }));
+    if (!connection.ready) state.refusal = refusal;
+    changed();
+  });
+  client.on("ended", async (error) => (await lazy.signOut.load()).endSession(client, error));
+  client.on("reset", () => toast(t("reset")));
+  client.on("removed", (c) => {
+    if (c !== state.open) return;
+    toast(t(c.over ? "wasDeleted" : "gone", { title: c.title }));
+    location.hash = "";
+  });
+  document.addEventListener("visibilitychange", () => connection.checkNetwork());
   addEventListener("hashchange", () => openAddressed().catch(() => {}));
   addEventListener("keydown", async (event) => (lazy.shortcuts.loaded ?? (await lazy.shortcuts.load())).press(event));
   onClick({
@@ -54,7 +73,7 @@ function start(newcomer) {
   const rest = () => state.link === "online" && loadWhenIdle();
   const welcome = () => state.open?.loaded && !state.open.last && lazy.welcome.load();
   for (const draw of [drawHeader, log.draw, field.draw, welcome, rest]) onChange(draw);
-  changed();
+  client.connect();
 }
 
 // Any request of the person's may be refused; the reason is shown here.

@@ -1,49 +1,70 @@
 // What the page shows, and how it is drawn again.
 
+import { begin } from "./client.js";
+
+let client;
+
+// What the client knows, and what the page adds.
 export const state = {
-  me: "", // this user's id
-  name: "",
-  node: "",
-  graphs: [],
-  features: [], // of the server
-  link: "connecting", // connecting, online, catching, reconnecting or offline
-  refusal: null, // {code, message}: why no connection is made, as far as it is known
-  retryAt: 0, // when the next attempt is due, or 0
-  behind: 0, // entries still to be caught up
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
+  refusal: null, // {code, message}: why no connection is made, as far as it is known
   conversations: new Map(),
-  names: new Map(), // by user id, as met in entries
-  devices: [], // this user's; `here`: this page
+  names: new Map(),
+  get me() {
+    return client?.me ?? "";
+  },
+  get name() {
+    return client?.name ?? "";
+  },
+  get node() {
+    return client?.node ?? "";
+  },
+  get graphs() {
+    return client?.graphs ?? [];
+  },
+  get features() {
+    return client?.features ?? [];
+  },
+  get devices() {
+    return client?.devices ?? [];
+  },
+  get link() {
+    return client?.link ?? "connecting";
+  },
+  get behind() {
+    return client?.behind ?? 0;
+  },
+  get retryAt() {
+    return client?.connection.retryAt ?? 0;
+  },
 };
-
-// Reports to the stage, when it shows this page.
-export const hooks = { onEntry() {}, onSent() {}, onAcked() {} };
 
 const drawers = [];
 let due = false;
 
-export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
-
 export const onChange = (drawer) => drawers.push(drawer);
+
+function draw() {
+  for (const drawer of drawers) drawer();
+}
 
 // Draw soon, once for all calls until then.
 export function changed() {
+  if (client) return client.changed();
   if (due) return;
   due = true;
   setTimeout(() => {
     due = false;
-    for (const draw of drawers) draw();
+    draw();
   });
 }
 
-// Learn the authors' names; older entries do not replace a newer name.
-export function learnNames(entries, older) {
-  for (const { data } of entries) {
-    if (data.name && data.name !== data.user_id && !(older && state.names.has(data.user_id))) state.names.set(data.user_id, data.name);
-  }
+export function beginClient() {
+  client = begin();
+  Object.assign(state, { conversations: client.conversations, names: client.names });
+  client.subscribe(draw);
+  return client;
 }
 
-// An agent that has not written yet has its graph's name.
-export const nameOf = (userId) =>
-  state.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());
+export const nameOf = (userId) => client.nameOf(userId);

@@ -19,7 +19,7 @@ VENDORED = {
     "marked.esm.js": "marked/lib/marked.esm.js",
     "uqr.js": "uqr/dist/index.mjs",
 }
-FOLDERS = ("js", "css", "words")
+FOLDERS = ("js", "css", "words", "sdk/src")
 # A Host header that may be named in a policy; others could hold anything.
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 _IMAGES = "img-src 'self' data: https: http:"  # a graph's answers have images, which are shown by their addresses

@@ -52,6 +52,10 @@ class Sessions:
         """The sessions that have begun and not ended."""
         return list(self._sessions.values())
 
+    def user_ids(self) -> list[str]:
+        """The users with sessions here, also those whose sessions are opening."""
+        return list(self._of_user)
+
     async def open(self, session: Session) -> None:
         """Begin a session. Raises SignedOut, Refused or Unavailable, and then there is none.
 

@@ -1,7 +1,8 @@
 // The stage: signs two people in on three devices, follows the trace, plays the parts and draws what happens.
 
+import { openSocket } from "../../sdk/src/socket.js";
+import { io } from "../../vendor/socket.io.esm.min.js";
 import { base, kept } from "../address.js";
-import { openSocket } from "../connection/socket.js";
 import { ClusterControl } from "./cluster_control.js";
 import { PARTS } from "./demo_parts.js";
 import { command as commandPage, DEVICES, onReports, openFrame, query } from "./device_frames.js";
@@ -146,7 +147,7 @@ async function guest(name) {
 // Create the conversation as one of Ann's devices; the frames join it.
 function create(token) {
   const conversation_id = random("stage");
-  const socket = openSocket(base, { auth: { token, device_id: ids.laptop } });
+  const socket = openSocket(io, base, { auth: { token, device_id: ids.laptop } });
   return new Promise((done, fail) => {
     socket.on("session:opened", async () => {
       const request = { request_id: "create", conversation_id, title: t("title"), access: "open", agent: "mention" };

@@ -2,12 +2,11 @@
 
 import { $, onClick, onSubmit, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
-import { lazy } from "../lazy.js";
 import { state } from "../state.js";
 
 const MAX_BYTES = 16 * 1024;
 
-export function composer(actions, sent) {
+export function composer(sent) {
   const field = $("text");
   let editing = null; // the entry that is edited; its text is not a draft
   let composing = false; // an input method is at work in the field: it is left alone
@@ -41,8 +40,8 @@ export function composer(actions, sent) {
       return;
     }
     edit(null);
-    if (!entry) actions.send(c, text);
-    else if (text !== entry.data.text) actions.outbox.add(c.id, text, entry.seq);
+    if (!entry) c.send(text);
+    else if (text !== entry.data.text) c.edit(entry.seq, text);
     draw();
     field.focus();
     sent();
@@ -64,7 +63,7 @@ export function composer(actions, sent) {
     const { value } = field;
     if (!editing) state.open?.draft.edit(value);
     put(value);
-    lazy.typing.loaded?.setTyping(value !== "");
+    state.open?.setTyping(value !== "");
   };
   field.onkeydown = (event) => {
     const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;

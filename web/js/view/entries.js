@@ -1,6 +1,6 @@
 // The lines of a stretch of a conversation: entries, the answer being written, and messages on their way.
 
-import { textOf } from "../conversation/stream.js";
+import { textOf } from "../../sdk/src/stream.js";
 import { clock, day, explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";

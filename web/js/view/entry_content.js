@@ -1,6 +1,6 @@
 // What an entry says, its steps and its questions. Until this module is loaded its text is shown as plain text.
 
-import { deliveredTo } from "../conversation/delivery_marks.js";
+import { deliveredTo } from "../../sdk/src/delivery_marks.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
@@ -34,7 +34,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   }
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
-  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, connection, words: parts || apart || !text, shortened: one.pages > 0 });
+  if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, words: parts || apart || !text, shortened: one.pages > 0 });
 }
 
 // What a person wrote, in nodes that stay while it is the same.

@@ -1,20 +1,20 @@
 // A new conversation in one step, another agent for it, and joining one by its link.
 
-import { $, h, onClick, onSubmit } from "../dom.js";
+import { $, h, onSubmit } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf, onChange, state } from "../state.js";
 import { addressed } from "./header.js";
 import { address } from "./list.js";
 
-let actions;
+let client;
 
 // Anyone with the link may join, until the owner decides otherwise: the first thing that people do is to share it.
 export async function create(settings) {
-  location.hash = address(await actions.create({ access: "open", ...settings }));
+  location.hash = address(await client.create({ access: "open", ...settings }));
 }
 
 export function begin(page) {
-  ({ actions } = page);
+  ({ client } = page);
   const menu = $("new-menu");
   for (const button of document.querySelectorAll("[data-by=newConversation]:not(form *)")) button.onclick = () => create();
   onSubmit($("join-form"), ({ where }) => {

@@ -1,13 +1,12 @@
 // The panels of the conversation's members and of this person's devices.
 
+import { change } from "../../sdk/src/change.js";
+import { behindOf } from "../../sdk/src/delivery_marks.js";
 import { copy, copyLink } from "../clipboard.js";
-import { change } from "../connection/change.js";
-import { signOut } from "../connection/sign_out.js";
-import { behindOf } from "../conversation/delivery_marks.js";
-import { loadMembers } from "../conversation/requests.js";
 import { $, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
+import { signOut } from "../sign_out.js";
 import { deviceName, stored } from "../storage.js";
 import { confirmed } from "./confirm.js";
 import { leaveAfterAsking, removeAfterAsking } from "./item_menu.js";
@@ -26,7 +25,8 @@ function invitedText({ invited, unknown = [] }) {
 
 const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
-export function begin({ connection, outbox }) {
+export function begin({ client }) {
+  const { connection } = client;
   let asked;
   onSubmit($("invite"), async ({ who }) => {
     const user_ids = who.trim().split(/[\s,，]+/);
@@ -38,7 +38,7 @@ export function begin({ connection, outbox }) {
     "copy-link": () => copyLink(state.open.id),
     "copy-id": () => copy(state.me, t("copied")),
     "copy-token": () => copy(stored.token, t("copied")),
-    "sign-out": () => signOut(connection, outbox),
+    "sign-out": () => signOut(client),
     leave: () => leaveAfterAsking(state.open),
     delete: () => removeAfterAsking(state.open),
   });
@@ -85,7 +85,7 @@ export function begin({ connection, outbox }) {
 
   onChange(() => {
     const { open: c, devices, link } = state;
-    if (c?.loaded && link === "online" && asked !== c) loadMembers(connection, (asked = c));
+    if (c?.loaded && link === "online" && asked !== c) (asked = c).loadMembers().catch(() => (asked = null));
     const members = c?.members ?? [];
     const n = members.length;
     write({
@@ -96,10 +96,4 @@ export function begin({ connection, outbox }) {
     show($("members"), members.map(member));
     show($("devices"), devices.map(device));
   });
-}
-
-export function setOnline(userId, online) {
-  for (const { members } of state.conversations.values()) {
-    for (const member of members ?? []) if (member.user_id === userId) member.online = online;
-  }
 }

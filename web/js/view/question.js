@@ -1,6 +1,5 @@
 // The agent's questions: how each is answered by its form, or how it was answered, by whom and where.
 
-import { respond } from "../conversation/requests.js";
 import { $, complain, fill, h, onSubmit } from "../dom.js";
 import { language, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
@@ -11,19 +10,19 @@ const KINDS = new Set(["text", "choice", "approval", "schema", "review"]);
 
 // Show a card for each; one that has not changed stays: somebody may be typing in it.
 // `words`: show the questions' texts, which are not above them. `shortened`: the whole forms are not here yet.
-export function showQuestions(box, had, { c, interrupts, reason, words, shortened, connection }) {
+export function showQuestions(box, had, { c, interrupts, reason, words, shortened }) {
   box.cards = new Map();
   for (const ask of interrupts) {
     const { interrupt_id: id } = ask;
     const sign = [c.asked.includes(id), JSON.stringify(c.resolved.get(id)), c.approvals, c.owner, language(), shortened, JSON.stringify(ask)].join();
     const known = had?.cards?.get(id);
-    box.cards.set(id, known?.sign === sign ? known : { sign, node: card(c, ask, words, shortened, connection) });
+    box.cards.set(id, known?.sign === sign ? known : { sign, node: card(c, ask, words, shortened) });
   }
   const why = reason && Object.assign(h("p", t("reopened", { reason })), { className: "reopened" });
   box.replaceChildren(...[why, ...[...box.cards.values()].map(({ node }) => node)].filter(Boolean));
 }
 
-function card(c, { interrupt_id: id, value, form = {} }, words, shortened, connection) {
+function card(c, { interrupt_id: id, value, form = {} }, words, shortened) {
   const { kind, text = "", options = [], action, labels, free } = form;
   const { by, value: given } = c.resolved.get(id) ?? {};
   const open = c.asked.includes(id);
@@ -37,7 +36,7 @@ function card(c, { interrupt_id: id, value, form = {} }, words, shortened, conne
     node.disabled = true;
     node.querySelector(".error").textContent = "";
     try {
-      await respond(connection, c, id, answer);
+      await c.respond(id, answer);
     } catch (error) {
       if (error.code === "invalid_payload") node.querySelector(".error").textContent = t("notAccepted", error);
       else complain(error);

@@ -3,14 +3,13 @@
 
 import { $, onClick, onSubmit, write } from "../dom.js";
 import { t } from "../i18n.js";
-import { loadAt } from "../conversation/requests.js";
 import { state } from "../state.js";
 
 const STILL_MS = 350; // without a key press: a search costs the server more than other requests
 
 const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
 
-let page; // {log, connection}
+let page; // {client, log}
 let hits = []; // {seq}, newest first
 let at = 0;
 let next = null; // where the server would go on
@@ -76,7 +75,7 @@ async function more(goOn = false) {
   const query = wanted();
   const first = next === null;
   write({ hits: t("searching") });
-  const answer = await page.connection.ask(c, "message:search", { query, before: next, limit: 50 }).catch((error) => ({ error }));
+  const answer = await page.client.connection.ask(c, "message:search", { query, before: next, limit: 50 }).catch((error) => ({ error }));
   if (mine !== asked || c !== state.open) return;
   if (answer.error) return mark();
   const known = new Set(hits.map(({ seq }) => seq));
@@ -110,7 +109,7 @@ function mark() {
 // Show an entry of the open conversation, wherever it is.
 export async function jump(seq, since) {
   const { open: c } = state;
-  const found = await loadAt(page.connection, c, { seq, since });
+  const found = await c.loadAt({ seq, since });
   if (c !== state.open) return;
   document.querySelector(".hit")?.classList.remove("hit");
   // Of an entry that is no longer shown, the next that is.

@@ -19,7 +19,7 @@ let asked = 0;
 let still;
 
 export function begin(page) {
-  ({ connection } = page);
+  ({ connection } = page.client);
   const field = $("query-all");
   field.oninput = () => find(field.value.trim());
   field.onkeydown = (event) => {

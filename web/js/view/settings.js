@@ -1,6 +1,6 @@
 // The settings of the open conversation, in its panel: each is changed at once, by the owner.
 
-import { change } from "../connection/change.js";
+import { change } from "../../sdk/src/change.js";
 import { $, complain, onSubmit, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed, onChange, state } from "../state.js";
@@ -8,7 +8,7 @@ import { changed, onChange, state } from "../state.js";
 // By the name of the field: what the page calls it.
 const KEPT_AS = { title: "title", access: "access", agent: "agent", multitask_strategy: "strategy", approvals: "approvals", invites: "invites" };
 
-export function begin({ connection }) {
+export function begin({ client: { connection } }) {
   const form = $("settings");
   const fields = Object.keys(KEPT_AS).map((name) => form.elements[name]);
 

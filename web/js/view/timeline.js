@@ -121,18 +121,21 @@ export function timeline(able) {
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (atEnd && c.head > c.read && document.visibilityState === "visible") lazy.requests.loaded?.markRead(able.connection, c);
+    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.shown[0].seq) lazy.requests.loaded?.loadOlder(able.connection, c);
-    if (c.aside && holdsEnd() && below() < EARLY) lazy.requests.loaded?.loadNewer(able.connection, c);
+    if (early && low === c.shown[0].seq) c.loadBefore();
+    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter();
   }
 
   function toEnd() {
     atEnd = true;
     top = 0; // wherever the person was
     divider = c?.divider;
-    if (c?.aside) [c.aside, low] = [null, Infinity];
+    if (c?.aside) {
+      c.showLatest();
+      low = Infinity;
+    }
     draw();
   }
 

@@ -1,40 +1,13 @@
-// Who is typing: sent, and shown of others. Nothing depends on it.
+// Who is typing in the open conversation. Nothing depends on it.
 
 import { write } from "../dom.js";
 import { t } from "../i18n.js";
-import { changed, nameOf, onChange, state } from "../state.js";
+import { nameOf, onChange, state } from "../state.js";
 
-const REPEAT_MS = 3000;
-const STILL_MS = 4000; // without a key press: no longer typing
-const SHOWN_MS = 6000; // a "typing" that is not repeated disappears
-
-let connection;
-let typedAt = 0;
-let still;
-
-export function begin(page) {
-  ({ connection } = page);
-  onChange(draw);
-}
-
-export function setTyping(typing) {
-  const now = Date.now();
-  clearTimeout(still);
-  if (typing) still = setTimeout(() => setTyping(false), STILL_MS);
-  if (typing ? now - typedAt < REPEAT_MS : !typedAt) return;
-  typedAt = typing ? now : 0;
-  const payload = { conversation_id: state.open?.id, typing };
-  if (state.open) connection.request("typing:set", payload).catch(() => {});
-}
-
-export function onTyping({ typing: typists }, { user_id, typing }) {
-  if (typing) typists.set(user_id, Date.now() + SHOWN_MS);
-  else typists.delete(user_id);
-  setTimeout(changed, SHOWN_MS + 50);
-}
+export const begin = () => onChange(draw);
 
 function draw() {
-  const typists = [...(state.open?.typing ?? [])].filter(([userId, until]) => userId !== state.me && until > Date.now());
+  const typists = [...(state.open?.typing.keys() ?? [])].filter((userId) => userId !== state.me);
   const n = typists.length;
-  write({ typing: n ? t("typing", { names: typists.map(([userId]) => nameOf(userId)).join(", "), n }) : "" });
+  write({ typing: n ? t("typing", { names: typists.map(nameOf).join(", "), n }) : "" });
 }

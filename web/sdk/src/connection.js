@@ -1,31 +1,29 @@
 // The socket: connects, to another node when its own is gone; each request has one answer or one error.
 
-import { changed, state, wait } from "../state.js";
-import { stored } from "../storage.js";
 import { Route } from "./retry.js";
 import { openSocket } from "./socket.js";
+import { wait } from "./wait.js";
 
 const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
 const NO_ENTRY = /^(token_|invalid_payload|not_allowed)/;
 
 // `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
-const failure = (error) => Object.assign(new Error(), { retryable: true, details: {}, ...error });
+const failure = (error) => Object.assign(new Error(error.message), { retryable: true, details: {}, ...error });
 
 const offline = () => failure({ code: "offline" });
 
 export class Connection {
   ready = null; // session:opened, while the connection lives
+  retryAt = 0; // when the next attempt is due, or 0
   #socket;
   #since;
   #timer;
 
-  // handlers: ready(payload), event(name, payload), refused({code, message}): for good, failed()
-  constructor(nodes, auth, handlers) {
-    Object.assign(this, { auth, handlers, route: new Route(nodes) });
-    for (const event of ["online", "offline"]) addEventListener(event, () => this.#checkNetwork());
-    document.addEventListener("visibilitychange", () => this.#checkNetwork());
-    this.reconnect();
+  // options: io, urls, fixed: nodes name no others, auth: resolves with the handshake's
+  // handlers: ready(payload), event(name, payload), refused({code, message}): for good, failed(), changed()
+  constructor(options, handlers) {
+    Object.assign(this, { options, handlers, route: new Route(options.urls) });
   }
 
   async request(event, payload) {
@@ -61,33 +59,37 @@ export class Connection {
     clearTimeout(this.#timer);
     const socket = this.#socket;
     this.ready = this.#socket = null;
-    state.retryAt = 0;
+    this.retryAt = 0;
     socket?.disconnect();
   }
 
   reconnect() {
     this.close();
-    const socket = (this.#socket = openSocket(this.route.url, { auth: this.auth(), reconnection: false }));
+    const { io, fixed } = this.options;
+    const auth = (answer) => this.options.auth().then(answer, () => this.#lost(socket));
+    const socket = (this.#socket = openSocket(io, this.route.url, { auth, reconnection: false }));
+    const learn = ({ nodes }) => fixed || this.route.learn(nodes);
     socket.onAny((name, payload) => {
       if (this.#socket !== socket) return;
       if (name === "session:opened") {
         clearTimeout(this.#timer);
         this.ready = payload;
         this.#since = performance.now();
-        if (!stored.nodes) this.route.learn(payload.nodes); // a stage's devices stay behind their proxies
+        learn(payload);
         this.handlers.ready(payload);
       } else if (name === "session:ended" && payload.reconnect) {
-        if (!stored.nodes) this.route.learn(payload.nodes);
+        learn(payload);
         this.#lost(socket, true, payload.after_ms);
       } else this.handlers.event(name, payload);
     });
     socket.on("disconnect", () => this.#lost(socket));
     socket.on("connect_error", ({ data }) => {
+      if (this.#socket !== socket) return;
       if (NO_ENTRY.test(data?.code)) this.handlers.refused(data);
       else this.#lost(socket);
     });
     this.#timer = setTimeout(() => this.#lost(socket), CONNECT_MS);
-    changed();
+    this.handlers.changed();
   }
 
   // `after`: the node has said for how many ms to stay away.
@@ -96,15 +98,15 @@ export class Connection {
     if (!this.ready && this.route.allTried) this.handlers.failed();
     const pause = Math.max(after, this.route.next(this.ready ? performance.now() - this.#since : 0, gone));
     this.close();
-    state.retryAt = Date.now() + pause;
+    this.retryAt = Date.now() + pause;
     this.#timer = setTimeout(() => this.reconnect(), pause);
-    changed();
+    this.handlers.changed();
   }
 
   // The network may have changed: a hint only, since a node may be on this machine.
-  #checkNetwork() {
+  checkNetwork() {
     if (this.ready) this.request("session:sync", { positions: {} }).catch(() => {});
-    else if (state.retryAt && navigator.onLine) this.reconnect();
-    changed();
+    else if (this.retryAt && globalThis.navigator?.onLine !== false) this.reconnect();
+    this.handlers.changed();
   }
 }

@@ -1,23 +1,23 @@
 // Messages on their way, until acked or refused. Those of a conversation are sent together; each names the one before it,
 // so the log has their order. Another tab takes over those of a closed one, with their ids: each counts once.
 
-import { lazy } from "../lazy.js";
-import { changed, hooks, state, wait } from "../state.js";
-import { deviceId, random } from "../storage.js";
+import { parts } from "./later.js";
+import { random, wait } from "./wait.js";
 
 const REPEAT_MS = 1500;
 const TOGETHER = 16;
 
-const step = async (act) => (await lazy.outboxTakeover.load()).step(act);
-
 export class Outbox {
-  // {request_id, conversation_id, text, edits, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
+  // {request_id, conversation_id, text, edits, more, ts, order, user, device, beat, state: waiting | sent | refused, seq, error}
   items = [];
+  stopped = false;
   #pumping = new Set();
   alive; // resolves with this tab's lock, which tells others that it lives
 
-  constructor(connection, device = deviceId(), store = { step }, locks = navigator.locks) {
-    Object.assign(this, { connection, device, store, locks });
+  constructor(client) {
+    const { store, deviceId: device } = client;
+    const { locks } = store;
+    Object.assign(this, { client, store, device, locks });
     this.alive = new Promise((done) => {
       if (locks) locks.request(`roomgraph ${device}`, () => new Promise(() => done()));
       else done();
@@ -26,19 +26,25 @@ export class Outbox {
 
   // It is known which user this is.
   start() {
-    this.started ??= lazy.outboxTakeover.load().then(({ run }) => run(this));
+    this.stopped = false;
+    this.started ??= parts.takeover.load().then(({ run }) => run(this)).then(() => (this.started = null));
+  }
+
+  stop() {
+    this.stopped = true;
   }
 
   of(conversationId) {
     return this.items.filter((item) => item.conversation_id === conversationId);
   }
 
-  // `edits`: the seq of the message that this one replaces.
-  add(conversation_id, text, edits) {
+  // `edits`: the seq of the message that this one replaces. `more`: other fields of the request.
+  add(conversation_id, text, edits, more) {
     const request_id = `m-${random(4)}`;
     const ts = new Date().toISOString();
-    hooks.onSent(conversation_id, request_id);
-    this.retry({ request_id, conversation_id, text, edits, ts, user: state.me, device: this.device });
+    this.client.emit("sent", conversation_id, request_id);
+    this.retry({ request_id, conversation_id, text, edits, more, ts, user: this.client.me, device: this.device });
+    return request_id;
   }
 
   // Queue it last; a refused one keeps its request_id, since nothing was done with it.
@@ -56,14 +62,21 @@ export class Outbox {
     if (!gone.length) return;
     this.items = this.items.filter((item) => !gone.includes(item));
     this.store.step((_, table) => gone.forEach(({ request_id }) => table.delete(request_id)));
-    changed();
+    this.client.changed();
   }
 
   // What is in the log is no longer on its way.
   delivered(c, entries) {
-    const logged = new Set(entries.map(({ data }) => data.user_id === state.me && data.request_id));
+    const logged = new Set(entries.map(({ data }) => data.user_id === this.client.me && data.request_id));
     const seen = (item) => logged.has(item.request_id) || item.seq <= c.head;
     this.remove((item) => item.conversation_id === c.id && seen(item));
+  }
+
+  // What this device has left in the store, of no use to another user.
+  forget() {
+    return this.store.step((records, table) => {
+      for (const { request_id, device } of records) if (device === this.device) table.delete(request_id);
+    });
   }
 
   pumpAll() {
@@ -75,7 +88,7 @@ export class Outbox {
     if (this.#pumping.has(conversation_id)) return;
     this.#pumping.add(conversation_id);
     const next = () => this.of(conversation_id).filter((item) => item.state === "waiting").slice(0, TOGETHER);
-    for (let items; this.connection.ready && (items = next())[0]; ) {
+    for (let items; this.client.connection.ready && (items = next())[0]; ) {
       const codes = await Promise.all(items.map((item, n) => this.#send(item, items[n - 1])));
       // What came out of order is sent again at once: the one before it was refused.
       if (codes.some((code) => code && code !== "out_of_order")) await wait(REPEAT_MS);
@@ -85,13 +98,13 @@ export class Outbox {
 
   // Resolves with the code of an error after which the message is sent again.
   async #send(item, before) {
-    const { conversation_id, request_id, text, edits } = item;
-    const [event, more] = edits ? ["message:edit", { seq: edits }] : ["message:send"];
-    const after = before?.request_id ?? null;
+    const { conversation_id, request_id, text, edits, more } = item;
+    const event = edits ? "message:edit" : "message:send";
+    const request = { conversation_id, request_id, after: before?.request_id ?? null, text, ...(edits && { seq: edits }), ...more };
     try {
-      const { seq } = await this.connection.request(event, { conversation_id, request_id, after, text, ...more });
+      const { seq } = await this.client.connection.request(event, request);
       Object.assign(item, { state: "sent", seq });
-      hooks.onAcked(request_id, seq);
+      this.client.emit("acked", request_id, seq);
     } catch ({ code, message, retryable }) {
       if (retryable) return code;
       Object.assign(item, { state: "refused", error: { code, message } });
@@ -101,7 +114,7 @@ export class Outbox {
 
   // The store holds what is not acked.
   async #keep(item) {
-    changed();
+    this.client.changed();
     await this.alive;
     this.store.step((_, table) => {
       if (item.state === "sent") table.delete(item.request_id);

@@ -1,14 +1,9 @@
-// Follows the person's conversations: catches up after every connection and every gap, keeps the list fresh.
+// Follows the user's conversations: catches up after every connection and every gap, keeps the list fresh.
 
-import { toast } from "../dom.js";
-import { t } from "../i18n.js";
-import { lazy } from "../lazy.js";
-import { changed, hooks, learnNames, state, wait } from "../state.js";
-import { random } from "../storage.js";
 import { Conversation } from "./conversation.js";
-import { Draft } from "./draft.js";
-import { keepDraft, keptDraft } from "./kept_drafts.js";
+import { parts } from "./later.js";
 import { Unread } from "./unread.js";
+import { random, wait } from "./wait.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const SOON_MS = 200;
@@ -21,20 +16,34 @@ export class Following {
   asking = new Set(); // conversations whose view is on its way
   #syncDue = new Set();
   unmarked = new Set(); // conversations whose delivery mark is to be sent
+  marksDue = 0; // timer
+  cursor = null; // of the list as this client knows it
+  listDue = 0; // timer
 
-  constructor(connection, outbox) {
-    Object.assign(this, { connection, outbox });
+  constructor(client) {
+    this.client = client;
+  }
+
+  get connection() {
+    return this.client.connection;
+  }
+
+  get outbox() {
+    return this.client.outbox;
+  }
+
+  get conversations() {
+    return this.client.conversations;
+  }
+
+  // Whether something that is shown is not in step yet.
+  get working() {
+    return this.catchingUp || [...this.conversations.values()].some((c) => c.wanted && c.role && c.stream.syncing);
   }
 
   add(id) {
-    const save = async (text) =>
-      (await this.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
-    const { conversations } = state;
-    if (!conversations.has(id)) {
-      const draft = new Draft(save, changed, (kept) => keepDraft(id, kept), keptDraft(id));
-      conversations.set(id, new Conversation(id, draft));
-    }
-    return conversations.get(id);
+    if (!this.conversations.has(id)) this.conversations.set(id, new Conversation(this.client, id));
+    return this.conversations.get(id);
   }
 
   // A new connection: nothing is followed yet.
@@ -42,21 +51,51 @@ export class Following {
     const session = ++this.#session;
     this.catchingUp = true;
     this.asking = new Set();
-    for (const c of state.conversations.values()) c.stream.disconnected();
-    changed();
+    for (const c of this.conversations.values()) c.stream.disconnected();
+    this.client.changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
-        await this.sync([...state.conversations.values()].filter((c) => c.stream.position));
+        await this.sync([...this.conversations.values()].filter((c) => c.stream.position));
         await first();
-        await (await lazy.list.load()).read(this);
+        await (await parts.list.load()).read(this);
+        await this.#openWanted();
         if (session !== this.#session) return;
         this.catchingUp = false;
         this.outbox.pumpAll();
-        return changed();
+        return this.client.changed();
       } catch {
         await wait(ms);
       }
     }
+  }
+
+  // Those that were asked for while there was no connection.
+  async #openWanted() {
+    for (const c of [...this.conversations.values()].filter(({ wanted, loaded, error }) => wanted && !loaded && !error)) {
+      await this.open(c).catch((error) => {
+        if (error.retryable) throw error;
+      });
+    }
+  }
+
+  // Follow a conversation with its latest entries, joined first if need be. Rejects when refused.
+  async open(c) {
+    Object.assign(c, { wanted: true, error: null });
+    if (!this.connection.ready || c.loaded) return;
+    try {
+      if (!c.role || c.role === "invited") await this.#join(c);
+      else await this.sync([c]);
+    } catch (error) {
+      if (!error.retryable) Object.assign(c, { wanted: false, error });
+      throw error;
+    } finally {
+      this.client.changed(c);
+    }
+  }
+
+  async #join(c) {
+    const request = { conversation_id: c.id, request_id: random(4) };
+    if (this.apply(c, await this.during([c], "conversation:join", request))) await this.sync([c]);
   }
 
   // Follow these, and catch up in each from its position here.
@@ -64,14 +103,14 @@ export class Following {
     const due = conversations.filter((c) => !this.asking.has(c));
     while (due.length) {
       const batch = due.splice(0, SYNC_AT_ONCE);
-      const fresh = (c) => c === state.open && !c.loaded;
+      const fresh = (c) => c.wanted && !c.loaded;
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.stream.position]));
       const { conversations: views } = await this.during(batch, "session:sync", { positions });
       due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : { error: {} })));
     }
   }
 
-  // Follow all of the person's conversations, and these from where the list says that they stand.
+  // Follow all of the user's conversations, and these from where the list says that they stand.
   async followAll(conversations) {
     const due = new Map(conversations.filter((c) => !this.asking.has(c)).map((c) => [c.id, c]));
     const again = [];
@@ -98,7 +137,7 @@ export class Following {
       asking.add(c);
       c.stream.syncing = true;
     }
-    changed();
+    this.client.changed();
     try {
       return await this.connection.insist(event, payload);
     } finally {
@@ -110,13 +149,13 @@ export class Following {
   apply(c, view) {
     if (view.error) {
       if (view.error.retryable) this.#syncSoon(c, AGAIN_MS);
-      if (GONE.has(view.error.code)) lazy.list.load().then(({ remove }) => remove(this.outbox, c));
+      if (GONE.has(view.error.code)) parts.list.load().then(({ remove }) => remove(this, c));
       return false;
     }
     const { verdict, position, after, head, card } = view;
     if (verdict !== "resumed") {
       if (verdict === "reset") {
-        if (c.loaded) toast(t("reset"));
+        if (c.loaded) this.client.emit("reset", c);
         Object.assign(c, { last: null, unread: new Unread() });
         this.readListSoon();
       }
@@ -128,20 +167,21 @@ export class Following {
       c.lastActivity = card.last_activity;
     } else if (this.catchingUp) c.divide(after, head);
     c.followedAt = performance.now();
+    c.verdict = verdict;
     this.#takeSettings(c, view);
     const { entries, sync } = c.stream.on("answer", view);
     this.#handOn(c, entries);
     if (c.members) this.#reloadMembers(c);
     if (c.stale && !this.catchingUp) this.readListSoon();
-    changed();
-    return sync || (c === state.open && !c.loaded);
+    this.client.changed(c);
+    return sync || (c.wanted && !c.loaded);
   }
 
   #takeSettings(c, view) {
     for (const key of SETTINGS) c[key] = view[key] ?? c[key];
     c.strategy = view.multitask_strategy;
     c.first = view.head - view.card.history + 1;
-    for (const [userId, seq] of Object.entries({ [state.me]: 0, ...view.reads })) c.mark(userId, seq);
+    for (const [userId, seq] of Object.entries({ [this.client.me]: 0, ...view.reads })) c.mark(userId, seq);
     for (const { user_id, device_id, seq } of view.delivered ?? []) c.markDelivered(user_id, device_id, seq);
     if (view.draft) c.draft.onRemote(view.draft);
   }
@@ -153,7 +193,7 @@ export class Following {
 
   onEvent(event, payload) {
     const { conversation_id, n } = payload;
-    const c = state.conversations.get(conversation_id);
+    const c = this.conversations.get(conversation_id);
     if (!c) return;
     if (event === "conversation:synced") this.#takeSettings(c, payload);
     if (n || event === "conversation:reset") {
@@ -164,8 +204,7 @@ export class Following {
     } else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "list:changed") Object.assign(c, { pinned: payload.pinned, archived: payload.archived });
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
-    else if (event === "typing:changed") lazy.typing.loaded?.onTyping(c, payload);
-    changed();
+    else if (event === "typing:changed") parts.typing.loaded?.onTyping(this.client, c, payload);
   }
 
   #move(c, { user_id, device_id, read, delivered }) {
@@ -174,24 +213,30 @@ export class Following {
     if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
+  setOnline({ user_id, online }) {
+    for (const { members } of this.conversations.values()) {
+      const member = members?.find((one) => one.user_id === user_id);
+      if (member) member.online = online;
+    }
+  }
+
   async readListSoon() {
-    (await lazy.list.load()).readSoon(this);
+    (await parts.list.load()).readSoon(this);
   }
 
   async #reloadMembers(c) {
-    const { loadMembers } = await lazy.requests.load();
-    await loadMembers(this.connection, c).catch(() => {});
+    await c.loadMembers().catch(() => {});
   }
 
   #handOn(c, entries) {
-    learnNames(entries);
+    this.client.learnNames(entries);
     c.add(entries);
     this.outbox.delivered(c, entries);
     this.unmarked.add(c);
-    lazy.deliveryMarks.loaded?.sendSoon(this.connection, this.unmarked);
+    parts.deliveryMarks.load().then(({ sendSoon }) => sendSoon(this));
     if (c.stale && !this.catchingUp) this.readListSoon();
     for (const entry of entries) {
-      hooks.onEntry(c.id, entry);
+      this.client.emit("entry", c, entry);
       if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);
       if (entry.type === "conversation_renamed") c.title = entry.data.title;
       if (entry.type === "conversation_configured") this.#takeNewSettings(c, entry.data);
@@ -203,7 +248,7 @@ export class Following {
     this.#syncDue.add(c);
     await wait(ms);
     this.#syncDue.delete(c);
-    if (!this.connection.ready || state.conversations.get(c.id) !== c) return;
+    if (!this.connection.ready || this.conversations.get(c.id) !== c) return;
     await this.sync([c]).catch(() => this.#syncSoon(c, AGAIN_MS));
   }
 }

@@ -1,7 +1,7 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
-import { wait } from "../state.js";
-import { deviceId, random, stored } from "../storage.js";
+import { random, wait } from "../sdk/src/wait.js";
+import { deviceId, stored } from "./storage.js";
 
 let leaving = false; // the person is signing out here
 
@@ -11,25 +11,23 @@ function leavePage(notice = null) {
   location.reload();
 }
 
-export async function signOut(connection, outbox) {
+export async function signOut(client) {
   leaving = true;
-  const answered = connection.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
-  await Promise.allSettled([forgetUnsent(outbox), Promise.race([answered, wait(1000)])]);
+  const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
+  await Promise.allSettled([forgetUnsent(client.outbox), Promise.race([answered, wait(1000)])]);
   leavePage();
   stored.device = null;
 }
 
 // A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
-export async function endSession(outbox, error) {
+export async function endSession({ outbox }, error) {
   if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
   await forgetUnsent(outbox);
   leavePage(leaving ? null : error);
   stored.device = null;
 }
 
-export function forgetUnsent({ device: own, store }) {
+export function forgetUnsent(outbox) {
   stored.drafts = null;
-  return store.step((records, table) => {
-    for (const { request_id, device } of records) if (device === own) table.delete(request_id);
-  });
+  return outbox.forget();
 }

@@ -1,32 +1,30 @@
 // Takes over the messages that closed tabs have left in the store, each on one page only: the one that gets the tab's
 // lock, which also keeps the tab closed meanwhile.
 
-import { changed, state, wait } from "../state.js";
-
-export { step } from "./outbox_store.js";
+import { wait } from "./wait.js";
 
 const LOOK_MS = 5000;
 const SILENT_MS = 90_000; // without locks: a tab silent for so long is closed; hidden ones are slow
 const OLD_MS = 30 * 86_400_000;
 
-// First this page's own, from before it was reloaded; then, again and again, those of closed tabs.
+// First this device's own, from before it was started again; then, again and again, those of closed tabs.
 export async function run(outbox) {
   await outbox.alive;
   await claim(outbox, ({ device }) => device === outbox.device);
-  for (;;) {
+  while (outbox.store.shared && !outbox.stopped) {
     await takeOver(outbox);
     await wait(LOOK_MS);
   }
 }
 
-// Make the user's `wanted` records this page's, in one step, and give up those that another page claimed.
+// Make the user's `wanted` records this device's, in one step, and give up those that another one claimed.
 async function claim(outbox, wanted) {
-  const { device: own, store } = outbox;
+  const { client, device: own, store } = outbox;
   await store.step((records, table) => {
     for (const record of records) {
       const had = outbox.items.findIndex(({ request_id }) => request_id === record.request_id);
       if (had >= 0 && record.device !== own) outbox.items.splice(had, 1);
-      if (had >= 0 || record.user !== state.me || !wanted(record)) continue;
+      if (had >= 0 || record.user !== client.me || !wanted(record)) continue;
       Object.assign(record, { device: own, beat: Date.now() });
       table.put(record);
       outbox.items.push(record);
@@ -34,7 +32,7 @@ async function claim(outbox, wanted) {
   });
   outbox.items.sort((a, b) => a.order - b.order);
   outbox.pumpAll();
-  changed();
+  client.changed();
 }
 
 async function takeOver(outbox) {

@@ -1,8 +1,7 @@
 // Requests that change something: each has one result for its `request_id`, so it is repeated until it is answered, also
 // on the next connection.
 
-import { wait } from "../state.js";
-import { random } from "../storage.js";
+import { random, wait } from "./wait.js";
 
 const GIVE_UP_MS = 30_000;
 const AGAIN_MS = 500;

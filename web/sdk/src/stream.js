@@ -16,7 +16,7 @@ export class Stream {
   head = 0; // the newest entry that is known to exist
   hidden = new Set(); // seqs of entries that are no longer current
   runs = new Map(); // run_id -> run, in the order of their turns; `withdrawn`: parts of the version before
-  interrupts = new Map(); // the open ones: id -> value
+  interrupts = new Map(); // the open ones: id -> {interrupt_id, value, form, seq, run_id}
   syncing = true; // a view is needed, or on its way: events are kept
   #kept = [];
   #named = 0; // the highest n that is known to exist and not kept
@@ -102,7 +102,7 @@ export class Stream {
     this.onPage([entry]);
     this.#step.entries.push(entry);
     if (FINAL.has(type)) this.runs.delete(data.run_id);
-    if (type === "interrupt") this.#open(data.interrupts);
+    if (type === "interrupt") this.#open(data.interrupts, { seq, run_id: data.run_id });
     if (type === "interrupt_resolved") this.interrupts.delete(data.interrupt_id);
     return true;
   }
@@ -143,7 +143,7 @@ export class Stream {
     if (named > this.n) this.#ask();
   }
 
-  #open(interrupts) {
-    for (const { interrupt_id, value } of interrupts) this.interrupts.set(interrupt_id, value);
+  #open(interrupts, where) {
+    for (const one of interrupts) this.interrupts.set(one.interrupt_id, { ...where, ...one });
   }
 }

@@ -1,32 +1,23 @@
 // Requests about a conversation that do more than ask: members, questions, older entries, read marks.
 
-import { copy } from "../clipboard.js";
-import { change } from "../connection/change.js";
-import { complain } from "../dom.js";
-import { t } from "../i18n.js";
-import { lazy } from "../lazy.js";
-import { changed, learnNames, nameOf, state } from "../state.js";
+import { change } from "./change.js";
 import { setMarks } from "./delivery_marks.js";
 import { remove as unlist } from "./list.js";
 
-export async function leave(connection, outbox, c) {
+export async function leave(connection, c) {
   await change(connection, "conversation:leave", { conversation_id: c.id });
-  unlist(outbox, c);
+  unlist(c.client.following, c);
 }
 
-export const stop = (connection, c, run = c.stream.current) =>
+/** End a run, or the one that is being written. */
+export const stop = async (connection, c, run = c.stream.current) =>
   run && change(connection, "run:stop", { conversation_id: c.id, run_id: run.run_id });
 
 export const regenerate = (connection, c, seq) => change(connection, "run:regenerate", { conversation_id: c.id, seq });
 
-export const copyText = async (connection, c, seq, entry) =>
-  copy((entry.pages ? await (await lazy.longEntries.load()).whole(connection, c, entry) : entry.data).text, t("copied"));
+export const remove = (connection, c, seq) => change(connection, "message:delete", { conversation_id: c.id, seq });
 
-// Delete a message, or the conversation, once the person has said so again.
-export const remove = (connection, c, seq) =>
-  confirm(t("deleteSure")) && change(connection, "message:delete", { conversation_id: c.id, seq }).catch(complain);
-
-// Of what was deleted nothing stays on the page. In another epoch it is not among `entries`.
+// Of what was deleted nothing stays here. In another epoch it is not among `entries`.
 export function forget(c, entries, seqs) {
   for (const seq of seqs) {
     const at = entries.findIndex((entry) => entry.seq === seq);
@@ -35,7 +26,7 @@ export function forget(c, entries, seqs) {
     if (data) entries[at] = { ...entry, data: { user_id, name, run_id, request_id, text: "", deleted: true } };
     if (entries === c.entries && c.last?.seq === seq) c.last = { ...c.last, text: "", deleted: true };
   }
-  changed();
+  c.client.changed(c);
 }
 
 // Answer the agent's question. When somebody else was first, the refusal says who; other errors are thrown.
@@ -47,17 +38,18 @@ export async function respond(connection, c, interrupt_id, value) {
     if (error.code === "already_resolved") c.resolved.set(interrupt_id, error.details);
     else throw error;
   }
-  changed();
+  c.client.changed(c);
 }
 
 export async function loadMembers(connection, c) {
   const { members } = await connection.ask(c, "members:list");
-  c.members = members.map((member) => ({ ...member, name: nameOf(member.user_id) }));
-  changed();
+  c.members = members.map((member) => ({ ...member, name: c.client.nameOf(member.user_id) }));
+  c.client.changed(c);
+  return c.members;
 }
 
 // The page before the oldest loaded entry.
-export const loadOlder = (connection, c) =>
+export const loadOlder = async (connection, c) =>
   c.hasOlder &&
   oneAtATime(c, "paging", async () => {
     const shown = c.shown;
@@ -69,7 +61,7 @@ export const loadOlder = (connection, c) =>
   });
 
 // The page after the stretch that is shown aside; where it meets the newest entries they are one again.
-export const loadNewer = (connection, c) =>
+export const loadNewer = async (connection, c) =>
   c.aside &&
   oneAtATime(c, "paging", async () => {
     const { aside } = c;
@@ -90,7 +82,7 @@ export async function loadAt(connection, c, { seq, since }) {
     c.aside = entries;
     joinAside(c);
   }
-  changed();
+  c.client.changed(c);
   return seq;
 }
 
@@ -105,7 +97,7 @@ function joinAside(c) {
 async function readPage(connection, c, which) {
   const { entries, epoch, first } = await connection.ask(c, "history:read", which);
   if (epoch !== c.stream.position.epoch) return {};
-  learnNames(entries, true);
+  c.client.learnNames(entries, true);
   c.stream.onPage(entries);
   c.learn(entries);
   return { entries, first };
@@ -116,7 +108,7 @@ export const markRead = (connection, c) =>
   c.head > c.read &&
   !c.stream.syncing &&
   connection.ready &&
-  oneAtATime(c, "marking", () => setMarks(connection, [[c.id, { read: c.head }]]));
+  oneAtATime(c, "marking", () => setMarks(c.client, [[c.id, { read: seq }]]));
 
 // Scrolling, or the next connection, repeats what has failed.
 async function oneAtATime(c, busy, act) {
@@ -124,5 +116,5 @@ async function oneAtATime(c, busy, act) {
   c[busy] = true;
   await act().catch(() => {});
   c[busy] = false;
-  changed();
+  c.client.changed(c);
 }

@@ -1,0 +1,222 @@
+// A user's device: wires connection, outbox and conversations together, and gives each event to its handler.
+
+import { Connection } from "./connection.js";
+import { Following } from "./following.js";
+import { parts } from "./later.js";
+import { Outbox } from "./outbox.js";
+import { memoryStore } from "./stores/memory.js";
+import { random } from "./wait.js";
+
+/**
+ * What `connect` takes.
+ * @typedef {object} Options
+ * @property {string} [url] the address of a node, which may have a path
+ * @property {string[]} [urls] or of several; nodes name the others, once connected
+ * @property {string | ((expired: boolean) => string | Promise<string>)} token a JWT, or what gives one: it is called
+ *   for each connection, and with `true` when the last one has expired. One that stays the same ends the client.
+ * @property {string} [deviceId] keep it, and the server knows the device again; made by chance otherwise
+ * @property {string} [deviceName]
+ * @property {import("./types.js").Store} [store] where unsent messages and drafts are kept
+ * @property {boolean} [fixed] connect to `urls` only, whatever other nodes are named
+ * @property {boolean} [bot] the messages of this device are a program's
+ * @property {Function} [io] of socket.io-client
+ */
+
+export class Client {
+  me = ""; // this user's id
+  name = "";
+  node = "";
+  graphs = []; // names, the default's first
+  devices = []; // this user's; `here`: this one
+  limits = {};
+  features = [];
+  conversations = new Map(); // those of the user, and those that are being opened
+  names = new Map(); // by user id, as met in entries
+  error = null; // {code, message}: why the client has ended, or why no connection is made
+  ended = false;
+  met = false; // there has been a connection
+  whenConnected = async () => {}; // awaited once what was followed is in step; what it rejects with is tried again
+  #listeners = new Set();
+  #events = new Map(); // name -> set of functions
+  #snapshot = null;
+  #due = false;
+  #token = ""; // that the last connection was made with
+
+  /** @param {Options} options */
+  constructor({ url, urls = [url], store = memoryStore(), deviceId = `device-${random(3)}`, ...options }) {
+    Object.assign(this, { options, store, deviceId, fixed: options.fixed ?? false });
+    this.connection = new Connection({ io: options.io, urls, fixed: this.fixed, auth: () => this.#auth() }, {
+      changed: () => this.changed(),
+      refused: (error) => this.#end(error),
+      failed: () => this.emit("failed"),
+      ready: (payload) => this.#onReady(payload),
+      event: (name, payload) => this.#onEvent(name, payload),
+    });
+    this.outbox = new Outbox(this);
+    this.following = new Following(this);
+  }
+
+  /** Connect, and stay connected until `close`. */
+  connect() {
+    this.ended = false;
+    this.error = null;
+    // In browsers and workers.
+    globalThis.addEventListener?.("online", this.#checkNetwork);
+    globalThis.addEventListener?.("offline", this.#checkNetwork);
+    this.connection.reconnect();
+    return this;
+  }
+
+  /** End the connection; what is not sent stays in the store. */
+  close() {
+    this.ended = true;
+    globalThis.removeEventListener?.("online", this.#checkNetwork);
+    globalThis.removeEventListener?.("offline", this.#checkNetwork);
+    this.connection.close();
+    this.outbox.stop();
+    this.changed();
+  }
+
+  #checkNetwork = () => this.connection.checkNetwork();
+
+  /** The conversation with this id. It is joined when the client is connected, and followed from then on. */
+  conversation(id) {
+    const c = this.following.add(id);
+    if (!c.wanted) c.open().catch(() => {}); // it stands in the snapshot
+    return c;
+  }
+
+  /**
+   * Create a conversation; resolves with its id. The fields are those of `conversation:create`. The same again, after
+   * an error, creates nothing more.
+   */
+  async create(settings = {}) {
+    const same = JSON.stringify(settings);
+    if (this.asked?.same !== same) this.asked = { same, request_id: random(4) };
+    const { request_id } = this.asked;
+    const { conversation_id } = await this.connection.insist("conversation:create", { request_id, ...settings });
+    this.asked = null;
+    return conversation_id;
+  }
+
+  /** Any other request of the protocol. Resolves with its ack; rejects with `{code, message, retryable, details}`. */
+  request(event, payload) {
+    return this.connection.request(event, payload);
+  }
+
+  // Changes
+
+  /** `listener()` is called soon after something has changed. Returns what ends that. */
+  subscribe(listener) {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** `listener(...)` is called at each event of this name: entry, sent, acked, ... Returns what ends that. */
+  on(name, listener) {
+    if (!this.#events.has(name)) this.#events.set(name, new Set());
+    this.#events.get(name).add(listener);
+    return () => this.#events.get(name).delete(listener);
+  }
+
+  emit(name, ...facts) {
+    for (const listener of this.#events.get(name) ?? []) listener(...facts);
+  }
+
+  // Tell it soon, once for all calls until then. `c`: what has changed is of this conversation only.
+  changed(c) {
+    this.#snapshot = null;
+    for (const one of c ? [c] : this.conversations.values()) one.snapshot = null;
+    if (this.#due) return;
+    this.#due = true;
+    setTimeout(() => {
+      this.#due = false;
+      for (const listener of this.#listeners) listener();
+    });
+  }
+
+  // connecting, online, catching (up), reconnecting, offline or ended
+  get link() {
+    if (this.ended) return "ended";
+    if (this.connection.ready) return this.following.working ? "catching" : "online";
+    if (globalThis.navigator?.onLine === false) return "offline";
+    return this.met ? "reconnecting" : "connecting";
+  }
+
+  // Entries still to be caught up.
+  get behind() {
+    let sum = 0;
+    for (const c of this.conversations.values()) sum += Math.max(0, c.stream.head - c.head);
+    return sum;
+  }
+
+  /** What is known: the same object for as long as nothing changes. */
+  getSnapshot() {
+    const { link: status, node, me: user_id, name, devices, graphs, features, limits, error } = this;
+    const conversations = () => [...this.conversations.values()].filter((c) => c.role).map((c) => c.summary);
+    return (this.#snapshot ??= {
+      status, node, user_id, name, devices, graphs, features, limits, error, retryAt: this.connection.retryAt,
+      conversations: conversations(),
+    });
+  }
+
+  // Learn the authors' names; older entries do not replace a newer name.
+  learnNames(entries, older) {
+    for (const { data } of entries) {
+      if (data.name && data.name !== data.user_id && !(older && this.names.has(data.user_id))) this.names.set(data.user_id, data.name);
+    }
+  }
+
+  // An agent that has not written yet has its graph's name.
+  nameOf(userId) {
+    return this.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());
+  }
+
+  // The connection
+
+  async #auth(expired = false) {
+    const { token, deviceName, bot } = this.options;
+    this.#token = typeof token === "function" ? await token(expired) : token;
+    return { token: this.#token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
+  }
+
+  #onReady(payload) {
+    const { node, user_id, name, graphs, devices, limits = {}, features = [] } = payload;
+    Object.assign(this, { node, me: user_id, name, graphs, limits, features, error: null });
+    this.names.set(user_id, name);
+    this.#setDevices(devices);
+    this.emit("ready", payload);
+    this.outbox.start();
+    this.following.begin(async () => {
+      await this.whenConnected();
+      this.met = true;
+    });
+  }
+
+  #setDevices(devices) {
+    this.devices = devices.map((one) => ({ ...one, here: one.device_id === this.deviceId }));
+  }
+
+  #onEvent(name, payload) {
+    if (name === "conversation:changed") this.following.readListSoon();
+    else if (name === "devices:changed") this.#setDevices(payload.devices);
+    else if (name === "presence:changed") this.following.setOnline(payload);
+    else if (name === "session:ended") return this.#end({ code: `session_${payload.reason}` });
+    else if (payload?.conversation_id) this.following.onEvent(name, payload);
+    this.emit("event", name, payload);
+    this.changed(this.conversations.get(payload?.conversation_id));
+  }
+
+  // For good, unless the token has expired and there is another one.
+  async #end(error) {
+    this.connection.close();
+    if (/token_expired$/.test(error.code) && typeof this.options.token === "function") {
+      const had = this.#token;
+      const { token } = await this.#auth(true).catch(() => ({ token: had }));
+      if (token !== had) return this.connection.reconnect();
+    }
+    this.error = error;
+    this.close();
+    this.emit("ended", error);
+  }
+}

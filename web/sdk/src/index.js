@@ -1,0 +1,15 @@
+// The package's entry: a client of Roomgraph for browsers, workers and Node.
+
+import { io } from "socket.io-client";
+import { Client } from "./client.js";
+
+export { Client } from "./client.js";
+export { Conversation } from "./conversation.js";
+export { memoryStore } from "./stores/memory.js";
+export { textOf } from "./stream.js";
+
+/**
+ * Connect a device, and keep it connected: to another node when its own is gone.
+ * @param {import("./client.js").Options} options
+ */
+export const connect = (options) => new Client({ io, ...options }).connect();

@@ -1,0 +1,53 @@
+// Which conversations the user has: reads the server's list, and later what has changed in it.
+
+const SOON_MS = 150;
+const PARTIAL_MS = 4000; // until the list is read again when some of it is not served
+
+export async function read(following) {
+  const { client, conversations } = following;
+  const began = performance.now();
+  const atStart = !following.cursor;
+  const listed = new Set();
+  const request = { after: null, changed_since: following.cursor };
+  let complete, reached;
+  let partial = false;
+  do {
+    const page = await following.connection.insist("conversation:list", request);
+    ({ complete } = page);
+    partial ||= page.unavailable.length > 0;
+    reached ??= page.cursor;
+    const again = new Set(page.conversations.map((item) => item.conversation_id)); // joined again since
+    for (const c of page.left.filter((id) => !again.has(id)).map((id) => conversations.get(id))) {
+      if (c && !following.asking.has(c) && c.followedAt < began) remove(following, c);
+    }
+    for (const item of page.conversations) {
+      const c = following.add(item.conversation_id);
+      listed.add(c);
+      c.onListed(item);
+      if (item.role !== "invited" && !following.asking.has(c)) c.stream.position ??= item.position;
+    }
+    request.after = page.next;
+  } while (request.after);
+  for (const c of complete && !partial ? conversations.values() : []) {
+    if (c.role && !listed.has(c) && !following.asking.has(c) && c.followedAt < began) remove(following, c);
+  }
+  // What is not served now may have changed before: it is asked for again.
+  if (partial) readSoon(following, PARTIAL_MS);
+  else following.cursor = reached;
+  const due = [...conversations.values()].filter((c) => c.stream.position && !c.followedAt);
+  await (atStart ? following.followAll(due) : following.sync(due));
+  client.changed();
+}
+
+export function readSoon(following, ms = SOON_MS) {
+  clearTimeout(following.listDue);
+  following.listDue = setTimeout(() => read(following).catch(() => {}), ms);
+}
+
+// The user is no longer in it.
+export function remove({ client, conversations, outbox }, c) {
+  if (!conversations.delete(c.id)) return;
+  outbox.remove((item) => item.conversation_id === c.id);
+  client.changed();
+  client.emit("removed", c);
+}
