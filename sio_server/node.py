@@ -123,7 +123,7 @@ class Node:
             url = hide_password(settings.redis_url)
             raise SettingsError(f"REDIS_URL={url}: the checkpoints cannot be set up: {exc.message}") from None
         try:
-            self._limiting = Limiting(core, secret)
+            self._limiting = Limiting(core, records.refused_tokens, secret)
         except BadHook as exc:
             raise SettingsError(f"{exc}. AUTHENTICATE: {hint('AUTHENTICATE')}.") from None
         except NoCryptography as exc:

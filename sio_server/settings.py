@@ -84,6 +84,7 @@ _HINTS = {
     "TRANSPORT": "write direct, or stock for the sockets of the libraries, which cost more",
     "JOIN_WRITES": "write how many milliseconds an event may wait for the next ones of its conversation, to "
     "be written with them, from 0 (not at all) to 20",
+    "GUEST_REMEMBERED": "write for how many days a browser knows its guest again, 0 (not at all) to 3650",
     "RUN_CONCURRENCY": "write how many runs this node may execute at once, from 0 (none) to 1000",
     "RUN_TIMEOUT": "write how many seconds a run may take, from 1 to 86400",
     "LOG_RETENTION": "write how many entries of a conversation are kept, 0 for all of them, or at least 100",
@@ -185,6 +186,7 @@ class Settings(BaseSettings):
     invitations_kept: Annotated[int, Field(ge=1, le=3650)] = 30
     abandoned_kept: Annotated[int, Field(ge=0, le=3650)] = 7
     guests_kept: Annotated[int, Field(ge=0, le=3650)] = 90
+    guest_remembered: Annotated[int, Field(ge=0, le=3650)] = 30
     run_concurrency: Annotated[int, Field(ge=0, le=1000)] = 16
     run_timeout: Annotated[int, Field(ge=1, le=86_400)] = 300
     max_answer_bytes: Annotated[int, Field(ge=65_536, le=67_108_864)] = 8_388_608
@@ -393,11 +395,17 @@ class Settings(BaseSettings):
         return _split_secrets(self.auth_secret)
 
     @property
+    def issues_tokens(self) -> bool:
+        """Whether there is a secret with which tokens are signed here."""
+        return self.auth_mode == "guest" or bool(self.auth_secrets)
+
+    @property
     def features(self) -> list[str]:
         """What clients may count on here, and not on every server; told in `session:opened`."""
         return [
             *(["guests"] if self.auth_mode == "guest" else []),
             *(["search"] if self.search == "scan" else []),
+            *(["device_links"] if self.issues_tokens else []),
             *(["stage"] if self.stage_key else []),
             *(["state_reports"] if self.report_nodes == "full" else []),
         ]
@@ -406,11 +414,12 @@ class Settings(BaseSettings):
     def users_kept_s(self) -> int:
         """How long what a user has is kept after the last session, in seconds; 0: for ever.
 
-        Only guests are forgotten, and not before their tokens, which a sign-out has to refuse.
+        Only guests are forgotten, and not before their tokens, nor before the browsers that know them again:
+        a sign-out has to refuse both.
         """
         if self.auth_mode != "guest" or not self.guests_kept:
             return 0
-        return max(self.guests_kept * 86_400, self.token_ttl)
+        return max(self.guests_kept * 86_400, self.guest_remembered * 86_400, self.token_ttl)
 
 
 def hint(name: str) -> str:

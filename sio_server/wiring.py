@@ -60,8 +60,10 @@ from sio_server.gateway.fanout.fanout import Fanout
 from sio_server.gateway.fanout.numbered import EntryHead
 from sio_server.gateway.fanout.resync import Resync
 from sio_server.gateway.http.application import MAX_BODY_BYTES, make_application
+from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.cors import Cors
-from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.device import DeviceRoutes
+from sio_server.gateway.http.guest import GuestRoutes, GuestTokens
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
 from sio_server.gateway.http.metrics import MetricsRoutes
@@ -92,6 +94,7 @@ from sio_server.gateway.sessions.mirror import SessionMirror
 from sio_server.gateway.sessions.presence import PresenceNews
 from sio_server.gateway.sessions.readiness import Readiness
 from sio_server.gateway.sessions.registry import Sessions
+from sio_server.gateway.sessions.remembered_guests import AUDIENCE, DEVICES, RememberedGuests
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.session_ready import SessionReady
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
@@ -119,6 +122,7 @@ from sio_server.trace.contract import TraceKind
 from sio_server.trace.exporting import Exporting
 from sio_server.trace.feed import TraceFeed
 from sio_server.trace.recording import Trace
+from sio_server.users.device_links import DeviceLinks
 from sio_server.users.devices import Devices
 from sio_server.users.presence import PresenceRecords
 from sio_server.users.session_records import SessionRecords
@@ -181,6 +185,9 @@ class Records:
         kept_ms = settings.users_kept_s * 1000
         self.devices = Devices(*users, users_kept_ms=kept_ms)
         self.session_records = SessionRecords(*users, users_kept_ms=kept_ms)
+        self.device_links: DeviceLinks | None = None  # where no tokens are issued
+        if settings.issues_tokens:
+            self.device_links = DeviceLinks(*users, settings.auth_secrets[0] if settings.auth_secrets else secret)
         self.refused_tokens = RefusedTokens(*users, users_kept_ms=kept_ms)
         self.turns = Turns(core.scripts)
         self.deletions = UserDeletion(core.redis, core.scripts, self.members, self.refused_tokens, archive)
@@ -377,7 +384,7 @@ def _own_port(core: Core) -> int:
 class Limiting:
     """Which user a token stands for, and how much a user, an event and an address may spend."""
 
-    def __init__(self, core: Core, secret: str) -> None:
+    def __init__(self, core: Core, refused_tokens: RefusedTokens, secret: str) -> None:
         """`secret`: signs guests' tokens when there is no AUTH_SECRET. Raises BadHook and NoCryptography."""
         settings = core.settings
         own = settings.auth_secrets or ((secret,) if settings.auth_mode == "guest" else ("",))
@@ -389,6 +396,21 @@ class Limiting:
             older=own[1:],
             issuer=settings.auth_issuer,
             operator=settings.operator_claim,
+        )
+        remembered = Tokens(
+            own[0],
+            settings.auth_audience + AUDIENCE,
+            core.clock.now,
+            (DEVICES,),
+            older=own[1:],
+            issuer=settings.auth_issuer,
+        )
+        self.guests = GuestTokens(
+            self.tokens,
+            RememberedGuests(remembered, refused_tokens, secret=secret, days=settings.guest_remembered),
+            allowed=settings.auth_mode == "guest",
+            token_ttl_s=settings.token_ttl,
+            base_path=settings.base_path,
         )
         self.keys = IssuerKeys(settings.auth_jwks_url) if settings.auth_jwks_url else None
         hook = load_hook(settings.authenticate, settings.token_ttl) if settings.authenticate else None
@@ -536,7 +558,7 @@ class Sockets:
             ListRequests(records.members, records.search, bus, core.metrics),
             MessageRequests(records.conversations, self.fanout, bus, core.metrics),
             RunRequests(records.turns),
-            DeviceRequests(records.devices, records.refused_tokens, self.sign_outs),
+            DeviceRequests(records.devices, records.device_links, records.refused_tokens, self.sign_outs),
         )
         return Gateway(
             handshakes,
@@ -628,13 +650,26 @@ class Http:
         settings = core.settings
         limits = RequestLimits(limiting.limits, settings.trusted_proxies)
         guests = settings.auth_mode == "guest"
+        origins = AllowedOrigins(settings.allowed_origins)
         page_origins = (*settings.allowed_origins, *settings.node_urls)
         base_path = settings.base_path
         shared_port = settings.port if core.place is not None else 0
+        device_routes = []
+        if records.device_links is not None:
+            links = DeviceRoutes(
+                records.device_links,
+                limiting.guests,
+                limits,
+                origins,
+                token_ttl_s=settings.token_ttl,
+                now=core.clock.now,
+            )
+            device_routes.append(links)
+        assets = Assets()
         stage = None
         if feed is not None:
             control = Stage(settings.stage_key, settings.stage_control or None, settings.node_urls, feed)
-            stage = StageRoutes(control, settings.name)
+            stage = StageRoutes(control, settings.name, assets)
         hosts = AllowedHosts(
             settings.allowed_hosts, origins=page_origins, listens_on=settings.host, base_path=base_path
         )
@@ -653,12 +688,13 @@ class Http:
                     shared_port=shared_port,
                 ),
                 GuestRoutes(
-                    limiting.tokens,
+                    limiting.guests,
+                    records.refused_tokens,
                     limits,
+                    origins,
                     AgentNames([*dialog.graphs, *dialog.titles.values()]),
-                    allowed=guests,
-                    token_ttl_s=settings.token_ttl,
                 ),
+                *device_routes,
                 StatusRoutes(
                     limiting.authentication,
                     records.refused_tokens,
@@ -667,12 +703,12 @@ class Http:
                     for_everybody=guests,
                     is_service=api.is_service,
                 ),
-                PageRoutes(),
+                PageRoutes(assets),
                 api.routes(limits),
             ],
             hosts=hosts,
-            cors=Cors(AllowedOrigins(settings.allowed_origins), base_path),
-            policy=PagePolicy(page_origins, stage=stage is not None),
+            cors=Cors(origins, base_path),
+            policy=PagePolicy(page_origins, assets, stage=stage is not None),
             stage=stage,
             base_path=base_path,
             mounted=mounted,

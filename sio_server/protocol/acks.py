@@ -303,6 +303,19 @@ class RenameAck(Ack):
     device_name: str
 
 
+class LinkAck(Ack):
+    """Of `device:link`: the code, and for how many seconds it may be used."""
+
+    code: str
+    expires_in: int
+
+
+class UnlinkAck(Ack):
+    """Of `device:unlink`: whether the code could still be used."""
+
+    withdrawn: bool
+
+
 class SignOutAck(Ack):
     """Of `device:sign_out`: how many sessions were ended."""
 
@@ -337,6 +350,8 @@ ACKS: dict[ClientEvent, type[Ack | CreateAck | JoinAck]] = {
     ClientEvent.SESSION_SYNC: SyncAck,
     ClientEvent.DEVICE_LIST: DevicesAck,
     ClientEvent.DEVICE_RENAME: RenameAck,
+    ClientEvent.DEVICE_LINK: LinkAck,
+    ClientEvent.DEVICE_UNLINK: UnlinkAck,
     ClientEvent.DEVICE_SIGN_OUT: SignOutAck,
 }
 

@@ -48,10 +48,12 @@ MAX_CONTEXT_BYTES = 16 * 1024  # of JSON, in the context of a conversation
 
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"
 USER_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$"
+LINK_CODE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}\.[A-Za-z0-9_-]{32}$"  # a user id, and what is secret
 MADE_ID_PREFIX = "c."  # of conversation ids that the server makes; clients may not choose such an id
 # What these ask for, as people are told.
 PATTERNS_IN_WORDS = {
     ID_PATTERN: "should be 1 to 64 letters, digits or . _ : -, beginning with a letter or digit",
+    LINK_CODE_PATTERN: "is no code that `device:link` has made",
     USER_ID_PATTERN: "should be 1 to 128 letters, digits or . _ @ + : | ~ -, beginning with a letter or digit",
 }
 
@@ -85,6 +87,8 @@ class ClientEvent(StrEnum):
     SESSION_SYNC = "session:sync"
     DEVICE_LIST = "device:list"
     DEVICE_RENAME = "device:rename"
+    DEVICE_LINK = "device:link"
+    DEVICE_UNLINK = "device:unlink"
     DEVICE_SIGN_OUT = "device:sign_out"
 
 
@@ -224,6 +228,7 @@ DeviceName = Annotated[
     AfterValidator(_is_unicode),
     AfterValidator(_shows_something),
 ]
+LinkCode = Annotated[str, StringConstraints(pattern=LINK_CODE_PATTERN)]
 Seq = Annotated[int, Field(ge=0, le=2**53 - 1)]
 # ISO 8601 UTC, as the server writes it; the fraction may be left out.
 Time = Annotated[
@@ -522,6 +527,16 @@ class DeviceRename(_Change):
     device_name: DeviceName
 
 
+class DeviceLink(_Change):
+    """Make a code with which another device signs in as this user, once, within the next minutes."""
+
+
+class DeviceUnlink(_Change):
+    """Withdraw such a code."""
+
+    code: LinkCode
+
+
 class DeviceSignOut(_Change):
     """End all sessions of a device of one's own; its tokens are not accepted any more."""
 
@@ -555,6 +570,8 @@ REQUESTS: dict[ClientEvent, type[_Wire]] = {
     ClientEvent.SESSION_SYNC: SessionSync,
     ClientEvent.DEVICE_LIST: DeviceList,
     ClientEvent.DEVICE_RENAME: DeviceRename,
+    ClientEvent.DEVICE_LINK: DeviceLink,
+    ClientEvent.DEVICE_UNLINK: DeviceUnlink,
     ClientEvent.DEVICE_SIGN_OUT: DeviceSignOut,
 }
 CHANGES = frozenset(event for event, model in REQUESTS.items() if issubclass(model, _Change))

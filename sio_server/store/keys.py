@@ -94,6 +94,11 @@ def user_last_end(user_id: str, device_id: str) -> str:
     return f"{{rg:u:{user_id}}}:last-end:{device_id}"
 
 
+def user_device_link(user_id: str, link_hash: str) -> str:
+    """String: "<made, ms> <device that used it, or -> <device that made it> <JSON>" of a code. Expires."""
+    return f"{{rg:u:{user_id}}}:device-link:{link_hash}"
+
+
 def user_call(user_id: str, call_id: str) -> str:
     """The reply to one call of a script (JSON), for some seconds, in case that it was lost."""
     return f"{{rg:u:{user_id}}}:call:{call_id}"
@@ -364,6 +369,7 @@ USER_KEYS = (
     "inviting",
     "unlisted",
     "last_end_prefix",
+    "device_link_prefix",
 )
 
 
@@ -372,7 +378,7 @@ def user_keys(user_id: str) -> list[str]:
     return [
         *(user_sessions(user_id), user_devices(user_id), user_signed_out(user_id)),
         *(user_conversations(user_id), user_reserved(user_id), user_inviting(user_id), user_unlisted(user_id)),
-        user_last_end(user_id, ""),
+        *(user_last_end(user_id, ""), user_device_link(user_id, "")),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from sio_server.conversation.author import Author
 from sio_server.protocol.errors import ErrorCode, Refused
@@ -58,10 +59,11 @@ class RefusedTokens(UserSteps):
         with redis_errors():
             return str(await self._redis.get(REVOCATIONS))
 
-    async def check(self, user_id: str, issued_ms: int | None) -> None:
-        """Raise SignedOut for a token that all of the user's devices are refused with."""
+    async def check(self, user_id: str, issued_ms: int | None, device_ids: Sequence[str] = ()) -> None:
+        """Raise SignedOut for a token that all of the user's devices are refused with, or one of `device_ids`."""
         with redis_errors():
-            mark = await self._redis.hget(user_signed_out(user_id), ALL_DEVICES)
-        since, _, by = str(mark or "0 null").partition(" ")
-        if mark is not None and (issued_ms is None or issued_ms <= int(since)):
-            raise SignedOut(json.loads(by))
+            marks = await self._redis.hmget(user_signed_out(user_id), [ALL_DEVICES, *device_ids])
+        for mark in marks:
+            since, _, by = str(mark or "0 null").partition(" ")
+            if mark is not None and (issued_ms is None or issued_ms <= int(since)):
+                raise SignedOut(json.loads(by))

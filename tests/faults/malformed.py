@@ -35,6 +35,7 @@ VALID: dict[str, dict[str, Any]] = {
     "typing:set": {"conversation_id": "m", "typing": True},
     "session:sync": {"positions": {"m": {"epoch": "e", "seq": 1}}},
     "device:rename": {"request_id": "c", "device_id": "d", "device_name": "n"},
+    "device:unlink": {"request_id": "c", "code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
     "interrupt:respond": {"request_id": "c", "conversation_id": "m", "interrupt_id": "i", "value": "approve"},
 }
 EVENTS = [*REQUESTS, "connect", "disconnect", "__init__", "", "*", "message", "你好", "x" * 3000]

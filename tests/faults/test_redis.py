@@ -63,6 +63,8 @@ def requests(number: int) -> dict[str, dict[str, Any]]:
         ClientEvent.SESSION_SYNC: {"positions": {"c": None, "other": None}},
         ClientEvent.DEVICE_LIST: {},
         ClientEvent.DEVICE_RENAME: {"device_id": "d", "device_name": "My device"},
+        ClientEvent.DEVICE_LINK: {},
+        ClientEvent.DEVICE_UNLINK: {"code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
         ClientEvent.DEVICE_SIGN_OUT: {"device_id": "d"},
     }
 

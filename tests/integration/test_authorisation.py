@@ -17,6 +17,8 @@ import aiohttp
 import pytest
 
 from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.assets import Assets
+from sio_server.gateway.http.device import DeviceRoutes
 from sio_server.gateway.http.guest import GuestRoutes
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
@@ -101,6 +103,8 @@ OTHERS = {
     E.MARKS_SET: anybody,
     E.DEVICE_LIST: anybody,
     E.DEVICE_RENAME: anybody,
+    E.DEVICE_LINK: anybody,
+    E.DEVICE_UNLINK: anybody,
     E.DEVICE_SIGN_OUT: anybody,
 }
 
@@ -130,6 +134,10 @@ def payload(event: ClientEvent, conversation_id: str, access: str) -> dict[str, 
             return {}
         case E.DEVICE_RENAME:
             return {"device_id": "other", "device_name": "Cell"}
+        case E.DEVICE_LINK:
+            return {}
+        case E.DEVICE_UNLINK:
+            return {"code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}
         case E.DEVICE_SIGN_OUT:
             return {"device_id": "other"}
     fields = RULES[event].fields if event in RULES else {}
@@ -416,19 +424,25 @@ async def test_requests_without_a_session_are_neither_answered_nor_carried_out(
 
 # HTTP
 
+LINKED = "with a code of `device:link`"
+REMEMBERED = "a browser that remembers a guest, or with a guest's token"
 PUBLIC, TOKEN, STAGE = "anybody", "with a token", "with the stage's key, where there is a stage"
 ROUTES = {
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/ready"): PUBLIC,
     ("GET", "/metrics"): PUBLIC,
     ("POST", "/api/guest"): PUBLIC,
+    ("POST", "/api/guest/renew"): REMEMBERED,
+    ("GET", "/api/guest/remembered"): REMEMBERED,
+    ("POST", "/api/guest/forget"): PUBLIC,
+    ("POST", "/api/device"): LINKED,
     ("GET", "/api/status"): TOKEN,
     ("GET", "/api/v1/status"): TOKEN,
     ("GET", "/"): PUBLIC,
-    ("GET", "/vendor/{name}"): PUBLIC,
-    ("GET", "/js"): PUBLIC,
-    ("GET", "/css"): PUBLIC,
-    ("GET", "/words"): PUBLIC,
+    ("GET", "/sw.js"): PUBLIC,
+    ("GET", "/manifest.webmanifest"): PUBLIC,
+    ("GET", "/assets/{hash}/{path}"): PUBLIC,
+    ("GET", "/{path}"): PUBLIC,
     ("GET", "/stage"): STAGE,
     ("GET", TRACE_PATH): STAGE,
 }
@@ -439,14 +453,15 @@ def test_each_http_route_has_one_rule_of_who_may_ask() -> None:
         [
             HealthRoutes("n", Mock()),
             MetricsRoutes(Mock(), ""),
-            GuestRoutes(Mock(), Mock(), Mock(), allowed=True, token_ttl_s=60),
+            GuestRoutes(Mock(), Mock(), Mock(), Mock(), Mock()),
+            DeviceRoutes(Mock(), Mock(), Mock(), Mock(), token_ttl_s=60, now=Mock()),
             StatusRoutes(Mock(), Mock(), Mock(), Mock()),
-            PageRoutes(),
+            PageRoutes(Assets()),
         ],
         hosts=AllowedHosts(()),
         cors=Mock(),
-        policy=PagePolicy((), stage=True),
-        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n"),
+        policy=PagePolicy((), Assets(), stage=True),
+        stage=StageRoutes(Stage("k" * 16, None, (), Mock()), "n", Assets()),
     )
     found = {(route.method, route.resource.canonical) for route in application.router.routes() if route.resource}
     assert {route for route in found if route[0] != "HEAD"} == set(ROUTES)
@@ -462,14 +477,17 @@ async def test_each_route_answers_only_those_that_its_rule_allows(cluster, new_i
     }
     async with aiohttp.ClientSession() as http:
         for (method, path), rule in ROUTES.items():
-            where = cluster.urls[0] + path.replace("{name}", "socket.io.esm.min.js")
-            where += {"/js": "/main.js", "/css": "/base.css", "/words": "/en.json"}.get(path, "")
+            where = cluster.urls[0] + path.replace("{hash}", "0").replace("{path}", "js/main.js")
             for kind, (header, code) in tokens.items():
                 headers = {"Authorization": header} if header else {}
-                body = {"name": "Ann"} if method == "POST" else None
+                body = {"name": "Ann"} if path == "/api/guest" else {} if method == "POST" else None
                 async with http.request(method, where, headers=headers, json=body) as response:
                     if rule == STAGE:
                         assert response.status in (404, 405), (path, kind)  # this cluster has none
+                    elif rule == REMEMBERED:
+                        assert response.status in (401, 404), (path, kind)
+                    elif rule == LINKED:
+                        assert response.status == 400, (path, kind)
                     elif rule == PUBLIC or not code:
                         assert response.status in (200, 503) if "vendor" in path else response.status == 200, path
                     else:

@@ -81,7 +81,16 @@ async def test_a_session_is_told_the_addresses_of_the_nodes_with_the_path(
     assert sorted(opened["nodes"]) == cluster.urls
 
 
-PAGES = ("/", "/stage", "/js/main.js", "/css/base.css", "/words/en.json", "/vendor/socket.io.esm.min.js")
+PAGES = (
+    "/",
+    "/stage",
+    "/js/main.js",
+    "/css/base.css",
+    "/words/en.json",
+    "/sw.js",
+    "/manifest.webmanifest",
+    "/vendor/socket.io.esm.min.js",
+)
 API = ("/api/v1/openapi.json", "/api/v1/status", "/api/v1/users/ann/conversations")
 
 

@@ -216,6 +216,7 @@ async def test_scripts_wait_for_nobody_unless_it_is_said(pair):
             for name in ("append", "create", "join", "leave", "invite", "respond", "stop", "regenerate")
         ),
         *((name, True) for name in ("finish_run", "revoke", "sign_out", "rename_device", "rename", "delete")),
+        *((name, True) for name in ("link_device", "unlink_device")),
         *((name, True) for name in ("delete_message", "save_draft", "put_schedule", "drop_schedule")),
         *((name, True) for name in ("begin_deletion", "pass_on", "erase_entries", "forget_user", "erase_user")),
         *((name, True) for name in ("add_archived", "replace_archived")),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 import uuid
 from typing import Any
 
@@ -12,9 +15,9 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import generate_latest
 
+from sio_server.gateway.http.assets import VENDORED, WEB
 from sio_server.gateway.http.errors import errors_as_json
 from sio_server.gateway.http.metrics import MetricsRoutes
-from sio_server.gateway.http.page import VENDORED, WEB
 from sio_server.gateway.metrics import Metrics
 from tests.faults.raw_websocket import RawWebSocket, upgrade_request
 
@@ -229,3 +232,50 @@ async def test_a_listed_module_is_served_or_its_absence_is_explained(http, name)
             error = (await response.json())["error"]
             assert (response.status, error["code"]) == (503, "unavailable")
             assert "npm ci" in error["message"]
+
+
+async def hashed(http) -> str:
+    """The address below which the page names its files."""
+    async with http.get("/") as response:
+        page = await response.text()
+    (address,) = set(re.findall(r'(?:href|src)="(assets/[0-9a-f]+/)', page))
+    return f"/{address}"
+
+
+async def test_files_of_this_version_are_cached_for_ever_and_those_of_another_are_asked_for_again(http):
+    below = await hashed(http)
+    for path in ("js/main.js", "css/base.css", "words/en.json", "vendor/socket.io.esm.min.js"):
+        async with http.get(below + path) as response:
+            assert response.status == 200
+            assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+            body = await response.read()
+        async with http.get(f"/assets/0123456789abcdef/{path}") as response:
+            assert (response.status, await response.read()) == (200, body)
+            assert response.headers["Cache-Control"] == "no-cache"
+    async with http.get(f"{below}js/none.js") as response:
+        assert response.status == 404
+
+
+async def test_a_file_is_sent_compressed_to_those_who_take_it_and_once_to_those_who_have_it(http):
+    path = f"{await hashed(http)}js/main.js"
+    plain = (WEB / "js" / "main.js").read_bytes()
+    for accepted, packed in {"gzip, br": True, "*": True, "identity": False, "gzip;q=0, br": False}.items():
+        async with http.get(path, headers={"Accept-Encoding": accepted}) as response:
+            assert response.headers.get("Content-Encoding") == ("gzip" if packed else None), accepted
+            assert (response.headers["Vary"], await response.read()) == ("Accept-Encoding", plain)
+            assert (int(response.headers["Content-Length"]) < len(plain)) == packed
+            known = {"If-None-Match": response.headers["ETag"], "Accept-Encoding": accepted}
+        async with http.get(path, headers=known) as response:
+            assert (response.status, await response.read()) == (304, b"")
+
+
+async def test_the_policy_allows_the_page_s_import_map_and_no_other_inline_script(http):
+    async with http.get("/") as response:
+        page, policy = await response.text(), response.headers["Content-Security-Policy"]
+        etag = response.headers["ETag"]
+        assert response.headers["Cache-Control"] == "no-cache"
+    (script,) = re.findall(r'<script type="importmap">(.*?)</script>', page)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}';" in policy
+    async with http.get("/", headers={"If-None-Match": etag}) as response:
+        assert response.status == 304

@@ -46,6 +46,7 @@ from sio_server.store.emitter import Emitter
 from sio_server.store.keys import REVOCATIONS, conversation_channel, stats, user_channel, user_last_end
 from sio_server.store.partitions import partition
 from sio_server.store.scripts import Request, Scripts
+from sio_server.users.device_links import DeviceLink, DeviceLinks
 from sio_server.users.devices import Devices
 from sio_server.users.session_records import LiveSession, SessionRecords
 from sio_server.users.sign_out import RefusedTokens
@@ -78,6 +79,7 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
     members = Members(redis, scripts, log, retention=100, quotas=quotas)
     devices = Devices(redis, scripts, users_kept_ms=DAY_MS)
     records = SessionRecords(redis, scripts, users_kept_ms=DAY_MS)
+    links = DeviceLinks(redis, scripts, "secret")
     refused_tokens = RefusedTokens(redis, scripts, users_kept_ms=DAY_MS)
     turns = Turns(scripts)
     runs = Runs(scripts, "n1-abc", "n1")
@@ -193,6 +195,10 @@ async def everything(redis: BoundedRedis, ran: set[str]) -> list[Any]:
         Emitter(scripts).emit("presence:changed", {"user_id": "bob", "online": False}, f"conversation:{ROOM}")
     )
     await do(records.open(session(3, Author("ann", "Ann", "tablet", "Tablet"))))
+    code = await do(links.make("s1", ANN, DeviceLink("Ann", 2e9, True), asked(ANN)))
+    await do(links.take(code, "another", "Another"))
+    other = await do(links.make("s1", ANN, DeviceLink("Ann", 2e9, True), asked(ANN)))
+    await do(links.withdraw("s1", "ann", other, asked(ANN)))
     await do(refused_tokens.sign_out("s1", ANN, "tablet", asked(ANN)))
     await do(refused_tokens.revoke("ann", "laptop"))
     await do(nodes.forget("n1-abc"))

@@ -81,7 +81,7 @@ async def test_a_session_that_signs_itself_out_is_acked_before_its_end_though_th
     session, edge = session_of(new_id), parts.edge
     await parts.sessions.open(session)
     parts.refused_tokens.on_bus = lambda: parts.sign_outs.on_session_ended(ENDED, [session.sid, "of-another-node"])
-    requests = DeviceRequests(parts.devices, parts.refused_tokens, parts.sign_outs)
+    requests = DeviceRequests(parts.devices, None, parts.refused_tokens, parts.sign_outs)
     ack = await requests.sign_out(session, DeviceSignOut(request_id="r", device_id="phone"))
     edge.done.append("acked")  # in the same step of the loop, as the library does
     assert ack == {"device_id": "phone", "sessions": 1}

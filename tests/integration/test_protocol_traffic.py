@@ -133,6 +133,8 @@ async def live_together(ann: Session, bob: Session) -> None:
     devices = (await ann.ask("device:list"))["devices"]
     renamed = {"device_id": devices[0]["device_id"], "device_name": "Ann's laptop"}
     await ann.ask("device:rename", request_id="rename", **renamed)
+    link = await ann.ask("device:link", request_id="link")
+    await ann.ask("device:unlink", request_id="unlink", code=link["code"])
     await ann.change("conversation:rename", title="Other plans")
     await ann.change("members:remove", user_id="carl")
     other = (await ann.ask("conversation:create", request_id="other"))["conversation_id"]

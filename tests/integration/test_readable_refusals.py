@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import aiohttp
 import pytest
 import socketio
@@ -9,14 +11,16 @@ from aiohttp.test_utils import TestServer
 
 from sio_clients import guest_token
 from sio_server.gateway.http.application import make_application
+from sio_server.gateway.http.assets import Assets
 from sio_server.gateway.http.cors import Cors
-from sio_server.gateway.http.guest import GuestRoutes
+from sio_server.gateway.http.guest import GuestRoutes, GuestTokens
 from sio_server.gateway.http.health import HealthRoutes
 from sio_server.gateway.http.hosts import AllowedHosts
 from sio_server.gateway.http.page import PagePolicy
 from sio_server.gateway.http.request_limits import RequestLimits
 from sio_server.gateway.sessions.auth import Tokens
 from sio_server.gateway.sessions.limits import Limits
+from sio_server.gateway.sessions.remembered_guests import RememberedGuests
 from sio_server.gateway.transport.origins import AllowedOrigins
 from sio_server.protocol.names import AgentNames
 from tests.conftest import SECRET, PlainSio
@@ -119,14 +123,17 @@ async def test_the_scheme_of_authorization_may_be_in_any_case(http, cluster, sch
 
 async def test_pages_of_listed_origins_may_read_the_api_and_others_may_not():
     limits = RequestLimits(Limits(None), 0)  # type: ignore[arg-type]
+    origins = AllowedOrigins([ALLOWED])
+    remembered = RememberedGuests(Mock(), Mock(), secret=SECRET, days=0)
+    guests = GuestTokens(Tokens(SECRET, "roomgraph"), remembered, allowed=True, token_ttl_s=60)
     application = make_application(
         [
             HealthRoutes("n", lambda: {}),
-            GuestRoutes(Tokens(SECRET, "roomgraph"), limits, AgentNames(()), allowed=True, token_ttl_s=60),
+            GuestRoutes(guests, Mock(), limits, origins, AgentNames(())),
         ],
         hosts=AllowedHosts(()),
-        cors=Cors(AllowedOrigins([ALLOWED])),
-        policy=PagePolicy((), stage=False),
+        cors=Cors(origins),
+        policy=PagePolicy((), Assets(), stage=False),
     )
     asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
     async with TestServer(application) as server:
@@ -135,14 +142,16 @@ async def test_pages_of_listed_origins_may_read_the_api_and_others_may_not():
                 async with http.options("/api/guest", headers=asked) as preflight:
                     assert preflight.status == 204
                 async with http.post("/api/guest", json={"name": "Ann"}) as answer:
-                    assert answer.status == 200
+                    assert answer.status == (200 if allowed else 403)
                 async with http.post("/api/guest", json={}) as refusal:
-                    assert refusal.status == 400
+                    assert refusal.status == (400 if allowed else 403)
                 async with http.get("/healthz") as other:
                     assert "Access-Control-Allow-Origin" not in other.headers
             for response in (preflight, answer, refusal):
                 assert response.headers.get("Access-Control-Allow-Origin") == allowed
                 assert response.headers["Vary"] == "Origin"
+                credentials = response.headers.get("Access-Control-Allow-Credentials")
+                assert credentials == ("true" if allowed else None)
             assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
             headers = preflight.headers["Access-Control-Allow-Headers"]
             assert {"Authorization", "Content-Type"} <= set(headers.split(", "))

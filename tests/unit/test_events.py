@@ -83,6 +83,8 @@ FULL: dict[ClientEvent, dict[str, Any]] = {
     },
     E.DEVICE_LIST: {},
     E.DEVICE_RENAME: {**REQUEST, "device_id": "d-1", "device_name": "安的手机"},
+    E.DEVICE_LINK: {**REQUEST},
+    E.DEVICE_UNLINK: {**REQUEST, "code": "ann.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
     E.DEVICE_SIGN_OUT: {**REQUEST, "device_id": "d-1"},
 }
 REQUIRED = {
@@ -110,6 +112,8 @@ REQUIRED = {
     E.TYPING_SET: {"conversation_id", "typing"},
     E.SESSION_SYNC: {"positions"},
     E.DEVICE_RENAME: {"request_id", "device_id", "device_name"},
+    E.DEVICE_LINK: {"request_id"},
+    E.DEVICE_UNLINK: {"request_id", "code"},
     E.DEVICE_SIGN_OUT: {"request_id", "device_id"},
 }
 # The answer to an interrupt may be of any type.

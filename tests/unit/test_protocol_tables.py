@@ -23,7 +23,7 @@ PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 # The verbs and participles of the two tables. A new name takes one of these, or adds its own here.
 IMPERATIVES = {
     *("create", "join", "leave", "invite", "list", "read", "send", "edit", "stop", "regenerate", "respond"),
-    *("set", "save", "rename", "delete", "remove", "sign_out", "sync", "search", "configure"),
+    *("set", "save", "rename", "delete", "remove", "sign_out", "sync", "search", "configure", "link", "unlink"),
 }
 PARTICIPLES = {"opened", "ended", "appended", "changed", "written", "reported", "synced", "reset", "moved"}
 ENTRY = {

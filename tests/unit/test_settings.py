@@ -143,6 +143,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "INVITATIONS_KEPT": "1",
         "ABANDONED_KEPT": "0",
         "GUESTS_KEPT": "2",
+        "GUEST_REMEMBERED": "0",
         "RUN_CONCURRENCY": "0",
         "RUN_TIMEOUT": "1",
         "MAX_ANSWER_BYTES": "65536",
@@ -224,6 +225,7 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
         "invitations_kept": 1,
         "abandoned_kept": 0,
         "guests_kept": 2,
+        "guest_remembered": 0,
         "run_concurrency": 0,
         "run_timeout": 1,
         "max_answer_bytes": 65536,
@@ -254,11 +256,11 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
-    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["search"]
-    assert load_settings(auth_mode="token", auth_secret=SECRET, search="off").features == []
+    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["search", "device_links"]
+    assert load_settings(auth_mode="token", auth_secret=SECRET, search="off").features == ["device_links"]
     for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_NODES": "full"}.items():
         env.setenv(name, value)
-    assert load_settings().features == ["guests", "search", "stage", "state_reports"]
+    assert load_settings().features == ["guests", "search", "device_links", "stage", "state_reports"]
 
 
 def test_a_node_is_called_by_its_name_when_it_has_one(env: pytest.MonkeyPatch) -> None:
@@ -293,6 +295,7 @@ def test_what_is_given_in_code_comes_before_the_environment_unless_it_is_none(en
         ("INVITATIONS_KEPT", "0", "from 1 to 3650"),
         ("ABANDONED_KEPT", "-1", "0 (for ever)"),
         ("GUESTS_KEPT", "4000", "0 (for ever)"),
+        ("GUEST_REMEMBERED", "-1", "0 (not at all)"),
         ("DURABLE_REPLICAS", "-1", "from 0 (none is waited for) to 10"),
         ("REDIS_URL", "localhost:6379", "redis://127.0.0.1:6379/0"),
         ("REDIS_URL", "http://localhost", "rediss://"),
@@ -499,7 +502,9 @@ def test_the_secret_does_not_appear_where_settings_are_printed(env: pytest.Monke
     [("guest", 2, 60, 172_800), ("guest", 2, 600_000, 600_000), ("guest", 0, 60, 0), ("token", 2, 60, 0)],
 )
 def test_guests_are_forgotten_and_not_before_their_tokens(mode: str, days: int, ttl_s: int, kept_s: int) -> None:
-    settings = load_settings(auth_mode=mode, auth_secret=SECRET, guests_kept=days, token_ttl=ttl_s)
+    settings = load_settings(
+        auth_mode=mode, auth_secret=SECRET, guests_kept=days, token_ttl=ttl_s, guest_remembered=1
+    )
     assert settings.users_kept_s == kept_s
 
 

@@ -36,7 +36,7 @@ export function translate(root) {
 }
 
 export async function speak(wanted = stored.lang ?? (/^zh/i.test(navigator.language) ? "zh" : "en")) {
-  words = await (await fetch(`words/${wanted}.json`)).json();
+  words = await (await fetch(new URL(`../words/${wanted}.json`, import.meta.url))).json();
   lang = wanted;
   formats = {};
   document.documentElement.lang = t("locale");

@@ -19,6 +19,7 @@ class Lazy extends Later {
 }
 
 export const lazy = {
+  addDevice: new Lazy((q) => import(`./view/add_device.js${q}`)),
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
   listView: new Lazy((q) => import(`./view/list.js${q}`)),

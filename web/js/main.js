@@ -81,5 +81,5 @@ addEventListener("unhandledrejection", (event) => complain(event.reason, event.p
 for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
 await speak();
 const bridge = frame && (await import("./stage/page_bridge.js"));
-if (stored.token) start();
+if (stored.token && !location.hash.startsWith("#device=")) start();
 else (await import("./view/sign_in.js")).signIn(start);

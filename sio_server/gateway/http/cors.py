@@ -8,6 +8,7 @@ from sio_server.gateway.http.errors import Handler
 from sio_server.gateway.transport.origins import AllowedOrigins
 
 API = "/api/"  # below BASE_PATH
+GUESTS = "/api/guest"  # below BASE_PATH: what a browser may be remembered at
 PREFLIGHT_S = "600"  # so long a browser remembers the answer
 
 
@@ -17,6 +18,7 @@ class Cors:
     def __init__(self, origins: AllowedOrigins, base_path: str = "") -> None:
         self._origins = origins
         self._api = base_path + API
+        self._guests = base_path + GUESTS
 
     @web.middleware
     async def answer_preflight(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -39,3 +41,6 @@ class Cors:
             if origin is not None and self._origins.is_listed(origin):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Retry-After"
+                if request.path.startswith(self._guests) and self._origins.is_named(origin):
+                    # A page whose own node is gone asks another one of the same host.
+                    response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"

@@ -31,6 +31,7 @@ _STATUS = {
     ErrorCode.NOT_A_MEMBER: 403,
     ErrorCode.QUOTA_EXCEEDED: 403,
     ErrorCode.HOST_NOT_ALLOWED: 403,
+    ErrorCode.ORIGIN_NOT_ALLOWED: 403,
     ErrorCode.RATE_LIMITED: 429,
     ErrorCode.TOO_MANY_CONNECTIONS: 429,
     ErrorCode.UNAVAILABLE: 503,

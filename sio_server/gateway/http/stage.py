@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from aiohttp import ClientConnectionError, web
 
-from sio_server.gateway.http.page import WEB
+from sio_server.gateway.http.assets import Assets
+from sio_server.gateway.http.page import page_response
 from sio_server.gateway.transport.http_connections import uncounted
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.trace.contract import HELLO, opens
@@ -31,18 +32,17 @@ class Stage:
 class StageRoutes:
     """`GET /stage` and `GET /api/trace`; a node without a stage has no such routes."""
 
-    def __init__(self, stage: Stage, node_name: str) -> None:
+    def __init__(self, stage: Stage, node_name: str, assets: Assets) -> None:
         self._stage = stage
+        self._assets = assets
         self._node_name = node_name
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
         return [web.get("/stage", self._page), web.get(TRACE_PATH, self._trace)]
 
-    async def _page(self, request: web.Request) -> web.FileResponse:
-        if not (WEB / "stage.html").is_file():
-            raise web.HTTPNotFound
-        return web.FileResponse(WEB / "stage.html")
+    async def _page(self, request: web.Request) -> web.Response:
+        return page_response(request, self._assets, "stage.html")
 
     async def _trace(self, request: web.Request) -> web.StreamResponse:
         """The trace events of all nodes, one JSON object a line, until the reader leaves or the node stops."""

@@ -1,4 +1,4 @@
-"""Requests about the user's own devices: list, rename, sign out."""
+"""Requests about the user's own devices: list, rename, link another one, sign out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sio_server.gateway.requests.identity import identify
 from sio_server.gateway.sessions.session import Session
 from sio_server.gateway.sessions.sign_out import SignOuts, signed_out
 from sio_server.protocol import events
+from sio_server.protocol.errors import ErrorCode, Refused
+from sio_server.users.device_links import LINK_S, DeviceLink, DeviceLinks
 from sio_server.users.devices import Devices
 from sio_server.users.sign_out import RefusedTokens
 
@@ -16,8 +18,12 @@ from sio_server.users.sign_out import RefusedTokens
 class DeviceRequests:
     """The handlers of these events; each returns its ack."""
 
-    def __init__(self, devices: Devices, refused_tokens: RefusedTokens, sign_outs: SignOuts) -> None:
+    def __init__(
+        self, devices: Devices, links: DeviceLinks | None, refused_tokens: RefusedTokens, sign_outs: SignOuts
+    ) -> None:
+        """`links`: None where this server issues no tokens."""
         self._devices = devices
+        self._links = links
         self._refused_tokens = refused_tokens
         self._sign_outs = sign_outs
 
@@ -28,6 +34,20 @@ class DeviceRequests:
         identity = identify(session, request)
         await self._devices.rename(session.sid, session.user_id, request.device_id, request.device_name, identity)
         return {"device_id": request.device_id, "device_name": request.device_name}
+
+    async def link(self, session: Session, request: events.DeviceLink) -> dict[str, Any]:
+        link = DeviceLink(session.name, session.expires_at, session.is_guest, session.claims)
+        code = await self._known_links().make(session.sid, session.author, link, identify(session, request))
+        return {"code": code, "expires_in": LINK_S}
+
+    async def unlink(self, session: Session, request: events.DeviceUnlink) -> dict[str, Any]:
+        links, identity = self._known_links(), identify(session, request)
+        return {"withdrawn": await links.withdraw(session.sid, session.user_id, request.code, identity)}
+
+    def _known_links(self) -> DeviceLinks:
+        if self._links is None:
+            raise Refused(ErrorCode.NOT_ALLOWED, "this server issues no tokens: AUTH_SECRET is not set")
+        return self._links
 
     async def sign_out(self, session: Session, request: events.DeviceSignOut) -> dict[str, Any]:
         loop = asyncio.get_running_loop()

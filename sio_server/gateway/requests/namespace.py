@@ -65,6 +65,8 @@ def handlers_of(
         ClientEvent.INTERRUPT_RESPOND: runs.respond,
         ClientEvent.DEVICE_LIST: devices.list,
         ClientEvent.DEVICE_RENAME: devices.rename,
+        ClientEvent.DEVICE_LINK: devices.link,
+        ClientEvent.DEVICE_UNLINK: devices.unlink,
         ClientEvent.DEVICE_SIGN_OUT: devices.sign_out,
     }
 

@@ -71,8 +71,19 @@ class Tokens:
         """Whether tokens that are signed with a secret are accepted."""
         return bool(self._keys)
 
-    def issue(self, user_id: str, name: str, ttl_s: int, *, operator: bool = False) -> str:
-        """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one."""
+    def issue(
+        self,
+        user_id: str,
+        name: str,
+        ttl_s: int,
+        *,
+        operator: bool = False,
+        more: Mapping[str, Any] | None = None,
+    ) -> str:
+        """A token for a user, valid for `ttl_s` seconds. Raises Refused for an id that cannot be one.
+
+        `more`: claims that it has besides; none of the others is replaced.
+        """
         if not self._secret:
             raise Refused(ErrorCode.NOT_ALLOWED, "this server issues no tokens: AUTH_SECRET is not set")
         if not re.fullmatch(USER_ID_PATTERN, user_id) or user_id.startswith(RESERVED_PREFIXES):
@@ -83,7 +94,8 @@ class Tokens:
             )
         now_ms = int(self._now() * 1000)
         now = now_ms // 1000
-        claims = {"sub": user_id, "name": name, "aud": self._audience, "iat": now, "exp": now + ttl_s}
+        claims = {**(more or {}), "sub": user_id, "name": name, "aud": self._audience, "iat": now}
+        claims["exp"] = now + ttl_s
         # A sign-out and the next token may fall into one second.
         claims["iat_ms"] = now_ms
         if self._issuer is not None:

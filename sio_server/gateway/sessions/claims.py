@@ -18,6 +18,7 @@ CLOCK_SKEW_S = 60  # how far ahead of Redis' clock the issuer of a token may be
 MAX_TIME = 2**53 - 1  # of a claim, in seconds or milliseconds: what every JSON number holds exactly
 MAX_CLAIMS_BYTES = 4096  # of JSON: the claims that graphs are told
 MAX_NAME = 200  # characters of a name that are kept
+GUEST = "roomgraph_guest"  # the claim of a guest's token: the device that got it, or ""; only these are renewed
 OPERATOR = ("roomgraph_role", "operator")  # the claim that makes a user an operator, and its value
 
 _USER_ID = re.compile(USER_ID_PATTERN)
@@ -33,6 +34,7 @@ class Identity:
     issued_ms: int | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)  # those that graphs are told
     is_operator: bool = False
+    guest_device: str | None = None  # the device that got a guest's token, "" for none; None: no guest's
 
 
 class ClaimRules:
@@ -74,8 +76,15 @@ class ClaimRules:
             raise jwt.InvalidTokenError(f"user ids that begin with '{prefix}:' belong to {prefix}s")
         # Half of a surrogate pair, which a `slice` in JavaScript leaves, could not be stored or sent on.
         name = clean_name(str(claims.get("name") or "")[:MAX_NAME])
-        told = self._told(claims)
-        return Identity(user_id, name or user_id, int(expires_at), issued_ms, told, self._is_operator(claims))
+        return Identity(
+            user_id,
+            name or user_id,
+            int(expires_at),
+            issued_ms,
+            self._told(claims),
+            is_operator=self._is_operator(claims),
+            guest_device=device if isinstance(device := claims.get(GUEST), str) else None,
+        )
 
     def _told(self, claims: Mapping[str, Any]) -> dict[str, Any]:
         """The claims that graphs are told: plain JSON of a bounded size."""

@@ -101,6 +101,7 @@ class Handshakes:
             since=iso_time(self._now(), "seconds"),
             address=address,
             claims=identity.claims,
+            is_guest=identity.guest_device is not None,
             is_operator=identity.is_operator,
         )
         await self._settle(identity.user_id, session.device_id)

@@ -72,6 +72,8 @@ EVENT_CLASSES: dict[ClientEvent, EventClass] = {
     ClientEvent.SESSION_SYNC: EventClass.READ,
     ClientEvent.DEVICE_LIST: EventClass.READ,
     ClientEvent.DEVICE_RENAME: EventClass.WRITE,
+    ClientEvent.DEVICE_LINK: EventClass.WRITE,
+    ClientEvent.DEVICE_UNLINK: EventClass.WRITE,
     ClientEvent.DEVICE_SIGN_OUT: EventClass.WRITE,
 }
 

@@ -31,6 +31,7 @@ class Session:
     since: str = ""  # when it began, by Redis' clock (ISO 8601 UTC)
     address: str = ""  # to which it is counted; '' for none
     claims: Mapping[str, Any] = field(default_factory=lambda: _NO_CLAIMS)  # of its token, which graphs are told
+    is_guest: bool = False  # its token was given to a guest here, and may be renewed
     is_operator: bool = False  # may rename and delete conversations, and remove members, being none
     acked: asyncio.Future[None] | None = None  # done when it has been told that it has signed itself out
     devices: str | None = None  # the user's devices (JSON) for `session:opened`; None when they must be read

@@ -40,6 +40,10 @@ class AllowedOrigins:
         """Whether the operator has listed this origin, or all."""
         return "*" in self._allowed or origin in self._allowed
 
+    def is_named(self, origin: str) -> bool:
+        """Whether the operator has listed just this origin: its pages may use this server's cookies."""
+        return origin != "*" and origin in self._allowed
+
     def allows(self, request: Request) -> bool:
         """Whether the request is of a page that may connect; programs send no origin."""
         origin = request.headers.get("Origin")

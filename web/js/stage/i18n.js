@@ -11,7 +11,7 @@ export const t = (key, values = {}) => (words[lang]?.[key] ?? key).replace(/\{(\
 
 // Speak this language from now on.
 export async function speak(wanted) {
-  words[wanted] ??= await (await fetch(`words/stage.${wanted}.json`)).json();
+  words[wanted] ??= await (await fetch(new URL(`../../words/stage.${wanted}.json`, import.meta.url))).json();
   lang = wanted;
   localStorage.setItem(`${kept}.lang`, JSON.stringify(lang));
   document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";

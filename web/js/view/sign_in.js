@@ -1,26 +1,28 @@
-// The sign-in page: become a guest, continue as a guest of this browser, or use a token.
+// The sign-in page: become a guest, continue as a guest of this browser, use a token, or the link of another device.
 
 import { kept } from "../address.js";
 import { $, h, onSubmit } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { onChange } from "../state.js";
-import { deviceId, frame, stored } from "../storage.js";
+import { deviceId, deviceName, frame, stored, takeCode } from "../storage.js";
 
 const GUEST = `${kept}.guest `;
 
 // Show the page until there is a token, then call `enter`.
 export async function signIn(enter) {
   const { notice } = stored;
+  const code = takeCode();
   const guests = await guestsHere();
   // The only guest, all of whose tabs are closed, continues on the same device; otherwise the page asks.
   const [only, other] = guests;
-  if (only && !other && !only.open && !notice) {
+  if (only && !other && !only.open && !notice && !code) {
     Object.assign(stored, { device: only.device, token: only.token });
     enter();
     return;
   }
   $("signin").hidden = false;
   $("as-guest").elements.name.focus();
+  if (code) offerLink(code);
   const showError = (error) => ($("signin-error").textContent = error ? explain(error) : "");
   showError(notice);
   stored.notice = null;
@@ -41,6 +43,26 @@ export async function signIn(enter) {
       button.disabled = false;
     });
 
+  // After a click only: previews of links run pages, too, and a link may be somebody else's.
+  function offerLink(code) {
+    const others = document.querySelectorAll("#guests, #signin form, #signin details");
+    const offer = (open) => {
+      $("by-link").hidden = !open;
+      for (const one of others) one.hidden = open;
+    };
+    offer(true);
+    $("use-link").focus();
+    $("use-link").onclick = async () => {
+      const answer = await post("api/device", { code, device_name: deviceName() }).catch(() => ({ error: { code: "unavailable" } }));
+      const { token, error, name, expires_in, device_id } = answer;
+      if (error?.code === "unavailable") return showError(error);
+      offer(false);
+      if (error) return showError(error.code === "not_found" ? { code: "link_used" } : error);
+      stored.device = device_id;
+      enterWith(token, { name, until: Date.now() + 1000 * expires_in });
+    };
+  }
+
   const continueAs = ({ device, token, open, ...guest }) => {
     if (!open) stored.device = device;
     enterWith(token, guest);
@@ -54,15 +76,18 @@ export async function signIn(enter) {
     const name = form.name.trim();
     if (!name) return showError({ code: "no_name" });
     try {
-      const body = JSON.stringify({ name });
-      const headers = { "Content-Type": "application/json" };
-      const { token, error, expires_in } = await (await fetch("api/guest", { method: "POST", body, headers })).json();
+      const { token, error, expires_in } = await post("api/guest", { name });
       if (token) enterWith(token, { name, until: Date.now() + 1000 * expires_in }, true);
       else showError(error);
     } catch {
       showError({ code: "unavailable" });
     }
   });
+}
+
+async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  return (await fetch(path, { method: "POST", body: JSON.stringify(body), headers })).json();
 }
 
 // {device, name, token, until, open: has an open tab}, each once. Without locks every tab counts as open.

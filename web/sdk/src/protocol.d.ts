@@ -318,6 +318,11 @@ export type DeliveryMark = {
   seq: number;
 };
 
+/** Make a code with which another device signs in as this user, once, within the next minutes. */
+export type DeviceLink = {
+  request_id: string;
+};
+
 /** This user's devices, online or not. */
 export type DeviceList = Record<string, never>;
 
@@ -354,6 +359,12 @@ export type DeviceState = {
   online: boolean;
   sessions: DeviceSession[];
   last_seen: string;
+};
+
+/** Withdraw such a code. */
+export type DeviceUnlink = {
+  request_id: string;
+  code: string;
 };
 
 /** Of `device:list`. */
@@ -661,6 +672,13 @@ export type Limits = {
   invites: number;
   device_name_characters: number;
   rates: Rates;
+};
+
+/** Of `device:link`: the code, and for how many seconds it may be used. */
+export type LinkAck = {
+  ok: true;
+  code: string;
+  expires_in: number;
 };
 
 /** Of `conversation:list`; `complete`: nothing was left out. The first page has a `cursor`. `unavailable`: ids of conversations that cannot be read now. */
@@ -1316,6 +1334,12 @@ export type TypingSet = {
   typing: boolean;
 };
 
+/** Of `device:unlink`: whether the code could still be used. */
+export type UnlinkAck = {
+  ok: true;
+  withdrawn: boolean;
+};
+
 /** With `already_resolved`: the answer that came first. */
 export type Winner = {
   seq: number;
@@ -1366,6 +1390,8 @@ export interface Requests {
   "session:sync": SessionSync;
   "device:list": DeviceList;
   "device:rename": DeviceRename;
+  "device:link": DeviceLink;
+  "device:unlink": DeviceUnlink;
   "device:sign_out": DeviceSignOut;
 }
 
@@ -1396,6 +1422,8 @@ export interface Acks {
   "session:sync": SyncAck | Refusal;
   "device:list": DevicesAck | Refusal;
   "device:rename": RenameAck | Refusal;
+  "device:link": LinkAck | Refusal;
+  "device:unlink": UnlinkAck | Refusal;
   "device:sign_out": SignOutAck | Refusal;
 }
 

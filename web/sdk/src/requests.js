@@ -103,9 +103,9 @@ async function readPage(connection, c, which) {
   return { entries, first };
 }
 
-// Everything up to the head has been read.
-export const markRead = (connection, c) =>
-  c.head > c.read &&
+// Everything up to the head, or to this seq, has been read.
+export const markRead = async (connection, c, seq = c.head) =>
+  seq > c.read &&
   !c.stream.syncing &&
   connection.ready &&
   oneAtATime(c, "marking", () => setMarks(c.client, [[c.id, { read: seq }]]));
