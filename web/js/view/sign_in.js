@@ -57,6 +57,7 @@ export async function signIn(enter) {
       const { token, error, name, expires_in, device_id } = answer;
       if (error?.code === "unavailable") return showError(error);
       offer(false);
+      $("as-guest").elements.name.focus();
       if (error) return showError(error.code === "not_found" ? { code: "link_used" } : error);
       stored.device = device_id;
       enterWith(token, { name, until: Date.now() + 1000 * expires_in });
