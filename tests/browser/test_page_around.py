@@ -25,7 +25,7 @@ async def choose(page: Page, title: str, *ways: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("locale", "starters", "answer"),
+    ("locale", "starters"),
     [
         (
             "en-GB",
@@ -34,13 +34,12 @@ async def choose(page: Page, title: str, *ways: str) -> None:
                 "Book a table for two tomorrow at seven",
                 "Tell me a long story about a lighthouse",
             ],
-            "lighthouse",
         ),
-        ("zh-CN", ["展示一下你能做什么", "预订明晚七点两人的位子", "讲一个关于灯塔的长故事"], "灯塔"),
+        ("zh-CN", ["展示一下你能做什么", "预订明晚七点两人的位子", "讲一个关于灯塔的长故事"]),
     ],
 )
 async def test_a_name_is_all_that_is_needed_before_the_agent_answers(
-    *, cluster: LocalCluster, browser: Browser, locale: str, starters: list[str], answer: str
+    *, cluster: LocalCluster, browser: Browser, locale: str, starters: list[str]
 ) -> None:
     context = await browser.new_context(locale=locale)
     page = await context.new_page()
@@ -52,7 +51,7 @@ async def test_a_name_is_all_that_is_needed_before_the_agent_answers(
     await expect(page.locator("#text")).to_be_focused()
     await page.locator("#starters button").last.click()
     await expect(page.locator("#log .mine .text")).to_have_text(starters[-1])
-    await expect(page.locator("#log .agent").last).to_contain_text(answer)
+    await until(page, "state.open.entries.some((one) => one.type === 'answer')")
     await expect(page.locator("#welcome")).to_be_hidden()
     assert await look(page, "state.conversations.size") == 1
     await context.close()
@@ -64,8 +63,8 @@ async def test_who_follows_a_link_gets_its_conversation_and_no_other(
     context = await browser.new_context(locale="en-GB")
     page = await context.new_page()
     await page.goto(f"{cluster.urls[1]}/#c={plans.id}")
-    await page.keyboard.type("Eve")
-    await page.keyboard.press("Enter")
+    await page.fill("#as-guest input", "Eve")
+    await page.press("#as-guest input", "Enter")
     await until(page, f"state.open?.loaded && state.open.id === '{plans.id}' && state.link === 'online'")
     assert await look(page, "[...state.conversations.keys()]") == [plans.id]
     await context.close()
@@ -238,7 +237,8 @@ async def test_the_list_is_read_by_its_differences(open_page: PageFactory, clust
     sizes.clear()
     await create(ann, "One more", agent="off")
     await until(phone, "state.conversations.size === 13")
-    assert sizes and max(sizes) < whole / 3
+    assert sizes
+    assert max(sizes) < whole / 3
 
 
 async def test_a_link_and_its_qr_code_sign_another_device_in_once(

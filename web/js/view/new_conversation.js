@@ -16,7 +16,7 @@ export async function create(settings) {
 export function begin(page) {
   ({ client } = page);
   const menu = $("new-menu");
-  for (const button of document.querySelectorAll("[data-by=newConversation]:not(form *)")) button.onclick = () => create();
+  for (const button of document.querySelectorAll("button[data-by=newConversation]")) button.onclick = () => create();
   onSubmit($("join-form"), ({ where }) => {
     location.hash = address(addressed(where) || where.trim());
     menu.hidePopover();
