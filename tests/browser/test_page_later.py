@@ -13,14 +13,15 @@ from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import MARKS, say, until
 from tests.conftest import ClientFactory
-from tests.unit.test_page_size import LAZY, LAZY_JS
+from tests.unit.test_page_size import LAZY, LAZY_JS, PARTS
 
 pytest_plugins = ["tests.served.fixtures"]
 
 # Name and path of each module that is fetched when the page is idle. The list is needed before.
-EARLIER = {"list", "listView", "outboxStore", "outboxTakeover"}
+EARLIER = {"listView"}
 REST = {name: path for name, path in LAZY.findall(LAZY_JS) if name not in EARLIER}
-LATER = re.compile(rf"/js/({'|'.join(REST.values())})(\?\d+)?$")
+LATE_PARTS = {"requests": PARTS["requests"].name, "typing": PARTS["typing"].name}
+LATER = re.compile(rf"/(js/(?:{'|'.join(REST.values())})|sdk/src/(?:{'|'.join(LATE_PARTS.values())}))(\?\d+)?$")
 SAID = "state.open.entries.filter((e) => e.type === 'answer').length"
 
 
@@ -42,7 +43,10 @@ class Later:
     def __init__(self, broken: bool = False) -> None:
         self.gate = asyncio.Event()
         self.broken = broken
-        self.due = {*REST.values()}
+        self.due = {
+            *(f"js/{path}" for path in REST.values()),
+            *(f"sdk/src/{name}" for name in LATE_PARTS.values()),
+        }
         self.all_asked = asyncio.Event()
 
     async def prepare(self, page: Page) -> None:

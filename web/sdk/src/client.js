@@ -20,6 +20,7 @@ import { random } from "./wait.js";
  * @property {boolean} [fixed] connect to `urls` only, whatever other nodes are named
  * @property {boolean} [bot] the messages of this device are a program's
  * @property {Function} [io] of socket.io-client
+ * @property {typeof import("./snapshots.js")} [snapshots] what `getSnapshot` gives
  */
 
 export class Client {
@@ -44,8 +45,11 @@ export class Client {
 
   /** @param {Options} options */
   constructor({ url, urls = [url], store = memoryStore(), deviceId = `device-${random(3)}`, ...options }) {
-    Object.assign(this, { options, store, deviceId, fixed: options.fixed ?? false });
-    this.connection = new Connection({ io: options.io, urls, fixed: this.fixed, auth: () => this.#auth() }, {
+    this.options = options;
+    this.store = store;
+    this.deviceId = deviceId;
+    const { io, fixed } = options;
+    this.connection = new Connection({ io, urls, fixed, auth: () => this.#auth() }, {
       changed: () => this.changed(),
       refused: (error) => this.#end(error),
       failed: () => this.emit("failed"),
@@ -79,7 +83,11 @@ export class Client {
 
   #checkNetwork = () => this.connection.checkNetwork();
 
-  /** The conversation with this id. It is joined when the client is connected, and followed from then on. */
+  /**
+   * The conversation with this id. It is joined when the client is connected, and followed from then on.
+   * @param {string} id
+   * @returns {import("./conversation.js").Conversation}
+   */
   conversation(id) {
     const c = this.following.add(id);
     if (!c.wanted) c.open().catch(() => {}); // it stands in the snapshot
@@ -91,12 +99,7 @@ export class Client {
    * an error, creates nothing more.
    */
   async create(settings = {}) {
-    const same = JSON.stringify(settings);
-    if (this.asked?.same !== same) this.asked = { same, request_id: random(4) };
-    const { request_id } = this.asked;
-    const { conversation_id } = await this.connection.insist("conversation:create", { request_id, ...settings });
-    this.asked = null;
-    return conversation_id;
+    return (await parts.requests.load()).create(this, settings);
   }
 
   /** Any other request of the protocol. Resolves with its ack; rejects with `{code, message, retryable, details}`. */
@@ -106,11 +109,14 @@ export class Client {
 
   // Changes
 
-  /** `listener()` is called soon after something has changed. Returns what ends that. */
-  subscribe(listener) {
+  /**
+   * `listener()` is called soon after something has changed. Returns what ends that.
+   * @type {(listener: () => void) => () => void}
+   */
+  subscribe = (listener) => {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
+    return () => void this.#listeners.delete(listener);
+  };
 
   /** `listener(...)` is called at each event of this name: entry, sent, acked, ... Returns what ends that. */
   on(name, listener) {
@@ -150,15 +156,11 @@ export class Client {
     return sum;
   }
 
-  /** What is known: the same object for as long as nothing changes. */
-  getSnapshot() {
-    const { link: status, node, me: user_id, name, devices, graphs, features, limits, error } = this;
-    const conversations = () => [...this.conversations.values()].filter((c) => c.role).map((c) => c.summary);
-    return (this.#snapshot ??= {
-      status, node, user_id, name, devices, graphs, features, limits, error, retryAt: this.connection.retryAt,
-      conversations: conversations(),
-    });
-  }
+  /**
+   * What is known: the same object for as long as nothing changes.
+   * @type {() => import("./types.js").ClientSnapshot}
+   */
+  getSnapshot = () => (this.#snapshot ??= this.options.snapshots.ofClient(this));
 
   // Learn the authors' names; older entries do not replace a newer name.
   learnNames(entries, older) {

@@ -23,7 +23,9 @@ export class Connection {
   // options: io, urls, fixed: nodes name no others, auth: resolves with the handshake's
   // handlers: ready(payload), event(name, payload), refused({code, message}): for good, failed(), changed()
   constructor(options, handlers) {
-    Object.assign(this, { options, handlers, route: new Route(options.urls) });
+    this.options = options;
+    this.handlers = handlers;
+    this.route = new Route(options.urls);
   }
 
   async request(event, payload) {

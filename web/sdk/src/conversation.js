@@ -38,8 +38,13 @@ export class Conversation {
   typing = new Map(); // user id -> timer that ends it
   snapshot = null;
 
+  /**
+   * @param {import("./client.js").Client} client
+   * @param {string} id
+   */
   constructor(client, id) {
-    Object.assign(this, { client, id });
+    this.client = client;
+    this.id = id;
     const { store } = client;
     const save = async (text) =>
       (await client.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
@@ -50,21 +55,22 @@ export class Conversation {
 
   // What it shows
 
-  /** What is known: the same object for as long as nothing changes. See docs/javascript.md for its fields. */
-  getSnapshot = () => (this.snapshot ??= snapshotOf(this));
+  /**
+   * What is known: the same object for as long as nothing changes.
+   * @type {() => import("./types.js").ConversationSnapshot}
+   */
+  getSnapshot = () => (this.snapshot ??= this.client.options.snapshots.ofConversation(this));
 
-  /** `listener()` is called soon after something has changed, here or of the connection. Returns what ends that. */
+  /**
+   * `listener()` is called soon after something has changed, here or of the connection. Returns what ends that.
+   * @type {(listener: () => void) => () => void}
+   */
   subscribe = (listener) => {
     let last = this.getSnapshot();
     return this.client.subscribe(() => {
       if (last !== (last = this.getSnapshot())) listener();
     });
   };
-
-  get summary() {
-    const { id, title, role, last, lastActivity, unread, draft, pinned, archived } = this;
-    return { id, title, role, pinned, archived, last, lastActivity, unread: unread.count, mentions: unread.mentions, draft: draft.text };
-  }
 
   // What can be done in it. What is sent waits for the connection; the others reject with {code, message, retryable}.
 
@@ -73,9 +79,13 @@ export class Conversation {
     return this.client.following.open(this);
   }
 
-  /** Send a message, also while offline. Returns its `request_id`. */
-  send(text, { replyTo, files } = {}) {
-    const more = { ...(replyTo && { reply_to: replyTo }), ...(files?.length && { files }) };
+  /**
+   * Send a message, also while offline. Returns its `request_id`.
+   * @param {string} text
+   * @param {{replyTo?: number, files?: string[]}} [more] the seq that it replies to; ids of files that were uploaded
+   */
+  send(text, { replyTo = 0, files = [] } = {}) {
+    const more = { ...(replyTo && { reply_to: replyTo }), ...(files.length && { files }) };
     const requestId = this.client.outbox.add(this.id, text, undefined, more);
     this.draft.clear();
     this.divider = null;
@@ -247,42 +257,4 @@ export class Conversation {
     if (after < this.divider?.upTo) ({ after } = this.divider);
     if (upTo > after) this.divider = { after, upTo };
   }
-}
-
-// The fields of a conversation's snapshot; its objects are those of the protocol.
-function snapshotOf(c) {
-  const { client, stream } = c;
-  const { current: run = null } = stream;
-  const status = c.error ? "refused" : !c.loaded ? "opening" : stream.syncing ? "catching_up" : "in_step";
-  return {
-    id: c.id,
-    status,
-    error: c.error,
-    verdict: c.verdict,
-    connection: client.link,
-    title: c.title,
-    role: c.role,
-    access: c.access,
-    agent: c.agent,
-    graph: c.graph,
-    approvals: c.approvals,
-    invites: c.invites,
-    multitask_strategy: c.strategy,
-    owner: c.owner,
-    entries: c.shown.filter(c.isCurrent),
-    atEnd: !c.aside,
-    hasOlder: Boolean(c.hasOlder),
-    pending: client.outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head),
-    run,
-    waiting: [...stream.runs.values()].slice(1),
-    questions: [...stream.interrupts.values()].filter(({ interrupt_id }) => !c.resolved.has(interrupt_id)),
-    resolved: new Map(c.resolved),
-    members: c.members,
-    read: c.read,
-    reads: new Map(c.reads),
-    unread: c.unread.count,
-    mentions: c.unread.mentions,
-    draft: c.draft.text,
-    typing: [...c.typing.keys()].filter((userId) => userId !== client.me),
-  };
 }

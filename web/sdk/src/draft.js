@@ -14,8 +14,10 @@ export class Draft {
 
   // `save(text)` resolves with the revision. `keep(kept)` keeps what is not saved yet for a reload, or forgets it (null);
   // `kept` is what was kept before.
-  constructor(save, changed, keep = () => {}, kept = null) {
-    Object.assign(this, { save, changed, keep });
+  constructor(save, changed, keep = (_kept) => {}, kept = null) {
+    this.save = save;
+    this.changed = changed;
+    this.keep = keep;
     if (!kept) return;
     ({ epoch: this.#epoch, rev: this.#rev } = kept);
     this.edit(kept.text);

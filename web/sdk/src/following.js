@@ -110,26 +110,6 @@ export class Following {
     }
   }
 
-  // Follow all of the user's conversations, and these from where the list says that they stand.
-  async followAll(conversations) {
-    const due = new Map(conversations.filter((c) => !this.asking.has(c)).map((c) => [c.id, c]));
-    const again = [];
-    for (let after = null, answer; due.size && (!answer || after); after = answer.next) {
-      const request = { positions: null, after, entries: 0, marks: false };
-      answer = await this.during([...due.values()], "session:sync", request);
-      for (const [id, view] of Object.entries(answer.conversations)) {
-        const c = due.get(id);
-        if (!c) continue;
-        due.delete(id);
-        // What came since is counted by the list.
-        if (view.head > c.head) this.readListSoon();
-        if (this.apply(c, view.error ? view : { ...view, verdict: "resumed" })) again.push(c);
-      }
-    }
-    // Those that were left meanwhile are refused.
-    await this.sync([...again, ...due.values()]);
-  }
-
   // Ask for views of these.
   async during(conversations, event, payload) {
     const asking = this.asking;

@@ -2,6 +2,7 @@
 
 import { io } from "socket.io-client";
 import { Client } from "./client.js";
+import * as snapshots from "./snapshots.js";
 
 export { Client } from "./client.js";
 export { Conversation } from "./conversation.js";
@@ -11,5 +12,6 @@ export { textOf } from "./stream.js";
 /**
  * Connect a device, and keep it connected: to another node when its own is gone.
  * @param {import("./client.js").Options} options
+ * @returns {import("./client.js").Client}
  */
-export const connect = (options) => new Client({ io, ...options }).connect();
+export const connect = (options) => new Client({ io, snapshots, ...options }).connect();

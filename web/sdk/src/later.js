@@ -9,7 +9,9 @@ export class Later {
 
   // `fetch` imports it. Some browsers remember that an address has failed: `again(query)` imports it under another one.
   constructor(fetch, again, onLoaded) {
-    Object.assign(this, { fetch, again, onLoaded });
+    this.fetch = fetch;
+    this.again = again;
+    this.onLoaded = onLoaded;
   }
 
   // Never rejects: tries until it is there.

@@ -35,8 +35,28 @@ export async function read(following) {
   if (partial) readSoon(following, PARTIAL_MS);
   else following.cursor = reached;
   const due = [...conversations.values()].filter((c) => c.stream.position && !c.followedAt);
-  await (atStart ? following.followAll(due) : following.sync(due));
+  await (atStart ? followAll(following, due) : following.sync(due));
   client.changed();
+}
+
+// Follow all of the user's conversations, and these from where the list says that they stand.
+async function followAll(following, conversations) {
+  const due = new Map(conversations.filter((c) => !following.asking.has(c)).map((c) => [c.id, c]));
+  const again = [];
+  for (let after = null, answer; due.size && (!answer || after); after = answer.next) {
+    const request = { positions: null, after, entries: 0, marks: false };
+    answer = await following.during([...due.values()], "session:sync", request);
+    for (const [id, view] of Object.entries(answer.conversations)) {
+      const c = due.get(id);
+      if (!c) continue;
+      due.delete(id);
+      // What came since is counted by the list.
+      if (view.head > c.head) readSoon(following);
+      if (following.apply(c, view.error ? view : { ...view, verdict: "resumed" })) again.push(c);
+    }
+  }
+  // Those that were left meanwhile are refused.
+  await following.sync([...again, ...due.values()]);
 }
 
 export function readSoon(following, ms = SOON_MS) {

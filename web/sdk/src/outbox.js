@@ -17,7 +17,10 @@ export class Outbox {
   constructor(client) {
     const { store, deviceId: device } = client;
     const { locks } = store;
-    Object.assign(this, { client, store, device, locks });
+    this.client = client;
+    this.store = store;
+    this.device = device;
+    this.locks = locks;
     this.alive = new Promise((done) => {
       if (locks) locks.request(`roomgraph ${device}`, () => new Promise(() => done()));
       else done();

@@ -3,6 +3,17 @@
 import { change } from "./change.js";
 import { setMarks } from "./delivery_marks.js";
 import { remove as unlist } from "./list.js";
+import { random } from "./wait.js";
+
+// The same settings again, after an error, create nothing more.
+export async function create(client, settings) {
+  const same = JSON.stringify(settings);
+  if (client.asked?.same !== same) client.asked = { same, request_id: random(4) };
+  const { request_id } = client.asked;
+  const { conversation_id } = await client.connection.insist("conversation:create", { request_id, ...settings });
+  client.asked = null;
+  return conversation_id;
+}
 
 export async function leave(connection, c) {
   await change(connection, "conversation:leave", { conversation_id: c.id });

@@ -9,7 +9,9 @@ export class Route {
 
   // `random` spreads pages that lose a node at the same moment.
   constructor(nodes, random = Math.random) {
-    Object.assign(this, { nodes, random, url: nodes[0] });
+    this.nodes = nodes;
+    this.random = random;
+    this.url = nodes[0];
   }
 
   learn(nodes) {

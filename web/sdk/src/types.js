@@ -1,0 +1,108 @@
+// Types of what others bring: they exist in comments only.
+
+/**
+ * Where unsent messages and drafts are kept. `memoryStore()` is one, `indexedDBStore()` another.
+ * @typedef {object} Store
+ * @property {boolean} shared other clients use it as well: then messages that a closed one has left are sent here
+ * @property {LockManager} [locks] Web Locks, by which the clients of a shared store know which of them live
+ * @property {(act: (records: StoredMessage[], table: Table) => void) => Promise<void>} step one transaction: `act` is
+ *   given all records, and changes them by `table`; steps of other clients come before or after it
+ * @property {(key: string) => KeptDraft | null} draft what was typed and not saved before
+ * @property {(key: string, kept: KeptDraft | null) => void} keepDraft null: the server has it
+ */
+
+/**
+ * @typedef {object} Table
+ * @property {(record: StoredMessage) => void} put
+ * @property {(requestId: string) => void} delete
+ */
+
+/** @typedef {{text: string, rev: number, epoch?: string}} KeptDraft */
+
+/**
+ * @typedef {object} StoredMessage
+ * @property {string} request_id
+ * @property {string} conversation_id
+ * @property {string} text
+ * @property {number} [edits] the seq of the message that it replaces
+ * @property {object} [more] other fields of the request
+ * @property {string} ts
+ * @property {number} order
+ * @property {string} user
+ * @property {string} device
+ * @property {"waiting" | "sent" | "refused"} state
+ * @property {{code: string, message: string}} [error] why it was refused
+ * @property {number} [seq] once it is in the log
+ */
+
+/**
+ * What a conversation shows at a moment. The objects in it are those of docs/protocol.md.
+ * @typedef {object} ConversationSnapshot
+ * @property {string} id
+ * @property {"opening" | "catching_up" | "in_step" | "refused"} status
+ * @property {ProtocolError | null} error why it could not be opened
+ * @property {"resumed" | "snapshot" | "reset" | null} verdict of the last catch-up
+ * @property {Link} connection
+ * @property {string} title
+ * @property {"" | "invited" | "member" | "owner"} role
+ * @property {string} [access]
+ * @property {string} [agent]
+ * @property {string} [graph]
+ * @property {string} [approvals]
+ * @property {string} [invites]
+ * @property {string} [multitask_strategy]
+ * @property {string} [owner] a user id
+ * @property {Entry[]} entries those that are current, in order
+ * @property {boolean} atEnd they reach to the newest one; otherwise `loadAt` has led to an earlier stretch
+ * @property {boolean} hasOlder `loadBefore()` gives more
+ * @property {StoredMessage[]} pending messages of this user's that are not in the log yet
+ * @property {Run | null} run that is being written, or is next
+ * @property {Run[]} waiting the runs after it
+ * @property {OpenQuestion[]} questions that wait for an answer
+ * @property {Map<string, object>} resolved how others were answered, by `interrupt_id`
+ * @property {Member[] | null} members once `loadMembers()` was called
+ * @property {number} read this user's read mark
+ * @property {Map<string, number>} reads everyone's
+ * @property {number} unread
+ * @property {number} mentions
+ * @property {string} draft
+ * @property {string[]} typing ids of other users
+ */
+
+/**
+ * @typedef {object} ClientSnapshot
+ * @property {Link} status
+ * @property {ProtocolError | null} error why the client has ended
+ * @property {number} retryAt when the next attempt to connect is due (ms since 1970), or 0
+ * @property {string} node
+ * @property {string} user_id
+ * @property {string} name
+ * @property {(import("./protocol.js").DeviceState & {here: boolean})[]} devices
+ * @property {string[]} graphs
+ * @property {string[]} features
+ * @property {object} limits
+ * @property {Summary[]} conversations the newest first
+ */
+
+/**
+ * @typedef {object} Summary
+ * @property {string} id
+ * @property {string} title
+ * @property {string} role
+ * @property {boolean} pinned
+ * @property {boolean} archived
+ * @property {{seq: number, user_id: string, name: string, text: string} | null} last
+ * @property {string} lastActivity
+ * @property {number} unread
+ * @property {number} mentions
+ * @property {string} draft
+ */
+
+/** @typedef {"connecting" | "online" | "catching" | "reconnecting" | "offline" | "ended"} Link */
+/** @typedef {{code: string, message?: string, retryable?: boolean, details?: Record<string, any>}} ProtocolError */
+/** @typedef {import("./protocol.js").LoggedEntry} Entry */
+/** @typedef {import("./protocol.js").Run & {withdrawn: import("./protocol.js").SaidPart[]}} Run */
+/** @typedef {import("./protocol.js").OpenQuestion} OpenQuestion */
+/** @typedef {import("./protocol.js").Member & {name: string}} Member */
+
+export {};
