@@ -37,6 +37,8 @@ export const lazy = {
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
   signOut: new Lazy((q) => import(`./sign_out.js${q}`)),
   typing: new Lazy((q) => import(`./view/typing.js${q}`)),
+  undo: new Lazy((q) => import(`./view/undo.js${q}`)),
+  versions: new Lazy((q) => import(`./view/versions.js${q}`)),
   welcome: new Lazy((q) => import(`./view/welcome.js${q}`)),
 };
 

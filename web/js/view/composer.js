@@ -2,6 +2,7 @@
 
 import { $, onClick, onSubmit, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
+import { lazy } from "../lazy.js";
 import { state } from "../state.js";
 
 const MAX_BYTES = 16 * 1024;
@@ -39,9 +40,21 @@ export function composer(sent) {
       toast(t("tooLong"));
       return;
     }
-    edit(null);
-    if (!entry) c.send(text);
-    else if (text !== entry.data.text) c.edit(entry.seq, text);
+    if (entry) return sendEdited(c, entry, text);
+    c.send(text);
+    sentFrom();
+  }
+
+  // An edited message begins its turn again.
+  async function sendEdited(c, entry, text) {
+    const changes = text !== entry.data.text;
+    if (changes && !(await (await lazy.undo.load()).mayUndo(c, entry.seq, t("send")))) return;
+    if (state.open === c) edit(null);
+    if (changes) c.edit(entry.seq, text);
+    sentFrom();
+  }
+
+  function sentFrom() {
     draw();
     field.focus();
     sent();

@@ -11,7 +11,7 @@ const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share
 
 // Entries that say or ask something are shown as messages, the others in one line.
 const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts);
-const isFinal = ({ data }) => data.run_id && data.user_id;
+const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
 const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
 
@@ -91,16 +91,25 @@ export function lines(c, entries, atEnd, { connection, outbox, edit, stop, toEnd
       continue;
     }
     const ask = async (what) => (await lazy.requests.load())[what](connection, c, seq, entry);
+    const again = async () => {
+      if (!(await (await lazy.undo.load()).mayUndo(c, entry.turn_id, t("regenerate")))) return;
+      await ask("regenerate");
+      toEnd();
+    };
+    const version = isFinal(entry) && lazy.versions.loaded?.versionOf(c, entry);
+    const one = version ? version.one : entry;
     const extras = {
       actions: entry === final,
       copy: () => ask("copyText"),
-      regenerate: () => ask("regenerate").then(toEnd),
+      regenerate: again,
+      versions: version?.n > 1 && `${version.at} / ${version.n}`,
       note: data.edits ? t("edited") : event,
-      took: isFinal(entry) && content?.markOf(entry),
+      took: isFinal(entry) && content?.markOf(one),
       edit: isMine(entry) && entry === last && (() => edit(entry)),
       remove: (isMine(entry) || c.role === "owner") && type !== "failed" && (() => ask("remove")),
     };
-    message(keyOf(entry), ts, data, extras, entry, content && isMine(entry) ? content.receipt(c, entry) : []);
+    const shape = version?.n > 1 ? { ...one.data, version, current: entry } : one.data;
+    message(keyOf(entry), one.ts, shape, extras, one, content && isMine(entry) ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
   for (const one of c.stream.runs.values()) {

@@ -16,7 +16,7 @@ export { markOf, noteOf };
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
 // `one`: the entry, the run or the item of the outbox that the node shows.
-export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing }, c, connection, one) {
+export function dress(node, had, { agent, name, text, parts, tools = [], interrupts = [], reason, writing, version, current }, c, connection, one) {
   const apart = interrupts[1] || interrupts[0]?.form?.kind === "review"; // the questions are shown in their cards only
   const part = (which, of = node) => of?.querySelector(which) ?? "";
   if (part(".text")) write(node, had, text);
@@ -32,6 +32,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     node.updates = had?.updates;
     if (again) layer(node, had, one, agentOf(c));
   }
+  if (version) part(".versions").replaceWith?.(lazy.versions.loaded.switcher(c, current, version));
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
   const asks = part(".asks");
   if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, words: parts || apart || !text, shortened: one.pages > 0 });
