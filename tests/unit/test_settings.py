@@ -276,11 +276,11 @@ def test_each_setting_is_read_from_the_variable_of_its_name(env: pytest.MonkeyPa
 
 
 def test_clients_are_told_what_this_server_can_do(env: pytest.MonkeyPatch) -> None:
-    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["search"]
-    assert load_settings(auth_mode="token", auth_secret=SECRET, search="off").features == []
+    assert load_settings(auth_mode="token", auth_secret=SECRET).features == ["device_links", "search"]
+    assert load_settings(auth_mode="token", auth_secret=SECRET, search="off").features == ["device_links"]
     for name, value in {"AUTH_MODE": "guest", "STAGE_KEY": "the-key-of-a-stage_0", "REPORT_NODES": "full"}.items():
         env.setenv(name, value)
-    assert load_settings().features == ["guests", "search", "stage", "state_reports"]
+    assert load_settings().features == ["guests", "device_links", "search", "stage", "state_reports"]
 
 
 def test_a_node_is_called_by_its_name_when_it_has_one(env: pytest.MonkeyPatch) -> None:

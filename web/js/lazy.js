@@ -22,6 +22,7 @@ class Lazy extends Later {
 
 export const lazy = {
   attachments: new Lazy((q) => import(`./view/attachments.js${q}`)),
+  addDevice: new Lazy((q) => import(`./view/add_device.js${q}`)),
   entryContent: new Lazy((q) => import(`./view/entry_content.js${q}`)),
   guest: new Lazy((q) => import(`./guest.js${q}`)),
   itemMenu: new Lazy((q) => import(`./view/item_menu.js${q}`)),
@@ -39,6 +40,7 @@ export const lazy = {
   review: new Lazy((q) => import(`./view/review.js${q}`)),
   schemaForm: new Lazy((q) => import(`./view/schema_form.js${q}`)),
   search: new Lazy((q) => import(`./view/search.js${q}`)),
+  searchAll: new Lazy((q) => import(`./view/search_all.js${q}`)),
   settings: new Lazy((q) => import(`./view/settings.js${q}`)),
   shortcuts: new Lazy((q) => import(`./view/shortcuts.js${q}`)),
   signOut: new Lazy((q) => import(`./sign_out.js${q}`)),

@@ -31,6 +31,7 @@ function start(newcomer) {
     try {
       if (newcomer) await (await lazy.newConversation.load()).create();
       else await actions.open(id);
+      await jumpTo(/&at=(\d+)/.exec(location.hash)?.[1]);
       newcomer = false;
     } catch (error) {
       if (error.retryable) throw error;
@@ -38,6 +39,12 @@ function start(newcomer) {
       complain(error);
       location.hash = "";
     }
+  }
+  // To a message that the address names.
+  async function jumpTo(seq) {
+    if (!seq || !state.open) return;
+    history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
+    (await lazy.search.load()).jump(Number(seq));
   }
   client.whenConnected = async () => {
     state.refusal = null;
@@ -77,6 +84,5 @@ addEventListener("unhandledrejection", (event) => complain(event.reason, event.p
 for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
 await speak();
 const bridge = frame && (await import("./stage/page_bridge.js"));
-const enter = async () => (stored.token ? start() : (await import("./view/sign_in.js")).signIn(start));
-if (location.hash.startsWith("#device=")) (await import("./view/device_link.js")).signInByLink(start, enter);
-else enter();
+if (stored.token && !location.hash.startsWith("#device=")) start();
+else (await import("./view/sign_in.js")).signIn(start);

@@ -77,7 +77,7 @@ export function lines(c, entries, atEnd, able) {
       },
     });
   };
-  const older = entries[0]?.seq > c.entries[0]?.seq || c.hasOlder;
+  const older = entries[0]?.seq > c.shown[0]?.seq || c.hasOlder;
   line("top", "", t(older ? "older" : c.first > 1 ? "lost" : "start"));
   let date;
   for (const entry of shown) {

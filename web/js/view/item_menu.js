@@ -1,21 +1,21 @@
 // What can be done with a conversation of the list: a menu at its button, or where it was pressed.
 
-import { copyLink } from "../clipboard.js";
 import { change } from "../../sdk/src/change.js";
+import { copyLink } from "../clipboard.js";
 import { $, complain, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed, state } from "../state.js";
 import { addressed, titleOf } from "./header.js";
 import { askText, confirmed } from "./confirm.js";
 
-let page;
+let client;
 
-export const begin = (context) => (page = context);
+export const begin = (page) => ({ client } = page);
 
 const set = async (c, fields) => {
   Object.assign(c, fields);
   changed();
-  const { pinned, archived } = await change(page.client.connection, "list:set", { conversation_id: c.id, ...fields });
+  const { pinned, archived } = await change(client.connection, "list:set", { conversation_id: c.id, ...fields });
   Object.assign(c, { pinned, archived });
   changed();
 };
@@ -23,7 +23,7 @@ const set = async (c, fields) => {
 async function rename(c) {
   const title = await askText({ title: t("rename"), label: t("title"), act: t("saveIt"), value: c.title });
   if (title === null || title === c.title) return;
-  await change(page.client.connection, "conversation:rename", { conversation_id: c.id, title });
+  await change(client.connection, "conversation:rename", { conversation_id: c.id, title });
 }
 
 export async function leaveAfterAsking(c) {
@@ -34,7 +34,7 @@ export async function leaveAfterAsking(c) {
 
 export async function removeAfterAsking(c) {
   if (!(await confirmed({ title: t("reallyDelete", { title: titleOf(c) }), text: t("deleteText"), act: t("deleteAll") }))) return;
-  await change(page.client.connection, "conversation:delete", { conversation_id: c.id });
+  await change(client.connection, "conversation:delete", { conversation_id: c.id });
 }
 
 function itemsOf(c) {

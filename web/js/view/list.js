@@ -4,6 +4,7 @@ import { $, show, write } from "../dom.js";
 import { clock, day, format, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, nameOf, onChange, state } from "../state.js";
+import { showUnread } from "./badge.js";
 import { titleOf } from "./header.js";
 import { showUnread } from "./badge.js";
 import { initialOf, paint } from "./person.js";
@@ -96,6 +97,5 @@ function draw() {
   $("none").hidden = mine[0] || state.link !== "online";
   write({ "my-face": initialOf(state.name) });
   paint($("my-face"), state.me);
-  const sum = listed.reduce((n, c) => n + (c.role === "invited" ? 1 : c.unread.count), 0);
-  showUnread(sum);
+  showUnread(listed.reduce((n, c) => n + (c.role === "invited" ? 1 : c.unread.count), 0));
 }

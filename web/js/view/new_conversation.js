@@ -1,6 +1,6 @@
 // A new conversation in one step, another agent for it, and joining one by its link.
 
-import { $, h, onClick, onSubmit } from "../dom.js";
+import { $, h, onSubmit } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf, onChange, state } from "../state.js";
 import { addressed } from "./header.js";
@@ -16,7 +16,7 @@ export async function create(settings) {
 export function begin(page) {
   ({ client } = page);
   const menu = $("new-menu");
-  for (const button of document.querySelectorAll("[data-by=newConversation]:not(form *)")) button.onclick = () => create();
+  for (const button of document.querySelectorAll("button[data-by=newConversation]")) button.onclick = () => create();
   onSubmit($("join-form"), ({ where }) => {
     location.hash = address(addressed(where) || where.trim());
     menu.hidePopover();

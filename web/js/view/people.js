@@ -1,7 +1,7 @@
 // The panels of the conversation's members and of this person's devices.
 
-import { behindOf } from "../../sdk/src/delivery_marks.js";
 import { change } from "../../sdk/src/change.js";
+import { behindOf } from "../../sdk/src/delivery_marks.js";
 import { copy, copyLink } from "../clipboard.js";
 import { $, onClick, onSubmit, show, toast, write } from "../dom.js";
 import { t } from "../i18n.js";

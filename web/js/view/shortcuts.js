@@ -8,9 +8,10 @@ export function press(event) {
   const way = { ArrowUp: "previous", ArrowDown: "next" }[key];
   const from = altKey ? $("list").querySelector("[aria-current]") : target.closest("#list a");
   const link = way && from?.parentNode[`${way}ElementSibling`]?.firstElementChild;
-  const button = altKey && document.querySelector(`[aria-keyshortcuts="Alt+${code.replace("Key", "")}"]`);
+  const named = altKey && document.querySelector(`[aria-keyshortcuts="Alt+${code.replace("Key", "")}"]`);
   if (link && !altKey) link.focus();
-  else if (link ?? button) (link || button).click();
+  else if (link) link.click();
+  else if (named) named[named.matches("input") ? "focus" : "click"]();
   else return;
   event.preventDefault();
 }

@@ -1,27 +1,29 @@
-// The sign-in page: become a guest, continue as a guest of this browser, or use a token.
+// The sign-in page: become a guest, continue as a guest of this browser, use a token, or the link of another device.
 
 import { kept } from "../address.js";
 import { $, h, onSubmit } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { ask } from "../ask.js";
 import { onChange } from "../state.js";
-import { deviceId, frame, stored } from "../storage.js";
+import { deviceId, deviceName, frame, stored, takeCode } from "../storage.js";
 
 const GUEST = `${kept}.guest `;
 
 // Show the page until there is a token, then call `enter`.
 export async function signIn(enter) {
   const { notice } = stored;
+  const code = takeCode();
   const guests = await guestsHere();
   // The only guest, all of whose tabs are closed, continues on the same device; otherwise the page asks.
   const [only, other] = guests;
-  if (only && !other && !only.open && !notice) {
+  if (only && !other && !only.open && !notice && !code) {
     Object.assign(stored, { device: only.device, token: only.token });
     enter();
     return;
   }
   $("signin").hidden = false;
   $("as-guest").elements.name.focus();
+  if (code) offerLink(code);
   const showError = (error) => ($("signin-error").textContent = error ? explain(error) : "");
   showError(notice);
   stored.notice = null;
@@ -48,6 +50,27 @@ export async function signIn(enter) {
     if (answer.token) enterWith(answer.token, keptOf(answer));
     else showError(answer.error);
   };
+  // After a click only: previews of links run pages, too, and a link may be somebody else's.
+  function offerLink(code) {
+    const others = document.querySelectorAll("#guests, #signin form, #signin details");
+    const offer = (open) => {
+      $("by-link").hidden = !open;
+      for (const one of others) one.hidden = open;
+    };
+    offer(true);
+    $("use-link").focus();
+    $("use-link").onclick = async () => {
+      const answer = await ask("api/device", { code, device_name: deviceName() });
+      const { token, error, device_id } = answer;
+      if (error?.code === "unavailable") return showError(error);
+      offer(false);
+      $("as-guest").elements.name.focus();
+      if (error) return showError(error.code === "not_found" ? { code: "link_used" } : error);
+      stored.device = device_id;
+      enterWith(token, keptOf(answer));
+    };
+  }
+
   const continueAs = ({ device, token, open, remembered, ...guest }) => {
     if (remembered) return continueRemembered();
     if (!open) stored.device = device;

@@ -27,7 +27,8 @@ export function timeline(able) {
   let tall; // and the log then
 
   const headOf = () => c.entries.at(-1)?.seq ?? 0;
-  const isLive = () => headOf() < low + size; // the stretch holds the newest entry
+  const holdsEnd = () => !(c.shown.at(-1)?.seq >= low + size);
+  const isLive = () => !c.aside && holdsEnd(); // the stretch holds the newest entry
   const since = (seq) => c.entries.slice(Math.max(0, seq + 1 - c.entries[0]?.seq)).filter((entry) => byOthers(entry) && c.isCurrent(entry));
   const below = () => scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
   const note = () => ([top, tall] = [scroller.scrollTop, scroller.scrollHeight]);
@@ -46,6 +47,7 @@ export function timeline(able) {
   function draw() {
     if (c !== state.open) {
       show(log, []);
+      if (c) c.aside = null;
       c = state.open;
       low = Infinity;
       size = STRETCH;
@@ -83,8 +85,8 @@ export function timeline(able) {
 
   // Show the stretch; what is in sight keeps its place.
   function paint() {
-    const first = c.entries[0]?.seq ?? 1;
-    const head = headOf();
+    const first = c.shown[0]?.seq ?? 1;
+    const head = c.shown.at(-1)?.seq ?? 0;
     keepEnd(); // what is changed below may move the log
     if (atEnd && !isLive()) [low, size] = [head, STRETCH];
     low = Math.max(first, Math.min(low, head - STEP));
@@ -92,7 +94,7 @@ export function timeline(able) {
     const inSight = (node) => node.matches(".message") && node.offsetTop + node.offsetHeight > scroller.scrollTop;
     const anchor = !atEnd && [...log.children].find(inSight);
     const stood = anchor?.offsetTop;
-    show(log, lines(c, c.entries.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
+    show(log, lines(c, c.shown.slice(low - first, low - first + size), isLive(), { ...able, toEnd }));
     if (held && !log.contains(document.activeElement)) scroller.focus({ preventScroll: true });
     if (anchor?.isConnected) scroller.scrollTop += anchor.offsetTop - stood;
     goToEnd();
@@ -101,8 +103,8 @@ export function timeline(able) {
   // Move the stretch to where the person is. Where it would turn back it becomes longer, so this ends.
   function move() {
     for (let went = 0, way; ; went = way) {
-      if (scroller.scrollTop < EARLY && low > c.entries[0].seq) way = -STEP;
-      else if (!isLive() && below() < EARLY) way = STEP;
+      if (scroller.scrollTop < EARLY && low > c.shown[0].seq) way = -STEP;
+      else if (!holdsEnd() && below() < EARLY) way = STEP;
       else return;
       low += way;
       if (way === -went) [low, way] = [Math.min(low, low - way), 0];
@@ -122,22 +124,32 @@ export function timeline(able) {
     if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.entries[0].seq) c.loadBefore();
+    if (early && low === c.shown[0].seq) c.loadBefore();
+    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter();
   }
 
   function toEnd() {
     atEnd = true;
     top = 0; // wherever the person was
     divider = c?.divider;
+    if (c?.aside) {
+      c.showLatest();
+      low = Infinity;
+    }
     draw();
   }
 
-  // The node of an entry, drawn if need be.
+  // The node of an entry, in sight.
   function reveal(entry) {
     atEnd = false;
     if (entry.seq < low || entry.seq >= low + size) low = entry.seq - STEP;
     draw();
-    return log.shown.get(keyOf(entry))?.node;
+    const node = log.shown.get(keyOf(entry))?.node;
+    node?.scrollIntoView({ block: "center" });
+    atEnd = isLive() && below() < NEAR;
+    note();
+    settle();
+    return node;
   }
 
   scroller.onscroll = () => {

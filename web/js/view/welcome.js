@@ -8,18 +8,18 @@ import { initialOf, paint } from "./person.js";
 
 const STARTERS = ["starterShow", "starterBook", "starterStory"]; // of the concierge, which comes with the server
 
-let page;
+let client;
 let drawn;
 
-export function begin(context) {
-  page = context;
+export function begin(page) {
+  ({ client } = page);
   onClick({ "welcome-link": () => copyLink(state.open.id) });
   onChange(draw);
 }
 
 // Nothing has been said here, nor is on its way.
 const isEmpty = (c) =>
-  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ data }) => data.text || data.parts) && !page.client.outbox.of(c.id)[0];
+  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ data }) => data.text || data.parts) && !client.outbox.of(c.id)[0];
 
 function draw() {
   const c = state.open;

@@ -8,6 +8,8 @@ import { random } from "./wait.js";
 
 const NOT_SHOWN = new Set(["interrupt_resolved", "message_deleted", "reaction_changed"]);
 
+const LISTED = ["title", "role", "access", "agent", "graph", "pinned", "archived"];
+
 export class Conversation {
   // And access, agent, graph, strategy, approvals, invites, owner
   title = "";
@@ -16,6 +18,8 @@ export class Conversation {
   lastActivity = "";
   last = null; // the newest message or answer: {seq, user_id, name, text}
   unread = new Unread();
+  pinned = false;
+  archived = false;
   stale = false; // the list has to be read again
   stream = new Stream();
   wanted = false; // its entries are to be loaded
@@ -23,6 +27,7 @@ export class Conversation {
   error = null; // why it could not be opened
   verdict = null; // of the last catch-up: resumed, snapshot or reset
   entries = []; // without gaps, up to stream.position
+  aside = null; // an earlier stretch without gaps, that is shown instead: see loadAt
   first = 1; // the oldest seq that the log still holds
   read = 0; // this user's read mark
   reads = new Map(); // everyone's
@@ -136,6 +141,20 @@ export class Conversation {
   loadBefore() {
     return this.#request("loadOlder");
   }
+  /**
+   * Show another stretch of the log: around an entry, or from a time on (ISO 8601). Resolves with the seq to go to, or
+   * null. `loadBefore` and `loadAfter` go on from there, `showLatest` goes back to the end.
+   */
+  loadAt({ seq, since }) {
+    return this.#request("loadAt", { seq, since });
+  }
+  loadAfter() {
+    return this.#request("loadNewer");
+  }
+  showLatest() {
+    this.aside = null;
+    this.client.changed(this);
+  }
   /** All has been read; or all up to `seq`. */
   markRead(seq) {
     return this.#request("markRead", seq);
@@ -149,8 +168,12 @@ export class Conversation {
     return this.stream.position?.seq ?? 0;
   }
 
+  get shown() {
+    return this.aside ?? this.entries;
+  }
+
   get hasOlder() {
-    return this.entries[0]?.seq > this.first;
+    return this.shown[0]?.seq > this.first;
   }
 
   // Interrupts that wait for an answer.
@@ -182,7 +205,8 @@ export class Conversation {
   learn(entries) {
     for (const { type, data } of entries) {
       if (type === "interrupt_resolved") this.resolved.set(data.interrupt_id, data);
-      if (type === "message_deleted") this.#forget(this.entries, data.deletes);
+      if (type !== "message_deleted") continue;
+      for (const list of [this.entries, this.aside]) if (list) this.#forget(list, data.deletes);
     }
   }
 
@@ -194,8 +218,7 @@ export class Conversation {
 
   // What the server's list says of it.
   onListed(item) {
-    this.title = item.title;
-    this.role = item.role;
+    for (const key of LISTED) this[key] = item[key] ?? this[key];
     if (item.role === "invited") return;
     this.mark(this.client.me, item.read);
     this.unread.onListed(item);
@@ -208,6 +231,7 @@ export class Conversation {
   // From a snapshot; in another epoch marks are others, too.
   startOver(epoch) {
     this.entries = [];
+    this.aside = null;
     this.loaded = true;
     this.divider = null;
     this.draft.startOver(epoch);

@@ -166,6 +166,11 @@ export class Following {
     if (view.draft) c.draft.onRemote(view.draft);
   }
 
+  #takeNewSettings(c, settings) {
+    for (const key of SETTINGS) c[key] = settings[key] ?? c[key];
+    c.strategy = settings.multitask_strategy ?? c.strategy;
+  }
+
   onEvent(event, payload) {
     const { conversation_id, n } = payload;
     const c = this.conversations.get(conversation_id);
@@ -177,6 +182,7 @@ export class Following {
       if (entries.length) this.#handOn(c, entries);
       if (sync) this.#syncSoon(c);
     } else if (event === "marks:moved") this.#move(c, payload);
+    else if (event === "list:changed") Object.assign(c, { pinned: payload.pinned, archived: payload.archived });
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
     else if (event === "typing:changed") parts.typing.loaded?.onTyping(this.client, c, payload);
   }
@@ -213,6 +219,7 @@ export class Following {
       this.client.emit("entry", c, entry);
       if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);
       if (entry.type === "conversation_renamed") c.title = entry.data.title;
+      if (entry.type === "conversation_configured") this.#takeNewSettings(c, entry.data);
     }
   }
 

@@ -63,15 +63,56 @@ export async function loadMembers(connection, c) {
 export const loadOlder = async (connection, c) =>
   c.hasOlder &&
   oneAtATime(c, "paging", async () => {
-    const { entries, epoch, first } = await connection.ask(c, "history:read", { before: c.entries[0].seq });
-    if (epoch !== c.stream.position.epoch) return;
-    c.client.learnNames(entries, true);
-    const top = c.entries[0].seq;
+    const shown = c.shown;
+    const { entries, first } = await readPage(connection, c, { before: shown[0].seq });
+    if (!entries) return;
+    const top = shown[0].seq;
     c.first = entries.length ? first : top;
-    c.entries.unshift(...entries.filter(({ seq }) => seq < top));
-    c.stream.onPage(entries);
-    c.learn(entries);
+    shown.unshift(...entries.filter(({ seq }) => seq < top));
   });
+
+// The page after the stretch that is shown aside; where it meets the newest entries they are one again.
+export const loadNewer = async (connection, c) =>
+  c.aside &&
+  oneAtATime(c, "paging", async () => {
+    const { aside } = c;
+    const { entries } = await readPage(connection, c, { after: aside.at(-1).seq });
+    if (!entries || c.aside !== aside) return;
+    aside.push(...entries);
+    joinAside(c);
+  });
+
+// Load what is around an entry, or from a time on, unless it is there. Resolves with the seq to go to, or null.
+export async function loadAt(connection, c, { seq, since }) {
+  const holds = (list) => list?.[0] && list[0].seq <= seq && seq <= list.at(-1).seq;
+  if (holds(c.entries)) c.aside = null;
+  else if (!holds(c.aside)) {
+    const { entries } = await readPage(connection, c, { limit: 100, ...(since ? { since } : { around: seq }) });
+    if (!entries?.[0]) return null;
+    seq ??= entries[0].seq;
+    c.aside = entries;
+    joinAside(c);
+  }
+  c.client.changed(c);
+  return seq;
+}
+
+function joinAside(c) {
+  const [oldest] = c.entries;
+  if (!oldest || c.aside.at(-1).seq < oldest.seq - 1) return;
+  c.entries.unshift(...c.aside.filter(({ seq }) => seq < oldest.seq));
+  c.aside = null;
+}
+
+// A page of the log; without `entries` when the log is another one by now.
+async function readPage(connection, c, which) {
+  const { entries, epoch, first } = await connection.ask(c, "history:read", which);
+  if (epoch !== c.stream.position.epoch) return {};
+  c.client.learnNames(entries, true);
+  c.stream.onPage(entries);
+  c.learn(entries);
+  return { entries, first };
+}
 
 // Everything up to the head, or to this seq, has been read.
 export const markRead = async (connection, c, seq = c.head) =>

@@ -8,8 +8,8 @@ export function ofClient(client) {
   return { status, node, user_id, name, devices, graphs, features, limits, error, retryAt: connection.retryAt, conversations };
 }
 
-function summary({ id, title, role, last, lastActivity, unread, draft }) {
-  return { id, title, role, last, lastActivity, unread: unread.count, mentions: unread.mentions, draft: draft.text };
+function summary({ id, title, role, pinned, archived, last, lastActivity, unread: { count: unread, mentions }, draft }) {
+  return { id, title, role, pinned, archived, last, lastActivity, unread, mentions, draft: draft.text };
 }
 
 /** @returns {import("./types.js").ConversationSnapshot} */
@@ -32,7 +32,8 @@ export function ofConversation(c) {
     invites: c.invites,
     multitask_strategy: c.strategy,
     owner: c.owner,
-    entries: c.entries.filter(c.isCurrent),
+    entries: c.shown.filter(c.isCurrent),
+    atEnd: !c.aside,
     hasOlder: Boolean(c.hasOlder),
     pending: client.outbox.of(c.id).filter((item) => item.state !== "sent" || item.seq > c.head),
     run,

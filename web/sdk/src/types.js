@@ -53,6 +53,7 @@
  * @property {string} [multitask_strategy]
  * @property {string} [owner] a user id
  * @property {Entry[]} entries those that are current, in order
+ * @property {boolean} atEnd they reach to the newest one; otherwise `loadAt` has led to an earlier stretch
  * @property {boolean} hasOlder `loadBefore()` gives more
  * @property {StoredMessage[]} pending messages of this user's that are not in the log yet
  * @property {Run | null} run that is being written, or is next
@@ -88,6 +89,8 @@
  * @property {string} id
  * @property {string} title
  * @property {string} role
+ * @property {boolean} pinned
+ * @property {boolean} archived
  * @property {{seq: number, user_id: string, name: string, text: string} | null} last
  * @property {string} lastActivity
  * @property {number} unread

@@ -1,6 +1,6 @@
 // What a person has not read of a conversation: as the server's list said it, and counted since; no I/O.
 
-const SAID = new Set(["message", "answer", "interrupt"]);
+const SAID = new Set(["message", "answer", "interrupt", "failed"]);
 const MOST = 100; // as the server counts
 // The same rule as sio_server/protocol/mention.py.
 const PERSON = /(?<![A-Za-z0-9_@.+-])[@＠]([\p{L}\p{N}][\p{L}\p{N}_.@+:|~-]*)/gu;
