@@ -1,0 +1,126 @@
+"""The JavaScript SDK with React and with the Vercel AI SDK, as their packages are, against real nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from sio_server.local.cluster import LocalCluster
+from tests.conftest import NODE_SETTINGS, cluster_in
+from tests.integration.test_javascript_package import NPM, TSC, WEB, run
+from tests.served.devices import LANGGRAPH_JSON
+from tests.served.zoo import Zoo
+from tests.waiting import within
+
+pytest_plugins = ["tests.served.zoo_fixtures"]
+pytestmark = pytest.mark.faults
+
+SCRIPTS = Path(__file__).parent / "javascript"
+PACKAGES = ("ai@7.0.173", "@ai-sdk/react@4.0.177", "react@19.3.1", "react-dom@19.3.1", "react-test-renderer@19.3.1")
+TYPED = """
+import type { ChatTransport, UIMessage } from "ai";
+import { connect } from "roomgraph";
+import { RoomgraphTransport, toUIMessages } from "roomgraph/ai-sdk";
+import { useConnection, useConversation } from "roomgraph/react";
+const client = connect({ url: "http://127.0.0.1:9000", token: "t" });
+const transport: ChatTransport<UIMessage> = new RoomgraphTransport(client);
+const messages: UIMessage[] = toUIMessages(client.conversation("plans").getSnapshot().entries);
+export function Room() {
+  const [state, conversation] = useConversation(client, "plans");
+  conversation.send(state.entries[0].type + useConnection(client).status);
+  return null;
+}
+export { messages, transport };
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that has installed the package beside those that it is for."""
+    if NPM is None or not TSC.exists():
+        pytest.skip("npm, or TypeScript in web/node_modules (npm ci), is not installed")
+    folder = tmp_path_factory.mktemp("project")
+    packed = run(NPM, "pack", "--silent", "--pack-destination", folder, cwd=WEB / "sdk").strip().splitlines()[-1]
+    (folder / "package.json").write_text('{"type": "module", "private": true}')
+    run(NPM, "install", "--no-audit", "--no-fund", "--silent", f"./{packed}", *PACKAGES, cwd=folder)
+    for script in SCRIPTS.glob("*.mjs"):
+        (folder / script.name).write_text(script.read_text())
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCluster]:
+    """Two nodes with graphs whose messages say what they shall do; one of them is killed."""
+    settings = {**NODE_SETTINGS, "LANGGRAPH_JSON": LANGGRAPH_JSON, "RUN_ATTEMPTS": "1"}
+    async with cluster_in(tmp_path_factory.mktemp("nodes"), settings, nodes=2) as running:
+        yield running
+
+
+async def carry_out(cluster: LocalCluster, project: Path, script: str, *arguments: str) -> None:
+    """Run a script to its end; a node that it wants killed is."""
+    pipe = asyncio.subprocess.PIPE
+    program = await asyncio.create_subprocess_exec(
+        "node", script, *arguments, cwd=project, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    assert program.stderr is not None
+    killed = 0
+    try:
+        async with within(100, f"the end of {script} {arguments}"):
+            async for line in program.stdout:
+                what, node = line.decode().split()
+                assert what == "kill"
+                killed = int(node)
+                await cluster.signal_node(killed, signal.SIGKILL)
+                program.stdin.write(b"\n")
+            told = (await program.stderr.read()).decode()
+            assert await program.wait() == 0, told
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+        if killed:
+            await cluster.start_node(killed)
+
+
+def test_the_types_of_the_bindings_hold_for_their_users(project: Path) -> None:
+    (project / "bindings.ts").write_text(TYPED)
+    options = ("--module", "NodeNext", "--target", "ES2023", "--lib", "ES2023,DOM")
+    run(TSC, "--noEmit", "--strict", "--skipLibCheck", *options, "bindings.ts", cwd=project)
+
+
+async def test_a_component_shows_a_conversation_and_renders_only_what_changes(
+    nodes: LocalCluster, project: Path
+) -> None:
+    await carry_out(nodes, project, "react.mjs", nodes.urls[0])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "text",
+        "silence",
+        "tools",
+        "approval",
+        "question",
+        "stop",
+        "regenerate",
+        "resume",
+        "failure",
+        "takeover",
+    ],
+)
+async def test_a_chat_of_the_ai_sdk(nodes: LocalCluster, project: Path, tmp_path: Path, case: str) -> None:
+    await carry_out(nodes, project, "ai_sdk.mjs", case, nodes.urls[0], str(tmp_path))
+
+
+@pytest.mark.parametrize("case", ["reasoning", "files", "review"])
+async def test_a_chat_of_the_ai_sdk_with_an_agent_of_langchain(
+    zoo: Zoo, project: Path, tmp_path: Path, case: str
+) -> None:
+    await carry_out(zoo.cluster, project, "ai_sdk.mjs", case, zoo.cluster.urls[0], str(tmp_path))
