@@ -1,6 +1,6 @@
 // The switch "Notify me on this device", among this person's devices.
 
-import { change } from "../connection/change.js";
+import { change } from "../../sdk/src/change.js";
 import { $, complain, toast } from "../dom.js";
 import { t } from "../i18n.js";
 import { Push, pushManager } from "../push.js";
