@@ -77,9 +77,11 @@ async def test_what_a_browser_keeps_opens_no_session(cluster: LocalCluster, brow
 
 
 async def test_a_forgotten_guest_is_remembered_nowhere(cluster: LocalCluster, browser: Browser) -> None:
-    await enter(browser, cluster.urls[0])
-    async with browser.post(f"{cluster.urls[1]}/api/guest/forget", json={}) as response:
-        assert response.status == 200
+    ann = await enter(browser, cluster.urls[0])
+    for user_id, known in (("another", True), (ann["user_id"], False)):
+        async with browser.post(f"{cluster.urls[1]}/api/guest/forget", json={"user_id": user_id}) as response:
+            assert response.status == 200
+        assert bool(list(browser.cookie_jar)) == known
     assert not list(browser.cookie_jar)
     assert await remembered(browser, cluster.urls[0]) is None
     assert (await renew(browser, cluster.urls[0]))["error"]["code"] == "token_missing"

@@ -7,7 +7,7 @@ import { deviceId, stored } from "./storage.js";
 let leaving = false; // the person is signing out here
 
 // The browser remembers the guest no more, on whatever node it asks.
-const forgetGuest = () => Promise.race([ask("api/guest/forget", {}), wait(1000)]);
+const forgetGuest = ({ me }) => Promise.race([ask("api/guest/forget", { user_id: me }), wait(1000)]);
 
 // Back to the sign-in page, which shows `notice` and has forgotten this guest.
 function leavePage(notice = null) {
@@ -18,15 +18,15 @@ function leavePage(notice = null) {
 export async function signOut(client) {
   leaving = true;
   const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
-  await Promise.allSettled([forgetUnsent(client.outbox), Promise.race([answered, wait(1000)]), forgetGuest()]);
+  await Promise.allSettled([forgetUnsent(client.outbox), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
   leavePage();
   stored.device = null;
 }
 
 // A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
-export async function endSession({ outbox }, error) {
+export async function endSession(client, error) {
   if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
-  await Promise.all([forgetUnsent(outbox), forgetGuest()]);
+  await Promise.all([forgetUnsent(client.outbox), forgetGuest(client)]);
   leavePage(leaving ? null : error);
   stored.device = null;
 }

@@ -48,6 +48,14 @@ class RenewRequest(BaseModel):
     device_id: Id | None = None
 
 
+class ForgetRequest(BaseModel):
+    """The body of `POST /api/guest/forget`. `user_id`: only this guest; another tab may be another one."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    user_id: str = ""
+
+
 class GuestTokens:
     """Issues tokens of guests, with what the browser is to keep of them."""
 
@@ -171,7 +179,10 @@ class GuestRoutes:
         """Have the browser forget its guest."""
         self._check(request)
         _require_json(request)
-        return self._guests.forget(private({"ok": True}))
+        asked = await read_body(request, ForgetRequest)
+        answer = private({"ok": True})
+        kept = await self._guests.kept(request) if asked.user_id else None
+        return answer if kept and kept.user_id != asked.user_id else self._guests.forget(answer)
 
     def _check(self, request: web.Request, cost: int = 1) -> None:
         self._guests.require_guests()
