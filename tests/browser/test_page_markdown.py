@@ -248,9 +248,13 @@ async def test_an_address_ends_before_punctuation_also_in_chinese(page: Page) ->
 
 
 async def test_each_text_runs_in_the_direction_of_its_own_script(page: Page) -> None:
-    texts = "مرحبا **بكم** room 5\n\nplain words\n\n- שלום\n- two\n\n| שם | b |\n|-|-|\n| ערך | 2 |\n\n```\ncode\n```"
+    texts = (
+        "مرحبا **بكم** room 5\n\nplain words\n\n- שלום\n- two\n\n| שם | b |\n|-|-|\n| ערך | 2 |\n\n```\ncode\n```"
+    )
     await made(page, texts)
-    directions = "[...document.querySelectorAll('#made > *')].map((n) => n.localName + getComputedStyle(n).direction)"
+    directions = (
+        "[...document.querySelectorAll('#made > *')].map((n) => n.localName + getComputedStyle(n).direction)"
+    )
     assert await page.evaluate(directions) == ["prtl", "pltr", "ulrtl", "divrtl", "figureltr"]
     name = "(await import('/js/i18n.js')).t('entry_member_joined', { name: '\u202eeman דוד' })"
     assert await page.evaluate(f"(async () => {name})()") == "\u2068eman דוד\u2069 joined"
@@ -260,12 +264,14 @@ async def test_table_cells_and_booking_numbers_are_not_broken_inside_words(page:
     words = ["Wednesday", "Conference", "Participants", "Confirmation", "R-7K2M4"]
     row = "|" + "|".join(words) + "|\n"
     await made(page, row + "|-" * 5 + "|\n" + row + "\nBooked under number R-7K2M4, R-7K2M4, R-7K2M4, R-7K2M4.")
-    await page.evaluate("Object.assign(document.querySelector('#made'), { className: 'text' }).style.width = '220px'")
+    await page.evaluate(
+        "Object.assign(document.querySelector('#made'), { className: 'text' }).style.width = '220px'"
+    )
     lines = (
         "[...document.querySelectorAll('#made :is(td, .unbroken)')].map((node) => { const range = new Range();"
-        "range.selectNodeContents(node); return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
+        "range.selectNodeContents(node);"
+        "return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
     )
     assert await page.evaluate(lines) == [1] * 11
     box = "(({ scrollWidth, clientWidth }) => [scrollWidth > clientWidth, clientWidth <= 220])"
     assert await page.evaluate(f"{box}(document.querySelector('#made .table'))") == [True, True]
-

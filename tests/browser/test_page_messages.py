@@ -70,10 +70,13 @@ async def test_a_queued_message_looks_queued(open_page: PageFactory, plans: Conv
     await page.context.set_offline(True)
     await until(page, "state.link !== 'online'")
     await say(page, "waits")
-    looks = "([...nodes]) => nodes.map((node) => (({ color, outlineColor }) => color + outlineColor)(getComputedStyle(node)))"
+    looks = "(nodes) => nodes.map((node) => getComputedStyle(node)).map(({ color, outlineColor }) => color + outlineColor)"
     texts = page.locator(".mine .text")
     await expect(page.locator(".pending .mark")).to_have_text("Waiting to be sent")
-    await until(page, "document.querySelector('.pending .text').getAnimations().every((one) => one.playState === 'finished')")
+    await until(
+        page,
+        "document.querySelector('.pending .text').getAnimations().every((one) => one.playState === 'finished')",
+    )
     sent, waits = await texts.evaluate_all(looks)
     assert sent != waits
     await page.context.set_offline(False)
@@ -97,7 +100,9 @@ async def test_a_screen_reader_is_told_whose_each_message_is(open_page: PageFact
     for text in ("one", "two"):
         await say(page, text)
         await until(page, f"state.open.entries.at(-1).data.text === '{text}'")
-    labels = await page.locator("article").evaluate_all("(nodes) => nodes.map((node) => node.ariaLabel.split(',')[0])")
+    labels = await page.locator("article").evaluate_all(
+        "(nodes) => nodes.map((node) => node.ariaLabel.split(',')[0])"
+    )
     assert labels == ["Bob", "You", "You"]
 
 
