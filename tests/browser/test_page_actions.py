@@ -1,9 +1,8 @@
-"""What people do with messages: reply, react, mention, delete, and send files, on a desktop and by a long press."""
+"""What people do with messages: reply, react, mention, delete and send files, with a pointer or a long press."""
 
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
@@ -138,9 +137,7 @@ async def test_an_at_sign_lists_whom_it_may_mean(open_page: PageFactory, plans: 
     await until(page, "state.open.entries.at(-1).data.text === 'hello @Bob @zz'")
 
 
-async def test_files_are_attached_removed_sent_and_shown(
-    open_page: PageFactory, plans: Conversation, tmp_path: Path
-) -> None:
+async def test_files_are_attached_removed_sent_and_shown(open_page: PageFactory, plans: Conversation) -> None:
     ann = await open_page(0, "Ann", conversation=plans.id)
     await ann.evaluate("import('/js/lazy.js').then(({ lazy }) => lazy.attachments.load())")
     cid = await open_page(1, "Cid", conversation=plans.id)
@@ -169,5 +166,6 @@ async def test_files_are_attached_removed_sent_and_shown(
     await expect(card).to_contain_text("notes.txt")
     async with cid.expect_download() as download:
         await card.get_by_role("button", name="Download").click()
-    assert Path(await (await download.value).path()).read_bytes() == b"some notes"
+    saved = await (await download.value).path()
+    assert saved.read_bytes() == b"some notes"
     assert await look(cid, "state.open.entries.at(-1).data.text") == ""

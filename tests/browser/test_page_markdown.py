@@ -294,7 +294,8 @@ async def test_table_cells_and_booking_numbers_are_not_broken_inside_words(page:
     )
     lines = (
         "[...document.querySelectorAll('#made :is(td, .unbroken)')].map((node) => { const range = new Range();"
-        "range.selectNodeContents(node); return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
+        "range.selectNodeContents(node);"
+        "return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
     )
     assert await page.evaluate(lines) == [1] * 11
     box = "(({ scrollWidth, clientWidth }) => [scrollWidth > clientWidth, clientWidth <= 220])"

@@ -70,7 +70,10 @@ async def test_a_queued_message_looks_queued(open_page: PageFactory, plans: Conv
     await page.context.set_offline(True)
     await until(page, "state.link !== 'online'")
     await say(page, "waits")
-    looks = "([...nodes]) => nodes.map((node) => (({ color, outlineColor }) => color + outlineColor)(getComputedStyle(node)))"
+    looks = (
+        "(nodes) => nodes.map((node) => getComputedStyle(node))"
+        ".map(({ color, outlineColor }) => color + outlineColor)"
+    )
     texts = page.locator(".mine .text")
     await expect(page.locator(".pending .mark")).to_have_text("Waiting to be sent")
     await until(

@@ -28,7 +28,8 @@ COLOUR = "(node) => getComputedStyle(node).color"
 WATCH_HEIGHT = """() => {
   window.heights = [];
   const note = () => heights.push(document.querySelector("#log .agent").offsetHeight);
-  new MutationObserver(note).observe(document.querySelector("#log"), { childList: true, characterData: true, subtree: true });
+  const all = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(note).observe(document.querySelector("#log"), all);
 }"""
 
 

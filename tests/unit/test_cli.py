@@ -123,7 +123,7 @@ def test_vapid_prints_settings_that_a_node_takes() -> None:
         vapid_private_key=settings["VAPID_PRIVATE_KEY"],
         vapid_subject=settings["VAPID_SUBJECT"],
     )
-    assert taken.features == ["guests", "push"]
+    assert taken.features == ["guests", "device_links", "search", "push"]
     sealer = Sealer(taken.vapid_private_key, taken.vapid_subject, lambda: 0.0)
     assert printed.splitlines()[-1] == f"# the public key: {sealer.public_key}"
     assert invoke("vapid")[1] != printed

@@ -26,20 +26,21 @@ export function begin(page) {
   };
   $("attach").onclick = () => picker.click();
   const chat = $("chat");
+  const showDrop = (over) => chat.classList.toggle("drop", over);
   const carriesFiles = ({ dataTransfer }) => state.features.includes("files") && state.open && dataTransfer?.types.includes("Files");
   chat.addEventListener("dragover", (event) => {
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    chat.classList.add("drop");
+    showDrop(true);
   });
-  for (const type of ["dragleave", "drop"]) chat.addEventListener(type, (event) => event.target === chat || type === "drop" || !chat.contains(event.relatedTarget) ? chat.classList.remove("drop") : null);
+  chat.addEventListener("dragleave", ({ relatedTarget }) => showDrop(chat.contains(relatedTarget)));
   chat.addEventListener("drop", (event) => {
+    showDrop(false);
     if (!carriesFiles(event)) return;
     event.preventDefault();
     take(event.dataTransfer.files);
   });
   onChange(draw);
-  client.on("ready", changed);
   onChange(() => field.check());
 }
 

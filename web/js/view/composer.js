@@ -61,20 +61,16 @@ export function composer(sent) {
     if (!more()?.isEditing()) state.open?.draft.edit(value);
     put(value);
     state.open?.setTyping(value !== "");
-    lazy.mentions.loaded?.suggest(field);
   };
   field.onkeydown = (event) => {
     const { key, shiftKey, ctrlKey, metaKey, isComposing, keyCode } = event;
     if (isComposing || keyCode === 229) return; // Safari sends the key that ends a composition after its end
-    if (lazy.mentions.loaded?.press(field, event)) return;
     if (key === "Escape") more()?.end();
     // On a touch screen there is a button, and no other way to begin a line.
     const sends = ctrlKey || metaKey || !(shiftKey || matchMedia("(pointer: coarse)").matches);
     const act = { Enter: sends && send, ArrowUp: !field.value && (() => $("log").querySelector(".edit")?.click()) }[key];
     if (act) act(event.preventDefault());
   };
-  field.onpaste = (event) => lazy.paste.loaded?.onPaste(event);
-  field.onblur = () => ($("mention-list").hidden = true);
   field.addEventListener("compositionstart", () => (composing = true));
   field.addEventListener("compositionend", () => {
     composing = false;

@@ -9,6 +9,14 @@ const BEGUN = /(?:^|[^A-Za-z0-9_@.+-])[@＠]([\p{L}\p{N}_.-]{0,40})$/u;
 
 let chosen = 0;
 
+export function begin() {
+  const field = $("text");
+  field.addEventListener("input", () => suggest(field));
+  field.onblur = () => hide(field);
+  // Before the field takes the key.
+  $("composer").addEventListener("keydown", (event) => press(field, event) && event.stopPropagation(), true);
+}
+
 // As a mention is read: without spaces.
 const written = (name) => name.replace(/\s/g, "");
 
@@ -23,8 +31,8 @@ function begunIn(field) {
   return field.selectionStart === field.selectionEnd && BEGUN.exec(field.value.slice(0, field.selectionStart))?.[1];
 }
 
-// Called after each change of the text.
-export function suggest(field) {
+// After each change of the text.
+function suggest(field) {
   const { open: c } = state;
   const begun = begunIn(field);
   if (typeof begun !== "string" || !c) return hide(field);
@@ -74,9 +82,9 @@ function take(field, word) {
 }
 
 // Returns whether the list has taken the key.
-export function press(field, event) {
+function press(field, event) {
   const list = $("mention-list");
-  if (list.hidden) return false;
+  if (list.hidden || event.isComposing) return false;
   const { key } = event;
   if (key === "ArrowDown") mark(field, chosen + 1);
   else if (key === "ArrowUp") mark(field, chosen - 1);

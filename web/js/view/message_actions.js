@@ -11,16 +11,19 @@ const LONG_MS = 450;
 const SLOP = 12; // px that a finger may move
 const REACTIONS = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 
-let page; // {client, log, field}
+let page; // {client}
 let bar = null;
-let pressed;
+let pressed; // the timer of a press
+let held = false; // it has become a long one
+let startX = 0;
+let startY = 0;
 
 export function begin(context) {
   page = context;
   const log = $("log");
   log.addEventListener("pointerover", ({ target, pointerType }) => pointerType === "mouse" && offer(target.closest("article")));
   log.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !bar?.contains(document.activeElement) && hide());
-  log.addEventListener("focusin", ({ target }) => target.matches("article, article > :not(.bar) *") && matchMedia("(hover: hover)").matches && offer(target.closest("article")));
+  log.addEventListener("focusin", ({ target }) => !target.closest(".bar") && matchMedia("(hover: hover)").matches && offer(target.closest("article")));
   log.addEventListener("pointerdown", press);
   log.addEventListener("keydown", move);
   for (const type of ["pointerup", "pointercancel", "pointerleave"]) log.addEventListener(type, () => clearTimeout(pressed));
@@ -31,10 +34,6 @@ export function begin(context) {
   document.addEventListener("keydown", ({ key }) => key === "Escape" && hide());
   onChange(reach);
 }
-
-let startX = 0;
-let startY = 0;
-let held = false; // the press has become a long one
 
 function press(event) {
   held = false;

@@ -1,7 +1,10 @@
 // What is pasted: code is fenced, so that it is shown as it was copied, and files go with the message.
 
+import { $ } from "../dom.js";
 import { lazy } from "../lazy.js";
 import { state } from "../state.js";
+
+export const begin = () => ($("text").onpaste = onPaste);
 
 const LINE = [
   /^(\t| {2,})\S/, // indented
@@ -39,7 +42,7 @@ function languageOf(data) {
   }
 }
 
-export function onPaste(event) {
+function onPaste(event) {
   const { target: field, clipboardData } = event;
   if (clipboardData.files[0] && state.features.includes("files")) {
     event.preventDefault();
