@@ -20,7 +20,13 @@ pytest_plugins = ["tests.served.zoo_fixtures"]
 pytestmark = pytest.mark.faults
 
 SCRIPTS = Path(__file__).parent / "javascript"
-PACKAGES = ("ai@7.0.173", "@ai-sdk/react@4.0.177", "react@19.3.1", "react-dom@19.3.1", "react-test-renderer@19.3.1")
+PACKAGES = (
+    "ai@7.0.173",
+    "@ai-sdk/react@4.0.177",
+    "react@19.3.1",
+    "react-dom@19.3.1",
+    "react-test-renderer@19.3.1",
+)
 TYPED = """
 import type { ChatTransport, UIMessage } from "ai";
 import { connect } from "roomgraph";
