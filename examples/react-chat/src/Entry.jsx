@@ -2,9 +2,8 @@ import { Question } from "./Question.jsx";
 
 export const Message = ({ entry: { data, ts }, mine }) => (
   <article className={mine ? "message mine" : "message"}>
-    <h2>{data.name}</h2>
+    <Author name={data.name} ts={ts} />
     <p dir="auto">{data.deleted ? <em>deleted</em> : data.text}</p>
-    <time dateTime={ts}>{timeOf(ts)}</time>
   </article>
 );
 
@@ -12,7 +11,7 @@ export function Answer({ entry: { type, data, ts }, open, resolved, conversation
   const asked = data.interrupts ?? [];
   return (
     <article className="answer">
-      <h2>{data.name}</h2>
+      <Author name={data.name} ts={ts} />
       <Said parts={data.parts ?? [{ kind: "text", text: data.text ?? "" }]} />
       {data.tools?.length > 0 && <p className="quiet">Used {data.tools.map(({ name }) => name).join(", ")}</p>}
       {type === "failed" && <p className="failed">{data.reason}</p>}
@@ -26,7 +25,6 @@ export function Answer({ entry: { type, data, ts }, open, resolved, conversation
           respond={(value) => conversation.respond(one.interrupt_id, value)}
         />
       ))}
-      <time dateTime={ts}>{timeOf(ts)}</time>
     </article>
   );
 }
@@ -39,5 +37,11 @@ export const Said = ({ parts }) =>
     if (kind === "file" && data.url) return <a key={n} href={data.url} download={data.name}>{data.name ?? "A file"}</a>;
     return null;
   });
+
+export const Author = ({ name, ts }) => (
+  <h2>
+    <bdi>{name}</bdi> {ts && <time dateTime={ts}>{timeOf(ts)}</time>}
+  </h2>
+);
 
 const timeOf = (ts) => new Date(ts).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useConversation } from "roomgraph/react";
-import { Answer, Message, Said } from "./Entry.jsx";
+import { Answer, Author, Message, Said } from "./Entry.jsx";
 
 const ANSWERS = new Set(["answer", "interrupt", "stopped", "failed"]);
 
@@ -43,7 +43,7 @@ export function Room({ client, id }) {
             <Answer key={entry.seq} entry={entry} open={questions} resolved={resolved} conversation={conversation} />
           ) : null,
         )}
-        {run && <Writing run={run} stop={() => conversation.stop(run)} />}
+        {run && <Writing run={run} name={client.nameOf(`agent:${state.graph}`)} stop={() => conversation.stop(run)} />}
         {pending.map((item) => (
           <Pending key={item.request_id} item={item} conversation={conversation} />
         ))}
@@ -67,10 +67,11 @@ const Hint = ({ send }) => (
 );
 
 // An answer while it is written. When another node takes over, what was said stays, dimmed, until there is more.
-function Writing({ run, stop }) {
+function Writing({ run, name, stop }) {
   const over = !run.parts.length && run.withdrawn?.length > 0;
   return (
     <article className="answer" aria-busy="true">
+      <Author name={name} />
       <div className={over ? "dimmed" : ""}>
         <Said parts={over ? run.withdrawn : run.parts} />
       </div>
