@@ -1,0 +1,11 @@
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { App } from "./App.jsx";
+import { returning } from "./session.js";
+import "./style.css";
+
+createRoot(document.getElementById("root")).render(
+  <StrictMode>
+    <App first={returning()} />
+  </StrictMode>,
+);
