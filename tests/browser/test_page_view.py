@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
