@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -11,7 +13,7 @@ from tests.browser.conftest import PageFactory
 from tests.browser.pages import create, look, say, until
 from tests.conftest import ClientFactory
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SETTINGS = "[state.open.access, state.open.agent, state.open.strategy, state.open.approvals, state.open.invites]"
 
 
@@ -307,7 +309,7 @@ async def test_an_invitation_of_somebody_unknown_says_so(open_page: PageFactory,
 
 
 @pytest.mark.parametrize("device", [{}, PHONE], ids=["desktop", "phone"])
-async def test_a_toast_never_covers_where_one_writes(open_page: PageFactory, device: dict[str, object]) -> None:
+async def test_a_toast_never_covers_where_one_writes(open_page: PageFactory, device: dict[str, Any]) -> None:
     page = await open_page(0, "Ann", **device)
     await create(page, agent="off")
     await page.fill("#text", "\n".join("line" for _ in range(12)))

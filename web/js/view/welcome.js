@@ -8,6 +8,8 @@ import { initialOf, paint } from "./person.js";
 
 const STARTERS = ["starterShow", "starterBook", "starterStory"]; // of the concierge, which comes with the server
 
+const SAID = /^(message|answer|interrupt|stopped|failed)$/;
+
 let client;
 let drawn;
 
@@ -19,7 +21,7 @@ export function begin(page) {
 
 // Nothing has been said here, nor is on its way.
 const isEmpty = (c) =>
-  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ data }) => data.text || data.parts) && !client.outbox.of(c.id)[0];
+  c?.loaded && !c.hasOlder && !c.stream.current && !c.entries.some(({ type }) => SAID.test(type)) && !client.outbox.of(c.id)[0];
 
 function draw() {
   const c = state.open;
