@@ -1,6 +1,8 @@
 // The service worker: keeps this version's files, so that the page opens when its node is gone, and finds another one.
 // The server puts before it: VERSION, the hash of all files, and FILES, the addresses of those that the page loads.
 
+importScripts(`assets/${VERSION}/js/push_worker.js`); // notifications
+
 const SCOPE = new URL(registration.scope).pathname; // several servers may share an origin
 const PREFIX = `roomgraph ${SCOPE} `;
 const PAGE = SCOPE; // under this address the page is kept

@@ -25,8 +25,8 @@ STAGE_WORDS = {
 REFUSALS = {"origin_not_allowed", "host_not_allowed"}
 SESSION_ENDS = {"signed_out", "token_expired", "token_revoked"}
 # Bytes as they are sent: without comments, each file compressed.
-LIMIT = 27_500  # of what is loaded before the page can be used
-LIMIT_OF_ALL = 75_000  # what people do with messages and files, reviews and forms of questions are a third of it
+LIMIT = 27_000  # of what is loaded before the page can be used
+LIMIT_OF_ALL = 80_000  # what people do with messages and files, reviews and forms of questions are a third of it
 LIMIT_OF_SDK = 20_000  # all of it in one file, without socket.io-client
 # Of the SDK: what the page does without, since it draws from the objects themselves.
 FOR_OTHERS = {"index.js", "snapshots.js", "types.js", "react.js", "ai-sdk.js"}
@@ -83,7 +83,7 @@ def test_the_page_s_own_javascript_is_below_its_limits() -> None:
 
 
 def test_the_sdk_is_below_its_limit() -> None:
-    """All of it that a bundle has, also what it fetches later, in one file; React's and the AI SDK's parts are others."""
+    """All that a bundle has, also what it fetches later, in one file; React and the AI SDK have files of their own."""
     modules = loaded(SDK / "index.js", *PARTS.values(), SDK / "stores" / "indexeddb.js")
     together = "".join(strip_comments(module.read_text()) for module in sorted(modules))
     assert len(gzip.compress(together.encode(), 9, mtime=0)) < LIMIT_OF_SDK

@@ -205,7 +205,7 @@ test("an unavailable server and a broken network are tried again, and from the s
 
 // A client that is connected to a server that the test plays.
 function device() {
-  const client = new Client({ io, url: A, token: "t" }).connect();
+  const client = new Client({ io, url: A, token: "t", store: { step: async () => {}, draft: () => null } }).connect();
   return client.connection;
 }
 

@@ -1,9 +1,7 @@
 // This page's client: where it connects, as which device, and what outlives the tab.
 
 import { Client } from "../sdk/src/client.js";
-import { indexedDBStore } from "../sdk/src/stores/indexeddb.js";
 import { io } from "../vendor/socket.io.esm.min.js";
-import { kept } from "./address.js";
 import { draft, keepDraft } from "./kept_drafts.js";
 import { lazy } from "./lazy.js";
 import { deviceId, deviceName, nodes, stored } from "./storage.js";
@@ -13,7 +11,9 @@ let used; // the token of the last connection
 
 // Made when there is a token; a stage's devices stay behind their proxies.
 export function begin() {
-  const store = Object.assign(indexedDBStore(kept), { draft, keepDraft });
+  // What is not sent outlives the tab; all tabs share it.
+  const step = async (act) => (await lazy.outboxStore.load()).step(act);
+  const store = { shared: true, locks: navigator.locks, step, draft, keepDraft };
   made = new Client({
     ...{ io, store, urls: stored.nodes ?? nodes(), fixed: Boolean(stored.nodes) },
     ...{ token, deviceId: deviceId(), deviceName: deviceName() },

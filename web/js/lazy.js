@@ -33,6 +33,7 @@ export const lazy = {
   messageFiles: new Lazy((q) => import(`./view/message_files.js${q}`)),
   newConversation: new Lazy((q) => import(`./view/new_conversation.js${q}`)),
   people: new Lazy((q) => import(`./view/people.js${q}`)),
+  outboxStore: new Lazy((q) => import(`./outbox_store.js${q}`)),
   partKinds: new Lazy((q) => import(`./view/part_kinds.js${q}`)),
   paste: new Lazy((q) => import(`./view/paste.js${q}`)),
   replies: new Lazy((q) => import(`./view/replies.js${q}`)),

@@ -2,6 +2,7 @@
 
 import { random, wait } from "../sdk/src/wait.js";
 import { ask } from "./ask.js";
+import { endPush } from "./push.js";
 import { deviceId, stored } from "./storage.js";
 
 let leaving = false; // the person is signing out here
@@ -18,7 +19,7 @@ function leavePage(notice = null) {
 export async function signOut(client) {
   leaving = true;
   const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
-  await Promise.allSettled([forgetUnsent(client.outbox), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
+  await Promise.allSettled([forgetUnsent(client.outbox), endPush(), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
   leavePage();
   stored.device = null;
 }

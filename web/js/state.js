@@ -26,6 +26,9 @@ export const state = {
   get features() {
     return client?.features ?? [];
   },
+  get pushKey() {
+    return client?.pushKey ?? "";
+  },
   get devices() {
     return client?.devices ?? [];
   },

@@ -52,8 +52,8 @@ const faceOf = (c) => (c.title || c.agent === "off" || !c.graph ? [titleOf(c), c
 function itemOf(c) {
   const { id, role, lastActivity, draft, pinned } = c;
   const invited = role === "invited";
-  const n = !invited && c.unread.count;
-  const mentioned = !invited && c.unread.mentions;
+  const n = !invited && c.unread?.count;
+  const mentioned = !invited && c.unread?.mentions;
   const open = c === state.open && "page";
   const drafted = !open && !invited && draft.text;
   const [named, hue] = faceOf(c);
@@ -97,5 +97,5 @@ function draw() {
   $("none").hidden = mine[0] || state.link !== "online";
   write({ "my-face": initialOf(state.name) });
   paint($("my-face"), state.me);
-  showUnread(listed.reduce((n, c) => n + (c.role === "invited" ? 1 : c.unread.count), 0));
+  showUnread(listed.reduce((n, c) => n + (c.role === "invited" ? 1 : (c.unread?.count ?? 0)), 0));
 }

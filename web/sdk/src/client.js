@@ -4,7 +4,6 @@ import { Connection } from "./connection.js";
 import { Following } from "./following.js";
 import { parts } from "./later.js";
 import { Outbox } from "./outbox.js";
-import { memoryStore } from "./stores/memory.js";
 import { random } from "./wait.js";
 
 /**
@@ -45,7 +44,7 @@ export class Client {
   #token = ""; // that the last connection was made with
 
   /** @param {Options} options */
-  constructor({ url, urls = [url], store = memoryStore(), deviceId = `device-${random(3)}`, ...options }) {
+  constructor({ url, urls = [url], store, deviceId = `device-${random(3)}`, ...options }) {
     this.options = options;
     this.store = store;
     this.deviceId = deviceId;

@@ -3,7 +3,6 @@
 import { Draft } from "./draft.js";
 import { parts } from "./later.js";
 import { Stream } from "./stream.js";
-import { Unread } from "./unread.js";
 import { random } from "./wait.js";
 
 const NOT_SHOWN = new Set(["interrupt_resolved", "message_deleted", "reaction_changed"]);
@@ -17,7 +16,7 @@ export class Conversation {
   members = null; // once they are asked for
   lastActivity = "";
   last = null; // the newest message or answer: {seq, user_id, name, text}
-  unread = new Unread();
+  unread = null; // what the list has counted, and what came since
   pinned = false;
   archived = false;
   stale = false; // the list has to be read again
@@ -192,7 +191,7 @@ export class Conversation {
     for (const entry of entries) {
       const { seq, ts, type, data, hides } = entry;
       this.lastActivity = ts;
-      if (seq > this.read && !this.unread.add(entry, me, [me, name])) this.stale = true;
+      if (seq > this.read && this.unread?.add(entry, me, [me, name]) === false) this.stale = true;
       if (hides?.includes(this.last?.seq)) Object.assign(this, { last: null, stale: true });
       if (type === "message" || type === "answer") this.sayLast({ seq, ...data });
       this.typing.delete(data.user_id);
@@ -221,6 +220,7 @@ export class Conversation {
     for (const key of LISTED) this[key] = item[key] ?? this[key];
     if (item.role === "invited") return;
     this.mark(this.client.me, item.read);
+    this.unread ??= new parts.list.loaded.Unread();
     this.unread.onListed(item);
     this.stale = false;
     this.sayLast(item.last_entry);
@@ -243,7 +243,7 @@ export class Conversation {
   mark(userId, seq) {
     const { me } = this.client;
     this.reads.set(userId, Math.max(this.reads.get(userId) ?? 0, seq));
-    if (userId === me && seq > this.read && !this.unread.onRead(seq)) this.stale = true;
+    if (userId === me && seq > this.read && this.unread?.onRead(seq) === false) this.stale = true;
     this.read = this.reads.get(me) ?? 0;
   }
 

@@ -2,7 +2,6 @@
 
 import { Conversation } from "./conversation.js";
 import { parts } from "./later.js";
-import { Unread } from "./unread.js";
 import { random, wait } from "./wait.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
@@ -136,7 +135,7 @@ export class Following {
     if (verdict !== "resumed") {
       if (verdict === "reset") {
         if (c.loaded) this.client.emit("reset", c);
-        Object.assign(c, { last: null, unread: new Unread() });
+        Object.assign(c, { last: null, unread: null });
         this.readListSoon();
       }
       c.startOver(position.epoch);

@@ -3,6 +3,7 @@
 import { io } from "socket.io-client";
 import { Client } from "./client.js";
 import * as snapshots from "./snapshots.js";
+import { memoryStore } from "./stores/memory.js";
 
 export { Client } from "./client.js";
 export { Conversation } from "./conversation.js";
@@ -14,4 +15,4 @@ export { textOf } from "./stream.js";
  * @param {import("./client.js").Options} options
  * @returns {import("./client.js").Client}
  */
-export const connect = (options) => new Client({ io, snapshots, ...options }).connect();
+export const connect = (options) => new Client({ io, snapshots, store: memoryStore(), ...options }).connect();

@@ -1,5 +1,7 @@
 // Which conversations the user has: reads the server's list, and later what has changed in it.
 
+export { Unread } from "./unread.js";
+
 const SOON_MS = 150;
 const PARTIAL_MS = 4000; // until the list is read again when some of it is not served
 

@@ -8,8 +8,8 @@ export function ofClient(client) {
   return { status, node, user_id, name, devices, graphs, features, limits, error, retryAt: connection.retryAt, conversations };
 }
 
-function summary({ id, title, role, pinned, archived, last, lastActivity, unread: { count: unread, mentions }, draft }) {
-  return { id, title, role, pinned, archived, last, lastActivity, unread, mentions, draft: draft.text };
+function summary({ id, title, role, pinned, archived, last, lastActivity, unread, draft }) {
+  return { id, title, role, pinned, archived, last, lastActivity, unread: unread?.count ?? 0, mentions: unread?.mentions ?? 0, draft: draft.text };
 }
 
 /** @returns {import("./types.js").ConversationSnapshot} */
@@ -43,8 +43,8 @@ export function ofConversation(c) {
     members: c.members,
     read: c.read,
     reads: new Map(c.reads),
-    unread: c.unread.count,
-    mentions: c.unread.mentions,
+    unread: c.unread?.count ?? 0,
+    mentions: c.unread?.mentions ?? 0,
     draft: c.draft.text,
     typing: [...c.typing.keys()].filter((userId) => userId !== client.me),
   };
