@@ -83,7 +83,7 @@ def test_the_page_s_own_javascript_is_below_its_limits() -> None:
 
 
 def test_the_sdk_is_below_its_limit() -> None:
-    """All that a bundle has, also what it fetches later, in one file; React and the AI SDK have files of their own."""
+    """What a bundle has, later parts too, in one file; React and the AI SDK have files of their own."""
     modules = loaded(SDK / "index.js", *PARTS.values(), SDK / "stores" / "indexeddb.js")
     together = "".join(strip_comments(module.read_text()) for module in sorted(modules))
     assert len(gzip.compress(together.encode(), 9, mtime=0)) < LIMIT_OF_SDK
