@@ -1,5 +1,6 @@
 // What is pasted into a message: code is fenced, everything else stays as it is.
 
+import "./browser.mjs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
