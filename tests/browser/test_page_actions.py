@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
@@ -142,10 +142,9 @@ async def test_files_are_attached_removed_sent_and_shown(open_page: PageFactory,
     await ann.evaluate("import('/js/lazy.js').then(({ lazy }) => lazy.attachments.load())")
     cid = await open_page(1, "Cid", conversation=plans.id)
     await expect(ann.locator("#attach")).to_be_visible()
-    files = [("photo.png", "image/png", PIXEL), ("notes.txt", "text/plain", b"some notes")]
-    await ann.set_input_files(
-        "#pick-files", [{"name": name, "mimeType": kind, "buffer": content} for name, kind, content in files]
-    )
+    photo = FilePayload(name="photo.png", mimeType="image/png", buffer=PIXEL)
+    notes = FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"some notes")
+    await ann.set_input_files("#pick-files", [photo, notes])
     chips = ann.locator("#attached li")
     await expect(chips).to_have_count(2)
     drop = (

@@ -32,7 +32,9 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
     const steps = part(".steps", had);
     if (steps) part(".steps").replaceWith(steps);
-    showSteps(part(".steps"), had?.updates ?? tools.map((tool) => ({ tool })), writing);
+    // What was drawn of the run has reports as well, unless the end came before they were drawn.
+    const updates = had?.updates?.length >= tools.length ? had.updates : tools.map((tool) => ({ tool }));
+    showSteps(part(".steps"), updates, writing);
     node.updates = had?.updates;
     if (again) layer(node, had, one, agentOf(c));
   }
