@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import look, say, until
+from tests.browser.pages import create, look, say, until
 from tests.conftest import ClientFactory
 
 pytest_plugins = ["tests.served.fixtures"]
@@ -126,11 +126,7 @@ async def test_writing_several_lines_does_not_leave_the_end(open_page: PageFacto
 async def talked(open_page: PageFactory, answer: str) -> Page:
     """A page at the end of a conversation in which the agent has given this answer, below a long one."""
     page = await open_page(0, "Ann")
-    await page.click("#new")
-    await page.evaluate("document.querySelector('#create-form details').open = true")
-    await page.select_option("#graphs", "teller")
-    await page.click("#create-form .primary")
-    await page.wait_for_selector("#chat:not(.empty)")
+    await create(page, graph="teller")
     for number, text in enumerate([PARAGRAPHS, answer], 1):
         await say(page, text)
         await until(page, f"state.open.entries.filter((e) => e.type === 'answer').length === {number}")
