@@ -6,7 +6,6 @@ import { lazy } from "../lazy.js";
 import { changed, nameOf, onChange, state } from "../state.js";
 import { showUnread } from "./badge.js";
 import { titleOf } from "./header.js";
-import { showUnread } from "./badge.js";
 import { initialOf, paint } from "./person.js";
 
 const STEP = 60; // items drawn at once: some people have thousands
