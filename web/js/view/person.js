@@ -1,7 +1,7 @@
 // How a person is told from others at a glance: a hue and an initial, the same everywhere and at any time.
 
-// Apart from each other, and from the accent, which is the agent's.
-const HUES = [20, 45, 75, 105, 205, 230, 255, 280, 305, 330, 355];
+// Apart from each other, and from the agents' colour (about 340).
+const HUES = [20, 45, 75, 105, 135, 165, 205, 230, 255, 280];
 
 export function hueOf(userId) {
   let sum = 0;
@@ -16,7 +16,7 @@ export function initialOf(name) {
   return (sign ?? "").toUpperCase();
 }
 
-// Give a face its colours; an agent's has the accent.
+// Give a face its colours; an agent's has the agents' own.
 export function paint(face, id) {
   const agent = id.startsWith("agent:");
   face.classList.toggle("agent", agent);
