@@ -83,8 +83,12 @@ export class Client {
 
   #checkNetwork = () => this.connection.checkNetwork();
 
-  /** The conversation with this id. It is joined when the client is connected, and followed from then on. */
-  conversation(/** @type {string} */ id) {
+  /**
+   * The conversation with this id. It is joined when the client is connected, and followed from then on.
+   * @param {string} id
+   * @returns {import("./conversation.js").Conversation}
+   */
+  conversation(id) {
     const c = this.following.add(id);
     if (!c.wanted) c.open().catch(() => {}); // it stands in the snapshot
     return c;

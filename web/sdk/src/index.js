@@ -12,5 +12,6 @@ export { textOf } from "./stream.js";
 /**
  * Connect a device, and keep it connected: to another node when its own is gone.
  * @param {import("./client.js").Options} options
+ * @returns {import("./client.js").Client}
  */
 export const connect = (options) => new Client({ io, snapshots, ...options }).connect();
