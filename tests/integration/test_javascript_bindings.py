@@ -117,6 +117,7 @@ async def test_a_component_shows_a_conversation_and_renders_only_what_changes(
         "stop",
         "regenerate",
         "resume",
+        "step",
         "failure",
         "takeover",
     ],

@@ -185,6 +185,29 @@ const cases = {
     other.close();
   },
 
+  async step() {
+    const id = await create("teller");
+    const transport = new RoomgraphTransport(client);
+    const chat = new Chat({ id, transport });
+    const end = transport.keepInStep(chat);
+    const other = device();
+    const there = await chatOn(id, { of: other });
+    const { path, open } = gate();
+    const said = there.sendMessage({ text: `one two gate:${path} three` });
+    await until(() => chat.status === "streaming" && textOf(chat.lastMessage) === "one two");
+    open();
+    await said;
+    await until(() => chat.status === "ready" && textOf(chat.lastMessage) === "one two three");
+    await chat.sendMessage({ text: "and here" });
+    await there.sendMessage({ text: "and there" });
+    await until(() => chat.status === "ready" && chat.messages.length === 6);
+    assert.deepEqual(chat.messages.slice(2).map(textOf), ["and here", "and here", "and there", "and there"]);
+    end();
+    await there.sendMessage({ text: "alone" });
+    assert.equal(chat.messages.length, 6);
+    other.close();
+  },
+
   async failure() {
     const chat = await chatOn(await create("teller"));
     await chat.sendMessage({ text: `needs ${folder}/nothing` });

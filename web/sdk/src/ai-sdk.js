@@ -14,6 +14,8 @@ const silence = () => new ReadableStream({ start: (controller) => controller.clo
 export class RoomgraphTransport {
   #sent = new Map(); // a message's id in the chat -> its request_id
   #resumed = new Map(); // chat id -> the last stream that was resumed
+  #stopped = new Set(); // ids of runs that were stopped here
+  #looks = new Set(); // of the chats that are kept in step
 
   /** @param {import("./client.js").Client} client */
   constructor(client) {
@@ -46,9 +48,9 @@ export class RoomgraphTransport {
       : last?.role === "assistant" ? this.#answer(c, last, body?.answers ?? {})
       : this.#send(c, last, messageId);
     // Whoever stops before the server has answered means the run that there will be.
-    const stop = () => going.then((run) => run?.run_id && c.stop(run)).catch(() => {});
+    const stop = () => going.then((run) => run && this.#stop(c, run)).catch(() => {});
     const run = await Promise.race([going, aborted(abortSignal, stop)]);
-    return run ? follow(c, run.turn_id, run.run_id) : silence();
+    return run ? this.#follow(c, run) : silence();
   }
 
   /**
@@ -61,11 +63,47 @@ export class RoomgraphTransport {
     this.#resumed.set(chatId, resumed);
     let run = null;
     // A chat that resumes again ends the stream before, which is no wish to stop the run.
-    const stop = () => queueMicrotask(() => run && this.#resumed.get(chatId) === resumed && c.stop(run).catch(() => {}));
+    const stop = () => queueMicrotask(() => run && this.#resumed.get(chatId) === resumed && this.#stop(c, run));
     const c = this.client.conversation(chatId);
     await Promise.race([this.#inStep(chatId), aborted(abortSignal, stop)]);
     run = c.stream.current ?? null;
-    return run && follow(c, run.turn_id, run.run_id);
+    return run && this.#follow(c, run);
+  }
+
+  /**
+   * Show in this chat what happens elsewhere: messages of others and of the user's other devices, and their answers
+   * while they are written. Returns what ends that.
+   * @param {{id: string, status: string, messages: any[], resumeStream: () => Promise<void>}} chat a `Chat`
+   * @returns {() => void}
+   */
+  keepInStep(chat) {
+    const c = this.client.conversation(chat.id);
+    let shown = "";
+    const look = () => {
+      if (!c.loaded || c.stream.syncing || chat.status === "submitted" || chat.status === "streaming") return;
+      const { entries, resolved, run, pending } = c.getSnapshot();
+      const now = JSON.stringify([entries.map(({ seq, data }) => [seq, data.deleted]), resolved.size]);
+      if (shown !== now && !pending.length) chat.messages = toUIMessages(entries, resolved);
+      shown = now;
+      if (run && !this.#stopped.has(run.run_id)) chat.resumeStream();
+    };
+    this.#looks.add(look);
+    const unsubscribe = c.subscribe(look);
+    look();
+    return () => {
+      this.#looks.delete(look);
+      unsubscribe();
+    };
+  }
+
+  #follow(c, { turn_id, run_id }) {
+    // A chat is ready for what happened meanwhile only after its stream has ended.
+    return follow(c, turn_id, run_id, () => setTimeout(() => this.#looks.forEach((look) => look())));
+  }
+
+  #stop(c, run) {
+    this.#stopped.add(run.run_id);
+    return c.stop(run).catch(() => {});
   }
 
   async #inStep(chatId) {

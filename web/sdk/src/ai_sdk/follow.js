@@ -34,9 +34,10 @@ export const asError = (error) => Object.assign(new Error(error.message ?? error
  * @param {import("../conversation.js").Conversation} c
  * @param {number} turnId
  * @param {string} runId
+ * @param {() => void} ended
  * @returns {ReadableStream<any>}
  */
-export function follow(c, turnId, runId) {
+export function follow(c, turnId, runId, ended) {
   let end = () => {};
   return new ReadableStream({
     start(controller) {
@@ -62,6 +63,7 @@ export function follow(c, turnId, runId) {
       end = () => {
         unsubscribe();
         end = () => {};
+        ended();
       };
       writing.begin();
       look();
