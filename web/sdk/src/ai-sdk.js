@@ -82,7 +82,7 @@ export class RoomgraphTransport {
     const look = () => {
       if (!c.loaded || c.stream.syncing || chat.status === "submitted" || chat.status === "streaming") return;
       const { entries, resolved, run, pending } = c.getSnapshot();
-      const now = JSON.stringify([entries.map(({ seq, data }) => [seq, "deleted" in data]), resolved.size]);
+      const now = JSON.stringify([entries.map((entry) => [entry.seq, "deleted" in entry.data]), resolved.size]);
       if (shown !== now && !pending.length) chat.messages = toUIMessages(entries, resolved);
       shown = now;
       if (run && !this.#stopped.has(run.run_id)) chat.resumeStream();
