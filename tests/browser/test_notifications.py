@@ -93,7 +93,7 @@ async def shown(worker: Worker) -> list[list[str]]:
 
 
 async def registered(page: Page) -> tuple[CDPSession, str, Worker]:
-    """The page's service worker, as the browser's own tools know it."""
+    """The page's service worker, which it registers by itself, as the browser's own tools know it."""
     session = await page.context.new_cdp_session(page)
     ids: list[str] = []
     session.on(
@@ -101,19 +101,16 @@ async def registered(page: Page) -> tuple[CDPSession, str, Worker]:
         lambda told: ids.extend(one["registrationId"] for one in told["registrations"]),
     )
     await session.send("ServiceWorker.enable")
-    async with page.context.expect_event("serviceworker") as found:
-        await page.evaluate(
-            "navigator.serviceWorker.register('js/push_worker.js').then(({ installing, waiting, active }) =>"
-            " active ?? new Promise((done) => (installing ?? waiting).onstatechange = ({ target }) =>"
-            " target.state === 'activated' && done()))"
-        )
-    return session, ids[-1], await found.value
+    await page.evaluate("navigator.serviceWorker.ready.then(() => 0)")
+    (worker,) = page.context.service_workers
+    await poll(lambda: ids, "the registration")
+    return session, ids[-1], worker
 
 
 async def test_a_push_is_shown_once_for_a_conversation_and_opens_it_when_it_is_clicked(
     open_page: PageFactory, cluster: LocalCluster
 ) -> None:
-    page = await open_page(0, "Ann")
+    page = await open_page(0, "Ann", service_workers="allow")
     origin = cluster.urls[0]
     await page.context.grant_permissions(["notifications"], origin=origin)
     session, registration, worker = await registered(page)
