@@ -5,10 +5,11 @@ import { useEffect, useMemo, useSyncExternalStore } from "react";
 import { Client } from "./client.js";
 import { Conversation } from "./conversation.js";
 import * as snapshots from "./snapshots.js";
+import { memoryStore } from "./stores/memory.js";
 
 // Where nothing is known yet: on a server, while the page it made is hydrated, and before there is a client.
 let unconnected = null;
-const nothing = () => (unconnected ??= new Client({ url: "", token: "", snapshots }));
+const nothing = () => (unconnected ??= new Client({ url: "", token: "", snapshots, store: memoryStore() }));
 
 /**
  * What the client knows: its connection, its user, and the user's conversations.
