@@ -77,7 +77,7 @@ async def test_all_lazy_modules_are_fetched_when_idle_and_nothing_is_fetched_aft
     later = Later()
     later.gate.set()
     page = await open_page(0, "Ann", conversation=plans.id, prepare=later.prepare)
-    await asyncio.wait_for(later.all_asked.wait(), 10)
+    await asyncio.wait_for(later.all_asked.wait(), 60)
     await all_there(page)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -129,7 +129,7 @@ async def test_a_module_that_could_not_be_fetched_is_fetched_later_and_messages_
     await say(page, "**all** the same")
     await until(page, f"{SAID} === 1")
     await expect(page.locator(".agent .text")).to_have_text("**all** the same")
-    await asyncio.wait_for(later.all_asked.wait(), 10)
+    await asyncio.wait_for(later.all_asked.wait(), 60)
     await expect(page.locator("#toast")).to_be_hidden()
     later.broken = False
     later.gate.set()

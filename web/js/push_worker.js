@@ -1,5 +1,5 @@
 // Notifications, in the service worker: shows what Web Push brings, and opens the conversation that is clicked.
-// The service worker of the page loads this file (importScripts).
+// The service worker of the page loads this file (importScripts): both share their global names.
 
 // A page that is in sight shows it by itself. Some browsers withdraw the permission of sites that show nothing often:
 // so a notification that is not needed is shown and closed at once.
@@ -19,11 +19,11 @@ async function notify(data) {
 
 addEventListener("notificationclick", (event) => {
   event.notification.close();
-  event.waitUntil(openPage(event.notification.data.url));
+  event.waitUntil(openConversation(event.notification.data.url));
 });
 
 // In a page that is open already, if there is one.
-async function openPage(url) {
+async function openConversation(url) {
   const address = new URL(url, location.origin);
   if (address.origin !== location.origin) return;
   const page = (await windows()).find((one) => new URL(one.url).pathname === address.pathname);
