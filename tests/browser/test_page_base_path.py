@@ -57,13 +57,12 @@ async def test_a_guest_enters_below_the_path_and_the_page_keeps_its_own_apart(
     await page.fill("#as-guest input", "Ann")
     await page.click("#as-guest button")
     await until(page, "state.link === 'online'")
-    assert page.url == f"{cluster.urls[1]}/"
+    await page.wait_for_url(f"{cluster.urls[1]}/#c=*")  # a conversation is ready
     names = await page.evaluate("[...Object.keys(sessionStorage), ...Object.keys(localStorage)]")
     assert names
     assert all(name.startswith("roomgraph/chat.") for name in names)
-    assert await page.evaluate("indexedDB.databases().then((all) => all.map(({ name }) => name))") == [
-        "roomgraph/chat"
-    ]
+    databases = "indexedDB.databases().then((all) => all.map(({ name }) => name).join())"
+    await until(page, f"(await {databases}) === 'roomgraph/chat'")
     await page.reload()
     await until(page, "state.link === 'online'")
     await context.close()

@@ -12,6 +12,7 @@ from roomgraph.chat_lines import describe, describe_run
 from roomgraph.questions import chat_texts
 from sio_server.protocol.events import Entry
 from sio_server.protocol.forms import form_of
+from sio_server.protocol.names import printable_name
 from sio_server.protocol.stream import Part, Run
 
 STAMP = "2025-03-01T14:05:59.123Z"
@@ -116,7 +117,7 @@ def test_markup_is_shown_as_it_was_written(kind: str, text: str) -> None:
 @given(name=words.filter(str.strip), text=words)
 def test_no_name_or_text_changes_how_a_line_looks(name: str, text: str) -> None:
     assert [str(span.style) for span in line("message", name=name, text=text).spans] == ["dim", "cyan"]
-    assert printed(line("message", name=name, text=text)) == f"14:05 {name}: {text}\n"
+    assert printed(line("message", name=name, text=text)) == f"14:05 {printable_name(name)}: {text}\n"
 
 
 @pytest.mark.parametrize("control", ["\x1b[2J", "\x9b2J", "\r", "\x08", "\x07", "\u202e", "\u2067"])

@@ -41,7 +41,8 @@ def test_two_conversations_share_no_key_but_their_partitions(one: str, other: st
     if one != other:
         number = partition(one)
         of_partition = {
-            key(number) for key in (keys.runs, keys.stats, keys.hooks, keys.due, keys.swept, keys.archive_gone)
+            key(number)
+            for key in (keys.runs, keys.stats, keys.hooks, keys.due, keys.swept, keys.archive_gone, keys.files_due)
         }
         shared = of_partition | {ConversationKeys(one).run_prefix}
         assert common <= shared
