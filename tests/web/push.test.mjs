@@ -4,7 +4,8 @@ import "./browser.mjs";
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 
-const { Push } = await import("../../web/js/push.js");
+const { endPush, Push } = await import("../../web/js/push.js");
+const { stored } = await import("../../web/js/storage.js");
 
 const KEY = "AQID_-8";
 const bytes = (...values) => new Uint8Array(values);
@@ -36,9 +37,10 @@ beforeEach(() => {
   globalThis.Notification = { requestPermission: async () => permission };
   manager = new Manager();
   told = [];
+  stored.push_user = null;
 });
 
-const push = (key = KEY, tell = async (subscription) => told.push(subscription)) => new Push(manager, key, tell);
+const push = (key = KEY, tell = async (subscription) => told.push(subscription), user = "ann") => new Push(manager, key, user, tell);
 
 test("a device that is switched on subscribes with the server's key, and the server is told", async () => {
   assert.equal(await push().turnOn(), true);
@@ -78,4 +80,16 @@ test("at the start the server is told again, and another key makes another subsc
   await push("BAUG").keep();
   assert.deepEqual([...manager.asked[1].applicationServerKey], [4, 5, 6]);
   assert.equal(told.length, 3);
+});
+
+test("a subscription is one user's: another one who comes is told nothing of it, and ends it", async () => {
+  await push().turnOn();
+  const others = push(KEY, undefined, "bob");
+  assert.equal(await others.isOn(), false);
+  await others.keep();
+  assert.deepEqual([manager.had, told.length], [null, 1]);
+  await others.turnOn();
+  assert.deepEqual([await others.isOn(), await push().isOn()], [true, false]);
+  await endPush("ann");
+  assert.equal(stored.push_user, "bob", "another tab's user who signs out ends their own only");
 });

@@ -19,6 +19,7 @@ export class Actions {
     state.open = member ? known : null;
     state.opening = member ? "" : id;
     changed();
+    if (member) known.wanted = true; // without a connection it is loaded with the next one
     if (!id || !client.connection.ready) return;
     const c = client.following.add(id);
     try {

@@ -1,4 +1,7 @@
-// Whether this device is notified by Web Push: switched on and off, and kept in step with the server.
+// Whether this device is notified by Web Push: switched on and off, and kept in step with the server. A browser has one
+// subscription for all who use it: it belongs to one user, and ends when another one comes.
+
+import { stored } from "./storage.js";
 
 // As `PushManager` wants the server's key.
 function bytes(base64url) {
@@ -17,17 +20,23 @@ export class Push {
   #manager;
   #key;
   #tell;
+  #user;
 
   // `manager`: the service worker's PushManager. `key`: the server's public one. `tell(subscription or null)` asks the
-  // server to send notifications there.
-  constructor(manager, key, tell) {
+  // server to send notifications of `user` there.
+  constructor(manager, key, user, tell) {
     this.#manager = manager;
+    this.#user = user;
     this.#key = bytes(key);
     this.#tell = tell;
   }
 
   async isOn() {
-    return Boolean(await this.#manager.getSubscription());
+    return this.#isOurs && Boolean(await this.#manager.getSubscription());
+  }
+
+  get #isOurs() {
+    return stored.push_user === this.#user;
   }
 
   // In answer to a click only: a browser asks the person. False when the person does not allow it.
@@ -41,10 +50,12 @@ export class Push {
       await subscription.unsubscribe();
       throw error;
     }
+    stored.push_user = this.#user;
     return true;
   }
 
   async turnOff() {
+    stored.push_user = null;
     await (await this.#manager.getSubscription())?.unsubscribe();
     await this.#tell(null);
   }
@@ -53,10 +64,16 @@ export class Push {
   async keep() {
     const subscription = await this.#manager.getSubscription();
     if (!subscription) return;
+    if (!this.#isOurs) return this.#end(subscription); // a user whose session has ended here is told nothing any more
     const kept = subscription.options?.applicationServerKey;
     if (!kept || same(new Uint8Array(kept), this.#key)) return this.#tell(plain(subscription));
     await subscription.unsubscribe();
     return this.turnOn();
+  }
+
+  #end(subscription) {
+    stored.push_user = null;
+    return subscription.unsubscribe();
   }
 }
 
@@ -67,4 +84,8 @@ export async function pushManager() {
 }
 
 // This browser takes no more notifications for the person who signs out.
-export const endPush = async () => (await (await pushManager())?.getSubscription())?.unsubscribe();
+export async function endPush(user) {
+  if (stored.push_user !== user) return;
+  stored.push_user = null;
+  await (await (await pushManager())?.getSubscription())?.unsubscribe();
+}

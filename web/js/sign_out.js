@@ -19,7 +19,7 @@ function leavePage(notice = null) {
 export async function signOut(client) {
   leaving = true;
   const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
-  await Promise.allSettled([forgetUnsent(client.outbox), endPush(), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
+  await Promise.allSettled([forgetUnsent(client.outbox), endPush(client.me), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
   leavePage();
   stored.device = null;
 }
@@ -27,7 +27,7 @@ export async function signOut(client) {
 // A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
 export async function endSession(client, error) {
   if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
-  await Promise.all([forgetUnsent(client.outbox), forgetGuest(client)]);
+  await Promise.allSettled([forgetUnsent(client.outbox), endPush(client.me), forgetGuest(client)]);
   leavePage(leaving ? null : error);
   stored.device = null;
 }

@@ -12,14 +12,14 @@ export const frame = query.get("frame");
 // It may be full or forbidden: then memory is all there is.
 function storage(key, act) {
   try {
-    const shared = /^(lang|guest|known_nodes)/.test(key);
+    const shared = /^(lang|guest|known_nodes|push)/.test(key);
     return act(shared ? localStorage : sessionStorage, `${kept}.${frame && !shared ? `${frame}.` : ""}${key}`);
   } catch {
     return null;
   }
 }
 
-// token, lang, device, device_name, nodes, known_nodes, in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
+// token, lang, device, device_name, nodes, known_nodes, push_user (notified by this browser), in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {

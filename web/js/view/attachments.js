@@ -93,11 +93,10 @@ function remove(c, item) {
   changed();
 }
 
-// What goes with the message: ids, or null while files are still on their way.
-export function idsOf(c) {
-  const list = of(c).filter(({ error }) => !error);
-  return list.every(({ file_id }) => file_id) ? list.map(({ file_id }) => file_id) : null;
-}
+// What goes with the message: ids; null while files are still on their way, or could not be taken.
+export const idsOf = (c) => (of(c).every(({ file_id }) => file_id) ? of(c).map(({ file_id }) => file_id) : null);
+
+export const hasFailed = (c) => of(c).some(({ error }) => error);
 
 export const clear = (c) => lists.delete(c);
 

@@ -4,7 +4,13 @@ import { $, write } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { changed, state } from "../state.js";
 
-export const addressed = (hash) => decodeURIComponent(/#c=([^&]+)/.exec(hash)?.[1] ?? "");
+export function addressed(hash) {
+  try {
+    return decodeURIComponent(/#c=([^&]+)/.exec(hash)?.[1] ?? "");
+  } catch {
+    return ""; // a link that was cut
+  }
+}
 
 export const titleOf = (c) => c && (c.title || t("untitled"));
 

@@ -9,16 +9,15 @@ const INLINE = /^image\/(png|jpeg|gif|webp)$/;
 const MAX_WIDTH = 384; // px
 const MAX_HEIGHT = 288;
 
-const links = new Map(); // file id -> {url, until}
+const links = new Map(); // file id -> {url: a path, until}
 
 // An address of the file that holds for a while yet.
 async function linkOf(connection, c, file_id) {
   const known = links.get(file_id);
-  if (known && known.until > performance.now() + 5000) return known.url;
+  if (known && known.until > performance.now() + 5000) return connection.route.url + known.url; // of the node of this moment
   const { url, expires_in } = await connection.ask(c, "file:link", { file_id });
-  const whole = connection.route.url + url;
-  links.set(file_id, { url: whole, until: performance.now() + 1000 * expires_in });
-  return whole;
+  links.set(file_id, { url, until: performance.now() + 1000 * expires_in });
+  return connection.route.url + url;
 }
 
 export function showFiles(box, connection, c, files) {

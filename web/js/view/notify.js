@@ -10,8 +10,9 @@ import { state } from "../state.js";
 export async function beginNotifications(connection) {
   const manager = state.pushKey && (await pushManager());
   if (!manager) return;
-  const push = new Push(manager, state.pushKey, (subscription) => change(connection, "push:subscribe", { subscription }));
+  const push = new Push(manager, state.pushKey, state.me, (subscription) => change(connection, "push:subscribe", { subscription }));
   const field = $("notify");
+  await push.keep().catch(() => {}); // until the next start
   field.checked = await push.isOn();
   field.closest("label").hidden = false;
   field.onchange = async () => {
@@ -26,5 +27,4 @@ export async function beginNotifications(connection) {
     field.disabled = false;
   };
   navigator.serviceWorker.addEventListener("message", ({ data }) => data?.open && (location.hash = data.open));
-  await push.keep().catch(() => {}); // until the next start
 }

@@ -124,7 +124,7 @@ export function timeline(able) {
     if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.shown[0].seq) c.loadBefore();
+    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore();
     if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter();
   }
 

@@ -54,7 +54,7 @@ export function send(c, text) {
   const files = attachments?.idsOf(c) ?? [];
   if (!files[0] && !hasFiles() && !replying) return false;
   if (attachments?.idsOf(c) === null) {
-    toast(t("stillUploading"));
+    toast(t(attachments.hasFailed(c) ? "removeFailed" : "stillUploading"));
     return true;
   }
   c.send(text, { replyTo: replying, files });

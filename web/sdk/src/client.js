@@ -49,6 +49,7 @@ export class Client {
     this.store = store;
     this.deviceId = deviceId;
     const { io, fixed } = options;
+    urls = urls.map((one) => one.replace(/\/+$/, ""));
     this.connection = new Connection({ io, urls, fixed, auth: () => this.#auth() }, {
       changed: () => this.changed(),
       refused: (error) => this.#end(error),
@@ -126,7 +127,13 @@ export class Client {
   }
 
   emit(name, ...facts) {
-    for (const listener of this.#events.get(name) ?? []) listener(...facts);
+    for (const listener of this.#events.get(name) ?? []) {
+      try {
+        listener(...facts);
+      } catch (error) {
+        setTimeout(() => { throw error; }); // it is the listener's, and stops nothing here
+      }
+    }
   }
 
   // Tell it soon, once for all calls until then. `c`: what has changed is of this conversation only.
@@ -215,6 +222,7 @@ export class Client {
     if (/token_expired$/.test(error.code) && typeof this.options.token === "function") {
       const had = this.#token;
       const { token } = await this.#auth(true).catch(() => ({ token: had }));
+      if (this.ended) return;
       if (token !== had) return this.connection.reconnect();
     }
     this.error = error;

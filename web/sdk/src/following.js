@@ -77,8 +77,13 @@ export class Following {
     }
   }
 
-  // Follow a conversation with its latest entries, joined first if need be. Rejects when refused.
-  async open(c) {
+  // Follow a conversation with its latest entries, joined first if need be. Rejects when refused. What is on its way is
+  // not asked for twice: a second view would begin the conversation again.
+  open(c) {
+    return (c.opening ??= this.#open(c).finally(() => (c.opening = null)));
+  }
+
+  async #open(c) {
     Object.assign(c, { wanted: true, error: null });
     if (!this.connection.ready || c.loaded) return;
     try {

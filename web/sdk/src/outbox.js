@@ -55,6 +55,7 @@ export class Outbox {
     this.items = this.items.filter((other) => other !== item);
     item.order = Math.max(Date.now(), (this.items.at(-1)?.order ?? 0) + 1);
     item.state = "waiting";
+    delete item.error;
     this.items.push(item);
     this.#keep(item);
     this.pump(item.conversation_id);
