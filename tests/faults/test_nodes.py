@@ -250,9 +250,11 @@ async def test_a_paused_nodes_devices_move_and_what_it_does_on_waking_changes_no
         await load.cluster.signal_node(port, signal.SIGSTOP)
         await asyncio.sleep(10)  # the length of the pause is the fault itself
         ended = time.monotonic()
-        left = [device.name for device in load.on_node(port)]
-        await load.cluster.signal_node(port, signal.SIGCONT)
-        assert not left, "all have gone elsewhere while the node stood still"
+        try:
+            # One that only listens hears nothing for 8 s before it goes; a busy machine adds to that.
+            await poll(lambda: not load.on_node(port), "all have gone elsewhere while the node stands still", 20)
+        finally:
+            await load.cluster.signal_node(port, signal.SIGCONT)
         await asyncio.sleep(2)  # it finds out what has become of its sessions and of its runs
         active, idle = load.recoveries(writers, began), load.recoveries(moved - writers, began)
         taken = sum(1 for run_id in owned if len(load.run_nodes[run_id]) > 1)
