@@ -46,7 +46,7 @@ class Load:
     async def judge(self, timeout: float = 10.0) -> None:
         """Everybody has what the log has, nothing was lost, doubled or reordered, and no send stayed unknown."""
         report = await self.report(timeout)
-        assert report.anomalies == ()
+        assert report.anomalies == (), report.anomalies
         assert self.unknown == 0, "the SDK repairs every send"
         assert report.acked == report.sent > 0
 
