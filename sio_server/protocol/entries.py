@@ -67,7 +67,7 @@ class Renamed(Person):
 
 
 class Configured(Person):
-    """The data of `conversation_configured`: who has changed settings, and how all of them are now."""
+    """The data of `conversation_configured`: the user that changed settings, and how all of them are now."""
 
     agent: AgentMode
     access: Access

@@ -108,7 +108,7 @@ export type ConfigureAck = {
   changed: boolean;
 };
 
-/** The data of `conversation_configured`: who has changed settings, and how all of them are now. */
+/** The data of `conversation_configured`: the user that changed settings, and how all of them are now. */
 export type Configured = {
   user_id: string;
   name: string;
