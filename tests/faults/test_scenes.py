@@ -109,9 +109,10 @@ async def test_the_scene_in_which_redis_fails_over_holds(tmp_path):
     assert status == 0, told
     assert_nothing_is_lost(facts)
     assert facts["faults"] == {"redis_kill": 1, "redis_pause": 1, "planned_failover": 1}
-    killed, paused, planned = facts["steps"]
     assert [step["fault"] for step in facts["steps"]] == ["killed", "paused", "planned"]
-    assert killed["from"] != killed["to"] == paused["from"] != paused["to"] == planned["from"] != planned["to"]
+    # One step need not begin with the primary of the step before: on a machine that stands still for longer than
+    # down-after-milliseconds Sentinel moves it once more between them.
+    assert all(step["from"] != step["to"] for step in facts["steps"])
     assert facts["recovery_s"] == max(step["back_s"] for step in facts["steps"]) > 0
     assert facts["runs"] >= 9
     assert all(step["runs_hit"] > 0 for step in facts["steps"])
