@@ -153,6 +153,12 @@ def test_every_word_of_the_page_exists_and_is_used() -> None:
     assert set(WORDS["en"]) - known <= {"called", "done", "failed", "locale"}
 
 
+@pytest.mark.parametrize("language", WORDS)
+def test_every_error_that_a_server_may_answer_with_has_a_text(language: str) -> None:
+    codes = {*ErrorCode, *REFUSALS, *(f"session_{reason}" for reason in SESSION_ENDS), "other"}
+    assert {f"error_{code}" for code in codes} <= set(WORDS[language])
+
+
 def test_every_word_of_the_stage_exists_and_is_used() -> None:
     page = (WEB / "stage.html").read_text()
     code = "\n".join(module.read_text() for module in sorted((JS / "stage").glob("*.js")))

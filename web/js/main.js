@@ -79,8 +79,12 @@ function start(newcomer) {
   client.connect();
 }
 
-// Any request of the person's may be refused; the reason is shown here.
-addEventListener("unhandledrejection", (event) => complain(event.reason, event.preventDefault()));
+// Any request of the person's may be refused; the reason is shown here. Other errors are the page's own: the browser
+// reports them to developers.
+addEventListener("unhandledrejection", (event) => {
+  complain(event.reason);
+  if (typeof event.reason?.code === "string") event.preventDefault();
+});
 for (const button of document.querySelectorAll(".language")) button.onclick = () => switchLanguage().then(changed);
 await speak();
 const bridge = frame && (await import("./stage/page_bridge.js"));

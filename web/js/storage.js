@@ -39,13 +39,6 @@ if (query.has("token")) {
   history.replaceState(null, "", `${location.pathname}?${query}`.replace(/\?$/, "") + location.hash);
 }
 
-// The code of another device's link; it leaves the address at once.
-export function takeCode() {
-  const code = decodeURIComponent(/^#device=([^&]+)/.exec(location.hash)?.[1] ?? "");
-  if (code) history.replaceState(null, "", location.pathname + location.search);
-  return code;
-}
-
 // A duplicated tab has a copy of a storage that is in use: it is another device.
 if (stored.in_use && !frame) stored.device = null;
 addEventListener("pageshow", () => (stored.in_use = true));

@@ -77,7 +77,7 @@ function upload(c, list, file) {
   };
   request.onload = () => {
     if (request.status < 300 && request.response?.file_id) item.file_id = request.response.file_id;
-    else item.error = explain(request.response?.error ?? { message: t("uploadFailed") });
+    else item.error = request.response?.error ? explain(request.response.error) : t("uploadFailed");
     changed();
   };
   request.onerror = () => {
