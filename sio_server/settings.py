@@ -80,8 +80,8 @@ _HINTS = {
     "bearer token, or nothing: then only this machine and private networks read the metrics",
     "NODE_URLS": "write the addresses at which pages reach the nodes, with commas between, such as "
     "https://a.example.com,https://b.example.com, or with BASE_PATH=/chat https://a.example.com/chat",
-    "PUBLIC_URL": "write the address that links of the page are to have, such as https://chat.example.com, or nothing: "
-    "then they have the address under which the page was opened",
+    "PUBLIC_URL": "write the address that links of the page are to have, such as https://chat.example.com, "
+    "or nothing: then they have the address under which the page was opened",
     "MAX_CONNECTIONS": "write how many clients this node may have at once, from 1 to 1000000",
     "MAX_HTTP_CONNECTIONS": "write how many connections beside websockets this node may have at once, "
     "from 8 to 100000",

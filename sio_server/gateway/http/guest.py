@@ -168,7 +168,7 @@ class GuestRoutes:
         return self._guests.answer(request, guest.user_id, guest.name, [*dict.fromkeys(devices[::-1])][::-1])
 
     async def _remembered(self, request: web.Request) -> web.Response:
-        """Tell which guest the browser remembers, `{user_id, name}` or nulls, and whether this server takes guests.
+        """Tell which guest the browser remembers, `{user_id, name}` or nulls, and whether guests are taken here.
 
         Every sign-in page asks. So nobody here is no error: browsers report each of those to developers.
         """
