@@ -2,8 +2,5 @@
 
 export const base = new URL(".", location).href.slice(0, -1);
 
-// Where others reach this server: what its operator has set, otherwise as this page was opened.
-export const publicAddress = () => document.querySelector("meta[name=public-url]")?.content || base;
-
 // What this server's pages keep has names of their own.
 export const kept = `roomgraph${base.slice(location.origin.length)}`;

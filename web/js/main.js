@@ -1,6 +1,5 @@
 // Starts the page: signs in, connects, and wires actions to what is drawn.
 
-import { Actions } from "./actions.js";
 import { $, complain, onClick, toast } from "./dom.js";
 import { speak, switchLanguage, t } from "./i18n.js";
 import { lazy, loadWhenIdle, provide } from "./lazy.js";
@@ -14,15 +13,39 @@ import { timeline } from "./view/timeline.js";
 function start(newcomer) {
   $("app").hidden = false;
   const client = beginClient();
-  const actions = new Actions(client);
-  const { connection, outbox } = client;
+  const { connection, outbox, following } = client;
   const field = composer(() => log.toEnd());
   const stop = (c, run) => c.stop(run);
   const log = timeline({ connection, outbox, stop });
-  provide({ client, actions, log, field });
+  provide({ client, log, field });
   lazy.listView.load();
   bridge?.obey(client);
 
+  // Show a conversation, joined first if need be. Rejects when refused.
+  async function open(id) {
+    state.open?.setTyping(false);
+    state.open?.draft.flush();
+    const known = state.conversations.get(id);
+    if (known) known.divider = null;
+    const member = known?.role && known.role !== "invited";
+    state.open = member ? known : null;
+    state.opening = member ? "" : id;
+    changed();
+    if (member) known.wanted = true; // without a connection it is loaded with the next one
+    if (!id || !connection.ready) return;
+    const c = following.add(id);
+    try {
+      await c.open();
+      if (state.opening === id) state.open = c;
+    } catch (error) {
+      if (!c.role) state.conversations.delete(id);
+      throw error;
+    } finally {
+      if (state.opening === id) state.opening = "";
+      changed();
+    }
+    if (c === state.open) c.divide(Math.max(c.read, c.first - 1), c.head);
+  }
   // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.
   async function openAddressed() {
     lazy.search.loaded?.toggle(false);
@@ -30,7 +53,7 @@ function start(newcomer) {
     if (id) newcomer = false;
     try {
       if (newcomer) await (await lazy.newConversation.load()).create();
-      else await actions.open(id);
+      else await open(id);
       await jumpTo(/&at=(\d+)/.exec(location.hash)?.[1]);
       newcomer = false;
     } catch (error) {

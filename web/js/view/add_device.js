@@ -2,8 +2,7 @@
 
 import { encode } from "../../vendor/uqr.js";
 import { change } from "../../sdk/src/change.js";
-import { publicAddress } from "../address.js";
-import { copy } from "../clipboard.js";
+import { copy, publicAddress } from "../clipboard.js";
 import { $, onClick, toast, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { onChange, state } from "../state.js";
