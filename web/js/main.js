@@ -1,7 +1,7 @@
 // Starts the page: signs in, connects, and wires actions to what is drawn.
 
-import { $, complain, onClick, toast } from "./dom.js";
-import { speak, switchLanguage, t } from "./i18n.js";
+import { $, complain, onClick } from "./dom.js";
+import { speak, switchLanguage } from "./i18n.js";
 import { lazy, loadWhenIdle, provide } from "./lazy.js";
 import { beginClient, changed, onChange, state } from "./state.js";
 import { frame, stored } from "./storage.js";
@@ -15,8 +15,7 @@ function start(newcomer) {
   const client = beginClient();
   const { connection, outbox, following } = client;
   const field = composer(() => log.toEnd());
-  const stop = (c, run) => c.stop(run);
-  const log = timeline({ connection, outbox, stop });
+  const log = timeline({ connection, outbox, stop: (c, run) => c.stop(run) });
   provide({ client, log, field });
   lazy.listView.load();
   bridge?.obey(client);
@@ -54,7 +53,7 @@ function start(newcomer) {
     try {
       if (newcomer) await (await lazy.newConversation.load()).create();
       else await open(id);
-      await jumpTo(/&at=(\d+)/.exec(location.hash)?.[1]);
+      if (location.hash.includes("&at=")) (await lazy.search.load()).jumpToAddressed();
       newcomer = false;
     } catch (error) {
       if (error.retryable) throw error;
@@ -62,12 +61,6 @@ function start(newcomer) {
       complain(error);
       location.hash = "";
     }
-  }
-  // To a message that the address names.
-  async function jumpTo(seq) {
-    if (!seq || !state.open) return;
-    history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
-    (await lazy.search.load()).jump(Number(seq));
   }
   client.whenConnected = async () => {
     state.refusal = null;
@@ -79,12 +72,6 @@ function start(newcomer) {
     changed();
   });
   client.on("ended", async (error) => (await lazy.signOut.load()).endSession(client, error));
-  client.on("reset", () => toast(t("reset")));
-  client.on("removed", (c) => {
-    if (c !== state.open) return;
-    toast(t(c.over ? "wasDeleted" : "gone", { title: c.title }));
-    location.hash = "";
-  });
   document.addEventListener("visibilitychange", () => connection.checkNetwork());
   addEventListener("hashchange", () => {
     if (location.hash.startsWith("#device=")) location.reload();
@@ -92,7 +79,7 @@ function start(newcomer) {
   });
   addEventListener("keydown", async (event) => (lazy.shortcuts.loaded ?? (await lazy.shortcuts.load())).press(event));
   onClick({
-    stop: () => stop(state.open),
+    stop: () => state.open.stop(),
     back: () => (location.hash = ""),
     reconnect: () => connection.reconnect(),
   });
