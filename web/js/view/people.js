@@ -96,6 +96,6 @@ export function begin({ client }) {
     });
     $("invite").hidden = c?.invites === "owner" && c.owner !== state.me;
     show($("members"), members.map(member));
-    show($("devices"), devices.map(device));
+    show($("devices"), devices.toSorted((one, other) => other.here - one.here).map(device));
   });
 }
