@@ -26,6 +26,7 @@ export const lazy = {
   guest: later("guest.js"),
   itemMenu: later("view/item_menu.js"),
   listView: later("view/list.js"),
+  log: later("view/timeline.js"),
   longEntries: later("view/long_entries.js"),
   mentions: later("view/mentions.js"),
   messageActions: later("view/message_actions.js"),

@@ -7,17 +7,22 @@ import { beginClient, changed, onChange, state } from "./state.js";
 import { frame, stored } from "./storage.js";
 import { composer } from "./view/composer.js";
 import { addressed, drawHeader } from "./view/header.js";
-import { timeline } from "./view/timeline.js";
 
 // `newcomer`: a guest who has just given a name; a conversation with the agent is ready for them.
 function start(newcomer) {
   $("app").hidden = false;
   const client = beginClient();
-  const { connection, outbox, following } = client;
-  const field = composer(() => log.toEnd());
-  const log = timeline({ connection, outbox, stop: (c, run) => c.stop(run) });
+  const { connection, following } = client;
+  // List and log come while the page connects: until then they have nothing to show.
+  const log = {
+    draw: () => lazy.log.loaded?.draw(),
+    toEnd: () => lazy.log.loaded?.toEnd(),
+    reveal: (entry) => lazy.log.loaded?.reveal(entry),
+  };
+  const field = composer(log.toEnd);
   provide({ client, log, field });
   lazy.listView.load();
+  lazy.log.load();
   bridge?.obey(client);
 
   // Show a conversation, joined first if need be. Rejects when refused.
