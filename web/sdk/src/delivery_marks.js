@@ -32,11 +32,22 @@ export async function setMarks(client, marks) {
   }
 }
 
-// How many devices have this entry, besides the sender's.
+/**
+ * How many devices have this entry, besides the sender's.
+ * @param {{delivered: Map<string, number>}} c the conversation, or a snapshot of it
+ * @param {any} entry
+ */
 export function deliveredTo(c, { seq, data }) {
   const sender = `${data.user_id} ${data.device_id}`;
   return [...c.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
 }
+
+/**
+ * Ids of the users who have read this entry, besides its author.
+ * @param {{reads: Map<string, number>}} c the conversation, or a snapshot of it
+ * @param {any} entry
+ */
+export const readBy = (c, { seq, data }) => [...c.reads].filter(([id, upTo]) => upTo >= seq && id !== data.user_id).map(([id]) => id);
 
 // How many entries a device of this user's lacks; null: unknown.
 export function behindOf(c, deviceId) {

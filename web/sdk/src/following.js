@@ -9,11 +9,14 @@ const SOON_MS = 200;
 const AGAIN_MS = 4000;
 const SETTINGS = ["title", "access", "agent", "graph", "approvals", "invites", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
+const FULL = new Set(["too_many_conversations", "quota_exceeded"]); // until another conversation is left
+const UNTOLD = { error: { code: "unavailable", retryable: true } }; // an answer that does not name it has nothing for it
 
 export class Following {
   #session = 0; // counts connections: work begun on an earlier one gives up
   asking = new Set(); // conversations whose view is on its way
   #syncDue = new Set();
+  #membersDue = new Set();
   unmarked = new Set(); // conversations whose delivery mark is to be sent
   marksDue = 0; // timer
   cursor = null; // of the list as this client knows it
@@ -37,7 +40,14 @@ export class Following {
 
   // Whether something that is shown is not in step yet.
   get working() {
-    return this.catchingUp || [...this.conversations.values()].some((c) => c.wanted && c.role && c.stream.syncing);
+    if (this.catchingUp) return true;
+    for (const c of this.conversations.values()) if (c.wanted && c.role && c.stream.syncing && !c.error) return true;
+    return false;
+  }
+
+  // Whether this connection follows it.
+  follows(c) {
+    return c.followedIn === this.#session;
   }
 
   add(id) {
@@ -54,7 +64,8 @@ export class Following {
     this.client.changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
-        await this.sync([...this.conversations.values()].filter((c) => c.stream.position));
+        const known = [...this.conversations.values()].filter((c) => c.stream.position);
+        await this.sync(parts.list.loaded?.toFollow(this, known) ?? known);
         await first();
         await (await parts.list.load()).read(this);
         await this.#openWanted();
@@ -68,9 +79,9 @@ export class Following {
     }
   }
 
-  // Those that were asked for while there was no connection.
+  // Those that were asked for while there was no connection, or for which there was no place.
   async #openWanted() {
-    for (const c of [...this.conversations.values()].filter(({ wanted, loaded, error }) => wanted && !loaded && !error)) {
+    for (const c of [...this.conversations.values()].filter(({ wanted, loaded }) => wanted && !loaded)) {
       await this.open(c).catch((error) => {
         if (error.retryable) throw error;
       });
@@ -84,17 +95,26 @@ export class Following {
   }
 
   async #open(c) {
-    Object.assign(c, { wanted: true, error: null });
-    if (!this.connection.ready || c.loaded) return;
+    if (c.removed) throw c.error;
+    const { error: refused } = c;
+    Object.assign(c, { wanted: true, closed: false, error: null });
+    this.client.changed(c);
+    if (!this.connection.ready || (c.loaded && !refused)) return;
     try {
       if (!c.role || c.role === "invited") await this.#join(c);
       else await this.sync([c]);
+      if (c.error) throw c.error;
     } catch (error) {
-      if (!error.retryable) Object.assign(c, { wanted: false, error });
+      if (!error.retryable) Object.assign(c, { wanted: FULL.has(error.code), error });
       throw error;
     } finally {
       this.client.changed(c);
     }
+  }
+
+  // There may be a place for what was refused before.
+  onPlace() {
+    for (const c of this.conversations.values()) if (c.wanted && FULL.has(c.error?.code)) this.open(c).catch(() => {});
   }
 
   async #join(c) {
@@ -110,7 +130,7 @@ export class Following {
       const fresh = (c) => c.wanted && !c.loaded;
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.stream.position]));
       const { conversations: views } = await this.during(batch, "session:sync", { positions });
-      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : { error: {} })));
+      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : UNTOLD)));
     }
   }
 
@@ -133,9 +153,13 @@ export class Following {
   apply(c, view) {
     if (view.error) {
       if (view.error.retryable) this.#syncSoon(c, AGAIN_MS);
+      else c.error = view.error;
       if (GONE.has(view.error.code)) parts.list.load().then(({ remove }) => remove(this, c));
+      this.client.changed(c);
       return false;
     }
+    c.error = null;
+    c.followedIn = this.#session;
     const { verdict, position, after, head, card } = view;
     if (verdict !== "resumed") {
       if (verdict === "reset") {
@@ -155,7 +179,7 @@ export class Following {
     this.#takeSettings(c, view);
     const { entries, sync } = c.stream.on("answer", view);
     this.#handOn(c, entries);
-    if (c.members) this.#reloadMembers(c);
+    if (c.members) this.#reloadMembersSoon(c);
     if (c.stale && !this.catchingUp) this.readListSoon();
     this.client.changed(c);
     return sync || (c.wanted && !c.loaded);
@@ -198,9 +222,9 @@ export class Following {
   }
 
   setOnline({ user_id, online }) {
-    for (const { members } of this.conversations.values()) {
-      const member = members?.find((one) => one.user_id === user_id);
-      if (member) member.online = online;
+    for (const c of this.conversations.values()) {
+      const changes = (member) => member.user_id === user_id && member.online !== online;
+      if (c.members?.some(changes)) c.members = c.members.map((one) => (changes(one) ? { ...one, online } : one));
     }
   }
 
@@ -208,8 +232,13 @@ export class Following {
     (await parts.list.load()).readSoon(this);
   }
 
-  async #reloadMembers(c) {
-    await c.loadMembers().catch(() => {});
+  // Once for many that come and go.
+  async #reloadMembersSoon(c) {
+    if (this.#membersDue.has(c)) return;
+    this.#membersDue.add(c);
+    await wait(SOON_MS);
+    this.#membersDue.delete(c);
+    if (c.members) await c.loadMembers().catch(() => {});
   }
 
   #handOn(c, entries) {
@@ -221,7 +250,7 @@ export class Following {
     if (c.stale && !this.catchingUp) this.readListSoon();
     for (const entry of entries) {
       this.client.emit("entry", c, entry);
-      if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);
+      if (c.members && entry.type.startsWith("member_")) this.#reloadMembersSoon(c);
       if (entry.type === "conversation_renamed") c.title = entry.data.title;
       if (entry.type === "conversation_configured") this.#takeNewSettings(c, entry.data);
     }
