@@ -72,11 +72,11 @@ export class Conversation {
   /**
    * @param {import("./client.js").Client} client
    * @param {string} id
+   * @param {{draft: Function, keepDraft: Function}} [store] where its draft is kept
    */
-  constructor(client, id) {
+  constructor(client, id, store = client.store) {
     this.client = client;
     this.id = id;
-    const { store } = client;
     const save = async (text) =>
       (await client.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
     const key = () => `${client.me} ${client.deviceId} ${id}`; // another user may come
@@ -117,7 +117,9 @@ export class Conversation {
   /** Forget its entries and members, which `open` reads again. The list goes on counting what is new. */
   close() {
     Object.assign(this, { wanted: false, closed: true, loaded: false, entries: [], aside: null, members: null, divider: null });
-    if (!this.role && !this.opening) this.client.conversations.delete(this.id); // nothing but its id is known
+    const { conversations } = this.client;
+    const isBare = !this.role && !this.opening && conversations.get(this.id) === this;
+    if (isBare) conversations.delete(this.id);
     this.client.changed(this);
   }
 
