@@ -110,6 +110,8 @@ async def test_a_component_shows_a_conversation_and_renders_only_what_changes(
     "case",
     [
         "text",
+        "attachments",
+        "removed",
         "silence",
         "tools",
         "approval",
