@@ -260,6 +260,7 @@ test("members who come and go together are asked for once", async () => {
   const { page, c, asked } = await following();
   Object.assign(c.stream, { position: { epoch: "e1", seq: 0 }, syncing: false });
   c.members = [];
+  await parts.actions.load(); // which has read them
   page.connection.ask = (_, event, fields) => page.connection.insist(event, fields);
   for (let n = 1; n <= 50; n++) page.onEvent("entry:appended", { conversation_id: "c", n, ...entry(n, n % 2 ? "member_joined" : "member_left") });
   while (!asked.length) await new Promise((now) => setTimeout(now));

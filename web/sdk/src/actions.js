@@ -1,27 +1,43 @@
 // What people do in and with a conversation beside talking: files, reactions, search, settings, members, its place in the list.
 
 import { change } from "./change.js";
+import { wait } from "./wait.js";
 
+const TOGETHER_MS = 200; // members that come and go
 const EARLY_MS = 5000; // before its end an address is asked for again
 
 const addresses = new WeakMap(); // client -> Map: file id -> {url: a path, until}
 
-const set = ({ connection }, c, event, fields = {}) => change(connection, event, { conversation_id: c.id, ...fields });
-
-export const rename = (client, c, title) => set(client, c, "conversation:rename", { title });
-
-export const configure = (client, c, settings) => set(client, c, "conversation:configure", settings);
-
-export const invite = (client, c, user_ids) => set(client, c, "conversation:invite", { user_ids });
-
-export const removeMember = (client, c, user_id) => set(client, c, "members:remove", { user_id });
-
-export const react = (client, c, seq, reaction, on) => set(client, c, "reaction:set", { seq, reaction, set: on });
-
-export const deleteConversation = (client, c) => set(client, c, "conversation:delete");
+/** A request that changes something. */
+export const set = ({ connection }, c, event, fields = {}) => change(connection, event, { conversation_id: c.id, ...fields });
 
 export const search = ({ connection }, c, query, { before = null, limit = 20 } = {}) =>
   connection.ask(c, "message:search", { query, before, limit });
+
+export async function loadMembers(client, c) {
+  const { members } = await client.connection.ask(c, "members:list");
+  c.members = members.map((member) => ({ ...member, name: client.nameOf(member.user_id) }));
+  client.changed(c);
+  return c.members;
+}
+
+const due = new Set(); // conversations whose members are to be read again
+
+// Once for many that come and go.
+export async function reloadMembersSoon(client, c) {
+  if (due.has(c)) return;
+  due.add(c);
+  await wait(TOGETHER_MS);
+  due.delete(c);
+  await loadMembers(client, c).catch(() => {}); // the next view asks again
+}
+
+export function setOnline({ conversations }, { user_id, online }) {
+  const changes = (member) => member.user_id === user_id && member.online !== online;
+  for (const c of conversations.values()) {
+    if (c.members?.some(changes)) c.members = c.members.map((one) => (changes(one) ? { ...one, online } : one));
+  }
+}
 
 // Where it is in this user's list; shown at once.
 export async function arrange(client, c, fields) {

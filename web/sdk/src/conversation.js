@@ -13,12 +13,10 @@ import { random } from "./wait.js";
 
 const NOT_SHOWN = new Set(["interrupt_resolved", "message_deleted", "reaction_changed"]);
 
-const LISTED = ["title", "role", "access", "agent", "graph", "pinned", "archived"];
-
 // Other fields of a message's request.
 const besides = (replyTo, files) => ({ ...(replyTo && { reply_to: replyTo }), ...(files?.length && { files }) });
 
-const notLoaded = (seq) => Object.assign(new Error(`Entry ${seq} is not loaded: give replyTo and files.`), { code: "not_found", retryable: false });
+const notLoaded = () => Object.assign(new Error("The message is not loaded: give replyTo and files."), { code: "not_found" });
 
 // What is left of an entry whose text was deleted.
 function bare({ pages, data, ...entry }) {
@@ -118,8 +116,7 @@ export class Conversation {
   close() {
     Object.assign(this, { wanted: false, closed: true, loaded: false, entries: [], aside: null, members: null, divider: null });
     const { conversations } = this.client;
-    const isBare = !this.role && !this.opening && conversations.get(this.id) === this;
-    if (isBare) conversations.delete(this.id);
+    if (!this.role && !this.opening && conversations.get(this.id) === this) conversations.delete(this.id);
     this.client.changed(this);
   }
 
@@ -128,7 +125,7 @@ export class Conversation {
    * @param {string} text
    * @param {{replyTo?: number, files?: string[]}} [more] the seq that it replies to; ids that `upload` gave
    */
-  send(text, { replyTo = 0, files = [] } = {}) {
+  send(text, { replyTo, files } = {}) {
     const requestId = this.client.outbox.add(this.id, text, undefined, besides(replyTo, files));
     this.draft.clear();
     this.divider = null;
@@ -145,7 +142,7 @@ export class Conversation {
    */
   edit(seq, text, { replyTo, files } = {}) {
     const had = this.entryAt(seq)?.data;
-    if (!had && (replyTo === undefined || files === undefined)) throw notLoaded(seq);
+    if (!had && (replyTo === undefined || files === undefined)) throw notLoaded();
     replyTo ??= had.reply_to;
     files ??= had.files?.map(({ file_id }) => file_id);
     return this.client.outbox.add(this.id, text, seq, besides(replyTo, files));
@@ -216,7 +213,7 @@ export class Conversation {
    * @returns {Promise<import("./types.js").Member[]>}
    */
   loadMembers() {
-    return this.#request("loadMembers");
+    return this.#act("loadMembers");
   }
   /**
    * Read the page before the oldest loaded entry.
@@ -277,28 +274,28 @@ export class Conversation {
    * @returns {Promise<Ack<"reaction:set">>}
    */
   react(seq, reaction, set = true) {
-    return this.#act("react", seq, reaction, set);
+    return this.#act("set", "reaction:set", { seq, reaction, set });
   }
   /**
    * @param {string} title
    * @returns {Promise<Ack<"conversation:rename">>}
    */
   rename(title) {
-    return this.#act("rename", title);
+    return this.#act("set", "conversation:rename", { title });
   }
   /**
    * @param {Partial<import("./types.js").Settings>} settings
    * @returns {Promise<Ack<"conversation:configure">>}
    */
   configure(settings) {
-    return this.#act("configure", settings);
+    return this.#act("set", "conversation:configure", settings);
   }
   /**
    * @param {string[]} userIds
    * @returns {Promise<Ack<"conversation:invite">>}
    */
   invite(userIds) {
-    return this.#act("invite", userIds);
+    return this.#act("set", "conversation:invite", { user_ids: userIds });
   }
   /**
    * End another user's membership, or withdraw an invitation, as the owner.
@@ -306,7 +303,7 @@ export class Conversation {
    * @returns {Promise<Ack<"members:remove">>}
    */
   removeMember(userId) {
-    return this.#act("removeMember", userId);
+    return this.#act("set", "members:remove", { user_id: userId });
   }
   /**
    * Put it first in this user's list, or back to its place.
@@ -338,7 +335,7 @@ export class Conversation {
    * @returns {Promise<Ack<"conversation:delete">>}
    */
   deleteConversation() {
-    return this.#act("deleteConversation");
+    return this.#act("set", "conversation:delete");
   }
 
   async #request(name, ...given) {
@@ -416,19 +413,6 @@ export class Conversation {
     if (one && one.seq >= (this.last?.seq ?? 0)) this.last = one;
   }
 
-  // What the server's list says of it.
-  onListed(item) {
-    for (const key of LISTED) this[key] = item[key] ?? this[key];
-    if (item.role === "invited") return;
-    this.mark(this.client.me, item.read);
-    this.unread ??= new parts.list.loaded.Unread();
-    this.unread.onListed(item);
-    this.stale = false;
-    this.sayLast(item.last_entry);
-    if (item.draft) this.draft.onRemote(item.draft);
-    if (item.last_activity > this.lastActivity) this.lastActivity = item.last_activity;
-  }
-
   // From a snapshot; in another epoch marks are others, too.
   startOver(epoch) {
     this.entries = [];
@@ -438,23 +422,25 @@ export class Conversation {
     this.draft.startOver(epoch);
     if (epoch === this.stream.position?.epoch) return;
     for (const known of [this.resolved, this.reads, this.delivered, this.deleted]) known.clear();
+    this.read = 0;
     this.marked++;
   }
 
   // Marks never go back.
   mark(userId, seq) {
-    const { me } = this.client;
-    if (!(seq <= this.reads.get(userId))) this.marked++;
-    this.reads.set(userId, Math.max(this.reads.get(userId) ?? 0, seq));
-    if (userId === me && seq > this.read && this.unread?.onRead(seq) === false) this.stale = true;
-    this.read = this.reads.get(me) ?? 0;
+    if (!this.#move(this.reads, userId, seq) || userId !== this.client.me || seq <= this.read) return;
+    if (this.unread?.onRead(seq) === false) this.stale = true;
+    this.read = seq;
   }
 
   markDelivered(userId, deviceId, seq) {
-    const key = `${userId} ${deviceId}`;
-    if (seq <= this.delivered.get(key)) return;
-    this.delivered.set(key, seq);
+    this.#move(this.delivered, `${userId} ${deviceId}`, seq);
+  }
+
+  #move(marks, key, seq) {
+    if (seq <= marks.get(key)) return false;
     this.marked++;
+    return marks.set(key, seq);
   }
 
   // A catch-up of several pages is one.

@@ -9,14 +9,10 @@ const SOON_MS = 200;
 const AGAIN_MS = 4000;
 const SETTINGS = ["title", "access", "agent", "graph", "approvals", "invites", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
-const FULL = new Set(["too_many_conversations", "quota_exceeded"]); // until another conversation is left
-const UNTOLD = { error: { code: "unavailable", retryable: true } }; // an answer that does not name it has nothing for it
-
 export class Following {
   #session = 0; // counts connections: work begun on an earlier one gives up
   asking = new Set(); // conversations whose view is on its way
   #syncDue = new Set();
-  #membersDue = new Set();
   unmarked = new Set(); // conversations whose delivery mark is to be sent
   marksDue = 0; // timer
   cursor = null; // of the list as this client knows it
@@ -96,25 +92,19 @@ export class Following {
 
   async #open(c) {
     if (c.removed) throw c.error;
-    const { error: refused } = c;
+    const loaded = c.loaded && !c.error;
     Object.assign(c, { wanted: true, closed: false, error: null });
     this.client.changed(c);
-    if (!this.connection.ready || (c.loaded && !refused)) return;
+    if (!this.connection.ready || loaded) return;
     try {
-      if (!c.role || c.role === "invited") await this.#join(c);
-      else await this.sync([c]);
+      await (c.role && c.role !== "invited" ? this.sync([c]) : this.#join(c));
       if (c.error) throw c.error;
     } catch (error) {
-      if (!error.retryable) Object.assign(c, { wanted: FULL.has(error.code), error });
+      if (!error.retryable) Object.assign(c, { wanted: !GONE.has(error.code), error });
       throw error;
     } finally {
       this.client.changed(c);
     }
-  }
-
-  // There may be a place for what was refused before.
-  onPlace() {
-    for (const c of this.conversations.values()) if (c.wanted && FULL.has(c.error?.code)) this.open(c).catch(() => {});
   }
 
   async #join(c) {
@@ -130,7 +120,7 @@ export class Following {
       const fresh = (c) => c.wanted && !c.loaded;
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.stream.position]));
       const { conversations: views } = await this.during(batch, "session:sync", { positions });
-      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : UNTOLD)));
+      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : { error: { retryable: true } })));
     }
   }
 
@@ -176,34 +166,33 @@ export class Following {
     } else if (this.catchingUp) c.divide(after, head);
     c.followedAt = performance.now();
     c.verdict = verdict;
-    this.#takeSettings(c, view);
+    this.#takeView(c, view);
     const { entries, sync } = c.stream.on("answer", view);
     this.#handOn(c, entries);
-    if (c.members) this.#reloadMembersSoon(c);
+    this.#reloadMembers(c);
     if (c.stale && !this.catchingUp) this.readListSoon();
     this.client.changed(c);
     return sync || (c.wanted && !c.loaded);
   }
 
-  #takeSettings(c, view) {
-    for (const key of SETTINGS) c[key] = view[key] ?? c[key];
-    c.strategy = view.multitask_strategy;
+  #takeSettings(c, settings) {
+    for (const key of SETTINGS) c[key] = settings[key] ?? c[key];
+    c.strategy = settings.multitask_strategy ?? c.strategy;
+  }
+
+  #takeView(c, view) {
+    this.#takeSettings(c, view);
     c.first = view.head - view.card.history + 1;
     for (const [userId, seq] of Object.entries({ [this.client.me]: 0, ...view.reads })) c.mark(userId, seq);
     for (const { user_id, device_id, seq } of view.delivered ?? []) c.markDelivered(user_id, device_id, seq);
     if (view.draft) c.draft.onRemote(view.draft);
   }
 
-  #takeNewSettings(c, settings) {
-    for (const key of SETTINGS) c[key] = settings[key] ?? c[key];
-    c.strategy = settings.multitask_strategy ?? c.strategy;
-  }
-
   onEvent(event, payload) {
     const { conversation_id, n } = payload;
     const c = this.conversations.get(conversation_id);
     if (!c) return;
-    if (event === "conversation:synced") this.#takeSettings(c, payload);
+    if (event === "conversation:synced") this.#takeView(c, payload);
     if (n || event === "conversation:reset") {
       c.over = !n;
       const { entries, sync } = c.stream.on(event, payload);
@@ -221,24 +210,17 @@ export class Following {
     if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
-  setOnline({ user_id, online }) {
-    for (const c of this.conversations.values()) {
-      const changes = (member) => member.user_id === user_id && member.online !== online;
-      if (c.members?.some(changes)) c.members = c.members.map((one) => (changes(one) ? { ...one, online } : one));
-    }
+  // Members are known when the module that reads them is there.
+  setOnline(payload) {
+    parts.actions.loaded?.setOnline(this, payload);
   }
 
   async readListSoon() {
     (await parts.list.load()).readSoon(this);
   }
 
-  // Once for many that come and go.
-  async #reloadMembersSoon(c) {
-    if (this.#membersDue.has(c)) return;
-    this.#membersDue.add(c);
-    await wait(SOON_MS);
-    this.#membersDue.delete(c);
-    if (c.members) await c.loadMembers().catch(() => {});
+  #reloadMembers(c) {
+    if (c.members) parts.actions.loaded.reloadMembersSoon(this.client, c);
   }
 
   #handOn(c, entries) {
@@ -250,9 +232,9 @@ export class Following {
     if (c.stale && !this.catchingUp) this.readListSoon();
     for (const entry of entries) {
       this.client.emit("entry", c, entry);
-      if (c.members && entry.type.startsWith("member_")) this.#reloadMembersSoon(c);
+      if (entry.type.startsWith("member_")) this.#reloadMembers(c);
       if (entry.type === "conversation_renamed") c.title = entry.data.title;
-      if (entry.type === "conversation_configured") this.#takeNewSettings(c, entry.data);
+      if (entry.type === "conversation_configured") this.#takeSettings(c, entry.data);
     }
   }
 

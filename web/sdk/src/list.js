@@ -1,8 +1,9 @@
 // Which conversations the user has: reads the server's list, and later what has changed in it.
 
-export { Unread } from "./unread.js";
+import { Unread } from "./unread.js";
 
 const SOON_MS = 150;
+const LISTED = ["title", "role", "access", "agent", "graph", "pinned", "archived"];
 const MOST = 0.9; // of the conversations that a session may follow: the rest are for those that will be opened
 const AT_ONCE = 100; // conversations of one answer
 const PARTIAL_MS = 4000; // until the list is read again when some of it is not served
@@ -27,7 +28,7 @@ export async function read(following) {
     for (const item of page.conversations) {
       const c = following.add(item.conversation_id);
       listed.add(c);
-      c.onListed(item);
+      take(c, item);
       if (item.role !== "invited" && !following.asking.has(c)) c.stream.position ??= item.position;
     }
     request.after = page.next;
@@ -41,6 +42,18 @@ export async function read(following) {
   const due = [...conversations.values()].filter((c) => c.stream.position && !c.followedAt);
   await (atStart ? followAll(following, due) : following.sync(toFollow(following, due)));
   client.changed();
+}
+
+function take(c, item) {
+  for (const key of LISTED) c[key] = item[key] ?? c[key];
+  if (item.role === "invited") return;
+  c.mark(c.client.me, item.read);
+  c.unread ??= new Unread();
+  c.unread.onListed(item);
+  c.stale = false;
+  c.sayLast(item.last_entry);
+  if (item.draft) c.draft.onRemote(item.draft);
+  if (item.last_activity > c.lastActivity) c.lastActivity = item.last_activity;
 }
 
 // Those of them that this session may follow, first those that are open; of the others the list tells what is new.
@@ -98,5 +111,6 @@ export function remove(following, c) {
   client.changed(c);
   client.changed();
   client.emit("removed", c);
-  following.onPlace();
+  // There may be a place for what was refused.
+  for (const one of conversations.values()) if (one.wanted && one.error) following.open(one).catch(() => {});
 }

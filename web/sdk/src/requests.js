@@ -1,4 +1,4 @@
-// Requests about a conversation that do more than ask: members, questions, older entries, read marks.
+// Requests about a conversation that do more than ask: questions, older entries, read marks.
 
 import { change } from "./change.js";
 import { setMarks } from "./delivery_marks.js";
@@ -38,13 +38,6 @@ export async function respond(connection, c, interrupt_id, value) {
     else throw error;
   }
   c.client.changed(c);
-}
-
-export async function loadMembers(connection, c) {
-  const { members } = await connection.ask(c, "members:list");
-  c.members = members.map((member) => ({ ...member, name: c.client.nameOf(member.user_id) }));
-  c.client.changed(c);
-  return c.members;
 }
 
 // The page before the oldest loaded entry.

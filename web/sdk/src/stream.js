@@ -105,15 +105,13 @@ export class Stream {
     this.head = Math.max(this.head, seq);
     this.onPage([entry]);
     this.#step.entries.push(entry);
-    if (FINAL.has(type)) this.#end(data.run_id);
+    if (FINAL.has(type)) {
+      this.ended = this.runs.get(data.run_id) ?? this.ended;
+      this.runs.delete(data.run_id);
+    }
     if (type === "interrupt") this.#open(data.interrupts, { seq, run_id: data.run_id });
     if (type === "interrupt_resolved") this.interrupts.delete(data.interrupt_id);
     return true;
-  }
-
-  #end(runId) {
-    this.ended = this.runs.get(runId) ?? this.ended;
-    this.runs.delete(runId);
   }
 
   // The last version wins. The same one has another status only.
