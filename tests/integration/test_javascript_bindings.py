@@ -106,6 +106,11 @@ async def test_a_component_shows_a_conversation_and_renders_only_what_changes(
     await carry_out(nodes, project, "react.mjs", nodes.urls[0])
 
 
+@pytest.mark.parametrize("case", ["files", "people", "settings"])
+async def test_what_is_done_in_a_conversation(nodes: LocalCluster, project: Path, case: str) -> None:
+    await carry_out(nodes, project, "conversation.mjs", case, nodes.urls[0])
+
+
 @pytest.mark.parametrize(
     "case",
     [

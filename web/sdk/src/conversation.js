@@ -26,13 +26,20 @@ function bare({ pages, data, ...entry }) {
 
 export class Conversation {
   title = "";
-  /** @type {import("./types.js").Settings["access"]} */ access;
-  /** @type {import("./types.js").Settings["agent"]} */ agent;
-  /** @type {string} */ graph;
-  /** @type {import("./types.js").Settings["multitask_strategy"]} */ strategy;
-  /** @type {import("./types.js").Settings["approvals"]} */ approvals;
-  /** @type {import("./types.js").Settings["invites"]} */ invites;
-  /** @type {string} */ owner;
+  /** @type {import("./types.js").Settings["access"]} */
+  access;
+  /** @type {import("./types.js").Settings["agent"]} */
+  agent;
+  /** @type {string} */
+  graph;
+  /** @type {import("./types.js").Settings["multitask_strategy"]} */
+  strategy;
+  /** @type {import("./types.js").Settings["approvals"]} */
+  approvals;
+  /** @type {import("./types.js").Settings["invites"]} */
+  invites;
+  /** @type {string} */
+  owner;
   role = ""; // "" until it is known; "invited", owner or member
   members = null; // once they are asked for
   lastActivity = "";
