@@ -29,7 +29,7 @@ PACKAGES = (
 )
 TYPED = """
 import type { ChatTransport, UIMessage } from "ai";
-import { connect } from "roomgraph";
+import { connect, deliveredTo, readBy } from "roomgraph";
 import { RoomgraphTransport, toUIMessages } from "roomgraph/ai-sdk";
 import { useConnection, useConversation } from "roomgraph/react";
 const client = connect({ url: "http://127.0.0.1:9000", token: "t" });
@@ -39,6 +39,29 @@ export function Room() {
   const [state, conversation] = useConversation(client, "plans");
   conversation.send(state.entries[0].type + useConnection(client).status);
   return null;
+}
+export async function act() {
+  const conversation = client.conversation("plans");
+  const { file_id } = await conversation.upload(new Blob([]), { progress: (part: number) => part });
+  const sent: string = conversation.edit(1, "text", { replyTo: 0, files: [file_id] });
+  const { entry_seq } = await conversation.react(1, "👍");
+  const { unknown } = await conversation.invite(["bob"]);
+  const { hits } = await conversation.search("tea", { limit: 5 });
+  await conversation.configure({ agent: "mention" });
+  // @ts-expect-error: there is no such setting
+  await conversation.configure({ agent: "sometimes" });
+  // @ts-expect-error: a title is a text
+  await conversation.rename(1);
+  const { status, reactions, versions, entries, resolved, members } = conversation.getSnapshot();
+  // @ts-expect-error: there is no such status
+  if (status === "gone") return [];
+  const people: string[] = reactions.get(1)!.flatMap(({ users }) => users.map(({ name }) => name));
+  const outcome: "answered" | "superseded" = resolved.get("i")!.outcome;
+  // @ts-expect-error: what a member is, is known
+  const wrong: number = members![0].name;
+  const readers: string[] = readBy(conversation.getSnapshot(), entries[0]);
+  const devices: number = deliveredTo(conversation.getSnapshot(), versions.get(1)![0]);
+  return [sent, entry_seq, unknown, hits[0].text, people, outcome, wrong, readers, devices];
 }
 export { messages, transport };
 """
