@@ -44,9 +44,11 @@ test("text that is added makes another run and another part, and leaves the rest
   const plain = structuredClone({ ...before.run });
   assert.equal(c.getSnapshot(), before);
   write(hear, 1, "other ");
+  const middle = c.getSnapshot();
   write(hear, 1, "words");
   const after = c.getSnapshot();
   assert.deepEqual({ ...before.run }, plain, "what was given does not change");
+  assert.equal(middle.run.parts[1].text, "other ");
   assert.notEqual(after.run, before.run);
   assert.equal(after.run.parts[0], before.run.parts[0]);
   assert.deepEqual(after.run.parts.map(({ text }) => text), ["one ", "other words"]);
