@@ -134,6 +134,12 @@ async def test_what_is_done_in_a_conversation(nodes: LocalCluster, project: Path
     await carry_out(nodes, project, "conversation.mjs", case, nodes.urls[0])
 
 
+async def test_what_is_more_than_a_session_may_follow(project: Path, tmp_path: Path) -> None:
+    settings = {**NODE_SETTINGS, "CONVERSATIONS_PER_SESSION": "10"}
+    async with cluster_in(tmp_path, settings, nodes=1) as narrow:
+        await carry_out(narrow, project, "conversation.mjs", "limit", narrow.urls[0])
+
+
 @pytest.mark.parametrize(
     "case",
     [

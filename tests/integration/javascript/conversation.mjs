@@ -74,6 +74,39 @@ const cases = {
     assert.equal(listed(bob, mine.id), undefined);
   },
 
+  // With a server whose sessions follow ten conversations each.
+  async limit() {
+    const { followed_conversations: most } = ann.limits;
+    assert.equal(most, 10);
+    const ids = [];
+    for (let n = 0; n < most + 5; n++) {
+      ids.push(await [ann, bob][n % 2].create({ agent: "off", access: "open", conversation_id: `limit-${n}` }));
+    }
+    const first = await personOf("Cleo");
+    for (const id of ids) {
+      const error = await first.conversation(id).open().catch((refused) => refused);
+      assert.equal(error?.code ?? "", first.conversation(id).error?.code ?? "");
+    }
+    const refused = first.conversation(ids.at(-1));
+    assert.deepEqual([refused.getSnapshot().status, refused.getSnapshot().error.code], ["refused", "too_many_conversations"]);
+    await until(() => first.getSnapshot().status === "online"); // nothing is waited for
+    await first.conversation(ids[0]).leave();
+    await until(() => ids.slice(most).some((id) => first.conversation(id).getSnapshot().status === "in_step"));
+
+    // What one user is in is listed whole; a place is left for what is opened.
+    const again = connect({ url, token: first.options.token });
+    await until(() => again.getSnapshot().status === "online");
+    await until(() => again.getSnapshot().conversations.length === first.getSnapshot().conversations.length);
+    const all = [...again.conversations.values()];
+    const followed = all.filter((c) => again.following.follows(c));
+    assert.ok(followed.length <= 0.9 * most, `${followed.length} are followed`);
+    const other = all.find((c) => !again.following.follows(c));
+    await other.open();
+    assert.equal(other.getSnapshot().status, "in_step");
+    first.close();
+    again.close();
+  },
+
   async settings() {
     const mine = await inStep(ann, await ann.create({ agent: "off", title: "Old" }));
     await mine.rename("New");
