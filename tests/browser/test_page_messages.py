@@ -127,7 +127,7 @@ async def test_an_answered_question_is_taken_back_only_after_asking(open_page: P
     await expect(page.locator(".agent .text").last).to_contain_text("approve")
     head = await look(page, "state.open.head")
     await page.get_by_role("button", name="Answer again").click()
-    await expect(page.locator("#ask-title")).to_have_text("Undo what was confirmed?")
+    await expect(page.locator("#ask-title")).to_have_text("Take back what was confirmed?")
     await page.click("#ask-not")
     await page.get_by_role("button", name="Edit", exact=True).click()
     await say(page, "ask again")
