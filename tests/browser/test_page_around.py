@@ -37,7 +37,7 @@ async def choose(page: Page, title: str, *ways: str) -> None:
                 "Tell me a long story about a lighthouse",
             ],
         ),
-        ("zh-CN", ["展示一下你能做什么", "预订明晚七点两人的位子", "讲一个关于灯塔的长故事"]),
+        ("zh-CN", ["展示一下你能做什么", "预订明晚七点两人的餐位", "讲一个关于灯塔的长故事"]),
     ],
 )
 async def test_a_name_is_all_that_is_needed_before_the_agent_answers(

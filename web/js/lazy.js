@@ -25,6 +25,8 @@ export const lazy = {
   entryContent: later("view/entry_content.js"),
   guest: later("guest.js"),
   itemMenu: later("view/item_menu.js"),
+  invitation: later("view/invitation.js"),
+  keptList: later("kept_list.js"),
   listView: later("view/list.js"),
   log: later("view/timeline.js"),
   longEntries: later("view/long_entries.js"),

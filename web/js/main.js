@@ -72,6 +72,7 @@ function start(newcomer) {
     if (!client.met || state.opening) await openAddressed();
   };
   client.on("failed", async () => {
+    lazy.keptList.load().then(({ restore }) => restore());
     const refusal = await import("./refusal.js").then(({ diagnose }) => diagnose(), () => ({ code: "unreachable" }));
     if (!connection.ready) state.refusal = refusal;
     changed();

@@ -85,6 +85,7 @@ export async function pushManager() {
 
 // This browser takes no more notifications for the person who signs out.
 export async function endPush(user) {
+  if (stored.push_page === user) stored.push_page = null;
   if (stored.push_user !== user) return;
   stored.push_user = null;
   await (await (await pushManager())?.getSubscription())?.unsubscribe();

@@ -4,6 +4,7 @@ import { random, wait } from "../sdk/src/wait.js";
 import { ask } from "./ask.js";
 import { isGuest } from "./guest.js";
 import { t } from "./i18n.js";
+import { forgetList } from "./kept_list.js";
 import { endPush } from "./push.js";
 import { deviceId, stored } from "./storage.js";
 import { confirmed } from "./view/confirm.js";
@@ -13,9 +14,13 @@ let leaving = false; // the person is signing out here
 // The browser remembers the guest no more, on whatever node it asks.
 const forgetGuest = async ({ me }) => isGuest() && Promise.race([ask("api/guest/forget", { user_id: me }), wait(1000)]);
 
-// Back to the sign-in page, which shows `notice` and has forgotten this guest.
-function leavePage(notice = null) {
+// Back to the sign-in page, which shows `notice` and has forgotten this guest. The next person at this tab is not led
+// into the conversation that was open; only a link that was followed just now still counts.
+function leavePage(client, notice = null) {
+  const followed = !client.met && performance.getEntriesByType("navigation")[0]?.type === "navigate";
+  forgetList();
   Object.assign(stored, { token: null, notice, [`guest ${deviceId()}`]: null });
+  if (!followed) history.replaceState(null, "", location.pathname + location.search);
   location.reload();
 }
 
@@ -31,15 +36,15 @@ async function signOut(client) {
   leaving = true;
   const answered = client.request("device:sign_out", { request_id: random(4), device_id: deviceId() });
   await Promise.allSettled([forgetUnsent(client.outbox), endPush(client.me), Promise.race([answered, wait(1000)]), forgetGuest(client)]);
-  leavePage();
+  leavePage(client);
   stored.device = null;
 }
 
 // A device that was signed out or shut out keeps nothing of its user; after a token's time what is not sent is kept.
 export async function endSession(client, error) {
-  if (!/signed_out|revoked/.test(error.code)) return leavePage(error);
+  if (!/signed_out|revoked/.test(error.code)) return leavePage(client, error);
   await Promise.allSettled([forgetUnsent(client.outbox), endPush(client.me), forgetGuest(client)]);
-  leavePage(leaving ? null : error);
+  leavePage(client, leaving ? null : error);
   stored.device = null;
 }
 

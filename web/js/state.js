@@ -8,6 +8,7 @@ let client;
 export const state = {
   open: null, // the conversation that is shown
   opening: "", // the id of one that is being joined
+  unsent: null, // once the page has opened without a connection: how many messages wait to be sent
   refusal: null, // {code, message}: why no connection is made, as far as it is known
   conversations: new Map(),
   names: new Map(),

@@ -20,7 +20,7 @@ function storage(key, act) {
   }
 }
 
-// token, lang, device, device_name, nodes, known_nodes, push_user (notified by this browser), in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
+// token, lang, device, device_name, nodes, known_nodes, push_user (notified by this browser) and push_page (by the page while it is open), in_use, notice (why to sign in), drafts, and `guest ${device}` of each device.
 export const stored = new Proxy(memory, {
   get: (_, key) => (memory[key] ??= storage(key, (area, name) => JSON.parse(area.getItem(name)))),
   set(_, key, value) {

@@ -8,17 +8,20 @@ export async function confirmed({ title, text = "", act, danger = true }) {
   return (await open({ title, text, act, danger })) === "yes";
 }
 
+// Resolves with "yes", "other", or "" when the person does neither.
+export const choose = ({ title, text, act, other }) => open({ title, text, act, other });
+
 // Resolves with the text, or null.
 export async function askText({ title, label, act, value = "" }) {
   const field = $("ask-field").querySelector("input");
   $("ask-field").querySelector("span").textContent = label;
   field.value = value;
-  const closed = open({ title, text: "", act, danger: false, field });
+  const closed = open({ title, act, field });
   field.select();
   return (await closed) === "yes" ? field.value.trim() : null;
 }
 
-function open({ title, text, act, danger, field }) {
+function open({ title, text = "", act, danger = false, field, other }) {
   const dialog = $("ask");
   $("ask-title").textContent = title;
   $("ask-text").textContent = text;
@@ -27,6 +30,9 @@ function open({ title, text, act, danger, field }) {
   const yes = $("ask-yes");
   yes.textContent = act;
   yes.className = `primary ${danger ? "danger" : ""}`;
+  $("ask-other").hidden = !other;
+  $("ask-other").textContent = other;
+  $("ask-other").onclick = () => dialog.close("other");
   $("ask-not").textContent = t("cancel");
   $("ask-not").onclick = () => dialog.close("");
   dialog.returnValue = "";

@@ -17,10 +17,13 @@ export const titleOf = (c) => c && (c.title || t("untitled"));
 let ticking;
 
 export function drawHeader() {
-  const { open, opening, link, name, refusal } = state;
-  document.body.classList.toggle("has-open", Boolean(open ?? opening));
+  const { open, opening, link, name, node, refusal, unsent } = state;
+  // Until there is a connection a phone shows the list, which says so.
+  const unreached = unsent !== null && !node;
+  document.body.classList.toggle("has-open", Boolean(open ?? opening) && !unreached);
   $("chat").classList.toggle("empty", !open?.loaded);
-  write({ pick: t(open || opening ? "opening" : "pick"), title: titleOf(open), "my-name": name });
+  const pick = open || opening ? (link === "offline" ? "opensLater" : "opening") : "pick";
+  write({ pick: t(pick), title: titleOf(open), "my-name": name });
   const text = linkText();
   const { dataset } = document.body;
   if (dataset.link && dataset.link !== link) write({ announced: text });

@@ -5,8 +5,8 @@ import { clock, day, format, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, nameOf, onChange, state } from "../state.js";
 import { showUnread } from "./badge.js";
-import { titleOf } from "./header.js";
-import { initialOf, paint } from "./person.js";
+import { addressed, titleOf } from "./header.js";
+import { initialOf, isMixed, paint, titleSign } from "./person.js";
 
 const STEP = 60; // items drawn at once: some people have thousands
 
@@ -21,7 +21,7 @@ export function begin({ client }) {
   client.on("reset", () => toast(t("reset")));
   client.on("removed", (c) => {
     if (c !== state.open) return;
-    toast(t(c.over ? "wasDeleted" : "gone", { title: c.title }));
+    toast(t(c.over ? "wasDeleted" : "gone", { title: titleOf(c) }));
     location.hash = "";
   });
   const lists = $("lists");
@@ -31,6 +31,13 @@ export function begin({ client }) {
     changed();
   };
   $("archived").ontoggle = changed;
+  // An invitation is no conversation yet: it is shown before it is accepted.
+  lists.addEventListener("click", (event) => {
+    const c = state.conversations.get(addressed(event.target.closest("a")?.hash));
+    if (c?.role !== "invited" || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    lazy.invitation.load().then(({ show }) => show(c));
+  });
   // The menu of an item: its button, the right mouse button, or a long press.
   const menu = (event) => {
     const item = event.target.closest("#lists li");
@@ -43,16 +50,31 @@ export function begin({ client }) {
   onChange(draw);
 }
 
-const onlyLine = (text) => text.slice(0, 200).replace(/\s+/g, " ");
+const LONG_NAME = 20; // leaves room for what was said
 
-// What was said last and by whom, in one line.
-function lastOf({ last }) {
+// In one line, without the signs of Markdown.
+const onlyLine = (text) =>
+  text
+    .slice(0, 200)
+    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replace(/^\s*(#+|>|[-*+]|\|[\s|:-]*$)\s|\*\*|__|~~|`+\w*\n?|\|/gm, " ")
+    .replace(/\s+/g, " ")
+    .trim();
+
+// The question that waits for an answer of this person.
+const askedIn = (c) => (c.approvals !== "owner" || c.role === "owner") && c.stream.interrupts.get(c.asked.at(-1));
+
+// What was said or asked last and by whom, in one line.
+function lastOf(c, asked) {
+  const last = asked?.form?.text ? { user_id: `agent:${c.graph}`, text: asked.form.text } : c.last;
+  if (!last) return null;
   const name = last.user_id === state.me ? t("yourself") : last.name || nameOf(last.user_id);
-  return t("lastBy", { text: last.deleted ? t("deleted") : onlyLine(last.text) || t("noText"), name });
+  const short = name.length > LONG_NAME ? `${name.slice(0, LONG_NAME - 1)}…` : name;
+  return t("lastBy", { text: last.deleted ? t("deleted") : onlyLine(last.text) || t("noText"), name: short });
 }
 
 // Without a title it has the face of its agent.
-const faceOf = (c) => (c.title || c.agent === "off" || !c.graph ? [titleOf(c), c.id] : [nameOf(`agent:${c.graph}`), `agent:${c.graph}`]);
+const faceOf = (c) => (c.title || c.agent === "off" || !c.graph ? [titleSign(titleOf(c)), c.id] : [initialOf(nameOf(`agent:${c.graph}`)), `agent:${c.graph}`]);
 
 function itemOf(c) {
   const { id, role, lastActivity, draft, pinned } = c;
@@ -61,18 +83,21 @@ function itemOf(c) {
   const mentioned = !invited && c.unread?.mentions;
   const open = c === state.open && "page";
   const drafted = !open && !invited && draft.text;
-  const [named, hue] = faceOf(c);
+  const asked = !invited && askedIn(c);
+  const [face, hue] = faceOf(c);
   return {
     is: "conversation",
     key: id,
     set: { className: n ? "new" : "" },
-    face: initialOf(named),
+    face,
     title: titleOf(c),
     pin: Boolean(pinned),
     time: lastActivity && briefly(new Date(lastActivity)),
     invited: invited && t("invited"),
     draft: drafted && t("draft"),
-    last: drafted ? onlyLine(drafted) : !invited && c.last && lastOf(c),
+    last: drafted ? onlyLine(drafted) : !invited && lastOf(c, asked),
+    asked: asked && ["?"],
+    asks: asked && t("asks"),
     at: mentioned && ["@"],
     mentioned: mentioned && t("mentioned", { n: mentioned }),
     count: n > 99 ? "99+" : n && [n],
@@ -83,6 +108,7 @@ function itemOf(c) {
       const [link] = node.children;
       Object.assign(link, { href: address(id) }, open && { ariaCurrent: open });
       paint(link.firstElementChild, hue);
+      link.querySelector(".title").classList.toggle("mixed", isMixed(c.title));
     },
   };
 }
@@ -100,7 +126,15 @@ function draw() {
   show($("archive"), $("archived").open ? archived.slice(0, most).map(itemOf) : []);
   if (focused && !lists.contains(document.activeElement)) lists.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   $("none").hidden = mine[0] || state.link !== "online";
+  $("unreached").hidden = Boolean(state.node) || state.unsent === null;
+  write({ unreached: [t("unreached"), state.unsent && t("unsent", { n: state.unsent })].filter(Boolean).join(" ") });
   write({ "my-face": initialOf(state.name) });
   paint($("my-face"), state.me);
-  showUnread(listed.reduce((n, c) => n + (c.role === "invited" ? 1 : (c.unread?.count ?? 0)), 0));
+  const unreadOf = (all) => all.reduce((n, c) => n + (c.role === "invited" ? 1 : (c.unread?.count ?? 0)), 0);
+  showUnread(unreadOf(listed));
+  const elsewhere = unreadOf(listed.filter((c) => c !== state.open));
+  $("elsewhere").hidden = !elsewhere;
+  $("title").classList.toggle("mixed", isMixed(titleOf(state.open) ?? ""));
+  write({ elsewhere: elsewhere > 99 ? "99+" : elsewhere });
+  $("back").ariaLabel = elsewhere ? t("backToNews", { n: elsewhere }) : t("back");
 }

@@ -1,7 +1,7 @@
 // A new conversation in one step, another agent for it, and joining one by its link.
 
-import { $, h, onSubmit } from "../dom.js";
-import { t } from "../i18n.js";
+import { $, h, onSubmit, write } from "../dom.js";
+import { explain, t } from "../i18n.js";
 import { nameOf, onChange, state } from "../state.js";
 import { addressed } from "./header.js";
 import { address } from "./list.js";
@@ -13,12 +13,45 @@ export async function create(settings) {
   location.hash = address(await client.create({ access: "open", ...settings }));
 }
 
+// As the default is, and nobody has written in it yet.
+const isUnused = (c) =>
+  c.role === "owner" && !c.title && !c.last && !c.archived && c.access === "open" && c.agent === "always" &&
+  c.graph === state.graphs[0] && !c.draft.text && !client.outbox.of(c.id)[0];
+
+// A new one, or that which is still empty.
+async function begun() {
+  const unused = [...state.conversations.values()].find(isUnused);
+  if (!unused) return create();
+  location.hash = address(unused.id);
+  if (unused === state.open) $("text").focus();
+}
+
+const ID = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$/;
+
+// Resolves with what is wrong, or nothing.
+async function join(where) {
+  const id = addressed(where) || where.trim();
+  if (!ID.test(id)) return t("notAConversation");
+  const c = client.following.add(id);
+  try {
+    await c.open();
+    location.hash = address(id);
+  } catch (error) {
+    if (!c.role) state.conversations.delete(id);
+    return explain(error);
+  }
+}
+
 export function begin(page) {
   ({ client } = page);
   const menu = $("new-menu");
-  for (const button of document.querySelectorAll("button[data-by=newConversation]")) button.onclick = () => create();
-  onSubmit($("join-form"), ({ where }) => {
-    location.hash = address(addressed(where) || where.trim());
+  for (const button of document.querySelectorAll("button[data-by=newConversation]")) button.onclick = begun;
+  const showError = (wrong = "") => write({ "join-error": wrong });
+  menu.addEventListener("toggle", () => showError());
+  onSubmit($("join-form"), async ({ where }) => {
+    const wrong = await join(where);
+    showError(wrong);
+    if (wrong) return;
     menu.hidePopover();
     $("join-form").reset();
   });

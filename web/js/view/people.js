@@ -9,6 +9,7 @@ import { onChange, state } from "../state.js";
 import { signOutAfterAsking } from "../sign_out.js";
 import { deviceName, stored } from "../storage.js";
 import { confirmed } from "./confirm.js";
+import { titleOf } from "./header.js";
 import { leaveAfterAsking, removeAfterAsking } from "./item_menu.js";
 import { briefly } from "./list.js";
 import { beginNotifications } from "./notify.js";
@@ -24,14 +25,20 @@ function invitedText({ invited, unknown = [] }) {
   return said.filter(Boolean).join(" ") || t("alreadyInvited");
 }
 
+// As the server takes them (docs/protocol.md, section 2).
+const USER_ID = /^[A-Za-z0-9][A-Za-z0-9._@+:|~-]{0,127}$/;
+
 const joined = (...parts) => parts.filter(Boolean).join(" · ");
 
 export function begin({ client }) {
   const { connection } = client;
   let asked;
-  beginNotifications(connection);
+  beginNotifications(client);
   onSubmit($("invite"), async ({ who }) => {
-    const user_ids = who.trim().split(/[\s,，]+/);
+    const user_ids = who.trim().split(/[\s,，]+/).filter(Boolean);
+    const wrong = user_ids.find((id) => !USER_ID.test(id));
+    $("invite-error").textContent = wrong ? t("notAnId", { id: wrong }) : "";
+    if (wrong || !user_ids[0]) return;
     const answer = await change(connection, "conversation:invite", { conversation_id: state.open.id, user_ids });
     toast(invitedText(answer));
     $("invite").reset();
@@ -45,13 +52,26 @@ export function begin({ client }) {
     delete: () => removeAfterAsking(state.open),
   });
 
+  async function removeMember(user_id, name) {
+    const c = state.open;
+    const asked = { title: t("reallyRemove", { name }), text: t(c.access === "open" ? "removeOpenText" : "removeText", { name, title: titleOf(c) }), act: t("remove") };
+    if (await confirmed(asked)) await change(connection, "members:remove", { conversation_id: c.id, user_id });
+  }
+
+  // A button of an icon is told from the same one of another item by the item's name.
+  const label = (node, text) => Object.assign(node.querySelector("[data-is=out]") ?? {}, { ariaLabel: text, title: text });
+
   const member = ({ user_id: id, name, role, online }) => ({
     is: "member",
     key: id,
     set: { className: online && "online" },
     face: initialOf(name),
     name,
-    dress: (node) => paint(node.firstElementChild, id),
+    out: state.open.role === "owner" && id !== state.me && (() => removeMember(id, name)),
+    dress(node) {
+      paint(node.firstElementChild, id);
+      label(node, t("removeMember", { name }));
+    },
     about: joined(id === state.me && t("you"), role === "owner" && t("owner")),
     id,
     here: t(online ? "here" : "away"),
@@ -74,6 +94,7 @@ export function begin({ client }) {
       where: joined(here && t("thisDevice"), now, n && t("behind", { n })),
       out: !here && (() => signOutDevice(key, name)),
       dress(node) {
+        label(node, t("signOutDevice", { name: name || key }));
         const field = node.querySelector("input");
         field.value = name || key;
         field.onkeydown = (event) => event.key !== "Enter" || field.blur();

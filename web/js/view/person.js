@@ -16,6 +16,12 @@ export function initialOf(name) {
   return (sign ?? "").toUpperCase();
 }
 
+// A title's face: as one begins to read it.
+export const titleSign = (title) => ([...title.trim()][0] ?? "").toUpperCase();
+
+// Has words from the right and from the left.
+export const isMixed = (title) => /[\u0590-\u08ff\ufb1d-\ufefc]/.test(title) && /[\p{Script=Latin}\p{Script=Han}]/u.test(title);
+
 // Give a face its colours; an agent's has the agents' own.
 export function paint(face, id) {
   const agent = id.startsWith("agent:");

@@ -37,6 +37,7 @@ export function begin({ client: { connection } }) {
       field.disabled = !owner;
       if (field !== document.activeElement || field.tagName === "SELECT") field.value = c[KEPT_AS[field.name]] ?? "";
     }
+    form.elements.title.placeholder = t("untitled");
     write({ "settings-note": owner ? "" : t("onlyOwnerSets") });
     $("delete").hidden = !owner;
   });

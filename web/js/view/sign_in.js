@@ -6,6 +6,7 @@ import { explain, t } from "../i18n.js";
 import { ask } from "../ask.js";
 import { onChange } from "../state.js";
 import { deviceId, deviceName, frame, stored } from "../storage.js";
+import { addressed } from "./header.js";
 
 const GUEST = `${kept}.guest `;
 
@@ -35,6 +36,7 @@ export async function signIn(enter) {
   }
   $("signin").hidden = false;
   $("as-guest").elements.name.focus();
+  $("by-invitation").hidden = !addressed(location.hash);
   if (code) offerLink(code);
   const showError = (error) => ($("signin-error").textContent = error ? explain(error) : "");
   showError(notice);
@@ -43,7 +45,7 @@ export async function signIn(enter) {
   const leave = (newcomer = false) => {
     $("signin").hidden = true;
     enter(newcomer);
-    if (!newcomer) $("new").focus();
+    if (!newcomer && matchMedia("(hover: hover)").matches) $("new").focus();
   };
   const enterWith = (token, guest, newcomer) => {
     if (guest) stored[`guest ${deviceId()}`] = { ...guest, token };
@@ -113,12 +115,23 @@ export async function signIn(enter) {
     if (kept_s === 0) $("kept").hidden = true;
     if (!user_id || guests.some((guest) => guest.user_id === user_id)) return;
     guests.push({ name, remembered: true });
-    draw();
+    offer();
   }
   const named = (guest) => Object.assign(h("button", t("continueAs", guest)), { onclick: () => continueAs(guest) });
-  const draw = () => $("guests").replaceChildren(...guests.map(named));
+  const draw = () => {
+    $("guests").replaceChildren(...guests.map(named));
+    const [first] = $("guests").children;
+    first?.classList.add("primary");
+    $("as-guest")?.querySelector("button").classList.toggle("primary", !first);
+  };
+  // A guest who comes back continues with Enter, and does not become another guest of the same name.
+  const offer = () => {
+    draw();
+    const field = $("as-guest")?.elements.name;
+    if (guests[0] && document.activeElement === field && !field.value) $("guests").firstElementChild.focus();
+  };
   onChange(draw); // in another language
-  draw();
+  offer();
   offerRemembered();
   onEnter("with-token", ({ token }) => enterWith(token.trim()));
   onEnter("as-guest", async (form) => {
@@ -139,7 +152,7 @@ async function guestsHere() {
       const device = key.slice(GUEST.length);
       const guest = JSON.parse(localStorage.getItem(key));
       const open = !held || held.includes(`roomgraph ${device}`);
-      if (!(guest?.until > Date.now())) localStorage.removeItem(key);
+      if (!(guest?.until > Date.now())) for (const old of [key, `${kept}.guest_list ${device}`]) localStorage.removeItem(old);
       else if (open || !guests.get(guest.token)?.open) guests.set(guest.token, { ...guest, device, open });
     }
   } catch {
