@@ -251,7 +251,7 @@ async def test_a_link_and_its_qr_code_sign_another_device_in_once(
     await ann.click("#my-button")
     await expect(ann.locator("#mine > :nth-child(2)")).to_have_id("add-device")
     await ann.click("#link-device")
-    await expect(ann.locator("#link-left")).to_contain_text("Works once, expires in ")
+    await expect(ann.locator("#link-left")).to_contain_text("Works once. Expires in ")
     await ann.evaluate("navigator.clipboard.writeText = async (text) => (window.copied = text)")
     await ann.click("#copy-device-link")
     link = await ann.evaluate("copied")
@@ -304,7 +304,7 @@ async def test_an_invitation_of_somebody_unknown_says_so(open_page: PageFactory,
     await ann.press("#invite input", "Enter")
     await expect(ann.locator("#toast")).to_have_text(
         f"Invited: {known}. The invitation is in their list. "
-        "Not seen here yet: nobody-123. They will find the invitation when they sign in."
+        "No user has this ID yet: nobody-123. The invitation appears when they sign in."
     )
 
 

@@ -136,7 +136,7 @@ async def test_a_device_without_a_name_has_its_browser_s_and_invitations_wait_fo
     await page.click("[popovertarget=people]")
     await page.fill("#invite input", "nobody-123")
     await page.press("#invite input", "Enter")
-    await expect(page.locator("#toast")).to_contain_text("Not seen here yet: nobody-123")
+    await expect(page.locator("#toast")).to_contain_text("No user has this ID yet: nobody-123")
 
 
 async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFactory) -> None:
