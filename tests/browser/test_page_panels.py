@@ -197,12 +197,12 @@ async def test_long_names_and_mixed_titles_stay_in_their_places(open_page: PageF
     await say(long, "what was said")
     await expect(ann.locator("#list .last")).to_have_text(f"{LONG[:19]}…: what was said")
     # The beginning of the words from the left is seen.
-    seen = f"""(() => {{
+    seen = """(() => {
       const box = document.querySelector("#list .title"), range = document.createRange();
       range.setStart(box.firstChild, 6), range.setEnd(box.firstChild, 9);
       const a = range.getBoundingClientRect(), b = box.getBoundingClientRect();
       return a.left >= b.left - 1 && a.bottom <= b.bottom + 3 && getComputedStyle(box).direction === "rtl";
-    }})()"""
+    })()"""
     assert await look(ann, seen)
     await expect(ann.locator("#title")).to_have_css("direction", "rtl")
     await ann.click("[popovertarget=people]")
