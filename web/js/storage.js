@@ -1,6 +1,7 @@
 // What this tab remembers, in memory and sessionStorage: every tab is a device. The language, the nodes and the guests are
 // the whole browser's: a closed tab may have left messages, and only its guest's token can send them.
 
+import { random } from "../sdk/src/wait.js";
 import { base, kept } from "./address.js";
 
 const query = new URLSearchParams(location.search);
@@ -50,8 +51,6 @@ export function takeCode() {
 if (stored.in_use && !frame) stored.device = null;
 addEventListener("pageshow", () => (stored.in_use = true));
 addEventListener("pagehide", () => (stored.in_use = false));
-
-export const random = (words) => crypto.getRandomValues(new Uint32Array(words)).join("-");
 
 export const deviceId = () => (stored.device ??= `tab-${random(3)}`);
 
