@@ -1,7 +1,7 @@
 // Modules that come after the start: fetched when first needed, or when the page is online and idle, so that none is
 // missing when the node or the network is lost.
 
-import { Later, preload } from "../sdk/src/later.js";
+import { Later, parts } from "../sdk/src/later.js";
 import { base } from "./address.js";
 import { changed } from "./state.js";
 import { frame } from "./storage.js";
@@ -16,9 +16,18 @@ function begin(module) {
 
 class Lazy extends Later {
   constructor(fetch) {
-    super(() => fetch(""), fetch, begin);
+    super(fetch, begin);
   }
 }
+
+// The SDK's.
+Object.assign(parts, {
+  deliveryMarks: new Lazy((q) => import(`../sdk/src/delivery_marks.js${q}`)),
+  list: new Lazy((q) => import(`../sdk/src/list.js${q}`)),
+  records: new Lazy((q) => import(`../sdk/src/outbox_records.js${q}`)),
+  requests: new Lazy((q) => import(`../sdk/src/requests.js${q}`)),
+  typing: new Lazy((q) => import(`../sdk/src/typing.js${q}`)),
+});
 
 export const lazy = {
   attachments: new Lazy((q) => import(`./view/attachments.js${q}`)),
@@ -54,7 +63,10 @@ export const lazy = {
 export const provide = (given) => (context = given);
 
 export function loadWhenIdle() {
-  const load = () => [preload(), ...Object.values(lazy).map((module) => module.load()), keepShell()];
+  const load = () => {
+    for (const module of [...Object.values(parts), ...Object.values(lazy)]) module.load();
+    keepShell();
+  };
   idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
 }
 
@@ -68,7 +80,7 @@ for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {
     const module = lazy[part?.dataset.by];
     if (!module || module.loaded) return;
     event.preventDefault();
-    await module.load();
+    await module.now();
     if (tag === "form") part.requestSubmit();
     else part.click();
   });
