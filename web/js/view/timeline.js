@@ -121,11 +121,12 @@ export function timeline(able) {
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
+    // What fails is tried again at the next change or scroll.
+    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead().catch(() => {});
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore();
-    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter();
+    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore().catch(() => {});
+    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter().catch(() => {});
   }
 
   function toEnd() {

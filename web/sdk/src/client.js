@@ -12,10 +12,12 @@ import { random } from "./wait.js";
  * @property {string} [url] the address of a node, which may have a path
  * @property {string[]} [urls] or of several; nodes name the others, once connected
  * @property {string | ((expired: boolean) => string | Promise<string>)} token a JWT, or what gives one: it is called
- *   for each connection, and with `true` when the last one has expired. One that stays the same ends the client.
+ *   for each connection, and with `true` when the last one has expired. One that stays the same then ends the client;
+ *   when it rejects it is called again later, as for a connection that could not be made.
  * @property {string} [deviceId] keep it, and the server knows the device again; made by chance otherwise
  * @property {string} [deviceName]
- * @property {import("./types.js").Store} [store] where unsent messages and drafts are kept
+ * @property {import("./types.js").Store} [store] where unsent messages and drafts are kept: IndexedDB where there is
+ *   one, otherwise memory
  * @property {boolean} [fixed] connect to `urls` only, whatever other nodes are named
  * @property {boolean} [bot] the messages of this device are a program's
  * @property {Function} [io] of socket.io-client
@@ -33,7 +35,7 @@ export class Client {
   pushKey = ""; // with which a browser subscribes to notifications, where the server sends them
   conversations = new Map(); // those of the user, and those that are being opened
   names = new Map(); // by user id, as met in entries
-  error = null; // {code, message}: why the client has ended, or why no connection is made
+  error = null; // {code, message}: why the client has ended, or what the last attempt to connect has failed with
   ended = false;
   met = false; // there has been a connection
   whenConnected = async () => {}; // awaited once what was followed is in step; what it rejects with is tried again
@@ -42,6 +44,8 @@ export class Client {
   #snapshot = null;
   #due = false;
   #token = ""; // that the last connection was made with
+  #asked = null; // the promise of a token
+  #expired = null; // the error by which the last one was refused
 
   /** @param {Options} options */
   constructor({ url, urls = [url], store, deviceId = `device-${random(3)}`, ...options }) {
@@ -51,8 +55,11 @@ export class Client {
     const { io, fixed } = options;
     urls = urls.map((one) => one.replace(/\/+$/, ""));
     this.connection = new Connection({ io, urls, fixed, auth: () => this.#auth() }, {
-      changed: () => this.changed(),
-      refused: (error) => this.#end(error),
+      changed: (error = this.error) => {
+        this.error = error;
+        this.changed();
+      },
+      refused: (error) => this.#refused(error),
       failed: () => this.emit("failed"),
       ready: (payload) => this.#onReady(payload),
       event: (name, payload) => this.#onEvent(name, payload),
@@ -69,6 +76,7 @@ export class Client {
     globalThis.addEventListener?.("online", this.#checkNetwork);
     globalThis.addEventListener?.("offline", this.#checkNetwork);
     this.connection.reconnect();
+    for (const { draft } of this.conversations.values()) draft.flush();
     return this;
   }
 
@@ -100,12 +108,15 @@ export class Client {
    * an error, creates nothing more.
    */
   async create(settings = {}) {
-    return (await parts.requests.load()).create(this, settings);
+    return (await parts.requests.now()).create(this, settings);
   }
 
-  /** Any other request of the protocol. Resolves with its ack; rejects with `{code, message, retryable, details}`. */
-  request(event, payload) {
-    return this.connection.request(event, payload);
+  /**
+   * Any other request of the protocol. Waits some seconds for a connection that is being made. Resolves with its ack;
+   * rejects with `{code, message, retryable, details}`.
+   */
+  async request(event, payload) {
+    return (await parts.requests.now()).request(this.connection, event, payload);
   }
 
   // Changes
@@ -183,10 +194,24 @@ export class Client {
 
   // The connection
 
-  async #auth(expired = false) {
-    const { token, deviceName, bot } = this.options;
-    this.#token = typeof token === "function" ? await token(expired) : token;
-    return { token: this.#token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
+  async #auth() {
+    const { deviceName, bot } = this.options;
+    // One call at a time, however many attempts to connect there are meanwhile.
+    this.#asked ??= this.#askToken().finally(() => (this.#asked = null));
+    const token = await this.#asked;
+    if (this.#expired && token === this.#token) return this.#end(this.#expired);
+    this.#token = token;
+    this.#expired = null;
+    return { token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
+  }
+
+  async #askToken() {
+    const { token } = this.options;
+    try {
+      return typeof token === "function" ? await token(Boolean(this.#expired)) : token;
+    } catch (error) {
+      throw { code: "token_unavailable", message: String(error?.message ?? error), retryable: true };
+    }
   }
 
   #onReady(payload) {
@@ -210,21 +235,21 @@ export class Client {
     if (name === "conversation:changed") this.following.readListSoon();
     else if (name === "devices:changed") this.#setDevices(payload.devices);
     else if (name === "presence:changed") this.following.setOnline(payload);
-    else if (name === "session:ended") return this.#end({ code: `session_${payload.reason}` });
+    else if (name === "session:ended") return this.#refused({ code: `session_${payload.reason}` });
     else if (payload?.conversation_id) this.following.onEvent(name, payload);
     this.emit("event", name, payload);
     this.changed(this.conversations.get(payload?.conversation_id));
   }
 
-  // For good, unless the token has expired and there is another one.
-  async #end(error) {
-    this.connection.close();
-    if (/token_expired$/.test(error.code) && typeof this.options.token === "function") {
-      const had = this.#token;
-      const { token } = await this.#auth(true).catch(() => ({ token: had }));
-      if (this.ended) return;
-      if (token !== had) return this.connection.reconnect();
-    }
+  // For good, unless the token has expired and there may be another one.
+  #refused(error) {
+    if (!/token_expired$/.test(error.code) || typeof this.options.token !== "function") return this.#end(error);
+    this.#expired = error;
+    this.connection.renew(this.connection.ready ? null : error);
+  }
+
+  #end(error) {
+    if (this.ended) return;
     this.error = error;
     this.close();
     this.emit("ended", error);

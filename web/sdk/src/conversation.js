@@ -49,7 +49,7 @@ export class Conversation {
       (await client.connection.request("draft:save", { request_id: random(4), conversation_id: id, text })).rev;
     const key = () => `${client.me} ${client.deviceId} ${id}`; // another user may come
     const keep = (kept) => store.keepDraft(key(), kept);
-    this.draft = new Draft(save, () => client.changed(this), keep, store.draft(key()));
+    this.draft = new Draft(save, () => client.changed(this), keep, store.draft(key()), () => !client.ended);
   }
 
   // What it shows
@@ -160,7 +160,7 @@ export class Conversation {
   }
 
   async #request(name, ...given) {
-    return (await parts.requests.load())[name](this.client.connection, this, ...given);
+    return (await parts.requests.now())[name](this.client.connection, this, ...given);
   }
 
   get head() {

@@ -16,7 +16,8 @@ export function until(c, look) {
   return new Promise((done, fail) => {
     const check = () => {
       const found = look();
-      const error = client.error ?? c.error ?? (client.ended && { code: "closed", message: "The client is closed." });
+      const ended = client.ended && (client.error ?? { code: "closed", message: "The client is closed." });
+      const error = c.error ?? ended;
       if (!found && !error) return;
       end();
       if (found) done(found);
@@ -49,7 +50,7 @@ export function follow(c, turnId, runId, ended) {
           whole = wholeEntry(c, final);
           whole.then((entry) => finish(entry), (error) => finish(null, error));
         } else if (final && !final.pages) finish(final);
-        else if (c.client.ended || c.error) finish(null, c.client.error ?? c.error ?? { code: "closed" });
+        else if (c.client.ended || c.error) finish(null, c.error ?? c.client.error ?? { code: "closed" });
         else if (writing.isLost) finish(null, { code: "not_found", message: "The run is no longer known." });
         else writing.write();
       };
