@@ -52,8 +52,9 @@ plans.send("one two three ".repeat(40));
 process.stdin.on("data", () => plans.send("sent while no node was there"));
 """
 TYPED = """
-import { connect } from "roomgraph";
-import { indexedDBStore } from "roomgraph/stores/indexeddb";
+import { change, connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
+import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion, Options, Run, Store } from "roomgraph";
+import { indexedDBStore as same } from "roomgraph/stores/indexeddb";
 const token = async (expired: boolean) => (expired ? "new" : "old");
 const client = connect({ urls: ["http://127.0.0.1:9000"], token, store: indexedDBStore() });
 const plans = client.conversation("plans");
@@ -61,12 +62,24 @@ const end: () => void = plans.subscribe(() => {});
 const titles: string[] = client.getSnapshot().conversations.map(({ title }) => title);
 const seqs: number[] = plans.getSnapshot().entries.map(({ seq }) => seq);
 const sent: string = plans.send("hello", { replyTo: 3, files: ["f"] });
+const state: ConversationSnapshot = plans.getSnapshot();
+const entries: Entry[] = state.entries;
+const answers: Answer[] = entries.flatMap((entry) => (entry.type === "answer" ? [entry.data] : []));
+const run: Run | null = state.run;
+const said: string = run ? textOf(run.parts) : "";
+const question: OpenQuestion | undefined = state.questions[0];
+const options: Options = { url: "http://127.0.0.1:9000", token: "t", store: same("mine") };
+const store: Store = memoryStore();
+const known: ClientSnapshot = client.getSnapshot();
+const renamed: Promise<unknown> = change(client, "device:rename", { device_id: "d", name: "Phone" });
+// @ts-expect-error: it may be null
+client.getSnapshot().error.code;
 // @ts-expect-error: a token is needed
 connect({ url: "http://127.0.0.1:9000" });
 // @ts-expect-error: not what a snapshot has
 plans.getSnapshot().nothing;
 end();
-export { seqs, sent, titles };
+export { answers, known, options, question, renamed, said, seqs, sent, store, titles };
 """
 
 

@@ -9,25 +9,31 @@ const OLD_MS = 30 * 86_400_000;
 
 const lockOf = (device) => `roomgraph ${device}`;
 
+function signal() {
+  /** @type {(value?: any) => void} */
+  let give = () => {};
+  const given = new Promise((done) => (give = done));
+  return { given, give };
+}
+
 // The lock of this client's device, which keeps others away from its messages. `known`: somebody has it. `mine`: this
 // client does; another one with the same device id had it before.
+function lockFor({ device, locks }) {
+  const [known, mine, end] = [signal(), signal(), signal()];
+  const have = () => (mine.give(), end.given);
+  const take = (lock) => {
+    known.give();
+    if (lock) return have();
+    locks.request(lockOf(device), have);
+  };
+  if (locks) locks.request(lockOf(device), { ifAvailable: true }, take);
+  else for (const { give } of [known, mine]) give();
+  return { known: known.given, mine: mine.given, release: end.give, looks: false };
+}
+
 function hold(outbox) {
-  if (outbox.lock) return outbox.lock;
-  const { device, locks } = outbox;
-  const lock = (outbox.lock = {});
-  const released = new Promise((release) => (lock.release = release));
-  lock.mine = new Promise((mine) => {
-    const have = () => (mine(), released);
-    lock.known = new Promise((known) => {
-      if (!locks) return known(mine());
-      locks.request(lockOf(device), { ifAvailable: true }, (got) => {
-        known();
-        if (got) return have();
-        locks.request(lockOf(device), have);
-      });
-    });
-  });
-  return lock;
+  outbox.lock ??= lockFor(outbox);
+  return outbox.lock;
 }
 
 // The client is closed: others may send what it has left.
