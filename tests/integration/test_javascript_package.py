@@ -51,9 +51,38 @@ plans.subscribe(() => {
 plans.send("one two three ".repeat(40));
 process.stdin.on("data", () => plans.send("sent while no node was there"));
 """
+# Does what it does at once, before there is a connection, and ends when its client is closed.
+BRIEF = """
+import { change, connect } from "roomgraph";
+const [url, token] = process.argv.slice(2);
+let asked = 0;
+const client = connect({
+  url,
+  token: async () => {
+    if (!asked++) throw new Error("not yet");
+    return token;
+  },
+});
+let error = null;
+client.subscribe(() => (error ??= client.getSnapshot().error));
+const id = await client.create({ title: "Plans", access: "open", agent: "off" });
+const plans = client.conversation(id);
+plans.saveDraft("half");
+plans.send("one");
+const isThere = () => plans.getSnapshot().entries.some(({ data }) => data.text === "one");
+await new Promise((sent) => plans.subscribe(() => isThere() && sent()));
+await change(client, "conversation:rename", { conversation_id: id, title: "Better plans" });
+plans.setTyping(true);
+plans.saveDraft("more");
+client.close();
+plans.saveDraft("more and more");
+const refused = await client.create().catch(({ code }) => code);
+console.log(JSON.stringify({ asked, error, refused, status: client.getSnapshot().status }));
+"""
 TYPED = """
 import { change, connect, indexedDBStore, memoryStore, textOf } from "roomgraph";
-import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion, Options, Run, Store } from "roomgraph";
+import type { Answer, ClientSnapshot, ConversationSnapshot, Entry, OpenQuestion } from "roomgraph";
+import type { Options, Run, Store } from "roomgraph";
 import { indexedDBStore as same } from "roomgraph/stores/indexeddb";
 const token = async (expired: boolean) => (expired ? "new" : "old");
 const client = connect({ urls: ["http://127.0.0.1:9000"], token, store: indexedDBStore() });
@@ -161,3 +190,27 @@ async def test_a_program_sends_and_hears_answers_and_goes_on_when_its_node_dies(
     finally:
         program.kill()
         await program.wait()
+
+
+async def test_a_program_need_not_wait_for_its_connection_and_ends_with_its_client(
+    project: Path, start_cluster: ClusterFactory
+) -> None:
+    cluster = await start_cluster(nodes=1)
+    _, token = await guest_token(cluster.urls[0], "Ann")
+    (project / "brief.mjs").write_text(BRIEF)
+    command = ("node", "brief.mjs", cluster.urls[0], token)
+    program = await asyncio.create_subprocess_exec(*command, cwd=project, stdout=asyncio.subprocess.PIPE)
+    try:
+        async with within(30, "the program has ended"):
+            told, _ = await program.communicate()
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+    assert program.returncode == 0
+    assert json.loads(told) == {
+        "asked": 2,
+        "error": {"code": "token_unavailable", "message": "not yet", "retryable": True},
+        "refused": "offline",
+        "status": "ended",
+    }

@@ -29,13 +29,16 @@ export class Client {
   name = "";
   node = "";
   graphs = []; // names, the default's first
-  devices = []; // this user's; `here`: this one
+  /** @type {import("./types.js").ClientSnapshot["devices"]} this user's; `here`: this one */
+  devices = [];
   limits = {};
   features = [];
   pushKey = ""; // with which a browser subscribes to notifications, where the server sends them
-  conversations = new Map(); // those of the user, and those that are being opened
+  /** @type {Map<string, import("./conversation.js").Conversation>} those of the user, and those that are being opened */
+  conversations = new Map();
   names = new Map(); // by user id, as met in entries
-  error = null; // {code, message}: why the client has ended, or what the last attempt to connect has failed with
+  /** @type {import("./types.js").ProtocolError | null} why the client has ended, or why it is not connected or in step yet */
+  error = null;
   ended = false;
   met = false; // there has been a connection
   whenConnected = async () => {}; // awaited once what was followed is in step; what it rejects with is tried again
@@ -44,11 +47,13 @@ export class Client {
   #snapshot = null;
   #due = false;
   #token = ""; // that the last connection was made with
-  #asked = null; // the promise of a token
-  #expired = null; // the error by which the last one was refused
+  /** @type {Promise<string> | null} of a token */
+  #asked = null;
+  /** @type {import("./types.js").ProtocolError | null} by which the last one was refused */
+  #expired = null;
 
   /** @param {Options} options */
-  constructor({ url, urls = [url], store, deviceId = `device-${random(3)}`, ...options }) {
+  constructor({ url, urls = url ? [url] : [], store, deviceId = `device-${random(3)}`, ...options }) {
     this.options = options;
     this.store = store;
     this.deviceId = deviceId;
@@ -106,6 +111,8 @@ export class Client {
   /**
    * Create a conversation; resolves with its id. The fields are those of `conversation:create`. The same again, after
    * an error, creates nothing more.
+   * @param {Partial<import("./protocol.js").ConversationCreate>} [settings]
+   * @returns {Promise<string>}
    */
   async create(settings = {}) {
     return (await parts.requests.now()).create(this, settings);
@@ -114,6 +121,9 @@ export class Client {
   /**
    * Any other request of the protocol. Waits some seconds for a connection that is being made. Resolves with its ack;
    * rejects with `{code, message, retryable, details}`.
+   * @param {string} event
+   * @param {object} payload
+   * @returns {Promise<any>}
    */
   async request(event, payload) {
     return (await parts.requests.now()).request(this.connection, event, payload);
@@ -130,11 +140,16 @@ export class Client {
     return () => void this.#listeners.delete(listener);
   };
 
-  /** `listener(...)` is called at each event of this name: entry, sent, acked, ... Returns what ends that. */
+  /**
+   * `listener(...)` is called at each event of this name: see docs/javascript.md. Returns what ends that.
+   * @param {"acked" | "ended" | "entry" | "event" | "failed" | "ready" | "removed" | "reset" | "sent" | "store_failed"} name
+   * @param {(...facts: any[]) => void} listener
+   * @returns {() => void}
+   */
   on(name, listener) {
     if (!this.#events.has(name)) this.#events.set(name, new Set());
     this.#events.get(name).add(listener);
-    return () => this.#events.get(name).delete(listener);
+    return () => void this.#events.get(name).delete(listener);
   }
 
   emit(name, ...facts) {

@@ -9,12 +9,19 @@ export class Draft {
   #rev = 0; // the highest that `text` includes
   #dirty = false; // edited here and not yet saved
   #saving = false;
-  #newer = null; // came from elsewhere while being edited here
-  #known = ""; // what the server has, as far as this client knows; null: that is uncertain
+  /** @type {{rev: number, text: string} | null} came from elsewhere while being edited here */
+  #newer = null;
+  /** @type {string | null} what the server has, as far as this client knows; null: that is uncertain */
+  #known = "";
   #timer = 0;
 
-  // `save(text)` resolves with the revision. `keep(kept)` keeps what is not saved yet for a reload, or forgets it (null);
-  // `kept` is what was kept before. `live()`: the client is not closed.
+  /**
+   * @param {(text: string) => Promise<number>} save resolves with the revision
+   * @param {() => void} changed
+   * @param {(kept: import("./types.js").KeptDraft | null) => void} keep keeps what is not saved yet for a reload, or forgets it
+   * @param {import("./types.js").KeptDraft | null} kept what was kept before
+   * @param {() => boolean} live the client is not closed
+   */
   constructor(save, changed, keep = (_kept) => {}, kept = null, live = () => true) {
     this.save = save;
     this.changed = changed;

@@ -31,10 +31,11 @@ export { textOf } from "./stream.js";
 
 /**
  * Connect a device, and keep it connected: to another node when its own is gone.
- * @param {import("./client.js").Options} options
- * @returns {import("./client.js").Client}
+ * @param {Options} options
+ * @returns {Client}
  */
 export function connect({ store = globalThis.indexedDB ? indexedDBStore() : memoryStore(), ...options }) {
+  if (!options.url && !options.urls?.length) throw new TypeError("connect() needs the `url` of a node.");
   takeAllParts();
   const client = new Client({ io, snapshots, ...options, store: guarded(store, (error) => client.emit("store_failed", error)) });
   return client.connect();
@@ -43,7 +44,7 @@ export function connect({ store = globalThis.indexedDB ? indexedDBStore() : memo
 /**
  * A request of the protocol that changes something: it is given a `request_id` and repeated until it is answered, for
  * half a minute at most. Resolves with its ack; rejects with `{code, message, retryable, details}`.
- * @param {import("./client.js").Client} client
+ * @param {Client} client
  * @param {string} event
  * @param {object} payload
  * @returns {Promise<any>}

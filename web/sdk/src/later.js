@@ -3,12 +3,19 @@
 import { wait } from "./wait.js";
 
 export class Later {
-  loaded = null; // the module, once it has arrived
+  /** @type {any} the module, once it has arrived */
+  loaded = null;
   #tries = 0;
+  /** @type {Promise<any> | null} */
   #trying = null;
+  /** @type {Promise<any> | null} */
   #loading = null;
 
-  // `fetch(query)` imports it. Some browsers remember that an address has failed: with a query it is another one.
+  /**
+   * @param {(query: string) => Promise<any>} fetch imports it. Some browsers remember that an address has failed: with a
+   *   query it is another one.
+   * @param {(module: any) => void} [onLoaded]
+   */
   constructor(fetch, onLoaded) {
     this.fetch = fetch;
     this.onLoaded = onLoaded;

@@ -32,6 +32,7 @@
  * @property {string} device
  * @property {"waiting" | "sent" | "refused"} state
  * @property {{code: string, message: string}} [error] why it was refused
+ * @property {{code: string, message: string}} [delayed] why the server takes it later
  * @property {number} [seq] once it is in the log
  */
 
