@@ -377,3 +377,23 @@ test("what a store cannot do is told once, and loses no message", async () => {
   await settle();
   assert.deepEqual(told, ["full", "full"]);
 });
+
+test("a message that is delivered while the store is read does not come back", async () => {
+  const outbox = await page("d1", { online: false });
+  outbox.add("plans", "a");
+  await settle();
+  const [{ request_id }] = outbox.items;
+  let read;
+  const { step } = store;
+  outbox.store = { shared: true, step: async (act) => (await new Promise((go) => (read = go)), step(act)) };
+  outbox.start();
+  await settle();
+  const reads = read;
+  outbox.store = store;
+  outbox.client.connection.ready = true;
+  outbox.items = [];
+  reads();
+  await settle();
+  assert.deepEqual(outbox.items.map((item) => item.request_id === request_id), []);
+  assert.equal(server.sends, 0);
+});

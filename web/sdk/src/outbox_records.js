@@ -77,11 +77,13 @@ export async function start(outbox) {
 // Make the user's `wanted` records this device's, in one step, and give up those that another one claimed.
 async function claim(outbox, wanted) {
   const { client, device: own, store } = outbox;
+  // What is delivered before the store is read is still in it, and on its way no more.
+  const known = new Set(outbox.items.map(({ request_id }) => request_id));
   await store.step((records, table) => {
     for (const record of records) {
       const had = outbox.items.findIndex(({ request_id }) => request_id === record.request_id);
       if (had >= 0 && record.device !== own) outbox.items.splice(had, 1);
-      if (had >= 0 || record.user !== client.me || !wanted(record)) continue;
+      if (had >= 0 || known.has(record.request_id) || record.user !== client.me || !wanted(record)) continue;
       Object.assign(record, { device: own, beat: Date.now() });
       table.put(record);
       outbox.items.push(record);
