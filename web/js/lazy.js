@@ -22,6 +22,7 @@ class Lazy extends Later {
 
 // The SDK's.
 Object.assign(parts, {
+  actions: new Lazy((q) => import(`../sdk/src/actions.js${q}`)),
   deliveryMarks: new Lazy((q) => import(`../sdk/src/delivery_marks.js${q}`)),
   list: new Lazy((q) => import(`../sdk/src/list.js${q}`)),
   records: new Lazy((q) => import(`../sdk/src/outbox_records.js${q}`)),

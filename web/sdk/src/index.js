@@ -11,6 +11,7 @@ import { memoryStore } from "./stores/memory.js";
 
 export { Client } from "./client.js";
 export { Conversation } from "./conversation.js";
+export { deliveredTo, readBy } from "./delivery_marks.js";
 export * from "./protocol.js";
 export { indexedDBStore } from "./stores/indexeddb.js";
 export { memoryStore } from "./stores/memory.js";
