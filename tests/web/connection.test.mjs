@@ -418,6 +418,20 @@ test("what may have been created is asked for with the same request_id when it i
   assert.notEqual(another.request_id, first.request_id);
 });
 
+test("what keeps a client from being in step is told, until it is in step", async () => {
+  const ann = client();
+  latest().hear("session:opened", { user_id: "ann", name: "Ann", devices: [] });
+  await turns();
+  const list = () => latest().said.filter(([event]) => event === "conversation:list").at(-1);
+  list()[2]({ ok: false, error: { code: "not_allowed", message: "no", retryable: false } });
+  await turns();
+  assert.deepEqual([ann.getSnapshot().status, ann.getSnapshot().error.code], ["catching", "not_allowed"]);
+  await pass(1000);
+  list()[2]({ ok: true, complete: true, cursor: "1", next: null, conversations: [], left: [], unavailable: [] });
+  await turns();
+  assert.deepEqual([ann.getSnapshot().status, ann.getSnapshot().error], ["online", null]);
+});
+
 // A client that is connected to a server that the test plays.
 function device() {
   const client = new Client({ io, url: A, token: "t", store: { step: async () => {}, draft: () => null } }).connect();

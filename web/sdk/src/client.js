@@ -20,8 +20,14 @@ import { random } from "./wait.js";
  *   one, otherwise memory
  * @property {boolean} [fixed] connect to `urls` only, whatever other nodes are named
  * @property {boolean} [bot] the messages of this device are a program's
+ */
+
+/**
+ * And what the package gives, or the page.
+ * @typedef {object} Given
  * @property {Function} [io] of socket.io-client
- * @property {typeof import("./snapshots.js")} [snapshots] what `getSnapshot` gives
+ * @property {any} [snapshots] what `getSnapshot` gives: the module
+ * @property {import("./types.js").Store} store
  */
 
 export class Client {
@@ -44,8 +50,10 @@ export class Client {
   whenConnected = async () => {}; // awaited once what was followed is in step; what it rejects with is tried again
   #listeners = new Set();
   #events = new Map(); // name -> set of functions
-  #snapshot = null; // the last one
-  #touched = null; // conversations of which something may have changed since; null: anything may have
+  /** @type {any} the last one */
+  #snapshot = null;
+  /** @type {Set<any> | null} conversations of which something may have changed since; null: anything may have */
+  #touched = null;
   #due = false;
   #token = ""; // that the last connection was made with
   /** @type {Promise<string> | null} of a token */
@@ -53,7 +61,7 @@ export class Client {
   /** @type {import("./types.js").ProtocolError | null} by which the last one was refused */
   #expired = null;
 
-  /** @param {Options} options */
+  /** @param {Omit<Options, "store"> & Given} options */
   constructor({ url, urls = url ? [url] : [], store, deviceId = `device-${random(3)}`, ...options }) {
     this.options = options;
     this.store = store;
@@ -122,9 +130,10 @@ export class Client {
   /**
    * Any other request of the protocol. Waits some seconds for a connection that is being made. Resolves with its ack;
    * rejects with `{code, message, retryable, details}`.
-   * @param {string} event
-   * @param {object} payload
-   * @returns {Promise<any>}
+   * @template {keyof import("./protocol.js").Requests} Event
+   * @param {Event} event
+   * @param {import("./protocol.js").Requests[Event]} payload
+   * @returns {Promise<import("./types.js").Ack<Event>>}
    */
   async request(event, payload) {
     return (await parts.requests.now()).request(this.connection, event, payload);

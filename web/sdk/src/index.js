@@ -45,9 +45,10 @@ export function connect({ store = globalThis.indexedDB ? indexedDBStore() : memo
 /**
  * A request of the protocol that changes something: it is given a `request_id` and repeated until it is answered, for
  * half a minute at most. Resolves with its ack; rejects with `{code, message, retryable, details}`.
+ * @template {keyof import("./protocol.js").Requests} Event
  * @param {Client} client
- * @param {string} event
- * @param {object} payload
- * @returns {Promise<any>}
+ * @param {Event} event
+ * @param {Omit<import("./protocol.js").Requests[Event], "request_id">} payload
+ * @returns {Promise<import("./types.js").Ack<Event>>}
  */
 export const change = (client, event, payload) => changes.change(client.connection, event, payload);
