@@ -397,3 +397,14 @@ test("a message that is delivered while the store is read does not come back", a
   assert.deepEqual(outbox.items.map((item) => item.request_id === request_id), []);
   assert.equal(server.sends, 0);
 });
+
+test("where locks are refused messages are kept and sent all the same", async () => {
+  const outbox = await page("d1", { shared: { request: async () => { throw new Error("forbidden"); } }, online: false });
+  outbox.add("plans", "a");
+  await settle();
+  assert.equal(store.records.size, 1);
+  outbox.client.connection.ready = true;
+  outbox.start();
+  await settle();
+  assert.deepEqual(server.texts, ["a"]);
+});
