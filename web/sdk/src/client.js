@@ -1,6 +1,6 @@
 // A user's device: wires connection, outbox and conversations together, and gives each event to its handler.
 
-import { Connection } from "./connection.js";
+import { Connection, failure } from "./connection.js";
 import { Following } from "./following.js";
 import { parts } from "./later.js";
 import { Outbox } from "./outbox.js";
@@ -226,13 +226,16 @@ export class Client {
 
   async #auth() {
     const { deviceName, bot } = this.options;
-    // One call at a time, however many attempts to connect there are meanwhile.
-    this.#asked ??= this.#askToken().finally(() => (this.#asked = null));
-    const token = await this.#asked;
+    const token = await this.askToken();
     if (this.#expired && token === this.#token) return this.#end(this.#expired);
     this.#token = token;
     this.#expired = null;
     return { token, device_id: this.deviceId, device_name: deviceName, ...(bot && { bot }) };
+  }
+
+  // One call at a time, however many attempts to connect and uploads there are meanwhile.
+  askToken() {
+    return (this.#asked ??= this.#askToken().finally(() => (this.#asked = null)));
   }
 
   async #askToken() {
@@ -240,7 +243,7 @@ export class Client {
     try {
       return typeof token === "function" ? await token(Boolean(this.#expired)) : token;
     } catch (error) {
-      throw { code: "token_unavailable", message: String(error?.message ?? error), retryable: true };
+      throw failure({ code: "token_unavailable", message: String(error?.message ?? error) });
     }
   }
 

@@ -8,7 +8,7 @@ const CONNECT_MS = 6000;
 const ANSWER_MS = 8000; // a node answers sooner, whatever happens to it
 
 // `retryable`: the outcome is unknown or the server is busy. `details`: see docs/protocol.md, by code.
-const failure = (error) => Object.assign(new Error(error.message), { retryable: true, details: {}, ...error });
+export const failure = (error) => Object.assign(new Error(error.message), { retryable: true, details: {}, ...error });
 
 export const offline = () => failure({ code: "offline", message: "There is no connection." });
 
