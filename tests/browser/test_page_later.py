@@ -17,8 +17,8 @@ from tests.unit.test_page_size import LAZY, LAZY_JS, PARTS
 
 pytest_plugins = ["tests.served.fixtures"]
 
-# Name and path of each module that is fetched when the page is idle. The list is needed before.
-EARLIER = {"listView", "outboxStore"}
+# Name and path of each module that is fetched when the page is idle. List and log are needed before.
+EARLIER = {"listView", "log", "outboxStore"}
 REST = {name: path for name, path in LAZY.findall(LAZY_JS) if name not in EARLIER}
 LATE_PARTS = {"requests": PARTS["requests"].name, "typing": PARTS["typing"].name}
 LATER = re.compile(rf"/(js/(?:{'|'.join(REST.values())})|sdk/src/(?:{'|'.join(LATE_PARTS.values())}))(\?\d+)?$")

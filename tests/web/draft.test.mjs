@@ -73,7 +73,7 @@ test("a text that was sent just before a reload does not come back as a draft", 
 
 test("what a tab's user has not saved is kept from other users and from duplicated tabs", async () => {
   const { clientOf } = await import("./browser.mjs");
-  const { draft, keepDraft } = await import("../../web/js/kept_drafts.js");
+  const { draft, keepDraft } = await import("../../web/js/storage.js");
   const of = async (user, device, id = "constructor") => {
     const client = await clientOf({ ready: null, request: async () => ({ rev: 1 }) }, { user, device, draft, keepDraft });
     return client.following.add(id).draft;

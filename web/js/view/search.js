@@ -107,7 +107,7 @@ function mark() {
 }
 
 // Show an entry of the open conversation, wherever it is.
-export async function jump(seq, since) {
+async function jump(seq, since) {
   const { open: c } = state;
   const found = await c.loadAt({ seq, since });
   if (c !== state.open) return;
@@ -116,6 +116,14 @@ export async function jump(seq, since) {
   const entry = found !== null && c.shown.find((one) => one.seq >= found && c.isCurrent(one));
   if (entry) page.log.reveal(entry)?.classList.add("hit");
   mark();
+}
+
+// To the message that the address names, once.
+export async function jumpToAddressed() {
+  const seq = Number(/&at=(\d+)/.exec(location.hash)?.[1]);
+  if (!seq || !state.open) return;
+  history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
+  await jump(seq);
 }
 
 async function toDate(day) {

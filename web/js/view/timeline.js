@@ -11,8 +11,16 @@ const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded; more where few of them are current
 const STEP = 60; // entries by which it is moved
 
+let view;
+
+export const begin = ({ client: { connection, outbox } }) => (view = timeline({ connection, outbox, stop: (c, run) => c.stop(run) }));
+
+export const draw = () => view.draw();
+export const toEnd = () => view.toEnd();
+export const reveal = (entry) => view.reveal(entry);
+
 // `able`: {connection, outbox, stop}
-export function timeline(able) {
+function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
   let c = null;
