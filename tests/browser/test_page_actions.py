@@ -10,7 +10,7 @@ from playwright.async_api import FilePayload, expect
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import act, look, problems, say, until
+from tests.browser.pages import act, create, look, problems, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -90,6 +90,21 @@ async def test_own_messages_are_deleted_after_asking_and_leave_a_line(
     await ann.click("#ask-yes")
     await expect(ann.locator("#log")).to_contain_text("Message deleted")
     await expect(ann.locator("#log")).not_to_contain_text("a slip")
+
+
+async def test_an_answer_whose_message_is_deleted_can_be_copied_but_not_given_again(open_page: PageFactory) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    await say(page, "hello")
+    again = page.get_by_role("button", name="Answer again")
+    await expect(again).to_be_visible()
+    await page.locator(".mine .text").hover()
+    await page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    await page.click("#ask-yes")
+    await expect(page.locator("#log")).to_contain_text("Message deleted")
+    await expect(again).to_have_count(0)
+    await expect(page.locator(".actions button")).to_have_count(1)
+    await expect(page.locator("#log .edit")).to_have_count(0)
 
 
 async def test_the_actions_are_reached_by_keyboard_and_by_a_long_press(

@@ -10,8 +10,8 @@ const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share
 
 // Entries that say or ask something are shown as messages, the others in one line.
 const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts || data.files);
-const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
-const isMine = ({ data }) => data.request_id && data.user_id === state.me;
+export const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
+export const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
 
 // The same before and after it is in the log.
@@ -28,13 +28,11 @@ export function lines(c, entries, atEnd, able) {
   const shown = entries.filter((entry) => c.isCurrent(entry) && !edited.has(entry.seq));
   const { after, upTo } = c.divider ?? {};
   const news = shown.filter((entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry));
-  const final = !run && shown.findLast(isFinal);
-  const last = !waiting.length && shown.findLast(({ type }) => type === "message");
-  const newest = waiting.at(-1) ?? shown.findLast(isMine);
   const { asked } = c;
   const items = [];
   const content = lazy.entryContent.loaded;
   if (!content) lazy.entryContent.load();
+  const latest = content?.latestOf(c, waiting) ?? { newest: waiting.at(-1) };
   let before = {}; // the message above
   const line = (key, kind, textContent) => {
     items.push({ is: "line", key, set: { className: `line ${kind}`, textContent } });
@@ -54,7 +52,7 @@ export function lines(c, entries, atEnd, able) {
       is: "message",
       key,
       set: {
-        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`,
+        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === latest.newest ? "newest" : ""}`,
         style: `--hue: ${hueOf(user_id)}`,
         ariaBusy: writing,
         ariaLabel: t("by", { name: side === "mine" ? t("yourself") : name, time: clock(when) }), // also of one without a heading
@@ -91,10 +89,8 @@ export function lines(c, entries, atEnd, able) {
       line(seq, type, event ?? t("unknownEntry", { type }));
       continue;
     }
-    const mine = isMine(entry);
-    const place = { final: entry === final, last: entry === last, mine };
-    const shape = content?.shapeOf(c, entry, place, event, able) ?? { one: entry, data, extras: { note: event } };
-    message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && mine ? content.receipt(c, entry) : []);
+    const shape = content?.shapeOf(c, entry, latest, event, able) ?? { one: entry, data, extras: { note: event } };
+    message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && isMine(entry) ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
   for (const one of c.stream.runs.values()) {

@@ -14,7 +14,7 @@ import { showSteps, stepsOf } from "./steps.js";
 import { layer, noteOf, writeOver } from "./takeover.js";
 import { switcher } from "./versions.js";
 
-export { runShape, shapeOf } from "./entry_extras.js";
+export { latestOf, runShape, shapeOf } from "./entry_extras.js";
 export { noteOf };
 
 const SHARE = 4; // drawing a stream may take a fifth of the time

@@ -1,17 +1,19 @@
-// Reactions to messages: counted from the log's entries, and drawn below what they are of.
+// Reactions to messages: counted from the entries that are loaded, and drawn below what they are of.
 
 import { change } from "../../sdk/src/change.js";
 import { complain, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf, state } from "../state.js";
+import { loaded } from "./loaded.js";
 
 const counted = new WeakMap(); // conversation -> {sign, of: seq -> Map: reaction -> Map: user id -> name}
 
 function all(c) {
-  const sign = `${c.entries[0]?.seq} ${c.entries.length} ${c.stream.position?.epoch}`;
+  const entries = loaded(c);
+  const sign = `${entries[0]?.seq} ${entries.length} ${c.entries[0]?.seq} ${c.stream.position?.epoch}`;
   if (counted.get(c)?.sign !== sign) {
     const of = new Map();
-    for (const { type, data } of c.entries) {
+    for (const { type, data } of entries) {
       if (type !== "reaction_changed") continue;
       if (!of.has(data.to)) of.set(data.to, new Map());
       const given = of.get(data.to);

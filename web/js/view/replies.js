@@ -3,23 +3,11 @@
 import { $ } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf } from "../state.js";
+import { entryAt, goTo } from "./loaded.js";
 
 const QUOTED = 160; // characters
-const PAGES = 40; // that are read at most to find an older message
 
 const bare = (text) => text.replace(/[*_`~#>]+/g, "").replace(/\s+/g, " ").trim().slice(0, QUOTED);
-
-// The entry with this seq as it is now: the last edit of it, when it is not current itself.
-function entryAt(c, seq) {
-  let entry = c.entries[seq - c.entries[0]?.seq];
-  while (entry && !c.isCurrent(entry)) {
-    const { seq: old } = entry;
-    const newer = c.entries.find(({ data }) => data.edits === old || data.replaces === old);
-    if (!newer) break;
-    entry = newer;
-  }
-  return entry;
-}
 
 // {name, text} of the entry.
 export function quoteOf(c, seq) {
@@ -32,11 +20,8 @@ export function quoteOf(c, seq) {
 
 // Bring it into view, and mark it for a moment.
 export async function jumpTo(c, seq) {
-  for (let pages = 0; pages < PAGES && c.entries[0]?.seq > seq && c.hasOlder; pages++) await c.loadBefore();
-  const entry = entryAt(c, seq);
-  const node = entry && log.reveal(entry);
+  const node = await goTo(log, c, { seq });
   if (!node) return;
-  node.scrollIntoView({ block: "center" });
   node.classList.remove("shown");
   void node.offsetWidth; // begin again
   node.classList.add("shown");

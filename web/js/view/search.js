@@ -4,6 +4,7 @@
 import { $, onClick, onSubmit, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { state } from "../state.js";
+import { goTo } from "./loaded.js";
 
 const STILL_MS = 350; // without a key press: a search costs the server more than other requests
 
@@ -109,12 +110,10 @@ function mark() {
 // Show an entry of the open conversation, wherever it is.
 export async function jump(seq, since) {
   const { open: c } = state;
-  const found = await c.loadAt({ seq, since });
+  const node = await goTo(page.log, c, { seq, since });
   if (c !== state.open) return;
   document.querySelector(".hit")?.classList.remove("hit");
-  // Of an entry that is no longer shown, the next that is.
-  const entry = found !== null && c.shown.find((one) => one.seq >= found && c.isCurrent(one));
-  if (entry) page.log.reveal(entry)?.classList.add("hit");
+  node?.classList.add("hit");
   mark();
 }
 

@@ -3,15 +3,17 @@
 import { $, fill } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed } from "../state.js";
+import { loaded } from "./loaded.js";
 
 const known = new WeakMap(); // conversation -> {sign, turns: turn id -> earlier answers, oldest first}
 const chosen = new WeakMap(); // conversation -> Map: turn id -> {at, n}; with another version the newest is shown again
 
 function earlierOf(c, turnId) {
-  const sign = `${c.entries[0]?.seq} ${c.entries.length} ${c.stream.hidden.size}`;
+  const entries = loaded(c);
+  const sign = `${entries[0]?.seq} ${entries.length} ${c.entries[0]?.seq} ${c.stream.hidden.size}`;
   if (known.get(c)?.sign !== sign) {
     const turns = new Map();
-    for (const entry of c.entries) {
+    for (const entry of entries) {
       const { seq, type, turn_id, data } = entry;
       if (!c.stream.hidden.has(seq) || data.deleted || data.rolled_back) continue;
       if (type === "answer" || (type === "stopped" && data.text)) turns.set(turn_id, [...(turns.get(turn_id) ?? []), entry]);
