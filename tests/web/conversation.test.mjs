@@ -203,3 +203,11 @@ test("nothing of a deleted message is kept, whether it was loaded before or come
   await forgotten();
   assert.equal(c.entries[0].data.text, "");
 });
+
+test("an agent that has not written yet is called as the server will call it", () => {
+  const named = (id) => nobody.nameOf(id);
+  assert.deepEqual(
+    ["agent:support_agent", "agent:GPT-4o.mini", "agent:--", "ann"].map(named),
+    ["Support Agent", "Gpt 4O Mini", "--", "ann"],
+  );
+});

@@ -36,7 +36,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
     const updates = had?.updates?.length >= tools.length ? had.updates : tools.map((tool) => ({ tool }));
     showSteps(part(".steps"), updates, writing);
     node.updates = had?.updates;
-    if (again) layer(node, had, one, agentOf(c));
+    if (again) layer(node, had, one, nameOf(`agent:${c.graph}`));
   }
   if (version) part(".versions").replaceWith?.(switcher(c, current, version));
   Object.assign(node, { one, c });
@@ -74,12 +74,6 @@ function beforeQuestions(text, [{ form = {} }]) {
   return at < 0 ? text : text.slice(0, at).trimEnd();
 }
 
-// An agent that has not written yet is named as the server will name it.
-function agentOf({ graph }) {
-  const worded = graph.replace(/[_.:-]+/g, " ").trim().replace(/(?<!\p{L})\p{L}/gu, (letter) => letter.toUpperCase());
-  return state.names.get(`agent:${graph}`) ?? worded;
-}
-
 let frame = 0;
 let rested = 0; // when the stream may be drawn again
 
@@ -95,7 +89,7 @@ export function stream(log, grown) {
       stream(log, grown);
       return;
     }
-    const agent = agentOf(c);
+    const agent = nameOf(`agent:${c.graph}`);
     const waiting = t(run.status === "queued" ? "waiting" : "thinking", { name: agent });
     node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);

@@ -1,6 +1,6 @@
 // The steps of an answer: tools with their arguments and results, and the graph's reports.
 
-import { show } from "../dom.js";
+import { h, show } from "../dom.js";
 import { t } from "../i18n.js";
 
 // What a run has reported, in order: one step for each tool that was called.
@@ -31,7 +31,7 @@ export function showSteps(fold, updates, running) {
   const [summary, list] = fold.children;
   fold.hidden = !n;
   fold.dataset.running = running;
-  summary.textContent = n && running ? summaryOf(steps[n - 1]) : t("steps", { n });
+  summary.replaceChildren(h("bdi", n && running ? summaryOf(steps[n - 1]) : t("steps", { n })));
   show(list, steps.map((step, key) => {
     const { id, name, status = "", args, result } = step.tool ?? {};
     const dress = (node, had) => (node.firstElementChild.open = had?.firstElementChild.open);
