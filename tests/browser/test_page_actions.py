@@ -44,6 +44,8 @@ async def test_a_reply_shows_what_it_replies_to_and_leads_there(
     await expect(ann.locator("#replying")).to_be_hidden()
     quote = bob.locator(".quote")
     await expect(quote).to_have_text("Bobshall we meet?")
+    await expect(quote.locator(".name")).to_be_visible()
+    await expect(ann.locator(".mine .quote .name")).to_be_visible()
     await expect(bob.get_by_text("shall we").first).not_to_be_in_viewport()
     await quote.click()
     await expect(bob.locator("article.shown .text")).to_have_text("shall we meet?")
@@ -88,11 +90,15 @@ async def test_own_messages_are_deleted_after_asking_and_leave_a_line(
     await expect(ann.get_by_text("a slip", exact=True)).to_be_visible()
     await act(ann, "a slip", "Delete")
     await ann.click("#ask-yes")
-    await expect(ann.locator("#log")).to_contain_text("Message deleted")
+    deleted = ann.locator("#log > p", has_text="Message deleted")
+    assert (await deleted.bounding_box() or {})["width"] > 300
+    assert await deleted.evaluate("(node) => getComputedStyle(node).display") == "block"
     await expect(ann.locator("#log")).not_to_contain_text("a slip")
 
 
-async def test_an_answer_whose_message_is_deleted_can_be_copied_but_not_given_again(open_page: PageFactory) -> None:
+async def test_an_answer_whose_message_is_deleted_can_be_copied_but_not_given_again(
+    open_page: PageFactory,
+) -> None:
     page = await open_page(0, "Ann")
     await create(page, graph="teller")
     await say(page, "hello")

@@ -8,7 +8,7 @@ from playwright.async_api import Page, Route, expect
 
 from sio_clients.conversation import Conversation
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import problems
+from tests.browser.pages import act, create, problems, say
 
 PNG = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
@@ -148,3 +148,92 @@ async def test_an_image_of_the_web_is_asked_for_without_saying_by_whom(
     await answered(page, "", [{"kind": "image", "data": image}])
     await expect(page.locator(".file")).to_contain_text("could not be loaded")
     assert asked == [None]
+
+
+# Where a text such as "דנה 2" is shown, and whether it begins at the right: its number is at the left then.
+FROM_RIGHT = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = {};
+  for (let node; (node = walker.nextNode()); ) {
+    if (!/^[\\u0590-\\u05ff ]+ 2$/.test(node.data) || !node.parentElement.checkVisibility()) continue;
+    const leftOf = (at) => {
+      const range = new Range();
+      range.setStart(node, at);
+      range.setEnd(node, at + 1);
+      return range.getBoundingClientRect().left;
+    };
+    const place = node.parentElement.closest("[id], [class]");
+    const where = `${node.parentElement.localName} ${place.id || place.className}`;
+    found[where] = leftOf(node.length - 1) < leftOf(0);
+  }
+  return found;
+}"""
+
+
+async def test_names_titles_and_values_run_in_the_direction_of_their_script(open_page: PageFactory) -> None:
+    page = await open_page(0, "דנה 2")
+    conversation = await create(page, "תכנון 2", agent="off")
+    await say(page, "שלום 2")
+    other = await open_page(1, "נועה 2", conversation=conversation)
+    await say(other, "כן 2")
+    await page.get_by_text("כן 2", exact=True).first.wait_for()
+    await act(page, "כן 2", "Reply")
+    await expect(page.locator("#reply-quote")).to_have_text("כן 2")
+    await say(page, "טוב")
+    file = {"mime_type": "text/csv", "name": "קובץ 2", "url": "data:,a"}
+    parts = [
+        {"kind": "text", "speaker": "סוכן 2", "text": "ok"},
+        {"kind": "image", "data": {"mime_type": "image/png", "url": PNG, "name": "תמונה 2"}},
+        {"kind": "file", "data": file},
+        {"kind": "data", "data": {"value": {"שם 2": "חדר 2"}}},
+        {"kind": "citation", "data": {"title": "מקור 2"}},
+    ]
+    await answered(page, "ok", parts)
+    form = {"kind": "choice", "text": "לאשר 2", "options": [{"value": "yes", "label": "אשר 2"}]}
+    asked = {"interrupts": [{"interrupt_id": "q:0", "value": {}, "form": form}], "text": "", "run_id": "q"}
+    data = {"role": "assistant", "user_id": "agent:echo", "name": "עוזר 2", **asked}
+    await page.evaluate(TELL, [[["entry:appended", {"type": "interrupt", "data": data}]]])
+    await expect(page.locator(".options button")).to_have_text("אשר 2")
+    await expect(page.locator(".sources li")).to_have_text("מקור 2")
+    shown = await page.evaluate(FROM_RIGHT)
+    assert [place for place, right in shown.items() if not right] == []
+    places = {
+        *("strong my-name", "h2 title", "span title", "bdi name", "span quote", "bdi speaker", "figcaption quiet"),
+        *("b file", "dt facts", "dd facts", "bdi sources", "p words", "button options"),
+    }
+    assert places <= set(shown)
+    await page.click("[popovertarget=people]")
+    await page.locator("#members b").first.wait_for()
+    assert (await page.evaluate(FROM_RIGHT))["b online"]
+    await page.keyboard.press("Escape")
+    await page.fill("#query-all", "שלום")
+    await page.locator(".excerpt mark").wait_for()
+    said = page.locator(".excerpt > :last-child")
+    assert await said.evaluate("(node) => getComputedStyle(node).direction") == "rtl"
+    assert (await page.evaluate(FROM_RIGHT))["span title"]
+
+
+async def test_long_names_numbers_and_words_stay_within_a_small_phone(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id, viewport={"width": 360, "height": 740})
+    name = "Angebot_2026-05_Tagungshotel_Waldesruh_endgueltige_Fassung_mit_Anlagen_v7.pdf"
+    value = {"booking_number_of_the_hotel": "BK-1234", "and": "numbers BK-1234-5678, BK-1234, BK-1234, BK-1234"}
+    parts = [
+        {"kind": "text", "speaker": "x" * 90, "text": "y" * 200},
+        {"kind": "file", "data": {"mime_type": "application/pdf", "name": name, "url": "data:,a"}},
+        {"kind": "data", "data": {"value": value}},
+    ]
+    await answered(page, "", parts)
+    await expect(page.locator("dd .unbroken")).to_have_count(5)
+    lines = (
+        "[...document.querySelectorAll('dd .unbroken')].map((node) => { const range = new Range();"
+        "range.selectNodeContents(node);"
+        "return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
+    )
+    assert await page.evaluate(lines) == [1] * 5
+    wide = (
+        "[...document.querySelectorAll('#log *')]"
+        ".filter((node) => node.getBoundingClientRect().right > innerWidth).map((node) => node.outerHTML)"
+    )
+    assert await page.evaluate(wide) == []

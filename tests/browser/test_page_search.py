@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from sio_clients.conversation import Conversation
-from sio_server.protocol.events import Entry, EntryType
+from sio_server.protocol.events import Entry
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, until
 from tests.conftest import ClientFactory

@@ -86,7 +86,7 @@ export function lines(c, entries, atEnd, able) {
     const kind = data.deleted ? "deleted" : `entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`;
     const event = t(kind, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
-      line(seq, type, event ?? t("unknownEntry", { type }));
+      line(seq, data.deleted ? "deleted" : type, event ?? t("unknownEntry", { type }));
       continue;
     }
     const shape = content?.shapeOf(c, entry, latest, event, able) ?? { one: entry, data, extras: { note: event } };

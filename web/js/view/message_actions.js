@@ -79,7 +79,7 @@ export function keep(node, had) {
 
 function offer(article) {
   const { one: entry, c } = article ?? {};
-  if (!entry?.seq || entry.data?.deleted || bar?.parentNode === article) return;
+  if (!entry?.data || entry.data.deleted || bar?.parentNode === article) return;
   hide();
   const { connection } = page.client;
   const mine = entry.data.user_id === state.me;

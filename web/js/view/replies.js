@@ -4,10 +4,10 @@ import { $ } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf } from "../state.js";
 import { entryAt, goTo } from "./loaded.js";
+import { plain } from "./plain.js";
 
 const QUOTED = 160; // characters
-
-const bare = (text) => text.replace(/[*_`~#>]+/g, "").replace(/\s+/g, " ").trim().slice(0, QUOTED);
+const READ = 1000; // of a long text
 
 // {name, text} of the entry.
 export function quoteOf(c, seq) {
@@ -15,7 +15,7 @@ export function quoteOf(c, seq) {
   if (!entry) return { name: "", text: t("earlierMessage") };
   const { data } = entry;
   const files = data.files?.map(({ name }) => name).join(", ");
-  return { name: data.name ?? nameOf(data.user_id), text: data.deleted ? t("deleted") : bare(data.text ?? "") || files || t("noText") };
+  return { name: data.name ?? nameOf(data.user_id), text: data.deleted ? t("deleted") : plain((data.text ?? "").slice(0, READ)).slice(0, QUOTED) || files || t("noText") };
 }
 
 // Bring it into view, and mark it for a moment.

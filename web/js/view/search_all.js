@@ -5,6 +5,7 @@ import { explain, t } from "../i18n.js";
 import { changed, nameOf, onChange, state } from "../state.js";
 import { titleOf } from "./header.js";
 import { address, briefly } from "./list.js";
+import { plain } from "./plain.js";
 
 const STILL_MS = 350;
 const TITLES = 5; // at most
@@ -101,7 +102,7 @@ function draw() {
       query,
       dress: (node) => {
         node.firstElementChild.href = `${address(id)}&at=${seq}`;
-        node.querySelector(".excerpt").lastElementChild.replaceChildren(...marked(text.replace(/\s+/g, " ")));
+        node.querySelector(".excerpt").lastElementChild.replaceChildren(...marked(plain(text)));
       },
     })),
   ]);
