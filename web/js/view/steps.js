@@ -22,7 +22,15 @@ function summaryOf({ tool, data }) {
   return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
 }
 
-const json = (value) => value !== undefined && JSON.stringify(value, null, 2);
+// JSON for people. Many tools return it as a text.
+function json(value) {
+  if (typeof value !== "string") return value !== undefined && JSON.stringify(value, null, 2);
+  try {
+    return /^\s*[[{]/.test(value) ? JSON.stringify(JSON.parse(value), null, 2) : value;
+  } catch {
+    return value;
+  }
+}
 
 // Show the steps in their fold, whose heading is the latest one while the agent is writing.
 export function showSteps(fold, updates, running) {
