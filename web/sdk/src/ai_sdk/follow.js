@@ -1,8 +1,8 @@
 // A run as a UI message stream: what its turn has said, what is being said, and how it ends.
 
+import { wholeData } from "../entry_parts.js";
 import { Chunks } from "./chunks.js";
 import { FINAL, messageIdOf, partsOf } from "./parts.js";
-import { wholeEntry } from "./whole_entry.js";
 
 const FINISH = { answer: "stop", interrupt: "tool-calls", stopped: "other", failed: "error" };
 
@@ -46,8 +46,8 @@ export function follow(c, turnId, runId, ended) {
       const look = () => {
         const final = writing.final;
         if (final?.pages && !whole) {
-          whole = wholeEntry(c, final);
-          whole.then((entry) => finish(entry), (error) => finish(null, error));
+          whole = wholeData(c, final);
+          whole.then((data) => finish({ ...final, data }), (error) => finish(null, error));
         } else if (final && !final.pages) finish(final);
         else if (c.client.ended || c.error) finish(null, c.client.error ?? c.error ?? { code: "closed" });
         else if (writing.isLost) finish(null, { code: "not_found", message: "The run is no longer known." });
