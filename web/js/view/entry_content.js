@@ -1,6 +1,7 @@
 // What an entry says, its steps and its questions. Until this module is loaded its text is shown as plain text.
 
 import { deliveredTo } from "../../sdk/src/delivery_marks.js";
+import { beforeQuestions } from "../../sdk/src/entry_parts.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
@@ -29,7 +30,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
   if (agent) {
     part(".said").replaceWith(node.said.node);
-    if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
+    if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions({ text, interrupts }) : text }], { agent: name });
     const steps = part(".steps", had);
     if (steps) part(".steps").replaceWith(steps);
     // What was drawn of the run has reports as well, unless the end came before they were drawn.
@@ -44,7 +45,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   if (files) lazy.messageFiles.load().then(({ showFiles }) => showFiles(part(".files"), connection, c, files));
   if (part(".reactions")) showReactions(part(".reactions"), connection, c, one.seq);
   lazy.messageActions.loaded?.keep(node, had);
-  if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
+  if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), c, one));
   const asks = part(".asks");
   if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, words: parts || apart || !text, shortened: one.pages > 0 });
 }
@@ -64,14 +65,6 @@ function quote(button, c, seq) {
   if (text) button.firstChild.append(name);
   button.lastChild.append(text ?? name);
   button.onclick = async () => (await lazy.replies.load()).jumpTo(c, seq);
-}
-
-// An entry's text ends with its questions in words.
-function beforeQuestions(text, [{ form = {} }]) {
-  const [action] = form.actions ?? [];
-  const first = form.text || action?.description || (action && `${action.name} {`);
-  const at = first ? text.lastIndexOf(first) : -1;
-  return at < 0 ? text : text.slice(0, at).trimEnd();
 }
 
 let frame = 0;

@@ -31,14 +31,14 @@ function isForgotten(c, { seq, turn_id }) {
 
 // `latest`: see above. `note`: what has happened. Returns the entry or the version of it to show, its data, and the values of the
 // parts.
-export function shapeOf(c, entry, latest, note, { connection, toEnd }) {
+export function shapeOf(c, entry, latest, note, { toEnd }) {
   const { seq, data } = entry;
   const ended = data.run_id && !data.request_id;
   const version = ended ? versionOf(c, entry) : { one: entry, n: 1 };
   const { one, at, n } = version;
   const extras = {
     actions: entry === latest.final,
-    copy: async () => (await lazy.requests.load()).copyText(connection, c, one.seq, one),
+    copy: async () => (await lazy.requests.load()).copyText(c, one),
     regenerate: entry === latest.again && (async () => {
       if (!(await (await lazy.undo.load()).mayUndo(c, entry.turn_id, t("regenerate")))) return;
       await c.regenerate(seq);

@@ -81,7 +81,6 @@ function offer(article) {
   const { one: entry, c } = article ?? {};
   if (!entry?.data || entry.data.deleted || bar?.parentNode === article) return;
   hide();
-  const { connection } = page.client;
   const mine = entry.data.user_id === state.me;
   const act = (what) => () => {
     hide();
@@ -92,7 +91,7 @@ function offer(article) {
     when: format(new Date(entry.ts), "exact", { dateStyle: "medium", timeStyle: "medium" }),
     react: () => choose(c, entry),
     reply: act(async () => (await lazy.writing.load()).reply(entry.seq)),
-    copy: act(async () => (await lazy.requests.load()).copyText(connection, c, entry.seq, entry)),
+    copy: act(async () => (await lazy.requests.load()).copyText(c, entry)),
     edit: mine && article.querySelector(".edit") && act(async () => (await lazy.writing.load()).edit(entry)),
     remove: (mine || c.role === "owner") && entry.type !== "failed" && act(() => remove(c, entry)),
   });
