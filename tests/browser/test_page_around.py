@@ -304,7 +304,7 @@ async def test_an_invitation_of_somebody_unknown_says_so(open_page: PageFactory,
     await ann.press("#invite input", "Enter")
     await expect(ann.locator("#toast")).to_have_text(
         f"Invited: {known}. The invitation appears for the user with this id. "
-        "No one has signed in as nobody-123 yet. The invitation appears when they do."
+        "Nobody with the id nobody-123 has been here yet: they see the invitation when they come."
     )
 
 

@@ -135,7 +135,7 @@ async def test_a_device_without_a_name_has_its_browser_s_and_invitations_wait_fo
     await page.click("[popovertarget=people]")
     await page.fill("#invite input", "nobody-123")
     await page.press("#invite input", "Enter")
-    await expect(page.locator("#toast")).to_contain_text("No one has signed in as nobody-123 yet")
+    await expect(page.locator("#toast")).to_contain_text("Nobody with the id nobody-123 has been here yet")
 
 
 async def test_a_question_labels_its_facts_in_its_own_language(open_page: PageFactory) -> None:
