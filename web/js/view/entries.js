@@ -1,7 +1,6 @@
 // The lines of a stretch of a conversation: entries, the answer being written, and messages on their way.
 
-import { textOf } from "../../sdk/src/stream.js";
-import { clock, day, explain, t } from "../i18n.js";
+import { clock, day, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { hueOf, initialOf } from "./person.js";
@@ -82,32 +81,23 @@ export function lines(c, entries, atEnd, able) {
     const { seq, ts, type, data } = entry;
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
     if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
-    const reason = t(`failed_${data.code}`) ?? data.reason;
-    const kind = data.deleted ? "deleted" : `entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`;
-    const event = t(kind, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
-      line(seq, data.deleted ? "deleted" : type, event ?? t("unknownEntry", { type }));
+      if (content) line(seq, data.deleted ? "deleted" : type, content.eventOf(entry) ?? t("unknownEntry", { type }));
       continue;
     }
-    const shape = content?.shapeOf(c, entry, latest, event, able) ?? { one: entry, data, extras: { note: event } };
+    const shape = content?.shapeOf(c, entry, latest, able) ?? { one: entry, data };
     message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && isMine(entry) ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
-  for (const one of c.stream.runs.values()) {
-    const text = textOf(one.parts);
-    const extras = content?.runShape(c, one, run, able.stop);
-    message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
+  for (const one of content ? c.stream.runs.values() : []) {
+    const { data, extras } = content.runShape(c, one, able);
+    message(runKey(one), new Date(), data, extras, one, [one.status]);
   }
   for (const item of waiting) {
     const { request_id, error, ts, text } = item;
     const data = { user_id: state.me, request_id, text: text || t("file") };
-    const failed = error && {
-      why: t("refused", { why: explain(error) }),
-      again: () => outbox.retry(item),
-      drop: () => outbox.remove((other) => other === item),
-    };
     const far = item.state === "sent" ? "sent" : "pending";
-    message(sentKey(data), ts, data, { failed: Boolean(error), ...failed }, item, error ? [] : [far, t(far)]);
+    message(sentKey(data), ts, data, error && content?.refusedShape(c, item), item, error ? [] : [far, t(far)]);
   }
   return items;
 }

@@ -2,7 +2,7 @@
 
 import { deliveredTo } from "../../sdk/src/delivery_marks.js";
 import { beforeQuestions } from "../../sdk/src/entry_parts.js";
-import { h } from "../dom.js";
+import { $, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
@@ -15,8 +15,7 @@ import { showSteps, stepsOf } from "./steps.js";
 import { layer, noteOf, writeOver } from "./takeover.js";
 import { switcher } from "./versions.js";
 
-export { latestOf, runShape, shapeOf } from "./entry_extras.js";
-export { noteOf };
+export { eventOf, latestOf, refusedShape, runShape, shapeOf } from "./entry_extras.js";
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
@@ -65,6 +64,18 @@ function quote(button, c, seq) {
   if (text) button.firstChild.append(name);
   button.lastChild.append(text ?? name);
   button.onclick = async () => (await lazy.replies.load()).jumpTo(c, seq);
+}
+
+const noted = new WeakMap(); // conversation -> what was last said of its run
+
+// For screen readers: `latest`, the data of a message that has come, and what happens to the run.
+export function announce(c, latest) {
+  const box = $("announced");
+  if (latest) box.textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500) || t("noText")}`;
+  const run = c.stream.current;
+  const now = run && noteOf(run);
+  if (now && now !== noted.get(c)) box.textContent = now;
+  noted.set(c, now);
 }
 
 let frame = 0;

@@ -1,7 +1,9 @@
 // What is shown at an entry or a run beside its text, and what its buttons do. Until this module is loaded there is none.
 
-import { t } from "../i18n.js";
+import { textOf } from "../../sdk/src/stream.js";
+import { explain, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
+import { nameOf } from "../state.js";
 import { isFinal, isMine } from "./entries.js";
 import { reactionsTo } from "./reactions.js";
 import { markOf, noteOf } from "./takeover.js";
@@ -29,9 +31,15 @@ function isForgotten(c, { seq, turn_id }) {
   return turn_id < c.first || since.some(({ type, data }) => type === "message_deleted" && data.deletes.some((one) => one >= turn_id));
 }
 
-// `latest`: see above. `note`: what has happened. Returns the entry or the version of it to show, its data, and the values of the
-// parts.
-export function shapeOf(c, entry, latest, note, { toEnd }) {
+// What has happened, in words.
+export function eventOf({ type, data }) {
+  const reason = t(`failed_${data.code}`) ?? data.reason;
+  const kind = data.deleted ? "deleted" : `entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`;
+  return t(kind, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
+}
+
+// `latest`: see above. Returns the entry or the version of it to show, its data, and the values of the parts.
+export function shapeOf(c, entry, latest, { toEnd }) {
   const { seq, data } = entry;
   const ended = data.run_id && !data.request_id;
   const version = ended ? versionOf(c, entry) : { one: entry, n: 1 };
@@ -45,7 +53,7 @@ export function shapeOf(c, entry, latest, note, { toEnd }) {
       toEnd();
     }),
     versions: n > 1 && `${at} / ${n}`,
-    note: data.edits ? t("edited") : note,
+    note: data.edits ? t("edited") : eventOf(entry),
     took: ended && markOf(one),
     edit: entry === latest.edit && (async () => (await lazy.writing.load()).edit(entry)),
     quote: data.reply_to && lazy.replies.loaded && Object.values(lazy.replies.loaded.quoteOf(c, data.reply_to)),
@@ -55,9 +63,19 @@ export function shapeOf(c, entry, latest, note, { toEnd }) {
   return { one, data: n > 1 ? { ...one.data, version, current: entry } : data, extras };
 }
 
-// Of a run that is being written (`run`), or waits for its turn with its message.
-export function runShape(c, one, run, stop) {
-  if (one === run) return { version: one.version, note: noteOf(one) };
+// Of a run that is being written, or waits for its turn with its message.
+export function runShape(c, one, able) {
+  const data = { user_id: `agent:${c.graph}`, text: textOf(one.parts), parts: one.parts };
+  if (one === c.stream.current) return { data, extras: { time: "", version: one.version, note: noteOf(one) } };
   const asked = c.entries[one.turn_id - c.entries[0]?.seq]?.data.text ?? "…";
-  return { note: t("queued", { text: asked.slice(0, QUOTED) }), actions: true, stop: () => stop(c, one) };
+  const note = t("queued", { text: asked.slice(0, QUOTED) });
+  return { data, extras: { time: "", note, actions: true, stop: () => able.stop(c, one) } };
 }
+
+// Of a message that the server has refused.
+export const refusedShape = (c, item) => ({
+  failed: true,
+  why: t("refused", { why: explain(item.error) }),
+  again: () => c.sendAgain(item),
+  drop: () => c.drop(item),
+});
