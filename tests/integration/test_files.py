@@ -250,6 +250,7 @@ async def test_the_sdk_sends_reads_answers_and_reacts(new_client: Any, tmp_path:
     assert [file["name"] for file in found[sent.seq].files] == ["plan.txt", "raw"]
     assert await theirs.download(found[sent.seq].files[0]["file_id"]) == b"at ten"
     assert found[answer.seq].data["reply_to"] == sent.seq
+    assert [hit.seq for hit in (await bob.search("PLAN.txt")).hits] == [sent.seq]
     with pytest.raises(Refused) as refused:
         await theirs.download("f.none")
     assert refused.value.code == "not_found"
