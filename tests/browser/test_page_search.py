@@ -160,6 +160,24 @@ async def test_all_conversations_are_searched_and_a_hit_leads_to_its_message(
     await expect(page.locator("#results-note")).to_have_text("No results")
 
 
+async def test_accents_make_no_difference_and_files_are_found_by_name(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await plans.send("we meet at the Café")
+    await plans.send("here it is", files=[("Résumé.txt", b"text")])
+    await until(page, "state.open.entries.some((e) => e.data.files)")
+    await page.click("#find")
+    await page.fill("#query", "cafe")
+    await expect(page.locator(".hit .text")).to_have_text("we meet at the Café")
+    marked = "[...CSS.highlights.get('found')].map(({ startOffset, endOffset }) => endOffset - startOffset)"
+    await until(page, f"({marked}).join() === '4'")
+    await page.fill("#query", "resume")
+    await expect(page.locator(".hit .text")).to_have_text("here it is")
+    await page.fill("#query-all", "cafe")
+    await expect(page.locator("#results mark")).to_have_text("Café")
+
+
 async def test_a_search_that_looked_through_a_part_offers_to_go_on(
     open_page: PageFactory, plans: Conversation
 ) -> None:

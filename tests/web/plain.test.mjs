@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { plain } = await import("../../web/js/view/plain.js");
+const { folded, plain } = await import("../../web/js/view/plain.js");
 
 const cases = {
   "shall we **meet** _now_?": "shall we meet now?",
@@ -17,3 +17,8 @@ const cases = {
 for (const [text, said] of Object.entries(cases)) {
   test(JSON.stringify(text), () => assert.equal(plain(text), said));
 }
+
+test("a text is searched without its accents, and keeps its length", () => {
+  assert.equal(folded("CAFÉ Ñandú Ärger Ω İstanbul ß 中文 👍🏽 שלום 각 が"), "cafe nandu arger ω istanbul ß 中文 👍🏽 שלום 각 が");
+  for (const text of ["ﬁ", "ŉ", "ẞ", "ΐ", "각", "\ud83d"]) assert.equal(folded(text).length, text.length);
+});
