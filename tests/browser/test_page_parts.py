@@ -181,7 +181,7 @@ async def test_names_titles_and_values_run_in_the_direction_of_their_script(open
     await expect(page.locator("#reply-quote")).to_have_text("כן 2")
     await say(page, "טוב")
     file = {"mime_type": "text/csv", "name": "קובץ 2", "url": "data:,a"}
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"kind": "text", "speaker": "סוכן 2", "text": "ok"},
         {"kind": "image", "data": {"mime_type": "image/png", "url": PNG, "name": "תמונה 2"}},
         {"kind": "file", "data": file},
@@ -219,7 +219,7 @@ async def test_long_names_numbers_and_words_stay_within_a_small_phone(
     page = await open_page(0, "Ann", conversation=plans.id, viewport={"width": 360, "height": 740})
     name = "Angebot_2026-05_Tagungshotel_Waldesruh_endgueltige_Fassung_mit_Anlagen_v7.pdf"
     value = {"booking_number_of_the_hotel": "BK-1234", "and": "numbers BK-1234-5678, BK-1234, BK-1234, BK-1234"}
-    parts = [
+    parts: list[dict[str, Any]] = [
         {"kind": "text", "speaker": "x" * 90, "text": "y" * 200},
         {"kind": "file", "data": {"mime_type": "application/pdf", "name": name, "url": "data:,a"}},
         {"kind": "data", "data": {"value": value}},
