@@ -91,10 +91,8 @@ async def test_own_messages_are_deleted_after_asking_and_leave_a_line(
     await act(ann, "a slip", "Delete")
     await ann.click("#ask-yes")
     deleted = ann.locator("#log > p", has_text="Message deleted")
-    assert await deleted.evaluate("(node) => [getComputedStyle(node).display, node.offsetWidth > 300]") == [
-        "block",
-        True,
-    ]
+    shape = await deleted.evaluate("(node) => [getComputedStyle(node).display, node.offsetWidth > 300]")
+    assert shape == ["block", True]
     await expect(ann.locator("#log")).not_to_contain_text("a slip")
 
 
