@@ -150,12 +150,12 @@ async def test_an_image_of_the_web_is_asked_for_without_saying_by_whom(
     assert asked == [None]
 
 
-# Where a text such as "דנה 2" is shown, and whether it begins at the right: its number is at the left then.
+# Where a text such as "דנה!" is shown, and whether it begins at the right: its sign is at the left then.
 FROM_RIGHT = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = {};
   for (let node; (node = walker.nextNode()); ) {
-    if (!/^[\\u0590-\\u05ff ]+ 2$/.test(node.data) || !node.parentElement.checkVisibility()) continue;
+    if (!/^[\\u0590-\\u05ff ]+!$/.test(node.data) || !node.parentElement.checkVisibility()) continue;
     const leftOf = (at) => {
       const range = new Range();
       range.setStart(node, at);
@@ -164,37 +164,37 @@ FROM_RIGHT = """() => {
     };
     const place = node.parentElement.closest("[id], [class]");
     const where = `${node.parentElement.localName} ${place.id || place.className}`;
-    found[where] = leftOf(node.length - 1) < leftOf(0);
+    found[where] = found[where] !== false && leftOf(node.length - 1) < leftOf(0);
   }
   return found;
 }"""
 
 
 async def test_names_titles_and_values_run_in_the_direction_of_their_script(open_page: PageFactory) -> None:
-    page = await open_page(0, "דנה 2")
-    conversation = await create(page, "תכנון 2", agent="off")
-    await say(page, "שלום 2")
-    other = await open_page(1, "נועה 2", conversation=conversation)
-    await say(other, "כן 2")
-    await page.get_by_text("כן 2", exact=True).first.wait_for()
-    await act(page, "כן 2", "Reply")
-    await expect(page.locator("#reply-quote")).to_have_text("כן 2")
+    page = await open_page(0, "דנה!")
+    conversation = await create(page, "תכנון!", agent="off")
+    await say(page, "שלום!")
+    other = await open_page(1, "נועה!", conversation=conversation)
+    await say(other, "כן!")
+    await page.get_by_text("כן!", exact=True).first.wait_for()
+    await act(page, "כן!", "Reply")
+    await expect(page.locator("#reply-quote")).to_have_text("כן!")
     await say(page, "טוב")
-    file = {"mime_type": "text/csv", "name": "קובץ 2", "url": "data:,a"}
+    file = {"mime_type": "text/csv", "name": "קובץ!", "url": "data:,a"}
     parts: list[dict[str, Any]] = [
-        {"kind": "text", "speaker": "סוכן 2", "text": "ok"},
-        {"kind": "image", "data": {"mime_type": "image/png", "url": PNG, "name": "תמונה 2"}},
+        {"kind": "text", "speaker": "סוכן!", "text": "ok"},
+        {"kind": "image", "data": {"mime_type": "image/png", "url": PNG, "name": "תמונה!"}},
         {"kind": "file", "data": file},
-        {"kind": "data", "data": {"value": {"שם 2": "חדר 2"}}},
-        {"kind": "citation", "data": {"title": "מקור 2"}},
+        {"kind": "data", "data": {"value": {"שם!": "חדר!"}}},
+        {"kind": "citation", "data": {"title": "מקור!"}},
     ]
     await answered(page, "ok", parts)
-    form = {"kind": "choice", "text": "לאשר 2", "options": [{"value": "yes", "label": "אשר 2"}]}
+    form = {"kind": "choice", "text": "לאשר!", "options": [{"value": "yes", "label": "אשר!"}]}
     asked = {"interrupts": [{"interrupt_id": "q:0", "value": {}, "form": form}], "text": "", "run_id": "q"}
-    data = {"role": "assistant", "user_id": "agent:echo", "name": "עוזר 2", **asked}
+    data = {"role": "assistant", "user_id": "agent:echo", "name": "עוזר!", **asked}
     await page.evaluate(TELL, [[["entry:appended", {"type": "interrupt", "data": data}]]])
-    await expect(page.locator(".options button")).to_have_text("אשר 2")
-    await expect(page.locator(".sources li")).to_have_text("מקור 2")
+    await expect(page.locator(".options button")).to_have_text("אשר!")
+    await expect(page.locator(".sources li")).to_have_text("מקור!")
     shown = await page.evaluate(FROM_RIGHT)
     assert [place for place, right in shown.items() if not right] == []
     places = {
