@@ -267,11 +267,37 @@ class Conversation:
         await self._client.request(ClientEvent.CONVERSATION_LEAVE, {"conversation_id": self.id})
         self._client.forget(self)
 
-    async def edit(self, seq: int, text: str, *, request_id: str | None = None) -> Ack:
-        """Replace this user's latest message, `seq`; the dialog continues from before the old text."""
-        request = {"conversation_id": self.id, "seq": seq, "text": text}
+    async def edit(
+        self,
+        seq: int,
+        text: str,
+        *,
+        request_id: str | None = None,
+        reply_to: int | None = None,
+        files: Sequence[Source] | None = None,
+    ) -> Ack:
+        """Replace this user's latest message, `seq`; the dialog continues from before the old text.
+
+        What it replies to and its files stay, unless others are given: 0 and `()` take them away.
+        """
+        request: dict[str, Any] = {"conversation_id": self.id, "seq": seq, "text": text}
+        had = await self._data_of(seq) if reply_to is None or files is None else {}
+        if reply_to is None:
+            reply_to = had.get("reply_to")
+        if files is None:
+            files = [file["file_id"] for file in had.get("files", ())]
+        if reply_to:
+            request["reply_to"] = reply_to
+        if files:
+            request["files"] = [one if isinstance(one, str) else await self.upload(one) for one in files]
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
         return Ack(**{item.name: ack[item.name] for item in fields(Ack)})
+
+    async def _data_of(self, seq: int) -> dict[str, Any]:
+        """What the entry says; nothing when the log does not have it, of which the server will complain."""
+        request = {"conversation_id": self.id, "after": max(0, seq - 1), "limit": 1}
+        page = await self._client.request(ClientEvent.HISTORY_READ, request)
+        return next((dict(entry["data"]) for entry in page["entries"] if entry["seq"] == seq), {})
 
     async def upload(self, source: Path | tuple[str, bytes]) -> str:
         """Upload a file, which a message of this user may take within an hour; returns its id."""

@@ -254,3 +254,24 @@ async def test_the_sdk_sends_reads_answers_and_reacts(new_client: Any, tmp_path:
     with pytest.raises(Refused) as refused:
         await theirs.download("f.none")
     assert refused.value.code == "not_found"
+
+
+async def test_an_edit_of_the_sdk_keeps_files_and_what_it_replies_to_unless_told_otherwise(
+    new_client: Any,
+) -> None:
+    ann = await new_client("Ann")
+    conversation = await ann.create(agent="off")
+    first = await conversation.send("when?")
+    sent = await conversation.send("at ten", reply_to=first.seq, files=[("a.txt", b"a"), ("b.txt", b"b")])
+
+    async def edited(seq: int, **more: Any) -> tuple[int, list[str], int | None]:
+        ack = await conversation.edit(seq, "at eleven", **more)
+        entry = next(one for one in await conversation.log() if one.seq == ack.seq)
+        return ack.seq, [file["name"] for file in entry.files], entry.data.get("reply_to")
+
+    seq, *kept = await edited(sent.seq)
+    assert kept == [["a.txt", "b.txt"], first.seq]
+    seq, *kept = await edited(seq, files=[("c.txt", b"c")])
+    assert kept == [["c.txt"], first.seq]
+    seq, *kept = await edited(seq, files=(), reply_to=0)
+    assert kept == [[], None]

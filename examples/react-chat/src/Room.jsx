@@ -25,6 +25,7 @@ export function Room({ client, id }) {
     atEnd.current = true;
     conversation.send(text);
   };
+  if (status === "removed") return <main className="empty">{error.message}</main>;
   if (error) return <main className="empty">This conversation cannot be opened: {error.message ?? error.code}</main>;
   return (
     <main>

@@ -43,7 +43,8 @@ export class Client {
   whenConnected = async () => {}; // awaited once what was followed is in step; what it rejects with is tried again
   #listeners = new Set();
   #events = new Map(); // name -> set of functions
-  #snapshot = null;
+  #snapshot = null; // the last one
+  #touched = null; // conversations of which something may have changed since; null: anything may have
   #due = false;
   #token = ""; // that the last connection was made with
 
@@ -142,8 +143,9 @@ export class Client {
 
   // Tell it soon, once for all calls until then. `c`: what has changed is of this conversation only.
   changed(c) {
-    this.#snapshot = null;
-    for (const one of c ? [c] : this.conversations.values()) one.snapshot = null;
+    if (c) this.#touched?.add(c);
+    else this.#touched = null;
+    for (const one of c ? [c] : this.conversations.values()) one.outdated = true;
     if (this.#due) return;
     this.#due = true;
     setTimeout(() => {
@@ -171,7 +173,11 @@ export class Client {
    * What is known: the same object for as long as nothing changes.
    * @type {() => import("./types.js").ClientSnapshot}
    */
-  getSnapshot = () => (this.#snapshot ??= this.options.snapshots.ofClient(this));
+  getSnapshot = () => {
+    if (this.#touched?.size !== 0) this.#snapshot = this.options.snapshots.ofClient(this, this.#snapshot, this.#touched);
+    this.#touched = new Set();
+    return this.#snapshot;
+  };
 
   // Learn the authors' names; older entries do not replace a newer name.
   learnNames(entries, older) {

@@ -7,6 +7,7 @@ import { memoryStore } from "./stores/memory.js";
 
 export { Client } from "./client.js";
 export { Conversation } from "./conversation.js";
+export { deliveredTo, readBy } from "./delivery_marks.js";
 export { memoryStore } from "./stores/memory.js";
 export { textOf } from "./stream.js";
 

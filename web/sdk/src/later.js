@@ -33,6 +33,7 @@ export class Later {
 const part = (file, fetch) => new Later(fetch, (q) => import(/* @vite-ignore */ new URL(file + q, import.meta.url).href));
 
 export const parts = {
+  actions: part("./actions.js", () => import("./actions.js")),
   deliveryMarks: part("./delivery_marks.js", () => import("./delivery_marks.js")),
   list: part("./list.js", () => import("./list.js")),
   requests: part("./requests.js", () => import("./requests.js")),

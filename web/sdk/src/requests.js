@@ -1,4 +1,4 @@
-// Requests about a conversation that do more than ask: members, questions, older entries, read marks.
+// Requests about a conversation that do more than ask: questions, older entries, read marks.
 
 import { change } from "./change.js";
 import { setMarks } from "./delivery_marks.js";
@@ -28,18 +28,6 @@ export const regenerate = (connection, c, seq) => change(connection, "run:regene
 
 export const remove = (connection, c, seq) => change(connection, "message:delete", { conversation_id: c.id, seq });
 
-// Of what was deleted nothing stays here. In another epoch it is not among `entries`.
-export function forget(c, entries, seqs) {
-  for (const seq of seqs) {
-    const at = entries.findIndex((entry) => entry.seq === seq);
-    const { pages, data, ...entry } = entries[at] ?? {};
-    const { user_id, name, run_id, request_id } = data ?? {};
-    if (data) entries[at] = { ...entry, data: { user_id, name, run_id, request_id, text: "", deleted: true } };
-    if (entries === c.entries && c.last?.seq === seq) c.last = { ...c.last, text: "", deleted: true };
-  }
-  c.client.changed(c);
-}
-
 // Answer the agent's question. When somebody else was first, the refusal says who; other errors are thrown.
 export async function respond(connection, c, interrupt_id, value) {
   try {
@@ -50,13 +38,6 @@ export async function respond(connection, c, interrupt_id, value) {
     else throw error;
   }
   c.client.changed(c);
-}
-
-export async function loadMembers(connection, c) {
-  const { members } = await connection.ask(c, "members:list");
-  c.members = members.map((member) => ({ ...member, name: c.client.nameOf(member.user_id) }));
-  c.client.changed(c);
-  return c.members;
 }
 
 // The page before the oldest loaded entry.
