@@ -29,7 +29,7 @@ LIMIT = 27_500  # of what is loaded before the page can be used
 LIMIT_OF_ALL = 80_000  # what people do with messages and files, reviews and forms of questions are a third of it
 LIMIT_OF_SDK = 20_000  # all of it in one file, without socket.io-client
 # Of the SDK: what the page does without, since it draws from the objects themselves.
-FOR_OTHERS = {"index.js", "snapshots.js", "derived.js", "types.js", "react.js", "ai-sdk.js"}
+FOR_OTHERS = {"index.js", "snapshots.js", "types.js", "react.js", "ai-sdk.js"}
 
 # Of the page's own modules, not of those of others in vendor/.
 STATIC_IMPORT = re.compile(r"""^(?:import|export)\b[^;"']*?["'](\.(?!/?[./]*vendor/)[^"']+)["'];""", re.MULTILINE)

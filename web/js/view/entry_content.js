@@ -42,7 +42,7 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   Object.assign(node, { one, c });
   if (reply_to) quote(part(".quote"), c, reply_to);
   if (files) lazy.messageFiles.load().then(({ showFiles }) => showFiles(part(".files"), connection, c, files));
-  if (part(".reactions")) showReactions(part(".reactions"), connection, c, one.seq);
+  if (part(".reactions")) showReactions(part(".reactions"), c, one.seq);
   lazy.messageActions.loaded?.keep(node, had);
   if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), c, one));
   const asks = part(".asks");
