@@ -7,6 +7,7 @@ import { changed, nameOf, onChange, state } from "../state.js";
 import { showUnread } from "./badge.js";
 import { titleOf } from "./header.js";
 import { initialOf, paint } from "./person.js";
+import { plain } from "./plain.js";
 
 const STEP = 60; // items drawn at once: some people have thousands
 
@@ -43,7 +44,7 @@ export function begin({ client }) {
   onChange(draw);
 }
 
-const onlyLine = (text) => text.slice(0, 200).replace(/\s+/g, " ");
+const onlyLine = (text) => plain(text.slice(0, 400)).slice(0, 200);
 
 // What was said last and by whom, in one line.
 function lastOf({ last }) {

@@ -30,6 +30,10 @@ import { random } from "./wait.js";
  * @property {import("./types.js").Store} store
  */
 
+// An agent that has not written yet is called as the server will call it: `support_agent` is Support Agent.
+const agentName = (graph) =>
+  graph.replace(/[_.:-]+/g, " ").trim().toLowerCase().replace(/(?<!\p{L})\p{L}/gu, (letter) => letter.toUpperCase()) || graph;
+
 export class Client {
   me = ""; // this user's id
   name = "";
@@ -217,9 +221,8 @@ export class Client {
     }
   }
 
-  // An agent that has not written yet has its graph's name.
   nameOf(userId) {
-    return this.names.get(userId) ?? userId?.replace(/^agent:./, (start) => start.at(-1).toUpperCase());
+    return this.names.get(userId) ?? (userId?.startsWith("agent:") ? agentName(userId.slice(6)) : userId);
   }
 
   // The connection
