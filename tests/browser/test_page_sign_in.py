@@ -177,7 +177,7 @@ async def test_a_refusal_is_told_in_chinese(open_page: PageFactory) -> None:
 @pytest.mark.parametrize(
     ("settings", "form", "text"),
     [
-        ({}, True, "This browser remembers you as a guest until you sign out. On a shared computer,"),
+        ({}, True, "This browser remembers you as a guest until you sign out."),
         ({"GUEST_REMEMBERED": "0"}, True, "On a shared computer,"),
         ({"AUTH_MODE": "token"}, False, ""),
     ],

@@ -314,6 +314,14 @@ test("a token that cannot be had is asked for again, with growing pauses, and th
   assert.deepEqual(ended, []);
 });
 
+test("why a node lets nobody in for now is shown, with the time of the next attempt", () => {
+  const { client, ended } = guest("t");
+  latest().refuse({ code: "rate_limited", message: "too many", retryable: true, retry_after_ms: 9000 });
+  const { status, error, retryAt } = client.getSnapshot();
+  assert.deepEqual([status, error.code, retryAt >= Date.now() + 9000], ["connecting", "rate_limited", true]);
+  assert.deepEqual(ended, []);
+});
+
 test("a token that has expired is renewed for as long as that fails; the same one again ends the client", async () => {
   const given = ["old", null, null, "new", "new"];
   const expired = [];
