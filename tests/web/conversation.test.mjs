@@ -202,6 +202,14 @@ test("nothing of a deleted message is kept, whether it was loaded before or come
   assert.equal(c.entries[0].data.text, "");
 });
 
+test("an agent that has not written yet is called as the server will call it", () => {
+  const named = (id) => nobody.nameOf(id);
+  assert.deepEqual(
+    ["agent:support_agent", "agent:GPT-4o.mini", "agent:--", "ann"].map(named),
+    ["Support Agent", "Gpt 4O Mini", "--", "ann"],
+  );
+});
+
 for (const [name, load, shown] of [
   ["before", (c) => c.loadBefore(), (c) => c.entries],
   ["around", (c) => c.loadAt({ seq: 2 }), (c) => c.aside ?? c.entries],

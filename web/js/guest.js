@@ -13,18 +13,19 @@ export function begin() {
   if (!isGuest()) return; // its issuer gives another one
   const due = ((claims().exp * 1000 - Date.now()) * 2) / 3;
   timer = setTimeout(async () => {
-    if (due <= LONGEST_MS) await renew();
+    if (due <= LONGEST_MS) await renew().catch(() => {});
     begin();
   }, Math.min(Math.max(due, AGAIN_MS), LONGEST_MS));
 }
 
-// A new token of the same guest, or the one that there was.
+// A new token of the same guest, or the one that there was. Rejects when no node answers.
 export async function renew() {
   if (!isGuest()) return stored.token;
   const { sub } = claims();
   let answer = await ask("api/guest/renew", { token: stored.token, device_id: deviceId() });
   if (answer.error?.code === "token_expired") answer = await continueRemembered(sub);
   if (answer.token) keepGuest(answer);
+  if (answer.error?.code === "unavailable") throw answer.error;
   return stored.token;
 }
 

@@ -1,7 +1,7 @@
 // Modules that come after the start: fetched when first needed, or when the page is online and idle, so that none is
 // missing when the node or the network is lost.
 
-import { Later, preload } from "../sdk/src/later.js";
+import { Later, parts } from "../sdk/src/later.js";
 import { base } from "./address.js";
 import { changed } from "./state.js";
 import { frame } from "./storage.js";
@@ -14,10 +14,17 @@ function begin(module) {
   changed();
 }
 
-const later = (path) => {
-  const fetch = (query = "") => import(`./${path}${query}`);
-  return new Later(fetch, fetch, begin);
-};
+const later = (path) => new Later((query) => import(`./${path}${query}`), begin);
+const part = (name) => later(`../sdk/src/${name}`);
+
+Object.assign(parts, {
+  actions: part("actions.js"),
+  deliveryMarks: part("delivery_marks.js"),
+  list: part("list.js"),
+  records: part("outbox_records.js"),
+  requests: part("requests.js"),
+  typing: part("typing.js"),
+});
 
 export const lazy = {
   attachments: later("view/attachments.js"),
@@ -56,7 +63,10 @@ export const lazy = {
 export const provide = (given) => (context = given);
 
 export function loadWhenIdle() {
-  const load = () => [preload(), ...Object.values(lazy).map((module) => module.load()), keepShell()];
+  const load = () => {
+    for (const module of [...Object.values(parts), ...Object.values(lazy)]) module.load();
+    keepShell();
+  };
   idle ??= (globalThis.requestIdleCallback ?? setTimeout)(load);
 }
 
@@ -70,7 +80,7 @@ for (const [type, tag] of [["click", "button"], ["submit", "form"]]) {
     const module = lazy[part?.dataset.by];
     if (!module || module.loaded) return;
     event.preventDefault();
-    await module.load();
+    await module.now();
     if (tag === "form") part.requestSubmit();
     else part.click();
   });

@@ -1,5 +1,6 @@
 // How this page's session ends for good: signed out here or elsewhere, or by its token.
 
+import { parts } from "../sdk/src/later.js";
 import { random, wait } from "../sdk/src/wait.js";
 import { ask } from "./ask.js";
 import { isGuest } from "./guest.js";
@@ -48,7 +49,7 @@ export async function endSession(client, error) {
   stored.device = null;
 }
 
-export function forgetUnsent(outbox) {
+export async function forgetUnsent(outbox) {
   stored.drafts = null;
-  return outbox.forget();
+  return (await parts.records.load()).forget(outbox);
 }

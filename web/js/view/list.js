@@ -7,6 +7,7 @@ import { changed, nameOf, onChange, state } from "../state.js";
 import { showUnread } from "./badge.js";
 import { addressed, titleOf } from "./header.js";
 import { initialOf, isMixed, paint, titleSign } from "./person.js";
+import { plain } from "./plain.js";
 
 const STEP = 60; // items drawn at once: some people have thousands
 
@@ -52,14 +53,7 @@ export function begin({ client }) {
 
 const LONG_NAME = 20; // leaves room for what was said
 
-// In one line, without the signs of Markdown.
-const onlyLine = (text) =>
-  text
-    .slice(0, 200)
-    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
-    .replace(/^\s*(#+|>|[-*+])\s|^[\s|:-]+$|```\w*|\*\*|__|~~|`|\|/gm, " ")
-    .replace(/\s+/g, " ")
-    .trim();
+const onlyLine = (text) => plain(text.slice(0, 400)).slice(0, 200);
 
 // The question that waits for an answer of this person.
 const askedIn = (c) => (c.approvals !== "owner" || c.role === "owner") && c.stream.interrupts.get(c.asked.at(-1));
