@@ -265,6 +265,7 @@ async def test_a_link_and_its_qr_code_sign_another_device_in_once(
     await phone.click("#use-link")
     await expect(phone.locator("#list .title")).to_have_text(["Plans"])
     assert await look(phone, "state.me") == await look(ann, "state.me")
+    assert await look(phone, "!document.activeElement.matches('#new')")
     await expect(ann.locator("#linking")).to_be_hidden()
     await expect(ann.locator("#devices li")).to_have_count(2)
 

@@ -45,6 +45,8 @@ async def test_the_next_person_at_a_tab_is_in_no_conversation_of_the_one_before(
     page = await open_page(0, "Ann", token=token, conversation=plans.id)
     await say(page, "a secret")
     await until(page, "state.open.entries.some((one) => one.data.text === 'a secret')")
+    await page.evaluate("location.hash = ''")
+    await page.locator("#list a").click()
     if way == "here":
         await page.click("#my-button")
         await page.click("#sign-out")
@@ -60,6 +62,11 @@ async def test_the_next_person_at_a_tab_is_in_no_conversation_of_the_one_before(
     await enter(page, "Zoe")
     await until(page, "state.open?.loaded")
     assert plans.id not in await look(page, "[...state.conversations.keys()]")
+    for _ in range(2):  # nor through the tab's history
+        await page.evaluate("new Promise((done) => { addEventListener('hashchange', done); history.back(); })")
+        await until(page, "state.link === 'online'")
+        assert plans.id not in await look(page, "[...state.conversations.keys()]")
+        assert plans.id not in page.url
     await expect(page.locator("#app")).not_to_contain_text("a secret")
 
 

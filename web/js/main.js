@@ -53,7 +53,10 @@ function start(newcomer) {
   // Open the conversation that the address names. Rejects when the connection is lost, so that it is tried again.
   async function openAddressed() {
     lazy.search.loaded?.toggle(false);
+    // An address that another person has left in this tab's history is no link.
+    if (history.state?.of && history.state.of !== client.me) history.replaceState(null, "", location.pathname + location.search);
     const id = addressed(location.hash);
+    if (id && client.me) history.replaceState({ of: client.me }, "");
     if (id) newcomer = false;
     try {
       if (newcomer) await (await lazy.newConversation.load()).create();
