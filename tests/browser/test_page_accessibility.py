@@ -165,7 +165,8 @@ async def test_on_a_phone_nothing_is_cut_off_and_controls_are_large_enough_to_to
     page = await open_page(0, "Ann", **{**PHONE, "viewport": {"width": width, "height": 640}})
     small = (
         "[...document.querySelectorAll('button, input, select, summary, #list a, textarea')]"
-        ".filter((n) => n.checkVisibility()).map((n) => [n.outerHTML.slice(0, 90), n.getBoundingClientRect()])"
+        ".filter((n) => n.checkVisibility()).map((n) => n.closest('label.check') ?? n)"
+        ".map((n) => [n.outerHTML.slice(0, 90), n.getBoundingClientRect()])"
         ".filter(([, r]) => Math.min(r.height, r.width) < 43.9)"
         ".map(([html, r]) => `${html} ${r.width} x ${r.height}`)"
     )
