@@ -287,6 +287,7 @@ async def test_presence_and_typing_are_shown_and_people_are_invited_by_id(open_p
     await expect(ann.locator("#toast")).to_contain_text("Invited: bob-")
     await expect(bob.locator("#list .count")).to_have_text("Invitation")
     await bob.click("#list a")
+    await bob.click("#ask-yes")
     await expect(bob.locator("#title")).to_have_text("Plans")
     await expect(ann.locator("#subtitle")).to_have_text("2 members, 2 online")
     await expect(ann.locator("#members li")).to_contain_text(["you · owner", "Bob"])
@@ -482,7 +483,7 @@ async def test_a_refused_request_is_explained(open_page: PageFactory) -> None:
     await page.click("#new-more")
     await page.fill("#join-form input", "no-such-conversation")
     await page.press("#join-form input", "Enter")
-    await expect(page.locator("#toast")).to_contain_text("This conversation does not exist")
+    await expect(page.locator("#join-error")).to_contain_text("This conversation does not exist")
 
 
 LONG_LOG = (Path(__file__).parent / "long_log.js").read_text().partition("\n")[2].rstrip(";\n")
