@@ -253,3 +253,40 @@ async def test_the_sdk_sends_reads_answers_and_reacts(new_client: Any, tmp_path:
     with pytest.raises(Refused) as refused:
         await theirs.download("f.none")
     assert refused.value.code == "not_found"
+
+
+async def test_an_edit_by_the_sdk_keeps_files_and_reply_unless_it_is_told_otherwise(new_client: Any) -> None:
+    ann = await new_client("Ann")
+    conversation = await ann.create(agent="off")
+    first = await conversation.send("first")
+    sent = await conversation.send("", reply_to=first.seq, files=[("a.txt", b"a"), ("b.txt", b"b")])
+
+    async def has(seq: int) -> tuple[Any, list[str]]:
+        (entry,) = [one for one in await conversation.log() if one.seq == seq]
+        return entry.data.get("reply_to"), [file["name"] for file in entry.files]
+
+    edited = await conversation.edit(sent.seq, "with a text")
+    assert await has(edited.seq) == (first.seq, ["a.txt", "b.txt"])
+    (entry,) = [one for one in await conversation.log() if one.seq == edited.seq]
+    more: list[Any] = [entry.files[1]["file_id"], ("c.txt", b"c")]
+    edited = await conversation.edit(edited.seq, "other files", files=more)
+    assert await has(edited.seq) == (first.seq, ["b.txt", "c.txt"])
+    # What it answers is deleted meanwhile.
+    await conversation.delete(first.seq)
+    edited = await conversation.edit(edited.seq, "the same files")
+    assert await has(edited.seq) == (first.seq, ["b.txt", "c.txt"])
+    edited = await conversation.edit(edited.seq, "neither", reply_to=0, files=[])
+    assert await has(edited.seq) == (None, [])
+    with pytest.raises(Refused):
+        await conversation.edit(edited.seq, "to what is deleted", reply_to=first.seq)
+
+
+async def test_messages_with_files_are_logged_in_the_order_of_the_calls(new_client: Any) -> None:
+    ann = await new_client("Ann")
+    conversation = await ann.create(agent="off")
+    large = ("large", b"\x01" * 2_000_000)
+    texts = [f"message {number}" for number in range(6)]
+    await asyncio.gather(
+        *(conversation.send(text, files=[large] if n % 3 == 0 else ()) for n, text in enumerate(texts))
+    )
+    assert [entry.text for entry in await conversation.log() if entry.type == "message"] == texts
