@@ -279,8 +279,7 @@ class Conversation:
     ) -> Ack:
         """Replace this user's latest message, `seq`; the dialog continues from before the old text.
 
-        `reply_to` and `files` stay as they are unless they are given: 0 and `[]` take them away. An id of a file
-        that the message has keeps it.
+        What it replies to and its files stay, unless others are given: 0 and `()` take them away.
         """
         request = partial(self._edited, seq, text, reply_to, files)
         ack = await self._pipeline.send(ClientEvent.MESSAGE_EDIT, request, request_id)
@@ -292,7 +291,7 @@ class Conversation:
         """The request that replaces a message: it names all that the message has from now on."""
         if reply_to is None or files is None:
             page = await self._client.request(
-                ClientEvent.HISTORY_READ, {"conversation_id": self.id, "after": seq - 1, "limit": 1}
+                ClientEvent.HISTORY_READ, {"conversation_id": self.id, "after": max(0, seq - 1), "limit": 1}
             )
             old = next((entry for entry in await self._entries_of(page) if entry.seq == seq), None)
             if reply_to is None and old is not None:

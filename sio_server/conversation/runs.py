@@ -255,7 +255,8 @@ class Runs:
         checkpoint. `adopted`: the attempt has adopted its thread. Raises Unwritten and AnswerTooLarge, and then
         nothing is written.
         """
-        said = {**data, "run_id": run.run_id, "attempt": run.attempt, "input_seq": run.input_seq}
+        about = {"run_id": run.run_id, "attempt": run.attempt, "node": self._node_name, "input_seq": run.input_seq}
+        said = {**data, **about}
         if run.replaces is not None:
             said["replaces"] = run.replaces
         forms = {item["interrupt_id"]: item["form"] for item in data.get("interrupts", ())}

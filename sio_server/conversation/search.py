@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
+from sio_server.conversation.folding import fold, index_in, needle_of
 from sio_server.protocol.errors import ErrorCode, Refused
 from sio_server.protocol.events import ID_PATTERN, MAX_HIT_TEXT
 from sio_server.store.connection import redis_errors
@@ -72,7 +73,7 @@ class Search:
     async def find(
         self, user_id: str, query: str, *, conversation_id: str | None, before: str | None, limit: int
     ) -> Found:
-        """Entries that contain the query, whatever its case, in one conversation or in all of the user's.
+        """Entries that contain the query, in any case, without accents, in one conversation or all of the user's.
 
         Raises Refused, for a user who is not a member of the one conversation, and Unavailable.
         """
@@ -156,32 +157,15 @@ def _place_of(item: tuple[Place, dict[str, Any]]) -> Place:
     return item[0]
 
 
-def fold(text: str) -> str:
-    """A text in small letters, of the same length."""
-    small = text.lower()
-    return small if len(small) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-
-
-def needle_of(wanted: str) -> str:
-    """The longest part of a folded text that Redis can look for in the JSON of an entry; it folds ASCII only.
-
-    It is empty if there is none; then each entry may contain the text.
-    """
-    parts, part = [""], ""
-    for c in wanted:
-        if (c in '"\\/' or ord(c) < 32 or ord(c) == 127) or (not c.isascii() and c.upper() != c):
-            parts.append(part)
-            part = ""
-        else:
-            part += c
-    return max([*parts, part], key=len)
-
-
 def _hit(text: str, wanted: str, title: str) -> dict[str, Any] | None:
     """What is told of an entry that contains the text; None for one that does not."""
     entry: dict[str, Any] = json.loads(text)
     data = entry["data"]
-    said = [data.get("text", ""), *(part["text"] for part in data.get("parts", ()) if part["kind"] == "text")]
+    said = [
+        data.get("text", ""),
+        *(part["text"] for part in data.get("parts", ()) if part["kind"] == "text"),
+        *(file["name"] for file in data.get("files", ())),
+    ]
     for one in said:
         if (at := fold(one).find(wanted)) >= 0:
             break
@@ -195,7 +179,7 @@ def _hit(text: str, wanted: str, title: str) -> dict[str, Any] | None:
         "ts": entry["ts"],
         "user_id": data["user_id"],
         "name": data.get("name", ""),
-        "text": _excerpt(one, at),
+        "text": _excerpt(one, index_in(one, at)),
     }
 
 

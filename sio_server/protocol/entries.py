@@ -185,6 +185,7 @@ class Final(Person):
     role: Literal["assistant"]
     run_id: str
     attempt: int
+    node: Maybe[str] = None  # the name of the node that made the last attempt
     input_seq: Seq
     replaces: Maybe[Seq] = None
     deleted: Maybe[Literal[True]] = None  # then nothing of what was said is left

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import create, problems, say, until
@@ -208,3 +209,21 @@ async def test_on_a_phone_nothing_is_cut_off_and_controls_are_large_enough_to_to
     await page.click("#link-device")
     await page.wait_for_selector("#linking:not([hidden])")
     await check()
+
+
+# How long what opens is in motion, in ms.
+MOTION = """() => {
+  const now = () => document.getAnimations().map((one) => one.effect.getTiming().duration);
+  document.querySelector("#people").showPopover();
+  const panel = now();
+  document.querySelector("#ask").showModal(); // which closes the panel
+  return [...panel, ...now()];
+}"""
+
+
+@pytest.mark.parametrize(("wanted", "durations"), [("no-preference", [120, 120]), ("reduce", [])])
+async def test_what_opens_moves_for_120_ms_or_not_at_all(
+    open_page: PageFactory, plans: Conversation, wanted: str, durations: list[int]
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id, reduced_motion=wanted)
+    assert await page.evaluate(MOTION) == durations

@@ -10,7 +10,7 @@ from playwright.async_api import FilePayload, expect
 from sio_clients.conversation import Conversation
 from sio_server.local.cluster import LocalCluster
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import act, look, problems, say, until
+from tests.browser.pages import act, create, look, problems, say, until
 
 pytest_plugins = ["tests.served.fixtures"]
 
@@ -44,6 +44,8 @@ async def test_a_reply_shows_what_it_replies_to_and_leads_there(
     await expect(ann.locator("#replying")).to_be_hidden()
     quote = bob.locator(".quote")
     await expect(quote).to_have_text("Bobshall we meet?")
+    await expect(quote.locator(".name")).to_be_visible()
+    await expect(ann.locator(".mine .quote .name")).to_be_visible()
     await expect(bob.get_by_text("shall we").first).not_to_be_in_viewport()
     await quote.click()
     await expect(bob.locator("article.shown .text")).to_have_text("shall we meet?")
@@ -88,8 +90,27 @@ async def test_own_messages_are_deleted_after_asking_and_leave_a_line(
     await expect(ann.get_by_text("a slip", exact=True)).to_be_visible()
     await act(ann, "a slip", "Delete")
     await ann.click("#ask-yes")
-    await expect(ann.locator("#log")).to_contain_text("Message deleted")
+    deleted = ann.locator("#log > p", has_text="Message deleted")
+    shape = await deleted.evaluate("(node) => [getComputedStyle(node).display, node.offsetWidth > 300]")
+    assert shape == ["block", True]
     await expect(ann.locator("#log")).not_to_contain_text("a slip")
+
+
+async def test_an_answer_whose_message_is_deleted_can_be_copied_but_not_given_again(
+    open_page: PageFactory,
+) -> None:
+    page = await open_page(0, "Ann")
+    await create(page, graph="teller")
+    await say(page, "hello")
+    again = page.get_by_role("button", name="Answer again")
+    await expect(again).to_be_visible()
+    await page.locator(".mine .text").hover()
+    await page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    await page.click("#ask-yes")
+    await expect(page.locator("#log")).to_contain_text("Message deleted")
+    await expect(again).to_have_count(0)
+    await expect(page.locator(".actions button")).to_have_count(1)
+    await expect(page.locator("#log .edit")).to_have_count(0)
 
 
 async def test_the_actions_are_reached_by_keyboard_and_by_a_long_press(

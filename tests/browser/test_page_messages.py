@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,9 @@ async def test_an_answered_question_is_taken_back_only_after_asking(open_page: P
     head = await look(page, "state.open.head")
     await page.get_by_role("button", name="Answer again").click()
     await expect(page.locator("#ask-title")).to_have_text("Take back what was confirmed?")
+    await expect(page.locator("#ask-text")).to_have_text(
+        re.compile("^The agent starts this turn over, and the answers to “.+” and “.+” no longer count.$")
+    )
     await page.click("#ask-not")
     await page.get_by_role("button", name="Edit", exact=True).click()
     await say(page, "ask again")

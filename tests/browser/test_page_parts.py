@@ -8,7 +8,7 @@ from playwright.async_api import Page, Route, expect
 
 from sio_clients.conversation import Conversation
 from tests.browser.conftest import PageFactory
-from tests.browser.pages import problems
+from tests.browser.pages import act, create, problems, say, until
 
 PNG = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAA"
@@ -148,3 +148,91 @@ async def test_an_image_of_the_web_is_asked_for_without_saying_by_whom(
     await answered(page, "", [{"kind": "image", "data": image}])
     await expect(page.locator(".file")).to_contain_text("could not be loaded")
     assert asked == [None]
+
+
+# Where a text such as "דנה!" is shown, and whether it begins at the right: its sign is at the left then.
+FROM_RIGHT = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = {};
+  for (let node; (node = walker.nextNode()); ) {
+    if (!/^[\\u0590-\\u05ff ]+!$/.test(node.data) || !node.parentElement.checkVisibility()) continue;
+    const leftOf = (at) => {
+      const range = new Range();
+      range.setStart(node, at);
+      range.setEnd(node, at + 1);
+      return range.getBoundingClientRect().left;
+    };
+    const place = node.parentElement.closest("[id], [class]");
+    const where = `${node.parentElement.localName} ${place.id || place.className}`;
+    found[where] = found[where] !== false && leftOf(node.length - 1) < leftOf(0);
+  }
+  return found;
+}"""
+
+
+async def test_names_titles_and_values_run_in_the_direction_of_their_script(open_page: PageFactory) -> None:
+    page = await open_page(0, "דנה!")
+    await create(page, "תכנון!", agent="off")
+    await say(page, "שלום!")
+    await until(page, "state.open.entries.at(-1).data.text === 'שלום!'")
+    await act(page, "שלום!", "Reply")
+    await expect(page.locator("#reply-quote")).to_have_text("שלום!")
+    await say(page, "טוב")
+    await until(page, "state.open.entries.at(-1).data.text === 'טוב'")
+    file = {"mime_type": "text/csv", "name": "קובץ!", "url": "data:,a"}
+    parts: list[dict[str, Any]] = [
+        {"kind": "text", "speaker": "סוכן!", "text": "ok"},
+        {"kind": "image", "data": {"mime_type": "image/png", "url": PNG, "name": "תמונה!"}},
+        {"kind": "file", "data": file},
+        {"kind": "data", "data": {"value": {"שם!": "חדר!"}}},
+        {"kind": "citation", "data": {"title": "מקור!"}},
+    ]
+    await answered(page, "ok", parts)
+    form = {"kind": "choice", "text": "לאשר!", "options": [{"value": "yes", "label": "אשר!"}]}
+    asked = {"interrupts": [{"interrupt_id": "q:0", "value": {}, "form": form}], "text": "", "run_id": "q"}
+    data = {"role": "assistant", "user_id": "agent:echo", "name": "עוזר!", **asked}
+    await page.evaluate(TELL, [[["entry:appended", {"type": "interrupt", "data": data}]]])
+    await expect(page.locator(".options button")).to_have_text("אשר!")
+    await expect(page.locator(".sources li")).to_have_text("מקור!")
+    shown = await page.evaluate(FROM_RIGHT)
+    assert [place for place, right in shown.items() if not right] == []
+    places = {
+        *("strong my-name", "h2 title", "span title", "bdi name", "span quote", "bdi speaker", "figcaption quiet"),
+        *("b file", "dt facts", "dd facts", "bdi sources", "p words", "button options"),
+    }
+    assert places <= set(shown)
+    await page.click("[popovertarget=people]")
+    await page.locator("#members b").first.wait_for()
+    assert (await page.evaluate(FROM_RIGHT))["b online"]
+    await page.keyboard.press("Escape")
+    await page.fill("#query-all", "שלום")
+    await page.locator(".excerpt mark").wait_for()
+    said = page.locator(".excerpt > :last-child")
+    assert await said.evaluate("(node) => getComputedStyle(node).direction") == "rtl"
+    assert (await page.evaluate(FROM_RIGHT))["span title"]
+
+
+async def test_long_names_numbers_and_words_stay_within_a_small_phone(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id, viewport={"width": 360, "height": 740})
+    name = "Angebot_2026-05_Tagungshotel_Waldesruh_endgueltige_Fassung_mit_Anlagen_v7.pdf"
+    value = {"booking_number_of_the_hotel": "BK-1234", "and": "numbers BK-1234-5678, BK-1234, BK-1234, BK-1234"}
+    parts: list[dict[str, Any]] = [
+        {"kind": "text", "speaker": "x" * 90, "text": "y" * 200},
+        {"kind": "file", "data": {"mime_type": "application/pdf", "name": name, "url": "data:,a"}},
+        {"kind": "data", "data": {"value": value}},
+    ]
+    await answered(page, "", parts)
+    await expect(page.locator("dd .unbroken")).to_have_count(5)
+    lines = (
+        "[...document.querySelectorAll('dd .unbroken')].map((node) => { const range = new Range();"
+        "range.selectNodeContents(node);"
+        "return new Set([...range.getClientRects()].map(({ top }) => top)).size; })"
+    )
+    assert await page.evaluate(lines) == [1] * 5
+    wide = (
+        "[...document.querySelectorAll('#log *')]"
+        ".filter((node) => node.getBoundingClientRect().right > innerWidth).map((node) => node.outerHTML)"
+    )
+    assert await page.evaluate(wide) == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 
 import pytest
 from playwright.async_api import Page, expect
 
 from sio_clients.conversation import Conversation
+from sio_server.protocol.events import Entry
 from tests.browser.conftest import PageFactory
 from tests.browser.pages import look, until
 from tests.conftest import ClientFactory
@@ -36,6 +38,13 @@ async def at_its_end(open_page: PageFactory, conversation: Conversation, **optio
     await until(page, "state.open?.loaded && state.link === 'online'")
     assert not await look(page, "state.open.entries.some((e) => e.seq < 50)")
     return page
+
+
+async def answered(conversation: Conversation, run_id: str | None) -> Entry:
+    async for entry in conversation.entries():
+        if entry.type == "answer" and entry.data["run_id"] == run_id:
+            return entry
+    raise AssertionError("the conversation has ended")
 
 
 async def test_a_text_that_is_not_loaded_is_found_shown_and_left_again(
@@ -82,6 +91,42 @@ async def test_a_button_leads_back_to_the_end_and_what_is_said_meanwhile_is_ther
     await expect(page.locator("#to-end")).to_be_hidden()
 
 
+async def test_an_earlier_stretch_has_its_quotes_versions_and_reactions_and_offers_nothing_that_is_refused(
+    open_page: PageFactory, new_client: ClientFactory, new_id: str
+) -> None:
+    ann = await new_client("Ann")
+    plans = await ann.create("Plans", conversation_id=new_id, access="open", agent="mention", graph="echo")
+    asked = await plans.send("@agent one")
+    old = await answered(plans, asked.run_id)
+    await plans.react(old.seq, "👍")
+    new = await answered(plans, await plans.regenerate(old.seq))
+    await plans.react(new.seq, "🎉")
+    await plans.send("is that all?", reply_to=asked.seq)
+    for begin in range(0, LONG, 50):
+        await asyncio.gather(*(plans.send(f"number {number}") for number in range(begin, begin + 50)))
+    await plans.send("at last", reply_to=asked.seq)
+    page = await open_page(1, "Ann", conversation=plans.id, token=ann.token)  # type: ignore[attr-defined]
+    await expect(page.get_by_text("at last", exact=True)).to_be_visible()
+    await expect(page.locator(".edit")).to_have_count(1)
+    assert not await look(page, f"state.open.entries.some((e) => e.seq <= {new.seq})")
+    # A quote leads to what is not loaded.
+    await page.locator(".quote").last.click()
+    first = page.locator(f"article[data-seq='{asked.seq}']")
+    await expect(first).to_have_class(re.compile("shown"))
+    await expect(first).to_be_in_viewport()
+    assert await look(page, "Boolean(state.open.aside)")
+    await expect(page.locator(".quote")).to_have_text("Ann@agent one")
+    await expect(page.locator(".versions span")).to_have_text("2 / 2")
+    await expect(page.locator(".reactions button")).to_have_text("🎉 1")
+    await page.get_by_role("button", name="Earlier version").click()
+    await expect(page.locator(".versions span")).to_have_text("1 / 2")
+    await expect(page.locator(".reactions button")).to_have_text("👍 1")
+    # The last message can be edited, and the last answer given again; both are far below.
+    await expect(page.locator("#log :is(.edit, .actions)")).to_have_count(0)
+    await page.locator(".quote").click()
+    await expect(first).to_be_in_viewport()
+
+
 async def test_a_date_leads_to_its_first_message(open_page: PageFactory, long_ago: Conversation) -> None:
     page = await at_its_end(open_page, long_ago, timezone_id="UTC")
     await page.click("#find")
@@ -113,6 +158,24 @@ async def test_all_conversations_are_searched_and_a_hit_leads_to_its_message(
     await expect(page.locator("#list")).to_be_visible()
     await page.fill("#query-all", "no such words")
     await expect(page.locator("#results-note")).to_have_text("No results")
+
+
+async def test_accents_make_no_difference_and_files_are_found_by_name(
+    open_page: PageFactory, plans: Conversation
+) -> None:
+    page = await open_page(0, "Ann", conversation=plans.id)
+    await plans.send("we meet at the Café")
+    await plans.send("here it is", files=[("Résumé.txt", b"text")])
+    await until(page, "state.open.entries.some((e) => e.data.files)")
+    await page.click("#find")
+    await page.fill("#query", "cafe")
+    await expect(page.locator(".hit .text")).to_have_text("we meet at the Café")
+    marked = "[...CSS.highlights.get('found')].map(({ startOffset, endOffset }) => endOffset - startOffset)"
+    await until(page, f"({marked}).join() === '4'")
+    await page.fill("#query", "resume")
+    await expect(page.locator(".hit .text")).to_have_text("here it is")
+    await page.fill("#query-all", "cafe")
+    await expect(page.locator("#results mark")).to_have_text("Café")
 
 
 async def test_a_search_that_looked_through_a_part_offers_to_go_on(

@@ -206,7 +206,7 @@ async def test_tools_unfold_with_their_arguments_and_results(open_page: PageFact
     await fold.locator("> summary").click()
     found, lost = await fold.locator("li").all()
     await found.locator("summary").click()
-    await expect(found.locator("pre")).to_have_text(['{ "where": "here", "size": 3 }', '"found it"'])
+    await expect(found.locator("pre")).to_have_text(['{ "where": "here", "size": 3 }', "found it"])
     await expect(found.locator("summary")).to_have_text("find done")
     await expect(lost.locator("summary")).to_have_text("lose failed")
 

@@ -22,6 +22,7 @@ from tests.served.devices import LANGGRAPH_JSON
 EACH = 10
 TEXTS = "state.open.entries.filter((e) => e.type === 'message').map((e) => e.data.text)"
 BUSY = "#log [aria-busy=true] .text"
+MARK = "#log .agent .note.took"
 AGAIN = "#log [aria-busy=true] .said:not(.before) > :first-child"
 COLOUR = "(node) => getComputedStyle(node).color"
 # Of the answer, whenever something is drawn.
@@ -142,13 +143,19 @@ async def test_when_the_answering_node_is_killed_its_text_stays_until_the_next_a
         dimmed, written = [await page.locator(where).evaluate(COLOUR) for where in (f"{BUSY} >> nth=0", AGAIN)]
         assert dimmed != written
     gates[2].touch()
+    words = re.compile(rf"^Node {heir} · attempt 2 · \d\d:\d\d$")
     for page in pages:
         await expect(page.locator("#log :is([aria-busy=true], .before)")).to_have_count(0)
         await expect(page.locator("#log .agent .text")).to_have_text("one two three four")
-        mark = page.locator("#log .agent .note")
-        await expect(mark).to_have_text(re.compile(rf"Node {heir} · attempt 2 · \d\d:\d\d"))
+        await expect(page.locator(MARK)).to_have_text(words)
         heights = await page.evaluate("heights")
         assert heights == sorted(heights)
     answers = [entry for entry in await conversation.log() if entry.type == "answer"]
     assert [entry.text.strip() for entry in answers] == ["one two three four"]
     await cluster.start_node(victim)
+    for page in pages:
+        await page.reload()
+        await expect(page.locator(MARK)).to_have_text(words)
+        await page.click("#my-button")
+        await page.click("#mine .language")
+        await expect(page.locator(MARK)).to_have_text(re.compile(rf"^节点 {heir} · 第 2 次尝试 · \d\d:\d\d$"))

@@ -250,35 +250,47 @@ async def test_the_sdk_sends_reads_answers_and_reacts(new_client: Any, tmp_path:
     assert [file["name"] for file in found[sent.seq].files] == ["plan.txt", "raw"]
     assert await theirs.download(found[sent.seq].files[0]["file_id"]) == b"at ten"
     assert found[answer.seq].data["reply_to"] == sent.seq
+    assert [hit.seq for hit in (await bob.search("PLAN.txt")).hits] == [sent.seq]
     with pytest.raises(Refused) as refused:
         await theirs.download("f.none")
     assert refused.value.code == "not_found"
 
 
-async def test_an_edit_by_the_sdk_keeps_files_and_reply_unless_it_is_told_otherwise(new_client: Any) -> None:
+async def test_an_edit_of_the_sdk_keeps_files_and_what_it_replies_to_unless_told_otherwise(
+    new_client: Any,
+) -> None:
     ann = await new_client("Ann")
     conversation = await ann.create(agent="off")
-    first = await conversation.send("first")
+    first = await conversation.send("when?")
+    sent = await conversation.send("at ten", reply_to=first.seq, files=[("a.txt", b"a"), ("b.txt", b"b")])
+
+    async def edited(seq: int, **more: Any) -> tuple[int, list[str], int | None]:
+        ack = await conversation.edit(seq, "at eleven", **more)
+        entry = next(one for one in await conversation.log() if one.seq == ack.seq)
+        return ack.seq, [file["name"] for file in entry.files], entry.data.get("reply_to")
+
+    seq, *kept = await edited(sent.seq)
+    assert kept == [["a.txt", "b.txt"], first.seq]
+    seq, *kept = await edited(seq, files=[("c.txt", b"c")])
+    assert kept == [["c.txt"], first.seq]
+    seq, *kept = await edited(seq, files=(), reply_to=0)
+    assert kept == [[], None]
+
+
+async def test_an_edit_may_keep_some_files_and_a_reply_to_what_was_deleted_since(new_client: Any) -> None:
+    ann = await new_client("Ann")
+    conversation = await ann.create(agent="off")
+    first = await conversation.send("when?")
     sent = await conversation.send("", reply_to=first.seq, files=[("a.txt", b"a"), ("b.txt", b"b")])
-
-    async def has(seq: int) -> tuple[Any, list[str]]:
-        (entry,) = [one for one in await conversation.log() if one.seq == seq]
-        return entry.data.get("reply_to"), [file["name"] for file in entry.files]
-
-    edited = await conversation.edit(sent.seq, "with a text")
-    assert await has(edited.seq) == (first.seq, ["a.txt", "b.txt"])
-    (entry,) = [one for one in await conversation.log() if one.seq == edited.seq]
-    more: list[Any] = [entry.files[1]["file_id"], ("c.txt", b"c")]
-    edited = await conversation.edit(edited.seq, "other files", files=more)
-    assert await has(edited.seq) == (first.seq, ["b.txt", "c.txt"])
-    # What it answers is deleted meanwhile.
+    (_, kept) = next(one for one in await conversation.log() if one.seq == sent.seq).files
     await conversation.delete(first.seq)
-    edited = await conversation.edit(edited.seq, "the same files")
-    assert await has(edited.seq) == (first.seq, ["b.txt", "c.txt"])
-    edited = await conversation.edit(edited.seq, "neither", reply_to=0, files=[])
-    assert await has(edited.seq) == (None, [])
+    ack = await conversation.edit(sent.seq, "at ten", files=[kept["file_id"], ("c.txt", b"c")])
+    edited = next(one for one in await conversation.log() if one.seq == ack.seq)
+    assert [file["name"] for file in edited.files] == ["b.txt", "c.txt"]
+    assert edited.data["reply_to"] == first.seq
+    ack = await conversation.edit(ack.seq, "at ten", reply_to=0)
     with pytest.raises(Refused):
-        await conversation.edit(edited.seq, "to what is deleted", reply_to=first.seq)
+        await conversation.edit(ack.seq, "at eleven", reply_to=first.seq)
 
 
 async def test_messages_with_files_are_logged_in_the_order_of_the_calls(new_client: Any) -> None:

@@ -29,7 +29,7 @@ PACKAGES = (
 )
 TYPED = """
 import type { ChatTransport, UIMessage } from "ai";
-import { connect } from "roomgraph";
+import { connect, deliveredTo, readBy } from "roomgraph";
 import { RoomgraphTransport, toUIMessages } from "roomgraph/ai-sdk";
 import { useConnection, useConversation } from "roomgraph/react";
 const client = connect({ url: "http://127.0.0.1:9000", token: "t" });
@@ -39,6 +39,29 @@ export function Room() {
   const [state, conversation] = useConversation(client, "plans");
   conversation.send(state.entries[0].type + useConnection(client).status);
   return null;
+}
+export async function act() {
+  const conversation = client.conversation("plans");
+  const { file_id } = await conversation.upload(new Blob([]), { progress: (part: number) => part });
+  const sent: string = conversation.edit(1, "text", { replyTo: 0, files: [file_id] });
+  const { entry_seq } = await conversation.react(1, "👍");
+  const { unknown } = await conversation.invite(["bob"]);
+  const { hits } = await conversation.search("tea", { limit: 5 });
+  await conversation.configure({ agent: "mention" });
+  // @ts-expect-error: there is no such setting
+  await conversation.configure({ agent: "sometimes" });
+  // @ts-expect-error: a title is a text
+  await conversation.rename(1);
+  const { status, reactions, versions, entries, resolved, members } = conversation.getSnapshot();
+  // @ts-expect-error: there is no such status
+  if (status === "gone") return [];
+  const people: string[] = reactions.get(1)!.flatMap(({ users }) => users.map(({ name }) => name));
+  const outcome: "answered" | "superseded" = resolved.get("i")!.outcome;
+  // @ts-expect-error: what a member is, is known
+  const wrong: number = members![0].name;
+  const readers: string[] = readBy(conversation.getSnapshot(), entries[0]);
+  const devices: number = deliveredTo(conversation.getSnapshot(), versions.get(1)![0]);
+  return [sent, entry_seq, unknown, hits[0].text, people, outcome, wrong, readers, devices];
 }
 export { messages, transport };
 """
@@ -106,10 +129,23 @@ async def test_a_component_shows_a_conversation_and_renders_only_what_changes(
     await carry_out(nodes, project, "react.mjs", nodes.urls[0])
 
 
+@pytest.mark.parametrize("case", ["files", "people", "settings"])
+async def test_what_is_done_in_a_conversation(nodes: LocalCluster, project: Path, case: str) -> None:
+    await carry_out(nodes, project, "conversation.mjs", case, nodes.urls[0])
+
+
+async def test_what_is_more_than_a_session_may_follow(project: Path, tmp_path: Path) -> None:
+    settings = {**NODE_SETTINGS, "CONVERSATIONS_PER_SESSION": "10"}
+    async with cluster_in(tmp_path, settings, nodes=1) as narrow:
+        await carry_out(narrow, project, "conversation.mjs", "limit", narrow.urls[0])
+
+
 @pytest.mark.parametrize(
     "case",
     [
         "text",
+        "attachments",
+        "removed",
         "silence",
         "tools",
         "approval",

@@ -8,7 +8,8 @@ import pytest
 
 from sio_server.conversation import search as searching
 from sio_server.conversation.author import Author
-from sio_server.conversation.search import Found, Search, needle_of
+from sio_server.conversation.folding import fold, index_in, needle_of
+from sio_server.conversation.search import Found, Search
 from sio_server.protocol.errors import Refused
 from sio_server.protocol.events import MAX_HIT_TEXT, ConversationCreate
 from sio_server.store.keys import conversation_keys
@@ -75,7 +76,13 @@ def talk(redis: Any, members: Any, log: Any, new_id: str) -> Talk:
         ("明天上午十点的会议室", ["会议室", "十点"]),
         ("Встреча в Москве, Ärger in KÖLN", ["москве", "ВСТРЕЧА", "ärger", "köln"]),
         ('He said "a\\b" and\nthen c/d', ['"a\\B"', "and\nthen", "C/D"]),
-        ("İstanbul tonight", ["tonight"]),
+        ("İstanbul tonight", ["tonight", "istanbul"]),
+        ("Le café d’Ångström", ["cafe", "CAFÉ", "angstrom", "cafe\u0301"]),
+        ("plain cafe", ["café"]),
+        ("Straße 5, \ufb01nal", ["strasse 5", "straße", "final"]),
+        ("שָׁלוֹם", ["שלום"]),
+        ("ガラス", ["ガラス"]),
+        ("한국어", ["한국"]),
         (f"{LONG} needle {LONG}", ["Needle"]),
     ],
 )
@@ -86,7 +93,7 @@ async def test_what_was_said_is_found_in_any_case_and_script(talk: Talk, text: s
     for query in queries:
         (hit,) = (await talk.find(query, room)).hits
         assert (hit["seq"], hit["title"], hit["user_id"]) == (seq, "Plans", talk.ann.user_id)
-        assert query.lower() in hit["text"].lower()
+        assert fold(query) in fold(hit["text"])
         assert len(hit["text"]) <= MAX_HIT_TEXT
     # Nothing but what was said: no id, name or field.
     for query in (room, "device_id", "Plans"):
@@ -98,6 +105,23 @@ def test_redis_looks_for_a_part_that_it_folds_as_python_does() -> None:
     assert needle_of("会议 room") == "会议 room"
     assert needle_of('say "hello"') == "hello"
     assert needle_of("москва") == ""
+
+
+def test_a_place_in_a_folded_text_is_found_in_the_text_itself() -> None:
+    for text, part in (
+        ("Le café noir", "noir"),
+        ("Le cafe\u0301 noir", "noir"),
+        ("Straßen und Wege", "wege"),
+        ("abc", "c"),
+    ):
+        at = index_in(text, fold(text).index(part))
+        assert fold(text[at:]).startswith(part), text
+
+
+async def test_voiced_sounds_of_japanese_are_other_letters(talk: Talk) -> None:
+    room = await talk.create()
+    await talk.say(room, "ガラス")
+    assert await talk.seqs("カラス", room) == []
 
 
 async def test_what_was_deleted_or_is_not_current_is_not_found(talk: Talk) -> None:

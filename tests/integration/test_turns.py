@@ -82,7 +82,9 @@ async def test_the_owner_of_a_stopped_run_shows_and_logs_nothing_more(devices, g
     mine = [e for e in await ann.conversation.log() if e.data.get("run_id") == ack.run_id]
     assert [(e.type, e.text) for e in mine[1:]] == [("stopped", stopped.text)]
     assert "".join(ann.written(ack.run_id)) == stopped.text
-    assert [run["status"] for run in ann.told_of(ack.run_id)] == ["queued", "running"]
+    told = ann.told_of(ack.run_id)
+    assert [run["status"] for run in told] == ["queued", "running"]
+    assert stopped.data["node"] == told[-1]["node"]
 
 
 async def test_a_run_that_is_stopped_while_it_waits_never_starts(devices, gate):
@@ -92,7 +94,8 @@ async def test_a_run_that_is_stopped_while_it_waits_never_starts(devices, gate):
     second = await ann.conversation.send("second")
     third = await ann.conversation.send("third")
     assert await ann.conversation.stop(second.run_id) == [second.run_id]
-    assert (await ann.ended(second.run_id)).text == ""
+    stopped = await ann.ended(second.run_id)
+    assert (stopped.text, stopped.data["attempt"], "node" in stopped.data) == ("", 0, False)
     gate.touch()
     assert (await ann.ended(third.run_id)).type == "answer"
     assert (await ann.ended(first.run_id)).text == "first done "
@@ -250,6 +253,7 @@ async def test_a_regenerated_answer_takes_the_place_of_the_old_one(devices):
     new = await bob.ended(run_id)
     assert (new.type, new.text, new.data["replaces"]) == ("answer", "hello ", old.seq)
     assert new.data["input_seq"] == ack.seq
+    assert new.data["node"] == ann.told_of(run_id)[-1]["node"] != ""
     assert await memory(ann) == {"heard": ["before", "hello"], "said": ["before", "hello"]}
 
 

@@ -24,6 +24,7 @@ const nobody = await clientOf({ ready: null });
 function conversation(entries = [], seq = entries.length) {
   nobody.conversations.clear();
   const c = nobody.following.add("c");
+  c.wanted = true;
   c.startOver("e1");
   Object.assign(c.stream, { position: { epoch: "e1", seq }, syncing: false });
   c.add(entries);
@@ -41,7 +42,7 @@ async function following(id = "c") {
   const { following: page } = await clientOf(connection);
   const c = page.add(id);
   c.stream.position = { epoch: "e1", seq: 0 };
-  c.loaded = true;
+  Object.assign(c, { wanted: true, loaded: true });
   const answer = async (...views) => {
     for (const one of views) {
       while (!asked.length) await new Promise((done) => setTimeout(done, 5));
@@ -191,15 +192,124 @@ test("a live entry costs the same whether ten entries are loaded or a hundred th
   assert.ok(many < 20 * few + 50, `${few} ms with few entries, ${many} ms with many`);
 });
 
-test("nothing of a deleted message is kept, whether it was loaded before or comes in an older page", async () => {
-  const forgotten = () => parts.requests.load(); // the module that does it, and did before this is told
+test("nothing of a deleted message is kept, whether it was loaded before or comes in an older page", () => {
   const c = conversation([entry(1, "message", { text: "one" }), entry(2, "answer", { text: "two", parts: [{}], run_id: "r" })]);
   c.add([entry(3, "message_deleted", { deletes: [2] })]);
-  await forgotten();
   assert.deepEqual(c.entries[1].data, { user_id: "ann", name: undefined, run_id: "r", request_id: undefined, text: "", deleted: true });
   assert.deepEqual([c.last.seq, c.last.text], [2, ""]);
   assert.equal(c.isCurrent(c.entries[2]), false);
   c.add([entry(4, "message_deleted", { deletes: [1, 99] })]);
-  await forgotten();
   assert.equal(c.entries[0].data.text, "");
+});
+
+test("an agent that has not written yet is called as the server will call it", () => {
+  const named = (id) => nobody.nameOf(id);
+  assert.deepEqual(
+    ["agent:support_agent", "agent:GPT-4o.mini", "agent:--", "ann"].map(named),
+    ["Support Agent", "Gpt 4O Mini", "--", "ann"],
+  );
+});
+
+for (const [name, load, shown] of [
+  ["before", (c) => c.loadBefore(), (c) => c.entries],
+  ["around", (c) => c.loadAt({ seq: 2 }), (c) => c.aside ?? c.entries],
+]) {
+  test(`what was deleted while a page was on its way does not come back with the page ${name}`, async () => {
+    const { page, c, asked } = await following();
+    Object.assign(c.stream, { position: { epoch: "e1", seq: 60 }, syncing: false });
+    c.entries = [entry(60)];
+    const ask = page.connection.ask ?? ((_, event, fields) => page.connection.insist(event, fields));
+    page.connection.ask = ask;
+    const done = load(c);
+    while (!asked.length) await new Promise((now) => setTimeout(now));
+    page.onEvent("entry:appended", { conversation_id: "c", n: 1, ...entry(61, "message_deleted", { deletes: [2] }) });
+    asked.shift().answer({ epoch: "e1", first: 1, entries: [entry(1, "message", { text: "a" }), entry(2, "message", { text: "b" })] });
+    await done;
+    assert.deepEqual(shown(c).slice(0, 2).map(({ data }) => [data.text, data.deleted]), [["a", undefined], ["", true]]);
+  });
+}
+
+test("an edit keeps what the message replies to and its files, unless told otherwise", () => {
+  const files = [{ file_id: "f1", name: "a.png" }, { file_id: "f2", name: "b.png" }];
+  const c = conversation([entry(1, "message", { text: "one", reply_to: 7, files })]);
+  const requested = (...given) => {
+    c.edit(...given);
+    const { edits, text, more } = nobody.outbox.items.at(-1);
+    return [edits, text, more];
+  };
+  assert.deepEqual(requested(1, "two"), [1, "two", { reply_to: 7, files: ["f1", "f2"] }]);
+  assert.deepEqual(requested(1, "two", { files: ["f2"] }), [1, "two", { reply_to: 7, files: ["f2"] }]);
+  assert.deepEqual(requested(1, "two", { replyTo: 0, files: [] }), [1, "two", {}]);
+  assert.throws(() => c.edit(99, "what was it?"), { code: "not_found" });
+  assert.deepEqual(requested(99, "known", { replyTo: 1, files: ["f3"] }), [99, "known", { reply_to: 1, files: ["f3"] }]);
+});
+
+test("a refusal that will not pass is shown, and a place that becomes free is taken", async () => {
+  const { page, c, asked } = await following();
+  const other = page.add("other");
+  Object.assign(other, { role: "member" });
+  Object.assign(c, { role: "member", loaded: false });
+  const refused = { error: { code: "too_many_conversations", message: "too many", retryable: false } };
+  const opened = c.open();
+  asked.shift().answer({ conversations: { c: refused } });
+  await assert.rejects(opened, { code: "too_many_conversations" });
+  assert.equal(c.error.code, "too_many_conversations");
+  assert.equal(page.working, false, "nothing is waited for");
+  const { remove } = await parts.list.load();
+  remove(page, other);
+  while (!asked.length) await new Promise((now) => setTimeout(now));
+  assert.deepEqual(asked[0].payload.positions, { c: null });
+  asked.shift().answer({ conversations: { c: view(1, [entry(1)]) } });
+  while (!c.loaded) await new Promise((now) => setTimeout(now));
+  assert.deepEqual([c.error, c.stream.syncing], [null, false]);
+});
+
+test("members who come and go together are asked for once", async () => {
+  const { page, c, asked } = await following();
+  Object.assign(c.stream, { position: { epoch: "e1", seq: 0 }, syncing: false });
+  c.members = [];
+  await parts.actions.load(); // which has read them
+  page.connection.ask = (_, event, fields) => page.connection.insist(event, fields);
+  for (let n = 1; n <= 50; n++) page.onEvent("entry:appended", { conversation_id: "c", n, ...entry(n, n % 2 ? "member_joined" : "member_left") });
+  while (!asked.length) await new Promise((now) => setTimeout(now));
+  assert.deepEqual(asked.map(({ event }) => event), ["members:list"]);
+  asked.shift().answer({ members: [{ user_id: "ann", role: "owner", online: true }] });
+  while (!c.members.length) await new Promise((now) => setTimeout(now));
+  const before = c.members;
+  page.setOnline({ user_id: "ann", online: true });
+  assert.equal(c.members, before);
+  page.setOnline({ user_id: "ann", online: false });
+  assert.deepEqual([before[0].online, c.members[0].online], [true, false]);
+  assert.equal(asked.length, 0);
+});
+
+test("one that was closed keeps no entries, also when a view was on its way, and opens again", async () => {
+  const { page, c, asked } = await following();
+  Object.assign(c, { role: "member", loaded: false });
+  const opened = c.open();
+  c.close();
+  asked.shift().answer({ conversations: { c: view(1, [entry(1), entry(2)]) } });
+  await opened;
+  assert.deepEqual([c.entries, c.loaded, c.head], [[], false, 2]);
+  page.onEvent("entry:appended", { conversation_id: "c", n: 2, ...entry(3) });
+  assert.deepEqual([c.entries, c.head, c.last.seq], [[], 3, 3]);
+  const again = c.open();
+  assert.deepEqual(asked[0].payload.positions, { c: null });
+  asked.shift().answer({ conversations: { c: view(2, [entry(1), entry(2), entry(3)]) } });
+  await again;
+  assert.deepEqual([seqs(c), c.closed], [[1, 2, 3], false]);
+});
+
+test("a session follows what is open, then what is active, as far as it may", async () => {
+  const { toFollow } = await parts.list.load();
+  const { page, c } = await following("open");
+  page.client.limits = { followed_conversations: 10 };
+  for (let n = 0; n < 20; n++) Object.assign(page.add(`c${n}`), { lastActivity: `t${String(n).padStart(2, "0")}` });
+  c.lastActivity = "t";
+  const ids = () => toFollow(page, [...page.conversations.values()]).map(({ id }) => id);
+  assert.deepEqual(ids(), ["open", "c19", "c18", "c17", "c16", "c15", "c14", "c13", "c12"]);
+  for (const id of ["open", "c19"]) page.conversations.get(id).followedIn = 0; // this connection's number
+  assert.deepEqual(ids(), ["c18", "c17", "c16", "c15", "c14", "c13", "c12"]);
+  page.client.limits = { followed_conversations: null };
+  assert.equal(ids().length, 19);
 });

@@ -4,5 +4,5 @@ import { copy } from "./clipboard.js";
 import { t } from "./i18n.js";
 import { lazy } from "./lazy.js";
 
-export const copyText = async (connection, c, seq, entry) =>
-  copy((entry.pages ? await (await lazy.longEntries.load()).whole(connection, c, entry) : entry.data).text, t("copied"));
+export const copyText = async (c, entry) =>
+  copy((entry.pages ? await (await lazy.longEntries.load()).whole(c, entry) : entry.data).text, t("copied"));

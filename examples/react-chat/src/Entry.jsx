@@ -1,13 +1,15 @@
+import { memo } from "react";
 import { Question } from "./Question.jsx";
 
-export const Message = ({ entry: { data, ts }, mine }) => (
+// Entries stay the same objects: while an answer is written none of these renders again.
+export const Message = memo(({ entry: { data, ts }, mine }) => (
   <article className={mine ? "message mine" : "message"}>
     <Author name={data.name} ts={ts} />
     <p dir="auto">{data.deleted ? <em>deleted</em> : data.text}</p>
   </article>
-);
+));
 
-export function Answer({ entry: { type, data, ts }, open, resolved, conversation }) {
+export const Answer = memo(({ entry: { type, data, ts }, open, resolved, conversation }) => {
   const asked = data.interrupts ?? [];
   return (
     <article className="answer">
@@ -27,7 +29,7 @@ export function Answer({ entry: { type, data, ts }, open, resolved, conversation
       ))}
     </article>
   );
-}
+});
 
 export const Said = ({ parts }) =>
   parts.map(({ kind, text, data }, n) => {

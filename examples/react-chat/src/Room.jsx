@@ -15,7 +15,7 @@ export function Room({ client, id }) {
     if (atEnd.current) log.current.scrollTop = log.current.scrollHeight;
   });
   useEffect(() => {
-    if (status === "in_step" && document.visibilityState === "visible") conversation.markRead();
+    if (status === "in_step" && document.visibilityState === "visible") conversation.markRead().catch(() => {}); // again with the next entry
   }, [status, entries.length]);
 
   const scrolled = ({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
@@ -25,6 +25,7 @@ export function Room({ client, id }) {
     atEnd.current = true;
     conversation.send(text);
   };
+  if (status === "removed") return <main className="empty">{error.message}</main>;
   if (error) return <main className="empty">This conversation cannot be opened: {error.message ?? error.code}</main>;
   return (
     <main>

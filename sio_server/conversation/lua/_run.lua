@@ -112,12 +112,16 @@ end
 -- that executes it may write no more. What was said so far is kept, unless the run is rolled back. `by` is JSON text.
 local function stop_run(run_id, rollback, by)
   local record = run_prefix .. run_id
-  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'replaces')
+  local known = redis.call('HMGET', record, 'attempt', 'input_seq', 'replaces', 'node')
   local stopped = {'run_id', run_id, 'attempt', tonumber(known[1]), 'input_seq', tonumber(known[2]),
     'rolled_back', rollback, 'by', raw(by)}
   if known[3] then
     stopped[#stopped + 1] = 'replaces'
     stopped[#stopped + 1] = tonumber(known[3])
+  end
+  if known[4] then
+    stopped[#stopped + 1] = 'node'
+    stopped[#stopped + 1] = known[4]
   end
   local heads, texts = {}, {}
   if not rollback then heads, texts = written_parts(record) end

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
+
+# The code before a comment at the end of a line. A text that holds " // " has one quotation mark before it.
+_BEFORE_COMMENT = re.compile(
+    r"""
+    ( (?: [^"'`/\n] | "[^"\n]*" | '[^'\n]*' | `[^`\n]*` | /(?!/) )* [;,{}()\[\]] )  # whole texts only
+    [ ]+ // [ ] .*
+    """,
+    re.VERBOSE,
+)
+
 
 def strip_comments(source: str) -> str:
-    """JavaScript or CSS without the comments that have lines of their own; the other lines keep their numbers.
+    """JavaScript or CSS without its comments, but for those between code; the other lines keep their numbers.
 
-    A line that begins with a comment is one: in our modules no template literal has such a line.
+    A line that begins with a comment is one, and what follows ` // ` outside of a text, behind the end of a
+    statement or of a part of one: in our modules no template literal has such a line.
     """
     kept: list[str] = []
     inside = False
@@ -15,5 +27,8 @@ def strip_comments(source: str) -> str:
         begins = inside or text.startswith("/*")
         if begins:
             inside = not text.endswith("*/")
-        kept.append("" if begins or text.startswith("//") else line)
+        code = "" if begins or text.startswith("//") else line
+        if " // " in code and (found := _BEFORE_COMMENT.fullmatch(code)):
+            code = found[1]
+        kept.append(code)
     return "\n".join(kept)

@@ -10,8 +10,11 @@ import { connect } from "roomgraph";
 import { RoomgraphTransport, toUIMessages } from "roomgraph/ai-sdk";
 
 const [name, url, folder] = process.argv.slice(2);
-const guest = await fetch(`${url}/api/guest`, { method: "POST", body: '{"name": "Ann"}', headers: { "content-type": "application/json" } });
-const { token } = await guest.json();
+async function tokenOf(name) {
+  const guest = await fetch(`${url}/api/guest`, { method: "POST", body: JSON.stringify({ name }), headers: { "content-type": "application/json" } });
+  return (await guest.json()).token;
+}
+const token = await tokenOf("Ann");
 
 const device = () => connect({ url, token });
 const client = device();
@@ -71,6 +74,41 @@ const cases = {
     await chat.sendMessage({ text: "again" });
     assert.deepEqual(chat.messages.map(({ role }) => role), ["user", "assistant", "user", "assistant"]);
     assert.equal(textOf(chat.lastMessage), "again");
+  },
+
+  async attachments() {
+    const id = await create("teller");
+    const chat = await chatOn(id);
+    const filesOf = () => client.conversation(id).getSnapshot().entries.findLast(({ type }) => type === "message").data.files;
+    const url = `data:text/plain;base64,${btoa("remember the milk")}`;
+    await chat.sendMessage({ text: "see this", files: [{ type: "file", mediaType: "text/plain", filename: "notes.txt", url }] });
+    assert.equal(chat.error, undefined);
+    assert.deepEqual(filesOf().map(({ name, size }) => [name, size]), [["notes.txt", 17]]);
+    const [{ file_id }] = filesOf();
+    await chat.sendMessage({ text: "see that", messageId: chat.messages[0].id });
+    assert.deepEqual(filesOf().map((file) => file.file_id), [file_id], "an edit keeps them");
+    const again = await chatOn(id);
+    const [words, file] = again.messages[0].parts;
+    assert.deepEqual([words.text, file.filename], ["see that", "notes.txt"]);
+    assert.equal(await (await fetch(file.url)).text(), "remember the milk");
+    await again.sendMessage({ role: "user", parts: [file, { type: "text", text: "both" }], messageId: again.messages[0].id });
+    assert.deepEqual(filesOf().map((file) => file.file_id), [file_id], "and one that is named again is not uploaded again");
+  },
+
+  async removed() {
+    const bob = connect({ url, token: await tokenOf("Bob") });
+    await until(() => bob.getSnapshot().status === "online");
+    const id = await bob.create({ title: "Chat", graph: "teller", invite: [client.me] });
+    const chat = await chatOn(id);
+    const { path, open } = gate();
+    const said = chat.sendMessage({ text: `one two gate:${path} three` });
+    await until(() => chat.status === "streaming" && textOf(chat.lastMessage) === "one two");
+    await bob.conversation(id).removeMember(client.me);
+    await said;
+    assert.equal(chat.status, "error");
+    assert.equal(chat.error.code, "not_a_member");
+    open();
+    bob.close();
   },
 
   async silence() {

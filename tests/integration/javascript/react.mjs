@@ -14,9 +14,10 @@ globalThis.IS_REACT_ACT_ENVIRONMENT = true;
 
 let renders = 0;
 let seen;
+let keptMs; // the default, until it is set
 function Room({ client, id }) {
   const connection = useConnection(client);
-  const [state, conversation] = useConversation(client, id);
+  const [state, conversation] = useConversation(client, id, { keptMs });
   renders++;
   seen = { connection, state, conversation };
   return e("p", null, `${connection.status} ${state.status}: ${state.entries.map(({ data }) => data.text ?? "").join(" ").trim()}`);
@@ -38,8 +39,7 @@ assert.match(served, /connecting opening: </);
 const client = connect({ url, token });
 assert.equal(renderToString(room(client, "c.1")), served);
 await new Promise((online) => client.subscribe(() => client.getSnapshot().status === "online" && online()));
-assert.equal(client.conversations.size, 1, "what was rendered, and was never shown, is not joined");
-assert.equal(client.conversations.get("c.1").wanted, false);
+assert.equal(client.conversations.size, 0, "what was rendered, and was never shown, is not joined");
 
 const [plans, other] = [await client.create({ title: "Plans", graph: "echo" }), await client.create({ title: "Other", agent: "off" })];
 let root;
@@ -58,14 +58,46 @@ let before = 0;
 await until(() => before === (before = renders), 300);
 assert.equal(client.conversation(plans).getSnapshot(), seen.state);
 
-// What is not shown any more is still followed.
+// What is not shown any more stays for a while, and is there at once when it is shown again.
+const { entries } = seen.state;
 await act(() => root.update(room(client, other)));
 await until(() => seen.state.status === "in_step");
 assert.equal(seen.state.title, "Other");
-await act(() => client.conversation(plans).send("elsewhere"));
-await until(() => client.conversation(plans).getSnapshot().entries.at(-1).type === "answer");
+await act(() => root.update(room(client, plans)));
+assert.equal(seen.state.status, "in_step");
+assert.equal(seen.state.entries, entries);
+
+// Then its entries are let go; it is still counted, and opens again. What the application has opened itself stays.
+keptMs = 0;
+const mine = await client.create({ title: "Mine", agent: "off" });
+await client.conversation(mine).open();
+for (const id of [plans, other, mine, plans]) {
+  await act(() => root.update(room(client, id)));
+  await until(() => seen.state.id === id && seen.state.status === "in_step");
+}
+await act(() => root.update(room(client, mine)));
+await until(() => client.conversations.get(plans).getSnapshot().status === "closed");
+assert.deepEqual(client.conversations.get(plans).entries, []);
+assert.equal(client.conversations.get(mine).getSnapshot().status, "in_step");
+const { head } = client.conversations.get(plans);
+const device = connect({ url, token });
+device.conversation(plans).send("from elsewhere");
+await until(() => client.conversations.get(plans).head >= head + 2);
+await act(() => root.update(room(client, plans)));
+await until(() => seen.state.status === "in_step" && seen.state.entries.at(-1).type === "answer");
+assert.match(root.toJSON().children[0], /from elsewhere/);
+
+// One that the user has left on another device says so, and is no ghost.
+await client.conversation(other).open();
+await act(() => root.update(room(client, other)));
+await until(() => seen.state.status === "in_step");
+await until(() => device.conversations.get(other)?.role);
+await device.conversations.get(other).leave();
+await until(() => seen.state.status === "removed");
+assert.equal(seen.state.error.code, "not_a_member");
+assert.equal(client.conversations.has(other), false);
+
 await act(() => root.unmount());
-client.conversation(plans).send("unmounted");
-await until(() => JSON.stringify(client.conversation(plans).getSnapshot().entries.at(-1).data).includes("unmounted"));
+device.close();
 client.close();
 process.exit(0);

@@ -3,12 +3,11 @@
 import { $, show, toast } from "../dom.js";
 import { explain, t } from "../i18n.js";
 import { changed, onChange, state } from "../state.js";
-import { stored } from "../storage.js";
 import { sizeOf } from "./bytes.js";
 
 const MOST = 10; // of a message
 
-const lists = new WeakMap(); // conversation -> its files: {key, name, size, done (0..1), file_id, error, request}
+const lists = new WeakMap(); // conversation -> its files: {key, name, size, done (0..1), file_id, error, ends}
 let client;
 let keys = 0;
 
@@ -60,35 +59,24 @@ export function take(files) {
   changed();
 }
 
-function upload(c, list, file) {
-  const item = { key: `file ${++keys}`, name: file.name || t("file"), size: file.size, done: 0, file_id: null, error: "" };
+async function upload(c, list, file) {
+  const ends = new AbortController();
+  const item = { key: `file ${++keys}`, name: file.name || t("file"), size: file.size, done: 0, file_id: null, error: "", ends };
   list.push(item);
-  // Unlike fetch, it tells how far it is.
-  const request = new XMLHttpRequest();
-  item.request = request;
-  const { url } = client.connection.route;
-  request.open("POST", `${url}/api/conversations/${encodeURIComponent(c.id)}/files?name=${encodeURIComponent(item.name)}`);
-  request.setRequestHeader("Authorization", `Bearer ${stored.token}`);
-  request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
-  request.responseType = "json";
-  request.upload.onprogress = ({ loaded, total }) => {
-    item.done = loaded / total;
+  const progress = (part) => {
+    item.done = part;
     changed();
   };
-  request.onload = () => {
-    if (request.status < 300 && request.response?.file_id) item.file_id = request.response.file_id;
-    else item.error = explain(request.response?.error ?? { message: t("uploadFailed") });
-    changed();
-  };
-  request.onerror = () => {
-    item.error = t("uploadFailed");
-    changed();
-  };
-  request.send(file);
+  try {
+    ({ file_id: item.file_id } = await c.upload(file, { name: item.name, progress, signal: ends.signal }));
+  } catch (error) {
+    item.error = error.code === "unavailable" ? t("uploadFailed") : explain(error);
+  }
+  changed();
 }
 
 function remove(c, item) {
-  item.request.abort();
+  item.ends.abort();
   lists.set(c, of(c).filter((one) => one !== item));
   changed();
 }

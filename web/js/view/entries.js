@@ -1,7 +1,6 @@
 // The lines of a stretch of a conversation: entries, the answer being written, and messages on their way.
 
-import { textOf } from "../../sdk/src/stream.js";
-import { clock, day, explain, t } from "../i18n.js";
+import { clock, day, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { hueOf, initialOf } from "./person.js";
@@ -10,8 +9,8 @@ const TOGETHER_MS = 5 * 60_000; // messages of one author within this time share
 
 // Entries that say or ask something are shown as messages, the others in one line.
 const isMessage = ({ data }) => !data.deleted && data.user_id && (data.text || data.parts || data.interrupts || data.files);
-const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
-const isMine = ({ data }) => data.request_id && data.user_id === state.me;
+export const isFinal = ({ data }) => data.run_id && data.user_id && !data.request_id;
+export const isMine = ({ data }) => data.request_id && data.user_id === state.me;
 export const byOthers = (entry) => isMessage(entry) && entry.data.user_id !== state.me;
 
 // The same before and after it is in the log.
@@ -28,13 +27,11 @@ export function lines(c, entries, atEnd, able) {
   const shown = entries.filter((entry) => c.isCurrent(entry) && !edited.has(entry.seq));
   const { after, upTo } = c.divider ?? {};
   const news = shown.filter((entry) => entry.seq > after && entry.seq <= upTo && byOthers(entry));
-  const final = !run && shown.findLast(isFinal);
-  const last = !waiting.length && shown.findLast(({ type }) => type === "message");
-  const newest = waiting.at(-1) ?? shown.findLast(isMine);
   const { asked } = c;
   const items = [];
   const content = lazy.entryContent.loaded;
   if (!content) lazy.entryContent.load();
+  const latest = content?.latestOf(c, waiting) ?? { newest: waiting.at(-1) };
   let before = {}; // the message above
   const line = (key, kind, textContent) => {
     items.push({ is: "line", key, set: { className: `line ${kind}`, textContent } });
@@ -54,7 +51,7 @@ export function lines(c, entries, atEnd, able) {
       is: "message",
       key,
       set: {
-        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === newest ? "newest" : ""}`,
+        className: `message ${side} ${joined ? "joined" : ""} ${far} ${one === latest.newest ? "newest" : ""}`,
         style: `--hue: ${hueOf(user_id)}`,
         ariaBusy: writing,
         ariaLabel: t("by", { name: side === "mine" ? t("yourself") : name, time: clock(when) }), // also of one without a heading
@@ -84,34 +81,23 @@ export function lines(c, entries, atEnd, able) {
     const { seq, ts, type, data } = entry;
     if (date !== (date = new Date(ts).toDateString())) line(`day ${seq}`, "day", day(new Date(ts)));
     if (entry === news[0]) line("news", "news", t("missed", { n: news.length }));
-    const reason = t(`failed_${data.code}`) ?? data.reason;
-    const kind = data.deleted ? "deleted" : `entry_${type}${data.by && type.startsWith("member_") ? "_by" : ""}`;
-    const event = t(kind, { ...data, who: nameOf(data.user_id), reason, name: data.by?.name ?? data.name ?? nameOf(data.user_id) });
     if (!isMessage(entry)) {
-      line(seq, type, event ?? t("unknownEntry", { type }));
+      if (content) line(seq, data.deleted ? "deleted" : type, content.eventOf(entry) ?? t("unknownEntry", { type }));
       continue;
     }
-    const mine = isMine(entry);
-    const place = { final: entry === final, last: entry === last, mine };
-    const shape = content?.shapeOf(c, entry, place, event, able) ?? { one: entry, data, extras: { note: event } };
-    message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && mine ? content.receipt(c, entry) : []);
+    const shape = content?.shapeOf(c, entry, latest, able) ?? { one: entry, data };
+    message(keyOf(entry), shape.one.ts, shape.data, shape.extras, shape.one, content && isMine(entry) ? content.receipt(c, entry) : []);
   }
   if (!atEnd) return items;
-  for (const one of c.stream.runs.values()) {
-    const text = textOf(one.parts);
-    const extras = content?.runShape(c, one, run, able.stop);
-    message(runKey(one), new Date(), { user_id: `agent:${c.graph}`, text, parts: one.parts }, { ...extras, time: "" }, one, [one.status]);
+  for (const one of content ? c.stream.runs.values() : []) {
+    const { data, extras } = content.runShape(c, one, able);
+    message(runKey(one), new Date(), data, extras, one, [one.status]);
   }
   for (const item of waiting) {
     const { request_id, error, ts, text } = item;
     const data = { user_id: state.me, request_id, text: text || t("file") };
-    const failed = error && {
-      why: t("refused", { why: explain(error) }),
-      again: () => outbox.retry(item),
-      drop: () => outbox.remove((other) => other === item),
-    };
     const far = item.state === "sent" ? "sent" : "pending";
-    message(sentKey(data), ts, data, { failed: Boolean(error), ...failed }, item, error ? [] : [far, t(far)]);
+    message(sentKey(data), ts, data, error && content?.refusedShape(c, item), item, error ? [] : [far, t(far)]);
   }
   return items;
 }

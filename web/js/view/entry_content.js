@@ -1,7 +1,8 @@
 // What an entry says, its steps and its questions. Until this module is loaded its text is shown as plain text.
 
 import { deliveredTo } from "../../sdk/src/delivery_marks.js";
-import { h } from "../dom.js";
+import { beforeQuestions } from "../../sdk/src/entry_parts.js";
+import { $, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
@@ -14,8 +15,7 @@ import { showSteps, stepsOf } from "./steps.js";
 import { layer, noteOf, writeOver } from "./takeover.js";
 import { switcher } from "./versions.js";
 
-export { runShape, shapeOf } from "./entry_extras.js";
-export { noteOf };
+export { eventOf, latestOf, refusedShape, runShape, shapeOf } from "./entry_extras.js";
 
 const SHARE = 4; // drawing a stream may take a fifth of the time
 
@@ -29,22 +29,22 @@ export function dress(node, had, { agent, name, text, parts, tools = [], interru
   if (again && had) node.style.minHeight = `${had.offsetHeight}px`; // steps of the attempt before are gone: nothing moves up
   if (agent) {
     part(".said").replaceWith(node.said.node);
-    if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions(text, interrupts) : text }], { agent: name });
+    if (!writing) node.said.show(parts ?? [{ kind: "text", text: apart ? beforeQuestions({ text, interrupts }) : text }], { agent: name });
     const steps = part(".steps", had);
     if (steps) part(".steps").replaceWith(steps);
     // What was drawn of the run has reports as well, unless the end came before they were drawn.
     const updates = had?.updates?.length >= tools.length ? had.updates : tools.map((tool) => ({ tool }));
     showSteps(part(".steps"), updates, writing);
     node.updates = had?.updates;
-    if (again) layer(node, had, one, agentOf(c));
+    if (again) layer(node, had, one, nameOf(`agent:${c.graph}`));
   }
   if (version) part(".versions").replaceWith?.(switcher(c, current, version));
   Object.assign(node, { one, c });
   if (reply_to) quote(part(".quote"), c, reply_to);
   if (files) lazy.messageFiles.load().then(({ showFiles }) => showFiles(part(".files"), connection, c, files));
-  if (part(".reactions")) showReactions(part(".reactions"), connection, c, one.seq);
+  if (part(".reactions")) showReactions(part(".reactions"), c, one.seq);
   lazy.messageActions.loaded?.keep(node, had);
-  if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), connection, c, one));
+  if (one.pages) lazy.longEntries.load().then(({ offer }) => offer(part(".long"), c, one));
   const asks = part(".asks");
   if (asks) showQuestions(asks, part(".asks", had), { c, interrupts, reason, words: parts || apart || !text, shortened: one.pages > 0 });
 }
@@ -66,18 +66,16 @@ function quote(button, c, seq) {
   button.onclick = async () => (await lazy.replies.load()).jumpTo(c, seq);
 }
 
-// An entry's text ends with its questions in words.
-function beforeQuestions(text, [{ form = {} }]) {
-  const [action] = form.actions ?? [];
-  const first = form.text || action?.description || (action && `${action.name} {`);
-  const at = first ? text.lastIndexOf(first) : -1;
-  return at < 0 ? text : text.slice(0, at).trimEnd();
-}
+const noted = new WeakMap(); // conversation -> what was last said of its run
 
-// An agent that has not written yet is named as the server will name it.
-function agentOf({ graph }) {
-  const worded = graph.replace(/[_.:-]+/g, " ").trim().replace(/(?<!\p{L})\p{L}/gu, (letter) => letter.toUpperCase());
-  return state.names.get(`agent:${graph}`) ?? worded;
+// For screen readers: `latest`, the data of a message that has come, and what happens to the run.
+export function announce(c, latest) {
+  const box = $("announced");
+  if (latest) box.textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500) || t("noText")}`;
+  const run = c.stream.current;
+  const now = run && noteOf(run);
+  if (now && now !== noted.get(c)) box.textContent = now;
+  noted.set(c, now);
 }
 
 let frame = 0;
@@ -95,7 +93,7 @@ export function stream(log, grown) {
       stream(log, grown);
       return;
     }
-    const agent = agentOf(c);
+    const agent = nameOf(`agent:${c.graph}`);
     const waiting = t(run.status === "queued" ? "waiting" : "thinking", { name: agent });
     node.said.show(run.parts, { agent, waiting });
     node.updates = stepsOf(run);

@@ -52,7 +52,7 @@ const empty = (value) => (value === undefined || value === null ? value : "");
 
 function words({ minLength, maxLength, format }, value, required) {
   const date = format === "date";
-  const control = set(h(date ? "input" : "textarea"), { type: date ? "date" : undefined, rows: date ? undefined : 1, value: value ?? "", maxLength, minLength });
+  const control = set(h(date ? "input" : "textarea"), { type: date ? "date" : undefined, rows: date ? undefined : 1, dir: date ? undefined : "auto", value: value ?? "", maxLength, minLength });
   control.required = Boolean(required) && !value;
   return { control, read: () => control.value || (required && value === undefined ? "" : empty(value)) };
 }

@@ -1,12 +1,13 @@
 // The list of the person's conversations on the screen: pinned first, then by activity, the archived ones apart.
 
-import { $, show, write } from "../dom.js";
+import { $, show, toast, write } from "../dom.js";
 import { clock, day, format, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { changed, nameOf, onChange, state } from "../state.js";
 import { showUnread } from "./badge.js";
 import { titleOf } from "./header.js";
 import { initialOf, paint } from "./person.js";
+import { plain } from "./plain.js";
 
 const STEP = 60; // items drawn at once: some people have thousands
 
@@ -17,7 +18,13 @@ export const address = (id) => `#c=${encodeURIComponent(id)}`;
 
 let most = STEP;
 
-export function begin() {
+export function begin({ client }) {
+  client.on("reset", () => toast(t("reset")));
+  client.on("removed", (c) => {
+    if (c !== state.open) return;
+    toast(t(c.over ? "wasDeleted" : "gone", { title: c.title }));
+    location.hash = "";
+  });
   const lists = $("lists");
   lists.onscroll = () => {
     if (lists.scrollHeight - lists.scrollTop - lists.clientHeight > 400 || most >= state.conversations.size) return;
@@ -37,7 +44,7 @@ export function begin() {
   onChange(draw);
 }
 
-const onlyLine = (text) => text.slice(0, 200).replace(/\s+/g, " ");
+const onlyLine = (text) => plain(text.slice(0, 400)).slice(0, 200);
 
 // What was said last and by whom, in one line.
 function lastOf({ last }) {

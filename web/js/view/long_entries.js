@@ -1,5 +1,6 @@
 // Entries that the log holds shortened: the whole is read page by page; and long texts, drawn piece by piece.
 
+import { wholeData } from "../../sdk/src/entry_parts.js";
 import { copy } from "../clipboard.js";
 import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
@@ -7,64 +8,30 @@ import { changed } from "../state.js";
 import { sizeOf } from "./bytes.js";
 
 const PAGE_BYTES = 65_536;
-const AT_ONCE = 4; // pages on their way
 const BY_ITSELF = 8; // so many pages are read when the entry comes into view
 const PIECE = 16_000; // characters in a node
 const SLICE_MS = 8; // of drawing in each frame
 
-const reading = new WeakMap(); // entry -> promise of its whole data
-const had = new WeakMap(); // entry -> the texts of its pages that were read; null: on its way
 const boxes = new WeakMap(); // entry -> what is shown below it
 
 // The whole data of an entry, which it has from then on.
-export function whole(connection, c, entry, progress = () => {}) {
-  if (!reading.has(entry)) {
-    const done = read(connection, c, entry, progress);
-    reading.set(entry, done);
-    done.catch(() => reading.delete(entry));
-  }
-  return reading.get(entry);
-}
-
-async function read(connection, c, entry, progress) {
-  const { seq, epoch, pages } = entry;
-  const texts = had.get(entry) ?? Array.from({ length: pages });
-  had.set(entry, texts); // what was read stays when a request fails
-  let failed = false;
-  const next = async () => {
-    for (let page; !failed && (page = texts.indexOf(undefined)) >= 0; progress(texts.filter((text) => text != null).length / pages)) {
-      texts[page] = null;
-      try {
-        const answer = await connection.ask(c, "entry:read", { seq, page });
-        if (answer.epoch !== epoch) throw Object.assign(new Error(), { code: "not_found", message: t("lost") });
-        texts[page] = answer.text;
-      } catch (error) {
-        texts[page] = undefined;
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  // Only when none is on its way may it be tried again.
-  const ends = await Promise.allSettled(Array.from({ length: AT_ONCE }, next));
-  const end = ends.find(({ reason }) => reason);
-  if (end) throw end.reason;
-  had.delete(entry);
-  entry.data = JSON.parse(texts.join(""));
+export async function whole(c, entry, progress) {
+  const data = await wholeData(c, entry, progress);
+  entry.data = data;
   delete entry.pages;
   changed();
-  return entry.data;
+  return data;
 }
 
 // Offer the rest of an entry below what is shown of it.
-export function offer(place, connection, c, entry) {
+export function offer(place, c, entry) {
   if (!entry.pages) return;
-  const box = boxes.get(entry) ?? offered(connection, c, entry);
+  const box = boxes.get(entry) ?? offered(c, entry);
   boxes.set(entry, box);
   place.replaceChildren(box);
 }
 
-function offered(connection, c, entry) {
+function offered(c, entry) {
   const all = () => {
     box.classList.add("loading");
     const progress = (part) => {
@@ -72,7 +39,7 @@ function offered(connection, c, entry) {
       box.querySelector("span").textContent = t("loadingAll", { percent: Math.floor(100 * part) });
     };
     progress(0);
-    return whole(connection, c, entry, progress).catch((error) => {
+    return whole(c, entry, progress).catch((error) => {
       box.classList.remove("loading");
       throw error;
     });

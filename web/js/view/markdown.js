@@ -4,6 +4,7 @@ import { Lexer } from "../../vendor/marked.esm.js";
 import { copy } from "../clipboard.js";
 import { fill, h } from "../dom.js";
 import { t } from "../i18n.js";
+import { unbroken } from "./values.js";
 
 const MAX_CHARS = 40_000; // that are parsed at once; a longer block is shown as it is
 const MAX_NODES = 5000; // at once
@@ -12,7 +13,6 @@ const DEEP = /^[ \t]*(>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+){40}/m; // an attack
 const ENTITIES = { __proto__: null, amp: "&", lt: "<", gt: ">", quot: '"', nbsp: "\xa0" };
 // Ends before punctuation, and with a bracket only if it was opened inside.
 const ADDRESS = /(\bhttps?:\/\/(?:[^\s<>"()，。；：！？）》」]|\([^\s<>"()]*\))*(?:[^\s<>"().,;:!?'\]，。；：！？）》」]|\([^\s<>"()]*\)))/;
-const NUMBER = /\b([A-Z]{1,4}-[A-Z0-9]{3,16})\b/;
 
 let left;
 let linking = false;
@@ -56,10 +56,6 @@ function block(node) {
 
 // Texts with their addresses as links. marked takes all up to the next space, and knows Latin hosts only.
 const linked = (text) => text.split(ADDRESS).flatMap((part, index) => (index % 2 ? link(part, [part]) : unbroken(part)));
-
-// Numbers such as R-7K2M4 are not broken at their hyphen.
-const unbroken = (text) =>
-  text.split(NUMBER).map((part, index) => (index % 2 ? Object.assign(h("span", part), { className: "unbroken" }) : part));
 
 // A link holds no other.
 function insideLink(tokens, inner) {

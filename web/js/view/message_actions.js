@@ -5,21 +5,19 @@ import { format, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { onChange, state } from "../state.js";
 import { confirmed } from "./confirm.js";
-import { react, reactionsTo } from "./reactions.js";
+import { reactionsTo } from "./reactions.js";
 
 const LONG_MS = 450;
 const SLOP = 12; // px that a finger may move
 const REACTIONS = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 
-let page; // {client}
 let bar = null;
 let pressed; // the timer of a press
 let held = false; // it has become a long one
 let startX = 0;
 let startY = 0;
 
-export function begin(context) {
-  page = context;
+export function begin() {
   const log = $("log");
   log.addEventListener("pointerover", ({ target, pointerType }) => pointerType === "mouse" && offer(target.closest("article")));
   log.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && !bar?.contains(document.activeElement) && hide());
@@ -79,9 +77,8 @@ export function keep(node, had) {
 
 function offer(article) {
   const { one: entry, c } = article ?? {};
-  if (!entry?.seq || entry.data?.deleted || bar?.parentNode === article) return;
+  if (!entry?.data || entry.data.deleted || bar?.parentNode === article) return;
   hide();
-  const { connection } = page.client;
   const mine = entry.data.user_id === state.me;
   const act = (what) => () => {
     hide();
@@ -92,7 +89,7 @@ function offer(article) {
     when: format(new Date(entry.ts), "exact", { dateStyle: "medium", timeStyle: "medium" }),
     react: () => choose(c, entry),
     reply: act(async () => (await lazy.writing.load()).reply(entry.seq)),
-    copy: act(async () => (await lazy.requests.load()).copyText(connection, c, entry.seq, entry)),
+    copy: act(async () => (await lazy.requests.load()).copyText(c, entry)),
     edit: mine && article.querySelector(".edit") && act(async () => (await lazy.writing.load()).edit(entry)),
     remove: (mine || c.role === "owner") && entry.type !== "failed" && act(() => remove(c, entry)),
   });
@@ -111,7 +108,7 @@ function choose(c, { seq }) {
     button.ariaLabel = t("reactWith", { reaction });
     button.onclick = () => {
       hide();
-      react(page.client.connection, c, seq, reaction, !mine.has(reaction));
+      c.react(seq, reaction, !mine.has(reaction)).catch(complain);
     };
     return button;
   };

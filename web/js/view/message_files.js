@@ -9,24 +9,13 @@ const INLINE = /^image\/(png|jpeg|gif|webp)$/;
 const MAX_WIDTH = 384; // px
 const MAX_HEIGHT = 288;
 
-const links = new Map(); // file id -> {url: a path, until}
-
-// An address of the file that holds for a while yet.
-async function linkOf(connection, c, file_id) {
-  const known = links.get(file_id);
-  if (known && known.until > performance.now() + 5000) return connection.route.url + known.url; // of the node of this moment
-  const { url, expires_in } = await connection.ask(c, "file:link", { file_id });
-  links.set(file_id, { url, until: performance.now() + 1000 * expires_in });
-  return connection.route.url + url;
+export function showFiles(box, _, c, files) {
+  box.replaceChildren(...files.map((file) => (INLINE.test(file.mime_type) ? picture(c, file) : card(c, file))));
 }
 
-export function showFiles(box, connection, c, files) {
-  box.replaceChildren(...files.map((file) => (INLINE.test(file.mime_type) ? picture(connection, c, file) : card(connection, c, file))));
-}
-
-function picture(connection, c, file) {
+function picture(c, file) {
   const { file_id, name, width, height } = file;
-  const node = fill({ is: "picture", enlarge: async () => enlarge(await linkOf(connection, c, file_id), name) });
+  const node = fill({ is: "picture", enlarge: async () => enlarge(await c.fileUrl(file_id), name) });
   const image = node.querySelector("img");
   image.alt = name;
   if (width && height) {
@@ -34,16 +23,16 @@ function picture(connection, c, file) {
     const scale = Math.min(1, MAX_WIDTH / width, MAX_HEIGHT / height);
     Object.assign(image, { width: Math.round(width * scale), height: Math.round(height * scale) });
   }
-  image.onerror = () => node.replaceWith(card(connection, c, file, true));
-  linkOf(connection, c, file_id).then(
+  image.onerror = () => node.replaceWith(card(c, file, true));
+  c.fileUrl(file_id).then(
     (url) => (image.src = url),
     () => image.onerror(),
   );
   return node;
 }
 
-function card(connection, c, { file_id, name, mime_type, size }, lost) {
-  const download = async () => Object.assign(h("a"), { href: await linkOf(connection, c, file_id), download: name }).click();
+function card(c, { file_id, name, mime_type, size }, lost) {
+  const download = async () => Object.assign(h("a"), { href: await c.fileUrl(file_id), download: name }).click();
   const about = [typeOf(mime_type), sizeOf(size), lost && t("imageLost")].filter(Boolean).join(" · ");
   return fill({ is: "file", name: [h("bdi", name)], about, save: () => download().catch(complain) });
 }

@@ -67,8 +67,8 @@ export function sources(citations) {
   const all = [...new Map(citations.map((one) => [JSON.stringify([one.url, one.title, one.text]), one])).values()];
   const item = ({ url = "", title, text }) => {
     const words = title || hostOf(url) || text || url;
-    const node = h("li", ...(ON_THE_WEB.test(url) ? [link(url, [words])] : [words]));
-    if (text && text !== words) node.append(Object.assign(h("q", text), { className: "quiet" }));
+    const node = h("li", ...(ON_THE_WEB.test(url) ? [link(url, [words])] : [h("bdi", words)]));
+    if (text && text !== words) node.append(Object.assign(h("q", text), { className: "quiet", dir: "auto" }));
     return node;
   };
   return fill({ is: "sources", n: [`${t("sources")} · ${all.length}`], list: all.map(item) });

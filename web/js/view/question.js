@@ -4,7 +4,7 @@ import { $, complain, fill, h, onSubmit } from "../dom.js";
 import { language, t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { state } from "../state.js";
-import { facts, inWords, isObject, table } from "./values.js";
+import { facts, inWords, isObject, table, unbroken } from "./values.js";
 
 const KINDS = new Set(["text", "choice", "approval", "schema", "review"]);
 
@@ -51,11 +51,11 @@ function card(c, { interrupt_id: id, value, form = {} }, words, shortened) {
   const node = fill({
     is: "question",
     set: { ariaLabel: text || t("question") },
-    words: (words || bare) && text,
+    words: (words || bare) && text && unbroken(text),
     bare: bare && [table(value ?? null)],
     facts: rows[0] && rows,
     built: built && true,
-    options: ours && options[0] && options.map((one) => Object.assign(h("button", one.label), { onclick: () => answerWith(one.value) })),
+    options: ours && options[0] && options.map((one) => Object.assign(h("button", one.label), { dir: "auto", onclick: () => answerWith(one.value) })),
     form: ours && !built && (free || !options[0]),
     error: ours,
     done: !ours && (by ? t(told ? "answered" : "decidedBy", { chosen, ...who }) : t(!open ? "superseded" : shortened ? "shortened" : "ownerAnswers")),

@@ -1,43 +1,22 @@
-// Reactions to messages: counted from the log's entries, and drawn below what they are of.
+// Reactions to messages: drawn below what they are of.
 
-import { change } from "../../sdk/src/change.js";
 import { complain, h } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf, state } from "../state.js";
-
-const counted = new WeakMap(); // conversation -> {sign, of: seq -> Map: reaction -> Map: user id -> name}
-
-function all(c) {
-  const sign = `${c.entries[0]?.seq} ${c.entries.length} ${c.stream.position?.epoch}`;
-  if (counted.get(c)?.sign !== sign) {
-    const of = new Map();
-    for (const { type, data } of c.entries) {
-      if (type !== "reaction_changed") continue;
-      if (!of.has(data.to)) of.set(data.to, new Map());
-      const given = of.get(data.to);
-      if (!given.has(data.reaction)) given.set(data.reaction, new Map());
-      if (data.set) given.get(data.reaction).set(data.user_id, data.name ?? nameOf(data.user_id));
-      else given.get(data.reaction).delete(data.user_id);
-    }
-    counted.set(c, { sign, of });
-  }
-  return counted.get(c).of;
-}
+import { derived } from "./loaded.js";
 
 // [reaction, names, whether it is this user's as well] of an entry, in the order of their coming.
 export function reactionsTo(c, seq) {
-  const given = [...(all(c).get(seq) ?? [])].filter(([, people]) => people.size);
-  return given.map(([reaction, people]) => [reaction, [...people.values()], people.has(state.me)]);
+  const nameIn = ({ user_id, name }) => name ?? nameOf(user_id);
+  const given = derived(c).reactions.get(seq) ?? [];
+  return given.map(({ reaction, users }) => [reaction, users.map(nameIn), users.some(({ user_id }) => user_id === state.me)]);
 }
 
-export const react = (connection, c, seq, reaction, set) =>
-  change(connection, "reaction:set", { conversation_id: c.id, seq, reaction, set }).catch(complain);
-
-export function showReactions(box, connection, c, seq) {
+export function showReactions(box, c, seq) {
   const button = ([reaction, names, mine]) => {
     const one = h("button", `${reaction} ${names.length}`);
     Object.assign(one, { ariaPressed: String(mine), title: t("reactedBy", { reaction, names: names.join(", ") }) });
-    one.onclick = () => react(connection, c, seq, reaction, !mine);
+    one.onclick = () => c.react(seq, reaction, !mine).catch(complain);
     return one;
   };
   box.replaceChildren(...reactionsTo(c, seq).map(button));

@@ -3,23 +3,11 @@
 import { $ } from "../dom.js";
 import { t } from "../i18n.js";
 import { nameOf } from "../state.js";
+import { entryAt, goTo } from "./loaded.js";
+import { plain } from "./plain.js";
 
 const QUOTED = 160; // characters
-const PAGES = 40; // that are read at most to find an older message
-
-const bare = (text) => text.replace(/[*_`~#>]+/g, "").replace(/\s+/g, " ").trim().slice(0, QUOTED);
-
-// The entry with this seq as it is now: the last edit of it, when it is not current itself.
-function entryAt(c, seq) {
-  let entry = c.entries[seq - c.entries[0]?.seq];
-  while (entry && !c.isCurrent(entry)) {
-    const { seq: old } = entry;
-    const newer = c.entries.find(({ data }) => data.edits === old || data.replaces === old);
-    if (!newer) break;
-    entry = newer;
-  }
-  return entry;
-}
+const READ = 1000; // of a long text
 
 // {name, text} of the entry.
 export function quoteOf(c, seq) {
@@ -27,16 +15,13 @@ export function quoteOf(c, seq) {
   if (!entry) return { name: "", text: t("earlierMessage") };
   const { data } = entry;
   const files = data.files?.map(({ name }) => name).join(", ");
-  return { name: data.name ?? nameOf(data.user_id), text: data.deleted ? t("deleted") : bare(data.text ?? "") || files || t("noText") };
+  return { name: data.name ?? nameOf(data.user_id), text: data.deleted ? t("deleted") : plain((data.text ?? "").slice(0, READ)).slice(0, QUOTED) || files || t("noText") };
 }
 
 // Bring it into view, and mark it for a moment.
 export async function jumpTo(c, seq) {
-  for (let pages = 0; pages < PAGES && c.entries[0]?.seq > seq && c.hasOlder; pages++) await c.loadBefore();
-  const entry = entryAt(c, seq);
-  const node = entry && log.reveal(entry);
+  const node = await goTo(log, c, { seq });
   if (!node) return;
-  node.scrollIntoView({ block: "center" });
   node.classList.remove("shown");
   void node.offsetWidth; // begin again
   node.classList.add("shown");

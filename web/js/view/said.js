@@ -54,7 +54,8 @@ class View {
     if (text !== this.text) this.grow((this.text = text));
     const { firstElementChild: speaker, lastElementChild: note } = this.node;
     const said = cut && live ? t("cut") : "";
-    if (speaker.textContent !== label) speaker.textContent = label;
+    speaker.hidden = !label;
+    if (speaker.textContent !== label) speaker.firstElementChild.textContent = label;
     if (note.textContent !== said) note.textContent = said;
     if (!live) translate(this.node); // the language may be another one
   }

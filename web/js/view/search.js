@@ -4,10 +4,12 @@
 import { $, onClick, onSubmit, write } from "../dom.js";
 import { t } from "../i18n.js";
 import { state } from "../state.js";
+import { goTo } from "./loaded.js";
+import { folded } from "./plain.js";
 
 const STILL_MS = 350; // without a key press: a search costs the server more than other requests
 
-const bare = (text) => text.toLowerCase().replace(/[*_`~]/g, "");
+const bare = (text) => folded(text).replace(/[*_`~]/g, "");
 
 let page; // {client, log}
 let hits = []; // {seq}, newest first
@@ -56,7 +58,8 @@ const wanted = () => $("query").value.trim();
 function find() {
   const words = bare(wanted());
   const { open: c } = state;
-  const fits = (entry) => c.isCurrent(entry) && entry.data.text && bare(entry.data.text).includes(words);
+  const says = ({ text = "", files = [] }) => [text, ...files.map(({ name }) => name)].some((one) => bare(one).includes(words));
+  const fits = (entry) => c.isCurrent(entry) && says(entry.data);
   hits = (words && c?.shown.filter(fits).reverse()) || [];
   at = 0;
   next = null;
@@ -100,22 +103,28 @@ async function go(step) {
 
 // How many there are, and all of them in sight marked.
 function mark() {
-  const words = wanted().toLowerCase();
+  const words = folded(wanted());
   const n = hits.length;
   write({ hits: words && (n ? `${at + 1} / ${n}${next ? "+" : ""}` : t("noHits")) });
   CSS.highlights?.set("found", new Highlight(...(words ? rangesOf(words) : [])));
 }
 
 // Show an entry of the open conversation, wherever it is.
-export async function jump(seq, since) {
+async function jump(seq, since) {
   const { open: c } = state;
-  const found = await c.loadAt({ seq, since });
+  const node = await goTo(page.log, c, { seq, since });
   if (c !== state.open) return;
   document.querySelector(".hit")?.classList.remove("hit");
-  // Of an entry that is no longer shown, the next that is.
-  const entry = found !== null && c.shown.find((one) => one.seq >= found && c.isCurrent(one));
-  if (entry) page.log.reveal(entry)?.classList.add("hit");
+  node?.classList.add("hit");
   mark();
+}
+
+// To the message that the address names, once.
+export async function jumpToAddressed() {
+  const seq = Number(/&at=(\d+)/.exec(location.hash)?.[1]);
+  if (!seq || !state.open) return;
+  history.replaceState(null, "", location.hash.replace(/&at=.*/, ""));
+  await jump(seq);
 }
 
 async function toDate(day) {
@@ -128,8 +137,7 @@ async function toDate(day) {
 function* rangesOf(words) {
   const walker = document.createTreeWalker($("log"), NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode()); ) {
-    const text = node.data.toLowerCase();
-    if (text.length !== node.length) continue; // positions differ from those in the text
+    const text = folded(node.data);
     for (let at = -1; (at = text.indexOf(words, at + 1)) >= 0; ) {
       yield new StaticRange({ startContainer: node, startOffset: at, endContainer: node, endOffset: at + words.length });
     }

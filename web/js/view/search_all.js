@@ -5,6 +5,7 @@ import { explain, t } from "../i18n.js";
 import { changed, nameOf, onChange, state } from "../state.js";
 import { titleOf } from "./header.js";
 import { address, briefly } from "./list.js";
+import { folded, plain } from "./plain.js";
 
 const STILL_MS = 350;
 const TITLES = 5; // at most
@@ -65,10 +66,10 @@ async function more() {
 // The text with what was searched for marked.
 function marked(text) {
   const parts = [];
-  const lower = text.toLowerCase();
-  const words = query.toLowerCase();
+  const lower = folded(text);
+  const words = folded(query);
   let from = 0;
-  for (let at; lower.length === text.length && (at = lower.indexOf(words, from)) >= 0; from = at + words.length) {
+  for (let at; (at = lower.indexOf(words, from)) >= 0; from = at + words.length) {
     parts.push(text.slice(from, at), h("mark", text.slice(at, at + words.length)));
   }
   return [...parts, text.slice(from)];
@@ -78,8 +79,8 @@ function draw() {
   $("lists").hidden = Boolean(query);
   $("found").hidden = !query;
   if (!query) return;
-  const words = query.toLowerCase();
-  const titled = [...state.conversations.values()].filter((c) => c.role && titleOf(c).toLowerCase().includes(words)).slice(0, TITLES);
+  const words = folded(query);
+  const titled = [...state.conversations.values()].filter((c) => c.role && folded(titleOf(c)).includes(words)).slice(0, TITLES);
   show($("results"), [
     ...titled.map((c) => ({
       is: "found",
@@ -101,7 +102,7 @@ function draw() {
       query,
       dress: (node) => {
         node.firstElementChild.href = `${address(id)}&at=${seq}`;
-        node.querySelector(".excerpt").lastElementChild.replaceChildren(...marked(text.replace(/\s+/g, " ")));
+        node.querySelector(".excerpt").lastElementChild.replaceChildren(...marked(plain(text)));
       },
     })),
   ]);

@@ -1,6 +1,6 @@
 // The steps of an answer: tools with their arguments and results, and the graph's reports.
 
-import { show } from "../dom.js";
+import { h, show } from "../dom.js";
 import { t } from "../i18n.js";
 
 // What a run has reported, in order: one step for each tool that was called.
@@ -22,7 +22,15 @@ function summaryOf({ tool, data }) {
   return typeof words === "string" && words + (data?.total ? ` ${data.done}/${data.total}` : "");
 }
 
-const json = (value) => value !== undefined && JSON.stringify(value, null, 2);
+// JSON for people. Many tools return it as a text.
+function json(value) {
+  if (typeof value !== "string") return value !== undefined && JSON.stringify(value, null, 2);
+  try {
+    return /^\s*[[{]/.test(value) ? JSON.stringify(JSON.parse(value), null, 2) : value;
+  } catch {
+    return value;
+  }
+}
 
 // Show the steps in their fold, whose heading is the latest one while the agent is writing.
 export function showSteps(fold, updates, running) {
@@ -31,7 +39,7 @@ export function showSteps(fold, updates, running) {
   const [summary, list] = fold.children;
   fold.hidden = !n;
   fold.dataset.running = running;
-  summary.textContent = n && running ? summaryOf(steps[n - 1]) : t("steps", { n });
+  summary.replaceChildren(h("bdi", n && running ? summaryOf(steps[n - 1]) : t("steps", { n })));
   show(list, steps.map((step, key) => {
     const { id, name, status = "", args, result } = step.tool ?? {};
     const dress = (node, had) => (node.firstElementChild.open = had?.firstElementChild.open);

@@ -26,10 +26,9 @@ export function noteOf(run) {
   return t(node ? "tookOver" : "wentAway", { from, node });
 }
 
-// A final entry that took more than one attempt: which node gave it, in which attempt, and when.
-export function markOf({ ts, data: { run_id, attempt } }) {
+// A final entry that took more than one attempt: which node gave it, in which attempt, and when. Old entries name no node.
+export function markOf({ ts, data: { attempt, node } }) {
   if (!(attempt > 1)) return "";
-  const node = watched.get(run_id)?.at(-1).node;
   return [node && t("byNode", { node }), t("attempt", { attempt }), clock(new Date(ts))].filter(Boolean).join(" · ");
 }
 

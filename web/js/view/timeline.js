@@ -3,7 +3,7 @@
 import { $, show } from "../dom.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
-import { nameOf, state } from "../state.js";
+import { state } from "../state.js";
 import { byOthers, keyOf, lines } from "./entries.js";
 
 const NEAR = 48; // px: as good as at the end
@@ -11,8 +11,16 @@ const EARLY = 900; // px from its end at which the stretch is moved
 const STRETCH = 240; // entries drawn, however many are loaded; more where few of them are current
 const STEP = 60; // entries by which it is moved
 
+let view;
+
+export const begin = ({ client: { connection, outbox } }) => (view = timeline({ connection, outbox, stop: (c, run) => c.stop(run) }));
+
+export const draw = () => view.draw();
+export const toEnd = () => view.toEnd();
+export const reveal = (entry) => view.reveal(entry);
+
 // `able`: {connection, outbox, stop}
-export function timeline(able) {
+function timeline(able) {
   const log = $("log");
   const scroller = $("scroller");
   let c = null;
@@ -21,7 +29,6 @@ export function timeline(able) {
   let drawn; // the last entry when it was drawn
   let read; // and when the person was at the end
   let divider; // the one that was scrolled to, or need not be
-  let noted; // what was last said of the run
   let atEnd;
   let top; // where the person was
   let tall; // and the log then
@@ -51,7 +58,7 @@ export function timeline(able) {
       c = state.open;
       low = Infinity;
       size = STRETCH;
-      drawn = divider = read = noted = null;
+      drawn = divider = read = null;
       atEnd = true;
       top = 0;
     }
@@ -71,15 +78,11 @@ export function timeline(able) {
       atEnd = isLive() && below() < NEAR;
       note();
     }
-    const latest = drawn && since(drawn).at(-1)?.data;
-    if (latest) $("announced").textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500)}`;
+    const content = lazy.entryContent.loaded;
+    content?.announce(c, drawn && since(drawn).at(-1)?.data);
     drawn = headOf();
-    const run = c.stream.current;
-    const now = run && lazy.entryContent.loaded?.noteOf(run);
-    if (now && now !== noted) $("announced").textContent = now;
-    noted = now;
-    $("stop").hidden = !run;
-    lazy.entryContent.loaded?.stream(log, keepEnd);
+    $("stop").hidden = !c.stream.current;
+    content?.stream(log, keepEnd);
     settle();
   }
 
@@ -121,11 +124,12 @@ export function timeline(able) {
     const n = since(read).length;
     $("to-end").hidden = atEnd;
     $("away").textContent = n ? t("missed", { n }) : t("toEnd");
-    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead();
+    // What fails is tried again at the next change or scroll.
+    if (atEnd && c.head > c.read && document.visibilityState === "visible") c.markRead().catch(() => {});
     // Before the entries have their content they are low, and the end seems near the beginning.
     const early = lazy.entryContent.loaded && scroller.scrollTop < EARLY;
-    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore();
-    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter();
+    if (early && low === c.shown[0].seq && able.connection.ready) c.loadBefore().catch(() => {});
+    if (c.aside && holdsEnd() && below() < EARLY) c.loadAfter().catch(() => {});
   }
 
   function toEnd() {

@@ -15,5 +15,6 @@ function answeredSince(c, from) {
 export async function mayUndo(c, from, act) {
   const answered = answeredSince(c, from);
   if (!answered[0]) return true;
-  return confirmed({ title: t("undoTitle"), text: t("undoText", { questions: answered.map((text) => `“${text}”`).join(" ") }), act });
+  const questions = new Intl.ListFormat(t("locale")).format(answered.map((text) => `“${text}”`));
+  return confirmed({ title: t("undoTitle"), text: t("undoText", { questions, n: answered.length }), act });
 }

@@ -3,27 +3,13 @@
 import { $, fill } from "../dom.js";
 import { t } from "../i18n.js";
 import { changed } from "../state.js";
+import { derived } from "./loaded.js";
 
-const known = new WeakMap(); // conversation -> {sign, turns: turn id -> earlier answers, oldest first}
 const chosen = new WeakMap(); // conversation -> Map: turn id -> {at, n}; with another version the newest is shown again
-
-function earlierOf(c, turnId) {
-  const sign = `${c.entries[0]?.seq} ${c.entries.length} ${c.stream.hidden.size}`;
-  if (known.get(c)?.sign !== sign) {
-    const turns = new Map();
-    for (const entry of c.entries) {
-      const { seq, type, turn_id, data } = entry;
-      if (!c.stream.hidden.has(seq) || data.deleted || data.rolled_back) continue;
-      if (type === "answer" || (type === "stopped" && data.text)) turns.set(turn_id, [...(turns.get(turn_id) ?? []), entry]);
-    }
-    known.set(c, { sign, turns });
-  }
-  return known.get(c).turns.get(turnId) ?? [];
-}
 
 // The version to show in the place of a final entry, and where it is among all: {one, at, n}.
 export function versionOf(c, entry) {
-  const earlier = entry.type === "interrupt" ? [] : earlierOf(c, entry.turn_id);
+  const earlier = entry.type === "interrupt" ? [] : (derived(c).versions.get(entry.turn_id) ?? []);
   const n = earlier.length + 1;
   const choice = chosen.get(c)?.get(entry.turn_id);
   const at = choice?.n === n ? choice.at : n;

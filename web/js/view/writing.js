@@ -69,8 +69,6 @@ async function sendEdited(c, entry, text) {
   const changes = text !== entry.data.text;
   if (changes && !(await (await lazy.undo.load()).mayUndo(c, entry.seq, t("send")))) return;
   if (state.open === c) edit(null);
-  const { reply_to, files } = entry.data; // which it keeps
-  const more = { ...(reply_to && { reply_to }), ...(files && { files: files.map(({ file_id }) => file_id) }) };
-  if (changes) c.client.outbox.add(c.id, text, entry.seq, more);
+  if (changes) c.edit(entry.seq, text); // its files and what it replies to stay
   field.sent();
 }

@@ -1,7 +1,7 @@
 // The Vercel AI SDK's transport: `useChat` on a conversation. The chat's id is that of the conversation.
 
 import { asError, follow, until } from "./ai_sdk/follow.js";
-import { seqOf, toUIMessages } from "./ai_sdk/messages.js";
+import { filesIn, sentFiles, seqOf, toUIMessages } from "./ai_sdk/messages.js";
 import { FINAL, messageIdOf, turnOf } from "./ai_sdk/parts.js";
 import { answerOf } from "./ai_sdk/questions.js";
 
@@ -16,6 +16,7 @@ export class RoomgraphTransport {
   #resumed = new Map(); // chat id -> the last stream that was resumed
   #stopped = new Set(); // ids of runs that were stopped here
   #looks = new Set(); // of the chats that are kept in step
+  #addresses = new Map(); // file id -> its address, or null when it has none
 
   /** @param {import("./client.js").Client} client */
   constructor(client) {
@@ -30,7 +31,14 @@ export class RoomgraphTransport {
   async messages(chatId) {
     const c = await this.#inStep(chatId);
     const { entries, resolved } = c.getSnapshot();
-    return toUIMessages(entries, resolved);
+    await this.#learnAddresses(c, filesIn(entries));
+    return toUIMessages(entries, resolved, this.#addresses);
+  }
+
+  // Where the files can be read for some minutes.
+  async #learnAddresses(c, ids) {
+    const learn = async (id) => this.#addresses.set(id, await c.fileUrl(id).catch(() => null));
+    await Promise.all(ids.map(learn));
   }
 
   /**
@@ -46,7 +54,7 @@ export class RoomgraphTransport {
     const going =
       trigger === "regenerate-message" ? this.#regenerate(c, messageId)
       : last?.role === "assistant" ? this.#answer(c, last, body?.answers ?? {})
-      : this.#send(c, last, messageId);
+      : this.#send(c, last, messageId, abortSignal);
     // Whoever stops before the server has answered means the run that there will be.
     const stop = () => going.then((run) => run && this.#stop(c, run)).catch(() => {});
     const run = await Promise.race([going, aborted(abortSignal, stop)]);
@@ -79,11 +87,17 @@ export class RoomgraphTransport {
   keepInStep(chat) {
     const c = this.client.conversation(chat.id);
     let shown = "";
+    let learning = null; // promise of the addresses of files
     const look = () => {
-      if (!c.loaded || c.stream.syncing || chat.status === "submitted" || chat.status === "streaming") return;
+      if (!this.#looks.has(look) || !c.loaded || c.stream.syncing || chat.status === "submitted" || chat.status === "streaming") return;
       const { entries, resolved, run, pending } = c.getSnapshot();
+      const unknown = filesIn(entries).filter((id) => !this.#addresses.has(id));
+      if (unknown[0]) {
+        learning ??= this.#learnAddresses(c, unknown).then(() => (learning = null)).then(look);
+        return;
+      }
       const now = JSON.stringify([entries.map((entry) => [entry.seq, "deleted" in entry.data]), resolved.size]);
-      if (shown !== now && !pending.length) chat.messages = toUIMessages(entries, resolved);
+      if (shown !== now && !pending.length) chat.messages = toUIMessages(entries, resolved, this.#addresses);
       shown = now;
       if (run && !this.#stopped.has(run.run_id)) chat.resumeStream();
     };
@@ -113,12 +127,13 @@ export class RoomgraphTransport {
   }
 
   // Resolves with the run that answers; with null when there is none.
-  async #send(c, message, messageId) {
+  async #send(c, message, messageId, signal) {
     const { id, parts } = message;
-    if (parts.some(({ type }) => type === "file")) throw new Error("Files cannot be sent by this transport.");
     const text = parts.filter(({ type }) => type === "text").map((part) => part.text).join("\n\n");
     await this.#inStep(c.id);
-    const requestId = messageId ? c.edit(this.#seqOf(c, messageId), text) : c.send(text);
+    const files = await sentFiles(c, parts, signal);
+    if (signal?.aborted) return null;
+    const requestId = messageId ? c.edit(this.#seqOf(c, messageId), text, { files }) : c.send(text, { files });
     this.#sent.set(id, requestId);
     const entry = await until(c, () => {
       const refused = this.client.outbox.items.find((item) => item.request_id === requestId && item.state === "refused");

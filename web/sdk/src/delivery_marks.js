@@ -32,10 +32,26 @@ export async function setMarks(client, marks) {
   }
 }
 
-// How many devices have this entry, besides the sender's.
-export function deliveredTo(c, { seq, data }) {
+/**
+ * How many devices have this entry, besides the sender's.
+ * @param {{delivered: Map<string, number>}} c the conversation, or a snapshot of it
+ * @param {import("./types.js").Entry} entry
+ */
+export function deliveredTo(c, entry) {
+  const { seq } = entry;
+  const data = /** @type {any} */ (entry.data);
   const sender = `${data.user_id} ${data.device_id}`;
   return [...c.delivered].filter(([key, upTo]) => upTo >= seq && key !== sender).length;
+}
+
+/**
+ * Ids of the users who have read this entry, besides its author.
+ * @param {{reads: Map<string, number>}} c the conversation, or a snapshot of it
+ * @param {import("./types.js").Entry} entry
+ */
+export function readBy(c, entry) {
+  const { user_id } = /** @type {any} */ (entry.data);
+  return [...c.reads].filter(([id, upTo]) => upTo >= entry.seq && id !== user_id).map(([id]) => id);
 }
 
 // How many entries a device of this user's lacks; null: unknown.

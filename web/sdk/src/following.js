@@ -2,14 +2,13 @@
 
 import { Conversation } from "./conversation.js";
 import { parts } from "./later.js";
-import { random, wait } from "./wait.js";
+import { pauseAfter, random, wait } from "./wait.js";
 
 const SYNC_AT_ONCE = 100; // conversations in one session:sync
 const SOON_MS = 200;
 const AGAIN_MS = 4000;
 const SETTINGS = ["title", "access", "agent", "graph", "approvals", "invites", "owner", "role"];
 const GONE = new Set(["unknown_conversation", "not_a_member"]);
-
 export class Following {
   #session = 0; // counts connections: work begun on an earlier one gives up
   asking = new Set(); // conversations whose view is on its way
@@ -37,7 +36,14 @@ export class Following {
 
   // Whether something that is shown is not in step yet.
   get working() {
-    return this.catchingUp || [...this.conversations.values()].some((c) => c.wanted && c.role && c.stream.syncing);
+    if (this.catchingUp) return true;
+    for (const c of this.conversations.values()) if (c.wanted && c.role && c.stream.syncing && !c.error) return true;
+    return false;
+  }
+
+  // Whether this connection follows it.
+  follows(c) {
+    return c.followedIn === this.#session;
   }
 
   add(id) {
@@ -54,23 +60,26 @@ export class Following {
     this.client.changed();
     for (let ms = 1000; session === this.#session && this.connection.ready; ms = 4000) {
       try {
-        await this.sync([...this.conversations.values()].filter((c) => c.stream.position));
+        const known = [...this.conversations.values()].filter((c) => c.stream.position);
+        await this.sync(parts.list.loaded?.toFollow(this, known) ?? known);
         await first();
         await (await parts.list.load()).read(this);
         await this.#openWanted();
         if (session !== this.#session) return;
         this.catchingUp = false;
+        this.client.error = null;
         this.outbox.pumpAll();
         return this.client.changed();
-      } catch {
-        await wait(ms);
+      } catch (error) {
+        if (session === this.#session && this.connection.ready) Object.assign(this.client, { error }).changed();
+        await wait(pauseAfter(error, ms));
       }
     }
   }
 
-  // Those that were asked for while there was no connection.
+  // Those that were asked for while there was no connection, or for which there was no place.
   async #openWanted() {
-    for (const c of [...this.conversations.values()].filter(({ wanted, loaded, error }) => wanted && !loaded && !error)) {
+    for (const c of [...this.conversations.values()].filter(({ wanted, loaded }) => wanted && !loaded)) {
       await this.open(c).catch((error) => {
         if (error.retryable) throw error;
       });
@@ -84,16 +93,20 @@ export class Following {
   }
 
   async #open(c) {
-    Object.assign(c, { wanted: true, error: null });
-    if (!this.connection.ready || c.loaded) return;
+    if (c.removed) throw c.error;
+    const loaded = c.loaded && !c.error;
+    Object.assign(c, { wanted: true, closed: false, error: null });
+    this.client.changed(c);
+    if (!this.connection.ready || loaded) return;
     try {
-      if (!c.role || c.role === "invited") await this.#join(c);
-      else await this.sync([c]);
+      await (c.role && c.role !== "invited" ? this.sync([c]) : this.#join(c));
+      if (c.error) throw c.error;
     } catch (error) {
-      if (!error.retryable) Object.assign(c, { wanted: false, error });
+      if (!error.retryable) Object.assign(c, { wanted: !GONE.has(error.code), error });
       throw error;
     } finally {
       this.client.changed(c);
+      this.outbox.pump(c.id);
     }
   }
 
@@ -110,7 +123,7 @@ export class Following {
       const fresh = (c) => c.wanted && !c.loaded;
       const positions = Object.fromEntries(batch.map((c) => [c.id, fresh(c) ? null : c.stream.position]));
       const { conversations: views } = await this.during(batch, "session:sync", { positions });
-      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : { error: {} })));
+      due.push(...batch.filter((c) => this.apply(c, Object.hasOwn(views, c.id) ? views[c.id] : { error: { retryable: true } })));
     }
   }
 
@@ -133,9 +146,13 @@ export class Following {
   apply(c, view) {
     if (view.error) {
       if (view.error.retryable) this.#syncSoon(c, AGAIN_MS);
+      else c.error = view.error;
       if (GONE.has(view.error.code)) parts.list.load().then(({ remove }) => remove(this, c));
+      this.client.changed(c);
       return false;
     }
+    c.error = null;
+    c.followedIn = this.#session;
     const { verdict, position, after, head, card } = view;
     if (verdict !== "resumed") {
       if (verdict === "reset") {
@@ -152,34 +169,33 @@ export class Following {
     } else if (this.catchingUp) c.divide(after, head);
     c.followedAt = performance.now();
     c.verdict = verdict;
-    this.#takeSettings(c, view);
+    this.#takeView(c, view);
     const { entries, sync } = c.stream.on("answer", view);
     this.#handOn(c, entries);
-    if (c.members) this.#reloadMembers(c);
+    this.#reloadMembers(c);
     if (c.stale && !this.catchingUp) this.readListSoon();
     this.client.changed(c);
     return sync || (c.wanted && !c.loaded);
   }
 
-  #takeSettings(c, view) {
-    for (const key of SETTINGS) c[key] = view[key] ?? c[key];
-    c.strategy = view.multitask_strategy;
+  #takeSettings(c, settings) {
+    for (const key of SETTINGS) c[key] = settings[key] ?? c[key];
+    c.strategy = settings.multitask_strategy ?? c.strategy;
+  }
+
+  #takeView(c, view) {
+    this.#takeSettings(c, view);
     c.first = view.head - view.card.history + 1;
     for (const [userId, seq] of Object.entries({ [this.client.me]: 0, ...view.reads })) c.mark(userId, seq);
     for (const { user_id, device_id, seq } of view.delivered ?? []) c.markDelivered(user_id, device_id, seq);
     if (view.draft) c.draft.onRemote(view.draft);
   }
 
-  #takeNewSettings(c, settings) {
-    for (const key of SETTINGS) c[key] = settings[key] ?? c[key];
-    c.strategy = settings.multitask_strategy ?? c.strategy;
-  }
-
   onEvent(event, payload) {
     const { conversation_id, n } = payload;
     const c = this.conversations.get(conversation_id);
     if (!c) return;
-    if (event === "conversation:synced") this.#takeSettings(c, payload);
+    if (event === "conversation:synced") this.#takeView(c, payload);
     if (n || event === "conversation:reset") {
       c.over = !n;
       const { entries, sync } = c.stream.on(event, payload);
@@ -188,7 +204,7 @@ export class Following {
     } else if (event === "marks:moved") this.#move(c, payload);
     else if (event === "list:changed") Object.assign(c, { pinned: payload.pinned, archived: payload.archived });
     else if (event === "draft:changed") c.draft.onRemote(payload.draft);
-    else if (event === "typing:changed") parts.typing.loaded?.onTyping(this.client, c, payload);
+    else if (event === "typing:changed") parts.typing.load().then(({ onTyping }) => onTyping(this.client, c, payload));
   }
 
   #move(c, { user_id, device_id, read, delivered }) {
@@ -197,19 +213,17 @@ export class Following {
     if (delivered !== undefined) c.markDelivered(user_id, device_id, delivered);
   }
 
-  setOnline({ user_id, online }) {
-    for (const { members } of this.conversations.values()) {
-      const member = members?.find((one) => one.user_id === user_id);
-      if (member) member.online = online;
-    }
+  // Members are known when the module that reads them is there.
+  setOnline(payload) {
+    parts.actions.loaded?.setOnline(this, payload);
   }
 
   async readListSoon() {
     (await parts.list.load()).readSoon(this);
   }
 
-  async #reloadMembers(c) {
-    await c.loadMembers().catch(() => {});
+  #reloadMembers(c) {
+    if (c.members) parts.actions.loaded.reloadMembersSoon(this.client, c);
   }
 
   #handOn(c, entries) {
@@ -221,9 +235,9 @@ export class Following {
     if (c.stale && !this.catchingUp) this.readListSoon();
     for (const entry of entries) {
       this.client.emit("entry", c, entry);
-      if (c.members && entry.type.startsWith("member_")) this.#reloadMembers(c);
+      if (entry.type.startsWith("member_")) this.#reloadMembers(c);
       if (entry.type === "conversation_renamed") c.title = entry.data.title;
-      if (entry.type === "conversation_configured") this.#takeNewSettings(c, entry.data);
+      if (entry.type === "conversation_configured") this.#takeSettings(c, entry.data);
     }
   }
 

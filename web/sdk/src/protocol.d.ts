@@ -12,6 +12,7 @@ export type Answer = {
   role: "assistant";
   run_id: string;
   attempt: number;
+  node?: string;
   input_seq: number;
   replaces?: number;
   deleted?: true;
@@ -454,6 +455,7 @@ export type Failed = {
   role: "assistant";
   run_id: string;
   attempt: number;
+  node?: string;
   input_seq: number;
   replaces?: number;
   deleted?: true;
@@ -544,6 +546,7 @@ export type Interrupt = {
   role: "assistant";
   run_id: string;
   attempt: number;
+  node?: string;
   input_seq: number;
   replaces?: number;
   deleted?: true;
@@ -1327,6 +1330,7 @@ export type Stopped = {
   role: "assistant";
   run_id: string;
   attempt: number;
+  node?: string;
   input_seq: number;
   replaces?: number;
   deleted?: true;

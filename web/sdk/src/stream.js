@@ -11,12 +11,15 @@ export const textOf = (parts) => parts.filter(({ kind, text }) => kind === "text
 const saidBy = (run) => (run?.parts[0] ? run.parts : (run?.withdrawn ?? []));
 
 export class Stream {
-  position = null; // {epoch, seq} of the latest entry; null: nothing is known, and a snapshot comes first
+  /** @type {any} {epoch, seq} of the latest entry; null: nothing is known, and a snapshot comes first */
+  position = null;
   n = 0; // the number of the latest event applied
   head = 0; // the newest entry that is known to exist
   hidden = new Set(); // seqs of entries that are no longer current
   runs = new Map(); // run_id -> run, in the order of their turns; `withdrawn`: parts of the version before
   interrupts = new Map(); // the open ones: id -> {interrupt_id, value, form, seq, run_id}
+  /** @type {any} the last run that a final entry has ended, with all that was streamed of it */
+  ended = null;
   syncing = true; // a view is needed, or on its way: events are kept
   #kept = [];
   #named = 0; // the highest n that is known to exist and not kept
@@ -82,15 +85,18 @@ export class Stream {
     return true;
   }
 
-  #write({ run_id, version, parts, reports }) {
+  // Runs and parts are values of snapshots: what changes is another object, the rest stays.
+  #write({ run_id, version, parts: written, reports: told }) {
     const run = this.runs.get(run_id);
     if (run?.version !== version) return;
-    for (const more of parts) {
-      const known = run.parts.find(({ part }) => part === more.part);
-      if (known) Object.assign(known, more, { text: known.text + more.text });
-      else run.parts.push({ ...more });
+    const parts = [...run.parts];
+    for (const more of written) {
+      const at = parts.findIndex(({ part }) => part === more.part);
+      if (at < 0) parts.push(more);
+      else parts[at] = { ...parts[at], ...more, text: parts[at].text + more.text };
     }
-    run.reports = [...run.reports, ...reports].slice(-REPORTS);
+    const reports = told.length ? [...run.reports, ...told].slice(-REPORTS) : run.reports;
+    this.runs.set(run_id, { ...run, parts, reports });
   }
 
   #append(entry) {
@@ -101,7 +107,10 @@ export class Stream {
     this.head = Math.max(this.head, seq);
     this.onPage([entry]);
     this.#step.entries.push(entry);
-    if (FINAL.has(type)) this.runs.delete(data.run_id);
+    if (FINAL.has(type)) {
+      this.ended = this.runs.get(data.run_id) ?? this.ended;
+      this.runs.delete(data.run_id);
+    }
     if (type === "interrupt") this.#open(data.interrupts, { seq, run_id: data.run_id });
     if (type === "interrupt_resolved") this.interrupts.delete(data.interrupt_id);
     return true;

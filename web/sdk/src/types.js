@@ -32,6 +32,7 @@
  * @property {string} device
  * @property {"waiting" | "sent" | "refused"} state
  * @property {{code: string, message: string}} [error] why it was refused
+ * @property {{code: string, message: string}} [delayed] why the server takes it later
  * @property {number} [seq] once it is in the log
  */
 
@@ -39,30 +40,36 @@
  * What a conversation shows at a moment. The objects in it are those of docs/protocol.md.
  * @typedef {object} ConversationSnapshot
  * @property {string} id
- * @property {"opening" | "catching_up" | "in_step" | "refused"} status
- * @property {ProtocolError | null} error why it could not be opened
+ * @property {Status} status
+ * @property {ProtocolError | null} error why it could not be opened, or is no longer this user's
  * @property {"resumed" | "snapshot" | "reset" | null} verdict of the last catch-up
  * @property {Link} connection
  * @property {string} title
  * @property {"" | "invited" | "member" | "owner"} role
- * @property {string} [access]
- * @property {string} [agent]
+ * @property {Settings["access"]} [access]
+ * @property {Settings["agent"]} [agent]
  * @property {string} [graph]
- * @property {string} [approvals]
- * @property {string} [invites]
- * @property {string} [multitask_strategy]
+ * @property {Settings["approvals"]} [approvals]
+ * @property {Settings["invites"]} [invites]
+ * @property {Settings["multitask_strategy"]} [multitask_strategy]
  * @property {string} [owner] a user id
+ * @property {boolean} pinned
+ * @property {boolean} archived
  * @property {Entry[]} entries those that are current, in order
+ * @property {Map<number, Reaction[]>} reactions by the seq of what they are given to
+ * @property {Map<number, Entry[]>} versions what was answered in a turn before it was answered again, the oldest first,
+ *   by `turn_id`
  * @property {boolean} atEnd they reach to the newest one; otherwise `loadAt` has led to an earlier stretch
  * @property {boolean} hasOlder `loadBefore()` gives more
  * @property {StoredMessage[]} pending messages of this user's that are not in the log yet
  * @property {Run | null} run that is being written, or is next
  * @property {Run[]} waiting the runs after it
  * @property {OpenQuestion[]} questions that wait for an answer
- * @property {Map<string, object>} resolved how others were answered, by `interrupt_id`
+ * @property {Map<string, Resolved>} resolved how others were answered, by `interrupt_id`
  * @property {Member[] | null} members once `loadMembers()` was called
  * @property {number} read this user's read mark
  * @property {Map<string, number>} reads everyone's
+ * @property {Map<string, number>} delivered up to which seq a device has everything, by `"<user id> <device id>"`
  * @property {number} unread
  * @property {number} mentions
  * @property {string} draft
@@ -72,7 +79,7 @@
 /**
  * @typedef {object} ClientSnapshot
  * @property {Link} status
- * @property {ProtocolError | null} error why the client has ended
+ * @property {ProtocolError | null} error why the client has ended, or why it is not connected or in step yet
  * @property {number} retryAt when the next attempt to connect is due (ms since 1970), or 0
  * @property {string} node
  * @property {string} user_id
@@ -80,7 +87,7 @@
  * @property {(import("./protocol.js").DeviceState & {here: boolean})[]} devices
  * @property {string[]} graphs
  * @property {string[]} features
- * @property {object} limits
+ * @property {import("./protocol.js").Limits} limits
  * @property {Summary[]} conversations the newest first
  */
 
@@ -88,10 +95,10 @@
  * @typedef {object} Summary
  * @property {string} id
  * @property {string} title
- * @property {string} role
+ * @property {"invited" | "member" | "owner"} role
  * @property {boolean} pinned
  * @property {boolean} archived
- * @property {{seq: number, user_id: string, name: string, text: string} | null} last
+ * @property {{seq: number, user_id: string, name: string, text: string, deleted?: boolean} | null} last
  * @property {string} lastActivity
  * @property {number} unread
  * @property {number} mentions
@@ -99,10 +106,23 @@
  */
 
 /** @typedef {"connecting" | "online" | "catching" | "reconnecting" | "offline" | "ended"} Link */
-/** @typedef {{code: string, message?: string, retryable?: boolean, details?: Record<string, any>}} ProtocolError */
+/**
+ * opening: its entries are on their way, or will be when there is a connection; catching_up: what came meanwhile is;
+ * refused: see `error`, `open` tries again; closed: by `close`; removed: the user is no longer in it, or it was deleted
+ * @typedef {"opening" | "catching_up" | "in_step" | "refused" | "closed" | "removed"} Status
+ */
+/** @typedef {{code: string, message?: string, retryable?: boolean, details?: import("./protocol.js").ErrorObject["details"]}} ProtocolError */
+/** @typedef {Pick<import("./protocol.js").SyncResult, "access" | "agent" | "multitask_strategy" | "approvals" | "invites">} Settings */
 /** @typedef {import("./protocol.js").LoggedEntry} Entry */
 /** @typedef {import("./protocol.js").Run & {withdrawn: import("./protocol.js").SaidPart[]}} Run */
 /** @typedef {import("./protocol.js").OpenQuestion} OpenQuestion */
+/** @typedef {import("./protocol.js").Answered | import("./protocol.js").Superseded} Resolved */
 /** @typedef {import("./protocol.js").Member & {name: string}} Member */
+/** @typedef {{reaction: string, users: {user_id: string, name: string}[]}} Reaction */
+
+/**
+ * @template {keyof import("./protocol.js").Acks} Event
+ * @typedef {Exclude<import("./protocol.js").Acks[Event], import("./protocol.js").Refusal>} Ack
+ */
 
 export {};

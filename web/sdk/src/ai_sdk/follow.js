@@ -1,8 +1,8 @@
 // A run as a UI message stream: what its turn has said, what is being said, and how it ends.
 
+import { wholeData } from "../entry_parts.js";
 import { Chunks } from "./chunks.js";
 import { FINAL, messageIdOf, partsOf } from "./parts.js";
-import { wholeEntry } from "./whole_entry.js";
 
 const FINISH = { answer: "stop", interrupt: "tool-calls", stopped: "other", failed: "error" };
 
@@ -16,7 +16,7 @@ export function until(c, look) {
   return new Promise((done, fail) => {
     const check = () => {
       const found = look();
-      const error = client.error ?? c.error ?? (client.ended && { code: "closed", message: "The client is closed." });
+      const error = endOf(c);
       if (!found && !error) return;
       end();
       if (found) done(found);
@@ -25,6 +25,12 @@ export function until(c, look) {
     const end = client.subscribe(check);
     check();
   });
+}
+
+// Why nothing more comes of the conversation; null while it may.
+function endOf({ client, error, closed }) {
+  if (client.ended) return client.error ?? { code: "closed", message: "The client is closed." };
+  return error ?? (closed ? { code: "closed", message: "The conversation is closed." } : null);
 }
 
 export const asError = (error) => Object.assign(new Error(error.message ?? error.code), { code: error.code });
@@ -43,17 +49,17 @@ export function follow(c, turnId, runId, ended) {
     start(controller) {
       const writing = new Writing(c, turnId, runId, (chunk) => controller.enqueue(chunk));
       let whole; // of a final entry that came shortened
+      let over = false;
       const look = () => {
         const final = writing.final;
-        if (final?.pages && !whole) {
-          whole = wholeEntry(c, final);
-          whole.then((entry) => finish(entry), (error) => finish(null, error));
-        } else if (final && !final.pages) finish(final);
-        else if (c.client.ended || c.error) finish(null, c.client.error ?? c.error ?? { code: "closed" });
+        if (final && !final.pages) finish(final);
+        else if (endOf(c)) finish(null, endOf(c));
+        else if (final) whole ??= wholeData(c, final).then((data) => finish({ ...final, data }), (error) => finish(null, error));
         else if (writing.isLost) finish(null, { code: "not_found", message: "The run is no longer known." });
         else writing.write();
       };
       const finish = (final, error) => {
+        if (over) return;
         end();
         if (final) writing.end(final);
         if (error) controller.error(asError(error));
@@ -61,6 +67,7 @@ export function follow(c, turnId, runId, ended) {
       };
       const unsubscribe = c.client.subscribe(look);
       end = () => {
+        over = true; // also when it was cancelled while the rest of a long entry was read
         unsubscribe();
         end = () => {};
         ended();
@@ -119,6 +126,8 @@ class Writing {
 
   end(final) {
     const { seq, ts, type, data } = final;
+    const { ended } = this.c.stream;
+    if (ended?.run_id === this.runId) this.#report((this.#run = ended)); // with what came together with its end
     const { user_id, name, attempt } = data;
     this.#show([...this.#before(data.replaces), ...(data.rolled_back ? [] : [final])], this.#run, true);
     this.#say({ run_id: this.runId, seq, ts, user_id, name, attempt, status: type });

@@ -1,5 +1,6 @@
 // What a turn says, as parts of one UIMessage. No I/O: of the turn's entries, and of the run that is being written.
 
+import { beforeQuestions } from "../entry_parts.js";
 import { approvalsIn, decisionsIn } from "./questions.js";
 
 export const FINAL = new Set(["answer", "interrupt", "stopped", "failed"]);
@@ -44,14 +45,6 @@ function toolsReported({ reports }) {
     if (kind === "tool") tools.set(tool.id ?? number, { ...tools.get(tool.id), ...tool });
   }
   return [...tools.values()];
-}
-
-// The text of an entry ends with its questions in words, which their own parts have.
-function beforeQuestions({ text = "", interrupts: [{ form = undefined } = {}] = [] }) {
-  const [action] = form?.actions ?? [];
-  const first = form?.text || action?.description || (action && `${action.name} {`);
-  const at = first ? text.lastIndexOf(first) : -1;
-  return at < 0 ? text : text.slice(0, at).trimEnd();
 }
 
 class Parts {
