@@ -198,7 +198,7 @@ async def test_names_titles_and_values_run_in_the_direction_of_their_script(open
     shown = await page.evaluate(FROM_RIGHT)
     assert [place for place, right in shown.items() if not right] == []
     places = {
-        *("strong my-name", "h2 title", "span title", "bdi name", "span quote", "bdi speaker", "figcaption quiet"),
+        *("strong my-name", "h1 title", "span title", "bdi name", "span quote", "bdi speaker", "figcaption quiet"),
         *("b file", "dt facts", "dd facts", "bdi sources", "p words", "button options"),
     }
     assert places <= set(shown)

@@ -8,6 +8,7 @@ import { lazy } from "../lazy.js";
 import { nameOf, state } from "../state.js";
 import { runKey } from "./entries.js";
 import { markdown } from "./markdown.js";
+import { plain } from "./plain.js";
 import { showQuestions } from "./question.js";
 import { showReactions } from "./reactions.js";
 import { Said } from "./said.js";
@@ -66,12 +67,14 @@ function quote(button, c, seq) {
   button.onclick = async () => (await lazy.replies.load()).jumpTo(c, seq);
 }
 
+const saidIn = ({ text, files }) => plain(text.slice(0, 500)) || files?.map(({ name }) => name).join(", ") || t("noText");
+
 const noted = new WeakMap(); // conversation -> what was last said of its run
 
 // For screen readers: `latest`, the data of a message that has come, and what happens to the run.
 export function announce(c, latest) {
   const box = $("announced");
-  if (latest) box.textContent = `${latest.name ?? nameOf(latest.user_id)}: ${latest.text.slice(0, 500) || t("noText")}`;
+  if (latest) box.textContent = `${latest.name ?? nameOf(latest.user_id)}: ${saidIn(latest)}`;
   const run = c.stream.current;
   const now = run && noteOf(run);
   if (now && now !== noted.get(c)) box.textContent = now;

@@ -53,7 +53,7 @@ export function shapeOf(c, entry, latest, { toEnd }) {
       toEnd();
     }),
     versions: n > 1 && `${at} / ${n}`,
-    note: data.edits ? t("edited") : eventOf(entry),
+    note: data.edits ? t("edited") : eventOf(one),
     took: ended && markOf(one),
     edit: entry === latest.edit && (async () => (await lazy.writing.load()).edit(entry)),
     quote: data.reply_to && lazy.replies.loaded && Object.values(lazy.replies.loaded.quoteOf(c, data.reply_to)),
